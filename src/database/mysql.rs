@@ -1,0 +1,1 @@
+//! MySQL and MariaDB: connecting, the catalogue, and what its errors mean.

@@ -1,0 +1,1 @@
+//! PostgreSQL: connecting, the catalogue, and what its errors mean.

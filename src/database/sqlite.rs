@@ -1,0 +1,1 @@
+//! SQLite: connecting, the catalogue, and what its errors mean.

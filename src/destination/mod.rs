@@ -1,0 +1,148 @@
+//! Systems that records are written to. A destination looks records up, updates and inserts them, all within one
+//! transaction a batch; what to do with each record is decided outside, by [`crate::domain::match_rule`].
+
+pub(crate) mod mysql;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use polars::prelude::DataFrame;
+
+use crate::domain::connection::{Connection, System};
+use crate::domain::error::SystemError;
+use crate::domain::layout::Layout;
+use crate::domain::object::{Object, ObjectName};
+
+/// What a destination holds for one record's match key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    /// Rows with this key.
+    pub(crate) rows: u64,
+    /// Whether writing the record would change the one row: any field that is not a stamp, with the field's `when` and
+    /// the write-back's NULL policy applied, is distinct from what the row holds, byte by byte.
+    pub(crate) differs: bool,
+    /// If asked for and one row was found: what its fields hold, in the layout's order, as the database's own text.
+    pub(crate) before: Option<Vec<Option<String>>>,
+}
+
+/// One writer's dedicated connection to a destination. No future of it may be dropped half-way: waiting is bounded by
+/// the server (statement and lock timeouts), and a writer whose future was dropped is closed, never used again.
+/// Writing the same values twice leaves them as writing once does.
+pub(crate) trait Destination: Sized {
+    /// Connects, with timeouts set and strictness forced.
+    async fn connect(connection: &Connection) -> Result<Self, SystemError>;
+
+    /// Finds the object and reads what the catalogue says of it.
+    /// Errors: `NotFound` with a hint that names near misses.
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError>;
+
+    /// Opens a transaction in which rows may be written.
+    async fn begin(&mut self) -> Result<(), SystemError>;
+
+    /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
+    /// Shape: a batch in, one [`Found`] per record in the batch's order out; `before` asks for the old values.
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError>;
+
+    /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
+    /// than records means that somebody changed the object in the meantime.
+    /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
+    /// rolled back.
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
+
+    /// Inserts a row for each record.
+    /// Errors: as [`Destination::update`].
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
+
+    async fn commit(&mut self) -> Result<(), SystemError>;
+
+    async fn rollback(&mut self) -> Result<(), SystemError>;
+
+    /// Closes the connection politely.
+    async fn close(self);
+}
+
+/// The closed set of destinations.
+pub(crate) enum AnyDestination {
+    Sqlite(sqlite::SqliteDestination),
+    Postgres(postgres::PostgresDestination),
+    Mysql(mysql::MysqlDestination),
+}
+
+impl Destination for AnyDestination {
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        Ok(match &connection.system {
+            System::Sqlite(_) => Self::Sqlite(sqlite::SqliteDestination::connect(connection).await?),
+            System::Postgres(_) => Self::Postgres(postgres::PostgresDestination::connect(connection).await?),
+            System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
+            System::Files { .. } => {
+                return Err(SystemError::NotFound {
+                    what: format!("a database behind `{}`, a folder of files,", connection.name),
+                    hint: Some("files are read, never written; name a database as the destination".to_owned()),
+                });
+            }
+        })
+    }
+
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.describe(name).await,
+            Self::Postgres(destination) => destination.describe(name).await,
+            Self::Mysql(destination) => destination.describe(name).await,
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.begin().await,
+            Self::Postgres(destination) => destination.begin().await,
+            Self::Mysql(destination) => destination.begin().await,
+        }
+    }
+
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
+            Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
+            Self::Mysql(destination) => destination.look_up(layout, batch, before).await,
+        }
+    }
+
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.update(layout, batch).await,
+            Self::Postgres(destination) => destination.update(layout, batch).await,
+            Self::Mysql(destination) => destination.update(layout, batch).await,
+        }
+    }
+
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.insert(layout, batch).await,
+            Self::Postgres(destination) => destination.insert(layout, batch).await,
+            Self::Mysql(destination) => destination.insert(layout, batch).await,
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.commit().await,
+            Self::Postgres(destination) => destination.commit().await,
+            Self::Mysql(destination) => destination.commit().await,
+        }
+    }
+
+    async fn rollback(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.rollback().await,
+            Self::Postgres(destination) => destination.rollback().await,
+            Self::Mysql(destination) => destination.rollback().await,
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Sqlite(destination) => destination.close().await,
+            Self::Postgres(destination) => destination.close().await,
+            Self::Mysql(destination) => destination.close().await,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Connections: where a system is and how to be let in. What each kind needs is plain data here; who speaks to it is
+//! decided elsewhere.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+/// A password or token. Prints `***`, whatever asks.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself: for handing to a driver, never for printing.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+/// One `[connections.NAME]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    pub(crate) name: String,
+    pub(crate) system: System,
+    /// Where the wall clock of timestamps without a zone hangs, if the file says so.
+    pub(crate) timezone: Option<Tz>,
+    pub(crate) limits: Limits,
+}
+
+/// What a connection leads to.
+#[derive(Debug, Clone)]
+pub(crate) enum System {
+    /// A folder of CSV, Parquet and newline-delimited JSON files.
+    Files {
+        folder: PathBuf,
+    },
+    Sqlite(SqliteSettings),
+    Postgres(ServerSettings),
+    Mysql(ServerSettings),
+}
+
+impl System {
+    /// As `kind = "…"` names it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Files { .. } => "files",
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+        }
+    }
+}
+
+/// A SQLite database.
+#[derive(Debug, Clone)]
+pub(crate) struct SqliteSettings {
+    pub(crate) file: PathBuf,
+    /// The name under which the file is attached, so that `"CRM"."ACCOUNTS"` works; `main` if absent.
+    pub(crate) database: Option<String>,
+    /// A script of SQL that makes the database when the file is absent; without it an absent file is an error.
+    pub(crate) create_from: Option<PathBuf>,
+}
+
+/// A PostgreSQL or MySQL/MariaDB server.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerSettings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// A Unix-domain socket's path instead of host and port (PostgreSQL: its folder).
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) user: String,
+    pub(crate) password: Option<Secret>,
+    /// The database to connect to; MySQL may do without.
+    pub(crate) database: Option<String>,
+    pub(crate) tls: Tls,
+}
+
+/// How a server is to prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Plain text: the default for local hosts, asked for elsewhere.
+    Off,
+    /// Encrypted, certificate and host name verified: the default for hosts that are not local.
+    Verified { ca_file: Option<PathBuf> },
+}
+
+/// Bounds on waiting and on parallel work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) connect_timeout: Duration,
+    /// One statement's time on the server.
+    pub(crate) statement_timeout: Duration,
+    /// Waiting for somebody else's lock.
+    pub(crate) lock_timeout: Duration,
+    /// Attempts at one batch when its failure may pass.
+    pub(crate) attempts_max: u32,
+    /// Batches written at once.
+    pub(crate) writers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(300),
+            lock_timeout: Duration::from_secs(5),
+            attempts_max: 6,
+            writers: 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_prints_as_stars_only() {
+        let secret = Secret::new("canary-7f".to_owned());
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+    }
+}

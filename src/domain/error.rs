@@ -1,0 +1,49 @@
+//! Why a source or destination could not do what was asked, sorted by what can be done about it.
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of a source or destination. A refused record is not one of these: it is an outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SystemError {
+    /// Unreachable, restarting, or the connection broke; the same call may work later.
+    #[error("could not reach `{connection}`")]
+    Unavailable { connection: String, source: Cause },
+    /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same call may work later.
+    #[error("`{connection}` is busy")]
+    Contended { connection: String, source: Cause },
+    /// The destination refuses the values of one or more records of the batch, in its own words.
+    #[error("{message}")]
+    Refused { message: String, column: Option<String> },
+    /// The user may not do this.
+    #[error("`{connection}` does not allow it")]
+    Forbidden { connection: String, source: Cause, hint: String },
+    /// A table, column or file that is not there.
+    #[error("{what} does not exist")]
+    NotFound { what: String, hint: Option<String> },
+    /// Something else that waiting cannot help: what was being done and why it failed.
+    #[error("{doing} failed on `{connection}`")]
+    Failed { connection: String, doing: String, source: Cause, hint: Option<String> },
+}
+
+impl SystemError {
+    /// Whether the same call may work later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Contended { .. } => true,
+            Self::Refused { .. } | Self::Forbidden { .. } | Self::NotFound { .. } | Self::Failed { .. } => false,
+        }
+    }
+
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unavailable { connection, .. } => {
+                Some(format!("check that the server runs and that `[connections.{connection}]` names it rightly"))
+            }
+            Self::Contended { .. } => Some("see who holds the lock, or run again later".to_owned()),
+            Self::Refused { .. } => None,
+            Self::Forbidden { hint, .. } => Some(hint.clone()),
+            Self::NotFound { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Fields: which value goes to which destination column.
+
+use super::method::MethodCall;
+use super::object::NamePart;
+use super::problem::Location;
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum FieldValue {
+    /// Position of a schema column.
+    Column(usize),
+    /// `{ string = "…" }`: the same text for every record.
+    String(String),
+    /// `{ method = "…", … }`.
+    Method(MethodCall),
+}
+
+/// When a field is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum When {
+    #[default]
+    Always,
+    /// Only where the destination holds NULL or an empty string.
+    IfEmpty,
+}
+
+/// What a NULL from the source does to the destination's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum NullPolicy {
+    /// It is written.
+    #[default]
+    Write,
+    /// The destination keeps what it has.
+    Keep,
+}
+
+/// One line of `[write_back.fields]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Field {
+    /// The destination's column, as the job file names it.
+    pub(crate) column: NamePart,
+    pub(crate) value: FieldValue,
+    pub(crate) when: When,
+    pub(crate) location: Location,
+}

@@ -1,0 +1,53 @@
+//! A job: one file of `schedules/`, checked as far as files alone can tell.
+
+use std::num::NonZeroUsize;
+
+use super::field::{Field, FieldValue, NullPolicy};
+use super::match_rule::MatchMode;
+use super::object::ObjectName;
+use super::problem::Location;
+use super::schema::Schema;
+
+/// One file of `schedules/`.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The file's name without its extension.
+    pub(crate) name: String,
+    /// Name of the `[dashboards.*]` whose cycles the job follows, if it follows one.
+    pub(crate) dashboard: Option<String>,
+    pub(crate) write_backs: Vec<WriteBack>,
+}
+
+/// One schema, source, object, fields and match rule.
+#[derive(Debug, Clone)]
+pub(crate) struct WriteBack {
+    pub(crate) name: String,
+    pub(crate) schema: Schema,
+    /// Name of the connection that records are read from.
+    pub(crate) source: String,
+    /// Name of the connection that records are written to.
+    pub(crate) destination: String,
+    pub(crate) table: ObjectName,
+    pub(crate) batch_records_max: NonZeroUsize,
+    pub(crate) mode: MatchMode,
+    pub(crate) nulls: NullPolicy,
+    /// In the order of the file. Every schema column stands in exactly one field or is ignored; the key columns stand
+    /// in fields of the form [`FieldValue::Column`].
+    pub(crate) fields: Vec<Field>,
+    /// Of the `[[write_back]]` line.
+    pub(crate) location: Location,
+    /// Of the `table` line.
+    pub(crate) table_location: Location,
+}
+
+impl WriteBack {
+    /// Positions in `fields` of the match key, in the key's order.
+    pub(crate) fn key_fields(&self) -> Vec<usize> {
+        let field_of = |column: &usize| {
+            self.fields
+                .iter()
+                .position(|field| matches!(&field.value, FieldValue::Column(position) if position == column))
+        };
+        self.schema.key.iter().filter_map(field_of).collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! How the records of one write-back lie in a batch and where each value goes: a write-back met with its object.
+
+use super::field::{NullPolicy, When};
+use super::match_rule::MatchMode;
+use super::object::{Object, ObjectColumn};
+use super::value::Kind;
+
+/// One column of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LayoutField {
+    pub(crate) column: ObjectColumn,
+    /// The representation of the batch's values; what `column.holds.kind()` says.
+    pub(crate) kind: Kind,
+    pub(crate) when: When,
+    /// A stamp (cycle, run, time) is written along with other changes and never causes a write of its own.
+    pub(crate) stamp: bool,
+    /// Part of the match key: looked up, inserted, never updated.
+    pub(crate) key: bool,
+}
+
+/// What every batch of a write-back has in common.
+/// Shape of a batch: `(records, fields)`, columns in the order of `fields`, named and spelled as the object's columns,
+/// sorted by the match key, every key once.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) object: Object,
+    pub(crate) mode: MatchMode,
+    pub(crate) nulls: NullPolicy,
+    pub(crate) fields: Vec<LayoutField>,
+    /// Positions in `fields` of the match key, in the key's order.
+    pub(crate) key: Vec<usize>,
+}
+
+impl Layout {
+    pub(crate) fn key_fields(&self) -> impl Iterator<Item = &LayoutField> {
+        self.key.iter().filter_map(|position| self.fields.get(*position))
+    }
+
+    /// Fields that an update writes, stamps included.
+    pub(crate) fn written_fields(&self) -> impl Iterator<Item = &LayoutField> {
+        self.fields.iter().filter(|field| !field.key)
+    }
+
+    /// Whether the object itself guarantees that a key matches at most one row.
+    pub(crate) fn key_is_unique(&self) -> bool {
+        let is_key = |column: &String| self.key_fields().any(|field| field.column.name == *column);
+        self.object.unique_keys.iter().any(|unique| unique.iter().all(is_key))
+    }
+
+    /// Whether an index of the object finds rows by the match key.
+    pub(crate) fn key_is_indexed(&self) -> bool {
+        let is_key = |column: &String| self.key_fields().any(|field| field.column.name == *column);
+        self.object.indexes.iter().any(|index| index.first().is_some_and(is_key))
+    }
+}

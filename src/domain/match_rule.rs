@@ -1,0 +1,92 @@
+//! The match rule: what a write-back may do in its object, and what follows for one record.
+
+use super::outcome::{RejectReason, SkipReason};
+
+/// What a write-back may do in its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum MatchMode {
+    /// Writes only what is already there; the default.
+    #[default]
+    UpdateOnly,
+    /// Updates what is there and creates what is not.
+    Upsert,
+    /// Creates what is not there and leaves the rest alone.
+    CreateOnly,
+}
+
+/// What a run means to do with a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Insert,
+    Update,
+    /// The row already holds the values: nothing is sent.
+    Leave,
+    Skip(SkipReason),
+    Reject(RejectReason),
+}
+
+impl MatchMode {
+    pub(crate) const ALL: [Self; 3] = [Self::UpdateOnly, Self::Upsert, Self::CreateOnly];
+
+    /// As job files write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::UpdateOnly => "update_only",
+            Self::Upsert => "upsert",
+            Self::CreateOnly => "create_only",
+        }
+    }
+
+    pub(crate) fn updates(self) -> bool {
+        matches!(self, Self::UpdateOnly | Self::Upsert)
+    }
+
+    pub(crate) fn inserts(self) -> bool {
+        matches!(self, Self::CreateOnly | Self::Upsert)
+    }
+
+    /// Decides what happens to a record whose match key was found `found` times in the object, `differs` telling
+    /// whether the one row found holds other values. Two or more matches are never guessed between, whatever the mode.
+    pub(crate) fn decide(self, found: u64, differs: bool) -> Decision {
+        match (self, found) {
+            (Self::UpdateOnly | Self::Upsert, 1) if differs => Decision::Update,
+            (Self::UpdateOnly | Self::Upsert, 1) => Decision::Leave,
+            (Self::CreateOnly | Self::Upsert, 0) => Decision::Insert,
+            (Self::UpdateOnly, 0) => Decision::Skip(SkipReason::NoMatch),
+            (Self::CreateOnly, 1) => Decision::Skip(SkipReason::AlreadyExists),
+            (_, 2..) => Decision::Reject(RejectReason::AmbiguousMatch { found }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_match_is_updated_only_when_it_differs() {
+        assert_eq!(MatchMode::UpdateOnly.decide(1, true), Decision::Update);
+        assert_eq!(MatchMode::Upsert.decide(1, false), Decision::Leave);
+    }
+
+    #[test]
+    fn update_only_never_inserts() {
+        for differs in [true, false] {
+            assert_eq!(MatchMode::UpdateOnly.decide(0, differs), Decision::Skip(SkipReason::NoMatch));
+        }
+    }
+
+    #[test]
+    fn create_only_never_updates() {
+        for differs in [true, false] {
+            assert_eq!(MatchMode::CreateOnly.decide(1, differs), Decision::Skip(SkipReason::AlreadyExists));
+        }
+    }
+
+    #[test]
+    fn two_matches_are_refused_in_every_mode() {
+        for mode in MatchMode::ALL {
+            assert_eq!(mode.decide(2, true), Decision::Reject(RejectReason::AmbiguousMatch { found: 2 }));
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async, no clock: time is
+//! given, never asked for. Every other module may use this one; it uses none of them.
+
+pub(crate) mod conform;
+pub(crate) mod connection;
+pub(crate) mod cycle;
+pub(crate) mod error;
+pub(crate) mod field;
+pub(crate) mod job;
+pub(crate) mod layout;
+pub(crate) mod mapping;
+pub(crate) mod match_rule;
+pub(crate) mod method;
+pub(crate) mod object;
+pub(crate) mod outcome;
+pub(crate) mod problem;
+pub(crate) mod record;
+pub(crate) mod schema;
+pub(crate) mod value;

@@ -1,0 +1,202 @@
+//! The destination's object as its catalogue describes it: which columns there are and what each can hold.
+
+use super::value::Kind;
+
+/// One part of a name as a job file writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamePart {
+    pub(crate) text: String,
+    /// Quoted parts match exactly, case included; others fall back to the only name that differs in case.
+    pub(crate) quoted: bool,
+}
+
+/// A table's name of one to three parts, outermost first: `"CRM"."ACCOUNTS"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ObjectName {
+    pub(crate) parts: Vec<NamePart>,
+}
+
+impl std::fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            let dot = if index > 0 { "." } else { "" };
+            match part.quoted {
+                true => write!(formatter, "{dot}\"{}\"", part.text.replace('"', "\"\""))?,
+                false => write!(formatter, "{dot}{}", part.text)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a column can hold exactly.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Holds {
+    Text {
+        limit: Option<TextLimit>,
+        repertoire: Repertoire,
+    },
+    /// One of these words.
+    Label(Vec<String>),
+    /// Whole numbers from `min` to `max`.
+    Integer {
+        min: i128,
+        max: i128,
+    },
+    /// Decimals with at most `precision` digits, `scale` of them after the point; `None` holds any.
+    Decimal {
+        size: Option<(u16, u16)>,
+    },
+    /// Decimals that the database keeps as a 64-bit float (SQLite): held exactly up to 15 significant digits.
+    DecimalAsFloat {
+        size: Option<(u16, u16)>,
+    },
+    Float {
+        bits: u8,
+    },
+    Boolean,
+    Date,
+    Time {
+        fraction_digits: u8,
+    },
+    /// A wall-clock time without a zone.
+    Timestamp {
+        fraction_digits: u8,
+    },
+    /// An instant.
+    Instant {
+        fraction_digits: u8,
+    },
+    Uuid,
+    Json,
+    /// A type that write-backs do not write, such as `bytea` or `geometry`.
+    Unsupported,
+}
+
+/// The longest text a column takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextLimit {
+    Characters(u64),
+    /// In the column's own encoding.
+    Bytes(u64),
+}
+
+/// Which characters a text column's encoding has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repertoire {
+    /// All of Unicode; `nul` tells whether U+0000 may stand in it (PostgreSQL: no).
+    Unicode {
+        nul: bool,
+    },
+    /// Unicode up to U+FFFF: MySQL's `utf8mb3`.
+    BasicPlane,
+    /// MySQL's `latin1`: Windows-1252.
+    Latin1,
+    Ascii,
+}
+
+/// One column of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ObjectColumn {
+    /// As the catalogue spells it.
+    pub(crate) name: String,
+    /// Its type as the database writes it, fit for a cast and for messages: `character varying(18)`.
+    pub(crate) declared: String,
+    pub(crate) holds: Holds,
+    pub(crate) nullable: bool,
+    /// Filled by the database when an insert leaves it out: default, identity, auto-increment.
+    pub(crate) has_default: bool,
+    /// Computed by the database; cannot be written.
+    pub(crate) generated: bool,
+    pub(crate) may_update: bool,
+    pub(crate) may_insert: bool,
+    /// Whether the database's own `=` on this column takes values for equal that differ in a byte (a case-insensitive
+    /// or padded collation). Matching and comparing then look at the bytes as well.
+    pub(crate) loosely_compared: bool,
+    /// MySQL: character set and collation; `None` elsewhere and for columns that are not text.
+    pub(crate) collation: Option<String>,
+}
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    Table,
+    View { updatable: bool },
+}
+
+/// A destination's object: the table that a write-back writes to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Object {
+    /// As the catalogue spells it, outermost first.
+    pub(crate) path: Vec<String>,
+    pub(crate) kind: ObjectKind,
+    pub(crate) columns: Vec<ObjectColumn>,
+    /// Columns of every unconditional unique index or primary key.
+    pub(crate) unique_keys: Vec<Vec<String>>,
+    /// Leading columns of every index that an equality lookup can use, unique ones included.
+    pub(crate) indexes: Vec<Vec<String>>,
+    /// Whether rows may be read at all: matching needs it.
+    pub(crate) may_select: bool,
+    /// Columns of the primary key, if there is one: `writeback schema` prints it.
+    pub(crate) primary_key: Vec<String>,
+}
+
+impl Object {
+    /// As people read it: `CRM.ACCOUNTS`.
+    pub(crate) fn display_name(&self) -> String {
+        self.path.join(".")
+    }
+}
+
+impl Holds {
+    /// The kind in which values are handed to the database for such a column; `None` if it cannot be written.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            Self::Text { .. } | Self::Label(_) => Kind::Text,
+            Self::Integer { min, max } if *min < i128::from(i64::MIN) || *max > i128::from(i64::MAX) => Kind::Decimal,
+            Self::Integer { .. } => Kind::Integer,
+            Self::Decimal { .. } | Self::DecimalAsFloat { .. } => Kind::Decimal,
+            Self::Float { bits: 32 } => Kind::Float32,
+            Self::Float { .. } => Kind::Float64,
+            Self::Boolean => Kind::Boolean,
+            Self::Date => Kind::Date,
+            Self::Time { .. } => Kind::Time,
+            Self::Timestamp { .. } => Kind::Timestamp,
+            Self::Instant { .. } => Kind::Instant,
+            Self::Uuid => Kind::Uuid,
+            Self::Json => Kind::Json,
+            Self::Unsupported => return None,
+        })
+    }
+}
+
+/// Finds the name meant by `wanted` among `known`: exactly first; if unquoted, then the only one that differs in case.
+/// Errors: the candidates, if several differ only in case; none, if the name is unknown.
+pub(crate) fn resolve_name<'a>(
+    wanted: &NamePart,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<&'a str, NameError> {
+    if let Some(exact) = known.clone().find(|name| *name == wanted.text) {
+        return Ok(exact);
+    }
+    let folded = wanted.text.to_lowercase();
+    let mut alike = known.filter(|name| !wanted.quoted && name.to_lowercase() == folded);
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(first), Some(second)) => {
+            let candidates = [first, second].into_iter().chain(alike).map(str::to_owned).collect();
+            Err(NameError::Ambiguous { candidates })
+        }
+        (None, _) => Err(NameError::Unknown),
+    }
+}
+
+/// Why a name is not found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NameError {
+    Unknown,
+    /// Several names differ from the wanted one only in case.
+    Ambiguous {
+        candidates: Vec<String>,
+    },
+}

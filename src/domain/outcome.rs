@@ -1,0 +1,134 @@
+//! What became of a record, and the sums that must balance.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+/// How far a rejected record came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    /// The value is not what the schema declares.
+    Schema,
+    /// The destination's column cannot hold the value exactly.
+    Mapping,
+    /// The key is not unique, in the source or in the object.
+    Match,
+    /// The destination refused it.
+    Destination,
+}
+
+impl Stage {
+    pub(crate) const ALL: [Self; 4] = [Self::Schema, Self::Mapping, Self::Match, Self::Destination];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Mapping => "mapping",
+            Self::Match => "match",
+            Self::Destination => "destination",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Why a record was left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SkipReason {
+    NoMatch,
+    AlreadyExists,
+}
+
+/// Why a record is rejected at stage `match`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RejectReason {
+    /// The match key was found in several rows of the object.
+    AmbiguousMatch { found: u64 },
+    /// The match key occurs several times in the source.
+    DuplicateKey { occurs: u64 },
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AmbiguousMatch { found } => write!(formatter, "the key matches {found} rows of the destination"),
+            Self::DuplicateKey { occurs } => write!(formatter, "the key occurs {occurs} times in the source"),
+        }
+    }
+}
+
+/// A record that was not written, nor will be until it or the job changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// Position of the record in what was pulled, from 0.
+    pub(crate) record: u64,
+    /// The match key as [`super::record::key_text`] writes it; absent when it could not be read.
+    pub(crate) key: Option<String>,
+    pub(crate) stage: Stage,
+    /// The source column (stage `schema`) or destination column (other stages) at fault, if it is one column.
+    pub(crate) column: Option<String>,
+    /// What is wrong with the value, never the value itself; or the destination's own words.
+    pub(crate) reason: String,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Inserted,
+    Updated,
+    Unchanged,
+    Skipped(SkipReason),
+    Rejected(Rejection),
+}
+
+/// How many records were read and what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Tally {
+    pub(crate) read: u64,
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) skipped: u64,
+    pub(crate) rejected: u64,
+}
+
+impl Tally {
+    /// Counts an outcome; `read` counts elsewhere, where records are read.
+    pub(crate) fn count(&mut self, outcome: &Outcome) {
+        let bucket = match outcome {
+            Outcome::Inserted => &mut self.inserted,
+            Outcome::Updated => &mut self.updated,
+            Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Skipped(_) => &mut self.skipped,
+            Outcome::Rejected(_) => &mut self.rejected,
+        };
+        *bucket += 1;
+    }
+
+    /// Records that have an outcome.
+    pub(crate) fn accounted(&self) -> u64 {
+        self.inserted + self.updated + self.unchanged + self.skipped + self.rejected
+    }
+
+    /// Whether every record read has exactly one outcome.
+    pub(crate) fn balances(&self) -> bool {
+        self.read == self.accounted()
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.skipped += other.skipped;
+        self.rejected += other.rejected;
+    }
+}

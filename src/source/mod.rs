@@ -1,0 +1,99 @@
+//! Systems that records are read from. A source yields the schema's columns in bounded chunks, out of one consistent
+//! snapshot, as text or as native values; it converts nothing that the schema should judge.
+
+pub(crate) mod files;
+pub(crate) mod mysql;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use polars::prelude::DataFrame;
+
+use crate::domain::connection::{Connection, System};
+use crate::domain::error::SystemError;
+use crate::domain::outcome::Rejection;
+use crate::domain::schema::Schema;
+
+/// Records of one chunk. Small enough that a few chunks of wide records fit in memory, large enough that the work per
+/// chunk is nothing against the work per record.
+pub(crate) const CHUNK_RECORDS_MAX: usize = 32_768;
+
+/// One chunk of records as a source yields them.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    /// Records read, those of `rejections` included.
+    pub(crate) read: u64,
+    /// Shape: `(records, schema columns + RECORD_POSITION)`, in the schema's order; each column text or a native polars
+    /// type. Positions count from 0 over the whole pull, in the source's order, rejected records included.
+    pub(crate) records: DataFrame,
+    /// Records that could not be read as records: a wrong number of cells, bytes that are not UTF-8.
+    pub(crate) rejections: Vec<Rejection>,
+}
+
+/// A system that records are read from.
+pub(crate) trait Source: Sized {
+    /// Begins a pull of the schema's columns: of its model if it has one, else of the table it names.
+    /// Errors: `NotFound` for a table or column that is not there, with what is there; before the first record.
+    async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError>;
+
+    /// The next records; `None` after the last. A chunk may hold no records and yet be followed by others.
+    async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError>;
+}
+
+/// The closed set of sources.
+pub(crate) enum AnySource {
+    Files(files::FilesSource),
+    Sqlite(sqlite::SqliteSource),
+    Postgres(postgres::PostgresSource),
+    Mysql(mysql::MysqlSource),
+}
+
+impl Source for AnySource {
+    async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
+        Ok(match &connection.system {
+            System::Files { .. } => Self::Files(files::FilesSource::open(connection, schema).await?),
+            System::Sqlite(_) => Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?),
+            System::Postgres(_) => Self::Postgres(postgres::PostgresSource::open(connection, schema).await?),
+            System::Mysql(_) => Self::Mysql(mysql::MysqlSource::open(connection, schema).await?),
+        })
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
+        match self {
+            Self::Files(source) => source.next_chunk().await,
+            Self::Sqlite(source) => source.next_chunk().await,
+            Self::Postgres(source) => source.next_chunk().await,
+            Self::Mysql(source) => source.next_chunk().await,
+        }
+    }
+}
+
+/// A table as `writeback schema` prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableDescription {
+    /// As the catalogue spells it, without its database or schema: a schema file's table is looked up there anyway.
+    pub(crate) name: Vec<String>,
+    pub(crate) columns: Vec<DescribedColumn>,
+    /// Names of the primary key's columns; empty if there is none.
+    pub(crate) primary_key: Vec<String>,
+}
+
+/// One column of a [`TableDescription`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DescribedColumn {
+    pub(crate) name: String,
+    /// In standard SQL, as a schema file declares it; `None` if write-backs cannot carry it.
+    pub(crate) column_type: Option<crate::domain::schema::SchemaType>,
+    /// As the source itself calls the type, for a comment.
+    pub(crate) declared: String,
+    pub(crate) nullable: bool,
+}
+
+/// Describes `table` (dotted, as typed) of a source, to start a schema file from.
+pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+    match &connection.system {
+        System::Files { .. } => files::describe_table(connection, table).await,
+        System::Sqlite(_) => sqlite::describe_table(connection, table).await,
+        System::Postgres(_) => postgres::describe_table(connection, table).await,
+        System::Mysql(_) => mysql::describe_table(connection, table).await,
+    }
+}
