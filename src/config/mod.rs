@@ -1,19 +1,56 @@
 //! A user's project: `writeback.toml`, `schedules/*.toml` and `sql/*.sql`, from text to checked values. Every mistake is
 //! found before anything runs, and all of them are shown at once, each with file, line, column and a hint.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod address;
+mod connections;
+mod document;
+mod fields;
+mod job;
+mod labels;
+mod names;
+mod project_file;
+mod schema;
+mod schema_types;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Component, Path, PathBuf};
 
 use crate::domain::connection::Connection;
+use crate::domain::field::NullPolicy;
 use crate::domain::job::Job;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, Severity, did_you_mean};
+use document::{quoted_list, read_text};
+use secret::Surroundings;
+
+/// The file that makes a folder a project.
+pub(crate) const PROJECT_FILE: &str = "writeback.toml";
+/// The folder of job files.
+pub(crate) const SCHEDULES_FOLDER: &str = "schedules";
 
 /// A project's folder and what its `writeback.toml` says.
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
+    /// Those that can be used: none whose password or URL is not where it should be.
     pub(crate) connections: BTreeMap<String, Connection>,
     pub(crate) dashboards: BTreeMap<String, Dashboard>,
+    pub(crate) defaults: Defaults,
+    /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be used now, and warnings.
+    told_to_users: BTreeMap<String, Vec<Problem>>,
+    /// Kinds of the connections whose kind is known, to tell what they are good for.
+    folders: BTreeSet<String>,
+}
+
+/// What write-backs do that do not say themselves.
+#[derive(Debug, Clone)]
+pub(crate) struct Defaults {
+    pub(crate) batch_records_max: NonZeroUsize,
+    pub(crate) nulls: NullPolicy,
 }
 
 /// One `[dashboards.NAME]`: how a finished cycle is noticed.
@@ -37,26 +74,150 @@ pub(crate) enum Signal {
 pub(crate) struct CheckedJob {
     pub(crate) job: Job,
     pub(crate) warnings: Vec<Problem>,
+    /// XXH3 (128 bits, hexadecimal) of the job file and the schema files it names: another digest, another job.
+    pub(crate) digest: String,
 }
 
 impl Project {
-    /// Reads `writeback.toml` in `root`.
-    pub(crate) fn load(_root: &Path) -> Result<Self, Vec<Problem>> {
-        unimplemented!()
+    /// Reads `writeback.toml` in `root`. A password or URL that is not where it should be is no error yet: only
+    /// [`Project::connection`] and [`Project::load_job`] of what uses it tell.
+    pub(crate) fn load(root: &Path) -> Result<Self, Vec<Problem>> {
+        let environment = |name: &str| std::env::var_os(name);
+        Self::load_within(Surroundings { root, environment: &environment })
+    }
+
+    fn load_within(surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
+        let text = read_text(&surroundings.root.join(PROJECT_FILE), PROJECT_FILE).map_err(|error| match error {
+            document::ReadError::Missing => vec![no_project(surroundings.root)],
+            other => vec![other.problem(PROJECT_FILE, None)],
+        })?;
+        project_file::read_project(&text, surroundings).map_err(in_order)
     }
 
     /// Names of the jobs in `schedules/`, sorted.
     pub(crate) fn job_names(&self) -> Vec<String> {
-        unimplemented!()
+        let entries = fs::read_dir(self.root.join(SCHEDULES_FOLDER));
+        let files = entries.into_iter().flatten().flatten().filter(|entry| !entry.path().is_dir());
+        let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> = names
+            .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+            .filter(|name| !name.is_empty() && !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
     }
 
-    /// Reads a job by its name or its file, with the schemas it names.
-    pub(crate) fn load_job(&self, _job: &str) -> Result<CheckedJob, Vec<Problem>> {
-        unimplemented!()
+    /// Reads a job by its name or its file, with the schemas it names. The connections it uses are ready.
+    pub(crate) fn load_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
+        let mut checked = self.read_job(job)?;
+        let mut told: Vec<Problem> = self.users_of(&checked.job);
+        told.append(&mut checked.warnings);
+        match has_mistake(&told) {
+            true => Err(in_order(told)),
+            false => Ok(CheckedJob { warnings: in_order(told), ..checked }),
+        }
+    }
+
+    /// Reads a job as [`Project::load_job`] does, whether or not its connections are ready to be used.
+    pub(crate) fn read_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
+        let name = self.job_name(job).map_err(|problem| vec![problem])?;
+        let file = format!("{SCHEDULES_FOLDER}/{name}.toml");
+        let text = read_text(&self.root.join(&file), &file).map_err(|error| match error {
+            document::ReadError::Missing => vec![self.no_job(&name)],
+            other => vec![other.problem(&file, None)],
+        })?;
+        job::read_job(self, &name, &file, &text).map_err(in_order)
+    }
+
+    /// A connection by its name, ready to be used, with warnings about it.
+    /// Errors: it is unknown, or its password or URL is not where it should be.
+    pub(crate) fn connection(&self, name: &str) -> Result<(&Connection, Vec<Problem>), Vec<Problem>> {
+        let told = self.told_to_users.get(name).cloned().unwrap_or_default();
+        match self.connections.get(name) {
+            Some(connection) => Ok((connection, told)),
+            None if has_mistake(&told) => Err(told),
+            None => Err(vec![
+                Problem::mistake(None, format!("there is no connection `{name}` in {PROJECT_FILE}"))
+                    .hint(self.connection_hint(name)),
+            ]),
+        }
     }
 
     /// Where state lives: `.writeback`.
     pub(crate) fn state_folder(&self) -> PathBuf {
         self.root.join(".writeback")
     }
+
+    fn connection_hint(&self, name: &str) -> String {
+        let known = || self.told_to_users.keys().map(String::as_str);
+        did_you_mean(name, known()).unwrap_or_else(|| match self.told_to_users.is_empty() {
+            true => format!("add a `[connections.{name}]` to {PROJECT_FILE}"),
+            false => format!("connections are {}", quoted_list(known())),
+        })
+    }
+
+    /// What is to be told of the connections a job uses.
+    fn users_of(&self, job: &Job) -> Vec<Problem> {
+        let followed = job.dashboard.as_ref().and_then(|name| self.dashboards.get(name));
+        let asked = followed.and_then(|dashboard| match &dashboard.signal {
+            Signal::Query { connection, .. } => Some(connection),
+            Signal::Marker { .. } => None,
+        });
+        let ends = job.write_backs.iter().flat_map(|write_back| [&write_back.source, &write_back.destination]);
+        let used: BTreeSet<&String> = ends.chain(asked).collect();
+        used.into_iter().filter_map(|name| self.told_to_users.get(name)).flatten().cloned().collect()
+    }
+
+    /// The name meant by a job's name or its file.
+    /// Errors: it lies outside `schedules/`.
+    fn job_name(&self, job: &str) -> Result<String, Problem> {
+        let path = Path::new(job);
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        let parts: Option<Vec<&str>> = path
+            .components()
+            .filter(|part| !matches!(part, Component::CurDir))
+            .map(|part| if let Component::Normal(name) = part { name.to_str() } else { None })
+            .collect();
+        let name = match parts.unwrap_or_default().as_slice() {
+            [name] => Some(name.strip_suffix(".toml").unwrap_or(name)),
+            [SCHEDULES_FOLDER, file] => file.strip_suffix(".toml"),
+            _ => None,
+        };
+        let name = name.filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control));
+        name.map(str::to_owned).ok_or_else(|| {
+            Problem::mistake(None, format!("`{}` is not a file of {SCHEDULES_FOLDER}/", job.escape_default()))
+                .hint(self.jobs_hint())
+        })
+    }
+
+    fn no_job(&self, name: &str) -> Problem {
+        let names = self.job_names();
+        let hint = did_you_mean(name, names.iter().map(String::as_str)).unwrap_or_else(|| self.jobs_hint());
+        Problem::mistake(None, format!("there is no job `{name}`: {SCHEDULES_FOLDER}/{name}.toml does not exist"))
+            .hint(hint)
+    }
+
+    fn jobs_hint(&self) -> String {
+        let names = self.job_names();
+        match names.is_empty() {
+            true => format!("{SCHEDULES_FOLDER}/ holds no job yet; the README shows one"),
+            false => format!("jobs are {}", quoted_list(names.iter().map(String::as_str))),
+        }
+    }
+}
+
+fn no_project(root: &Path) -> Problem {
+    Problem::mistake(None, format!("there is no {PROJECT_FILE} in `{}`", root.display()))
+        .hint("`writeback init` makes a new project; `--project DIR` names another folder")
+}
+
+fn has_mistake(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Mistake)
+}
+
+/// Problems in the order in which people go through files.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|left, right| left.location.cmp(&right.location));
+    problems.dedup();
+    problems
 }

@@ -78,6 +78,11 @@ impl Problem {
 
 /// What was meant by `wanted`, if one of `known` comes close: "did you mean `HEALTH_SCORE`?".
 pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(wanted, known).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The one of `known` that comes closest to `wanted`, if any comes close.
+pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Jaro-Winkler similarity below which a suggestion confuses more than it helps.
     const SIMILARITY_MIN: f64 = 0.8;
     let likeness = |name: &str| strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase());
@@ -86,5 +91,5 @@ pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a
         .map(|name| (likeness(name), name))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+        .map(|(_, name)| name)
 }

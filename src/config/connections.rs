@@ -1,0 +1,418 @@
+//! `[connections.NAME]`: from keys or a URL to a connection. What cannot be known yet, such as a password that is not
+//! in the environment, is put aside for whoever uses the connection.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+use super::address::{Address, Kind, TlsWord};
+use super::document::{Table, Value, quoted_list, shown};
+use super::secret::{Given, Surroundings};
+use crate::domain::connection::{Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls};
+use crate::domain::problem::{Problem, did_you_mean};
+
+/// Waiting longer than this for one answer is never meant.
+const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// More attempts at one batch than this only hide that something is broken.
+const ATTEMPTS_MAX: u32 = 100;
+/// More writers than this only wait for one another.
+const WRITERS_MAX: u32 = 16;
+
+const FILES_KEYS: &[&str] = &["kind", "folder", "timezone"];
+const SQLITE_KEYS: &[&str] = &[
+    "kind",
+    "url",
+    "file",
+    "database",
+    "create_from",
+    "timezone",
+    "connect_timeout",
+    "statement_timeout",
+    "lock_timeout",
+    "attempts_max",
+    "writers",
+];
+const SERVER_KEYS: &[&str] = &[
+    "kind",
+    "url",
+    "host",
+    "port",
+    "socket",
+    "user",
+    "password",
+    "database",
+    "tls",
+    "ca_file",
+    "timezone",
+    "connect_timeout",
+    "statement_timeout",
+    "lock_timeout",
+    "attempts_max",
+    "writers",
+];
+
+/// A connection as far as it can be had now, and what its users are to be told.
+pub(super) struct ReadConnection {
+    pub(super) connection: Option<Connection>,
+    pub(super) told_to_users: Vec<Problem>,
+}
+
+/// Reads one connection. Mistakes of the file are noted in its document.
+pub(super) fn read_connection(name: &str, table: &Table<'_>, surroundings: Surroundings<'_>) -> ReadConnection {
+    let mut reader = Reader { name, table, surroundings, told_to_users: Vec::new() };
+    let connection = reader.connection();
+    ReadConnection { connection, told_to_users: reader.told_to_users }
+}
+
+/// What a connection's `url` key came to.
+enum UrlKey {
+    None,
+    Read(Box<Address>),
+    /// It has a mistake or is not there; the mistake is noted or put aside.
+    Unread,
+}
+
+struct Reader<'a> {
+    name: &'a str,
+    table: &'a Table<'a>,
+    surroundings: Surroundings<'a>,
+    told_to_users: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn connection(&mut self) -> Option<Connection> {
+        let url = self.url();
+        let kind = self.kind(&url);
+        self.expect_keys(kind);
+        let timezone = self.table.get("timezone").and_then(timezone);
+        let limits = self.limits();
+        let address = match url {
+            UrlKey::Unread => return None,
+            UrlKey::None => None,
+            UrlKey::Read(address) => Some(*address),
+        };
+        let system = match kind? {
+            Kind::Files => self.files()?,
+            Kind::Sqlite => System::Sqlite(self.sqlite(address)?),
+            kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
+            kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
+        };
+        Some(Connection { name: self.name.to_owned(), system, timezone, limits })
+    }
+
+    fn url(&mut self) -> UrlKey {
+        let Some(value) = self.table.get("url") else { return UrlKey::None };
+        let Some(given) = self.surroundings.given(value) else { return UrlKey::Unread };
+        let (text, here) = match given {
+            Given::Here(text) => (text, true),
+            Given::Elsewhere(text) => (text, false),
+            Given::Absent(problem) => {
+                self.told_to_users.push(problem);
+                return UrlKey::Unread;
+            }
+        };
+        match Address::parse(&text) {
+            Ok(address) => {
+                if here && address.password.is_some() {
+                    self.warn_of_password(value);
+                }
+                UrlKey::Read(Box::new(address))
+            }
+            Err(error) => {
+                let problem = Problem::mistake(value.location(), error.message).hint(error.hint);
+                if here {
+                    self.table.document.note(problem);
+                } else {
+                    self.told_to_users.push(problem);
+                }
+                UrlKey::Unread
+            }
+        }
+    }
+
+    fn kind(&self, url: &UrlKey) -> Option<Kind> {
+        let told = self.table.get("kind").map(|value| (value, read_kind(value)));
+        let of_url = if let UrlKey::Read(address) = url { Some(address.kind) } else { None };
+        match (told, of_url) {
+            (Some((value, Some(kind))), Some(of_url)) if kind != of_url => {
+                let message = format!("`kind` says {} and the url says {}", kind.name(), of_url.name());
+                value.mistake(message, Some("leave `kind` out".to_owned()));
+                None
+            }
+            (Some((_, kind)), _) => kind,
+            (None, Some(kind)) => Some(kind),
+            (None, None) => {
+                if matches!(url, UrlKey::None) {
+                    let hint = format!("kinds are {}", quoted_list(Kind::ALL.map(Kind::name)));
+                    self.table.mistake(format!("connection `{}` has neither `kind` nor `url`", self.name), Some(hint));
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes keys that are unknown, or that mean nothing to this kind.
+    fn expect_keys(&self, kind: Option<Kind>) {
+        let known = match kind {
+            Some(Kind::Files) => FILES_KEYS,
+            Some(Kind::Sqlite) => SQLITE_KEYS,
+            Some(Kind::Postgres | Kind::Mysql) => SERVER_KEYS,
+            None => return self.table.expect_keys(&all_keys()),
+        };
+        for value in self.table.entries().filter(|value| !known.contains(&value.key)) {
+            let (message, hint) = if all_keys().contains(&value.key) {
+                let kind = kind.map_or("", Kind::name);
+                let hint = format!("its keys are {}", quoted_list(known.iter().copied()));
+                (format!("`{}` means nothing to a connection of kind `{kind}`", value.key), hint)
+            } else {
+                let list = || format!("known keys: {}", quoted_list(known.iter().copied()));
+                let hint = did_you_mean(value.key, known.iter().copied()).unwrap_or_else(list);
+                (format!("`{}` is not a key of connection `{}`", value.key, self.name), hint)
+            };
+            value.key_mistake(message, Some(hint));
+        }
+    }
+
+    fn files(&self) -> Option<System> {
+        let (_, folder) = self.table.require_text("folder", "name the folder that holds the exported files")?;
+        Some(System::Files { folder: self.surroundings.root.join(folder) })
+    }
+
+    fn sqlite(&self, address: Option<Address>) -> Option<SqliteSettings> {
+        let of_url = address.and_then(|address| address.file);
+        let file = match self.path("file", of_url.is_some()) {
+            Some(file) => Some(file),
+            None if of_url.is_some() => of_url.map(|file| self.surroundings.root.join(file)),
+            None => {
+                self.table.require("file", "name the database's file");
+                None
+            }
+        };
+        let database = self.table.text("database").map(|(_, name)| name.to_owned());
+        let create_from = self.path("create_from", false);
+        Some(SqliteSettings { file: file?, database, create_from })
+    }
+
+    fn server(&mut self, kind: Kind, address: Option<Address>) -> Option<ServerSettings> {
+        let mut address = address.unwrap_or_else(|| Address::of(kind));
+        if let Some(host) = self.part("host", address.host.is_some()) {
+            address.host = Some(host);
+        }
+        if let Some(socket) = self.path("socket", address.socket.is_some()) {
+            address.socket = Some(socket);
+        }
+        if let Some(user) = self.part("user", address.user.is_some()) {
+            address.user = Some(user);
+        }
+        if let Some(database) = self.part("database", address.database.is_some()) {
+            address.database = Some(database);
+        }
+        if let Some(value) = self.once("port", address.port.is_some()) {
+            address.port = value.integer(1, u32::from(u16::MAX)).and_then(|port| u16::try_from(port).ok());
+        }
+        let password = self.password(&mut address);
+        let tls = self.tls(&mut address);
+        self.settings(kind, address, password?, tls?)
+    }
+
+    fn settings(&self, kind: Kind, address: Address, password: Option<Secret>, tls: Tls) -> Option<ServerSettings> {
+        let missing = |key: &str, hint: &str| {
+            let url = self.table.get("url").map(|_| " nor does its url name one").unwrap_or_default();
+            self.table.mistake(format!("connection `{}` has no `{key}`{url}", self.name), Some(hint.to_owned()));
+        };
+        match (&address.host, &address.socket) {
+            (None, None) => missing("host", "write `host = \"db.example.com\"`, or `socket` for a local server"),
+            (Some(_), Some(_)) => {
+                let message = format!("connection `{}` names both a host and a socket", self.name);
+                self.table.mistake(message, Some("keep one of them".to_owned()));
+            }
+            _ => {}
+        }
+        if address.user.is_none() {
+            missing("user", "name the user that writes; least privilege is described in the README");
+        }
+        if address.database.is_none() && kind == Kind::Postgres {
+            missing("database", "PostgreSQL connects to one database: name it");
+        }
+        let port = if kind == Kind::Postgres { 5432 } else { 3306 };
+        Some(ServerSettings {
+            host: address.host.unwrap_or_else(|| "localhost".to_owned()),
+            port: address.port.unwrap_or(port),
+            socket: address.socket,
+            user: address.user?,
+            password,
+            database: address.database,
+            tls,
+        })
+    }
+
+    /// The password wherever it stands; `None` if it is not there though it should be.
+    fn password(&mut self, address: &mut Address) -> Option<Option<Secret>> {
+        let Some(value) = self.once("password", address.password.is_some()) else {
+            return Some(address.password.take());
+        };
+        match self.surroundings.given(value)? {
+            Given::Here(text) => {
+                self.warn_of_password(value);
+                Some(Some(Secret::new(text)))
+            }
+            Given::Elsewhere(text) => Some(Some(Secret::new(text))),
+            Given::Absent(problem) => {
+                self.told_to_users.push(problem);
+                None
+            }
+        }
+    }
+
+    fn warn_of_password(&mut self, value: Value<'_>) {
+        let message = format!("the password of connection `{}` stands in this file", self.name);
+        let variable: String =
+            self.name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect();
+        let hint = format!("write `password = {{ env = \"{}_PASSWORD\" }}`", variable.to_ascii_uppercase());
+        self.told_to_users.push(Problem::warning(value.location(), message).hint(hint));
+    }
+
+    /// Local servers are spoken to in the clear unless asked otherwise; all others must prove who they are.
+    fn tls(&mut self, address: &mut Address) -> Option<Tls> {
+        let value = self.once("tls", address.tls.is_some());
+        let word = match value {
+            Some(value) => Some(read_tls(value)?),
+            None => address.tls,
+        };
+        let ca_file = match self.path("ca_file", address.ca_file.is_some()) {
+            Some(file) => Some(file),
+            None => address.ca_file.take().map(|file| self.surroundings.root.join(file)),
+        };
+        let local = address.socket.is_some() || address.host.as_deref().is_none_or(is_local);
+        match (word, ca_file) {
+            (Some(TlsWord::Off), Some(_)) => {
+                let message = format!("connection `{}` has a `ca_file` and turns TLS off", self.name);
+                self.table.mistake(message, Some("keep one of them".to_owned()));
+                None
+            }
+            (Some(TlsWord::Off), None) => {
+                if !local {
+                    self.warn_of_plain_text(value);
+                }
+                Some(Tls::Off)
+            }
+            (None, None) if local => Some(Tls::Off),
+            (_, ca_file) => Some(Tls::Verified { ca_file }),
+        }
+    }
+
+    fn warn_of_plain_text(&mut self, value: Option<Value<'_>>) {
+        let message = format!("connection `{}` speaks to a remote host in plain text", self.name);
+        let location = value.or_else(|| self.table.get("url")).map(|value| value.location());
+        let hint = "write `tls = \"verified\"`, with `ca_file` for a private authority";
+        self.told_to_users.push(Problem::warning(location, message).hint(hint));
+    }
+
+    /// The value of a key that the url may give as well, but not both.
+    fn once(&self, key: &str, in_url: bool) -> Option<Value<'a>> {
+        let value = self.table.get(key);
+        if let (Some(value), true) = (value, in_url) {
+            let message = format!("`{key}` is said twice, here and in the url");
+            value.key_mistake(message, Some("keep one of them".to_owned()));
+        }
+        value
+    }
+
+    fn part(&self, key: &str, in_url: bool) -> Option<String> {
+        let value = self.once(key, in_url)?;
+        let text = value.text()?;
+        if text.trim().is_empty() {
+            value.mistake(format!("`{key}` is empty"), None);
+        }
+        Some(text.to_owned())
+    }
+
+    fn path(&self, key: &str, in_url: bool) -> Option<PathBuf> {
+        self.part(key, in_url).map(|path| self.surroundings.root.join(path))
+    }
+
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let timeout = |key: &str, usual: Duration| self.table.get(key).and_then(timeout).unwrap_or(usual);
+        let number = |key: &str, max: u32| self.table.get(key).and_then(|value| value.integer(1, max));
+        Limits {
+            connect_timeout: timeout("connect_timeout", usual.connect_timeout),
+            statement_timeout: timeout("statement_timeout", usual.statement_timeout),
+            lock_timeout: timeout("lock_timeout", usual.lock_timeout),
+            attempts_max: number("attempts_max", ATTEMPTS_MAX).unwrap_or(usual.attempts_max),
+            writers: number("writers", WRITERS_MAX)
+                .and_then(|writers| usize::try_from(writers).ok())
+                .unwrap_or(usual.writers),
+        }
+    }
+}
+
+fn all_keys() -> Vec<&'static str> {
+    [FILES_KEYS, SQLITE_KEYS, SERVER_KEYS].concat()
+}
+
+fn read_kind(value: Value<'_>) -> Option<Kind> {
+    let word = value.text()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
+    if kind.is_none() {
+        let names = Kind::ALL.map(Kind::name);
+        let hint = match word {
+            "mariadb" => "write `kind = \"mysql\"`: it serves MariaDB too".to_owned(),
+            "postgresql" => "write `kind = \"postgres\"`".to_owned(),
+            word => did_you_mean(word, names).unwrap_or_else(|| format!("kinds are {}", quoted_list(names))),
+        };
+        value.mistake(format!("{} is not a kind of connection", shown(word)), Some(hint));
+    }
+    kind
+}
+
+fn read_tls(value: Value<'_>) -> Option<TlsWord> {
+    match value.text()? {
+        "verified" => Some(TlsWord::Verified),
+        "off" => Some(TlsWord::Off),
+        word => {
+            let hint = "write `\"verified\"` or `\"off\"`".to_owned();
+            value.mistake(format!("`tls` is {}, which is no way to connect", shown(word)), Some(hint));
+            None
+        }
+    }
+}
+
+/// Whether a host is this machine.
+fn is_local(host: &str) -> bool {
+    let address = std::net::IpAddr::from_str(host);
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Reads `"10s"`, `"5m 30s"`.
+pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
+    let text = value.text()?;
+    let duration = humantime::parse_duration(text);
+    if duration.is_err() {
+        let hint = "write a number and its unit: `\"10s\"`, `\"5m\"`, `\"1h 30m\"`".to_owned();
+        value.mistake(format!("`{}` is {}, which is not a duration", value.key, shown(text)), Some(hint));
+    }
+    duration.ok()
+}
+
+fn timeout(value: Value<'_>) -> Option<Duration> {
+    let timeout = duration(value)?;
+    if timeout < Duration::from_millis(1) || timeout > TIMEOUT_MAX {
+        value.mistake(format!("`{}` is not between 1ms and 7days", value.key), None);
+    }
+    Some(timeout)
+}
+
+/// Reads a time zone of the IANA database, in any case.
+pub(super) fn timezone(value: Value<'_>) -> Option<Tz> {
+    let name = value.text()?;
+    let zone = Tz::from_str_insensitive(name);
+    if zone.is_err() {
+        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
+        let hint = did_you_mean(name, known).unwrap_or_else(|| "write it as in `Europe/Berlin` or `UTC`".to_owned());
+        value.mistake(format!("{} is not a time zone", shown(name)), Some(hint));
+    }
+    zone.ok()
+}

@@ -1,0 +1,287 @@
+//! One file of a project as text, and its TOML walked key by key. Every mistake is noted with its place and the walk
+//! goes on, so that one mistake hides no other. Knows what TOML is, not what any key means.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::domain::problem::{Location, Problem, did_you_mean};
+
+/// Bytes a file of a project may have. People write these files by hand; one that is larger is some other file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why a file's text cannot be had.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    Missing,
+    TooLarge,
+    /// The place of the first byte that is not UTF-8.
+    NotText(Location),
+    Io(io::Error),
+}
+
+impl ReadError {
+    /// The mistake, told at `location` unless the error has a better place of its own.
+    pub(super) fn problem(self, file: &str, location: Option<Location>) -> Problem {
+        match self {
+            Self::Missing => Problem::mistake(location, format!("`{file}` does not exist")),
+            Self::TooLarge => Problem::mistake(location, format!("`{file}` is larger than {FILE_BYTES_MAX} bytes"))
+                .hint("name a file that people write by hand"),
+            Self::NotText(place) => Problem::mistake(place, format!("`{file}` is not UTF-8 text"))
+                .hint("save the file as UTF-8 in your editor"),
+            Self::Io(error) => Problem::mistake(location, format!("could not read `{file}`: {error}")),
+        }
+    }
+}
+
+/// Reads a text file; a byte order mark is dropped. `name` is the file as people type it.
+pub(super) fn read_text(path: &Path, name: &str) -> Result<String, ReadError> {
+    let text_error = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing,
+        _ => ReadError::Io(error),
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(text_error)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ReadError::TooLarge);
+    }
+    decode(bytes, name)
+}
+
+fn decode(bytes: Vec<u8>, name: &str) -> Result<String, ReadError> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let readable = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let readable = String::from_utf8_lossy(readable);
+        ReadError::NotText(Location::at(&Arc::from(name), &readable, readable.len()))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The text of a TOML file and the problems found in it so far.
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    pub(super) file: Arc<str>,
+    text: &'a str,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Document<'a> {
+    pub(super) fn new(file: &str, text: &'a str) -> Self {
+        Self { file: Arc::from(file), text, problems: RefCell::new(Vec::new()) }
+    }
+
+    /// Parses the text. Errors of syntax are noted, all of them, and then nothing else is looked at: what follows a
+    /// broken line would only tell of the same cause again.
+    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            self.note(Problem::mistake(self.location(offset), format!("this is not TOML: {}", error.message())));
+        }
+        errors.is_empty().then_some(table)
+    }
+
+    pub(super) fn location(&self, offset: usize) -> Location {
+        Location::at(&self.file, self.text, offset)
+    }
+
+    pub(super) fn note(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// A table of a document.
+#[derive(Debug, Clone)]
+pub(super) struct Table<'a> {
+    pub(super) document: &'a Document<'a>,
+    entries: &'a DeTable<'a>,
+    /// Where it begins: what is missing from it is told here.
+    offset: usize,
+    /// As messages call it: "`[connections.crm]`".
+    name: String,
+}
+
+impl<'a> Table<'a> {
+    /// The whole document as a table.
+    pub(super) fn root(document: &'a Document<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self { document, entries: table.get_ref(), offset: 0, name: format!("`{}`", document.file) }
+    }
+
+    pub(super) fn location(&self) -> Location {
+        self.document.location(self.offset)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Value<'a>> {
+        let document = self.document;
+        self.entries.iter().map(move |(key, value)| Value {
+            document,
+            key: key.get_ref().as_ref(),
+            key_offset: key.span().start,
+            value,
+        })
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.entries().find(|value| value.key == key)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require(&self, key: &str, hint: &str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.mistake(format!("{} has no `{key}`", self.name), Some(hint.to_owned()));
+        }
+        value
+    }
+
+    /// Notes every key that is not among `known`.
+    pub(super) fn expect_keys(&self, known: &[&str]) {
+        for value in self.entries().filter(|value| !known.contains(&value.key)) {
+            let hint = did_you_mean(value.key, known.iter().copied())
+                .unwrap_or_else(|| format!("known keys: {}", quoted_list(known.iter().copied())));
+            value.key_mistake(format!("`{}` is not a key of {}", value.key, self.name), Some(hint));
+        }
+    }
+
+    /// Notes a mistake of the table as a whole.
+    pub(super) fn mistake(&self, message: String, hint: Option<String>) {
+        self.document.note(Problem::mistake(self.location(), message).hint_if(hint));
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<(Value<'a>, &'a str)> {
+        self.get(key).and_then(|value| Some((value, value.text()?)))
+    }
+
+    pub(super) fn require_text(&self, key: &str, hint: &str) -> Option<(Value<'a>, &'a str)> {
+        self.require(key, hint).and_then(|value| Some((value, value.text()?)))
+    }
+}
+
+/// A key and its value, or an element of a list under the list's key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'a> {
+    document: &'a Document<'a>,
+    pub(super) key: &'a str,
+    key_offset: usize,
+    value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn location(&self) -> Location {
+        self.document.location(self.value.span().start)
+    }
+
+    pub(super) fn key_location(&self) -> Location {
+        self.document.location(self.key_offset)
+    }
+
+    /// Notes a mistake at the value.
+    pub(super) fn mistake(&self, message: impl Into<String>, hint: Option<String>) {
+        self.document.note(Problem::mistake(self.location(), message).hint_if(hint));
+    }
+
+    /// Notes a mistake at the key.
+    pub(super) fn key_mistake(&self, message: impl Into<String>, hint: Option<String>) {
+        self.document.note(Problem::mistake(self.key_location(), message).hint_if(hint));
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.value.get_ref().is_str()
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.expect(self.value.get_ref().as_str(), "a string")
+    }
+
+    /// A whole number within the bounds.
+    pub(super) fn integer(&self, min: u32, max: u32) -> Option<u32> {
+        let integer = self.expect(self.value.get_ref().as_integer(), "a whole number")?;
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.mistake(format!("`{}` is not a whole number from {min} to {max}", self.key), None);
+        }
+        number
+    }
+
+    /// A number as it is written, or the text of a string.
+    pub(super) fn number_or_text(&self) -> Option<String> {
+        let value = self.value.get_ref();
+        let integer = value.as_integer().map(|integer| integer.to_string());
+        let float = || value.as_float().map(|float| float.as_str().to_owned());
+        let text = || value.as_str().map(str::to_owned);
+        self.expect(integer.or_else(float).or_else(text), "a number")
+    }
+
+    /// A table; `name` is what messages call it.
+    pub(super) fn table(&self, name: String) -> Option<Table<'a>> {
+        let entries = self.expect(self.value.get_ref().as_table(), "a table")?;
+        let offset = self.table_offset();
+        Some(Table { document: self.document, entries, offset, name })
+    }
+
+    /// Elements of a list.
+    pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
+        let elements = self.expect(self.value.get_ref().as_array(), "a list")?;
+        Some(elements.iter().map(|value| Value { value, ..*self }).collect())
+    }
+
+    /// Inline tables begin at their brace, others at their header; a table that only dotted keys make has no place of
+    /// its own and takes its key's.
+    fn table_offset(&self) -> usize {
+        match self.value.span() {
+            span if span.is_empty() => self.key_offset,
+            span => span.start,
+        }
+    }
+
+    fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
+        if found.is_none() {
+            self.mistake(format!("`{}` is {}, not {wanted}", self.key, type_name(self.value.get_ref())), None);
+        }
+        found
+    }
+}
+
+fn type_name(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Names as messages list them: "`a`, `b`".
+pub(super) fn quoted_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A word from a file as messages quote it. What looks like a URL is cut after its scheme: a password may follow.
+pub(super) fn shown(word: &str) -> String {
+    const SHOWN_CHARACTERS_MAX: usize = 60;
+    if let Some((scheme, _)) = word.split_once("://") {
+        return format!("`{scheme}://…`");
+    }
+    match word.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        Some((end, _)) => format!("`{}…`", word.get(..end).unwrap_or_default()),
+        None => format!("`{word}`"),
+    }
+}

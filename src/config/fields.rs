@@ -1,0 +1,283 @@
+//! `[write_back.fields]` and `ignore`, met with the schema: every schema column goes to exactly one place, and the
+//! unique identifier goes there as it is.
+
+use super::document::{Table, Value, quoted_list, shown};
+use super::labels::read_labels;
+use super::names::parse_column_name;
+use super::project_file::word;
+use crate::domain::field::{Field, FieldValue, When};
+use crate::domain::match_rule::MatchMode;
+use crate::domain::method::{Label, Method, MethodCall};
+use crate::domain::object::{NamePart, resolve_name};
+use crate::domain::problem::{Location, Problem, did_you_mean, nearest};
+use crate::domain::schema::Schema;
+
+const FIELD_KEYS: &[&str] = &["column", "string", "method", "labels", "when"];
+const FIELD_HINT: &str = "write a schema column's name, `{ string = \"…\" }` or `{ method = \"…\" }`";
+
+/// Reads the fields of a write-back, those without a mistake; `None` if there are none at all. Without a schema, which
+/// then has mistakes of its own, only their form is checked.
+pub(super) fn read_fields(
+    write_back: &Table<'_>,
+    schema: Option<&Schema>,
+    mode: Option<MatchMode>,
+) -> Option<Vec<Field>> {
+    let mut reader = Reader { schema, uses: Vec::new(), excused: Vec::new() };
+    let value = write_back.require("fields", "add `[write_back.fields]` with `DESTINATION_COLUMN = \"schema_column\"`");
+    let table = value.and_then(|value| value.table("`fields`".to_owned()));
+    let mut fields = Vec::new();
+    for entry in table.iter().flat_map(Table::entries) {
+        fields.extend(reader.field(entry));
+    }
+    for column in write_back.get("ignore").and_then(|value| value.list()).unwrap_or_default() {
+        reader.ignore(column);
+    }
+    let table = table?;
+    if let Some(schema) = schema {
+        reader.check_uses(schema, &table);
+        check_writes_something(schema, mode, &fields, &table);
+    }
+    Some(fields)
+}
+
+/// A place that a schema column goes to.
+#[derive(Debug, Clone)]
+struct Use {
+    /// Position of the schema column.
+    column: usize,
+    how: How,
+    /// The field's name.
+    field: String,
+    location: Location,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Directly,
+    /// With a `when`.
+    Conditionally,
+    ThroughMethod,
+    Ignored,
+}
+
+struct Reader<'a> {
+    schema: Option<&'a Schema>,
+    uses: Vec<Use>,
+    /// Columns that a mistake elsewhere explains: that they go nowhere is not told again.
+    excused: Vec<usize>,
+}
+
+impl Reader<'_> {
+    fn field(&mut self, entry: Value<'_>) -> Option<Field> {
+        let column = match parse_column_name(entry.key) {
+            Ok(column) => Some(column),
+            Err(why) => {
+                let message = format!("`{}` is not a column's name: {why}", entry.key.escape_debug());
+                entry.key_mistake(message, None);
+                None
+            }
+        };
+        let read = self.value(entry);
+        if read.is_none() {
+            self.excuse_mentioned(entry);
+        }
+        let (value, when) = read?;
+        Some(Field { column: column?, value, when, location: entry.key_location() })
+    }
+
+    fn value(&mut self, entry: Value<'_>) -> Option<(FieldValue, When)> {
+        if entry.is_text() {
+            let column = self.use_column(entry, entry.key, How::Directly)?;
+            return Some((FieldValue::Column(column), When::Always));
+        }
+        if !entry.is_table() {
+            entry.mistake(format!("field `{}` names no value", entry.key), Some(FIELD_HINT.to_owned()));
+            return None;
+        }
+        let table = entry.table(format!("field `{}`", entry.key))?;
+        table.expect_keys(FIELD_KEYS);
+        let whens = [("always", When::Always), ("if_empty", When::IfEmpty)];
+        let when = table.get("when").map_or(Some(When::Always), |value| word(value, &whens));
+        let value = self.inline_value(&table, entry.key, when);
+        Some((value?, when?))
+    }
+
+    fn inline_value(&mut self, table: &Table<'_>, field: &str, when: Option<When>) -> Option<FieldValue> {
+        if let (Some(labels), None) = (table.get("labels"), table.get("method")) {
+            let hint = "add `method = \"label\"`".to_owned();
+            labels.key_mistake("`labels` belongs to the method `label`", Some(hint));
+        }
+        match (table.get("method"), table.get("string"), table.get("column")) {
+            (Some(method), None, column) => self.method(table, field, method, column).map(FieldValue::Method),
+            (None, Some(string), None) => string.text().map(|text| FieldValue::String(text.to_owned())),
+            (None, None, Some(column)) => {
+                let how = if when == Some(When::IfEmpty) { How::Conditionally } else { How::Directly };
+                self.use_column(column, field, how).map(FieldValue::Column)
+            }
+            (None, None, None) => {
+                table.mistake(format!("field `{field}` names no value"), Some(FIELD_HINT.to_owned()));
+                None
+            }
+            _ => {
+                table.mistake(format!("field `{field}` names more than one value"), Some(FIELD_HINT.to_owned()));
+                None
+            }
+        }
+    }
+
+    fn method(
+        &mut self,
+        table: &Table<'_>,
+        field: &str,
+        value: Value<'_>,
+        column: Option<Value<'_>>,
+    ) -> Option<MethodCall> {
+        let position = column.map(|column| self.use_column(column, field, How::ThroughMethod));
+        let method = known_method(value)?;
+        let labels = labels_of(method, table, value);
+        let hint = "write `column = \"schema_column\"`";
+        match (method.takes_column(), column) {
+            (true, None) => {
+                table.mistake(format!("method `{}` needs a `column`", method.name()), Some(hint.to_owned()))
+            }
+            (false, Some(column)) => column.key_mistake(format!("method `{}` takes no column", method.name()), None),
+            (true, Some(column)) => self.check_type(method, column, position.flatten())?,
+            (false, None) => {}
+        }
+        let column = match method.takes_column() {
+            true => Some(position.flatten()?),
+            false => None,
+        };
+        Some(MethodCall { method, column, labels: labels? })
+    }
+
+    /// Notes a column whose type the method does not take.
+    fn check_type(&self, method: Method, value: Value<'_>, position: Option<usize>) -> Option<()> {
+        let column = self.schema.zip(position).and_then(|(schema, position)| schema.columns.get(position));
+        let Some(column) = column else { return Some(()) };
+        let why = method.result_type(Some(column.column_type)).err();
+        if let Some(why) = &why {
+            let message =
+                format!("method `{}` does not take `{}`, a {}", method.name(), column.name, column.column_type);
+            value.mistake(message, Some(why.clone()));
+        }
+        why.is_none().then_some(())
+    }
+
+    fn ignore(&mut self, value: Value<'_>) {
+        self.use_column(value, "ignore", How::Ignored);
+    }
+
+    /// The position of the schema column that a value names, noted as used.
+    fn use_column(&mut self, value: Value<'_>, field: &str, how: How) -> Option<usize> {
+        let name = value.text()?;
+        let schema = self.schema?;
+        let names = || schema.columns.iter().map(|column| column.name.as_str());
+        let wanted = NamePart { text: name.to_owned(), quoted: false };
+        let Ok(found) = resolve_name(&wanted, names()) else {
+            let hint = did_you_mean(name, names()).unwrap_or_else(|| format!("columns are {}", quoted_list(names())));
+            value.mistake(format!("schema `{}` has no column {}", schema.file, shown(name)), Some(hint));
+            self.excused.extend(nearest(name, names()).and_then(|meant| schema.position(meant)));
+            return None;
+        };
+        let column = schema.position(found)?;
+        self.uses.push(Use { column, how, field: field.to_owned(), location: value.location() });
+        Some(column)
+    }
+
+    /// A field that could not be read may still mention a column.
+    fn excuse_mentioned(&mut self, entry: Value<'_>) {
+        let table = entry.is_table().then(|| entry.table(String::new())).flatten();
+        let texts = table.iter().flat_map(Table::entries).filter(Value::is_text).filter_map(|value| value.text());
+        let mentioned = texts.filter_map(|text| self.schema.and_then(|schema| schema.position(text)));
+        self.excused.extend(mentioned.collect::<Vec<_>>());
+    }
+
+    fn check_uses(&self, schema: &Schema, fields: &Table<'_>) {
+        for (position, column) in schema.columns.iter().enumerate() {
+            let uses: Vec<&Use> = self.uses.iter().filter(|usage| usage.column == position).collect();
+            let key = schema.key.contains(&position);
+            match uses.as_slice() {
+                [] if self.excused.contains(&position) => {}
+                [] if key => {
+                    let message = format!("the unique identifier `{}` goes nowhere", column.name);
+                    let hint = "give it a field: it is what records are matched on".to_owned();
+                    fields.mistake(message, Some(hint));
+                }
+                [] => {
+                    let message = format!("schema column `{}` goes nowhere", column.name);
+                    fields.mistake(message, Some("give it a field or name it in `ignore`".to_owned()));
+                }
+                [first, more @ ..] => {
+                    more.iter().for_each(|usage| report_second_use(&column.name, first, usage, fields));
+                    if key {
+                        report_key_use(&column.name, first, fields);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>) {
+    let place = |usage: &Use| match usage.how {
+        How::Ignored => "`ignore`".to_owned(),
+        How::Directly | How::Conditionally | How::ThroughMethod => format!("field `{}`", usage.field),
+    };
+    let message = match (first.how, second.how) {
+        (How::Ignored, How::Ignored) => format!("schema column `{column}` is ignored twice"),
+        _ => format!("schema column `{column}` goes to {} and to {}", place(first), place(second)),
+    };
+    let hint = format!("a column goes to one place; the first is in line {}", first.location.line);
+    let problem = Problem::mistake(second.location.clone(), message).hint(hint);
+    fields.document.note(problem);
+}
+
+fn report_key_use(column: &str, usage: &Use, fields: &Table<'_>) {
+    let (message, hint) = match usage.how {
+        How::Directly => return,
+        How::Conditionally => ("has a `when`", "leave `when` out: records are matched on it"),
+        How::ThroughMethod => ("goes through a method", "name the column itself: records are matched on it"),
+        How::Ignored => ("is ignored", "give it a field: it is what records are matched on"),
+    };
+    let message = format!("the unique identifier `{column}` {message}");
+    let problem = Problem::mistake(usage.location.clone(), message).hint(hint);
+    fields.document.note(problem);
+}
+
+fn check_writes_something(schema: &Schema, mode: Option<MatchMode>, fields: &[Field], table: &Table<'_>) {
+    let is_key = |field: &Field| matches!(&field.value, FieldValue::Column(column) if schema.key.contains(column));
+    let all_keys = !fields.is_empty() && fields.len() == table.entries().count() && fields.iter().all(is_key);
+    if all_keys && mode == Some(MatchMode::UpdateOnly) {
+        let hint = "add the fields to update".to_owned();
+        table.mistake("the write-back has no field but its key, so it would write nothing".to_owned(), Some(hint));
+    }
+}
+
+fn known_method(value: Value<'_>) -> Option<Method> {
+    let name = value.text()?;
+    let method = Method::ALL.into_iter().find(|method| method.name() == name);
+    if method.is_none() {
+        let names = || Method::ALL.into_iter().map(Method::name);
+        let hint = did_you_mean(name, names()).unwrap_or_else(|| "`writeback methods` lists them".to_owned());
+        value.mistake(format!("there is no method {}", shown(name)), Some(hint));
+    }
+    method
+}
+
+/// The labels of a method `label`, none for every other method.
+fn labels_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Vec<Label>> {
+    match (method == Method::Label, table.get("labels")) {
+        (true, Some(labels)) => read_labels(labels),
+        (true, None) => {
+            let hint = "write `labels = [{ below = 40, label = \"low\" }, { label = \"high\" }]`".to_owned();
+            at.mistake("method `label` needs `labels`", Some(hint));
+            None
+        }
+        (false, Some(labels)) => {
+            labels.key_mistake(format!("method `{}` takes no `labels`", method.name()), None);
+            None
+        }
+        (false, None) => Some(Vec::new()),
+    }
+}

@@ -1,0 +1,291 @@
+//! Job files: a cadence and write-backs, met with the project's connections and with the schemas they name.
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::connections::{duration, timezone};
+use super::document::{Document, Table, Value, quoted_list, read_text, shown};
+use super::fields::read_fields;
+use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
+use super::project_file::{batch_size, known_connection, null_policy, word};
+use super::schema::parse_schema;
+use super::{CheckedJob, PROJECT_FILE, Project};
+use crate::domain::field::{Field, FieldValue};
+use crate::domain::job::{Job, WriteBack};
+use crate::domain::match_rule::MatchMode;
+use crate::domain::object::ObjectName;
+use crate::domain::problem::{Location, Problem, did_you_mean};
+use crate::domain::schema::Schema;
+
+const WRITE_BACK_KEYS: &[&str] =
+    &["name", "schema", "source", "destination", "table", "batch_size", "matching", "nulls", "ignore", "fields"];
+
+/// Reads a job file's text and the schema files it names.
+/// Errors: every mistake in them and, when there is one, every warning.
+pub(super) fn read_job(project: &Project, name: &str, file: &str, text: &str) -> Result<CheckedJob, Vec<Problem>> {
+    let document = Document::new(file, text);
+    let parsed = document.parse();
+    let mut schemas = Schemas { project, read: BTreeMap::new(), problems: Vec::new() };
+    let read = parsed.as_ref().and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas));
+    let digest = schemas.digest(text);
+    let mut problems = document.into_problems();
+    problems.append(&mut schemas.problems);
+    match read {
+        Some((dashboard, write_backs)) if !super::has_mistake(&problems) => {
+            let job = Job { name: name.to_owned(), dashboard, write_backs };
+            Ok(CheckedJob { job, warnings: problems, digest })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn read_tables(
+    project: &Project,
+    root: &Table<'_>,
+    schemas: &mut Schemas<'_>,
+) -> Option<(Option<String>, Vec<WriteBack>)> {
+    root.expect_keys(&["cadence", "write_back"]);
+    let dashboard = root.get("cadence").and_then(|cadence| read_cadence(project, cadence));
+    let hint = "a job has one or more `[[write_back]]`";
+    let value = root.require("write_back", hint)?;
+    if value.is_table() {
+        value.key_mistake("`[write_back]` is a table, not a list of them", Some("write `[[write_back]]`".to_owned()));
+        return None;
+    }
+    let elements = value.list()?;
+    if elements.is_empty() {
+        value.mistake("the job has no write-back", Some(hint.to_owned()));
+    }
+    let mut claims = Claims::default();
+    let mut write_backs = Vec::new();
+    for element in elements {
+        let label = element_name(element);
+        if let Some(table) = element.table(label) {
+            write_backs.extend(read_write_back(project, &table, schemas, &mut claims));
+        }
+    }
+    Some((dashboard, write_backs))
+}
+
+/// What messages call a write-back.
+fn element_name(element: Value<'_>) -> String {
+    let entries = element.is_table().then(|| element.table(String::new())).flatten();
+    let name = entries.and_then(|table| table.get("name")).filter(Value::is_text).and_then(|name| name.text());
+    name.map_or_else(|| "`[[write_back]]`".to_owned(), |name| format!("write-back {}", shown(name)))
+}
+
+/// The dashboard a cadence follows; its other settings are checked and belong to the scheduler.
+fn read_cadence(project: &Project, value: Value<'_>) -> Option<String> {
+    let table = value.table("`[cadence]`".to_owned())?;
+    table.expect_keys(&["dashboard", "settle", "gate"]);
+    table.get("settle").and_then(duration);
+    match table.get("gate") {
+        Some(gate) if gate.is_table() => check_gate(gate),
+        Some(gate) => gate.list().into_iter().flatten().for_each(check_gate),
+        None => {}
+    }
+    let (value, name) = table.text("dashboard")?;
+    let known = || project.dashboards.keys().map(String::as_str);
+    if !project.dashboards.contains_key(name) {
+        let hint = did_you_mean(name, known()).unwrap_or_else(|| match project.dashboards.is_empty() {
+            true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
+            false => format!("dashboards are {}", quoted_list(known())),
+        });
+        value.mistake(format!("there is no dashboard {} in {PROJECT_FILE}", shown(name)), Some(hint));
+    }
+    Some(name.to_owned())
+}
+
+fn check_gate(value: Value<'_>) {
+    let Some(table) = value.table("`gate`".to_owned()) else { return };
+    table.expect_keys(&["cron", "timezone"]);
+    if let Some(zone) = table.require("timezone", "name the zone the clock hangs in: `timezone = \"Europe/Berlin\"`") {
+        timezone(zone);
+    }
+    if let Some((value, cron)) = table.require_text("cron", "write five fields as in crontab: `0 6 * * MON`") {
+        let fields = cron.split_whitespace().count();
+        if fields != CRON_FIELDS {
+            let hint = "minute, hour, day of the month, month, weekday: `0 6 * * MON`".to_owned();
+            value.mistake(format!("`cron` has {fields} fields and not {CRON_FIELDS}"), Some(hint));
+        }
+    }
+}
+
+/// Fields of a crontab line before the command.
+const CRON_FIELDS: usize = 5;
+
+fn read_write_back(
+    project: &Project,
+    table: &Table<'_>,
+    schemas: &mut Schemas<'_>,
+    claims: &mut Claims,
+) -> Option<WriteBack> {
+    table.expect_keys(WRITE_BACK_KEYS);
+    let name = table.require_text("name", "name the write-back, once in the job").and_then(|name| claims.name(name));
+    let schema = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`").map(|value| schemas.read(value));
+    let hint = || format!("name one of the connections of {PROJECT_FILE}");
+    let source = table.require("source", &hint()).and_then(|value| known_connection(value, project));
+    let destination = table.require("destination", &hint()).and_then(|value| read_destination(value, project));
+    let object = table.require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`").and_then(read_table_name);
+    let batch_records_max = table.get("batch_size").and_then(batch_size).unwrap_or(project.defaults.batch_records_max);
+    let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
+    let mode = table.get("matching").map_or(Some(MatchMode::default()), |value| word(value, &modes));
+    let nulls = table.get("nulls").and_then(null_policy).unwrap_or(project.defaults.nulls);
+    let schema = schema.flatten();
+    let fields = read_fields(table, schema.as_ref(), mode);
+    if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
+        claims.columns(table, destination, object, fields, schema.as_ref());
+    }
+    let (table_name, table_location) = object?;
+    Some(WriteBack {
+        name: name?.to_owned(),
+        schema: schema?,
+        source: source?.to_owned(),
+        destination: destination?.to_owned(),
+        table: table_name,
+        batch_records_max,
+        mode: mode?,
+        nulls,
+        fields: fields?,
+        location: table.location(),
+        table_location,
+    })
+}
+
+fn read_destination<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
+    let name = known_connection(value, project)?;
+    if project.folders.contains(name) {
+        let hint = "files are read, never written; name a database".to_owned();
+        value.mistake(format!("destination `{name}` is a folder of files"), Some(hint));
+        return None;
+    }
+    Some(name)
+}
+
+fn read_table_name(value: Value<'_>) -> Option<(ObjectName, Location)> {
+    let text = value.text()?;
+    match parse_object_name(text) {
+        Ok(name) => Some((name, value.key_location())),
+        Err(why) => {
+            let hint = "write `accounts`, `crm.accounts` or `'\"CRM\".\"ACCOUNTS\"'`".to_owned();
+            value.mistake(format!("{} is not a table's name: {why}", shown(text)), Some(hint));
+            None
+        }
+    }
+}
+
+/// Schema files, each read once however many write-backs name it.
+struct Schemas<'a> {
+    project: &'a Project,
+    /// By the file as the job names it: its text, and the schema unless it has a mistake.
+    read: BTreeMap<String, (String, Option<Schema>)>,
+    problems: Vec<Problem>,
+}
+
+impl Schemas<'_> {
+    fn read(&mut self, value: Value<'_>) -> Option<Schema> {
+        let file = value.text()?;
+        if let Some((_, schema)) = self.read.get(file) {
+            return schema.clone();
+        }
+        let text = match read_text(&self.project.root.join(file), file) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(error.problem(file, Some(value.location())));
+                return None;
+            }
+        };
+        let (schema, mut problems) = match parse_schema(file, &text) {
+            Ok((schema, warnings)) => (Some(schema), warnings),
+            Err(problems) => (None, problems),
+        };
+        self.problems.append(&mut problems);
+        self.read.insert(file.to_owned(), (text, schema.clone()));
+        schema
+    }
+
+    /// Each text goes in with its length, so that none can pass for part of another.
+    fn digest(&self, job_text: &str) -> String {
+        let mut hasher = Xxh3::new();
+        for text in std::iter::once(job_text).chain(self.read.values().map(|(text, _)| text.as_str())) {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        format!("{:032x}", hasher.digest128())
+    }
+}
+
+/// What the write-backs of a job have taken: names, and columns of destinations.
+#[derive(Default)]
+struct Claims {
+    names: Vec<String>,
+    columns: Vec<Claim>,
+}
+
+/// One column that a write-back writes.
+struct Claim {
+    /// Where its write-back stands.
+    write_back: Location,
+    destination: String,
+    object: ObjectName,
+    field: Field,
+    key: bool,
+}
+
+impl Claims {
+    fn name<'a>(&mut self, (value, name): (Value<'a>, &'a str)) -> Option<&'a str> {
+        if !is_plain_name(name) {
+            value.mistake(format!("{} cannot be a write-back's name", shown(name)), Some(PLAIN_NAME_HINT.to_owned()));
+            return None;
+        }
+        if self.names.iter().any(|taken| taken == name) {
+            value.mistake(format!("there are two write-backs `{name}`"), Some("give each its own name".to_owned()));
+            return None;
+        }
+        self.names.push(name.to_owned());
+        Some(name)
+    }
+
+    /// Notes every column that has a writer already. Key columns are looked up and not written, so they may repeat in
+    /// other write-backs.
+    fn columns(
+        &mut self,
+        table: &Table<'_>,
+        destination: &str,
+        object: &ObjectName,
+        fields: &[Field],
+        schema: Option<&Schema>,
+    ) {
+        let is_key = |field: &Field| match (&field.value, schema) {
+            (FieldValue::Column(position), Some(schema)) => schema.key.contains(position),
+            _ => false,
+        };
+        for field in fields {
+            let claim = Claim {
+                write_back: table.location(),
+                destination: destination.to_owned(),
+                object: object.clone(),
+                field: field.clone(),
+                key: is_key(field),
+            };
+            if let Some(first) = self.columns.iter().find(|first| first.collides(&claim)) {
+                let message = format!("column `{}` of `{}` has two writers", field.column.text, claim.object);
+                let hint = format!("the other is in line {}; keep one of them", first.field.location.line);
+                table.document.note(Problem::mistake(field.location.clone(), message).hint(hint));
+            }
+            self.columns.push(claim);
+        }
+    }
+}
+
+impl Claim {
+    fn collides(&self, other: &Self) -> bool {
+        let both_write = !self.key && !other.key;
+        (both_write || self.write_back == other.write_back)
+            && self.destination == other.destination
+            && self.object.parts.len() == other.object.parts.len()
+            && self.object.parts.iter().zip(&other.object.parts).all(|(left, right)| may_be_same(left, right))
+            && may_be_same(&self.field.column, &other.field.column)
+    }
+}

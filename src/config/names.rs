@@ -1,0 +1,138 @@
+//! Names as files write them: tables of one to three parts, columns, and the names users give to things.
+
+use crate::domain::object::{NamePart, ObjectName};
+
+/// Parses `"CRM"."ACCOUNTS"`: one to three parts between dots, each in double quotes, in backticks or bare.
+/// Errors: what is wrong with it.
+pub(super) fn parse_object_name(text: &str) -> Result<ObjectName, String> {
+    const PARTS_MAX: usize = 3;
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let (part, after) = parse_part(rest)?;
+        parts.push(part);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next.trim_start(),
+            None if after.is_empty() => break,
+            None => return Err("something other than a dot follows a quoted part".to_owned()),
+        }
+    }
+    match parts.len() {
+        1..=PARTS_MAX => Ok(ObjectName { parts }),
+        count => Err(format!("it has {count} parts, and no database knows more than {PARTS_MAX}")),
+    }
+}
+
+/// A destination column as a job file writes it; quotes within the key (`'"Score"'`) ask for an exact match.
+/// Errors: what is wrong with it.
+pub(super) fn parse_column_name(text: &str) -> Result<NamePart, String> {
+    if text.starts_with(['"', '`']) {
+        return match parse_part(text)? {
+            (part, "") => Ok(part),
+            _ => Err("something follows the closing quote".to_owned()),
+        };
+    }
+    checked(text.trim(), false)
+}
+
+/// One part of a name, and what follows it with leading spaces dropped.
+fn parse_part(text: &str) -> Result<(NamePart, &str), String> {
+    match text.chars().next() {
+        Some(quote @ ('"' | '`')) => {
+            let (name, after) = parse_quoted(text.get(1..).unwrap_or_default(), quote)?;
+            Ok((checked(&name, true)?, after.trim_start()))
+        }
+        _ => {
+            let (name, after) = text.split_at(text.find('.').unwrap_or(text.len()));
+            let name = name.trim();
+            if name.contains(['"', '`']) || name.contains(char::is_whitespace) {
+                return Err("a part with spaces or quotes in it stands in double quotes".to_owned());
+            }
+            Ok((checked(name, false)?, after))
+        }
+    }
+}
+
+/// The name up to the closing quote, doubled quotes undone, and what follows.
+fn parse_quoted(text: &str, quote: char) -> Result<(String, &str), String> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once(quote).ok_or("a quote is not closed")?;
+        name.push_str(before);
+        match after.strip_prefix(quote) {
+            Some(next) => {
+                name.push(quote);
+                rest = next;
+            }
+            None => return Ok((name, after)),
+        }
+    }
+}
+
+fn checked(name: &str, quoted: bool) -> Result<NamePart, String> {
+    match name {
+        "" => Err("a part is empty".to_owned()),
+        _ if name.contains(char::is_control) => Err("it holds a control character".to_owned()),
+        _ => Ok(NamePart { text: name.to_owned(), quoted }),
+    }
+}
+
+/// Whether two names as written may mean the same column or the same part of a table's name.
+pub(super) fn may_be_same(left: &NamePart, right: &NamePart) -> bool {
+    match left.quoted && right.quoted {
+        true => left.text == right.text,
+        false => left.text.to_lowercase() == right.text.to_lowercase(),
+    }
+}
+
+/// Whether a name that users give to a connection, a dashboard or a write-back is fit for messages and file names.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    const NAME_CHARACTERS_MAX: usize = 100;
+    let plain = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) && name.chars().count() <= NAME_CHARACTERS_MAX
+}
+
+/// What [`is_plain_name`] asks for, in words.
+pub(super) const PLAIN_NAME_HINT: &str = "names are letters, digits, `_`, `-` and `.`, at most 100 of them";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> Result<Vec<(String, bool)>, String> {
+        let name = parse_object_name(text)?;
+        Ok(name.parts.into_iter().map(|part| (part.text, part.quoted)).collect())
+    }
+
+    #[test]
+    fn a_table_has_one_to_three_parts_quoted_or_not() {
+        assert_eq!(parts("accounts"), Ok(vec![("accounts".to_owned(), false)]));
+        let two = vec![("CRM".to_owned(), true), ("ACCOUNTS".to_owned(), true)];
+        assert_eq!(parts("\"CRM\".\"ACCOUNTS\""), Ok(two.clone()));
+        assert_eq!(parts(" \"CRM\" . `ACCOUNTS` "), Ok(two));
+        let odd = vec![("a.b".to_owned(), true), ("say \"hi\"".to_owned(), true), ("c".to_owned(), false)];
+        assert_eq!(parts("\"a.b\".\"say \"\"hi\"\"\".c"), Ok(odd));
+    }
+
+    #[test]
+    fn a_table_that_is_no_name_is_told_why() {
+        assert_eq!(parts("").unwrap_err(), "a part is empty");
+        assert_eq!(parts("a.").unwrap_err(), "a part is empty");
+        assert_eq!(parts("\"a").unwrap_err(), "a quote is not closed");
+        assert_eq!(parts("\"a\"b").unwrap_err(), "something other than a dot follows a quoted part");
+        assert_eq!(parts("my table").unwrap_err(), "a part with spaces or quotes in it stands in double quotes");
+        assert_eq!(parts("a.b.c.d").unwrap_err(), "it has 4 parts, and no database knows more than 3");
+        assert_eq!(parts("\"a\u{0}\"").unwrap_err(), "it holds a control character");
+    }
+
+    #[test]
+    fn a_column_may_hold_what_a_key_may_hold() {
+        assert_eq!(
+            parse_column_name("Health Score.v2").map(|part| (part.text, part.quoted)),
+            Ok(("Health Score.v2".to_owned(), false))
+        );
+        assert_eq!(parse_column_name("\"Score\"").map(|part| (part.text, part.quoted)), Ok(("Score".to_owned(), true)));
+        assert!(parse_column_name("\"Score\"x").is_err());
+    }
+}

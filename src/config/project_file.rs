@@ -1,0 +1,138 @@
+//! `writeback.toml`: connections, dashboards and defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::connections::{ReadConnection, read_connection};
+use super::document::{Document, Table, Value, quoted_list, shown};
+use super::names::{PLAIN_NAME_HINT, is_plain_name};
+use super::secret::Surroundings;
+use super::{Dashboard, Defaults, PROJECT_FILE, Project, Signal};
+use crate::domain::connection::System;
+use crate::domain::field::NullPolicy;
+use crate::domain::problem::{Problem, did_you_mean};
+
+/// Records per write where nobody says otherwise: large enough that a database's work outweighs the round trip, small
+/// enough that its locks are short.
+const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 is not zero");
+/// Records per write that still make a transaction of sane size.
+const BATCH_RECORDS_MAX: u32 = 1_000_000;
+
+/// Reads the project file's text.
+/// Errors: every mistake in it.
+pub(super) fn read_project(text: &str, surroundings: Surroundings<'_>) -> Result<Project, Vec<Problem>> {
+    let document = Document::new(PROJECT_FILE, text);
+    let parsed = document.parse();
+    let project = parsed.as_ref().map(|table| read_tables(&Table::root(&document, table), surroundings));
+    let problems = document.into_problems();
+    match project {
+        Some(project) if problems.is_empty() => Ok(project),
+        _ => Err(problems),
+    }
+}
+
+fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
+    root.expect_keys(&["connections", "dashboards", "defaults"]);
+    let mut project = Project {
+        root: surroundings.root.to_owned(),
+        connections: BTreeMap::new(),
+        dashboards: BTreeMap::new(),
+        defaults: defaults(root),
+        told_to_users: BTreeMap::new(),
+        folders: BTreeSet::new(),
+    };
+    for (name, table) in named_tables(root, "connections") {
+        let ReadConnection { connection, told_to_users } = read_connection(name, &table, surroundings);
+        if let Some(connection) = connection {
+            if let System::Files { .. } = connection.system {
+                project.folders.insert(name.to_owned());
+            }
+            project.connections.insert(name.to_owned(), connection);
+        }
+        project.told_to_users.insert(name.to_owned(), told_to_users);
+    }
+    for (name, table) in named_tables(root, "dashboards") {
+        if let Some(signal) = signal(name, &table, &project, surroundings.root) {
+            project.dashboards.insert(name.to_owned(), Dashboard { name: name.to_owned(), signal });
+        }
+    }
+    project
+}
+
+/// The tables `[KEY.NAME]` with their names.
+fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
+    let Some(tables) = root.get(key).and_then(|value| value.table(format!("`[{key}]`"))) else { return Vec::new() };
+    let named = tables.entries().filter_map(|value| {
+        if !is_plain_name(value.key) {
+            let message = format!("`{}` cannot be the name of a table in `[{key}]`", value.key.escape_debug());
+            value.key_mistake(message, Some(PLAIN_NAME_HINT.to_owned()));
+            return None;
+        }
+        Some((value.key, value.table(format!("`[{key}.{}]`", value.key))?))
+    });
+    named.collect()
+}
+
+fn defaults(root: &Table<'_>) -> Defaults {
+    let table = root.get("defaults").and_then(|value| value.table("`[defaults]`".to_owned()));
+    if let Some(table) = &table {
+        table.expect_keys(&["batch_size", "nulls"]);
+    }
+    let get = |key: &str| table.as_ref().and_then(|table| table.get(key));
+    Defaults {
+        batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
+        nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
+    }
+}
+
+fn signal(name: &str, table: &Table<'_>, project: &Project, root: &Path) -> Option<Signal> {
+    table.expect_keys(&["marker", "source", "query"]);
+    let hint = "write `marker = \"FILE\"`, or `source = \"CONNECTION\"` and `query = \"SELECT …\"`";
+    match (table.get("marker"), table.get("source"), table.get("query")) {
+        (Some(file), None, None) => Some(Signal::Marker { file: root.join(file.text()?) }),
+        (None, Some(source), Some(query)) => {
+            let connection = known_connection(source, project);
+            Some(Signal::Query { connection: connection?.to_owned(), sql: query.text()?.to_owned() })
+        }
+        _ => {
+            let message = format!("dashboard `{name}` does not say how a finished cycle is noticed");
+            table.mistake(message, Some(hint.to_owned()));
+            None
+        }
+    }
+}
+
+/// The name of a connection that exists.
+pub(super) fn known_connection<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
+    let name = value.text()?;
+    let known = project.told_to_users.contains_key(name);
+    if !known {
+        value.mistake(
+            format!("there is no connection {} in {PROJECT_FILE}", shown(name)),
+            Some(project.connection_hint(name)),
+        );
+    }
+    known.then_some(name)
+}
+
+/// Records per write.
+pub(super) fn batch_size(value: Value<'_>) -> Option<NonZeroUsize> {
+    value.integer(1, BATCH_RECORDS_MAX).and_then(|records| NonZeroUsize::new(usize::try_from(records).ok()?))
+}
+
+pub(super) fn null_policy(value: Value<'_>) -> Option<NullPolicy> {
+    word(value, &[("write", NullPolicy::Write), ("keep", NullPolicy::Keep)])
+}
+
+/// One of the words of a closed set.
+pub(super) fn word<T: Copy>(value: Value<'_>, known: &[(&str, T)]) -> Option<T> {
+    let text = value.text()?;
+    let found = known.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let words = || known.iter().map(|(word, _)| *word);
+        let hint = did_you_mean(text, words()).unwrap_or_else(|| format!("write one of {}", quoted_list(words())));
+        value.mistake(format!("`{}` is {}, which is not known", value.key, shown(text)), Some(hint));
+    }
+    found.map(|(_, meaning)| *meaning)
+}
