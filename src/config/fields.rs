@@ -114,6 +114,7 @@ impl Reader<'_> {
                 let how = if when == Some(When::IfEmpty) { How::Conditionally } else { How::Directly };
                 self.use_column(column, field, how).map(FieldValue::Column)
             }
+            (None, None, None) if !["method", "string", "column"].iter().all(|key| table.lacks(key)) => None,
             (None, None, None) => {
                 table.mistake(format!("field `{field}` names no value"), Some(FIELD_HINT.to_owned()));
                 None

@@ -1,11 +1,13 @@
 //! Job files: a cadence and write-backs, met with the project's connections and with the schemas they name.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::connections::{duration, timezone};
-use super::document::{Document, Table, Value, quoted_list, read_text, shown};
+use super::document::{Document, ReadError, Table, Value, quoted_list, read_text, shown};
 use super::fields::read_fields;
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
 use super::project_file::{batch_size, known_connection, null_policy, word};
@@ -192,7 +194,9 @@ impl Schemas<'_> {
         let text = match read_text(&self.project.root.join(file), file) {
             Ok(text) => text,
             Err(error) => {
-                self.problems.push(error.problem(file, Some(value.location())));
+                let hint = matches!(error, ReadError::Missing).then(|| self.near(file)).flatten();
+                let problem = error.problem(file, Some(value.location()));
+                self.problems.push(if hint.is_some() { problem.hint_if(hint) } else { problem });
                 return None;
             }
         };
@@ -203,6 +207,15 @@ impl Schemas<'_> {
         self.problems.append(&mut problems);
         self.read.insert(file.to_owned(), (text, schema.clone()));
         schema
+    }
+
+    /// A file beside a missing one that may be meant.
+    fn near(&self, file: &str) -> Option<String> {
+        let folder = Path::new(file).parent()?;
+        let entries = fs::read_dir(self.project.root.join(folder)).ok()?;
+        let beside = entries.flatten().filter_map(|entry| folder.join(entry.file_name()).to_str().map(str::to_owned));
+        let beside: Vec<String> = beside.collect();
+        did_you_mean(file, beside.iter().map(String::as_str))
     }
 
     /// Each text goes in with its length, so that none can pass for part of another.

@@ -13,6 +13,7 @@ mod schema;
 mod schema_types;
 mod secret;
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ pub(crate) struct Project {
     pub(crate) defaults: Defaults,
     /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,
-    /// Kinds of the connections whose kind is known, to tell what they are good for.
+    /// Connections that are folders of files: nothing is written to them.
     folders: BTreeSet<String>,
 }
 
@@ -87,10 +88,8 @@ impl Project {
     }
 
     fn load_within(surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
-        let text = read_text(&surroundings.root.join(PROJECT_FILE), PROJECT_FILE).map_err(|error| match error {
-            document::ReadError::Missing => vec![no_project(surroundings.root)],
-            other => vec![other.problem(PROJECT_FILE, None)],
-        })?;
+        let text = read_text(&surroundings.root.join(PROJECT_FILE), PROJECT_FILE)
+            .map_err(|error| vec![error.problem_or(PROJECT_FILE, || no_project(surroundings.root))])?;
         project_file::read_project(&text, surroundings).map_err(in_order)
     }
 
@@ -122,10 +121,8 @@ impl Project {
     pub(crate) fn read_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
         let name = self.job_name(job).map_err(|problem| vec![problem])?;
         let file = format!("{SCHEDULES_FOLDER}/{name}.toml");
-        let text = read_text(&self.root.join(&file), &file).map_err(|error| match error {
-            document::ReadError::Missing => vec![self.no_job(&name)],
-            other => vec![other.problem(&file, None)],
-        })?;
+        let text = read_text(&self.root.join(&file), &file)
+            .map_err(|error| vec![error.problem_or(&file, || self.no_job(&name))])?;
         job::read_job(self, &name, &file, &text).map_err(in_order)
     }
 

@@ -117,13 +117,16 @@ mod tests {
 
     #[test]
     fn a_table_that_is_no_name_is_told_why() {
-        assert_eq!(parts("").unwrap_err(), "a part is empty");
-        assert_eq!(parts("a.").unwrap_err(), "a part is empty");
-        assert_eq!(parts("\"a").unwrap_err(), "a quote is not closed");
-        assert_eq!(parts("\"a\"b").unwrap_err(), "something other than a dot follows a quoted part");
-        assert_eq!(parts("my table").unwrap_err(), "a part with spaces or quotes in it stands in double quotes");
-        assert_eq!(parts("a.b.c.d").unwrap_err(), "it has 4 parts, and no database knows more than 3");
-        assert_eq!(parts("\"a\u{0}\"").unwrap_err(), "it holds a control character");
+        assert_eq!(parts("").expect_err("no name"), "a part is empty");
+        assert_eq!(parts("a.").expect_err("no name"), "a part is empty");
+        assert_eq!(parts("\"a").expect_err("no name"), "a quote is not closed");
+        assert_eq!(parts("\"a\"b").expect_err("no name"), "something other than a dot follows a quoted part");
+        assert_eq!(
+            parts("my table").expect_err("no name"),
+            "a part with spaces or quotes in it stands in double quotes"
+        );
+        assert_eq!(parts("a.b.c.d").expect_err("no name"), "it has 4 parts, and no database knows more than 3");
+        assert_eq!(parts("\"a\u{0}\"").expect_err("no name"), "it holds a control character");
     }
 
     #[test]

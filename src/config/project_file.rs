@@ -96,6 +96,9 @@ fn signal(name: &str, table: &Table<'_>, project: &Project, root: &Path) -> Opti
             Some(Signal::Query { connection: connection?.to_owned(), sql: query.text()?.to_owned() })
         }
         _ => {
+            if !["marker", "source", "query"].iter().all(|key| table.get(key).is_some() || table.lacks(key)) {
+                return None;
+            }
             let message = format!("dashboard `{name}` does not say how a finished cycle is noticed");
             table.mistake(message, Some(hint.to_owned()));
             None

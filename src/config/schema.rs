@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, Expr, Ident, ObjectNamePart, PrimaryKeyConstraint, Statement, TableConstraint,
+    ColumnDef, ColumnOption, CreateTable, Expr, Ident, ObjectNamePart, PrimaryKeyConstraint, Spanned, Statement,
+    TableConstraint,
 };
 use sqlparser::dialect::{Dialect, GenericDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::keywords::Keyword;
@@ -110,8 +111,13 @@ impl SchemaFile<'_> {
             Some((message, place)) => (message, parse_place(place)),
             None => (complaint, None),
         };
-        let location = place.map_or_else(|| self.start(), |place| self.location(place));
-        Problem::mistake(location, format!("this is not a `CREATE TABLE` in standard SQL: {}", lower_first(message)))
+        let location = match place {
+            Some(place) => self.location(place),
+            None if message.ends_with("found: EOF") => Location::at(&self.name, self.text, self.text.trim_end().len()),
+            None => self.start(),
+        };
+        let message = message.replace("found: EOF", "found: the end");
+        Problem::mistake(location, format!("this is not a `CREATE TABLE` in standard SQL: {}", lower_first(&message)))
     }
 }
 
@@ -280,27 +286,28 @@ impl Reading<'_> {
 
     /// The positions of the unique identifier's parts, wherever it is declared.
     fn key(&mut self, table: &CreateTable, columns: &[SchemaColumn]) -> Option<Vec<usize>> {
-        let mut keys: Vec<Option<Vec<usize>>> = Vec::new();
+        let mut keys: Vec<(Location, Option<Vec<usize>>)> = Vec::new();
         for (position, column) in table.columns.iter().enumerate() {
             if column.options.iter().any(|option| matches!(option.option, ColumnOption::PrimaryKey(_))) {
-                keys.push(Some(vec![position]));
+                keys.push((self.place(&column.name), Some(vec![position])));
             }
         }
         for constraint in &table.constraints {
+            let location = self.file.location(constraint.span().start);
             match constraint_key(constraint) {
-                Some(key) => keys.push(self.constraint_columns(key, columns)),
-                None => self.ignored(self.file.start(), &clause_name(&constraint.to_string())),
+                Some(key) => keys.push((location, self.constraint_columns(key, columns))),
+                None => self.ignored(location, &clause_name(&constraint.to_string())),
             }
         }
-        if keys.len() > 1 {
+        if let Some((second, _)) = keys.get(1) {
             let hint = "an identifier of several columns is written once: `PRIMARY KEY (a, b)`";
-            self.mistake(self.file.start(), "the schema has more than one `PRIMARY KEY`".to_owned(), Some(hint));
+            self.mistake(second.clone(), "the schema has more than one `PRIMARY KEY`".to_owned(), Some(hint));
         } else if keys.is_empty() {
             let hint = "write `PRIMARY KEY` after the column that identifies a record";
             let location = table_location(table).map_or_else(|| self.file.start(), |name| self.place(name));
             self.mistake(location, "the schema has no `PRIMARY KEY`".to_owned(), Some(hint));
         }
-        keys.into_iter().next().flatten()
+        keys.into_iter().next().and_then(|(_, key)| key)
     }
 
     fn constraint_columns(&mut self, key: &PrimaryKeyConstraint, columns: &[SchemaColumn]) -> Option<Vec<usize>> {
@@ -321,7 +328,7 @@ impl Reading<'_> {
     fn constraint_column(&mut self, expression: &Expr, columns: &[SchemaColumn]) -> Option<usize> {
         let Expr::Identifier(name) = expression else {
             let message = format!("`PRIMARY KEY` names `{expression}`, which is not a column");
-            self.mistake(self.file.start(), message, None);
+            self.mistake(self.file.location(expression.span().start), message, None);
             return None;
         };
         let exact = columns.iter().position(|column| column.name == name.value);
@@ -438,6 +445,6 @@ fn clause_name(clause: &str) -> String {
     let words: Vec<&str> = clause.split([' ', '(']).take_while(plain).take(2).collect();
     match words.is_empty() {
         true => "CONSTRAINT".to_owned(),
-        false => words.join(" ").trim_end_matches(" NULL").to_owned(),
+        false => words.join(" ").trim().to_owned(),
     }
 }

@@ -39,16 +39,19 @@ impl Surroundings<'_> {
         let table = value.table(format!("`{}`", value.key))?;
         table.expect_keys(&["env", "file"]);
         match (table.get("env"), table.get("file")) {
-            (Some(name), None) => self.from_environment(name),
-            (None, Some(path)) => self.from_file(path),
+            (Some(name), None) => self.out_of_environment(name),
+            (None, Some(path)) => self.out_of_file(path),
             _ => {
+                if table.get("env").is_none() && !(table.lacks("env") && table.lacks("file")) {
+                    return None;
+                }
                 value.mistake(format!("`{}` names not exactly one of `env` and `file`", value.key), Some(hint));
                 None
             }
         }
     }
 
-    fn from_environment(&self, value: Value<'_>) -> Option<Given> {
+    fn out_of_environment(&self, value: Value<'_>) -> Option<Given> {
         let name = value.text()?;
         if !is_variable(name) {
             let message = "`env` is not the name of an environment variable".to_owned();
@@ -67,7 +70,7 @@ impl Surroundings<'_> {
         })
     }
 
-    fn from_file(&self, value: Value<'_>) -> Option<Given> {
+    fn out_of_file(&self, value: Value<'_>) -> Option<Given> {
         let name = value.text()?;
         let text = read_text(&self.root.join(name), name);
         Some(match text {
