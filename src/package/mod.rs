@@ -38,10 +38,10 @@ impl PackageError {
     }
 
     fn frame(doing: &'static str, path: &Path, source: polars::error::PolarsError) -> Self {
-        match source {
-            polars::error::PolarsError::IO { error, .. } => Self::io(doing, path, io::Error::new(error.kind(), error)),
-            source => Self::Frame { doing, path: path.display().to_string(), source },
+        if let polars::error::PolarsError::IO { error, .. } = source {
+            return Self::io(doing, path, io::Error::new(error.kind(), error));
         }
+        Self::Frame { doing, path: path.display().to_string(), source }
     }
 
     fn damaged(path: &Path, what: impl Into<String>) -> Self {
