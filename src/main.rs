@@ -9,5 +9,6 @@ mod ledger;
 mod package;
 mod report;
 mod source;
+mod state;
 
 fn main() {}

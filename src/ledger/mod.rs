@@ -2,13 +2,26 @@
 //! SQLite database (`.writeback/ledger.db`; WAL, `synchronous=FULL`). A batch is recorded with its outcomes before its
 //! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
 
-use std::path::Path;
+mod lock;
+mod outcomes;
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::Mutex;
 
+pub(crate) use self::lock::JobLock;
+use self::rows::{Fault, Which};
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
+use crate::state;
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -16,14 +29,45 @@ pub(crate) enum LedgerError {
     #[error("could not {doing} the run ledger")]
     Database { doing: &'static str, source: sqlx::Error },
     #[error("could not bring the run ledger up to date")]
-    Migration { source: sqlx::migrate::MigrateError },
+    Migration { source: MigrateError },
     #[error("could not {doing} `{path}`")]
     Io { doing: &'static str, path: String, source: std::io::Error },
+    #[error("the run ledger `{path}` is damaged: {what}")]
+    Damaged { path: String, what: String },
+    #[error("the run ledger `{path}` was written by a newer version")]
+    Newer { path: String },
     /// Another process carries out the same job.
     #[error("job `{job}` is already running{by}", by = process.map_or(String::new(), |id| format!(" (process {id})")))]
     JobRunning { job: String, process: Option<u32> },
     #[error("there is no run {run}")]
     NoSuchRun { run: i64 },
+    /// A batch was to be marked as committed that was never recorded as sent.
+    #[error("no batch of partition {} that begins at record {} was recorded", span.partition, span.first)]
+    NoSuchBatch { span: BatchSpan },
+}
+
+impl LedgerError {
+    fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { doing, path: path.display().to_string(), source }
+    }
+
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Database { source, .. } => database_hint(source).map(str::to_owned),
+            Self::Migration { .. } | Self::NoSuchBatch { .. } => None,
+            Self::Io { source, .. } => state::hint(source).map(str::to_owned),
+            Self::Damaged { path, .. } => Some(format!(
+                "restore `{path}` from a backup, or move it away with the files `{path}-wal` and `{path}-shm` beside it; \
+                 without it history is empty and an interrupted run begins anew, which writes nothing twice"
+            )),
+            Self::Newer { .. } => Some("use that version, or a newer one".to_owned()),
+            Self::JobRunning { .. } => {
+                Some("wait until it is done, or stop it: the next run takes up its work".to_owned())
+            }
+            Self::NoSuchRun { .. } => Some("`writeback runs` lists those there are".to_owned()),
+        }
+    }
 }
 
 /// How a run ended.
@@ -136,141 +180,319 @@ pub(crate) struct BatchEntry {
     pub(crate) seconds: f64,
 }
 
-/// Held while a job runs; released when dropped, and by the system when the process dies.
-#[derive(Debug)]
-pub(crate) struct JobLock {}
-
 /// The ledger. Cheap to clone; clones share one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {}
+pub(crate) struct Ledger {
+    state_folder: PathBuf,
+    file: PathBuf,
+    connection: Arc<Mutex<SqliteConnection>>,
+}
+
+/// How long a statement waits for another process that is writing: longer than any write of the ledger takes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Ledger {
     /// Opens the ledger in the state folder, making both (folder mode 0700) if absent.
-    pub(crate) async fn open(_state_folder: &Path) -> Result<Self, LedgerError> {
-        unimplemented!()
+    /// Errors: `Damaged`, `Newer`, `Io`.
+    pub(crate) async fn open(state_folder: &Path) -> Result<Self, LedgerError> {
+        state::make_folder(state_folder).map_err(|error| LedgerError::io("make", state_folder, error))?;
+        let file = state_folder.join("ledger.db");
+        let _alone = lock::opening(state_folder).await?;
+        // SQLite would make the file readable for everybody; the files it keeps beside it take its mode.
+        state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
+        let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
+        let connection = up_to_date(connection, &file).await?;
+        Ok(Self { state_folder: state_folder.to_owned(), file, connection: Arc::new(Mutex::new(connection)) })
     }
 
     /// Claims the job for this process: an exclusive lock on a file of the state folder.
     /// Errors: `JobRunning`.
-    pub(crate) fn lock_job(&self, _job: &str) -> Result<JobLock, LedgerError> {
-        unimplemented!()
+    pub(crate) fn lock_job(&self, job: &str) -> Result<JobLock, LedgerError> {
+        JobLock::take(&self.state_folder, job)
     }
 
     /// Records a run as begun. Runs are numbered from 1.
-    pub(crate) async fn begin_run(&self, _run: &NewRun<'_>) -> Result<i64, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn begin_run(&self, run: &NewRun<'_>) -> Result<i64, LedgerError> {
+        self.write("record a run in", async |connection| rows::begin_run(connection, run).await).await
     }
 
     /// The job's latest run, if it neither finished nor failed.
-    pub(crate) async fn unfinished_run(&self, _job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn unfinished_run(&self, job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
+        self.read(async |connection| rows::unfinished_run(connection, job).await).await
     }
 
     /// The newest cycle (by completion time) that a run of the job delivered (succeeded or rejected).
-    pub(crate) async fn newest_delivered_cycle(&self, _job: &str) -> Result<Option<Cycle>, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn newest_delivered_cycle(&self, job: &str) -> Result<Option<Cycle>, LedgerError> {
+        self.read(async |connection| rows::newest_delivered_cycle(connection, job).await).await
     }
 
     /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
     /// Recording a record again replaces it.
-    pub(crate) async fn record_rejections(
-        &self,
-        _id: WriteBackId,
-        _rejections: &[Rejection],
-    ) -> Result<(), LedgerError> {
-        unimplemented!()
+    pub(crate) async fn record_rejections(&self, id: WriteBackId, rejections: &[Rejection]) -> Result<(), LedgerError> {
+        self.write("record rejected records in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::record_rejections(connection, write_back, rejections).await
+        })
+        .await
     }
 
-    /// Forgets what an interrupted pull left (rejections), before it is begun again.
-    pub(crate) async fn restart_pull(&self, _id: WriteBackId) -> Result<(), LedgerError> {
-        unimplemented!()
+    /// Forgets what an interrupted pull left, before it is begun again: rejections, and batches cut from a package that
+    /// is to be pulled anew.
+    pub(crate) async fn restart_pull(&self, id: WriteBackId) -> Result<(), LedgerError> {
+        self.write("begin a pull again in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::restart_pull(connection, write_back).await
+        })
+        .await
     }
 
     /// The package stands; `read` records were read in all.
-    pub(crate) async fn record_packaged(&self, _id: WriteBackId, _read: u64) -> Result<(), LedgerError> {
-        unimplemented!()
+    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64) -> Result<(), LedgerError> {
+        self.write("record a package in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::record_packaged(connection, write_back, read).await
+        })
+        .await
     }
 
     /// A batch's statements are done and its commit comes next. `outcomes` are those of the span, in order; rejected
-    /// ones are also kept as rejections. Recording a span again replaces it.
+    /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it.
     pub(crate) async fn record_sent(
         &self,
-        _id: WriteBackId,
-        _span: BatchSpan,
-        _outcomes: &[Outcome],
-        _attempts: u32,
+        id: WriteBackId,
+        span: BatchSpan,
+        outcomes: &[Outcome],
+        attempts: u32,
     ) -> Result<(), LedgerError> {
-        unimplemented!()
+        self.write("record a batch in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::record_sent(connection, write_back, span, outcomes, attempts).await
+        })
+        .await
     }
 
     /// The batch is committed, after `seconds` of work.
+    /// Errors: `NoSuchBatch`, if it was not recorded as sent.
     pub(crate) async fn record_committed(
         &self,
-        _id: WriteBackId,
-        _span: BatchSpan,
-        _seconds: f64,
+        id: WriteBackId,
+        span: BatchSpan,
+        seconds: f64,
     ) -> Result<(), LedgerError> {
-        unimplemented!()
+        self.write("record a commit in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::record_committed(connection, write_back, span, seconds).await
+        })
+        .await
     }
 
     /// The destination refused the commit of a batch recorded as sent: it was not written.
-    pub(crate) async fn forget_sent(&self, _id: WriteBackId, _span: BatchSpan) -> Result<(), LedgerError> {
-        unimplemented!()
+    pub(crate) async fn forget_sent(&self, id: WriteBackId, span: BatchSpan) -> Result<(), LedgerError> {
+        self.write("forget a batch in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::forget_sent(connection, write_back, span).await
+        })
+        .await
     }
 
     /// How far a write-back of a run has come.
-    pub(crate) async fn progress(&self, _id: WriteBackId) -> Result<Progress, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn progress(&self, id: WriteBackId) -> Result<Progress, LedgerError> {
+        self.read(async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::progress(connection, write_back).await
+        })
+        .await
     }
 
-    /// What the ledger's own rows (batches, rejections, read count) sum to.
-    pub(crate) async fn tally(&self, _id: WriteBackId) -> Result<Tally, LedgerError> {
-        unimplemented!()
+    /// What the ledger's own rows (committed batches, rejections, read count) sum to.
+    pub(crate) async fn tally(&self, id: WriteBackId) -> Result<Tally, LedgerError> {
+        self.read(async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::tally(connection, write_back).await
+        })
+        .await
     }
 
     /// A write-back is done; `seconds` of this process are added to earlier ones'.
-    pub(crate) async fn finish_write_back(&self, _id: WriteBackId, _seconds: f64) -> Result<(), LedgerError> {
-        unimplemented!()
+    pub(crate) async fn finish_write_back(&self, id: WriteBackId, seconds: f64) -> Result<(), LedgerError> {
+        self.write("finish a write-back in", async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::finish_write_back(connection, write_back, seconds).await
+        })
+        .await
     }
 
     /// A run is over.
-    pub(crate) async fn finish_run(
-        &self,
-        _run: i64,
-        _status: RunStatus,
-        _error: Option<&str>,
-    ) -> Result<(), LedgerError> {
-        unimplemented!()
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn finish_run(&self, run: i64, status: RunStatus, error: Option<&str>) -> Result<(), LedgerError> {
+        let finished_at = Utc::now();
+        self.write("finish a run in", async |connection| {
+            rows::finish_run(connection, run, status, error, finished_at).await
+        })
+        .await
     }
 
     /// The latest runs, newest first, of one job or of all.
-    pub(crate) async fn runs(&self, _job: Option<&str>, _runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn runs(&self, job: Option<&str>, runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
+        self.read(async |connection| rows::runs(connection, job, runs_max).await).await
     }
 
     /// One run.
     /// Errors: `NoSuchRun`.
-    pub(crate) async fn run(&self, _run: i64) -> Result<RunEntry, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn run(&self, run: i64) -> Result<RunEntry, LedgerError> {
+        self.read(async |connection| rows::run(connection, run).await).await
     }
 
     /// The batches of one run, in order.
-    pub(crate) async fn batches(&self, _run: i64) -> Result<Vec<BatchEntry>, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn batches(&self, run: i64) -> Result<Vec<BatchEntry>, LedgerError> {
+        self.read(async |connection| rows::batches(connection, run).await).await
     }
 
     /// Rejected records of a write-back in order of position, `rejections_max` at most, after position `after`.
     pub(crate) async fn rejections(
         &self,
-        _id: WriteBackId,
-        _after: Option<u64>,
-        _rejections_max: u32,
+        id: WriteBackId,
+        after: Option<u64>,
+        rejections_max: u32,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        unimplemented!()
+        self.rejections_of(id, Which::All, after, rejections_max).await
+    }
+
+    /// As [`Ledger::rejections`], only those that [`Ledger::record_rejections`] recorded: of records that are in no
+    /// batch.
+    pub(crate) async fn rejections_outside_batches(
+        &self,
+        id: WriteBackId,
+        after: Option<u64>,
+        rejections_max: u32,
+    ) -> Result<Vec<Rejection>, LedgerError> {
+        self.rejections_of(id, Which::OutsideBatches, after, rejections_max).await
+    }
+
+    async fn rejections_of(
+        &self,
+        id: WriteBackId,
+        which: Which,
+        after: Option<u64>,
+        rejections_max: u32,
+    ) -> Result<Vec<Rejection>, LedgerError> {
+        self.read(async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::rejections(connection, write_back, which, after, rejections_max).await
+        })
+        .await
     }
 
     /// Outcomes of a write-back's committed batches of one partition, by span in order.
-    pub(crate) async fn outcomes(&self, _id: WriteBackId, _partition: u32) -> Result<Vec<SentBatch>, LedgerError> {
-        unimplemented!()
+    pub(crate) async fn outcomes(&self, id: WriteBackId, partition: u32) -> Result<Vec<SentBatch>, LedgerError> {
+        self.read(async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            rows::outcomes(connection, write_back, partition).await
+        })
+        .await
     }
 }
+
+impl Ledger {
+    /// Does `work` in one transaction, which begins as a writer: another process's write is waited for, never run into
+    /// half-way.
+    async fn write<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let written = async {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let answer = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(answer)
+        };
+        written.await.map_err(|fault| self.error(doing, fault))
+    }
+
+    /// Does `work` in one transaction, so that all it reads is of one moment.
+    async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let read = async {
+            let mut transaction = connection.begin().await?;
+            let answer = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(answer)
+        };
+        read.await.map_err(|fault| self.error("read", fault))
+    }
+
+    fn error(&self, doing: &'static str, fault: Fault) -> LedgerError {
+        match fault {
+            Fault::Sql(source) => database_error(doing, &self.file, source),
+            Fault::Contents(what) => LedgerError::Damaged { path: self.file.display().to_string(), what },
+            Fault::NoSuchRun(run) => LedgerError::NoSuchRun { run },
+            Fault::NoSuchBatch(span) => LedgerError::NoSuchBatch { span },
+        }
+    }
+}
+
+async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// Brings the ledger's tables to what this version expects.
+async fn up_to_date(mut connection: SqliteConnection, file: &Path) -> Result<SqliteConnection, LedgerError> {
+    // `run` would do, but its future does not count as `Send`; this is what it calls.
+    match sqlx::migrate!("sql/ledger").run_direct(None, &mut connection, false).await {
+        Ok(()) => Ok(connection),
+        Err(MigrateError::VersionMissing(_)) => Err(LedgerError::Newer { path: file.display().to_string() }),
+        Err(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
+            Err(database_error("bring up to date", file, source))
+        }
+        Err(source) => Err(LedgerError::Migration { source }),
+    }
+}
+
+/// SQLite's primary result codes.
+/// Source: <https://www.sqlite.org/rescode.html>.
+mod result_code {
+    pub(super) const BUSY: u32 = 5;
+    pub(super) const IO: u32 = 10;
+    pub(super) const CORRUPT: u32 = 11;
+    pub(super) const FULL: u32 = 13;
+    pub(super) const NOT_A_DATABASE: u32 = 26;
+}
+
+/// The primary result code of an error that SQLite raised.
+fn result_code(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+fn database_error(doing: &'static str, file: &Path, source: sqlx::Error) -> LedgerError {
+    match result_code(&source) {
+        Some(result_code::CORRUPT | result_code::NOT_A_DATABASE) => {
+            LedgerError::Damaged { path: file.display().to_string(), what: source.to_string() }
+        }
+        Some(_) | None => LedgerError::Database { doing, source },
+    }
+}
+
+fn database_hint(error: &sqlx::Error) -> Option<&'static str> {
+    match result_code(error)? {
+        result_code::BUSY => Some("another process keeps the ledger locked; see which, or run again later"),
+        result_code::FULL | result_code::IO => Some("see that the disk has space left and is in order, then run again"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

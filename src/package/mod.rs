@@ -4,44 +4,189 @@
 //! Ranges instead of hashes: pushed one after the other they visit the destination in key order, and two writers never
 //! meet on a page except at a batch's edge.
 
-use std::path::Path;
+mod key;
+mod manifest;
+mod partition;
+mod spool;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use polars::prelude::DataFrame;
+
+use self::manifest::{Manifest, PartitionEntry};
+use self::spool::Spool;
+use crate::state;
 
 /// Why a package could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PackageError {
     #[error("could not {doing} `{path}`")]
-    Io { doing: &'static str, path: String, source: std::io::Error },
+    Io { doing: &'static str, path: String, source: io::Error },
     #[error("could not {doing} `{path}`")]
     Frame { doing: &'static str, path: String, source: polars::error::PolarsError },
     #[error("`{path}` is damaged: {what}")]
     Damaged { path: String, what: String },
+    #[error("`{path}` has format {format}, which this version does not know")]
+    Newer { path: String, format: u32 },
 }
 
-/// A package being written.
-pub(crate) struct PackageWriter {}
+impl PackageError {
+    fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.display().to_string(), source }
+    }
+
+    fn frame(doing: &'static str, path: &Path, source: polars::error::PolarsError) -> Self {
+        if let polars::error::PolarsError::IO { error, .. } = source {
+            return Self::io(doing, path, io::Error::new(error.kind(), error));
+        }
+        Self::Frame { doing, path: path.display().to_string(), source }
+    }
+
+    fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.display().to_string(), what: what.into() }
+    }
+
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, .. } => state::hint(source).map(str::to_owned),
+            Self::Frame { .. } => None,
+            Self::Damaged { path, .. } => {
+                let folder = state::parent(Path::new(path)).display();
+                Some(format!("remove `{folder}` and run the job again: it pulls the records anew"))
+            }
+            Self::Newer { .. } => Some("a newer writeback began this run; let that version finish it".to_owned()),
+        }
+    }
+}
+
+/// How much is held in memory at once, and how large the pieces on disk are.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Records of a partition, about: cut by a sample of the keys, some come out larger.
+    partition_records: u64,
+    /// Bytes of a partition before compression, about.
+    partition_bytes: u64,
+    /// Records gathered before they are sorted and spooled.
+    segment_records: usize,
+    /// Bytes in memory of the records gathered.
+    segment_bytes: usize,
+    /// Keys remembered while records are pulled.
+    sample_keys_max: usize,
+}
+
+/// A partition is in memory about four times while it is loaded (its file, parsed, gathered, sorted), and two may be at
+/// once: 16 MiB keep that at half of the 256 MiB a run may use, however wide the records are. 150 000 records keep the
+/// outcomes beside them small too. Segments are large enough that their slices, one for each partition, stay worth
+/// writing. The sample's 65 536 keys are hundreds for each partition of ten million records, so that few
+/// partitions come out a tenth too large.
+const BOUNDS: Bounds = Bounds {
+    partition_records: 150_000,
+    partition_bytes: 16 << 20,
+    segment_records: 65_536,
+    segment_bytes: 8 << 20,
+    sample_keys_max: 65_536,
+};
+
+/// A package being written. Dropped before it is finished, it leaves nothing.
+pub(crate) struct PackageWriter {
+    folder: PathBuf,
+    aside: AsideFolder,
+    key_columns: Vec<String>,
+    bounds: Bounds,
+    spool: Spool,
+}
 
 impl PackageWriter {
-    /// Begins a package that will stand in `folder`. `key_columns` are the frame's columns that identify a record.
-    pub(crate) fn create(_folder: &Path, _key_columns: &[String]) -> Result<Self, PackageError> {
-        unimplemented!()
+    /// Begins a package that will stand in `folder`, in place of one that stands there. `key_columns` are the frame's
+    /// columns that identify a record.
+    pub(crate) fn create(folder: &Path, key_columns: &[String]) -> Result<Self, PackageError> {
+        Self::bounded(folder, key_columns, BOUNDS)
+    }
+
+    fn bounded(folder: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
+        let aside = AsideFolder::create(folder)?;
+        let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
+        Ok(Self { folder: folder.to_owned(), aside, key_columns: key_columns.to_vec(), bounds, spool })
     }
 
     /// Adds records; every frame has the same columns.
-    pub(crate) fn push(&mut self, _records: &DataFrame) -> Result<(), PackageError> {
-        unimplemented!()
+    pub(crate) fn push(&mut self, records: &DataFrame) -> Result<(), PackageError> {
+        self.spool.push(records)
     }
 
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
-        unimplemented!()
+        let Self { folder, aside, key_columns, bounds, spool } = self;
+        let spool = spool.fill()?;
+        let records = spool.records;
+        let splitters = partition::splitters(&spool, &bounds);
+        let partitions = partition::cut(spool, &splitters, &key_columns, &aside.path)?;
+        let manifest = Manifest { key_columns, records, partitions };
+        manifest.write(&aside.path)?;
+        aside.place(&folder)?;
+        Ok(Package { folder, manifest })
+    }
+}
+
+/// The folder a package is written in before it is put in place; removed if it never is.
+struct AsideFolder {
+    path: PathBuf,
+}
+
+impl AsideFolder {
+    fn create(folder: &Path) -> Result<Self, PackageError> {
+        let path = state::aside(folder);
+        let made = discard(&path)
+            .and_then(|()| state::refuse_link(folder))
+            .and_then(|()| retire(folder, &path))
+            .and_then(|()| state::make_folder(&path));
+        made.map_err(|error| PackageError::io("make", &path, error))?;
+        Ok(Self { path })
+    }
+
+    /// Puts the folder in place. Everything in it but the spool, which goes first, is synced already.
+    fn place(self, folder: &Path) -> Result<(), PackageError> {
+        let placed = fs::remove_file(self.path.join("spool"))
+            .and_then(|()| state::sync_folder(&self.path))
+            .and_then(|()| fs::rename(&self.path, folder))
+            .and_then(|()| state::sync_folder(state::parent(folder)));
+        placed.map_err(|error| PackageError::io("put in place", folder, error))
+    }
+}
+
+impl Drop for AsideFolder {
+    fn drop(&mut self) {
+        if let Err(error) = discard(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "could not remove an unfinished package");
+        }
+    }
+}
+
+/// Takes away the package that stands in `folder`, if any: by renaming it first, so that it never stands half.
+fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
+    match fs::rename(folder, aside) {
+        Ok(()) => discard(aside),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn discard(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// A package in place.
-#[derive(Debug)]
-pub(crate) struct Package {}
+#[derive(Debug, Clone)]
+pub(crate) struct Package {
+    folder: PathBuf,
+    manifest: Manifest,
+}
 
 /// One partition, ready to be cut into batches.
 #[derive(Debug)]
@@ -53,22 +198,45 @@ pub(crate) struct Partition {
 }
 
 impl Package {
-    /// Opens the package in `folder` and checks it against its checksums.
-    pub(crate) fn open(_folder: &Path) -> Result<Self, PackageError> {
-        unimplemented!()
+    /// Opens the package in `folder`: reads its manifest and finds every file at its size. The files themselves are
+    /// checked against their checksums as they are loaded.
+    /// Errors: `Damaged`, `Newer`; `Io` with `NotFound` if there is no package.
+    pub(crate) fn open(folder: &Path) -> Result<Self, PackageError> {
+        state::refuse_link(folder).map_err(|error| PackageError::io("open", folder, error))?;
+        let manifest = Manifest::read(folder)?;
+        manifest.partitions.iter().try_for_each(|entry| check_size(folder, entry))?;
+        Ok(Self { folder: folder.to_owned(), manifest })
     }
 
     /// Records in all partitions.
     pub(crate) fn record_count(&self) -> u64 {
-        unimplemented!()
+        self.manifest.records
     }
 
     pub(crate) fn partition_count(&self) -> usize {
-        unimplemented!()
+        self.manifest.partitions.len()
     }
 
-    /// Loads one partition.
-    pub(crate) fn load(&self, _partition: usize) -> Result<Partition, PackageError> {
-        unimplemented!()
+    /// Loads one partition: reads its whole file, checks it, and sorts the records.
+    /// Errors: `Damaged`, if it does not agree with its checksum or there is no such partition.
+    pub(crate) fn load(&self, partition: usize) -> Result<Partition, PackageError> {
+        let Some(entry) = self.manifest.partitions.get(partition) else {
+            let manifest = self.folder.join(manifest::FILE_NAME);
+            return Err(PackageError::damaged(&manifest, format!("it names no partition {partition}")));
+        };
+        partition::load(&self.folder, entry, &self.manifest.key_columns)
     }
 }
+
+fn check_size(folder: &Path, entry: &PartitionEntry) -> Result<(), PackageError> {
+    let path = folder.join(&entry.file);
+    match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => Ok(()),
+        Ok(_) => Err(PackageError::damaged(&path, "its size is wrong")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PackageError::damaged(&path, "it is missing")),
+        Err(error) => Err(PackageError::io("open", &path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

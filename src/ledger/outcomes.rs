@@ -1,0 +1,123 @@
+//! A batch's outcomes as the ledger keeps them: one byte a record, in the batch's order. What a rejected record's byte
+//! cannot say stands in the table of rejections.
+
+use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+
+/// What one byte says. The numbers are in every ledger: they are added to, never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Inserted,
+    Updated,
+    Unchanged,
+    NoMatch,
+    AlreadyExists,
+    Rejected,
+}
+
+impl From<Code> for u8 {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::Inserted => 1,
+            Code::Updated => 2,
+            Code::Unchanged => 3,
+            Code::NoMatch => 4,
+            Code::AlreadyExists => 5,
+            Code::Rejected => 6,
+        }
+    }
+}
+
+impl TryFrom<u8> for Code {
+    type Error = String;
+
+    fn try_from(byte: u8) -> Result<Self, Self::Error> {
+        Ok(match byte {
+            1 => Self::Inserted,
+            2 => Self::Updated,
+            3 => Self::Unchanged,
+            4 => Self::NoMatch,
+            5 => Self::AlreadyExists,
+            6 => Self::Rejected,
+            other => return Err(format!("no outcome has the code {other}")),
+        })
+    }
+}
+
+impl From<&Outcome> for Code {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Inserted => Self::Inserted,
+            Outcome::Updated => Self::Updated,
+            Outcome::Unchanged => Self::Unchanged,
+            Outcome::Skipped(SkipReason::NoMatch) => Self::NoMatch,
+            Outcome::Skipped(SkipReason::AlreadyExists) => Self::AlreadyExists,
+            Outcome::Rejected(_) => Self::Rejected,
+        }
+    }
+}
+
+pub(super) fn encode(outcomes: &[Outcome]) -> Vec<u8> {
+    outcomes.iter().map(|outcome| Code::from(outcome).into()).collect()
+}
+
+/// Shape: one byte a record, and the rejected records with their places in the batch, ascending; one outcome a byte out.
+/// Errors: a byte that is no code, a rejected record without its rejection, or a rejection without its record.
+pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<Vec<Outcome>, String> {
+    let mut rejections = rejections.into_iter();
+    let outcomes = (0..).zip(bytes).map(|(index, byte)| {
+        Ok(match Code::try_from(*byte)? {
+            Code::Inserted => Outcome::Inserted,
+            Code::Updated => Outcome::Updated,
+            Code::Unchanged => Outcome::Unchanged,
+            Code::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
+            Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
+            Code::Rejected => match rejections.next() {
+                Some((at, rejection)) if at == index => Outcome::Rejected(rejection),
+                Some(_) | None => {
+                    return Err(format!("the reason why record {index} of a batch is rejected is missing"));
+                }
+            },
+        })
+    });
+    let outcomes = outcomes.collect::<Result<Vec<Outcome>, String>>()?;
+    match rejections.next() {
+        None => Ok(outcomes),
+        Some((at, _)) => Err(format!("record {at} of a batch is rejected and is not")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::Stage;
+
+    fn rejection() -> Rejection {
+        Rejection { record: 7, key: None, stage: Stage::Destination, column: None, reason: "no".to_owned() }
+    }
+
+    fn every_outcome() -> Vec<Outcome> {
+        vec![
+            Outcome::Skipped(SkipReason::AlreadyExists),
+            Outcome::Rejected(rejection()),
+            Outcome::Inserted,
+            Outcome::Updated,
+            Outcome::Unchanged,
+            Outcome::Skipped(SkipReason::NoMatch),
+        ]
+    }
+
+    #[test]
+    fn outcomes_survive_being_kept() {
+        let bytes = encode(&every_outcome());
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4]);
+        assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
+    }
+
+    #[test]
+    fn bytes_and_rejections_that_disagree_are_noticed() {
+        assert!(decode(&[0], Vec::new()).is_err());
+        assert!(decode(&[1, 6], Vec::new()).is_err());
+        assert!(decode(&[1, 6], vec![(0, rejection())]).is_err());
+        assert!(decode(&[1], vec![(0, rejection())]).is_err());
+    }
+}

@@ -1,0 +1,477 @@
+//! The ledger's statements: what is written to and read from its tables, one connection at a time. Knows nothing of
+//! files or locks.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{
+    BatchEntry, BatchSpan, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun, WriteBackEntry,
+    WriteBackId, outcomes,
+};
+use crate::domain::cycle::Cycle;
+use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
+
+/// Rejections one statement inserts: eight values each, far below the 32 766 that SQLite binds.
+/// Source: <https://www.sqlite.org/limits.html>, section 9.
+const REJECTIONS_PER_INSERT: usize = 1_000;
+
+/// Why a statement did not do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// The tables hold what this program never writes.
+    #[error("{0}")]
+    Contents(String),
+    #[error("no run {0}")]
+    NoSuchRun(i64),
+    /// No batch of this span was recorded as sent.
+    #[error("no batch was recorded there")]
+    NoSuchBatch(BatchSpan),
+}
+
+type Answer<T> = Result<T, Fault>;
+
+impl RunStatus {
+    const ALL: [Self; 6] =
+        [Self::Running, Self::Succeeded, Self::Rejected, Self::Failed, Self::Guarded, Self::NothingNew];
+
+    /// As the ledger and `--json` write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Guarded => "guarded",
+            Self::NothingNew => "nothing_new",
+        }
+    }
+
+    fn named(name: &str) -> Answer<Self> {
+        let known = Self::ALL.into_iter().find(|status| status.name() == name);
+        known.ok_or_else(|| Fault::Contents(format!("no run has the status `{name}`")))
+    }
+}
+
+fn stage_named(name: &str) -> Answer<Stage> {
+    let known = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+    known.ok_or_else(|| Fault::Contents(format!("there is no stage `{name}`")))
+}
+
+/// RFC 3339 in UTC, always of one length, so that text order is time order.
+fn moment_text(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
+
+fn moment(text: &str) -> Answer<DateTime<Utc>> {
+    let parsed = DateTime::parse_from_rfc3339(text);
+    parsed.map(|moment| moment.to_utc()).map_err(|_| Fault::Contents(format!("`{text}` is no point in time")))
+}
+
+/// A number as SQLite keeps it.
+fn kept(number: u64) -> Answer<i64> {
+    i64::try_from(number).map_err(|_| Fault::Contents(format!("{number} is larger than the ledger can keep")))
+}
+
+/// A column that holds a count or a position.
+fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answer<Count> {
+    let number: i64 = row.try_get(column)?;
+    Count::try_from(number).map_err(|_| Fault::Contents(format!("`{column}` is {number}")))
+}
+
+pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_>) -> Answer<i64> {
+    let number: i64 = sqlx::query_scalar(
+        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest)
+         VALUES (?, ?, ?, ?, ?, ?) RETURNING run",
+    )
+    .bind(run.job)
+    .bind(&run.cycle.id)
+    .bind(moment_text(run.cycle.completed_at))
+    .bind(RunStatus::Running.name())
+    .bind(moment_text(run.started_at))
+    .bind(run.job_digest)
+    .fetch_one(&mut *connection)
+    .await?;
+    for (position, name) in (0_i64..).zip(&run.write_backs) {
+        sqlx::query("INSERT INTO write_backs (run, position, name) VALUES (?, ?, ?)")
+            .bind(number)
+            .bind(position)
+            .bind(*name)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(number)
+}
+
+pub(super) async fn unfinished_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
+    let latest = sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
+    let Some(row) = latest.fetch_optional(&mut *connection).await? else { return Ok(None) };
+    if RunStatus::named(row.try_get("status")?)? != RunStatus::Running {
+        return Ok(None);
+    }
+    Ok(Some(UnfinishedRun {
+        run: row.try_get("run")?,
+        cycle: cycle(&row)?,
+        started_at: moment(row.try_get("started_at")?)?,
+        job_digest: row.try_get("job_digest")?,
+    }))
+}
+
+pub(super) async fn newest_delivered_cycle(connection: &mut SqliteConnection, job: &str) -> Answer<Option<Cycle>> {
+    let newest = sqlx::query(
+        "SELECT cycle, cycle_completed_at FROM runs WHERE job = ? AND status IN (?, ?)
+         ORDER BY cycle_completed_at DESC, run DESC LIMIT 1",
+    );
+    let newest = newest.bind(job).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
+    newest.fetch_optional(&mut *connection).await?.as_ref().map(cycle).transpose()
+}
+
+fn cycle(row: &SqliteRow) -> Answer<Cycle> {
+    Ok(Cycle { id: row.try_get("cycle")?, completed_at: moment(row.try_get("cycle_completed_at")?)? })
+}
+
+/// The number under which other tables know a write-back.
+pub(super) async fn write_back(connection: &mut SqliteConnection, id: WriteBackId) -> Answer<i64> {
+    let found = sqlx::query_scalar("SELECT write_back FROM write_backs WHERE run = ? AND position = ?");
+    let found = found.bind(id.run).bind(id.position).fetch_optional(&mut *connection).await?;
+    found.ok_or(Fault::NoSuchRun(id.run))
+}
+
+/// A rejected record, and the batch it was in with its place there, if it came that far.
+struct KeptRejection<'a> {
+    rejection: &'a Rejection,
+    batch: Option<(i64, i64)>,
+}
+
+pub(super) async fn record_rejections(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    rejections: &[Rejection],
+) -> Answer<()> {
+    let kept: Vec<_> = rejections.iter().map(|rejection| KeptRejection { rejection, batch: None }).collect();
+    insert_rejections(connection, write_back, &kept).await
+}
+
+async fn insert_rejections(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    rejections: &[KeptRejection<'_>],
+) -> Answer<()> {
+    for chunk in rejections.chunks(REJECTIONS_PER_INSERT) {
+        let records = chunk.iter().map(|kept_one| kept(kept_one.rejection.record)).collect::<Answer<Vec<i64>>>()?;
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT OR REPLACE INTO rejections \
+             (write_back, record, key, stage, \"column\", reason, batch, batch_index) ",
+        );
+        insert.push_values(chunk.iter().zip(records), |mut values, (KeptRejection { rejection, batch }, record)| {
+            values
+                .push_bind(write_back)
+                .push_bind(record)
+                .push_bind(rejection.key.as_deref())
+                .push_bind(rejection.stage.name())
+                .push_bind(rejection.column.as_deref())
+                .push_bind(rejection.reason.as_str())
+                .push_bind(batch.map(|(batch, _)| batch))
+                .push_bind(batch.map(|(_, index)| index));
+        });
+        insert.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: i64) -> Answer<()> {
+    for statement in [
+        "DELETE FROM rejections WHERE write_back = ?",
+        "DELETE FROM batches WHERE write_back = ?",
+        "UPDATE write_backs SET read = NULL, finished = 0 WHERE write_back = ?",
+    ] {
+        sqlx::query(statement).bind(write_back).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn record_packaged(connection: &mut SqliteConnection, write_back: i64, read: u64) -> Answer<()> {
+    let update = sqlx::query("UPDATE write_backs SET read = ? WHERE write_back = ?");
+    update.bind(kept(read)?).bind(write_back).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn record_sent(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    span: BatchSpan,
+    outcomes: &[Outcome],
+    attempts: u32,
+) -> Answer<()> {
+    let earlier = sqlx::query("DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ?");
+    earlier.bind(write_back).bind(span.partition).bind(span.first).execute(&mut *connection).await?;
+    let mut tally = Tally::default();
+    outcomes.iter().for_each(|outcome| tally.count(outcome));
+    let batch: i64 = sqlx::query_scalar(
+        "INSERT INTO batches (write_back, partition, first, records, attempts,
+                              inserted, updated, unchanged, skipped, rejected, outcomes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING batch",
+    )
+    .bind(write_back)
+    .bind(span.partition)
+    .bind(span.first)
+    .bind(span.records)
+    .bind(attempts)
+    .bind(kept(tally.inserted)?)
+    .bind(kept(tally.updated)?)
+    .bind(kept(tally.unchanged)?)
+    .bind(kept(tally.skipped)?)
+    .bind(kept(tally.rejected)?)
+    .bind(outcomes::encode(outcomes))
+    .fetch_one(&mut *connection)
+    .await?;
+    let rejections: Vec<_> =
+        (0..).zip(outcomes).filter_map(|(index, outcome)| in_batch(batch, index, outcome)).collect();
+    insert_rejections(connection, write_back, &rejections).await
+}
+
+fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {
+    match outcome {
+        Outcome::Rejected(rejection) => Some(KeptRejection { rejection, batch: Some((batch, index)) }),
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Skipped(_) => None,
+    }
+}
+
+pub(super) async fn record_committed(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    span: BatchSpan,
+    seconds: f64,
+) -> Answer<()> {
+    let update = sqlx::query(
+        "UPDATE batches SET committed = 1, seconds = ?
+         WHERE write_back = ? AND partition = ? AND first = ? AND records = ?",
+    );
+    let update = update.bind(seconds).bind(write_back).bind(span.partition).bind(span.first).bind(span.records);
+    match update.execute(connection).await?.rows_affected() {
+        0 => Err(Fault::NoSuchBatch(span)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn forget_sent(connection: &mut SqliteConnection, write_back: i64, span: BatchSpan) -> Answer<()> {
+    let delete =
+        sqlx::query("DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ? AND committed = 0");
+    delete.bind(write_back).bind(span.partition).bind(span.first).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64) -> Answer<Progress> {
+    let row = sqlx::query("SELECT read IS NOT NULL AS packaged, finished FROM write_backs WHERE write_back = ?");
+    let row = row.bind(write_back).fetch_one(&mut *connection).await?;
+    let committed = sqlx::query(
+        "SELECT partition, first, records FROM batches WHERE write_back = ? AND committed = 1
+         ORDER BY partition, first",
+    );
+    let committed = committed.bind(write_back).fetch_all(&mut *connection).await?;
+    let sent = sqlx::query("SELECT * FROM batches WHERE write_back = ? AND committed = 0 ORDER BY partition, first");
+    let sent = sent.bind(write_back).fetch_all(&mut *connection).await?;
+    Ok(Progress {
+        packaged: row.try_get("packaged")?,
+        finished: row.try_get("finished")?,
+        committed: committed.iter().map(span).collect::<Answer<_>>()?,
+        sent: sent_batches(connection, &sent).await?,
+    })
+}
+
+pub(super) async fn outcomes(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    partition: u32,
+) -> Answer<Vec<SentBatch>> {
+    let committed =
+        sqlx::query("SELECT * FROM batches WHERE write_back = ? AND partition = ? AND committed = 1 ORDER BY first");
+    let committed = committed.bind(write_back).bind(partition).fetch_all(&mut *connection).await?;
+    sent_batches(connection, &committed).await
+}
+
+async fn sent_batches(connection: &mut SqliteConnection, rows: &[SqliteRow]) -> Answer<Vec<SentBatch>> {
+    let mut batches = Vec::with_capacity(rows.len());
+    for row in rows {
+        let span = span(row)?;
+        let bytes: &[u8] = row.try_get("outcomes")?;
+        if u32::try_from(bytes.len()) != Ok(span.records) {
+            return Err(Fault::Contents(format!("a batch of {} records has {} outcomes", span.records, bytes.len())));
+        }
+        let rejections = match count(row, "rejected")? {
+            0_u32 => Vec::new(),
+            _ => batch_rejections(connection, row.try_get("batch")?).await?,
+        };
+        batches.push(SentBatch { span, outcomes: outcomes::decode(bytes, rejections).map_err(Fault::Contents)? });
+    }
+    Ok(batches)
+}
+
+async fn batch_rejections(connection: &mut SqliteConnection, batch: i64) -> Answer<Vec<(u32, Rejection)>> {
+    let rows = sqlx::query("SELECT * FROM rejections WHERE batch = ? ORDER BY batch_index");
+    let rows = rows.bind(batch).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((count(row, "batch_index")?, rejection(row)?))).collect()
+}
+
+fn span(row: &SqliteRow) -> Answer<BatchSpan> {
+    Ok(BatchSpan { partition: count(row, "partition")?, first: count(row, "first")?, records: count(row, "records")? })
+}
+
+fn rejection(row: &SqliteRow) -> Answer<Rejection> {
+    Ok(Rejection {
+        record: count(row, "record")?,
+        key: row.try_get("key")?,
+        stage: stage_named(row.try_get("stage")?)?,
+        column: row.try_get("column")?,
+        reason: row.try_get("reason")?,
+    })
+}
+
+/// What counts: records read, the outcomes of committed batches, and rejections, one by one, of records that are in a
+/// committed batch or never came into one. Rejected records are counted apart from what batches say of them, so that
+/// the one holds the other to account.
+pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
+    let row = sqlx::query(
+        "SELECT coalesce(read, 0) AS read,
+                coalesce(sum(inserted), 0) AS inserted, coalesce(sum(updated), 0) AS updated,
+                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(skipped), 0) AS skipped,
+                (SELECT count(*) FROM rejections LEFT JOIN batches USING (batch)
+                 WHERE rejections.write_back = w.write_back AND (rejections.batch IS NULL OR committed = 1)) AS rejected
+         FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back AND b.committed = 1
+         WHERE w.write_back = ?",
+    );
+    tally_in(&row.bind(write_back).fetch_one(connection).await?, "read")
+}
+
+/// The counts of a row; `read` names the column that holds how many records there are.
+fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
+    Ok(Tally {
+        read: count(row, read)?,
+        inserted: count(row, "inserted")?,
+        updated: count(row, "updated")?,
+        unchanged: count(row, "unchanged")?,
+        skipped: count(row, "skipped")?,
+        rejected: count(row, "rejected")?,
+    })
+}
+
+pub(super) async fn finish_write_back(connection: &mut SqliteConnection, write_back: i64, seconds: f64) -> Answer<()> {
+    let update = sqlx::query("UPDATE write_backs SET finished = 1, seconds = seconds + ? WHERE write_back = ?");
+    update.bind(seconds).bind(write_back).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn finish_run(
+    connection: &mut SqliteConnection,
+    run: i64,
+    status: RunStatus,
+    error: Option<&str>,
+    finished_at: DateTime<Utc>,
+) -> Answer<()> {
+    let update = sqlx::query("UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE run = ?");
+    let update = update.bind(status.name()).bind(error).bind(moment_text(finished_at)).bind(run);
+    match update.execute(connection).await?.rows_affected() {
+        0 => Err(Fault::NoSuchRun(run)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn runs(connection: &mut SqliteConnection, job: Option<&str>, runs_max: u32) -> Answer<Vec<RunEntry>> {
+    let rows = sqlx::query("SELECT * FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY run DESC LIMIT ?2");
+    let rows = rows.bind(job).bind(runs_max).fetch_all(&mut *connection).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        entries.push(run_entry(connection, row).await?);
+    }
+    Ok(entries)
+}
+
+pub(super) async fn run(connection: &mut SqliteConnection, run: i64) -> Answer<RunEntry> {
+    let row = sqlx::query("SELECT * FROM runs WHERE run = ?").bind(run).fetch_optional(&mut *connection).await?;
+    run_entry(connection, &row.ok_or(Fault::NoSuchRun(run))?).await
+}
+
+async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer<RunEntry> {
+    let run: i64 = row.try_get("run")?;
+    let cycle = cycle(row)?;
+    let finished_at: Option<&str> = row.try_get("finished_at")?;
+    Ok(RunEntry {
+        run,
+        job: row.try_get("job")?,
+        cycle: cycle.id,
+        cycle_completed_at: cycle.completed_at,
+        status: RunStatus::named(row.try_get("status")?)?,
+        started_at: moment(row.try_get("started_at")?)?,
+        finished_at: finished_at.map(moment).transpose()?,
+        error: row.try_get("error")?,
+        write_backs: write_back_entries(connection, run).await?,
+    })
+}
+
+async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
+    let rows = sqlx::query(
+        "SELECT write_back, name, seconds,
+                (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches
+         FROM write_backs AS w WHERE run = ? ORDER BY position",
+    );
+    let rows = rows.bind(run).fetch_all(&mut *connection).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        entries.push(WriteBackEntry {
+            name: row.try_get("name")?,
+            tally: tally(connection, row.try_get("write_back")?).await?,
+            batches: count(row, "batches")?,
+            seconds: row.try_get("seconds")?,
+        });
+    }
+    Ok(entries)
+}
+
+pub(super) async fn batches(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<BatchEntry>> {
+    let rows = sqlx::query(
+        "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
+                inserted, updated, unchanged, skipped, rejected
+         FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
+    );
+    rows.bind(run).fetch_all(connection).await?.iter().map(batch_entry).collect()
+}
+
+fn batch_entry(row: &SqliteRow) -> Answer<BatchEntry> {
+    let span = span(row)?;
+    Ok(BatchEntry {
+        write_back: row.try_get("name")?,
+        partition: span.partition,
+        first: span.first,
+        records: span.records,
+        attempts: count(row, "attempts")?,
+        committed: row.try_get("committed")?,
+        tally: tally_in(row, "records")?,
+        seconds: row.try_get("seconds")?,
+    })
+}
+
+/// Which of a write-back's rejected records are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Only those that never came into a batch.
+    OutsideBatches,
+}
+
+pub(super) async fn rejections(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    which: Which,
+    after: Option<u64>,
+    rejections_max: u32,
+) -> Answer<Vec<Rejection>> {
+    let after = after.map_or(Ok(-1), kept)?;
+    let rows = sqlx::query(
+        "SELECT record, key, stage, \"column\", reason FROM rejections
+         WHERE write_back = ? AND record > ? AND (? OR batch IS NULL) ORDER BY record LIMIT ?",
+    );
+    let rows = rows.bind(write_back).bind(after).bind(which == Which::All).bind(rejections_max);
+    rows.fetch_all(connection).await?.iter().map(rejection).collect()
+}

@@ -1,0 +1,366 @@
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use chrono::TimeDelta;
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::outcome::{SkipReason, Stage};
+
+const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
+const SPAN: BatchSpan = BatchSpan { partition: 0, first: 0, records: 4 };
+
+async fn ledger() -> (TempDir, Ledger) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
+    (folder, ledger)
+}
+
+fn cycle(id: &str, days: i64) -> Cycle {
+    let completed_at = DateTime::from_timestamp(1_790_000_000, 123_456_789).unwrap() + TimeDelta::days(days);
+    Cycle { id: id.to_owned(), completed_at }
+}
+
+async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
+    let write_backs = vec!["health_score", "recommendation"];
+    let run = NewRun { job, cycle, started_at: cycle.completed_at, write_backs, job_digest: "digest" };
+    ledger.begin_run(&run).await.unwrap()
+}
+
+fn rejection(record: u64, stage: Stage) -> Rejection {
+    let (key, column) = (Some(format!("A{record}")), Some("score".to_owned()));
+    Rejection { record, key, stage, column, reason: "too long".to_owned() }
+}
+
+fn outcomes() -> Vec<Outcome> {
+    vec![
+        Outcome::Updated,
+        Outcome::Rejected(rejection(31, Stage::Destination)),
+        Outcome::Skipped(SkipReason::NoMatch),
+        Outcome::Unchanged,
+    ]
+}
+
+#[tokio::test]
+async fn runs_are_numbered_from_one_and_survive_reopening() {
+    let (folder, ledger) = ledger().await;
+    assert_eq!(begin(&ledger, "weekly", &cycle("c1", 0)).await, 1);
+    assert_eq!(begin(&ledger, "daily", &cycle("c1", 0)).await, 2);
+    drop(ledger);
+    let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
+    let run = ledger.run(1).await.unwrap();
+    assert_eq!((run.job.as_str(), run.status, run.cycle.as_str()), ("weekly", RunStatus::Running, "c1"));
+    assert_eq!(run.cycle_completed_at, cycle("c1", 0).completed_at);
+    let names: Vec<&str> = run.write_backs.iter().map(|write_back| write_back.name.as_str()).collect();
+    assert_eq!(names, ["health_score", "recommendation"]);
+    assert!(matches!(ledger.run(3).await, Err(LedgerError::NoSuchRun { run: 3 })));
+    assert!(matches!(ledger.finish_run(3, RunStatus::Failed, None).await, Err(LedgerError::NoSuchRun { run: 3 })));
+    assert!(matches!(ledger.tally(WriteBackId { run: 1, position: 2 }).await, Err(LedgerError::NoSuchRun { run: 1 })));
+}
+
+#[tokio::test]
+async fn only_a_latest_run_that_neither_finished_nor_failed_is_taken_up() {
+    let (_folder, ledger) = ledger().await;
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let unfinished = ledger.unfinished_run("weekly").await.unwrap().unwrap();
+    let expected = UnfinishedRun {
+        run: 1,
+        cycle: cycle("c1", 0),
+        started_at: cycle("c1", 0).completed_at,
+        job_digest: "digest".to_owned(),
+    };
+    assert_eq!(unfinished, expected);
+    assert_eq!(ledger.unfinished_run("daily").await.unwrap(), None);
+    ledger.finish_run(1, RunStatus::Failed, Some("unreachable")).await.unwrap();
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
+    let run = ledger.run(1).await.unwrap();
+    assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some("unreachable")));
+    assert!(run.finished_at.is_some());
+}
+
+#[tokio::test]
+async fn the_newest_delivered_cycle_is_newest_by_completion() {
+    let (_folder, ledger) = ledger().await;
+    let runs = [
+        (cycle("c2", 2), RunStatus::Rejected),
+        (cycle("c1", 1), RunStatus::Succeeded),
+        (cycle("c4", 4), RunStatus::Failed),
+        (cycle("c3", 3), RunStatus::Guarded),
+    ];
+    assert_eq!(ledger.newest_delivered_cycle("weekly").await.unwrap(), None);
+    for (cycle, status) in runs {
+        let run = begin(&ledger, "weekly", &cycle).await;
+        ledger.finish_run(run, status, None).await.unwrap();
+    }
+    assert_eq!(ledger.newest_delivered_cycle("weekly").await.unwrap(), Some(cycle("c2", 2)));
+    assert_eq!(ledger.newest_delivered_cycle("daily").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
+    ledger.record_packaged(FIRST, 5).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 2).await.unwrap();
+    let sent = SentBatch { span: SPAN, outcomes: outcomes() };
+    let expected = Progress { packaged: true, sent: vec![sent.clone()], ..Progress::default() };
+    assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
+    assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), []);
+    assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally { read: 5, ..Tally::default() });
+
+    ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
+    let expected = Progress { packaged: true, committed: vec![SPAN], ..Progress::default() };
+    assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
+    assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), [sent]);
+    let batches = ledger.batches(1).await.unwrap();
+    assert_eq!((batches.len(), batches[0].attempts, batches[0].committed), (1, 2, true));
+    let tally = Tally { read: 4, updated: 1, unchanged: 1, skipped: 1, rejected: 1, inserted: 0 };
+    assert_eq!(batches[0].tally, tally);
+    assert_eq!(ledger.progress(WriteBackId { position: 1, ..FIRST }).await.unwrap(), Progress::default());
+}
+
+#[tokio::test]
+async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap().len(), 2);
+    ledger.record_sent(FIRST, SPAN, &vec![Outcome::Updated; 4], 2).await.unwrap();
+    assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), [rejection(2, Stage::Schema)]);
+    let half = BatchSpan { records: 2, ..SPAN };
+    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 3).await.unwrap();
+    let sent = SentBatch { span: half, outcomes: vec![Outcome::Inserted; 2] };
+    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent]);
+}
+
+#[tokio::test]
+async fn a_refused_commit_is_forgotten_and_a_commit_never_sent_is_an_error() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    ledger.forget_sent(FIRST, SPAN).await.unwrap();
+    assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
+    assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), []);
+    let error = ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap_err();
+    assert_eq!(error.to_string(), "no batch of partition 0 that begins at record 0 was recorded");
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap();
+    ledger.forget_sent(FIRST, SPAN).await.unwrap();
+    assert_eq!(ledger.progress(FIRST).await.unwrap().committed, [SPAN], "what is committed is not forgotten");
+}
+
+#[tokio::test]
+async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let early: Vec<Rejection> = (100..103).map(|record| rejection(record, Stage::Mapping)).collect();
+    ledger.record_rejections(FIRST, &early).await.unwrap();
+    ledger.record_rejections(FIRST, &early).await.unwrap();
+    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
+    let second = BatchSpan { partition: 1, first: 0, records: 2 };
+    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1).await.unwrap();
+    assert!(!ledger.tally(FIRST).await.unwrap().balances(), "one batch is still in the air");
+    ledger.record_committed(FIRST, second, 0.25).await.unwrap();
+    let tally = Tally { read: 9, inserted: 1, updated: 2, unchanged: 1, skipped: 1, rejected: 4 };
+    assert_eq!(ledger.tally(FIRST).await.unwrap(), tally);
+    assert!(tally.balances());
+
+    ledger.finish_write_back(FIRST, 1.5).await.unwrap();
+    ledger.finish_write_back(FIRST, 0.5).await.unwrap();
+    assert!(ledger.progress(FIRST).await.unwrap().finished);
+    let entry = ledger.run(1).await.unwrap().write_backs[0].clone();
+    assert_eq!(entry, WriteBackEntry { name: "health_score".to_owned(), tally, batches: 2, seconds: 2.0 });
+}
+
+#[tokio::test]
+async fn a_pull_begun_again_starts_from_nothing() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
+    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    ledger.restart_pull(FIRST).await.unwrap();
+    assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
+    assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally::default());
+}
+
+#[tokio::test]
+async fn rejections_come_in_pages_by_position() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let mut all: Vec<Rejection> = (0..2_500).rev().map(|record| rejection(record * 3, Stage::Schema)).collect();
+    ledger.record_rejections(FIRST, &all).await.unwrap();
+    ledger.record_rejections(FIRST, &[]).await.unwrap();
+    all.reverse();
+    let mut pages = Vec::new();
+    while let page @ [_, ..] =
+        ledger.rejections(FIRST, pages.last().map(|last: &Rejection| last.record), 999).await.unwrap().as_slice()
+    {
+        pages.extend_from_slice(page);
+    }
+    assert_eq!(pages, all);
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    assert_eq!(ledger.rejections(FIRST, Some(30), 1).await.unwrap(), [rejection(31, Stage::Destination)]);
+    assert_eq!(ledger.rejections_outside_batches(FIRST, Some(30), 1).await.unwrap(), [rejection(33, Stage::Schema)]);
+}
+
+#[tokio::test]
+async fn history_is_newest_first_of_one_job_or_of_all() {
+    let (_folder, ledger) = ledger().await;
+    for job in ["weekly", "daily", "weekly"] {
+        begin(&ledger, job, &cycle("c1", 0)).await;
+    }
+    let numbers = async |job, runs_max| -> Vec<i64> {
+        ledger.runs(job, runs_max).await.unwrap().iter().map(|run| run.run).collect()
+    };
+    assert_eq!(numbers(None, 10).await, [3, 2, 1]);
+    assert_eq!(numbers(None, 2).await, [3, 2]);
+    assert_eq!(numbers(Some("weekly"), 10).await, [3, 1]);
+}
+
+#[tokio::test]
+async fn history_as_json_keeps_its_shape() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let run = serde_json::to_value(ledger.run(1).await.unwrap()).unwrap();
+    assert_eq!(run["status"], "running");
+    assert_eq!(run["write_backs"][0]["read"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_writers_share_a_ledger() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let writers: Vec<_> = (0..2)
+        .map(|partition| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                for first in 0..50 {
+                    let span = BatchSpan { partition, first, records: 1 };
+                    ledger.record_sent(FIRST, span, &[Outcome::Updated], 1).await.unwrap();
+                    ledger.record_committed(FIRST, span, 0.0).await.unwrap();
+                    ledger.progress(FIRST).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(ledger.tally(FIRST).await.unwrap().updated, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_may_open_a_new_ledger_at_once_and_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened: Vec<_> = (0..8)
+        .map(|number| {
+            let state_folder = folder.path().join("state");
+            tokio::spawn(async move {
+                let ledger = Ledger::open(&state_folder).await.unwrap();
+                begin(&ledger, &format!("job-{number}"), &cycle("c1", 0)).await
+            })
+        })
+        .collect();
+    let mut numbers = Vec::new();
+    for run in opened {
+        numbers.push(run.await.unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[tokio::test]
+async fn a_job_is_locked_across_ledgers() {
+    let (folder, ledger) = ledger().await;
+    let other = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
+    let lock = ledger.lock_job("weekly").unwrap();
+    let error = other.lock_job("weekly").unwrap_err();
+    let process = Some(std::process::id());
+    assert!(
+        matches!(&error, LedgerError::JobRunning { job, process: holder } if job == "weekly" && *holder == process)
+    );
+    assert!(error.hint().is_some());
+    drop(lock);
+    other.lock_job("weekly").unwrap();
+}
+
+#[tokio::test]
+async fn only_the_owner_reads_the_ledger() {
+    let (folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let _lock = ledger.lock_job("weekly").unwrap();
+    let state_folder = folder.path().join(".writeback");
+    assert_eq!(fs::metadata(&state_folder).unwrap().permissions().mode() & 0o777, 0o700);
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(state_folder.join("locks")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.extend(["ledger.db", "ledger.db-wal", "ledger.db-shm"].map(|name| state_folder.join(name)));
+    for file in files {
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_link_in_the_ledgers_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    symlink(folder.path().join("elsewhere.db"), folder.path().join("ledger.db")).unwrap();
+    assert!(matches!(Ledger::open(folder.path()).await, Err(LedgerError::Io { .. })));
+    assert!(!folder.path().join("elsewhere.db").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ledger.db"), "not a database, though long enough to be looked at ".repeat(100))
+        .unwrap();
+    let error = Ledger::open(folder.path()).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("backup"));
+}
+
+#[tokio::test]
+async fn contents_that_no_version_writes_are_damage_too() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    for statement in [
+        "UPDATE batches SET outcomes = x'01'",
+        "UPDATE batches SET outcomes = x'01010199'",
+        "UPDATE batches SET outcomes = x'01010101'",
+        "UPDATE batches SET first = -1",
+    ] {
+        sqlx::query(statement).execute(&mut *ledger.connection.lock().await).await.unwrap();
+        let error = ledger.progress(FIRST).await.unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{statement}: {error:?}");
+    }
+    sqlx::query("UPDATE runs SET status = 'lost'").execute(&mut *ledger.connection.lock().await).await.unwrap();
+    assert!(matches!(ledger.runs(None, 1).await, Err(LedgerError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_newer_version_is_refused_politely() {
+    let (folder, ledger) = ledger().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'later', 1, x'00', 0)";
+    sqlx::query(newer).execute(&mut *ledger.connection.lock().await).await.unwrap();
+    drop(ledger);
+    let error = Ledger::open(&folder.path().join(".writeback")).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Newer { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("was written by a newer version"));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_rejections_are_kept_in_bounded_time() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let all: Vec<Rejection> = (0..100_000).map(|record| rejection(record, Stage::Schema)).collect();
+    ledger.record_rejections(FIRST, &all).await.unwrap();
+    assert_eq!(ledger.tally(FIRST).await.unwrap().rejected, 100_000);
+}

@@ -1,0 +1,153 @@
+//! The order of match keys: how partitions are cut, sorted and searched. Text goes by its bytes, numbers and times by
+//! their size, NULL before all; several columns go one after the other.
+
+use polars::prelude::{
+    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, Int64Chunked, PolarsResult,
+    Series, SortMultipleOptions, StringChunked, polars_bail,
+};
+
+/// One part of a key. The order of this enum is the order in which polars sorts the column it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum KeyPart {
+    Null,
+    /// A whole number, a time in its unit, a truth, or a float turned into a whole number of the same order.
+    Number(i64),
+    Text(String),
+}
+
+/// A record's match key.
+pub(super) type Key = Vec<KeyPart>;
+
+/// The key columns of a frame, for looking at single records.
+pub(super) struct Keys {
+    columns: Vec<KeyColumn>,
+}
+
+enum KeyColumn {
+    Number(Int64Chunked),
+    Float(Float64Chunked),
+    Text(StringChunked),
+}
+
+impl Keys {
+    /// Errors: a column is missing, or of a type that cannot be part of a key.
+    pub(super) fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
+        let columns =
+            key_columns.iter().map(|name| KeyColumn::of(records.column(name)?)).collect::<PolarsResult<_>>()?;
+        Ok(Self { columns })
+    }
+
+    pub(super) fn at(&self, index: usize) -> Key {
+        self.columns.iter().map(|column| column.part(index)).collect()
+    }
+
+    /// How many of the `records`, which are sorted by key, stand before `key`.
+    pub(super) fn before(&self, records: usize, key: &Key) -> usize {
+        let (mut low, mut high) = (0, records);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.at(middle) < *key {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+}
+
+impl KeyColumn {
+    fn of(column: &Column) -> PolarsResult<Self> {
+        let series = column.as_materialized_series();
+        let data_type = series.dtype();
+        Ok(match data_type {
+            text if text.is_string() => Self::Text(series.str()?.clone()),
+            float if float.is_float() => Self::Float(series.strict_cast(&DataType::Float64)?.f64()?.clone()),
+            whole if whole.is_integer() || whole.is_bool() || whole.is_temporal() => Self::Number(numbers(series)?),
+            other => {
+                polars_bail!(InvalidOperation: "column `{}` of type {other} cannot be part of a key", series.name())
+            }
+        })
+    }
+
+    fn part(&self, index: usize) -> KeyPart {
+        match self {
+            Self::Number(numbers) => numbers.get(index).map_or(KeyPart::Null, KeyPart::Number),
+            Self::Float(floats) => floats.get(index).map_or(KeyPart::Null, |float| KeyPart::Number(ordered(float))),
+            Self::Text(texts) => texts.get(index).map_or(KeyPart::Null, |text| KeyPart::Text(text.to_owned())),
+        }
+    }
+}
+
+fn numbers(series: &Series) -> PolarsResult<Int64Chunked> {
+    Ok(series.to_physical_repr().strict_cast(&DataType::Int64)?.i64()?.clone())
+}
+
+/// A whole number of the same order: polars takes both zeros for one, and every NaN for the largest float.
+fn ordered(float: f64) -> i64 {
+    if float.is_nan() {
+        return i64::MAX;
+    }
+    let bits = (float + 0.0).to_bits().cast_signed();
+    bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
+}
+
+/// Sorts records by key; those of equal keys keep their order.
+pub(super) fn sorted_by_key(records: &DataFrame, key_columns: &[String]) -> PolarsResult<DataFrame> {
+    records.sort(key_columns, SortMultipleOptions::default().with_maintain_order(true))
+}
+
+/// For each of the records, which are sorted by key: whether no other has its key.
+pub(super) fn unique_keys(sorted: &DataFrame, key_columns: &[String]) -> PolarsResult<BooleanChunked> {
+    let pairs = sorted.height().saturating_sub(1);
+    let mut differs = BooleanChunked::full("differs".into(), false, pairs);
+    for name in key_columns {
+        let column = sorted.column(name)?;
+        let (this, next) = (column.slice(0, pairs), column.slice(1, pairs));
+        differs = &differs | &this.not_equal_missing(&next)?;
+    }
+    let mut differs_before = true;
+    let ends = differs.iter().map(|differs| differs.unwrap_or(true)).chain([true]);
+    let unique = ends.take(sorted.height()).map(|differs| std::mem::replace(&mut differs_before, differs) && differs);
+    Ok(unique.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{NamedFrom, df};
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_parts_is_the_order_polars_sorts_by() {
+        let frame = df!(
+            "text" => [Some("é"), Some("z"), None, Some(""), Some("Z"), Some("z")],
+            "float" => [Some(-0.0), Some(f64::NAN), Some(f64::INFINITY), None, Some(-1.5), Some(0.0)],
+            "whole" => [Some(i64::MIN), Some(-1), None, Some(i64::MAX), Some(0), Some(7)],
+            "truth" => [Some(true), None, Some(false), Some(true), Some(false), None],
+        )
+        .expect("a frame");
+        for name in ["text", "float", "whole", "truth"] {
+            let key_columns = [name.to_owned()];
+            let sorted = sorted_by_key(&frame, &key_columns).expect("sorted");
+            let keys = Keys::of(&sorted, &key_columns).expect("keys");
+            let parts: Vec<Key> = (0..sorted.height()).map(|index| keys.at(index)).collect();
+            assert!(parts.is_sorted(), "{name}: {parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_not_unique() {
+        let key_columns = ["region".to_owned(), "id".to_owned()];
+        let frame = df!("region" => ["EU", "EU", "EU", "US"], "id" => [1_i64, 2, 2, 2]).expect("a frame");
+        let unique = unique_keys(&frame, &key_columns).expect("keys");
+        assert_eq!(unique.iter().flatten().collect::<Vec<_>>(), [true, false, false, true]);
+        assert_eq!(unique_keys(&frame.clear(), &key_columns).expect("keys").len(), 0);
+    }
+
+    #[test]
+    fn a_list_is_no_key() {
+        let list = Column::new("list".into(), [Series::new("".into(), [1_i64])]);
+        let frame = DataFrame::new(1, vec![list]).expect("a frame");
+        assert!(Keys::of(&frame, &["list".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! Where records wait, while they are pulled, until all keys are known well enough to cut partitions: one file aside of
+//! segments, each a run of records sorted by key.
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, SerReader, SerWriter, polars_ensure};
+
+use super::key::{self, Key, Keys};
+use super::{Bounds, PackageError};
+use crate::state;
+
+/// Records on their way to partitions. Neither synced nor checksummed nor compressed: it lives for one pull.
+pub(super) struct Spool {
+    path: PathBuf,
+    file: File,
+    key_columns: Vec<String>,
+    bounds: Bounds,
+    /// Of every frame; set by the first.
+    schema: Option<SchemaRef>,
+    pending: Option<DataFrame>,
+    /// Lengths in bytes of the segments, in the order of the file.
+    segments: Vec<usize>,
+    records: u64,
+    sample: Sample,
+}
+
+/// A spool that is full: every record in a segment.
+pub(super) struct FilledSpool {
+    path: PathBuf,
+    file: File,
+    segments: Vec<usize>,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) schema: Option<SchemaRef>,
+    /// Some of the keys, evenly spread, sorted.
+    pub(super) sample: Vec<Key>,
+}
+
+impl Spool {
+    pub(super) fn create(path: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
+        let file = state::create_file(path).map_err(|error| PackageError::io("make", path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            key_columns: key_columns.to_vec(),
+            bounds,
+            schema: None,
+            pending: None,
+            segments: Vec::new(),
+            records: 0,
+            sample: Sample::new(bounds.sample_keys_max),
+        })
+    }
+
+    pub(super) fn push(&mut self, records: &DataFrame) -> Result<(), PackageError> {
+        let pending = self.joined(records).map_err(|error| PackageError::frame("write", &self.path, error))?;
+        let full =
+            pending.height() >= self.bounds.segment_records || pending.estimated_size() >= self.bounds.segment_bytes;
+        self.pending = Some(pending);
+        if full { self.write_segment() } else { Ok(()) }
+    }
+
+    fn joined(&mut self, records: &DataFrame) -> PolarsResult<DataFrame> {
+        let schema = self.schema.get_or_insert_with(|| records.schema().clone());
+        polars_ensure!(schema == records.schema(), SchemaMismatch: "frames of one package differ in their columns");
+        match self.pending.take() {
+            Some(pending) => pending.vstack(records),
+            None => Ok(records.clone()),
+        }
+    }
+
+    fn write_segment(&mut self) -> Result<(), PackageError> {
+        let Some(pending) = self.pending.take().filter(|pending| pending.height() > 0) else { return Ok(()) };
+        let bytes = self.encode(&pending).map_err(|error| PackageError::frame("write", &self.path, error))?;
+        self.file.write_all(&bytes).map_err(|error| PackageError::io("write", &self.path, error))?;
+        self.segments.push(bytes.len());
+        Ok(())
+    }
+
+    fn encode(&mut self, records: &DataFrame) -> PolarsResult<Vec<u8>> {
+        let mut sorted = key::sorted_by_key(records, &self.key_columns)?;
+        let keys = Keys::of(&sorted, &self.key_columns)?;
+        for index in 0..sorted.height() {
+            self.sample.offer(self.records, || keys.at(index));
+            self.records += 1;
+        }
+        let mut bytes = Vec::new();
+        sorted.rechunk_mut();
+        IpcWriter::new(&mut bytes).finish(&mut sorted)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn fill(mut self) -> Result<FilledSpool, PackageError> {
+        self.write_segment()?;
+        Ok(FilledSpool {
+            bytes: self.segments.iter().map(|bytes| *bytes as u64).sum(),
+            path: self.path,
+            file: self.file,
+            segments: self.segments,
+            records: self.records,
+            schema: self.schema,
+            sample: self.sample.into_sorted(),
+        })
+    }
+}
+
+impl FilledSpool {
+    /// Hands every segment to `take`, one after the other in the order they were pulled.
+    pub(super) fn replay(
+        mut self,
+        mut take: impl FnMut(DataFrame) -> Result<(), PackageError>,
+    ) -> Result<(), PackageError> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0)).map_err(|error| PackageError::io("read", &self.path, error))?;
+        for segment in &self.segments {
+            bytes.resize(*segment, 0);
+            self.file.read_exact(&mut bytes).map_err(|error| PackageError::io("read", &self.path, error))?;
+            let records = IpcReader::new(Cursor::new(&bytes)).finish();
+            take(records.map_err(|error| PackageError::frame("read", &self.path, error))?)?;
+        }
+        Ok(())
+    }
+}
+
+/// An even sample of keys. Which records it takes follows from their number alone, by a hash, so that neither the
+/// source's order nor a period in it (every second record of one region) makes it lopsided.
+struct Sample {
+    keys_max: usize,
+    /// Records whose hash begins with this many zero bits are taken: one in two to this power.
+    zeros: u32,
+    taken: Vec<(u32, Key)>,
+}
+
+impl Sample {
+    fn new(keys_max: usize) -> Self {
+        Self { keys_max, zeros: 0, taken: Vec::new() }
+    }
+
+    fn offer(&mut self, number: u64, key: impl FnOnce() -> Key) {
+        let zeros = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()).leading_zeros();
+        if zeros < self.zeros {
+            return;
+        }
+        self.taken.push((zeros, key()));
+        while self.taken.len() > self.keys_max && self.zeros < u64::BITS {
+            self.zeros += 1;
+            self.taken.retain(|(zeros, _)| *zeros >= self.zeros);
+        }
+    }
+
+    fn into_sorted(self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.taken.into_iter().map(|(_, key)| key).collect();
+        keys.sort_unstable();
+        keys
+    }
+}

@@ -1,0 +1,170 @@
+//! Files of the state folder: readable by their owner only, never reached through a symbolic link, and on disk when they
+//! say so. Knows nothing of what the files hold.
+//!
+//! Links are looked for before a file is opened, since the flag that would refuse them while opening differs from
+//! system to system. Whoever could place a link in between can write to a folder of mode 0700, and needs no link.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Makes a folder and those above it, unless it is there.
+/// Errors: what stands there is a link or no folder.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    refuse_link(folder)?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
+/// Makes a file that is not there yet, for writing and reading back.
+pub(crate) fn create_file(file: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(file)
+}
+
+/// Opens a file for reading and writing, making it if it is not there.
+pub(crate) fn open_or_create_file(file: &Path) -> io::Result<File> {
+    refuse_link(file)?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(file)
+}
+
+/// Opens a regular file for reading.
+pub(crate) fn open_file(file: &Path) -> io::Result<File> {
+    if !fs::symlink_metadata(file)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    File::open(file)
+}
+
+/// Errors: there is a symbolic link at `path`.
+pub(crate) fn refuse_link(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a symbolic link, and state is never kept behind one",
+        )),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until a folder's entries are on disk: names made, renamed or removed.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The folder that `path` stands in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Where something is written before it is put in place at `path`: beside it, under one name, so that what a killed
+/// process left is found and replaced.
+pub(crate) fn aside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    path.with_file_name(name)
+}
+
+/// A file written aside. It stands in place after [`AsideFile::place`], whole; dropped before, nothing of it stays.
+#[derive(Debug)]
+pub(crate) struct AsideFile {
+    aside: NamedTempFile,
+    place: PathBuf,
+}
+
+impl AsideFile {
+    pub(crate) fn create(place: &Path) -> io::Result<Self> {
+        let folder = parent(place);
+        make_folder(folder)?;
+        let aside_path = aside(place);
+        remove_file_if_there(&aside_path)?;
+        let aside = tempfile::Builder::new()
+            .prefix(aside_path.file_name().unwrap_or_default())
+            .rand_bytes(0)
+            .permissions(Permissions::from_mode(FILE_MODE))
+            .tempfile_in(folder)?;
+        Ok(Self { aside, place: place.to_owned() })
+    }
+
+    /// For writing.
+    pub(crate) fn file(&self) -> &File {
+        self.aside.as_file()
+    }
+
+    /// Puts the file in place, instead of one that stands there.
+    pub(crate) fn place(self) -> io::Result<()> {
+        self.aside.as_file().sync_all()?;
+        self.aside.persist(&self.place).map_err(|error| error.error)?;
+        sync_folder(parent(&self.place))
+    }
+}
+
+/// What to do about a file that could not be read or written, if the error tells.
+pub(crate) fn hint(error: &io::Error) -> Option<&'static str> {
+    let hints = [
+        (io::ErrorKind::StorageFull, "free some space on the disk, then run again"),
+        (io::ErrorKind::QuotaExceeded, "free some space within the quota, then run again"),
+        (io::ErrorKind::ReadOnlyFilesystem, "keep the project where files can be written"),
+        (io::ErrorKind::PermissionDenied, "state files belong to the user who made them; run as that user"),
+    ];
+    hints.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, hint)| hint)
+}
+
+fn remove_file_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_written_aside_is_seen_only_when_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let place = folder.path().join("deep/report.csv");
+        for text in ["one", "two"] {
+            let file = AsideFile::create(&place).expect("a file aside");
+            file.file().write_all(text.as_bytes()).expect("written");
+            assert_ne!(fs::read_to_string(&place).ok().as_deref(), Some(text));
+            file.place().expect("in place");
+            assert_eq!(fs::read_to_string(&place).expect("read"), text);
+        }
+        assert_eq!(fs::metadata(&place).expect("there").permissions().mode() & 0o777, FILE_MODE);
+        assert_eq!(fs::metadata(parent(&place)).expect("there").permissions().mode() & 0o777, FOLDER_MODE);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_aside_is_replaced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let place = folder.path().join("report.csv");
+        fs::write(aside(&place), "half").expect("left over");
+        drop(AsideFile::create(&place).expect("a file aside"));
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn links_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let link = folder.path().join("link");
+        symlink(folder.path(), &link).expect("a link");
+        assert!(make_folder(&link).is_err());
+        assert!(open_or_create_file(&link).is_err());
+        assert!(open_file(&link).is_err());
+        assert!(create_file(&link).is_err());
+    }
+}
