@@ -1,55 +1,291 @@
 //! Writes to SQLite.
+//!
+//! A SQLite file has one writer at a time. Writers of this process that mean the same file therefore queue for it, first
+//! come first served, before they ask SQLite: waiting there is polling, and the unlucky one could wait for ever. Writers
+//! of other processes are waited for by SQLite itself, as long as `lock_timeout` says. What two writers still gain is
+//! that one reads, decides and prepares while the other writes.
 
+mod statements;
+mod values;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
 use polars::prelude::DataFrame;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
+use self::statements::Sent;
+use self::values::{BindError, Values};
 use super::{Destination, Found};
+use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
+use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::object::{Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
-pub(crate) struct SqliteDestination {}
+#[derive(Debug)]
+pub(crate) struct SqliteDestination {
+    /// Stands before `turn`: a transaction that is dropped ends before the next writer begins.
+    database: SqliteDatabase,
+    queue: Arc<tokio::sync::Mutex<()>>,
+    /// Held from before a transaction begins until after it ends.
+    turn: Option<tokio::sync::OwnedMutexGuard<()>>,
+    /// How long to wait for our own writers: none holds the file longer than this without SQLite stopping it.
+    turn_timeout: Duration,
+    lock_timeout: Duration,
+    /// Whether the file was asked to keep a write-ahead log.
+    log_asked_for: bool,
+}
 
 impl Destination for SqliteDestination {
-    async fn connect(_connection: &Connection) -> Result<Self, SystemError> {
-        unimplemented!()
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        let database = SqliteDatabase::open(connection, Access::Write).await?;
+        Ok(Self {
+            database,
+            queue: queue_for(&settings_of(connection)?.file),
+            turn: None,
+            turn_timeout: connection.limits.statement_timeout,
+            lock_timeout: connection.limits.lock_timeout,
+            log_asked_for: false,
+        })
     }
 
-    async fn describe(&mut self, _name: &ObjectName) -> Result<Object, SystemError> {
-        unimplemented!()
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let writable = self.is_writable().await?;
+        self.database.read_object(name, writable).await
     }
 
     async fn begin(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        let turn = self.take_turn().await?;
+        self.ask_for_log().await;
+        self.control("BEGIN IMMEDIATE", "beginning a transaction").await?;
+        self.turn = Some(turn);
+        Ok(())
     }
 
-    async fn look_up(
-        &mut self,
-        _layout: &Layout,
-        _batch: &DataFrame,
-        _before: bool,
-    ) -> Result<Vec<Found>, SystemError> {
-        unimplemented!()
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+        let sent = Sent::to_look_up(layout);
+        let table = self.table_of(layout);
+        let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let mut found = vec![Found::default(); batch.height()];
+        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
+            let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
+            let sql = statements::look_up(&table, layout, &sent, sent.room_for(layout, records), before);
+            let piece = found.get_mut(first..first + records).unwrap_or_default();
+            let looked_up = read_matches(&mut self.database, sql, arguments, before, piece).await;
+            looked_up.map_err(|error| self.database.sort_error("looking records up", error))?;
+        }
+        Ok(found)
     }
 
-    async fn update(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let sent = Sent::to_write(layout);
+        let table = self.table_of(layout);
+        // SQLite does not count rows that a view's triggers write.
+        let counted_before = match layout.object.kind {
+            ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
+            ObjectKind::Table => None,
+        };
+        let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let mut updated = 0;
+        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
+            let arguments = values.bind(first, records, true).map_err(|error| self.bind_failure(error))?;
+            let room = sent.room_for(layout, records);
+            let Some(sql) = statements::update(&table, layout, &sent, room) else {
+                return self.count(layout, batch).await;
+            };
+            let written = self.database.execute(sql, arguments).await;
+            updated += written.map_err(|error| self.database.sort_error("updating", error))?.rows_affected();
+        }
+        Ok(counted_before.unwrap_or(updated))
     }
 
-    async fn insert(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let sent = Sent::to_write(layout);
+        let table = self.table_of(layout);
+        let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let mut inserted = 0;
+        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
+            let arguments = values.bind(first, records, true).map_err(|error| self.bind_failure(error))?;
+            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records));
+            let written = self.database.execute(sql, arguments).await;
+            let affected = written.map_err(|error| self.database.sort_error("inserting", error))?.rows_affected();
+            inserted += match layout.object.kind {
+                ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
+                ObjectKind::Table => affected,
+            };
+        }
+        Ok(inserted)
     }
 
     async fn commit(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        // A commit that fails leaves the transaction open, and with it our turn, until it is rolled back.
+        self.control("COMMIT", "committing").await?;
+        self.turn = None;
+        Ok(())
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        // Some errors, a full disk or `RAISE(ROLLBACK)` for one, end the transaction by themselves.
+        let rolled_back = match self.control("ROLLBACK", "rolling back").await {
+            Err(SystemError::Failed { source, .. }) if source.to_string().contains("no transaction is active") => {
+                Ok(())
+            }
+            other => other,
+        };
+        self.turn = None;
+        rolled_back
     }
 
     async fn close(self) {
-        unimplemented!()
+        self.database.close().await;
     }
 }
+
+impl SqliteDestination {
+    async fn take_turn(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, SystemError> {
+        let turn = Arc::clone(&self.queue).lock_owned();
+        tokio::time::timeout(self.turn_timeout, turn).await.map_err(|elapsed| SystemError::Contended {
+            connection: self.database.connection_name.clone(),
+            source: elapsed.into(),
+        })
+    }
+
+    /// Asks once, before the first write, that the file keep a write-ahead log: then readers and the writer do not wait
+    /// for one another. It stays as it is where that cannot be: somebody is reading, or the file system does not do it.
+    async fn ask_for_log(&mut self) {
+        if std::mem::replace(&mut self.log_asked_for, true) {
+            return;
+        }
+        let schema = Dialect::Sqlite.quote(&self.database.schema);
+        if let Err(error) = self.database.fetch(format!("PRAGMA {schema}.journal_mode = WAL")).await {
+            tracing::debug!(connection = %self.database.connection_name, error = %error, "no write-ahead log");
+        }
+    }
+
+    async fn control(&mut self, sql: &'static str, doing: &str) -> Result<(), SystemError> {
+        let done = sqlx::raw_sql(sql).execute(self.database.connection()).await;
+        done.map(|_| ()).map_err(|error| self.database.sort_error(doing, error))
+    }
+
+    /// Whether this user may write the file: SQLite says so when it is asked for a lock, without waiting for it here.
+    /// Who holds the lock, be it we, can write.
+    async fn is_writable(&mut self) -> Result<bool, SystemError> {
+        if self.turn.is_some() {
+            return Ok(true);
+        }
+        self.set_busy_timeout(Duration::ZERO).await?;
+        let begun = self.control("BEGIN IMMEDIATE", "asking for the right to write").await;
+        let ended = match begun {
+            Ok(()) => self.control("ROLLBACK", "rolling back").await,
+            Err(_) => Ok(()),
+        };
+        self.set_busy_timeout(self.lock_timeout).await?;
+        ended?;
+        match begun {
+            Ok(()) | Err(SystemError::Contended { .. }) => Ok(true),
+            Err(SystemError::Forbidden { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), SystemError> {
+        let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        let set = self.database.fetch(format!("PRAGMA busy_timeout = {milliseconds}")).await;
+        set.map(|_| ()).map_err(|error| self.database.sort_error("setting the lock timeout", error))
+    }
+
+    /// Rows that the records' keys match.
+    async fn count(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let sent = Sent::to_count(layout);
+        let table = self.table_of(layout);
+        let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let mut rows = 0;
+        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
+            let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
+            let sql = statements::count(&table, layout, &sent, sent.room_for(layout, records));
+            let query = sqlx::query_scalar_with::<_, i64, _>(audited(sql), arguments);
+            let counted = query.fetch_one(self.database.connection()).await;
+            let counted = counted.map_err(|error| self.database.sort_error("counting matches", error))?;
+            rows += u64::try_from(counted).unwrap_or_default();
+        }
+        Ok(rows)
+    }
+
+    fn table_of(&self, layout: &Layout) -> String {
+        let table = layout.object.path.last().map(String::as_str).unwrap_or_default();
+        self.database.quoted_table(table)
+    }
+
+    fn bind_failure(&self, error: BindError) -> SystemError {
+        match error {
+            BindError::Refused { column, reason } => {
+                SystemError::Refused { message: reason.to_owned(), column: Some(column) }
+            }
+            BindError::Shape(shape) => SystemError::Failed {
+                connection: self.database.connection_name.clone(),
+                doing: "binding a batch".to_owned(),
+                source: shape.into(),
+                hint: None,
+            },
+        }
+    }
+}
+
+/// Reads the answer of one look-up into the records it is about.
+async fn read_matches(
+    database: &mut SqliteDatabase,
+    sql: String,
+    arguments: sqlx::sqlite::SqliteArguments,
+    before: bool,
+    found: &mut [Found],
+) -> Result<(), sqlx::Error> {
+    let mut matches = sqlx::query_with(audited(sql), arguments).fetch(database.connection());
+    while let Some(row) = matches.try_next().await? {
+        let record: i64 = row.try_get_unchecked(0)?;
+        let Some(found) = usize::try_from(record).ok().and_then(|record| found.get_mut(record)) else {
+            continue;
+        };
+        found.rows += 1;
+        found.differs = row.try_get_unchecked(1)?;
+        found.before = match found.rows {
+            1 if before => Some(held_values(&row)?),
+            _ => None,
+        };
+    }
+    Ok(())
+}
+
+/// What a matched row holds, after the two columns that say which record it is and whether it differs.
+fn held_values(row: &SqliteRow) -> Result<Vec<Option<String>>, sqlx::Error> {
+    (2..row.len()).map(|column| Ok(read_value(row, column)?.shown())).collect()
+}
+
+/// Cuts `records` into runs of `size` at most: where each begins, and how many it has.
+fn pieces(records: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..records).step_by(size.max(1)).map(move |first| (first, size.min(records - first)))
+}
+
+/// The queue of the file's writers in this process.
+fn queue_for(file: &Path) -> Arc<tokio::sync::Mutex<()>> {
+    type Queues = HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>;
+    static QUEUES: LazyLock<Mutex<Queues>> = LazyLock::new(Mutex::default);
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+    queues.retain(|_, queue| queue.strong_count() > 0);
+    if let Some(queue) = queues.get(&file).and_then(Weak::upgrade) {
+        return queue;
+    }
+    let queue = Arc::new(tokio::sync::Mutex::new(()));
+    queues.insert(file, Arc::downgrade(&queue));
+    queue
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! The SQL a batch is looked up, updated and inserted with. A statement's text depends on the layout and on one of a
+//! few record counts alone, so that SQLite prepares it once and keeps it.
+//!
+//! Records travel as `incoming`, a table of bound values: `n`, the record's position in the statement, and one column
+//! `c0`, `c1`, … per field sent. Fewer records than a statement has room for leave its last ones unbound, which makes
+//! them NULL in every field: a key of NULL matches nothing, and none is inserted.
+//!
+//! Bound values have no affinity of their own. So a comparison gives them the column's, as storing them would, and an
+//! index of the column can be used.
+
+use crate::database::Dialect;
+use crate::database::sqlite::declared::{Affinity, affinity};
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::{Holds, ObjectColumn};
+
+/// Parameters one statement may bind.
+/// Source: `SQLITE_MAX_VARIABLE_NUMBER` in <https://www.sqlite.org/limits.html>.
+const BIND_PARAMETERS_MAX: usize = 32_766;
+
+/// Records of one statement: measured, more make each slower again, for SQLite keeps them all in memory twice.
+const STATEMENT_RECORDS_MAX: usize = 1_024;
+
+/// Steps between the record counts that statements are made for. What is left of a batch takes the next larger one.
+const SIZE_STEP: usize = 4;
+
+/// Which fields of a layout a statement sends, by their positions in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) fields: Vec<usize>,
+}
+
+impl Sent {
+    /// The match key, and what an update would write except stamps: they alone never cause a write.
+    pub(super) fn to_look_up(layout: &Layout) -> Self {
+        Self::those(layout, |field| field.key || !field.stamp)
+    }
+
+    /// Everything.
+    pub(super) fn to_write(layout: &Layout) -> Self {
+        Self::those(layout, |_| true)
+    }
+
+    /// The match key.
+    pub(super) fn to_count(layout: &Layout) -> Self {
+        Self::those(layout, |field| field.key)
+    }
+
+    fn those(layout: &Layout, wanted: impl Fn(&LayoutField) -> bool) -> Self {
+        let fields = layout.fields.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
+        Self { fields: fields.collect() }
+    }
+
+    /// Most records one statement takes. Without an index every statement visits every row of the object, so it takes
+    /// as many records as can be bound.
+    pub(super) fn records_max(&self, layout: &Layout) -> usize {
+        let bindable = (BIND_PARAMETERS_MAX / self.fields.len().max(1)).max(1);
+        if layout.key_is_indexed() { bindable.min(STATEMENT_RECORDS_MAX) } else { bindable }
+    }
+
+    /// For how many records the statement that takes `records` is made.
+    pub(super) fn room_for(&self, layout: &Layout, records: usize) -> usize {
+        let records_max = self.records_max(layout);
+        let mut room = 1;
+        while room < records && room < records_max {
+            room *= SIZE_STEP;
+        }
+        room.min(records_max)
+    }
+
+    /// `incoming` as a common table expression with room for `records`.
+    fn incoming(&self, records: usize) -> String {
+        let columns: String = (0..self.fields.len()).map(|column| format!(",c{column}")).collect();
+        let places = ",?".repeat(self.fields.len());
+        let rows: Vec<String> = (0..records).map(|record| format!("({record}{places})")).collect();
+        format!("WITH incoming(n{columns}) AS (VALUES {rows})", rows = rows.join(","))
+    }
+
+    /// The fields with the names their values go by in `incoming`.
+    fn named<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = (String, &'a LayoutField)> {
+        let fields = self.fields.iter().enumerate();
+        fields.filter_map(|(column, position)| Some((format!("incoming.c{column}"), layout.fields.get(*position)?)))
+    }
+
+    /// Which rows of `t` a record means. Where the column takes more than the same bytes for equal, its own comparison
+    /// finds candidates by the index and the second one looks at the bytes.
+    fn matches(&self, layout: &Layout) -> String {
+        let mut conditions = Vec::new();
+        for (incoming, field) in self.named(layout).filter(|(_, field)| field.key) {
+            let column = column_of(field);
+            conditions.push(format!("{column} = {incoming}"));
+            if is_text_kept_as_number(&field.column) {
+                conditions.push(format!("CAST({column} AS TEXT) = {incoming} COLLATE BINARY"));
+            } else if field.column.loosely_compared {
+                conditions.push(format!("{column} = {incoming} COLLATE BINARY"));
+            }
+        }
+        conditions.join(" AND ")
+    }
+}
+
+/// Finds the rows of each record.
+/// Columns of the answer, one row for every match: the record's position in the statement, whether writing it would
+/// change the row, and with `before` what the row holds in every field of the layout.
+pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize, before: bool) -> String {
+    let changes: Vec<String> = sent
+        .named(layout)
+        .filter(|(_, field)| !field.key && !field.stamp)
+        .map(|(incoming, field)| change(&incoming, field, layout.nulls))
+        .collect();
+    let differs = if changes.is_empty() { "0".to_owned() } else { changes.join(" OR ") };
+    let held: String = match before {
+        true => layout.fields.iter().map(|field| format!(", {}", column_of(field))).collect(),
+        false => String::new(),
+    };
+    // The word CROSS keeps the order: for each record a search in the index, never for each row a search in the batch.
+    format!(
+        "{incoming} SELECT incoming.n, {differs}{held} FROM incoming CROSS JOIN {table} AS t WHERE {matches}",
+        incoming = sent.incoming(records),
+        matches = sent.matches(layout)
+    )
+}
+
+/// Counts the rows that the records match.
+pub(super) fn count(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
+    format!(
+        "{incoming} SELECT count(*) FROM incoming CROSS JOIN {table} AS t WHERE {matches}",
+        incoming = sent.incoming(records),
+        matches = sent.matches(layout)
+    )
+}
+
+/// Writes each record into its row; `None` if the layout has nothing to write.
+pub(super) fn update(table: &str, layout: &Layout, sent: &Sent, records: usize) -> Option<String> {
+    let assignments: Vec<String> = sent
+        .named(layout)
+        .filter(|(_, field)| !field.key)
+        .map(|(incoming, field)| {
+            let column = Dialect::Sqlite.quote(&field.column.name);
+            format!("{column} = {}", value_to_write(&incoming, field, layout.nulls))
+        })
+        .collect();
+    (!assignments.is_empty()).then(|| {
+        format!(
+            "{incoming} UPDATE {table} AS t SET {assignments} FROM incoming WHERE {matches}",
+            incoming = sent.incoming(records),
+            assignments = assignments.join(", "),
+            matches = sent.matches(layout)
+        )
+    })
+}
+
+/// Inserts each record.
+pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
+    let columns: Vec<String> = sent.named(layout).map(|(_, field)| Dialect::Sqlite.quote(&field.column.name)).collect();
+    let values: Vec<String> = sent.named(layout).map(|(incoming, _)| incoming).collect();
+    let is_record: Vec<String> = sent
+        .named(layout)
+        .filter(|(_, field)| field.key)
+        .map(|(incoming, _)| format!("{incoming} IS NOT NULL"))
+        .collect();
+    format!(
+        "{incoming} INSERT INTO {table} ({columns}) SELECT {values} FROM incoming WHERE {is_record}",
+        incoming = sent.incoming(records),
+        columns = columns.join(", "),
+        values = values.join(", "),
+        is_record = is_record.join(" AND ")
+    )
+}
+
+fn column_of(field: &LayoutField) -> String {
+    format!("t.{}", Dialect::Sqlite.quote(&field.column.name))
+}
+
+/// Whether the row's value is NULL or the empty text.
+fn is_empty(column: &str) -> String {
+    format!("({column} IS NULL OR {column} = '' COLLATE BINARY)")
+}
+
+/// Whether writing the field would change the row.
+fn change(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
+    let column = column_of(field);
+    let held = match is_text_kept_as_number(&field.column) {
+        true => format!("CAST({column} AS TEXT)"),
+        false => column.clone(),
+    };
+    let mut conditions = vec![format!("{held} IS NOT {incoming} COLLATE BINARY")];
+    if nulls == NullPolicy::Keep {
+        conditions.push(format!("{incoming} IS NOT NULL"));
+    }
+    if field.when == When::IfEmpty {
+        conditions.push(is_empty(&column));
+    }
+    format!("({})", conditions.join(" AND "))
+}
+
+/// What an update puts into the field.
+fn value_to_write(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
+    let column = column_of(field);
+    let value = match nulls {
+        NullPolicy::Write => incoming.to_owned(),
+        NullPolicy::Keep => format!("ifnull({incoming}, {column})"),
+    };
+    match field.when {
+        When::Always => value,
+        When::IfEmpty => format!("CASE WHEN {} THEN {value} ELSE {column} END", is_empty(&column)),
+    }
+}
+
+/// Whether the column turns text that looks like a number into that number, though text is what it is meant to hold:
+/// `STRING`, `UUID`, `JSON`, `DATE` and the like have NUMERIC affinity.
+pub(super) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
+    match column.holds {
+        Holds::Text { .. } | Holds::Label(_) | Holds::Uuid | Holds::Json => {
+            // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under this name.
+            affinity(&column.declared, true) == Affinity::Numeric
+        }
+        Holds::Date | Holds::Time { .. } | Holds::Timestamp { .. } | Holds::Instant { .. } => false,
+        Holds::Integer { .. }
+        | Holds::Decimal { .. }
+        | Holds::DecimalAsFloat { .. }
+        | Holds::Float { .. }
+        | Holds::Boolean
+        | Holds::Unsupported => false,
+    }
+}
