@@ -4,6 +4,7 @@
 pub(crate) mod conform;
 pub(crate) mod connection;
 pub(crate) mod cycle;
+pub(crate) mod decimal;
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod job;
@@ -11,6 +12,7 @@ pub(crate) mod layout;
 pub(crate) mod mapping;
 pub(crate) mod match_rule;
 pub(crate) mod method;
+pub(crate) mod moment;
 pub(crate) mod object;
 pub(crate) mod outcome;
 pub(crate) mod problem;
