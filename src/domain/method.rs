@@ -1,6 +1,12 @@
 //! Methods: the named functions a field's value may come from. Pure; `writeback methods` prints this registry.
 
-use super::schema::SchemaType;
+use polars::prelude::{IntoSeries, Series, StringChunked, StringChunkedBuilder};
+
+use super::columnar;
+use super::conversion::{Misfit, decimal_texts};
+use super::decimal::{Decimal, NotDecimal};
+use super::schema::{DecimalSize, SchemaType};
+use super::value::Kind;
 
 /// A named function that yields a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,27 +57,191 @@ impl Method {
 
     /// As job files write it.
     pub(crate) fn name(self) -> &'static str {
-        unimplemented!()
+        match self {
+            Self::CycleCompletedAt => "cycle_completed_at",
+            Self::CycleId => "cycle_id",
+            Self::RunStartedAt => "run_started_at",
+            Self::RunId => "run_id",
+            Self::JobName => "job_name",
+            Self::Trim => "trim",
+            Self::Lower => "lower",
+            Self::Upper => "upper",
+            Self::PercentOfOne => "percent_of_one",
+            Self::Label => "label",
+        }
     }
 
     /// What it is for, in one sentence.
     pub(crate) fn purpose(self) -> &'static str {
-        unimplemented!()
+        match self {
+            Self::CycleCompletedAt => "Tells when the dashboard's cycle was completed whose values a row holds.",
+            Self::CycleId => "Tells which cycle of the dashboard a row's values come from.",
+            Self::RunStartedAt => "Tells when the run was started that last changed a row.",
+            Self::RunId => "Tells the number of the run that last changed a row.",
+            Self::JobName => "Tells the name of the job that last changed a row.",
+            Self::Trim => "Takes the white space off both ends of a text.",
+            Self::Lower => "Writes a text in lower case.",
+            Self::Upper => "Writes a text in upper case.",
+            Self::PercentOfOne => "Turns a percentage into a part of one, moving the point by two digits.",
+            Self::Label => "Names the range that a number lies in: the first whose bound the number is below.",
+        }
     }
 
     /// A line of a job file, and what it yields.
     pub(crate) fn example(self) -> &'static str {
-        unimplemented!()
+        match self {
+            Self::CycleCompletedAt => r#"SCORED_AT = { method = "cycle_completed_at" } -> 2026-11-16 06:00:00"#,
+            Self::CycleId => r#"CYCLE = { method = "cycle_id" } -> 2026-W47"#,
+            Self::RunStartedAt => r#"WRITTEN_AT = { method = "run_started_at" } -> 2026-11-16 06:30:02"#,
+            Self::RunId => r#"RUN = { method = "run_id" } -> 4182"#,
+            Self::JobName => r#"WRITTEN_BY = { method = "job_name" } -> weekly"#,
+            Self::Trim => r#"OWNER = { method = "trim", column = "owner" } -> "  Ada " becomes "Ada""#,
+            Self::Lower => {
+                r#"EMAIL = { method = "lower", column = "email" } -> "Ada@Example.com" becomes "ada@example.com""#
+            }
+            Self::Upper => r#"COUNTRY = { method = "upper", column = "country" } -> "de" becomes "DE""#,
+            Self::PercentOfOne => {
+                r#"HEALTH = { method = "percent_of_one", column = "health_score" } -> 87.5 becomes 0.875"#
+            }
+            Self::Label => {
+                r#"TIER = { method = "label", column = "health_score", labels = [{ below = 40, label = "at risk" }, { label = "healthy" }] } -> 12.5 becomes "at risk""#
+            }
+        }
     }
 
     /// Whether it works on a schema column; the others yield one value for the whole run and are stamps.
     pub(crate) fn takes_column(self) -> bool {
-        unimplemented!()
+        match self {
+            Self::CycleCompletedAt | Self::CycleId | Self::RunStartedAt | Self::RunId | Self::JobName => false,
+            Self::Trim | Self::Lower | Self::Upper | Self::PercentOfOne | Self::Label => true,
+        }
     }
 
     /// The type it yields from a column of type `input`.
     /// Errors: which types it takes, if not this one.
-    pub(crate) fn result_type(self, _input: Option<SchemaType>) -> Result<SchemaType, String> {
-        unimplemented!()
+    pub(crate) fn result_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+        match self {
+            Self::CycleCompletedAt | Self::RunStartedAt => Ok(SchemaType::TimestampWithZone),
+            Self::CycleId | Self::JobName => Ok(SchemaType::Text { characters_max: None }),
+            Self::RunId => Ok(SchemaType::Integer { bits: 64 }),
+            Self::Trim => self.text_type(input),
+            // Some characters become two in the other case.
+            Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text { characters_max: None }),
+            Self::PercentOfOne => self.part_of_one_type(input),
+            Self::Label => match input.map(SchemaType::kind) {
+                Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => {
+                    Ok(SchemaType::Text { characters_max: None })
+                }
+                _ => Err(self.takes("numbers")),
+            },
+        }
     }
+
+    fn text_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+        match input {
+            Some(text @ SchemaType::Text { .. }) => Ok(text),
+            _ => Err(self.takes("text")),
+        }
+    }
+
+    fn part_of_one_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+        let shifted = |precision: u16, scale: u16| {
+            let scale = scale.saturating_add(2);
+            Ok(SchemaType::Decimal { size: Some(DecimalSize { precision: precision.max(scale), scale }) })
+        };
+        match input {
+            Some(SchemaType::Integer { bits: 16 }) => shifted(5, 0),
+            Some(SchemaType::Integer { bits: 32 }) => shifted(10, 0),
+            Some(SchemaType::Integer { .. }) => shifted(19, 0),
+            Some(SchemaType::Decimal { size: Some(size) }) => shifted(size.precision, size.scale),
+            Some(SchemaType::Decimal { size: None }) => Ok(SchemaType::Decimal { size: None }),
+            Some(SchemaType::Float { .. }) => {
+                Err(format!("{}: a hundredth of a float is not exact", self.takes("DECIMAL and whole numbers")))
+            }
+            _ => Err(self.takes("DECIMAL and whole numbers")),
+        }
+    }
+
+    fn takes(self, what: &str) -> String {
+        format!("method `{}` takes {what}", self.name())
+    }
+}
+
+impl MethodCall {
+    /// Works on a conformed column. NULL stays NULL, and so does a number that no label's range takes.
+    /// Shape: values of type `input` in its kind's representation in; as many of [`Method::result_type`] out.
+    /// Errors: the method does not take such a column, or a label's bound is no number.
+    pub(crate) fn apply(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
+        match self.method {
+            Method::Trim => Ok(rewritten(values.str()?, |text, out| out.push_str(text.trim()))),
+            Method::Lower => Ok(rewritten(values.str()?, write_lower)),
+            Method::Upper => Ok(rewritten(values.str()?, write_upper)),
+            Method::PercentOfOne => parts_of_one(values, input),
+            Method::Label => self.labels_of(values, input),
+            Method::CycleCompletedAt | Method::CycleId | Method::RunStartedAt | Method::RunId | Method::JobName => {
+                Err(Misfit::Unreadable(format!("method `{}` takes no column", self.method.name())))
+            }
+        }
+    }
+
+    /// Floats are compared by the shortest decimal number that reads back the same, the one that people see.
+    fn labels_of(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
+        let bounds = self.labels.iter().map(|label| Ok((label.bound()?, label.label.as_str())));
+        let bounds: Vec<(Option<Decimal<'_>>, &str)> = bounds.collect::<Result<_, Misfit>>()?;
+        let label_of = |number: &str| {
+            let number = Decimal::parse(number).ok()?;
+            bounds.iter().find(|(bound, _)| bound.is_none_or(|bound| number < bound)).map(|(_, label)| *label)
+        };
+        let (numbers, _) = decimal_texts(values, input)?;
+        let mut labels = StringChunkedBuilder::new(values.name().clone(), values.len());
+        for number in numbers.iter() {
+            labels.append_option(number.and_then(label_of));
+        }
+        Ok(labels.finish().into_series())
+    }
+}
+
+impl Label {
+    fn bound(&self) -> Result<Option<Decimal<'_>>, Misfit> {
+        let not_number = |_| Misfit::Unreadable(format!("the bound of label `{}` is not a number", self.label));
+        self.below.as_deref().map(Decimal::parse).transpose().map_err(not_number)
+    }
+}
+
+fn rewritten(texts: &StringChunked, write: impl Fn(&str, &mut String)) -> Series {
+    let write = |text: &str, out: &mut String| -> Result<(), String> {
+        write(text, out);
+        Ok(())
+    };
+    columnar::texts(texts.name(), texts.iter(), write).0.into_series()
+}
+
+fn write_lower(text: &str, out: &mut String) {
+    if text.is_ascii() {
+        out.push_str(text);
+        out.make_ascii_lowercase();
+    } else {
+        out.push_str(&text.to_lowercase());
+    }
+}
+
+fn write_upper(text: &str, out: &mut String) {
+    if text.is_ascii() {
+        out.push_str(text);
+        out.make_ascii_uppercase();
+    } else {
+        out.push_str(&text.to_uppercase());
+    }
+}
+
+fn parts_of_one(values: &Series, input: SchemaType) -> Result<Series, Misfit> {
+    let result_type = Method::PercentOfOne.result_type(Some(input)).map_err(Misfit::Unreadable)?;
+    let scale = if let SchemaType::Decimal { size: Some(size) } = result_type { Some(size.scale) } else { None };
+    let (numbers, _) = decimal_texts(values, input)?;
+    let write = |number: &str, out: &mut String| -> Result<(), NotDecimal> {
+        Decimal::parse(number)?.shifted(-2).write(scale, out);
+        Ok(())
+    };
+    let (parts, _) = columnar::texts(values.name(), numbers.iter(), write);
+    Ok(parts.into_series())
 }

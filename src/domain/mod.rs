@@ -1,9 +1,12 @@
 //! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async, no clock: time is
 //! given, never asked for. Every other module may use this one; it uses none of them.
 
+mod columnar;
 pub(crate) mod conform;
 pub(crate) mod connection;
+pub(crate) mod conversion;
 pub(crate) mod cycle;
+pub(crate) mod decimal;
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod job;
@@ -11,9 +14,11 @@ pub(crate) mod layout;
 pub(crate) mod mapping;
 pub(crate) mod match_rule;
 pub(crate) mod method;
+pub(crate) mod moment;
 pub(crate) mod object;
 pub(crate) mod outcome;
 pub(crate) mod problem;
 pub(crate) mod record;
 pub(crate) mod schema;
+mod sieve;
 pub(crate) mod value;

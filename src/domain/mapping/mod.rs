@@ -1,0 +1,187 @@
+//! Mapping: conformed columns become fields of the destination's object, converted exactly, or their record is
+//! rejected at stage `mapping`.
+
+mod plan;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use polars::prelude::{Column, DataFrame, IntoColumn, Scalar, Series};
+
+use super::columnar::{Converted, nulls_at_fault};
+use super::conform::Sifted;
+use super::conversion::{Fraction, Holder, Misfit, convert};
+use super::cycle::Cycle;
+use super::job::WriteBack;
+use super::layout::Layout;
+use super::method::MethodCall;
+use super::object::{Object, ObjectColumn};
+use super::outcome::Stage;
+use super::problem::Problem;
+use super::record::RECORD_POSITION;
+use super::schema::SchemaType;
+use super::sieve::{KeyPart, Sieve};
+use super::value::Kind;
+
+/// What methods may know about a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFacts {
+    pub(crate) run: i64,
+    pub(crate) job: String,
+    pub(crate) cycle: Cycle,
+    pub(crate) started_at: DateTime<Utc>,
+}
+
+/// Where wall clocks hang. A timestamp without a zone becomes an instant only if the source names its zone; an
+/// instant is written to a column without a zone as the destination's wall clock, UTC unless it names another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Zones {
+    pub(crate) source: Option<Tz>,
+    pub(crate) destination: Option<Tz>,
+}
+
+/// Turns conformed records into fields.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// In the layout's order.
+    routes: Vec<Route>,
+    zones: Zones,
+    /// Schema columns of the match key and how their values are represented.
+    source_key: Vec<(String, Kind)>,
+    key_columns: Vec<String>,
+}
+
+/// How one field comes by its values.
+#[derive(Debug)]
+enum Route {
+    /// By record.
+    Varying(Varying),
+    /// One value for the whole run, for the column of this name.
+    Constant { column: String, value: Scalar },
+}
+
+/// A field whose value varies by record.
+#[derive(Debug)]
+struct Varying {
+    /// The schema column's name.
+    source: String,
+    source_type: SchemaType,
+    call: Option<MethodCall>,
+    /// Of the values to convert: the method's, or else the schema column's.
+    from: SchemaType,
+    column: ObjectColumn,
+    rejects_null: bool,
+}
+
+impl Mapping {
+    /// Meets a write-back with the object it writes to.
+    /// Errors: every mistake and, when there is a mistake, every warning: unknown or doubled columns, types that
+    /// cannot fit, columns that cannot be written, rights that are missing, NOT NULL columns an insert leaves out.
+    /// Warnings alone come back beside the layout.
+    pub(crate) fn plan(
+        write_back: &WriteBack,
+        object: &Object,
+        zones: Zones,
+        facts: &RunFacts,
+    ) -> Result<(Layout, Self, Vec<Problem>), Vec<Problem>> {
+        plan::Planner::new(write_back, object, zones, facts).plan()
+    }
+
+    /// Names of the columns that hold the match key in what [`Mapping::apply`] yields, in the key's order.
+    pub(crate) fn key_columns(&self) -> &[String] {
+        &self.key_columns
+    }
+
+    /// Renames columns to fields and converts their values.
+    /// Shape: `(records, schema columns + RECORD_POSITION)` in; `(records, fields that vary by record +
+    /// RECORD_POSITION)` out. Record order is kept.
+    pub(crate) fn apply(&self, conformed: &DataFrame) -> Sifted {
+        let mut sieve = Sieve::new(Stage::Mapping);
+        let mut columns: Vec<Column> = Vec::with_capacity(self.routes.len() + 1);
+        for varying in self.varying() {
+            let converted = varying.values(conformed, self.zones);
+            sieve.add(&varying.column.name, converted.faults);
+            columns.push(converted.values.with_name(varying.column.name.as_str().into()).into_column());
+        }
+        if let Ok(positions) = conformed.column(RECORD_POSITION) {
+            columns.push(positions.clone());
+        }
+        let records = DataFrame::new(conformed.height(), columns).expect("a plan uses every destination column once");
+        let key = if sieve.is_clean() { Vec::new() } else { self.source_key(conformed) };
+        sieve.sift(records, &key)
+    }
+
+    /// Adds the fields that hold one value for the whole run (strings and stamps) and puts all in the layout's order.
+    /// Shape: `(records, fields that vary by record [+ RECORD_POSITION])` in, `(records, fields)` out.
+    /// Panics if [`Mapping::accepts`] would not have the records.
+    pub(crate) fn complete(&self, records: &DataFrame) -> DataFrame {
+        let column = |route: &Route| match route {
+            Route::Varying(Varying { column, .. }) => records.column(&column.name).cloned(),
+            Route::Constant { column, value } => {
+                Ok(Column::new_scalar(column.as_str().into(), value.clone(), records.height()))
+            }
+        };
+        let columns: Result<Vec<Column>, _> = self.routes.iter().map(column).collect();
+        let completed = columns.and_then(|columns| DataFrame::new(records.height(), columns));
+        completed.expect("the records are what `apply` yields")
+    }
+
+    /// Whether records have the columns that [`Mapping::apply`] yields, each in its representation. Records that were
+    /// packaged before somebody altered the object may not.
+    pub(crate) fn accepts(&self, records: &DataFrame) -> bool {
+        self.varying().all(|Varying { column, .. }| {
+            let representation = column.holds.kind().map(Kind::representation);
+            records.column(&column.name).is_ok_and(|values| Some(values.dtype()) == representation.as_ref())
+        })
+    }
+
+    fn varying(&self) -> impl Iterator<Item = &Varying> {
+        self.routes.iter().filter_map(|route| match route {
+            Route::Varying(varying) => Some(varying),
+            Route::Constant { .. } => None,
+        })
+    }
+
+    fn source_key(&self, conformed: &DataFrame) -> Vec<KeyPart> {
+        let part = |(name, kind): &(String, Kind)| {
+            let values = conformed.column(name).ok()?.as_materialized_series();
+            Some((values.clone(), *kind))
+        };
+        self.source_key.iter().map(part).collect()
+    }
+}
+
+impl Varying {
+    /// The field's values, out of the conformed columns.
+    fn values(&self, conformed: &DataFrame, zones: Zones) -> Converted {
+        let converted = self.converted(conformed, zones);
+        let mut converted = converted.unwrap_or_else(|misfit| self.never_fits(conformed, &misfit));
+        if self.rejects_null {
+            converted.faults.extend(nulls_at_fault(&converted.values, "NULL in a NOT NULL column"));
+        }
+        converted
+    }
+
+    fn converted(&self, conformed: &DataFrame, zones: Zones) -> Result<Converted, Misfit> {
+        let source = conformed.column(&self.source)?.as_materialized_series();
+        self.convert(source, zones)
+    }
+
+    /// Applies the method, if there is one, and converts what it yields.
+    /// Errors: if no value of the source's type ever fits.
+    fn convert(&self, source: &Series, zones: Zones) -> Result<Converted, Misfit> {
+        let ObjectColumn { holds, declared, .. } = &self.column;
+        let holder = Holder { holds, declared, zones, fraction: Fraction::Exact };
+        match &self.call {
+            Some(call) => convert(&call.apply(source, self.source_type)?, self.from, holder),
+            None => convert(source, self.from, holder),
+        }
+    }
+
+    /// What a plan would have found already, were the records what they are said to be.
+    fn never_fits(&self, conformed: &DataFrame, misfit: &Misfit) -> Converted {
+        let representation = self.column.holds.kind().unwrap_or(Kind::Text).representation();
+        let values = Series::full_null(self.column.name.as_str().into(), conformed.height(), &representation);
+        let faults = nulls_at_fault(&values, &misfit.to_string());
+        Converted { values, faults }
+    }
+}

@@ -1,0 +1,455 @@
+//! Meeting a write-back with its object: everything that can be known before the first record is pulled.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use polars::prelude::{IntoSeries, NamedFrom, Scalar, Series, TimeUnit};
+
+use super::{Mapping, Route, RunFacts, Varying, Zones};
+use crate::domain::columnar::Converted;
+use crate::domain::conform::parse_texts;
+use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
+use crate::domain::field::{Field, FieldValue, NullPolicy, When};
+use crate::domain::job::WriteBack;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::method::{Method, MethodCall};
+use crate::domain::object::{Holds, NameError, Object, ObjectColumn, ObjectKind, resolve_name};
+use crate::domain::problem::{Problem, Severity, did_you_mean};
+use crate::domain::schema::{SchemaColumn, SchemaType};
+use crate::domain::value::Kind;
+
+/// Collects what is wrong while it works out the mapping.
+pub(super) struct Planner<'a> {
+    write_back: &'a WriteBack,
+    object: &'a Object,
+    zones: Zones,
+    facts: &'a RunFacts,
+    /// Positions in the write-back's fields of the match key.
+    key: Vec<usize>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(write_back: &'a WriteBack, object: &'a Object, zones: Zones, facts: &'a RunFacts) -> Self {
+        Self { write_back, object, zones, facts, key: write_back.key_fields(), problems: Vec::new() }
+    }
+
+    pub(super) fn plan(mut self) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
+        self.check_object();
+        let columns = self.resolve_columns();
+        let mut fields = Vec::with_capacity(columns.len());
+        let mut routes = Vec::with_capacity(columns.len());
+        for (position, column) in columns.iter().enumerate() {
+            if let (Some(field), Some(column)) = (self.write_back.fields.get(position), column) {
+                let is_key = self.key.contains(&position);
+                self.check_rights(field, column, is_key);
+                let route = self.route(field, column);
+                fields.extend(layout_field(field, column, is_key));
+                routes.extend(route);
+            }
+        }
+        self.check_left_out(&columns);
+        self.check_purpose();
+        let layout = Layout {
+            object: self.object.clone(),
+            mode: self.write_back.mode,
+            nulls: self.write_back.nulls,
+            fields,
+            key: self.key.clone(),
+        };
+        // Where a column is unknown, the layout has holes, and what follows from it is not to be told.
+        if columns.iter().all(Option::is_some) {
+            self.check_index(&layout);
+        }
+        self.finish(layout, routes)
+    }
+
+    fn finish(mut self, layout: Layout, routes: Vec<Route>) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
+        self.problems.sort_by(|left, right| left.location.cmp(&right.location));
+        if self.problems.iter().any(|problem| problem.severity == Severity::Mistake) {
+            return Err(self.problems);
+        }
+        let schema = &self.write_back.schema;
+        let mapping = Mapping {
+            routes,
+            zones: self.zones,
+            source_key: schema.key_columns().map(|column| (column.name.clone(), column.column_type.kind())).collect(),
+            key_columns: layout.key_fields().map(|field| field.column.name.clone()).collect(),
+        };
+        Ok((layout, mapping, self.problems))
+    }
+
+    fn check_object(&mut self) {
+        let location = self.write_back.table_location.clone();
+        let object = self.object.display_name();
+        if let ObjectKind::View { updatable: false } = self.object.kind {
+            let mistake = Problem::mistake(location.clone(), format!("`{object}` is a view that cannot be written"));
+            self.problems.push(mistake.hint("name the table behind it"));
+        }
+        if !self.object.may_select {
+            let mistake = Problem::mistake(location, format!("`{object}` may not be read, and matching reads it"));
+            self.problems.push(mistake.hint(format!("grant select on {object} to the connection's user")));
+        }
+    }
+
+    /// The object's column of each field, where there is one and no field before it has it.
+    fn resolve_columns(&mut self) -> Vec<Option<&'a ObjectColumn>> {
+        let mut first_fields: HashMap<&str, &Field> = HashMap::new();
+        let mut columns = Vec::with_capacity(self.write_back.fields.len());
+        for field in &self.write_back.fields {
+            let column = self.resolve_column(field).filter(|column| {
+                let first = first_fields.get(column.name.as_str()).copied();
+                if let Some(first) = first {
+                    self.problems.push(doubled(field, first, column));
+                }
+                first_fields.entry(&column.name).or_insert(field);
+                first.is_none()
+            });
+            columns.push(column);
+        }
+        columns
+    }
+
+    fn resolve_column(&mut self, field: &Field) -> Option<&'a ObjectColumn> {
+        let object = self.object;
+        let names = || object.columns.iter().map(|column| column.name.as_str());
+        let (wanted, object_name) = (&field.column.text, object.display_name());
+        match resolve_name(&field.column, names()) {
+            Ok(name) => object.columns.iter().find(|column| column.name == name),
+            Err(NameError::Unknown) => {
+                let message = format!("column `{wanted}` is not in `{object_name}`");
+                let mistake = Problem::mistake(field.location.clone(), message).hint_if(did_you_mean(wanted, names()));
+                self.problems.push(mistake);
+                None
+            }
+            Err(NameError::Ambiguous { candidates }) => {
+                let candidates: Vec<String> = candidates.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!("column `{wanted}` of `{object_name}` could be {}", candidates.join(" or "));
+                let mistake = Problem::mistake(field.location.clone(), message);
+                self.problems.push(mistake.hint("write the name in upper and lower case as the database has it"));
+                None
+            }
+        }
+    }
+
+    fn check_rights(&mut self, field: &Field, column: &ObjectColumn, is_key: bool) {
+        let mode = self.write_back.mode;
+        let object = self.object.display_name();
+        let mut mistake = |message: String, hint: Option<String>| {
+            self.problems.push(Problem::mistake(field.location.clone(), message).hint_if(hint));
+        };
+        let name = &column.name;
+        if column.generated && (!is_key || mode.inserts()) {
+            let hint = "map to the columns it is computed from, or leave it out";
+            mistake(format!("`{name}` is computed by the database and cannot be written"), Some(hint.to_owned()));
+            return;
+        }
+        let grant = |right: &str| {
+            Some(format!("grant {right} (\"{}\") on {object} to the connection's user", name.replace('"', "\"\"")))
+        };
+        if mode.updates() && !is_key && !column.may_update {
+            mistake(format!("`{name}` of `{object}` may not be updated"), grant("update"));
+        }
+        if mode.inserts() && !column.may_insert {
+            mistake(format!("`{name}` of `{object}` may not be inserted"), grant("insert"));
+        }
+    }
+
+    fn route(&mut self, field: &Field, column: &'a ObjectColumn) -> Option<Route> {
+        if column.holds == Holds::Unsupported {
+            let ObjectColumn { name, declared, .. } = column;
+            let message = format!("`{name}` is {declared}, a type that write-backs do not write");
+            self.problems.push(Problem::mistake(field.location.clone(), message).hint("leave the column out"));
+            return None;
+        }
+        match &field.value {
+            FieldValue::Column(position) => self.varying(field, column, *position, None),
+            FieldValue::Method(call) => match call.column {
+                Some(position) => self.varying(field, column, position, Some(call)),
+                None => self.stamp(field, column, call.method),
+            },
+            FieldValue::String(text) => self.literal(field, column, text),
+        }
+    }
+
+    fn varying(
+        &mut self,
+        field: &Field,
+        column: &ObjectColumn,
+        position: usize,
+        call: Option<&MethodCall>,
+    ) -> Option<Route> {
+        let source = self.write_back.schema.columns.get(position)?;
+        let from = match call.map(|call| call.method.result_type(Some(source.column_type))) {
+            None => source.column_type,
+            Some(Ok(result_type)) => result_type,
+            Some(Err(reason)) => {
+                let message = format!("{reason}, and `{}` is {}", source.name, source.column_type);
+                self.problems.push(Problem::mistake(field.location.clone(), message));
+                return None;
+            }
+        };
+        let varying = Varying {
+            source: source.name.clone(),
+            source_type: source.column_type,
+            call: call.cloned(),
+            from,
+            column: column.clone(),
+            rejects_null: self.rejects_null(column),
+        };
+        let nothing = Series::new_empty(source.name.as_str().into(), &source.column_type.kind().representation());
+        if let Err(misfit) = varying.convert(&nothing, self.zones) {
+            let what = call.map_or_else(|| format!("`{}`", source.name), |call| yield_of(call.method, &source.name));
+            let declared = call.is_none().then_some(source);
+            self.problems.push(self.misfit(field, column, &what, from, declared, misfit));
+            return None;
+        }
+        self.check_labels(field, column, call);
+        self.warn_of_nulls(field, column, source);
+        self.warn_of_never_empty(field, column);
+        Some(Route::Varying(varying))
+    }
+
+    /// The labels are known by now, and so is whether they fit.
+    fn check_labels(&mut self, field: &Field, column: &ObjectColumn, call: Option<&MethodCall>) {
+        for label in call.into_iter().flat_map(|call| &call.labels) {
+            let text = Series::new(column.name.as_str().into(), [label.label.as_str()]);
+            let converted =
+                convert(&text, SchemaType::Text { characters_max: None }, self.holder(column, Fraction::Exact));
+            let fault = converted.ok().and_then(|converted| converted.faults.into_iter().next());
+            if let Some(fault) = fault {
+                let message = format!("label `{}` does not fit `{}`: {}", label.label, column.name, fault.reason);
+                self.problems.push(Problem::mistake(field.location.clone(), message));
+            }
+        }
+    }
+
+    fn stamp(&mut self, field: &Field, column: &ObjectColumn, method: Method) -> Option<Route> {
+        let what = format!("method `{}`", method.name());
+        let (Ok(from), Some(values)) = (method.result_type(None), stamp_value(method, self.facts)) else {
+            let message = format!("{what} works on a column and names none");
+            self.problems.push(Problem::mistake(field.location.clone(), message).hint("add `column = \"…\"`"));
+            return None;
+        };
+        match convert(&values, from, self.holder(column, Fraction::Cut)) {
+            Ok(converted) => self.constant(field, column, &what, converted),
+            Err(misfit) => {
+                self.problems.push(self.misfit(field, column, &what, from, None, misfit));
+                None
+            }
+        }
+    }
+
+    /// A string is read as the column's own type, as a cell of a source would be.
+    fn literal(&mut self, field: &Field, column: &ObjectColumn, text: &str) -> Option<Route> {
+        let from = literal_type(column);
+        let text = Series::new(column.name.as_str().into(), [text]);
+        let read = text.str().map_err(Misfit::from).and_then(|text| parse_texts(text, from));
+        let converted = read.and_then(|read| match read.faults.is_empty() {
+            true => convert(&read.values, from, self.holder(column, Fraction::Exact)),
+            false => Ok(read),
+        });
+        match converted {
+            Ok(converted) => self.constant(field, column, "the string", converted),
+            Err(misfit) => {
+                self.problems.push(self.misfit(field, column, "the string", from, None, misfit));
+                None
+            }
+        }
+    }
+
+    fn constant(&mut self, field: &Field, column: &ObjectColumn, what: &str, converted: Converted) -> Option<Route> {
+        if let Some(fault) = converted.faults.first() {
+            let message = format!("{what} does not fit `{}` ({}): {}", column.name, column.declared, fault.reason);
+            self.problems.push(Problem::mistake(field.location.clone(), message));
+            return None;
+        }
+        self.warn_of_never_empty(field, column);
+        let value = converted.values.get(0).ok()?.into_static();
+        let value = Scalar::new(converted.values.dtype().clone(), value);
+        Some(Route::Constant { column: column.name.clone(), value })
+    }
+
+    fn holder<'column>(&self, column: &'column ObjectColumn, fraction: Fraction) -> Holder<'column> {
+        Holder { holds: &column.holds, declared: &column.declared, zones: self.zones, fraction }
+    }
+
+    /// Says that `what`, of type `from`, never fits; `declared` is the schema column that could be declared otherwise.
+    fn misfit(
+        &self,
+        field: &Field,
+        column: &ObjectColumn,
+        what: &str,
+        from: SchemaType,
+        declared: Option<&SchemaColumn>,
+        misfit: Misfit,
+    ) -> Problem {
+        let mistake = |message: String| Problem::mistake(field.location.clone(), message);
+        let ObjectColumn { name, declared: column_type, .. } = column;
+        let file = &self.write_back.schema.file;
+        match misfit {
+            Misfit::Type { instead, .. } => {
+                let declare = |(column, instead): (&SchemaColumn, &str)| {
+                    format!("declare `{}` as {instead} in {file}", column.name)
+                };
+                let hint = declared.zip(instead).map(declare);
+                mistake(format!("{what} is {from}, which does not fit `{name}` ({column_type})")).hint_if(hint)
+            }
+            Misfit::ZoneUnknown => {
+                let message = format!("{what} has no time zone, and `{name}` ({column_type}) holds instants");
+                let source = &self.write_back.source;
+                mistake(message)
+                    .hint(format!("say where its clock hangs: `timezone = \"…\"` in `[connections.{source}]`"))
+            }
+            Misfit::TooNarrow(reason) | Misfit::Unreadable(reason) => {
+                mistake(format!("{what} does not fit `{name}`: {reason}"))
+            }
+        }
+    }
+
+    fn rejects_null(&self, column: &ObjectColumn) -> bool {
+        let is_never_written = self.write_back.nulls == NullPolicy::Keep && !self.write_back.mode.inserts();
+        !column.nullable && !is_never_written
+    }
+
+    fn warn_of_nulls(&mut self, field: &Field, column: &ObjectColumn, source: &SchemaColumn) {
+        if source.nullable && self.rejects_null(column) {
+            let message = format!(
+                "`{}` may be NULL and `{}` is NOT NULL: records without a value will be rejected",
+                source.name, column.name
+            );
+            let hint = match self.write_back.mode.inserts() {
+                true => format!("declare it NOT NULL in {}", self.write_back.schema.file),
+                false => "set `nulls = \"keep\"` to keep what the destination has".to_owned(),
+            };
+            self.problems.push(Problem::warning(field.location.clone(), message).hint(hint));
+        }
+    }
+
+    fn warn_of_never_empty(&mut self, field: &Field, column: &ObjectColumn) {
+        let can_be_empty = column.nullable || column.holds.kind() == Some(Kind::Text);
+        if field.when == When::IfEmpty && !can_be_empty && self.write_back.mode.updates() {
+            let message = format!("`{}` is NOT NULL and never empty, so `if_empty` never updates it", column.name);
+            self.problems.push(Problem::warning(field.location.clone(), message));
+        }
+    }
+
+    /// Columns that an insert must fill and no field does.
+    fn check_left_out(&mut self, columns: &[Option<&ObjectColumn>]) {
+        let mode = self.write_back.mode;
+        if !mode.inserts() {
+            return;
+        }
+        let is_filled = |column: &ObjectColumn| columns.iter().flatten().any(|filled| filled.name == column.name);
+        let must_be_filled = |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
+        for column in self.object.columns.iter().filter(must_be_filled).filter(|column| !is_filled(column)) {
+            let message = format!(
+                "`{}` of `{}` is NOT NULL without a default, and `{}` creates rows without it",
+                column.name,
+                self.object.display_name(),
+                mode.name()
+            );
+            let mistake = Problem::mistake(self.write_back.table_location.clone(), message);
+            self.problems.push(mistake.hint("give it a field, or a default in the database"));
+        }
+    }
+
+    /// A write-back that would never write is a mistake.
+    fn check_purpose(&mut self) {
+        if self.write_back.mode.inserts() {
+            return;
+        }
+        let is_key = |position: usize| self.key.contains(&position);
+        let written = self.write_back.fields.iter().enumerate().filter(|(position, _)| !is_key(*position));
+        let written: Vec<&Field> = written.map(|(_, field)| field).collect();
+        let name = &self.write_back.name;
+        let message = match written.as_slice() {
+            [] => format!("`{name}` has no field beside its key, so there is nothing to update"),
+            fields if fields.iter().all(|field| is_stamp(field)) => {
+                format!("`{name}` writes nothing but stamps, and a stamp alone never causes a write")
+            }
+            _ => return,
+        };
+        let mistake = Problem::mistake(self.write_back.location.clone(), message);
+        self.problems.push(mistake.hint("give a column of the schema a field"));
+    }
+
+    fn check_index(&mut self, layout: &Layout) {
+        if layout.key_is_indexed() || matches!(self.object.kind, ObjectKind::View { .. }) {
+            return;
+        }
+        let names: Vec<&str> = layout.key_fields().map(|field| field.column.name.as_str()).collect();
+        let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!(
+            "no index of `{}` begins with {}: every batch will read the whole table",
+            self.object.display_name(),
+            shown.join(" or ")
+        );
+        let warning = Problem::warning(self.write_back.table_location.clone(), message);
+        self.problems.push(warning.hint(create_index(self.object, &names)));
+    }
+}
+
+fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<LayoutField> {
+    let kind = column.holds.kind()?;
+    Some(LayoutField { column: column.clone(), kind, when: field.when, stamp: is_stamp(field), key: is_key })
+}
+
+/// A statement that would add an index for the match key.
+fn create_index(object: &Object, key: &[&str]) -> String {
+    let table = object.path.last().map_or("", String::as_str);
+    let name = std::iter::once(table).chain(key.iter().copied()).collect::<Vec<_>>().join("_").to_lowercase();
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let columns: Vec<String> = key.iter().map(|name| quoted(name)).collect();
+    format!("create index {} on {} ({})", quoted(&name), quoted(table), columns.join(", "))
+}
+
+fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {
+    let message = format!("column `{}` is written by two fields", column.name);
+    let hint = format!("the other one stands at {}; keep one of them", first.location);
+    Problem::mistake(field.location.clone(), message).hint(hint)
+}
+
+fn is_stamp(field: &Field) -> bool {
+    matches!(&field.value, FieldValue::Method(call) if !call.method.takes_column())
+}
+
+fn yield_of(method: Method, source: &str) -> String {
+    format!("`{}` of `{source}`", method.name())
+}
+
+/// The value of a method that takes no column, alone in its column; `None` for the others.
+fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
+    let name = method.name().into();
+    let instant = |moment: DateTime<Utc>| {
+        let micros = Series::new(method.name().into(), [moment.timestamp_micros()]);
+        let micros = micros.i64().ok()?.clone();
+        Some(micros.into_datetime(TimeUnit::Microseconds, None).into_series())
+    };
+    match method {
+        Method::CycleCompletedAt => instant(facts.cycle.completed_at),
+        Method::RunStartedAt => instant(facts.started_at),
+        Method::CycleId => Some(Series::new(name, [facts.cycle.id.as_str()])),
+        Method::JobName => Some(Series::new(name, [facts.job.as_str()])),
+        Method::RunId => Some(Series::new(name, [facts.run])),
+        Method::Trim | Method::Lower | Method::Upper | Method::PercentOfOne | Method::Label => None,
+    }
+}
+
+/// As what a string in a job file is read for a column.
+fn literal_type(column: &ObjectColumn) -> SchemaType {
+    match column.holds.kind() {
+        None | Some(Kind::Text) => SchemaType::Text { characters_max: None },
+        Some(Kind::Integer) => SchemaType::Integer { bits: 64 },
+        Some(Kind::Decimal) => SchemaType::Decimal { size: None },
+        Some(Kind::Float32) => SchemaType::Float { bits: 32 },
+        Some(Kind::Float64) => SchemaType::Float { bits: 64 },
+        Some(Kind::Boolean) => SchemaType::Boolean,
+        Some(Kind::Date) => SchemaType::Date,
+        Some(Kind::Time) => SchemaType::Time,
+        Some(Kind::Timestamp) => SchemaType::Timestamp,
+        Some(Kind::Instant) => SchemaType::TimestampWithZone,
+        Some(Kind::Uuid) => SchemaType::Uuid,
+        Some(Kind::Json) => SchemaType::Json,
+    }
+}
