@@ -5,7 +5,7 @@
 use std::io::Read;
 
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
-use super::folder::{OpenFile, TableFile, io_error};
+use super::folder::{OpenFile, TableFile};
 use super::text::TextChunk;
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
@@ -28,8 +28,7 @@ pub(super) struct CsvReader<R> {
 impl CsvReader<std::fs::File> {
     /// Reads the header line and finds the wanted columns.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        let failed = |error| io_error(&file.table.connection, &format!("`{}`", file.table.name), error);
-        let reader = file.file.try_clone().map_err(failed)?;
+        let reader = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
         Self::new(file.table.clone(), reader, BLOCK_BYTES, wanted)
     }
 }
@@ -111,8 +110,7 @@ impl<R: Read> CsvReader<R> {
 /// Reads the names of the first line.
 /// Errors: a file without one, or whose first line is no line of names.
 fn read_header<R: Read>(table: &TableFile, lines: &mut Lines<R>) -> Result<Vec<String>, SystemError> {
-    let failed = |error| io_error(&table.connection, &format!("`{}`", table.name), error);
-    lines.blocks.skip_byte_order_mark().map_err(failed)?;
+    lines.blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
     let Some(line) = lines.advance(0).map_err(|fault| fault.explain(table))? else {
         let hint = Some("its first line must name the columns".to_owned());
         return Err(table.failed_with_hint(format!("`{}` has no header line", table.name), hint));
@@ -180,7 +178,7 @@ enum Fault {
 impl Fault {
     fn explain(self, table: &TableFile) -> SystemError {
         match self {
-            Self::Io(error) => io_error(&table.connection, &format!("`{}`", table.name), error),
+            Self::Io(error) => table.io_failed(error),
             Self::TooLong { line } => table.failed_with_hint(
                 format!(
                     "the record that begins on line {line} of `{}` is longer than {} MiB",

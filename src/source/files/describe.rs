@@ -99,7 +99,17 @@ fn schema_type(data_type: &DataType) -> Option<SchemaType> {
         DataType::String | DataType::Categorical(..) | DataType::Enum(..) | DataType::Null => {
             SchemaType::Text { characters_max: None }
         }
-        _ => return None,
+        DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt128
+        | DataType::Float16
+        | DataType::Binary
+        | DataType::BinaryOffset
+        | DataType::Duration(_)
+        | DataType::Array(..)
+        | DataType::List(_)
+        | DataType::Struct(_)
+        | DataType::Unknown(_) => return None,
     })
 }
 
@@ -291,7 +301,7 @@ fn is_float(text: &str) -> bool {
     let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
     let leading_zero = {
         let digits = text.strip_prefix('-').unwrap_or(text);
-        digits.starts_with('0') && digits.bytes().nth(1).is_some_and(|byte| byte.is_ascii_digit())
+        digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
     };
     plain && !leading_zero && text.parse::<f64>().is_ok_and(f64::is_finite)
 }

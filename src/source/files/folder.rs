@@ -134,7 +134,7 @@ impl TableFile {
     /// Opens the file for one pull.
     /// Errors: anything but a regular file is refused before it is opened, since opening a FIFO would wait for ever.
     pub(super) fn open(&self) -> Result<OpenFile, SystemError> {
-        let failed = |error| io_error(&self.connection, &format!("`{}`", self.name), error);
+        let failed = |error| self.io_failed(error);
         if !fs::metadata(&self.path).map_err(failed)?.is_file() {
             return Err(self.failed("it is not a regular file"));
         }
@@ -144,6 +144,11 @@ impl TableFile {
             return Err(self.failed("it is not a regular file"));
         }
         Ok(OpenFile { table: self.clone(), file, stamp: Stamp::of(&metadata) })
+    }
+
+    /// An error of the file system while this file was read.
+    pub(super) fn io_failed(&self, error: io::Error) -> SystemError {
+        io_error(&self.connection, &format!("`{}`", self.name), error)
     }
 
     /// What went wrong while this file was read.
@@ -305,21 +310,14 @@ pub(super) fn list_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// An error of the file system, sorted by what can be done about it.
 pub(super) fn io_error(connection: &str, what: &str, error: io::Error) -> SystemError {
-    match error.kind() {
-        io::ErrorKind::NotFound => SystemError::NotFound {
-            what: format!("{what} of `{connection}`"),
-            hint: Some(format!("see `folder` of `[connections.{connection}]`")),
-        },
-        io::ErrorKind::PermissionDenied => SystemError::Forbidden {
-            connection: connection.to_owned(),
-            source: error.into(),
-            hint: format!("let the user that runs writeback read {what}"),
-        },
-        _ => SystemError::Failed {
-            connection: connection.to_owned(),
-            doing: format!("reading {what}"),
-            source: error.into(),
-            hint: None,
-        },
+    if error.kind() == io::ErrorKind::NotFound {
+        let hint = Some(format!("see `folder` of `[connections.{connection}]`"));
+        return SystemError::NotFound { what: format!("{what} of `{connection}`"), hint };
     }
+    let connection = connection.to_owned();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let hint = format!("let the user that runs writeback read {what}");
+        return SystemError::Forbidden { connection, source: error.into(), hint };
+    }
+    SystemError::Failed { connection, doing: format!("reading {what}"), source: error.into(), hint: None }
 }

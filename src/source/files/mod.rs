@@ -14,7 +14,7 @@ mod text;
 mod tests;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::sync::mpsc;
 
@@ -181,7 +181,7 @@ struct Selection {
 }
 
 /// Carries out one pull.
-fn pull(connection: &str, folder: &PathBuf, schema: &Schema, delivery: &Delivery) -> Result<(), SystemError> {
+fn pull(connection: &str, folder: &Path, schema: &Schema, delivery: &Delivery) -> Result<(), SystemError> {
     let folder = Folder::list(connection, folder)?;
     match &schema.model {
         Some(sql) => match Model::open(&folder, connection, schema, sql, delivery)? {

@@ -150,13 +150,9 @@ impl Visitor for Tables {
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
-        match table {
-            // Such a function could read any file of the machine, past the checks of the folder.
-            TableFactor::Table { name, args: Some(_), .. } => {
-                ControlFlow::Break(format!("`{name}(…)` is a table function, which models do not have"))
-            }
-            _ => ControlFlow::Continue(()),
-        }
+        // Such a function could read any file of the machine, past the checks of the folder.
+        let TableFactor::Table { name, args: Some(_), .. } = table else { return ControlFlow::Continue(()) };
+        ControlFlow::Break(format!("`{name}(…)` is a table function, which models do not have"))
     }
 }
 

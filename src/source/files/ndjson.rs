@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
-use super::folder::{OpenFile, TableFile, io_error, list_names};
+use super::folder::{OpenFile, TableFile, list_names};
 use super::text::TextChunk;
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
@@ -56,9 +56,8 @@ impl NdjsonReader<std::fs::File> {
 }
 
 fn rewound(file: &OpenFile) -> Result<std::fs::File, SystemError> {
-    let failed = |error| io_error(&file.table.connection, &format!("`{}`", file.table.name), error);
-    let mut reader = file.file.try_clone().map_err(failed)?;
-    std::io::Seek::rewind(&mut reader).map_err(failed)?;
+    let mut reader = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
+    std::io::Seek::rewind(&mut reader).map_err(|error| file.table.io_failed(error))?;
     Ok(reader)
 }
 
@@ -70,9 +69,7 @@ impl<R: Read> NdjsonReader<R> {
         names: Vec<String>,
     ) -> Result<Self, SystemError> {
         let mut blocks = Blocks::new(reader, block_bytes);
-        blocks
-            .skip_byte_order_mark()
-            .map_err(|error| io_error(&table.connection, &format!("`{}`", table.name), error))?;
+        blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
         let (keys, chunk) = (Keys::new(&names), TextChunk::new(&names));
         Ok(Self { table, blocks, keys, names, chunk, number: 1, records: 0 })
     }
@@ -117,9 +114,7 @@ impl<R: Read> NdjsonReader<R> {
                 let hint = Some("write one JSON object a line, not one array".to_owned());
                 return Err(table.failed_with_hint(cause, hint));
             }
-            self.blocks
-                .fill()
-                .map_err(|error| io_error(&self.table.connection, &format!("`{}`", self.table.name), error))?;
+            self.blocks.fill().map_err(|error| self.table.io_failed(error))?;
         }
     }
 

@@ -8,11 +8,11 @@ use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use polars::prelude::{
-    Column, DataFrame, DataType, FileMetadata, IntoColumn, NamedFrom, ParallelStrategy, ParquetReader, PolarsResult,
-    SerReader, Series,
+    ArrowField, Column, DataFrame, DataType, FileMetadata, IntoColumn, NamedFrom, ParallelStrategy, ParquetReader,
+    PolarsResult, SerReader, Series,
 };
 
-use super::folder::{OpenFile, TableFile, io_error};
+use super::folder::{OpenFile, TableFile};
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
@@ -74,25 +74,17 @@ pub(super) struct Footer {
 impl Footer {
     pub(super) fn read(file: &OpenFile) -> Result<Self, SystemError> {
         let failed = |error| file.table.failed_with_hint(error, Some("is it a whole Parquet file?".to_owned()));
-        let clone = file.file.try_clone().map_err(|error| io_error(&file.table.connection, &file.table.name, error))?;
+        let clone = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
         let mut reader = ParquetReader::new(clone);
         let schema = reader.schema().map_err(failed)?;
         let metadata = Arc::clone(reader.get_metadata().map_err(failed)?);
-        let column = |(name, field): (&polars::prelude::PlSmallStr, &_)| ParquetColumn {
-            name: name.to_string(),
-            data_type: data_type_of(field),
-            nullable: is_nullable(field),
+        let column = |field: &ArrowField| ParquetColumn {
+            name: field.name.to_string(),
+            data_type: DataType::from_arrow_field(field),
+            nullable: field.is_nullable,
         };
-        Ok(Self { columns: schema.iter().map(column).collect(), metadata })
+        Ok(Self { columns: schema.iter_values().map(column).collect(), metadata })
     }
-}
-
-fn data_type_of(field: &polars::prelude::ArrowField) -> DataType {
-    DataType::from_arrow_field(field)
-}
-
-fn is_nullable(field: &polars::prelude::ArrowField) -> bool {
-    field.is_nullable
 }
 
 impl ParquetTable {
@@ -114,7 +106,7 @@ impl ParquetTable {
         }
         Ok(Self {
             table: file.table.clone(),
-            source: file.file.try_clone().map_err(|error| io_error(&file.table.connection, &file.table.name, error))?,
+            source: file.file.try_clone().map_err(|error| file.table.io_failed(error))?,
             length: file.length(),
             file_names: columns.iter().map(|column| column.name.clone()).collect(),
             frame_metadata: FileMetadata { row_groups: Vec::new(), ..FileMetadata::clone(&footer.metadata) },
@@ -262,7 +254,13 @@ pub(super) fn check_type(column: &str, data_type: &DataType) -> Result<(), Unrea
         DataType::UInt8 | DataType::UInt16 | DataType::UInt128 | DataType::Float16 => {
             "store it as a signed integer of 16 to 64 bits, or as a float of 32 or 64"
         }
-        _ => "leave it out of the schema, or let a model turn it into text or a number",
+        DataType::Binary
+        | DataType::BinaryOffset
+        | DataType::Duration(_)
+        | DataType::Array(..)
+        | DataType::List(_)
+        | DataType::Struct(_)
+        | DataType::Unknown(_) => "leave it out of the schema, or let a model turn it into text or a number",
     };
     let cause = format!("column `{column}` is of type {data_type}, which write-backs do not carry");
     Err(Unreadable { cause, hint: hint.to_owned() })
@@ -284,8 +282,8 @@ pub(super) fn deliver(columns: Vec<Column>, names: &[String], first: u64) -> Pol
 
 /// Labels travel as text; so does a column without any value, whose type nobody can tell.
 fn as_carried(column: Column) -> PolarsResult<Column> {
-    match column.dtype() {
-        DataType::Categorical(..) | DataType::Enum(..) | DataType::Null => column.cast(&DataType::String),
-        _ => Ok(column),
+    match matches!(column.dtype(), DataType::Categorical(..) | DataType::Enum(..) | DataType::Null) {
+        true => column.cast(&DataType::String),
+        false => Ok(column),
     }
 }
