@@ -1,0 +1,319 @@
+//! Describes a file's table for `writeback schema`. Parquet says itself what it holds; for CSV and newline-delimited
+//! JSON the first records suggest it, and a suggestion is all it is: the schema decides.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use polars::prelude::{Column, DataFrame, DataType};
+use serde::de::IgnoredAny;
+
+use super::csv::CsvReader;
+use super::folder::{Folder, Format, OpenFile};
+use super::ndjson::NdjsonReader;
+use super::parquet::{Footer, ParquetTable};
+use super::{Selection, Wanted};
+use crate::domain::error::SystemError;
+use crate::domain::record::RECORD_POSITION;
+use crate::domain::schema::{DecimalSize, SchemaType};
+use crate::source::{DescribedColumn, TableDescription};
+
+/// Records looked at: enough to meet the unusual ones, few enough that nobody waits.
+const SAMPLE_RECORDS_MAX: usize = 10_000;
+
+/// Lengths suggested for text, in characters; what is longer becomes `TEXT`.
+const TEXT_LENGTHS: [u32; 5] = [16, 32, 64, 128, 255];
+
+/// Describes `table` (dotted, as typed) of a folder.
+pub(super) fn describe(connection: &str, folder: &Path, table: &str) -> Result<TableDescription, SystemError> {
+    let folder = Folder::list(connection, folder)?;
+    // A file's name may hold dots of its own; only if no such file is there, the last part is what counts.
+    let file = match folder.find(table) {
+        Err(SystemError::NotFound { .. }) if table.contains('.') => {
+            folder.find(table.rsplit('.').next().unwrap_or(table))?
+        }
+        found => found?,
+    };
+    let name = vec![file.table.clone()];
+    let file = file.open()?;
+    let (columns, primary_key) = match file.table.format {
+        Format::Parquet => describe_parquet(&file)?,
+        Format::Csv => describe_text(sample_csv(&file)?, "text in CSV"),
+        Format::Ndjson => describe_text(sample_ndjson(&file)?, "a value in JSON"),
+    };
+    file.check_unchanged()?;
+    Ok(TableDescription { name, columns, primary_key })
+}
+
+type Described = (Vec<DescribedColumn>, Vec<String>);
+
+fn describe_parquet(file: &OpenFile) -> Result<Described, SystemError> {
+    let footer = Footer::read(file)?;
+    let columns: Vec<DescribedColumn> = footer
+        .columns
+        .iter()
+        .map(|column| DescribedColumn {
+            name: column.name.clone(),
+            column_type: schema_type(&column.data_type),
+            declared: column.data_type.to_string(),
+            nullable: column.nullable,
+        })
+        .collect();
+    let mut primary_key = Vec::new();
+    if let Some(first) = columns.first().filter(|first| is_named_like_key(&first.name) && first.column_type.is_some()) {
+        let selection = Selection { names: vec![first.name.clone()], key: Vec::new() };
+        let mut reader = ParquetTable::open(file, Wanted::Columns(&selection))?;
+        let sample = reader.next_chunk()?.map(|pulled| pulled.records.head(Some(SAMPLE_RECORDS_MAX)));
+        if sample.as_ref().and_then(first_column).is_some_and(is_unique) {
+            primary_key.push(first.name.clone());
+        }
+    }
+    let is_key = |column: &DescribedColumn| primary_key.contains(&column.name);
+    let columns = columns
+        .iter()
+        .map(|column| DescribedColumn { nullable: column.nullable && !is_key(column), ..column.clone() })
+        .collect();
+    Ok((columns, primary_key))
+}
+
+fn first_column(sample: &DataFrame) -> Option<&Column> {
+    sample.columns().first()
+}
+
+/// The schema's type for a native one; `None` if write-backs cannot carry it.
+fn schema_type(data_type: &DataType) -> Option<SchemaType> {
+    Some(match data_type {
+        DataType::Boolean => SchemaType::Boolean,
+        DataType::Int8 | DataType::Int16 => SchemaType::Integer { bits: 16 },
+        DataType::Int32 => SchemaType::Integer { bits: 32 },
+        DataType::Int64 | DataType::UInt32 => SchemaType::Integer { bits: 64 },
+        DataType::UInt64 => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
+        DataType::Int128 => SchemaType::Decimal { size: None },
+        DataType::Float32 => SchemaType::Float { bits: 32 },
+        DataType::Float64 => SchemaType::Float { bits: 64 },
+        DataType::Decimal(precision, scale) => SchemaType::Decimal { size: decimal_size(*precision, *scale) },
+        DataType::Date => SchemaType::Date,
+        DataType::Time => SchemaType::Time,
+        DataType::Datetime(_, None) => SchemaType::Timestamp,
+        DataType::Datetime(_, Some(_)) => SchemaType::TimestampWithZone,
+        DataType::String | DataType::Categorical(..) | DataType::Enum(..) | DataType::Null => {
+            SchemaType::Text { characters_max: None }
+        }
+        DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt128
+        | DataType::Float16
+        | DataType::Binary
+        | DataType::BinaryOffset
+        | DataType::Duration(_)
+        | DataType::Array(..)
+        | DataType::List(_)
+        | DataType::Struct(_)
+        | DataType::Unknown(_) => return None,
+    })
+}
+
+fn decimal_size(precision: usize, scale: usize) -> Option<DecimalSize> {
+    Some(DecimalSize { precision: u16::try_from(precision).ok()?, scale: u16::try_from(scale).ok()? })
+}
+
+fn sample_csv(file: &OpenFile) -> Result<DataFrame, SystemError> {
+    let mut reader = CsvReader::open(file, Wanted::All)?;
+    Ok(match reader.next_chunk()? {
+        Some(pulled) => pulled.records,
+        None => empty(file, reader.header())?,
+    })
+}
+
+/// The keys that occur among the first records, and their values.
+fn sample_ndjson(file: &OpenFile) -> Result<DataFrame, SystemError> {
+    let mut reader = NdjsonReader::open_sample(file)?;
+    Ok(match reader.next_chunk()? {
+        Some(pulled) => pulled.records,
+        None => empty(file, reader.names())?,
+    })
+}
+
+fn empty(file: &OpenFile, names: &[String]) -> Result<DataFrame, SystemError> {
+    let columns = names.iter().map(|name| Column::new_empty(name.as_str().into(), &DataType::String)).collect();
+    DataFrame::new(0, columns).map_err(|error| file.table.failed(error))
+}
+
+/// Shape: `sample` is `(records, columns of text)`, RECORD_POSITION passed over.
+fn describe_text(sample: DataFrame, declared: &str) -> Described {
+    let sample = sample.head(Some(SAMPLE_RECORDS_MAX));
+    let read: Vec<&Column> = sample.columns().iter().filter(|column| column.name() != RECORD_POSITION).collect();
+    let key: Option<&str> = read
+        .first()
+        .filter(|first| is_named_like_key(first.name()) && is_unique(first))
+        .map(|first| first.name().as_str());
+    let column = |column: &&Column| {
+        let evidence = Evidence::of(column);
+        DescribedColumn {
+            name: column.name().to_string(),
+            column_type: Some(evidence.suggest()),
+            declared: declared.to_owned(),
+            // A file without records says nothing against NULL.
+            nullable: (evidence.nulls || evidence.values == 0) && key != Some(column.name().as_str()),
+        }
+    };
+    (read.iter().map(column).collect(), key.map(str::to_owned).into_iter().collect())
+}
+
+/// `account_id`, `ID`, `candidateId`, `uuid`: names that people give to identifiers.
+fn is_named_like_key(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let whole = ["id", "key", "uuid", "guid"].contains(&lower.as_str());
+    let ending = ["_id", "_key", "_uuid", "_guid", " id"].iter().any(|ending| lower.ends_with(ending));
+    whole || ending || name.ends_with("Id") || name.ends_with("ID")
+}
+
+/// Whether a column has values, no NULL among them and none twice.
+fn is_unique(column: &Column) -> bool {
+    if column.is_empty() || column.null_count() > 0 {
+        return false;
+    }
+    match column.str() {
+        Ok(texts) => {
+            let mut seen = HashSet::with_capacity(texts.len());
+            texts.iter().flatten().all(|text| seen.insert(text))
+        }
+        Err(_) => column.n_unique().is_ok_and(|unique| unique == column.len()),
+    }
+}
+
+/// What a column's values have in common. Each flag holds for every value seen.
+#[derive(Debug)]
+struct Evidence {
+    values: usize,
+    nulls: bool,
+    characters_max: usize,
+    number: Option<Number>,
+    float: bool,
+    boolean: bool,
+    date: bool,
+    timestamp: bool,
+    instant: bool,
+    uuid: bool,
+    json: bool,
+}
+
+/// The widest whole and decimal numbers seen, in digits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Number {
+    whole_digits: usize,
+    scale: usize,
+    bits: u8,
+}
+
+impl Evidence {
+    fn of(column: &Column) -> Self {
+        let mut evidence = Self {
+            values: 0,
+            nulls: false,
+            characters_max: 0,
+            number: Some(Number::default()),
+            float: true,
+            boolean: true,
+            date: true,
+            timestamp: true,
+            instant: true,
+            uuid: true,
+            json: true,
+        };
+        for value in column.str().into_iter().flat_map(|texts| texts.iter()) {
+            match value {
+                Some(text) => evidence.add(text),
+                None => evidence.nulls = true,
+            }
+        }
+        evidence
+    }
+
+    fn add(&mut self, text: &str) {
+        self.values += 1;
+        self.characters_max = self.characters_max.max(text.chars().count());
+        self.number = self.number.and_then(|number| number.widened(text));
+        self.float = self.float && is_float(text);
+        self.boolean = self.boolean && matches!(text, "true" | "false" | "TRUE" | "FALSE" | "True" | "False");
+        self.date = self.date && text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+        self.timestamp = self.timestamp && is_timestamp(text);
+        self.instant = self.instant && is_instant(text);
+        self.uuid = self.uuid && text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+        self.json = self.json && text.starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok();
+    }
+
+    /// The narrowest type that holds every value seen; text where nothing was.
+    fn suggest(&self) -> SchemaType {
+        match self {
+            Self { values: 0, .. } => SchemaType::Text { characters_max: None },
+            Self { boolean: true, .. } => SchemaType::Boolean,
+            Self { number: Some(number), .. } => number.suggest(),
+            Self { float: true, .. } => SchemaType::Float { bits: 64 },
+            Self { date: true, .. } => SchemaType::Date,
+            Self { timestamp: true, .. } => SchemaType::Timestamp,
+            Self { instant: true, .. } => SchemaType::TimestampWithZone,
+            Self { uuid: true, .. } => SchemaType::Uuid,
+            Self { json: true, .. } => SchemaType::Json,
+            Self { characters_max, .. } => SchemaType::Text { characters_max: text_length(*characters_max) },
+        }
+    }
+}
+
+fn text_length(characters: usize) -> Option<u32> {
+    let characters = u32::try_from(characters).ok()?;
+    TEXT_LENGTHS.into_iter().find(|length| *length >= characters)
+}
+
+impl Number {
+    /// Wide enough for `text` as well; `None` if it is no plain number, or one with leading zeros, which is a key.
+    fn widened(self, text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        if whole.is_empty() || leading_zero || !all_digits(whole) || !all_digits(fraction) || digits.ends_with('.') {
+            return None;
+        }
+        let bits = match (text.parse::<i32>(), text.parse::<i64>()) {
+            (Ok(_), _) => 32,
+            (Err(_), Ok(_)) => 64,
+            (Err(_), Err(_)) => 128,
+        };
+        Some(Self {
+            whole_digits: self.whole_digits.max(whole.len()),
+            scale: self.scale.max(fraction.len()),
+            bits: self.bits.max(bits),
+        })
+    }
+
+    fn suggest(self) -> SchemaType {
+        match self {
+            Self { scale: 0, bits: 0..=32, .. } => SchemaType::Integer { bits: 32 },
+            Self { scale: 0, bits: 33..=64, .. } => SchemaType::Integer { bits: 64 },
+            Self { whole_digits, scale, .. } => SchemaType::Decimal { size: decimal_size(whole_digits + scale, scale) },
+        }
+    }
+}
+
+/// A number with an exponent somewhere in its column.
+fn is_float(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+    let leading_zero = {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+    };
+    plain && !leading_zero && text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+fn is_timestamp(text: &str) -> bool {
+    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
+        .iter()
+        .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
+}
+
+fn is_instant(text: &str) -> bool {
+    DateTime::parse_from_rfc3339(text).is_ok()
+        || DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z").is_ok()
+        || DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %#z").is_ok()
+}

@@ -1,0 +1,250 @@
+//! A model over files: the schema's `SELECT`, run by polars' SQL over the tables of the folder.
+//!
+//! polars is given files of ours only: text formats become Parquet whose columns are all text, Parquet is copied. So
+//! each table is one snapshot, and nobody can cut short a file that polars has mapped into memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use polars::io::HiveOptions;
+use polars::prelude::{
+    DataFrame, DataType, Engine, Expr, Field, LazyFrame, ParquetCompression, ParquetWriter, PlanCallback, PolarsError,
+    PolarsResult, ScanArgsParquet, ScanSources, Schema as FrameSchema, StatisticsOptions,
+};
+use polars::sql::SQLContext;
+use sqlparser::ast::{ObjectName, Query, TableFactor, Visit, Visitor};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+use super::csv::CsvReader;
+use super::folder::{Folder, Format, OpenFile, resolve_columns};
+use super::ndjson::NdjsonReader;
+use super::parquet::{Unreadable, check_type, deliver};
+use super::{Delivery, Wanted};
+use crate::domain::error::SystemError;
+use crate::domain::record::RECORD_POSITION;
+use crate::domain::schema::Schema;
+use crate::source::{CHUNK_RECORDS_MAX, Pulled};
+
+/// A model ready to run.
+pub(super) struct Model {
+    place: Place,
+    frame: LazyFrame,
+    /// The schema's columns, in its order.
+    names: Vec<String>,
+    files: Vec<OpenFile>,
+}
+
+/// What errors of a model name.
+#[derive(Clone)]
+struct Place {
+    connection: String,
+    /// "the model of `sql/x.sql`".
+    model: String,
+}
+
+impl Place {
+    fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>, hint: &str) -> SystemError {
+        SystemError::Failed {
+            connection: self.connection.clone(),
+            doing: self.model.clone(),
+            source: cause.into(),
+            hint: Some(hint.to_owned()),
+        }
+    }
+
+    /// What polars says, without the values of records that it likes to show.
+    fn polars_failed(&self, error: &PolarsError) -> SystemError {
+        let hint = "over files a model is written in polars' SQL; columns of CSV and NDJSON files are text until CAST";
+        self.failed(without_values(&error.to_string()), hint)
+    }
+}
+
+impl Model {
+    /// Reads every table the model names into files of ours, and plans the model.
+    /// Errors: `NotFound` for tables and columns; `Failed` for SQL that polars does not take, a malformed record, or a
+    /// column that write-backs do not carry. `None` if nobody waits for the records any more.
+    pub(super) fn open(
+        folder: &Folder,
+        connection: &str,
+        schema: &Schema,
+        sql: &str,
+        delivery: &Delivery,
+    ) -> Result<Option<Self>, SystemError> {
+        let place = Place { connection: connection.to_owned(), model: format!("the model of `{}`", schema.file) };
+        let mut context = SQLContext::new();
+        let mut files = Vec::new();
+        for name in tables_of(&place, sql)? {
+            let file = folder.find(&name)?.open()?;
+            let Some(frame) = snapshot(&place, &file, delivery)? else { return Ok(None) };
+            context.register(&name, frame);
+            files.push(file);
+        }
+        for file in &files {
+            file.check_unchanged()?;
+        }
+        let frame = context.execute(sql).map_err(|error| place.polars_failed(&error))?;
+        let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
+        let frame = select_columns(&place, frame, &names)?;
+        Ok(Some(Self { place, frame, names, files }))
+    }
+
+    /// Runs the model and delivers its records, until the last or until nobody waits for them.
+    pub(super) fn run(self, delivery: &Delivery) -> Result<(), SystemError> {
+        let Self { place, frame, names, files: _files } = self;
+        let delivered = Arc::new(Mutex::new(0_u64));
+        let delivery = delivery.clone();
+        let callback = PlanCallback::new(move |records: DataFrame| -> PolarsResult<bool> {
+            let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
+            let pulled = deliver(records.into_columns(), &names, *delivered)?;
+            *delivered += pulled.read;
+            Ok(delivery.send(pulled) == ControlFlow::Break(()))
+        });
+        frame
+            .sink_batches(callback, true, NonZeroUsize::new(CHUNK_RECORDS_MAX))
+            .and_then(|plan| plan.collect_with_engine(Engine::Streaming))
+            .map(drop)
+            .map_err(|error| place.polars_failed(&error))
+    }
+}
+
+/// Names of the tables that the model reads from the folder.
+fn tables_of(place: &Place, sql: &str) -> Result<Vec<String>, SystemError> {
+    let statements = Parser::parse_sql(&GenericDialect, sql)
+        .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
+    let mut tables = Tables::default();
+    if let ControlFlow::Break(mistake) = statements.visit(&mut tables) {
+        return Err(place.failed(mistake, "name tables by their files' names alone, without their extensions"));
+    }
+    Ok(tables.read.into_iter().filter(|name| !tables.defined.contains(name)).collect())
+}
+
+/// The tables a statement reads, and those it defines itself in a `WITH`.
+#[derive(Default)]
+struct Tables {
+    read: BTreeSet<String>,
+    defined: BTreeSet<String>,
+}
+
+impl Visitor for Tables {
+    /// A mistake, in words.
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        let defined = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.defined.extend(defined.map(|table| table.alias.name.value.clone()));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<String> {
+        match relation.0.as_slice() {
+            [name] => {
+                self.read.extend(name.as_ident().map(|identifier| identifier.value.clone()));
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(format!("`{relation}` has more than one part")),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
+        // Such a function could read any file of the machine, past the checks of the folder.
+        let TableFactor::Table { name, args: Some(_), .. } = table else { return ControlFlow::Continue(()) };
+        ControlFlow::Break(format!("`{name}(…)` is a table function, which models do not have"))
+    }
+}
+
+/// A table as polars reads it: from an unnamed file of ours.
+fn snapshot(place: &Place, file: &OpenFile, delivery: &Delivery) -> Result<Option<LazyFrame>, SystemError> {
+    let copy = match file.table.format {
+        Format::Parquet => Some(copy(file)?),
+        Format::Csv => {
+            let mut reader = CsvReader::open(file, Wanted::All)?;
+            let names = reader.header().to_vec();
+            convert(file, &names, delivery, || reader.next_chunk())?
+        }
+        Format::Ndjson => {
+            let mut reader = NdjsonReader::open(file, Wanted::All)?;
+            let names = reader.names().to_vec();
+            convert(file, &names, delivery, || reader.next_chunk())?
+        }
+    };
+    let Some(copy) = copy else { return Ok(None) };
+    let options =
+        ScanArgsParquet { glob: false, hive_options: HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
+    LazyFrame::scan_parquet_sources(ScanSources::Files(Arc::new([copy])), options)
+        .map(Some)
+        .map_err(|error| place.polars_failed(&error))
+}
+
+fn copy(file: &OpenFile) -> Result<File, SystemError> {
+    let copied = || -> std::io::Result<File> {
+        let mut copy = tempfile::tempfile()?;
+        std::io::copy(&mut &file.file, &mut copy)?;
+        Ok(copy)
+    };
+    copied().map_err(|error| file.table.failed_with_hint(error, room_hint()))
+}
+
+fn room_hint() -> Option<String> {
+    Some("see that the folder for temporary files (`TMPDIR`) has room".to_owned())
+}
+
+/// Writes a text file's records to Parquet, chunk by chunk.
+/// Shape: columns of text named `names`.
+/// Errors: a record that is none; here it cannot be rejected, since nobody could say which of the model's records it
+/// would have become. `None` if nobody waits for the records any more.
+fn convert(
+    file: &OpenFile,
+    names: &[String],
+    delivery: &Delivery,
+    mut next_chunk: impl FnMut() -> Result<Option<Pulled>, SystemError>,
+) -> Result<Option<File>, SystemError> {
+    let failed = |error: PolarsError| file.table.failed_with_hint(error, room_hint());
+    let copy = tempfile::tempfile().map_err(|error| file.table.failed_with_hint(error, room_hint()))?;
+    let schema: FrameSchema = names.iter().map(|name| Field::new(name.as_str().into(), DataType::String)).collect();
+    let mut writer = ParquetWriter::new(&copy)
+        .with_compression(ParquetCompression::Snappy)
+        .with_statistics(StatisticsOptions::empty())
+        .batched(&schema)
+        .map_err(failed)?;
+    while let Some(Pulled { records, rejections, .. }) = next_chunk()? {
+        if let Some(rejection) = rejections.first() {
+            let hint = Some("a model reads whole files only; mend the record".to_owned());
+            return Err(file.table.failed_with_hint(rejection.reason.clone(), hint));
+        }
+        let records = records.drop(RECORD_POSITION).map_err(failed)?;
+        writer.write_batch(&records).map_err(failed)?;
+        if !delivery.is_awaited() {
+            return Ok(None);
+        }
+    }
+    writer.finish().map_err(failed)?;
+    drop(writer);
+    Ok(Some(copy))
+}
+
+/// Narrows a model to the schema's columns, under the schema's names.
+fn select_columns(place: &Place, mut frame: LazyFrame, names: &[String]) -> Result<LazyFrame, SystemError> {
+    let yielded = frame.collect_schema().map_err(|error| place.polars_failed(&error))?;
+    let there: Vec<String> = yielded.iter_names().map(ToString::to_string).collect();
+    let positions = resolve_columns(&format!("what {} yields", place.model), names, &there)
+        .map_err(|error| error.into_system_error(&place.connection, &place.model))?;
+    let mut columns = Vec::with_capacity(names.len());
+    for (name, position) in names.iter().zip(positions) {
+        if let Some((yielded_name, data_type)) = yielded.get_at_index(position) {
+            check_type(yielded_name, data_type).map_err(|Unreadable { cause, hint }| place.failed(cause, &hint))?;
+            // Not `col(…)`: it takes `*` and `^…$` for patterns.
+            columns.push(Expr::Column(yielded_name.clone()).alias(name.as_str()));
+        }
+    }
+    Ok(frame.select(columns))
+}
+
+/// A message of polars up to where it lists values.
+fn without_values(message: &str) -> String {
+    let end = [": [", ": \"", ": '"].iter().filter_map(|opening| message.find(opening)).min();
+    message.get(..end.unwrap_or(message.len())).unwrap_or(message).trim_end().to_owned()
+}

@@ -1,0 +1,362 @@
+//! Reads newline-delimited JSON: one object a line. Values are taken as the text that stands in the file, so that
+//! numbers keep every digit; the schema judges them later.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
+use super::folder::{OpenFile, TableFile, list_names};
+use super::text::TextChunk;
+use super::{Selection, Wanted};
+use crate::domain::error::SystemError;
+use crate::domain::problem::did_you_mean;
+use crate::source::Pulled;
+
+/// Different keys of one file. More of them are data used as keys, which no schema can name.
+const KEYS_MAX: usize = 65_536;
+
+/// An NDJSON file's records, of the wanted columns.
+pub(super) struct NdjsonReader<R> {
+    table: TableFile,
+    blocks: Blocks<R>,
+    keys: Keys,
+    names: Vec<String>,
+    chunk: TextChunk,
+    /// Physical line that comes next, from 1.
+    number: u64,
+    records: u64,
+}
+
+impl NdjsonReader<std::fs::File> {
+    /// Begins to read; with [`Wanted::All`] the file is read twice, first for the union of its keys.
+    pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
+        let names = match wanted {
+            Wanted::Columns(Selection { names, .. }) => names.clone(),
+            Wanted::All => {
+                let mut first_pass = Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, Vec::new())?;
+                while first_pass.next_chunk()?.is_some() {}
+                first_pass.keys.names()
+            }
+        };
+        Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, names)
+    }
+
+    /// As [`NdjsonReader::open`] with [`Wanted::All`], for the keys of the first chunk alone.
+    pub(super) fn open_sample(file: &OpenFile) -> Result<Self, SystemError> {
+        let mut first_pass = Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, Vec::new())?;
+        first_pass.next_chunk()?;
+        Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, first_pass.keys.names())
+    }
+}
+
+fn rewound(file: &OpenFile) -> Result<std::fs::File, SystemError> {
+    let mut reader = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
+    std::io::Seek::rewind(&mut reader).map_err(|error| file.table.io_failed(error))?;
+    Ok(reader)
+}
+
+impl<R: Read> NdjsonReader<R> {
+    pub(super) fn new(
+        table: TableFile,
+        reader: R,
+        block_bytes: usize,
+        names: Vec<String>,
+    ) -> Result<Self, SystemError> {
+        let mut blocks = Blocks::new(reader, block_bytes);
+        blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
+        let (keys, chunk) = (Keys::new(&names), TextChunk::new(&names));
+        Ok(Self { table, blocks, keys, names, chunk, number: 1, records: 0 })
+    }
+
+    /// Names of the columns read.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The next records; `None` after the last.
+    /// Errors: `NotFound` after the last record if a wanted column stands in none: a file has no header to ask sooner.
+    pub(super) fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
+        while !self.chunk.is_full() {
+            let Some(length) = self.next_line()? else { break };
+            self.read_line(length)?;
+            self.blocks.consume(length);
+            self.number += 1;
+        }
+        match self.chunk.is_empty() {
+            true => self.check_columns().map(|()| None),
+            false => self.chunk.take().map(Some).map_err(|error| self.table.failed(error)),
+        }
+    }
+
+    /// Bytes of the next line, its end included; `None` after the last.
+    fn next_line(&mut self) -> Result<Option<usize>, SystemError> {
+        let mut searched = 0;
+        loop {
+            let unread = self.blocks.unread();
+            let fresh = unread.get(searched..).unwrap_or_default();
+            if let Some(newline) = fresh.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(searched + newline + 1));
+            }
+            searched = unread.len();
+            if self.blocks.at_end() {
+                return Ok((searched > 0).then_some(searched));
+            }
+            if searched > RECORD_BYTES_MAX {
+                let Self { table, number, .. } = self;
+                let longest = RECORD_BYTES_MAX >> 20;
+                let cause = format!("line {number} of `{}` is longer than {longest} MiB", table.name);
+                let hint = Some("write one JSON object a line, not one array".to_owned());
+                return Err(table.failed_with_hint(cause, hint));
+            }
+            self.blocks.fill().map_err(|error| self.table.io_failed(error))?;
+        }
+    }
+
+    fn read_line(&mut self, length: usize) -> Result<(), SystemError> {
+        let bytes = self.blocks.unread().get(..length).unwrap_or_default();
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let place = format!("line {} of `{}`", self.number, self.table.name);
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let offset = self.blocks.offset() + u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
+                self.chunk.reject(None, None, format!("{place}: not UTF-8 at byte {offset} of the file"));
+                return Ok(());
+            }
+        };
+        self.keys.begin_record();
+        match read_object(text.trim_ascii_end(), &mut self.keys) {
+            Ok(values) => {
+                for (column, value) in self.chunk.columns().zip(values) {
+                    column.append_option(value);
+                }
+                self.chunk.end_record(length);
+                self.records += 1;
+            }
+            Err(Flaw { column, reason }) => {
+                let column_name = column.and_then(|position| self.names.get(position)).cloned();
+                self.chunk.reject(None, column_name, format!("{place}{reason}"));
+            }
+        }
+        match self.keys.len() > KEYS_MAX {
+            true => Err(self.table.failed(format!("its objects have more than {KEYS_MAX} different keys"))),
+            false => Ok(()),
+        }
+    }
+
+    fn check_columns(&self) -> Result<(), SystemError> {
+        let unseen = self.names.iter().zip(&self.keys.found).find(|(_, found)| !**found).map(|(name, _)| name);
+        match unseen {
+            Some(name) if self.records > 0 => {
+                let there = self.keys.names();
+                let listed = list_names(there.iter().map(String::as_str));
+                let meant = did_you_mean(name, there.iter().map(String::as_str).filter(|key| key != name));
+                Err(SystemError::NotFound {
+                    what: format!("column `{name}` of `{}`, in any of its records,", self.table.name),
+                    hint: Some(meant.unwrap_or_else(|| format!("the keys are {listed}"))),
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Why a line is no record. The reason begins with what continues "line 3 of `x.ndjson`".
+struct Flaw {
+    /// Position of the wanted column at fault.
+    column: Option<usize>,
+    reason: String,
+}
+
+/// The values of the wanted columns in one object, in their order.
+fn read_object<'a>(text: &'a str, keys: &mut Keys) -> Result<Vec<Option<Cow<'a, str>>>, Flaw> {
+    if !text.trim_start().starts_with('{') {
+        return Err(Flaw { column: None, reason: " is not a JSON object".to_owned() });
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = (&mut deserializer)
+        .deserialize_map(ObjectVisitor { keys })
+        .and_then(|values| deserializer.end().map(|()| values))
+        .map_err(|error| Flaw { column: None, reason: explain(&error) })?;
+    let value = |(position, raw): (usize, Option<&'a str>)| {
+        raw.map_or(Ok(None), value_text)
+            .map_err(|error| Flaw { column: Some(position), reason: format!(": {}", without_place(&error)) })
+    };
+    values.into_iter().enumerate().map(value).collect()
+}
+
+/// The parser's own words never hold a value, only what it looked for.
+fn explain(error: &serde_json::Error) -> String {
+    format!(", column {}: {}", error.column(), without_place(error))
+}
+
+fn without_place(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.rfind(" at line ").and_then(|place| message.get(..place)).unwrap_or(&message).to_owned()
+}
+
+/// The text of a value: a string's content, `None` for null, everything else as it stands in the file.
+fn value_text(raw: &str) -> serde_json::Result<Option<Cow<'_, str>>> {
+    let content = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match content {
+        Some(content) if !content.contains('\\') => Ok(Some(Cow::Borrowed(content))),
+        Some(_) => serde_json::from_str::<String>(raw).map(|text| Some(Cow::Owned(text))),
+        None if raw == "null" => Ok(None),
+        // A lone surrogate within an array or object is found only by reading the strings.
+        None if raw.contains("\\u") => serde_json::from_str::<serde_json::Value>(raw).map(|_| Some(Cow::Borrowed(raw))),
+        None => Ok(Some(Cow::Borrowed(raw))),
+    }
+}
+
+/// The keys met so far and which wanted column each fills.
+struct Keys {
+    positions: HashMap<String, usize>,
+    keys: Vec<Key>,
+    /// Wanted columns by their exact and by their folded names.
+    exact: HashMap<String, usize>,
+    folded: HashMap<String, Vec<usize>>,
+    /// Whether each wanted column was met in any record.
+    found: Vec<bool>,
+    /// Number of the record at hand, from 1.
+    record: u64,
+}
+
+struct Key {
+    name: String,
+    /// The wanted column of just this name.
+    exact: Option<usize>,
+    /// Wanted columns that differ from it only in case.
+    alike: Vec<usize>,
+    /// The record it was last met in.
+    met_in: u64,
+}
+
+impl Keys {
+    fn new(names: &[String]) -> Self {
+        let exact = names.iter().enumerate().map(|(position, name)| (name.clone(), position)).collect();
+        let mut folded: HashMap<String, Vec<usize>> = HashMap::new();
+        for (position, name) in names.iter().enumerate() {
+            folded.entry(name.to_lowercase()).or_default().push(position);
+        }
+        let found = vec![false; names.len()];
+        Self { positions: HashMap::new(), keys: Vec::new(), exact, folded, found, record: 0 }
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// In the order in which they were met.
+    fn names(&self) -> Vec<String> {
+        self.keys.iter().map(|key| key.name.clone()).collect()
+    }
+
+    fn begin_record(&mut self) {
+        self.record += 1;
+    }
+
+    /// Notes that the record at hand has this key; returns its position, or `None` if it has it twice.
+    fn meet(&mut self, name: &str) -> Option<usize> {
+        let position = match self.positions.get(name) {
+            Some(position) => *position,
+            None => self.add(name),
+        };
+        let key = self.keys.get_mut(position)?;
+        let again = key.met_in == self.record;
+        key.met_in = self.record;
+        (!again).then_some(position)
+    }
+
+    fn add(&mut self, name: &str) -> usize {
+        let position = self.keys.len();
+        let exact = self.exact.get(name).copied();
+        let alike = self.folded.get(&name.to_lowercase()).cloned().unwrap_or_default();
+        let alike = if exact.is_some() { Vec::new() } else { alike };
+        self.keys.push(Key { name: name.to_owned(), exact, alike, met_in: 0 });
+        self.positions.insert(name.to_owned(), position);
+        position
+    }
+}
+
+/// Takes an object's values as raw text.
+/// Shape: one value per wanted column.
+struct ObjectVisitor<'k> {
+    keys: &'k mut Keys,
+}
+
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
+    type Value = Vec<Option<&'de str>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let keys = self.keys;
+        let mut values: Vec<Option<&'de str>> = vec![None; keys.found.len()];
+        let mut alike: Vec<(usize, &'de str)> = Vec::new();
+        let mut exact = vec![false; keys.found.len()];
+        while let Some(position) = map.next_key_seed(KeySeed { keys: &mut *keys })? {
+            let raw = map.next_value::<&'de RawValue>()?.get();
+            let Some(key) = keys.keys.get(position) else { continue };
+            if let Some(column) = key.exact {
+                set(&mut values, column, Some(raw));
+                set(&mut exact, column, true);
+            }
+            alike.extend(key.alike.iter().map(|column| (*column, raw)));
+        }
+        for (column, raw) in alike {
+            // A key that differs in case counts only where no key has the very name.
+            match (exact.get(column), values.get_mut(column)) {
+                (Some(false), Some(value @ None)) => *value = Some(raw),
+                (Some(false), Some(Some(_))) => {
+                    return Err(A::Error::custom("two keys differ from a column's name only in case"));
+                }
+                _ => {}
+            }
+        }
+        for (found, value) in keys.found.iter_mut().zip(&values) {
+            *found |= value.is_some();
+        }
+        Ok(values)
+    }
+}
+
+fn set<T>(slots: &mut [T], position: usize, value: T) {
+    if let Some(slot) = slots.get_mut(position) {
+        *slot = value;
+    }
+}
+
+/// Reads a key without copying it.
+struct KeySeed<'k> {
+    keys: &'k mut Keys,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = usize;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
+        self.keys.meet(name).ok_or_else(|| E::custom("a key occurs twice in one object"))
+    }
+}

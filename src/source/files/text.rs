@@ -1,0 +1,86 @@
+//! Chunks of records whose values are text: what CSV and newline-delimited JSON files yield.
+
+use polars::prelude::{
+    Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series, StringChunkedBuilder,
+};
+
+use crate::domain::outcome::{Rejection, Stage};
+use crate::domain::record::RECORD_POSITION;
+use crate::source::{CHUNK_RECORDS_MAX, Pulled};
+
+/// Text of one chunk after which it is handed on, in bytes: a few chunks are under way at any time.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
+
+/// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by itself.
+const CAPACITY: usize = 4_096;
+
+/// A chunk being filled, record by record.
+pub(super) struct TextChunk {
+    names: Vec<PlSmallStr>,
+    columns: Vec<StringChunkedBuilder>,
+    positions: Vec<u64>,
+    rejections: Vec<Rejection>,
+    /// Records of this chunk, rejected ones included.
+    read: usize,
+    bytes: usize,
+    /// Position of the next record in the whole pull.
+    next_position: u64,
+}
+
+impl TextChunk {
+    /// `names` are the columns as the frames will call them.
+    pub(super) fn new(names: &[String]) -> Self {
+        let names: Vec<PlSmallStr> = names.iter().map(|name| name.as_str().into()).collect();
+        let columns = builders(&names);
+        let (positions, rejections) = (Vec::new(), Vec::new());
+        Self { names, columns, positions, rejections, read: 0, bytes: 0, next_position: 0 }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.read >= CHUNK_RECORDS_MAX || self.bytes >= CHUNK_BYTES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.read == 0
+    }
+
+    /// Columns to be given their cells, in order, each exactly once; then [`TextChunk::end_record`].
+    pub(super) fn columns(&mut self) -> impl Iterator<Item = &mut StringChunkedBuilder> {
+        self.columns.iter_mut()
+    }
+
+    /// Ends a record of `bytes` bytes whose cells were all given.
+    pub(super) fn end_record(&mut self, bytes: usize) {
+        self.positions.push(self.next_position);
+        self.bytes += bytes;
+        self.count();
+    }
+
+    /// Takes a record that could not be read as one; none of its cells may have been given.
+    pub(super) fn reject(&mut self, key: Option<String>, column: Option<String>, reason: String) {
+        self.rejections.push(Rejection { record: self.next_position, key, stage: Stage::Schema, column, reason });
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.read += 1;
+        self.next_position += 1;
+    }
+
+    /// Hands the chunk on and begins the next.
+    pub(super) fn take(&mut self) -> PolarsResult<Pulled> {
+        let builders = std::mem::replace(&mut self.columns, builders(&self.names));
+        let positions = std::mem::take(&mut self.positions);
+        let mut columns: Vec<Column> =
+            builders.into_iter().map(|builder| builder.finish().into_series().into_column()).collect();
+        let height = positions.len();
+        columns.push(Series::new(RECORD_POSITION.into(), positions).into_column());
+        let read = u64::try_from(std::mem::take(&mut self.read)).unwrap_or(u64::MAX);
+        self.bytes = 0;
+        Ok(Pulled { read, records: DataFrame::new(height, columns)?, rejections: std::mem::take(&mut self.rejections) })
+    }
+}
+
+fn builders(names: &[PlSmallStr]) -> Vec<StringChunkedBuilder> {
+    names.iter().map(|name| StringChunkedBuilder::new(name.clone(), CAPACITY)).collect()
+}
