@@ -1,55 +1,160 @@
-//! Writes to PostgreSQL.
+//! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server; records are updated
+//! in the order of their keys where an index leads to them.
+
+mod statement;
+mod values;
+
+use std::time::Duration;
 
 use polars::prelude::DataFrame;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
+use self::statement::Statement;
 use super::{Destination, Found};
+use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 
+/// How long a transaction may lie open between two statements. Between them stand a decision and a note in the ledger,
+/// so a writer that takes longer has been stopped, and others wait for its locks.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
 /// One writer's connection.
-pub(crate) struct PostgresDestination {}
+pub(crate) struct PostgresDestination {
+    session: Session,
+    transaction: Transaction,
+}
+
+/// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
+/// so that is remembered here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    Open,
+    /// A statement failed: only a rollback can follow.
+    Failed,
+}
 
 impl Destination for PostgresDestination {
-    async fn connect(_connection: &Connection) -> Result<Self, SystemError> {
-        unimplemented!()
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        Ok(Self { session: Session::open(connection, IDLE_MAX).await?, transaction: Transaction::None })
     }
 
-    async fn describe(&mut self, _name: &ObjectName) -> Result<Object, SystemError> {
-        unimplemented!()
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let relation = catalogue::locate(&mut self.session, &name.parts).await?;
+        catalogue::describe(&mut self.session, &relation).await
     }
 
+    /// The isolation level is named, since a server's default may be another; whether writing is allowed is not,
+    /// since a server that is read-only is so on purpose.
     async fn begin(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        let purpose = Purpose::plain("beginning a transaction");
+        if self.transaction != Transaction::None {
+            return Err(self.session.failed(purpose.doing, "another transaction is still open"));
+        }
+        self.session.command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        self.transaction = Transaction::Open;
+        Ok(())
     }
 
-    async fn look_up(
-        &mut self,
-        _layout: &Layout,
-        _batch: &DataFrame,
-        _before: bool,
-    ) -> Result<Vec<Found>, SystemError> {
-        unimplemented!()
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+        let statement = statement::look_up(layout, before);
+        let grant = statement::grant(layout, self.session.user(), None);
+        let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
+        let mut found = vec![Found::default(); batch.height()];
+        if batch.height() == 0 {
+            return Ok(found);
+        }
+        let Statement { sql, parameters } = statement;
+        let arguments = values::arguments(layout, batch, &parameters)?;
+        let rows = self.session.fetch(purpose, sql, arguments).await;
+        for row in self.note(rows)? {
+            read_found(&row, before.then_some(layout.fields.len()), &mut found)
+                .map_err(|error| self.session.failed(purpose.doing, error))?;
+        }
+        Ok(found)
     }
 
-    async fn update(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), Some("update"));
+        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
+        match statement::update(layout) {
+            Some(statement) => self.write(purpose, layout, batch, statement).await,
+            // Nothing is mapped but the key: every record is as it is to be.
+            None => Ok(batch.height().try_into().unwrap_or(u64::MAX)),
+        }
     }
 
-    async fn insert(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), Some("insert"));
+        let purpose = Purpose { doing: "inserting", grant: &grant, carries_records: true };
+        self.write(purpose, layout, batch, statement::insert(layout)).await
     }
 
+    /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and all is undone.
     async fn commit(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        let purpose = Purpose { carries_records: true, ..Purpose::plain("committing") };
+        if self.transaction != Transaction::Open {
+            return Err(self
+                .session
+                .failed(purpose.doing, "no transaction is open in which every statement succeeded"));
+        }
+        // Whatever the answer, the transaction is over.
+        self.transaction = Transaction::None;
+        self.session.command(purpose, "COMMIT").await
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        self.transaction = Transaction::None;
+        // Without a transaction this is a warning of the server's, no error.
+        self.session.command(Purpose::plain("rolling back"), "ROLLBACK").await
     }
 
     async fn close(self) {
-        unimplemented!()
+        self.session.close().await;
     }
+}
+
+impl PostgresDestination {
+    async fn write(
+        &mut self,
+        purpose: Purpose<'_>,
+        layout: &Layout,
+        batch: &DataFrame,
+        statement: Statement,
+    ) -> Result<u64, SystemError> {
+        if batch.height() == 0 {
+            return Ok(0);
+        }
+        let arguments = values::arguments(layout, batch, &statement.parameters)?;
+        let written = self.session.execute(purpose, statement.sql, arguments).await;
+        self.note(written)
+    }
+
+    /// Remembers that a statement of the open transaction failed.
+    fn note<T>(&mut self, result: Result<T, SystemError>) -> Result<T, SystemError> {
+        if result.is_err() && self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+        result
+    }
+}
+
+/// Adds one row of a lookup to what was found. `old_fields` tells how many old values follow.
+fn read_found(row: &PgRow, old_fields: Option<usize>, found: &mut [Found]) -> Result<(), sqlx::Error> {
+    let ordinal: i64 = row.try_get(0)?;
+    let rows: i64 = row.try_get(1)?;
+    let differs: bool = row.try_get(2)?;
+    let old = |count: usize| (3..3 + count).map(|position| row.try_get(position)).collect::<Result<Vec<_>, _>>();
+    let before = old_fields.map(old).transpose()?;
+    let index = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
+    let found = index.and_then(|index| found.get_mut(index));
+    let found = found.ok_or_else(|| sqlx::Error::Protocol(format!("record {ordinal} was not asked for")))?;
+    found.rows += u64::try_from(rows).unwrap_or_default();
+    found.differs |= differs;
+    found.before = if found.rows == 1 { before } else { None };
+    Ok(())
 }

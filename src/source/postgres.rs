@@ -1,24 +1,289 @@
-//! Reads from PostgreSQL.
+//! Reads from PostgreSQL: one cursor in one read-only snapshot, every column as text, so that the schema alone judges
+//! what a value is. The connection belongs to the pull and is closed with it.
 
-use super::{Pulled, Source, TableDescription};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, PolarsResult, Series, StringChunkedBuilder};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
+
+use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
+use crate::database::postgres::catalogue::{self, listed};
+use crate::database::postgres::{Purpose, Session, quote};
+use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::schema::Schema;
+use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, TextLimit, resolve_name};
+use crate::domain::problem::did_you_mean;
+use crate::domain::record::RECORD_POSITION;
+use crate::domain::schema::{DecimalSize, Schema, SchemaType};
+
+/// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum, so a process that was
+/// stopped must not hold it for ever; yet a slow disk is no reason to lose a long pull.
+const IDLE_MAX: Duration = Duration::from_secs(900);
+
+/// What is being done, in an error's words.
+const PULLING: Purpose<'static> = Purpose { doing: "pulling the model", grant: "", carries_records: false };
 
 /// One pull.
-pub(crate) struct PostgresSource {}
+pub(crate) struct PostgresSource {
+    session: Session,
+    /// Names of the schema's columns, in order.
+    columns: Vec<String>,
+    /// Records read so far.
+    read: u64,
+    finished: bool,
+}
 
 impl Source for PostgresSource {
-    async fn open(_connection: &Connection, _schema: &Schema) -> Result<Self, SystemError> {
-        unimplemented!()
+    async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
+        let mut session = Session::open(connection, IDLE_MAX).await?;
+        session.command(PULLING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let relation = relation(&mut session, schema).await?;
+        let yielded = yielded_columns(&mut session, &relation).await?;
+        let columns = schema.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let selected = select(schema, &columns, &yielded)?;
+        let cursor = format!("DECLARE records NO SCROLL CURSOR FOR SELECT {selected} FROM {relation}");
+        session.execute(PULLING, cursor, PgArguments::default()).await?;
+        Ok(Self { session, columns, read: 0, finished: false })
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
-        unimplemented!()
+        if self.finished {
+            return Ok(None);
+        }
+        let mut texts = Texts::new(&self.columns);
+        let mut connection = self.session.take()?;
+        let fetched = self.session.within(texts.fetch(&mut connection)).await;
+        let count = self.session.settle(connection, PULLING, fetched)?;
+        self.finished = count < CHUNK_RECORDS_MAX;
+        let records = texts.frame(self.read).map_err(|error| self.session.failed(PULLING.doing, error))?;
+        let read = u64::try_from(count).unwrap_or(u64::MAX);
+        self.read = self.read.saturating_add(read);
+        Ok((count > 0).then_some(Pulled { read, records, rejections: Vec::new() }))
     }
 }
 
 /// Describes a table, to start a schema file from.
-pub(crate) async fn describe_table(_connection: &Connection, _table: &str) -> Result<TableDescription, SystemError> {
-    unimplemented!()
+pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+    let mut session = Session::open(connection, IDLE_MAX).await?;
+    let parts = dotted_parts(table)?;
+    let relation = catalogue::locate(&mut session, &parts).await?;
+    let object = catalogue::describe(&mut session, &relation).await?;
+    session.close().await;
+    // A schema file's table is looked up along the search path; only where that does not lead does it need its schema.
+    let name = if relation.visible { vec![relation.name] } else { relation.path() };
+    let columns = object.columns.into_iter().map(described).collect();
+    Ok(TableDescription { name, columns, primary_key: object.primary_key })
+}
+
+/// What the columns are selected from: the model in parentheses, or the table.
+async fn relation(session: &mut Session, schema: &Schema) -> Result<String, SystemError> {
+    match &schema.model {
+        Some(model) => {
+            // A comment may end the model, so the parenthesis stands on a line of its own.
+            let model = model.trim_end().trim_end_matches(';');
+            Ok(format!("(\n{model}\n) AS model"))
+        }
+        None => {
+            let part = |text: &String| NamePart { text: text.clone(), quoted: false };
+            let parts: Vec<NamePart> = schema.table.iter().map(part).collect();
+            let relation = catalogue::locate(session, &parts).await?;
+            Ok(format!("{} AS model", Dialect::Postgres.quote_path(&relation.path())))
+        }
+    }
+}
+
+/// Names of the columns that a relation yields.
+async fn yielded_columns(session: &mut Session, relation: &str) -> Result<Vec<String>, SystemError> {
+    let mut connection = session.take()?;
+    let sql = audited(format!("SELECT * FROM {relation}")).into_sql_str();
+    let prepared = session.within((&mut connection).prepare(sql)).await;
+    let names = prepared.map(|statement| statement.columns().iter().map(|column| column.name().to_owned()).collect());
+    session.settle(connection, PULLING, names)
+}
+
+/// The schema's columns out of those the model yields, as text.
+/// Errors: `NotFound` for the first that is not there.
+fn select(schema: &Schema, columns: &[String], yielded: &[String]) -> Result<String, SystemError> {
+    let selected = columns.iter().map(|column| {
+        let wanted = NamePart { text: column.clone(), quoted: false };
+        resolve_name(&wanted, yielded.iter().map(String::as_str))
+            .map(|name| format!("model.{}::text", quote(name)))
+            .map_err(|error| missing(schema, column, yielded, &error))
+    });
+    Ok(selected.collect::<Result<Vec<_>, _>>()?.join(", "))
+}
+
+fn missing(schema: &Schema, column: &str, yielded: &[String], error: &NameError) -> SystemError {
+    let names: Vec<&str> = yielded.iter().map(String::as_str).collect();
+    let place = match schema.model {
+        Some(_) => format!("the model of `{}`", schema.file),
+        None => format!("table `{}`", schema.table.join(".")),
+    };
+    let yields = format!("{place} yields {}", listed(&names));
+    let hint = match error {
+        NameError::Unknown => match did_you_mean(column, names.iter().copied()) {
+            Some(suggestion) => format!("{suggestion} {yields}"),
+            None => yields,
+        },
+        NameError::Ambiguous { .. } => format!("spell it exactly: {yields}"),
+    };
+    SystemError::NotFound { what: format!("column `{column}` of {place}"), hint: Some(hint) }
+}
+
+/// One chunk's values, column by column.
+struct Texts {
+    columns: Vec<StringChunkedBuilder>,
+    records: usize,
+}
+
+impl Texts {
+    fn new(names: &[String]) -> Self {
+        let builder = |name: &String| StringChunkedBuilder::new(name.as_str().into(), CHUNK_RECORDS_MAX);
+        Self { columns: names.iter().map(builder).collect(), records: 0 }
+    }
+
+    /// Fetches the next records; returns how many came.
+    async fn fetch(&mut self, connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+        let sql = format!("FETCH FORWARD {CHUNK_RECORDS_MAX} FROM records");
+        let mut rows = sqlx::query(audited(sql)).fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            for (position, column) in self.columns.iter_mut().enumerate() {
+                let value = row.try_get_raw(position)?;
+                if value.is_null() {
+                    column.append_null();
+                } else {
+                    column.append_value(value.as_str().map_err(sqlx::Error::Decode)?);
+                }
+            }
+            self.records += 1;
+        }
+        Ok(self.records)
+    }
+
+    /// Shape: `(records, columns + RECORD_POSITION)`; positions count on from `first`.
+    fn frame(self, first: u64) -> PolarsResult<DataFrame> {
+        let mut columns: Vec<Column> = self.columns.into_iter().map(|column| column.finish().into_column()).collect();
+        let positions: Vec<u64> = (first..).take(self.records).collect();
+        columns.push(Series::new(RECORD_POSITION.into(), positions).into_column());
+        DataFrame::new(self.records, columns)
+    }
+}
+
+/// The parts of a dotted name as typed, quoted or not.
+fn dotted_parts(table: &str) -> Result<Vec<NamePart>, SystemError> {
+    let parsed = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(table)
+        .and_then(|mut parser| parser.parse_multipart_identifier());
+    let part = |ident: sqlparser::ast::Ident| NamePart { text: ident.value, quoted: ident.quote_style.is_some() };
+    match parsed {
+        Ok(idents) => Ok(idents.into_iter().map(part).collect()),
+        Err(_) => Err(SystemError::NotFound {
+            what: format!("table `{table}`"),
+            hint: Some("name `table` or `schema.table`, with \"double quotes\" around parts that need them".to_owned()),
+        }),
+    }
+}
+
+fn described(column: ObjectColumn) -> DescribedColumn {
+    DescribedColumn {
+        column_type: schema_type(&column),
+        name: column.name,
+        declared: column.declared,
+        nullable: column.nullable,
+    }
+}
+
+/// The schema type that carries a column's values; `None` if there is none.
+fn schema_type(column: &ObjectColumn) -> Option<SchemaType> {
+    Some(match &column.holds {
+        Holds::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
+            SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
+        }
+        Holds::Text { .. } | Holds::Label(_) => SchemaType::Text { characters_max: None },
+        Holds::Integer { max, .. } if *max <= i128::from(i16::MAX) => SchemaType::Integer { bits: 16 },
+        Holds::Integer { max, .. } if *max <= i128::from(i32::MAX) => SchemaType::Integer { bits: 32 },
+        Holds::Integer { .. } => SchemaType::Integer { bits: 64 },
+        Holds::Decimal { size } | Holds::DecimalAsFloat { size } => {
+            SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
+        }
+        Holds::Float { bits } => SchemaType::Float { bits: *bits },
+        Holds::Boolean => SchemaType::Boolean,
+        Holds::Date => SchemaType::Date,
+        Holds::Time { .. } => SchemaType::Time,
+        Holds::Timestamp { .. } => SchemaType::Timestamp,
+        Holds::Instant { .. } => SchemaType::TimestampWithZone,
+        Holds::Uuid => SchemaType::Uuid,
+        Holds::Json => SchemaType::Json,
+        // A numeric whose digits do not fit a size can be read all the same.
+        Holds::Unsupported if column.declared.starts_with("numeric(") => SchemaType::Decimal { size: None },
+        Holds::Unsupported => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::problem::Location;
+    use crate::domain::schema::SchemaColumn;
+
+    fn schema(columns: &[&str], model: Option<&str>) -> Schema {
+        let location = Location { file: "sql/scores.sql".into(), line: 1, column: 1 };
+        let column = |name: &&str| SchemaColumn {
+            name: (*name).to_owned(),
+            column_type: SchemaType::Text { characters_max: None },
+            nullable: true,
+            location: location.clone(),
+        };
+        Schema {
+            table: vec!["crm".to_owned(), "scores".to_owned()],
+            columns: columns.iter().map(column).collect(),
+            key: vec![0],
+            model: model.map(str::to_owned),
+            file: "sql/scores.sql".into(),
+        }
+    }
+
+    fn selected(columns: &[&str], model: Option<&str>, yielded: &[&str]) -> String {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        match select(&schema(columns, model), &owned(columns), &owned(yielded)) {
+            Ok(sql) => sql,
+            Err(error) => format!("{error}: {}", error.hint().unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn columns_are_found_as_spelled_or_by_the_only_other_case() {
+        assert_eq!(
+            selected(&["id", "Score"], None, &["SCORE", "id", "ID"]),
+            "model.\"id\"::text, model.\"SCORE\"::text"
+        );
+        assert_eq!(selected(&["a\"b"], None, &["a\"b"]), "model.\"a\"\"b\"::text");
+    }
+
+    #[test]
+    fn a_missing_column_is_answered_with_what_the_model_yields() {
+        assert_eq!(
+            selected(&["score"], Some("SELECT 1"), &["scores", "id"]),
+            "column `score` of the model of `sql/scores.sql` does not exist: did you mean `scores`? the model of \
+             `sql/scores.sql` yields `scores`, `id`"
+        );
+        assert_eq!(
+            selected(&["score"], None, &["Score", "SCORE"]),
+            "column `score` of table `crm.scores` does not exist: spell it exactly: table `crm.scores` yields `Score`, \
+             `SCORE`"
+        );
+    }
+
+    #[test]
+    fn a_dotted_name_keeps_its_quotes_in_mind() {
+        let part = |text: &str, quoted| NamePart { text: text.to_owned(), quoted };
+        assert_eq!(dotted_parts("\"C.R\".accounts").expect("a name"), [part("C.R", true), part("accounts", false)]);
+        assert!(dotted_parts("\"accounts").is_err());
+        assert!(dotted_parts("").is_err());
+    }
 }

@@ -1,0 +1,527 @@
+//! PostgreSQL's catalogue: which tables there are, and what each can hold.
+
+use sqlx::Row;
+use sqlx::postgres::{PgArguments, PgRow};
+
+use super::{Purpose, Session};
+use crate::domain::error::SystemError;
+use crate::domain::object::{
+    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, TextLimit, resolve_name,
+};
+use crate::domain::problem::did_you_mean;
+
+/// A table, view or the like, as the catalogue spells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Relation {
+    id: i64,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    /// Whether the session's search path finds it without its schema.
+    pub(crate) visible: bool,
+}
+
+impl Relation {
+    pub(crate) fn path(&self) -> Vec<String> {
+        vec![self.schema.clone(), self.name.clone()]
+    }
+}
+
+/// Finds the table meant by one to three parts: `table` along the search path, `schema.table`, or
+/// `database.schema.table`, where the database is the connected one.
+/// Errors: `NotFound`, with near misses.
+pub(crate) async fn locate(session: &mut Session, parts: &[NamePart]) -> Result<Relation, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let rows = session.fetch(purpose, RELATIONS.to_owned(), PgArguments::default()).await?;
+    let read = |row: &PgRow| {
+        Ok(Relation { id: row.try_get(0)?, schema: row.try_get(1)?, name: row.try_get(2)?, visible: row.try_get(3)? })
+    };
+    let relations: Result<Vec<Relation>, sqlx::Error> = rows.iter().map(read).collect();
+    let relations = relations.map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, "SELECT current_database()::text".to_owned(), PgArguments::default()).await?;
+    let database: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+    find(&relations, &database.unwrap_or_default(), parts).cloned()
+}
+
+/// Reads what the catalogue says of a table.
+pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Result<Object, SystemError> {
+    let facts = first(read(session, RELATION, relation.id, RelationFacts::of).await?);
+    let Some(facts) = facts else {
+        return Err(SystemError::NotFound {
+            what: format!("table `{}.{}`", relation.schema, relation.name),
+            hint: None,
+        });
+    };
+    let columns = read(session, COLUMNS, relation.id, ColumnFacts::of).await?;
+    let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
+    Ok(object(relation, &facts, columns, &indexes))
+}
+
+fn first<T>(rows: Vec<T>) -> Option<T> {
+    rows.into_iter().next()
+}
+
+/// Runs one of the catalogue's queries about one relation.
+async fn read<T>(
+    session: &mut Session,
+    sql: &str,
+    relation: i64,
+    of: impl Fn(&PgRow) -> Result<T, sqlx::Error>,
+) -> Result<Vec<T>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, relation).map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, sql.to_owned(), arguments).await?;
+    let facts: Result<Vec<T>, sqlx::Error> = rows.iter().map(of).collect();
+    facts.map_err(|error| session.failed(purpose.doing, error))
+}
+
+/// Everything that can be read from, apart from the catalogue itself and temporary tables.
+const RELATIONS: &str = "\
+SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
+ORDER BY n.nspname, c.relname";
+
+/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts.
+/// Source: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
+const RELATION: &str = "\
+SELECT c.relkind::text,
+       pg_relation_is_updatable(c.oid, true) & 4 <> 0,
+       pg_relation_is_updatable(c.oid, true) & 8 <> 0,
+       c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid),
+       has_schema_privilege(c.relnamespace, 'USAGE')
+         AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')),
+       has_schema_privilege(c.relnamespace, 'USAGE'),
+       current_setting('server_encoding')
+FROM pg_class AS c WHERE c.oid = $1::oid";
+
+/// Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
+const COLUMNS: &str = "\
+WITH RECURSIVE base AS (
+    SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS required,
+           a.atthasdef OR a.attidentity <> '' AS defaulted
+    FROM pg_attribute AS a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+    SELECT base.attnum, t.typbasetype, t.typtypmod, base.required OR t.typnotnull,
+           base.defaulted OR t.typdefault IS NOT NULL
+    FROM base JOIN pg_type AS t ON t.oid = base.type WHERE t.typtype = 'd'
+)
+SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, n.nspname = 'pg_catalog',
+       base.modifier, base.required, base.defaulted,
+       a.attidentity = 'a' OR a.attgenerated <> '' OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)),
+       has_column_privilege(c.oid, a.attnum, 'UPDATE'), has_column_privilege(c.oid, a.attnum, 'INSERT'),
+       coalesce(NOT l.collisdeterministic, false),
+       t.typtype = 'e', ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+FROM base
+JOIN pg_type AS t ON t.oid = base.type AND t.typtype <> 'd'
+JOIN pg_namespace AS n ON n.oid = t.typnamespace
+JOIN pg_class AS c ON c.oid = $1::oid
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = base.attnum
+LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
+ORDER BY base.attnum";
+
+/// Valid, unconditional indexes. `findable`: an equality finds rows by the first column, under that column's own collation.
+const INDEXES: &str = "\
+SELECT i.indisprimary, i.indisunique,
+       m.amname IN ('btree', 'hash') AND (i.indcollation[0] = 0 OR i.indcollation[0] = coalesce(f.attcollation, 0)),
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
+             LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+             WHERE k.position <= i.indnkeyatts ORDER BY k.position)
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_am AS m ON m.oid = c.relam
+LEFT JOIN pg_attribute AS f ON f.attrelid = i.indrelid AND f.attnum = i.indkey[0] AND i.indkey[0] > 0
+WHERE i.indrelid = $1::oid AND i.indisvalid AND i.indpred IS NULL
+ORDER BY i.indisprimary DESC, c.relname";
+
+fn find<'a>(relations: &'a [Relation], database: &str, parts: &[NamePart]) -> Result<&'a Relation, SystemError> {
+    match parts {
+        [table] => find_visible(relations, table),
+        [schema, table] => find_within(relations, database, schema, table),
+        [wanted, schema, table] => match resolve_name(wanted, std::iter::once(database)) {
+            Ok(_) => find_within(relations, database, schema, table),
+            Err(_) => Err(SystemError::NotFound {
+                what: format!("database `{}` on this connection", wanted.text),
+                hint: Some(format!(
+                    "the connection leads to database `{database}`; tables of others need a connection of their own"
+                )),
+            }),
+        },
+        _ => Err(SystemError::NotFound {
+            what: format!("a table with a name of {} parts", parts.len()),
+            hint: Some("name `table`, `schema.table` or `database.schema.table`".to_owned()),
+        }),
+    }
+}
+
+fn find_visible<'a>(relations: &'a [Relation], table: &NamePart) -> Result<&'a Relation, SystemError> {
+    let visible = relations.iter().filter(|relation| relation.visible);
+    let names = visible.clone().map(|relation| relation.name.as_str());
+    let name = resolve_name(table, names.clone()).map_err(|error| {
+        let elsewhere = || {
+            let found = relations.iter().find(|relation| relation.name.to_lowercase() == table.text.to_lowercase())?;
+            Some(format!("the search path does not lead to it; did you mean `{}.{}`?", found.schema, found.name))
+        };
+        not_found("table", &table.text, &error, || did_you_mean(&table.text, names.clone()).or_else(elsewhere))
+    })?;
+    visible.clone().find(|relation| relation.name == name).ok_or_else(|| gone(name))
+}
+
+fn find_within<'a>(
+    relations: &'a [Relation],
+    database: &str,
+    schema: &NamePart,
+    table: &NamePart,
+) -> Result<&'a Relation, SystemError> {
+    let mut schemas: Vec<&str> = relations.iter().map(|relation| relation.schema.as_str()).collect();
+    schemas.dedup();
+    let schema_name = resolve_name(schema, schemas.iter().copied()).map_err(|error| {
+        let confused = || {
+            (schema.text.to_lowercase() == database.to_lowercase())
+                .then(|| format!("`{database}` is the database; name a schema before the table: {}", listed(&schemas)))
+        };
+        let suggestion = || confused().or_else(|| did_you_mean(&schema.text, schemas.iter().copied()));
+        not_found("a schema with tables", &schema.text, &error, suggestion)
+    })?;
+    let within = relations.iter().filter(|relation| relation.schema == schema_name);
+    let names = within.clone().map(|relation| relation.name.as_str());
+    let name = resolve_name(table, names.clone()).map_err(|error| {
+        let wanted = format!("{schema_name}.{}", table.text);
+        not_found("table", &wanted, &error, || did_you_mean(&table.text, names.clone()))
+    })?;
+    within.clone().find(|relation| relation.name == name).ok_or_else(|| gone(name))
+}
+
+fn gone(name: &str) -> SystemError {
+    SystemError::NotFound { what: format!("table `{name}`"), hint: None }
+}
+
+fn not_found(what: &str, name: &str, error: &NameError, suggestion: impl Fn() -> Option<String>) -> SystemError {
+    match error {
+        NameError::Unknown => SystemError::NotFound { what: format!("{what} `{name}`"), hint: suggestion() },
+        NameError::Ambiguous { candidates } => {
+            let candidates: Vec<&str> = candidates.iter().map(String::as_str).collect();
+            SystemError::NotFound {
+                what: format!("{what} `{name}` in exactly this spelling"),
+                hint: Some(format!("quote the one that is meant: {}", listed(&candidates))),
+            }
+        }
+    }
+}
+
+/// Names in backquotes, as messages list them.
+pub(crate) fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+struct RelationFacts {
+    /// `pg_class.relkind`.
+    kind: String,
+    takes_updates: bool,
+    takes_inserts: bool,
+    /// Whether other tables inherit from it: its unique indexes do not cover their rows.
+    has_heirs: bool,
+    may_select: bool,
+    may_use_schema: bool,
+    encoding: String,
+}
+
+impl RelationFacts {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            kind: row.try_get(0)?,
+            takes_updates: row.try_get(1)?,
+            takes_inserts: row.try_get(2)?,
+            has_heirs: row.try_get(3)?,
+            may_select: row.try_get(4)?,
+            may_use_schema: row.try_get(5)?,
+            encoding: row.try_get(6)?,
+        })
+    }
+
+    fn object_kind(&self) -> ObjectKind {
+        match self.kind.as_str() {
+            "v" | "m" => ObjectKind::View { updatable: self.takes_updates },
+            "f" if !self.takes_updates => ObjectKind::View { updatable: false },
+            _ => ObjectKind::Table,
+        }
+    }
+}
+
+struct ColumnFacts {
+    name: String,
+    declared: String,
+    /// `pg_type.typname` beneath all domains.
+    type_name: String,
+    /// Whether the type is the server's own.
+    built_in: bool,
+    /// `atttypmod`; -1 if there is none.
+    modifier: i32,
+    required: bool,
+    defaulted: bool,
+    generated: bool,
+    may_update: bool,
+    may_insert: bool,
+    loose_collation: bool,
+    is_enum: bool,
+    labels: Vec<String>,
+}
+
+impl ColumnFacts {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            name: row.try_get(0)?,
+            declared: row.try_get(1)?,
+            type_name: row.try_get(2)?,
+            built_in: row.try_get(3)?,
+            modifier: row.try_get(4)?,
+            required: row.try_get(5)?,
+            defaulted: row.try_get(6)?,
+            generated: row.try_get(7)?,
+            may_update: row.try_get(8)?,
+            may_insert: row.try_get(9)?,
+            loose_collation: row.try_get(10)?,
+            is_enum: row.try_get(11)?,
+            labels: row.try_get(12)?,
+        })
+    }
+
+    fn column(self, relation: &RelationFacts) -> ObjectColumn {
+        let holds = self.holds(&relation.encoding);
+        let is_text = matches!(holds, Holds::Text { .. });
+        let loosely_compared = is_text && (self.loose_collation || self.type_name == "bpchar" || !self.built_in);
+        ObjectColumn {
+            holds,
+            loosely_compared,
+            nullable: !self.required,
+            has_default: self.defaulted,
+            generated: self.generated,
+            may_update: relation.may_use_schema && self.may_update,
+            may_insert: relation.may_use_schema && relation.takes_inserts && self.may_insert,
+            collation: None,
+            name: self.name,
+            declared: self.declared,
+        }
+    }
+
+    fn holds(&self, encoding: &str) -> Holds {
+        if self.is_enum {
+            return Holds::Label(self.labels.clone());
+        }
+        match (self.built_in, self.type_name.as_str()) {
+            (true, type_name) => built_in(type_name, self.modifier, encoding),
+            (false, "citext") => text(None),
+            (false, _) => Holds::Unsupported,
+        }
+    }
+}
+
+struct IndexFacts {
+    primary: bool,
+    unique: bool,
+    findable: bool,
+    /// `None` stands for an expression.
+    columns: Vec<Option<String>>,
+}
+
+impl IndexFacts {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            primary: row.try_get(0)?,
+            unique: row.try_get(1)?,
+            findable: row.try_get(2)?,
+            columns: row.try_get(3)?,
+        })
+    }
+
+    /// The indexed columns, if there is no expression among them.
+    fn plain_columns(&self) -> Option<Vec<String>> {
+        self.columns.iter().cloned().collect()
+    }
+
+    /// The indexed columns before the first expression.
+    fn leading_columns(&self) -> Vec<String> {
+        self.columns.iter().map_while(Clone::clone).collect()
+    }
+}
+
+fn object(relation: &Relation, facts: &RelationFacts, columns: Vec<ColumnFacts>, indexes: &[IndexFacts]) -> Object {
+    let unique = indexes.iter().filter(|index| index.unique && !facts.has_heirs);
+    let findable = indexes.iter().filter(|index| index.findable);
+    let primary_key = indexes.iter().find(|index| index.primary).and_then(IndexFacts::plain_columns);
+    Object {
+        path: relation.path(),
+        kind: facts.object_kind(),
+        columns: columns.into_iter().map(|column| column.column(facts)).collect(),
+        unique_keys: unique.filter_map(IndexFacts::plain_columns).collect(),
+        indexes: findable.map(IndexFacts::leading_columns).filter(|columns| !columns.is_empty()).collect(),
+        may_select: facts.may_select,
+        primary_key: primary_key.unwrap_or_default(),
+    }
+}
+
+/// What a type of `pg_catalog` holds.
+fn built_in(type_name: &str, modifier: i32, encoding: &str) -> Holds {
+    match type_name {
+        "text" => text(None),
+        "varchar" | "bpchar" => text(length(modifier, encoding)),
+        // Source: <https://www.postgresql.org/docs/current/datatype-character.html>.
+        "name" => text(Some(TextLimit::Bytes(63))),
+        "int2" => Holds::Integer { min: i16::MIN.into(), max: i16::MAX.into() },
+        "int4" => Holds::Integer { min: i32::MIN.into(), max: i32::MAX.into() },
+        "int8" => Holds::Integer { min: i64::MIN.into(), max: i64::MAX.into() },
+        "numeric" => numeric(modifier),
+        "float4" => Holds::Float { bits: 32 },
+        "float8" => Holds::Float { bits: 64 },
+        "bool" => Holds::Boolean,
+        "date" => Holds::Date,
+        "time" => Holds::Time { fraction_digits: fraction_digits(modifier) },
+        "timestamp" => Holds::Timestamp { fraction_digits: fraction_digits(modifier) },
+        "timestamptz" => Holds::Instant { fraction_digits: fraction_digits(modifier) },
+        "uuid" => Holds::Uuid,
+        "json" | "jsonb" => Holds::Json,
+        _ => Holds::Unsupported,
+    }
+}
+
+fn text(limit: Option<TextLimit>) -> Holds {
+    Holds::Text { limit, repertoire: Repertoire::Unicode { nul: false } }
+}
+
+/// The modifier counts four more than the length. A database without an encoding counts bytes.
+fn length(modifier: i32, encoding: &str) -> Option<TextLimit> {
+    let length = modifier.checked_sub(4).and_then(|length| u64::try_from(length).ok())?;
+    Some(match encoding {
+        "SQL_ASCII" => TextLimit::Bytes(length),
+        _ => TextLimit::Characters(length),
+    })
+}
+
+/// The modifier holds precision and, in eleven bits with a sign, scale. A negative scale rounds away whole digits, and
+/// one above the precision leaves a band below 1: neither is a number of digits after the point, so neither is written.
+/// Source: `numeric_typmod_scale` in `src/backend/utils/adt/numeric.c`.
+fn numeric(modifier: i32) -> Holds {
+    let Some(packed) = modifier.checked_sub(4).filter(|packed| *packed >= 0) else {
+        return Holds::Decimal { size: None };
+    };
+    let precision = u16::try_from((packed >> 16) & 0xffff);
+    let scale = u16::try_from(((packed & 0x7ff) ^ 1024) - 1024);
+    match (precision, scale) {
+        (Ok(precision), Ok(scale)) if scale <= precision => Holds::Decimal { size: Some((precision, scale)) },
+        _ => Holds::Unsupported,
+    }
+}
+
+/// Microseconds, unless the type says fewer digits.
+fn fraction_digits(modifier: i32) -> u8 {
+    u8::try_from(modifier).unwrap_or(6).min(6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relation(schema: &str, name: &str, visible: bool) -> Relation {
+        Relation { id: 1, schema: schema.to_owned(), name: name.to_owned(), visible }
+    }
+
+    fn relations() -> Vec<Relation> {
+        vec![
+            relation("CRM", "ACCOUNTS", false),
+            relation("crm2", "Twin", false),
+            relation("crm2", "twin", false),
+            relation("public", "accounts", true),
+            relation("public", "candidates", true),
+        ]
+    }
+
+    /// Unquoted parts, except those within double quotes.
+    fn parts(name: &str) -> Vec<NamePart> {
+        let part = |text: &str| NamePart { text: text.replace('"', ""), quoted: text.starts_with('"') };
+        name.split('.').map(part).collect()
+    }
+
+    fn found(name: &str) -> String {
+        match find(&relations(), "shop", &parts(name)) {
+            Ok(relation) => relation.path().join("."),
+            Err(error) => format!("{error}: {}", error.hint().unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn a_table_is_found_by_one_two_or_three_parts() {
+        assert_eq!(found("Accounts"), "public.accounts");
+        assert_eq!(found("\"CRM\".\"ACCOUNTS\""), "CRM.ACCOUNTS");
+        assert_eq!(found("crm.accounts"), "CRM.ACCOUNTS");
+        assert_eq!(found("SHOP.public.accounts"), "public.accounts");
+        assert_eq!(found("crm2.twin"), "crm2.twin");
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_answered_with_what_is() {
+        assert_eq!(found("acounts"), "table `acounts` does not exist: did you mean `accounts`?");
+        assert_eq!(found("\"Accounts\""), "table `Accounts` does not exist: did you mean `accounts`?");
+        assert_eq!(found("crm.acounts"), "table `CRM.acounts` does not exist: did you mean `ACCOUNTS`?");
+        assert_eq!(
+            found("shop.accounts"),
+            "a schema with tables `shop` does not exist: `shop` is the database; name a schema before the table: `CRM`, \
+             `crm2`, `public`"
+        );
+        assert_eq!(
+            found("crm2.TWIN"),
+            "table `crm2.TWIN` in exactly this spelling does not exist: quote the one that is meant: `Twin`, `twin`"
+        );
+        assert_eq!(
+            found("other.public.accounts"),
+            "database `other` on this connection does not exist: the connection leads to database `shop`; tables of \
+             others need a connection of their own"
+        );
+        assert_eq!(
+            found("twin"),
+            "table `twin` does not exist: the search path does not lead to it; did you mean `crm2.Twin`?"
+        );
+    }
+
+    #[test]
+    fn types_hold_what_their_modifiers_say() {
+        let packed = |precision: i32, scale: i32| ((precision << 16) | (scale & 0x7ff)) + 4;
+        assert_eq!(built_in("numeric", packed(5, 2), "UTF8"), Holds::Decimal { size: Some((5, 2)) });
+        assert_eq!(built_in("numeric", packed(1000, 1000), "UTF8"), Holds::Decimal { size: Some((1000, 1000)) });
+        assert_eq!(built_in("numeric", -1, "UTF8"), Holds::Decimal { size: None });
+        assert_eq!(built_in("numeric", packed(2, -3), "UTF8"), Holds::Unsupported);
+        assert_eq!(built_in("numeric", packed(3, 5), "UTF8"), Holds::Unsupported);
+        assert_eq!(built_in("varchar", 22, "UTF8"), text(Some(TextLimit::Characters(18))));
+        assert_eq!(built_in("varchar", 22, "SQL_ASCII"), text(Some(TextLimit::Bytes(18))));
+        assert_eq!(built_in("varchar", -1, "UTF8"), text(None));
+        assert_eq!(built_in("timestamptz", 3, "UTF8"), Holds::Instant { fraction_digits: 3 });
+        assert_eq!(built_in("timestamp", -1, "UTF8"), Holds::Timestamp { fraction_digits: 6 });
+        assert_eq!(built_in("bytea", -1, "UTF8"), Holds::Unsupported);
+    }
+
+    #[test]
+    fn only_whole_unconditional_unique_indexes_make_a_key_unique() {
+        let facts = |has_heirs| RelationFacts {
+            kind: "r".to_owned(),
+            takes_updates: true,
+            takes_inserts: true,
+            has_heirs,
+            may_select: true,
+            may_use_schema: true,
+            encoding: "UTF8".to_owned(),
+        };
+        let index = |primary, columns: &[Option<&str>]| IndexFacts {
+            primary,
+            unique: true,
+            findable: true,
+            columns: columns.iter().map(|column| column.map(str::to_owned)).collect(),
+        };
+        let indexes = [index(true, &[Some("id")]), index(false, &[Some("region"), None])];
+        let described = object(&relation("public", "t", true), &facts(false), Vec::new(), &indexes);
+        assert_eq!(described.unique_keys, [["id"]]);
+        assert_eq!(described.indexes, [["id"], ["region"]]);
+        assert_eq!(described.primary_key, ["id"]);
+        let parent = object(&relation("public", "t", true), &facts(true), Vec::new(), &indexes);
+        assert!(parent.unique_keys.is_empty());
+    }
+}

@@ -1,0 +1,425 @@
+//! The SQL of lookups, updates and inserts. One text per layout, whatever the batch's size, so that it is prepared
+//! once: a batch comes as one array per field, `unnest`ed into the rows of `batch (f0, f1, …, ordinal)`; the table is
+//! `object`. Every value is bound, every name is the catalogue's own and quoted.
+
+use crate::database::Dialect;
+use crate::database::postgres::quote;
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::Holds;
+use crate::domain::value::Kind;
+
+/// A statement and what it binds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) sql: String,
+    /// Positions in the layout's fields, in the order of `$1`, `$2`, ….
+    pub(super) parameters: Vec<usize>,
+}
+
+/// Finds the rows that match each record.
+/// Shape of the result: `ordinal` from 1, how many rows, whether they differ, then the old text of every field if
+/// `before`. Records without a match are left out. Where the catalogue does not vouch that a key is unique, rows are
+/// counted by the server: a key may match a million of them.
+pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
+    let parameters = positions(layout, |field| field.key || !field.stamp);
+    let differs = differs(layout);
+    let old = |field: &LayoutField| format!("{}::text", column(field));
+    let old: Vec<String> = layout.fields.iter().filter(|_| before).map(old).collect();
+    let (results, grouping) = if layout.key_is_unique() {
+        (["1::int8".to_owned(), differs].into_iter().chain(old).collect::<Vec<_>>(), "")
+    } else {
+        let any = old.into_iter().map(|old| format!("min({old} COLLATE \"C\")"));
+        let counted = ["count(*)".to_owned(), format!("bool_or({differs})")];
+        (counted.into_iter().chain(any).collect(), " GROUP BY batch.ordinal")
+    };
+    let sql = format!(
+        "SELECT batch.ordinal, {results} FROM {batch} JOIN {object} AS object ON {key}{grouping}",
+        results = results.join(", "),
+        batch = batch(layout, &parameters),
+        object = object(layout),
+        key = key(layout),
+    );
+    Statement { sql, parameters }
+}
+
+/// Updates the rows that match; `None` if no field is written.
+pub(super) fn update(layout: &Layout) -> Option<Statement> {
+    let parameters = positions(layout, |_| true);
+    let assignments: Vec<String> = numbered(layout)
+        .filter(|(_, field)| !field.key)
+        .map(|(position, field)| format!("{} = {}", quote(&field.column.name), assigned(layout, position, field)))
+        .collect();
+    let sql = format!(
+        "UPDATE {object} AS object SET {assignments} FROM {batch} WHERE {key}",
+        object = object(layout),
+        assignments = assignments.join(", "),
+        batch = batch(layout, &parameters),
+        key = key(layout),
+    );
+    (!assignments.is_empty()).then_some(Statement { sql, parameters })
+}
+
+/// Inserts a row for each record.
+pub(super) fn insert(layout: &Layout) -> Statement {
+    let parameters = positions(layout, |_| true);
+    let names: Vec<String> = layout.fields.iter().map(|field| quote(&field.column.name)).collect();
+    let values: Vec<String> = numbered(layout).map(|(position, field)| value(position, field)).collect();
+    let sql = format!(
+        "INSERT INTO {object} ({names}) SELECT {values} FROM {batch}",
+        object = object(layout),
+        names = names.join(", "),
+        values = values.join(", "),
+        batch = batch(layout, &parameters),
+    );
+    Statement { sql, parameters }
+}
+
+/// The statements that give `user` the right to look records up, and to change fields if `writes` says how.
+pub(super) fn grant(layout: &Layout, user: &str, writes: Option<&str>) -> String {
+    let names =
+        |fields: Vec<&LayoutField>| fields.iter().map(|field| quote(&field.column.name)).collect::<Vec<_>>().join(", ");
+    let written = |word: &str| match word {
+        "update" => format!(", update ({})", names(layout.written_fields().collect())),
+        _ => format!(", {word} ({})", names(layout.fields.iter().collect())),
+    };
+    let schema = layout.object.path.iter().rev().nth(1).map(|schema| quote(schema)).unwrap_or_default();
+    let user = quote(user);
+    let object = object(layout);
+    let all = names(layout.fields.iter().collect());
+    let writes = writes.map(written).unwrap_or_default();
+    format!("grant usage on schema {schema} to {user}; grant select ({all}){writes} on {object} to {user}")
+}
+
+fn numbered(layout: &Layout) -> impl Iterator<Item = (usize, &LayoutField)> {
+    layout.fields.iter().enumerate()
+}
+
+fn positions(layout: &Layout, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
+    numbered(layout).filter(|(_, field)| wanted(field)).map(|(position, _)| position).collect()
+}
+
+fn object(layout: &Layout) -> String {
+    Dialect::Postgres.quote_path(&layout.object.path)
+}
+
+/// The batch as a table of its own.
+fn batch(layout: &Layout, parameters: &[usize]) -> String {
+    let fields = parameters.iter().filter_map(|position| layout.fields.get(*position));
+    let arrays: Vec<String> =
+        fields.enumerate().map(|(index, field)| format!("${}::{}", index + 1, array_type(field.kind))).collect();
+    let names: Vec<String> = parameters.iter().map(|position| format!("f{position}")).collect();
+    format!("unnest({}) WITH ORDINALITY AS batch ({}, ordinal)", arrays.join(", "), names.join(", "))
+}
+
+fn array_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => "text[]",
+        Kind::Integer => "int8[]",
+        Kind::Float32 => "float4[]",
+        Kind::Float64 => "float8[]",
+        Kind::Boolean => "bool[]",
+        Kind::Date => "date[]",
+        Kind::Time => "time[]",
+        Kind::Timestamp => "timestamp[]",
+        Kind::Instant => "timestamptz[]",
+    }
+}
+
+/// How a column compares and which type its values are cast to. Never a type with a length or a scale: an explicit
+/// cast to one of those cuts and rounds in silence, where an assignment refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Comparison {
+    /// Text byte by byte; `cast` for types other than `text` and `varchar`.
+    Bytes { cast: Option<String> },
+    /// `char(n)`: byte by byte, without the blanks it is padded with.
+    Padded,
+    /// `json`, which has no equality: the text as it is kept.
+    Document,
+    /// By the type's own equality.
+    Value { cast: Option<String> },
+}
+
+impl Comparison {
+    fn of(field: &LayoutField) -> Self {
+        let declared = field.column.declared.as_str();
+        let same = || Some(declared.to_owned());
+        match &field.column.holds {
+            Holds::Text { .. }
+                if declared == "bpchar" || declared == "character" || declared.starts_with("character(") =>
+            {
+                Self::Padded
+            }
+            Holds::Text { .. } if declared == "text" || declared.starts_with("character varying") => {
+                Self::Bytes { cast: None }
+            }
+            Holds::Text { .. } | Holds::Label(_) => Self::Bytes { cast: same() },
+            Holds::Json if declared == "json" => Self::Document,
+            Holds::Json => Self::Value { cast: same() },
+            Holds::Uuid => Self::Value { cast: Some("uuid".to_owned()) },
+            Holds::Decimal { .. } | Holds::DecimalAsFloat { .. } | Holds::Integer { .. }
+                if field.kind == Kind::Decimal =>
+            {
+                Self::Value { cast: Some("numeric".to_owned()) }
+            }
+            Holds::Integer { .. }
+            | Holds::Decimal { .. }
+            | Holds::DecimalAsFloat { .. }
+            | Holds::Float { .. }
+            | Holds::Boolean
+            | Holds::Date
+            | Holds::Time { .. }
+            | Holds::Timestamp { .. }
+            | Holds::Instant { .. }
+            | Holds::Unsupported => Self::Value { cast: None },
+        }
+    }
+
+    /// The type values are cast to.
+    fn cast(&self) -> Option<&str> {
+        match self {
+            Self::Bytes { cast } | Self::Value { cast } => cast.as_deref(),
+            Self::Padded => Some("bpchar"),
+            Self::Document => Some("json"),
+        }
+    }
+}
+
+fn column(field: &LayoutField) -> String {
+    format!("object.{}", quote(&field.column.name))
+}
+
+/// A record's value, in the column's type.
+fn value(position: usize, field: &LayoutField) -> String {
+    match Comparison::of(field).cast() {
+        Some(cast) => format!("batch.f{position}::{cast}"),
+        None => format!("batch.f{position}"),
+    }
+}
+
+/// Whether a row is the record's. The type's own `=` finds it by the index; where that takes different bytes for equal,
+/// the bytes are compared as well.
+fn key(layout: &Layout) -> String {
+    let keys = layout.key.iter().filter_map(|position| Some((*position, layout.fields.get(*position)?)));
+    let matches = |(position, field): (usize, &LayoutField)| {
+        let column = column(field);
+        let exactly = format!("{column}::text COLLATE \"C\" = batch.f{position}");
+        let equals = format!("{column} = {}", value(position, field));
+        match (Comparison::of(field), field.column.loosely_compared) {
+            (Comparison::Document, _) => exactly,
+            (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, true) => {
+                format!("{equals} AND {exactly}")
+            }
+            (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, false) => equals,
+        }
+    };
+    keys.map(matches).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Whether writing the record would change the row.
+fn differs(layout: &Layout) -> String {
+    let compared = numbered(layout).filter(|(_, field)| !field.key && !field.stamp);
+    let differences: Vec<String> = compared.map(|(position, field)| difference(layout, position, field)).collect();
+    match differences.as_slice() {
+        [] => "FALSE".to_owned(),
+        differences => format!("({})", differences.join(" OR ")),
+    }
+}
+
+fn difference(layout: &Layout, position: usize, field: &LayoutField) -> String {
+    let column = column(field);
+    let distinct = match Comparison::of(field) {
+        Comparison::Bytes { .. } | Comparison::Document => {
+            format!("{column}::text COLLATE \"C\" IS DISTINCT FROM batch.f{position}")
+        }
+        Comparison::Padded => format!("{column}::text COLLATE \"C\" IS DISTINCT FROM batch.f{position}::bpchar::text"),
+        Comparison::Value { .. } => format!("{column} IS DISTINCT FROM {}", value(position, field)),
+    };
+    let kept = (layout.nulls == NullPolicy::Keep).then(|| format!("batch.f{position} IS NOT NULL"));
+    let filled = (field.when == When::IfEmpty).then(|| empty(field));
+    let conditions: Vec<String> = kept.into_iter().chain(filled).chain([distinct]).collect();
+    match conditions.as_slice() {
+        [distinct] => distinct.clone(),
+        conditions => format!("({})", conditions.join(" AND ")),
+    }
+}
+
+/// Whether a row holds nothing in the field: NULL, or no character.
+fn empty(field: &LayoutField) -> String {
+    let column = column(field);
+    match field.column.holds {
+        Holds::Text { .. } => format!("({column} IS NULL OR {column}::text = '')"),
+        Holds::Label(_)
+        | Holds::Integer { .. }
+        | Holds::Decimal { .. }
+        | Holds::DecimalAsFloat { .. }
+        | Holds::Float { .. }
+        | Holds::Boolean
+        | Holds::Date
+        | Holds::Time { .. }
+        | Holds::Timestamp { .. }
+        | Holds::Instant { .. }
+        | Holds::Uuid
+        | Holds::Json
+        | Holds::Unsupported => format!("{column} IS NULL"),
+    }
+}
+
+/// What an update leaves in the field.
+fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
+    let column = column(field);
+    let given = value(position, field);
+    let written = match layout.nulls {
+        NullPolicy::Write => given,
+        NullPolicy::Keep => format!("COALESCE({given}, {column})"),
+    };
+    match field.when {
+        When::Always => written,
+        When::IfEmpty => format!("CASE WHEN {} THEN {written} ELSE {column} END", empty(field)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::match_rule::MatchMode;
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire};
+
+    fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
+        let kind = holds.kind().expect("a type that can be written");
+        let column = ObjectColumn {
+            name: name.to_owned(),
+            declared: declared.to_owned(),
+            holds,
+            nullable: true,
+            has_default: false,
+            generated: false,
+            may_update: true,
+            may_insert: true,
+            loosely_compared: declared == "citext" || declared.starts_with("character("),
+            collation: None,
+        };
+        LayoutField { column, kind, when: When::Always, stamp: false, key: false }
+    }
+
+    fn text(name: &str, declared: &str) -> LayoutField {
+        field(name, declared, Holds::Text { limit: None, repertoire: Repertoire::Unicode { nul: false } })
+    }
+
+    fn key_field(field: LayoutField) -> LayoutField {
+        LayoutField { key: true, ..field }
+    }
+
+    fn layout(fields: Vec<LayoutField>, unique: bool) -> Layout {
+        let keys = fields.iter().enumerate().filter(|(_, field)| field.key);
+        let (key, names): (Vec<usize>, Vec<String>) =
+            keys.map(|(position, field)| (position, field.column.name.clone())).unzip();
+        let object = Object {
+            path: vec!["CRM".to_owned(), "a\"b".to_owned()],
+            kind: ObjectKind::Table,
+            columns: fields.iter().map(|field| field.column.clone()).collect(),
+            unique_keys: if unique { vec![names] } else { Vec::new() },
+            indexes: Vec::new(),
+            may_select: true,
+            primary_key: Vec::new(),
+        };
+        Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key }
+    }
+
+    fn accounts(unique: bool) -> Layout {
+        let score = field("score", "numeric(5,2)", Holds::Decimal { size: Some((5, 2)) });
+        let stamp = LayoutField { stamp: true, ..field("at", "timestamp", Holds::Timestamp { fraction_digits: 6 }) };
+        layout(vec![key_field(text("id", "character varying(18)")), score, stamp], unique)
+    }
+
+    #[test]
+    fn a_lookup_counts_matches_and_compares_all_but_stamps() {
+        assert_eq!(
+            look_up(&accounts(true), false).sql,
+            "SELECT batch.ordinal, 1::int8, (object.\"score\" IS DISTINCT FROM batch.f1::numeric) \
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS batch (f0, f1, ordinal) \
+             JOIN \"CRM\".\"a\"\"b\" AS object ON object.\"id\" = batch.f0"
+        );
+    }
+
+    #[test]
+    fn a_key_nobody_vouches_for_is_counted_by_the_server() {
+        let statement = look_up(&accounts(false), true);
+        assert!(statement.sql.starts_with("SELECT batch.ordinal, count(*), bool_or("), "{}", statement.sql);
+        assert!(statement.sql.contains("min(object.\"at\"::text COLLATE \"C\")"), "{}", statement.sql);
+        assert!(statement.sql.ends_with(" GROUP BY batch.ordinal"), "{}", statement.sql);
+    }
+
+    #[test]
+    fn an_update_touches_the_written_fields_only() {
+        let statement = update(&accounts(true)).expect("fields to write");
+        assert_eq!(
+            statement.sql,
+            "UPDATE \"CRM\".\"a\"\"b\" AS object SET \"score\" = batch.f1::numeric, \"at\" = batch.f2 \
+             FROM unnest($1::text[], $2::text[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal) \
+             WHERE object.\"id\" = batch.f0"
+        );
+        assert_eq!(statement.parameters, [0, 1, 2]);
+        assert_eq!(update(&layout(vec![key_field(text("id", "text"))], true)), None);
+    }
+
+    #[test]
+    fn an_insert_names_every_field() {
+        assert_eq!(
+            insert(&accounts(true)).sql,
+            "INSERT INTO \"CRM\".\"a\"\"b\" (\"id\", \"score\", \"at\") SELECT batch.f0, batch.f1::numeric, batch.f2 \
+             FROM unnest($1::text[], $2::text[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal)"
+        );
+    }
+
+    #[test]
+    fn kept_nulls_and_filled_gaps_compare_as_they_are_written() {
+        let mut fields = vec![key_field(text("id", "text")), text("note", "text")];
+        fields.extend(fields.get(1).cloned().map(|field| LayoutField { when: When::IfEmpty, ..field }));
+        let layout = Layout { nulls: NullPolicy::Keep, ..layout(fields, true) };
+        let sql = look_up(&layout, false).sql;
+        let distinct = |field: &str| format!("object.\"note\"::text COLLATE \"C\" IS DISTINCT FROM batch.{field}");
+        let empty = "(object.\"note\" IS NULL OR object.\"note\"::text = '')";
+        assert!(sql.contains(&format!("((batch.f1 IS NOT NULL AND {})", distinct("f1"))), "{sql}");
+        assert!(sql.contains(&format!("OR (batch.f2 IS NOT NULL AND {empty} AND {}))", distinct("f2"))), "{sql}");
+        let sql = update(&layout).expect("fields to write").sql;
+        assert!(sql.contains("\"note\" = COALESCE(batch.f1, object.\"note\")"), "{sql}");
+        let filled = format!("CASE WHEN {empty} THEN COALESCE(batch.f2, object.\"note\") ELSE object.\"note\" END");
+        assert!(sql.contains(&filled), "{sql}");
+    }
+
+    #[test]
+    fn loose_keys_are_matched_by_their_bytes_as_well() {
+        for (declared, cast) in [("citext", "citext"), ("character(5)", "bpchar")] {
+            let sql = look_up(&layout(vec![key_field(text("id", declared))], true), false).sql;
+            let matched =
+                format!("ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0");
+            assert!(sql.ends_with(&matched), "{sql}");
+        }
+    }
+
+    #[test]
+    fn casts_never_carry_a_length_or_a_scale() {
+        let fields = vec![
+            key_field(text("id", "character varying(18)")),
+            text("code", "character(5)"),
+            field("score", "numeric(5,2)", Holds::Decimal { size: Some((5, 2)) }),
+            field("at", "timestamp(3) without time zone", Holds::Timestamp { fraction_digits: 3 }),
+            field("stage", "crm.stage", Holds::Label(vec!["new".to_owned()])),
+            field("facts", "json", Holds::Json),
+        ];
+        let sql = insert(&layout(fields, true)).sql;
+        let expected =
+            "SELECT batch.f0, batch.f1::bpchar, batch.f2::numeric, batch.f3, batch.f4::crm.stage, batch.f5::json";
+        assert!(sql.contains(expected), "{sql}");
+    }
+
+    #[test]
+    fn the_rights_asked_for_are_the_least_that_do() {
+        assert_eq!(
+            grant(&accounts(true), "writer", Some("update")),
+            "grant usage on schema \"CRM\" to \"writer\"; grant select (\"id\", \"score\", \"at\"), update (\"score\", \"at\") \
+             on \"CRM\".\"a\"\"b\" to \"writer\""
+        );
+    }
+}

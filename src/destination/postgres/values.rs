@@ -1,0 +1,122 @@
+//! A batch as the arrays that a statement binds.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use polars::prelude::{Column, DataFrame};
+use sqlx::Arguments;
+use sqlx::postgres::PgArguments;
+
+use crate::domain::error::SystemError;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::value::Kind;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Bytes of text one statement carries at most. The protocol ends at 1 GiB and the server keeps several copies; a batch
+/// of larger documents is refused, and so halved until it fits.
+/// Source: `PQ_LARGE_MESSAGE_LIMIT` in `src/include/libpq/libpq.h`.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+
+/// One array per parameter, in order.
+/// Errors: `Refused`, if a value lies outside of what can be sent, or all are too many for one statement.
+pub(super) fn arguments(layout: &Layout, batch: &DataFrame, parameters: &[usize]) -> Result<PgArguments, SystemError> {
+    let mut arguments = PgArguments::default();
+    let mut text_bytes = 0_usize;
+    for position in parameters {
+        let (Some(field), Some(column)) = (layout.fields.get(*position), batch.select_at_idx(*position)) else {
+            return Err(refused(format!("the batch has no field {position}"), None));
+        };
+        text_bytes = text_bytes.saturating_add(text_length(column));
+        if text_bytes > TEXT_BYTES_MAX {
+            return Err(refused("more text than one statement carries".to_owned(), None));
+        }
+        add(&mut arguments, field, column)
+            .map_err(|error| refused(error.to_string(), Some(field.column.name.clone())))?;
+    }
+    Ok(arguments)
+}
+
+fn refused(message: String, column: Option<String>) -> SystemError {
+    SystemError::Refused { message, column }
+}
+
+/// Bytes of a column's text; 0 for values of a fixed size.
+fn text_length(column: &Column) -> usize {
+    column.str().map_or(0, |texts| texts.iter().flatten().map(str::len).sum())
+}
+
+fn add(arguments: &mut PgArguments, field: &LayoutField, column: &Column) -> Result<(), Cause> {
+    match field.kind {
+        Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => {
+            arguments.add(column.str()?.iter().collect::<Vec<Option<&str>>>())
+        }
+        Kind::Integer => arguments.add(column.i64()?.iter().collect::<Vec<Option<i64>>>()),
+        Kind::Float32 => arguments.add(column.f32()?.iter().collect::<Vec<Option<f32>>>()),
+        Kind::Float64 => arguments.add(column.f64()?.iter().collect::<Vec<Option<f64>>>()),
+        Kind::Boolean => arguments.add(column.bool()?.iter().collect::<Vec<Option<bool>>>()),
+        Kind::Date => arguments.add(converted(column.date()?.physical().iter(), date)?),
+        Kind::Time => {
+            let times = column.as_materialized_series().time()?;
+            arguments.add(converted(times.physical().iter(), time)?)
+        }
+        Kind::Timestamp => arguments.add(converted(column.datetime()?.physical().iter(), timestamp)?),
+        Kind::Instant => arguments.add(converted(column.datetime()?.physical().iter(), instant)?),
+    }
+}
+
+fn converted<N, T>(
+    values: impl Iterator<Item = Option<N>>,
+    convert: impl Fn(N) -> Option<T>,
+) -> Result<Vec<Option<T>>, Cause> {
+    let convert = |value: Option<N>| match value {
+        Some(value) => {
+            convert(value).map(Some).ok_or_else(|| Cause::from("a date or time lies outside of the calendar"))
+        }
+        None => Ok(None),
+    };
+    values.map(convert).collect()
+}
+
+/// `days` since 1970-01-01.
+fn date(days: i32) -> Option<NaiveDate> {
+    let distance = Days::new(days.unsigned_abs().into());
+    let epoch = DateTime::UNIX_EPOCH.date_naive();
+    if days < 0 { epoch.checked_sub_days(distance) } else { epoch.checked_add_days(distance) }
+}
+
+/// `nanoseconds` since midnight.
+fn time(nanoseconds: i64) -> Option<NaiveTime> {
+    let (time, days) = NaiveTime::MIN.overflowing_add_signed(TimeDelta::nanoseconds(nanoseconds));
+    (days == 0).then_some(time)
+}
+
+/// `microseconds` since 1970-01-01 on a wall clock.
+fn timestamp(microseconds: i64) -> Option<NaiveDateTime> {
+    instant(microseconds).map(|instant| instant.naive_utc())
+}
+
+/// `microseconds` since 1970 in UTC.
+fn instant(microseconds: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(microseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_times_keep_every_digit() {
+        assert_eq!(date(-1).expect("a date").to_string(), "1969-12-31");
+        assert_eq!(date(20_778).expect("a date").to_string(), "2026-11-21");
+        assert_eq!(time(86_399_999_999_000).expect("a time").to_string(), "23:59:59.999999");
+        assert_eq!(timestamp(-1).expect("a timestamp").to_string(), "1969-12-31 23:59:59.999999");
+        assert_eq!(instant(1_234_567).expect("an instant").to_string(), "1970-01-01 00:00:01.234567 UTC");
+    }
+
+    #[test]
+    fn what_no_calendar_has_is_refused() {
+        assert_eq!(date(i32::MAX), None);
+        assert_eq!(time(86_400_000_000_000), None);
+        assert_eq!(instant(i64::MAX), None);
+        assert!(converted([None, Some(i64::MIN)].into_iter(), instant).is_err());
+    }
+}
