@@ -1,0 +1,139 @@
+//! One test's own database: made, filled and read back directly, without the program.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Row};
+use tokio::runtime::Runtime;
+
+use super::server::{PASSWORD, Server};
+
+/// A database and the harness's own connection to it.
+pub(super) struct Database {
+    pub(super) name: String,
+    runtime: Runtime,
+    connection: RefCell<Connection>,
+}
+
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+    MariaDb(MySqlConnection),
+}
+
+/// A table's or query's rows as the database's own text, under the names of their columns.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) header: Vec<String>,
+    pub(super) rows: Vec<Vec<Option<String>>>,
+}
+
+impl Database {
+    /// Makes a database that no other test has; SQLite's is `file`.
+    pub(super) fn create(server: Server, file: &Path) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let Some(port) = server.port() else {
+            let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+            return Self::open(name, async { options.connect().await.map(Connection::Sqlite) }).expect("a file");
+        };
+        let all = Self::try_connect(server, port, None).expect("the server runs");
+        all.execute(&format!("CREATE DATABASE {name}"));
+        Self::try_connect(server, port, Some(&name)).expect("the database was just made")
+    }
+
+    /// Opens an existing SQLite file.
+    pub(super) fn open_file(file: &Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(file);
+        Self::open("main".to_owned(), async { options.connect().await.map(Connection::Sqlite) }).expect("a database")
+    }
+
+    /// Connects to a server's database as `tester`.
+    pub(super) fn try_connect(server: Server, port: u16, database: Option<&str>) -> Result<Self, sqlx::Error> {
+        let name = database.unwrap_or_default().to_owned();
+        Self::open(name, async {
+            Ok(match server {
+                Server::Sqlite => unreachable!("SQLite has no port"),
+                Server::Postgres => {
+                    let options = PgConnectOptions::new().host("127.0.0.1").port(port).username("tester");
+                    let options = options.password(PASSWORD).database(database.unwrap_or("postgres"));
+                    Connection::Postgres(options.connect().await?)
+                }
+                Server::MariaDb => {
+                    let options = MySqlConnectOptions::new().host("127.0.0.1").port(port).username("tester");
+                    let options = options.password(PASSWORD).database(database.unwrap_or("mysql"));
+                    Connection::MariaDb(options.connect().await?)
+                }
+            })
+        })
+    }
+
+    fn open(
+        name: String,
+        connecting: impl Future<Output = Result<Connection, sqlx::Error>>,
+    ) -> Result<Self, sqlx::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let connection = RefCell::new(runtime.block_on(connecting)?);
+        Ok(Self { name, runtime, connection })
+    }
+
+    /// Runs statements, several if separated by semicolons.
+    /// Panics: if the database refuses.
+    pub(super) fn execute(&self, sql: &str) {
+        drop(self.query(sql));
+    }
+
+    /// Runs statements and reads what they yield.
+    /// Panics: if the database refuses.
+    pub(super) fn query(&self, sql: &str) -> Rows {
+        let fetched = self.runtime.block_on(async {
+            match &mut *self.connection.borrow_mut() {
+                Connection::Sqlite(connection) => fetch::<Sqlite>(connection, sql).await,
+                Connection::Postgres(connection) => fetch::<Postgres>(connection, sql).await,
+                Connection::MariaDb(connection) => fetch::<MySql>(connection, sql).await,
+            }
+        });
+        fetched.unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+    }
+}
+
+/// Everything a text-protocol query yields; servers send each value as their own text there.
+async fn fetch<'c, DB>(connection: &'c mut DB::Connection, sql: &str) -> Result<Rows, sqlx::Error>
+where
+    DB: sqlx::Database,
+    &'c mut DB::Connection: sqlx::Executor<'c, Database = DB>,
+    for<'r> String: sqlx::Decode<'r, DB>,
+    usize: sqlx::ColumnIndex<DB::Row>,
+{
+    let fetched = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await?;
+    let header = fetched.first().map_or(Vec::new(), |row| row.columns().iter().map(|c| c.name().to_owned()).collect());
+    let cells = |row: &DB::Row| (0..row.len()).map(|cell| row.try_get_unchecked(cell)).collect();
+    let rows = fetched.iter().map(cells).collect::<Result<_, _>>()?;
+    Ok(Rows { header, rows })
+}
+
+impl Rows {
+    /// As CSV, rows sorted by their bytes: NULL is an empty cell, an empty string is `""`.
+    pub(super) fn into_csv(self) -> String {
+        let line = |cells: Vec<String>| cells.join(",") + "\n";
+        let header = line(self.header.into_iter().map(|name| cell(Some(name))).collect());
+        let mut lines: Vec<String> =
+            self.rows.into_iter().map(|row| line(row.into_iter().map(cell).collect())).collect();
+        lines.sort();
+        header + &lines.concat()
+    }
+}
+
+fn cell(value: Option<String>) -> String {
+    match value {
+        None => String::new(),
+        Some(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+        Some(text) => text,
+    }
+}

@@ -1,0 +1,213 @@
+//! Database servers, each started once for the whole test process when the first test asks for it: on a free port, in a
+//! temporary folder, and stopped when the process ends, however it ends.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::database::Database;
+
+/// The password of every server's `tester`. No output of the program may ever hold it; [`super::Workspace`] looks at all
+/// of them. Its characters would break a URL that it is pasted into.
+pub(crate) const PASSWORD: &str = "canary-7f1e @:/?#&%41";
+
+/// How long a server may take to let the first connection in. Making a data folder takes seconds on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A kind of database that records are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Sqlite,
+    Postgres,
+    MariaDb,
+}
+
+impl Server {
+    pub(crate) const ALL: [Self; 3] = [Self::Sqlite, Self::Postgres, Self::MariaDb];
+
+    /// Those that are a process of their own and know users and rights.
+    pub(crate) const WITH_USERS: [Self; 2] = [Self::Postgres, Self::MariaDb];
+
+    /// As `kind = "…"` of a connection names it.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::MariaDb => "mysql",
+        }
+    }
+
+    /// The port it listens on, starting it if need be. SQLite has none.
+    pub(super) fn port(self) -> Option<u16> {
+        static POSTGRES: OnceLock<Started> = OnceLock::new();
+        static MARIADB: OnceLock<Started> = OnceLock::new();
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(POSTGRES.get_or_init(|| self.start(POSTGRES_SCRIPT)).port),
+            Self::MariaDb => Some(MARIADB.get_or_init(|| self.start(MARIADB_SCRIPT)).port),
+        }
+    }
+
+    /// A name quoted in the server's own way.
+    pub(crate) fn quote(self, name: &str) -> String {
+        match self {
+            Self::Sqlite | Self::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+            Self::MariaDb => format!("`{}`", name.replace('`', "``")),
+        }
+    }
+
+    /// A string literal in the server's own way.
+    pub(crate) fn literal(self, text: &str) -> String {
+        let text = text.replace('\'', "''");
+        match self {
+            Self::Sqlite | Self::Postgres => format!("'{text}'"),
+            Self::MariaDb => format!("'{}'", text.replace('\\', "\\\\")),
+        }
+    }
+
+    /// The column type of a wall clock with microseconds.
+    pub(crate) fn timestamp(self) -> &'static str {
+        match self {
+            Self::Sqlite => "TIMESTAMP",
+            Self::Postgres => "TIMESTAMP(6)",
+            Self::MariaDb => "DATETIME(6)",
+        }
+    }
+
+    /// The column type of an instant with microseconds.
+    pub(crate) fn instant(self) -> &'static str {
+        match self {
+            Self::Sqlite => "TIMESTAMP WITH TIME ZONE",
+            Self::Postgres => "TIMESTAMP(6) WITH TIME ZONE",
+            Self::MariaDb => "TIMESTAMP(6) NULL",
+        }
+    }
+
+    fn start(self, script: &str) -> Started {
+        let folder = tempfile::Builder::new().prefix("writeback-server-").tempdir().expect("a folder").keep();
+        let port = free_port();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(format!("{self}")).arg(&folder).arg(port.to_string()).arg(PASSWORD);
+        // A group of its own: Ctrl-C in the terminal ends the tests, and their end stops the server.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watchdog = command.spawn().expect("`sh` starts");
+        let mut started = Started { port, folder, watchdog };
+        started.wait_until_ready(self);
+        started
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+            Self::MariaDb => "MariaDB",
+        })
+    }
+}
+
+/// A running server. The watchdog holds the other end of its own standard input's pipe; this process never writes to
+/// it, and when this process is gone, even killed, the pipe closes and the watchdog stops the server.
+struct Started {
+    port: u16,
+    folder: PathBuf,
+    watchdog: Child,
+}
+
+impl Started {
+    /// Waits until a connection is let in.
+    /// Panics: with the log's path and its last lines, if the server is gone or the time is over.
+    fn wait_until_ready(&mut self, server: Server) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let error = match Database::try_connect(server, self.port, None) {
+                Ok(_) => return,
+                Err(error) => error,
+            };
+            let gone = self.watchdog.try_wait().expect("the watchdog is a child");
+            if gone.is_some() || Instant::now() > deadline {
+                self.give_up(server, &error);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn give_up(&self, server: Server, error: &sqlx::Error) -> ! {
+        let path = self.folder.join("log");
+        let log = std::fs::read_to_string(&path).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(20).collect();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        let log = path.display();
+        panic!(
+            "{server} did not start on port {}: {error}\nlog {log} (its first line is the command) ends:\n{last}",
+            self.port
+        );
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// Arguments: folder, port, password. Durability is switched off: a server that falls is made anew.
+const POSTGRES_SCRIPT: &str = r#"
+set -eu
+folder=$1; port=$2
+exec 2>"$folder/log"
+PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)"
+printf '%s\n' "$3" >"$folder/password"
+as=
+if [ "$(id -u)" = 0 ]; then # PostgreSQL refuses to run as root.
+    chown -R postgres "$folder"
+    as="setpriv --reuid=postgres --regid=postgres --init-groups"
+fi
+cd "$folder"
+set -x
+$as initdb --pgdata="$folder/data" --username=tester --pwfile="$folder/password" --auth=scram-sha-256 \
+    --encoding=UTF8 --no-locale --no-sync >&2
+$as postgres -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$folder" \
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=100 >&2 &
+server=$!
+set +x
+cat >/dev/null # Ends when the tests do.
+kill -QUIT "$server" || true
+wait "$server" || true
+rm -rf "$folder"
+"#;
+
+/// Arguments: folder, port, password.
+const MARIADB_SCRIPT: &str = r#"
+set -eu
+folder=$1; port=$2
+exec 2>"$folder/log"
+PATH="$PATH:/usr/sbin:/usr/local/sbin"
+cat >"$folder/init.sql" <<SQL
+CREATE USER tester@'%' IDENTIFIED BY '$3';
+GRANT ALL PRIVILEGES ON *.* TO tester@'%' WITH GRANT OPTION;
+SQL
+as=
+if [ "$(id -u)" = 0 ]; then # MariaDB drops to this user by itself.
+    chown -R mysql "$folder"
+    as=--user=mysql
+fi
+cd "$folder"
+set -x
+mariadb-install-db --no-defaults $as --datadir="$folder/data" --auth-root-authentication-method=normal --skip-test-db >&2
+mariadbd --no-defaults $as --datadir="$folder/data" --socket="$folder/socket" --pid-file="$folder/pid" \
+    --bind-address=127.0.0.1 --port="$port" --skip-name-resolve --init-file="$folder/init.sql" \
+    --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --innodb-buffer-pool-size=64M \
+    --innodb-log-file-size=32M --character-set-server=utf8mb4 >&2 &
+server=$!
+set +x
+cat >/dev/null # Ends when the tests do.
+kill -KILL "$server" || true
+wait "$server" || true
+rm -rf "$folder"
+"#;

@@ -1,0 +1,337 @@
+//! A project in a temporary folder, a database of its own, and the built program run in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::database::Database;
+use super::server::{PASSWORD, Server};
+
+/// How long one call of the program may take; the slowest takes seconds in a debug build on a busy machine.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A project whose connection `files` is the folder `data/`, whose connection `crm` is the test's own database, and
+/// whose job `job` has one write-back `scores` into `accounts`, unless the test writes other files.
+pub(crate) struct Workspace {
+    pub(crate) server: Server,
+    folder: TempDir,
+    database: Database,
+}
+
+impl Workspace {
+    pub(crate) fn on(server: Server) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let database = Database::create(server, &folder.path().join("crm.db"));
+        let place = Self { server, folder, database };
+        place.file("writeback.toml", &(place.connection("files") + &place.connection("crm")));
+        fs::create_dir(place.path("data")).expect("a new folder");
+        place
+    }
+
+    /// The repository's own example project.
+    pub(crate) fn example() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for part in ["writeback.toml", "sql", "schedules", "fixtures"] {
+            copy(&repository.join(part), &folder.path().join(part));
+        }
+        let database = Database::create(Server::Sqlite, &folder.path().join("unused.db"));
+        Self { server: Server::Sqlite, folder, database }
+    }
+
+    /// A `[connections.*]` of `writeback.toml`: `files`, or any other name for the test's database.
+    pub(crate) fn connection(&self, name: &str) -> String {
+        let table = format!("[connections.{name}]\n");
+        match (name, self.server.port()) {
+            ("files", _) => table + "kind = \"files\"\nfolder = \"data\"\n\n",
+            (_, None) => table + "kind = \"sqlite\"\nfile = \"crm.db\"\n\n",
+            (_, Some(_)) => {
+                table + &format!("url = \"{}\"\npassword = {{ env = \"CRM_PASSWORD\" }}\n\n", self.url("tester"))
+            }
+        }
+    }
+
+    /// Where the test's database is, for `user`, without a password.
+    pub(crate) fn url(&self, user: &str) -> String {
+        let port = self.server.port().expect("a server with users");
+        let scheme = if self.server == Server::Postgres { "postgres" } else { "mariadb" };
+        format!("{scheme}://{user}@127.0.0.1:{port}/{}", self.database.name)
+    }
+
+    /// Name of the test's database on its server.
+    pub(crate) fn database_name(&self) -> &str {
+        &self.database.name
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    pub(crate) fn file(&self, file: &str, text: &str) -> &Self {
+        self.bytes(file, text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&self, file: &str, bytes: &[u8]) -> &Self {
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().expect("inside the folder")).expect("a folder");
+        fs::write(path, bytes).expect("a file");
+        self
+    }
+
+    pub(crate) fn text(&self, file: &str) -> String {
+        fs::read_to_string(self.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    }
+
+    /// Makes a table of the destination and fills it from CSV, in which an empty cell is NULL and `""` an empty string.
+    pub(crate) fn table(&self, name: &str, columns: &str, csv: &str) -> &Self {
+        let table = self.server.quote(name);
+        self.execute(&format!("CREATE TABLE {table} ({columns})"));
+        let mut lines = csv_cells(csv).into_iter();
+        let header = lines.next().unwrap_or_default().into_iter().flatten();
+        let header = header.map(|column| self.server.quote(&column)).collect::<Vec<_>>().join(", ");
+        let value = |cell: &Option<String>| cell.as_deref().map_or("NULL".to_owned(), |text| self.server.literal(text));
+        let row = |cells: Vec<Option<String>>| format!("({})", cells.iter().map(value).collect::<Vec<_>>().join(", "));
+        let rows: Vec<String> = lines.map(row).collect();
+        if !rows.is_empty() {
+            self.execute(&format!("INSERT INTO {table} ({header}) VALUES {}", rows.join(", ")));
+        }
+        self
+    }
+
+    /// The schema `sql/scores.sql` with these columns, and `data/scores.csv`.
+    pub(crate) fn scores(&self, columns: &str, csv: &str) -> &Self {
+        self.file("sql/scores.sql", &format!("CREATE TABLE scores ({columns});\n")).file("data/scores.csv", csv)
+    }
+
+    /// The job `job`: one write-back of `scores` into `accounts` with these further settings and these fields, both as
+    /// lines of TOML.
+    pub(crate) fn job(&self, settings: &str, fields: &str) -> &Self {
+        self.file("schedules/job.toml", &write_back("scores", "accounts", settings, fields))
+    }
+
+    /// Runs statements in the test's database.
+    pub(crate) fn execute(&self, sql: &str) -> &Self {
+        self.database.execute(sql);
+        self
+    }
+
+    /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an empty string `""`.
+    /// The header alone counts for nothing: a table without rows is an empty line.
+    pub(crate) fn rows(&self, table: &str) -> String {
+        self.query(&format!("SELECT * FROM {}", self.server.quote(table)))
+    }
+
+    /// What a query yields, in the form of [`Workspace::rows`].
+    pub(crate) fn query(&self, sql: &str) -> String {
+        self.database.query(sql).into_csv()
+    }
+
+    /// What a query on a SQLite file of the project yields, in the form of [`Workspace::rows`].
+    pub(crate) fn query_file(&self, file: &str, sql: &str) -> String {
+        Database::open_file(&self.path(file)).query(sql).into_csv()
+    }
+
+    /// Counts from now on how often a row of `table` is inserted, updated or deleted; [`Workspace::writes`] tells.
+    pub(crate) fn count_writes(&self, table: &str) -> &Self {
+        self.execute("CREATE TABLE writes (what VARCHAR(10))");
+        if self.server == Server::Postgres {
+            self.execute(
+                "CREATE FUNCTION count_write() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN INSERT INTO writes VALUES (lower(TG_OP)); RETURN NULL; END $$",
+            );
+        }
+        for event in ["insert", "update", "delete"] {
+            let action = match self.server {
+                Server::Postgres => "EXECUTE FUNCTION count_write()".to_owned(),
+                Server::Sqlite => format!("BEGIN INSERT INTO writes VALUES ('{event}'); END"),
+                Server::MariaDb => format!("INSERT INTO writes VALUES ('{event}')"),
+            };
+            let table = self.server.quote(table);
+            self.execute(&format!("CREATE TRIGGER count_{event} AFTER {event} ON {table} FOR EACH ROW {action}"));
+        }
+        self
+    }
+
+    /// Row writes since [`Workspace::count_writes`], or since this was last asked.
+    pub(crate) fn writes(&self) -> usize {
+        let writes = self.database.query("SELECT what FROM writes").rows.len();
+        self.execute("DELETE FROM writes");
+        writes
+    }
+
+    /// `writeback run job --json`.
+    pub(crate) fn run(&self) -> Ran {
+        self.command(&["run", "job", "--json"])
+    }
+
+    /// Runs the program in the project's folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Ran {
+        self.command_with(arguments, &[])
+    }
+
+    /// Runs the program in the project's folder with further environment variables.
+    /// Panics: if the password stands anywhere in what it prints.
+    pub(crate) fn command_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let mut command = self.prepared(arguments);
+        command.envs(environment.iter().copied());
+        Ran::of(arguments, &command.output().expect("the program starts"))
+    }
+
+    /// The program, ready to be started.
+    fn prepared(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_writeback"));
+        command.args(arguments).current_dir(self.folder.path()).timeout(COMMAND_TIMEOUT);
+        command.env_remove("RUST_LOG").env("NO_COLOR", "1").env("COLUMNS", "200").env("CRM_PASSWORD", PASSWORD);
+        command
+    }
+
+    /// Starts the program and lets it run beside the test.
+    pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_writeback"));
+        command.args(arguments).current_dir(self.folder.path()).env("CRM_PASSWORD", PASSWORD).env_remove("RUST_LOG");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().expect("the program starts")
+    }
+
+    /// `rejected.csv` of a run, `write_back,record,key,stage,column,reason`, without its header.
+    pub(crate) fn rejected(&self, run: i64) -> String {
+        let text = fs::read_to_string(self.run_file(run, "rejected.csv")).expect("a file of text");
+        let (header, lines) = text.split_once('\n').expect("a header");
+        assert_eq!(header.trim_end(), "write_back,record,key,stage,column,reason");
+        lines.replace("\r\n", "\n")
+    }
+
+    /// A file beside a run.
+    pub(crate) fn run_file(&self, run: i64, file: &str) -> PathBuf {
+        let files = files_under(&self.path(".writeback"));
+        let of_run = |path: &&PathBuf| {
+            path.ends_with(file) && path.components().any(|part| part.as_os_str() == run.to_string().as_str())
+        };
+        files.iter().find(of_run).unwrap_or_else(|| panic!("no {file} of run {run} in {files:#?}")).clone()
+    }
+
+    /// Every file of the program's state, as bytes.
+    pub(crate) fn state(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap_or_default());
+        files_under(&self.path(".writeback")).into_iter().map(read).collect()
+    }
+}
+
+/// One `[[write_back]]` of the schema `sql/NAME.sql`, from `files` to `crm`; `settings` and `fields` are lines of TOML,
+/// and a setting given there takes the place of the default.
+pub(crate) fn write_back(name: &str, table: &str, settings: &str, fields: &str) -> String {
+    let defaults = [
+        ("name", name.to_owned()),
+        ("schema", format!("sql/{name}.sql")),
+        ("source", "files".to_owned()),
+        ("destination", "crm".to_owned()),
+        ("table", table.to_owned()),
+    ];
+    let given = |key: &str| settings.lines().any(|line| line.split('=').next().is_some_and(|word| word.trim() == key));
+    let lines = defaults.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key} = '{value}'\n"));
+    format!("[[write_back]]\n{}{settings}\n\n[write_back.fields]\n{fields}\n", lines.collect::<String>())
+}
+
+/// What one call of the program left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    command: String,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(arguments: &[&str], output: &std::process::Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8");
+        let ran = Self {
+            command: arguments.join(" "),
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        };
+        assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "the password is printed: {ran}");
+        assert!(!ran.stderr.contains("panicked at"), "{ran}");
+        ran
+    }
+
+    /// Stdout as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+
+    /// The run's number.
+    pub(crate) fn run(&self) -> i64 {
+        self.json()["run"].as_i64().unwrap_or_else(|| panic!("no run in {self}"))
+    }
+
+    /// `2 read = 1 updated + 1 skipped`, one line for each write-back, out of `run --json`.
+    /// Panics: if the sums do not balance or the exit code is not that of the status.
+    pub(crate) fn summary(&self) -> String {
+        let run = self.json();
+        let code = match run["status"].as_str() {
+            Some("succeeded" | "nothing_new") => 0,
+            Some("rejected") => 1,
+            Some("failed") => 2,
+            Some("guarded") => 3,
+            _ => panic!("no status in {self}"),
+        };
+        assert_eq!(self.code, code, "{self}");
+        let write_backs = run["write_backs"].as_array().unwrap_or_else(|| panic!("no write-backs in {self}"));
+        write_backs.iter().map(|write_back| self.sum(write_back)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn sum(&self, write_back: &Value) -> String {
+        let count = |name: &str| write_back[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {self}"));
+        let outcomes = ["inserted", "updated", "unchanged", "skipped", "rejected"];
+        assert_eq!(count("read"), outcomes.iter().map(|name| count(name)).sum::<u64>(), "{self}");
+        let terms = outcomes.iter().filter(|name| count(name) > 0).map(|name| format!("{} {name}", count(name)));
+        match terms.collect::<Vec<_>>().join(" + ") {
+            none if none.is_empty() => format!("{} read", count("read")),
+            terms => format!("{} read = {terms}", count("read")),
+        }
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { command, code, stdout, stderr } = self;
+        write!(formatter, "`writeback {command}` ended with {code}\nstdout:\n{stdout}\nstderr:\n{stderr}")
+    }
+}
+
+/// Cells of CSV text; an unquoted empty cell is `None`.
+pub(crate) fn csv_cells(csv: &str) -> Vec<Vec<Option<String>>> {
+    // The csv crate does not tell `""` from an empty cell, so quoted empty cells travel as a character of their own.
+    const EMPTY: &str = "\u{1}";
+    let marked = csv.replace(",\"\",", &format!(",{EMPTY},")).replace(",\"\"\n", &format!(",{EMPTY}\n"));
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(marked.as_bytes());
+    let cell = |cell: &str| match cell {
+        "" => None,
+        EMPTY => Some(String::new()),
+        text => Some(text.to_owned()),
+    };
+    reader.records().map(|record| record.expect("CSV").iter().map(cell).collect()).collect()
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+}
+
+/// Copies a file or a folder, leaving out the demo CRM that a run of the example makes.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir(to).expect("a new folder");
+        for entry in fs::read_dir(from).expect("a folder") {
+            let entry = entry.expect("an entry");
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else if !from.file_name().is_some_and(|name| name.to_string_lossy().starts_with("crm.db")) {
+        fs::copy(from, to).expect("a file");
+    }
+}
