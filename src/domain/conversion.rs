@@ -42,7 +42,7 @@ pub(crate) enum Misfit {
     /// `instead` is the type to declare, if values of that type would fit.
     #[error("{from} does not convert to {to}")]
     Type { from: String, to: String, instead: Option<&'static str> },
-    #[error("a time without a zone is no instant until its zone is known")]
+    #[error("has no time zone; declare the column TIMESTAMP")]
     ZoneUnknown,
     #[error("{0}")]
     TooNarrow(String),
@@ -172,7 +172,10 @@ fn to_text(
         limit.unwrap_or(TextLimit::Characters(u64::MAX));
     if shortest_text(from) > limit_number {
         let shortest = shortest_text(from);
-        return Err(Misfit::TooNarrow(format!("{from} takes {shortest} characters, {} holds fewer", holder.declared)));
+        return Err(Misfit::TooNarrow(format!(
+            "{from} takes {shortest} characters, {} holds {limit_number}",
+            holder.declared
+        )));
     }
     let texts = texts_of(values, from.kind())?;
     if holds_every_text(from, limit, repertoire) {
@@ -621,3 +624,7 @@ fn write_float_as_decimal<F: LowerExp>(value: F, out: &mut String) -> Result<(),
     Decimal::parse(&shortest)?.write(None, out);
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests;
