@@ -462,11 +462,8 @@ fn is_held_by_double(number: i64) -> bool {
 }
 
 fn check_text(text: &str, limit: Option<TextLimit>, repertoire: Repertoire, declared: &str) -> Result<(), String> {
-    if let Some(position) = text.chars().position(|character| !is_in_repertoire(character, repertoire)) {
-        return Err(match text.chars().nth(position) {
-            Some('\0') => format!("character {} is a NUL, which the column cannot hold", position + 1),
-            Some(_) | None => format!("character {} is not in the column's character set", position + 1),
-        });
+    if !is_all_in_repertoire(text, repertoire) {
+        return Err(outside_repertoire(text, repertoire));
     }
     match limit {
         Some(TextLimit::Characters(max)) => check_characters(text, max, declared),
@@ -493,6 +490,28 @@ fn encoded_length(text: &str, repertoire: Repertoire) -> usize {
     match repertoire {
         Repertoire::Unicode { .. } | Repertoire::BasicPlane => text.len(),
         Repertoire::Latin1 | Repertoire::Ascii => text.chars().count(),
+    }
+}
+
+/// Looks at bytes where they tell: most texts are plain, and there are many.
+fn is_all_in_repertoire(text: &str, repertoire: Repertoire) -> bool {
+    /// The least first byte of a character beyond U+FFFF in UTF-8.
+    const FOUR_BYTES: u8 = 0xF0;
+    match repertoire {
+        Repertoire::Unicode { nul } => nul || !text.as_bytes().contains(&0),
+        Repertoire::BasicPlane => text.bytes().all(|byte| byte < FOUR_BYTES),
+        Repertoire::Latin1 => text.is_ascii() || text.chars().all(is_in_windows_1252),
+        Repertoire::Ascii => text.is_ascii(),
+    }
+}
+
+/// Tells the first character that a column's character set does not have.
+fn outside_repertoire(text: &str, repertoire: Repertoire) -> String {
+    let first = text.chars().enumerate().find(|(_, character)| !is_in_repertoire(*character, repertoire));
+    match first {
+        Some((position, '\0')) => format!("character {} is a NUL, which the column cannot hold", position + 1),
+        Some((position, _)) => format!("character {} is not in the column's character set", position + 1),
+        None => "a character is not in the column's character set".to_owned(),
     }
 }
 
@@ -626,5 +645,5 @@ fn write_float_as_decimal<F: LowerExp>(value: F, out: &mut String) -> Result<(),
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests may")]
+#[expect(clippy::unwrap_used, clippy::float_cmp, reason = "tests may")]
 mod tests;

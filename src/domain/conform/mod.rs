@@ -9,6 +9,7 @@ mod native;
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
+    clippy::float_cmp,
     reason = "tests may"
 )]
 mod tests;
