@@ -42,7 +42,7 @@ pub(crate) enum Misfit {
     /// `instead` is the type to declare, if values of that type would fit.
     #[error("{from} does not convert to {to}")]
     Type { from: String, to: String, instead: Option<&'static str> },
-    #[error("a time without a zone is no instant until its zone is known")]
+    #[error("has no time zone; declare the column TIMESTAMP")]
     ZoneUnknown,
     #[error("{0}")]
     TooNarrow(String),
@@ -172,7 +172,10 @@ fn to_text(
         limit.unwrap_or(TextLimit::Characters(u64::MAX));
     if shortest_text(from) > limit_number {
         let shortest = shortest_text(from);
-        return Err(Misfit::TooNarrow(format!("{from} takes {shortest} characters, {} holds fewer", holder.declared)));
+        return Err(Misfit::TooNarrow(format!(
+            "{from} takes {shortest} characters, {} holds {limit_number}",
+            holder.declared
+        )));
     }
     let texts = texts_of(values, from.kind())?;
     if holds_every_text(from, limit, repertoire) {
@@ -459,11 +462,8 @@ fn is_held_by_double(number: i64) -> bool {
 }
 
 fn check_text(text: &str, limit: Option<TextLimit>, repertoire: Repertoire, declared: &str) -> Result<(), String> {
-    if let Some(position) = text.chars().position(|character| !is_in_repertoire(character, repertoire)) {
-        return Err(match text.chars().nth(position) {
-            Some('\0') => format!("character {} is a NUL, which the column cannot hold", position + 1),
-            Some(_) | None => format!("character {} is not in the column's character set", position + 1),
-        });
+    if !is_all_in_repertoire(text, repertoire) {
+        return Err(outside_repertoire(text, repertoire));
     }
     match limit {
         Some(TextLimit::Characters(max)) => check_characters(text, max, declared),
@@ -490,6 +490,28 @@ fn encoded_length(text: &str, repertoire: Repertoire) -> usize {
     match repertoire {
         Repertoire::Unicode { .. } | Repertoire::BasicPlane => text.len(),
         Repertoire::Latin1 | Repertoire::Ascii => text.chars().count(),
+    }
+}
+
+/// Looks at bytes where they tell: most texts are plain, and there are many.
+fn is_all_in_repertoire(text: &str, repertoire: Repertoire) -> bool {
+    /// The least first byte of a character beyond U+FFFF in UTF-8.
+    const FOUR_BYTES: u8 = 0xF0;
+    match repertoire {
+        Repertoire::Unicode { nul } => nul || !text.as_bytes().contains(&0),
+        Repertoire::BasicPlane => text.bytes().all(|byte| byte < FOUR_BYTES),
+        Repertoire::Latin1 => text.is_ascii() || text.chars().all(is_in_windows_1252),
+        Repertoire::Ascii => text.is_ascii(),
+    }
+}
+
+/// Tells the first character that a column's character set does not have.
+fn outside_repertoire(text: &str, repertoire: Repertoire) -> String {
+    let first = text.chars().enumerate().find(|(_, character)| !is_in_repertoire(*character, repertoire));
+    match first {
+        Some((position, '\0')) => format!("character {} is a NUL, which the column cannot hold", position + 1),
+        Some((position, _)) => format!("character {} is not in the column's character set", position + 1),
+        None => "a character is not in the column's character set".to_owned(),
     }
 }
 
@@ -621,3 +643,7 @@ fn write_float_as_decimal<F: LowerExp>(value: F, out: &mut String) -> Result<(),
     Decimal::parse(&shortest)?.write(None, out);
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::float_cmp, reason = "tests may")]
+mod tests;

@@ -150,7 +150,14 @@ impl<'a> Decimal<'a> {
     }
 
     fn push_digits(&self, from: i64, to: i64, out: &mut String) {
-        out.extend((from..to).map(|at| char::from(self.digit(at))));
+        let (written_from, written_to) = (from.clamp(self.first, self.end), to.clamp(self.first, self.end));
+        push_zeros(written_from.min(to) - from, out);
+        let (start, end) = (index(written_from), index(written_to));
+        let whole_length = self.whole.len();
+        out.push_str(self.whole.get(start.min(whole_length)..end.min(whole_length)).unwrap_or_default());
+        let fraction = start.saturating_sub(whole_length)..end.saturating_sub(whole_length);
+        out.push_str(self.fraction.get(fraction).unwrap_or_default());
+        push_zeros(to - written_to.max(from), out);
     }
 
     fn compare_magnitudes(&self, other: &Self) -> Ordering {
@@ -269,6 +276,15 @@ fn parse_exponent(text: &str) -> Result<i64, NotDecimal> {
 /// A length as a position. No text is longer than 64 signed bits can tell.
 fn signed(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+/// A position among written digits as an index.
+fn index(position: i64) -> usize {
+    usize::try_from(position).unwrap_or_default()
+}
+
+fn push_zeros(count: i64, out: &mut String) {
+    out.extend(std::iter::repeat_n('0', index(count)));
 }
 
 fn digits(count: i64) -> String {

@@ -245,3 +245,88 @@ fn parts_of_one(values: &Series, input: SchemaType) -> Result<Series, Misfit> {
     let (parts, _) = columnar::texts(values.name(), numbers.iter(), write);
     Ok(parts.into_series())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests {
+    use polars::prelude::NamedFrom;
+
+    use super::*;
+    use crate::domain::conform::parse_texts;
+    use crate::domain::conversion::texts_of;
+
+    const TEXT: SchemaType = SchemaType::Text { characters_max: Some(5) };
+    const DECIMAL_5_2: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 2 }) };
+    const DOUBLE: SchemaType = SchemaType::Float { bits: 64 };
+
+    fn call(method: Method) -> MethodCall {
+        MethodCall { method, column: Some(0), labels: Vec::new() }
+    }
+
+    fn applied(call: &MethodCall, input: SchemaType, texts: &[Option<&str>]) -> Vec<Option<String>> {
+        let texts = Series::new("value".into(), texts);
+        let values = parse_texts(texts.str().unwrap(), input).unwrap().values;
+        let yielded = call.apply(&values, input).unwrap();
+        let kind = call.method.result_type(Some(input)).unwrap().kind();
+        texts_of(&yielded, kind).unwrap().iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    fn texts<const N: usize>(texts: [&str; N]) -> Vec<Option<String>> {
+        texts.into_iter().map(|text| Some(text.to_owned())).collect()
+    }
+
+    #[test]
+    fn every_method_is_found_by_its_name() {
+        let names: std::collections::HashSet<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        assert_eq!(names.len(), Method::ALL.len());
+        for method in Method::ALL {
+            assert!(method.example().contains(&format!("method = \"{}\"", method.name())));
+            assert!(method.purpose().ends_with('.'));
+            assert_eq!(method.takes_column(), method.example().contains("column = "));
+        }
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_change_case() {
+        let trimmed = applied(&call(Method::Trim), TEXT, &[Some(" \u{a0}a b\u{2003}\n"), Some("  "), None]);
+        assert_eq!(trimmed, [Some("a b".to_owned()), Some(String::new()), None]);
+        assert_eq!(applied(&call(Method::Lower), TEXT, &[Some("ADA"), Some("ÄÖ")]), texts(["ada", "äö"]));
+        assert_eq!(applied(&call(Method::Upper), TEXT, &[Some("ada"), Some("groß")]), texts(["ADA", "GROSS"]));
+        assert_eq!(Method::Trim.result_type(Some(TEXT)), Ok(TEXT));
+        assert_eq!(Method::Upper.result_type(Some(DOUBLE)), Err("method `upper` takes text".to_owned()));
+    }
+
+    #[test]
+    fn a_percentage_becomes_a_part_of_one_exactly() {
+        let percent = call(Method::PercentOfOne);
+        assert_eq!(applied(&percent, DECIMAL_5_2, &[Some("87.5"), Some("-0.01")]), texts(["0.8750", "-0.0001"]));
+        assert_eq!(applied(&percent, SchemaType::Integer { bits: 16 }, &[Some("7")]), texts(["0.07"]));
+        assert_eq!(
+            applied(&percent, SchemaType::Decimal { size: None }, &[Some("100"), Some("1e-9")]),
+            texts(["1", "0.00000000001"])
+        );
+        let wide = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 4 }) };
+        assert_eq!(Method::PercentOfOne.result_type(Some(DECIMAL_5_2)), Ok(wide));
+        let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a hundredth of a float is not exact";
+        assert_eq!(Method::PercentOfOne.result_type(Some(DOUBLE)), Err(reason.to_owned()));
+        assert_eq!(
+            Method::PercentOfOne.result_type(Some(TEXT)),
+            Err("method `percent_of_one` takes DECIMAL and whole numbers".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_label_is_the_first_whose_bound_is_above() {
+        let label =
+            |below: Option<&str>, label: &str| Label { below: below.map(str::to_owned), label: label.to_owned() };
+        let labels = vec![label(Some("0.3"), "low"), label(Some("40"), "at risk"), label(None, "healthy")];
+        let call = MethodCall { method: Method::Label, column: Some(0), labels };
+        let expected = vec![Some("low".to_owned()), Some("at risk".to_owned()), Some("healthy".to_owned()), None];
+        let numbers = [Some("0.29"), Some("0.30"), Some("40"), None];
+        for input in [DECIMAL_5_2, SchemaType::Decimal { size: None }, SchemaType::Float { bits: 32 }, DOUBLE] {
+            assert_eq!(applied(&call, input, &numbers), expected, "{input}");
+        }
+        let integers = applied(&call, SchemaType::Integer { bits: 16 }, &[Some("-5"), Some("39"), Some("40")]);
+        assert_eq!(integers, texts(["low", "at risk", "healthy"]));
+    }
+}

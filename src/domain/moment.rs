@@ -21,6 +21,7 @@ pub(crate) const DAY_MAX: i32 = 2_932_896;
 pub(crate) const MICROS_MAX: i64 = 2_932_897 * MICROS_PER_DAY - 1;
 
 pub(crate) const OUTSIDE_YEARS: &str = "outside the years 0001 to 9999";
+pub(crate) const HAS_ZONE: &str = "has a time zone; declare the column TIMESTAMP WITH TIME ZONE";
 pub(crate) const FINER_THAN_MICROS: &str = "finer than a microsecond";
 
 /// Reads `YYYY-MM-DD` into days since 1970.
@@ -56,9 +57,7 @@ pub(crate) fn parse_time(text: &str) -> Result<i64, String> {
 pub(crate) fn parse_timestamp(text: &str) -> Result<i64, String> {
     match parse_wall(text)? {
         (micros, "") => Ok(micros),
-        (_, rest) if begins_zone(rest) => {
-            Err("has a time zone; declare the column TIMESTAMP WITH TIME ZONE".to_owned())
-        }
+        (_, rest) if begins_zone(rest) => Err(HAS_ZONE.to_owned()),
         (_, _) => Err(not_time()),
     }
 }
@@ -297,8 +296,7 @@ mod tests {
     fn a_timestamp_has_no_zone_and_an_instant_has_one() {
         assert_eq!(parse_timestamp("1970-01-01T00:00:01"), Ok(1_000_000));
         assert_eq!(parse_timestamp("1970-01-01 00:01"), Ok(60_000_000));
-        let zone = "has a time zone; declare the column TIMESTAMP WITH TIME ZONE";
-        assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Err(zone.to_owned()));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Err(HAS_ZONE.to_owned()));
         assert_eq!(parse_timestamp("1970-01-01"), Err("has no time of day".to_owned()));
         for text in ["1970-01-01T02:00:01+02", "1970-01-01 02:00:01+0200", "1970-01-01 02:00:01+02:00"] {
             assert_eq!(parse_instant(text), Ok(1_000_000), "{text}");

@@ -2,6 +2,17 @@
 //! `schema`. Column by column, never value by value across columns.
 
 mod native;
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "tests may"
+)]
+mod tests;
 mod text;
 
 use polars::prelude::{Column, DataFrame, IntoColumn, Series};

@@ -11,7 +11,8 @@ use crate::domain::columnar::{Converted, Fault, check, numbers, texts};
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert, decimal_texts, schema_holds};
 use crate::domain::mapping::Zones;
 use crate::domain::moment::{
-    DAY_MAX, DAY_MIN, FINER_THAN_MICROS, MICROS_MAX, MICROS_MIN, MICROS_PER_SECOND, NANOS_PER_MICRO, OUTSIDE_YEARS,
+    DAY_MAX, DAY_MIN, FINER_THAN_MICROS, HAS_ZONE, MICROS_MAX, MICROS_MIN, MICROS_PER_SECOND, NANOS_PER_MICRO,
+    OUTSIDE_YEARS,
 };
 use crate::domain::schema::{DecimalSize, SchemaType};
 use crate::domain::value::Kind;
@@ -54,6 +55,9 @@ pub(super) fn convert_natives(pulled: &Series, schema_type: SchemaType) -> Resul
             converted
         }
         (SchemaType::Integer { .. }, SchemaType::Boolean) => zeros_and_ones(natural.values.i64()?)?,
+        (SchemaType::TimestampWithZone, SchemaType::Timestamp) => {
+            return Err(Misfit::Unreadable(HAS_ZONE.to_owned()));
+        }
         (SchemaType::Boolean, SchemaType::Integer { .. }) => return Err(misfit(natural.schema_type, schema_type)),
         (from, _) => {
             let (holds, declared) = (schema_holds(schema_type), schema_type.to_string());

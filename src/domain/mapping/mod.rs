@@ -2,6 +2,9 @@
 //! rejected at stage `mapping`.
 
 mod plan;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

@@ -179,7 +179,11 @@ impl<'a> Planner<'a> {
         position: usize,
         call: Option<&MethodCall>,
     ) -> Option<Route> {
-        let source = self.write_back.schema.columns.get(position)?;
+        let Some(source) = self.write_back.schema.columns.get(position) else {
+            let message = format!("field `{}` names a column that its schema does not have", field.column.text);
+            self.problems.push(Problem::mistake(field.location.clone(), message));
+            return None;
+        };
         let from = match call.map(|call| call.method.result_type(Some(source.column_type))) {
             None => source.column_type,
             Some(Ok(result_type)) => result_type,
