@@ -18,7 +18,7 @@ use crate::domain::problem::Problem;
 /// What stands for "none" in an answer: an empty answer takes what is proposed.
 const NONE: &str = "-";
 
-/// What `writeback init` takes. Every flag answers a question in advance.
+/// Makes a new project in an empty folder, by asking; every flag answers a question in advance
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct InitArguments {
     /// Folder of the new project: empty, or made when absent
@@ -145,14 +145,14 @@ fn report(written: &[String], draft: &Draft, folder: &Path, out: &mut dyn Write)
 /// Answers every question: by its flag, by asking, or with what is proposed.
 fn draft(arguments: &InitArguments, asker: Asker) -> Result<Draft, InitError> {
     asker.tell("Step 1: the use case")?;
-    let name = asker.text("What is written back?", &arguments.name, "health_score", &check_name)?;
-    let job = asker.text("How is the job called?", &arguments.job, "weekly", &check_name)?;
+    let name = asker.text("What is written back", &arguments.name, "health_score", &check_name)?;
+    let job = asker.text("Name of the job", &arguments.job, "weekly", &check_name)?;
 
     asker.tell("Step 2: the systems, and where their passwords are")?;
-    let question = "Where do records come from? A folder of files, a SQLite file or a url without a password";
+    let question = "Where records come from (a folder of files, a SQLite file or a url without a password)";
     let source = asker.text(question, &arguments.source, "dashboard", &|text| system(text).map(|_| ()))?;
     let source = with_password(asker, &source, &arguments.source_password_env, "DASHBOARD_PASSWORD")?;
-    let question = "Where do they go? A SQLite file or a url without a password";
+    let question = "Where they go (a SQLite file or a url without a password)";
     let destination = asker.text(question, &arguments.destination, "crm.db", &check_destination)?;
     let destination = with_password(asker, &destination, &arguments.destination_password_env, "CRM_PASSWORD")?;
 
@@ -160,14 +160,13 @@ fn draft(arguments: &InitArguments, asker: Asker) -> Result<Draft, InitError> {
     let mut columns = columns(arguments, asker)?;
 
     asker.tell("Step 5: the destination's table, its columns, the rules and the cadence")?;
-    let table = asker.text("Which table?", &arguments.table, "\"CRM\".\"ACCOUNTS\"", &check_table)?;
+    let table = asker.text("Table they go to", &arguments.table, "\"CRM\".\"ACCOUNTS\"", &check_table)?;
     fields(arguments, asker, &mut columns)?;
-    let question = "Which column takes the time of the dashboard's cycle? Recommended; - for none";
+    let question = "Column for the time of the dashboard's cycle (recommended; - for none)";
     let stamp = none(asker.text(question, &arguments.stamp, NONE, &check_column)?);
     let mode = mode(arguments, asker)?;
     let batch_size = arguments.batch_size.map(|records| records.to_string());
-    let batch_size =
-        asker.text("How many records in one write?", &batch_size, "500", &|text| records(text).map(|_| ()))?;
+    let batch_size = asker.text("Records in one write", &batch_size, "500", &|text| records(text).map(|_| ()))?;
     let batch_records_max = records(&batch_size).map_err(|why| refused("batch size", why))?;
     let cadence = cadence(arguments, asker)?;
     Ok(Draft { job, name, source, destination, columns, table, mode, batch_records_max, stamp, cadence })
@@ -189,7 +188,7 @@ fn with_password(asker: Asker, text: &str, flag: &Option<String>, usual: &str) -
     if !system(text).map_err(refuse)?.is_server() {
         return system(text).map_err(refuse);
     }
-    let question = "Which environment variable holds its password? - for none";
+    let question = "Environment variable that holds its password (- for none)";
     let variable = none(asker.text(question, flag, usual, &|_| Ok(()))?);
     DraftSystem::parse(text, variable).map_err(refuse)
 }
@@ -207,7 +206,7 @@ fn columns(arguments: &InitArguments, asker: Asker) -> Result<Vec<DraftColumn>, 
             columns.push(DraftColumn::parse(&answer).map_err(|why| refused(&answer, why))?);
         }
         let check = |text: &str| if text == NONE { Ok(()) } else { DraftColumn::parse(text).map(|_| ()) };
-        while let Some(answer) = none(asker.text("Another column and its type; - for none", &None, NONE, &check)?) {
+        while let Some(answer) = none(asker.text("Another column and its type (- for none)", &None, NONE, &check)?) {
             columns.push(DraftColumn::parse(&answer).map_err(|why| refused(&answer, why))?);
         }
     }
@@ -232,7 +231,7 @@ fn fields(arguments: &InitArguments, asker: Asker, columns: &mut [DraftColumn]) 
     for column in columns {
         let flag = given.iter().find(|(name, _)| name.trim() == column.name);
         let flag = flag.map(|(_, goes_to)| goes_to.trim().to_owned());
-        let question = format!("Which column does `{}` go to? - for none", column.name);
+        let question = format!("Column that `{}` goes to (- for none)", column.name);
         let key = column.key;
         let check = |text: &str| match (key, text) {
             (true, NONE) => Err("it identifies a record: it must go somewhere".to_owned()),
@@ -246,7 +245,7 @@ fn fields(arguments: &InitArguments, asker: Asker, columns: &mut [DraftColumn]) 
 fn mode(arguments: &InitArguments, asker: Asker) -> Result<MatchMode, InitError> {
     let names = MatchMode::ALL.map(MatchMode::name);
     let Some(flag) = &arguments.matching else {
-        let question = "What may be done there? update_only creates nothing";
+        let question = "What may be done there (update_only creates nothing)";
         let index = asker.choice(question, &names)?;
         return Ok(MatchMode::ALL.get(index).copied().unwrap_or_default());
     };
@@ -255,10 +254,10 @@ fn mode(arguments: &InitArguments, asker: Asker) -> Result<MatchMode, InitError>
 }
 
 fn cadence(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftCadence>, InitError> {
-    let question = "Which file does the dashboard leave behind when a cycle has finished? - for none";
+    let question = "File that the dashboard leaves behind when a cycle has finished (- for none)";
     let Some(marker) = none(asker.text(question, &arguments.marker, NONE, &|_| Ok(()))?) else { return Ok(None) };
     let check = |text: &str| humantime::parse_duration(text).map(|_| ()).map_err(|_| "write it as in 30m".to_owned());
-    let settle = asker.text("How long after it?", &arguments.settle, "30m", &check)?;
+    let settle = asker.text("How long after it", &arguments.settle, "30m", &check)?;
     Ok(Some(DraftCadence { marker, settle }))
 }
 
@@ -444,7 +443,7 @@ mod tests {
         );
         assert_eq!(
             told(InitArguments { destination: Some("folder".to_owned()), ..usual() }),
-            "Where do they go? A SQLite file or a url without a password: files are read, never written; name a database: \
+            "Where they go (a SQLite file or a url without a password): files are read, never written; name a database: \
              a file ending in .db, or a url"
         );
         let twice = InitArguments { columns: texts(&["a INT", "A INT"]), ..usual() };
