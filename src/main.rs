@@ -1,6 +1,7 @@
 //! `writeback`: carries a dashboard's scores back into the systems where people work.
 #![allow(dead_code, reason = "the first modules arrive before what calls them")]
 
+mod commands;
 mod config;
 mod database;
 mod destination;

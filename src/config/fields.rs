@@ -159,7 +159,7 @@ impl Reader<'_> {
         let why = method.result_type(Some(column.column_type)).err();
         if let Some(why) = &why {
             let message =
-                format!("method `{}` does not take `{}`, a {}", method.name(), column.name, column.column_type);
+                format!("`{}` is {}, which method `{}` does not take", column.name, column.column_type, method.name());
             value.mistake(message, Some(why.clone()));
         }
         why.is_none().then_some(())

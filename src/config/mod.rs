@@ -4,6 +4,7 @@
 mod address;
 mod connections;
 mod document;
+pub(crate) mod draft;
 mod fields;
 mod job;
 mod labels;

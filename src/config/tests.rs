@@ -756,6 +756,8 @@ mod mistakes {
           hint: give it a field or name it in `ignore`
         schedules/weekly.toml:17:14: schema `sql/health_score.sql` has no column `chrun_risk`
           hint: did you mean `churn_risk`?
+        schedules/weekly.toml:19:42: `risk` is INTEGER, which method `upper` does not take
+          hint: method `upper` takes text
         schedules/weekly.toml:20:43: schema column `risk` goes to field `SCORED_AT` and to field `RISK_LABEL`
           hint: a column goes to one place; the first is in line 19
         "#);
@@ -832,6 +834,8 @@ mod mistakes {
         schedules/weekly.toml:23:28: method `job_name` takes no `labels`
         schedules/weekly.toml:24:16: method `label` needs `labels`
           hint: write `labels = [{ below = 40, label = "low" }, { label = "high" }]`
+        schedules/weekly.toml:24:34: `churn_risk` is VARCHAR(16), which method `label` does not take
+          hint: method `label` takes numbers
         schedules/weekly.toml:24:34: schema column `churn_risk` goes to field `CHURN_RISK` and to field `D`
           hint: a column goes to one place; the first is in line 18
         "#);
@@ -840,8 +844,8 @@ mod mistakes {
     #[test]
     fn a_method_over_a_type_it_does_not_take() {
         insta::assert_snapshot!(job_with(&[("CHURN_RISK = \"churn_risk\"", "CHURN_RISK = { method = \"percent_of_one\", column = \"churn_risk\" }")]), @r#"
-        schedules/weekly.toml:18:52: method `percent_of_one` does not take `churn_risk`, a VARCHAR(16)
-          hint: it takes numbers
+        schedules/weekly.toml:18:52: `churn_risk` is VARCHAR(16), which method `percent_of_one` does not take
+          hint: method `percent_of_one` takes DECIMAL and whole numbers
         "#);
     }
 

@@ -1,0 +1,388 @@
+//! The texts of a new project: what the readers beside this module read back without a problem.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use sqlparser::keywords::ALL_KEYWORDS;
+
+use super::address::{Address, Kind};
+use super::names::{is_plain_name, parse_column_name, parse_object_name};
+use super::schema::parse_schema;
+use super::{PROJECT_FILE, Project, SCHEDULES_FOLDER};
+use crate::domain::match_rule::MatchMode;
+use crate::domain::problem::Problem;
+use crate::domain::schema::SchemaType;
+
+/// Name of the source in a new project.
+const SOURCE: &str = "dashboard";
+/// Name of the destination in a new project.
+const DESTINATION: &str = "crm";
+
+/// A system as one text names it: a folder, a SQLite file or a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DraftSystem {
+    Folder(String),
+    SqliteFile(String),
+    /// A server's URL without a password, and the environment variable that holds the password, if it has one.
+    Server {
+        url: String,
+        password: Option<String>,
+    },
+}
+
+/// One schema column of a new project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DraftColumn {
+    pub(crate) name: String,
+    pub(crate) column_type: SchemaType,
+    pub(crate) nullable: bool,
+    pub(crate) key: bool,
+    /// The destination column it goes to; `None` ignores it.
+    pub(crate) goes_to: Option<String>,
+}
+
+/// How a finished cycle of the dashboard is noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DraftCadence {
+    pub(crate) marker: String,
+    pub(crate) settle: String,
+}
+
+/// All that a new project says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) job: String,
+    /// Of the write-back, its schema file and the source's table.
+    pub(crate) name: String,
+    pub(crate) source: DraftSystem,
+    pub(crate) destination: DraftSystem,
+    pub(crate) columns: Vec<DraftColumn>,
+    pub(crate) table: String,
+    pub(crate) mode: MatchMode,
+    pub(crate) batch_records_max: NonZeroUsize,
+    /// The destination column that the cycle's completion time is written to.
+    pub(crate) stamp: Option<String>,
+    pub(crate) cadence: Option<DraftCadence>,
+}
+
+impl DraftSystem {
+    /// Reads a folder, a SQLite file or a URL.
+    /// Errors: why it is none of them; no part of a URL is told.
+    pub(crate) fn parse(text: &str, password: Option<String>) -> Result<Self, String> {
+        let text = text.trim();
+        let is_database = [".db", ".sqlite", ".sqlite3"].iter().any(|ending| text.ends_with(ending));
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err("name a folder, a SQLite file or a url".to_owned());
+        }
+        if !text.contains("://") && !text.starts_with("sqlite:") {
+            let path = text.strip_prefix("files:").unwrap_or(text).to_owned();
+            return Ok(if is_database { Self::SqliteFile(path) } else { Self::Folder(path) });
+        }
+        let address = Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
+        match (address.kind, address.file) {
+            (_, Some(file)) => Ok(Self::SqliteFile(file.display().to_string())),
+            (Kind::Files | Kind::Sqlite, None) => Err("name the file of the database".to_owned()),
+            (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {
+                Err("leave the password out of the url: it would stand in a file".to_owned())
+            }
+            (Kind::Postgres | Kind::Mysql, None) => Ok(Self::Server { url: text.to_owned(), password }),
+        }
+    }
+
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Server { .. })
+    }
+
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+}
+
+impl DraftColumn {
+    /// Reads `health_score DECIMAL(5,2) NOT NULL` or `account_id VARCHAR(18) PRIMARY KEY`; a colon may follow the name.
+    /// Errors: what is wrong with it.
+    pub(crate) fn parse(definition: &str) -> Result<Self, String> {
+        const FORM: &str = "write a name and a type: `health_score DECIMAL(5,2)`";
+        let definition = definition.trim();
+        let (name, declared) = split_definition(definition).ok_or(FORM)?;
+        let (declared, key) = without_key(declared.trim());
+        // Declared beside another key, so that it is read just as a schema file would declare it.
+        let text = format!("CREATE TABLE t ({} {declared}, \"another column\" INT PRIMARY KEY)", quoted(name));
+        let (schema, _) = parse_schema("sql", &text).map_err(|problems| first_message(&problems))?;
+        match schema.columns.as_slice() {
+            [column, _] if column.name == name => Ok(Self {
+                name: name.to_owned(),
+                column_type: column.column_type,
+                nullable: column.nullable && !key,
+                key,
+                goes_to: Some(name.to_owned()),
+            }),
+            _ => Err(FORM.to_owned()),
+        }
+    }
+}
+
+/// The name and what follows it.
+fn split_definition(definition: &str) -> Option<(&str, &str)> {
+    if let Some(rest) = definition.strip_prefix('"') {
+        return rest.split_once('"').map(|(name, declared)| (name, declared.trim_start_matches(':')));
+    }
+    let end = definition.find(|sign: char| sign.is_whitespace() || sign == ':')?;
+    let (name, declared) = definition.split_at(end);
+    Some((name, declared.trim_start_matches(':')))
+}
+
+/// What is declared without `PRIMARY KEY` at its end, and whether it stood there.
+fn without_key(declared: &str) -> (&str, bool) {
+    const KEY: &str = "PRIMARY KEY";
+    let end = declared.len().saturating_sub(KEY.len());
+    match declared.get(end..) {
+        Some(last) if last.eq_ignore_ascii_case(KEY) => (declared.get(..end).unwrap_or_default(), true),
+        _ => (declared, false),
+    }
+}
+
+fn first_message(problems: &[Problem]) -> String {
+    let told = |problem: &Problem| match &problem.hint {
+        Some(hint) => format!("{}; {hint}", problem.message),
+        None => problem.message.clone(),
+    };
+    problems.first().map(told).unwrap_or_default()
+}
+
+/// Checks the name of a job or a write-back. Errors: what it may hold.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    is_plain_name(name).then_some(()).ok_or_else(|| super::names::PLAIN_NAME_HINT.to_owned())
+}
+
+/// Checks a destination's table. Errors: what is wrong with it.
+pub(crate) fn check_table(table: &str) -> Result<(), String> {
+    parse_object_name(table).map(|_| ())
+}
+
+/// Checks a destination column. Errors: what is wrong with it.
+pub(crate) fn check_column(column: &str) -> Result<(), String> {
+    parse_column_name(column).map(|_| ())
+}
+
+impl Draft {
+    /// Checks the draft by reading it back.
+    /// Errors: every mistake in what it would write.
+    pub(crate) fn check(&self) -> Result<(), DraftError> {
+        let folder = tempfile::TempDir::new().map_err(DraftError::Io)?;
+        self.write(folder.path()).map_err(DraftError::Io)?;
+        let read = Project::load(folder.path()).and_then(|project| project.read_job(&self.job));
+        read.map(|_| ()).map_err(DraftError::Mistakes)
+    }
+
+    /// Writes the files into `folder` and returns their names. Overwrites nothing: a `.gitignore` that is there stays,
+    /// any other file that is there is an error.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut written = Vec::new();
+        for (name, text) in self.files() {
+            let path = folder.join(&name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut file) => file.write_all(text.as_bytes())?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && name == GIT_IGNORE => continue,
+                Err(error) => return Err(error),
+            }
+            written.push(name);
+        }
+        Ok(written)
+    }
+
+    /// Names and texts of the files, in the order in which people read them.
+    fn files(&self) -> Vec<(String, String)> {
+        vec![
+            ("README.md".to_owned(), self.readme()),
+            (PROJECT_FILE.to_owned(), self.project()),
+            (format!("sql/{}.sql", self.name), self.schema()),
+            (format!("{SCHEDULES_FOLDER}/{}.toml", self.job), self.job()),
+            (GIT_IGNORE.to_owned(), ".writeback/\n".to_owned()),
+        ]
+    }
+
+    fn project(&self) -> String {
+        let cadence = self.cadence.as_ref().map(|cadence| {
+            let marker = string(&cadence.marker);
+            format!("\n# The dashboard leaves this file behind when a cycle has finished.\n[dashboards.{SOURCE}]\nmarker = {marker}\n")
+        });
+        format!(
+            "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
+             # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
+             {}\n{}{}",
+            self.connection(SOURCE, &self.source),
+            self.connection(DESTINATION, &self.destination),
+            cadence.unwrap_or_default(),
+        )
+    }
+
+    fn connection(&self, name: &str, system: &DraftSystem) -> String {
+        let settings = match system {
+            DraftSystem::Folder(folder) => format!("kind   = \"files\"\nfolder = {}\n", string(folder)),
+            DraftSystem::SqliteFile(file) => {
+                let attached = self.attached_name().filter(|_| name == DESTINATION);
+                let database = attached.map(|database| format!("database = {}\n", string(&database)));
+                format!("kind     = \"sqlite\"\nfile     = {}\n{}", string(file), database.unwrap_or_default())
+            }
+            DraftSystem::Server { url, password } => {
+                let password = password.as_ref().map(|name| format!("password = {{ env = {} }}\n", string(name)));
+                format!("url      = {}\n{}", string(url), password.unwrap_or_default())
+            }
+        };
+        format!("[connections.{name}]\n{settings}")
+    }
+
+    /// The first part of a table of two, under which a SQLite file is attached.
+    fn attached_name(&self) -> Option<String> {
+        let name = parse_object_name(&self.table).ok()?;
+        match name.parts.as_slice() {
+            [database, _] => Some(database.text.clone()),
+            _ => None,
+        }
+    }
+
+    fn schema(&self) -> String {
+        let columns = self.columns.iter().map(|column| {
+            let null = if column.nullable || column.key { "" } else { " NOT NULL" };
+            format!("    {} {}{null},\n", quoted(&column.name), column.column_type)
+        });
+        let key = self.columns.iter().filter(|column| column.key).map(|column| quoted(&column.name));
+        let key = key.collect::<Vec<_>>().join(", ");
+        format!(
+            "-- What the source yields: columns, their types, and the unique identifier that records are matched by.\n\
+             -- After a `;` a SELECT in the source's own dialect may follow; without one the table is pulled as it is.\n\
+             CREATE TABLE {} (\n{}    PRIMARY KEY ({key})\n);\n",
+            quoted(&self.name),
+            columns.collect::<String>(),
+        )
+    }
+
+    fn job(&self) -> String {
+        let cadence = match &self.cadence {
+            Some(cadence) => format!(
+                "[cadence]\ndashboard = \"{SOURCE}\"   # a [dashboards.*] of {PROJECT_FILE}\n\
+                 settle    = {}   # some time after the cycle has finished\n\n",
+                string(&cadence.settle)
+            ),
+            None => String::new(),
+        };
+        let ignored = self.columns.iter().filter(|column| column.goes_to.is_none()).map(|column| string(&column.name));
+        let ignored = ignored.collect::<Vec<_>>().join(", ");
+        let ignore = if ignored.is_empty() { String::new() } else { format!("ignore      = [{ignored}]\n") };
+        format!(
+            "{cadence}[[write_back]]\n\
+             name        = {}\n\
+             schema      = {}\n\
+             source      = \"{SOURCE}\"   # a [connections.*] of {PROJECT_FILE}\n\
+             destination = \"{DESTINATION}\"\n\
+             table       = {}\n\
+             batch_size  = {}   # records in one write\n\
+             matching    = \"{}\"   # update_only, upsert or create_only\n\
+             {ignore}\n\
+             [write_back.fields]   # destination column = where its value comes from\n{}",
+            string(&self.name),
+            string(&format!("sql/{}.sql", self.name)),
+            string(&self.table),
+            self.batch_records_max,
+            self.mode.name(),
+            self.fields(),
+        )
+    }
+
+    fn fields(&self) -> String {
+        let columns = self.columns.iter().filter_map(|column| {
+            let goes_to = column.goes_to.as_ref()?;
+            Some(format!("{} = {}\n", key(goes_to), string(&column.name)))
+        });
+        let stamp = self.stamp.iter().map(|stamp| format!("{} = {{ method = \"cycle_completed_at\" }}\n", key(stamp)));
+        columns.chain(stamp).collect()
+    }
+
+    fn readme(&self) -> String {
+        let job = &self.job;
+        let mut steps = vec![self.export_step()];
+        steps.extend([&self.source, &self.destination].into_iter().filter_map(password_step));
+        if let Some(cadence) = &self.cadence {
+            steps.push(format!(
+                "When a cycle has finished, let the dashboard leave `{}` behind:\n   `{{\"cycle_id\": \"2026-11-15\", \
+                 \"completed_at\": \"2026-11-15T06:30:00Z\", \"status\": \"succeeded\"}}`.",
+                cadence.marker
+            ));
+        }
+        steps.extend([
+            format!("`writeback check {job}` looks at everything and writes nothing."),
+            format!("`writeback preview {job}` shows what a run would do."),
+            format!(
+                "`writeback test {job} --record KEY` takes one record the whole way and shows it before and after."
+            ),
+            format!("`writeback run {job}` does it."),
+        ]);
+        let steps = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1));
+        format!(
+            "# {} to `{}`\n\nA write-back project. {PROJECT_FILE} says where the systems are, `sql/{}.sql` what the source yields,\n\
+             `{SCHEDULES_FOLDER}/{job}.toml` which column goes where. Edit them as you like; `writeback check` tells every mistake.\n\n\
+             ## Next steps\n\n{}",
+            self.name,
+            self.table,
+            self.name,
+            steps.collect::<String>(),
+        )
+    }
+
+    fn export_step(&self) -> String {
+        match &self.source {
+            DraftSystem::Folder(folder) => {
+                format!("Put the export into `{folder}` as `{0}.csv`, `{0}.parquet` or `{0}.ndjson`.", self.name)
+            }
+            DraftSystem::SqliteFile(_) | DraftSystem::Server { .. } => {
+                format!("See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.", self.name)
+            }
+        }
+    }
+}
+
+const GIT_IGNORE: &str = ".gitignore";
+
+fn password_step(system: &DraftSystem) -> Option<String> {
+    match system {
+        DraftSystem::Server { password: Some(name), .. } => Some(format!("`export {name}=…` sets the password.")),
+        DraftSystem::Server { password: None, .. } | DraftSystem::Folder(_) | DraftSystem::SqliteFile(_) => None,
+    }
+}
+
+/// Why a draft cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DraftError {
+    #[error("could not write a file for trying out")]
+    Io(#[source] io::Error),
+    #[error("these answers do not make a project")]
+    Mistakes(Vec<Problem>),
+}
+
+/// A TOML string.
+fn string(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A TOML key, bare where it can be.
+fn key(name: &str) -> String {
+    let bare = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { string(name) }
+}
+
+/// A name in SQL, in double quotes where it needs them.
+fn quoted(name: &str) -> String {
+    let plain = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+    let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let word = ALL_KEYWORDS.contains(&name.to_ascii_uppercase().as_str());
+    match starts_well && name.chars().all(plain) && !word {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
