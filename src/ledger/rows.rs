@@ -34,7 +34,7 @@ pub(super) enum Fault {
 type Answer<T> = Result<T, Fault>;
 
 impl RunStatus {
-    const ALL: [Self; 6] =
+    pub(super) const ALL: [Self; 6] =
         [Self::Running, Self::Succeeded, Self::Rejected, Self::Failed, Self::Guarded, Self::NothingNew];
 
     /// As the ledger and `--json` write it.
@@ -205,6 +205,7 @@ pub(super) async fn record_sent(
     outcomes: &[Outcome],
     attempts: u32,
 ) -> Answer<()> {
+    debug_assert_eq!(u32::try_from(outcomes.len()), Ok(span.records), "every record of a batch has one outcome");
     let earlier = sqlx::query("DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ?");
     earlier.bind(write_back).bind(span.partition).bind(span.first).execute(&mut *connection).await?;
     let mut tally = Tally::default();

@@ -234,6 +234,13 @@ async fn history_as_json_keeps_its_shape() {
     assert_eq!(run["write_backs"][0]["read"], 0);
 }
 
+#[test]
+fn a_status_has_one_name_wherever_it_is_written() {
+    for status in RunStatus::ALL {
+        assert_eq!(serde_json::to_value(status).unwrap(), status.name());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_writers_share_a_ledger() {
     let (_folder, ledger) = ledger().await;

@@ -1,9 +1,23 @@
-//! The files beside a run: `outcomes.parquet` with one row per record, `rejected.csv` for people.
+//! The files beside a run: `outcomes.parquet` with one row per record, `rejected.csv` for people. Both are written aside
+//! and put in place whole, readable by their owner only.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use crate::ledger::{Ledger, LedgerError, WriteBackId};
-use crate::package::{Package, PackageError};
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::{
+    Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema, StringChunked,
+};
+
+use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+use crate::domain::record::{RECORD_POSITION, key_text};
+use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
+use crate::package::{Package, PackageError, Partition};
+use crate::state::{self, AsideFile};
+
+/// Rejected records read from the ledger at once: some megabytes.
+const PAGE_REJECTIONS_MAX: u32 = 20_000;
 
 /// Why a report file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -13,25 +27,428 @@ pub(crate) enum ReportError {
     #[error(transparent)]
     Package(#[from] PackageError),
     #[error("could not write `{path}`")]
-    Io { path: String, source: std::io::Error },
+    Io { path: String, source: io::Error },
     #[error("could not write `{path}`")]
     Frame { path: String, source: polars::error::PolarsError },
+    /// The ledger's batches do not cover a partition's records, each once.
+    #[error("the outcome of record {record} of partition {partition} is missing or doubled")]
+    Uncovered { partition: usize, record: u64 },
+    #[error("{read} records were read and {accounted} have an outcome")]
+    Unbalanced { read: u64, accounted: u64 },
+}
+
+impl ReportError {
+    fn io(file: &Path, source: io::Error) -> Self {
+        Self::Io { path: file.display().to_string(), source }
+    }
+
+    fn frame(file: &Path, source: polars::error::PolarsError) -> Self {
+        Self::Frame { path: file.display().to_string(), source }
+    }
+
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Ledger(error) => error.hint(),
+            Self::Package(error) => error.hint(),
+            Self::Io { source, .. } => state::hint(source).map(str::to_owned),
+            Self::Frame { .. } => None,
+            Self::Uncovered { .. } | Self::Unbalanced { .. } => {
+                Some("run the job again: what is already written is left alone".to_owned())
+            }
+        }
+    }
 }
 
 /// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
-/// `key_columns` are the package's key columns.
+/// `key_columns` are the package's key columns. Records of the package come first, in the order they were written, then
+/// those rejected before.
+/// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
 pub(crate) async fn write_outcomes(
-    _file: &Path,
-    _ledger: &Ledger,
-    _id: WriteBackId,
-    _package: &Package,
-    _key_columns: &[String],
+    file: &Path,
+    ledger: &Ledger,
+    id: WriteBackId,
+    package: &Package,
+    key_columns: &[String],
 ) -> Result<(), ReportError> {
-    unimplemented!()
+    let aside = AsideFile::create(file).map_err(|error| ReportError::io(file, error))?;
+    let mut buffer = BufWriter::new(aside.file());
+    let accounted = write_rows(&mut buffer, file, ledger, id, package, key_columns).await?;
+    buffer.flush().map_err(|error| ReportError::io(file, error))?;
+    drop(buffer);
+    let read = ledger.tally(id).await?.read;
+    if read != accounted {
+        return Err(ReportError::Unbalanced { read, accounted });
+    }
+    aside.place().map_err(|error| ReportError::io(file, error))
 }
 
-/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`. Cells that a
-/// spreadsheet would take for a formula are made harmless; nothing else is altered.
-pub(crate) async fn write_rejected(_file: &Path, _ledger: &Ledger, _run: i64) -> Result<(), ReportError> {
-    unimplemented!()
+/// Returns how many rows there are.
+async fn write_rows(
+    buffer: &mut BufWriter<&File>,
+    file: &Path,
+    ledger: &Ledger,
+    id: WriteBackId,
+    package: &Package,
+    key_columns: &[String],
+) -> Result<u64, ReportError> {
+    let failed = |error| ReportError::frame(file, error);
+    let mut rows = RowsWriter::begin(buffer).map_err(failed)?;
+    for number in 0..package.partition_count() {
+        let batches = ledger.outcomes(id, u32::try_from(number).unwrap_or(u32::MAX)).await?;
+        let Partition { records, duplicates: _ } = package.load(number)?;
+        let keys = KeyTexts::of(&records, key_columns).map_err(failed)?;
+        rows.write(outcome_rows(number, &keys, batches)?).map_err(failed)?;
+    }
+    let mut after = None;
+    loop {
+        let rejections = ledger.rejections_outside_batches(id, after, PAGE_REJECTIONS_MAX).await?;
+        let Some(last) = rejections.last() else { break };
+        after = Some(last.record);
+        rows.write(rejection_rows(rejections)).map_err(failed)?;
+    }
+    rows.finish().map_err(failed)
+}
+
+/// Rows of `outcomes.parquet`, column by column.
+#[derive(Default)]
+struct Rows {
+    records: Vec<u64>,
+    keys: Vec<Option<String>>,
+    outcomes: Vec<&'static str>,
+    stages: Vec<Option<&'static str>>,
+    columns: Vec<Option<String>>,
+    reasons: Vec<Option<String>>,
+}
+
+impl Rows {
+    fn push(&mut self, record: u64, key: Option<String>, outcome: Outcome) {
+        self.records.push(record);
+        self.keys.push(key);
+        self.outcomes.push(outcome_name(&outcome));
+        let (stage, column, reason) = explanation(outcome);
+        self.stages.push(stage);
+        self.columns.push(column);
+        self.reasons.push(reason);
+    }
+
+    fn into_frame(self) -> PolarsResult<DataFrame> {
+        let columns = vec![
+            Column::new("record".into(), self.records),
+            Column::new("key".into(), self.keys),
+            Column::new("outcome".into(), self.outcomes),
+            Column::new("stage".into(), self.stages),
+            Column::new("column".into(), self.columns),
+            Column::new("reason".into(), self.reasons),
+        ];
+        DataFrame::new_infer_height(columns)
+    }
+
+    fn schema() -> Schema {
+        let texts =
+            ["key", "outcome", "stage", "column", "reason"].map(|name| Field::new(name.into(), DataType::String));
+        std::iter::once(Field::new("record".into(), DataType::UInt64)).chain(texts).collect()
+    }
+}
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Inserted => "inserted",
+        Outcome::Updated => "updated",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Skipped(_) => "skipped",
+        Outcome::Rejected(_) => "rejected",
+    }
+}
+
+/// Stage, column and reason.
+fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Option<String>) {
+    match outcome {
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => (None, None, None),
+        Outcome::Skipped(SkipReason::NoMatch) => (None, None, Some("no match".to_owned())),
+        Outcome::Skipped(SkipReason::AlreadyExists) => (None, None, Some("already exists".to_owned())),
+        Outcome::Rejected(rejection) => (Some(rejection.stage.name()), rejection.column, Some(rejection.reason)),
+    }
+}
+
+/// Lays a partition's batches, which are in order, along its records.
+fn outcome_rows(partition: usize, keys: &KeyTexts, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
+    let mut rows = Rows::default();
+    let mut next = 0;
+    for SentBatch { span, outcomes } in batches {
+        if u64::from(span.first) != next {
+            return Err(ReportError::Uncovered { partition, record: next.min(u64::from(span.first)) });
+        }
+        for outcome in outcomes {
+            let record = keys.record(next).ok_or(ReportError::Uncovered { partition, record: next })?;
+            rows.push(record, keys.text(next), outcome);
+            next += 1;
+        }
+    }
+    match keys.record(next) {
+        None => Ok(rows),
+        Some(_) => Err(ReportError::Uncovered { partition, record: next }),
+    }
+}
+
+fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
+    let mut rows = Rows::default();
+    for mut rejection in rejections {
+        let key = rejection.key.take();
+        rows.push(rejection.record, key, Outcome::Rejected(rejection));
+    }
+    rows
+}
+
+/// Positions and match keys of a partition's records.
+struct KeyTexts {
+    positions: Vec<u64>,
+    parts: Vec<StringChunked>,
+}
+
+impl KeyTexts {
+    fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
+        let text = |name: &String| Ok(records.column(name)?.cast(&DataType::String)?.str()?.clone());
+        Ok(Self {
+            positions: records.column(RECORD_POSITION)?.u64()?.iter().flatten().collect(),
+            parts: key_columns.iter().map(text).collect::<PolarsResult<_>>()?,
+        })
+    }
+
+    fn record(&self, index: u64) -> Option<u64> {
+        self.positions.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn text(&self, index: u64) -> Option<String> {
+        let index = usize::try_from(index).ok()?;
+        match self.parts.as_slice() {
+            [only] => {
+                only.get(index).map(|part| if is_plain(part) { part.to_owned() } else { key_text([part].into_iter()) })
+            }
+            parts => Some(key_text(parts.iter().map(|part| part.get(index).unwrap_or_default()))),
+        }
+    }
+}
+
+/// Whether a line of CSV writes this text as it is: most keys are plain, and asking is far cheaper than writing.
+fn is_plain(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Writes rows as row groups.
+struct RowsWriter<'file, 'buffer> {
+    writer: BatchedWriter<&'buffer mut BufWriter<&'file File>>,
+    rows: u64,
+}
+
+impl<'file, 'buffer> RowsWriter<'file, 'buffer> {
+    fn begin(buffer: &'buffer mut BufWriter<&'file File>) -> PolarsResult<Self> {
+        let writer =
+            ParquetWriter::new(buffer).with_compression(ParquetCompression::Zstd(None)).batched(&Rows::schema())?;
+        Ok(Self { writer, rows: 0 })
+    }
+
+    fn write(&mut self, rows: Rows) -> PolarsResult<()> {
+        self.rows += rows.records.len() as u64;
+        self.writer.write_batch(&rows.into_frame()?)
+    }
+
+    fn finish(self) -> PolarsResult<u64> {
+        self.writer.finish()?;
+        Ok(self.rows)
+    }
+}
+
+/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`; write-backs in the job's
+/// order, their records by position. Cells that a spreadsheet would take for a formula are made harmless; nothing else
+/// is altered.
+pub(crate) async fn write_rejected(file: &Path, ledger: &Ledger, run: i64) -> Result<(), ReportError> {
+    let failed = |error| ReportError::io(file, error);
+    let write_backs = ledger.run(run).await?.write_backs;
+    let aside = AsideFile::create(file).map_err(failed)?;
+    let mut writer = csv::Writer::from_writer(aside.file());
+    let header = ["write_back", "record", "key", "stage", "column", "reason"];
+    writer.write_record(header).map_err(|error| failed(error.into()))?;
+    for (position, write_back) in (0..).zip(&write_backs) {
+        let id = WriteBackId { run, position };
+        let mut after = None;
+        loop {
+            let rejections = ledger.rejections(id, after, PAGE_REJECTIONS_MAX).await?;
+            let Some(last) = rejections.last() else { break };
+            after = Some(last.record);
+            let mut lines = rejections.iter().map(|rejection| cells(&write_back.name, rejection));
+            lines.try_for_each(|line| writer.write_record(line)).map_err(|error| failed(error.into()))?;
+        }
+    }
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    aside.place().map_err(failed)
+}
+
+fn cells(write_back: &str, rejection: &Rejection) -> [String; 6] {
+    [
+        harmless(write_back),
+        rejection.record.to_string(),
+        harmless(rejection.key.as_deref().unwrap_or_default()),
+        harmless(rejection.stage.name()),
+        harmless(rejection.column.as_deref().unwrap_or_default()),
+        harmless(&rejection.reason),
+    ]
+}
+
+/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` (their full-width forms
+/// included), a tab or a line break gets an apostrophe before it, also where the sign follows spaces or quotes, which
+/// spreadsheets trim. A key such as `-5` reads `'-5` in the file for that reason: whether a program takes it for a number
+/// or a formula cannot be told from here.
+/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+fn harmless(cell: &str) -> String {
+    const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let trimmed = cell.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
+    if cell.starts_with(['\t', '\r', '\n']) || trimmed.starts_with(SIGNS) {
+        return format!("'{cell}");
+    }
+    cell.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may")]
+
+    use std::fs;
+
+    use chrono::DateTime;
+    use polars::prelude::{ParquetReader, SerReader, df};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::domain::cycle::Cycle;
+    use crate::domain::outcome::Stage;
+    use crate::ledger::{BatchSpan, NewRun};
+    use crate::package::PackageWriter;
+
+    const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
+
+    fn key_columns() -> Vec<String> {
+        vec!["region".to_owned(), "id".to_owned()]
+    }
+
+    fn rejection(record: u64, key: &str, stage: Stage) -> Rejection {
+        let (key, column) = (Some(key.to_owned()), Some("SCORE".to_owned()));
+        Rejection { record, key, stage, column, reason: format!("refused at {stage}") }
+    }
+
+    /// A run of seven records: one rejected by the schema, two of one key, four in a package of one partition.
+    async fn run() -> (TempDir, Ledger, Package) {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let cycle = Cycle { id: "c1".to_owned(), completed_at: DateTime::UNIX_EPOCH };
+        let write_backs = vec!["health_score", "recommendation"];
+        let new =
+            NewRun { job: "weekly", cycle: &cycle, started_at: DateTime::UNIX_EPOCH, write_backs, job_digest: "" };
+        ledger.begin_run(&new).await.unwrap();
+        let records = df!(
+            "region" => ["US", "EU", "EU", "US", "a,b", "EU"],
+            "id" => [1_i64, 2, 10, 1, 3, -1],
+            RECORD_POSITION => [0_u64, 2, 3, 4, 5, 6],
+        );
+        let mut writer = PackageWriter::create(&folder.path().join("package"), &key_columns()).unwrap();
+        writer.push(&records.unwrap()).unwrap();
+        let package = writer.finish().unwrap();
+        let early = [
+            rejection(4, "US,1", Stage::Match),
+            rejection(1, "=HYPERLINK()", Stage::Schema),
+            rejection(0, "US,1", Stage::Match),
+        ];
+        ledger.record_rejections(FIRST, &early).await.unwrap();
+        ledger.record_packaged(FIRST, 7).await.unwrap();
+        (folder, ledger, package)
+    }
+
+    async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
+        let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
+        ledger.record_sent(FIRST, span, outcomes, 1).await.unwrap();
+        ledger.record_committed(FIRST, span, 0.1).await.unwrap();
+    }
+
+    fn refused() -> Outcome {
+        Outcome::Rejected(rejection(3, "EU,10", Stage::Destination))
+    }
+
+    #[tokio::test]
+    async fn every_record_has_one_row_in_outcomes() {
+        let (folder, ledger, package) = run().await;
+        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
+        commit(&ledger, 2, &[refused(), Outcome::Skipped(SkipReason::NoMatch)]).await;
+        let file = folder.path().join("runs/1/outcomes.parquet");
+        write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap();
+        let rows = ParquetReader::new(File::open(&file).unwrap()).finish().unwrap();
+        let expected = df!(
+            "record" => [6_u64, 2, 3, 5, 0, 1, 4],
+            "key" => ["EU,-1", "EU,2", "EU,10", "\"a,b\",3", "US,1", "=HYPERLINK()", "US,1"],
+            "outcome" => ["inserted", "updated", "rejected", "skipped", "rejected", "rejected", "rejected"],
+            "stage" => [None, None, Some("destination"), None, Some("match"), Some("schema"), Some("match")],
+            "column" => [None, None, Some("SCORE"), None, Some("SCORE"), Some("SCORE"), Some("SCORE")],
+            "reason" => [None, None, Some("refused at destination"), Some("no match"), Some("refused at match"),
+                         Some("refused at schema"), Some("refused at match")],
+        );
+        assert!(rows.equals_missing(&expected.unwrap()), "{rows}");
+    }
+
+    #[tokio::test]
+    async fn outcomes_that_do_not_add_up_make_no_file() {
+        let (folder, ledger, package) = run().await;
+        let file = folder.path().join("outcomes.parquet");
+        let write = async || write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap_err();
+        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        commit(&ledger, 3, &[Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        commit(&ledger, 2, &[refused(), Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 3 }));
+        ledger.forget_sent(FIRST, BatchSpan { partition: 0, first: 3, records: 1 }).await.unwrap();
+        assert!(!file.exists() && !state::aside(&file).exists());
+    }
+
+    #[tokio::test]
+    async fn a_record_without_any_outcome_is_missed() {
+        let (folder, ledger, package) = run().await;
+        commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
+        ledger.record_packaged(FIRST, 8).await.unwrap();
+        let file = folder.path().join("outcomes.parquet");
+        let error = write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap_err();
+        assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");
+        assert!(!file.exists());
+    }
+
+    #[tokio::test]
+    async fn rejected_records_are_listed_for_people() {
+        let (folder, ledger, _package) = run().await;
+        commit(&ledger, 0, &[Outcome::Updated, Outcome::Updated, refused(), Outcome::Updated]).await;
+        let mut second = rejection(0, "+1", Stage::Mapping);
+        (second.column, second.reason) = (None, "too long, \"by far\"".to_owned());
+        ledger.record_rejections(WriteBackId { position: 1, ..FIRST }, &[second]).await.unwrap();
+        let file = folder.path().join("rejected.csv");
+        write_rejected(&file, &ledger, 1).await.unwrap();
+        let expected = "write_back,record,key,stage,column,reason\n\
+            health_score,0,\"US,1\",match,SCORE,refused at match\n\
+            health_score,1,'=HYPERLINK(),schema,SCORE,refused at schema\n\
+            health_score,3,\"EU,10\",destination,SCORE,refused at destination\n\
+            health_score,4,\"US,1\",match,SCORE,refused at match\n\
+            recommendation,0,'+1,mapping,,\"too long, \"\"by far\"\"\"\n";
+        assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+        assert!(write_rejected(&file, &ledger, 2).await.is_err());
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_and_all_others_stay_as_they_are() {
+        let formulas = [
+            "=1", "+1", "-5", "@SUM", "\tx", "\rx", "\nx", " =1", "\"=1", "'=1", "\u{a0}=1", "\" '=1", "＝1", "=", "-",
+        ];
+        for cell in formulas {
+            assert_eq!(harmless(cell), format!("'{cell}"));
+        }
+        for cell in ["", "5", "A=1", "a-b", "x@y.z", " x", "'x", "\"x\"", "’=1", "(=1)", "日本"] {
+            assert_eq!(harmless(cell), cell);
+        }
+    }
 }

@@ -1,0 +1,321 @@
+//! History as people read it: a line for one run, a table of many, one run in full. Texts only; who prints them is
+//! decided elsewhere.
+
+use chrono::{DateTime, Utc};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::domain::outcome::{Rejection, Tally};
+use crate::ledger::{BatchEntry, RunEntry, RunStatus, WriteBackEntry};
+
+/// Batches shown of one run: more is for machines to read.
+const BATCHES_SHOWN_MAX: usize = 1_000;
+
+/// One line that adds up: `weekly  run 7  10 000 read = 9 980 updated + 20 skipped  3.1 s`. Terms of zero are left out.
+pub(crate) fn summary_line(job: &str, run: i64, tally: &Tally, seconds: f64) -> String {
+    format!("{}  run {run}  {}  {}", printable(job), sum(tally), duration(seconds))
+}
+
+fn sum(tally: &Tally) -> String {
+    let terms = [
+        (tally.inserted, "inserted"),
+        (tally.updated, "updated"),
+        (tally.unchanged, "unchanged"),
+        (tally.skipped, "skipped"),
+        (tally.rejected, "rejected"),
+    ];
+    let named = terms.into_iter().filter(|(records, _)| *records > 0);
+    let named: Vec<String> = named.map(|(records, name)| format!("{} {name}", grouped(records))).collect();
+    let right = if named.is_empty() { "0".to_owned() } else { named.join(" + ") };
+    format!("{} read = {right}", grouped(tally.read))
+}
+
+/// A count with its thousands set apart: `10 000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn duration(seconds: f64) -> String {
+    format!("{seconds:.1} s")
+}
+
+/// Text of one line that does nothing to a terminal: control characters, and those that turn the direction of writing,
+/// are shown by their codes.
+pub(crate) fn printable(text: &str) -> String {
+    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() || turns(letter) {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+fn status_text(status: RunStatus) -> String {
+    status.name().replace('_', " ")
+}
+
+fn moment(moment: DateTime<Utc>) -> String {
+    moment.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Runs, one a line, as they come.
+pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
+    if runs.is_empty() {
+        return "no runs yet".to_owned();
+    }
+    let mut table = table(
+        [right("run"), left("job"), left("cycle"), left("status"), left("started (UTC)"), right("took")],
+        tally_header(),
+    );
+    for run in runs {
+        let mut tally = Tally::default();
+        run.write_backs.iter().for_each(|write_back| tally += write_back.tally);
+        let mut cells = vec![
+            right(run.run.to_string()),
+            left(&run.job),
+            left(&run.cycle),
+            left(&status_text(run.status)),
+            left(&moment(run.started_at)),
+            right(took(run)),
+        ];
+        cells.extend(tally_cells(&tally));
+        table.add_row(cells);
+    }
+    table.trim_fmt()
+}
+
+/// From begin to end; nothing while a run goes on.
+fn took(run: &RunEntry) -> String {
+    let finished = run.finished_at.map(|finished_at| (finished_at - run.started_at).as_seconds_f64());
+    finished.map(duration).unwrap_or_default()
+}
+
+/// One run: what it was, its write-backs, its batches, and rejected records with the names of their write-backs, as
+/// many as are given; how many there are in all stands in the run.
+pub(crate) fn run_in_full(run: &RunEntry, batches: &[BatchEntry], rejections: &[(String, Rejection)]) -> String {
+    let parts =
+        [facts(run), write_backs_table(&run.write_backs), batches_table(batches), rejections_table(run, rejections)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n\n")
+}
+
+fn facts(run: &RunEntry) -> String {
+    let finished = run.finished_at.map(|finished_at| format!("{} UTC, after {}", moment(finished_at), took(run)));
+    let cycle = format!("{}, completed {} UTC", printable(&run.cycle), moment(run.cycle_completed_at));
+    let started = format!("{} UTC", moment(run.started_at));
+    let facts = [
+        ("cycle", Some(cycle)),
+        ("started", Some(started)),
+        ("finished", finished),
+        ("error", run.error.as_deref().map(printable)),
+    ];
+    let title = format!("run {} of job `{}`: {}", run.run, printable(&run.job), status_text(run.status));
+    let lines = facts.into_iter().filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));
+    std::iter::once(title).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+fn write_backs_table(write_backs: &[WriteBackEntry]) -> String {
+    if write_backs.is_empty() {
+        return String::new();
+    }
+    let mut table = table([left("write-back"), right("batches"), right("took")], tally_header());
+    for write_back in write_backs {
+        let mut cells =
+            vec![left(&write_back.name), right(grouped(write_back.batches)), right(duration(write_back.seconds))];
+        cells.extend(tally_cells(&write_back.tally));
+        table.add_row(cells);
+    }
+    table.trim_fmt()
+}
+
+fn batches_table(batches: &[BatchEntry]) -> String {
+    if batches.is_empty() {
+        return String::new();
+    }
+    let first =
+        [left("write-back"), right("partition"), right("first"), right("attempts"), left("committed"), right("took")];
+    let mut table = table(first, tally_header());
+    for batch in batches.iter().take(BATCHES_SHOWN_MAX) {
+        let mut cells = vec![
+            left(&batch.write_back),
+            right(grouped(batch.partition.into())),
+            right(grouped(batch.first.into())),
+            right(grouped(batch.attempts.into())),
+            left(if batch.committed { "yes" } else { "no" }),
+            right(duration(batch.seconds)),
+        ];
+        cells.extend(tally_cells(&batch.tally));
+        table.add_row(cells);
+    }
+    let rest = batches.len().saturating_sub(BATCHES_SHOWN_MAX);
+    if rest == 0 {
+        table.trim_fmt()
+    } else {
+        format!("{}\n… and {} more batches", table.trim_fmt(), grouped(rest as u64))
+    }
+}
+
+fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> String {
+    if rejections.is_empty() {
+        return String::new();
+    }
+    let header = [left("write-back"), right("record"), left("key"), left("stage"), left("column"), left("reason")];
+    let mut table = table(header, []);
+    for (write_back, rejection) in rejections {
+        table.add_row(vec![
+            left(write_back),
+            right(grouped(rejection.record)),
+            left(rejection.key.as_deref().unwrap_or_default()),
+            left(rejection.stage.name()),
+            left(rejection.column.as_deref().unwrap_or_default()),
+            left(&rejection.reason),
+        ]);
+    }
+    let all: u64 = run.write_backs.iter().map(|write_back| write_back.tally.rejected).sum();
+    let rest = all.saturating_sub(rejections.len() as u64);
+    if rest == 0 {
+        table.trim_fmt()
+    } else {
+        format!("{}\n… and {} more rejected records", table.trim_fmt(), grouped(rest))
+    }
+}
+
+fn tally_header() -> [Cell; 6] {
+    ["read", "inserted", "updated", "unchanged", "skipped", "rejected"].map(right)
+}
+
+fn tally_cells(tally: &Tally) -> [Cell; 6] {
+    [tally.read, tally.inserted, tally.updated, tally.unchanged, tally.skipped, tally.rejected]
+        .map(|records| right(grouped(records)))
+}
+
+/// A table without lines: twelve columns then fit beside one another, and what is copied from it stays text.
+fn table(first: impl IntoIterator<Item = Cell>, then: impl IntoIterator<Item = Cell>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(first.into_iter().chain(then));
+    table
+}
+
+fn left(text: &str) -> Cell {
+    Cell::new(printable(text))
+}
+
+fn right(text: impl Into<String>) -> Cell {
+    Cell::new(text.into()).set_alignment(CellAlignment::Right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::Stage;
+
+    fn tally() -> Tally {
+        Tally { read: 10_000, updated: 9_412, unchanged: 561, skipped: 20, rejected: 7, inserted: 0 }
+    }
+
+    fn run() -> RunEntry {
+        let moment = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
+        RunEntry {
+            run: 4182,
+            job: "account-health".to_owned(),
+            cycle: "2026-W47".to_owned(),
+            cycle_completed_at: moment("2026-11-20T06:00:00Z"),
+            status: RunStatus::Rejected,
+            started_at: moment("2026-11-20T06:30:00Z"),
+            finished_at: Some(moment("2026-11-20T06:30:03.1Z")),
+            error: None,
+            write_backs: vec![WriteBackEntry {
+                name: "health_score".to_owned(),
+                tally: tally(),
+                batches: 20,
+                seconds: 2.9,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_summary_adds_up_in_one_line() {
+        assert_eq!(
+            summary_line("account-health", 4182, &tally(), 3.1),
+            "account-health  run 4182  10 000 read = 9 412 updated + 561 unchanged + 20 skipped + 7 rejected  3.1 s"
+        );
+        assert_eq!(summary_line("weekly", 1, &Tally::default(), 0.0), "weekly  run 1  0 read = 0  0.0 s");
+        let inserted = Tally { read: 1_234_567, inserted: 1_234_567, ..Tally::default() };
+        assert_eq!(
+            summary_line("weekly", 2, &inserted, 61.25),
+            "weekly  run 2  1 234 567 read = 1 234 567 inserted  61.2 s"
+        );
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let texts =
+            [(0, "0"), (999, "999"), (1_000, "1 000"), (12_345, "12 345"), (u64::MAX, "18 446 744 073 709 551 615")];
+        for (number, text) in texts {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn nothing_a_record_holds_reaches_the_terminal_as_a_command() {
+        assert_eq!(printable("é\x1b[31m\n\u{202e}x"), "é\\u{1b}[31m\\n\\u{202e}x");
+    }
+
+    #[test]
+    fn history_is_a_table() {
+        assert_eq!(runs_table(&[]), "no runs yet");
+        insta::assert_snapshot!(runs_table(&[run()]), @"
+         run  job             cycle     status    started (UTC)         took    read  inserted  updated  unchanged  skipped  rejected
+        4182  account-health  2026-W47  rejected  2026-11-20 06:30:00  3.1 s  10 000         0    9 412        561       20         7
+        ");
+    }
+
+    #[test]
+    fn one_run_in_full() {
+        let batch = BatchEntry {
+            write_back: "health_score".to_owned(),
+            partition: 0,
+            first: 9_500,
+            records: 500,
+            attempts: 1,
+            committed: true,
+            tally: Tally { read: 500, updated: 493, rejected: 7, ..Tally::default() },
+            seconds: 0.123,
+        };
+        let rejection = Rejection {
+            record: 1_017,
+            key: Some("A\u{7}17".to_owned()),
+            stage: Stage::Mapping,
+            column: Some("CHURN_RISK".to_owned()),
+            reason: "17 characters do not fit in 16".to_owned(),
+        };
+        let rejections = [("health_score".to_owned(), rejection)];
+        insta::assert_snapshot!(run_in_full(&run(), &[batch], &rejections), @r"
+        run 4182 of job `account-health`: rejected
+          cycle     2026-W47, completed 2026-11-20 06:00:00 UTC
+          started   2026-11-20 06:30:00 UTC
+          finished  2026-11-20 06:30:03 UTC, after 3.1 s
+
+         write-back    batches   took    read  inserted  updated  unchanged  skipped  rejected
+         health_score       20  2.9 s  10 000         0    9 412        561       20         7
+
+         write-back    partition  first  attempts  committed   took  read  inserted  updated  unchanged  skipped  rejected
+         health_score          0  9 500         1  yes        0.1 s   500         0      493          0        0         7
+
+         write-back    record  key       stage    column      reason
+         health_score   1 017  A\u{7}17  mapping  CHURN_RISK  17 characters do not fit in 16
+        … and 6 more rejected records
+        ");
+    }
+}
