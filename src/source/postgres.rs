@@ -102,8 +102,11 @@ async fn yielded_columns(session: &mut Session, relation: &str) -> Result<Vec<St
     let mut connection = session.take()?;
     let sql = audited(format!("SELECT * FROM {relation}")).into_sql_str();
     let prepared = session.within((&mut connection).prepare(sql)).await;
-    let names = prepared.map(|statement| statement.columns().iter().map(|column| column.name().to_owned()).collect());
-    session.settle(connection, PULLING, names)
+    let statement = session.settle(connection, PULLING, prepared)?;
+    if statement.parameters().is_some_and(|parameters| parameters.either(<[_]>::len, |count| count) > 0) {
+        return Err(session.failed(PULLING.doing, "a model takes no parameters such as `$1`"));
+    }
+    Ok(statement.columns().iter().map(|column| column.name().to_owned()).collect())
 }
 
 /// The schema's columns out of those the model yields, as text.

@@ -159,13 +159,16 @@ fn find_visible<'a>(relations: &'a [Relation], table: &NamePart) -> Result<&'a R
     let visible = relations.iter().filter(|relation| relation.visible);
     let names = visible.clone().map(|relation| relation.name.as_str());
     let name = resolve_name(table, names.clone()).map_err(|error| {
-        let elsewhere = || {
-            let found = relations.iter().find(|relation| relation.name.to_lowercase() == table.text.to_lowercase())?;
-            Some(format!("the search path does not lead to it; did you mean `{}.{}`?", found.schema, found.name))
-        };
+        let elsewhere = || relations.iter().find_map(|relation| out_of_sight(relation, &table.text));
         not_found("table", &table.text, &error, || did_you_mean(&table.text, names.clone()).or_else(elsewhere))
     })?;
     visible.clone().find(|relation| relation.name == name).ok_or_else(|| gone(name))
+}
+
+/// What to say of a table that only its schema leads to, if it may be the one called `wanted`.
+fn out_of_sight(relation: &Relation, wanted: &str) -> Option<String> {
+    did_you_mean(wanted, [relation.name.as_str()]).filter(|_| !relation.visible)?;
+    Some(format!("the search path does not lead everywhere; did you mean `{}.{}`?", relation.schema, relation.name))
 }
 
 fn find_within<'a>(
@@ -479,7 +482,7 @@ mod tests {
         );
         assert_eq!(
             found("twin"),
-            "table `twin` does not exist: the search path does not lead to it; did you mean `crm2.Twin`?"
+            "table `twin` does not exist: the search path does not lead everywhere; did you mean `crm2.Twin`?"
         );
     }
 

@@ -47,7 +47,7 @@ impl Fault {
     ///
     /// A read-only server (25006) is `Unavailable`: it is a standby in the middle of a failover or a database under
     /// maintenance, and a later connection may well be let write. A statement that took too long (57014) is `Contended`:
-    /// the lock it waited for, or the load it met, may be gone.
+    /// the load it met may be gone. Only one that carries no records, such as a model, will take as long again.
     /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of(code: &str, routine: Option<&str>) -> Self {
         match (code, routine) {
@@ -60,6 +60,8 @@ impl Fault {
             ("42501", _) => Self::Forbidden,
             // A value too long for an index; 54001 and the like are about statements.
             ("54000", _) => Self::Refused,
+            // What the driver was asked to send made no sense, however often it is sent.
+            ("08P01", _) => Self::Failed,
             _ => Self::of_class(code.get(..2).unwrap_or_default()),
         }
     }
@@ -103,6 +105,12 @@ pub(super) fn system_error(place: &Place, purpose: Purpose<'_>, error: sqlx::Err
     };
     match Fault::of(server.code(), server.routine()) {
         Fault::Unavailable => SystemError::Unavailable { connection, source: cause(error) },
+        Fault::Contended if server.code() == "57014" && !purpose.carries_records => SystemError::Failed {
+            doing: purpose.doing.to_owned(),
+            hint: Some(format!("`statement_timeout` of `[connections.{connection}]` bounds every statement")),
+            connection,
+            source: cause(error),
+        },
         Fault::Contended => SystemError::Contended { connection, source: cause(error) },
         Fault::Refused if purpose.carries_records => {
             SystemError::Refused { message: server.message().to_owned(), column: server.column().map(str::to_owned) }
@@ -172,8 +180,15 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
     if io_kind == Some(io::ErrorKind::NotFound) && settings.socket.is_none() {
         return ConnectHint::Change(Some(format!("check `ca_file` of `[connections.{name}]`")));
     }
-    if matches!(error, sqlx::Error::Tls(_)) {
-        return certificate();
+    if let sqlx::Error::Tls(error) = error {
+        // The driver's words for a server that answers the request for TLS with no.
+        return match error.to_string().contains("does not support TLS") {
+            true => ConnectHint::Change(Some(format!(
+                "turn TLS on at the server, or, if nobody can listen on the way there, write `tls = \"off\"` under \
+                 `[connections.{name}]`"
+            ))),
+            false => certificate(),
+        };
     }
     if matches!(error, sqlx::Error::Configuration(_)) { ConnectHint::Change(None) } else { ConnectHint::Wait }
 }
@@ -216,7 +231,7 @@ mod tests {
         for code in ["40001", "40P01", "55P03", "57014"] {
             assert_eq!(Fault::of(code, None), Fault::Contended, "{code}");
         }
-        for code in ["42703", "42P01", "428C9", "0A000", "54001", "XX000", "", "4"] {
+        for code in ["08P01", "42703", "42P01", "428C9", "0A000", "54001", "XX000", "", "4"] {
             assert_eq!(Fault::of(code, None), Fault::Failed, "{code}");
         }
     }
