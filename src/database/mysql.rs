@@ -314,7 +314,8 @@ fn session_statements(server: Server, purpose: Purpose, connection: &Connection)
     let limits = &connection.limits;
     let lock_seconds = limits.lock_timeout.as_secs().max(1);
     let mut statements = vec![
-        "SET SESSION time_zone = '+00:00'".to_owned(),
+        // A connection that waits for its next batch longer than the server likes must not be lost for it.
+        "SET SESSION time_zone = '+00:00', wait_timeout = 28800".to_owned(),
         format!("SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}"),
     ];
     match purpose {

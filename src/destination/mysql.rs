@@ -14,7 +14,7 @@ use crate::database::Dialect;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, Object, ObjectName};
 
 /// One writer's connection.
@@ -103,16 +103,16 @@ impl MysqlDestination {
         Ok(written)
     }
 
-    /// Strictness lets rounding pass with a note. Notes of other tables' columns are a trigger's own business.
+    /// Strictness lets rounding pass with a note, and reading the batch is never strict. Notes of other tables' columns
+    /// are a trigger's own business.
     async fn refuse_altered_values(&mut self, layout: &Layout) -> Result<(), SystemError> {
         let doing = "reading the server's notes";
-        let rows = self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await?;
-        for row in &rows {
-            let message = text(row, 2).unwrap_or_default();
-            let column = fault::column_named(&message);
-            let ours = column.as_ref().is_some_and(|name| layout.fields.iter().any(|field| field.column.name == *name));
-            if ours && text(row, 1).is_some_and(|code| ALTERED_VALUE_NOTES.contains(&code.as_str())) {
-                return Err(SystemError::Refused { message, column });
+        for row in self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await? {
+            let message = text(&row, 2).unwrap_or_default();
+            let field = fault::column_named(&message).and_then(|name| field_named(layout, &name));
+            let altered = text(&row, 1).is_some_and(|code| ALTERED_VALUE_NOTES.contains(&code.as_str()));
+            if let Some(field) = field.filter(|_| altered) {
+                return Err(unheld(field));
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ impl MysqlDestination {
         self.session.set_table(Dialect::Mysql.quote_path(&object.path));
     }
 
-    /// Bytes of JSON in one statement: a quarter of a packet leaves room for what the server makes of it, and beyond
+    /// Bytes of JSON that statements may carry: a quarter of a packet leaves room for what the server makes of it, and beyond
     /// some mebibytes a statement gains nothing.
     fn portion_bytes_max(&self) -> PortionLimit {
         let packet = self.session.packet_bytes_max();
@@ -153,18 +153,24 @@ struct PortionLimit {
     record: usize,
 }
 
-/// A portion to be written, unless the server has no way to hold a value of it.
-fn holdable(portion: Portion, layout: &Layout) -> Result<Portion, SystemError> {
-    match portion.first_unholdable.and_then(|field| layout.fields.get(field)) {
-        None => Ok(portion),
-        Some(field) => Err(SystemError::Refused {
-            message: format!("`{}` cannot hold the value exactly: it is {}", field.column.name, field.column.declared),
-            column: Some(field.column.name.clone()),
-        }),
-    }
+/// The layout's field that a note means, which names it as the object does or as the batch does.
+fn field_named<'a>(layout: &'a Layout, name: &str) -> Option<&'a LayoutField> {
+    let position = || layout.fields.get(name.strip_prefix('c')?.parse::<usize>().ok()?);
+    layout.fields.iter().find(|field| field.column.name == name).or_else(position)
 }
 
-/// Adds one row of a look-up's answer (position in the portion from 1, rows, differs, old values) to what was found.
+/// A portion to be written, unless the server has no way to hold a value of it.
+fn holdable(portion: Portion, layout: &Layout) -> Result<Portion, SystemError> {
+    let unholdable = portion.first_unholdable.and_then(|field| layout.fields.get(field));
+    unholdable.map_or(Ok(portion), |field| Err(unheld(field)))
+}
+
+fn unheld(field: &LayoutField) -> SystemError {
+    let column = &field.column;
+    let message = format!("`{}` cannot hold the value exactly: it is {}", column.name, column.declared);
+    SystemError::Refused { message, column: Some(column.name.clone()) }
+}
+
 /// `None` if the row names no record of the batch.
 fn note_found(found: &mut [Found], first: usize, row: &MySqlRow, layout: &Layout, before: bool) -> Option<()> {
     let number = |position: usize| text(row, position)?.parse::<u64>().ok();

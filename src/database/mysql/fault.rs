@@ -22,7 +22,7 @@ pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error:
             hint: grant(&message, table),
             source: Box::new(error),
         },
-        Meaning::Missing => SystemError::NotFound { what: missing(&message), hint: Some(message) },
+        Meaning::Missing => SystemError::NotFound { what: missing(&message), hint: None },
         Meaning::Failed => failed(connection, doing, error, None),
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
     let number = server_error(&error).map(MySqlDatabaseError::number);
     let hint = match (number, &error) {
         (Some(1045 | 1698), _) => Some(format!("check `user` and `password` of `[connections.{connection}]`")),
-        (Some(1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
+        (Some(1044 | 1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
         (Some(1129 | 1130), _) => {
             Some("the server admits no connection from this host; ask its administrator".to_owned())
         }

@@ -28,7 +28,7 @@ pub(super) struct Portion {
     pub(super) json: String,
     /// Positions in the batch of records with a value that the column can never hold; it is left out of `json`.
     pub(super) unholdable: Vec<usize>,
-    /// Position in the layout of the first field with such a value.
+    /// Position in the layout of the first field with such a value, or with one that would be stored otherwise.
     pub(super) first_unholdable: Option<usize>,
 }
 
@@ -38,8 +38,9 @@ struct PayloadColumn {
     values: Values,
     /// `CHAR(n)` drops trailing blanks, so a value that ends in one is never held.
     drops_blanks: bool,
-    /// Whether digits stand without quotes: the column is a 64-bit integer.
-    whole: bool,
+    key: bool,
+    /// Least and greatest value of a 64-bit integer column: its digits stand without quotes.
+    whole: Option<(i128, i128)>,
 }
 
 /// Values of one column, in one chunk each.
@@ -92,14 +93,12 @@ impl Payload {
         let mut portion = Portion { first, json, unholdable: Vec::new(), first_unholdable: None };
         let mut record = first;
         while record < self.records {
-            let start = portion.json.len();
+            let (start, unholdable_before) = (portion.json.len(), portion.first_unholdable);
             self.write_record(&mut portion, record);
             if portion.json.len() >= limit.usual && record > first {
                 portion.json.truncate(start);
                 portion.unholdable.retain(|unholdable| *unholdable != record);
-                if portion.unholdable.is_empty() {
-                    portion.first_unholdable = None;
-                }
+                portion.first_unholdable = unholdable_before;
                 break;
             }
             portion.json.push(',');
@@ -118,6 +117,10 @@ impl Payload {
             append(&mut portion.json, format_args!("{between}\"c{}\":", column.field));
             match column.write(&mut portion.json, record) {
                 Written::Value => between = ",",
+                Written::Altered => {
+                    between = ",";
+                    portion.first_unholdable.get_or_insert(column.field);
+                }
                 Written::Null => portion.json.truncate(start),
                 Written::Unholdable => {
                     portion.json.truncate(start);
@@ -137,6 +140,8 @@ impl Payload {
 enum Written {
     Value,
     Null,
+    /// Written, and yet the column would store something else: good for comparing, not for keeping.
+    Altered,
     Unholdable,
 }
 
@@ -147,7 +152,8 @@ impl PayloadColumn {
             field: position,
             values: Values::of(field.kind, column)?,
             drops_blanks: declared.starts_with("char") && matches!(field.column.holds, Holds::Text { .. }),
-            whole: matches!(field.column.holds, Holds::Integer { .. }),
+            key: field.key,
+            whole: whole_range(&field.column.holds),
         })
     }
 
@@ -155,9 +161,7 @@ impl PayloadColumn {
         match &self.values {
             Values::Text(values) => match values.get(record) {
                 None => Written::Null,
-                Some(value) if self.drops_blanks && value.ends_with(' ') => Written::Unholdable,
-                Some(value) if self.whole => write_whole(json, value),
-                Some(value) => write_string(json, value),
+                Some(value) => self.write_text(json, value),
             },
             Values::Integer(values) => write_plain(json, values.get(record)),
             Values::Boolean(values) => write_plain(json, values.get(record).map(u8::from)),
@@ -172,6 +176,26 @@ impl PayloadColumn {
             }
         }
     }
+}
+
+impl PayloadColumn {
+    fn write_text(&self, json: &mut String, value: &str) -> Written {
+        match self.whole {
+            Some(range) => write_whole(json, value, range),
+            None if self.drops_blanks && value.ends_with(' ') => match self.key {
+                true => Written::Unholdable,
+                false => {
+                    write_string(json, value);
+                    Written::Altered
+                }
+            },
+            None => write_string(json, value),
+        }
+    }
+}
+
+fn whole_range(holds: &Holds) -> Option<(i128, i128)> {
+    if let Holds::Integer { min, max } = holds { Some((*min, *max)) } else { None }
 }
 
 impl Values {
@@ -220,15 +244,15 @@ fn write_plain(json: &mut String, value: Option<impl std::fmt::Display>) -> Writ
 }
 
 /// Digits for a 64-bit integer column: the servers read these exactly, quoted ones not all of them.
-fn write_whole(json: &mut String, digits: &str) -> Written {
+fn write_whole(json: &mut String, digits: &str, (min, max): (i128, i128)) -> Written {
     let whole = match digits.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return Written::Unholdable,
         None => digits,
     };
     match whole.parse::<i128>() {
-        Ok(number) => write_plain(json, Some(number)),
-        Err(_) => Written::Unholdable,
+        Ok(number) if (min..=max).contains(&number) => write_plain(json, Some(number)),
+        Ok(_) | Err(_) => Written::Unholdable,
     }
 }
 
@@ -309,4 +333,97 @@ fn write_string(json: &mut String, value: &str) -> Written {
     json.push_str(rest);
     json.push('"');
     Written::Value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut String) -> Written) -> (Written, String) {
+        let mut json = String::new();
+        (write(&mut json), json)
+    }
+
+    fn value(json: &str) -> (Written, String) {
+        (Written::Value, json.to_owned())
+    }
+
+    fn unholdable() -> (Written, String) {
+        (Written::Unholdable, String::new())
+    }
+
+    #[test]
+    fn strings_are_json_that_reads_back() {
+        for text in ["", "plain", "say \"hi\" \\ \n\t\r\0", "naïve ю 😀 \u{7f}\u{2028}", "\"", "trailing\\"] {
+            let (outcome, json) = written(|json| write_string(json, text));
+            assert_eq!(outcome, Written::Value);
+            assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        let unsigned = (0, i128::from(u64::MAX));
+        assert_eq!(written(|json| write_whole(json, "18446744073709551615", unsigned)), value("18446744073709551615"));
+        assert_eq!(written(|json| write_whole(json, "42.00", unsigned)), value("42"));
+        assert_eq!(written(|json| write_whole(json, "42.01", unsigned)), unholdable());
+        assert_eq!(written(|json| write_whole(json, "-1", unsigned)), unholdable());
+        for number in [0.1, f64::from(0.1_f32), 1e300, 5e-324, f64::MAX, 1.0 / 3.0] {
+            let (_, json) = written(|json| write_float(json, Some(number)));
+            let read: f64 = json.trim_matches('"').parse().expect("a number");
+            assert_eq!(read.to_bits(), number.to_bits());
+        }
+        assert_eq!(written(|json| write_float(json, Some(f64::NAN))), unholdable());
+    }
+
+    #[test]
+    fn times_are_written_to_the_microsecond_within_the_years_the_server_keeps() {
+        assert_eq!(written(|json| write_date(json, -1)), value("\"1969-12-31\""));
+        assert_eq!(written(|json| write_date(json, 2_932_896)), value("\"9999-12-31\""));
+        assert_eq!(written(|json| write_date(json, 2_932_897)), unholdable());
+        assert_eq!(written(|json| write_date(json, i32::MIN)), unholdable());
+        assert_eq!(written(|json| write_time(json, 86_399_999_999_000)), value("\"23:59:59.999999\""));
+        assert_eq!(written(|json| write_time(json, -1)), unholdable());
+        assert_eq!(written(|json| write_timestamp(json, -1)), value("\"1969-12-31 23:59:59.999999\""));
+        assert_eq!(written(|json| write_timestamp(json, i64::MAX)), unholdable());
+    }
+
+    fn payload(values: &[Option<&str>], drops_blanks: bool) -> Payload {
+        let texts = Column::new("x".into(), values);
+        let values = Values::of(Kind::Text, &texts).expect("texts");
+        let column = PayloadColumn { field: 3, values, drops_blanks, key: false, whole: None };
+        Payload { records: texts.len(), columns: vec![column] }
+    }
+
+    fn portions(payload: &Payload, usual: usize) -> Vec<Portion> {
+        payload.portions(PortionLimit { usual, record: 100 }).collect::<Result<_, _>>().expect("portions")
+    }
+
+    #[test]
+    fn portions_hold_every_record_once() {
+        let payload = payload(&[Some("a"), None, Some("b"), Some("c")], false);
+        let whole: Vec<String> = portions(&payload, 1000).into_iter().map(|portion| portion.json).collect();
+        assert_eq!(whole, [r#"[{"c3":"a"},{},{"c3":"b"},{"c3":"c"}]"#]);
+        let cut: Vec<(usize, String)> =
+            portions(&payload, 20).into_iter().map(|portion| (portion.first, portion.json)).collect();
+        let expected = [(0, r#"[{"c3":"a"},{}]"#), (2, r#"[{"c3":"b"}]"#), (3, r#"[{"c3":"c"}]"#)];
+        assert_eq!(cut, expected.map(|(first, json)| (first, json.to_owned())));
+    }
+
+    #[test]
+    fn a_record_beyond_a_packet_is_refused() {
+        let long = "x".repeat(200);
+        let payload = payload(&[Some("a"), Some(&long)], false);
+        let outcomes: Vec<bool> =
+            payload.portions(PortionLimit { usual: 50, record: 100 }).map(|portion| portion.is_ok()).collect();
+        assert_eq!(outcomes, [true, false]);
+    }
+
+    #[test]
+    fn trailing_blanks_are_compared_and_never_written_to_char() {
+        let portions = portions(&payload(&[Some("a "), Some("b")], true), 1000);
+        let [portion] = portions.as_slice() else { panic!("one portion") };
+        assert_eq!(portion.json, r#"[{"c3":"a "},{"c3":"b"}]"#);
+        assert_eq!((portion.first_unholdable, portion.unholdable.as_slice()), (Some(3), [].as_slice()));
+    }
 }

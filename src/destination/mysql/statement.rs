@@ -93,17 +93,18 @@ impl<'a> Statements<'a> {
     }
 
     /// The batch met with the object. With an index on the key each record is one lookup; `STRAIGHT_JOIN` keeps the
-    /// optimizer, which guesses at the batch's size, from reading the object instead. Without one the object is read
-    /// once a statement, against a temporary table of the batch that the server indexes itself.
+    /// optimizer, which guesses at the batch's size, from reading the object instead. Where no index is known of, the
+    /// optimizer decides, for a view may have one beneath it. Without one the object is read once a statement, against
+    /// a temporary table of the batch that the server indexes itself, and an update locks all it reads.
     fn joined(&self, step: Step) -> String {
         let (object, batch, matches) = (self.object(), self.batch(step), self.matches());
         if self.layout.key_is_indexed() {
             return format!("{batch} STRAIGHT_JOIN {object} AS o ON {matches}");
         }
-        let keys: String =
-            self.keys().map(|(index, field)| format!(", {} AS k{index}", comparable(index, field))).collect();
+        let converted = self.keys().map(|(index, field)| format!(", {} AS k{index}", comparable(index, field)));
+        let keys: String = converted.collect();
         // The limit, which no batch reaches, makes the server build the table instead of dissolving it.
-        format!("{object} AS o STRAIGHT_JOIN (SELECT j.*{keys} FROM {batch} LIMIT 1000000000) AS j ON {matches}")
+        format!("{object} AS o JOIN (SELECT j.*{keys} FROM {batch} LIMIT 1000000000) AS j ON {matches}")
     }
 
     /// The batch as a table.
@@ -311,4 +312,122 @@ fn rounded_float(declared: &str) -> String {
     let sized = declared.get(..end).unwrap_or(declared);
     let plain = sized.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"(),".contains(&byte));
     if plain { sized.to_owned() } else { "DOUBLE".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::match_rule::MatchMode;
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire};
+    use crate::domain::value::Kind;
+
+    fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
+        let column = ObjectColumn {
+            name: name.to_owned(),
+            declared: String::new(),
+            nullable: true,
+            has_default: false,
+            generated: false,
+            may_update: true,
+            may_insert: true,
+            loosely_compared: collation.is_some(),
+            collation: collation.map(str::to_owned),
+            holds,
+        };
+        let kind = column.holds.kind().unwrap_or(Kind::Text);
+        LayoutField { column, kind, when: When::Always, stamp: false, key: false }
+    }
+
+    fn layout(nulls: NullPolicy, indexed: bool, unique: bool) -> Layout {
+        let characters = Some(TextLimit::Characters(18));
+        let text = |limit| Holds::Text { limit, repertoire: Repertoire::Latin1 };
+        let id = LayoutField { key: true, ..field("id", text(characters), Some("latin1_swedish_ci")) };
+        let score = field("a`b", Holds::Decimal { size: Some((5, 2)) }, None);
+        let risk = LayoutField { when: When::IfEmpty, ..field("risk", text(None), Some("utf8mb4_bin")) };
+        let stamp = LayoutField { stamp: true, ..field("at", Holds::Instant { fraction_digits: 0 }, None) };
+        let keys = |has: bool| if has { vec![vec!["id".to_owned()]] } else { Vec::new() };
+        Layout {
+            object: Object {
+                path: vec!["crm".to_owned(), "accounts".to_owned()],
+                kind: ObjectKind::Table,
+                columns: Vec::new(),
+                unique_keys: keys(unique),
+                indexes: keys(indexed),
+                may_select: true,
+                primary_key: Vec::new(),
+            },
+            mode: MatchMode::UpdateOnly,
+            nulls,
+            fields: vec![id, score, risk, stamp],
+            key: vec![0],
+        }
+    }
+
+    const ID_MATCHES: &str = "o.`id` = CONVERT(j.c0 USING latin1) COLLATE latin1_swedish_ci \
+                              AND CAST(CONVERT(o.`id` USING utf8mb4) AS BINARY) = CAST(j.c0 AS BINARY)";
+
+    #[test]
+    fn a_look_up_leaves_stamps_alone_and_compares_texts_by_their_bytes() {
+        let layout = layout(NullPolicy::Write, true, true);
+        let text = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+        let expected = format!(
+            "SELECT CAST(j.n AS CHAR), '1', CAST(((NOT (o.`a``b` <=> j.c1)) OR \
+             ((o.`risk` IS NULL OR LENGTH(o.`risk`) = 0) AND \
+             NOT (CAST(CONVERT(o.`risk` USING utf8mb4) AS BINARY) <=> CAST(j.c2 AS BINARY)))) AS CHAR) \
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, \
+             c0 VARCHAR(19) {text} PATH '$.c0' NULL ON EMPTY ERROR ON ERROR, \
+             c1 DECIMAL(5,2) PATH '$.c1' NULL ON EMPTY ERROR ON ERROR, \
+             c2 LONGTEXT {text} PATH '$.c2' NULL ON EMPTY ERROR ON ERROR)) AS j \
+             STRAIGHT_JOIN `crm`.`accounts` AS o ON {ID_MATCHES}"
+        );
+        assert_eq!(Statements::of(&layout).render(Step::LookUp { before: false }), expected);
+    }
+
+    #[test]
+    fn a_key_that_may_match_many_rows_is_counted() {
+        let layout = layout(NullPolicy::Write, true, false);
+        let sql = Statements::of(&layout).render(Step::LookUp { before: true });
+        assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX("), "{sql}");
+        assert!(sql.contains(", MIN(CAST(o.`a``b` AS CHAR)), "), "{sql}");
+        assert!(sql.ends_with(" GROUP BY j.n"), "{sql}");
+    }
+
+    #[test]
+    fn an_update_writes_stamps_too_and_keeps_what_it_must() {
+        let layout = layout(NullPolicy::Keep, true, true);
+        let sql = Statements::of(&layout).render(Step::Update);
+        let (_, assignments) = sql.split_once(" SET o").expect("assignments");
+        assert_eq!(
+            assignments,
+            ".`a``b` = IF(j.c1 IS NOT NULL, j.c1, o.`a``b`), \
+             o.`risk` = IF(j.c2 IS NOT NULL AND (o.`risk` IS NULL OR LENGTH(o.`risk`) = 0), j.c2, \
+             CONVERT(o.`risk` USING utf8mb4) COLLATE utf8mb4_bin), \
+             o.`at` = IF(j.c3 IS NOT NULL, j.c3, o.`at`)"
+        );
+    }
+
+    #[test]
+    fn without_an_index_the_batch_is_indexed_instead() {
+        let layout = layout(NullPolicy::Write, false, false);
+        let sql = Statements::of(&layout).render(Step::Update);
+        assert!(sql.starts_with("UPDATE `crm`.`accounts` AS o JOIN (SELECT j.*, CONVERT(j.c0 USING latin1)"), "{sql}");
+        assert!(sql.contains("LIMIT 1000000000) AS j ON o.`id` = j.k0 AND "), "{sql}");
+    }
+
+    #[test]
+    fn an_insert_names_every_field() {
+        let layout = layout(NullPolicy::Keep, true, true);
+        let sql = Statements::of(&layout).render(Step::Insert);
+        let start =
+            "INSERT INTO `crm`.`accounts` (`id`, `a``b`, `risk`, `at`) SELECT j.c0, j.c1, j.c2, j.c3 FROM JSON_TABLE(?";
+        assert!(sql.starts_with(start), "{sql}");
+    }
+
+    #[test]
+    fn json_and_rounded_floats_meet_values_of_their_own_kind() {
+        assert_eq!(new(1, &field("j", Holds::Json, None)), "CAST(j.c1 AS JSON)");
+        assert_eq!(new(1, &field("j", Holds::Json, Some("utf8mb4_bin"))), "j.c1");
+        assert_eq!(rounded_float("float(7,2) unsigned"), "float(7,2)");
+        assert_eq!(rounded_float("double; drop"), "DOUBLE");
+    }
 }
