@@ -38,6 +38,9 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
         }
         (None, sqlx::Error::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => Some(tls_hint(connection)),
         (None, sqlx::Error::Tls(_)) => Some(tls_hint(connection)),
+        (None, sqlx::Error::Io(io)) if is_unreadable_file(io) && settings.socket.is_none() => {
+            Some(format!("check `ca_file` of `[connections.{connection}]`: it could not be read"))
+        }
         (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_)) if settings.tls == Tls::Off => {
             Some(format!("set `tls = \"verified\"` in `[connections.{connection}]`: the server may ask for encryption"))
         }
@@ -51,6 +54,11 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
 
 fn tls_hint(connection: &str) -> String {
     format!("check `host` and `ca_file` of `[connections.{connection}]`: the server could not prove who it is")
+}
+
+/// Over the network nothing but the file of certificates is opened.
+fn is_unreadable_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
 }
 
 fn server_error(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
