@@ -1,55 +1,208 @@
-//! Writes to MySQL and MariaDB.
+//! Writes to MySQL and MariaDB. A batch travels as one text of JSON that `JSON_TABLE` turns into rows beside the
+//! object's own; matching, comparing and writing are then one statement each.
+
+mod payload;
+mod statement;
 
 use polars::prelude::DataFrame;
+use sqlx::mysql::MySqlRow;
 
+use self::payload::{Payload, Portion};
+use self::statement::{Statements, Step};
 use super::{Destination, Found};
+use crate::database::Dialect;
+use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::{Holds, Object, ObjectName};
 
 /// One writer's connection.
-pub(crate) struct MysqlDestination {}
+pub(crate) struct MysqlDestination {
+    session: Session,
+}
 
 impl Destination for MysqlDestination {
-    async fn connect(_connection: &Connection) -> Result<Self, SystemError> {
-        unimplemented!()
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        Ok(Self { session: Session::open(connection, Purpose::Write).await? })
     }
 
-    async fn describe(&mut self, _name: &ObjectName) -> Result<Object, SystemError> {
-        unimplemented!()
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let object = catalogue::describe(&mut self.session, name).await?;
+        self.use_object(&object);
+        Ok(object)
     }
 
     async fn begin(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        self.session.run("START TRANSACTION".to_owned(), "beginning a transaction").await
     }
 
-    async fn look_up(
-        &mut self,
-        _layout: &Layout,
-        _batch: &DataFrame,
-        _before: bool,
-    ) -> Result<Vec<Found>, SystemError> {
-        unimplemented!()
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+        self.use_object(&layout.object);
+        let statements = Statements::of(layout);
+        let step = Step::LookUp { before };
+        let payload = Payload::of(layout, &statements.carried(step), batch);
+        let payload = payload.map_err(|error| self.misread(Box::new(error)))?;
+        let sql = statements.render(step);
+        let mut found = vec![Found::default(); batch.height()];
+        for portion in payload.portions(self.portion_bytes_max()) {
+            let portion = portion?;
+            let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
+            for row in &rows {
+                let noted = note_found(&mut found, portion.first, row, layout, before);
+                noted.ok_or_else(|| self.misread("the answer names no record of the batch".into()))?;
+            }
+            for record in portion.unholdable {
+                if let Some(found) = found.get_mut(record) {
+                    found.differs = found.rows > 0;
+                }
+            }
+        }
+        Ok(found)
     }
 
-    async fn update(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        if layout.written_fields().next().is_none() {
+            return Ok(batch.height().try_into().unwrap_or(u64::MAX));
+        }
+        self.write(Step::Update, layout, batch, "updating rows").await
     }
 
-    async fn insert(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<u64, SystemError> {
-        unimplemented!()
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        self.write(Step::Insert, layout, batch, "inserting rows").await
     }
 
     async fn commit(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        self.session.run("COMMIT".to_owned(), "committing").await
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {
-        unimplemented!()
+        self.session.run("ROLLBACK".to_owned(), "rolling back").await
     }
 
     async fn close(self) {
-        unimplemented!()
+        self.session.close().await;
+    }
+}
+
+impl MysqlDestination {
+    /// Writes a batch in as many statements as the server's packets ask for.
+    /// Errors: `Refused` also for what the server would only have noted: that it cut or rounded a value.
+    async fn write(&mut self, step: Step, layout: &Layout, batch: &DataFrame, doing: &str) -> Result<u64, SystemError> {
+        self.use_object(&layout.object);
+        let statements = Statements::of(layout);
+        let payload = Payload::of(layout, &statements.carried(step), batch);
+        let payload = payload.map_err(|error| self.misread(Box::new(error)))?;
+        let sql = statements.render(step);
+        let mut written = 0;
+        for portion in payload.portions(self.portion_bytes_max()) {
+            let portion = holdable(portion?, layout)?;
+            written += self.session.write(sql.clone(), &portion.json, doing).await?;
+            self.refuse_altered_values(layout).await?;
+        }
+        Ok(written)
+    }
+
+    /// Strictness lets rounding pass with a note, and reading the batch is never strict. Notes of other tables' columns
+    /// are a trigger's own business.
+    async fn refuse_altered_values(&mut self, layout: &Layout) -> Result<(), SystemError> {
+        let doing = "reading the server's notes";
+        for row in self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await? {
+            let message = text(&row, 2).unwrap_or_default();
+            let field = fault::column_named(&message).and_then(|name| field_named(layout, &name));
+            let altered = text(&row, 1).is_some_and(|code| ALTERED_VALUE_NOTES.contains(&code.as_str()));
+            if let Some(field) = field.filter(|_| altered) {
+                return Err(unheld(field));
+            }
+        }
+        Ok(())
+    }
+
+    fn misread(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
+        let doing = "matching the batch with its layout".to_owned();
+        SystemError::Failed { connection: self.session.name().to_owned(), doing, source, hint: None }
+    }
+
+    fn use_object(&mut self, object: &Object) {
+        self.session.set_table(Dialect::Mysql.quote_path(&object.path));
+    }
+
+    /// Bytes of JSON that statements may carry: a quarter of a packet leaves room for what the server makes of it, and beyond
+    /// some mebibytes a statement gains nothing.
+    fn portion_bytes_max(&self) -> PortionLimit {
+        let packet = self.session.packet_bytes_max();
+        PortionLimit { usual: (packet / 4).min(PORTION_BYTES_MAX), record: packet.saturating_sub(STATEMENT_BYTES_MAX) }
+    }
+}
+
+/// Beyond this a larger statement saves no round trip worth the memory.
+const PORTION_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Room in a packet for what surrounds the JSON.
+const STATEMENT_BYTES_MAX: usize = 1024;
+
+/// Codes of the notes that tell of a value cut, rounded or clamped.
+const ALTERED_VALUE_NOTES: [&str; 5] = ["1264", "1265", "1292", "1366", "1406"];
+
+/// How many bytes of JSON a statement may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PortionLimit {
+    /// Where a portion of several records ends.
+    usual: usize,
+    /// What a single record may need.
+    record: usize,
+}
+
+/// The layout's field that a note means, which names it as the object does or as the batch does.
+fn field_named<'a>(layout: &'a Layout, name: &str) -> Option<&'a LayoutField> {
+    let position = || layout.fields.get(name.strip_prefix('c')?.parse::<usize>().ok()?);
+    layout.fields.iter().find(|field| field.column.name == name).or_else(position)
+}
+
+/// A portion to be written, unless the server has no way to hold a value of it.
+fn holdable(portion: Portion, layout: &Layout) -> Result<Portion, SystemError> {
+    let unholdable = portion.first_unholdable.and_then(|field| layout.fields.get(field));
+    unholdable.map_or(Ok(portion), |field| Err(unheld(field)))
+}
+
+fn unheld(field: &LayoutField) -> SystemError {
+    let column = &field.column;
+    let message = format!("`{}` cannot hold the value exactly: it is {}", column.name, column.declared);
+    SystemError::Refused { message, column: Some(column.name.clone()) }
+}
+
+/// `None` if the row names no record of the batch.
+fn note_found(found: &mut [Found], first: usize, row: &MySqlRow, layout: &Layout, before: bool) -> Option<()> {
+    let number = |position: usize| text(row, position)?.parse::<u64>().ok();
+    let position = first.checked_add(usize::try_from(number(0)?).ok()?)?.checked_sub(1)?;
+    let found = found.get_mut(position)?;
+    found.rows += number(1)?;
+    found.differs |= number(2)? > 0;
+    let fields = layout.fields.iter().enumerate();
+    let old = fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds));
+    found.before = (before && found.rows == 1).then(|| old.collect());
+    Some(())
+}
+
+/// The old value of one field. A single-precision number comes as its exact double-precision value; the shortest text
+/// that names it is what people wrote.
+fn old_text(row: &MySqlRow, position: usize, holds: &Holds) -> Option<String> {
+    let value = text(row, position)?;
+    match holds {
+        Holds::Float { bits: 32 } => Some(value.parse::<f32>().map_or(value, |number| number.to_string())),
+        Holds::Text { .. }
+        | Holds::Label(_)
+        | Holds::Integer { .. }
+        | Holds::Decimal { .. }
+        | Holds::DecimalAsFloat { .. }
+        | Holds::Float { .. }
+        | Holds::Boolean
+        | Holds::Date
+        | Holds::Time { .. }
+        | Holds::Timestamp { .. }
+        | Holds::Instant { .. }
+        | Holds::Uuid
+        | Holds::Json
+        | Holds::Unsupported => Some(value),
     }
 }

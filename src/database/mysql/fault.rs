@@ -1,0 +1,245 @@
+//! What an error of MySQL or MariaDB means to whoever asked.
+//! Source: <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>,
+//! <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use crate::domain::connection::{ServerSettings, Tls};
+use crate::domain::error::SystemError;
+
+/// An error of a statement on an open connection. `table` is the quoted path of the table in use, for the hint.
+pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error: sqlx::Error) -> SystemError {
+    let Some(database) = server_error(&error) else {
+        return unserved(connection, doing, error);
+    };
+    let message = database.message().to_owned();
+    match meaning(database.number(), database.code().unwrap_or_default(), &message) {
+        Meaning::Unavailable => SystemError::Unavailable { connection: connection.to_owned(), source: Box::new(error) },
+        Meaning::Contended => SystemError::Contended { connection: connection.to_owned(), source: Box::new(error) },
+        Meaning::Refused => SystemError::Refused { column: column_named(&message), message },
+        Meaning::Forbidden => SystemError::Forbidden {
+            connection: connection.to_owned(),
+            hint: grant(&message, table),
+            source: Box::new(error),
+        },
+        Meaning::Missing => SystemError::NotFound { what: missing(&message), hint: None },
+        Meaning::Failed => failed(connection, doing, error, None),
+    }
+}
+
+/// An error of connecting.
+pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sqlx::Error) -> SystemError {
+    let number = server_error(&error).map(MySqlDatabaseError::number);
+    let hint = match (number, &error) {
+        (Some(1045 | 1698), _) => Some(format!("check `user` and `password` of `[connections.{connection}]`")),
+        (Some(1044 | 1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
+        (Some(1129 | 1130), _) => {
+            Some("the server admits no connection from this host; ask its administrator".to_owned())
+        }
+        (None, sqlx::Error::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => Some(tls_hint(connection)),
+        (None, sqlx::Error::Tls(_)) => Some(tls_hint(connection)),
+        (None, sqlx::Error::Io(io)) if is_unreadable_file(io) && settings.socket.is_none() => {
+            Some(format!("check `ca_file` of `[connections.{connection}]`: it could not be read"))
+        }
+        (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_)) if settings.tls == Tls::Off => {
+            Some(format!("set `tls = \"verified\"` in `[connections.{connection}]`: the server may ask for encryption"))
+        }
+        _ => None,
+    };
+    match hint {
+        Some(hint) => failed(connection, "connecting", error, Some(hint)),
+        None => running(connection, "connecting", None, error),
+    }
+}
+
+fn tls_hint(connection: &str) -> String {
+    format!("check `host` and `ca_file` of `[connections.{connection}]`: the server could not prove who it is")
+}
+
+/// Over the network nothing but the file of certificates is opened.
+fn is_unreadable_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+}
+
+fn server_error(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
+    error.as_database_error().and_then(|database| database.try_downcast_ref::<MySqlDatabaseError>())
+}
+
+/// An error that the server did not send.
+fn unserved(connection: &str, doing: &str, error: sqlx::Error) -> SystemError {
+    match matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
+        true => SystemError::Unavailable { connection: connection.to_owned(), source: Box::new(error) },
+        false => failed(connection, doing, error, None),
+    }
+}
+
+fn failed(connection: &str, doing: &str, error: sqlx::Error, hint: Option<String>) -> SystemError {
+    SystemError::Failed { connection: connection.to_owned(), doing: doing.to_owned(), source: Box::new(error), hint }
+}
+
+/// What can be done about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Unavailable,
+    Contended,
+    Refused,
+    Forbidden,
+    Missing,
+    Failed,
+}
+
+fn meaning(number: u16, state: &str, message: &str) -> Meaning {
+    match number {
+        // Too many connections, shutdown, lost or killed connections, network trouble, a Galera node out of service.
+        1040
+        | 1041
+        | 1047
+        | 1053
+        | 1077..=1079
+        | 1152
+        | 1158..=1161
+        | 1184
+        | 1203
+        | 1226
+        | 1927
+        | 2006
+        | 2013
+        | 4031 => Meaning::Unavailable,
+        1290 if message.contains("read-only") || message.contains("read_only") => Meaning::Unavailable,
+        1836 => Meaning::Unavailable,
+        // Lock waits, deadlocks, rows changed meanwhile, time limits, killed statements.
+        1020 | 1205 | 1206 | 1213 | 1317 | 1613 | 1614 | 1637 | 1969 | 3024 | 3058 | 3101 | 3572 => Meaning::Contended,
+        1044 | 1142 | 1143 | 1227 | 1370 => Meaning::Forbidden,
+        1049 | 1054 | 1146 => Meaning::Missing,
+        // NULL, default, unique, range, date, encoding, length, foreign key, CHECK, CHECK OPTION, partition, JSON, SIGNAL.
+        1048
+        | 1062
+        | 1216
+        | 1217
+        | 1264
+        | 1265
+        | 1292
+        | 1364..=1366
+        | 1369
+        | 1406
+        | 1451
+        | 1452
+        | 1526
+        | 1557
+        | 1586
+        | 1644
+        | 1690
+        | 1748
+        | 1761
+        | 1762
+        | 3140
+        | 3141
+        | 3156
+        | 3819 => Meaning::Refused,
+        4025 if state == "23000" => Meaning::Refused,
+        _ => meaning_of_state(state),
+    }
+}
+
+/// What the class of an SQLSTATE says when the number is not known: triggers choose theirs freely.
+fn meaning_of_state(state: &str) -> Meaning {
+    match state.get(..2) {
+        Some("08") => Meaning::Unavailable,
+        Some("40") => Meaning::Contended,
+        Some("22" | "23" | "44" | "45") => Meaning::Refused,
+        _ => Meaning::Failed,
+    }
+}
+
+/// The column that a refusal names: `Data too long for column 'name' at row 3`, `Column 'name' cannot be null`,
+/// ``Incorrect string value: … for column `crm`.`accounts`.`name` at row 1``.
+pub(crate) fn column_named(message: &str) -> Option<String> {
+    let named = |marker: &str| message.rfind(marker).and_then(|start| message.get(start + marker.len()..));
+    let leading = |marker: &str| message.strip_prefix(marker);
+    let place = named("for column ").or_else(|| leading("Column ")).or_else(|| leading("Field "))?;
+    let mut name = None;
+    let mut rest = place;
+    loop {
+        let quote = rest.chars().next().filter(|character| matches!(character, '\'' | '`'))?;
+        let (part, after) = rest.get(1..)?.split_once(quote)?;
+        name = Some(part.to_owned()).or(name);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return name,
+        }
+    }
+}
+
+/// The statement that would allow what was denied, read off the server's own words:
+/// `UPDATE command denied to user 'w'@'%' for column 'score' in table 'accounts'`.
+fn grant(message: &str, table: Option<&str>) -> String {
+    let denied = message.split_once(" command denied to user ");
+    let (Some((privilege, rest)), Some(table)) = (denied, table) else {
+        return "ask the server's administrator for the rights that the cause names".to_owned();
+    };
+    let user = rest.split(" for ").next().unwrap_or(rest);
+    let columns = column_named(message)
+        .map_or(String::new(), |column| format!(" ({})", crate::database::Dialect::Mysql.quote(&column)));
+    format!("GRANT {privilege}{columns} ON {table} TO {user}")
+}
+
+/// What a `Missing` error misses: `Table 'crm.accounts' doesn't exist`, `Unknown column 'x' in 'field list'`.
+fn missing(message: &str) -> String {
+    let name = message.split('\'').nth(1).unwrap_or(message);
+    let kind = match message {
+        _ if message.contains("olumn") => "column",
+        _ if message.contains("atabase") => "database",
+        _ => "table",
+    };
+    format!("{kind} `{name}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_sorted_by_what_can_be_done() {
+        assert_eq!(meaning(1213, "40001", ""), Meaning::Contended);
+        assert_eq!(meaning(1969, "70100", "max_statement_time exceeded"), Meaning::Contended);
+        assert_eq!(meaning(1040, "08004", ""), Meaning::Unavailable);
+        assert_eq!(meaning(1290, "HY000", "running with the --read-only option"), Meaning::Unavailable);
+        assert_eq!(meaning(1290, "HY000", "running with the --secure-file-priv option"), Meaning::Failed);
+        assert_eq!(meaning(1062, "23000", ""), Meaning::Refused);
+        assert_eq!(meaning(4025, "23000", ""), Meaning::Refused);
+        assert_eq!(meaning(4025, "HY000", ""), Meaning::Failed);
+        assert_eq!(meaning(31001, "45000", ""), Meaning::Refused);
+        assert_eq!(meaning(1143, "42000", ""), Meaning::Forbidden);
+        assert_eq!(meaning(1146, "42S02", ""), Meaning::Missing);
+        assert_eq!(meaning(1064, "42000", ""), Meaning::Failed);
+    }
+
+    #[test]
+    fn the_column_is_read_off_the_server_s_words() {
+        let cases = [
+            ("Data too long for column 'name' at row 1", Some("name")),
+            ("Column 'score' cannot be null", Some("score")),
+            ("Field 'kind' doesn't have a default value", Some("kind")),
+            ("Incorrect decimal value: 'for column' for column `crm`.`accounts`.`score` at row 2", Some("score")),
+            ("Duplicate entry 'a' for key 'PRIMARY'", None),
+            ("CONSTRAINT `positive` failed for `crm`.`accounts`", None),
+            ("", None),
+        ];
+        for (message, column) in cases {
+            assert_eq!(column_named(message).as_deref(), column, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_hint_is_the_grant_that_is_missing() {
+        let table = Some("`crm`.`accounts`");
+        assert_eq!(
+            grant("UPDATE command denied to user 'w'@'%' for column 'score' in table 'accounts'", table),
+            "GRANT UPDATE (`score`) ON `crm`.`accounts` TO 'w'@'%'"
+        );
+        assert_eq!(
+            grant("INSERT command denied to user 'w'@'%' for table `crm`.`accounts`", table),
+            "GRANT INSERT ON `crm`.`accounts` TO 'w'@'%'"
+        );
+    }
+}
