@@ -39,7 +39,7 @@ fn every_mistake_of_a_job_file_is_shown_at_once() {
          stamp = { method = 'now' }\n",
     );
     insta::assert_snapshot!(refused(&place).stderr, @r"
-    error: job `job` has 8 problems
+    error: job `job` has 7 problems
       schedules/job.toml:2:1: `dashbord` is not a key of `[cadence]`
         hint: did you mean `dashboard`?
       schedules/job.toml:7:10: there is no connection `file` in writeback.toml
@@ -47,14 +47,12 @@ fn every_mistake_of_a_job_file_is_shown_at_once() {
       schedules/job.toml:10:14: `batch_size` is not a whole number from 1 to 1000000
       schedules/job.toml:11:12: `matching` is `update`, which is not known
         hint: did you mean `update_only`?
-      schedules/job.toml:13:2: schema column `score` goes nowhere
-        hint: give it a field or name it in `ignore`
-      schedules/job.toml:13:2: schema column `note` goes nowhere
+      schedules/job.toml:13:1: schema column `note` goes nowhere
         hint: give it a field or name it in `ignore`
       schedules/job.toml:15:9: schema `sql/scores.sql` has no column `scroe`
         hint: did you mean `score`?
       schedules/job.toml:16:20: there is no method `now`
-        hint: methods are `cycle_completed_at`, `cycle_id`, `run_started_at`, `run_id`, `job_name`, `trim`, `lower`, `upper`, `percent_of_one`, `label`
+        hint: `writeback methods` lists them
     ");
 }
 
@@ -66,7 +64,7 @@ fn every_mistake_against_the_destination_is_shown_at_once() {
         let run = refused(&place);
         assert!(run.stderr.starts_with("error: job `job` has 2 problems\n"), "on {server}: {run}");
         assert!(
-            run.stderr.contains("schedules/job.toml:10:1: ") && run.stderr.contains("schedules/job.toml:11:1: "),
+            run.stderr.contains("schedules/job.toml:11:1: ") && run.stderr.contains("schedules/job.toml:12:1: "),
             "{run}"
         );
         assert!(run.stderr.contains("hint: did you mean `score`?"), "on {server}: {run}");
@@ -129,7 +127,7 @@ fn types_that_can_never_fit_are_a_mistake_and_not_a_rejection() {
         place.table("accounts", "id VARCHAR(18) PRIMARY KEY, score INTEGER, note DATE", "id\nA1\n");
         place.scores(SCORES, SOURCE).job("", FIELDS);
         let run = refused(&place);
-        assert!(run.stderr.contains("schedules/job.toml:11:1: "), "on {server}: {run}");
+        assert!(run.stderr.contains("schedules/job.toml:12:1: "), "on {server}: {run}");
     }
 }
 
@@ -154,7 +152,7 @@ fn a_column_that_the_database_computes_is_a_mistake() {
                        score INTEGER GENERATED ALWAYS AS (points * 2) STORED";
         place.table("accounts", columns, "id,points\nA1,1\n").scores(SCORES, SOURCE).job("", FIELDS);
         let run = refused(&place);
-        assert!(run.stderr.contains("schedules/job.toml:10:1: "), "on {server}: {run}");
+        assert!(run.stderr.contains("schedules/job.toml:11:1: "), "on {server}: {run}");
     }
 }
 

@@ -18,8 +18,10 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Three accounts, each in a batch of its own, and a lock of somebody else on the last of them (SQLite: on all).
 fn place_with_a_lock(server: Server, lock_timeout: &str, attempts_max: u32) -> Workspace {
-    let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
-    let place = Workspace::accounts(server, rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
+    // In a table of three rows MariaDB reads, and locks, all of them; so there are more.
+    let others: String = (0..1000).map(|id| format!("Z{id},1,,\n")).collect();
+    let rows = format!("id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n{others}");
+    let place = Workspace::accounts(server, &rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
     let limits = format!("\nlock_timeout = '{lock_timeout}'\nattempts_max = {attempts_max}\nwriters = 1\n");
     let crm = place.connection("crm").trim_end().to_owned() + &limits;
     place.file("writeback.toml", &(place.connection("files") + &crm)).job("batch_size = 1", FIELDS);
@@ -46,8 +48,8 @@ fn start_and_meet_the_lock(place: &Workspace) -> Child {
         Server::Sqlite => {}
         Server::Postgres => wait_until("the run waits for the lock", || {
             place.query(
-                "SELECT count(*) AS n FROM pg_stat_activity \
-                 WHERE wait_event_type = 'Lock' AND datname = current_database()",
+                "SELECT count(*) AS n FROM pg_locks \
+                 WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
             ) == "n\n1\n"
         }),
         Server::MariaDb => wait_until("the run waits for the lock", || {
@@ -91,7 +93,8 @@ fn a_lock_held_too_long_ends_the_run_and_the_next_goes_on() {
         place.execute("ROLLBACK");
         place.count_writes("accounts");
         assert_eq!(place.run().code, 0, "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,,\nA2,2,,\nA3,2,,\n", "on {server}");
+        let rows = place.query("SELECT id, score FROM accounts WHERE id < 'B'");
+        assert_eq!(rows, "id,score\nA1,2\nA2,2\nA3,2\n", "on {server}");
         let left = if server == Server::Sqlite { 3 } else { 1 };
         assert_eq!(place.writes(), left, "batches that were in are not written again on {server}");
     }
@@ -112,7 +115,8 @@ fn a_killed_run_is_taken_up_where_it_stood() {
         let run = place.run();
         assert_eq!(run.run(), 1, "on {server}");
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,,\nA2,2,,\nA3,2,,\n", "on {server}");
+        let rows = place.query("SELECT id, score FROM accounts WHERE id < 'B'");
+        assert_eq!(rows, "id,score\nA1,2\nA2,2\nA3,2\n", "on {server}");
         if server != Server::Sqlite {
             assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}");
         }
