@@ -7,11 +7,11 @@
 --   * which column of the CRM each of them goes to stands in schedules/weekly.toml. A column that goes nowhere must be
 --     named in `ignore` there, so that none is forgotten.
 CREATE TABLE health_score (
-    account_id         VARCHAR(18)  PRIMARY KEY,
-    health_score       DECIMAL(5,2) NOT NULL,   -- 0.00 to 100.00
-    churn_risk         VARCHAR(16),
-    renewal_likelihood DECIMAL(5,4),            -- 0.0000 to 1.0000
-    health_note        VARCHAR(200),
-    owner_email        VARCHAR(254),
-    model_version      INTEGER
+    account_id      VARCHAR(18)  PRIMARY KEY,
+    health_score    DECIMAL(5,2) NOT NULL,   -- 0.00 to 100.00
+    churn_risk      VARCHAR(16),
+    renewal_percent DECIMAL(5,2),            -- 0.00 to 100.00
+    health_note     VARCHAR(200),
+    owner_email     VARCHAR(254),
+    model_version   INTEGER
 );

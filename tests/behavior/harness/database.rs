@@ -90,13 +90,11 @@ impl Database {
     /// Runs statements and reads what they yield.
     /// Panics: if the database refuses.
     pub(super) fn query(&self, sql: &str) -> Rows {
-        let fetched = self.runtime.block_on(async {
-            match &mut *self.connection.borrow_mut() {
-                Connection::Sqlite(connection) => fetch::<Sqlite>(connection, sql).await,
-                Connection::Postgres(connection) => fetch::<Postgres>(connection, sql).await,
-                Connection::MariaDb(connection) => fetch::<MySql>(connection, sql).await,
-            }
-        });
+        let fetched = match &mut *self.connection.borrow_mut() {
+            Connection::Sqlite(connection) => self.runtime.block_on(fetch::<Sqlite>(connection, sql)),
+            Connection::Postgres(connection) => self.runtime.block_on(fetch::<Postgres>(connection, sql)),
+            Connection::MariaDb(connection) => self.runtime.block_on(fetch::<MySql>(connection, sql)),
+        };
         fetched.unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
     }
 }

@@ -2,7 +2,9 @@
 
 mod database;
 mod server;
+#[cfg(test)]
+mod tests;
 mod workspace;
 
-pub(crate) use server::{PASSWORD, Server};
-pub(crate) use workspace::{Ran, Workspace};
+pub(crate) use server::{CANARY, PASSWORD, Server};
+pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};

@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::database::Database;
 
-/// The password of every server's `tester`. No output of the program may ever hold it; [`super::Workspace`] looks at all
-/// of them. Its characters would break a URL that it is pasted into.
+/// The password of every server's `tester`. No output of the program may ever hold it; [`super::Workspace`] looks at
+/// all of them. Its characters would break a URL that it is pasted into.
 pub(crate) const PASSWORD: &str = "canary-7f1e @:/?#&%41";
+
+/// The part of [`PASSWORD`] that looks the same however a text is escaped.
+pub(crate) const CANARY: &str = "canary-7f1e";
 
 /// How long a server may take to let the first connection in. Making a data folder takes seconds on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -199,7 +202,8 @@ if [ "$(id -u)" = 0 ]; then # MariaDB drops to this user by itself.
 fi
 cd "$folder"
 set -x
-mariadb-install-db --no-defaults $as --datadir="$folder/data" --auth-root-authentication-method=normal --skip-test-db >&2
+mariadb-install-db --no-defaults $as --datadir="$folder/data" \
+    --auth-root-authentication-method=normal --skip-test-db >&2
 mariadbd --no-defaults $as --datadir="$folder/data" --socket="$folder/socket" --pid-file="$folder/pid" \
     --bind-address=127.0.0.1 --port="$port" --skip-name-resolve --init-file="$folder/init.sql" \
     --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --innodb-buffer-pool-size=64M \

@@ -8,10 +8,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::database::Database;
-use super::server::{PASSWORD, Server};
+use super::server::{CANARY, PASSWORD, Server};
 
 /// How long one call of the program may take; the slowest takes seconds in a debug build on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Columns of the table that most tests write to.
+const ACCOUNTS: &str =
+    "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20) DEFAULT 'unknown'";
+
+/// Columns of the schema that most tests read.
+pub(crate) const SCORES: &str = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40)";
+
+/// Fields of the job that most tests run.
+pub(crate) const FIELDS: &str = "id = 'id'\nscore = 'score'\nnote = 'note'";
 
 /// A project whose connection `files` is the folder `data/`, whose connection `crm` is the test's own database, and
 /// whose job `job` has one write-back `scores` into `accounts`, unless the test writes other files.
@@ -28,6 +38,14 @@ impl Workspace {
         let place = Self { server, folder, database };
         place.file("writeback.toml", &(place.connection("files") + &place.connection("crm")));
         fs::create_dir(place.path("data")).expect("a new folder");
+        place
+    }
+
+    /// The plainest write-back there is: the table `accounts` with these rows (`id,score,note,phone`), the schema
+    /// `id, score, note`, and a job that maps these three by name. `phone` is nobody's business.
+    pub(crate) fn accounts(server: Server, rows: &str, source: &str) -> Self {
+        let place = Self::on(server);
+        place.table("accounts", ACCOUNTS, rows).scores(SCORES, source).job("", FIELDS);
         place
     }
 
@@ -253,7 +271,7 @@ impl Ran {
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
         };
-        assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "the password is printed: {ran}");
+        assert!(!ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY), "the password is printed: {ran}");
         assert!(!ran.stderr.contains("panicked at"), "{ran}");
         ran
     }

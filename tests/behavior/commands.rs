@@ -1,0 +1,106 @@
+//! The commands around a run: what to start a schema file from, the list of methods, history, help.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::{FIELDS, Server, Workspace};
+
+#[test]
+fn schema_prints_a_file_that_works_as_it_stands() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = format!(
+            "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2) NOT NULL, note VARCHAR(40), n BIGINT, at {}, day DATE",
+            server.timestamp()
+        );
+        place.table("accounts", &columns, "id,score\nA1,1\n").table(
+            "scores",
+            &columns,
+            "id,score,day\nA1,2,2026-11-15\n",
+        );
+        let schema = place.command(&["schema", "crm", "scores"]);
+        assert_eq!(schema.code, 0, "on {server}: {schema}");
+        place.file("sql/scores.sql", &schema.stdout);
+        place.job("source = 'crm'", "id = 'id'\nscore = 'score'\nnote = 'note'\nn = 'n'\nat = 'at'\nday = 'day'");
+        assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}: {schema}");
+    }
+}
+
+#[test]
+fn schema_describes_files_too() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\nA2,,y\n");
+    let schema = place.command(&["schema", "files", "scores"]);
+    assert_eq!(schema.code, 0, "{schema}");
+    place.file("sql/scores.sql", &schema.stdout);
+    assert_eq!(place.run().summary(), "2 read = 1 updated + 1 skipped", "{schema}");
+    let missing = place.command(&["schema", "files", "score"]);
+    assert!(missing.code == 2 && missing.stderr.contains("scores"), "{missing}");
+    let unknown = place.command(&["schema", "file", "scores"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("did you mean `files`?"), "{unknown}");
+}
+
+#[test]
+fn methods_lists_every_method_with_an_example() {
+    let place = Workspace::on(Server::Sqlite);
+    let text = place.command(&["methods"]).stdout;
+    let json = place.command(&["methods", "--json"]).json();
+    let names = [
+        "cycle_completed_at",
+        "cycle_id",
+        "run_started_at",
+        "run_id",
+        "job_name",
+        "trim",
+        "lower",
+        "upper",
+        "percent_of_one",
+        "label",
+    ];
+    for (name, entry) in names.iter().zip(json.as_array().expect("a list")) {
+        assert_eq!(entry["name"], *name);
+        assert!(text.contains(name) && !entry["purpose"].as_str().unwrap().is_empty());
+        assert!(entry["example"].as_str().unwrap().contains(name), "{entry}");
+    }
+}
+
+#[test]
+fn history_shows_runs_newest_first_and_one_in_full() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\nA2,z,y\n");
+    assert_eq!((place.run().run(), place.run().run()), (1, 2));
+    let runs = place.command(&["runs", "--json"]).json();
+    let numbers: Vec<i64> = runs["runs"].as_array().unwrap().iter().filter_map(|run| run["run"].as_i64()).collect();
+    assert_eq!(numbers, [2, 1]);
+    let one = place.command(&["runs", "1"]);
+    for part in ["job", "scores", "A2", "schema"] {
+        assert!(one.stdout.contains(part), "`{part}` is missing: {one}");
+    }
+    let none = place.command(&["runs", "77"]);
+    assert!(none.code == 2 && none.stderr.contains("there is no run 77"), "{none}");
+}
+
+#[test]
+fn state_is_for_its_owner_only() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\n");
+    place.run();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&place.path(".writeback")), 0o700);
+}
+
+#[test]
+fn help_version_completions_and_man_page_are_printed() {
+    let place = Workspace::on(Server::Sqlite);
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["completions", "bash"], &["man"]] {
+        let ran = place.command(arguments);
+        assert!(ran.code == 0 && !ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran}");
+    }
+    assert!(place.command(&["--help"]).stdout.contains("could not run or finish"), "exit codes are told");
+}
+
+#[test]
+fn a_terminal_without_color_gets_none() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\n");
+    place.job("", FIELDS);
+    for arguments in [&["run", "job"][..], &["preview", "job"], &["runs"], &["check"], &["-vv", "run", "job"]] {
+        let ran = place.command(arguments);
+        assert!(!(ran.stdout.clone() + &ran.stderr).contains('\u{1b}'), "{ran}");
+    }
+}

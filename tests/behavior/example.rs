@@ -1,0 +1,80 @@
+//! The repository's own example, as the README runs it.
+
+use crate::harness::Workspace;
+
+const SUMMARY: &str = "989 read = 874 updated + 86 unchanged + 23 skipped + 6 rejected\n\
+                       418 read = 162 inserted + 211 updated + 41 unchanged + 4 rejected";
+
+#[test]
+fn the_first_command_makes_the_demo_crm_and_writes_the_scores_home() {
+    let place = Workspace::example();
+    let run = place.command(&["run", "weekly"]);
+    assert_eq!(run.code, 1, "a few records are there to be rejected: {run}");
+    let sum = "1 407 read = 162 inserted + 1 085 updated + 127 unchanged + 23 skipped + 10 rejected";
+    assert!(run.stdout.contains(sum), "{run}");
+
+    let places: Vec<String> = place.rejected(1).lines().map(rejection).collect();
+    let expected = [
+        "health_score,001Hs00003,schema,health_score",
+        "health_score,001Hs00003,schema,health_score",
+        "health_score,001Hs00003,schema,health_score",
+        "health_score,001Hs00003,schema,churn_risk",
+        "health_score,001Hs00003,match,",
+        "health_score,001Hs00003,match,",
+        "workspace_recommendation,001Hs00003,schema,due_on",
+        "workspace_recommendation,001Hs00003,mapping,RECOMMENDATION",
+        "workspace_recommendation,001Hs00003,destination,",
+        "workspace_recommendation,001Hs00003,destination,",
+    ];
+    assert_eq!(places, expected);
+}
+
+/// Write-back, the key's beginning, stage and column of a line of `rejected.csv`.
+fn rejection(line: &str) -> String {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let cells = reader.records().next().expect("a line").expect("CSV");
+    let key: String = cells[2].chars().take(10).collect();
+    [&cells[0], key.as_str(), &cells[3], &cells[4]].join(",")
+}
+
+#[test]
+fn a_second_run_finds_everything_delivered() {
+    let place = Workspace::example();
+    assert_eq!(place.command(&["run", "weekly", "--json"]).summary(), SUMMARY);
+    let again = place.command(&["run", "weekly", "--json"]).summary();
+    let expected = "989 read = 960 unchanged + 23 skipped + 6 rejected\n418 read = 414 unchanged + 4 rejected";
+    assert_eq!(again, expected);
+}
+
+#[test]
+fn what_nobody_mapped_is_as_it_was() {
+    let place = Workspace::example();
+    assert_eq!(place.command(&["check"]).code, 0);
+    let unmapped = |table: &str, columns: &str| {
+        place.query_file("fixtures/crm.db", &format!("SELECT {columns} FROM {table} ORDER BY 1, 2"))
+    };
+    let accounts = "ACCOUNT_ID, NAME, INDUSTRY, PHONE, ARR, ACCOUNT_REP, CREATED_AT";
+    let recommendations = "ACCOUNT_ID, PLAYBOOK, STATUS, ASSIGNEE";
+    let (accounts_before, kept) = (unmapped("ACCOUNTS", accounts), unmapped("RECOMMENDATIONS", recommendations));
+    place.command(&["run", "weekly"]);
+    assert_eq!(unmapped("ACCOUNTS", accounts), accounts_before);
+    let after = unmapped("RECOMMENDATIONS", recommendations);
+    assert!(kept.lines().all(|line| after.contains(line)), "a recommendation's status changed");
+
+    let filled = "SELECT count(*) AS n FROM ACCOUNTS WHERE OWNER_EMAIL <> lower(OWNER_EMAIL)";
+    assert_eq!(place.query_file("fixtures/crm.db", filled), "n\n0\n");
+    let stamped = "SELECT DISTINCT SCORED_AT AS at FROM ACCOUNTS WHERE SCORED_AT IS NOT NULL";
+    assert_eq!(place.query_file("fixtures/crm.db", stamped), "at\n2026-11-08 06:30:00\n2026-11-15 06:30:00\n");
+    let texts = "SELECT count(*) AS n FROM RECOMMENDATIONS WHERE RECOMMENDATION LIKE '%' || char(10) || '%'";
+    assert_ne!(place.query_file("fixtures/crm.db", texts), "n\n0\n");
+}
+
+#[test]
+fn the_record_its_job_file_names_can_be_tried() {
+    let place = Workspace::example();
+    let record = "001Hs00003M28iTIAR";
+    assert!(place.text("schedules/weekly.toml").contains(record));
+    let test = place.command(&["test", "weekly", "--write-back", "health_score", "--record", record, "--rollback"]);
+    assert_eq!(test.code, 0, "{test}");
+    assert!(test.stdout.contains("HEALTH_SCORE") && test.stdout.contains("44.71"), "{test}");
+}

@@ -1,0 +1,138 @@
+//! Records that are not written: who says so, why, and that nobody else suffers.
+
+use crate::harness::{FIELDS, SCORES, Server, Workspace};
+
+#[test]
+fn every_rejection_names_record_key_stage_column_and_reason() {
+    let place = Workspace::on(Server::Sqlite);
+    place.table(
+        "accounts",
+        "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2), note VARCHAR(10)",
+        "id\nA1\nA2\nA3\nA4\nA5\nA6\n",
+    );
+    place.scores(
+        "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2) NOT NULL, note TEXT",
+        "id,score,note\nA1,101.555,x\nA2,n/a,x\nA3,,x\nA4,1,a text too long\n,1,x\nA6,6,six\n",
+    );
+    place.job("", FIELDS);
+    let run = place.run();
+    assert_eq!(run.summary(), "6 read = 1 updated + 5 rejected");
+    let places: Vec<String> =
+        place.rejected(run.run()).lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(",")).collect();
+    let expected = [
+        "scores,0,A1,schema,score",
+        "scores,1,A2,schema,score",
+        "scores,2,A3,schema,score",
+        "scores,3,A4,mapping,note",
+        "scores,4,,schema,id",
+    ];
+    assert_eq!(places, expected);
+    for value in ["101.555", "n/a", "a text too long"] {
+        assert!(!place.rejected(run.run()).contains(value), "a record's value is printed");
+    }
+    assert_eq!(place.rows("accounts"), "id,score,note\nA1,,\nA2,,\nA3,,\nA4,,\nA5,,\nA6,6,six\n");
+}
+
+#[test]
+fn a_refused_batch_loses_only_the_records_at_fault() {
+    for server in Server::ALL {
+        for batch_size in [1, 3, 5000] {
+            let place = Workspace::on(server);
+            let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, CONSTRAINT score_limit CHECK (score < 100)";
+            let ids: Vec<String> = (10..30).map(|number| format!("A{number}")).collect();
+            place.table("accounts", columns, &format!("id\n{}\n", ids.join("\n")));
+            let bad = ["A10", "A17", "A18", "A29"];
+            let score = |id: &String| if bad.contains(&id.as_str()) { 100 } else { 7 };
+            let source: String = ids.iter().map(|id| format!("{id},{}\n", score(id))).collect();
+            place.scores("id VARCHAR(18) PRIMARY KEY, score INTEGER", &format!("id,score\n{source}"));
+            place.job(&format!("batch_size = {batch_size}"), "id = 'id'\nscore = 'score'");
+            let run = place.run();
+            assert_eq!(run.summary(), "20 read = 16 updated + 4 rejected", "batches of {batch_size} on {server}");
+            let rejected = place.rejected(run.run());
+            for (line, id) in rejected.lines().zip(bad) {
+                assert!(line.contains(&format!(",{id},destination,")), "{id} on {server}: {line}");
+                assert!(line.contains("score_limit"), "the database's own words are missing on {server}: {line}");
+            }
+            let count = place.query("SELECT count(*) AS n FROM accounts WHERE score = 7");
+            assert_eq!(count, "n\n16\n", "batches of {batch_size} on {server}");
+        }
+    }
+}
+
+#[test]
+fn a_trigger_may_refuse_a_record_in_its_own_words() {
+    for server in Server::ALL {
+        let place =
+            Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\n", "id,score,note\nA1,2,\nA2,13,\n");
+        match server {
+            Server::Sqlite => place.execute(
+                "CREATE TRIGGER unlucky BEFORE UPDATE ON accounts WHEN NEW.score = 13 \
+                 BEGIN SELECT RAISE(ABORT, 'we do not do thirteen'); END",
+            ),
+            Server::Postgres => place.execute(
+                "CREATE FUNCTION unlucky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF NEW.score = 13 THEN RAISE EXCEPTION 'we do not do thirteen'; END IF; RETURN NEW; END $$; \
+                 CREATE TRIGGER unlucky BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION unlucky()",
+            ),
+            Server::MariaDb => place.execute(
+                "CREATE TRIGGER unlucky BEFORE UPDATE ON accounts FOR EACH ROW BEGIN IF NEW.score = 13 THEN \
+                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'we do not do thirteen'; END IF; END",
+            ),
+        };
+        let run = place.run();
+        assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "on {server}");
+        assert!(place.rejected(run.run()).contains("we do not do thirteen"), "on {server}");
+        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,,\nA2,1,,\n", "on {server}");
+    }
+}
+
+#[test]
+fn every_record_of_a_run_may_be_rejected() {
+    for server in Server::ALL {
+        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,x,\nA2,y,\n");
+        assert_eq!(place.run().summary(), "2 read = 2 rejected", "on {server}");
+        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,1,,\n", "on {server}");
+    }
+}
+
+#[test]
+fn a_spreadsheet_takes_nothing_in_rejected_csv_for_a_formula() {
+    let place = Workspace::on(Server::Sqlite);
+    place.table("accounts", "id VARCHAR(60) PRIMARY KEY, score INTEGER", "id\n=1+1\n");
+    place.scores(
+        "id VARCHAR(60) PRIMARY KEY, score INTEGER",
+        "id,score\n=1+1,7\n\"=HYPERLINK(\"\"http://x\"\")\",x\n+1,x\n-1,x\n@SUM,x\n\"\tx\",x\n\"a,\"\"b\"\"\",x\n",
+    );
+    place.job("", "id = 'id'\nscore = 'score'");
+    let run = place.run();
+    assert_eq!(run.summary(), "7 read = 1 updated + 6 rejected");
+    let file = std::fs::read(place.run_file(run.run(), "rejected.csv")).expect("a file");
+    let mut cells = csv::Reader::from_reader(file.as_slice()).into_records().map(|record| record.expect("CSV"));
+    assert!(cells.all(|record| record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']))));
+    assert_eq!(place.rows("accounts"), "id,score\n=1+1,7\n", "the data itself is never altered");
+}
+
+#[test]
+fn a_malformed_line_of_a_file_is_one_rejected_record() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\nA4,1,,\n", "");
+    place.bytes("data/scores.csv", b"id,score,note\nA1,2,x\nA2,2\nA3,2,\xff\xfe\nA4,2,y\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "4 read = 2 updated + 2 rejected");
+    let rejected = place.rejected(run.run());
+    assert!(rejected.contains("line 3 of `scores.csv`") && rejected.contains("line 4 of `scores.csv`"), "{rejected}");
+}
+
+#[test]
+fn a_violated_foreign_key_rejects_the_record_alone() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        place.table("owners", "id INTEGER PRIMARY KEY", "id\n1\n2\n");
+        let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), \
+                       CONSTRAINT known_owner FOREIGN KEY (score) REFERENCES owners (id)";
+        place.table("accounts", columns, "id,score\nA1,1\nA2,1\n");
+        place.scores(SCORES, "id,score,note\nA1,2,\nA2,9,\nA3,2,\nA4,9,\n").job("matching = 'upsert'", FIELDS);
+        let run = place.run();
+        assert_eq!(run.summary(), "4 read = 1 inserted + 1 updated + 2 rejected", "on {server}");
+        assert_eq!(place.rows("accounts"), "id,score,note\nA1,2,\nA2,1,\nA3,2,\n", "on {server}");
+    }
+}

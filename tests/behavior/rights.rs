@@ -1,0 +1,73 @@
+//! The program needs no more rights than it uses, and says exactly which one is missing.
+
+use crate::harness::{FIELDS, Server, Workspace};
+
+const ROWS: &str = "id,score,note,phone\nA1,1,,\n";
+
+/// A place whose `crm` is used by a user that may do nothing yet, and the user's name.
+fn place_with_a_new_user(server: Server) -> (Workspace, String) {
+    let place = Workspace::accounts(server, ROWS, "id,score,note\nA1,2,x\n");
+    let user = format!("writer_{}", place.database_name());
+    match server {
+        Server::Sqlite => unreachable!("SQLite has no users"),
+        Server::Postgres => place.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'writer'")),
+        Server::MariaDb => {
+            place.execute(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'writer'; GRANT USAGE ON *.* TO {user}@'%'"))
+        }
+    };
+    let crm = format!("[connections.crm]\nurl = \"{}\"\npassword = {{ env = 'WRITER_PASSWORD' }}\n", place.url(&user));
+    place.file("writeback.toml", &(place.connection("files") + &crm));
+    (place, user)
+}
+
+fn grant(place: &Workspace, rights: &str, user: &str) {
+    let (table, user) = match place.server {
+        Server::Sqlite | Server::Postgres => ("accounts".to_owned(), user.to_owned()),
+        Server::MariaDb => (format!("{}.accounts", place.database_name()), format!("{user}@'%'")),
+    };
+    place.execute(&format!("GRANT {rights} ON {table} TO {user}"));
+}
+
+#[test]
+fn reading_and_updating_the_mapped_columns_is_enough() {
+    for server in Server::WITH_USERS {
+        let (place, user) = place_with_a_new_user(server);
+        grant(&place, "SELECT (id, score, note), UPDATE (score, note)", &user);
+        for arguments in [&["check"][..], &["run", "job"]] {
+            let ran = place.command_with(arguments, &[("WRITER_PASSWORD", "writer")]);
+            assert_eq!(ran.code, 0, "on {server}: {ran}");
+        }
+        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,x,\n", "on {server}");
+    }
+}
+
+#[test]
+fn a_missing_right_stops_the_run_before_its_first_write_and_names_the_grant() {
+    for server in Server::WITH_USERS {
+        let (place, user) = place_with_a_new_user(server);
+        grant(&place, "SELECT (id, score, note), UPDATE (score)", &user);
+        for arguments in [&["check"][..], &["run", "job"]] {
+            let ran = place.command_with(arguments, &[("WRITER_PASSWORD", "writer")]);
+            assert_eq!(ran.code, 2, "on {server}: {ran}");
+            let printed = (ran.stdout.clone() + &ran.stderr).to_lowercase();
+            assert!(printed.contains("grant update") && printed.contains("note"), "on {server}: {ran}");
+        }
+        assert_eq!(place.rows("accounts"), ROWS, "on {server}");
+    }
+}
+
+#[test]
+fn inserting_needs_its_own_right() {
+    for server in Server::WITH_USERS {
+        let (place, user) = place_with_a_new_user(server);
+        place.job("matching = 'upsert'", FIELDS).file("data/scores.csv", "id,score,note\nA1,2,x\nA2,3,y\n");
+        grant(&place, "SELECT (id, score, note), UPDATE (score, note)", &user);
+        let run = place.command_with(&["run", "job"], &[("WRITER_PASSWORD", "writer")]);
+        assert_eq!(run.code, 2, "on {server}: {run}");
+        assert_eq!(place.rows("accounts"), ROWS, "on {server}");
+        grant(&place, "INSERT (id, score, note)", &user);
+        let run = place.command_with(&["run", "job"], &[("WRITER_PASSWORD", "writer")]);
+        assert_eq!(run.code, 0, "on {server}: {run}");
+        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,x,\nA2,3,y,unknown\n", "on {server}");
+    }
+}
