@@ -1,6 +1,6 @@
 //! `writeback`: carries a dashboard's scores back into the systems where people work.
-#![allow(dead_code, reason = "the first modules arrive before what calls them")]
 
+mod cli;
 mod commands;
 mod config;
 mod database;
@@ -9,7 +9,20 @@ mod domain;
 mod ledger;
 mod package;
 mod report;
+mod run;
+mod schedule;
 mod source;
 mod state;
+mod telemetry;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start(cli.log_format, cli.verbose);
+    commands::dispatch(cli)
+}

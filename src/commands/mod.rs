@@ -1,3 +1,177 @@
-//! One file per command: each wires parts together and holds no rules of its own.
+//! The commands: each wires parts together and holds no rules. Data goes to stdout, everything else to stderr.
 
+mod check;
 pub(crate) mod init;
+mod manual;
+mod methods;
+mod preview;
+mod run;
+mod runs;
+mod schema;
+mod test;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::Utc;
+
+use crate::cli::{Cli, Command, JobArguments};
+use crate::config::{CheckedJob, Project};
+use crate::domain::cycle::Cycle;
+use crate::domain::error::SystemError;
+use crate::domain::problem::Problem;
+use crate::ledger::LedgerError;
+use crate::report::failure;
+use crate::run::{RunError, counted};
+use crate::schedule::notice::{self, NoticeError};
+
+/// How the program ends; DESIGN and README list what each code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Done,
+    Rejected,
+    Guarded,
+}
+
+/// Why a command could not do its work: exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("{title}")]
+    Problems { title: String, problems: Vec<Problem> },
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Init(#[from] init::InitError),
+    #[error("could not describe `{table}` of `{connection}`")]
+    Describe { table: String, connection: String, source: SystemError },
+    #[error("there is no connection `{name}` in `writeback.toml`")]
+    NoConnection { name: String, hint: Option<String> },
+    #[error("no record with key `{key}` in the source of any write-back of job `{job}`")]
+    NoRecord { key: String, job: String, read: u64 },
+    #[error("could not {doing}")]
+    Io { doing: &'static str, source: io::Error },
+}
+
+impl CommandError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => error.hint(),
+            Self::Notice(error) => error.hint(),
+            Self::Describe { source, .. } => source.hint(),
+            Self::NoConnection { hint, .. } => hint.clone(),
+            Self::NoRecord { read, .. } => Some(format!(
+                "{} were read; a key is written as `writeback preview` shows it",
+                counted(usize::try_from(*read).unwrap_or(usize::MAX), "record")
+            )),
+            Self::Problems { .. } | Self::Ledger(_) | Self::Init(_) | Self::Io { .. } => None,
+        }
+    }
+
+    /// The whole message, problems included, ending in a newline.
+    fn text(&self) -> String {
+        match self {
+            Self::Problems { problems, .. } | Self::Run(RunError::Problems { problems, .. }) => {
+                format!("error: {self}\n{}", failure::problems_text(problems))
+            }
+            _ => failure::error_text(self, self.hint().as_deref()),
+        }
+    }
+}
+
+/// Carries out a command and says how it ended.
+pub(crate) fn dispatch(cli: Cli) -> ExitCode {
+    match carry_out(cli) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Rejected) => ExitCode::from(1),
+        Ok(Ending::Guarded) => ExitCode::from(3),
+        Err(CommandError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            // With stderr closed there is nobody left to tell; the exit code still does.
+            drop(io::stderr().write_all(error.text().as_bytes()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
+    match cli.command {
+        Command::Methods(arguments) => methods::methods(&arguments),
+        Command::Completions(arguments) => manual::completions(arguments.shell),
+        Command::Man => manual::man_page(),
+        Command::Init(arguments) => {
+            init::init(&arguments, &mut io::stdout())?;
+            Ok(Ending::Done)
+        }
+        Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
+        Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
+        Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
+        Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
+        Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
+        Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Result<Ending, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CommandError::Io { doing: "start the runtime", source })?;
+    runtime.block_on(command)
+}
+
+/// Writes data to stdout.
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|source| CommandError::Io { doing: "write to stdout", source })
+}
+
+/// Prints a value as JSON to stdout.
+fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })?;
+    print(&(text + "\n"))
+}
+
+/// Says on stderr what deserves a look.
+fn warn_of(warnings: &[Problem]) {
+    // A closed stderr must not stop a command.
+    drop(io::stderr().write_all(failure::problems_text(warnings).as_bytes()));
+}
+
+fn load_project(root: &std::path::Path) -> Result<Project, CommandError> {
+    Project::load(root).map_err(|problems| CommandError::Problems {
+        title: format!("`writeback.toml` has {}", counted(problems.len(), "problem")),
+        problems,
+    })
+}
+
+fn load_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
+    project.load_job(job).map_err(|problems| CommandError::Problems {
+        title: format!("job `{job}` has {}", counted(problems.len(), "problem")),
+        problems,
+    })
+}
+
+/// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job without a dashboard
+/// makes a cycle of its own.
+async fn cycle_of(project: &Project, checked: &CheckedJob, arguments: &JobArguments) -> Result<Cycle, CommandError> {
+    let dashboard = checked.job.dashboard.as_ref().and_then(|name| project.dashboards.get(name));
+    let newest = match dashboard {
+        Some(dashboard) => Some(notice::newest_cycle(project, dashboard).await),
+        None => None,
+    };
+    match (&arguments.cycle, newest) {
+        (Some(id), Some(Ok(cycle))) if cycle.id == *id => Ok(cycle),
+        (Some(id), _) => Ok(Cycle { id: id.clone(), completed_at: Utc::now() }),
+        (None, Some(cycle)) => Ok(cycle?),
+        (None, None) => {
+            let completed_at = Utc::now();
+            Ok(Cycle { id: completed_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at })
+        }
+    }
+}

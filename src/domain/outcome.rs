@@ -87,6 +87,18 @@ pub(crate) enum Outcome {
     Rejected(Rejection),
 }
 
+impl Outcome {
+    /// The outcome of a record whose batch was written twice because nobody knew whether its first commit had held:
+    /// what the first writing did (`first`) is what the run did, however the second one (`self`) found the row.
+    pub(crate) fn after_unknown_commit(self, first: &Self) -> Self {
+        match (first, self) {
+            (Self::Updated, Self::Unchanged) => Self::Updated,
+            (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) => Self::Inserted,
+            (_, second) => second,
+        }
+    }
+}
+
 /// How many records were read and what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Tally {
@@ -130,5 +142,28 @@ impl AddAssign for Tally {
         self.unchanged += other.unchanged;
         self.skipped += other.skipped;
         self.rejected += other.rejected;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_written_twice_counts_as_its_first_writing() {
+        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first);
+        assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
+        assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
+        assert_eq!(twice(&Outcome::Unchanged, Outcome::Updated), Outcome::Updated);
+        assert_eq!(twice(&Outcome::Unchanged, Outcome::Unchanged), Outcome::Unchanged);
+    }
+
+    #[test]
+    fn a_tally_balances_only_when_every_record_has_an_outcome() {
+        let mut tally = Tally { read: 2, ..Tally::default() };
+        tally.count(&Outcome::Updated);
+        assert!(!tally.balances());
+        tally.count(&Outcome::Skipped(SkipReason::NoMatch));
+        assert!(tally.balances());
     }
 }

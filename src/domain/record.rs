@@ -1,5 +1,8 @@
 //! One record's identity: its position in what was pulled, and its match key as people read and type it.
 
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
+use polars::prelude::{AnyValue, Column, DataFrame};
+
 /// Name of the frame column (`UInt64`) that carries a record's position in what was pulled. No SQL name holds a NUL, so
 /// it cannot meet a user's column.
 pub(crate) const RECORD_POSITION: &str = "\0record";
@@ -19,6 +22,41 @@ pub(crate) fn key_parts(text: &str) -> Option<Vec<String>> {
     let mut records = reader.records();
     let first = records.next()?.ok()?;
     records.next().is_none().then(|| first.iter().map(str::to_owned).collect())
+}
+
+/// The match keys of a frame's records, as [`key_text`] writes them.
+/// Shape: `(records, columns)` in, one text per record out.
+pub(crate) fn key_texts(records: &DataFrame, key_columns: &[String]) -> Vec<String> {
+    let keys: Vec<&Column> = key_columns.iter().filter_map(|name| records.column(name).ok()).collect();
+    let key_of = |record: usize| {
+        let parts: Vec<String> = keys.iter().map(|key| cell_text(key, record).unwrap_or_default()).collect();
+        key_text(parts.iter().map(String::as_str))
+    };
+    (0..records.height()).map(key_of).collect()
+}
+
+/// One cell of a frame in its kind's representation, as people read it; `None` for NULL.
+pub(crate) fn cell_text(column: &Column, record: usize) -> Option<String> {
+    let value = column.get(record).ok()?;
+    match value {
+        AnyValue::Null => None,
+        AnyValue::String(text) => Some(text.to_owned()),
+        // Columns of one value give it out owned.
+        AnyValue::StringOwned(text) => Some(text.to_string()),
+        AnyValue::Boolean(truth) => Some(truth.to_string()),
+        AnyValue::Int64(integer) => Some(integer.to_string()),
+        AnyValue::Float32(float) => Some(float.to_string()),
+        AnyValue::Float64(float) => Some(float.to_string()),
+        AnyValue::Date(days) => NaiveDate::from_epoch_days(days).map(|date| date.to_string()),
+        AnyValue::Time(nanoseconds) => {
+            let midnight_on = NaiveTime::MIN.overflowing_add_signed(TimeDelta::nanoseconds(nanoseconds)).0;
+            Some(midnight_on.to_string())
+        }
+        AnyValue::Datetime(microseconds, _, _) | AnyValue::DatetimeOwned(microseconds, _, _) => {
+            DateTime::from_timestamp_micros(microseconds).map(|instant| instant.naive_utc().to_string())
+        }
+        other => Some(other.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(crate) fn summary_line(job: &str, run: i64, tally: &Tally, seconds: f64) -> 
     format!("{}  run {run}  {}  {}", printable(job), sum(tally), duration(seconds))
 }
 
-fn sum(tally: &Tally) -> String {
+pub(crate) fn sum(tally: &Tally) -> String {
     let terms = [
         (tally.inserted, "inserted"),
         (tally.updated, "updated"),

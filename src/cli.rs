@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::init::InitArguments;
+use crate::telemetry::LogFormat;
+
+/// Writes a dashboard's scores back into the systems where people work.
+///
+/// A project is a folder with `writeback.toml` (connections), `sql/` (write-back schemas) and `schedules/` (jobs).
+/// By default a write-back updates only what is already there, and every record read is accounted for.
+#[derive(Debug, Parser)]
+#[command(name = "writeback", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// The project's folder
+    #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "WRITEBACK_PROJECT")]
+    pub(crate) project: PathBuf,
+
+    /// How log lines on stderr are written
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+
+    /// Log more: -v what happens, -vv each batch; RUST_LOG says it more finely
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  everything was delivered, or there was nothing new
+  1  finished, and some records were rejected
+  2  could not run or finish
+  3  stopped by a guard before the first write";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check files, schemas, connections and rights; writes nothing
+    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly")]
+    Check(CheckArguments),
+    /// Show what a run would do: counts, batches, old and new values; writes nothing
+    #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json")]
+    Preview(PreviewArguments),
+    /// Take one record the whole way and show its row before and after
+    #[command(after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
+        writeback test weekly --write-back workspace_recommendation --record 001Qk00000AbCdEIAV,renewal\n\n\
+        A key of several columns is one line of CSV: its parts in the order of PRIMARY KEY, between commas.")]
+    Test(TestArguments),
+    /// Run a job now
+    #[command(
+        after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json"
+    )]
+    Run(RunArguments),
+    /// Show earlier runs, or one run in full
+    #[command(after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json")]
+    Runs(RunsArguments),
+    /// Print a CREATE TABLE to start a schema file from
+    #[command(after_help = "Examples:\n  writeback schema dashboard health_score > sql/health_score.sql\n  \
+        writeback schema warehouse analytics.health_score")]
+    Schema(SchemaArguments),
+    /// List the value methods, each with its purpose and an example
+    Methods(MethodsArguments),
+    /// Make a new project in an empty folder
+    Init(InitArguments),
+    /// Print a shell's completion script
+    #[command(after_help = "Example:\n  writeback completions bash > /etc/bash_completion.d/writeback")]
+    Completions(CompletionsArguments),
+    /// Print the man page
+    #[command(after_help = "Example:\n  writeback man > writeback.1")]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Jobs to check: names or files in schedules/; all of them if none is named
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+}
+
+/// A job, and perhaps only one of its write-backs.
+#[derive(Debug, Args)]
+pub(crate) struct JobArguments {
+    /// A job's name or its file in schedules/
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+
+    /// Only this one of the job's write-backs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) write_back: Option<String>,
+
+    /// Write back this cycle of the dashboard instead of the newest finished one
+    #[arg(long, value_name = "ID")]
+    pub(crate) cycle: Option<String>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArguments {
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+
+    /// How many records to show
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArguments {
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+
+    /// The record's match key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) record: String,
+
+    /// Roll the write back after reading it, so that nothing is left
+    #[arg(long)]
+    pub(crate) rollback: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// A run's number: shows it in full, batch by batch
+    #[arg(value_name = "RUN", conflicts_with_all = ["job", "limit"])]
+    pub(crate) run: Option<i64>,
+
+    /// Only this job's runs
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<String>,
+
+    /// How many runs to show, newest first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArguments {
+    /// A connection of writeback.toml
+    #[arg(value_name = "CONNECTION")]
+    pub(crate) connection: String,
+
+    /// A table of it; in a folder of files, a file's name without its extension
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MethodsArguments {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,36 @@
+//! `writeback preview`: what a run would do.
+
+use std::path::Path;
+
+use chrono::Utc;
+use serde_json::json;
+
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use crate::cli::PreviewArguments;
+use crate::domain::mapping::RunFacts;
+use crate::report;
+use crate::run::{plan, preview as previewing};
+
+pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result<Ending, CommandError> {
+    let project = load_project(root)?;
+    let checked = load_job(&project, &arguments.job.job)?;
+    warn_of(&checked.warnings);
+    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
+    let cycle_id = cycle.id.clone();
+    let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
+    let plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
+    let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
+    let progress = report::progress::for_stderr();
+    let mut previews = Vec::new();
+    for plan in &plans {
+        warn_of(&plan.warnings);
+        let package = folder.path().join(previews.len().to_string());
+        previews.push(previewing::preview(plan, &package, arguments.limit, progress.as_ref()).await?);
+    }
+    match arguments.job.json {
+        true => print_json(&json!({ "job": checked.job.name, "cycle": cycle_id, "write_backs": previews }))?,
+        false => print(&report::preview::text(&checked.job.name, &previews))?,
+    }
+    let rejected = previews.iter().any(|preview| preview.tally.rejected > 0);
+    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+}

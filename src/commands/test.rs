@@ -1,0 +1,58 @@
+//! `writeback test`: one record the whole way.
+
+use std::path::Path;
+
+use chrono::Utc;
+use serde_json::json;
+
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use crate::cli::TestArguments;
+use crate::domain::mapping::RunFacts;
+use crate::ledger::Ledger;
+use crate::report;
+use crate::run::plan;
+use crate::run::single_record::{self, SingleOutcome, SingleRecord};
+
+pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Ending, CommandError> {
+    let project = load_project(root)?;
+    let checked = load_job(&project, &arguments.job.job)?;
+    warn_of(&checked.warnings);
+    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
+    let ledger = Ledger::open(&project.state_folder()).await?;
+    let _lock = ledger.lock_job(&checked.job.name)?;
+    let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
+    let plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
+    let ending = if arguments.rollback { single_record::Ending::Rollback } else { single_record::Ending::Commit };
+    let mut records = Vec::new();
+    for plan in &plans {
+        warn_of(&plan.warnings);
+        records.push(single_record::try_record(plan, &arguments.record, ending).await?);
+    }
+    let records = found(records, arguments)?;
+    match arguments.job.json {
+        true => print_json(&json!({ "job": checked.job.name, "records": records }))?,
+        false => print(&records.iter().map(report::single_record::text).collect::<Vec<_>>().join("\n"))?,
+    }
+    let rejected = records.iter().any(|record| matches!(record.outcome, SingleOutcome::Rejected { .. }));
+    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+}
+
+/// The write-backs that know the record.
+fn found(records: Vec<SingleRecord>, arguments: &TestArguments) -> Result<Vec<SingleRecord>, CommandError> {
+    let mut read_in_all = 0;
+    let mut found = Vec::new();
+    for record in records {
+        match record.outcome {
+            SingleOutcome::NotInSource { read } => read_in_all += read,
+            _ => found.push(record),
+        }
+    }
+    match found.is_empty() {
+        true => Err(CommandError::NoRecord {
+            key: arguments.record.clone(),
+            job: arguments.job.job.clone(),
+            read: read_in_all,
+        }),
+        false => Ok(found),
+    }
+}

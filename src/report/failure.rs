@@ -1,0 +1,70 @@
+//! Errors and problems as people read them: what, where, why, and the next thing to do.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use crate::domain::problem::{Problem, Severity};
+
+/// An error and its causes, outermost first, each said once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut messages: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let message = error.to_string();
+        if messages.last().is_none_or(|last| !last.contains(&message)) {
+            messages.push(message);
+        }
+        next = error.source();
+    }
+    messages
+}
+
+/// `error: …`, its causes and its hint, a line each.
+pub(crate) fn error_text(error: &(dyn Error + 'static), hint: Option<&str>) -> String {
+    let messages = chain(error);
+    let mut text = String::new();
+    for (index, message) in messages.iter().enumerate() {
+        let label = if index == 0 { "error" } else { "  cause" };
+        text.push_str(&format!("{label}: {message}\n"));
+    }
+    if let Some(hint) = hint {
+        text.push_str(&format!("  hint: {hint}\n"));
+    }
+    text
+}
+
+/// Problems, a line each, with their hints: `file:line:column: message`.
+pub(crate) fn problems_text(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let label = match problem.severity {
+            Severity::Mistake => "",
+            Severity::Warning => "warning: ",
+        };
+        let place = problem.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {place}{label}{}", problem.message);
+        if let Some(hint) = &problem.hint {
+            let _ = writeln!(text, "    hint: {hint}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::problem::Location;
+
+    #[test]
+    fn problems_name_their_place_and_what_to_do() {
+        let location = Location { file: "schedules/weekly.toml".into(), line: 14, column: 1 };
+        let problem = Problem::mistake(location, "field `HEALTHSCORE` is not in `CRM.ACCOUNTS`");
+        let text = problems_text(&[problem.hint("did you mean `HEALTH_SCORE`?")]);
+        assert_eq!(
+            text,
+            "  schedules/weekly.toml:14:1: field `HEALTHSCORE` is not in `CRM.ACCOUNTS`\n    \
+             hint: did you mean `HEALTH_SCORE`?\n"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! A preview as people read it.
+
+use comfy_table::{Table, presets};
+
+use crate::report::history::sum;
+use crate::run::counted;
+use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
+
+/// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
+const CELL_CHARACTERS_MAX: usize = 60;
+
+/// Counts, batches, a sample of old → new values, and a sample of rejected records.
+pub(crate) fn text(job: &str, previews: &[WriteBackPreview]) -> String {
+    let mut sections: Vec<String> = previews.iter().map(|preview| section(job, preview)).collect();
+    sections.push("nothing was written\n".to_owned());
+    sections.join("\n")
+}
+
+fn section(job: &str, preview: &WriteBackPreview) -> String {
+    let batches = usize::try_from(preview.batches).unwrap_or(usize::MAX);
+    let batches = if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
+    let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, sum(&preview.tally));
+    if !preview.samples.is_empty() {
+        text += &format!("{}\n", samples(&preview.samples));
+    }
+    if !preview.rejections.is_empty() {
+        let shown = counted(preview.rejections.len(), "rejected record");
+        text += &format!("the first {shown}:\n{}\n", rejections(&preview.rejections));
+    }
+    text
+}
+
+fn samples(samples: &[Sample]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["record", "decision", "column", "old", "new"]);
+    for sample in samples {
+        for (index, Change { column, before, after }) in sample.changes.iter().enumerate() {
+            let (key, decision) = if index == 0 { (sample.key.as_str(), sample.decision) } else { ("", "") };
+            table.add_row([key, decision, column, &cell(before.as_deref()), &cell(after.as_deref())]);
+        }
+    }
+    table
+}
+
+fn rejections(rejections: &[RejectionSample]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["record", "stage", "column", "reason"]);
+    for rejection in rejections {
+        let (key, column) = (rejection.key.as_deref().unwrap_or(""), rejection.column.as_deref().unwrap_or(""));
+        table.add_row([key, rejection.stage.name(), column, &rejection.reason]);
+    }
+    table
+}
+
+/// A value in a table's cell: on one line, cut where it is long, NULL told from text.
+pub(crate) fn cell(value: Option<&str>) -> String {
+    let Some(value) = value else { return "NULL".to_owned() };
+    let line = value.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+    match line.chars().count() > CELL_CHARACTERS_MAX {
+        true => line.chars().take(CELL_CHARACTERS_MAX - 1).chain(['…']).collect(),
+        false => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_one_line_that_fits() {
+        assert_eq!(cell(None), "NULL");
+        assert_eq!(cell(Some("O'Neil \"Ned\"\nAthens, Αθήνα")), "O'Neil \"Ned\"\\nAthens, Αθήνα");
+        assert_eq!(cell(Some(&"x".repeat(100))).chars().count(), CELL_CHARACTERS_MAX);
+    }
+}

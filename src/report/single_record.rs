@@ -1,0 +1,47 @@
+//! A single-record test as people read it.
+
+use comfy_table::{Table, presets};
+
+use crate::report::preview::cell;
+use crate::run::single_record::{SingleOutcome, SingleRecord};
+
+/// What became of the record, and its columns before, as sent, and as read back.
+pub(crate) fn text(record: &SingleRecord) -> String {
+    let ending = if record.rolled_back { ", rolled back" } else { "" };
+    let mut text = format!("{}  record {}  {}{ending}\n", record.write_back, record.key, outcome(&record.outcome));
+    if !record.columns.is_empty() {
+        text += &format!("{}\n", columns(record));
+    }
+    text
+}
+
+fn outcome(outcome: &SingleOutcome) -> String {
+    match outcome {
+        SingleOutcome::Inserted => "inserted".to_owned(),
+        SingleOutcome::Updated => "updated".to_owned(),
+        SingleOutcome::Unchanged => "unchanged".to_owned(),
+        SingleOutcome::Skipped { reason } => format!("skipped: {reason}"),
+        SingleOutcome::Rejected { stage, column: Some(column), reason } => {
+            format!("rejected at stage {stage}: column `{column}`: {reason}")
+        }
+        SingleOutcome::Rejected { stage, column: None, reason } => format!("rejected at stage {stage}: {reason}"),
+        SingleOutcome::NotInSource { read } => format!("not in the source among {read} records"),
+    }
+}
+
+fn columns(record: &SingleRecord) -> Table {
+    let now = if record.rolled_back { "before rolling back" } else { "now" };
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["column", "before", "sent", now, ""]);
+    for column in &record.columns {
+        let mark = if column.changed { "changed" } else { "" };
+        table.add_row([
+            &column.column,
+            &cell(column.before.as_deref()),
+            &cell(column.sent.as_deref()),
+            &cell(column.after.as_deref()),
+            mark,
+        ]);
+    }
+    table
+}

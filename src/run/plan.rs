@@ -1,0 +1,174 @@
+//! Planning: each write-back of a job met with its source and its object, so that every mistake is known before the
+//! first record is read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::Project;
+use crate::destination::{AnyDestination, Destination};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::job::{Job, WriteBack};
+use crate::domain::layout::Layout;
+use crate::domain::mapping::{Mapping, RunFacts, Zones};
+use crate::domain::object::Object;
+use crate::domain::problem::{Location, Problem, Severity};
+use crate::report::failure;
+use crate::run::RunError;
+use crate::source::{AnySource, Source};
+
+/// A write-back that can be carried out.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) write_back: WriteBack,
+    pub(crate) source: Connection,
+    pub(crate) destination: Connection,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) mapping: Arc<Mapping>,
+    pub(crate) warnings: Vec<Problem>,
+    object: Object,
+}
+
+impl Plan {
+    /// Plans again once the run's number is known, which stamps may carry.
+    pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), RunError> {
+        let zones = zones(&self.source, &self.destination);
+        let (layout, mapping, _) = Mapping::plan(&self.write_back, &self.object, zones, facts)
+            .map_err(|problems| RunError::Problems { job: facts.job.clone(), problems })?;
+        self.layout = Arc::new(layout);
+        self.mapping = Arc::new(mapping);
+        Ok(())
+    }
+}
+
+fn zones(source: &Connection, destination: &Connection) -> Zones {
+    Zones { source: source.timezone, destination: destination.timezone }
+}
+
+/// Plans a job's write-backs, or the one named `only`.
+/// Errors: `Problems` with all mistakes of all write-backs at once.
+pub(crate) async fn plan_job(
+    project: &Project,
+    job: &Job,
+    only: Option<&str>,
+    facts: &RunFacts,
+) -> Result<Vec<Plan>, RunError> {
+    let chosen = choose(job, only)?;
+    let mut planner = Planner { project, facts, destinations: HashMap::new(), problems: Vec::new() };
+    let mut plans = Vec::new();
+    for write_back in chosen {
+        plans.extend(planner.plan(write_back).await);
+    }
+    planner.refuse_two_writers(&plans);
+    let Planner { destinations, mut problems, .. } = planner;
+    for destination in destinations.into_values().flatten() {
+        destination.close().await;
+    }
+    if problems.iter().any(|problem| problem.severity == Severity::Mistake) {
+        problems.sort_by(|left, right| left.location.cmp(&right.location));
+        return Err(RunError::Problems { job: job.name.clone(), problems });
+    }
+    Ok(plans)
+}
+
+fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a WriteBack>, RunError> {
+    let chosen: Vec<_> =
+        job.write_backs.iter().filter(|write_back| only.is_none_or(|name| write_back.name == name)).collect();
+    match (chosen.is_empty(), only) {
+        (true, Some(name)) => Err(RunError::NoSuchWriteBack {
+            name: name.to_owned(),
+            job: job.name.clone(),
+            known: job.write_backs.iter().map(|write_back| format!("`{}`", write_back.name)).collect(),
+        }),
+        _ => Ok(chosen),
+    }
+}
+
+struct Planner<'a> {
+    project: &'a Project,
+    facts: &'a RunFacts,
+    /// One connection each, however many write-backs use it; `None` if it could not be made, which was then said once.
+    destinations: HashMap<String, Option<AnyDestination>>,
+    problems: Vec<Problem>,
+}
+
+impl Planner<'_> {
+    async fn plan(&mut self, write_back: &WriteBack) -> Option<Plan> {
+        let source = self.connection(&write_back.source, &write_back.location)?;
+        let destination = self.connection(&write_back.destination, &write_back.location)?;
+        // Opening a source finds the tables and columns that are not there; the pull itself opens it again.
+        if let Err(error) = AnySource::open(&source, &write_back.schema).await {
+            self.problems
+                .push(problem_of(&error, Location { line: 1, column: 1, file: write_back.schema.file.clone() }));
+        }
+        let object = self.describe(write_back, &destination).await?;
+        match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
+            Ok((layout, mapping, warnings)) => Some(Plan {
+                write_back: write_back.clone(),
+                source,
+                destination,
+                layout: Arc::new(layout),
+                mapping: Arc::new(mapping),
+                warnings,
+                object,
+            }),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    fn connection(&mut self, name: &str, location: &Location) -> Option<Connection> {
+        let connection = self.project.connections.get(name).cloned();
+        if connection.is_none() {
+            let message = format!("there is no connection `{name}` in `writeback.toml`");
+            self.problems.push(Problem::mistake(location.clone(), message));
+        }
+        connection
+    }
+
+    async fn describe(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Object> {
+        if !self.destinations.contains_key(&connection.name) {
+            let connected = match AnyDestination::connect(connection).await {
+                Ok(destination) => Some(destination),
+                Err(error) => {
+                    self.problems.push(problem_of(&error, write_back.location.clone()));
+                    None
+                }
+            };
+            self.destinations.insert(connection.name.clone(), connected);
+        }
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        match destination.describe(&write_back.table).await {
+            Ok(object) => Some(object),
+            Err(error) => {
+                self.problems.push(problem_of(&error, write_back.table_location.clone()));
+                None
+            }
+        }
+    }
+
+    /// Names that differ on paper may be one column in the catalogue; only here can that be seen.
+    fn refuse_two_writers(&mut self, plans: &[Plan]) {
+        let mut writers: HashMap<(&str, &[String], &str), &str> = HashMap::new();
+        for plan in plans {
+            for field in plan.layout.written_fields() {
+                let column = field.column.name.as_str();
+                let place = (plan.destination.name.as_str(), plan.layout.object.path.as_slice(), column);
+                let Some(other) = writers.insert(place, &plan.write_back.name) else { continue };
+                let message = format!(
+                    "column `{column}` of `{}` is written by `{other}` and by `{}`",
+                    plan.layout.object.display_name(),
+                    plan.write_back.name
+                );
+                let hint = "a destination column has one writer; take it out of one of them";
+                self.problems.push(Problem::mistake(plan.write_back.location.clone(), message).hint(hint));
+            }
+        }
+    }
+}
+
+fn problem_of(error: &SystemError, location: Location) -> Problem {
+    Problem::mistake(location, failure::chain(error).join(": ")).hint_if(error.hint())
+}

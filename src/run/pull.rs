@@ -1,0 +1,82 @@
+//! Pulling: a source's chunks, conformed to the schema and mapped to fields, become a package. Records that do not
+//! fit go to whoever keeps account of them.
+
+use std::path::Path;
+
+use tokio::task::block_in_place;
+
+use crate::domain::conform::{self, Sifted};
+use crate::domain::outcome::Rejection;
+use crate::ledger::{Ledger, WriteBackId};
+use crate::package::{Package, PackageWriter};
+use crate::run::plan::Plan;
+use crate::run::{Progress, RunError};
+use crate::source::{AnySource, Pulled, Source};
+
+/// Who keeps account of the records a pull rejects.
+pub(crate) trait Rejections {
+    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError>;
+}
+
+/// A run keeps them in the ledger.
+pub(crate) struct LedgerRejections<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) id: WriteBackId,
+}
+
+impl Rejections for LedgerRejections<'_> {
+    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+        Ok(self.ledger.record_rejections(self.id, &rejections).await?)
+    }
+}
+
+/// A preview keeps them in memory.
+impl Rejections for Vec<Rejection> {
+    async fn keep(&mut self, mut rejections: Vec<Rejection>) -> Result<(), RunError> {
+        self.append(&mut rejections);
+        Ok(())
+    }
+}
+
+/// A finished pull.
+pub(crate) struct PulledPackage {
+    pub(crate) package: Package,
+    /// Records read, rejected ones included.
+    pub(crate) read: u64,
+}
+
+/// Pulls a write-back's records into a package in `folder`.
+pub(crate) async fn pull(
+    plan: &Plan,
+    folder: &Path,
+    rejections: &mut impl Rejections,
+    progress: &dyn Progress,
+) -> Result<PulledPackage, RunError> {
+    let failed = |source| RunError::Pull {
+        write_back: plan.write_back.name.clone(),
+        connection: plan.source.name.clone(),
+        source,
+    };
+    let mut source = AnySource::open(&plan.source, &plan.write_back.schema).await.map_err(failed)?;
+    let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
+    let mut read = 0;
+    while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
+        read += pulled.read;
+        let sifted = block_in_place(|| sift(plan, pulled));
+        block_in_place(|| writer.push(&sifted.records))?;
+        if !sifted.rejections.is_empty() {
+            rejections.keep(sifted.rejections).await?;
+        }
+        progress.pulled(&plan.write_back.name, read);
+    }
+    let package = block_in_place(|| writer.finish())?;
+    Ok(PulledPackage { package, read })
+}
+
+/// Conforms a chunk and maps it: every record of it comes back as a record of the package or as a rejection.
+pub(crate) fn sift(plan: &Plan, pulled: Pulled) -> Sifted {
+    let conformed = conform::conform(&plan.write_back.schema, &pulled.records);
+    let mapped = plan.mapping.apply(&conformed.records);
+    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].concat();
+    Sifted { records: mapped.records, rejections }
+}

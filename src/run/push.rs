@@ -1,0 +1,297 @@
+//! Pushing: a package's partitions, one after the other, cut into batches and handed to as many writers as the
+//! destination's connection allows. A span that an earlier process committed is not written again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use polars::prelude::DataFrame;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinSet, block_in_place};
+
+use crate::domain::outcome::{Outcome, RejectReason, Rejection, Stage, Tally};
+use crate::domain::record::{RECORD_POSITION, key_texts};
+use crate::ledger::{BatchSpan, Ledger, WriteBackId};
+use crate::package::{Package, Partition};
+use crate::run::plan::Plan;
+use crate::run::writer::{Writer, WriterContext};
+use crate::run::{Progress, RunError};
+
+/// The records of one batch, on their way to a writer.
+pub(crate) struct Work {
+    pub(crate) span: BatchSpan,
+    /// Shape: `(records, fields)`, in the layout's order.
+    pub(crate) records: DataFrame,
+    /// Position in the pull and key of each record, for those that are rejected.
+    pub(crate) identities: Arc<Identities>,
+    /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
+    pub(crate) sent: Option<Vec<Outcome>>,
+}
+
+/// Who the records of a partition are.
+pub(crate) struct Identities {
+    key_columns: Vec<String>,
+    records: DataFrame,
+}
+
+impl Identities {
+    /// The rejection of the record at `index` of the partition.
+    pub(crate) fn reject(&self, index: u32, stage: Stage, column: Option<String>, reason: String) -> Rejection {
+        let record = self.records.slice(i64::from(index), 1);
+        Rejection {
+            record: positions(&record).first().copied().unwrap_or_default(),
+            key: key_texts(&record, &self.key_columns).pop(),
+            stage,
+            column,
+            reason,
+        }
+    }
+}
+
+/// Positions in the pull of a frame's records.
+fn positions(records: &DataFrame) -> Vec<u64> {
+    let positions = records.column(RECORD_POSITION).ok().and_then(|column| column.u64().ok());
+    positions.map(|positions| positions.into_no_null_iter().collect()).unwrap_or_default()
+}
+
+/// Pushes a write-back's package and returns what became of all its records, those rejected while pulling included.
+pub(crate) async fn push(
+    plan: &Plan,
+    id: WriteBackId,
+    package: &Package,
+    ledger: &Ledger,
+    progress: &Arc<dyn Progress>,
+) -> Result<Tally, RunError> {
+    let name = &plan.write_back.name;
+    progress.push_begins(name, package.record_count());
+    let earlier = ledger.progress(id).await?;
+    let mut spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
+    let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
+    let writers = Writers::start(plan, id, ledger, progress, receiver);
+    for partition in 0..package.partition_count() {
+        let loaded = block_in_place(|| package.load(partition))?;
+        reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
+        let works = spans.cut(partition, &loaded, plan);
+        if !hand_over(&queue, works).await {
+            break;
+        }
+    }
+    drop(queue);
+    writers.join().await?;
+    progress.push_ends(name);
+    ledger.tally(id).await.map_err(RunError::from)
+}
+
+/// Hands batches to the writers; `false` once none of them is left to take one.
+async fn hand_over(queue: &mpsc::Sender<Work>, works: Vec<Work>) -> bool {
+    for work in works {
+        if queue.send(work).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant.
+async fn reject_duplicates(
+    plan: &Plan,
+    id: WriteBackId,
+    ledger: &Ledger,
+    progress: &dyn Progress,
+    partition: &Partition,
+) -> Result<(), RunError> {
+    let rejections = duplicates(plan, &partition.duplicates);
+    if !rejections.is_empty() {
+        ledger.record_rejections(id, &rejections).await?;
+        progress.pushed(&plan.write_back.name, u64::try_from(rejections.len()).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}
+
+/// The rejections of records whose key occurs several times.
+pub(crate) fn duplicates(plan: &Plan, duplicates: &DataFrame) -> Vec<Rejection> {
+    let keys = key_texts(duplicates, plan.mapping.key_columns());
+    let mut occurrences: BTreeMap<&str, u64> = BTreeMap::new();
+    for key in &keys {
+        *occurrences.entry(key).or_default() += 1;
+    }
+    let reason = |key: &str| RejectReason::DuplicateKey { occurs: occurrences.get(key).copied().unwrap_or_default() };
+    let rejection = |(record, key): (u64, &String)| Rejection {
+        record,
+        key: Some(key.clone()),
+        stage: Stage::Match,
+        column: None,
+        reason: reason(key).to_string(),
+    };
+    positions(duplicates).into_iter().zip(&keys).map(rejection).collect()
+}
+
+/// Cuts partitions into batches, around what earlier processes have done.
+struct SpanCutter {
+    batch_records_max: usize,
+    committed: Vec<BatchSpan>,
+    sent: BTreeMap<BatchSpan, Vec<Outcome>>,
+}
+
+impl SpanCutter {
+    fn new(batch_records_max: usize, committed: Vec<BatchSpan>, sent: Vec<crate::ledger::SentBatch>) -> Self {
+        let sent = sent.into_iter().map(|batch| (batch.span, batch.outcomes)).collect();
+        Self { batch_records_max, committed, sent }
+    }
+
+    fn cut(&mut self, partition: usize, loaded: &Partition, plan: &Plan) -> Vec<Work> {
+        let records = plan.mapping.complete(&loaded.records);
+        let identities =
+            Arc::new(Identities { key_columns: plan.mapping.key_columns().to_vec(), records: loaded.records.clone() });
+        let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+        let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
+        let work = |span: BatchSpan| Work {
+            records: records.slice(i64::from(span.first), usize::try_from(span.records).unwrap_or(usize::MAX)),
+            identities: Arc::clone(&identities),
+            sent: self.sent.get(&span).cloned(),
+            span,
+        };
+        self.spans(partition, record_count).into_iter().map(work).collect()
+    }
+
+    /// The spans of a partition that are still to be written: those sent earlier as they were sent, and the gaps
+    /// between these and the committed ones in batches of the wanted size.
+    fn spans(&self, partition: u32, record_count: u32) -> Vec<BatchSpan> {
+        let of_partition = |span: &&BatchSpan| span.partition == partition;
+        let mut done: Vec<(BatchSpan, bool)> =
+            self.committed.iter().filter(of_partition).map(|span| (*span, true)).collect();
+        done.extend(self.sent.keys().filter(of_partition).map(|span| (*span, false)));
+        done.sort_by_key(|(span, _)| span.first);
+        let batch_records_max = u32::try_from(self.batch_records_max).unwrap_or(u32::MAX);
+        let mut spans = Vec::new();
+        let mut next = 0;
+        for (span, committed) in done {
+            spans.extend(batches(partition, next, span.first, batch_records_max));
+            if !committed {
+                spans.push(span);
+            }
+            next = span.first + span.records;
+        }
+        spans.extend(batches(partition, next, record_count, batch_records_max));
+        spans
+    }
+}
+
+/// Spans of at most `records_max` records from `first` up to `end`.
+fn batches(partition: u32, first: u32, end: u32, records_max: u32) -> impl Iterator<Item = BatchSpan> {
+    let step = usize::try_from(records_max).unwrap_or(usize::MAX);
+    (first..end).step_by(step).map(move |start| BatchSpan {
+        partition,
+        first: start,
+        records: records_max.min(end - start),
+    })
+}
+
+/// The writers of one write-back, at work.
+struct Writers {
+    tasks: JoinSet<Result<(), RunError>>,
+}
+
+impl Writers {
+    fn start(
+        plan: &Plan,
+        id: WriteBackId,
+        ledger: &Ledger,
+        progress: &Arc<dyn Progress>,
+        receiver: mpsc::Receiver<Work>,
+    ) -> Self {
+        let context = Arc::new(WriterContext {
+            write_back: plan.write_back.name.clone(),
+            connection: plan.destination.clone(),
+            layout: Arc::clone(&plan.layout),
+            id,
+            ledger: ledger.clone(),
+            progress: Arc::clone(progress),
+            stopping: AtomicBool::new(false),
+        });
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut tasks = JoinSet::new();
+        for _ in 0..plan.destination.limits.writers {
+            tasks.spawn(write_all(Arc::clone(&context), Arc::clone(&receiver)));
+        }
+        Self { tasks }
+    }
+
+    /// Waits for all writers; each finishes the batch it has in hand even when another one failed.
+    async fn join(mut self) -> Result<(), RunError> {
+        let mut first_error = Ok(());
+        while let Some(joined) = self.tasks.join_next().await {
+            let result = joined.map_err(RunError::from).flatten();
+            if first_error.is_ok() {
+                first_error = result;
+            }
+        }
+        first_error
+    }
+}
+
+async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<(), RunError> {
+    let mut writer = Writer::new(Arc::clone(&context));
+    let mut written = Ok(());
+    while written.is_ok() && !context.stopping.load(Ordering::Relaxed) {
+        let work = queue.lock().await.recv().await;
+        let Some(work) = work else { break };
+        written = writer.deliver(work).await;
+    }
+    if written.is_err() {
+        context.stopping.store(true, Ordering::Relaxed);
+    }
+    writer.close().await;
+    written
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ledger::SentBatch;
+
+    fn span(first: u32, records: u32) -> BatchSpan {
+        BatchSpan { partition: 0, first, records }
+    }
+
+    #[test]
+    fn a_fresh_partition_is_cut_into_batches_of_the_wanted_size() {
+        let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
+        assert_eq!(cutter.spans(0, 10), [span(0, 4), span(4, 4), span(8, 2)]);
+    }
+
+    #[test]
+    fn committed_spans_are_left_out_and_sent_ones_repeated_as_they_were() {
+        let sent = SentBatch { span: span(6, 3), outcomes: vec![Outcome::Updated; 3] };
+        let cutter = SpanCutter::new(4, vec![span(0, 4)], vec![sent]);
+        assert_eq!(cutter.spans(0, 12), [span(4, 2), span(6, 3), span(9, 3)]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_is_in_exactly_one_span(
+            record_count in 0_u32..200,
+            size in 1_usize..50,
+            cuts in proptest::collection::btree_set(0_u32..200, 0..10),
+        ) {
+            let bounds: Vec<u32> = cuts.into_iter().filter(|cut| *cut < record_count).collect();
+            let committed: Vec<BatchSpan> = bounds
+                .chunks_exact(2)
+                .map(|pair| { let [first, end] = <[u32; 2]>::try_from(pair).unwrap(); span(first, end - first) })
+                .collect();
+            let cutter = SpanCutter::new(size, committed.clone(), Vec::new());
+            let mut all: Vec<BatchSpan> = cutter.spans(0, record_count);
+            all.extend(committed);
+            all.sort_by_key(|span| span.first);
+            let mut next = 0;
+            for span in all {
+                prop_assert_eq!(span.first, next);
+                next += span.records;
+            }
+            prop_assert_eq!(next, record_count);
+        }
+    }
+}

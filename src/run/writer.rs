@@ -1,0 +1,272 @@
+//! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
+//! until the bad records stand alone and the good ones are in.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use tracing::{debug, warn};
+
+use crate::destination::{AnyDestination, Destination, Found};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::layout::Layout;
+use crate::domain::match_rule::Decision;
+use crate::domain::outcome::{Outcome, Stage};
+use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
+use crate::report::failure;
+use crate::run::push::{Identities, Work};
+use crate::run::{Progress, RunError, retry};
+
+/// What the writers of one write-back share.
+pub(crate) struct WriterContext {
+    pub(crate) write_back: String,
+    pub(crate) connection: Connection,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) id: WriteBackId,
+    pub(crate) ledger: Ledger,
+    pub(crate) progress: Arc<dyn Progress>,
+    /// Set when one writer has failed for good: the others finish the batch in hand and stop.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// One writer and its connection.
+pub(crate) struct Writer {
+    context: Arc<WriterContext>,
+    /// Absent before the first batch and after a connection broke.
+    destination: Option<AnyDestination>,
+}
+
+/// How an attempt at a batch failed.
+enum AttemptError {
+    System(SystemError),
+    Ledger(LedgerError),
+}
+
+impl From<SystemError> for AttemptError {
+    fn from(error: SystemError) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<LedgerError> for AttemptError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// What came of a batch.
+enum Delivery {
+    Committed,
+    /// The destination refuses one or more of its records.
+    Refused {
+        message: String,
+        column: Option<String>,
+    },
+}
+
+impl Writer {
+    pub(crate) fn new(context: Arc<WriterContext>) -> Self {
+        Self { context, destination: None }
+    }
+
+    pub(crate) async fn close(self) {
+        if let Some(destination) = self.destination {
+            destination.close().await;
+        }
+    }
+
+    /// Writes a batch and records its outcomes. A refused batch is halved: with `k` bad records of `n` it takes at most
+    /// `2·k·log2(n) + 1` attempts.
+    pub(crate) async fn deliver(&mut self, work: Work) -> Result<(), RunError> {
+        let mut pending = vec![work];
+        while let Some(work) = pending.pop() {
+            match self.attempt_until_settled(&work).await? {
+                Delivery::Committed => self.tell(&work),
+                Delivery::Refused { message, column } => match halve(work) {
+                    Ok((left, right)) => pending.extend([right, left]),
+                    Err(single) => {
+                        self.reject(&single, message, column).await?;
+                        self.tell(&single);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, work: &Work) {
+        self.context.progress.pushed(&self.context.write_back, u64::from(work.span.records));
+    }
+
+    /// Attempts a batch until it is committed or refused, a bounded number of times.
+    async fn attempt_until_settled(&mut self, work: &Work) -> Result<Delivery, RunError> {
+        let mut delays = retry::delays(self.context.connection.limits.attempts_max);
+        let mut sent = work.sent.clone();
+        let mut attempts = 1;
+        loop {
+            let error = match self.attempt(work, &mut sent, attempts).await {
+                Ok(()) => return Ok(Delivery::Committed),
+                Err(AttemptError::Ledger(error)) => return Err(error.into()),
+                Err(AttemptError::System(error)) => error,
+            };
+            self.recover(&error).await;
+            if let SystemError::Refused { message, column } = error {
+                if sent.is_some() {
+                    self.context.ledger.forget_sent(self.context.id, work.span).await?;
+                }
+                return Ok(Delivery::Refused { message, column });
+            }
+            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
+                return Err(self.failed(error));
+            };
+            let cause = failure::chain(&error).join(": ");
+            warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
+            tokio::time::sleep(delay).await;
+            attempts += 1;
+        }
+    }
+
+    fn failed(&self, source: SystemError) -> RunError {
+        let connection = self.context.connection.name.clone();
+        RunError::Push { write_back: self.context.write_back.clone(), connection, source }
+    }
+
+    /// Leaves the connection as after a rollback, or without one.
+    async fn recover(&mut self, error: &SystemError) {
+        let Some(mut destination) = self.destination.take() else { return };
+        let broken = matches!(error, SystemError::Unavailable { .. }) || destination.rollback().await.is_err();
+        if !broken {
+            self.destination = Some(destination);
+        }
+    }
+
+    /// One attempt: one transaction. `sent` becomes what the ledger holds of the batch once it is recorded as sent.
+    async fn attempt(
+        &mut self,
+        work: &Work,
+        sent: &mut Option<Vec<Outcome>>,
+        attempts: u32,
+    ) -> Result<(), AttemptError> {
+        let begun = Instant::now();
+        let context = Arc::clone(&self.context);
+        let destination = self.connected().await?;
+        destination.begin().await?;
+        let written = write(destination, &context.connection, &context.layout, &work.records, false).await?;
+        let mut outcomes = outcomes(written.decisions, &work.identities, work.span.first);
+        if let Some(first) = sent.take() {
+            outcomes =
+                outcomes.into_iter().zip(&first).map(|(second, first)| second.after_unknown_commit(first)).collect();
+        }
+        context.ledger.record_sent(context.id, work.span, &outcomes, attempts).await?;
+        *sent = Some(outcomes);
+        destination.commit().await?;
+        let elapsed = begun.elapsed();
+        context.ledger.record_committed(context.id, work.span, elapsed.as_secs_f64()).await?;
+        debug!(write_back = %context.write_back, partition = work.span.partition, first = work.span.first,
+            records = work.span.records, ?elapsed, "wrote batch");
+        Ok(())
+    }
+
+    async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
+        if self.destination.is_none() {
+            self.destination = Some(AnyDestination::connect(&self.context.connection).await?);
+        }
+        // Just filled if it was empty.
+        self.destination.as_mut().ok_or_else(|| SystemError::Unavailable {
+            connection: self.context.connection.name.clone(),
+            source: "the connection is closed".into(),
+        })
+    }
+
+    /// A single record that the destination refuses, in its own words.
+    async fn reject(&self, work: &Work, message: String, column: Option<String>) -> Result<(), RunError> {
+        let rejection = work.identities.reject(work.span.first, Stage::Destination, column, message);
+        let ledger = &self.context.ledger;
+        ledger.record_sent(self.context.id, work.span, &[Outcome::Rejected(rejection)], 1).await?;
+        Ok(ledger.record_committed(self.context.id, work.span, 0.0).await?)
+    }
+}
+
+/// Two halves of a batch; a batch of one comes back whole.
+fn halve(work: Work) -> Result<(Work, Work), Work> {
+    if work.span.records < 2 {
+        return Err(work);
+    }
+    let left_records = work.span.records / 2;
+    let part = |first: u32, records: u32| Work {
+        span: BatchSpan { first: work.span.first + first, records, ..work.span },
+        records: work.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
+        identities: Arc::clone(&work.identities),
+        sent: None,
+    };
+    Ok((part(0, left_records), part(left_records, work.span.records - left_records)))
+}
+
+/// What a destination did with records within the open transaction.
+pub(crate) struct Written {
+    pub(crate) found: Vec<Found>,
+    pub(crate) decisions: Vec<Decision>,
+}
+
+/// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
+/// `before` asks for what the rows held.
+pub(crate) async fn write(
+    destination: &mut AnyDestination,
+    connection: &Connection,
+    layout: &Layout,
+    records: &DataFrame,
+    before: bool,
+) -> Result<Written, SystemError> {
+    let found = destination.look_up(layout, records, before).await?;
+    let decisions = decide(layout, &found);
+    let updates = chosen(records, &decisions, &Decision::Update);
+    if updates.height() > 0 {
+        expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+    }
+    let inserts = chosen(records, &decisions, &Decision::Insert);
+    if inserts.height() > 0 {
+        expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+    }
+    Ok(Written { found, decisions })
+}
+
+/// What the match rule says of each record.
+pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
+    found.iter().map(|found| layout.mode.decide(found.rows, found.differs)).collect()
+}
+
+/// The records with one decision, in order; all of them without a copy if all have it.
+fn chosen(records: &DataFrame, decisions: &[Decision], decision: &Decision) -> DataFrame {
+    let positions: Vec<IdxSize> =
+        decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect();
+    if positions.len() == records.height() {
+        return records.clone();
+    }
+    let positions = IdxCa::from_vec("".into(), positions);
+    records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
+}
+
+fn expect_matched(connection: &Connection, matched: u64, records: &DataFrame) -> Result<(), SystemError> {
+    let expected = u64::try_from(records.height()).unwrap_or(u64::MAX);
+    match matched == expected {
+        true => Ok(()),
+        false => Err(SystemError::Contended {
+            connection: connection.name.clone(),
+            source: format!("{matched} of {expected} records found their row; somebody changed it meanwhile").into(),
+        }),
+    }
+}
+
+/// What became of the records of a batch that begins at `first` of its partition.
+fn outcomes(decisions: Vec<Decision>, identities: &Identities, first: u32) -> Vec<Outcome> {
+    let outcome = |(decision, index): (Decision, u32)| match decision {
+        Decision::Insert => Outcome::Inserted,
+        Decision::Update => Outcome::Updated,
+        Decision::Leave => Outcome::Unchanged,
+        Decision::Skip(reason) => Outcome::Skipped(reason),
+        Decision::Reject(reason) => Outcome::Rejected(identities.reject(index, Stage::Match, None, reason.to_string())),
+    };
+    decisions.into_iter().zip(first..).map(outcome).collect()
+}

@@ -1,0 +1,3 @@
+//! When a job is due. So far: which cycle a dashboard finished last.
+
+pub(crate) mod notice;
