@@ -42,8 +42,13 @@ const STATEMENTS_KEPT_MAX: usize = 64;
 /// Instructions of SQLite's virtual machine between two looks at the clock: well under a millisecond.
 const INSTRUCTIONS_PER_LOOK: i32 = 50_000;
 
-/// Memory for the file's pages, in KiB. Batches come sorted by key, so that little is enough.
-const PAGE_CACHE_KIB: u32 = 16_384;
+/// Memory for the file's pages, in KiB. Batches come sorted by key, so that little is enough where the rows lie in that
+/// order; where they do not, this halves the time of two megabytes, SQLite's default.
+const PAGE_CACHE_KIB: u32 = 32_768;
+
+/// Pages of the write-ahead log after which a commit carries them into the file. Rows that do not lie in the order of
+/// the key touch the same pages batch after batch; with SQLite's 1 000 each would be carried over every time.
+const LOG_PAGES: u32 = 16_384;
 
 /// One connection to a SQLite file.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl SqliteDatabase {
     /// Errors: `NotFound` if the file is absent; `Failed` if it is not a SQLite database.
     pub(crate) async fn open(connection: &Connection, access: Access) -> Result<Self, SystemError> {
         let settings = settings_of(connection)?;
-        creation::ensure_present(&connection.name, settings, access).await?;
+        creation::ensure_present(&connection.name, settings).await?;
         let file = absolute(&connection.name, &settings.file)?;
         let fail = |error| failure::sort(&connection.name, "opening the file", error);
         let attached_as = settings.database.as_deref().filter(|name| !name.eq_ignore_ascii_case("main"));
@@ -100,7 +105,8 @@ impl SqliteDatabase {
         let mut settings = format!("PRAGMA {schema}.cache_size = -{PAGE_CACHE_KIB};");
         match access {
             Access::Read => settings.push_str("PRAGMA query_only = ON;"),
-            Access::Write => settings.push_str(&format!("PRAGMA {schema}.synchronous = FULL;")),
+            Access::Write => settings
+                .push_str(&format!("PRAGMA {schema}.synchronous = FULL; PRAGMA wal_autocheckpoint = {LOG_PAGES};")),
         }
         sqlx::raw_sql(audited(settings)).execute(&mut self.connection).await?;
         // Opening and attaching read nothing yet: this is where a file that is no database shows.

@@ -57,12 +57,21 @@ impl Destination for SqliteDestination {
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
-        let writable = self.is_writable().await?;
-        self.database.read_object(name, writable).await
+        let mut object = self.database.read_object(name).await?;
+        if !self.may_write(&object).await? {
+            for column in &mut object.columns {
+                column.may_update = false;
+                column.may_insert = false;
+            }
+        }
+        Ok(object)
     }
 
     async fn begin(&mut self) -> Result<(), SystemError> {
-        let turn = self.take_turn().await?;
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.take_turn().await?,
+        };
         self.ask_for_log().await;
         self.control("BEGIN IMMEDIATE", "beginning a transaction").await?;
         self.turn = Some(turn);
@@ -174,25 +183,20 @@ impl SqliteDestination {
         done.map(|_| ()).map_err(|error| self.database.sort_error(doing, error))
     }
 
-    /// Whether this user may write the file: SQLite says so when it is asked for a lock, without waiting for it here.
-    /// Who holds the lock, be it we, can write.
-    async fn is_writable(&mut self) -> Result<bool, SystemError> {
-        if self.turn.is_some() {
+    /// Whether this user may write the file. SQLite says so when a statement that changes nothing asks for the lock,
+    /// which is not waited for here: where somebody holds it, be it we, it can be had.
+    async fn may_write(&mut self, object: &Object) -> Result<bool, SystemError> {
+        let column = object.columns.iter().find(|column| column.may_update);
+        let (None, Some(column)) = (&self.turn, column) else {
             return Ok(true);
-        }
-        self.set_busy_timeout(Duration::ZERO).await?;
-        let begun = self.control("BEGIN IMMEDIATE", "asking for the right to write").await;
-        let ended = match begun {
-            Ok(()) => self.control("ROLLBACK", "rolling back").await,
-            Err(_) => Ok(()),
         };
+        let table = self.database.quoted_table(object.path.last().map(String::as_str).unwrap_or_default());
+        let column = Dialect::Sqlite.quote(&column.name);
+        self.set_busy_timeout(Duration::ZERO).await?;
+        let asked = self.database.fetch(format!("UPDATE {table} SET {column} = {column} WHERE 0")).await;
         self.set_busy_timeout(self.lock_timeout).await?;
-        ended?;
-        match begun {
-            Ok(()) | Err(SystemError::Contended { .. }) => Ok(true),
-            Err(SystemError::Forbidden { .. }) => Ok(false),
-            Err(other) => Err(other),
-        }
+        let refusal = asked.err().map(|error| self.database.sort_error("asking for the right to write", error));
+        Ok(!matches!(refusal, Some(SystemError::Forbidden { .. })))
     }
 
     async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), SystemError> {

@@ -59,7 +59,7 @@ impl Source for SqliteSource {
 pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
     let mut database = SqliteDatabase::open(connection, Access::Read).await?;
     let name = ObjectName { parts: name_parts(table) };
-    let object = database.read_object(&name, false).await?;
+    let object = database.read_object(&name).await?;
     database.close().await;
     Ok(description(object))
 }
@@ -83,7 +83,7 @@ fn description(object: Object) -> TableDescription {
 async fn relation(database: &mut SqliteDatabase, schema: &Schema) -> Result<String, SystemError> {
     let Some(model) = &schema.model else {
         let parts = schema.table.iter().map(|part| name_part(part)).collect();
-        let object = database.read_object(&ObjectName { parts }, false).await?;
+        let object = database.read_object(&ObjectName { parts }).await?;
         return Ok(database.quoted_table(object.path.last().map(String::as_str).unwrap_or_default()));
     };
     if model.contains('\0') {

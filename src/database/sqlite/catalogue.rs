@@ -12,20 +12,14 @@ use crate::domain::problem::did_you_mean;
 const READING: &str = "reading the catalogue";
 
 impl SqliteDatabase {
-    /// Finds an object and reads what the catalogue says of it. `writable` is what is known of the file as a whole.
+    /// Finds an object and reads what the catalogue says of it. Whether the file may be written it does not say.
     /// Errors: `NotFound` with a hint that names near misses, or all candidates if only their case tells them apart.
-    pub(crate) async fn read_object(&mut self, name: &ObjectName, writable: bool) -> Result<Object, SystemError> {
+    pub(crate) async fn read_object(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
         let table = self.find_table(name).await?;
         let shape = self.table_shape(&table).await.map_err(|error| self.sort_error(READING, error))?;
         let mut object = self.object(&table, &shape).await.map_err(|error| self.sort_error(READING, error))?;
         if shape.kind != TableKind::Table {
             self.probe_rights(&table, &mut object).await;
-        }
-        if !writable {
-            for column in &mut object.columns {
-                column.may_update = false;
-                column.may_insert = false;
-            }
         }
         let updatable = object.columns.iter().any(|column| column.may_update || column.may_insert);
         object.kind = match shape.kind {

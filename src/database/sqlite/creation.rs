@@ -6,7 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _};
 
-use super::{Access, absolute};
+use super::absolute;
 use crate::database::audited;
 use crate::domain::connection::SqliteSettings;
 use crate::domain::error::SystemError;
@@ -15,11 +15,7 @@ use crate::domain::error::SystemError;
 ///
 /// The script runs into a file of its own beside it, which is synced and then linked into place under the real name,
 /// unless another process was first: whoever opens the name finds the whole database, and always the same one.
-pub(super) async fn ensure_present(
-    connection_name: &str,
-    settings: &SqliteSettings,
-    access: Access,
-) -> Result<(), SystemError> {
+pub(super) async fn ensure_present(connection_name: &str, settings: &SqliteSettings) -> Result<(), SystemError> {
     let file = absolute(connection_name, &settings.file)?;
     let is_there = file.try_exists().map_err(|error| io_failure(connection_name, "finding", &settings.file, error))?;
     if is_there {
@@ -27,18 +23,16 @@ pub(super) async fn ensure_present(
     }
     match &settings.create_from {
         Some(script) => create(connection_name, &file, script).await,
-        None => Err(absent(connection_name, &settings.file, access)),
+        None => Err(absent(connection_name, &settings.file)),
     }
 }
 
-fn absent(connection_name: &str, file: &Path, access: Access) -> SystemError {
-    let remedy = match access {
-        Access::Read => "",
-        Access::Write => ", or name a script that makes it with `create_from`",
-    };
+fn absent(connection_name: &str, file: &Path) -> SystemError {
     SystemError::NotFound {
         what: format!("the SQLite file `{}`", file.display()),
-        hint: Some(format!("correct `file` of `[connections.{connection_name}]`{remedy}")),
+        hint: Some(format!(
+            "correct `file` of `[connections.{connection_name}]`, or name a script that makes it with `create_from`"
+        )),
     }
 }
 
@@ -87,7 +81,7 @@ async fn run_script(connection_name: &str, into: &Path, script: &Path, statement
         let message = error.as_database_error().map(|error| error.message().to_owned());
         script_failure(connection_name, doing.clone(), message.unwrap_or_else(|| error.to_string()))
     };
-    // Nothing here need survive a crash: the file is synced once, when it is whole.
+    // The script is the user's own SQL, meant to be run as it is. Nothing here need survive a crash: the file is synced once, when it is whole.
     let options = SqliteConnectOptions::new()
         .filename(into)
         .journal_mode(SqliteJournalMode::Memory)

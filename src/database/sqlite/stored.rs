@@ -30,7 +30,8 @@ pub(crate) fn read_value(row: &SqliteRow, column: usize) -> Result<StoredValue<'
 }
 
 impl StoredValue<'_> {
-    /// As SQLite's own shell shows it; a real in the fewest digits that mean it and no other.
+    /// As people compare it with what they write: a real in the fewest digits that mean it and no other (`87.0`), bytes
+    /// as SQL writes them.
     pub(crate) fn shown(&self) -> Option<String> {
         match self {
             Self::Null => None,

@@ -482,3 +482,27 @@ async fn a_statement_that_takes_too_long_is_stopped() {
     destination.begin().await.unwrap();
     destination.rollback().await.unwrap();
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_the_user_may_not_write_is_known_before_writing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for database in [None, Some("CRM")] {
+        let mut place = Place::with(ACCOUNTS).await;
+        if let Some(database) = database {
+            place = place.attached_as(database);
+        }
+        std::fs::set_permissions(place.file(), std::fs::Permissions::from_mode(0o444)).unwrap();
+        // The superuser may write it all the same.
+        let may_write = std::fs::OpenOptions::new().append(true).open(place.file()).is_ok();
+        let mut destination = place.destination().await;
+        let object = destination.describe(&name(&["ACCOUNTS"])).await.unwrap();
+        assert!(object.columns.iter().all(|column| column.may_update == may_write && column.may_insert == may_write));
+        let layout = layout(&object, &["ID", "NAME"]);
+        let batch = batch(vec![texts("ID", &[Some("A1")]), texts("NAME", &[Some("new")])]);
+        match written(&mut destination, &layout, &batch).await {
+            Ok(_) => assert!(may_write),
+            Err(error) => assert!(!may_write && matches!(error, SystemError::Forbidden { .. }), "{error:?}"),
+        }
+    }
+}
