@@ -48,8 +48,6 @@ pub(crate) enum CommandError {
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
     Describe { table: String, connection: String, source: SystemError },
-    #[error("there is no connection `{name}` in `writeback.toml`")]
-    NoConnection { name: String, hint: Option<String> },
     #[error("no record with key `{key}` in the source of any write-back of job `{job}`")]
     NoRecord { key: String, job: String, read: u64 },
     #[error("could not {doing}")]
@@ -62,19 +60,22 @@ impl CommandError {
             Self::Run(error) => error.hint(),
             Self::Notice(error) => error.hint(),
             Self::Describe { source, .. } => source.hint(),
-            Self::NoConnection { hint, .. } => hint.clone(),
             Self::NoRecord { read, .. } => Some(format!(
                 "{} were read; a key is written as `writeback preview` shows it",
                 counted(usize::try_from(*read).unwrap_or(usize::MAX), "record")
             )),
-            Self::Problems { .. } | Self::Ledger(_) | Self::Init(_) | Self::Io { .. } => None,
+            Self::Ledger(error) => error.hint(),
+            Self::Init(error) => error.hint(),
+            Self::Problems { .. } | Self::Io { .. } => None,
         }
     }
 
     /// The whole message, problems included, ending in a newline.
     fn text(&self) -> String {
         match self {
-            Self::Problems { problems, .. } | Self::Run(RunError::Problems { problems, .. }) => {
+            Self::Problems { problems, .. }
+            | Self::Run(RunError::Problems { problems, .. })
+            | Self::Init(init::InitError::Mistakes(problems)) => {
                 format!("error: {self}\n{}", failure::problems_text(problems))
             }
             _ => failure::error_text(self, self.hint().as_deref()),

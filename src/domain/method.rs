@@ -82,7 +82,7 @@ impl Method {
             Self::Trim => "Takes the white space off both ends of a text.",
             Self::Lower => "Writes a text in lower case.",
             Self::Upper => "Writes a text in upper case.",
-            Self::PercentOfOne => "Turns a percentage into a part of one, moving the point by two digits.",
+            Self::PercentOfOne => "Writes a part of one as a percentage, moving the point by two digits.",
             Self::Label => "Names the range that a number lies in: the first whose bound the number is below.",
         }
     }
@@ -101,7 +101,7 @@ impl Method {
             }
             Self::Upper => r#"COUNTRY = { method = "upper", column = "country" } -> "de" becomes "DE""#,
             Self::PercentOfOne => {
-                r#"HEALTH = { method = "percent_of_one", column = "health_score" } -> 87.5 becomes 0.875"#
+                r#"RENEWAL_PERCENT = { method = "percent_of_one", column = "renewal_likelihood" } -> 0.875 becomes 87.5"#
             }
             Self::Label => {
                 r#"TIER = { method = "label", column = "health_score", labels = [{ below = 40, label = "at risk" }, { label = "healthy" }] } -> 12.5 becomes "at risk""#
@@ -127,7 +127,7 @@ impl Method {
             Self::Trim => self.text_type(input),
             // Some characters become two in the other case.
             Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text { characters_max: None }),
-            Self::PercentOfOne => self.part_of_one_type(input),
+            Self::PercentOfOne => self.percent_type(input),
             Self::Label => match input.map(SchemaType::kind) {
                 Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => {
                     Ok(SchemaType::Text { characters_max: None })
@@ -144,10 +144,11 @@ impl Method {
         }
     }
 
-    fn part_of_one_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+    fn percent_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
         let shifted = |precision: u16, scale: u16| {
-            let scale = scale.saturating_add(2);
-            Ok(SchemaType::Decimal { size: Some(DecimalSize { precision: precision.max(scale), scale }) })
+            let whole_digits = precision.saturating_sub(scale).saturating_add(2);
+            let scale = scale.saturating_sub(2);
+            Ok(SchemaType::Decimal { size: Some(DecimalSize { precision: whole_digits.saturating_add(scale), scale }) })
         };
         match input {
             Some(SchemaType::Integer { bits: 16 }) => shifted(5, 0),
@@ -156,7 +157,7 @@ impl Method {
             Some(SchemaType::Decimal { size: Some(size) }) => shifted(size.precision, size.scale),
             Some(SchemaType::Decimal { size: None }) => Ok(SchemaType::Decimal { size: None }),
             Some(SchemaType::Float { .. }) => {
-                Err(format!("{}: a hundredth of a float is not exact", self.takes("DECIMAL and whole numbers")))
+                Err(format!("{}: a float times a hundred is not exact", self.takes("DECIMAL and whole numbers")))
             }
             _ => Err(self.takes("DECIMAL and whole numbers")),
         }
@@ -176,7 +177,7 @@ impl MethodCall {
             Method::Trim => Ok(rewritten(values.str()?, |text, out| out.push_str(text.trim()))),
             Method::Lower => Ok(rewritten(values.str()?, write_lower)),
             Method::Upper => Ok(rewritten(values.str()?, write_upper)),
-            Method::PercentOfOne => parts_of_one(values, input),
+            Method::PercentOfOne => percents(values, input),
             Method::Label => self.labels_of(values, input),
             Method::CycleCompletedAt | Method::CycleId | Method::RunStartedAt | Method::RunId | Method::JobName => {
                 Err(Misfit::Unreadable(format!("method `{}` takes no column", self.method.name())))
@@ -234,16 +235,16 @@ fn write_upper(text: &str, out: &mut String) {
     }
 }
 
-fn parts_of_one(values: &Series, input: SchemaType) -> Result<Series, Misfit> {
+fn percents(values: &Series, input: SchemaType) -> Result<Series, Misfit> {
     let result_type = Method::PercentOfOne.result_type(Some(input)).map_err(Misfit::Unreadable)?;
     let scale = if let SchemaType::Decimal { size: Some(size) } = result_type { Some(size.scale) } else { None };
     let (numbers, _) = decimal_texts(values, input)?;
     let write = |number: &str, out: &mut String| -> Result<(), NotDecimal> {
-        Decimal::parse(number)?.shifted(-2).write(scale, out);
+        Decimal::parse(number)?.shifted(2).write(scale, out);
         Ok(())
     };
-    let (parts, _) = columnar::texts(values.name(), numbers.iter(), write);
-    Ok(parts.into_series())
+    let (percents, _) = columnar::texts(values.name(), numbers.iter(), write);
+    Ok(percents.into_series())
 }
 
 #[cfg(test)]
@@ -257,6 +258,7 @@ mod tests {
 
     const TEXT: SchemaType = SchemaType::Text { characters_max: Some(5) };
     const DECIMAL_5_2: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 2 }) };
+    const DECIMAL_5_4: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 4 }) };
     const DOUBLE: SchemaType = SchemaType::Float { bits: 64 };
 
     fn call(method: Method) -> MethodCall {
@@ -297,17 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_becomes_a_part_of_one_exactly() {
+    fn a_part_of_one_becomes_a_percentage_exactly() {
         let percent = call(Method::PercentOfOne);
-        assert_eq!(applied(&percent, DECIMAL_5_2, &[Some("87.5"), Some("-0.01")]), texts(["0.8750", "-0.0001"]));
-        assert_eq!(applied(&percent, SchemaType::Integer { bits: 16 }, &[Some("7")]), texts(["0.07"]));
+        assert_eq!(applied(&percent, DECIMAL_5_4, &[Some("0.8313"), Some("-0.0001")]), texts(["83.13", "-0.01"]));
+        assert_eq!(applied(&percent, SchemaType::Integer { bits: 16 }, &[Some("1")]), texts(["100"]));
         assert_eq!(
             applied(&percent, SchemaType::Decimal { size: None }, &[Some("100"), Some("1e-9")]),
-            texts(["1", "0.00000000001"])
+            texts(["10000", "0.0000001"])
         );
-        let wide = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 4 }) };
-        assert_eq!(Method::PercentOfOne.result_type(Some(DECIMAL_5_2)), Ok(wide));
-        let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a hundredth of a float is not exact";
+        assert_eq!(Method::PercentOfOne.result_type(Some(DECIMAL_5_4)), Ok(DECIMAL_5_2));
+        let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a float times a hundred is not exact";
         assert_eq!(Method::PercentOfOne.result_type(Some(DOUBLE)), Err(reason.to_owned()));
         assert_eq!(
             Method::PercentOfOne.result_type(Some(TEXT)),

@@ -124,11 +124,28 @@ pub(crate) enum ObjectKind {
     View { updatable: bool },
 }
 
+/// How a database writes names, for statements that are proposed to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spelling {
+    /// Stands before and after a name, and twice within one.
+    pub(crate) quote: char,
+    /// The connection's user as `GRANT … TO` names it; `None` where there are no users.
+    pub(crate) account: Option<String>,
+}
+
+impl Spelling {
+    pub(crate) fn quoted(&self, name: &str) -> String {
+        let quote = self.quote;
+        format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
+    }
+}
+
 /// A destination's object: the table that a write-back writes to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Object {
     /// As the catalogue spells it, outermost first.
     pub(crate) path: Vec<String>,
+    pub(crate) spelling: Spelling,
     pub(crate) kind: ObjectKind,
     pub(crate) columns: Vec<ObjectColumn>,
     /// Columns of every unconditional unique index or primary key.
@@ -145,6 +162,27 @@ impl Object {
     /// As people read it: `CRM.ACCOUNTS`.
     pub(crate) fn display_name(&self) -> String {
         self.path.join(".")
+    }
+
+    /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`; `None` where there
+    /// are no users.
+    pub(crate) fn grant(&self, right: &str) -> Option<String> {
+        let account = self.spelling.account.as_ref()?;
+        Some(format!("GRANT {right} ON {} TO {account}", self.quoted_path()))
+    }
+
+    /// The statement that adds an index over columns.
+    pub(crate) fn create_index(&self, columns: &[&str]) -> String {
+        let table = self.path.last().map_or("", String::as_str);
+        let name = std::iter::once(table).chain(columns.iter().copied()).collect::<Vec<_>>().join("_").to_lowercase();
+        let columns: Vec<String> = columns.iter().map(|column| self.spelling.quoted(column)).collect();
+        // Without users there is one file, whose tables are named alone.
+        let object = if self.spelling.account.is_some() { self.quoted_path() } else { self.spelling.quoted(table) };
+        format!("CREATE INDEX {} ON {object} ({})", self.spelling.quoted(&name), columns.join(", "))
+    }
+
+    fn quoted_path(&self) -> String {
+        self.path.iter().map(|part| self.spelling.quoted(part)).collect::<Vec<_>>().join(".")
     }
 }
 

@@ -57,12 +57,11 @@ impl RunError {
         match self {
             Self::Pull { source, .. } | Self::Push { source, .. } => source.hint(),
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
-            Self::Ledger(LedgerError::JobRunning { .. }) => Some("wait until it has finished".to_owned()),
             Self::Unbalanced { .. } => Some("please report this with the run's ledger; nothing was hidden".to_owned()),
-            Self::Package(PackageError::Damaged { .. }) => {
-                Some("remove the package's folder; the next run pulls the records again".to_owned())
-            }
-            Self::Problems { .. } | Self::Ledger(_) | Self::Package(_) | Self::Report(_) | Self::Worker(_) => None,
+            Self::Ledger(error) => error.hint(),
+            Self::Package(error) => error.hint(),
+            Self::Report(error) => error.hint(),
+            Self::Problems { .. } | Self::Worker(_) => None,
         }
     }
 }

@@ -6,7 +6,8 @@ use sqlx::mysql::MySqlRow;
 use super::{Session, text};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, TextLimit, resolve_name,
+    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, Spelling, TextLimit,
+    resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 use crate::domain::schema::{DecimalSize, SchemaType};
@@ -93,7 +94,9 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
     let table = find_table(session, name).await?;
     let columns = columns(session, &table).await?;
     let indexes = indexes(session, &table).await?;
+    let account = account(session).await?;
     Ok(Object {
+        spelling: Spelling { quote: '`', account: Some(account) },
         kind: table.kind,
         may_select: columns.iter().any(|column| column.may("select")),
         columns: columns.iter().map(ColumnEntry::object_column).collect(),
@@ -102,6 +105,14 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         primary_key: primary_key_of(&indexes),
         path: vec![table.database, table.name],
     })
+}
+
+/// The session's account as `GRANT … TO` names it: `'writer'@'%'`.
+async fn account(session: &mut Session) -> Result<String, SystemError> {
+    let sql = "SELECT CAST(CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', \
+               QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1))) AS CHAR)";
+    let rows = session.rows(sql.to_owned(), &[], READING).await?;
+    Ok(rows.first().and_then(|row| text(row, 0)).unwrap_or_default())
 }
 
 /// Columns of the table's primary key; empty if it has none.

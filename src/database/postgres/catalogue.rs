@@ -4,9 +4,10 @@ use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 
 use super::{Purpose, Session};
+use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, TextLimit, resolve_name,
+    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 
@@ -53,7 +54,8 @@ pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Resu
     };
     let columns = read(session, COLUMNS, relation.id, ColumnFacts::of).await?;
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
-    Ok(object(relation, &facts, columns, &indexes))
+    let account = Dialect::Postgres.quote(session.user());
+    Ok(object(relation, &facts, columns, &indexes, account))
 }
 
 fn first<T>(rows: Vec<T>) -> Option<T> {
@@ -349,12 +351,19 @@ impl IndexFacts {
     }
 }
 
-fn object(relation: &Relation, facts: &RelationFacts, columns: Vec<ColumnFacts>, indexes: &[IndexFacts]) -> Object {
+fn object(
+    relation: &Relation,
+    facts: &RelationFacts,
+    columns: Vec<ColumnFacts>,
+    indexes: &[IndexFacts],
+    account: String,
+) -> Object {
     let unique = indexes.iter().filter(|index| index.unique && !facts.has_heirs);
     let findable = indexes.iter().filter(|index| index.findable);
     let primary_key = indexes.iter().find(|index| index.primary).and_then(IndexFacts::plain_columns);
     Object {
         path: relation.path(),
+        spelling: Spelling { quote: '"', account: Some(account) },
         kind: facts.object_kind(),
         columns: columns.into_iter().map(|column| column.column(facts)).collect(),
         unique_keys: unique.filter_map(IndexFacts::plain_columns).collect(),
@@ -520,11 +529,11 @@ mod tests {
             columns: columns.iter().map(|column| column.map(str::to_owned)).collect(),
         };
         let indexes = [index(true, &[Some("id")]), index(false, &[Some("region"), None])];
-        let described = object(&relation("public", "t", true), &facts(false), Vec::new(), &indexes);
+        let described = object(&relation("public", "t", true), &facts(false), Vec::new(), &indexes, String::new());
         assert_eq!(described.unique_keys, [["id"]]);
         assert_eq!(described.indexes, [["id"], ["region"]]);
         assert_eq!(described.primary_key, ["id"]);
-        let parent = object(&relation("public", "t", true), &facts(true), Vec::new(), &indexes);
+        let parent = object(&relation("public", "t", true), &facts(true), Vec::new(), &indexes, String::new());
         assert!(parent.unique_keys.is_empty());
     }
 }

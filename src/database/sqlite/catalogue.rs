@@ -6,7 +6,9 @@ use super::SqliteDatabase;
 use super::declared;
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
-use crate::domain::object::{NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name};
+use crate::domain::object::{
+    NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Spelling, resolve_name,
+};
 use crate::domain::problem::did_you_mean;
 
 const READING: &str = "reading the catalogue";
@@ -108,6 +110,7 @@ impl SqliteDatabase {
         let described = columns.iter().zip(&collations).map(describe).collect();
         Ok(Object {
             path: self.path_of(table),
+            spelling: Spelling { quote: '"', account: None },
             kind: ObjectKind::Table,
             columns: described,
             unique_keys,

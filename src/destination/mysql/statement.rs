@@ -318,7 +318,7 @@ fn rounded_float(declared: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
     use crate::domain::value::Kind;
 
     fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
@@ -349,6 +349,7 @@ mod tests {
         Layout {
             object: Object {
                 path: vec!["crm".to_owned(), "accounts".to_owned()],
+                spelling: Spelling { quote: '`', account: None },
                 kind: ObjectKind::Table,
                 columns: Vec::new(),
                 unique_keys: keys(unique),

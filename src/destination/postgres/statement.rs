@@ -283,7 +283,7 @@ fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
 
     fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
@@ -316,6 +316,7 @@ mod tests {
             keys.map(|(position, field)| (position, field.column.name.clone())).unzip();
         let object = Object {
             path: vec!["CRM".to_owned(), "a\"b".to_owned()],
+            spelling: Spelling { quote: '"', account: None },
             kind: ObjectKind::Table,
             columns: fields.iter().map(|field| field.column.clone()).collect(),
             unique_keys: if unique { vec![names] } else { Vec::new() },

@@ -88,7 +88,7 @@ impl<'a> Planner<'a> {
         }
         if !self.object.may_select {
             let mistake = Problem::mistake(location, format!("`{object}` may not be read, and matching reads it"));
-            self.problems.push(mistake.hint(format!("grant select on {object} to the connection's user")));
+            self.problems.push(mistake.hint_if(self.object.grant("SELECT")));
         }
     }
 
@@ -144,14 +144,13 @@ impl<'a> Planner<'a> {
             mistake(format!("`{name}` is computed by the database and cannot be written"), Some(hint.to_owned()));
             return;
         }
-        let grant = |right: &str| {
-            Some(format!("grant {right} (\"{}\") on {object} to the connection's user", name.replace('"', "\"\"")))
-        };
+        let described = self.object;
+        let grant = |right: &str| described.grant(&format!("{right} ({})", described.spelling.quoted(name)));
         if mode.updates() && !is_key && !column.may_update {
-            mistake(format!("`{name}` of `{object}` may not be updated"), grant("update"));
+            mistake(format!("`{name}` of `{object}` may not be updated"), grant("UPDATE"));
         }
         if mode.inserts() && !column.may_insert {
-            mistake(format!("`{name}` of `{object}` may not be inserted"), grant("insert"));
+            mistake(format!("`{name}` of `{object}` may not be inserted"), grant("INSERT"));
         }
     }
 
@@ -390,22 +389,13 @@ impl<'a> Planner<'a> {
             shown.join(" or ")
         );
         let warning = Problem::warning(self.write_back.table_location.clone(), message);
-        self.problems.push(warning.hint(create_index(self.object, &names)));
+        self.problems.push(warning.hint(self.object.create_index(&names)));
     }
 }
 
 fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<LayoutField> {
     let kind = column.holds.kind()?;
     Some(LayoutField { column: column.clone(), kind, when: field.when, stamp: is_stamp(field), key: is_key })
-}
-
-/// A statement that would add an index for the match key.
-fn create_index(object: &Object, key: &[&str]) -> String {
-    let table = object.path.last().map_or("", String::as_str);
-    let name = std::iter::once(table).chain(key.iter().copied()).collect::<Vec<_>>().join("_").to_lowercase();
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let columns: Vec<String> = key.iter().map(|name| quoted(name)).collect();
-    format!("create index {} on {} ({})", quoted(&name), quoted(table), columns.join(", "))
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {

@@ -6,7 +6,7 @@ use crate::domain::conversion::texts_of;
 use crate::domain::field::{Field, FieldValue, NullPolicy, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{Label, Method};
-use crate::domain::object::{Holds, NamePart, ObjectKind, ObjectName, Repertoire, TextLimit};
+use crate::domain::object::{Holds, NamePart, ObjectKind, ObjectName, Repertoire, Spelling, TextLimit};
 use crate::domain::outcome::Stage;
 use crate::domain::problem::{Location, Severity};
 use crate::domain::schema::{DecimalSize, Schema, SchemaColumn};
@@ -84,6 +84,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
     let key = vec![columns[0].name.clone()];
     Object {
         path: vec!["CRM".to_owned(), "ACCOUNTS".to_owned()],
+        spelling: Spelling { quote: '"', account: Some("writer".to_owned()) },
         kind: ObjectKind::Table,
         columns,
         unique_keys: vec![key.clone()],
@@ -262,9 +263,10 @@ fn rights_that_are_missing_are_told_with_the_grant() {
     let mut object = object(columns);
     object.may_select = false;
     let mut write_back = write_back(&SCORE_COLUMNS, scores());
-    let select = "2: `CRM.ACCOUNTS` may not be read, and matching reads it [grant select on CRM.ACCOUNTS to the connection's user]";
-    let update = "11: `HEALTH_SCORE` of `CRM.ACCOUNTS` may not be updated [grant update (\"HEALTH_SCORE\") on CRM.ACCOUNTS to the connection's user]";
-    let insert = "11: `HEALTH_SCORE` of `CRM.ACCOUNTS` may not be inserted [grant insert (\"HEALTH_SCORE\") on CRM.ACCOUNTS to the connection's user]";
+    let select =
+        "2: `CRM.ACCOUNTS` may not be read, and matching reads it [GRANT SELECT ON \"CRM\".\"ACCOUNTS\" TO writer]";
+    let update = "11: `HEALTH_SCORE` of `CRM.ACCOUNTS` may not be updated [GRANT UPDATE (\"HEALTH_SCORE\") ON \"CRM\".\"ACCOUNTS\" TO writer]";
+    let insert = "11: `HEALTH_SCORE` of `CRM.ACCOUNTS` may not be inserted [GRANT INSERT (\"HEALTH_SCORE\") ON \"CRM\".\"ACCOUNTS\" TO writer]";
     assert_eq!(mistakes(&write_back, &object), [select, update]);
     write_back.mode = MatchMode::Upsert;
     assert_eq!(mistakes(&write_back, &object), [select, update, insert]);
@@ -424,7 +426,7 @@ fn a_key_without_an_index_deserves_a_look() {
     let mut object = object(vec![varchar("ACCOUNT_ID", 18), numeric("HEALTH_SCORE")]);
     object.indexes.clear();
     let (_, _, warnings) = plan(&write_back(&SCORE_COLUMNS, scores()), &object).unwrap();
-    let expected = "2: warning: no index of `CRM.ACCOUNTS` begins with `ACCOUNT_ID`: every batch will read the whole table [create index \"accounts_account_id\" on \"ACCOUNTS\" (\"ACCOUNT_ID\")]";
+    let expected = "2: warning: no index of `CRM.ACCOUNTS` begins with `ACCOUNT_ID`: every batch will read the whole table [CREATE INDEX \"accounts_account_id\" ON \"CRM\".\"ACCOUNTS\" (\"ACCOUNT_ID\")]";
     assert_eq!(shown(&warnings), [expected]);
 }
 
