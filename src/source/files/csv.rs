@@ -28,7 +28,7 @@ pub(super) struct CsvReader<R> {
 impl CsvReader<std::fs::File> {
     /// Reads the header line and finds the wanted columns.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        let reader = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
+        let reader = file.reader()?;
         Self::new(file.table.clone(), reader, BLOCK_BYTES, wanted)
     }
 }

@@ -1,8 +1,9 @@
 //! The folder a connection names: which file holds a table, opening it safely, and noticing that it changed while it
 //! was read. Knows nothing of what stands in the files.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -109,7 +110,7 @@ impl Folder {
     fn not_found(&self, table: &str) -> SystemError {
         let there = match self.tables.is_empty() {
             true => "the folder holds no .csv, .parquet, .ndjson or .jsonl file".to_owned(),
-            false => format!("there are {}", list_names(self.names())),
+            false => format!("there are {}", list_names(self.names().collect::<BTreeSet<_>>().into_iter())),
         };
         SystemError::NotFound {
             what: format!("table `{table}` of `{}`", self.connection),
@@ -175,13 +176,23 @@ impl TableFile {
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) table: TableFile,
-    pub(super) file: File,
+    file: File,
     stamp: Stamp,
 }
 
 impl OpenFile {
     pub(super) fn length(&self) -> u64 {
         self.stamp.length
+    }
+
+    /// A handle that reads from the beginning. All handles of a file share one place in it: use one at a time.
+    pub(super) fn reader(&self) -> Result<File, SystemError> {
+        let rewound = || -> io::Result<File> {
+            let mut reader = self.file.try_clone()?;
+            reader.rewind()?;
+            Ok(reader)
+        };
+        rewound().map_err(|error| self.table.io_failed(error))
     }
 
     /// Whether what was read is one snapshot.

@@ -1,13 +1,14 @@
 //! A model over files: the schema's `SELECT`, run by polars' SQL over the tables of the folder.
 //!
-//! polars is given files of ours only: text formats become Parquet whose columns are all text, Parquet is copied. So
-//! each table is one snapshot, and nobody can cut short a file that polars has mapped into memory.
+//! polars is given files of ours only: text formats become Parquet whose columns are all text, Parquet is copied, in
+//! smaller row groups if need be. So each table is one snapshot, nobody can cut short a file that polars has mapped
+//! into memory, and what polars holds in memory is bounded.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
@@ -22,12 +23,19 @@ use sqlparser::parser::Parser;
 use super::csv::CsvReader;
 use super::folder::{Folder, Format, OpenFile, resolve_columns};
 use super::ndjson::NdjsonReader;
-use super::parquet::{Unreadable, check_type, deliver};
+use super::parquet::{Footer, ParquetTable, Unreadable, check_type, deliver};
 use super::{Delivery, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
 use crate::source::{CHUNK_RECORDS_MAX, Pulled};
+
+/// Chunks of one file that a model reads. polars maps a file until it has read it to its end, so this bounds what is
+/// mapped; fewer would need many open files.
+const PART_CHUNKS_MAX: usize = 16;
+
+/// Records of one row group of such a file. polars decodes several dozen of them ahead.
+const ROW_GROUP_RECORDS_MAX: usize = 8_192;
 
 /// A model ready to run.
 pub(super) struct Model {
@@ -95,7 +103,7 @@ impl Model {
     /// Runs the model and delivers its records, until the last or until nobody waits for them.
     pub(super) fn run(self, delivery: &Delivery) -> Result<(), SystemError> {
         let Self { place, frame, names, files: _files } = self;
-        let delivered = Arc::new(Mutex::new(0_u64));
+        let delivered = Mutex::new(0_u64);
         let delivery = delivery.clone();
         let callback = PlanCallback::new(move |records: DataFrame| -> PolarsResult<bool> {
             let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,33 +164,41 @@ impl Visitor for Tables {
     }
 }
 
-/// A table as polars reads it: from an unnamed file of ours.
+/// A table as polars reads it: from unnamed files of ours.
 fn snapshot(place: &Place, file: &OpenFile, delivery: &Delivery) -> Result<Option<LazyFrame>, SystemError> {
-    let copy = match file.table.format {
-        Format::Parquet => Some(copy(file)?),
+    let parts = match file.table.format {
+        Format::Parquet if Footer::read(file)?.is_large() => {
+            let mut reader = ParquetTable::open(file, Wanted::All)?;
+            let schema = reader.frame_schema();
+            convert(file, &schema, delivery, || reader.next_chunk())?
+        }
+        Format::Parquet => vec![copy(file)?],
         Format::Csv => {
             let mut reader = CsvReader::open(file, Wanted::All)?;
-            let names = reader.header().to_vec();
-            convert(file, &names, delivery, || reader.next_chunk())?
+            let schema = text_schema(reader.header());
+            convert(file, &schema, delivery, || reader.next_chunk())?
         }
         Format::Ndjson => {
             let mut reader = NdjsonReader::open(file, Wanted::All)?;
-            let names = reader.names().to_vec();
-            convert(file, &names, delivery, || reader.next_chunk())?
+            let schema = text_schema(reader.names());
+            convert(file, &schema, delivery, || reader.next_chunk())?
         }
     };
-    let Some(copy) = copy else { return Ok(None) };
+    if !delivery.is_awaited() {
+        return Ok(None);
+    }
     let options =
         ScanArgsParquet { glob: false, hive_options: HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
-    LazyFrame::scan_parquet_sources(ScanSources::Files(Arc::new([copy])), options)
+    LazyFrame::scan_parquet_sources(ScanSources::Files(parts.into()), options)
         .map(Some)
         .map_err(|error| place.polars_failed(&error))
 }
 
 fn copy(file: &OpenFile) -> Result<File, SystemError> {
-    let copied = || -> std::io::Result<File> {
+    let mut reader = file.reader()?;
+    let mut copied = || -> std::io::Result<File> {
         let mut copy = tempfile::tempfile()?;
-        std::io::copy(&mut &file.file, &mut copy)?;
+        std::io::copy(&mut reader, &mut copy)?;
         Ok(copy)
     };
     copied().map_err(|error| file.table.failed_with_hint(error, room_hint()))
@@ -192,38 +208,61 @@ fn room_hint() -> Option<String> {
     Some("see that the folder for temporary files (`TMPDIR`) has room".to_owned())
 }
 
-/// Writes a text file's records to Parquet, chunk by chunk.
-/// Shape: columns of text named `names`.
+fn text_schema(names: &[String]) -> FrameSchema {
+    names.iter().map(|name| Field::new(name.as_str().into(), DataType::String)).collect()
+}
+
+/// Writes a file's records to Parquet, in small row groups and files of a bounded number of chunks.
+/// Shape: the columns of `schema`.
 /// Errors: a record that is none; here it cannot be rejected, since nobody could say which of the model's records it
-/// would have become. `None` if nobody waits for the records any more.
+/// would have become. Stops half-way if nobody waits for the records any more.
 fn convert(
     file: &OpenFile,
-    names: &[String],
+    schema: &FrameSchema,
     delivery: &Delivery,
     mut next_chunk: impl FnMut() -> Result<Option<Pulled>, SystemError>,
-) -> Result<Option<File>, SystemError> {
+) -> Result<Vec<File>, SystemError> {
+    let mut parts = Vec::new();
+    let mut more = true;
+    while more && delivery.is_awaited() {
+        let part = tempfile::tempfile().map_err(|error| file.table.failed_with_hint(error, room_hint()))?;
+        more = write_part(file, schema, &part, &mut next_chunk)?;
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+/// Writes the next chunks; tells whether there may be more.
+fn write_part(
+    file: &OpenFile,
+    schema: &FrameSchema,
+    part: &File,
+    next_chunk: &mut impl FnMut() -> Result<Option<Pulled>, SystemError>,
+) -> Result<bool, SystemError> {
     let failed = |error: PolarsError| file.table.failed_with_hint(error, room_hint());
-    let copy = tempfile::tempfile().map_err(|error| file.table.failed_with_hint(error, room_hint()))?;
-    let schema: FrameSchema = names.iter().map(|name| Field::new(name.as_str().into(), DataType::String)).collect();
-    let mut writer = ParquetWriter::new(&copy)
+    let mut writer = ParquetWriter::new(part)
         .with_compression(ParquetCompression::Snappy)
         .with_statistics(StatisticsOptions::empty())
-        .batched(&schema)
+        .batched(schema)
         .map_err(failed)?;
-    while let Some(Pulled { records, rejections, .. }) = next_chunk()? {
+    let mut more = true;
+    for _ in 0..PART_CHUNKS_MAX {
+        let Some(Pulled { records, rejections, .. }) = next_chunk()? else {
+            more = false;
+            break;
+        };
         if let Some(rejection) = rejections.first() {
             let hint = Some("a model reads whole files only; mend the record".to_owned());
             return Err(file.table.failed_with_hint(rejection.reason.clone(), hint));
         }
         let records = records.drop(RECORD_POSITION).map_err(failed)?;
-        writer.write_batch(&records).map_err(failed)?;
-        if !delivery.is_awaited() {
-            return Ok(None);
+        for start in (0..records.height()).step_by(ROW_GROUP_RECORDS_MAX) {
+            let offset = i64::try_from(start).unwrap_or(i64::MAX);
+            writer.write_batch(&records.slice(offset, ROW_GROUP_RECORDS_MAX)).map_err(failed)?;
         }
     }
     writer.finish().map_err(failed)?;
-    drop(writer);
-    Ok(Some(copy))
+    Ok(more)
 }
 
 /// Narrows a model to the schema's columns, under the schema's names.

@@ -39,26 +39,20 @@ impl NdjsonReader<std::fs::File> {
         let names = match wanted {
             Wanted::Columns(Selection { names, .. }) => names.clone(),
             Wanted::All => {
-                let mut first_pass = Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, Vec::new())?;
+                let mut first_pass = Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, Vec::new())?;
                 while first_pass.next_chunk()?.is_some() {}
                 first_pass.keys.names()
             }
         };
-        Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, names)
+        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, names)
     }
 
     /// As [`NdjsonReader::open`] with [`Wanted::All`], for the keys of the first chunk alone.
     pub(super) fn open_sample(file: &OpenFile) -> Result<Self, SystemError> {
-        let mut first_pass = Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, Vec::new())?;
+        let mut first_pass = Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, Vec::new())?;
         first_pass.next_chunk()?;
-        Self::new(file.table.clone(), rewound(file)?, BLOCK_BYTES, first_pass.keys.names())
+        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, first_pass.keys.names())
     }
-}
-
-fn rewound(file: &OpenFile) -> Result<std::fs::File, SystemError> {
-    let mut reader = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
-    std::io::Seek::rewind(&mut reader).map_err(|error| file.table.io_failed(error))?;
-    Ok(reader)
 }
 
 impl<R: Read> NdjsonReader<R> {

@@ -8,8 +8,8 @@ use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
 use polars::prelude::{
-    ArrowField, Column, DataFrame, DataType, FileMetadata, IntoColumn, NamedFrom, ParallelStrategy, ParquetReader,
-    PolarsResult, SerReader, Series,
+    ArrowField, Column, DataFrame, DataType, Field, FileMetadata, IntoColumn, NamedFrom, ParallelStrategy,
+    ParquetReader, PolarsResult, Schema as FrameSchema, SerReader, Series,
 };
 
 use super::folder::{OpenFile, TableFile};
@@ -39,6 +39,7 @@ pub(super) struct ParquetTable {
     /// Wanted columns as the frames will call them, and as the file does.
     names: Vec<String>,
     file_names: Vec<String>,
+    types: Vec<DataType>,
     /// Position of the row group at hand.
     row_group: usize,
     mirror: Option<Mirror>,
@@ -74,7 +75,7 @@ pub(super) struct Footer {
 impl Footer {
     pub(super) fn read(file: &OpenFile) -> Result<Self, SystemError> {
         let failed = |error| file.table.failed_with_hint(error, Some("is it a whole Parquet file?".to_owned()));
-        let clone = file.file.try_clone().map_err(|error| file.table.io_failed(error))?;
+        let clone = file.reader()?;
         let mut reader = ParquetReader::new(clone);
         let schema = reader.schema().map_err(failed)?;
         let metadata = Arc::clone(reader.get_metadata().map_err(failed)?);
@@ -85,28 +86,47 @@ impl Footer {
         };
         Ok(Self { columns: schema.iter_values().map(column).collect(), metadata })
     }
+
+    /// Whether the file, or some row group of it, is more than should be held at once: polars, left to itself, decodes
+    /// row groups whole.
+    pub(super) fn is_large(&self) -> bool {
+        let is_large = |records: usize, bytes: usize| records > SLICE_RECORDS_MAX || bytes > SLICE_BYTES_MAX;
+        let groups = &self.metadata.row_groups;
+        let file_bytes: usize = groups.iter().map(|group| group.compressed_size()).sum();
+        file_bytes > SLICE_BYTES_MAX || groups.iter().any(|group| is_large(group.num_rows(), group.total_byte_size()))
+    }
+
+    /// Names and positions of the columns whose types this build of polars can decode.
+    fn decodable_columns(&self) -> (Vec<String>, Vec<usize>) {
+        let is_decodable = |data_type: &DataType| {
+            !matches!(data_type, DataType::UInt8 | DataType::UInt16 | DataType::UInt128 | DataType::Float16)
+        };
+        let columns = self.columns.iter().enumerate().filter(|(_, column)| is_decodable(&column.data_type));
+        columns.map(|(position, column)| (column.name.clone(), position)).unzip()
+    }
 }
 
 impl ParquetTable {
     /// Reads the footer and finds the wanted columns.
-    /// Errors: `NotFound` for a column that is not there; `Failed` for one whose type write-backs do not carry.
+    /// Errors: `NotFound` for a column that is not there; `Failed` for one whose type write-backs do not carry. With
+    /// [`Wanted::All`] columns of such types come along if polars knows them: a model may make something of them.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
         let footer = Footer::read(file)?;
         let there: Vec<String> = footer.columns.iter().map(|column| column.name.clone()).collect();
-        let names = match wanted {
-            Wanted::All => there.clone(),
-            Wanted::Columns(Selection { names, .. }) => names.clone(),
+        let (names, projection) = match wanted {
+            Wanted::All => footer.decodable_columns(),
+            Wanted::Columns(Selection { names, .. }) => (names.clone(), file.table.resolve_columns(names, &there)?),
         };
-        let projection = file.table.resolve_columns(&names, &there)?;
         let columns: Vec<&ParquetColumn> =
             projection.iter().filter_map(|position| footer.columns.get(*position)).collect();
-        for column in &columns {
+        for column in columns.iter().filter(|_| matches!(wanted, Wanted::Columns(_))) {
             check_type(&column.name, &column.data_type)
                 .map_err(|Unreadable { cause, hint }| file.table.failed_with_hint(cause, Some(hint)))?;
         }
         Ok(Self {
             table: file.table.clone(),
-            source: file.file.try_clone().map_err(|error| file.table.io_failed(error))?,
+            types: columns.iter().map(|column| carried_type(&column.data_type)).collect(),
+            source: file.reader()?,
             length: file.length(),
             file_names: columns.iter().map(|column| column.name.clone()).collect(),
             frame_metadata: FileMetadata { row_groups: Vec::new(), ..FileMetadata::clone(&footer.metadata) },
@@ -119,6 +139,12 @@ impl ParquetTable {
             decoded: DataFrame::empty(),
             delivered: 0,
         })
+    }
+
+    /// Names and types of the frames' columns, RECORD_POSITION left out.
+    pub(super) fn frame_schema(&self) -> FrameSchema {
+        let field = |(name, data_type): (&String, &DataType)| Field::new(name.as_str().into(), data_type.clone());
+        self.names.iter().zip(&self.types).map(field).collect()
     }
 
     /// The next records; `None` after the last.
@@ -280,10 +306,18 @@ pub(super) fn deliver(columns: Vec<Column>, names: &[String], first: u64) -> Pol
     Ok(Pulled { read, records: DataFrame::new(height, carried)?, rejections: Vec::new() })
 }
 
-/// Labels travel as text; so does a column without any value, whose type nobody can tell.
 fn as_carried(column: Column) -> PolarsResult<Column> {
-    match matches!(column.dtype(), DataType::Categorical(..) | DataType::Enum(..) | DataType::Null) {
-        true => column.cast(&DataType::String),
-        false => Ok(column),
+    let carried = carried_type(column.dtype());
+    match *column.dtype() == carried {
+        true => Ok(column),
+        false => column.cast(&carried),
+    }
+}
+
+/// Labels travel as text; so does a column without any value, whose type nobody can tell.
+fn carried_type(data_type: &DataType) -> DataType {
+    match matches!(data_type, DataType::Categorical(..) | DataType::Enum(..) | DataType::Null) {
+        true => DataType::String,
+        false => data_type.clone(),
     }
 }

@@ -29,8 +29,12 @@ impl Place {
     }
 
     fn parquet(self, name: &str, frame: &mut DataFrame) -> Self {
+        self.parquet_in_row_groups(name, frame, 50_000)
+    }
+
+    fn parquet_in_row_groups(self, name: &str, frame: &mut DataFrame, records: usize) -> Self {
         let file = fs::File::create(self.folder.path().join(name)).unwrap();
-        ParquetWriter::new(file).with_row_group_size(Some(50_000)).finish(frame).unwrap();
+        ParquetWriter::new(file).with_row_group_size(Some(records)).finish(frame).unwrap();
         self
     }
 
@@ -158,7 +162,7 @@ fn a_table_that_is_not_there_or_there_twice_is_explained() {
         fails("health_scores"),
         "table `health_scores` of `dashboard` does not exist | did you mean `health_score`?"
     );
-    assert_eq!(fails("zzz"), "table `zzz` of `dashboard` does not exist | there are `b`, `b`, `health_score`");
+    assert_eq!(fails("zzz"), "table `zzz` of `dashboard` does not exist | there are `b`, `health_score`");
     assert_eq!(
         fails("B"),
         "finding table `b` failed on `dashboard`: `b.csv`, `b.ndjson` all hold it | keep one of the files"
@@ -364,6 +368,18 @@ fn a_model_over_many_records_keeps_their_order_and_counts_them_on() {
     assert_eq!(yielded.texts("id")[4..7], [Some("4"), Some("6"), Some("7")]);
     assert_eq!(yielded.texts("id")[99_998], Some("99999"));
     assert_eq!(yielded.positions(), (0..99_999).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_model_reads_parquet_of_large_row_groups_as_it_reads_others() {
+    let mut frame = typed_frame(600_000);
+    let place = Place::with(&[]).parquet_in_row_groups("t.parquet", &mut frame, 300_000);
+    let sql = "SELECT id, score, kind, at FROM t WHERE id >= 100";
+    let yielded = place.pull(&schema("x", &["id", "score", "kind", "at"], Some(sql))).unwrap();
+    let numbers: Vec<i64> = yielded.records.column("id").unwrap().i64().unwrap().iter().flatten().collect();
+    assert_eq!(numbers, (100..600_000).collect::<Vec<i64>>());
+    assert_eq!(yielded.texts("kind")[..2], [Some("high"), None]);
+    assert_eq!(yielded.records.column("score").unwrap().dtype(), &DataType::Decimal(20, 2));
 }
 
 #[test]
