@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// List the value methods, each with its purpose and an example
     Methods(MethodsArguments),
     /// Make a new project in an empty folder
-    Init(InitArguments),
+    Init(Box<InitArguments>),
     /// Print a shell's completion script
     #[command(after_help = "Example:\n  writeback completions bash > /etc/bash_completion.d/writeback")]
     Completions(CompletionsArguments),

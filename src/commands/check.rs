@@ -10,8 +10,8 @@ use crate::config::Project;
 use crate::domain::cycle::Cycle;
 use crate::domain::mapping::RunFacts;
 use crate::domain::problem::Problem;
+use crate::run::counted;
 use crate::run::plan::{self, Plan};
-use crate::run::{RunError, counted};
 
 pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -23,17 +23,14 @@ pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<End
     for job in &jobs {
         match check_job(&project, job).await {
             Ok(text) => print(&text)?,
-            Err(
-                CommandError::Problems { problems: found, .. }
-                | CommandError::Run(RunError::Problems { problems: found, .. }),
-            ) => {
-                for problem in found {
+            Err(error) => {
+                for problem in error.into_problems()? {
+                    // A connection or schema that several jobs share is told of once.
                     if !problems.contains(&problem) {
                         problems.push(problem);
                     }
                 }
             }
-            Err(error) => return Err(error),
         }
     }
     match problems.is_empty() {

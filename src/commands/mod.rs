@@ -39,7 +39,7 @@ pub(crate) enum CommandError {
     #[error("{title}")]
     Problems { title: String, problems: Vec<Problem> },
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     #[error(transparent)]
     Notice(#[from] NoticeError),
     #[error(transparent)]
@@ -47,7 +47,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
-    Describe { table: String, connection: String, source: SystemError },
+    Describe { table: String, connection: String, source: Box<SystemError> },
     #[error("no record with key `{key}` in the source of any write-back of job `{job}`")]
     NoRecord { key: String, job: String, read: u64 },
     #[error("could not {doing}")]
@@ -70,16 +70,33 @@ impl CommandError {
         }
     }
 
-    /// The whole message, problems included, ending in a newline.
-    fn text(&self) -> String {
+    /// The mistakes it stands for, if it stands for mistakes in the project's files.
+    fn into_problems(self) -> Result<Vec<Problem>, Self> {
         match self {
-            Self::Problems { problems, .. }
-            | Self::Run(RunError::Problems { problems, .. })
-            | Self::Init(init::InitError::Mistakes(problems)) => {
-                format!("error: {self}\n{}", failure::problems_text(problems))
-            }
-            _ => failure::error_text(self, self.hint().as_deref()),
+            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => Ok(problems),
+            Self::Run(error) => error.into_problems().map_err(Self::from),
+            Self::Notice(_)
+            | Self::Ledger(_)
+            | Self::Init(_)
+            | Self::Describe { .. }
+            | Self::NoRecord { .. }
+            | Self::Io { .. } => Err(self),
         }
+    }
+
+    /// The whole message, problems included, ending in a newline.
+    fn into_text(self) -> String {
+        let title = self.to_string();
+        match self.into_problems() {
+            Ok(problems) => format!("error: {title}\n{}", failure::problems_text(&problems)),
+            Err(error) => failure::error_text(&error, error.hint().as_deref()),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
     }
 }
 
@@ -92,7 +109,7 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
         Err(CommandError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // With stderr closed there is nobody left to tell; the exit code still does.
-            drop(io::stderr().write_all(error.text().as_bytes()));
+            drop(io::stderr().write_all(error.into_text().as_bytes()));
             ExitCode::from(2)
         }
     }

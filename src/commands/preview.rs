@@ -18,11 +18,11 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     let cycle = cycle_of(&project, &checked, &arguments.job).await?;
     let cycle_id = cycle.id.clone();
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
-    let plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
+    let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
     let progress = report::progress::for_stderr();
     let mut previews = Vec::new();
-    for plan in &plans {
+    for plan in &mut plans {
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
         previews.push(previewing::preview(plan, &package, arguments.limit, progress.as_ref()).await?);

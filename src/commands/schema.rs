@@ -18,7 +18,7 @@ pub(super) async fn schema(root: &Path, arguments: &SchemaArguments) -> Result<E
     let table = describe_table(connection, &arguments.table).await.map_err(|source| CommandError::Describe {
         table: arguments.table.clone(),
         connection: name.clone(),
-        source,
+        source: Box::new(source),
     })?;
     print(&create_table(&table, name))?;
     Ok(Ending::Done)

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
+use crate::domain::record::{key_parts, key_text};
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
@@ -21,12 +22,15 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let ledger = Ledger::open(&project.state_folder()).await?;
     let _lock = ledger.lock_job(&checked.job.name)?;
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
-    let plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
+    let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let ending = if arguments.rollback { single_record::Ending::Rollback } else { single_record::Ending::Commit };
+    // As the program itself writes keys, however the user quoted it.
+    let key = key_parts(&arguments.record).map(|parts| key_text(parts.iter().map(String::as_str)));
+    let key = key.unwrap_or_else(|| arguments.record.clone());
     let mut records = Vec::new();
-    for plan in &plans {
+    for plan in &mut plans {
         warn_of(&plan.warnings);
-        records.push(single_record::try_record(plan, &arguments.record, ending).await?);
+        records.push(single_record::try_record(plan, &key, ending).await?);
     }
     let records = found(records, arguments)?;
     match arguments.job.json {
@@ -42,9 +46,10 @@ fn found(records: Vec<SingleRecord>, arguments: &TestArguments) -> Result<Vec<Si
     let mut read_in_all = 0;
     let mut found = Vec::new();
     for record in records {
-        match record.outcome {
-            SingleOutcome::NotInSource { read } => read_in_all += read,
-            _ => found.push(record),
+        if let SingleOutcome::NotInSource { read } = record.outcome {
+            read_in_all += read;
+        } else {
+            found.push(record);
         }
     }
     match found.is_empty() {

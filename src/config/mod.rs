@@ -67,7 +67,7 @@ pub(crate) struct Dashboard {
 pub(crate) enum Signal {
     /// A JSON file with `cycle_id`, `completed_at` and `status`.
     Marker { file: PathBuf },
-    /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`, newest first.
+    /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the latest counts.
     Query { connection: String, sql: String },
 }
 

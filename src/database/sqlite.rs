@@ -131,11 +131,6 @@ impl SqliteDatabase {
         &mut self.connection
     }
 
-    /// Gives the statement at work the full statement timeout again.
-    pub(crate) fn restart_timeout(&self) {
-        self.deadline.restart();
-    }
-
     /// A clock that the one who reads a statement's rows may wind while the connection is borrowed.
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline.clone()

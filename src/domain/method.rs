@@ -20,6 +20,7 @@ pub(crate) enum Method {
     Lower,
     Upper,
     PercentOfOne,
+    PartOfOne,
     Label,
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct Label {
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CycleCompletedAt,
         Self::CycleId,
         Self::RunStartedAt,
@@ -52,6 +53,7 @@ impl Method {
         Self::Lower,
         Self::Upper,
         Self::PercentOfOne,
+        Self::PartOfOne,
         Self::Label,
     ];
 
@@ -67,6 +69,7 @@ impl Method {
             Self::Lower => "lower",
             Self::Upper => "upper",
             Self::PercentOfOne => "percent_of_one",
+            Self::PartOfOne => "part_of_one",
             Self::Label => "label",
         }
     }
@@ -83,6 +86,7 @@ impl Method {
             Self::Lower => "Writes a text in lower case.",
             Self::Upper => "Writes a text in upper case.",
             Self::PercentOfOne => "Writes a part of one as a percentage, moving the point by two digits.",
+            Self::PartOfOne => "Writes a percentage as a part of one, moving the point by two digits.",
             Self::Label => "Names the range that a number lies in: the first whose bound the number is below.",
         }
     }
@@ -103,6 +107,9 @@ impl Method {
             Self::PercentOfOne => {
                 r#"RENEWAL_PERCENT = { method = "percent_of_one", column = "renewal_likelihood" } -> 0.875 becomes 87.5"#
             }
+            Self::PartOfOne => {
+                r#"RENEWAL_LIKELIHOOD = { method = "part_of_one", column = "renewal_percent" } -> 87.5 becomes 0.875"#
+            }
             Self::Label => {
                 r#"TIER = { method = "label", column = "health_score", labels = [{ below = 40, label = "at risk" }, { label = "healthy" }] } -> 12.5 becomes "at risk""#
             }
@@ -113,7 +120,7 @@ impl Method {
     pub(crate) fn takes_column(self) -> bool {
         match self {
             Self::CycleCompletedAt | Self::CycleId | Self::RunStartedAt | Self::RunId | Self::JobName => false,
-            Self::Trim | Self::Lower | Self::Upper | Self::PercentOfOne | Self::Label => true,
+            Self::Trim | Self::Lower | Self::Upper | Self::PercentOfOne | Self::PartOfOne | Self::Label => true,
         }
     }
 
@@ -127,7 +134,7 @@ impl Method {
             Self::Trim => self.text_type(input),
             // Some characters become two in the other case.
             Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text { characters_max: None }),
-            Self::PercentOfOne => self.percent_type(input),
+            Self::PercentOfOne | Self::PartOfOne => self.shifted_type(input),
             Self::Label => match input.map(SchemaType::kind) {
                 Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => {
                     Ok(SchemaType::Text { characters_max: None })
@@ -144,11 +151,15 @@ impl Method {
         }
     }
 
-    fn percent_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+    /// The type of a number whose point has moved.
+    fn shifted_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
         let shifted = |precision: u16, scale: u16| {
-            let whole_digits = precision.saturating_sub(scale).saturating_add(2);
-            let scale = scale.saturating_sub(2);
-            Ok(SchemaType::Decimal { size: Some(DecimalSize { precision: whole_digits.saturating_add(scale), scale }) })
+            let size = if self == Self::PartOfOne {
+                point_moved_left(precision, scale)
+            } else {
+                point_moved_right(precision, scale)
+            };
+            Ok(SchemaType::Decimal { size: Some(size) })
         };
         match input {
             Some(SchemaType::Integer { bits: 16 }) => shifted(5, 0),
@@ -157,7 +168,7 @@ impl Method {
             Some(SchemaType::Decimal { size: Some(size) }) => shifted(size.precision, size.scale),
             Some(SchemaType::Decimal { size: None }) => Ok(SchemaType::Decimal { size: None }),
             Some(SchemaType::Float { .. }) => {
-                Err(format!("{}: a float times a hundred is not exact", self.takes("DECIMAL and whole numbers")))
+                Err(format!("{}: a float moved by two digits is not exact", self.takes("DECIMAL and whole numbers")))
             }
             _ => Err(self.takes("DECIMAL and whole numbers")),
         }
@@ -166,6 +177,19 @@ impl Method {
     fn takes(self, what: &str) -> String {
         format!("method `{}` takes {what}", self.name())
     }
+}
+
+/// The size of a number whose point has moved by two digits to the left.
+fn point_moved_left(precision: u16, scale: u16) -> DecimalSize {
+    let scale = scale.saturating_add(2);
+    DecimalSize { precision: precision.max(scale), scale }
+}
+
+/// The size of a number whose point has moved by two digits to the right.
+fn point_moved_right(precision: u16, scale: u16) -> DecimalSize {
+    let whole_digits = precision.saturating_sub(scale).saturating_add(2);
+    let scale = scale.saturating_sub(2);
+    DecimalSize { precision: whole_digits.saturating_add(scale), scale }
 }
 
 impl MethodCall {
@@ -177,7 +201,8 @@ impl MethodCall {
             Method::Trim => Ok(rewritten(values.str()?, |text, out| out.push_str(text.trim()))),
             Method::Lower => Ok(rewritten(values.str()?, write_lower)),
             Method::Upper => Ok(rewritten(values.str()?, write_upper)),
-            Method::PercentOfOne => percents(values, input),
+            Method::PercentOfOne => shifted(values, input, 2, self.method),
+            Method::PartOfOne => shifted(values, input, -2, self.method),
             Method::Label => self.labels_of(values, input),
             Method::CycleCompletedAt | Method::CycleId | Method::RunStartedAt | Method::RunId | Method::JobName => {
                 Err(Misfit::Unreadable(format!("method `{}` takes no column", self.method.name())))
@@ -235,16 +260,17 @@ fn write_upper(text: &str, out: &mut String) {
     }
 }
 
-fn percents(values: &Series, input: SchemaType) -> Result<Series, Misfit> {
-    let result_type = Method::PercentOfOne.result_type(Some(input)).map_err(Misfit::Unreadable)?;
+/// Numbers whose point is moved by `digits`, to the right if positive: exact, whatever their size.
+fn shifted(values: &Series, input: SchemaType, digits: i64, method: Method) -> Result<Series, Misfit> {
+    let result_type = method.result_type(Some(input)).map_err(Misfit::Unreadable)?;
     let scale = if let SchemaType::Decimal { size: Some(size) } = result_type { Some(size.scale) } else { None };
     let (numbers, _) = decimal_texts(values, input)?;
     let write = |number: &str, out: &mut String| -> Result<(), NotDecimal> {
-        Decimal::parse(number)?.shifted(2).write(scale, out);
+        Decimal::parse(number)?.shifted(digits).write(scale, out);
         Ok(())
     };
-    let (percents, _) = columnar::texts(values.name(), numbers.iter(), write);
-    Ok(percents.into_series())
+    let (moved, _) = columnar::texts(values.name(), numbers.iter(), write);
+    Ok(moved.into_series())
 }
 
 #[cfg(test)]
@@ -308,12 +334,21 @@ mod tests {
             texts(["10000", "0.0000001"])
         );
         assert_eq!(Method::PercentOfOne.result_type(Some(DECIMAL_5_4)), Ok(DECIMAL_5_2));
-        let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a float times a hundred is not exact";
+        let reason =
+            "method `percent_of_one` takes DECIMAL and whole numbers: a float moved by two digits is not exact";
         assert_eq!(Method::PercentOfOne.result_type(Some(DOUBLE)), Err(reason.to_owned()));
         assert_eq!(
             Method::PercentOfOne.result_type(Some(TEXT)),
             Err("method `percent_of_one` takes DECIMAL and whole numbers".to_owned())
         );
+    }
+
+    #[test]
+    fn a_percentage_becomes_a_part_of_one_exactly() {
+        let part = call(Method::PartOfOne);
+        assert_eq!(applied(&part, DECIMAL_5_2, &[Some("87.5"), Some("-0.01")]), texts(["0.8750", "-0.0001"]));
+        assert_eq!(applied(&part, SchemaType::Integer { bits: 16 }, &[Some("7")]), texts(["0.07"]));
+        assert_eq!(Method::PartOfOne.result_type(Some(DECIMAL_5_2)), Ok(DECIMAL_5_4));
     }
 
     #[test]

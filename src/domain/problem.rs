@@ -1,7 +1,6 @@
 //! A mistake in a user's file: what, where, and what to do. Mistakes are collected and shown all at once.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A place in one of the project's files. Lines and columns count from 1; columns count characters.
@@ -14,11 +13,6 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// The start of a file: for what is missing from it.
-    pub(crate) fn start_of(file: &Path) -> Self {
-        Self { file: file.display().to_string().into(), line: 1, column: 1 }
-    }
-
     /// The place of byte `offset` within `text`.
     pub(crate) fn at(file: &Arc<str>, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);

@@ -1,7 +1,9 @@
 //! One record's identity: its position in what was pulled, and its match key as people read and type it.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
-use polars::prelude::{AnyValue, Column, DataFrame};
+use polars::prelude::{Column, DataFrame, PolarsResult, StringChunked, polars_err};
+
+use super::conversion::texts_of;
+use super::value::Kind;
 
 /// Name of the frame column (`UInt64`) that carries a record's position in what was pulled. No SQL name holds a NUL, so
 /// it cannot meet a user's column.
@@ -9,11 +11,20 @@ pub(crate) const RECORD_POSITION: &str = "\0record";
 
 /// A match key as people read and type it: its parts as one line of CSV, so that `EU,17` and `"a,b"` are told apart.
 pub(crate) fn key_text<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    let parts: Vec<&str> = parts.collect();
+    if parts.iter().all(|part| is_plain(part)) {
+        return parts.join(",");
+    }
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
     // Writing to memory cannot fail, and UTF-8 in is UTF-8 out.
     let written = writer.write_record(parts).ok().and_then(|()| writer.into_inner().ok());
     let text = written.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     text.trim_end_matches('\n').to_owned()
+}
+
+/// Whether a line of CSV writes this text as it is: most keys are plain, and asking is far cheaper than writing.
+fn is_plain(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// The parts of a key as [`key_text`] writes it; `None` if it is not one line of CSV.
@@ -24,39 +35,46 @@ pub(crate) fn key_parts(text: &str) -> Option<Vec<String>> {
     records.next().is_none().then(|| first.iter().map(str::to_owned).collect())
 }
 
-/// The match keys of a frame's records, as [`key_text`] writes them.
-/// Shape: `(records, columns)` in, one text per record out.
+/// The match keys of a frame's records, which are in their kinds' representations.
+pub(crate) struct KeyTexts {
+    parts: Vec<StringChunked>,
+}
+
+impl KeyTexts {
+    pub(crate) fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
+        let parts = key_columns.iter().map(|name| column_texts(records.column(name)?));
+        Ok(Self { parts: parts.collect::<PolarsResult<_>>()? })
+    }
+
+    /// The key of the record at `index`, as [`key_text`] writes it; `None` if a part of it is NULL or out of range.
+    pub(crate) fn text(&self, index: usize) -> Option<String> {
+        let parts: Option<Vec<&str>> = self.parts.iter().map(|part| part.get(index)).collect();
+        Some(key_text(parts?.into_iter()))
+    }
+
+    /// The key of the first `record_count` records; an empty text where there is none.
+    pub(crate) fn texts(&self, record_count: usize) -> Vec<String> {
+        (0..record_count).map(|index| self.text(index).unwrap_or_default()).collect()
+    }
+}
+
+/// The match keys of a frame's records, one text each.
 pub(crate) fn key_texts(records: &DataFrame, key_columns: &[String]) -> Vec<String> {
-    let keys: Vec<&Column> = key_columns.iter().filter_map(|name| records.column(name).ok()).collect();
-    let key_of = |record: usize| {
-        let parts: Vec<String> = keys.iter().map(|key| cell_text(key, record).unwrap_or_default()).collect();
-        key_text(parts.iter().map(String::as_str))
-    };
-    (0..records.height()).map(key_of).collect()
+    let keys = KeyTexts::of(records, key_columns);
+    keys.expect("the frame has its key columns in their representations").texts(records.height())
 }
 
 /// One cell of a frame in its kind's representation, as people read it; `None` for NULL.
 pub(crate) fn cell_text(column: &Column, record: usize) -> Option<String> {
-    let value = column.get(record).ok()?;
-    match value {
-        AnyValue::Null => None,
-        AnyValue::String(text) => Some(text.to_owned()),
-        // Columns of one value give it out owned.
-        AnyValue::StringOwned(text) => Some(text.to_string()),
-        AnyValue::Boolean(truth) => Some(truth.to_string()),
-        AnyValue::Int64(integer) => Some(integer.to_string()),
-        AnyValue::Float32(float) => Some(float.to_string()),
-        AnyValue::Float64(float) => Some(float.to_string()),
-        AnyValue::Date(days) => NaiveDate::from_epoch_days(days).map(|date| date.to_string()),
-        AnyValue::Time(nanoseconds) => {
-            let midnight_on = NaiveTime::MIN.overflowing_add_signed(TimeDelta::nanoseconds(nanoseconds)).0;
-            Some(midnight_on.to_string())
-        }
-        AnyValue::Datetime(microseconds, _, _) | AnyValue::DatetimeOwned(microseconds, _, _) => {
-            DateTime::from_timestamp_micros(microseconds).map(|instant| instant.naive_utc().to_string())
-        }
-        other => Some(other.to_string()),
-    }
+    let cell = column.slice(i64::try_from(record).ok()?, 1);
+    column_texts(&cell).ok()?.get(0).map(str::to_owned)
+}
+
+/// A column in its kind's representation as people read it. An instant reads as its wall clock in UTC.
+fn column_texts(column: &Column) -> PolarsResult<StringChunked> {
+    let kind = Kind::of_representation(column.dtype());
+    let kind = kind.ok_or_else(|| polars_err!(SchemaMismatch: "no kind of value is held as {}", column.dtype()))?;
+    texts_of(column.as_materialized_series(), kind)
 }
 
 #[cfg(test)]

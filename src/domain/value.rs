@@ -42,4 +42,20 @@ impl Kind {
             Self::Timestamp | Self::Instant => DataType::Datetime(TimeUnit::Microseconds, None),
         }
     }
+
+    /// A kind whose values such a frame's column may hold: text for what is held as text, a wall clock for both sorts of
+    /// time stamp. Enough for showing values, not for handing them to a database.
+    pub(crate) fn of_representation(data_type: &DataType) -> Option<Self> {
+        let shown = [
+            Self::Text,
+            Self::Integer,
+            Self::Float32,
+            Self::Float64,
+            Self::Boolean,
+            Self::Date,
+            Self::Time,
+            Self::Timestamp,
+        ];
+        shown.into_iter().find(|kind| kind.representation() == *data_type)
+    }
 }

@@ -1,7 +1,6 @@
 //! Errors and problems as people read them: what, where, why, and the next thing to do.
 
 use std::error::Error;
-use std::fmt::Write;
 
 use crate::domain::problem::{Problem, Severity};
 
@@ -35,20 +34,17 @@ pub(crate) fn error_text(error: &(dyn Error + 'static), hint: Option<&str>) -> S
 
 /// Problems, a line each, with their hints: `file:line:column: message`.
 pub(crate) fn problems_text(problems: &[Problem]) -> String {
-    let mut text = String::new();
-    for problem in problems {
-        let label = match problem.severity {
-            Severity::Mistake => "",
-            Severity::Warning => "warning: ",
-        };
-        let place = problem.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {place}{label}{}", problem.message);
-        if let Some(hint) = &problem.hint {
-            let _ = writeln!(text, "    hint: {hint}");
-        }
-    }
-    text
+    problems.iter().map(problem_text).collect()
+}
+
+fn problem_text(problem: &Problem) -> String {
+    let label = match problem.severity {
+        Severity::Mistake => "",
+        Severity::Warning => "warning: ",
+    };
+    let place = problem.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
+    let hint = problem.hint.as_ref().map(|hint| format!("    hint: {hint}\n")).unwrap_or_default();
+    format!("  {place}{label}{}\n{hint}", problem.message)
 }
 
 #[cfg(test)]

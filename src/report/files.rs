@@ -6,12 +6,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::{
-    Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema, StringChunked,
-};
+use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
 
 use crate::domain::outcome::{Outcome, Rejection, SkipReason};
-use crate::domain::record::{RECORD_POSITION, key_text};
+use crate::domain::record::{KeyTexts, RECORD_POSITION};
 use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
 use crate::package::{Package, PackageError, Partition};
 use crate::state::{self, AsideFile};
@@ -97,7 +95,7 @@ async fn write_rows(
     for number in 0..package.partition_count() {
         let batches = ledger.outcomes(id, u32::try_from(number).unwrap_or(u32::MAX)).await?;
         let Partition { records, duplicates: _ } = package.load(number)?;
-        let keys = KeyTexts::of(&records, key_columns).map_err(failed)?;
+        let keys = Identities::of(&records, key_columns).map_err(failed)?;
         rows.write(outcome_rows(number, &keys, batches)?).map_err(failed)?;
     }
     let mut after = None;
@@ -172,7 +170,7 @@ fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Optio
 }
 
 /// Lays a partition's batches, which are in order, along its records.
-fn outcome_rows(partition: usize, keys: &KeyTexts, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
+fn outcome_rows(partition: usize, keys: &Identities, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
     let mut rows = Rows::default();
     let mut next = 0;
     for SentBatch { span, outcomes } in batches {
@@ -201,17 +199,16 @@ fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
 }
 
 /// Positions and match keys of a partition's records.
-struct KeyTexts {
+struct Identities {
     positions: Vec<u64>,
-    parts: Vec<StringChunked>,
+    keys: KeyTexts,
 }
 
-impl KeyTexts {
+impl Identities {
     fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
-        let text = |name: &String| Ok(records.column(name)?.cast(&DataType::String)?.str()?.clone());
         Ok(Self {
             positions: records.column(RECORD_POSITION)?.u64()?.iter().flatten().collect(),
-            parts: key_columns.iter().map(text).collect::<PolarsResult<_>>()?,
+            keys: KeyTexts::of(records, key_columns)?,
         })
     }
 
@@ -220,19 +217,8 @@ impl KeyTexts {
     }
 
     fn text(&self, index: u64) -> Option<String> {
-        let index = usize::try_from(index).ok()?;
-        match self.parts.as_slice() {
-            [only] => {
-                only.get(index).map(|part| if is_plain(part) { part.to_owned() } else { key_text([part].into_iter()) })
-            }
-            parts => Some(key_text(parts.iter().map(|part| part.get(index).unwrap_or_default()))),
-        }
+        self.keys.text(usize::try_from(index).ok()?)
     }
-}
-
-/// Whether a line of CSV writes this text as it is: most keys are plain, and asking is far cheaper than writing.
-fn is_plain(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Writes rows as row groups.

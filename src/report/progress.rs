@@ -121,13 +121,3 @@ impl Progress for Lines {
         self.tell(|state| format!("{write_back}: {} records pushed", HumanCount(state.done)));
     }
 }
-
-/// Tells nothing.
-pub(crate) struct Silent;
-
-impl Progress for Silent {
-    fn pulled(&self, _write_back: &str, _records: u64) {}
-    fn push_begins(&self, _write_back: &str, _records: u64) {}
-    fn pushed(&self, _write_back: &str, _records: u64) {}
-    fn push_ends(&self, _write_back: &str) {}
-}

@@ -33,9 +33,9 @@ pub(crate) enum RunError {
     #[error("job `{job}` has {count}", count = counted(problems.len(), "problem"))]
     Problems { job: String, problems: Vec<Problem> },
     #[error("could not read `{write_back}` from `{connection}`")]
-    Pull { write_back: String, connection: String, source: SystemError },
+    Pull { write_back: String, connection: String, source: Box<SystemError> },
     #[error("could not write `{write_back}` to `{connection}`")]
-    Push { write_back: String, connection: String, source: SystemError },
+    Push { write_back: String, connection: String, source: Box<SystemError> },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -45,6 +45,9 @@ pub(crate) enum RunError {
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {tally:?}; the ledger says {ledger:?}")]
     Unbalanced { write_back: String, tally: Box<Tally>, ledger: Box<Tally> },
+    /// The object was altered between an interrupted run and its resumption.
+    #[error("`{object}` no longer takes the values that run {run} prepared for it")]
+    ObjectChanged { object: String, run: i64 },
     #[error("there is no write-back `{name}` in job `{job}`")]
     NoSuchWriteBack { name: String, job: String, known: Vec<String> },
     #[error("a worker stopped unexpectedly")]
@@ -52,12 +55,18 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
+    /// The mistakes it stands for, if it stands for mistakes in the project's files.
+    pub(crate) fn into_problems(self) -> Result<Vec<Problem>, Self> {
+        if let Self::Problems { problems, .. } = self { Ok(problems) } else { Err(self) }
+    }
+
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Pull { source, .. } | Self::Push { source, .. } => source.hint(),
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
             Self::Unbalanced { .. } => Some("please report this with the run's ledger; nothing was hidden".to_owned()),
+            Self::ObjectChanged { .. } => Some("run again: the records are pulled anew".to_owned()),
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
@@ -158,7 +167,7 @@ pub(crate) async fn carry_out(
         plan.settle(&facts)?;
     }
     let begun = Begun { request, ledger, progress, facts };
-    let finished = begun.work(&plans).await;
+    let finished = begun.work(&mut plans).await;
     begun.conclude(finished).await
 }
 
@@ -225,15 +234,15 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
 }
 
 impl Begun<'_> {
-    async fn work(&self, plans: &[Plan]) -> Result<RunReport, RunError> {
+    async fn work(&self, plans: &mut [Plan]) -> Result<RunReport, RunError> {
         let mut packages = Vec::new();
-        for (plan, position) in plans.iter().zip(0..) {
+        for (plan, position) in plans.iter_mut().zip(0..) {
             let id = WriteBackId { run: self.facts.run, position };
             let begun = Instant::now();
-            packages.push((plan, id, self.package(plan, id).await?, begun.elapsed()));
+            packages.push((id, self.package(plan, id).await?, begun.elapsed()));
         }
         let mut reports = Vec::new();
-        for (plan, id, package, pulling) in packages {
+        for (plan, (id, package, pulling)) in plans.iter().zip(packages) {
             reports.push(self.deliver(plan, id, package, pulling).await?);
         }
         let folder = run_folder(self.request.project, self.facts.run);
@@ -251,7 +260,7 @@ impl Begun<'_> {
     }
 
     /// The package of a write-back: the one that stands, or a fresh pull.
-    async fn package(&self, plan: &Plan, id: WriteBackId) -> Result<Package, RunError> {
+    async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<Package, RunError> {
         let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
         if self.ledger.progress(id).await?.packaged {
             return Ok(tokio::task::block_in_place(|| Package::open(&folder))?);

@@ -18,7 +18,6 @@ use crate::run::RunError;
 use crate::source::{AnySource, Source};
 
 /// A write-back that can be carried out.
-#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) write_back: WriteBack,
     pub(crate) source: Connection,
@@ -27,9 +26,19 @@ pub(crate) struct Plan {
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) warnings: Vec<Problem>,
     object: Object,
+    /// The source as opened for the check, until a pull takes it.
+    opened: Option<AnySource>,
 }
 
 impl Plan {
+    /// The source, at its first record.
+    pub(crate) async fn open_source(&mut self) -> Result<AnySource, SystemError> {
+        match self.opened.take() {
+            Some(source) => Ok(source),
+            None => AnySource::open(&self.source, &self.write_back.schema).await,
+        }
+    }
+
     /// Plans again once the run's number is known, which stamps may carry.
     pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), RunError> {
         let zones = zones(&self.source, &self.destination);
@@ -96,10 +105,11 @@ impl Planner<'_> {
     async fn plan(&mut self, write_back: &WriteBack) -> Option<Plan> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
-        // Opening a source finds the tables and columns that are not there; the pull itself opens it again.
-        if let Err(error) = AnySource::open(&source, &write_back.schema).await {
+        // Opening a source finds the tables and columns that are not there.
+        let opened = AnySource::open(&source, &write_back.schema).await;
+        if let Err(error) = &opened {
             self.problems
-                .push(problem_of(&error, Location { line: 1, column: 1, file: write_back.schema.file.clone() }));
+                .push(problem_of(error, Location { line: 1, column: 1, file: write_back.schema.file.clone() }));
         }
         let object = self.describe(write_back, &destination).await?;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
@@ -111,6 +121,7 @@ impl Planner<'_> {
                 mapping: Arc::new(mapping),
                 warnings,
                 object,
+                opened: opened.ok(),
             }),
             Err(problems) => {
                 self.problems.extend(problems);

@@ -61,13 +61,14 @@ pub(crate) struct RejectionSample {
 
 /// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while.
 pub(crate) async fn preview(
-    plan: &Plan,
+    plan: &mut Plan,
     folder: &Path,
     samples_max: usize,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
     let mut rejections = Vec::new();
     let pulled = pull::pull(plan, folder, &mut rejections, progress).await?;
+    let plan = &*plan;
     let mut preview = Preview::new(plan, samples_max);
     preview.report.tally.read = pulled.read;
     preview.reject(rejections);
@@ -75,7 +76,7 @@ pub(crate) async fn preview(
     let failed = |source| RunError::Push {
         write_back: plan.write_back.name.clone(),
         connection: plan.destination.name.clone(),
-        source,
+        source: Box::new(source),
     };
     let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
     for index in 0..pulled.package.partition_count() {

@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::plan::Plan;
 use crate::run::{Progress, RunError};
-use crate::source::{AnySource, Pulled, Source};
+use crate::source::{Pulled, Source};
 
 /// Who keeps account of the records a pull rejects.
 pub(crate) trait Rejections {
@@ -47,17 +47,19 @@ pub(crate) struct PulledPackage {
 
 /// Pulls a write-back's records into a package in `folder`.
 pub(crate) async fn pull(
-    plan: &Plan,
+    plan: &mut Plan,
     folder: &Path,
     rejections: &mut impl Rejections,
     progress: &dyn Progress,
 ) -> Result<PulledPackage, RunError> {
+    let opened = plan.open_source().await;
+    let plan = &*plan;
     let failed = |source| RunError::Pull {
         write_back: plan.write_back.name.clone(),
         connection: plan.source.name.clone(),
-        source,
+        source: Box::new(source),
     };
-    let mut source = AnySource::open(&plan.source, &plan.write_back.schema).await.map_err(failed)?;
+    let mut source = opened.map_err(failed)?;
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
     let mut read = 0;
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {

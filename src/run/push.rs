@@ -70,6 +70,9 @@ pub(crate) async fn push(
     let writers = Writers::start(plan, id, ledger, progress, receiver);
     for partition in 0..package.partition_count() {
         let loaded = block_in_place(|| package.load(partition))?;
+        if !plan.mapping.accepts(&loaded.records) {
+            return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
+        }
         reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
         let works = spans.cut(partition, &loaded, plan);
         if !hand_over(&queue, works).await {

@@ -14,7 +14,7 @@ use crate::run::plan::Plan;
 use crate::run::preview::same;
 use crate::run::pull::sift;
 use crate::run::{RunError, writer};
-use crate::source::{AnySource, Source};
+use crate::source::Source;
 
 /// What becomes of a test's write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,9 @@ pub(crate) struct ColumnProof {
 }
 
 /// Takes the record with key `key` the whole way.
-pub(crate) async fn try_record(plan: &Plan, key: &str, ending: Ending) -> Result<SingleRecord, RunError> {
+pub(crate) async fn try_record(plan: &mut Plan, key: &str, ending: Ending) -> Result<SingleRecord, RunError> {
+    let wanted = find(plan, key).await;
+    let plan = &*plan;
     let report = |outcome, columns| SingleRecord {
         write_back: plan.write_back.name.clone(),
         key: key.to_owned(),
@@ -75,10 +77,10 @@ pub(crate) async fn try_record(plan: &Plan, key: &str, ending: Ending) -> Result
         rolled_back: ending == Ending::Rollback,
         columns,
     };
-    let wanted = find(plan, key).await.map_err(|source| RunError::Pull {
+    let wanted = wanted.map_err(|source| RunError::Pull {
         write_back: plan.write_back.name.clone(),
         connection: plan.source.name.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let record = match wanted {
         Wanted::Record(record) => record,
@@ -93,7 +95,7 @@ pub(crate) async fn try_record(plan: &Plan, key: &str, ending: Ending) -> Result
         Err(source) => Err(RunError::Push {
             write_back: plan.write_back.name.clone(),
             connection: plan.destination.name.clone(),
-            source,
+            source: Box::new(source),
         }),
     }
 }
@@ -104,8 +106,8 @@ enum Wanted {
 }
 
 /// Looks through the whole source: a key that occurs twice is only known at the end.
-async fn find(plan: &Plan, key: &str) -> Result<Wanted, SystemError> {
-    let mut source = AnySource::open(&plan.source, &plan.write_back.schema).await?;
+async fn find(plan: &mut Plan, key: &str) -> Result<Wanted, SystemError> {
+    let mut source = plan.open_source().await?;
     let mut read = 0;
     let mut occurs = 0;
     let mut record = None;

@@ -130,7 +130,7 @@ impl Writer {
 
     fn failed(&self, source: SystemError) -> RunError {
         let connection = self.context.connection.name.clone();
-        RunError::Push { write_back: self.context.write_back.clone(), connection, source }
+        RunError::Push { write_back: self.context.write_back.clone(), connection, source: Box::new(source) }
     }
 
     /// Leaves the connection as after a rollback, or without one.

@@ -97,7 +97,7 @@ fn read_marker(file: &Path) -> Result<(Cycle, String), NoticeError> {
     Ok((Cycle { id: marker.cycle_id, completed_at: marker.completed_at }, marker.status))
 }
 
-/// Asks a source the way records are pulled from it: three columns of text, the newest cycle first.
+/// Asks a source the way records are pulled from it: three columns of text, a record for each cycle.
 async fn ask(
     project: &Project,
     dashboard: &Dashboard,
@@ -111,16 +111,21 @@ async fn ask(
         .ok_or_else(|| NoticeError::NoConnection { dashboard: name(), connection: connection.to_owned() })?;
     let failed = |source| NoticeError::Query { dashboard: name(), source };
     let mut source = AnySource::open(connection, &cycle_schema(dashboard, sql)).await.map_err(failed)?;
+    let mut newest: Option<(Cycle, String)> = None;
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
-        if pulled.records.height() > 0 {
-            return first_cycle(dashboard, &pulled.records);
+        for record in 0..pulled.records.height() {
+            let cycle = read_cycle(dashboard, &pulled.records, record)?;
+            // Not the order of the query, which a database may drop, but the time decides.
+            if newest.as_ref().is_none_or(|(newest, _)| newest.completed_at < cycle.0.completed_at) {
+                newest = Some(cycle);
+            }
         }
     }
-    Err(NoticeError::None { dashboard: name() })
+    newest.ok_or_else(|| NoticeError::None { dashboard: name() })
 }
 
-fn first_cycle(dashboard: &Dashboard, records: &DataFrame) -> Result<(Cycle, String), NoticeError> {
-    let cell = |name: &str| records.column(name).ok().and_then(|column| cell_text(column, 0));
+fn read_cycle(dashboard: &Dashboard, records: &DataFrame, record: usize) -> Result<(Cycle, String), NoticeError> {
+    let cell = |name: &str| records.column(name).ok().and_then(|column| cell_text(column, record));
     let id = cell("cycle_id").ok_or_else(|| NoticeError::None { dashboard: dashboard.name.clone() })?;
     let completed_at = cell("completed_at")
         .and_then(|text| instant(&text))

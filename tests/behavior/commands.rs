@@ -53,6 +53,7 @@ fn methods_lists_every_method_with_an_example() {
         "lower",
         "upper",
         "percent_of_one",
+        "part_of_one",
         "label",
     ];
     for (name, entry) in names.iter().zip(json.as_array().expect("a list")) {

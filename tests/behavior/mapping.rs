@@ -59,7 +59,7 @@ fn value_methods_work_on_a_column() {
         place.job(
             "",
             "id = 'id'\na = { method = 'trim', column = 'a' }\nb = { method = 'lower', column = 'b' }\n\
-             c = { method = 'upper', column = 'c' }\nd = { method = 'percent_of_one', column = 'd' }\n\
+             c = { method = 'upper', column = 'c' }\nd = { method = 'part_of_one', column = 'd' }\n\
              e = { method = 'label', column = 'e', labels = [{ below = 40, label = 'low' }, \
              { below = '40.01', label = 'mid' }, { label = 'high' }] }",
         );

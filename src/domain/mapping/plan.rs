@@ -426,7 +426,7 @@ fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
         Method::CycleId => Some(Series::new(name, [facts.cycle.id.as_str()])),
         Method::JobName => Some(Series::new(name, [facts.job.as_str()])),
         Method::RunId => Some(Series::new(name, [facts.run])),
-        Method::Trim | Method::Lower | Method::Upper | Method::PercentOfOne | Method::Label => None,
+        Method::Trim | Method::Lower | Method::Upper | Method::PercentOfOne | Method::PartOfOne | Method::Label => None,
     }
 }
 

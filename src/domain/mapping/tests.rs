@@ -326,7 +326,7 @@ fn types_that_never_fit_are_told_with_the_type_that_would() {
     let expected = [
         "11: `risk` is VARCHAR(16), which does not fit `RISK` (integer) [declare `risk` as INTEGER in sql/health_score.sql]",
         "12: `scored_at` has no time zone, and `SCORED_AT` (timestamptz) holds instants [say where its clock hangs: `timezone = \"…\"` in `[connections.dashboard]`]",
-        "13: method `percent_of_one` takes DECIMAL and whole numbers: a hundredth of a float is not exact, and `score` is DOUBLE PRECISION",
+        "13: method `percent_of_one` takes DECIMAL and whole numbers: a float moved by two digits is not exact, and `score` is DOUBLE PRECISION",
         "14: `id` does not fit `ID`: UUID takes 36 characters, varchar(18) holds 18",
         "15: method `cycle_completed_at` is TIMESTAMP WITH TIME ZONE, which does not fit `DAY` (date)",
         "16: `lower` of `risk` is TEXT, which does not fit `LOWER` (integer)",
