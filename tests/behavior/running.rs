@@ -8,11 +8,14 @@ use crate::harness::{FIELDS, Ran, Server, Workspace};
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks. MariaDB renews what it tells of transactions only if nobody has asked for a tenth of a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(150);
+
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_INTERVAL);
     }
 }
 
