@@ -16,10 +16,10 @@ use crate::database::postgres::{Purpose, Session, quote};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, TextLimit, resolve_name};
+use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, resolve_name};
 use crate::domain::problem::did_you_mean;
 use crate::domain::record::RECORD_POSITION;
-use crate::domain::schema::{DecimalSize, Schema, SchemaType};
+use crate::domain::schema::{Schema, SchemaType};
 
 /// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum, so a process that was
 /// stopped must not hold it for ever; yet a slow disk is no reason to lose a long pull.
@@ -203,29 +203,9 @@ fn described(column: ObjectColumn) -> DescribedColumn {
 
 /// The schema type that carries a column's values; `None` if there is none.
 fn schema_type(column: &ObjectColumn) -> Option<SchemaType> {
-    Some(match &column.holds {
-        Holds::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
-            SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
-        }
-        Holds::Text { .. } | Holds::Label(_) => SchemaType::Text { characters_max: None },
-        Holds::Integer { max, .. } if *max <= i128::from(i16::MAX) => SchemaType::Integer { bits: 16 },
-        Holds::Integer { max, .. } if *max <= i128::from(i32::MAX) => SchemaType::Integer { bits: 32 },
-        Holds::Integer { .. } => SchemaType::Integer { bits: 64 },
-        Holds::Decimal { size } | Holds::DecimalAsFloat { size } => {
-            SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
-        }
-        Holds::Float { bits } => SchemaType::Float { bits: *bits },
-        Holds::Boolean => SchemaType::Boolean,
-        Holds::Date => SchemaType::Date,
-        Holds::Time { .. } => SchemaType::Time,
-        Holds::Timestamp { .. } => SchemaType::Timestamp,
-        Holds::Instant { .. } => SchemaType::TimestampWithZone,
-        Holds::Uuid => SchemaType::Uuid,
-        Holds::Json => SchemaType::Json,
-        // A numeric whose digits do not fit a size can be read all the same.
-        Holds::Unsupported if column.declared.starts_with("numeric(") => SchemaType::Decimal { size: None },
-        Holds::Unsupported => return None,
-    })
+    // A numeric whose digits do not fit a size cannot be written, but it can be read.
+    let is_numeric = || column.holds == Holds::Unsupported && column.declared.starts_with("numeric(");
+    column.holds.schema_type().or_else(|| is_numeric().then_some(SchemaType::Decimal { size: None }))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::sqlite::catalogue::listed;
-use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, declared, read_value};
+use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, read_value};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -68,7 +68,7 @@ fn description(object: Object) -> TableDescription {
     let is_key = |name: &String| object.primary_key.contains(name);
     let columns = object.columns.iter().map(|column| DescribedColumn {
         name: column.name.clone(),
-        column_type: declared::schema_type(&column.holds),
+        column_type: column.holds.schema_type(),
         declared: column.declared.clone(),
         nullable: column.nullable && !is_key(&column.name),
     });
