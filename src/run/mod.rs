@@ -168,7 +168,9 @@ pub(crate) async fn carry_out(
     }
     let begun = Begun { request, ledger, progress, facts };
     let finished = begun.work(&mut plans).await;
-    begun.conclude(finished).await
+    let report = begun.conclude(finished).await?;
+    plans.iter().for_each(|plan| begun.remove_package(plan));
+    Ok(report)
 }
 
 /// An interrupted run of the same job and the same files, if there is one. One that the files have left behind cannot
@@ -261,7 +263,7 @@ impl Begun<'_> {
 
     /// The package of a write-back: the one that stands, or a fresh pull.
     async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<Package, RunError> {
-        let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
+        let folder = self.package_folder(plan);
         if self.ledger.progress(id).await?.packaged {
             return Ok(tokio::task::block_in_place(|| Package::open(&folder))?);
         }
@@ -270,6 +272,19 @@ impl Begun<'_> {
         let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref()).await?;
         self.ledger.record_packaged(id, pulled.read).await?;
         Ok(pulled.package)
+    }
+
+    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
+    fn package_folder(&self, plan: &Plan) -> PathBuf {
+        run_folder(self.request.project, self.facts.run).join(&plan.write_back.name).join("package")
+    }
+
+    /// Removes a package whose run is over: it holds records, and nothing reads it again.
+    fn remove_package(&self, plan: &Plan) {
+        let folder = self.package_folder(plan);
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            warn!(folder = %folder.display(), %error, "could not remove a finished run's package");
+        }
     }
 
     async fn deliver(
