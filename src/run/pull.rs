@@ -30,14 +30,6 @@ impl Rejections for LedgerRejections<'_> {
     }
 }
 
-/// A preview keeps them in memory.
-impl Rejections for Vec<Rejection> {
-    async fn keep(&mut self, mut rejections: Vec<Rejection>) -> Result<(), RunError> {
-        self.append(&mut rejections);
-        Ok(())
-    }
-}
-
 /// A finished pull.
 pub(crate) struct PulledPackage {
     pub(crate) package: Package,
