@@ -70,7 +70,7 @@ pub(crate) async fn preview(
     let mut preview = Preview::new(&plan.write_back.name, samples_max);
     let pulled = pull::pull(plan, folder, &mut preview, progress).await?;
     let plan = &*plan;
-    preview.report.tally.read = pulled.read;
+    preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
     let failed = |source| RunError::Push {
         write_back: plan.write_back.name.clone(),
