@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
@@ -324,7 +324,7 @@ impl Begun<'_> {
         match &finished {
             Ok(report) => self.ledger.finish_run(run, report.status, None).await?,
             Err(error) => {
-                let cause = crate::report::failure::chain(error).join(": ");
+                let cause = chain(error).join(": ");
                 self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await?;
             }
         }

@@ -10,12 +10,11 @@ use tracing::{debug, warn};
 
 use crate::destination::{AnyDestination, Destination, Found};
 use crate::domain::connection::Connection;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
-use crate::report::failure;
 use crate::run::push::{Identities, Work};
 use crate::run::{Progress, RunError, retry};
 
@@ -125,7 +124,7 @@ impl Writer {
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
                 return Err(self.failed(error));
             };
-            let cause = failure::chain(&error).join(": ");
+            let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
             tokio::time::sleep(delay).await;
             attempts += 1;
