@@ -87,7 +87,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 pub(crate) trait Progress: Send + Sync {
     /// `records` have been read of a write-back so far.
     fn pulled(&self, write_back: &str, records: u64);
-    /// Its records are about to be pushed: `records` in about `batches` batches.
+    /// Its records are about to be pushed: `records` of them.
     fn push_begins(&self, write_back: &str, records: u64);
     /// `records` more have an outcome.
     fn pushed(&self, write_back: &str, records: u64);

@@ -72,6 +72,6 @@ pub(crate) async fn pull(
 pub(crate) fn sift(plan: &Plan, pulled: Pulled) -> Sifted {
     let conformed = conform::conform(&plan.write_back.schema, &pulled.records);
     let mapped = plan.mapping.apply(&conformed.records);
-    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].concat();
+    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].into_iter().flatten().collect();
     Sifted { records: mapped.records, rejections }
 }
