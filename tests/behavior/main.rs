@@ -4,8 +4,11 @@
 mod batches;
 mod commands;
 mod configuration;
+mod connections;
 mod example;
+mod faults;
 mod harness;
+mod init;
 mod mapping;
 mod matching;
 mod names;
@@ -19,3 +22,4 @@ mod secrets;
 mod single_record;
 mod sources;
 mod values;
+mod views;

@@ -133,6 +133,10 @@ impl<'a> Planner<'a> {
     }
 
     fn check_rights(&mut self, field: &Field, column: &ObjectColumn, is_key: bool) {
+        if self.object.kind == (ObjectKind::View { updatable: false }) {
+            // It was told of as a whole, and no right would help.
+            return;
+        }
         let mode = self.write_back.mode;
         let object = self.object.display_name();
         let mut mistake = |message: String, hint: Option<String>| {
