@@ -11,6 +11,7 @@ mod harness;
 mod init;
 mod mapping;
 mod matching;
+mod memory;
 mod names;
 mod outcomes;
 mod preview;

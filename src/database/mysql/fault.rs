@@ -4,7 +4,7 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::database::no_tls_hint;
+use crate::database::{Dialect, no_tls_hint};
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
@@ -38,7 +38,8 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
              `tls = \"verified\"` there"
         )),
         (Some(1045 | 1698), _) => Some(format!("check `user` and `password` of `[connections.{connection}]`")),
-        (Some(1044 | 1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
+        (Some(1044), sqlx::Error::Database(denied)) => Some(entry_hint(connection, denied.message())),
+        (Some(1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
         (Some(1129 | 1130), _) => {
             Some("the server admits no connection from this host; ask its administrator".to_owned())
         }
@@ -61,6 +62,18 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
         Some(hint) => failed(connection, "connecting", error, Some(hint)),
         None => running(connection, "connecting", None, error),
     }
+}
+
+/// A user who has no right to anything in a database is not let into it, nor told whether there is one:
+/// `Access denied for user 'w'@'%' to database 'crm'`.
+fn entry_hint(connection: &str, message: &str) -> String {
+    let check = format!("check `database` of `[connections.{connection}]`");
+    let denied = message.split_once(" for user ").and_then(|(_, rest)| rest.split_once(" to database '"));
+    let Some((account, database)) = denied else { return check };
+    let database = Dialect::Mysql.quote(database.trim_end_matches('\''));
+    format!(
+        "{check}; if it is right, its user has no right to anything in it: GRANT SELECT ON {database}.* TO {account}"
+    )
 }
 
 /// `ER_SECURE_TRANSPORT_REQUIRED`, of both servers.
@@ -196,8 +209,7 @@ fn grant(message: &str, table: Option<&str>) -> String {
         return "ask the server's administrator for the rights that the cause names".to_owned();
     };
     let user = rest.split(" for ").next().unwrap_or(rest);
-    let columns = column_named(message)
-        .map_or(String::new(), |column| format!(" ({})", crate::database::Dialect::Mysql.quote(&column)));
+    let columns = column_named(message).map_or(String::new(), |column| format!(" ({})", Dialect::Mysql.quote(&column)));
     format!("GRANT {privilege}{columns} ON {table} TO {user}")
 }
 
