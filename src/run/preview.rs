@@ -18,6 +18,7 @@ use crate::domain::value::Kind;
 use crate::package::Partition;
 use crate::run::plan::Plan;
 use crate::run::push::duplicates;
+use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, pull, writer};
 
 /// What a run of one write-back would do.
@@ -67,7 +68,7 @@ pub(crate) async fn preview(
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
     let mut rejections = Vec::new();
-    let pulled = pull::pull(plan, folder, &mut rejections, progress).await?;
+    let pulled = pull::pull(plan, folder, &mut rejections, progress, &Stop::new()).await?;
     let plan = &*plan;
     let mut preview = Preview::new(plan, samples_max);
     preview.report.tally.read = pulled.read;

@@ -10,6 +10,7 @@ use crate::domain::outcome::Rejection;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::plan::Plan;
+use crate::run::stop::Stop;
 use crate::run::{Progress, RunError};
 use crate::source::{Pulled, Source};
 
@@ -51,6 +52,7 @@ pub(crate) async fn pull(
     folder: &Path,
     rejections: &mut impl Rejections,
     progress: &dyn Progress,
+    stop: &Stop,
 ) -> Result<PulledPackage, RunError> {
     let opened = plan.open_source().await;
     let plan = &*plan;
@@ -63,6 +65,9 @@ pub(crate) async fn pull(
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
     let mut read = 0;
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
+        if stop.is_asked() {
+            return Err(RunError::Interrupted);
+        }
         read += pulled.read;
         let sifted = block_in_place(|| sift(plan, pulled));
         block_in_place(|| writer.push(&sifted.records))?;
