@@ -39,7 +39,7 @@ const EXIT_CODES: &str = "Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
-    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly")]
+    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json")]
     Check(CheckArguments),
     /// Show what a run would do: counts, batches, old and new values; writes nothing
     #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json")]
@@ -78,6 +78,10 @@ pub(crate) struct CheckArguments {
     /// Jobs to check: names or files in schedules/; all of them if none is named
     #[arg(value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A job, and perhaps only one of its write-backs.
@@ -141,7 +145,7 @@ pub(crate) struct RunsArguments {
     pub(crate) job: Option<String>,
 
     /// How many runs to show, newest first
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
 
     /// Print JSON instead of a table

@@ -3,62 +3,103 @@
 use std::path::Path;
 
 use chrono::Utc;
+use serde_json::{Value, json};
 
-use super::{CommandError, Ending, load_job, load_project, print, warn_of};
+use super::{CommandError, Ending, load_job, load_project, print, print_json, warn_of};
 use crate::cli::CheckArguments;
 use crate::config::Project;
 use crate::domain::cycle::Cycle;
 use crate::domain::mapping::RunFacts;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, Severity};
+use crate::report::failure;
 use crate::run::counted;
 use crate::run::plan::{self, Plan};
 
+/// What was found of one job; without plans if it has mistakes.
+struct Found {
+    job: String,
+    plans: Option<Vec<Plan>>,
+}
+
 pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<Ending, CommandError> {
-    let project = load_project(root)?;
-    let jobs = if arguments.jobs.is_empty() { project.job_names() } else { arguments.jobs.clone() };
-    if jobs.is_empty() {
+    let mut problems = Vec::new();
+    let checked = check_jobs(root, arguments, &mut problems).await;
+    if arguments.json {
+        let mut told = problems.clone();
+        if let Err(error) = &checked {
+            told.extend(error.mistakes().iter().cloned());
+        }
+        let jobs: Vec<Value> = checked.iter().flatten().map(json_of).collect();
+        print_json(&json!({ "jobs": jobs, "problems": failure::problems_json(&told) }))?;
+    }
+    let jobs = checked?;
+    if jobs.is_empty() && !arguments.json {
         print("no jobs: `schedules/` holds no `.toml` file\n")?;
     }
-    let mut problems = Vec::new();
-    for job in &jobs {
-        match check_job(&project, job).await {
-            Ok(text) => print(&text)?,
-            Err(error) => {
-                for problem in error.into_problems()? {
-                    // A connection or schema that several jobs share is told of once.
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                }
-            }
-        }
-    }
+    problems.retain(|problem| problem.severity == Severity::Mistake);
     match problems.is_empty() {
         true => Ok(Ending::Done),
         false => Err(CommandError::Problems { title: title(&jobs, &problems), problems }),
     }
 }
 
-fn title(jobs: &[String], problems: &[Problem]) -> String {
+/// Checks one job after the other and prints each that is ready. `problems` are told of once, however many jobs share
+/// a connection or a schema.
+async fn check_jobs(
+    root: &Path,
+    arguments: &CheckArguments,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Found>, CommandError> {
+    let project = load_project(root)?;
+    let jobs = if arguments.jobs.is_empty() { project.job_names() } else { arguments.jobs.clone() };
+    let mut checked: Vec<Found> = Vec::new();
+    for job in jobs {
+        let mut told = Vec::new();
+        let found = match check_job(&project, &job, &mut told).await {
+            Ok((name, plans)) => Found { job: name, plans: Some(plans) },
+            Err(error) => {
+                told.extend(error.into_problems()?);
+                Found { job, plans: None }
+            }
+        };
+        for problem in told {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        if checked.iter().any(|other| other.job == found.job) {
+            continue;
+        }
+        if let Some(plans) = found.plans.as_ref().filter(|_| !arguments.json) {
+            print(&format!("{}  ready\n{}", found.job, plans.iter().map(line).collect::<String>()))?;
+        }
+        checked.push(found);
+    }
+    Ok(checked)
+}
+
+fn title(jobs: &[Found], problems: &[Problem]) -> String {
     let count = counted(problems.len(), "problem");
     match jobs {
-        [job] => format!("job `{job}` has {count}"),
+        [only] => format!("job `{}` has {count}", only.job),
         _ => format!("the jobs have {count}"),
     }
 }
 
-async fn check_job(project: &Project, job: &str) -> Result<String, CommandError> {
+/// A job's name and plans; its warnings are added to `told`.
+async fn check_job(project: &Project, job: &str, told: &mut Vec<Problem>) -> Result<(String, Vec<Plan>), CommandError> {
     let checked = load_job(project, job)?;
     warn_of(&checked.warnings);
+    told.extend(checked.warnings);
     let now = Utc::now();
     let cycle = Cycle { id: "check".to_owned(), completed_at: now };
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: now };
     let plans = plan::plan_job(project, &checked.job, None, &facts).await?;
     for plan in &plans {
         warn_of(&plan.warnings);
+        told.extend(plan.warnings.iter().cloned());
     }
-    let lines: Vec<String> = plans.iter().map(line).collect();
-    Ok(format!("{}  ready\n{}", checked.job.name, lines.concat()))
+    Ok((checked.job.name, plans))
 }
 
 fn line(plan: &Plan) -> String {
@@ -73,4 +114,25 @@ fn line(plan: &Plan) -> String {
         plan.layout.fields.len(),
         plan.write_back.batch_records_max,
     )
+}
+
+fn json_of(found: &Found) -> Value {
+    let write_back = |plan: &Plan| {
+        json!({
+            "name": plan.write_back.name,
+            "source": plan.source.name,
+            "schema_table": plan.write_back.schema.table.join("."),
+            "destination": plan.destination.name,
+            "object": plan.layout.object.display_name(),
+            "matching": plan.layout.mode.name(),
+            "fields": plan.layout.fields.len(),
+            "batch_size": plan.write_back.batch_records_max,
+        })
+    };
+    let plans = found.plans.as_deref().unwrap_or_default();
+    json!({
+        "job": found.job,
+        "ready": found.plans.is_some(),
+        "write_backs": plans.iter().map(write_back).collect::<Vec<_>>(),
+    })
 }

@@ -8,6 +8,7 @@ mod preview;
 mod run;
 mod runs;
 mod schema;
+mod signals;
 mod test;
 
 use std::io::{self, Write};
@@ -18,11 +19,11 @@ use chrono::Utc;
 use crate::cli::{Cli, Command, JobArguments};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::problem::Problem;
 use crate::ledger::LedgerError;
 use crate::report::failure;
-use crate::run::{RunError, counted};
+use crate::run::{RequestedCycle, RunError, counted};
 use crate::schedule::notice::{self, NoticeError};
 
 /// How the program ends; DESIGN and README list what each code means.
@@ -67,6 +68,30 @@ impl CommandError {
             Self::Ledger(error) => error.hint(),
             Self::Init(error) => error.hint(),
             Self::Problems { .. } | Self::Io { .. } => None,
+        }
+    }
+
+    /// The run that did not finish, if one began.
+    fn run(&self) -> Option<i64> {
+        if let Self::Run(error) = self { error.run() } else { None }
+    }
+
+    /// Its message and causes in one line.
+    fn line(&self) -> String {
+        chain(self).join(": ")
+    }
+
+    /// The mistakes it stands for; none if it stands for something else.
+    fn mistakes(&self) -> &[Problem] {
+        match self {
+            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => problems,
+            Self::Run(error) => error.problems(),
+            Self::Notice(_)
+            | Self::Ledger(_)
+            | Self::Init(_)
+            | Self::Describe { .. }
+            | Self::NoRecord { .. }
+            | Self::Io { .. } => &[],
         }
     }
 
@@ -144,11 +169,12 @@ fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Re
     ended
 }
 
-/// Writes data to stdout.
+/// Writes data to stdout. A reader that has seen enough is no error, and must not change how a command ends.
 fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    written.map_err(|source| CommandError::Io { doing: "write to stdout", source })
+    let expected = |error: io::Error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
+    written.or_else(expected).map_err(|source| CommandError::Io { doing: "write to stdout", source })
 }
 
 /// Prints a value as JSON to stdout.
@@ -180,19 +206,23 @@ fn load_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
 
 /// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job without a dashboard
 /// makes a cycle of its own.
-async fn cycle_of(project: &Project, checked: &CheckedJob, arguments: &JobArguments) -> Result<Cycle, CommandError> {
+async fn cycle_of(
+    project: &Project,
+    checked: &CheckedJob,
+    arguments: &JobArguments,
+) -> Result<RequestedCycle, CommandError> {
     let dashboard = checked.job.dashboard.as_ref().and_then(|name| project.dashboards.get(name));
     let newest = match dashboard {
         Some(dashboard) => Some(notice::newest_cycle(project, dashboard).await),
         None => None,
     };
-    match (&arguments.cycle, newest) {
-        (Some(id), Some(Ok(cycle))) if cycle.id == *id => Ok(cycle),
-        (Some(id), _) => Ok(Cycle { id: id.clone(), completed_at: Utc::now() }),
-        (None, Some(cycle)) => Ok(cycle?),
+    let now = Utc::now();
+    Ok(match (&arguments.cycle, newest) {
+        (Some(id), Some(Ok(cycle))) if cycle.id == *id => RequestedCycle::Given(cycle),
+        (Some(id), _) => RequestedCycle::Given(Cycle { id: id.clone(), completed_at: now }),
+        (None, Some(cycle)) => RequestedCycle::Given(cycle?),
         (None, None) => {
-            let completed_at = Utc::now();
-            Ok(Cycle { id: completed_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at })
+            RequestedCycle::Own(Cycle { id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at: now })
         }
-    }
+    })
 }

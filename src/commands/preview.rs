@@ -15,7 +15,7 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
+    let cycle = cycle_of(&project, &checked, &arguments.job).await?.cycle().clone();
     let cycle_id = cycle.id.clone();
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;

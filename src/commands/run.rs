@@ -2,21 +2,48 @@
 
 use std::path::Path;
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use serde_json::{Value, json};
+
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
 use crate::cli::RunArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
+use crate::run::stop::Stop;
 use crate::run::{self, RunRequest};
 
+/// What is known of a run by the time it fails.
+#[derive(Default)]
+struct Known {
+    job: Option<String>,
+    cycle: Option<String>,
+    ledger: Option<Ledger>,
+}
+
 pub(super) async fn run(root: &Path, arguments: &RunArguments) -> Result<Ending, CommandError> {
+    let mut known = Known::default();
+    let finished = carry_out(root, arguments, &mut known).await;
+    if let Err(error) = &finished
+        && arguments.job.json
+    {
+        // That the run failed is what is to be told, also where stdout takes no more.
+        drop(print_json(&failed(error, known, &arguments.job.job).await));
+    }
+    finished
+}
+
+async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
+    known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
     let cycle = cycle_of(&project, &checked, &arguments.job).await?;
-    let ledger = Ledger::open(&project.state_folder()).await?;
+    known.cycle = Some(cycle.cycle().id.clone());
+    let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
+    let stop = Stop::new();
+    signals::listen(&stop)?;
     let write_back = arguments.job.write_back.as_deref();
-    let request = RunRequest { project: &project, checked: &checked, cycle, write_back };
-    let finished = run::carry_out(&request, &ledger, report::progress::for_stderr()).await?;
+    let request = RunRequest { project: &project, checked: &checked, cycle, write_back, stop };
+    let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
     warn_of(&finished.warnings);
     match arguments.job.json {
         true => print_json(&report::run::json(&finished))?,
@@ -28,5 +55,23 @@ pub(super) async fn run(root: &Path, arguments: &RunArguments) -> Result<Ending,
         RunStatus::Guarded => Ending::Guarded,
         // A run that failed or never ended comes back as an error.
         RunStatus::Failed | RunStatus::Running => Ending::Rejected,
+    })
+}
+
+/// The object that `run --json` prints of a run that failed, with what it wrote until then.
+async fn failed(error: &CommandError, known: Known, asked: &str) -> Value {
+    let entry = match (error.run(), &known.ledger) {
+        (Some(run), Some(ledger)) => ledger.run(run).await.ok(),
+        _ => None,
+    };
+    let cycle = entry.as_ref().map(|entry| entry.cycle.clone()).or(known.cycle);
+    json!({
+        "run": error.run(),
+        "job": known.job.as_deref().unwrap_or(asked),
+        "cycle": cycle,
+        "status": RunStatus::Failed,
+        "error": error.line(),
+        "problems": report::failure::problems_json(error.mistakes()),
+        "write_backs": entry.map_or(Vec::new(), |entry| entry.write_backs),
     })
 }

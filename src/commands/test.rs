@@ -18,7 +18,7 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
+    let cycle = cycle_of(&project, &checked, &arguments.job).await?.cycle().clone();
     let ledger = Ledger::open(&project.state_folder()).await?;
     let _lock = ledger.lock_job(&checked.job.name)?;
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };

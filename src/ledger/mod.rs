@@ -216,7 +216,7 @@ impl Ledger {
         self.write("record a run in", async |connection| rows::begin_run(connection, run).await).await
     }
 
-    /// The job's latest run, if it neither finished nor failed.
+    /// The job's latest run, if it was killed or stopped and can be taken up.
     pub(crate) async fn unfinished_run(&self, job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
         self.read(async |connection| rows::unfinished_run(connection, job).await).await
     }
@@ -322,7 +322,7 @@ impl Ledger {
         .await
     }
 
-    /// A run is over.
+    /// A run is over, and its work is not to be taken up.
     /// Errors: `NoSuchRun`.
     pub(crate) async fn finish_run(&self, run: i64, status: RunStatus, error: Option<&str>) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
@@ -330,6 +330,23 @@ impl Ledger {
             rows::finish_run(connection, run, status, error, finished_at).await
         })
         .await
+    }
+
+    /// A run failed, and its packages stand: the job's next run takes it up.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn stop_run(&self, run: i64, error: &str) -> Result<(), LedgerError> {
+        let finished_at = Utc::now();
+        self.write("stop a run in", async |connection| {
+            rows::finish_run(connection, run, RunStatus::Failed, Some(error), finished_at).await?;
+            rows::mark_resumable(connection, run).await
+        })
+        .await
+    }
+
+    /// An unfinished run is at work again; how it ended before is no longer how it ended.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn take_up_run(&self, run: i64) -> Result<(), LedgerError> {
+        self.write("take up a run in", async |connection| rows::take_up_run(connection, run).await).await
     }
 
     /// The latest runs, newest first, of one job or of all.

@@ -108,7 +108,12 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
 pub(super) async fn unfinished_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
     let latest = sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
     let Some(row) = latest.fetch_optional(&mut *connection).await? else { return Ok(None) };
-    if RunStatus::named(row.try_get("status")?)? != RunStatus::Running {
+    let unfinished = match RunStatus::named(row.try_get("status")?)? {
+        RunStatus::Running => true,
+        RunStatus::Failed => row.try_get("resumable")?,
+        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Guarded | RunStatus::NothingNew => false,
+    };
+    if !unfinished {
         return Ok(None);
     }
     Ok(Some(UnfinishedRun {
@@ -371,9 +376,23 @@ pub(super) async fn finish_run(
     error: Option<&str>,
     finished_at: DateTime<Utc>,
 ) -> Answer<()> {
-    let update = sqlx::query("UPDATE runs SET status = ?, error = ?, finished_at = ? WHERE run = ?");
+    let update = sqlx::query("UPDATE runs SET status = ?, error = ?, resumable = 0, finished_at = ? WHERE run = ?");
     let update = update.bind(status.name()).bind(error).bind(moment_text(finished_at)).bind(run);
     match update.execute(connection).await?.rows_affected() {
+        0 => Err(Fault::NoSuchRun(run)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn mark_resumable(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
+    sqlx::query("UPDATE runs SET resumable = 1 WHERE run = ?").bind(run).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
+    let update =
+        sqlx::query("UPDATE runs SET status = ?, error = NULL, resumable = 0, finished_at = NULL WHERE run = ?");
+    match update.bind(RunStatus::Running.name()).bind(run).execute(connection).await?.rows_affected() {
         0 => Err(Fault::NoSuchRun(run)),
         _ => Ok(()),
     }

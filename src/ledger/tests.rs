@@ -61,7 +61,7 @@ async fn runs_are_numbered_from_one_and_survive_reopening() {
 }
 
 #[tokio::test]
-async fn only_a_latest_run_that_neither_finished_nor_failed_is_taken_up() {
+async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up() {
     let (_folder, ledger) = ledger().await;
     assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
@@ -72,8 +72,16 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_is_taken_up() {
         started_at: cycle("c1", 0).completed_at,
         job_digest: "digest".to_owned(),
     };
-    assert_eq!(unfinished, expected);
+    assert_eq!(unfinished, expected.clone());
     assert_eq!(ledger.unfinished_run("daily").await.unwrap(), None);
+    ledger.stop_run(1, "unreachable").await.unwrap();
+    let run = ledger.run(1).await.unwrap();
+    assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some("unreachable")));
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), Some(expected.clone()));
+    ledger.take_up_run(1).await.unwrap();
+    let run = ledger.run(1).await.unwrap();
+    assert_eq!((run.status, run.error, run.finished_at), (RunStatus::Running, None, None));
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), Some(expected));
     ledger.finish_run(1, RunStatus::Failed, Some("unreachable")).await.unwrap();
     assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
     let run = ledger.run(1).await.unwrap();

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use serde_json::{Value, json};
+
 use crate::domain::error::chain;
 use crate::domain::problem::{Problem, Severity};
 
@@ -22,6 +24,26 @@ pub(crate) fn error_text(error: &(dyn Error + 'static), hint: Option<&str>) -> S
 /// Problems, a line each, with their hints: `file:line:column: message`.
 pub(crate) fn problems_text(problems: &[Problem]) -> String {
     problems.iter().map(problem_text).collect()
+}
+
+/// Problems as `--json` prints them.
+pub(crate) fn problems_json(problems: &[Problem]) -> Value {
+    problems.iter().map(problem_json).collect()
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    let location = problem.location.as_ref();
+    json!({
+        "severity": match problem.severity {
+            Severity::Mistake => "mistake",
+            Severity::Warning => "warning",
+        },
+        "file": location.map(|location| &*location.file),
+        "line": location.map(|location| location.line),
+        "column": location.map(|location| location.column),
+        "message": problem.message,
+        "hint": problem.hint,
+    })
 }
 
 fn problem_text(problem: &Problem) -> String {

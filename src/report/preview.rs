@@ -3,8 +3,8 @@
 use comfy_table::{Table, presets};
 
 use crate::report::history::sum;
-use crate::run::counted;
 use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
+use crate::run::{counted, counted_batches};
 
 /// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
 const CELL_CHARACTERS_MAX: usize = 60;
@@ -17,8 +17,7 @@ pub(crate) fn text(job: &str, previews: &[WriteBackPreview]) -> String {
 }
 
 fn section(job: &str, preview: &WriteBackPreview) -> String {
-    let batches = usize::try_from(preview.batches).unwrap_or(usize::MAX);
-    let batches = if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") };
+    let batches = counted_batches(preview.batches);
     let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, sum(&preview.tally));
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));

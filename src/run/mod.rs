@@ -7,6 +7,7 @@ mod pull;
 mod push;
 mod retry;
 pub(crate) mod single_record;
+pub(crate) mod stop;
 mod writer;
 
 use std::path::PathBuf;
@@ -21,10 +22,11 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
-use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, WriteBackId};
+use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::report::files::{self, ReportError};
 use crate::run::plan::Plan;
+use crate::run::stop::Stop;
 
 /// Why a run could not begin or finish.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +54,41 @@ pub(crate) enum RunError {
     NoSuchWriteBack { name: String, job: String, known: Vec<String> },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
+    #[error("it was asked to stop")]
+    Interrupted,
+    /// A run that began and did not finish, and why.
+    #[error("run {run} of job `{job}` stopped after {}", counted_batches(*batches))]
+    Unfinished { run: i64, job: String, batches: u64, resumable: bool, source: Box<RunError> },
 }
 
 impl RunError {
     /// The mistakes it stands for, if it stands for mistakes in the project's files.
     pub(crate) fn into_problems(self) -> Result<Vec<Problem>, Self> {
         if let Self::Problems { problems, .. } = self { Ok(problems) } else { Err(self) }
+    }
+
+    /// As [`RunError::into_problems`]; none if it stands for something else.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        if let Self::Problems { problems, .. } = self { problems } else { &[] }
+    }
+
+    /// The run that did not finish, if one began.
+    pub(crate) fn run(&self) -> Option<i64> {
+        if let Self::Unfinished { run, .. } = self { Some(*run) } else { None }
+    }
+
+    /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
+    fn leaves_packages_usable(&self) -> bool {
+        match self {
+            Self::Push { .. } | Self::Ledger(_) | Self::Report(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Problems { .. }
+            | Self::Pull { .. }
+            | Self::Package(_)
+            | Self::Unbalanced { .. }
+            | Self::ObjectChanged { .. }
+            | Self::NoSuchWriteBack { .. }
+            | Self::Unfinished { .. } => false,
+        }
     }
 
     /// The next thing to do, if it is known.
@@ -70,6 +101,12 @@ impl RunError {
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Unfinished { source, resumable: true, .. } => {
+                let going_on = "the next run goes on where it stood";
+                Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
+            }
+            Self::Unfinished { source, resumable: false, .. } => source.hint(),
+            Self::Interrupted => Some("run again".to_owned()),
             Self::Problems { .. } | Self::Worker(_) => None,
         }
     }
@@ -81,6 +118,11 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),
     }
+}
+
+/// `1 batch`, `2 batches`.
+pub(crate) fn counted_batches(batches: u64) -> String {
+    if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") }
 }
 
 /// What a run tells while it works. Called from several threads.
@@ -99,9 +141,35 @@ pub(crate) trait Progress: Send + Sync {
 pub(crate) struct RunRequest<'a> {
     pub(crate) project: &'a Project,
     pub(crate) checked: &'a CheckedJob,
-    pub(crate) cycle: Cycle,
+    pub(crate) cycle: RequestedCycle,
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
+    pub(crate) stop: Stop,
+}
+
+/// The cycle a run is to write back.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestedCycle {
+    /// One that a dashboard finished or the user named.
+    Given(Cycle),
+    /// One of the run's own, as nothing says which cycle the source is at.
+    Own(Cycle),
+}
+
+impl RequestedCycle {
+    pub(crate) fn cycle(&self) -> &Cycle {
+        match self {
+            Self::Given(cycle) | Self::Own(cycle) => cycle,
+        }
+    }
+
+    /// Whether writing `other` now would write what is no longer the newest.
+    fn supersedes(&self, other: &Cycle) -> bool {
+        match self {
+            Self::Given(cycle) => cycle.id != other.id && cycle.completed_at > other.completed_at,
+            Self::Own(_) => false,
+        }
+    }
 }
 
 /// What one write-back of a run did.
@@ -149,23 +217,20 @@ pub(crate) async fn carry_out(
 ) -> Result<RunReport, RunError> {
     let job = &request.checked.job;
     let _lock = ledger.lock_job(&job.name)?;
-    let interrupted = take_up(request, ledger).await?;
-    if interrupted.is_none()
+    let unfinished = unfinished(request, ledger).await?;
+    if unfinished.is_none()
         && let Some(newer) = ledger.newest_delivered_cycle(&job.name).await?
-        && newer.completed_at > request.cycle.completed_at
+        && newer.completed_at > request.cycle.cycle().completed_at
     {
-        warn!(job = %job.name, cycle = %request.cycle.id, newer = %newer.id, "a newer cycle is already written back");
+        warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newer.id, "a newer cycle is already written back");
         return Ok(nothing_new(request));
     }
-    let provisional = interrupted.clone().unwrap_or_else(|| new_facts(request));
+    let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
     let mut plans = plan::plan_job(request.project, job, request.write_back, &provisional).await?;
-    let facts = match interrupted {
-        Some(facts) => facts,
-        None => begin(request, ledger, provisional, &plans).await?,
-    };
-    for plan in &mut plans {
-        plan.settle(&facts)?;
+    if request.stop.is_asked() {
+        return Err(RunError::Interrupted);
     }
+    let facts = begin_or_take_up(request, ledger, provisional, &plans).await?;
     let begun = Begun { request, ledger, progress, facts };
     let finished = begun.work(&mut plans).await;
     let report = begun.conclude(finished).await?;
@@ -173,24 +238,39 @@ pub(crate) async fn carry_out(
     Ok(report)
 }
 
-/// An interrupted run of the same job and the same files, if there is one. One that the files have left behind cannot
-/// be taken up: it is closed, and said so.
-async fn take_up(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<RunFacts>, RunError> {
+/// A killed or stopped run of the same job and the same files, if there is one to go on with. One that cannot be taken
+/// up is closed, and said so.
+async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<UnfinishedRun>, RunError> {
     let job = &request.checked.job;
     let Some(unfinished) = ledger.unfinished_run(&job.name).await? else { return Ok(None) };
-    if unfinished.job_digest != digest(request) {
-        warn!(job = %job.name, run = unfinished.run, "the job was changed since it was interrupted; it begins anew");
-        let why = "interrupted, and the job was changed before it could be taken up";
-        ledger.finish_run(unfinished.run, RunStatus::Failed, Some(why)).await?;
-        return Ok(None);
+    let why = if unfinished.job_digest != digest(request) {
+        "the job was changed before it could be taken up"
+    } else if request.cycle.supersedes(&unfinished.cycle) {
+        "a newer cycle finished before it could be taken up"
+    } else {
+        return Ok(Some(unfinished));
+    };
+    warn!(job = %job.name, run = unfinished.run, why, "an unfinished run is left behind; the job begins anew");
+    let before = ledger.run(unfinished.run).await?.error.unwrap_or_else(|| "interrupted".to_owned());
+    let error = format!("{before}; {why}");
+    ledger.finish_run(unfinished.run, RunStatus::Failed, Some(&error)).await?;
+    Ok(None)
+}
+
+/// Enters the run into the ledger. It is taken up only now, when everything is known to be in order: until then history
+/// says how it ended before.
+async fn begin_or_take_up(
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+    facts: RunFacts,
+    plans: &[Plan],
+) -> Result<RunFacts, RunError> {
+    if facts.run == NO_RUN {
+        return begin(request, ledger, facts, plans).await;
     }
-    warn!(job = %job.name, run = unfinished.run, "taking up an interrupted run where it stood");
-    Ok(Some(RunFacts {
-        run: unfinished.run,
-        job: job.name.clone(),
-        cycle: unfinished.cycle,
-        started_at: unfinished.started_at,
-    }))
+    warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
+    ledger.take_up_run(facts.run).await?;
+    Ok(facts)
 }
 
 /// What a run must share with an interrupted one to take it up: the files, and the choice of write-backs.
@@ -201,8 +281,17 @@ fn digest(request: &RunRequest<'_>) -> String {
     }
 }
 
+/// Stands for the number of a run that has not begun; runs are numbered from 1.
+const NO_RUN: i64 = 0;
+
 fn new_facts(request: &RunRequest<'_>) -> RunFacts {
-    RunFacts { run: 0, job: request.checked.job.name.clone(), cycle: request.cycle.clone(), started_at: Utc::now() }
+    let cycle = request.cycle.cycle().clone();
+    RunFacts { run: NO_RUN, job: request.checked.job.name.clone(), cycle, started_at: Utc::now() }
+}
+
+fn earlier_facts(request: &RunRequest<'_>, unfinished: UnfinishedRun) -> RunFacts {
+    let UnfinishedRun { run, cycle, started_at, .. } = unfinished;
+    RunFacts { run, job: request.checked.job.name.clone(), cycle, started_at }
 }
 
 async fn begin(
@@ -227,7 +316,7 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
     RunReport {
         run: None,
         job: request.checked.job.name.clone(),
-        cycle: request.cycle.id.clone(),
+        cycle: request.cycle.cycle().id.clone(),
         status: RunStatus::NothingNew,
         write_backs: Vec::new(),
         folder: None,
@@ -237,6 +326,9 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
 
 impl Begun<'_> {
     async fn work(&self, plans: &mut [Plan]) -> Result<RunReport, RunError> {
+        for plan in &mut *plans {
+            plan.settle(&self.facts)?;
+        }
         let mut packages = Vec::new();
         for (plan, position) in plans.iter_mut().zip(0..) {
             let id = WriteBackId { run: self.facts.run, position };
@@ -270,7 +362,7 @@ impl Begun<'_> {
         }
         self.ledger.restart_pull(id).await?;
         let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
-        let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref()).await?;
+        let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref(), &self.request.stop).await?;
         self.ledger.record_packaged(id, pulled.tally.read).await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
@@ -297,7 +389,7 @@ impl Begun<'_> {
         pulling: Duration,
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
-        let pushed = push::push(plan, id, package, self.ledger, &self.progress).await?;
+        let pushed = push::push(plan, id, package, self.ledger, &self.progress, &self.request.stop).await?;
         let outcomes = run_folder(self.request.project, id.run).join(&plan.write_back.name).join("outcomes.parquet");
         files::write_outcomes(&outcomes, self.ledger, id, package, plan.mapping.key_columns()).await?;
         let elapsed = pulling + begun.elapsed();
@@ -321,13 +413,41 @@ impl Begun<'_> {
     /// Tells the ledger how the run ended.
     async fn conclude(&self, finished: Result<RunReport, RunError>) -> Result<RunReport, RunError> {
         let run = self.facts.run;
-        match &finished {
-            Ok(report) => self.ledger.finish_run(run, report.status, None).await?,
-            Err(error) => {
-                let cause = chain(error).join(": ");
-                self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await?;
+        match finished {
+            Ok(report) => {
+                self.ledger.finish_run(run, report.status, None).await?;
+                Ok(report)
+            }
+            Err(error) => Err(self.stopped(error).await),
+        }
+    }
+
+    /// What a run that began leaves when it cannot finish.
+    async fn stopped(&self, source: RunError) -> RunError {
+        let run = self.facts.run;
+        let write_backs = self.ledger.run(run).await.map_or(Vec::new(), |entry| entry.write_backs);
+        let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
+        let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
+        let cause = chain(&source).join(": ");
+        let told = match resumable {
+            true => self.ledger.stop_run(run, &cause).await,
+            false => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
+        };
+        if let Err(error) = told {
+            // The run counts as killed, then; what stopped it is told below.
+            warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
+        }
+        RunError::Unfinished { run, job: self.facts.job.clone(), batches, resumable, source: Box::new(source) }
+    }
+
+    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of different times.
+    async fn packages_stand(&self, write_backs: usize) -> bool {
+        for position in (0..).take(write_backs) {
+            let progress = self.ledger.progress(WriteBackId { run: self.facts.run, position }).await;
+            if !progress.is_ok_and(|progress| progress.packaged) {
+                return false;
             }
         }
-        finished
+        write_backs > 0
     }
 }

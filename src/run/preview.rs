@@ -19,6 +19,7 @@ use crate::package::Partition;
 use crate::run::plan::Plan;
 use crate::run::pull::Rejections;
 use crate::run::push::duplicates;
+use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, pull, writer};
 
 /// What a run of one write-back would do.
@@ -68,7 +69,7 @@ pub(crate) async fn preview(
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
     let mut preview = Preview::new(&plan.write_back.name, samples_max);
-    let pulled = pull::pull(plan, folder, &mut preview, progress).await?;
+    let pulled = pull::pull(plan, folder, &mut preview, progress, &Stop::new()).await?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());

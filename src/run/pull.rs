@@ -10,6 +10,7 @@ use crate::domain::outcome::{Rejection, Tally};
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::plan::Plan;
+use crate::run::stop::Stop;
 use crate::run::{Progress, RunError};
 use crate::source::{Pulled, Source};
 
@@ -43,6 +44,7 @@ pub(crate) async fn pull(
     folder: &Path,
     rejections: &mut impl Rejections,
     progress: &dyn Progress,
+    stop: &Stop,
 ) -> Result<PulledPackage, RunError> {
     let opened = plan.open_source().await;
     let plan = &*plan;
@@ -55,6 +57,9 @@ pub(crate) async fn pull(
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
     let mut tally = Tally::default();
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
+        if stop.is_asked() {
+            return Err(RunError::Interrupted);
+        }
         tally.read += pulled.read;
         let sifted = block_in_place(|| sift(plan, pulled));
         block_in_place(|| writer.push(&sifted.records))?;

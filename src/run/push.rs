@@ -14,6 +14,7 @@ use crate::domain::record::{RECORD_POSITION, key_texts};
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
+use crate::run::stop::Stop;
 use crate::run::writer::{Writer, WriterContext};
 use crate::run::{Progress, RunError};
 
@@ -62,13 +63,24 @@ pub(crate) async fn push(
     package: &Package,
     ledger: &Ledger,
     progress: &Arc<dyn Progress>,
+    stop: &Stop,
 ) -> Result<Tally, RunError> {
     let name = &plan.write_back.name;
     progress.push_begins(name, package.record_count());
     let earlier = ledger.progress(id).await?;
     let mut spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
     let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
-    let writers = Writers::start(plan, id, ledger, progress, receiver);
+    let context = WriterContext {
+        write_back: name.clone(),
+        connection: plan.destination.clone(),
+        layout: Arc::clone(&plan.layout),
+        id,
+        ledger: ledger.clone(),
+        progress: Arc::clone(progress),
+        stop: stop.clone(),
+        stopping: AtomicBool::new(false),
+    };
+    let writers = Writers::start(plan.destination.limits.writers, context, receiver);
     let mut pushed = Tally::default();
     for partition in 0..package.partition_count() {
         let loaded = block_in_place(|| package.load(partition))?;
@@ -199,25 +211,11 @@ struct Writers {
 }
 
 impl Writers {
-    fn start(
-        plan: &Plan,
-        id: WriteBackId,
-        ledger: &Ledger,
-        progress: &Arc<dyn Progress>,
-        receiver: mpsc::Receiver<Work>,
-    ) -> Self {
-        let context = Arc::new(WriterContext {
-            write_back: plan.write_back.name.clone(),
-            connection: plan.destination.clone(),
-            layout: Arc::clone(&plan.layout),
-            id,
-            ledger: ledger.clone(),
-            progress: Arc::clone(progress),
-            stopping: AtomicBool::new(false),
-        });
+    fn start(writer_count: usize, context: WriterContext, receiver: mpsc::Receiver<Work>) -> Self {
+        let context = Arc::new(context);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
-        for _ in 0..plan.destination.limits.writers {
+        for _ in 0..writer_count {
             tasks.spawn(write_all(Arc::clone(&context), Arc::clone(&receiver)));
         }
         Self { tasks }

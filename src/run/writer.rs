@@ -16,6 +16,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
 use crate::run::push::{Identities, Work};
+use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
 
 /// What the writers of one write-back share.
@@ -26,6 +27,7 @@ pub(crate) struct WriterContext {
     pub(crate) id: WriteBackId,
     pub(crate) ledger: Ledger,
     pub(crate) progress: Arc<dyn Progress>,
+    pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
     pub(crate) stopping: AtomicBool,
 }
@@ -85,6 +87,9 @@ impl Writer {
     pub(crate) async fn deliver(&mut self, work: Work) -> Result<(), RunError> {
         let mut pending = vec![work];
         while let Some(work) = pending.pop() {
+            if self.context.stop.is_asked() {
+                return Err(RunError::Interrupted);
+            }
             match self.attempt_until_settled(&work).await? {
                 Delivery::Committed => self.tell(&work),
                 Delivery::Refused { message, column } => match halve(work) {
@@ -126,8 +131,10 @@ impl Writer {
             };
             let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
-            tokio::time::sleep(delay).await;
-            attempts += 1;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => attempts += 1,
+                () = self.context.stop.asked() => return Err(RunError::Interrupted),
+            }
         }
     }
 

@@ -1,0 +1,37 @@
+//! Signals that ask a run to stop. The first is heeded once the batches in hand are written, the second at once: a run
+//! that is cut off is taken up like one that was killed.
+
+use std::io::{self, Write};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::CommandError;
+use crate::run::stop::Stop;
+
+/// The exit code of a run that could not finish.
+const COULD_NOT_FINISH: i32 = 2;
+
+/// Listens to SIGINT and SIGTERM from now on.
+pub(super) fn listen(stop: &Stop) -> Result<(), CommandError> {
+    let failed = |source| CommandError::Io { doing: "listen to signals", source };
+    let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::spawn(heed(interrupt, terminate, stop.clone()));
+    Ok(())
+}
+
+async fn heed(mut interrupt: Signal, mut terminate: Signal, stop: Stop) {
+    either(&mut interrupt, &mut terminate).await;
+    stop.ask();
+    // A closed stderr must not keep a run from stopping.
+    drop(writeln!(io::stderr(), "stopping once the batches in hand are written; a second signal stops at once"));
+    either(&mut interrupt, &mut terminate).await;
+    std::process::exit(COULD_NOT_FINISH);
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
