@@ -68,9 +68,9 @@ pub(crate) enum Command {
     /// Print a shell's completion script
     #[command(after_help = "Example:\n  writeback completions bash > /etc/bash_completion.d/writeback")]
     Completions(CompletionsArguments),
-    /// Print the man page
-    #[command(after_help = "Example:\n  writeback man > writeback.1")]
-    Man,
+    /// Print the man page, or write a page for each command into a folder
+    #[command(after_help = "Examples:\n  writeback man | man -l -\n  writeback man --output /usr/local/share/man/man1")]
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +165,13 @@ pub(crate) struct MethodsArguments {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// A folder that is there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::{CommandError, Ending, print};
-use crate::cli::Cli;
+use crate::cli::{Cli, ManArguments};
 
 pub(super) fn completions(shell: Shell) -> Result<Ending, CommandError> {
     let mut script = Vec::new();
@@ -13,11 +13,15 @@ pub(super) fn completions(shell: Shell) -> Result<Ending, CommandError> {
     Ok(Ending::Done)
 }
 
-pub(super) fn man_page() -> Result<Ending, CommandError> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
-        .render(&mut page)
-        .map_err(|source| CommandError::Io { doing: "write the man page", source })?;
-    print(&String::from_utf8_lossy(&page))?;
+pub(super) fn man_pages(arguments: &ManArguments) -> Result<Ending, CommandError> {
+    let failed = |source| CommandError::Io { doing: "write the man page", source };
+    match &arguments.output {
+        Some(folder) => clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+            print(&String::from_utf8_lossy(&page))?;
+        }
+    }
     Ok(Ending::Done)
 }

@@ -119,7 +119,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
     match cli.command {
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Completions(arguments) => manual::completions(arguments.shell),
-        Command::Man => manual::man_page(),
+        Command::Man(arguments) => manual::man_pages(&arguments),
         Command::Init(arguments) => {
             init::init(&arguments, &mut io::stdout())?;
             Ok(Ending::Done)

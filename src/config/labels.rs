@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::document::{Value, shown};
+use crate::domain::decimal::Decimal;
 use crate::domain::method::Label;
 
 const OPEN_HINT: &str = "the last label has no `below`: it takes whatever no earlier bound took";
@@ -75,25 +76,10 @@ fn is_decimal(text: &str) -> bool {
     }
 }
 
-/// Compares two plain decimal numbers, digit by digit, so that none is rounded.
+/// Compares two bounds, digit by digit, so that none is rounded.
 fn compare(left: &str, right: &str) -> Ordering {
-    let (left_below, left_size) = size(left);
-    let (right_below, right_size) = size(right);
-    match (left_below, right_below) {
-        (false, false) => left_size.cmp(&right_size),
-        (true, true) => right_size.cmp(&left_size),
-        (true, false) => Ordering::Less,
-        (false, true) => Ordering::Greater,
-    }
-}
-
-/// Whether a number is below zero, and its size: digits before the point, then by their text. Shorter is smaller.
-fn size(number: &str) -> (bool, (usize, &str, &str)) {
-    let digits = number.strip_prefix('-').unwrap_or(number);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
-    let zero = whole.is_empty() && fraction.is_empty();
-    (number.starts_with('-') && !zero, (whole.len(), whole, fraction))
+    let number = |bound| Decimal::parse(bound).expect("a bound is a plain decimal number");
+    number(left).cmp(&number(right))
 }
 
 #[cfg(test)]

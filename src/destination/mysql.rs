@@ -41,11 +41,10 @@ impl Destination for MysqlDestination {
         self.use_object(&layout.object);
         let statements = Statements::of(layout);
         let step = Step::LookUp { before };
-        let payload = Payload::of(layout, &statements.carried(step), batch);
-        let payload = payload.map_err(|error| self.misread(Box::new(error)))?;
+        let payload = self.payload(layout, &statements.carried(step), batch)?;
         let sql = statements.render(step);
         let mut found = vec![Found::default(); batch.height()];
-        for portion in payload.portions(self.portion_bytes_max()) {
+        for portion in payload.portions(self.portion_limit()) {
             let portion = portion?;
             let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
             for row in &rows {
@@ -91,11 +90,10 @@ impl MysqlDestination {
     async fn write(&mut self, step: Step, layout: &Layout, batch: &DataFrame, doing: &str) -> Result<u64, SystemError> {
         self.use_object(&layout.object);
         let statements = Statements::of(layout);
-        let payload = Payload::of(layout, &statements.carried(step), batch);
-        let payload = payload.map_err(|error| self.misread(Box::new(error)))?;
+        let payload = self.payload(layout, &statements.carried(step), batch)?;
         let sql = statements.render(step);
         let mut written = 0;
-        for portion in payload.portions(self.portion_bytes_max()) {
+        for portion in payload.portions(self.portion_limit()) {
             let portion = holdable(portion?, layout)?;
             written += self.session.write(sql.clone(), &portion.json, doing).await?;
             self.refuse_altered_values(layout).await?;
@@ -118,6 +116,10 @@ impl MysqlDestination {
         Ok(())
     }
 
+    fn payload(&self, layout: &Layout, carried: &[usize], batch: &DataFrame) -> Result<Payload, SystemError> {
+        Payload::of(layout, carried, batch).map_err(|error| self.misread(Box::new(error)))
+    }
+
     fn misread(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
         let doing = "matching the batch with its layout".to_owned();
         SystemError::Failed { connection: self.session.name().to_owned(), doing, source, hint: None }
@@ -129,7 +131,7 @@ impl MysqlDestination {
 
     /// Bytes of JSON that statements may carry: a quarter of a packet leaves room for what the server makes of it, and beyond
     /// some mebibytes a statement gains nothing.
-    fn portion_bytes_max(&self) -> PortionLimit {
+    fn portion_limit(&self) -> PortionLimit {
         let packet = self.session.packet_bytes_max();
         PortionLimit { usual: (packet / 4).min(PORTION_BYTES_MAX), record: packet.saturating_sub(STATEMENT_BYTES_MAX) }
     }

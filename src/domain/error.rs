@@ -1,6 +1,8 @@
 //! Why a source or destination could not do what was asked, sorted by what can be done about it.
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+use std::error::Error;
+
+type Cause = Box<dyn Error + Send + Sync>;
 
 /// An error of a source or destination. A refused record is not one of these: it is an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -46,4 +48,18 @@ impl SystemError {
             Self::NotFound { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
         }
     }
+}
+
+/// An error and its causes, outermost first, each said once.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut messages: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let message = error.to_string();
+        if messages.last().is_none_or(|last| !last.contains(&message)) {
+            messages.push(message);
+        }
+        next = error.source();
+    }
+    messages
 }

@@ -18,6 +18,14 @@ pub(crate) struct LayoutField {
     pub(crate) key: bool,
 }
 
+impl LayoutField {
+    /// Whether another value in it makes a record differ from its row: a key leads to the row, and a stamp alone never
+    /// causes a write.
+    pub(crate) fn is_compared(&self) -> bool {
+        !self.key && !self.stamp
+    }
+}
+
 /// What every batch of a write-back has in common.
 /// Shape of a batch: `(records, fields)`, columns in the order of `fields`, named and spelled as the object's columns,
 /// sorted by the match key, every key once.
@@ -32,8 +40,24 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The match key's fields with their positions, in the key's order.
+    pub(crate) fn numbered_key(&self) -> impl Iterator<Item = (usize, &LayoutField)> {
+        self.key.iter().filter_map(|position| Some((*position, self.fields.get(*position)?)))
+    }
+
     pub(crate) fn key_fields(&self) -> impl Iterator<Item = &LayoutField> {
-        self.key.iter().filter_map(|position| self.fields.get(*position))
+        self.numbered_key().map(|(_, field)| field)
+    }
+
+    /// Positions of the fields that looking records up takes.
+    pub(crate) fn looked_up(&self) -> Vec<usize> {
+        self.positions(|field| field.key || field.is_compared())
+    }
+
+    /// Positions of the fields that are `wanted`.
+    pub(crate) fn positions(&self, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
+        let fields = self.fields.iter().enumerate().filter(|(_, field)| wanted(field));
+        fields.map(|(position, _)| position).collect()
     }
 
     /// Fields that an update writes, stamps included.

@@ -12,6 +12,7 @@ const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
 const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
 const MICROS_PER_DAY: i64 = 24 * MICROS_PER_HOUR;
 pub(crate) const NANOS_PER_MICRO: i64 = 1_000;
+pub(crate) const NANOS_PER_DAY: i64 = MICROS_PER_DAY * NANOS_PER_MICRO;
 
 /// 0001-01-01, in days and microseconds since 1970.
 pub(crate) const DAY_MIN: i32 = -719_162;

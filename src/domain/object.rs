@@ -1,5 +1,6 @@
 //! The destination's object as its catalogue describes it: which columns there are and what each can hold.
 
+use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
 /// One part of a name as a job file writes it.
@@ -218,6 +219,38 @@ impl Holds {
             Self::Json => Kind::Json,
             Self::Unsupported => return None,
         })
+    }
+
+    /// The schema type that carries what such a column holds; `None` if write-backs do not carry it.
+    pub(crate) fn schema_type(&self) -> Option<SchemaType> {
+        Some(match self {
+            Self::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
+                SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
+            }
+            Self::Text { .. } | Self::Label(_) => SchemaType::Text { characters_max: None },
+            Self::Integer { min, max } => integer_type(*min, *max),
+            Self::Decimal { size } | Self::DecimalAsFloat { size } => {
+                SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
+            }
+            Self::Float { bits } => SchemaType::Float { bits: *bits },
+            Self::Boolean => SchemaType::Boolean,
+            Self::Date => SchemaType::Date,
+            Self::Time { .. } => SchemaType::Time,
+            Self::Timestamp { .. } => SchemaType::Timestamp,
+            Self::Instant { .. } => SchemaType::TimestampWithZone,
+            Self::Uuid => SchemaType::Uuid,
+            Self::Json => SchemaType::Json,
+            Self::Unsupported => return None,
+        })
+    }
+}
+
+/// The smallest of the schema's types that holds the range: beyond 64 signed bits there are only decimals.
+fn integer_type(min: i128, max: i128) -> SchemaType {
+    let fits = |bits: &u8| min >= -(1_i128 << (bits - 1)) && max < (1_i128 << (bits - 1));
+    match [16, 32, 64].into_iter().find(fits) {
+        Some(bits) => SchemaType::Integer { bits },
+        None => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
     }
 }
 

@@ -45,6 +45,16 @@ pub(crate) enum SkipReason {
     AlreadyExists,
 }
 
+impl SkipReason {
+    /// As reports write it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::NoMatch => "no match",
+            Self::AlreadyExists => "already exists",
+        }
+    }
+}
+
 /// Why a record is rejected at stage `match`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RejectReason {

@@ -10,10 +10,14 @@ use super::value::Kind;
 pub(crate) const RECORD_POSITION: &str = "\0record";
 
 /// A match key as people read and type it: its parts as one line of CSV, so that `EU,17` and `"a,b"` are told apart.
-pub(crate) fn key_text<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let parts: Vec<&str> = parts.collect();
-    if parts.iter().all(|part| is_plain(part)) {
-        return parts.join(",");
+pub(crate) fn key_text<'a>(parts: impl Iterator<Item = &'a str> + Clone) -> String {
+    if parts.clone().all(is_plain) {
+        let mut text = String::new();
+        for part in parts {
+            let comma = if text.is_empty() { "" } else { "," };
+            text.extend([comma, part]);
+        }
+        return text;
     }
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
     // Writing to memory cannot fail, and UTF-8 in is UTF-8 out.
@@ -48,8 +52,8 @@ impl KeyTexts {
 
     /// The key of the record at `index`, as [`key_text`] writes it; `None` if a part of it is NULL or out of range.
     pub(crate) fn text(&self, index: usize) -> Option<String> {
-        let parts: Option<Vec<&str>> = self.parts.iter().map(|part| part.get(index)).collect();
-        Some(key_text(parts?.into_iter()))
+        let parts = self.parts.iter().map(|part| part.get(index));
+        parts.clone().all(|part| part.is_some()).then(|| key_text(parts.flatten()))
     }
 
     /// The key of the first `record_count` records; an empty text where there is none.

@@ -2,21 +2,8 @@
 
 use std::error::Error;
 
+use crate::domain::error::chain;
 use crate::domain::problem::{Problem, Severity};
-
-/// An error and its causes, outermost first, each said once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut messages: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let message = error.to_string();
-        if messages.last().is_none_or(|last| !last.contains(&message)) {
-            messages.push(message);
-        }
-        next = error.source();
-    }
-    messages
-}
 
 /// `error: …`, its causes and its hint, a line each.
 pub(crate) fn error_text(error: &(dyn Error + 'static), hint: Option<&str>) -> String {

@@ -1,6 +1,7 @@
 //! The files beside a run: `outcomes.parquet` with one row per record, `rejected.csv` for people. Both are written aside
 //! and put in place whole, readable by their owner only.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::path::Path;
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
 
-use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::record::{KeyTexts, RECORD_POSITION};
 use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
 use crate::package::{Package, PackageError, Partition};
@@ -116,7 +117,7 @@ struct Rows {
     outcomes: Vec<&'static str>,
     stages: Vec<Option<&'static str>>,
     columns: Vec<Option<String>>,
-    reasons: Vec<Option<String>>,
+    reasons: Vec<Option<Cow<'static, str>>>,
 }
 
 impl Rows {
@@ -160,12 +161,11 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 }
 
 /// Stage, column and reason.
-fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Option<String>) {
+fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Option<Cow<'static, str>>) {
     match outcome {
         Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => (None, None, None),
-        Outcome::Skipped(SkipReason::NoMatch) => (None, None, Some("no match".to_owned())),
-        Outcome::Skipped(SkipReason::AlreadyExists) => (None, None, Some("already exists".to_owned())),
-        Outcome::Rejected(rejection) => (Some(rejection.stage.name()), rejection.column, Some(rejection.reason)),
+        Outcome::Skipped(reason) => (None, None, Some(reason.words().into())),
+        Outcome::Rejected(rejection) => (Some(rejection.stage.name()), rejection.column, Some(rejection.reason.into())),
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
 
     use super::*;
     use crate::domain::cycle::Cycle;
-    use crate::domain::outcome::Stage;
+    use crate::domain::outcome::{SkipReason, Stage};
     use crate::ledger::{BatchSpan, NewRun};
     use crate::package::PackageWriter;
 

@@ -24,8 +24,10 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         text += &format!("{}\n", samples(&preview.samples));
     }
     if !preview.rejections.is_empty() {
-        let shown = counted(preview.rejections.len(), "rejected record");
-        text += &format!("the first {shown}:\n{}\n", rejections(&preview.rejections));
+        let all = usize::try_from(preview.tally.rejected).unwrap_or(usize::MAX);
+        let shown = preview.rejections.len();
+        let which = if shown < all { format!(", the first {shown}") } else { String::new() };
+        text += &format!("{}{which}:\n{}\n", counted(all, "rejected record"), rejections(&preview.rejections));
     }
     text
 }

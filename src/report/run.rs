@@ -19,7 +19,9 @@ pub(crate) fn text(report: &RunReport) -> String {
     }
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
-        lines.push(format!("rejected records: {}", folder.join("rejected.csv").display()));
+        let file = folder.join("rejected.csv");
+        let shown = file.strip_prefix(".").unwrap_or(&file);
+        lines.push(format!("rejected records: {}", shown.display()));
     }
     lines.join("\n") + "\n"
 }

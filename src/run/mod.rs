@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
@@ -43,8 +43,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The sums do not balance: a defect of this program, never hidden.
-    #[error("the outcomes of `{write_back}` do not add up: {tally:?}; the ledger says {ledger:?}")]
-    Unbalanced { write_back: String, tally: Box<Tally>, ledger: Box<Tally> },
+    #[error("the outcomes of `{write_back}` do not add up: {counted:?}; the ledger says {ledger:?}")]
+    Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
     /// The object was altered between an interrupted run and its resumption.
     #[error("`{object}` no longer takes the values that run {run} prepared for it")]
     ObjectChanged { object: String, run: i64 },
@@ -87,7 +87,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 pub(crate) trait Progress: Send + Sync {
     /// `records` have been read of a write-back so far.
     fn pulled(&self, write_back: &str, records: u64);
-    /// Its records are about to be pushed: `records` in about `batches` batches.
+    /// Its records are about to be pushed: `records` of them.
     fn push_begins(&self, write_back: &str, records: u64);
     /// `records` more have an outcome.
     fn pushed(&self, write_back: &str, records: u64);
@@ -168,7 +168,9 @@ pub(crate) async fn carry_out(
     }
     let begun = Begun { request, ledger, progress, facts };
     let finished = begun.work(&mut plans).await;
-    begun.conclude(finished).await
+    let report = begun.conclude(finished).await?;
+    plans.iter().for_each(|plan| begun.remove_package(plan));
+    Ok(report)
 }
 
 /// An interrupted run of the same job and the same files, if there is one. One that the files have left behind cannot
@@ -239,11 +241,12 @@ impl Begun<'_> {
         for (plan, position) in plans.iter_mut().zip(0..) {
             let id = WriteBackId { run: self.facts.run, position };
             let begun = Instant::now();
-            packages.push((id, self.package(plan, id).await?, begun.elapsed()));
+            let (package, pulled) = self.package(plan, id).await?;
+            packages.push((id, package, pulled, begun.elapsed()));
         }
         let mut reports = Vec::new();
-        for (plan, (id, package, pulling)) in plans.iter().zip(packages) {
-            reports.push(self.deliver(plan, id, package, pulling).await?);
+        for (plan, (id, package, pulled, pulling)) in plans.iter().zip(packages) {
+            reports.push(self.deliver(plan, id, &package, pulled, pulling).await?);
         }
         let folder = run_folder(self.request.project, self.facts.run);
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
@@ -259,37 +262,56 @@ impl Begun<'_> {
         })
     }
 
-    /// The package of a write-back: the one that stands, or a fresh pull.
-    async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<Package, RunError> {
-        let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
+    /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
+    async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<(Package, Option<Tally>), RunError> {
+        let folder = self.package_folder(plan);
         if self.ledger.progress(id).await?.packaged {
-            return Ok(tokio::task::block_in_place(|| Package::open(&folder))?);
+            return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
         self.ledger.restart_pull(id).await?;
         let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
         let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref()).await?;
-        self.ledger.record_packaged(id, pulled.read).await?;
-        Ok(pulled.package)
+        self.ledger.record_packaged(id, pulled.tally.read).await?;
+        Ok((pulled.package, Some(pulled.tally)))
+    }
+
+    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
+    fn package_folder(&self, plan: &Plan) -> PathBuf {
+        run_folder(self.request.project, self.facts.run).join(&plan.write_back.name).join("package")
+    }
+
+    /// Removes a package whose run is over: it holds records, and nothing reads it again.
+    fn remove_package(&self, plan: &Plan) {
+        let folder = self.package_folder(plan);
+        if let Err(error) = std::fs::remove_dir_all(&folder) {
+            warn!(folder = %folder.display(), %error, "could not remove a finished run's package");
+        }
     }
 
     async fn deliver(
         &self,
         plan: &Plan,
         id: WriteBackId,
-        package: Package,
+        package: &Package,
+        pulled: Option<Tally>,
         pulling: Duration,
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
-        let tally = push::push(plan, id, &package, self.ledger, &self.progress).await?;
+        let pushed = push::push(plan, id, package, self.ledger, &self.progress).await?;
         let outcomes = run_folder(self.request.project, id.run).join(&plan.write_back.name).join("outcomes.parquet");
-        files::write_outcomes(&outcomes, self.ledger, id, &package, plan.mapping.key_columns()).await?;
+        files::write_outcomes(&outcomes, self.ledger, id, package, plan.mapping.key_columns()).await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
         let batches = self.ledger.progress(id).await?.committed.len();
-        let ledger_tally = self.ledger.tally(id).await?;
-        if !ledger_tally.balances() || tally != ledger_tally {
+        let tally = self.ledger.tally(id).await?;
+        // Of a run taken up, an earlier process counted a part that only the ledger knows.
+        let counted = pulled.map_or(tally, |mut counted| {
+            counted += pushed;
+            counted
+        });
+        if !tally.balances() || tally != counted {
             let write_back = plan.write_back.name.clone();
-            return Err(RunError::Unbalanced { write_back, tally: Box::new(tally), ledger: Box::new(ledger_tally) });
+            return Err(RunError::Unbalanced { write_back, counted: Box::new(counted), ledger: Box::new(tally) });
         }
         info!(job = %self.facts.job, run = id.run, write_back = %plan.write_back.name, read = tally.read, "delivered");
         let name = plan.write_back.name.clone();
@@ -302,7 +324,7 @@ impl Begun<'_> {
         match &finished {
             Ok(report) => self.ledger.finish_run(run, report.status, None).await?,
             Err(error) => {
-                let cause = crate::report::failure::chain(error).join(": ");
+                let cause = chain(error).join(": ");
                 self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await?;
             }
         }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use crate::config::Project;
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::connection::Connection;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{Mapping, RunFacts, Zones};
 use crate::domain::object::Object;
 use crate::domain::problem::{Location, Problem, Severity};
-use crate::report::failure;
 use crate::run::RunError;
 use crate::source::{AnySource, Source};
 
@@ -181,5 +180,5 @@ impl Planner<'_> {
 }
 
 fn problem_of(error: &SystemError, location: Location) -> Problem {
-    Problem::mistake(location, failure::chain(error).join(": ")).hint_if(error.hint())
+    Problem::mistake(location, chain(error).join(": ")).hint_if(error.hint())
 }

@@ -17,6 +17,7 @@ use crate::domain::record::{cell_text, key_texts};
 use crate::domain::value::Kind;
 use crate::package::Partition;
 use crate::run::plan::Plan;
+use crate::run::pull::Rejections;
 use crate::run::push::duplicates;
 use crate::run::{Progress, RunError, pull, writer};
 
@@ -66,12 +67,10 @@ pub(crate) async fn preview(
     samples_max: usize,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
-    let mut rejections = Vec::new();
-    let pulled = pull::pull(plan, folder, &mut rejections, progress).await?;
+    let mut preview = Preview::new(&plan.write_back.name, samples_max);
+    let pulled = pull::pull(plan, folder, &mut preview, progress).await?;
     let plan = &*plan;
-    let mut preview = Preview::new(plan, samples_max);
-    preview.report.tally.read = pulled.read;
-    preview.reject(rejections);
+    preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
     let failed = |source| RunError::Push {
         write_back: plan.write_back.name.clone(),
@@ -81,66 +80,72 @@ pub(crate) async fn preview(
     let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
     for index in 0..pulled.package.partition_count() {
         let partition = block_in_place(|| pulled.package.load(index))?;
-        preview.reject(duplicates(plan, &partition.duplicates));
-        preview.look_up(&mut destination, &partition, progress).await.map_err(failed)?;
+        duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| preview.reject(rejection));
+        preview.look_up(plan, &mut destination, &partition, progress).await.map_err(failed)?;
     }
     destination.close().await;
     progress.push_ends(&plan.write_back.name);
     Ok(preview.report)
 }
 
-struct Preview<'a> {
-    plan: &'a Plan,
+/// A preview as it grows: sums, and the first records of each sort, however many there are.
+struct Preview {
     samples_max: usize,
     report: WriteBackPreview,
 }
 
-impl<'a> Preview<'a> {
-    fn new(plan: &'a Plan, samples_max: usize) -> Self {
+impl Rejections for Preview {
+    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+        rejections.into_iter().for_each(|rejection| self.reject(rejection));
+        Ok(())
+    }
+}
+
+impl Preview {
+    fn new(write_back: &str, samples_max: usize) -> Self {
         let report = WriteBackPreview {
-            name: plan.write_back.name.clone(),
+            name: write_back.to_owned(),
             tally: Tally::default(),
             batches: 0,
             samples: Vec::new(),
             rejections: Vec::new(),
         };
-        Self { plan, samples_max, report }
+        Self { samples_max, report }
     }
 
-    fn reject(&mut self, rejections: Vec<Rejection>) {
-        for rejection in rejections {
-            if self.report.rejections.len() < self.samples_max {
-                let Rejection { key, stage, column, reason, .. } = rejection.clone();
-                self.report.rejections.push(RejectionSample { key, stage, column, reason });
-            }
-            self.report.tally.count(&Outcome::Rejected(rejection));
+    fn reject(&mut self, rejection: Rejection) {
+        if self.report.rejections.len() < self.samples_max {
+            let Rejection { key, stage, column, reason, .. } = rejection.clone();
+            self.report.rejections.push(RejectionSample { key, stage, column, reason });
         }
+        self.report.tally.count(&Outcome::Rejected(rejection));
     }
 
     /// Looks a partition up batch by batch and counts what would become of its records.
     async fn look_up(
         &mut self,
+        plan: &Plan,
         destination: &mut AnyDestination,
         partition: &Partition,
         progress: &dyn Progress,
     ) -> Result<(), SystemError> {
-        let records = self.plan.mapping.complete(&partition.records);
-        let keys = key_texts(&partition.records, self.plan.mapping.key_columns());
-        let batch_records_max = self.plan.write_back.batch_records_max.get();
+        let records = plan.mapping.complete(&partition.records);
+        let keys = key_texts(&partition.records, plan.mapping.key_columns());
+        let batch_records_max = plan.write_back.batch_records_max.get();
         for (batch_keys, batch) in keys.chunks(batch_records_max).zip(0_i64..) {
             let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
             let batch = records.slice(first, batch_keys.len());
             let wants_samples = self.report.samples.len() < self.samples_max;
-            let found = destination.look_up(&self.plan.layout, &batch, wants_samples).await?;
-            self.count(&batch, batch_keys, &found);
+            let found = destination.look_up(&plan.layout, &batch, wants_samples).await?;
+            self.count(&plan.layout, &batch, batch_keys, &found);
             self.report.batches += 1;
-            progress.pushed(&self.plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
+            progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
         }
         Ok(())
     }
 
-    fn count(&mut self, batch: &DataFrame, keys: &[String], found: &[Found]) {
-        let decisions = writer::decide(&self.plan.layout, found);
+    fn count(&mut self, layout: &Layout, batch: &DataFrame, keys: &[String], found: &[Found]) {
+        let decisions = writer::decide(layout, found);
         for (index, ((decision, found), key)) in decisions.into_iter().zip(found).zip(keys).enumerate() {
             let word = match &decision {
                 Decision::Update => Some("update"),
@@ -148,7 +153,7 @@ impl<'a> Preview<'a> {
                 Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => None,
             };
             if let Some(decision) = word.filter(|_| self.report.samples.len() < self.samples_max) {
-                let changes = changes(&self.plan.layout, batch, index, found.before.as_deref());
+                let changes = changes(layout, batch, index, found.before.as_deref());
                 self.report.samples.push(Sample { key: key.clone(), decision, changes });
             }
             self.count_decision(decision, key);
@@ -161,13 +166,13 @@ impl<'a> Preview<'a> {
             Decision::Update => self.report.tally.count(&Outcome::Updated),
             Decision::Leave => self.report.tally.count(&Outcome::Unchanged),
             Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(reason)),
-            Decision::Reject(reason) => self.reject(vec![Rejection {
+            Decision::Reject(reason) => self.reject(Rejection {
                 record: 0,
                 key: Some(key.to_owned()),
                 stage: Stage::Match,
                 column: None,
                 reason: reason.to_string(),
-            }]),
+            }),
         }
     }
 }

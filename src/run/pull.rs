@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::task::block_in_place;
 
 use crate::domain::conform::{self, Sifted};
-use crate::domain::outcome::Rejection;
+use crate::domain::outcome::{Rejection, Tally};
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::plan::Plan;
@@ -30,19 +30,11 @@ impl Rejections for LedgerRejections<'_> {
     }
 }
 
-/// A preview keeps them in memory.
-impl Rejections for Vec<Rejection> {
-    async fn keep(&mut self, mut rejections: Vec<Rejection>) -> Result<(), RunError> {
-        self.append(&mut rejections);
-        Ok(())
-    }
-}
-
 /// A finished pull.
 pub(crate) struct PulledPackage {
     pub(crate) package: Package,
-    /// Records read, rejected ones included.
-    pub(crate) read: u64,
+    /// Records read and rejected; what becomes of the others is not known yet.
+    pub(crate) tally: Tally,
 }
 
 /// Pulls a write-back's records into a package in `folder`.
@@ -61,24 +53,25 @@ pub(crate) async fn pull(
     };
     let mut source = opened.map_err(failed)?;
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
-    let mut read = 0;
+    let mut tally = Tally::default();
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
-        read += pulled.read;
+        tally.read += pulled.read;
         let sifted = block_in_place(|| sift(plan, pulled));
         block_in_place(|| writer.push(&sifted.records))?;
+        tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
         if !sifted.rejections.is_empty() {
             rejections.keep(sifted.rejections).await?;
         }
-        progress.pulled(&plan.write_back.name, read);
+        progress.pulled(&plan.write_back.name, tally.read);
     }
     let package = block_in_place(|| writer.finish())?;
-    Ok(PulledPackage { package, read })
+    Ok(PulledPackage { package, tally })
 }
 
 /// Conforms a chunk and maps it: every record of it comes back as a record of the package or as a rejection.
 pub(crate) fn sift(plan: &Plan, pulled: Pulled) -> Sifted {
     let conformed = conform::conform(&plan.write_back.schema, &pulled.records);
     let mapped = plan.mapping.apply(&conformed.records);
-    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].concat();
+    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].into_iter().flatten().collect();
     Sifted { records: mapped.records, rejections }
 }

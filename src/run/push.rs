@@ -54,7 +54,8 @@ fn positions(records: &DataFrame) -> Vec<u64> {
     positions.map(|positions| positions.into_no_null_iter().collect()).unwrap_or_default()
 }
 
-/// Pushes a write-back's package and returns what became of all its records, those rejected while pulling included.
+/// Pushes a write-back's package and returns what became of the records that this process pushed, counted as it went:
+/// the ledger's own sums are held against it.
 pub(crate) async fn push(
     plan: &Plan,
     id: WriteBackId,
@@ -68,21 +69,22 @@ pub(crate) async fn push(
     let mut spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
     let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
     let writers = Writers::start(plan, id, ledger, progress, receiver);
+    let mut pushed = Tally::default();
     for partition in 0..package.partition_count() {
         let loaded = block_in_place(|| package.load(partition))?;
         if !plan.mapping.accepts(&loaded.records) {
             return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
         }
-        reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
+        pushed.rejected += reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
         let works = spans.cut(partition, &loaded, plan);
         if !hand_over(&queue, works).await {
             break;
         }
     }
     drop(queue);
-    writers.join().await?;
+    pushed += writers.join().await?;
     progress.push_ends(name);
-    ledger.tally(id).await.map_err(RunError::from)
+    Ok(pushed)
 }
 
 /// Hands batches to the writers; `false` once none of them is left to take one.
@@ -95,20 +97,21 @@ async fn hand_over(queue: &mpsc::Sender<Work>, works: Vec<Work>) -> bool {
     true
 }
 
-/// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant.
+/// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how many.
 async fn reject_duplicates(
     plan: &Plan,
     id: WriteBackId,
     ledger: &Ledger,
     progress: &dyn Progress,
     partition: &Partition,
-) -> Result<(), RunError> {
+) -> Result<u64, RunError> {
     let rejections = duplicates(plan, &partition.duplicates);
-    if !rejections.is_empty() {
+    let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
+    if rejected > 0 {
         ledger.record_rejections(id, &rejections).await?;
-        progress.pushed(&plan.write_back.name, u64::try_from(rejections.len()).unwrap_or(u64::MAX));
+        progress.pushed(&plan.write_back.name, rejected);
     }
-    Ok(())
+    Ok(rejected)
 }
 
 /// The rejections of records whose key occurs several times.
@@ -192,7 +195,7 @@ fn batches(partition: u32, first: u32, end: u32, records_max: u32) -> impl Itera
 
 /// The writers of one write-back, at work.
 struct Writers {
-    tasks: JoinSet<Result<(), RunError>>,
+    tasks: JoinSet<Result<Tally, RunError>>,
 }
 
 impl Writers {
@@ -220,20 +223,22 @@ impl Writers {
         Self { tasks }
     }
 
-    /// Waits for all writers; each finishes the batch it has in hand even when another one failed.
-    async fn join(mut self) -> Result<(), RunError> {
-        let mut first_error = Ok(());
+    /// Waits for all writers and sums what they did; each finishes the batch it has in hand even when another one failed.
+    async fn join(mut self) -> Result<Tally, RunError> {
+        let mut sum = Ok(Tally::default());
         while let Some(joined) = self.tasks.join_next().await {
-            let result = joined.map_err(RunError::from).flatten();
-            if first_error.is_ok() {
-                first_error = result;
+            match (&mut sum, joined.map_err(RunError::from).flatten()) {
+                (Ok(sum), Ok(written)) => *sum += written,
+                (Ok(_), Err(error)) => sum = Err(error),
+                // The first error is the one to tell.
+                (Err(_), _) => {}
             }
         }
-        first_error
+        sum
     }
 }
 
-async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<(), RunError> {
+async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<Tally, RunError> {
     let mut writer = Writer::new(Arc::clone(&context));
     let mut written = Ok(());
     while written.is_ok() && !context.stopping.load(Ordering::Relaxed) {
@@ -244,8 +249,8 @@ async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<
     if written.is_err() {
         context.stopping.store(true, Ordering::Relaxed);
     }
-    writer.close().await;
-    written
+    let tally = writer.close().await;
+    written.map(|()| tally)
 }
 
 #[cfg(test)]

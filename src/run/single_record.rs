@@ -8,7 +8,7 @@ use crate::destination::{AnyDestination, Destination};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
-use crate::domain::outcome::{RejectReason, Rejection, SkipReason, Stage};
+use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::run::plan::Plan;
 use crate::run::preview::same;
@@ -193,8 +193,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Insert => SingleOutcome::Inserted,
         Decision::Update => SingleOutcome::Updated,
         Decision::Leave => SingleOutcome::Unchanged,
-        Decision::Skip(SkipReason::NoMatch) => SingleOutcome::Skipped { reason: "no match" },
-        Decision::Skip(SkipReason::AlreadyExists) => SingleOutcome::Skipped { reason: "already exists" },
+        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words() },
         Decision::Reject(reason) => {
             SingleOutcome::Rejected { stage: Stage::Match, column: None, reason: reason.to_string() }
         }

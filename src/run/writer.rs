@@ -10,12 +10,11 @@ use tracing::{debug, warn};
 
 use crate::destination::{AnyDestination, Destination, Found};
 use crate::domain::connection::Connection;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
-use crate::domain::outcome::{Outcome, Stage};
+use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
-use crate::report::failure;
 use crate::run::push::{Identities, Work};
 use crate::run::{Progress, RunError, retry};
 
@@ -36,6 +35,8 @@ pub(crate) struct Writer {
     context: Arc<WriterContext>,
     /// Absent before the first batch and after a connection broke.
     destination: Option<AnyDestination>,
+    /// What became of the records of its committed batches.
+    tally: Tally,
 }
 
 /// How an attempt at a batch failed.
@@ -68,13 +69,15 @@ enum Delivery {
 
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
-        Self { context, destination: None }
+        Self { context, destination: None, tally: Tally::default() }
     }
 
-    pub(crate) async fn close(self) {
+    /// Closes the connection and tells what became of the records of its committed batches.
+    pub(crate) async fn close(self) -> Tally {
         if let Some(destination) = self.destination {
             destination.close().await;
         }
+        self.tally
     }
 
     /// Writes a batch and records its outcomes. A refused batch is halved: with `k` bad records of `n` it takes at most
@@ -121,7 +124,7 @@ impl Writer {
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
                 return Err(self.failed(error));
             };
-            let cause = failure::chain(&error).join(": ");
+            let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
             tokio::time::sleep(delay).await;
             attempts += 1;
@@ -160,10 +163,11 @@ impl Writer {
                 outcomes.into_iter().zip(&first).map(|(second, first)| second.after_unknown_commit(first)).collect();
         }
         context.ledger.record_sent(context.id, work.span, &outcomes, attempts).await?;
-        *sent = Some(outcomes);
+        let outcomes = sent.insert(outcomes);
         destination.commit().await?;
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, work.span, elapsed.as_secs_f64()).await?;
+        outcomes.iter().for_each(|outcome| self.tally.count(outcome));
         debug!(write_back = %context.write_back, partition = work.span.partition, first = work.span.first,
             records = work.span.records, ?elapsed, "wrote batch");
         Ok(())
@@ -181,10 +185,12 @@ impl Writer {
     }
 
     /// A single record that the destination refuses, in its own words.
-    async fn reject(&self, work: &Work, message: String, column: Option<String>) -> Result<(), RunError> {
+    async fn reject(&mut self, work: &Work, message: String, column: Option<String>) -> Result<(), RunError> {
         let rejection = work.identities.reject(work.span.first, Stage::Destination, column, message);
+        let outcome = Outcome::Rejected(rejection);
+        self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, work.span, &[Outcome::Rejected(rejection)], 1).await?;
+        ledger.record_sent(self.context.id, work.span, &[outcome], 1).await?;
         Ok(ledger.record_committed(self.context.id, work.span, 0.0).await?)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+mod text;
 
 use polars::prelude::DataFrame;
 

@@ -1,23 +1,24 @@
 //! Reads from MySQL and MariaDB: one consistent snapshot, every value as the text that names it exactly.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use futures_util::TryStreamExt;
-use polars::prelude::{Column, DataFrame, IntoColumn, PolarsError, StringChunkedBuilder};
+use polars::prelude::PolarsError;
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlConnection, Row};
 use tokio::sync::mpsc;
 
-use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
+use super::text::TextChunk;
+use super::{DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::mysql::{Purpose, Session, YieldedColumn, catalogue, fault};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::object::{NamePart, ObjectName, resolve_name};
-use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::problem::did_you_mean;
-use crate::domain::record::{RECORD_POSITION, key_text};
+use crate::domain::record::key_text;
 use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 
 /// One pull. A task of its own reads the server's answer while the chunk before is worked on; it ends, and its
@@ -25,9 +26,6 @@ use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 pub(crate) struct MysqlSource {
     chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
 }
-
-/// Bytes of text after which a chunk of wide records ends early.
-const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Source for MysqlSource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
@@ -180,11 +178,11 @@ fn select_list(columns: &[PulledColumn]) -> String {
 }
 
 /// The value's text, from what the server sent.
-fn value_text(asked: Asked, sent: &str) -> String {
+fn value_text(asked: Asked, sent: &str) -> Cow<'_, str> {
     match asked {
-        Asked::AsItIs | Asked::Float32AsFloat64 | Asked::Bits => sent.to_owned(),
-        Asked::Float32 => sent.parse::<f32>().map_or_else(|_| sent.to_owned(), |number| number.to_string()),
-        Asked::Instant => format!("{sent}+00:00"),
+        Asked::AsItIs | Asked::Float32AsFloat64 | Asked::Bits => Cow::Borrowed(sent),
+        Asked::Float32 => sent.parse::<f32>().map_or(Cow::Borrowed(sent), |number| Cow::Owned(number.to_string())),
+        Asked::Instant => Cow::Owned(format!("{sent}+00:00")),
     }
 }
 
@@ -214,19 +212,19 @@ impl Reader {
         sender: &mpsc::Sender<Result<Pulled, SystemError>>,
     ) -> Result<(), SystemError> {
         let mut rows = sqlx::raw_sql(audited(self.sql.clone())).fetch(connection);
-        let mut chunk = Chunk::new(&self.columns, 0);
+        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let mut chunk = TextChunk::new(&names);
         loop {
             let row = tokio::time::timeout(self.row_wait_max, rows.try_next()).await;
             let row = row.map_err(|_| self.silent())?;
             let row = row.map_err(|error| fault::running(&self.connection_name, "pulling records", None, error))?;
             let ended = row.is_none();
             if let Some(row) = row {
-                chunk.add(&row, &self.columns, &self.key);
+                self.add(&mut chunk, &row);
             }
-            if chunk.is_full() || (ended && chunk.read > 0) {
-                let next = Chunk::new(&self.columns, chunk.first + chunk.read);
-                let pulled = std::mem::replace(&mut chunk, next).finish();
-                if sender.send(pulled.map_err(|error| self.misread(error))).await.is_err() {
+            if chunk.is_full() || (ended && !chunk.is_empty()) {
+                let pulled = chunk.take().map_err(|error| self.misread(error));
+                if sender.send(pulled).await.is_err() {
                     return Ok(());
                 }
             }
@@ -234,6 +232,27 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// Adds one record; one with bytes that are no text is rejected.
+    fn add(&self, chunk: &mut TextChunk, row: &MySqlRow) {
+        let cells: Vec<Result<Option<Cow<'_, str>>, Unreadable>> =
+            self.columns.iter().enumerate().map(|(index, column)| cell(row, index, column.asked)).collect();
+        let unreadable = cells.iter().zip(&self.columns).find(|(cell, _)| cell.is_err());
+        if let Some((_, column)) = unreadable {
+            let text = |index: &usize| cells.get(*index)?.as_ref().ok()?.as_deref();
+            let parts: Option<Vec<&str>> = self.key.iter().map(text).collect();
+            let key = parts.map(|parts| key_text(parts.into_iter()));
+            chunk.reject(key, Some(column.name.clone()), "its bytes are not text in UTF-8".to_owned());
+            return;
+        }
+        let mut bytes = 0;
+        for (column, cell) in chunk.columns().zip(cells) {
+            let text = cell.ok().flatten();
+            bytes += text.as_ref().map_or(0, |text| text.len());
+            column.append_option(text);
+        }
+        chunk.end_record(bytes);
     }
 
     fn silent(&self) -> SystemError {
@@ -253,74 +272,10 @@ impl Reader {
     }
 }
 
-/// Records on their way into a frame.
-struct Chunk {
-    /// Position of the first record in the pull.
-    first: u64,
-    /// Records read, rejected ones included.
-    read: u64,
-    bytes: usize,
-    positions: Vec<u64>,
-    columns: Vec<StringChunkedBuilder>,
-    rejections: Vec<Rejection>,
-}
-
-impl Chunk {
-    fn new(columns: &[PulledColumn], first: u64) -> Self {
-        let builder = |column: &PulledColumn| StringChunkedBuilder::new(column.name.as_str().into(), 0);
-        Self {
-            first,
-            read: 0,
-            bytes: 0,
-            positions: Vec::new(),
-            columns: columns.iter().map(builder).collect(),
-            rejections: Vec::new(),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.positions.len() + self.rejections.len() >= CHUNK_RECORDS_MAX || self.bytes >= CHUNK_BYTES_MAX
-    }
-
-    /// Adds one record; one with bytes that are no text is rejected.
-    fn add(&mut self, row: &MySqlRow, columns: &[PulledColumn], key: &[usize]) {
-        let position = self.first + self.read;
-        self.read += 1;
-        let cells: Vec<Result<Option<String>, Unreadable>> =
-            columns.iter().enumerate().map(|(index, column)| cell(row, index, column.asked)).collect();
-        let unreadable = cells.iter().zip(columns).find(|(cell, _)| cell.is_err());
-        if let Some((_, column)) = unreadable {
-            let text = |index: &usize| cells.get(*index)?.as_ref().ok()?.clone();
-            let parts: Option<Vec<String>> = key.iter().map(text).collect();
-            self.rejections.push(Rejection {
-                record: position,
-                key: parts.map(|parts| key_text(parts.iter().map(String::as_str))),
-                stage: Stage::Schema,
-                column: Some(column.name.clone()),
-                reason: "its bytes are not text in UTF-8".to_owned(),
-            });
-            return;
-        }
-        self.positions.push(position);
-        for (builder, cell) in self.columns.iter_mut().zip(cells) {
-            let text = cell.ok().flatten();
-            self.bytes += text.as_ref().map_or(0, String::len);
-            builder.append_option(text);
-        }
-    }
-
-    fn finish(self) -> Result<Pulled, PolarsError> {
-        let height = self.positions.len();
-        let mut columns: Vec<Column> = self.columns.into_iter().map(|builder| builder.finish().into_column()).collect();
-        columns.push(Column::new(RECORD_POSITION.into(), self.positions));
-        Ok(Pulled { read: self.read, records: DataFrame::new(height, columns)?, rejections: self.rejections })
-    }
-}
-
 /// Bytes that are no text.
 struct Unreadable;
 
-fn cell(row: &MySqlRow, index: usize, asked: Asked) -> Result<Option<String>, Unreadable> {
+fn cell(row: &MySqlRow, index: usize, asked: Asked) -> Result<Option<Cow<'_, str>>, Unreadable> {
     let bytes = row.try_get_unchecked::<Option<&[u8]>, _>(index).map_err(|_| Unreadable)?;
     let text = bytes.map(std::str::from_utf8).transpose().map_err(|_| Unreadable)?;
     Ok(text.map(|sent| value_text(asked, sent)))

@@ -4,22 +4,21 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, PolarsResult, Series, StringChunkedBuilder};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
 
+use super::text::TextChunk;
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::postgres::catalogue::{self, listed};
 use crate::database::postgres::{Purpose, Session, quote};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, TextLimit, resolve_name};
+use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, resolve_name};
 use crate::domain::problem::did_you_mean;
-use crate::domain::record::RECORD_POSITION;
-use crate::domain::schema::{DecimalSize, Schema, SchemaType};
+use crate::domain::schema::{Schema, SchemaType};
 
 /// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum, so a process that was
 /// stopped must not hold it for ever; yet a slow disk is no reason to lose a long pull.
@@ -31,10 +30,7 @@ const PULLING: Purpose<'static> = Purpose { doing: "pulling the model", grant: "
 /// One pull.
 pub(crate) struct PostgresSource {
     session: Session,
-    /// Names of the schema's columns, in order.
-    columns: Vec<String>,
-    /// Records read so far.
-    read: u64,
+    chunk: TextChunk,
     finished: bool,
 }
 
@@ -48,22 +44,19 @@ impl Source for PostgresSource {
         let selected = select(schema, &columns, &yielded)?;
         let cursor = format!("DECLARE records NO SCROLL CURSOR FOR SELECT {selected} FROM {relation}");
         session.execute(PULLING, cursor, PgArguments::default()).await?;
-        Ok(Self { session, columns, read: 0, finished: false })
+        Ok(Self { session, chunk: TextChunk::new(&columns), finished: false })
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
         if self.finished {
             return Ok(None);
         }
-        let mut texts = Texts::new(&self.columns);
         let mut connection = self.session.take()?;
-        let fetched = self.session.within(texts.fetch(&mut connection)).await;
+        let fetched = self.session.within(fetch(&mut connection, &mut self.chunk)).await;
         let count = self.session.settle(connection, PULLING, fetched)?;
         self.finished = count < CHUNK_RECORDS_MAX;
-        let records = texts.frame(self.read).map_err(|error| self.session.failed(PULLING.doing, error))?;
-        let read = u64::try_from(count).unwrap_or(u64::MAX);
-        self.read = self.read.saturating_add(read);
-        Ok((count > 0).then_some(Pulled { read, records, rejections: Vec::new() }))
+        let pulled = (count > 0).then(|| self.chunk.take()).transpose();
+        pulled.map_err(|error| self.session.failed(PULLING.doing, error))
     }
 }
 
@@ -138,43 +131,27 @@ fn missing(schema: &Schema, column: &str, yielded: &[String], error: &NameError)
     SystemError::NotFound { what: format!("column `{column}` of {place}"), hint: Some(hint) }
 }
 
-/// One chunk's values, column by column.
-struct Texts {
-    columns: Vec<StringChunkedBuilder>,
-    records: usize,
-}
-
-impl Texts {
-    fn new(names: &[String]) -> Self {
-        let builder = |name: &String| StringChunkedBuilder::new(name.as_str().into(), CHUNK_RECORDS_MAX);
-        Self { columns: names.iter().map(builder).collect(), records: 0 }
-    }
-
-    /// Fetches the next records; returns how many came.
-    async fn fetch(&mut self, connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
-        let sql = format!("FETCH FORWARD {CHUNK_RECORDS_MAX} FROM records");
-        let mut rows = sqlx::query(audited(sql)).fetch(connection);
-        while let Some(row) = rows.try_next().await? {
-            for (position, column) in self.columns.iter_mut().enumerate() {
-                let value = row.try_get_raw(position)?;
-                if value.is_null() {
-                    column.append_null();
-                } else {
-                    column.append_value(value.as_str().map_err(sqlx::Error::Decode)?);
-                }
+/// Fetches the next records into a chunk; returns how many came.
+async fn fetch(connection: &mut PgConnection, chunk: &mut TextChunk) -> Result<usize, sqlx::Error> {
+    let sql = format!("FETCH FORWARD {CHUNK_RECORDS_MAX} FROM records");
+    let mut rows = sqlx::query(audited(sql)).fetch(connection);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await? {
+        let mut bytes = 0;
+        for (position, column) in chunk.columns().enumerate() {
+            let value = row.try_get_raw(position)?;
+            if value.is_null() {
+                column.append_null();
+            } else {
+                let text = value.as_str().map_err(sqlx::Error::Decode)?;
+                bytes += text.len();
+                column.append_value(text);
             }
-            self.records += 1;
         }
-        Ok(self.records)
+        chunk.end_record(bytes);
+        count += 1;
     }
-
-    /// Shape: `(records, columns + RECORD_POSITION)`; positions count on from `first`.
-    fn frame(self, first: u64) -> PolarsResult<DataFrame> {
-        let mut columns: Vec<Column> = self.columns.into_iter().map(|column| column.finish().into_column()).collect();
-        let positions: Vec<u64> = (first..).take(self.records).collect();
-        columns.push(Series::new(RECORD_POSITION.into(), positions).into_column());
-        DataFrame::new(self.records, columns)
-    }
+    Ok(count)
 }
 
 /// The parts of a dotted name as typed, quoted or not.
@@ -203,29 +180,9 @@ fn described(column: ObjectColumn) -> DescribedColumn {
 
 /// The schema type that carries a column's values; `None` if there is none.
 fn schema_type(column: &ObjectColumn) -> Option<SchemaType> {
-    Some(match &column.holds {
-        Holds::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
-            SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
-        }
-        Holds::Text { .. } | Holds::Label(_) => SchemaType::Text { characters_max: None },
-        Holds::Integer { max, .. } if *max <= i128::from(i16::MAX) => SchemaType::Integer { bits: 16 },
-        Holds::Integer { max, .. } if *max <= i128::from(i32::MAX) => SchemaType::Integer { bits: 32 },
-        Holds::Integer { .. } => SchemaType::Integer { bits: 64 },
-        Holds::Decimal { size } | Holds::DecimalAsFloat { size } => {
-            SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
-        }
-        Holds::Float { bits } => SchemaType::Float { bits: *bits },
-        Holds::Boolean => SchemaType::Boolean,
-        Holds::Date => SchemaType::Date,
-        Holds::Time { .. } => SchemaType::Time,
-        Holds::Timestamp { .. } => SchemaType::Timestamp,
-        Holds::Instant { .. } => SchemaType::TimestampWithZone,
-        Holds::Uuid => SchemaType::Uuid,
-        Holds::Json => SchemaType::Json,
-        // A numeric whose digits do not fit a size can be read all the same.
-        Holds::Unsupported if column.declared.starts_with("numeric(") => SchemaType::Decimal { size: None },
-        Holds::Unsupported => return None,
-    })
+    // A numeric whose digits do not fit a size cannot be written, but it can be read.
+    let is_numeric = || column.holds == Holds::Unsupported && column.declared.starts_with("numeric(");
+    column.holds.schema_type().or_else(|| is_numeric().then_some(SchemaType::Decimal { size: None }))
 }
 
 #[cfg(test)]

@@ -2,21 +2,20 @@
 //! rows a task of its own gathers into chunks while earlier chunks are worked on.
 
 use futures_util::TryStreamExt as _;
-use polars::prelude::{Column, DataFrame, IntoColumn as _, NamedFrom as _, Series, StringChunkedBuilder};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor as _, SqlSafeStr as _, Statement as _};
 use tokio::sync::mpsc;
 
-use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
+use super::text::TextChunk;
+use super::{DescribedColumn, Pulled, Source, TableDescription};
 use crate::database::sqlite::catalogue::listed;
-use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, declared, read_value};
+use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, read_value};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::object::{NameError, NamePart, Object, ObjectName, resolve_name};
-use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::problem::did_you_mean;
-use crate::domain::record::{RECORD_POSITION, key_text};
+use crate::domain::record::key_text;
 use crate::domain::schema::Schema;
 
 /// Chunks that may wait for whoever takes them: one is worked on while the next is read.
@@ -68,7 +67,7 @@ fn description(object: Object) -> TableDescription {
     let is_key = |name: &String| object.primary_key.contains(name);
     let columns = object.columns.iter().map(|column| DescribedColumn {
         name: column.name.clone(),
-        column_type: declared::schema_type(&column.holds),
+        column_type: column.holds.schema_type(),
         declared: column.declared.clone(),
         nullable: column.nullable && !is_key(&column.name),
     });
@@ -181,16 +180,16 @@ async fn read_chunks(
     let mut rows = sqlx::query(audited(sql)).fetch(database.connection());
     while let Some(row) = rows.try_next().await? {
         builder.push(&row)?;
-        if builder.is_full() {
-            if chunks.send(Ok(builder.finish()?)).await.is_err() {
+        if builder.chunk.is_full() {
+            if chunks.send(Ok(builder.take()?)).await.is_err() {
                 return Ok(());
             }
             // The statement stood still while its rows waited; that time is not the database's.
             deadline.restart();
         }
     }
-    if !builder.is_empty() {
-        drop(chunks.send(Ok(builder.finish()?)).await);
+    if !builder.chunk.is_empty() {
+        drop(chunks.send(Ok(builder.take()?)).await);
     }
     Ok(())
 }
@@ -200,58 +199,35 @@ struct ChunkBuilder {
     names: Vec<String>,
     /// Positions of the unique identifier's columns.
     key: Vec<usize>,
-    columns: Vec<StringChunkedBuilder>,
-    positions: Vec<u64>,
-    rejections: Vec<Rejection>,
-    /// Records of this chunk.
-    read: u64,
-    /// Position of the next record.
-    next: u64,
+    chunk: TextChunk,
 }
 
 impl ChunkBuilder {
     fn new(schema: &Schema) -> Self {
         let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
-        Self {
-            columns: text_builders(&names),
-            names,
-            key: schema.key.clone(),
-            positions: Vec::with_capacity(CHUNK_RECORDS_MAX),
-            rejections: Vec::new(),
-            read: 0,
-            next: 0,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        usize::try_from(self.read).is_ok_and(|read| read >= CHUNK_RECORDS_MAX)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.read == 0
+        Self { chunk: TextChunk::new(&names), names, key: schema.key.clone() }
     }
 
     /// Adds a record, or rejects it if one of its values is no text and no number.
     fn push(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
-        let values = (0..self.columns.len()).map(|column| read_value(row, column)).collect::<Result<Vec<_>, _>>()?;
-        let position = self.next;
-        self.next += 1;
-        self.read += 1;
+        let values = (0..self.names.len()).map(|column| read_value(row, column)).collect::<Result<Vec<_>, _>>()?;
         let unreadable = values.iter().zip(&self.names).find_map(|(value, name)| Some((name, why_unreadable(value)?)));
         if let Some((name, reason)) = unreadable {
-            let (column, reason) = (Some(name.clone()), reason.to_owned());
-            let key = self.key_of(&values);
-            self.rejections.push(Rejection { record: position, key, stage: Stage::Schema, column, reason });
+            self.chunk.reject(self.key_of(&values), Some(name.clone()), reason.to_owned());
             return Ok(());
         }
-        for (builder, value) in self.columns.iter_mut().zip(&values) {
+        let mut bytes = 0;
+        for (column, value) in self.chunk.columns().zip(&values) {
             match value {
-                StoredValue::Text(text) => builder.append_value(text),
-                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8 => builder.append_null(),
-                StoredValue::Integer(_) | StoredValue::Real(_) => builder.append_value(plain_number(value)),
+                StoredValue::Text(text) => {
+                    bytes += text.len();
+                    column.append_value(text);
+                }
+                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8 => column.append_null(),
+                StoredValue::Integer(_) | StoredValue::Real(_) => column.append_value(plain_number(value)),
             }
         }
-        self.positions.push(position);
+        self.chunk.end_record(bytes);
         Ok(())
     }
 
@@ -266,23 +242,10 @@ impl ChunkBuilder {
         Some(key_text(parts.iter().map(String::as_str)))
     }
 
-    /// The records so far as a chunk; the next one begins empty.
-    fn finish(&mut self) -> Result<Pulled, sqlx::Error> {
-        let filled = std::mem::replace(&mut self.columns, text_builders(&self.names));
-        let mut columns: Vec<Column> = filled.into_iter().map(|builder| builder.finish().into_column()).collect();
-        let positions = std::mem::replace(&mut self.positions, Vec::with_capacity(CHUNK_RECORDS_MAX));
-        let height = positions.len();
-        columns.push(Series::new(RECORD_POSITION.into(), positions).into_column());
-        Ok(Pulled {
-            read: std::mem::take(&mut self.read),
-            records: DataFrame::new(height, columns).map_err(|error| sqlx::Error::Decode(error.into()))?,
-            rejections: std::mem::take(&mut self.rejections),
-        })
+    /// The records so far; the next chunk begins empty.
+    fn take(&mut self) -> Result<Pulled, sqlx::Error> {
+        self.chunk.take().map_err(|error| sqlx::Error::Decode(error.into()))
     }
-}
-
-fn text_builders(names: &[String]) -> Vec<StringChunkedBuilder> {
-    names.iter().map(|name| StringChunkedBuilder::new(name.as_str().into(), CHUNK_RECORDS_MAX)).collect()
 }
 
 fn why_unreadable(value: &StoredValue<'_>) -> Option<&'static str> {

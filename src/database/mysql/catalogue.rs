@@ -381,37 +381,20 @@ impl ColumnEntry {
         }
     }
 
-    /// The type a schema file declares for it; `None` if write-backs cannot carry it.
+    /// The type a schema file declares for it; `None` if write-backs cannot carry it. Some types are read that are not
+    /// written, or are read as more than they are written as.
     pub(crate) fn schema_type(&self) -> Option<SchemaType> {
-        if self.checked_json {
-            return Some(SchemaType::Json);
-        }
         Some(match self.data_type.as_str() {
-            "tinyint" if is_boolean(&self.column_type) => SchemaType::Boolean,
+            _ if self.checked_json => SchemaType::Json,
             "bit" if self.precision == Some(1) => SchemaType::Boolean,
-            "tinyint" | "year" => SchemaType::Integer { bits: 16 },
-            "smallint" if !self.unsigned() => SchemaType::Integer { bits: 16 },
-            "smallint" | "mediumint" => SchemaType::Integer { bits: 32 },
-            "int" if !self.unsigned() => SchemaType::Integer { bits: 32 },
-            "int" => SchemaType::Integer { bits: 64 },
-            "bigint" if !self.unsigned() => SchemaType::Integer { bits: 64 },
-            "bigint" | "bit" => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
-            "decimal" => SchemaType::Decimal {
-                size: self.precision.zip(self.scale).map(|(precision, scale)| DecimalSize { precision, scale }),
-            },
+            "bit" => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
+            "year" => SchemaType::Integer { bits: 16 },
             "float" => SchemaType::Float { bits: 32 },
             "double" => SchemaType::Float { bits: 64 },
             "char" | "varchar" | "enum" | "set" => {
                 SchemaType::Text { characters_max: self.length_max.and_then(|length| u32::try_from(length).ok()) }
             }
-            "tinytext" | "text" | "mediumtext" | "longtext" => SchemaType::Text { characters_max: None },
-            "date" => SchemaType::Date,
-            "time" => SchemaType::Time,
-            "datetime" => SchemaType::Timestamp,
-            "timestamp" => SchemaType::TimestampWithZone,
-            "uuid" => SchemaType::Uuid,
-            "json" => SchemaType::Json,
-            _ => return None,
+            _ => return self.holds().schema_type(),
         })
     }
 }

@@ -2,7 +2,6 @@
 //! People mean more by it, and what they mean is held to here: first the name, then the affinity.
 
 use crate::domain::object::{Holds, Repertoire, TextLimit};
-use crate::domain::schema::{DecimalSize, SchemaType};
 
 /// What SQLite does to a value it stores in a column.
 /// Source: <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
@@ -92,39 +91,6 @@ fn integer(declaration: &Declaration) -> Holds {
         true if bits == 64 => Holds::Integer { min: 0, max: half - 1 },
         true => Holds::Integer { min: 0, max: 2 * half - 1 },
         false => Holds::Integer { min: -half, max: half - 1 },
-    }
-}
-
-/// The schema type that carries what a column holds; `None` if write-backs cannot carry it.
-pub(crate) fn schema_type(holds: &Holds) -> Option<SchemaType> {
-    Some(match holds {
-        Holds::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
-            SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
-        }
-        Holds::Text { .. } | Holds::Label(_) => SchemaType::Text { characters_max: None },
-        Holds::Integer { min, max } => SchemaType::Integer { bits: bits_for(*min, *max) },
-        Holds::Decimal { size } | Holds::DecimalAsFloat { size } => {
-            SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
-        }
-        Holds::Float { bits } => SchemaType::Float { bits: *bits },
-        Holds::Boolean => SchemaType::Boolean,
-        Holds::Date => SchemaType::Date,
-        Holds::Time { .. } => SchemaType::Time,
-        Holds::Timestamp { .. } => SchemaType::Timestamp,
-        Holds::Instant { .. } => SchemaType::TimestampWithZone,
-        Holds::Uuid => SchemaType::Uuid,
-        Holds::Json => SchemaType::Json,
-        Holds::Unsupported => return None,
-    })
-}
-
-/// The smallest of the schema's integers that holds the range.
-fn bits_for(min: i128, max: i128) -> u8 {
-    let fits = |bits: u32| min >= -(1_i128 << (bits - 1)) && max < (1_i128 << (bits - 1));
-    match (fits(16), fits(32)) {
-        (true, _) => 16,
-        (false, true) => 32,
-        (false, false) => 64,
     }
 }
 

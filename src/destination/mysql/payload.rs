@@ -4,13 +4,13 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta};
 use polars::prelude::{BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked};
 use polars::prelude::{PolarsError, StringChunked};
 
 use super::PortionLimit;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::moment::{self, DAY_MAX, DAY_MIN, MICROS_MAX, MICROS_MIN, NANOS_PER_DAY};
 use crate::domain::object::Holds;
 use crate::domain::value::Kind;
 
@@ -168,17 +168,13 @@ impl PayloadColumn {
             Values::Float32(values) => write_float(json, values.get(record).map(f64::from)),
             Values::Float64(values) => write_float(json, values.get(record)),
             Values::Date(values) => values.get(record).map_or(Written::Null, |days| write_date(json, days)),
-            Values::Time(values) => {
-                values.get(record).map_or(Written::Null, |nanoseconds| write_time(json, nanoseconds))
-            }
+            Values::Time(values) => values.get(record).map_or(Written::Null, |nanos| write_time(json, nanos)),
             Values::Timestamp(values) => {
-                values.get(record).map_or(Written::Null, |microseconds| write_timestamp(json, microseconds))
+                values.get(record).map_or(Written::Null, |micros| write_timestamp(json, micros))
             }
         }
     }
-}
 
-impl PayloadColumn {
     fn write_text(&self, json: &mut String, value: &str) -> Written {
         match self.whole {
             Some(range) => write_whole(json, value, range),
@@ -270,47 +266,28 @@ fn write_float(json: &mut String, value: Option<f64>) -> Written {
 }
 
 fn write_date(json: &mut String, days: i32) -> Written {
-    let date = NaiveDate::default().checked_add_signed(TimeDelta::days(i64::from(days)));
-    match date.filter(is_storable) {
-        None => Written::Unholdable,
-        Some(date) => {
-            append(json, format_args!("\"{}\"", date.format("%Y-%m-%d")));
-            Written::Value
-        }
-    }
+    write_quoted(json, (DAY_MIN..=DAY_MAX).contains(&days), |json| moment::write_date(days, json))
 }
 
 fn write_time(json: &mut String, nanoseconds: i64) -> Written {
-    let seconds = u32::try_from(nanoseconds.div_euclid(1_000_000_000));
-    let rest = u32::try_from(nanoseconds.rem_euclid(1_000_000_000));
-    let time = seconds
-        .ok()
-        .zip(rest.ok())
-        .and_then(|(seconds, rest)| NaiveTime::from_num_seconds_from_midnight_opt(seconds, rest));
-    match time {
-        None => Written::Unholdable,
-        Some(time) => {
-            append(json, format_args!("\"{}\"", time.format("%H:%M:%S%.6f")));
-            Written::Value
-        }
-    }
+    write_quoted(json, (0..NANOS_PER_DAY).contains(&nanoseconds), |json| moment::write_time(nanoseconds, json))
 }
 
 fn write_timestamp(json: &mut String, microseconds: i64) -> Written {
-    let timestamp = DateTime::from_timestamp_micros(microseconds).map(|instant| instant.naive_utc());
-    match timestamp.filter(|timestamp| is_storable(&timestamp.date())) {
-        None => Written::Unholdable,
-        Some(timestamp) => {
-            append(json, format_args!("\"{}\"", timestamp.format("%Y-%m-%d %H:%M:%S%.6f")));
-            Written::Value
-        }
-    }
+    let storable = (MICROS_MIN..=MICROS_MAX).contains(&microseconds);
+    write_quoted(json, storable, |json| moment::write_timestamp(microseconds, json))
 }
 
-/// Dates are kept with four digits of year.
+/// A date or time in quotes, if the server keeps it: with four digits of year.
 /// Source: <https://dev.mysql.com/doc/refman/8.0/en/datetime.html>.
-fn is_storable(date: &NaiveDate) -> bool {
-    (1..=9999).contains(&date.year())
+fn write_quoted(json: &mut String, storable: bool, write: impl FnOnce(&mut String)) -> Written {
+    if !storable {
+        return Written::Unholdable;
+    }
+    json.push('"');
+    write(json);
+    json.push('"');
+    Written::Value
 }
 
 /// A JSON string. What JSON lets stand is left as it is, so that most values are copied in one piece.

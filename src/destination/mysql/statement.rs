@@ -33,12 +33,10 @@ impl<'a> Statements<'a> {
 
     /// Positions of the fields whose values a step needs.
     pub(super) fn carried(&self, step: Step) -> Vec<usize> {
-        let needed = |field: &LayoutField| match step {
-            Step::LookUp { .. } => field.key || !field.stamp,
-            Step::Update | Step::Insert => true,
-        };
-        let fields = self.layout.fields.iter().enumerate();
-        fields.filter(|(_, field)| needed(field)).map(|(index, _)| index).collect()
+        match step {
+            Step::LookUp { .. } => self.layout.looked_up(),
+            Step::Update | Step::Insert => self.layout.positions(|_| true),
+        }
     }
 
     pub(super) fn render(&self, step: Step) -> String {
@@ -101,7 +99,8 @@ impl<'a> Statements<'a> {
         if self.layout.key_is_indexed() {
             return format!("{batch} STRAIGHT_JOIN {object} AS o ON {matches}");
         }
-        let converted = self.keys().map(|(index, field)| format!(", {} AS k{index}", comparable(index, field)));
+        let converted =
+            self.layout.numbered_key().map(|(index, field)| format!(", {} AS k{index}", comparable(index, field)));
         let keys: String = converted.collect();
         // The limit, which no batch reaches, makes the server build the table instead of dissolving it.
         format!("{object} AS o JOIN (SELECT j.*{keys} FROM {batch} LIMIT 1000000000) AS j ON {matches}")
@@ -121,26 +120,22 @@ impl<'a> Statements<'a> {
         format!("JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY{columns})) AS j")
     }
 
-    fn keys(&self) -> impl Iterator<Item = (usize, &'a LayoutField)> {
-        self.layout.key.iter().filter_map(|index| Some((*index, self.layout.fields.get(*index)?)))
-    }
-
     /// A key is found by the column's own `=`, so that an index serves, and then held against the bytes: collations
     /// take `a` for `A` and `a ` for `a`.
     fn matches(&self) -> String {
         let indexed = self.layout.key_is_indexed();
-        let alike = self.keys().map(|(index, field)| match indexed {
+        let alike = self.layout.numbered_key().map(|(index, field)| match indexed {
             true => format!("{} = {}", old(field), comparable(index, field)),
             false => format!("{} = j.k{index}", old(field)),
         });
-        let textual = self.keys().filter(|(_, field)| is_text(field));
+        let textual = self.layout.numbered_key().filter(|(_, field)| is_text(field));
         let exact = textual.map(|(index, field)| format!("{} = {}", old_bytes(field), new_bytes(index)));
         alike.chain(exact).collect::<Vec<_>>().join(" AND ")
     }
 
     /// Whether writing a record would change its row: any field but stamps and keys.
     fn differs(&self) -> String {
-        let compared = self.fields().filter(|(_, field)| !field.key && !field.stamp);
+        let compared = self.fields().filter(|(_, field)| field.is_compared());
         let distinct: Vec<String> = compared
             .map(|(index, field)| {
                 let mut terms = self.conditions(index, field);

@@ -22,7 +22,7 @@ pub(super) struct Statement {
 /// `before`. Records without a match are left out. Where the catalogue does not vouch that a key is unique, rows are
 /// counted by the server: a key may match a million of them.
 pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
-    let parameters = positions(layout, |field| field.key || !field.stamp);
+    let parameters = layout.looked_up();
     let differs = differs(layout);
     let old = |field: &LayoutField| format!("{}::text", column(field));
     let old: Vec<String> = layout.fields.iter().filter(|_| before).map(old).collect();
@@ -45,7 +45,7 @@ pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
 
 /// Updates the rows that match; `None` if no field is written.
 pub(super) fn update(layout: &Layout) -> Option<Statement> {
-    let parameters = positions(layout, |_| true);
+    let parameters = layout.positions(|_| true);
     let assignments: Vec<String> = numbered(layout)
         .filter(|(_, field)| !field.key)
         .map(|(position, field)| format!("{} = {}", quote(&field.column.name), assigned(layout, position, field)))
@@ -62,7 +62,7 @@ pub(super) fn update(layout: &Layout) -> Option<Statement> {
 
 /// Inserts a row for each record.
 pub(super) fn insert(layout: &Layout) -> Statement {
-    let parameters = positions(layout, |_| true);
+    let parameters = layout.positions(|_| true);
     let names: Vec<String> = layout.fields.iter().map(|field| quote(&field.column.name)).collect();
     let values: Vec<String> = numbered(layout).map(|(position, field)| value(position, field)).collect();
     let sql = format!(
@@ -93,10 +93,6 @@ pub(super) fn grant(layout: &Layout, user: &str, writes: Option<&str>) -> String
 
 fn numbered(layout: &Layout) -> impl Iterator<Item = (usize, &LayoutField)> {
     layout.fields.iter().enumerate()
-}
-
-fn positions(layout: &Layout, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
-    numbered(layout).filter(|(_, field)| wanted(field)).map(|(position, _)| position).collect()
 }
 
 fn object(layout: &Layout) -> String {
@@ -200,7 +196,6 @@ fn value(position: usize, field: &LayoutField) -> String {
 /// Whether a row is the record's. The type's own `=` finds it by the index; where that takes different bytes for equal,
 /// the bytes are compared as well.
 fn key(layout: &Layout) -> String {
-    let keys = layout.key.iter().filter_map(|position| Some((*position, layout.fields.get(*position)?)));
     let matches = |(position, field): (usize, &LayoutField)| {
         let column = column(field);
         let exactly = format!("{column}::text COLLATE \"C\" = batch.f{position}");
@@ -213,12 +208,12 @@ fn key(layout: &Layout) -> String {
             (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, false) => equals,
         }
     };
-    keys.map(matches).collect::<Vec<_>>().join(" AND ")
+    layout.numbered_key().map(matches).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Whether writing the record would change the row.
 fn differs(layout: &Layout) -> String {
-    let compared = numbered(layout).filter(|(_, field)| !field.key && !field.stamp);
+    let compared = numbered(layout).filter(|(_, field)| field.is_compared());
     let differences: Vec<String> = compared.map(|(position, field)| difference(layout, position, field)).collect();
     match differences.as_slice() {
         [] => "FALSE".to_owned(),

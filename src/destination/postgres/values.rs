@@ -1,6 +1,6 @@
 //! A batch as the arrays that a statement binds.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use polars::prelude::{Column, DataFrame};
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
@@ -78,9 +78,7 @@ fn converted<N, T>(
 
 /// `days` since 1970-01-01.
 fn date(days: i32) -> Option<NaiveDate> {
-    let distance = Days::new(days.unsigned_abs().into());
-    let epoch = DateTime::UNIX_EPOCH.date_naive();
-    if days < 0 { epoch.checked_sub_days(distance) } else { epoch.checked_add_days(distance) }
+    NaiveDate::from_epoch_days(days)
 }
 
 /// `nanoseconds` since midnight.

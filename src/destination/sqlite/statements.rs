@@ -33,22 +33,17 @@ pub(super) struct Sent {
 impl Sent {
     /// The match key, and what an update would write except stamps: they alone never cause a write.
     pub(super) fn to_look_up(layout: &Layout) -> Self {
-        Self::those(layout, |field| field.key || !field.stamp)
+        Self { fields: layout.looked_up() }
     }
 
     /// Everything.
     pub(super) fn to_write(layout: &Layout) -> Self {
-        Self::those(layout, |_| true)
+        Self { fields: layout.positions(|_| true) }
     }
 
     /// The match key.
     pub(super) fn to_count(layout: &Layout) -> Self {
-        Self::those(layout, |field| field.key)
-    }
-
-    fn those(layout: &Layout, wanted: impl Fn(&LayoutField) -> bool) -> Self {
-        let fields = layout.fields.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
-        Self { fields: fields.collect() }
+        Self { fields: layout.positions(|field| field.key) }
     }
 
     /// Most records one statement takes. Without an index every statement visits every row of the object, so it takes
@@ -105,7 +100,7 @@ impl Sent {
 pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize, before: bool) -> String {
     let changes: Vec<String> = sent
         .named(layout)
-        .filter(|(_, field)| !field.key && !field.stamp)
+        .filter(|(_, field)| field.is_compared())
         .map(|(incoming, field)| change(&incoming, field, layout.nulls))
         .collect();
     let differs = if changes.is_empty() { "0".to_owned() } else { changes.join(" OR ") };
@@ -208,15 +203,18 @@ fn value_to_write(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> Str
 }
 
 /// Whether the column turns text that looks like a number into that number, though text is what it is meant to hold:
-/// `STRING`, `UUID`, `JSON`, `DATE` and the like have NUMERIC affinity.
+/// `STRING`, `UUID`, `JSON` and the like have NUMERIC affinity.
 pub(super) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
     match column.holds {
         Holds::Text { .. } | Holds::Label(_) | Holds::Uuid | Holds::Json => {
             // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under this name.
             affinity(&column.declared, true) == Affinity::Numeric
         }
-        Holds::Date | Holds::Time { .. } | Holds::Timestamp { .. } | Holds::Instant { .. } => false,
-        Holds::Integer { .. }
+        Holds::Date
+        | Holds::Time { .. }
+        | Holds::Timestamp { .. }
+        | Holds::Instant { .. }
+        | Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }
         | Holds::Float { .. }

@@ -6,11 +6,11 @@ use std::io::Read;
 
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
 use super::folder::{OpenFile, TableFile};
-use super::text::TextChunk;
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::key_text;
 use crate::source::Pulled;
+use crate::source::text::TextChunk;
 
 /// A CSV file's records, of the wanted columns.
 pub(super) struct CsvReader<R> {

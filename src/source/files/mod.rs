@@ -8,7 +8,6 @@ mod folder;
 mod model;
 mod ndjson;
 mod parquet;
-mod text;
 
 #[cfg(test)]
 mod tests;

@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
 use super::folder::{OpenFile, TableFile, list_names};
-use super::text::TextChunk;
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::problem::did_you_mean;
 use crate::source::Pulled;
+use crate::source::text::TextChunk;
 
 /// Different keys of one file. More of them are data used as keys, which no schema can name.
 const KEYS_MAX: usize = 65_536;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::connection::{Limits, SqliteSettings, System};
 use crate::domain::problem::Location;
+use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::{SchemaColumn, SchemaType};
 
 struct Place {

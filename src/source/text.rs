@@ -1,12 +1,12 @@
-//! Chunks of records whose values are text: what CSV and newline-delimited JSON files yield.
+//! Chunks of records whose values are text: what every source yields but Parquet files and models over files.
 
 use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series, StringChunkedBuilder,
 };
 
+use super::{CHUNK_RECORDS_MAX, Pulled};
 use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::record::RECORD_POSITION;
-use crate::source::{CHUNK_RECORDS_MAX, Pulled};
 
 /// Text of one chunk after which it is handed on, in bytes: a few chunks are under way at any time.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
