@@ -282,15 +282,36 @@ fn columns_that_cannot_be_written_are_told() {
     let mut generated = numeric("HEALTH_SCORE");
     generated.generated = true;
     let mut object = object(vec![varchar("ACCOUNT_ID", 18), generated, column("PHOTO", "bytea", Holds::Unsupported)]);
-    object.kind = ObjectKind::View { updatable: false };
     let mut fields = scores();
     fields.push(("PHOTO", FieldValue::String("x".to_owned())));
     let expected = [
-        "2: `CRM.ACCOUNTS` is a view that cannot be written [name the table behind it]",
         "11: `HEALTH_SCORE` is computed by the database and cannot be written [map to the columns it is computed from, or leave it out]",
         "12: `PHOTO` is bytea, a type that write-backs do not write [leave the column out]",
     ];
     assert_eq!(mistakes(&write_back(&SCORE_COLUMNS, fields), &object), expected);
+    // That the whole view cannot be written says all there is to say of its columns.
+    object.kind = ObjectKind::View { updatable: false };
+    let expected = ["2: `CRM.ACCOUNTS` is a view that cannot be written [name the table behind it]"];
+    assert_eq!(mistakes(&write_back(&SCORE_COLUMNS, scores()), &object), expected);
+}
+
+#[test]
+fn rights_that_are_hidden_are_told_with_the_grant() {
+    let mut columns = vec![varchar("ACCOUNT_ID", 18), numeric("HEALTH_SCORE")];
+    columns[1].may_select = false;
+    let mut closed = object(columns);
+    closed.may_enter = false;
+    let expected = [
+        "2: the schema of `CRM.ACCOUNTS` may not be used [GRANT USAGE ON SCHEMA \"CRM\" TO writer]",
+        "11: `HEALTH_SCORE` of `CRM.ACCOUNTS` may not be read, and comparing reads it [GRANT SELECT (\"HEALTH_SCORE\") ON \"CRM\".\"ACCOUNTS\" TO writer]",
+    ];
+    assert_eq!(mistakes(&write_back(&SCORE_COLUMNS, scores()), &closed), expected);
+    let mut partly_shown = object(vec![varchar("ACCOUNT_ID", 18)]);
+    partly_shown.hides_columns = true;
+    let expected = [
+        "11: column `HEALTH_SCORE` is not in `CRM.ACCOUNTS` [check the name; if it is right, the user may not see the column: GRANT SELECT (\"HEALTH_SCORE\") ON \"CRM\".\"ACCOUNTS\" TO writer]",
+    ];
+    assert_eq!(mistakes(&write_back(&SCORE_COLUMNS, scores()), &partly_shown), expected);
 }
 
 #[test]
