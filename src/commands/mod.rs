@@ -138,7 +138,10 @@ fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Re
         .enable_all()
         .build()
         .map_err(|source| CommandError::Io { doing: "start the runtime", source })?;
-    runtime.block_on(command)
+    let ended = runtime.block_on(command);
+    // The system's name resolution cannot be stopped, and a connection that was given up may have left it waiting.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Writes data to stdout.

@@ -35,3 +35,11 @@ impl Dialect {
 pub(crate) fn audited(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
+
+/// What to do about a server that answers the wish for TLS with no.
+fn no_tls_hint(connection: &str) -> String {
+    format!(
+        "turn TLS on at the server, or, if nobody can listen on the way there, write `tls = \"off\"` under \
+         `[connections.{connection}]`"
+    )
+}

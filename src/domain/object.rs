@@ -109,6 +109,8 @@ pub(crate) struct ObjectColumn {
     pub(crate) has_default: bool,
     /// Computed by the database; cannot be written.
     pub(crate) generated: bool,
+    /// Comparing reads it, and so does showing what it held.
+    pub(crate) may_select: bool,
     pub(crate) may_update: bool,
     pub(crate) may_insert: bool,
     /// Whether the database's own `=` on this column takes values for equal that differ in a byte (a case-insensitive
@@ -153,6 +155,10 @@ pub(crate) struct Object {
     pub(crate) unique_keys: Vec<Vec<String>>,
     /// Leading columns of every index that an equality lookup can use, unique ones included.
     pub(crate) indexes: Vec<Vec<String>>,
+    /// Whether what it stands in may be used: without USAGE on a schema of PostgreSQL no right within it counts.
+    pub(crate) may_enter: bool,
+    /// Whether there may be columns that the catalogue does not show to this user.
+    pub(crate) hides_columns: bool,
     /// Whether rows may be read at all: matching needs it.
     pub(crate) may_select: bool,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
@@ -170,6 +176,13 @@ impl Object {
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
         let account = self.spelling.account.as_ref()?;
         Some(format!("GRANT {right} ON {} TO {account}", self.quoted_path()))
+    }
+
+    /// The statement that lets the connection's user use the schema it stands in; `None` where there are no users.
+    pub(crate) fn grant_entry(&self) -> Option<String> {
+        let account = self.spelling.account.as_ref()?;
+        let schema = self.path.iter().rev().nth(1)?;
+        Some(format!("GRANT USAGE ON SCHEMA {} TO {account}", self.spelling.quoted(schema)))
     }
 
     /// The statement that adds an index over columns.

@@ -5,13 +5,15 @@ use crate::harness::Workspace;
 const SUMMARY: &str = "989 read = 874 updated + 86 unchanged + 23 skipped + 6 rejected\n\
                        418 read = 162 inserted + 211 updated + 41 unchanged + 4 rejected";
 
+/// The same as people read it, both write-backs together.
+const SUM: &str = "1 407 read = 162 inserted + 1 085 updated + 127 unchanged + 23 skipped + 10 rejected";
+
 #[test]
 fn the_first_command_makes_the_demo_crm_and_writes_the_scores_home() {
     let place = Workspace::example();
     let run = place.command(&["run", "weekly"]);
     assert_eq!(run.code, 1, "a few records are there to be rejected: {run}");
-    let sum = "1 407 read = 162 inserted + 1 085 updated + 127 unchanged + 23 skipped + 10 rejected";
-    assert!(run.stdout.contains(sum), "{run}");
+    assert!(run.stdout.contains(SUM), "{run}");
 
     let places: Vec<String> = place.rejected(1).lines().map(rejection).collect();
     let expected = [
@@ -77,4 +79,18 @@ fn the_record_its_job_file_names_can_be_tried() {
     let test = place.command(&["test", "weekly", "--write-back", "health_score", "--record", record, "--rollback"]);
     assert_eq!(test.code, 0, "{test}");
     assert!(test.stdout.contains("HEALTH_SCORE") && test.stdout.contains("44.71"), "{test}");
+}
+
+#[test]
+fn the_readme_s_first_command_is_the_one_that_is_run_here() {
+    let readme = include_str!("../../README.md");
+    let commands = readme.lines().skip_while(|line| *line != "```sh").skip(1).take_while(|line| *line != "```");
+    let first = commands.collect::<Vec<_>>().join("\n");
+    let arguments = first.strip_prefix("cargo run -- ").unwrap_or_else(|| panic!("the first command is `{first}`"));
+    let place = Workspace::example();
+    assert!(!place.path("fixtures/crm.db").exists(), "the demo CRM is made by the command itself");
+    let run = place.command(&arguments.split(' ').collect::<Vec<_>>());
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stdout.contains(SUM), "{run}");
+    assert!(place.path("fixtures/crm.db").exists());
 }

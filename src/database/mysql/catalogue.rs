@@ -4,6 +4,7 @@
 use sqlx::mysql::MySqlRow;
 
 use super::{Session, text};
+use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, Spelling, TextLimit,
@@ -66,9 +67,10 @@ pub(crate) async fn find_table(session: &mut Session, name: &ObjectName) -> Resu
             entry.ok_or_else(|| not_found(format!("`{name}`"), None))
         }
         Err(error) => {
-            let hint = near(table, known, error).unwrap_or_else(|| {
-                format!("name a table of `{database}` that the user of `[connections.{}]` may see", session.name())
-            });
+            let hint = match near(table, known, error) {
+                Some(hint) => hint,
+                None => hidden_table(session, &database, &table.text).await?,
+            };
             Err(not_found(format!("table `{}` of database `{database}`", table.text), Some(hint)))
         }
     }
@@ -95,9 +97,12 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
     let columns = columns(session, &table).await?;
     let indexes = indexes(session, &table).await?;
     let account = account(session).await?;
+    let hides_columns = hides_columns(session, &table).await?;
     Ok(Object {
         spelling: Spelling { quote: '`', account: Some(account) },
         kind: table.kind,
+        may_enter: true,
+        hides_columns,
         may_select: columns.iter().any(|column| column.may("select")),
         columns: columns.iter().map(ColumnEntry::object_column).collect(),
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
@@ -105,6 +110,23 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         primary_key: primary_key_of(&indexes),
         path: vec![table.database, table.name],
     })
+}
+
+/// Whether the user may not read whole rows: the catalogue leaves out columns that its reader has no right to.
+async fn hides_columns(session: &mut Session, table: &TableEntry) -> Result<bool, SystemError> {
+    let path = Dialect::Mysql.quote_path(&[table.database.clone(), table.name.clone()]);
+    match session.columns_of(format!("SELECT * FROM {path}"), READING).await {
+        Err(SystemError::Forbidden { .. }) => Ok(true),
+        Err(error) if error.is_transient() => Err(error),
+        _ => Ok(false),
+    }
+}
+
+/// What to do about a table that is not in the catalogue, which shows nobody what they have no right to.
+async fn hidden_table(session: &mut Session, database: &str, table: &str) -> Result<String, SystemError> {
+    let account = account(session).await?;
+    let path = Dialect::Mysql.quote_path(&[database.to_owned(), table.to_owned()]);
+    Ok(format!("check the name; if it is right, the user may not see the table: GRANT SELECT ON {path} TO {account}"))
 }
 
 /// The session's account as `GRANT … TO` names it: `'writer'@'%'`.
@@ -312,6 +334,7 @@ impl ColumnEntry {
             nullable: self.nullable,
             has_default: self.has_default,
             generated: self.generated,
+            may_select: self.may("select"),
             may_update: self.may("update"),
             may_insert: self.may("insert"),
             collation: self.collation.clone(),

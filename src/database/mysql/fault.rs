@@ -4,6 +4,7 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
+use crate::database::{Dialect, no_tls_hint};
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
@@ -31,18 +32,29 @@ pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error:
 pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sqlx::Error) -> SystemError {
     let number = server_error(&error).map(MySqlDatabaseError::number);
     let hint = match (number, &error) {
+        // MariaDB tells nobody without TLS that it is TLS that it wants.
+        (Some(1045 | 1698), _) if settings.tls == Tls::Off && settings.socket.is_none() => Some(format!(
+            "check `user` and `password` of `[connections.{connection}]`; if the server asks for encryption, write \
+             `tls = \"verified\"` there"
+        )),
         (Some(1045 | 1698), _) => Some(format!("check `user` and `password` of `[connections.{connection}]`")),
-        (Some(1044 | 1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
+        (Some(1044), sqlx::Error::Database(denied)) => Some(entry_hint(connection, denied.message())),
+        (Some(1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
         (Some(1129 | 1130), _) => {
             Some("the server admits no connection from this host; ask its administrator".to_owned())
         }
         (None, sqlx::Error::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => Some(tls_hint(connection)),
+        // The driver's words for a server that does not offer it.
+        (None, sqlx::Error::Tls(why)) if why.to_string().contains("does not support TLS") => {
+            Some(no_tls_hint(connection))
+        }
         (None, sqlx::Error::Tls(_)) => Some(tls_hint(connection)),
         (None, sqlx::Error::Io(io)) if is_unreadable_file(io) && settings.socket.is_none() => {
             Some(format!("check `ca_file` of `[connections.{connection}]`: it could not be read"))
         }
+        (Some(INSECURE_TRANSPORT), _) => Some(encryption_hint(connection, "asks")),
         (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_)) if settings.tls == Tls::Off => {
-            Some(format!("set `tls = \"verified\"` in `[connections.{connection}]`: the server may ask for encryption"))
+            Some(encryption_hint(connection, "may ask"))
         }
         _ => None,
     };
@@ -50,6 +62,25 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
         Some(hint) => failed(connection, "connecting", error, Some(hint)),
         None => running(connection, "connecting", None, error),
     }
+}
+
+/// A user who has no right to anything in a database is not let into it, nor told whether there is one:
+/// `Access denied for user 'w'@'%' to database 'crm'`.
+fn entry_hint(connection: &str, message: &str) -> String {
+    let check = format!("check `database` of `[connections.{connection}]`");
+    let denied = message.split_once(" for user ").and_then(|(_, rest)| rest.split_once(" to database '"));
+    let Some((account, database)) = denied else { return check };
+    let database = Dialect::Mysql.quote(database.trim_end_matches('\''));
+    format!(
+        "{check}; if it is right, its user has no right to anything in it: GRANT SELECT ON {database}.* TO {account}"
+    )
+}
+
+/// `ER_SECURE_TRANSPORT_REQUIRED`, of both servers.
+const INSECURE_TRANSPORT: u16 = 3159;
+
+fn encryption_hint(connection: &str, asks: &str) -> String {
+    format!("set `tls = \"verified\"` in `[connections.{connection}]`: the server {asks} for encryption")
 }
 
 fn tls_hint(connection: &str) -> String {
@@ -178,8 +209,7 @@ fn grant(message: &str, table: Option<&str>) -> String {
         return "ask the server's administrator for the rights that the cause names".to_owned();
     };
     let user = rest.split(" for ").next().unwrap_or(rest);
-    let columns = column_named(message)
-        .map_or(String::new(), |column| format!(" ({})", crate::database::Dialect::Mysql.quote(&column)));
+    let columns = column_named(message).map_or(String::new(), |column| format!(" ({})", Dialect::Mysql.quote(&column)));
     format!("GRANT {privilege}{columns} ON {table} TO {user}")
 }
 

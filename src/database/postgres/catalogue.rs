@@ -88,8 +88,7 @@ SELECT c.relkind::text,
        pg_relation_is_updatable(c.oid, true) & 4 <> 0,
        pg_relation_is_updatable(c.oid, true) & 8 <> 0,
        c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid),
-       has_schema_privilege(c.relnamespace, 'USAGE')
-         AND (has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT')),
+       has_any_column_privilege(c.oid, 'SELECT'),
        has_schema_privilege(c.relnamespace, 'USAGE'),
        current_setting('server_encoding')
 FROM pg_class AS c WHERE c.oid = $1::oid";
@@ -109,6 +108,7 @@ SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, 
        base.modifier, base.required, base.defaulted,
        a.attidentity = 'a' OR a.attgenerated <> '' OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)),
        has_column_privilege(c.oid, a.attnum, 'UPDATE'), has_column_privilege(c.oid, a.attnum, 'INSERT'),
+       has_column_privilege(c.oid, a.attnum, 'SELECT'),
        coalesce(NOT l.collisdeterministic, false),
        t.typtype = 'e', ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
 FROM base
@@ -263,6 +263,7 @@ struct ColumnFacts {
     generated: bool,
     may_update: bool,
     may_insert: bool,
+    may_select: bool,
     loose_collation: bool,
     is_enum: bool,
     labels: Vec<String>,
@@ -281,9 +282,10 @@ impl ColumnFacts {
             generated: row.try_get(7)?,
             may_update: row.try_get(8)?,
             may_insert: row.try_get(9)?,
-            loose_collation: row.try_get(10)?,
-            is_enum: row.try_get(11)?,
-            labels: row.try_get(12)?,
+            may_select: row.try_get(10)?,
+            loose_collation: row.try_get(11)?,
+            is_enum: row.try_get(12)?,
+            labels: row.try_get(13)?,
         })
     }
 
@@ -297,8 +299,9 @@ impl ColumnFacts {
             nullable: !self.required,
             has_default: self.defaulted,
             generated: self.generated,
-            may_update: relation.may_use_schema && self.may_update,
-            may_insert: relation.may_use_schema && relation.takes_inserts && self.may_insert,
+            may_select: self.may_select,
+            may_update: self.may_update,
+            may_insert: relation.takes_inserts && self.may_insert,
             collation: None,
             name: self.name,
             declared: self.declared,
@@ -363,6 +366,8 @@ fn object(
         columns: columns.into_iter().map(|column| column.column(facts)).collect(),
         unique_keys: unique.filter_map(IndexFacts::plain_columns).collect(),
         indexes: findable.map(IndexFacts::leading_columns).filter(|columns| !columns.is_empty()).collect(),
+        may_enter: facts.may_use_schema,
+        hides_columns: false,
         may_select: facts.may_select,
         primary_key: primary_key.unwrap_or_default(),
     }

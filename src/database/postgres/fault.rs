@@ -7,6 +7,7 @@ use std::io;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::{Purpose, quote};
+use crate::database::no_tls_hint;
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
@@ -153,10 +154,7 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
         let database = settings.database.as_deref().unwrap_or(&settings.user);
         return match server.code() {
             "28P01" => ConnectHint::Change(Some(format!("check `user` and `password` of `[connections.{name}]`"))),
-            "28000" => ConnectHint::Change(Some(format!(
-                "the server's pg_hba.conf must let `{}` in from this host, or `[connections.{name}]` must say otherwise",
-                settings.user
-            ))),
+            "28000" => ConnectHint::Change(Some(admission_hint(name, settings))),
             "3D000" => ConnectHint::Change(Some(format!("check `database` of `[connections.{name}]`"))),
             "42501" => ConnectHint::Grant(format!(
                 "grant connect on database {} to {}",
@@ -183,14 +181,27 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
     if let sqlx::Error::Tls(error) = error {
         // The driver's words for a server that answers the request for TLS with no.
         return match error.to_string().contains("does not support TLS") {
-            true => ConnectHint::Change(Some(format!(
-                "turn TLS on at the server, or, if nobody can listen on the way there, write `tls = \"off\"` under \
-                 `[connections.{name}]`"
-            ))),
+            true => ConnectHint::Change(Some(no_tls_hint(name))),
             false => certificate(),
         };
     }
     if matches!(error, sqlx::Error::Configuration(_)) { ConnectHint::Change(None) } else { ConnectHint::Wait }
+}
+
+/// The server says in its own language only whether it is the lack of encryption that it minds.
+fn admission_hint(name: &str, settings: &ServerSettings) -> String {
+    let user = &settings.user;
+    match settings.tls == Tls::Off && settings.socket.is_none() {
+        true => format!(
+            "write `tls = \"verified\"` under `[connections.{name}]` if the server asks for encryption; else its \
+             pg_hba.conf must let `{user}` in from this host"
+        ),
+        false => {
+            format!(
+                "the server's pg_hba.conf must let `{user}` in from this host, or `[connections.{name}]` must say otherwise"
+            )
+        }
+    }
 }
 
 fn tls_hint(name: &str, tls: &Tls) -> String {

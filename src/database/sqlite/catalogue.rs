@@ -115,6 +115,8 @@ impl SqliteDatabase {
             columns: described,
             unique_keys,
             indexes: usable,
+            may_enter: true,
+            hides_columns: false,
             may_select: true,
             primary_key,
         })
@@ -272,6 +274,7 @@ impl CatalogueColumn {
             nullable: !self.not_null && !is_rowid,
             has_default: self.has_default || is_rowid,
             generated: self.generated,
+            may_select: true,
             may_update: !self.generated,
             may_insert: !self.generated,
             loosely_compared: collation != Collation::Binary,

@@ -290,6 +290,7 @@ mod tests {
             has_default: false,
             generated: false,
             may_update: true,
+            may_select: true,
             may_insert: true,
             loosely_compared: declared == "citext" || declared.starts_with("character("),
             collation: None,
@@ -316,6 +317,8 @@ mod tests {
             columns: fields.iter().map(|field| field.column.clone()).collect(),
             unique_keys: if unique { vec![names] } else { Vec::new() },
             indexes: Vec::new(),
+            may_enter: true,
+            hides_columns: false,
             may_select: true,
             primary_key: Vec::new(),
         };

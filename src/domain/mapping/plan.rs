@@ -86,6 +86,10 @@ impl<'a> Planner<'a> {
             let mistake = Problem::mistake(location.clone(), format!("`{object}` is a view that cannot be written"));
             self.problems.push(mistake.hint("name the table behind it"));
         }
+        if !self.object.may_enter {
+            let mistake = Problem::mistake(location.clone(), format!("the schema of `{object}` may not be used"));
+            self.problems.push(mistake.hint_if(self.object.grant_entry()));
+        }
         if !self.object.may_select {
             let mistake = Problem::mistake(location, format!("`{object}` may not be read, and matching reads it"));
             self.problems.push(mistake.hint_if(self.object.grant("SELECT")));
@@ -118,7 +122,8 @@ impl<'a> Planner<'a> {
             Ok(name) => object.columns.iter().find(|column| column.name == name),
             Err(NameError::Unknown) => {
                 let message = format!("column `{wanted}` is not in `{object_name}`");
-                let mistake = Problem::mistake(field.location.clone(), message).hint_if(did_you_mean(wanted, names()));
+                let hint = did_you_mean(wanted, names()).or_else(|| self.hidden_column(wanted));
+                let mistake = Problem::mistake(field.location.clone(), message).hint_if(hint);
                 self.problems.push(mistake);
                 None
             }
@@ -132,7 +137,19 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What to do about a column that may be there and not be shown.
+    fn hidden_column(&self, wanted: &str) -> Option<String> {
+        let object = self.object;
+        let grant = object.grant(&format!("SELECT ({})", object.spelling.quoted(wanted)));
+        let hint = |grant| format!("check the name; if it is right, the user may not see the column: {grant}");
+        grant.filter(|_| object.hides_columns).map(hint)
+    }
+
     fn check_rights(&mut self, field: &Field, column: &ObjectColumn, is_key: bool) {
+        if self.object.kind == (ObjectKind::View { updatable: false }) {
+            // It was told of as a whole, and no right would help.
+            return;
+        }
         let mode = self.write_back.mode;
         let object = self.object.display_name();
         let mut mistake = |message: String, hint: Option<String>| {
@@ -146,6 +163,9 @@ impl<'a> Planner<'a> {
         }
         let described = self.object;
         let grant = |right: &str| described.grant(&format!("{right} ({})", described.spelling.quoted(name)));
+        if described.may_select && !column.may_select {
+            mistake(format!("`{name}` of `{object}` may not be read, and comparing reads it"), grant("SELECT"));
+        }
         if mode.updates() && !is_key && !column.may_update {
             mistake(format!("`{name}` of `{object}` may not be updated"), grant("UPDATE"));
         }

@@ -61,6 +61,7 @@ fn column(name: &str, declared: &str, holds: Holds) -> ObjectColumn {
         has_default: false,
         generated: false,
         may_update: true,
+        may_select: true,
         may_insert: true,
         loosely_compared: false,
         collation: None,
@@ -89,6 +90,8 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         columns,
         unique_keys: vec![key.clone()],
         indexes: vec![key.clone()],
+        may_enter: true,
+        hides_columns: false,
         may_select: true,
         primary_key: key,
     }

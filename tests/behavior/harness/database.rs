@@ -15,6 +15,8 @@ use super::server::{PASSWORD, Server};
 /// A database and the harness's own connection to it.
 pub(super) struct Database {
     pub(super) name: String,
+    server: Server,
+    port: Option<u16>,
     runtime: Runtime,
     connection: RefCell<Connection>,
 }
@@ -33,13 +35,14 @@ pub(super) struct Rows {
 }
 
 impl Database {
-    /// Makes a database that no other test has; SQLite's is `file`.
-    pub(super) fn create(server: Server, file: &Path) -> Self {
+    /// Makes a database that no other test has: on the server at `port`, or in `file` where there is none.
+    pub(super) fn create(server: Server, port: Option<u16>, file: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let Some(port) = server.port() else {
+        let Some(port) = port else {
             let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
-            return Self::open(name, async { options.connect().await.map(Connection::Sqlite) }).expect("a file");
+            let connecting = async { options.connect().await.map(Connection::Sqlite) };
+            return Self::open(name, server, None, connecting).expect("a file");
         };
         let all = Self::try_connect(server, port, None).expect("the server runs");
         all.execute(&format!("CREATE DATABASE {name}"));
@@ -49,36 +52,32 @@ impl Database {
     /// Opens an existing SQLite file.
     pub(super) fn open_file(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file);
-        Self::open("main".to_owned(), async { options.connect().await.map(Connection::Sqlite) }).expect("a database")
+        let connecting = async { options.connect().await.map(Connection::Sqlite) };
+        Self::open("main".to_owned(), Server::Sqlite, None, connecting).expect("a database")
     }
 
     /// Connects to a server's database as `tester`.
     pub(super) fn try_connect(server: Server, port: u16, database: Option<&str>) -> Result<Self, sqlx::Error> {
         let name = database.unwrap_or_default().to_owned();
-        Self::open(name, async {
-            Ok(match server {
-                Server::Sqlite => unreachable!("SQLite has no port"),
-                Server::Postgres => {
-                    let options = PgConnectOptions::new().host("127.0.0.1").port(port).username("tester");
-                    let options = options.password(PASSWORD).database(database.unwrap_or("postgres"));
-                    Connection::Postgres(options.connect().await?)
-                }
-                Server::MariaDb => {
-                    let options = MySqlConnectOptions::new().host("127.0.0.1").port(port).username("tester");
-                    let options = options.password(PASSWORD).database(database.unwrap_or("mysql"));
-                    Connection::MariaDb(options.connect().await?)
-                }
-            })
-        })
+        Self::open(name, server, Some(port), connect(server, port, database))
+    }
+
+    /// Connects anew, after the server was restarted.
+    pub(super) fn reconnect(&self) {
+        let port = self.port.expect("a server");
+        let connecting = connect(self.server, port, Some(&self.name));
+        *self.connection.borrow_mut() = self.runtime.block_on(connecting).expect("the server runs");
     }
 
     fn open(
         name: String,
+        server: Server,
+        port: Option<u16>,
         connecting: impl Future<Output = Result<Connection, sqlx::Error>>,
     ) -> Result<Self, sqlx::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connection = RefCell::new(runtime.block_on(connecting)?);
-        Ok(Self { name, runtime, connection })
+        Ok(Self { name, server, port, runtime, connection })
     }
 
     /// Runs statements, several if separated by semicolons.
@@ -97,6 +96,22 @@ impl Database {
         };
         fetched.unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
     }
+}
+
+async fn connect(server: Server, port: u16, database: Option<&str>) -> Result<Connection, sqlx::Error> {
+    Ok(match server {
+        Server::Sqlite => unreachable!("SQLite has no port"),
+        Server::Postgres => {
+            let options = PgConnectOptions::new().host("127.0.0.1").port(port).username("tester");
+            let options = options.password(PASSWORD).database(database.unwrap_or("postgres"));
+            Connection::Postgres(options.connect().await?)
+        }
+        Server::MariaDb => {
+            let options = MySqlConnectOptions::new().host("127.0.0.1").port(port).username("tester");
+            let options = options.password(PASSWORD).database(database.unwrap_or("mysql"));
+            Connection::MariaDb(options.connect().await?)
+        }
+    })
 }
 
 /// Everything a text-protocol query yields; servers send each value as their own text there.

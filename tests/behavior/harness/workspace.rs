@@ -1,5 +1,6 @@
 //! A project in a temporary folder, a database of its own, and the built program run in it.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::database::Database;
-use super::server::{CANARY, PASSWORD, Server};
+use super::server::{CANARY, PASSWORD, Server, Started, Transport};
 
 /// How long one call of the program may take; the slowest takes seconds in a debug build on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
@@ -29,13 +30,46 @@ pub(crate) struct Workspace {
     pub(crate) server: Server,
     folder: TempDir,
     database: Database,
+    host: Host,
+}
+
+/// Where a test's database is.
+enum Host {
+    File,
+    /// A server that other tests use as well.
+    Shared(&'static Started),
+    Own(RefCell<Started>),
+}
+
+impl Host {
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::File => None,
+            Self::Shared(started) => Some(started.port()),
+            Self::Own(started) => Some(started.borrow().port()),
+        }
+    }
 }
 
 impl Workspace {
     pub(crate) fn on(server: Server) -> Self {
+        Self::at(server, server.shared().map_or(Host::File, Host::Shared))
+    }
+
+    /// On a server that takes connections over the network in TLS only.
+    pub(crate) fn on_tls(server: Server) -> Self {
+        Self::at(server, Host::Shared(server.shared_with_tls().expect("a server with users")))
+    }
+
+    /// On a server that no other test uses, so that it may be restarted.
+    pub(crate) fn on_its_own(server: Server) -> Self {
+        Self::at(server, Host::Own(RefCell::new(server.start(Transport::Plain))))
+    }
+
+    fn at(server: Server, host: Host) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let database = Database::create(server, &folder.path().join("crm.db"));
-        let place = Self { server, folder, database };
+        let database = Database::create(server, host.port(), &folder.path().join("crm.db"));
+        let place = Self { server, folder, database, host };
         place.file("writeback.toml", &(place.connection("files") + &place.connection("crm")));
         fs::create_dir(place.path("data")).expect("a new folder");
         place
@@ -44,9 +78,13 @@ impl Workspace {
     /// The plainest write-back there is: the table `accounts` with these rows (`id,score,note,phone`), the schema
     /// `id, score, note`, and a job that maps these three by name. `phone` is nobody's business.
     pub(crate) fn accounts(server: Server, rows: &str, source: &str) -> Self {
-        let place = Self::on(server);
-        place.table("accounts", ACCOUNTS, rows).scores(SCORES, source).job("", FIELDS);
-        place
+        Self::on(server).with_accounts(rows, source)
+    }
+
+    /// Makes what [`Workspace::accounts`] has.
+    pub(crate) fn with_accounts(self, rows: &str, source: &str) -> Self {
+        self.table("accounts", ACCOUNTS, rows).scores(SCORES, source).job("", FIELDS);
+        self
     }
 
     /// The repository's own example project.
@@ -56,14 +94,14 @@ impl Workspace {
         for part in ["writeback.toml", "sql", "schedules", "fixtures"] {
             copy(&repository.join(part), &folder.path().join(part));
         }
-        let database = Database::create(Server::Sqlite, &folder.path().join("unused.db"));
-        Self { server: Server::Sqlite, folder, database }
+        let database = Database::create(Server::Sqlite, None, &folder.path().join("unused.db"));
+        Self { server: Server::Sqlite, folder, database, host: Host::File }
     }
 
     /// A `[connections.*]` of `writeback.toml`: `files`, or any other name for the test's database.
     pub(crate) fn connection(&self, name: &str) -> String {
         let table = format!("[connections.{name}]\n");
-        match (name, self.server.port()) {
+        match (name, self.host.port()) {
             ("files", _) => table + "kind = \"files\"\nfolder = \"data\"\n\n",
             (_, None) => table + "kind = \"sqlite\"\nfile = \"crm.db\"\n\n",
             (_, Some(_)) => {
@@ -74,9 +112,40 @@ impl Workspace {
 
     /// Where the test's database is, for `user`, without a password.
     pub(crate) fn url(&self, user: &str) -> String {
-        let port = self.server.port().expect("a server with users");
+        let port = self.port();
         let scheme = if self.server == Server::Postgres { "postgres" } else { "mariadb" };
         format!("{scheme}://{user}@127.0.0.1:{port}/{}", self.database.name)
+    }
+
+    /// The port that the test's server listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.host.port().expect("a server with users")
+    }
+
+    /// The Unix-domain socket of the test's server, as a connection's `socket` names it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.started().socket()
+    }
+
+    /// The certificate of the private authority that vouches for the test's server.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.started().ca_file()
+    }
+
+    fn started(&self) -> &'static Started {
+        match &self.host {
+            Host::Shared(started) => started,
+            Host::File | Host::Own(_) => panic!("not on a shared server"),
+        }
+    }
+
+    /// Lets the test's own server crash and starts it again.
+    pub(crate) fn restart_server(&self) {
+        match &self.host {
+            Host::Own(started) => started.borrow_mut().restart(),
+            Host::File | Host::Shared(_) => panic!("not on a server of the test's own"),
+        }
+        self.database.reconnect();
     }
 
     /// Name of the test's database on its server.
