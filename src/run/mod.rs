@@ -1,6 +1,7 @@
 //! One run of a job from begin to finish: plan every write-back, pull every package, then push them, then report. Nothing
 //! is written to a destination before all of a job's write-backs are planned and pulled.
 
+mod files;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tracing::{info, warn};
 
+use self::files::ReportError;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
@@ -23,7 +25,6 @@ use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, WriteBackId};
 use crate::package::{Package, PackageError};
-use crate::report::files::{self, ReportError};
 use crate::run::plan::Plan;
 
 /// Why a run could not begin or finish.
