@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
-use super::document::quoted_list;
 use crate::domain::connection::Secret;
-use crate::domain::problem::did_you_mean;
+use crate::domain::problem::{did_you_mean, quoted_list};
 
 /// What a connection leads to, before its settings are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::address::{Address, Kind, TlsWord};
-use super::document::{Table, Value, quoted_list, shown};
+use super::document::{Table, Value, shown};
 use super::secret::{Given, Surroundings};
 use crate::domain::connection::{Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls};
-use crate::domain::problem::{Problem, did_you_mean};
+use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
 /// Waiting longer than this for one answer is never meant.
 const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::domain::problem::{Location, Problem, did_you_mean, nearest};
+use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 
 /// Bytes a file of a project may have. People write these files by hand; one that is larger is some other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -304,11 +304,6 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// Names as messages list them: "`a`, `b`".
-pub(super) fn quoted_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A word from a file as messages quote it. What looks like a URL is cut after its scheme: a password may follow.

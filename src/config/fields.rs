@@ -1,7 +1,7 @@
 //! `[write_back.fields]` and `ignore`, met with the schema: every schema column goes to exactly one place, and the
 //! unique identifier goes there as it is.
 
-use super::document::{Table, Value, quoted_list, shown};
+use super::document::{Table, Value, shown};
 use super::labels::read_labels;
 use super::names::parse_column_name;
 use super::project_file::word;
@@ -9,7 +9,7 @@ use crate::domain::field::{Field, FieldValue, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{Label, Method, MethodCall};
 use crate::domain::object::{NamePart, resolve_name};
-use crate::domain::problem::{Location, Problem, did_you_mean, nearest};
+use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::schema::Schema;
 
 const FIELD_KEYS: &[&str] = &["column", "string", "method", "labels", "when"];

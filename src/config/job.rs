@@ -7,7 +7,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::connections::{duration, timezone};
-use super::document::{Document, ReadError, Table, Value, quoted_list, read_text, shown};
+use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
 use super::project_file::{batch_size, known_connection, null_policy, word};
@@ -17,7 +17,7 @@ use crate::domain::field::{Field, FieldValue};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::ObjectName;
-use crate::domain::problem::{Location, Problem, did_you_mean};
+use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
 use crate::domain::schema::Schema;
 
 const WRITE_BACK_KEYS: &[&str] =

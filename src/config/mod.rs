@@ -25,8 +25,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
 use crate::domain::job::Job;
-use crate::domain::problem::{Problem, Severity, did_you_mean};
-use document::{quoted_list, read_text};
+use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
+use document::read_text;
 use secret::Surroundings;
 
 /// The file that makes a folder a project.

@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::connections::{ReadConnection, read_connection};
-use super::document::{Document, Table, Value, quoted_list, shown};
+use super::document::{Document, Table, Value, shown};
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::secret::Surroundings;
 use super::{Dashboard, Defaults, PROJECT_FILE, Project, Signal};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
-use crate::domain::problem::{Problem, did_you_mean};
+use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
 /// Records per write where nobody says otherwise: large enough that a database's work outweighs the round trip, small
 /// enough that its locks are short.

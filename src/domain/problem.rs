@@ -70,6 +70,11 @@ impl Problem {
     }
 }
 
+/// Names as messages list them: "`a`, `b`".
+pub(crate) fn quoted_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// What was meant by `wanted`, if one of `known` comes close: "did you mean `HEALTH_SCORE`?".
 pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(wanted, known).map(|name| format!("did you mean `{name}`?"))

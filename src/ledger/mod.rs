@@ -229,8 +229,7 @@ impl Ledger {
     /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
     /// Recording a record again replaces it.
     pub(crate) async fn record_rejections(&self, id: WriteBackId, rejections: &[Rejection]) -> Result<(), LedgerError> {
-        self.write("record rejected records in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "record rejected records in", async |connection, write_back| {
             rows::record_rejections(connection, write_back, rejections).await
         })
         .await
@@ -239,8 +238,7 @@ impl Ledger {
     /// Forgets what an interrupted pull left, before it is begun again: rejections, and batches cut from a package that
     /// is to be pulled anew.
     pub(crate) async fn restart_pull(&self, id: WriteBackId) -> Result<(), LedgerError> {
-        self.write("begin a pull again in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "begin a pull again in", async |connection, write_back| {
             rows::restart_pull(connection, write_back).await
         })
         .await
@@ -248,8 +246,7 @@ impl Ledger {
 
     /// The package stands; `read` records were read in all.
     pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64) -> Result<(), LedgerError> {
-        self.write("record a package in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "record a package in", async |connection, write_back| {
             rows::record_packaged(connection, write_back, read).await
         })
         .await
@@ -264,8 +261,7 @@ impl Ledger {
         outcomes: &[Outcome],
         attempts: u32,
     ) -> Result<(), LedgerError> {
-        self.write("record a batch in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "record a batch in", async |connection, write_back| {
             rows::record_sent(connection, write_back, span, outcomes, attempts).await
         })
         .await
@@ -279,8 +275,7 @@ impl Ledger {
         span: BatchSpan,
         seconds: f64,
     ) -> Result<(), LedgerError> {
-        self.write("record a commit in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "record a commit in", async |connection, write_back| {
             rows::record_committed(connection, write_back, span, seconds).await
         })
         .await
@@ -288,8 +283,7 @@ impl Ledger {
 
     /// The destination refused the commit of a batch recorded as sent: it was not written.
     pub(crate) async fn forget_sent(&self, id: WriteBackId, span: BatchSpan) -> Result<(), LedgerError> {
-        self.write("forget a batch in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "forget a batch in", async |connection, write_back| {
             rows::forget_sent(connection, write_back, span).await
         })
         .await
@@ -297,26 +291,17 @@ impl Ledger {
 
     /// How far a write-back of a run has come.
     pub(crate) async fn progress(&self, id: WriteBackId) -> Result<Progress, LedgerError> {
-        self.read(async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
-            rows::progress(connection, write_back).await
-        })
-        .await
+        self.read_of(id, async |connection, write_back| rows::progress(connection, write_back).await).await
     }
 
     /// What the ledger's own rows (committed batches, rejections, read count) sum to.
     pub(crate) async fn tally(&self, id: WriteBackId) -> Result<Tally, LedgerError> {
-        self.read(async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
-            rows::tally(connection, write_back).await
-        })
-        .await
+        self.read_of(id, async |connection, write_back| rows::tally(connection, write_back).await).await
     }
 
     /// A write-back is done; `seconds` of this process are added to earlier ones'.
     pub(crate) async fn finish_write_back(&self, id: WriteBackId, seconds: f64) -> Result<(), LedgerError> {
-        self.write("finish a write-back in", async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.write_of(id, "finish a write-back in", async |connection, write_back| {
             rows::finish_write_back(connection, write_back, seconds).await
         })
         .await
@@ -393,8 +378,7 @@ impl Ledger {
         after: Option<u64>,
         rejections_max: u32,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        self.read(async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
+        self.read_of(id, async |connection, write_back| {
             rows::rejections(connection, write_back, which, after, rejections_max).await
         })
         .await
@@ -402,11 +386,7 @@ impl Ledger {
 
     /// Outcomes of a write-back's committed batches of one partition, by span in order.
     pub(crate) async fn outcomes(&self, id: WriteBackId, partition: u32) -> Result<Vec<SentBatch>, LedgerError> {
-        self.read(async |connection| {
-            let write_back = rows::write_back(connection, id).await?;
-            rows::outcomes(connection, write_back, partition).await
-        })
-        .await
+        self.read_of(id, async |connection, write_back| rows::outcomes(connection, write_back, partition).await).await
     }
 }
 
@@ -441,6 +421,33 @@ impl Ledger {
             Ok(answer)
         };
         read.await.map_err(|fault| self.error("read", fault))
+    }
+
+    /// As [`Ledger::write`], about one write-back, which `work` is given by its number.
+    async fn write_of<T>(
+        &self,
+        id: WriteBackId,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.write(doing, async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            work(connection, write_back).await
+        })
+        .await
+    }
+
+    /// As [`Ledger::read`], about one write-back, which `work` is given by its number.
+    async fn read_of<T>(
+        &self,
+        id: WriteBackId,
+        work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.read(async |connection| {
+            let write_back = rows::write_back(connection, id).await?;
+            work(connection, write_back).await
+        })
+        .await
     }
 
     fn error(&self, doing: &'static str, fault: Fault) -> LedgerError {

@@ -1,7 +1,6 @@
-//! What people and machines get to read: problems and errors, summaries, tables, progress, and the files beside a run.
+//! What people and machines get to read: problems and errors, summaries, tables, and progress.
 
 pub(crate) mod failure;
-pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod preview;
 pub(crate) mod progress;

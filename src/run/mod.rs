@@ -1,6 +1,7 @@
 //! One run of a job from begin to finish: plan every write-back, pull every package, then push them, then report. Nothing
 //! is written to a destination before all of a job's write-backs are planned and pulled.
 
+mod files;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use tracing::{info, warn};
 
+use self::files::ReportError;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
@@ -24,7 +26,6 @@ use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
-use crate::report::files::{self, ReportError};
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
 

@@ -17,7 +17,7 @@ use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::object::{NamePart, ObjectName, resolve_name};
-use crate::domain::problem::did_you_mean;
+use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::record::key_text;
 use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 
@@ -135,7 +135,6 @@ fn pulled_columns(
 
 fn missing_column(schema: &Schema, column: &SchemaColumn, yielded: &[YieldedColumn]) -> SystemError {
     let known = || yielded.iter().map(|yielded| yielded.name.as_str());
-    let listed = known().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let suggestion = did_you_mean(&column.name, known()).map_or(String::new(), |suggestion| format!("{suggestion} "));
     let relation = match schema.model {
         Some(_) => format!("the model of `{}`", schema.file),
@@ -143,7 +142,7 @@ fn missing_column(schema: &Schema, column: &SchemaColumn, yielded: &[YieldedColu
     };
     SystemError::NotFound {
         what: format!("column `{}` of {relation}", column.name),
-        hint: Some(format!("{suggestion}there are {listed}")),
+        hint: Some(format!("{suggestion}there are {}", quoted_list(known()))),
     }
 }
 

@@ -11,13 +11,12 @@ use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
 
 use super::text::TextChunk;
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
-use crate::database::postgres::catalogue::{self, listed};
-use crate::database::postgres::{Purpose, Session, quote};
+use crate::database::postgres::{Purpose, Session, catalogue, quote};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, resolve_name};
-use crate::domain::problem::did_you_mean;
+use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::schema::{Schema, SchemaType};
 
 /// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum, so a process that was
@@ -120,7 +119,7 @@ fn missing(schema: &Schema, column: &str, yielded: &[String], error: &NameError)
         Some(_) => format!("the model of `{}`", schema.file),
         None => format!("table `{}`", schema.table.join(".")),
     };
-    let yields = format!("{place} yields {}", listed(&names));
+    let yields = format!("{place} yields {}", quoted_list(names.iter().copied()));
     let hint = match error {
         NameError::Unknown => match did_you_mean(column, names.iter().copied()) {
             Some(suggestion) => format!("{suggestion} {yields}"),

@@ -9,7 +9,7 @@ use crate::domain::error::SystemError;
 use crate::domain::object::{
     Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit, resolve_name,
 };
-use crate::domain::problem::did_you_mean;
+use crate::domain::problem::{did_you_mean, quoted_list};
 
 /// A table, view or the like, as the catalogue spells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub(crate) async fn locate(session: &mut Session, parts: &[NamePart]) -> Result<
 
 /// Reads what the catalogue says of a table.
 pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Result<Object, SystemError> {
-    let facts = first(read(session, RELATION, relation.id, RelationFacts::of).await?);
-    let Some(facts) = facts else {
+    let facts = read(session, RELATION, relation.id, RelationFacts::of).await?;
+    let Some(facts) = facts.into_iter().next() else {
         return Err(SystemError::NotFound {
             what: format!("table `{}.{}`", relation.schema, relation.name),
             hint: None,
@@ -56,10 +56,6 @@ pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Resu
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
     let account = Dialect::Postgres.quote(session.user());
     Ok(object(relation, &facts, columns, &indexes, account))
-}
-
-fn first<T>(rows: Vec<T>) -> Option<T> {
-    rows.into_iter().next()
 }
 
 /// Runs one of the catalogue's queries about one relation.
@@ -183,8 +179,12 @@ fn find_within<'a>(
     schemas.dedup();
     let schema_name = resolve_name(schema, schemas.iter().copied()).map_err(|error| {
         let confused = || {
-            (schema.text.to_lowercase() == database.to_lowercase())
-                .then(|| format!("`{database}` is the database; name a schema before the table: {}", listed(&schemas)))
+            (schema.text.to_lowercase() == database.to_lowercase()).then(|| {
+                format!(
+                    "`{database}` is the database; name a schema before the table: {}",
+                    quoted_list(schemas.iter().copied())
+                )
+            })
         };
         let suggestion = || confused().or_else(|| did_you_mean(&schema.text, schemas.iter().copied()));
         not_found("a schema with tables", &schema.text, &error, suggestion)
@@ -206,18 +206,13 @@ fn not_found(what: &str, name: &str, error: &NameError, suggestion: impl Fn() ->
     match error {
         NameError::Unknown => SystemError::NotFound { what: format!("{what} `{name}`"), hint: suggestion() },
         NameError::Ambiguous { candidates } => {
-            let candidates: Vec<&str> = candidates.iter().map(String::as_str).collect();
+            let candidates = quoted_list(candidates.iter().map(String::as_str));
             SystemError::NotFound {
                 what: format!("{what} `{name}` in exactly this spelling"),
-                hint: Some(format!("quote the one that is meant: {}", listed(&candidates))),
+                hint: Some(format!("quote the one that is meant: {candidates}")),
             }
         }
     }
-}
-
-/// Names in backquotes, as messages list them.
-pub(crate) fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 struct RelationFacts {
