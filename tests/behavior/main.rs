@@ -18,4 +18,5 @@ mod running;
 mod secrets;
 mod single_record;
 mod sources;
+mod stopping;
 mod values;
