@@ -1,11 +1,12 @@
 //! `writeback methods`: the registry of value methods.
 
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 use serde_json::json;
 
 use super::{CommandError, Ending, print, print_json};
 use crate::cli::MethodsArguments;
 use crate::domain::method::Method;
+use crate::report::table::{fitted, table};
 
 pub(super) fn methods(arguments: &MethodsArguments) -> Result<Ending, CommandError> {
     match arguments.json {
@@ -21,10 +22,10 @@ pub(super) fn methods(arguments: &MethodsArguments) -> Result<Ending, CommandErr
             print_json(&Method::ALL.map(entry))?;
         }
         false => {
-            let mut table = Table::new();
-            table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["method", "purpose", "example"]);
+            let mut table = table(presets::UTF8_FULL_CONDENSED);
+            table.set_header(["method", "purpose", "example"]);
             table.add_rows(Method::ALL.map(|method| [method.name(), method.purpose(), method.example()]));
-            print(&format!("{table}\n"))?;
+            print(&(fitted(table, &[1, 2]) + "\n"))?;
         }
     }
     Ok(Ending::Done)

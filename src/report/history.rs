@@ -6,6 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::domain::outcome::{Rejection, Tally};
 use crate::ledger::{BatchEntry, RunEntry, RunStatus, WriteBackEntry};
+use crate::report::table::{self, fitted};
 
 /// Batches shown of one run: more is for machines to read.
 const BATCHES_SHOWN_MAX: usize = 1_000;
@@ -92,7 +93,7 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
         cells.extend(tally_cells(&tally));
         table.add_row(cells);
     }
-    table.trim_fmt()
+    fitted(table, &[1, 2])
 }
 
 /// From begin to end; nothing while a run goes on.
@@ -136,7 +137,7 @@ fn write_backs_table(write_backs: &[WriteBackEntry]) -> String {
         cells.extend(tally_cells(&write_back.tally));
         table.add_row(cells);
     }
-    table.trim_fmt()
+    fitted(table, &[0])
 }
 
 fn batches_table(batches: &[BatchEntry]) -> String {
@@ -160,9 +161,9 @@ fn batches_table(batches: &[BatchEntry]) -> String {
     }
     let rest = batches.len().saturating_sub(BATCHES_SHOWN_MAX);
     if rest == 0 {
-        table.trim_fmt()
+        fitted(table, &[0])
     } else {
-        format!("{}\n… and {} more batches", table.trim_fmt(), grouped(rest as u64))
+        format!("{}\n… and {} more batches", fitted(table, &[0]), grouped(rest as u64))
     }
 }
 
@@ -185,9 +186,9 @@ fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> Strin
     let all: u64 = run.write_backs.iter().map(|write_back| write_back.tally.rejected).sum();
     let rest = all.saturating_sub(rejections.len() as u64);
     if rest == 0 {
-        table.trim_fmt()
+        fitted(table, &[0, 2, 4, 5])
     } else {
-        format!("{}\n… and {} more rejected records", table.trim_fmt(), grouped(rest))
+        format!("{}\n… and {} more rejected records", fitted(table, &[0, 2, 4, 5]), grouped(rest))
     }
 }
 
@@ -202,8 +203,8 @@ fn tally_cells(tally: &Tally) -> [Cell; 6] {
 
 /// A table without lines: twelve columns then fit beside one another, and what is copied from it stays text.
 fn table(first: impl IntoIterator<Item = Cell>, then: impl IntoIterator<Item = Cell>) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(first.into_iter().chain(then));
+    let mut table = table::table(presets::NOTHING);
+    table.set_header(first.into_iter().chain(then));
     table
 }
 

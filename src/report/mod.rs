@@ -7,3 +7,4 @@ pub(crate) mod progress;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod single_record;
+pub(crate) mod table;

@@ -1,8 +1,9 @@
 //! A preview as people read it.
 
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 
 use crate::report::history::sum;
+use crate::report::table::{fitted, table};
 use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
 use crate::run::{counted, counted_batches};
 
@@ -31,26 +32,26 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
     text
 }
 
-fn samples(samples: &[Sample]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["record", "decision", "column", "old", "new"]);
+fn samples(samples: &[Sample]) -> String {
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["record", "decision", "column", "old", "new"]);
     for sample in samples {
         for (index, Change { column, before, after }) in sample.changes.iter().enumerate() {
             let (key, decision) = if index == 0 { (sample.key.as_str(), sample.decision) } else { ("", "") };
             table.add_row([key, decision, column, &cell(before.as_deref()), &cell(after.as_deref())]);
         }
     }
-    table
+    fitted(table, &[0, 2, 3, 4])
 }
 
-fn rejections(rejections: &[RejectionSample]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["record", "stage", "column", "reason"]);
+fn rejections(rejections: &[RejectionSample]) -> String {
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["record", "stage", "column", "reason"]);
     for rejection in rejections {
         let (key, column) = (rejection.key.as_deref().unwrap_or(""), rejection.column.as_deref().unwrap_or(""));
         table.add_row([key, rejection.stage.name(), column, &rejection.reason]);
     }
-    table
+    fitted(table, &[0, 2, 3])
 }
 
 /// A value in a table's cell: on one line, cut where it is long, NULL told from text.

@@ -1,8 +1,9 @@
 //! A single-record test as people read it.
 
-use comfy_table::{Table, presets};
+use comfy_table::presets;
 
 use crate::report::preview::cell;
+use crate::report::table::{fitted, table};
 use crate::run::single_record::{SingleOutcome, SingleRecord};
 
 /// What became of the record, and its columns before, as sent, and as read back.
@@ -29,10 +30,10 @@ fn outcome(outcome: &SingleOutcome) -> String {
     }
 }
 
-fn columns(record: &SingleRecord) -> Table {
+fn columns(record: &SingleRecord) -> String {
     let now = if record.rolled_back { "before rolling back" } else { "now" };
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_header(["column", "before", "sent", now, ""]);
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["column", "before", "sent", now, ""]);
     for column in &record.columns {
         let mark = if column.changed { "changed" } else { "" };
         table.add_row([
@@ -43,5 +44,5 @@ fn columns(record: &SingleRecord) -> Table {
             mark,
         ]);
     }
-    table
+    fitted(table, &[0, 1, 2, 3])
 }

@@ -107,8 +107,7 @@ impl RunError {
                 Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
             }
             Self::Unfinished { source, resumable: false, .. } => source.hint(),
-            Self::Interrupted => Some("run again".to_owned()),
-            Self::Problems { .. } | Self::Worker(_) => None,
+            Self::Problems { .. } | Self::Worker(_) | Self::Interrupted => None,
         }
     }
 }

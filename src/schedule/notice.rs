@@ -34,6 +34,8 @@ pub(crate) enum NoticeError {
     NoConnection { dashboard: String, connection: String },
     #[error("dashboard `{dashboard}` says that cycle `{cycle}` completed at a time that cannot be read")]
     Time { dashboard: String, cycle: String },
+    #[error("dashboard `{dashboard}` names a cycle without an id")]
+    NoId { dashboard: String },
     /// The newest cycle did not go well.
     #[error("cycle `{cycle}` of dashboard `{dashboard}` is `{status}`, not finished")]
     Unfinished { dashboard: String, cycle: String, status: String },
@@ -50,6 +52,7 @@ impl NoticeError {
                  there; or name a cycle with `--cycle ID`"
                     .to_owned(),
             ),
+            Self::NoId { .. } => Some("`cycle_id` tells one cycle from the next, such as `2026-W46`".to_owned()),
             Self::Query { source, .. } => source.hint(),
             Self::NoConnection { .. } => Some("add it to `writeback.toml`".to_owned()),
             Self::Time { .. } => Some("`completed_at` is a time such as `2026-11-15T06:30:00Z`".to_owned()),
@@ -61,6 +64,7 @@ impl NoticeError {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `cycle_id`, `completed_at` and `status`")]
 struct Marker {
     cycle_id: String,
     completed_at: DateTime<Utc>,
@@ -78,6 +82,9 @@ pub(crate) async fn newest_cycle(project: &Project, dashboard: &Dashboard) -> Re
         Signal::Marker { file } => read_marker(file)?,
         Signal::Query { connection, sql } => ask(project, dashboard, connection, sql).await?,
     };
+    if cycle.id.trim().is_empty() {
+        return Err(NoticeError::NoId { dashboard: dashboard.name.clone() });
+    }
     match SUCCESS.iter().any(|word| word.eq_ignore_ascii_case(&status)) {
         true => Ok(cycle),
         false => Err(NoticeError::Unfinished { dashboard: dashboard.name.clone(), cycle: cycle.id, status }),

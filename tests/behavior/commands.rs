@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::json;
+
 use crate::harness::{FIELDS, Server, Workspace};
 
 #[test]
@@ -103,5 +105,70 @@ fn a_terminal_without_color_gets_none() {
     for arguments in [&["run", "job"][..], &["preview", "job"], &["runs"], &["check"], &["-vv", "run", "job"]] {
         let ran = place.command(arguments);
         assert!(!(ran.stdout.clone() + &ran.stderr).contains('\u{1b}'), "{ran}");
+    }
+}
+
+#[test]
+fn check_tells_machines_what_is_ready_and_what_is_not() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let ready = place.command(&["check", "--json"]);
+    assert_eq!(ready.code, 0, "{ready}");
+    let expected = json!({
+        "jobs": [{
+            "job": "job",
+            "ready": true,
+            "write_backs": [{
+                "name": "scores",
+                "source": "files",
+                "schema_table": "scores",
+                "destination": "crm",
+                "object": "accounts",
+                "matching": "update_only",
+                "fields": 3,
+                "batch_size": 5000,
+            }],
+        }],
+        "problems": [],
+    });
+    assert_eq!(ready.json(), expected);
+    place.file("schedules/other.toml", &place.text("schedules/job.toml").replace("score = 'score'", "scor = 'score'"));
+    let mistaken = place.command(&["check", "--json"]);
+    assert_eq!(mistaken.code, 2, "{mistaken}");
+    let told = mistaken.json();
+    assert_eq!((&told["jobs"][0]["ready"], &told["jobs"][1]["ready"]), (&json!(true), &json!(false)));
+    let expected = json!([{
+        "severity": "mistake",
+        "file": "schedules/other.toml",
+        "line": 11,
+        "column": 1,
+        "message": "column `scor` is not in `accounts`",
+        "hint": "did you mean `score`?",
+    }]);
+    assert_eq!(told["problems"], expected);
+    assert!(mistaken.stderr.contains("schedules/other.toml:11:1: column `scor`"), "{mistaken}");
+}
+
+#[test]
+fn a_run_that_cannot_begin_tells_machines_too() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let run = place.command(&["run", "jab", "--json"]);
+    assert_eq!((run.code, run.json()["status"].as_str()), (2, Some("failed")), "{run}");
+    assert_eq!(run.json()["error"], "job `jab` has 1 problem");
+    assert!(run.json()["problems"][0]["message"].as_str().is_some_and(|text| text.contains("there is no job `jab`")));
+    assert!(run.stderr.contains("there is no job `jab`"), "{run}");
+}
+
+#[test]
+fn tables_are_no_wider_than_a_page_where_there_is_no_terminal() {
+    let long = "x".repeat(40);
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        &format!("id,score,note\nA1,2,{long}\nA2,{long},\n"),
+    );
+    for arguments in [["methods"].as_slice(), &["preview", "job"], &["test", "job", "--record", "A1", "--rollback"]] {
+        let shown = place.command(arguments);
+        let widest = shown.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|width| (1..=100).contains(&width)), "{widest:?}: {shown}");
     }
 }

@@ -22,5 +22,6 @@ mod running;
 mod secrets;
 mod single_record;
 mod sources;
+mod stopping;
 mod values;
 mod views;

@@ -166,6 +166,9 @@ fn a_cycle_that_did_not_finish_is_not_written_back() {
         assert_eq!(run.code, 2, "{run}");
         assert!(run.stderr.contains("cycle `W46` of dashboard `health`") && run.stderr.contains(status), "{run}");
     }
+    finish_cycle(&place, "", 15, "succeeded");
+    let run = place.run();
+    assert!(run.code == 2 && run.stderr.contains("dashboard `health` names a cycle without an id"), "{run}");
     place.file("data/cycle.json", "{\"cycle_id\": ");
     let run = place.run();
     assert_eq!(run.code, 2, "{run}");

@@ -285,5 +285,7 @@ fn select_columns(place: &Place, mut frame: LazyFrame, names: &[String]) -> Resu
 /// A message of polars up to where it lists values.
 fn without_values(message: &str) -> String {
     let end = [": [", ": \"", ": '"].iter().filter_map(|opening| message.find(opening)).min();
-    message.get(..end.unwrap_or(message.len())).unwrap_or(message).trim_end().to_owned()
+    let kept = message.get(..end.unwrap_or(message.len())).unwrap_or(message).trim_end();
+    // What introduced the list would now introduce nothing.
+    kept.trim_end_matches("; valid columns").to_owned()
 }
