@@ -144,6 +144,36 @@ impl Tally {
     }
 }
 
+/// The sum as people read it, terms of zero left out: `10 000 read = 9 980 updated + 20 skipped`.
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let terms = [
+            (self.inserted, "inserted"),
+            (self.updated, "updated"),
+            (self.unchanged, "unchanged"),
+            (self.skipped, "skipped"),
+            (self.rejected, "rejected"),
+        ];
+        let named = terms.into_iter().filter(|(records, _)| *records > 0);
+        let named: Vec<String> = named.map(|(records, name)| format!("{} {name}", grouped(records))).collect();
+        let right = if named.is_empty() { "0".to_owned() } else { named.join(" + ") };
+        write!(formatter, "{} read = {right}", grouped(self.read))
+    }
+}
+
+/// A count with its thousands set apart: `10 000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.read += other.read;

@@ -1,8 +1,11 @@
 //! One record's identity: its position in what was pulled, and its match key as people read and type it.
 
+use std::collections::BTreeMap;
+
 use polars::prelude::{Column, DataFrame, PolarsResult, StringChunked, polars_err};
 
 use super::conversion::texts_of;
+use super::outcome::{RejectReason, Rejection, Stage};
 use super::value::Kind;
 
 /// Name of the frame column (`UInt64`) that carries a record's position in what was pulled. No SQL name holds a NUL, so
@@ -59,6 +62,48 @@ impl KeyTexts {
     /// The key of the first `record_count` records; an empty text where there is none.
     pub(crate) fn texts(&self, record_count: usize) -> Vec<String> {
         (0..record_count).map(|index| self.text(index).unwrap_or_default()).collect()
+    }
+}
+
+/// Who the records of a frame are: their positions in the pull and their match keys.
+pub(crate) struct Identities {
+    positions: Vec<u64>,
+    keys: KeyTexts,
+}
+
+impl Identities {
+    /// Of a frame with `RECORD_POSITION` and the key columns in their kinds' representations.
+    pub(crate) fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
+        let positions = records.column(RECORD_POSITION)?.u64()?.into_no_null_iter().collect();
+        Ok(Self { positions, keys: KeyTexts::of(records, key_columns)? })
+    }
+
+    pub(crate) fn position(&self, index: usize) -> Option<u64> {
+        self.positions.get(index).copied()
+    }
+
+    pub(crate) fn key(&self, index: usize) -> Option<String> {
+        self.keys.text(index)
+    }
+
+    /// The rejection of the record at `index`, which is one of the frame's.
+    pub(crate) fn reject(&self, index: usize, stage: Stage, column: Option<String>, reason: String) -> Rejection {
+        let record = self.position(index).expect("only records of the frame are rejected");
+        Rejection { record, key: self.key(index), stage, column, reason }
+    }
+
+    /// The rejections of all of them, for their keys occur several times: nobody knows which one is meant.
+    pub(crate) fn reject_duplicates(&self) -> Vec<Rejection> {
+        let keys: Vec<Option<String>> = (0..self.positions.len()).map(|index| self.key(index)).collect();
+        let mut occurrences: BTreeMap<&Option<String>, u64> = BTreeMap::new();
+        for key in &keys {
+            *occurrences.entry(key).or_default() += 1;
+        }
+        let reject = |(index, key)| {
+            let occurs = occurrences.get(key).copied().unwrap_or_default();
+            self.reject(index, Stage::Match, None, RejectReason::DuplicateKey { occurs }.to_string())
+        };
+        keys.iter().enumerate().map(reject).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::domain::outcome::{Rejection, Tally};
+use crate::domain::outcome::{Rejection, Tally, grouped};
 use crate::ledger::{BatchEntry, RunEntry, RunStatus, WriteBackEntry};
 use crate::report::table::{self, fitted};
 
@@ -13,34 +13,7 @@ const BATCHES_SHOWN_MAX: usize = 1_000;
 
 /// One line that adds up: `weekly  run 7  10 000 read = 9 980 updated + 20 skipped  3.1 s`. Terms of zero are left out.
 pub(crate) fn summary_line(job: &str, run: i64, tally: &Tally, seconds: f64) -> String {
-    format!("{}  run {run}  {}  {}", printable(job), sum(tally), duration(seconds))
-}
-
-pub(crate) fn sum(tally: &Tally) -> String {
-    let terms = [
-        (tally.inserted, "inserted"),
-        (tally.updated, "updated"),
-        (tally.unchanged, "unchanged"),
-        (tally.skipped, "skipped"),
-        (tally.rejected, "rejected"),
-    ];
-    let named = terms.into_iter().filter(|(records, _)| *records > 0);
-    let named: Vec<String> = named.map(|(records, name)| format!("{} {name}", grouped(records))).collect();
-    let right = if named.is_empty() { "0".to_owned() } else { named.join(" + ") };
-    format!("{} read = {right}", grouped(tally.read))
-}
-
-/// A count with its thousands set apart: `10 000`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
+    format!("{}  run {run}  {tally}  {}", printable(job), duration(seconds))
 }
 
 fn duration(seconds: f64) -> String {

@@ -2,7 +2,6 @@
 
 use comfy_table::presets;
 
-use crate::report::history::sum;
 use crate::report::table::{fitted, table};
 use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
 use crate::run::{counted, counted_batches};
@@ -19,7 +18,7 @@ pub(crate) fn text(job: &str, previews: &[WriteBackPreview]) -> String {
 
 fn section(job: &str, preview: &WriteBackPreview) -> String {
     let batches = counted_batches(preview.batches);
-    let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, sum(&preview.tally));
+    let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));
     }

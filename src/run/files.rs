@@ -10,7 +10,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
 
 use crate::domain::outcome::{Outcome, Rejection};
-use crate::domain::record::{KeyTexts, RECORD_POSITION};
+use crate::domain::record::Identities;
 use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
 use crate::package::{Package, PackageError, Partition};
 use crate::state::{self, AsideFile};
@@ -31,7 +31,7 @@ pub(crate) enum ReportError {
     Frame { path: String, source: polars::error::PolarsError },
     /// The ledger's batches do not cover a partition's records, each once.
     #[error("the outcome of record {record} of partition {partition} is missing or doubled")]
-    Uncovered { partition: usize, record: u64 },
+    Uncovered { partition: usize, record: usize },
     #[error("{read} records were read and {accounted} have an outcome")]
     Unbalanced { read: u64, accounted: u64 },
 }
@@ -96,8 +96,8 @@ async fn write_rows(
     for number in 0..package.partition_count() {
         let batches = ledger.outcomes(id, u32::try_from(number).unwrap_or(u32::MAX)).await?;
         let Partition { records, duplicates: _ } = package.load(number)?;
-        let keys = Identities::of(&records, key_columns).map_err(failed)?;
-        rows.write(outcome_rows(number, &keys, batches)?).map_err(failed)?;
+        let records = Identities::of(&records, key_columns).map_err(failed)?;
+        rows.write(outcome_rows(number, &records, batches)?).map_err(failed)?;
     }
     let mut after = None;
     loop {
@@ -170,22 +170,24 @@ fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Optio
 }
 
 /// Lays a partition's batches, which are in order, along its records.
-fn outcome_rows(partition: usize, keys: &Identities, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
+fn outcome_rows(partition: usize, records: &Identities, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
+    let uncovered = |index: usize| ReportError::Uncovered { partition, record: index };
     let mut rows = Rows::default();
     let mut next = 0;
     for SentBatch { span, outcomes } in batches {
-        if u64::from(span.first) != next {
-            return Err(ReportError::Uncovered { partition, record: next.min(u64::from(span.first)) });
+        let first = usize::try_from(span.first).unwrap_or(usize::MAX);
+        if first != next {
+            return Err(uncovered(next.min(first)));
         }
         for outcome in outcomes {
-            let record = keys.record(next).ok_or(ReportError::Uncovered { partition, record: next })?;
-            rows.push(record, keys.text(next), outcome);
+            let position = records.position(next).ok_or_else(|| uncovered(next))?;
+            rows.push(position, records.key(next), outcome);
             next += 1;
         }
     }
-    match keys.record(next) {
+    match records.position(next) {
         None => Ok(rows),
-        Some(_) => Err(ReportError::Uncovered { partition, record: next }),
+        Some(_) => Err(uncovered(next)),
     }
 }
 
@@ -196,29 +198,6 @@ fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
         rows.push(rejection.record, key, Outcome::Rejected(rejection));
     }
     rows
-}
-
-/// Positions and match keys of a partition's records.
-struct Identities {
-    positions: Vec<u64>,
-    keys: KeyTexts,
-}
-
-impl Identities {
-    fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
-        Ok(Self {
-            positions: records.column(RECORD_POSITION)?.u64()?.iter().flatten().collect(),
-            keys: KeyTexts::of(records, key_columns)?,
-        })
-    }
-
-    fn record(&self, index: u64) -> Option<u64> {
-        self.positions.get(usize::try_from(index).ok()?).copied()
-    }
-
-    fn text(&self, index: u64) -> Option<String> {
-        self.keys.text(usize::try_from(index).ok()?)
-    }
 }
 
 /// Writes rows as row groups.
@@ -309,6 +288,7 @@ mod tests {
     use super::*;
     use crate::domain::cycle::Cycle;
     use crate::domain::outcome::{SkipReason, Stage};
+    use crate::domain::record::RECORD_POSITION;
     use crate::ledger::{BatchSpan, NewRun};
     use crate::package::PackageWriter;
 

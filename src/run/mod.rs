@@ -1,6 +1,7 @@
 //! One run of a job from begin to finish: plan every write-back, pull every package, then push them, then report. Nothing
 //! is written to a destination before all of a job's write-backs are planned and pulled.
 
+mod batch;
 mod files;
 pub(crate) mod plan;
 pub(crate) mod preview;
@@ -46,7 +47,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The sums do not balance: a defect of this program, never hidden.
-    #[error("the outcomes of `{write_back}` do not add up: {counted:?}; the ledger says {ledger:?}")]
+    #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
     /// The object was altered between an interrupted run and its resumption.
     #[error("`{object}` no longer takes the values that run {run} prepared for it")]

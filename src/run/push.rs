@@ -9,51 +9,15 @@ use polars::prelude::DataFrame;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
 
-use crate::domain::outcome::{Outcome, RejectReason, Rejection, Stage, Tally};
-use crate::domain::record::{RECORD_POSITION, key_texts};
+use crate::domain::outcome::{Outcome, Rejection, Tally};
+use crate::domain::record::Identities;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
+use crate::run::batch::Batch;
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
 use crate::run::writer::{Writer, WriterContext};
 use crate::run::{Progress, RunError};
-
-/// The records of one batch, on their way to a writer.
-pub(crate) struct Work {
-    pub(crate) span: BatchSpan,
-    /// Shape: `(records, fields)`, in the layout's order.
-    pub(crate) records: DataFrame,
-    /// Position in the pull and key of each record, for those that are rejected.
-    pub(crate) identities: Arc<Identities>,
-    /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
-    pub(crate) sent: Option<Vec<Outcome>>,
-}
-
-/// Who the records of a partition are.
-pub(crate) struct Identities {
-    key_columns: Vec<String>,
-    records: DataFrame,
-}
-
-impl Identities {
-    /// The rejection of the record at `index` of the partition.
-    pub(crate) fn reject(&self, index: u32, stage: Stage, column: Option<String>, reason: String) -> Rejection {
-        let record = self.records.slice(i64::from(index), 1);
-        Rejection {
-            record: positions(&record).first().copied().unwrap_or_default(),
-            key: key_texts(&record, &self.key_columns).pop(),
-            stage,
-            column,
-            reason,
-        }
-    }
-}
-
-/// Positions in the pull of a frame's records.
-fn positions(records: &DataFrame) -> Vec<u64> {
-    let positions = records.column(RECORD_POSITION).ok().and_then(|column| column.u64().ok());
-    positions.map(|positions| positions.into_no_null_iter().collect()).unwrap_or_default()
-}
 
 /// Pushes a write-back's package and returns what became of the records that this process pushed, counted as it went:
 /// the ledger's own sums are held against it.
@@ -68,7 +32,7 @@ pub(crate) async fn push(
     let name = &plan.write_back.name;
     progress.push_begins(name, package.record_count());
     let earlier = ledger.progress(id).await?;
-    let mut spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
+    let spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
     let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
     let context = WriterContext {
         write_back: name.clone(),
@@ -88,8 +52,8 @@ pub(crate) async fn push(
             return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
         }
         pushed.rejected += reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
-        let works = spans.cut(partition, &loaded, plan);
-        if !hand_over(&queue, works).await {
+        let batches = spans.cut(partition, &loaded, plan);
+        if !hand_over(&queue, batches).await {
             break;
         }
     }
@@ -100,9 +64,9 @@ pub(crate) async fn push(
 }
 
 /// Hands batches to the writers; `false` once none of them is left to take one.
-async fn hand_over(queue: &mpsc::Sender<Work>, works: Vec<Work>) -> bool {
-    for work in works {
-        if queue.send(work).await.is_err() {
+async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) -> bool {
+    for batch in batches {
+        if queue.send(batch).await.is_err() {
             return false;
         }
     }
@@ -127,21 +91,13 @@ async fn reject_duplicates(
 }
 
 /// The rejections of records whose key occurs several times.
-pub(crate) fn duplicates(plan: &Plan, duplicates: &DataFrame) -> Vec<Rejection> {
-    let keys = key_texts(duplicates, plan.mapping.key_columns());
-    let mut occurrences: BTreeMap<&str, u64> = BTreeMap::new();
-    for key in &keys {
-        *occurrences.entry(key).or_default() += 1;
-    }
-    let reason = |key: &str| RejectReason::DuplicateKey { occurs: occurrences.get(key).copied().unwrap_or_default() };
-    let rejection = |(record, key): (u64, &String)| Rejection {
-        record,
-        key: Some(key.clone()),
-        stage: Stage::Match,
-        column: None,
-        reason: reason(key).to_string(),
-    };
-    positions(duplicates).into_iter().zip(&keys).map(rejection).collect()
+pub(super) fn duplicates(plan: &Plan, duplicates: &DataFrame) -> Vec<Rejection> {
+    identities(plan, duplicates).reject_duplicates()
+}
+
+fn identities(plan: &Plan, records: &DataFrame) -> Identities {
+    let identities = Identities::of(records, plan.mapping.key_columns());
+    identities.expect("the mapping accepts the package's records, which have positions and key columns")
 }
 
 /// Cuts partitions into batches, around what earlier processes have done.
@@ -157,19 +113,18 @@ impl SpanCutter {
         Self { batch_records_max, committed, sent }
     }
 
-    fn cut(&mut self, partition: usize, loaded: &Partition, plan: &Plan) -> Vec<Work> {
+    fn cut(&self, partition: usize, loaded: &Partition, plan: &Plan) -> Vec<Batch> {
         let records = plan.mapping.complete(&loaded.records);
-        let identities =
-            Arc::new(Identities { key_columns: plan.mapping.key_columns().to_vec(), records: loaded.records.clone() });
+        let identities = Arc::new(identities(plan, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
-        let work = |span: BatchSpan| Work {
+        let batch = |span: BatchSpan| Batch {
             records: records.slice(i64::from(span.first), usize::try_from(span.records).unwrap_or(usize::MAX)),
             identities: Arc::clone(&identities),
             sent: self.sent.get(&span).cloned(),
             span,
         };
-        self.spans(partition, record_count).into_iter().map(work).collect()
+        self.spans(partition, record_count).into_iter().map(batch).collect()
     }
 
     /// The spans of a partition that are still to be written: those sent earlier as they were sent, and the gaps
@@ -211,7 +166,7 @@ struct Writers {
 }
 
 impl Writers {
-    fn start(writer_count: usize, context: WriterContext, receiver: mpsc::Receiver<Work>) -> Self {
+    fn start(writer_count: usize, context: WriterContext, receiver: mpsc::Receiver<Batch>) -> Self {
         let context = Arc::new(context);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut tasks = JoinSet::new();
@@ -236,13 +191,13 @@ impl Writers {
     }
 }
 
-async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Work>>>) -> Result<Tally, RunError> {
+async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) -> Result<Tally, RunError> {
     let mut writer = Writer::new(Arc::clone(&context));
     let mut written = Ok(());
     while written.is_ok() && !context.stopping.load(Ordering::Relaxed) {
-        let work = queue.lock().await.recv().await;
-        let Some(work) = work else { break };
-        written = writer.deliver(work).await;
+        let batch = queue.lock().await.recv().await;
+        let Some(batch) = batch else { break };
+        written = writer.deliver(batch).await;
     }
     if written.is_err() {
         context.stopping.store(true, Ordering::Relaxed);

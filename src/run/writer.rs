@@ -14,8 +14,8 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Stage, Tally};
-use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
-use crate::run::push::{Identities, Work};
+use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::run::batch::Batch;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
 
@@ -84,15 +84,15 @@ impl Writer {
 
     /// Writes a batch and records its outcomes. A refused batch is halved: with `k` bad records of `n` it takes at most
     /// `2·k·log2(n) + 1` attempts.
-    pub(crate) async fn deliver(&mut self, work: Work) -> Result<(), RunError> {
-        let mut pending = vec![work];
-        while let Some(work) = pending.pop() {
+    pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
+        let mut pending = vec![batch];
+        while let Some(batch) = pending.pop() {
             if self.context.stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
-            match self.attempt_until_settled(&work).await? {
-                Delivery::Committed => self.tell(&work),
-                Delivery::Refused { message, column } => match halve(work) {
+            match self.attempt_until_settled(&batch).await? {
+                Delivery::Committed => self.tell(&batch),
+                Delivery::Refused { message, column } => match batch.halve() {
                     Ok((left, right)) => pending.extend([right, left]),
                     Err(single) => {
                         self.reject(&single, message, column).await?;
@@ -104,17 +104,17 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, work: &Work) {
-        self.context.progress.pushed(&self.context.write_back, u64::from(work.span.records));
+    fn tell(&self, batch: &Batch) {
+        self.context.progress.pushed(&self.context.write_back, u64::from(batch.span.records));
     }
 
     /// Attempts a batch until it is committed or refused, a bounded number of times.
-    async fn attempt_until_settled(&mut self, work: &Work) -> Result<Delivery, RunError> {
+    async fn attempt_until_settled(&mut self, batch: &Batch) -> Result<Delivery, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
-        let mut sent = work.sent.clone();
+        let mut sent = batch.sent.clone();
         let mut attempts = 1;
         loop {
-            let error = match self.attempt(work, &mut sent, attempts).await {
+            let error = match self.attempt(batch, &mut sent, attempts).await {
                 Ok(()) => return Ok(Delivery::Committed),
                 Err(AttemptError::Ledger(error)) => return Err(error.into()),
                 Err(AttemptError::System(error)) => error,
@@ -122,7 +122,7 @@ impl Writer {
             self.recover(&error).await;
             if let SystemError::Refused { message, column } = error {
                 if sent.is_some() {
-                    self.context.ledger.forget_sent(self.context.id, work.span).await?;
+                    self.context.ledger.forget_sent(self.context.id, batch.span).await?;
                 }
                 return Ok(Delivery::Refused { message, column });
             }
@@ -155,7 +155,7 @@ impl Writer {
     /// One attempt: one transaction. `sent` becomes what the ledger holds of the batch once it is recorded as sent.
     async fn attempt(
         &mut self,
-        work: &Work,
+        batch: &Batch,
         sent: &mut Option<Vec<Outcome>>,
         attempts: u32,
     ) -> Result<(), AttemptError> {
@@ -163,20 +163,20 @@ impl Writer {
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
-        let written = write(destination, &context.connection, &context.layout, &work.records, false).await?;
-        let mut outcomes = outcomes(written.decisions, &work.identities, work.span.first);
+        let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
+        let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             outcomes =
                 outcomes.into_iter().zip(&first).map(|(second, first)| second.after_unknown_commit(first)).collect();
         }
-        context.ledger.record_sent(context.id, work.span, &outcomes, attempts).await?;
+        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
         let outcomes = sent.insert(outcomes);
         destination.commit().await?;
         let elapsed = begun.elapsed();
-        context.ledger.record_committed(context.id, work.span, elapsed.as_secs_f64()).await?;
+        context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
-        debug!(write_back = %context.write_back, partition = work.span.partition, first = work.span.first,
-            records = work.span.records, ?elapsed, "wrote batch");
+        debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
+            records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
     }
 
@@ -192,29 +192,14 @@ impl Writer {
     }
 
     /// A single record that the destination refuses, in its own words.
-    async fn reject(&mut self, work: &Work, message: String, column: Option<String>) -> Result<(), RunError> {
-        let rejection = work.identities.reject(work.span.first, Stage::Destination, column, message);
+    async fn reject(&mut self, batch: &Batch, message: String, column: Option<String>) -> Result<(), RunError> {
+        let rejection = batch.reject(0, Stage::Destination, column, message);
         let outcome = Outcome::Rejected(rejection);
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, work.span, &[outcome], 1).await?;
-        Ok(ledger.record_committed(self.context.id, work.span, 0.0).await?)
+        ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
+        Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
-}
-
-/// Two halves of a batch; a batch of one comes back whole.
-fn halve(work: Work) -> Result<(Work, Work), Work> {
-    if work.span.records < 2 {
-        return Err(work);
-    }
-    let left_records = work.span.records / 2;
-    let part = |first: u32, records: u32| Work {
-        span: BatchSpan { first: work.span.first + first, records, ..work.span },
-        records: work.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
-        identities: Arc::clone(&work.identities),
-        sent: None,
-    };
-    Ok((part(0, left_records), part(left_records, work.span.records - left_records)))
 }
 
 /// What a destination did with records within the open transaction.
@@ -272,14 +257,14 @@ fn expect_matched(connection: &Connection, matched: u64, records: &DataFrame) ->
     }
 }
 
-/// What became of the records of a batch that begins at `first` of its partition.
-fn outcomes(decisions: Vec<Decision>, identities: &Identities, first: u32) -> Vec<Outcome> {
+/// What became of the records of a batch.
+fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
     let outcome = |(decision, index): (Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
         Decision::Skip(reason) => Outcome::Skipped(reason),
-        Decision::Reject(reason) => Outcome::Rejected(identities.reject(index, Stage::Match, None, reason.to_string())),
+        Decision::Reject(reason) => Outcome::Rejected(batch.reject(index, Stage::Match, None, reason.to_string())),
     };
-    decisions.into_iter().zip(first..).map(outcome).collect()
+    decisions.into_iter().zip(0..).map(outcome).collect()
 }

@@ -1,0 +1,46 @@
+//! A batch on its way to a writer: the records of one write, who they are, and what is known of an earlier writing.
+
+use std::sync::Arc;
+
+use polars::prelude::DataFrame;
+
+use crate::domain::outcome::{Outcome, Rejection, Stage};
+use crate::domain::record::Identities;
+use crate::ledger::BatchSpan;
+
+/// The records of one write.
+pub(super) struct Batch {
+    pub(super) span: BatchSpan,
+    /// Shape: `(records, fields)`, in the layout's order.
+    pub(super) records: DataFrame,
+    /// Of the whole partition, for the records that are rejected.
+    pub(super) identities: Arc<Identities>,
+    /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
+    pub(super) sent: Option<Vec<Outcome>>,
+}
+
+impl Batch {
+    /// The rejection of the record at `index` of the batch.
+    pub(super) fn reject(&self, index: u32, stage: Stage, column: Option<String>, reason: String) -> Rejection {
+        let index_in_partition = usize::try_from(self.span.first + index).unwrap_or(usize::MAX);
+        self.identities.reject(index_in_partition, stage, column, reason)
+    }
+
+    /// Two halves of a batch; a batch of one comes back whole.
+    pub(super) fn halve(self) -> Result<(Self, Self), Self> {
+        if self.span.records < 2 {
+            return Err(self);
+        }
+        let left_records = self.span.records / 2;
+        Ok((self.part(0, left_records), self.part(left_records, self.span.records - left_records)))
+    }
+
+    fn part(&self, first: u32, records: u32) -> Self {
+        Self {
+            span: BatchSpan { first: self.span.first + first, records, ..self.span },
+            records: self.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
+            identities: Arc::clone(&self.identities),
+            sent: None,
+        }
+    }
+}
