@@ -11,7 +11,7 @@ use polars::prelude::{
 
 use super::columnar::{Converted, Fault, check, numbers, texts};
 use super::decimal::Decimal;
-use super::mapping::Zones;
+use super::moment::Zones;
 use super::moment::{instant_to_wall, wall_to_instant, write_date, write_instant, write_time, write_timestamp};
 use super::object::{Holds, Repertoire, TextLimit};
 use super::schema::{DecimalSize, SchemaType};

@@ -4,6 +4,14 @@
 use chrono::{DateTime, Datelike, LocalResult, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 
+/// Where wall clocks hang. A timestamp without a zone becomes an instant only if the source names its zone; an
+/// instant is written to a column without a zone as the destination's wall clock, UTC unless it names another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Zones {
+    pub(crate) source: Option<Tz>,
+    pub(crate) destination: Option<Tz>,
+}
+
 /// Days from 0000-12-31 to 1970-01-01, as chrono counts them.
 const EPOCH_DAY: i32 = 719_163;
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::parse_texts;
 use crate::domain::columnar::{Converted, Fault, check, numbers, texts};
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert, decimal_texts, schema_holds};
-use crate::domain::mapping::Zones;
+use crate::domain::moment::Zones;
 use crate::domain::moment::{
     DAY_MAX, DAY_MIN, FINER_THAN_MICROS, HAS_ZONE, MICROS_MAX, MICROS_MIN, MICROS_PER_SECOND, NANOS_PER_MICRO,
     OUTSIDE_YEARS,

@@ -7,7 +7,6 @@ mod plan;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use polars::prelude::{Column, DataFrame, IntoColumn, Scalar, Series};
 
 use super::columnar::{Converted, nulls_at_fault};
@@ -17,6 +16,7 @@ use super::cycle::Cycle;
 use super::job::WriteBack;
 use super::layout::Layout;
 use super::method::MethodCall;
+use super::moment::Zones;
 use super::object::{Object, ObjectColumn};
 use super::outcome::Stage;
 use super::problem::Problem;
@@ -32,14 +32,6 @@ pub(crate) struct RunFacts {
     pub(crate) job: String,
     pub(crate) cycle: Cycle,
     pub(crate) started_at: DateTime<Utc>,
-}
-
-/// Where wall clocks hang. A timestamp without a zone becomes an instant only if the source names its zone; an
-/// instant is written to a column without a zone as the destination's wall clock, UTC unless it names another.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Zones {
-    pub(crate) source: Option<Tz>,
-    pub(crate) destination: Option<Tz>,
 }
 
 /// Turns conformed records into fields.
