@@ -34,7 +34,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
   1  finished, and some records were rejected
   2  could not run or finish
-  3  stopped by a guard before the first write";
+  3  kept for guards, which stop a run before its first write";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
