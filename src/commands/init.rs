@@ -379,7 +379,7 @@ mod tests {
         let checked = project.load_job("täglich").expect("a job");
         assert!(checked.warnings.is_empty());
         let write_back = checked.job.write_backs.first().expect("a write-back");
-        assert_eq!(checked.job.dashboard.as_deref(), Some("dashboard"));
+        assert_eq!(checked.job.dashboard(), Some("dashboard"));
         assert_eq!(write_back.schema.key, [0, 1]);
         let fields: Vec<&str> = write_back.fields.iter().map(|field| field.column.text.as_str()).collect();
         assert_eq!(fields, ["region", "Konto-Nr", "Health \"Score\"", "'At'", "SCORED_AT"]);

@@ -211,7 +211,7 @@ async fn cycle_of(
     checked: &CheckedJob,
     arguments: &JobArguments,
 ) -> Result<RequestedCycle, CommandError> {
-    let dashboard = checked.job.dashboard.as_ref().and_then(|name| project.dashboards.get(name));
+    let dashboard = checked.job.dashboard().and_then(|name| project.dashboards.get(name));
     let newest = match dashboard {
         Some(dashboard) => Some(notice::newest_cycle(project, dashboard).await),
         None => None,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::Path;
+use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -13,7 +15,9 @@ use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_nam
 use super::project_file::{batch_size, known_connection, null_policy, word};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
+use crate::domain::cadence::{Cadence, Missed, Retry};
 use crate::domain::field::{Field, FieldValue};
+use crate::domain::gate::Gates;
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::ObjectName;
@@ -34,8 +38,8 @@ pub(super) fn read_job(project: &Project, name: &str, file: &str, text: &str) ->
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
     match read {
-        Some((dashboard, write_backs)) if !super::has_mistake(&problems) => {
-            let job = Job { name: name.to_owned(), dashboard, write_backs };
+        Some((cadence, write_backs)) if !super::has_mistake(&problems) => {
+            let job = Job { name: name.to_owned(), cadence, write_backs };
             Ok(CheckedJob { job, warnings: problems, digest })
         }
         _ => Err(problems),
@@ -46,9 +50,9 @@ fn read_tables(
     project: &Project,
     root: &Table<'_>,
     schemas: &mut Schemas<'_>,
-) -> Option<(Option<String>, Vec<WriteBack>)> {
+) -> Option<(Option<Cadence>, Vec<WriteBack>)> {
     root.expect_keys(&["cadence", "write_back"]);
-    let dashboard = root.get("cadence").and_then(|cadence| read_cadence(project, cadence));
+    let cadence = root.get("cadence").and_then(|cadence| read_cadence(project, cadence));
     let hint = "a job has one or more `[[write_back]]`";
     let value = root.require("write_back", hint)?;
     if value.is_table() {
@@ -67,7 +71,7 @@ fn read_tables(
             write_backs.extend(read_write_back(project, &table, schemas, &mut claims));
         }
     }
-    Some((dashboard, write_backs))
+    Some((cadence, write_backs))
 }
 
 /// What messages call a write-back.
@@ -77,11 +81,10 @@ fn element_name(element: Value<'_>) -> String {
     name.map_or_else(|| "`[[write_back]]`".to_owned(), |name| format!("write-back {}", shown(name)))
 }
 
-/// The dashboard a cadence follows; its other settings are checked and belong to the scheduler.
-fn read_cadence(project: &Project, value: Value<'_>) -> Option<String> {
+fn read_cadence(project: &Project, value: Value<'_>) -> Option<Cadence> {
     let table = value.table("`[cadence]`".to_owned())?;
     table.expect_keys(&["dashboard", "settle", "gate"]);
-    table.get("settle").and_then(duration);
+    let settle = table.get("settle").and_then(duration);
     match table.get("gate") {
         Some(gate) if gate.is_table() => check_gate(gate),
         Some(gate) => gate.list().into_iter().flatten().for_each(check_gate),
@@ -96,7 +99,20 @@ fn read_cadence(project: &Project, value: Value<'_>) -> Option<String> {
         });
         value.mistake(format!("there is no dashboard {} in {PROJECT_FILE}", shown(name)), Some(hint));
     }
-    Some(name.to_owned())
+    Some(Cadence {
+        dashboard: name.to_owned(),
+        settle: settle.unwrap_or_default(),
+        gates: Gates::default(),
+        every_cycles: NonZeroU32::MIN,
+        deadline: None,
+        max_silence: None,
+        missed: Missed::default(),
+        retry: Retry {
+            delay_first: Duration::from_secs(60),
+            delay_max: Duration::from_secs(3_600),
+            attempts_max: NonZeroU32::new(10).expect("10 is not zero"),
+        },
+    })
 }
 
 fn check_gate(value: Value<'_>) {

@@ -21,9 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
+use crate::domain::gate::Gate;
 use crate::domain::job::Job;
 use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
 use document::read_text;
@@ -60,6 +62,8 @@ pub(crate) struct Defaults {
 pub(crate) struct Dashboard {
     pub(crate) name: String,
     pub(crate) signal: Signal,
+    /// How often a marker or a query is looked at.
+    pub(crate) poll: Duration,
 }
 
 /// What tells that a dashboard's automation has finished.
@@ -69,6 +73,10 @@ pub(crate) enum Signal {
     Marker { file: PathBuf },
     /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the latest counts.
     Query { connection: String, sql: String },
+    /// Nothing does: its automation is known to begin at these instants, and taken for finished `margin` later.
+    Clock { gate: Gate, margin: Duration },
+    /// Somebody says so: `writeback cycle`.
+    Announced,
 }
 
 /// A job, and what deserves a look though it stops nothing.
@@ -156,10 +164,10 @@ impl Project {
 
     /// What is to be told of the connections a job uses.
     fn users_of(&self, job: &Job) -> Vec<Problem> {
-        let followed = job.dashboard.as_ref().and_then(|name| self.dashboards.get(name));
+        let followed = job.dashboard().and_then(|name| self.dashboards.get(name));
         let asked = followed.and_then(|dashboard| match &dashboard.signal {
             Signal::Query { connection, .. } => Some(connection),
-            Signal::Marker { .. } => None,
+            Signal::Marker { .. } | Signal::Clock { .. } | Signal::Announced => None,
         });
         let ends = job.write_backs.iter().flat_map(|write_back| [&write_back.source, &write_back.destination]);
         let used: BTreeSet<&String> = ends.chain(asked).collect();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
 use super::connections::{ReadConnection, read_connection};
 use super::document::{Document, Table, Value, shown};
@@ -18,6 +19,9 @@ use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 is not zero");
 /// Records per write that still make a transaction of sane size.
 const BATCH_RECORDS_MAX: u32 = 1_000_000;
+
+/// How often a dashboard is looked at where nobody says otherwise.
+const POLL_USUAL: Duration = Duration::from_secs(60);
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
@@ -54,7 +58,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
     }
     for (name, table) in named_tables(root, "dashboards") {
         if let Some(signal) = signal(name, &table, &project, surroundings.root) {
-            project.dashboards.insert(name.to_owned(), Dashboard { name: name.to_owned(), signal });
+            project.dashboards.insert(name.to_owned(), Dashboard { name: name.to_owned(), signal, poll: POLL_USUAL });
         }
     }
     project

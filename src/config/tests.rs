@@ -180,7 +180,7 @@ mod files_without_a_mistake {
         let checked = place.job().expect("no mistake");
         assert_eq!(text_of(&checked.warnings), "");
         let job = checked.job;
-        assert_eq!((job.name.as_str(), job.dashboard.as_deref()), ("weekly", Some("customer_health")));
+        assert_eq!((job.name.as_str(), job.dashboard()), ("weekly", Some("customer_health")));
         let write_back = &job.write_backs[0];
         assert_eq!(write_back.table.to_string(), "\"CRM\".\"ACCOUNTS\"");
         assert_eq!(write_back.batch_records_max.get(), 500);

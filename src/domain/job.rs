@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use super::cadence::Cadence;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::match_rule::MatchMode;
 use super::object::ObjectName;
@@ -13,8 +14,8 @@ use super::schema::Schema;
 pub(crate) struct Job {
     /// The file's name without its extension.
     pub(crate) name: String,
-    /// Name of the `[dashboards.*]` whose cycles the job follows, if it follows one.
-    pub(crate) dashboard: Option<String>,
+    /// Absent if the job follows no dashboard: it then runs by hand only.
+    pub(crate) cadence: Option<Cadence>,
     pub(crate) write_backs: Vec<WriteBack>,
 }
 
@@ -38,6 +39,13 @@ pub(crate) struct WriteBack {
     pub(crate) location: Location,
     /// Of the `table` line.
     pub(crate) table_location: Location,
+}
+
+impl Job {
+    /// Name of the `[dashboards.*]` whose cycles the job follows, if it follows one.
+    pub(crate) fn dashboard(&self) -> Option<&str> {
+        self.cadence.as_ref().map(|cadence| cadence.dashboard.as_str())
+    }
 }
 
 impl WriteBack {

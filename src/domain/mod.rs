@@ -1,6 +1,7 @@
 //! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async, no clock: time is
 //! given, never asked for. Every other module may use this one; it uses none of them.
 
+pub(crate) mod cadence;
 mod columnar;
 pub(crate) mod conform;
 pub(crate) mod connection;
@@ -9,6 +10,7 @@ pub(crate) mod cycle;
 pub(crate) mod decimal;
 pub(crate) mod error;
 pub(crate) mod field;
+pub(crate) mod gate;
 pub(crate) mod job;
 pub(crate) mod layout;
 pub(crate) mod mapping;

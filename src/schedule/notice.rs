@@ -81,6 +81,9 @@ pub(crate) async fn newest_cycle(project: &Project, dashboard: &Dashboard) -> Re
     let (cycle, status) = match &dashboard.signal {
         Signal::Marker { file } => read_marker(file)?,
         Signal::Query { connection, sql } => ask(project, dashboard, connection, sql).await?,
+        Signal::Clock { .. } | Signal::Announced => {
+            return Err(NoticeError::None { dashboard: dashboard.name.clone() });
+        }
     };
     if cycle.id.trim().is_empty() {
         return Err(NoticeError::NoId { dashboard: dashboard.name.clone() });

@@ -1,0 +1,156 @@
+//! When a job is due: a pure function of its cadence, the cycles its dashboard finished, what became of them, and the time.
+//! Knows no clock, no ledger and no process: all of that is given.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::cycle::Cycle;
+use super::gate::Gates;
+
+/// When a job is due: after which dashboard's cycles, how long after, and behind which gates.
+#[derive(Debug, Clone)]
+pub(crate) struct Cadence {
+    /// Name of the `[dashboards.*]` whose cycles the job follows.
+    pub(crate) dashboard: String,
+    /// How long after a cycle was noticed it may be written back.
+    pub(crate) settle: Duration,
+    /// Not before the next of these instants; without any, at once.
+    pub(crate) gates: Gates,
+    /// Of so many new cycles one is written back: the last of them.
+    pub(crate) every_cycles: NonZeroU32,
+    /// How long after its completion a cycle may still be written back.
+    pub(crate) deadline: Option<Duration>,
+    /// How long the dashboard may finish no cycle before people are told.
+    pub(crate) max_silence: Option<Duration>,
+    pub(crate) missed: Missed,
+    pub(crate) retry: Retry,
+}
+
+/// What becomes of cycles that were due while nobody served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Missed {
+    /// The newest of them runs, once.
+    #[default]
+    Latest,
+    /// None of them runs.
+    None,
+    /// Each of them runs, in order; no cycle is superseded by a newer one.
+    All,
+}
+
+/// How a run that could not finish is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// Pause before the second attempt; each further pause is twice as long.
+    pub(crate) delay_first: Duration,
+    pub(crate) delay_max: Duration,
+    /// Attempts in all, the first included.
+    pub(crate) attempts_max: NonZeroU32,
+}
+
+/// What became of a cycle, for one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No run has begun with it.
+    New,
+    /// A run of it was killed or stopped, and waits to be taken up.
+    Interrupted,
+    /// Its runs could not finish so far; the last attempt failed `since_last` ago.
+    Failing {
+        attempts: u32,
+        since_last: Duration,
+    },
+    /// Written back.
+    Delivered,
+    /// Its run was stopped by a guard and waits for a person.
+    Guarded,
+    /// Tried as often as the cadence allows, and never finished.
+    GivenUp {
+        attempts: u32,
+    },
+    Superseded,
+    Expired,
+    Missed,
+}
+
+/// A cycle as one job knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KnownCycle {
+    pub(crate) cycle: Cycle,
+    /// When it was noticed, on the wall clock as it is set now; never later than now.
+    pub(crate) noticed_at: DateTime<Utc>,
+    /// How long ago it was noticed, on a clock that nobody sets.
+    pub(crate) noticed: Duration,
+    pub(crate) fate: Fate,
+}
+
+/// What a verdict is based on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Situation<'a> {
+    pub(crate) now: DateTime<Utc>,
+    /// Since when this process has watched without a break: what was due before was missed.
+    pub(crate) serving_since: DateTime<Utc>,
+    /// Oldest completion first; of equal ones, first noticed first.
+    pub(crate) cycles: &'a [KnownCycle],
+    /// Whether a run of the job is at work.
+    pub(crate) at_work: bool,
+}
+
+/// What is to be done about a job now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Cycles that will not be written back, to be recorded so before anything else.
+    pub(crate) passed_over: Vec<PassedOver>,
+    pub(crate) next: Next,
+}
+
+/// A cycle that will not be written back, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    pub(crate) cycle: String,
+    pub(crate) why: PassedOverWhy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PassedOverWhy {
+    /// A newer cycle is written back instead.
+    Superseded { by: String },
+    /// Its deadline went by before a run of it finished.
+    Expired,
+    /// It was due while nobody served, and the cadence makes up for none.
+    Missed,
+    /// Its runs failed as often as the cadence allows.
+    GivenUp { attempts: u32 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Write this cycle back now.
+    Run(Cycle),
+    Wait(Wait),
+}
+
+/// What a job waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For its own run to end.
+    Run,
+    /// For the dashboard to finish a cycle.
+    Cycle,
+    /// For more cycles: `every_cycles` counts `new` so far.
+    MoreCycles { new: u32, needed: u32 },
+    /// For a cycle to settle.
+    Settle { cycle: String, until: DateTime<Utc> },
+    /// For a gate to open.
+    Gate { cycle: String, until: DateTime<Utc> },
+    /// No gate will ever open again: all its exact instants have passed.
+    Nothing { cycle: String },
+    /// For the next attempt at a cycle whose run failed.
+    Retry { cycle: String, attempts: u32, until: DateTime<Utc> },
+    /// For a person to approve what a guard stopped.
+    Approval { cycle: String },
+    /// For a newer cycle, since this one was given up.
+    CycleAfterFailure { cycle: String, attempts: u32 },
+}
