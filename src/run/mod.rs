@@ -164,6 +164,15 @@ impl RequestedCycle {
         }
     }
 
+    /// Whether the job has begun a newer one.
+    fn is_older_than(&self, newest: &Cycle) -> bool {
+        match self {
+            Self::Given(cycle) => cycle.id != newest.id && cycle.completed_at < newest.completed_at,
+            // It is of this moment, whatever the clock was set to before.
+            Self::Own(_) => false,
+        }
+    }
+
     /// Whether writing `other` now would write what is no longer the newest.
     fn supersedes(&self, other: &Cycle) -> bool {
         match self {
@@ -220,10 +229,10 @@ pub(crate) async fn carry_out(
     let _lock = ledger.lock_job(&job.name)?;
     let unfinished = unfinished(request, ledger).await?;
     if unfinished.is_none()
-        && let Some(newer) = ledger.newest_delivered_cycle(&job.name).await?
-        && newer.completed_at > request.cycle.cycle().completed_at
+        && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
+        && request.cycle.is_older_than(&newest)
     {
-        warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newer.id, "a newer cycle is already written back");
+        warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newest.id, "a newer cycle is already written back");
         return Ok(nothing_new(request));
     }
     let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
@@ -307,6 +316,7 @@ async fn begin(
         started_at: facts.started_at,
         write_backs: plans.iter().map(|plan| plan.write_back.name.as_str()).collect(),
         job_digest: &digest(request),
+        write_back: request.write_back,
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, cycle = %facts.cycle.id, "run begins");
@@ -430,9 +440,10 @@ impl Begun<'_> {
         let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
         let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
         let cause = chain(&source).join(": ");
-        let told = match resumable {
-            true => self.ledger.stop_run(run, &cause).await,
-            false => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
+        let told = match (&source, resumable) {
+            (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
+            (_, true) => self.ledger.stop_run(run, &cause).await,
+            (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
         };
         if let Err(error) = told {
             // The run counts as killed, then; what stopped it is told below.
