@@ -516,3 +516,6 @@ fn server(row: &SqliteRow) -> Answer<(Server, DateTime<Utc>)> {
     };
     Ok((server, moment(row.try_get("updated_at")?)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,6 +195,8 @@ pub(crate) struct Ledger {
     connection: Arc<Mutex<SqliteConnection>>,
 }
 
+const LEDGER_FILE: &str = "ledger.db";
+
 /// How long a statement waits for another process that is writing: longer than any write of the ledger takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -203,13 +205,22 @@ impl Ledger {
     /// Errors: `Damaged`, `Newer`, `Io`.
     pub(crate) async fn open(state_folder: &Path) -> Result<Self, LedgerError> {
         state::make_folder(state_folder).map_err(|error| LedgerError::io("make", state_folder, error))?;
-        let file = state_folder.join("ledger.db");
+        let file = state_folder.join(LEDGER_FILE);
         let _alone = lock::opening(state_folder).await?;
         // SQLite would make the file readable for everybody; the files it keeps beside it take its mode.
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
         let connection = up_to_date(connection, &file).await?;
         Ok(Self { state_folder: state_folder.to_owned(), file, connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Opens the ledger if there is one.
+    /// Errors: as [`Ledger::open`].
+    pub(crate) async fn open_if_there(state_folder: &Path) -> Result<Option<Self>, LedgerError> {
+        match state_folder.join(LEDGER_FILE).exists() {
+            true => Self::open(state_folder).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Claims the job for this process: an exclusive lock on a file of the state folder.

@@ -12,18 +12,18 @@ use crate::domain::outcome::{SkipReason, Stage};
 const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
 const SPAN: BatchSpan = BatchSpan { partition: 0, first: 0, records: 4 };
 
-async fn ledger() -> (TempDir, Ledger) {
+pub(super) async fn ledger() -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
     (folder, ledger)
 }
 
-fn cycle(id: &str, days: i64) -> Cycle {
+pub(super) fn cycle(id: &str, days: i64) -> Cycle {
     let completed_at = DateTime::from_timestamp(1_790_000_000, 123_456_789).unwrap() + TimeDelta::days(days);
     Cycle { id: id.to_owned(), completed_at }
 }
 
-async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
+pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
     let write_backs = vec!["health_score", "recommendation"];
     let run =
         NewRun { job, cycle, started_at: cycle.completed_at, write_backs, job_digest: "digest", write_back: None };
