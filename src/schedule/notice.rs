@@ -148,40 +148,85 @@ pub(crate) async fn look(
     Ok(Look { noticed, unfinished: seen.unfinished, mistakes: seen.mistakes })
 }
 
-/// The newest cycle that a dashboard finished, which the ledger then knows.
+/// What is known of cycles besides what a dashboard says now, for who looks once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Book<'a> {
+    /// What is noticed is recorded.
+    Recording(&'a Ledger),
+    /// Nothing is recorded; without a ledger nothing was before.
+    Reading(Option<&'a Ledger>),
+}
+
+impl Book<'_> {
+    fn ledger(&self) -> Option<&Ledger> {
+        match self {
+            Self::Recording(ledger) => Some(ledger),
+            Self::Reading(ledger) => *ledger,
+        }
+    }
+
+    async fn newest(&self, dashboard: &Dashboard) -> Result<Option<Cycle>, LedgerError> {
+        let Some(ledger) = self.ledger() else { return Ok(None) };
+        Ok(ledger.newest_cycle(&dashboard.name).await?.map(|noticed| noticed.cycle))
+    }
+
+    async fn named(&self, dashboard: &Dashboard, id: &str) -> Result<Option<Cycle>, LedgerError> {
+        let Some(ledger) = self.ledger() else { return Ok(None) };
+        Ok(ledger.cycle_named(&dashboard.name, id).await?.map(|noticed| noticed.cycle))
+    }
+
+    /// Looks at a dashboard; its cycles come as the ledger has them, or would.
+    async fn look(
+        &self,
+        project: &Project,
+        dashboard: &Dashboard,
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<Cycle>, Option<UnfinishedCycle>), NoticeError> {
+        if let Self::Recording(ledger) = self {
+            let look = look(project, dashboard, ledger, now).await?;
+            return Ok((look.noticed.into_iter().map(|noticed| noticed.cycle).collect(), look.unfinished));
+        }
+        let known = self.newest(dashboard).await?;
+        let seen = Seen::of(project, dashboard, known.as_ref(), now).await?;
+        let mut finished = Vec::with_capacity(seen.finished.len());
+        for cycle in seen.finished {
+            let known = self.named(dashboard, &cycle.id).await?;
+            finished.push(known.unwrap_or_else(|| Cycle { completed_at: cycle.completed_at.min(now), ..cycle }));
+        }
+        Ok((finished, seen.unfinished))
+    }
+}
+
+/// The newest cycle that a dashboard finished. Where it tells of cycles itself, its word of now counts: if it went back
+/// to an older one, that is what its source holds.
 /// Errors: as [`look`]; there is none, or a newer one did not go well.
 pub(crate) async fn newest_cycle(
     project: &Project,
     dashboard: &Dashboard,
-    ledger: &Ledger,
+    book: Book<'_>,
     now: DateTime<Utc>,
 ) -> Result<Cycle, NoticeError> {
-    let look = look(project, dashboard, ledger, now).await?;
-    let newest = ledger.newest_cycle(&dashboard.name).await?;
-    newest_of(dashboard, newest.map(|newest| newest.cycle), look.unfinished)
+    let (mut finished, unfinished) = book.look(project, dashboard, now).await?;
+    let newest = match (finished.pop(), &dashboard.signal) {
+        (None, Signal::Clock { .. } | Signal::Announced) => book.newest(dashboard).await?,
+        (newest, _) => newest,
+    };
+    newest_of(dashboard, newest, unfinished)
 }
 
-/// As [`newest_cycle`], recording nothing; without a ledger nothing was recorded before.
-pub(crate) async fn newest_cycle_unrecorded(
+/// The cycle of a dashboard with this id, as it tells or once told of it. A dashboard that cannot be asked tells of none.
+pub(crate) async fn cycle_named(
     project: &Project,
     dashboard: &Dashboard,
-    ledger: Option<&Ledger>,
+    id: &str,
+    book: Book<'_>,
     now: DateTime<Utc>,
-) -> Result<Cycle, NoticeError> {
-    let known = match ledger {
-        Some(ledger) => ledger.newest_cycle(&dashboard.name).await?.map(|known| known.cycle),
-        None => None,
-    };
-    let Seen { mut finished, unfinished, .. } = Seen::of(project, dashboard, known.as_ref(), now).await?;
-    let mut newest = finished.pop().map(|cycle| Cycle { completed_at: cycle.completed_at.min(now), ..cycle });
-    if let (Some(ledger), Some(cycle)) = (ledger, &newest)
-        && let Some(noticed) = ledger.cycle_named(&dashboard.name, &cycle.id).await?
-    {
-        newest = Some(noticed.cycle);
+) -> Result<Option<Cycle>, NoticeError> {
+    if let Some(known) = book.named(dashboard, id).await? {
+        return Ok(Some(known));
     }
-    // Of two that completed at once the later noticed is newer.
-    let newest = known.into_iter().chain(newest).max_by_key(|cycle| cycle.completed_at);
-    newest_of(dashboard, newest, unfinished)
+    let finished = book.look(project, dashboard, now).await.map_or(Vec::new(), |(finished, _)| finished);
+    Ok(finished.into_iter().find(|cycle| cycle.id == id))
 }
 
 /// The cycle to write back when somebody asks for the newest.

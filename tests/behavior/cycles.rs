@@ -198,16 +198,19 @@ fn a_dashboard_that_signals_nothing_finishes_by_the_clock() {
 }
 
 #[test]
-fn a_preview_and_a_test_know_the_announced_cycle_and_record_none() {
+fn a_preview_and_a_test_know_what_was_announced_and_record_nothing() {
     let place = place_following(Server::Sqlite, MARKER);
     mark(&place, "W45", "2026-11-08T06:30:00Z");
-    let preview = place.command(&["preview", "job", "--json"]);
-    assert_eq!(cycle_of(&preview), "W45");
+    assert_eq!(cycle_of(&place.command(&["preview", "job", "--json"])), "W45");
     assert!(!place.path(".writeback").exists(), "a preview leaves nothing");
     assert_eq!(place.command(&["test", "job", "--record", "A1", "--rollback"]).code, 0);
     assert_eq!(ledger(&place, "SELECT cycle FROM cycles"), "\n");
-    assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
+    follow(&place, "announced = true", "job");
+    let arguments = ["cycle", "health", "--id", "W46", "--completed-at", "2026-11-15T06:30:00Z"];
+    assert_eq!(place.command(&arguments).code, 0);
     assert_eq!(cycle_of(&place.command(&["preview", "job", "--json"])), "W46");
+    assert_eq!(place.command(&["test", "job", "--record", "A1"]).code, 0);
+    assert_eq!(place.query("SELECT note FROM accounts"), "note\n2026-11-15T06:30:00Z\n");
 }
 
 #[test]
@@ -225,15 +228,24 @@ fn a_job_has_one_account_of_a_cycle_however_often_it_runs() {
 #[test]
 fn a_cycle_older_than_one_begun_is_not_written_even_if_that_one_failed() {
     let place = place_following(Server::Sqlite, MARKER);
+    let schema = "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER);\n\
+                  SELECT id, abs(score) AS score FROM raw;\n";
+    // The smallest number has no absolute value: the query begins and then fails.
+    place.table("raw", "id VARCHAR(18), score INTEGER", "id,score\nA1,-9223372036854775808\n");
+    place.file("sql/scores.sql", schema).file(
+        "schedules/job.toml",
+        &format!(
+            "[cadence]\ndashboard = 'health'\n\n{}",
+            write_back("scores", "accounts", "source = 'crm'", "id = 'id'\nscore = 'score'")
+        ),
+    );
     mark(&place, "W46", "2026-11-15T06:30:00Z");
-    // The source is gone in the middle of the run: it begins, and does not finish.
-    place.file("data/scores.csv", "id,score,note\nA1,2\n");
     let failed = place.run();
     assert_eq!((status_of(&failed).as_str(), failed.run()), ("failed", 1), "{failed}");
-    place.file("data/scores.csv", "id,score,note\nA1,2,\n");
+    place.execute("UPDATE raw SET score = 2");
     mark(&place, "W45", "2026-11-08T06:30:00Z");
-    let by_id = place.command(&["run", "job", "--json", "--cycle", "W45"]);
-    assert_eq!(status_of(&by_id), "nothing_new", "{by_id}");
+    let older = place.command(&["run", "job", "--json", "--cycle", "W45"]);
+    assert_eq!(status_of(&older), "nothing_new", "{older}");
     let newest = place.run();
     assert_eq!((status_of(&newest).as_str(), cycle_of(&newest).as_str()), ("succeeded", "W46"), "{newest}");
 }
@@ -241,11 +253,12 @@ fn a_cycle_older_than_one_begun_is_not_written_even_if_that_one_failed() {
 #[test]
 fn a_run_of_one_write_back_keeps_older_cycles_out_and_does_not_deliver_the_cycle() {
     let place = place_following(Server::Sqlite, MARKER);
-    let second = write_back("scores", "accounts", "name = 'again'", FIELDS);
+    let second = write_back("scores", "others", "name = 'again'", FIELDS);
+    place.table("others", "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40)", "id,score\nA1,1\n");
     place.file("schedules/job.toml", &(place.text("schedules/job.toml") + &second));
     mark(&place, "W46", "2026-11-15T06:30:00Z");
     let one = place.command(&["run", "job", "--json", "--write-back", "scores"]);
-    assert_eq!(one.summary(), "1 read = 1 updated");
+    assert_eq!(one.summary(), "1 read = 1 updated", "{one}");
     mark(&place, "W45", "2026-11-08T06:30:00Z");
     let older = place.command(&["run", "job", "--json", "--cycle", "W45"]);
     assert_eq!(status_of(&older), "nothing_new", "{older}");
