@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use humantime::format_duration;
 
 use super::document::{Table, Value, shown};
 use super::project_file::word;
@@ -106,10 +105,7 @@ fn retry(table: &Table<'_>, delay_first: Option<Duration>, delay_max: Option<Dur
         && max < first
     {
         let hint = "pauses grow from `retry_delay` to `retry_delay_max`".to_owned();
-        value.mistake(
-            format!("`retry_delay_max` is shorter than `retry_delay`, {}", format_duration(first)),
-            Some(hint),
-        );
+        value.mistake("`retry_delay_max` is shorter than `retry_delay`", Some(hint));
     }
     Retry {
         delay_first: delay_first
@@ -136,29 +132,41 @@ fn check_deadline(table: &Table<'_>, cadence: &Cadence, now: DateTime<Utc>) {
     let (Some(value), Some(deadline)) = (table.get("deadline"), cadence.deadline) else { return };
     let Some(time) = deadline.checked_sub(cadence.settle).filter(|time| !time.is_zero()) else {
         let hint = "both count from the cycle: write a longer `deadline` or a shorter `settle`".to_owned();
-        let message = format!("`deadline` is never met: `settle` alone takes {}", format_duration(cadence.settle));
-        return value.mistake(message, Some(hint));
+        return value.mistake("`deadline` is never met: `settle` takes as long", Some(hint));
     };
+    // What is left of the deadline once the cycle has settled is the time that a gate has to open.
     if let Some(shut) = shut_longer_than(&cadence.gates, time, now) {
-        let hours = Duration::from_secs(shut.as_secs() / 3_600 * 3_600);
-        let shut = format_duration(if hours.is_zero() { shut } else { hours });
+        let shut = in_words(shut);
         let hint = "if that is not meant, write a longer `deadline` or more gates".to_owned();
         value.warning(format!("cycles may expire before a gate opens: none does for {shut} on end"), Some(hint));
     }
 }
 
-/// The first stretch of time from `now` on, longer than `time`, in which no gate opens, if there is one. Exact instants alone
-/// are no rhythm: no stretch between them is too long.
+/// A time to wait, to the day or, within a day, to the second.
+fn in_words(time: Duration) -> String {
+    const DAY_SECONDS: u64 = 24 * 60 * 60;
+    match time.as_secs() {
+        seconds if seconds < DAY_SECONDS => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+        seconds if seconds < DAY_SECONDS * 3 / 2 => "a day".to_owned(),
+        seconds => format!("{} days", (seconds + DAY_SECONDS / 2) / DAY_SECONDS),
+    }
+}
+
+/// The first stretch of time from `now` on, longer than `time`, in which no gate opens, if there is one. Exact instants
+/// alone are no rhythm: no stretch between them is too long.
 fn shut_longer_than(gates: &Gates, time: Duration, now: DateTime<Utc>) -> Option<Duration> {
-    /// Stretches looked at. Crontab lines mostly come back within a week, and a stretch is about as long as the time.
-    const STRETCHES_MAX: usize = 1_000;
+    /// Gates of a leap day open again after eight years at most.
+    const DAYS_MAX: i64 = 10 * 366;
+    /// Most lines come back within a week, and so many stretches of half an hour are more than one.
+    const STRETCHES_MAX: usize = 400;
     if gates.lines.is_empty() {
         return None;
     }
     let time = TimeDelta::from_std(time).ok()?;
+    let end = now.checked_add_signed(TimeDelta::days(DAYS_MAX))?;
     let mut opened = gates.first_from(now)?;
     for _ in 0..STRETCHES_MAX {
-        let next = gates.first_from(opened + TimeDelta::nanoseconds(1))?;
+        let next = gates.first_from(opened + TimeDelta::nanoseconds(1)).filter(|next| *next < end)?;
         if next - opened > time {
             return (next - opened).to_std().ok();
         }

@@ -96,7 +96,10 @@ fn signal(way: Way, table: &Table<'_>, project: &Project, root: &Path) -> Option
         }
         Way::Clock => {
             let margin = table.get("margin").map(|value| duration_within(value, Duration::ZERO..=WAIT_MAX));
-            Some(Signal::Clock { gate: gate(table, "clock")?, margin: margin.unwrap_or(Some(Duration::ZERO))? })
+            Some(Signal::Clock {
+                gate: Box::new(gate(table, "clock")?),
+                margin: margin.unwrap_or(Some(Duration::ZERO))?,
+            })
         }
         Way::Announced => table.get("announced").and_then(announced),
     }

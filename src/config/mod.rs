@@ -81,7 +81,7 @@ pub(crate) enum Signal {
     /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the latest counts.
     Query { connection: String, sql: String },
     /// Nothing does: its automation is known to begin at these instants, and taken for finished `margin` later.
-    Clock { gate: Gate, margin: Duration },
+    Clock { gate: Box<Gate>, margin: Duration },
     /// Somebody says so: `writeback cycle`.
     Announced,
 }

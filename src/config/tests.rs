@@ -1026,13 +1026,13 @@ mod arbitrary_text {
         #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_project_file_panics_the_reader(text in scrambled(PROJECT)) {
+        fn no_project_file_panics_the_reader(text in prop_oneof![scrambled(PROJECT), scrambled(scheduling::DASHBOARDS)]) {
             let surroundings = Surroundings { root: Path::new("/nowhere"), environment: &|_| None, clock };
             let _problems = project_file::read_project(&text, surroundings).err();
         }
 
         #[test]
-        fn no_job_file_panics_the_reader(text in scrambled(JOB)) {
+        fn no_job_file_panics_the_reader(text in prop_oneof![scrambled(JOB), scrambled(scheduling::WHOLE_CADENCE)]) {
             let place = Place::new();
             let project = place.project().expect("a project");
             let _problems = job::read_job(&project, "weekly", "schedules/weekly.toml", &text, clock()).err();

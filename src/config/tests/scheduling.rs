@@ -10,6 +10,39 @@ use crate::domain::cadence::{Cadence, Missed, Retry};
 const MARKER: &str = "marker = \"fixtures/dashboard/cycle.json\"";
 const CADENCE: &str = "settle = \"30m\"\ngate = { cron = \"0 6 * * MON\", timezone = \"America/New_York\" }";
 
+/// Every setting of a cadence.
+pub(super) const WHOLE_CADENCE: &str = r#"[cadence]
+dashboard = "customer_health"
+settle = "30m"
+gate = [ { cron = "0 6 * * MON" , timezone = "America/New_York" } , { cron = "*/5 1-3 1 JAN *" , timezone = "UTC" } ]
+at = [ 9999-12-31T23:59:59.999999Z , "0001-01-02T00:00:00+14:00" , { at = "2027-03-28T02:30:00" , timezone = "Europe/Berlin" } ]
+every_cycles = 7
+deadline = "1year"
+max_silence = "1day"
+missed = "all"
+retry_delay = "1ms"
+retry_delay_max = "1year"
+attempts_max = 1000
+"#;
+
+/// Every way to notice a cycle.
+pub(super) const DASHBOARDS: &str = r#"[connections.crm]
+kind = "sqlite"
+file = "crm.db"
+[dashboards.a]
+marker = "done.json"
+poll = "5s"
+[dashboards.b]
+source = "crm"
+query = "SELECT 1"
+[dashboards.c]
+cron = "0 5 * * *"
+timezone = "Europe/Berlin"
+margin = "1year"
+[dashboards.d]
+announced = true
+"#;
+
 fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
@@ -44,6 +77,17 @@ fn dashboard_of(lines: &str) -> Dashboard {
 /// What is told of the dashboard's lines; they begin in line 19.
 fn dashboard_told(lines: &str) -> String {
     project_with(&[(MARKER, lines)])
+}
+
+#[test]
+fn every_setting_at_once_is_no_mistake() {
+    let place = Place::new();
+    place.write("writeback.toml", DASHBOARDS);
+    assert_eq!(place.project().expect("no mistake").dashboards.len(), 4);
+    let place = Place::new();
+    let write_backs = &JOB[JOB.find("[[write_back]]").expect("it")..];
+    place.write("schedules/weekly.toml", &format!("{WHOLE_CADENCE}\n{write_backs}"));
+    assert_eq!(place.told(), "");
 }
 
 mod a_cadence {
@@ -263,9 +307,9 @@ mod mistakes_of_a_cadence {
     #[test]
     fn settings_that_contradict_one_another() {
         insta::assert_snapshot!(cadence_told("settle = \"2h\"\ndeadline = \"2h\"\nretry_delay = \"5m\"\nretry_delay_max = \"4m\""), @r#"
-        schedules/weekly.toml:4:12: `deadline` is never met: `settle` alone takes 2h
+        schedules/weekly.toml:4:12: `deadline` is never met: `settle` takes as long
           hint: both count from the cycle: write a longer `deadline` or a shorter `settle`
-        schedules/weekly.toml:6:19: `retry_delay_max` is shorter than `retry_delay`, 5m
+        schedules/weekly.toml:6:19: `retry_delay_max` is shorter than `retry_delay`
           hint: pauses grow from `retry_delay` to `retry_delay_max`
         "#);
     }
@@ -288,7 +332,7 @@ mod mistakes_of_a_cadence {
             "deadline = \"90m\"\nsettle = \"31m\"\ngate = { cron = \"0 * * * *\", timezone = \"UTC\" }",
             "deadline = \"50ms\"\ngate = { cron = \"* * * * *\", timezone = \"UTC\" }",
         ].map(cadence_told).concat(), @r#"
-        schedules/weekly.toml:3:12: warning: cycles may expire before a gate opens: none does for 7days on end
+        schedules/weekly.toml:3:12: warning: cycles may expire before a gate opens: none does for 7 days on end
           hint: if that is not meant, write a longer `deadline` or more gates
         schedules/weekly.toml:3:12: warning: cycles may expire before a gate opens: none does for 9h on end
           hint: if that is not meant, write a longer `deadline` or more gates
