@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::init::InitArguments;
+use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::telemetry::LogFormat;
 
 /// Writes a dashboard's scores back into the systems where people work.
@@ -54,6 +56,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json"
     )]
     Run(RunArguments),
+    /// Announce that a dashboard finished a cycle
+    #[command(after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
+        writeback cycle customer_health --id 2026-W46 --completed-at 2026-11-15T06:30:00Z\n\n\
+        Meant for people, and for the last step of another scheduler such as Airflow or dbt. A cycle that is known\n\
+        already stays as it is, so announcing it again does no harm.")]
+    Cycle(CycleArguments),
     /// Show earlier runs, or one run in full
     #[command(after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json")]
     Runs(RunsArguments),
@@ -96,7 +104,7 @@ pub(crate) struct JobArguments {
     pub(crate) write_back: Option<String>,
 
     /// Write back this cycle of the dashboard instead of the newest finished one
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = cycle_id)]
     pub(crate) cycle: Option<String>,
 
     /// Print JSON instead of text
@@ -132,6 +140,40 @@ pub(crate) struct TestArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CycleArguments {
+    /// A dashboard of writeback.toml
+    #[arg(value_name = "DASHBOARD")]
+    pub(crate) dashboard: String,
+
+    /// Tells the cycle from the next, such as 2026-W46
+    #[arg(long, value_name = "ID", value_parser = cycle_id)]
+    pub(crate) id: String,
+
+    /// When it completed, such as 2026-11-15T06:30:00Z; now if not given
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) completed_at: Option<DateTime<Utc>>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Errors: a cycle cannot have this id.
+fn cycle_id(text: &str) -> Result<String, String> {
+    match is_cycle_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("an id is one line of 1 to {ID_CHARACTERS_MAX} characters, such as 2026-W46")),
+    }
+}
+
+/// Errors: it is no time, or has no zone.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let parsed = DateTime::parse_from_rfc3339(text);
+    let parsed = parsed.map_err(|_| "write a time with its zone, such as 2026-11-15T06:30:00Z".to_owned());
+    parsed.map(|instant| instant.to_utc())
 }
 
 #[derive(Debug, Args)]

@@ -156,6 +156,20 @@ impl Project {
         }
     }
 
+    /// A dashboard by its name.
+    /// Errors: it is unknown.
+    pub(crate) fn dashboard(&self, name: &str) -> Result<&Dashboard, Problem> {
+        self.dashboards.get(name).ok_or_else(|| {
+            let known = || self.dashboards.keys().map(String::as_str);
+            let hint = did_you_mean(name, known()).unwrap_or_else(|| match self.dashboards.is_empty() {
+                true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
+                false => format!("dashboards are {}", quoted_list(known())),
+            });
+            let message = format!("there is no dashboard `{}` in {PROJECT_FILE}", name.escape_debug());
+            Problem::mistake(None, message).hint(hint)
+        })
+    }
+
     /// Where state lives: `.writeback`.
     pub(crate) fn state_folder(&self) -> PathBuf {
         self.root.join(".writeback")

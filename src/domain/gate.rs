@@ -36,6 +36,17 @@ pub(crate) struct Gates {
     pub(crate) at: Vec<DateTime<Utc>>,
 }
 
+impl Gates {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.at.is_empty()
+    }
+
+    /// The first instant at or after `from` at which a gate opens.
+    pub(crate) fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.at.iter().copied().find(|at| *at >= from)
+    }
+}
+
 /// An instant at which a gate opens, as it is shown to people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
