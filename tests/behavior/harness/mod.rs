@@ -9,4 +9,5 @@ mod tests;
 mod workspace;
 
 pub(crate) use server::{CANARY, PASSWORD, Server};
+pub(crate) use serving::{Serving, faketime_library};
 pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};
