@@ -1,0 +1,885 @@
+//! Random histories of one job. A small world finishes cycles, kills the process, sets the clock, sleeps, and obeys every
+//! verdict; what a user is promised is checked after each. Time is counted in seconds, on three clocks: the real one, the
+//! steady one, which stands while the machine sleeps, and the wall clock, which people set.
+
+use super::*;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const HISTORIES: u64 = 100_000;
+/// Verdicts after which a history whose troubles are over must have come to rest; the longest needs about thirty.
+const REST_MAX: u32 = 200;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+macro_rules! promise {
+    ($holds:expr, $($broken:tt)+) => {
+        if !$holds {
+            return Err(format!($($broken)+));
+        }
+    };
+}
+
+#[test]
+fn in_random_histories_each_cycle_runs_once_in_order_or_has_a_reason_not_to() {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let (broken, stop) = (Mutex::new(None), AtomicBool::new(false));
+    let mut events = Events::default();
+    thread::scope(|scope| {
+        let of_thread = |thread| {
+            let (broken, stop) = (&broken, &stop);
+            scope.spawn(move || {
+                let mut events = Events::default();
+                for seed in (thread..HISTORIES).step_by(threads as usize) {
+                    if let Err(why) = World::new(seed).live(&mut events) {
+                        *broken.lock().unwrap() = Some(format!("history {seed}: {why}"));
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                events
+            })
+        };
+        let workers: Vec<_> = (0..threads).map(of_thread).collect();
+        workers.into_iter().for_each(|worker| events.add(worker.join().unwrap()));
+    });
+    assert_eq!(broken.into_inner().unwrap(), None);
+    events.assert_each_happened_often();
+}
+
+/// How often each kind of thing happened: a promise about what never happens is worth nothing.
+#[derive(Default)]
+struct Events(BTreeMap<&'static str, u64>);
+
+impl Events {
+    const ALL: [&str; 22] = [
+        "cycle finished",
+        "cycle noticed out of order",
+        "run begun",
+        "run taken up",
+        "run tried again",
+        "run delivered",
+        "run failed",
+        "run guarded",
+        "run by hand",
+        "superseded",
+        "superseded in turn",
+        "expired",
+        "missed",
+        "given up",
+        "killed",
+        "killed between a verdict and its run",
+        "clock set back",
+        "clock set forward",
+        "slept",
+        "waited for a gate",
+        "no gate left",
+        "too few cycles left",
+    ];
+
+    fn happened(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn add(&mut self, others: Self) {
+        for (what, count) in others.0 {
+            *self.0.entry(what).or_default() += count;
+        }
+    }
+
+    fn assert_each_happened_often(&self) {
+        for what in Self::ALL {
+            let count = self.0.get(what).copied().unwrap_or_default();
+            assert!(count >= HISTORIES / 1_000, "{what}: only {count} times");
+        }
+    }
+}
+
+/// SplitMix64. Source: <https://prng.di.unimi.it/splitmix64.c>.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `max`, both included.
+    fn upto(&mut self, max: i64) -> i64 {
+        (self.next() % (max as u64 + 1)) as i64
+    }
+
+    /// A whole number of minutes, in seconds; short ones are as likely as long ones.
+    fn span(&mut self, max: i64) -> i64 {
+        let max = [max, max / 8, max / 64][self.upto(2) as usize];
+        self.upto(max / MINUTE) * MINUTE
+    }
+
+    fn percent(&mut self, percent: i64) -> bool {
+        self.upto(99) < percent
+    }
+
+    fn number(&mut self, max: i64) -> NonZeroU32 {
+        NonZeroU32::new(1 + self.upto(max - 1) as u32).unwrap()
+    }
+}
+
+/// When gates open, so simple that nothing can be wrong with it.
+enum Pattern {
+    Always,
+    At(Vec<i64>),
+}
+
+impl Pattern {
+    fn random(random: &mut Random) -> Self {
+        match random.upto(1) {
+            0 => Self::Always,
+            _ => {
+                let mut at: Vec<i64> = (0..=random.upto(9)).map(|_| random.upto(8 * DAY / MINUTE) * MINUTE).collect();
+                at.sort_unstable();
+                at.dedup();
+                Self::At(at)
+            }
+        }
+    }
+
+    fn gates(&self) -> Gates {
+        match self {
+            Self::Always => Gates::default(),
+            Self::At(at) => Gates { lines: Vec::new(), at: at.iter().copied().map(instant).collect() },
+        }
+    }
+
+    fn first_from(&self, from: i64) -> Option<i64> {
+        match self {
+            Self::Always => Some(from),
+            Self::At(at) => at.iter().copied().find(|at| *at >= from),
+        }
+    }
+}
+
+/// The wall clock's instant of a second.
+fn instant(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
+}
+
+fn second(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp() - 1_800_000_000
+}
+
+fn seconds(duration: Duration) -> i64 {
+    duration.as_secs() as i64
+}
+
+fn lasting(seconds: i64) -> Duration {
+    Duration::from_secs(seconds.max(0) as u64)
+}
+
+fn is_unfinished(fate: Fate) -> bool {
+    matches!(fate, Fate::Interrupted | Fate::Failing { .. })
+}
+
+fn is_begun(fate: Fate) -> bool {
+    is_unfinished(fate) || matches!(fate, Fate::Delivered | Fate::Guarded | Fate::GivenUp { .. })
+}
+
+fn is_open(known: &KnownCycle) -> bool {
+    known.fate == Fate::New || is_unfinished(known.fate)
+}
+
+/// What the ledger keeps of a cycle that is passed over.
+fn fate_after(why: &PassedOverWhy) -> Fate {
+    match *why {
+        PassedOverWhy::Superseded { .. } => Fate::Superseded,
+        PassedOverWhy::Expired => Fate::Expired,
+        PassedOverWhy::Missed => Fate::Missed,
+        PassedOverWhy::GivenUp { attempts } => Fate::GivenUp { attempts },
+    }
+}
+
+/// An age as it was when first asked about, and the steady time then: a restart forgets both.
+#[derive(Clone, Copy, Default)]
+struct Age(Option<(i64, i64)>);
+
+impl Age {
+    fn of(&mut self, happened: i64, wall: i64, steady: i64) -> i64 {
+        let (age, asked) = *self.0.get_or_insert(((wall - happened).max(0), steady));
+        age + steady - asked
+    }
+}
+
+/// What the ledger and the process know about a cycle, beside what the verdict is told.
+struct Row {
+    completed: i64,
+    /// The wall clock's time when it was noticed, as it was kept.
+    kept: i64,
+    age: Age,
+    noticed: i64,
+    noticed_at: i64,
+    attempts: u32,
+    attempted: i64,
+    attempt_age: Age,
+    was_begun: bool,
+    was_delivered: bool,
+    superseded_by: Option<String>,
+}
+
+/// A run at work.
+struct Run {
+    cycle: String,
+    /// By the process that serves; else by hand, beside it.
+    served: bool,
+    ends: i64,
+}
+
+struct World {
+    random: Random,
+    cadence: Cadence,
+    pattern: Pattern,
+    settle: i64,
+    real: i64,
+    slept: i64,
+    /// How far the wall clock is set ahead of the real one.
+    ahead: i64,
+    known: Vec<KnownCycle>,
+    rows: Vec<Row>,
+    /// Completion times of cycles that nobody noticed yet.
+    unnoticed: Vec<i64>,
+    cycles: u32,
+    run: Option<Run>,
+    serving_since: i64,
+    /// When the process starts again, if it is down.
+    starts: Option<i64>,
+    cycle_due: i64,
+    cycle_pause_max: i64,
+    trouble_due: i64,
+    trouble_pause_max: i64,
+    look_due: i64,
+    /// Asked at odd moments too, not only when a wait ends or something happened.
+    restless: bool,
+    /// When the last wait ends; forgotten when something happened since.
+    waits: Option<Option<i64>>,
+    was_torn: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let random = &mut random;
+        let pattern = Pattern::random(random);
+        let settle = if random.percent(40) { 0 } else { random.span(3 * HOUR) };
+        let delay_first = MINUTE + random.span(HOUR);
+        let cadence = Cadence {
+            dashboard: "health".to_owned(),
+            settle: lasting(settle),
+            gates: pattern.gates(),
+            every_cycles: if random.percent(60) { NonZeroU32::MIN } else { random.number(4) },
+            deadline: random.percent(40).then(|| lasting(settle + random.span(2 * DAY))),
+            max_silence: None,
+            missed: [Missed::Latest, Missed::None, Missed::All][random.upto(2) as usize],
+            retry: Retry {
+                delay_first: lasting(delay_first),
+                delay_max: lasting(delay_first + random.span(3 * HOUR)),
+                attempts_max: random.number(4),
+            },
+        };
+        let cycle_pause_max = [10 * MINUTE, 2 * HOUR, DAY][random.upto(2) as usize];
+        let trouble_pause_max = [4 * HOUR, DAY, 50 * DAY][random.upto(2) as usize];
+        Self {
+            cadence,
+            pattern,
+            settle,
+            real: 0,
+            slept: 0,
+            ahead: 0,
+            known: Vec::new(),
+            rows: Vec::new(),
+            unnoticed: Vec::new(),
+            cycles: 0,
+            run: None,
+            serving_since: 0,
+            starts: None,
+            cycle_due: random.span(cycle_pause_max),
+            cycle_pause_max,
+            trouble_due: random.span(trouble_pause_max),
+            trouble_pause_max,
+            look_due: 0,
+            restless: random.percent(30),
+            waits: None,
+            was_torn: false,
+            random: Random(random.next()),
+        }
+    }
+
+    fn wall(&self) -> i64 {
+        self.real + self.ahead
+    }
+
+    fn steady(&self) -> i64 {
+        self.real - self.slept
+    }
+
+    /// A time of troubles, then one of peace in which everything comes to rest.
+    fn live(mut self, events: &mut Events) -> Result<(), String> {
+        let steps = 8 + self.random.span(2 * HOUR) / MINUTE;
+        for _ in 0..steps {
+            self.step(events).map_err(|why| self.told(&why))?;
+        }
+        self.rest(events).map_err(|why| self.told(&why))
+    }
+
+    fn told(&self, why: &str) -> String {
+        let cycles: Vec<String> = self
+            .known
+            .iter()
+            .zip(&self.rows)
+            .map(|(known, row)| {
+                format!(
+                    "{} {:?} completed {} noticed {} ago at {}",
+                    known.cycle.id, known.fate, row.completed, row.noticed, row.noticed_at
+                )
+            })
+            .collect();
+        format!(
+            "{why}\nat {} on the wall clock, served since {}\n{:#?}\n{:#?}",
+            self.wall(),
+            self.serving_since,
+            cycles,
+            self.cadence
+        )
+    }
+
+    /// On to the next thing that happens, and a turn of the process after it.
+    fn step(&mut self, events: &mut Events) -> Result<(), String> {
+        self.real = self.next_event().max(self.real);
+        if self.cycle_due <= self.real {
+            self.finish_cycle(events);
+        }
+        self.end_run(events)?;
+        if self.trouble_due <= self.real {
+            self.trouble_due = self.real + self.random.span(self.trouble_pause_max);
+            self.waits = None;
+            self.trouble(events)?;
+        }
+        match self.starts {
+            Some(starts) if starts <= self.real => self.start(),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if self.look_due <= self.real {
+            self.look(10, events);
+        }
+        self.turn(events)
+    }
+
+    fn next_event(&mut self) -> i64 {
+        let mut next = self.cycle_due.min(self.trouble_due);
+        if let Some(run) = &self.run {
+            next = next.min(run.ends);
+        }
+        if let Some(starts) = self.starts {
+            return next.min(starts);
+        }
+        next = next.min(self.look_due);
+        if let Some(until) = self.waits.flatten() {
+            next = next.min(until - self.ahead);
+        }
+        if self.restless && next > self.real + 1 {
+            self.real + 1 + self.random.upto(next - self.real - 1)
+        } else {
+            next
+        }
+    }
+
+    fn finish_cycle(&mut self, events: &mut Events) {
+        self.cycle_due = self.real + self.random.span(self.cycle_pause_max);
+        let completed = match self.random.upto(9) {
+            0 => self.wall() - self.random.span(6 * HOUR),
+            1 => self.wall() + self.random.span(HOUR),
+            _ => self.wall(),
+        };
+        self.unnoticed.push(completed);
+        events.happened("cycle finished");
+    }
+
+    /// Notices finished cycles, but for a share of them that a slow dashboard still hides.
+    fn look(&mut self, hidden_percent: i64, events: &mut Events) {
+        self.look_due = self.real + 1 + self.random.span(HOUR);
+        for completed in std::mem::take(&mut self.unnoticed) {
+            if self.random.percent(hidden_percent) {
+                self.unnoticed.push(completed);
+            } else {
+                self.notice(completed.min(self.wall()), events);
+            }
+        }
+    }
+
+    fn notice(&mut self, completed: i64, events: &mut Events) {
+        self.waits = None;
+        self.cycles += 1;
+        let (id, kept) = (format!("c{}", self.cycles), self.wall());
+        let position = self.rows.partition_point(|row| row.completed <= completed);
+        if position < self.rows.len() {
+            events.happened("cycle noticed out of order");
+        }
+        let cycle = Cycle { id, completed_at: instant(completed) };
+        let known = KnownCycle { cycle, noticed_at: instant(kept), noticed: Duration::ZERO, fate: Fate::New };
+        self.known.insert(position, known);
+        let row = Row {
+            completed,
+            kept,
+            age: Age::default(),
+            noticed: 0,
+            noticed_at: kept,
+            attempts: 0,
+            attempted: 0,
+            attempt_age: Age::default(),
+            was_begun: false,
+            was_delivered: false,
+            superseded_by: None,
+        };
+        self.rows.insert(position, row);
+    }
+
+    fn trouble(&mut self, events: &mut Events) -> Result<(), String> {
+        match self.random.upto(5) {
+            0 | 1 => {
+                events.happened("killed");
+                self.kill();
+            }
+            2 => {
+                events.happened("clock set back");
+                let by = self.random.span(2 * DAY);
+                self.ahead -= by;
+                self.serving_since -= by;
+            }
+            3 => {
+                events.happened("clock set forward");
+                self.ahead += self.random.span(2 * DAY);
+                self.serving_since = self.wall();
+            }
+            4 => {
+                events.happened("slept");
+                let by = self.random.span(2 * DAY);
+                self.real += by;
+                self.slept += by;
+                self.serving_since = self.wall();
+            }
+            _ => self.run_by_hand(events)?,
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        self.waits = None;
+        self.starts = Some(self.real + if self.random.percent(50) { 0 } else { self.random.span(2 * DAY) });
+        if self.run.as_ref().is_some_and(|run| run.served) {
+            self.run = None;
+        }
+    }
+
+    fn start(&mut self) {
+        self.starts = None;
+        self.serving_since = self.wall();
+        self.look_due = self.real;
+        for row in &mut self.rows {
+            (row.age, row.attempt_age) = (Age::default(), Age::default());
+        }
+    }
+
+    /// Somebody runs the newest cycle by hand, or approves it, beside the process that serves.
+    fn run_by_hand(&mut self, events: &mut Events) -> Result<(), String> {
+        let Some(newest) = self.known.last() else { return Ok(()) };
+        let (cycle, fate) = (newest.cycle.clone(), newest.fate);
+        let may_run = is_open(newest) || matches!(fate, Fate::Guarded | Fate::GivenUp { .. });
+        if self.run.is_none() && may_run {
+            events.happened("run by hand");
+            self.begin(&cycle, false)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, cycle: &Cycle, served: bool) -> Result<(), String> {
+        let position = self.position(&cycle.id)?;
+        promise!(self.run.is_none(), "two runs at work");
+        promise!(!self.rows[position].was_delivered, "`{}` runs after it was delivered", cycle.id);
+        let overtaken = self.rows.iter().skip(position + 1).any(|row| row.was_begun);
+        promise!(!overtaken, "`{}` runs after a newer cycle", cycle.id);
+        self.known[position].fate = Fate::Interrupted;
+        self.rows[position].was_begun = true;
+        let ends = self.real + self.random.span(3 * HOUR);
+        self.run = Some(Run { cycle: cycle.id.clone(), served, ends });
+        Ok(())
+    }
+
+    fn position(&self, cycle: &str) -> Result<usize, String> {
+        self.known.iter().position(|known| known.cycle.id == cycle).ok_or(format!("nobody knows `{cycle}`"))
+    }
+
+    fn end_run(&mut self, events: &mut Events) -> Result<(), String> {
+        let wall = self.wall();
+        let Some(run) = self.run.take_if(|run| run.ends <= self.real) else { return Ok(()) };
+        self.waits = None;
+        let position = self.position(&run.cycle)?;
+        let row = &mut self.rows[position];
+        self.known[position].fate = match self.random.upto(9) {
+            0 => Fate::Interrupted,
+            1 => {
+                events.happened("run guarded");
+                Fate::Guarded
+            }
+            2..=4 => {
+                events.happened("run failed");
+                row.attempts += 1;
+                (row.attempted, row.attempt_age) = (wall, Age::default());
+                Fate::Failing { attempts: row.attempts, since_last: Duration::ZERO }
+            }
+            _ => {
+                events.happened("run delivered");
+                promise!(!row.was_delivered, "`{}` was delivered twice", run.cycle);
+                row.was_delivered = true;
+                Fate::Delivered
+            }
+        };
+        let overtaken = self.rows.iter().skip(position + 1).any(|row| row.was_delivered);
+        promise!(!overtaken, "`{}` was delivered after a newer cycle", run.cycle);
+        Ok(())
+    }
+
+    /// The cycles that the ledger tells: from the newest begun one on, and older ones that have no fate yet.
+    fn told_from(&self) -> usize {
+        let open = self.known.iter().position(is_open);
+        let begun = self.newest_begun().unwrap_or_default();
+        open.map_or(begun, |open| open.min(begun))
+    }
+
+    fn newest_begun(&self) -> Option<usize> {
+        self.known.iter().rposition(|known| is_begun(known.fate))
+    }
+
+    /// The ages of cycles and attempts, as the process reads them off its clocks.
+    fn read_clocks(&mut self, from: usize) {
+        let (wall, steady) = (self.wall(), self.steady());
+        for (known, row) in self.known.iter_mut().zip(&mut self.rows).skip(from) {
+            row.noticed = row.age.of(row.kept, wall, steady);
+            row.noticed_at = if row.kept <= wall { row.kept } else { wall - row.noticed };
+            known.noticed = lasting(row.noticed);
+            known.noticed_at = instant(row.noticed_at);
+            if let Fate::Failing { since_last, .. } = &mut known.fate {
+                *since_last = lasting(row.attempt_age.of(row.attempted, wall, steady));
+            }
+        }
+    }
+
+    fn ask(&self, from: usize) -> Verdict {
+        self.cadence.verdict(Situation {
+            now: instant(self.wall()),
+            serving_since: instant(self.serving_since),
+            cycles: &self.known[from..],
+            at_work: self.run.is_some(),
+        })
+    }
+
+    /// Asks what is due, and obeys.
+    fn turn(&mut self, events: &mut Events) -> Result<(), String> {
+        let from = self.told_from();
+        self.read_clocks(from);
+        let verdict = self.ask(from);
+        for passed in &verdict.passed_over {
+            self.pass_over(passed, &verdict.next, events)?;
+        }
+        if !verdict.passed_over.is_empty() {
+            let again = self.ask(from);
+            promise!(again.passed_over.is_empty(), "asked again it passes over {:?} too", again.passed_over);
+            promise!(again.next == verdict.next, "asked again it says {:?} after {:?}", again.next, verdict.next);
+        }
+        self.check_expired()?;
+        match verdict.next {
+            Next::Run(cycle) => {
+                self.check_run(&cycle, events)?;
+                if self.trouble_due < i64::MAX && self.random.percent(3) {
+                    events.happened("killed between a verdict and its run");
+                    self.was_torn = true;
+                    self.kill();
+                    return Ok(());
+                }
+                self.waits = None;
+                self.begin(&cycle, true)
+            }
+            Next::Wait(wait) => {
+                self.check_wait(&wait, events)?;
+                self.waits = Some(wait.until().map(second));
+                Ok(())
+            }
+        }
+    }
+
+    /// Records that a cycle will not be written back, if there is a reason.
+    fn pass_over(&mut self, passed: &PassedOver, next: &Next, events: &mut Events) -> Result<(), String> {
+        let position = self.position(&passed.cycle)?;
+        let (fate, id) = (self.known[position].fate, &passed.cycle);
+        promise!(is_open(&self.known[position]), "`{id}` is passed over though it is {fate:?}");
+        if self.run.is_some() {
+            let harmless = fate == Fate::New && passed.why == PassedOverWhy::Expired;
+            promise!(harmless, "`{id}` is passed over while a run is at work: {}", passed.why);
+        }
+        let newer = &self.known[position + 1..];
+        let follows = |passed: Fate| fate == Fate::New && newer.iter().any(|known| known.fate == passed);
+        match &passed.why {
+            PassedOverWhy::Expired => {
+                events.happened("expired");
+                promise!(
+                    self.is_expired(position) || self.newer_expires(position, fate),
+                    "`{id}` expires before its time"
+                );
+            }
+            PassedOverWhy::Missed => {
+                events.happened("missed");
+                promise!(self.cadence.missed == Missed::None && fate == Fate::New, "`{id}` is missed");
+                let missed =
+                    self.was_missed(position) || (position + 1..self.rows.len()).any(|newer| self.was_missed(newer));
+                promise!(missed || follows(Fate::Missed), "`{id}` is missed though it was served");
+            }
+            PassedOverWhy::GivenUp { attempts } => {
+                events.happened("given up");
+                let failed = matches!(fate, Fate::Failing { attempts: failed, .. } if failed == *attempts);
+                promise!(
+                    failed && *attempts >= self.cadence.retry.attempts_max.get(),
+                    "`{id}` is given up after {attempts}"
+                );
+            }
+            PassedOverWhy::Superseded { by } => {
+                events.happened("superseded");
+                let by_position = self.position(by)?;
+                promise!(by_position > position, "`{id}` is superseded by `{by}`, which is older");
+                let runs = matches!(next, Next::Run(cycle) if cycle.id == *by);
+                let by_row = &self.rows[by_position];
+                let by_is_superseded = self.known[by_position].fate == Fate::Superseded;
+                promise!(
+                    by_row.was_begun || runs || by_is_superseded,
+                    "`{id}` is superseded by `{by}`, which never runs"
+                );
+                if self.cadence.missed == Missed::All && self.cadence.every_cycles == NonZeroU32::MIN {
+                    events.happened("superseded in turn");
+                    let late = self.rows.iter().skip(position + 1).any(|row| row.was_begun) || by_is_superseded;
+                    promise!(late || !self.has_hope(position), "`{id}` is superseded though each is to run");
+                }
+                self.rows[position].superseded_by = Some(by.clone());
+            }
+        }
+        self.known[position].fate = fate_after(&passed.why);
+        Ok(())
+    }
+
+    fn is_expired(&self, position: usize) -> bool {
+        let row = &self.rows[position];
+        let age = row.noticed + (row.noticed_at - row.completed).max(0);
+        self.cadence.deadline.is_some_and(|deadline| age > seconds(deadline))
+    }
+
+    /// Whether a newer cycle has expired or expires now, which a new one follows.
+    fn newer_expires(&self, position: usize, fate: Fate) -> bool {
+        let expires = |newer: usize| self.known[newer].fate == Fate::Expired || self.is_expired(newer);
+        fate == Fate::New && (position + 1..self.rows.len()).any(expires)
+    }
+
+    fn was_missed(&self, position: usize) -> bool {
+        let due = self.pattern.first_from(self.rows[position].completed + self.settle);
+        due.is_some_and(|due| due < self.serving_since)
+    }
+
+    fn check_expired(&self) -> Result<(), String> {
+        for (position, known) in self.known.iter().enumerate() {
+            let may = known.fate == Fate::New || (is_unfinished(known.fate) && self.run.is_none());
+            promise!(!may || !self.is_expired(position), "`{}` does not expire", known.cycle.id);
+        }
+        Ok(())
+    }
+
+    /// When a cycle had settled, if it has.
+    fn settled_at(&self, position: usize) -> Option<i64> {
+        let row = &self.rows[position];
+        let on_steady_clock = self.wall() - (row.noticed - self.settle);
+        (row.noticed >= self.settle).then(|| on_steady_clock.min(row.noticed_at + self.settle))
+    }
+
+    /// When a settled cycle is due, if ever.
+    fn due_at(&self, position: usize) -> Option<i64> {
+        self.settled_at(position).and_then(|settled| self.pattern.first_from(settled))
+    }
+
+    fn is_due(&self, position: usize) -> bool {
+        self.due_at(position).is_some_and(|due| due <= self.wall())
+    }
+
+    fn has_hope(&self, position: usize) -> bool {
+        self.settled_at(position).is_none() || self.due_at(position).is_some()
+    }
+
+    /// The first position that counts cycles enough.
+    fn enough_from(&self) -> usize {
+        let every = self.cadence.every_cycles.get() as usize;
+        self.newest_begun().map_or(0, |begun| begun + every)
+    }
+
+    /// New cycles that may run once they are due.
+    fn candidates(&self) -> impl DoubleEndedIterator<Item = usize> {
+        (self.enough_from()..self.known.len()).filter(|position| self.known[*position].fate == Fate::New)
+    }
+
+    /// Which of them runs now.
+    fn due_candidate(&self) -> Option<usize> {
+        if self.cadence.missed != Missed::All {
+            return self.candidates().rev().find(|position| self.is_due(*position));
+        }
+        let unfinished = self.newest_begun().is_some_and(|begun| is_unfinished(self.known[begun].fate));
+        let oldest = self.candidates().find(|position| self.has_hope(*position));
+        oldest.filter(|position| !unfinished && self.is_due(*position))
+    }
+
+    /// How long a cycle whose run failed still pauses.
+    fn rests(&self, position: usize) -> Option<i64> {
+        let Fate::Failing { attempts, since_last } = self.known[position].fate else { return None };
+        let retry = self.cadence.retry;
+        let mut pause = seconds(retry.delay_first);
+        for _ in 1..attempts {
+            pause *= 2;
+        }
+        Some(pause.min(seconds(retry.delay_max)) - seconds(since_last))
+    }
+
+    fn check_run(&self, cycle: &Cycle, events: &mut Events) -> Result<(), String> {
+        let (position, id) = (self.position(&cycle.id)?, &cycle.id);
+        let row = &self.rows[position];
+        promise!(cycle.completed_at == instant(row.completed), "`{id}` was completed at another time");
+        promise!(!self.known.iter().take(position).any(is_open), "`{id}` runs and an older one is still open");
+        if let (None, Some(until)) = (self.cadence.deadline, self.waits) {
+            let promised = until.is_some_and(|until| until <= self.wall());
+            promise!(promised, "`{id}` runs before the wait was over that ends at {until:?}");
+        }
+        match self.known[position].fate {
+            Fate::New => {
+                events.happened("run begun");
+                promise!(self.due_candidate() == Some(position), "`{id}` runs instead of {:?}", self.due_candidate());
+            }
+            Fate::Interrupted => events.happened("run taken up"),
+            Fate::Failing { attempts, .. } => {
+                events.happened("run tried again");
+                promise!(attempts < self.cadence.retry.attempts_max.get(), "`{id}` is tried too often");
+                promise!(self.rests(position).is_some_and(|rest| rest <= 0), "`{id}` is tried again too early");
+            }
+            other => return Err(format!("`{id}` runs though it is {other:?}")),
+        }
+        let taken_up = self.newest_begun() == Some(position);
+        let newer = self.due_candidate().is_some_and(|due| due != position);
+        promise!(!(taken_up && newer), "`{id}` runs though a newer one is due");
+        Ok(())
+    }
+
+    fn check_wait(&self, wait: &Wait, events: &mut Events) -> Result<(), String> {
+        if self.run.is_some() {
+            promise!(*wait == Wait::Run, "it waits for {wait:?} while a run is at work");
+            return Ok(());
+        }
+        promise!(*wait != Wait::Run, "it waits for a run that is not at work");
+        promise!(self.due_candidate().is_none(), "{:?} is due, and it waits for {wait:?}", self.due_candidate());
+        let begun = self.newest_begun();
+        let fate = begun.map(|begun| self.known[begun].fate);
+        promise!(fate != Some(Fate::Interrupted), "a run waits to be taken up");
+        let rest = begun.and_then(|begun| self.rests(begun));
+        promise!(rest.is_none_or(|rest| rest > 0), "a failed run waits to be tried again");
+        let ends = self.wait_ends(rest);
+        promise!(wait.until().map(second) == ends, "{wait:?} does not end at {ends:?}");
+        promise!(ends.is_none_or(|ends| ends > self.wall()), "{wait:?} is over already");
+        match wait {
+            Wait::Gate { until, .. } => events.happened("waited for a gate"),
+            Wait::Nothing { .. } => events.happened("no gate left"),
+            Wait::MoreCycles { new, needed } => {
+                events.happened("too few cycles left");
+                promise!(0 < *new && new < needed && *needed == self.cadence.every_cycles.get(), "{wait:?}");
+            }
+            Wait::Approval { .. } => promise!(fate == Some(Fate::Guarded), "{wait:?} after {fate:?}"),
+            Wait::CycleAfterFailure { .. } => {
+                promise!(matches!(fate, Some(Fate::GivenUp { .. })), "{wait:?} after {fate:?}");
+            }
+            Wait::Run | Wait::Cycle | Wait::Settle { .. } | Wait::Retry { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// When something can come due again without anything else happening.
+    fn wait_ends(&self, rest: Option<i64>) -> Option<i64> {
+        let retry = rest.map(|rest| self.wall() + rest);
+        let ends = |position: usize| match self.settled_at(position) {
+            None => Some(self.wall() + self.settle - self.rows[position].noticed),
+            Some(_) => self.due_at(position),
+        };
+        if self.cadence.missed != Missed::All {
+            return self.candidates().filter_map(ends).chain(retry).min();
+        }
+        retry.or_else(|| self.candidates().find_map(ends))
+    }
+
+    /// Peace: the process serves, nobody sets a clock, the dashboard finishes nothing more. Everything comes to an end.
+    fn rest(&mut self, events: &mut Events) -> Result<(), String> {
+        (self.cycle_due, self.trouble_due, self.restless) = (i64::MAX, i64::MAX, false);
+        if self.starts.is_some() {
+            self.start();
+        }
+        self.look(0, events);
+        self.waits = None;
+        for _ in 0..REST_MAX {
+            self.end_run(events)?;
+            self.turn(events)?;
+            let run_ends = self.run.as_ref().map(|run| run.ends);
+            let Some(next) = run_ends.or(self.waits.flatten().map(|until| until - self.ahead)) else {
+                return self.check_end();
+            };
+            self.real = self.real.max(next);
+        }
+        Err("it never comes to rest".to_owned())
+    }
+
+    fn check_end(&self) -> Result<(), String> {
+        let enough_from = self.enough_from();
+        for (position, known) in self.known.iter().enumerate() {
+            let (id, row) = (&known.cycle.id, &self.rows[position]);
+            promise!(!is_unfinished(known.fate), "`{id}` is never finished");
+            if known.fate == Fate::New {
+                let counted = self.newest_begun().is_none_or(|begun| begun < position);
+                promise!(counted && (position < enough_from || !self.has_hope(position)), "`{id}` never runs");
+            }
+            promise!((known.fate == Fate::Delivered) == row.was_delivered, "`{id}` lost its delivery");
+            if known.fate == Fate::Superseded {
+                self.check_superseded(position)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In place of a superseded cycle a newer one was begun. Only a kill between the record of the one and the begin of the
+    /// other leaves room for the newer one to be passed over too.
+    fn check_superseded(&self, position: usize) -> Result<(), String> {
+        let mut position = position;
+        while let Some(by) = &self.rows[position].superseded_by {
+            let newer = self.position(by)?;
+            promise!(newer > position, "`{by}` supersedes a newer cycle");
+            position = newer;
+            if self.rows[position].was_begun {
+                return Ok(());
+            }
+        }
+        promise!(self.was_torn, "`{}` was to supersede another and never ran", self.known[position].cycle.id);
+        Ok(())
+    }
+}
