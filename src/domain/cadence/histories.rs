@@ -2,6 +2,15 @@
 //! verdict; what a user is promised is checked after each. Time is counted in seconds, on three clocks: the real one, the
 //! steady one, which stands while the machine sleeps, and the wall clock, which people set.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests may, and no number here is large or negative where it is converted"
+)]
+
 use super::*;
 
 use std::collections::BTreeMap;
@@ -11,8 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const HISTORIES: u64 = 100_000;
-/// Verdicts after which a history whose troubles are over must have come to rest; the longest needs about thirty.
-const REST_MAX: u32 = 200;
+/// Verdicts after which a history whose troubles are over must have come to rest: more than any has cycles and attempts.
+const REST_MAX: u32 = 5_000;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -121,8 +130,12 @@ impl Random {
 
     /// A whole number of minutes, in seconds; short ones are as likely as long ones.
     fn span(&mut self, max: i64) -> i64 {
-        let max = [max, max / 8, max / 64][self.upto(2) as usize];
+        let max = self.pick(&[max, max / 8, max / 64]);
         self.upto(max / MINUTE) * MINUTE
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.upto(from.len() as i64 - 1) as usize]
     }
 
     fn percent(&mut self, percent: i64) -> bool {
@@ -286,15 +299,15 @@ impl World {
             every_cycles: if random.percent(60) { NonZeroU32::MIN } else { random.number(4) },
             deadline: random.percent(40).then(|| lasting(settle + random.span(2 * DAY))),
             max_silence: None,
-            missed: [Missed::Latest, Missed::None, Missed::All][random.upto(2) as usize],
+            missed: random.pick(&[Missed::Latest, Missed::None, Missed::All]),
             retry: Retry {
                 delay_first: lasting(delay_first),
                 delay_max: lasting(delay_first + random.span(3 * HOUR)),
                 attempts_max: random.number(4),
             },
         };
-        let cycle_pause_max = [10 * MINUTE, 2 * HOUR, DAY][random.upto(2) as usize];
-        let trouble_pause_max = [4 * HOUR, DAY, 50 * DAY][random.upto(2) as usize];
+        let cycle_pause_max = random.pick(&[10 * MINUTE, 2 * HOUR, DAY]);
+        let trouble_pause_max = random.pick(&[4 * HOUR, DAY, 50 * DAY]);
         Self {
             cadence,
             pattern,
@@ -556,11 +569,11 @@ impl World {
         Ok(())
     }
 
-    /// The cycles that the ledger tells: from the newest begun one on, and older ones that have no fate yet.
+    /// The cycles that the ledger tells: from the newest one on whose run came to an end, and older ones that are open.
     fn told_from(&self) -> usize {
-        let open = self.known.iter().position(is_open);
-        let begun = self.newest_begun().unwrap_or_default();
-        open.map_or(begun, |open| open.min(begun))
+        let ended = |known: &KnownCycle| is_begun(known.fate) && !is_unfinished(known.fate);
+        let ended = self.known.iter().rposition(ended).unwrap_or_default();
+        self.known.iter().position(is_open).map_or(ended, |open| open.min(ended))
     }
 
     fn newest_begun(&self) -> Option<usize> {
@@ -638,10 +651,7 @@ impl World {
         match &passed.why {
             PassedOverWhy::Expired => {
                 events.happened("expired");
-                promise!(
-                    self.is_expired(position) || self.newer_expires(position, fate),
-                    "`{id}` expires before its time"
-                );
+                promise!(self.is_expired(position) || self.newer_expires(position), "`{id}` expires before its time");
             }
             PassedOverWhy::Missed => {
                 events.happened("missed");
@@ -687,10 +697,13 @@ impl World {
         self.cadence.deadline.is_some_and(|deadline| age > seconds(deadline))
     }
 
-    /// Whether a newer cycle has expired or expires now, which a new one follows.
-    fn newer_expires(&self, position: usize, fate: Fate) -> bool {
-        let expires = |newer: usize| self.known[newer].fate == Fate::Expired || self.is_expired(newer);
-        fate == Fate::New && (position + 1..self.rows.len()).any(expires)
+    /// Whether a newer cycle has expired or expires now: then the older one does too.
+    fn newer_expires(&self, position: usize) -> bool {
+        let expires = |newer: usize| {
+            let known = &self.known[newer];
+            known.fate == Fate::Expired || (is_open(known) && self.is_expired(newer))
+        };
+        (position + 1..self.rows.len()).any(expires)
     }
 
     fn was_missed(&self, position: usize) -> bool {
@@ -778,7 +791,14 @@ impl World {
                 promise!(attempts < self.cadence.retry.attempts_max.get(), "`{id}` is tried too often");
                 promise!(self.rests(position).is_some_and(|rest| rest <= 0), "`{id}` is tried again too early");
             }
-            other => return Err(format!("`{id}` runs though it is {other:?}")),
+            fate @ (Fate::Delivered
+            | Fate::Guarded
+            | Fate::GivenUp { .. }
+            | Fate::Superseded
+            | Fate::Expired
+            | Fate::Missed) => {
+                return Err(format!("`{id}` runs though it is {fate:?}"));
+            }
         }
         let taken_up = self.newest_begun() == Some(position);
         let newer = self.due_candidate().is_some_and(|due| due != position);
@@ -802,7 +822,7 @@ impl World {
         promise!(wait.until().map(second) == ends, "{wait:?} does not end at {ends:?}");
         promise!(ends.is_none_or(|ends| ends > self.wall()), "{wait:?} is over already");
         match wait {
-            Wait::Gate { until, .. } => events.happened("waited for a gate"),
+            Wait::Gate { .. } => events.happened("waited for a gate"),
             Wait::Nothing { .. } => events.happened("no gate left"),
             Wait::MoreCycles { new, needed } => {
                 events.happened("too few cycles left");

@@ -123,14 +123,18 @@ impl<'a> Docket<'a> {
         Verdict { passed_over: self.entries.into_iter().filter_map(passed_over).collect(), next }
     }
 
-    /// A run at work may finish after the deadline: only cycles that none has begun with expire meanwhile.
+    /// What is older than an expired cycle has expired too: clocks may say otherwise, and a run of the newer one may have
+    /// written. A run at work may finish after its deadline: meanwhile only cycles that none has begun with expire.
     fn expire(&mut self) {
-        let Some(deadline) = self.cadence.deadline else { return };
-        let at_work = self.situation.at_work;
-        for entry in &mut self.entries {
-            if (entry.is_new() || (entry.is_live() && !at_work)) && entry.known.age() > deadline {
+        let (deadline, at_work) = (self.cadence.deadline, self.situation.at_work);
+        let mut newer_expired = false;
+        for entry in self.entries.iter_mut().rev() {
+            let may_expire = entry.is_new() || (entry.is_live() && !at_work);
+            let is_late = deadline.is_some_and(|deadline| entry.known.age() > deadline);
+            if may_expire && (is_late || newer_expired) {
                 entry.pass_over(PassedOverWhy::Expired);
             }
+            newer_expired |= entry.fate() == Fate::Expired;
         }
     }
 
@@ -165,20 +169,19 @@ impl<'a> Docket<'a> {
     /// A new cycle that is older than one already passed over shares its fate. Only clocks that were set and cycles noticed
     /// out of order bring it there, and a run of the newer one may have written before it was passed over.
     fn follow_passed_over(&mut self) {
-        let passed_over = |entry: &Entry<'_>| match entry.fate() {
-            Fate::Expired => Some(PassedOverWhy::Expired),
-            Fate::Missed => Some(PassedOverWhy::Missed),
-            Fate::Superseded => Some(PassedOverWhy::Superseded { by: entry.id() }),
-            Fate::New
-            | Fate::Interrupted
-            | Fate::Failing { .. }
-            | Fate::Delivered
-            | Fate::Guarded
-            | Fate::GivenUp { .. } => None,
-        };
         let mut followed = None;
         for entry in self.entries.iter_mut().rev() {
-            followed = followed.or_else(|| passed_over(entry));
+            followed = match entry.fate() {
+                Fate::Missed => Some(PassedOverWhy::Missed),
+                Fate::Superseded => Some(PassedOverWhy::Superseded { by: entry.id() }),
+                Fate::New
+                | Fate::Interrupted
+                | Fate::Failing { .. }
+                | Fate::Delivered
+                | Fate::Guarded
+                | Fate::GivenUp { .. }
+                | Fate::Expired => followed,
+            };
             if let (true, Some(why)) = (entry.is_new(), &followed) {
                 entry.pass_over(why.clone());
             }
