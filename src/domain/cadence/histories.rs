@@ -11,6 +11,7 @@
     reason = "tests may, and no number here is large or negative where it is converted"
 )]
 
+use super::super::gate::{Cron, Gate};
 use super::*;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ const HISTORIES: u64 = 100_000;
 /// Verdicts after which a history whose troubles are over must have come to rest: more than any has cycles and attempts.
 const REST_MAX: u32 = 5_000;
 
+/// When histories begin, in seconds since 1970: a Friday at 8 o'clock.
+const BEGIN: i64 = 1_800_000_000;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -151,17 +154,23 @@ impl Random {
 enum Pattern {
     Always,
     At(Vec<i64>),
+    /// At each second whose remainder by `period` is `phase`, counted from the beginning of 1970.
+    Every { period: i64, phase: i64 },
 }
 
 impl Pattern {
     fn random(random: &mut Random) -> Self {
-        match random.upto(1) {
-            0 => Self::Always,
-            _ => {
+        match random.upto(19) {
+            0..10 => Self::Always,
+            10..18 => {
                 let mut at: Vec<i64> = (0..=random.upto(9)).map(|_| random.upto(8 * DAY / MINUTE) * MINUTE).collect();
                 at.sort_unstable();
                 at.dedup();
                 Self::At(at)
+            }
+            _ => {
+                let period = random.pick(&[HOUR, DAY, 7 * DAY]);
+                Self::Every { period, phase: random.upto(period / MINUTE - 1) * MINUTE }
             }
         }
     }
@@ -170,6 +179,16 @@ impl Pattern {
         match self {
             Self::Always => Gates::default(),
             Self::At(at) => Gates { lines: Vec::new(), at: at.iter().copied().map(instant).collect() },
+            Self::Every { period, phase } => {
+                let (minute, hour, day) = (phase / MINUTE % 60, phase / HOUR % 24, phase / DAY);
+                let line = match *period {
+                    HOUR => format!("{minute} * * * *"),
+                    DAY => format!("{minute} {hour} * * *"),
+                    _ => format!("{minute} {hour} * * {}", ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"][day as usize]),
+                };
+                let gate = Gate { cron: Cron::parse(&line).unwrap(), zone: chrono_tz::UTC };
+                Gates { lines: vec![gate], at: Vec::new() }
+            }
         }
     }
 
@@ -177,17 +196,18 @@ impl Pattern {
         match self {
             Self::Always => Some(from),
             Self::At(at) => at.iter().copied().find(|at| *at >= from),
+            Self::Every { period, phase } => Some(from + (phase - from - BEGIN).rem_euclid(*period)),
         }
     }
 }
 
 /// The wall clock's instant of a second.
 fn instant(second: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
+    DateTime::from_timestamp(BEGIN + second, 0).unwrap()
 }
 
 fn second(instant: DateTime<Utc>) -> i64 {
-    instant.timestamp() - 1_800_000_000
+    instant.timestamp() - BEGIN
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -269,6 +289,8 @@ struct World {
     /// Completion times of cycles that nobody noticed yet.
     unnoticed: Vec<i64>,
     cycles: u32,
+    /// Where the cycles begin that the last verdict was told of.
+    told: usize,
     run: Option<Run>,
     serving_since: i64,
     /// When the process starts again, if it is down.
@@ -319,6 +341,7 @@ impl World {
             rows: Vec::new(),
             unnoticed: Vec::new(),
             cycles: 0,
+            told: 0,
             run: None,
             serving_since: 0,
             starts: None,
@@ -344,7 +367,7 @@ impl World {
 
     /// A time of troubles, then one of peace in which everything comes to rest.
     fn live(mut self, events: &mut Events) -> Result<(), String> {
-        let steps = 8 + self.random.span(2 * HOUR) / MINUTE;
+        let steps = 8 + self.random.span(HOUR) / MINUTE;
         for _ in 0..steps {
             self.step(events).map_err(|why| self.told(&why))?;
         }
@@ -569,21 +592,25 @@ impl World {
         Ok(())
     }
 
-    /// The cycles that the ledger tells: from the newest one on whose run came to an end, and older ones that are open.
+    /// Where the cycles begin that the ledger tells: at the newest one that a run began with, or before it at a new one.
     fn told_from(&self) -> usize {
-        let ended = |known: &KnownCycle| is_begun(known.fate) && !is_unfinished(known.fate);
-        let ended = self.known.iter().rposition(ended).unwrap_or_default();
-        self.known.iter().position(is_open).map_or(ended, |open| open.min(ended))
+        let begun = self.newest_ever_begun().unwrap_or_default();
+        self.known.iter().take(begun).position(|known| known.fate == Fate::New).unwrap_or(begun)
     }
 
+    fn newest_ever_begun(&self) -> Option<usize> {
+        self.rows.iter().rposition(|row| row.was_begun)
+    }
+
+    /// Of those that were told.
     fn newest_begun(&self) -> Option<usize> {
-        self.known.iter().rposition(|known| is_begun(known.fate))
+        (self.told..self.known.len()).rev().find(|position| is_begun(self.known[*position].fate))
     }
 
     /// The ages of cycles and attempts, as the process reads them off its clocks.
-    fn read_clocks(&mut self, from: usize) {
+    fn read_clocks(&mut self) {
         let (wall, steady) = (self.wall(), self.steady());
-        for (known, row) in self.known.iter_mut().zip(&mut self.rows).skip(from) {
+        for (known, row) in self.known.iter_mut().zip(&mut self.rows).skip(self.told) {
             row.noticed = row.age.of(row.kept, wall, steady);
             row.noticed_at = if row.kept <= wall { row.kept } else { wall - row.noticed };
             known.noticed = lasting(row.noticed);
@@ -594,29 +621,29 @@ impl World {
         }
     }
 
-    fn ask(&self, from: usize) -> Verdict {
+    fn ask(&self) -> Verdict {
         self.cadence.verdict(Situation {
             now: instant(self.wall()),
             serving_since: instant(self.serving_since),
-            cycles: &self.known[from..],
+            cycles: &self.known[self.told..],
             at_work: self.run.is_some(),
         })
     }
 
     /// Asks what is due, and obeys.
     fn turn(&mut self, events: &mut Events) -> Result<(), String> {
-        let from = self.told_from();
-        self.read_clocks(from);
-        let verdict = self.ask(from);
+        self.told = self.told_from();
+        self.read_clocks();
+        let verdict = self.ask();
         for passed in &verdict.passed_over {
             self.pass_over(passed, &verdict.next, events)?;
         }
         if !verdict.passed_over.is_empty() {
-            let again = self.ask(from);
+            let again = self.ask();
             promise!(again.passed_over.is_empty(), "asked again it passes over {:?} too", again.passed_over);
             promise!(again.next == verdict.next, "asked again it says {:?} after {:?}", again.next, verdict.next);
         }
-        self.check_expired()?;
+        self.check_passed_over()?;
         match verdict.next {
             Next::Run(cycle) => {
                 self.check_run(&cycle, events)?;
@@ -646,8 +673,6 @@ impl World {
             let harmless = fate == Fate::New && passed.why == PassedOverWhy::Expired;
             promise!(harmless, "`{id}` is passed over while a run is at work: {}", passed.why);
         }
-        let newer = &self.known[position + 1..];
-        let follows = |passed: Fate| fate == Fate::New && newer.iter().any(|known| known.fate == passed);
         match &passed.why {
             PassedOverWhy::Expired => {
                 events.happened("expired");
@@ -656,9 +681,7 @@ impl World {
             PassedOverWhy::Missed => {
                 events.happened("missed");
                 promise!(self.cadence.missed == Missed::None && fate == Fate::New, "`{id}` is missed");
-                let missed =
-                    self.was_missed(position) || (position + 1..self.rows.len()).any(|newer| self.was_missed(newer));
-                promise!(missed || follows(Fate::Missed), "`{id}` is missed though it was served");
+                promise!(self.was_missed(position), "`{id}` is missed though it was served");
             }
             PassedOverWhy::GivenUp { attempts } => {
                 events.happened("given up");
@@ -711,11 +734,15 @@ impl World {
         due.is_some_and(|due| due < self.serving_since)
     }
 
-    fn check_expired(&self) -> Result<(), String> {
-        for (position, known) in self.known.iter().enumerate() {
+    /// What was to be passed over was.
+    fn check_passed_over(&self) -> Result<(), String> {
+        for (position, known) in self.known.iter().enumerate().skip(self.told) {
             let may = known.fate == Fate::New || (is_unfinished(known.fate) && self.run.is_none());
             promise!(!may || !self.is_expired(position), "`{}` does not expire", known.cycle.id);
         }
+        let makes_up = self.run.is_some() || self.cadence.missed != Missed::None;
+        let missed = self.candidates().any(|position| self.was_missed(position));
+        promise!(makes_up || !missed, "it makes up for a cycle that was missed");
         Ok(())
     }
 
@@ -742,7 +769,7 @@ impl World {
     /// The first position that counts cycles enough.
     fn enough_from(&self) -> usize {
         let every = self.cadence.every_cycles.get() as usize;
-        self.newest_begun().map_or(0, |begun| begun + every)
+        self.newest_begun().map_or(self.told, |begun| begun + every)
     }
 
     /// New cycles that may run once they are due.
@@ -775,7 +802,10 @@ impl World {
         let (position, id) = (self.position(&cycle.id)?, &cycle.id);
         let row = &self.rows[position];
         promise!(cycle.completed_at == instant(row.completed), "`{id}` was completed at another time");
-        promise!(!self.known.iter().take(position).any(is_open), "`{id}` runs and an older one is still open");
+        promise!(
+            !self.known.iter().take(position).skip(self.told).any(is_open),
+            "`{id}` runs and an older one is still open"
+        );
         if let (None, Some(until)) = (self.cadence.deadline, self.waits) {
             let promised = until.is_some_and(|until| until <= self.wall());
             promise!(promised, "`{id}` runs before the wait was over that ends at {until:?}");
@@ -874,7 +904,8 @@ impl World {
         let enough_from = self.enough_from();
         for (position, known) in self.known.iter().enumerate() {
             let (id, row) = (&known.cycle.id, &self.rows[position]);
-            promise!(!is_unfinished(known.fate), "`{id}` is never finished");
+            let overtaken = self.newest_ever_begun() > Some(position);
+            promise!(overtaken || !is_unfinished(known.fate), "`{id}` is never finished");
             if known.fate == Fate::New {
                 let counted = self.newest_begun().is_none_or(|begun| begun < position);
                 promise!(counted && (position < enough_from || !self.has_hope(position)), "`{id}` never runs");

@@ -158,12 +158,10 @@ fn a_cycle_older_than_one_that_was_begun_never_runs() {
 }
 
 #[test]
-fn a_cycle_older_than_one_that_was_passed_over_shares_its_fate() {
+fn a_cycle_older_than_a_superseded_one_never_runs() {
     let late = noticed_later("a", -300, -40, Fate::New);
-    let after = |fate| verdict(&cadence(), &[late.clone(), cycle("b", -200, fate), cycle("c", -1, Fate::New)]);
-    assert_eq!(after(Fate::Expired), "a: its deadline went by; cycle `c` settles, 29 min");
-    assert_eq!(after(Fate::Missed), "a: it was due while nobody served; cycle `c` settles, 29 min");
-    assert_eq!(after(Fate::Superseded), "a: superseded by cycle `b`; cycle `c` settles, 29 min");
+    let cycles = [late, cycle("b", -200, Fate::Superseded), cycle("c", -1, Fate::New)];
+    assert_eq!(verdict(&cadence(), &cycles), "a: superseded by cycle `b`; cycle `c` settles, 29 min");
 }
 
 #[test]

@@ -17,9 +17,8 @@ impl Cadence {
         if situation.at_work {
             return docket.close(Next::Wait(Wait::Run));
         }
-        docket.supersede_older_than_begun();
+        docket.supersede_overtaken();
         docket.miss();
-        docket.follow_passed_over();
         let next = docket.next();
         docket.close(next)
     }
@@ -138,9 +137,11 @@ impl<'a> Docket<'a> {
         }
     }
 
-    fn supersede_older_than_begun(&mut self) {
-        if let Some(begun) = self.newest_begun() {
-            self.supersede_older_than(begun);
+    /// An older cycle is never written over a newer one; a run of one that was superseded may have written too.
+    fn supersede_overtaken(&mut self) {
+        let overtakes = |entry: &Entry<'_>| entry.fate().is_begun() || entry.fate() == Fate::Superseded;
+        if let Some(newest) = self.entries.iter().rposition(overtakes) {
+            self.supersede_older_than(newest);
         }
     }
 
@@ -162,28 +163,6 @@ impl<'a> Docket<'a> {
             let nominal = later(entry.known.cycle.completed_at, self.cadence.settle);
             if openings.first_from(nominal).is_some_and(|due| due < since) {
                 entry.pass_over(PassedOverWhy::Missed);
-            }
-        }
-    }
-
-    /// A new cycle that is older than one already passed over shares its fate. Only clocks that were set and cycles noticed
-    /// out of order bring it there, and a run of the newer one may have written before it was passed over.
-    fn follow_passed_over(&mut self) {
-        let mut followed = None;
-        for entry in self.entries.iter_mut().rev() {
-            followed = match entry.fate() {
-                Fate::Missed => Some(PassedOverWhy::Missed),
-                Fate::Superseded => Some(PassedOverWhy::Superseded { by: entry.id() }),
-                Fate::New
-                | Fate::Interrupted
-                | Fate::Failing { .. }
-                | Fate::Delivered
-                | Fate::Guarded
-                | Fate::GivenUp { .. }
-                | Fate::Expired => followed,
-            };
-            if let (true, Some(why)) = (entry.is_new(), &followed) {
-                entry.pass_over(why.clone());
             }
         }
     }
