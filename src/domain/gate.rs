@@ -116,7 +116,7 @@ pub(crate) fn clock_change_on(date: NaiveDate, zone: Tz) -> Option<i32> {
 
 /// The first instant at which the clocks of `zone` show `wall` or, if they skip it, a later time. So of two wall times
 /// the later one never stands for an earlier instant. `None` only where chrono counts no instants.
-pub(crate) fn placed(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+fn placed(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall) {
         MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => Some(at.to_utc()),
         MappedLocalTime::None => {
@@ -136,7 +136,6 @@ fn offset_before(instant: DateTime<Utc>, zone: Tz) -> i32 {
 const MOMENT: TimeDelta = TimeDelta::nanoseconds(1);
 
 /// Two days past the last wall time a line can name, so past it in every zone.
-/// Source: the `cron` crate, whose years are 1970 to 2100.
 const YEARS_END: DateTime<Utc> = DateTime::from_timestamp(4_134_153_600, 0).expect("2101-01-03");
 
 /// Nothing opens outside of these years, and within them no sum overflows.
