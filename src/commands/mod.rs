@@ -9,7 +9,9 @@ mod preview;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod signals;
+mod status;
 mod test;
 
 use std::io::{self, Write};
@@ -26,6 +28,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::report::failure;
 use crate::run::{RequestedCycle, RunError, counted};
 use crate::schedule::notice::{self, NoticeError};
+use crate::schedule::serve::ServeError;
 
 /// How the program ends; DESIGN and README list what each code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
     Describe { table: String, connection: String, source: Box<SystemError> },
@@ -67,6 +72,7 @@ impl CommandError {
                 counted(usize::try_from(*read).unwrap_or(usize::MAX), "record")
             )),
             Self::Ledger(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
             Self::Init(error) => error.hint(),
             Self::Problems { .. } | Self::Io { .. } => None,
         }
@@ -85,10 +91,13 @@ impl CommandError {
     /// The mistakes it stands for; none if it stands for something else.
     fn mistakes(&self) -> &[Problem] {
         match self {
-            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => problems,
+            Self::Problems { problems, .. }
+            | Self::Init(init::InitError::Mistakes(problems))
+            | Self::Serve(ServeError::Project { problems }) => problems,
             Self::Run(error) => error.problems(),
             Self::Notice(_)
             | Self::Ledger(_)
+            | Self::Serve(_)
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -99,10 +108,13 @@ impl CommandError {
     /// The mistakes it stands for, if it stands for mistakes in the project's files.
     fn into_problems(self) -> Result<Vec<Problem>, Self> {
         match self {
-            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => Ok(problems),
+            Self::Problems { problems, .. }
+            | Self::Init(init::InitError::Mistakes(problems))
+            | Self::Serve(ServeError::Project { problems }) => Ok(problems),
             Self::Run(error) => error.into_problems().map_err(Self::from),
             Self::Notice(_)
             | Self::Ledger(_)
+            | Self::Serve(_)
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -156,6 +168,9 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
         Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),
         Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
+        Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
+        Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
+        Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
     }
 }
@@ -199,11 +214,19 @@ fn load_project(root: &std::path::Path) -> Result<Project, CommandError> {
     })
 }
 
+/// A job whose connections are ready.
 fn load_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
-    project.load_job(job).map_err(|problems| CommandError::Problems {
-        title: format!("job `{job}` has {}", counted(problems.len(), "problem")),
-        problems,
-    })
+    project.load_job(job).map_err(|problems| job_problems(job, problems))
+}
+
+/// A job, whether or not its connections are ready.
+fn read_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
+    project.read_job(job).map_err(|problems| job_problems(job, problems))
+}
+
+fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
+    let title = format!("job `{job}` has {}", counted(problems.len(), "problem"));
+    CommandError::Problems { title, problems }
 }
 
 /// Where the newest cycle of a dashboard is looked for, besides the dashboard itself.

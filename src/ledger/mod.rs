@@ -18,7 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
-pub(crate) use self::lock::JobLock;
+pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Tally};

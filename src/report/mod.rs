@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod single_record;
 pub(crate) mod table;

@@ -79,6 +79,24 @@ impl RunError {
         if let Self::Unfinished { run, .. } = self { Some(*run) } else { None }
     }
 
+    /// Whether nothing is wrong: somebody asked the run to stop.
+    pub(crate) fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Unfinished { source, .. } => source.is_interruption(),
+            Self::Problems { .. }
+            | Self::Pull { .. }
+            | Self::Push { .. }
+            | Self::Ledger(_)
+            | Self::Package(_)
+            | Self::Report(_)
+            | Self::Unbalanced { .. }
+            | Self::ObjectChanged { .. }
+            | Self::NoSuchWriteBack { .. }
+            | Self::Worker(_) => false,
+        }
+    }
+
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
     fn leaves_packages_usable(&self) -> bool {
         match self {

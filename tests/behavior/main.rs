@@ -20,6 +20,7 @@ mod rejected;
 mod rights;
 mod running;
 mod secrets;
+mod serve;
 mod single_record;
 mod sources;
 mod stopping;
