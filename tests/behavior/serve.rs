@@ -203,7 +203,7 @@ fn killed_at_random_moments_it_still_runs_each_cycle_once() {
     let place = place(Server::Postgres, MARKER, "");
     let mut expected = Vec::new();
     for round in 1..=12_u32 {
-        let mut serving = place.serve(&[]);
+        let serving = place.serve(&[]);
         let id = format!("c{round:02}");
         finish_cycle(&place, &id, round);
         expected.push(id);
@@ -211,7 +211,7 @@ fn killed_at_random_moments_it_still_runs_each_cycle_once() {
         std::thread::sleep(Duration::from_millis(u64::from(round * 130)));
         serving.kill();
     }
-    let mut serving = place.serve(&[]);
+    let serving = place.serve(&[]);
     place.wait_until("the last cycle", |place| score(place) == "12");
     let last = expected.last().expect("a cycle").clone();
     place.wait_until("its end", |place| place.history().last() == Some(&(last.clone(), "succeeded".to_owned())));
@@ -257,7 +257,7 @@ fn asked_to_stop_it_finishes_the_batches_in_hand_and_the_next_start_goes_on() {
         place.file("schedules/job.toml", &job);
         let completed_at = Utc::now().to_rfc3339();
         place.file("cycle.json", &format!(r#"{{"cycle_id": "W46", "completed_at": "{completed_at}"}}"#));
-        let mut serving = place.serve(&[]);
+        let serving = place.serve(&[]);
         let written = |place: &Workspace| {
             let count = place.query("SELECT count(*) AS n FROM accounts WHERE score = 1");
             count.trim_start_matches("n\n").trim_end().parse::<usize>().expect("a count")
@@ -268,7 +268,7 @@ fn asked_to_stop_it_finishes_the_batches_in_hand_and_the_next_start_goes_on() {
         let done = written(&place);
         assert!((1..RECORDS).contains(&done), "{done} on {server}: {log}");
         place.count_writes("accounts");
-        let mut serving = place.serve(&[]);
+        let serving = place.serve(&[]);
         wait_for_history(&place, &["W46"]);
         assert_eq!(place.writes(), RECORDS - done, "nothing is written twice on {server}");
         serving.stop();
