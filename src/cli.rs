@@ -82,7 +82,7 @@ pub(crate) enum Command {
         read again at once."
     )]
     Serve(ServeArguments),
-    /// Show each job's last run, its next instant, and what it waits for
+    /// Show each job's last run, its next instant, and why it runs now or does not
     #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
     Status(StatusArguments),
     /// Show when jobs may run next, and why each would or would not run now

@@ -321,7 +321,7 @@ impl Server {
         match &verdict.next {
             Next::Run(_) => Ok(()),
             Next::Wait(wait) => {
-                info!(job = %name, gate = %opened_at, waits_for = %wait, "a gate opened for nothing");
+                info!(job = %name, gate = %opened_at, why = %wait, "a gate opened for nothing");
                 self.ledger.gate_opened_for_nothing(name, opened_at, &wait.to_string()).await
             }
         }
@@ -356,7 +356,7 @@ impl Server {
         let Some(served) = self.jobs.get_mut(name) else { return };
         let changed = served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string());
         if changed && wait != Wait::Run {
-            info!(job = %name, waits_for = %wait, "waiting");
+            info!(job = %name, why = %wait, "not due");
         }
         served.waits = Some(wait);
     }
