@@ -1,3 +1,8 @@
-//! When a job is due. So far: which cycle a dashboard finished last.
+//! When a job is due, who watches for cycles, and the loop that serves a project by itself.
 
+mod clock;
+mod due;
+mod files;
 pub(crate) mod notice;
+pub(crate) mod outlook;
+pub(crate) mod serve;
