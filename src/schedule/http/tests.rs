@@ -167,7 +167,8 @@ async fn the_oldest_connection_makes_room_for_the_newest() {
         admitted.push_back(doorkeeper.accept().await.0);
     }
     assert_eq!(doorkeeper.admitted.len(), CONNECTIONS_MAX);
-    let oldest = admitted.pop_front().unwrap().read_u8().await.unwrap_err();
+    let mut oldest = admitted.pop_front().unwrap();
+    let oldest = timeout(DEADLINE, oldest.read_u8()).await.expect("it is closed").unwrap_err();
     assert_eq!(oldest.kind(), io::ErrorKind::ConnectionAborted);
 
     // Places that were given up are free: nobody is closed for them.
@@ -185,12 +186,15 @@ async fn no_more_is_read_of_a_request_than_a_request_needs() {
     let mut connection = doorkeeper.accept().await.0;
     peer.write_all(&vec![b'a'; 2 * REQUEST_BYTES_MAX]).await.unwrap();
     let (mut piece, mut bytes) = ([0; 1024], 0);
-    let error = loop {
-        match connection.read(&mut piece).await {
-            Ok(read) => bytes += read,
-            Err(error) => break error,
+    let reading = async {
+        loop {
+            match connection.read(&mut piece).await {
+                Ok(read) => bytes += read,
+                Err(error) => break error,
+            }
         }
     };
+    let error = timeout(DEADLINE, reading).await.expect("it ends");
     assert_eq!((bytes, error.kind()), (REQUEST_BYTES_MAX, io::ErrorKind::InvalidData));
 }
 
