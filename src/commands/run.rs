@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
+use super::{CommandError, CycleBook, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
 use crate::cli::RunArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
@@ -36,9 +36,9 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     let checked = load_job(&project, &arguments.job.job)?;
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
-    known.cycle = Some(cycle.cycle().id.clone());
     let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
+    let cycle = cycle_of(&project, &checked, &arguments.job, CycleBook::Recording(ledger)).await?;
+    known.cycle = Some(cycle.cycle().id.clone());
     let stop = Stop::new();
     signals::listen(&stop)?;
     let write_back = arguments.job.write_back.as_deref();

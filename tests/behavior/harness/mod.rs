@@ -3,6 +3,7 @@
 mod certificates;
 mod database;
 mod server;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod workspace;
