@@ -278,7 +278,11 @@ fn cadence(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftCadenc
     let question = "Not before the next of these instants, a crontab line such as 0 6 * * MON (- for at once)";
     let check = |text: &str| if text == NONE { Ok(()) } else { check_cron(text) };
     let gate = match none(asker.text(question, &arguments.gate, NONE, &check)?) {
-        Some(cron) => Some(DraftGate { cron, timezone: timezone(arguments, asker)? }),
+        Some(cron) => {
+            // Gate and dashboard mostly hang by the same clock.
+            let usual = if let DraftSignal::Clock { begins, .. } = &signal { &begins.timezone } else { UTC };
+            Some(DraftGate { cron, timezone: timezone(arguments, asker, usual)? })
+        }
         None => None,
     };
     Ok(Some(DraftCadence { signal, settle, gate }))
@@ -308,7 +312,7 @@ fn signal(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftSignal>
         4 => {
             let question = "When it begins, a crontab line";
             let cron = asker.text(question, &arguments.clock, "0 5 * * *", &check_cron)?;
-            let begins = DraftGate { cron, timezone: timezone(arguments, asker)? };
+            let begins = DraftGate { cron, timezone: timezone(arguments, asker, UTC)? };
             let question = "How long it takes at most";
             DraftSignal::Clock { begins, margin: asker.text(question, &arguments.margin, "2h", &check_duration)? }
         }
@@ -319,8 +323,11 @@ fn signal(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftSignal>
 /// Cycles as a dashboard may keep them in a table of its own.
 const USUAL_QUERY: &str = "SELECT cycle_id, completed_at, status FROM cycles ORDER BY completed_at DESC LIMIT 10";
 
-fn timezone(arguments: &InitArguments, asker: Asker) -> Result<String, InitError> {
-    asker.text("Time zone of its clock, as in Europe/Berlin", &arguments.timezone, "UTC", &check_timezone)
+/// The time zone proposed where nothing tells of another.
+const UTC: &str = "UTC";
+
+fn timezone(arguments: &InitArguments, asker: Asker, usual: &str) -> Result<String, InitError> {
+    asker.text("Time zone of its clock, as in Europe/Berlin", &arguments.timezone, usual, &check_timezone)
 }
 
 fn records(text: &str) -> Result<NonZeroUsize, String> {

@@ -17,17 +17,17 @@ mod test;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use crate::cli::{Cli, Command, JobArguments};
-use crate::config::{CheckedJob, Dashboard, Project};
+use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::problem::Problem;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::LedgerError;
 use crate::report::failure;
 use crate::run::{RequestedCycle, RunError, counted};
-use crate::schedule::notice::{self, NoticeError};
+use crate::schedule::notice::{self, Book, NoticeError};
 use crate::schedule::serve::ServeError;
 
 /// How the program ends; DESIGN and README list what each code means.
@@ -229,66 +229,28 @@ fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
     CommandError::Problems { title, problems }
 }
 
-/// Where the newest cycle of a dashboard is looked for, besides the dashboard itself.
-#[derive(Debug, Clone, Copy)]
-enum CycleBook<'a> {
-    /// What is noticed is recorded.
-    Recording(&'a Ledger),
-    /// Nothing is recorded; without a ledger nothing was before.
-    Reading(Option<&'a Ledger>),
-}
-
-impl CycleBook<'_> {
-    async fn newest(self, project: &Project, dashboard: &Dashboard, now: DateTime<Utc>) -> Result<Cycle, NoticeError> {
-        match self {
-            Self::Recording(ledger) => notice::newest_cycle(project, dashboard, ledger, now).await,
-            Self::Reading(ledger) => notice::newest_cycle_unrecorded(project, dashboard, ledger, now).await,
-        }
-    }
-
-    async fn named(self, dashboard: &Dashboard, id: &str) -> Result<Option<Cycle>, LedgerError> {
-        match self {
-            Self::Recording(ledger) | Self::Reading(Some(ledger)) => {
-                Ok(ledger.cycle_named(&dashboard.name, id).await?.map(|noticed| noticed.cycle))
-            }
-            Self::Reading(None) => Ok(None),
-        }
-    }
-}
-
 /// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job without a dashboard
 /// makes a cycle of its own.
 async fn cycle_of(
     project: &Project,
     checked: &CheckedJob,
     arguments: &JobArguments,
-    book: CycleBook<'_>,
+    book: Book<'_>,
 ) -> Result<RequestedCycle, CommandError> {
     let dashboard = checked.job.dashboard().and_then(|name| project.dashboards.get(name));
     let now = Utc::now();
     Ok(match (&arguments.cycle, dashboard) {
-        (Some(id), dashboard) => RequestedCycle::Given(named_cycle(project, dashboard, id, book, now).await?),
-        (None, Some(dashboard)) => RequestedCycle::Given(book.newest(project, dashboard, now).await?),
+        (Some(id), dashboard) => {
+            let told = match dashboard {
+                Some(dashboard) => notice::cycle_named(project, dashboard, id, book, now).await?,
+                None => None,
+            };
+            // Whoever names a cycle that nobody told of says that it is there.
+            RequestedCycle::Given(told.unwrap_or_else(|| Cycle { id: id.clone(), completed_at: now }))
+        }
+        (None, Some(dashboard)) => RequestedCycle::Given(notice::newest_cycle(project, dashboard, book, now).await?),
         (None, None) => {
             RequestedCycle::Own(Cycle { id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at: now })
         }
     })
-}
-
-/// The cycle with this id as its dashboard tells or told of it; one that it never told of completes now.
-async fn named_cycle(
-    project: &Project,
-    dashboard: Option<&Dashboard>,
-    id: &str,
-    book: CycleBook<'_>,
-    now: DateTime<Utc>,
-) -> Result<Cycle, CommandError> {
-    let unknown = Cycle { id: id.to_owned(), completed_at: now };
-    let Some(dashboard) = dashboard else { return Ok(unknown) };
-    if let Some(known) = book.named(dashboard, id).await? {
-        return Ok(known);
-    }
-    // Who names a cycle need not wait for a dashboard that cannot be asked.
-    let newest = book.newest(project, dashboard, now).await.ok().filter(|newest| newest.id == id);
-    Ok(newest.unwrap_or(unknown))
 }

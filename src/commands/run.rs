@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CommandError, CycleBook, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
 use crate::cli::RunArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
 use crate::run::stop::Stop;
 use crate::run::{self, RunRequest};
+use crate::schedule::notice::Book;
 
 /// What is known of a run by the time it fails.
 #[derive(Default)]
@@ -37,7 +38,7 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
     let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
-    let cycle = cycle_of(&project, &checked, &arguments.job, CycleBook::Recording(ledger)).await?;
+    let cycle = cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?;
     known.cycle = Some(cycle.cycle().id.clone());
     let stop = Stop::new();
     signals::listen(&stop)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::json;
 
-use super::{CommandError, CycleBook, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
 use crate::domain::record::{key_parts, key_text};
@@ -13,13 +13,14 @@ use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
+use crate::schedule::notice::Book;
 
 pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
     let ledger = Ledger::open(&project.state_folder()).await?;
-    let cycle = cycle_of(&project, &checked, &arguments.job, CycleBook::Reading(Some(&ledger))).await?.cycle().clone();
+    let cycle = cycle_of(&project, &checked, &arguments.job, Book::Reading(Some(&ledger))).await?.cycle().clone();
     let _lock = ledger.lock_job(&checked.job.name)?;
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;

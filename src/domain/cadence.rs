@@ -4,6 +4,8 @@
 mod verdict;
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -136,7 +136,6 @@ fn offset_before(instant: DateTime<Utc>, zone: Tz) -> i32 {
 const MOMENT: TimeDelta = TimeDelta::nanoseconds(1);
 
 /// Two days past the last wall time a line can name, so past it in every zone.
-/// Source: the `cron` crate, whose years are 1970 to 2100.
 const YEARS_END: DateTime<Utc> = DateTime::from_timestamp(4_134_153_600, 0).expect("2101-01-03");
 
 /// Nothing opens outside of these years, and within them no sum overflows.

@@ -148,40 +148,85 @@ pub(crate) async fn look(
     Ok(Look { noticed, unfinished: seen.unfinished, mistakes: seen.mistakes })
 }
 
-/// The newest cycle that a dashboard finished, which the ledger then knows.
+/// What is known of cycles besides what a dashboard says now, for who looks once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Book<'a> {
+    /// What is noticed is recorded.
+    Recording(&'a Ledger),
+    /// Nothing is recorded; without a ledger nothing was before.
+    Reading(Option<&'a Ledger>),
+}
+
+impl Book<'_> {
+    fn ledger(&self) -> Option<&Ledger> {
+        match self {
+            Self::Recording(ledger) => Some(ledger),
+            Self::Reading(ledger) => *ledger,
+        }
+    }
+
+    async fn newest(&self, dashboard: &Dashboard) -> Result<Option<Cycle>, LedgerError> {
+        let Some(ledger) = self.ledger() else { return Ok(None) };
+        Ok(ledger.newest_cycle(&dashboard.name).await?.map(|noticed| noticed.cycle))
+    }
+
+    async fn named(&self, dashboard: &Dashboard, id: &str) -> Result<Option<Cycle>, LedgerError> {
+        let Some(ledger) = self.ledger() else { return Ok(None) };
+        Ok(ledger.cycle_named(&dashboard.name, id).await?.map(|noticed| noticed.cycle))
+    }
+
+    /// Looks at a dashboard; its cycles come as the ledger has them, or would.
+    async fn look(
+        &self,
+        project: &Project,
+        dashboard: &Dashboard,
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<Cycle>, Option<UnfinishedCycle>), NoticeError> {
+        if let Self::Recording(ledger) = self {
+            let look = look(project, dashboard, ledger, now).await?;
+            return Ok((look.noticed.into_iter().map(|noticed| noticed.cycle).collect(), look.unfinished));
+        }
+        let known = self.newest(dashboard).await?;
+        let seen = Seen::of(project, dashboard, known.as_ref(), now).await?;
+        let mut finished = Vec::with_capacity(seen.finished.len());
+        for cycle in seen.finished {
+            let known = self.named(dashboard, &cycle.id).await?;
+            finished.push(known.unwrap_or_else(|| Cycle { completed_at: cycle.completed_at.min(now), ..cycle }));
+        }
+        Ok((finished, seen.unfinished))
+    }
+}
+
+/// The newest cycle that a dashboard finished. Where it tells of cycles itself, its word of now counts: if it went back
+/// to an older one, that is what its source holds.
 /// Errors: as [`look`]; there is none, or a newer one did not go well.
 pub(crate) async fn newest_cycle(
     project: &Project,
     dashboard: &Dashboard,
-    ledger: &Ledger,
+    book: Book<'_>,
     now: DateTime<Utc>,
 ) -> Result<Cycle, NoticeError> {
-    let look = look(project, dashboard, ledger, now).await?;
-    let newest = ledger.newest_cycle(&dashboard.name).await?;
-    newest_of(dashboard, newest.map(|newest| newest.cycle), look.unfinished)
+    let (mut finished, unfinished) = book.look(project, dashboard, now).await?;
+    let newest = match (finished.pop(), &dashboard.signal) {
+        (None, Signal::Clock { .. } | Signal::Announced) => book.newest(dashboard).await?,
+        (newest, _) => newest,
+    };
+    newest_of(dashboard, newest, unfinished)
 }
 
-/// As [`newest_cycle`], recording nothing; without a ledger nothing was recorded before.
-pub(crate) async fn newest_cycle_unrecorded(
+/// The cycle of a dashboard with this id, as it tells or once told of it. A dashboard that cannot be asked tells of none.
+pub(crate) async fn cycle_named(
     project: &Project,
     dashboard: &Dashboard,
-    ledger: Option<&Ledger>,
+    id: &str,
+    book: Book<'_>,
     now: DateTime<Utc>,
-) -> Result<Cycle, NoticeError> {
-    let known = match ledger {
-        Some(ledger) => ledger.newest_cycle(&dashboard.name).await?.map(|known| known.cycle),
-        None => None,
-    };
-    let Seen { mut finished, unfinished, .. } = Seen::of(project, dashboard, known.as_ref(), now).await?;
-    let mut newest = finished.pop().map(|cycle| Cycle { completed_at: cycle.completed_at.min(now), ..cycle });
-    if let (Some(ledger), Some(cycle)) = (ledger, &newest)
-        && let Some(noticed) = ledger.cycle_named(&dashboard.name, &cycle.id).await?
-    {
-        newest = Some(noticed.cycle);
+) -> Result<Option<Cycle>, NoticeError> {
+    if let Some(known) = book.named(dashboard, id).await? {
+        return Ok(Some(known));
     }
-    // Of two that completed at once the later noticed is newer.
-    let newest = known.into_iter().chain(newest).max_by_key(|cycle| cycle.completed_at);
-    newest_of(dashboard, newest, unfinished)
+    let finished = book.look(project, dashboard, now).await.map_or(Vec::new(), |(finished, _)| finished);
+    Ok(finished.into_iter().find(|cycle| cycle.id == id))
 }
 
 /// The cycle to write back when somebody asks for the newest.
@@ -441,8 +486,33 @@ fn cycle_schema(dashboard: &Dashboard, sql: &str) -> Schema {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
     use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        with_offset(&format!("2026-11-{text}:00Z")).unwrap()
+    }
+
+    fn dashboard() -> Dashboard {
+        Dashboard { name: "health".to_owned(), signal: Signal::Announced, poll: Duration::from_secs(60) }
+    }
+
+    fn row(id: &str, completed_at: &str, status: &str) -> Result<Told, NoticeError> {
+        let cell = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        told(&dashboard(), cell(id), cell(completed_at).as_deref(), status.to_owned())
+    }
+
+    /// What rows of `id, completed_at, status` tell: cycles that finished, and one that did not with its status.
+    fn seen(rows: &[(&str, &str, &str)]) -> (Vec<String>, Option<String>) {
+        let rows = rows.iter().map(|(id, completed_at, status)| row(id, completed_at, status)).collect();
+        let seen = seen_in(rows).unwrap();
+        let finished = seen.finished.into_iter().map(|cycle| cycle.id).collect();
+        (finished, seen.unfinished.map(|cycle| format!("{} {}", cycle.id, cycle.status)))
+    }
 
     #[test]
     fn instants_are_read_as_databases_write_them() {
@@ -457,5 +527,186 @@ mod tests {
             assert_eq!(instant(text), Some(expected), "{text}");
         }
         assert_eq!(instant("yesterday"), None);
+    }
+
+    #[test]
+    fn cycles_that_went_well_come_by_completion_whatever_the_order_of_rows() {
+        let (finished, unfinished) = seen(&[
+            ("W46", "2026-11-15 06:30:00", "Succeeded"),
+            ("W44", "2026-11-01 06:30:00", "failed"),
+            ("W45", "2026-11-08T06:30:00Z", "ok"),
+        ]);
+        assert_eq!((finished, unfinished), (vec!["W45".to_owned(), "W46".to_owned()], None));
+    }
+
+    #[test]
+    fn a_newer_cycle_that_did_not_go_well_is_told_and_not_taken() {
+        let w45 = ("W45", "2026-11-08 06:30:00", "succeeded");
+        for (row, told) in [
+            (("W46", "2026-11-15 06:30:00", "failed"), "W46 failed"),
+            (("W46", "", "running"), "W46 running"),
+            (("W46", "", "run\u{1b}ning"), "W46 run\\u{1b}ning"),
+        ] {
+            assert_eq!(seen(&[row, w45]), (vec!["W45".to_owned()], Some(told.to_owned())));
+            assert_eq!(seen(&[row]), (Vec::new(), Some(told.to_owned())));
+        }
+    }
+
+    #[test]
+    fn of_several_rows_of_one_cycle_the_last_counts() {
+        let failed = ("W46", "2026-11-15 06:30:00", "failed");
+        let repeated = ("W46", "2026-11-15 09:30:00", "succeeded");
+        let running = ("W46", "", "running");
+        for rows in [[failed, repeated, running], [running, repeated, failed]] {
+            assert_eq!(seen(&rows), (vec!["W46".to_owned()], None));
+        }
+        let undone = ("W46", "2026-11-15 10:30:00", "failed");
+        assert_eq!(seen(&[repeated, undone]), (Vec::new(), Some("W46 failed".to_owned())));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_hides_no_other() {
+        let bad = [
+            (("", "2026-11-15 06:30:00", "ok"), "dashboard `health` names a cycle without an id"),
+            (
+                ("a\nb", "2026-11-15 06:30:00", "ok"),
+                "dashboard `health` names a cycle by more than a line of 200 characters",
+            ),
+            (("W47", "soon", "ok"), "dashboard `health` says that cycle `W47` completed at a time that cannot be read"),
+            (("W47", "", "ok"), "dashboard `health` does not say when cycle `W47` completed"),
+        ];
+        for ((id, completed_at, status), message) in bad {
+            let alone = seen_in(vec![row(id, completed_at, status)]).unwrap_err();
+            assert_eq!(alone.to_string(), message);
+            assert!(alone.hint().is_some());
+            let rows = vec![row(id, completed_at, status), row("W46", "2026-11-15 06:30:00", "ok")];
+            let seen = seen_in(rows).unwrap();
+            let mistakes: Vec<String> = seen.mistakes.iter().map(ToString::to_string).collect();
+            assert_eq!((seen.finished.len(), mistakes), (1, vec![message.to_owned()]));
+        }
+        assert_eq!(seen(&[]), (Vec::new(), None), "no rows are no mistake");
+    }
+
+    #[test]
+    fn of_very_many_cycles_the_newest_are_taken() {
+        let rows = (0..CYCLES_MAX + 5).map(|second| {
+            let completed_at = at("15T06:30") + TimeDelta::seconds(i64::try_from(second).unwrap());
+            row(&second.to_string(), &completed_at.to_rfc3339(), "ok")
+        });
+        let seen = seen_in(rows.rev().collect()).unwrap();
+        assert_eq!((seen.finished.len(), seen.finished.first().unwrap().id.as_str()), (CYCLES_MAX, "5"));
+    }
+
+    /// Cycles by the clock of a dashboard that begins every day at six and takes half an hour.
+    fn clock(known: Option<&Cycle>, now: DateTime<Utc>) -> Vec<Cycle> {
+        let six = |until: DateTime<Utc>| {
+            let day = (until - TimeDelta::hours(6)).date_naive();
+            Some(day.and_hms_opt(6, 0, 0)?.and_utc())
+        };
+        clock_cycles(six, Duration::from_secs(30 * 60), known, now)
+    }
+
+    #[test]
+    fn a_dashboard_without_a_signal_finishes_by_the_clock() {
+        let first = Cycle { id: "2026-11-15T06:00:00Z".to_owned(), completed_at: at("15T06:30") };
+        assert_eq!(clock(None, at("15T06:30")), [first.clone()], "nobody followed it before");
+        assert_eq!(clock(None, at("16T06:29")), [first.clone()], "the margin is not over");
+        assert_eq!(clock(Some(&first), at("16T06:29")), []);
+        let ids = |cycles: Vec<Cycle>| cycles.into_iter().map(|cycle| cycle.id).collect::<Vec<_>>();
+        let missed = ids(clock(Some(&first), at("18T12:00")));
+        assert_eq!(missed, ["2026-11-16T06:00:00Z", "2026-11-17T06:00:00Z", "2026-11-18T06:00:00Z"]);
+        assert_eq!(clock(Some(&first), at("18T12:00") + TimeDelta::days(900)).len(), INSTANTS_MAX);
+        let later = Cycle { completed_at: at("15T06:10"), ..first };
+        assert_eq!(clock(Some(&later), at("15T12:00")), [], "the margin was longer then, and the cycle is the same");
+        let by_hand = Cycle { id: "by hand".to_owned(), completed_at: at("16T08:00") };
+        assert_eq!(ids(clock(Some(&by_hand), at("17T06:30"))), ["2026-11-17T06:00:00Z"]);
+    }
+
+    #[test]
+    fn a_clock_before_all_instants_or_without_any_finishes_nothing() {
+        let never = |_| None;
+        assert_eq!(clock_cycles(never, Duration::ZERO, None, at("15T06:30")), []);
+        assert_eq!(clock_cycles(Some, Duration::MAX, None, at("15T06:30")), []);
+    }
+
+    #[test]
+    fn a_marker_is_a_regular_file_of_bounded_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cycle.json");
+        assert_eq!(marker_text(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&file, "{}").unwrap();
+        assert_eq!(marker_text(&file).unwrap(), Some(b"{}".to_vec()));
+        let link = folder.path().join("link.json");
+        symlink(&file, &link).unwrap();
+        assert_eq!(marker_text(&link).unwrap(), None);
+        assert_eq!(marker_text(folder.path()).unwrap(), None);
+        let bytes_max = usize::try_from(MARKER_BYTES_MAX).unwrap();
+        fs::write(&file, vec![b' '; bytes_max]).unwrap();
+        assert_eq!(marker_text(&file).unwrap().map(|text| text.len()), Some(bytes_max));
+        fs::write(&file, vec![b' '; bytes_max + 1]).unwrap();
+        assert_eq!(marker_text(&file).unwrap(), None);
+    }
+
+    #[test]
+    fn a_marker_says_what_is_wrong_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cycle.json");
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            read_marker(&dashboard(), &file).map_err(|error| crate::domain::error::chain(&error).join(": "))
+        };
+        let w46 = Told { id: "W46".to_owned(), completed_at: Some(at("15T06:30")), status: "succeeded".to_owned() };
+        assert_eq!(read(r#"{"cycle_id": "W46", "completed_at": "2026-11-15T07:30:00+01:00"}"#), Ok(w46));
+        for (text, message) in [
+            (r#"{"cycle_id": "W46", "comp"#, "is not a cycle: EOF while parsing a string"),
+            ("", "is not a cycle: EOF while parsing a value"),
+            (r#"{"cycle_id": "W46"}"#, "is not a cycle: missing field `completed_at`"),
+            (r#"{"cycle_id": 46, "completed_at": "2026-11-15T06:30:00Z"}"#, "is not a cycle: invalid type: integer"),
+            (
+                r#"{"cycle_id": "W46", "completed_at": "2026-11-15T06:30:00"}"#,
+                "cycle `W46` completed at a time without a zone",
+            ),
+            (r#"{"cycle_id": "W46", "completed_at": "today"}"#, "cycle `W46` completed at a time that cannot be read"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_dashboard_said_is_one_line() {
+        let noticed = |id: &str| Noticed {
+            cycle: Cycle { id: id.to_owned(), completed_at: at("15T06:30") },
+            noticed_at: at("15T06:31"),
+            new: true,
+        };
+        let unfinished = row("W47", "", "running\n").unwrap();
+        let mistake = NoticeError::NoId { dashboard: "health".to_owned() };
+        let look = Look {
+            noticed: vec![noticed("W45"), noticed("W46")],
+            unfinished: Some(unfinished.into()),
+            mistakes: vec![mistake],
+        };
+        assert_eq!(
+            look.saw(),
+            "cycle `W46`, completed at 2026-11-15T06:30:00Z; cycle `W47` is `running\\n`; \
+             dashboard `health` names a cycle without an id"
+        );
+        let nothing = Look { noticed: Vec::new(), unfinished: None, mistakes: Vec::new() };
+        assert_eq!(nothing.saw(), "no new cycle");
+    }
+
+    #[test]
+    fn the_newest_cycle_is_not_taken_while_a_newer_one_went_wrong() {
+        let w46 = Cycle { id: "W46".to_owned(), completed_at: at("15T06:30") };
+        let unfinished = |completed_at| UnfinishedCycle { id: "W47".to_owned(), status: "x".to_owned(), completed_at };
+        let newest = |finished, unfinished| newest_of(&dashboard(), finished, unfinished);
+        assert_eq!(newest(Some(w46.clone()), None).unwrap(), w46);
+        assert_eq!(newest(Some(w46.clone()), Some(unfinished(None))).unwrap(), w46, "it is still at work");
+        let failed = newest(Some(w46), Some(unfinished(Some(at("16T06:30")))));
+        assert!(matches!(failed, Err(NoticeError::Unfinished { .. })));
+        assert!(matches!(newest(None, Some(unfinished(None))), Err(NoticeError::Unfinished { .. })));
+        let none = newest(None, None).unwrap_err();
+        assert!(none.hint().unwrap().contains("`writeback cycle health --id ID`"));
     }
 }

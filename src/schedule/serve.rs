@@ -354,7 +354,8 @@ impl Server {
     /// Says what a job waits for, when that has changed.
     fn wait(&mut self, name: &str, wait: Wait) {
         let Some(served) = self.jobs.get_mut(name) else { return };
-        if served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string()) {
+        let changed = served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string());
+        if changed && wait != Wait::Run {
             info!(job = %name, waits_for = %wait, "waiting");
         }
         served.waits = Some(wait);

@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod connections;
 mod deploy;
+mod cycles;
 mod example;
 mod faults;
 mod harness;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use crate::harness::{FIELDS, Server, Workspace};
+use crate::harness::{FIELDS, Server, Workspace, faketime_library};
 
 /// A job that follows the dashboard `health` with these settings of its cadence, and one account.
 fn place(server: Server, signal: &str, cadence: &str) -> Workspace {
@@ -54,7 +54,7 @@ fn wait_for_history(place: &Workspace, cycles: &[&str]) {
 fn each_finished_cycle_is_written_back_once() {
     for server in Server::ALL {
         let place = place(server, MARKER, "");
-        let serving = place.serve(&[]);
+        let mut serving = place.serve(&[]);
         finish_cycle(&place, "W45", 45);
         wait_for_history(&place, &["W45"]);
         assert_eq!(score(&place), "45", "on {server}");
@@ -75,7 +75,7 @@ fn each_finished_cycle_is_written_back_once() {
 #[test]
 fn a_cycle_announced_by_hand_is_written_back() {
     let place = place(Server::Postgres, "announced = true", "");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     serving.wait_for_log("waiting");
     let announced = place.command(&["cycle", "health", "--id", "airflow-2026-11-21"]);
     assert_eq!(announced.code, 0, "{announced}");
@@ -91,7 +91,7 @@ fn a_cycle_that_a_query_tells_of_is_written_back() {
         let query = "SELECT id AS cycle_id, completed_at, status FROM cycles";
         let place = place(server, &format!("source = 'crm'\nquery = '{query}'\npoll = '1s'"), "");
         place.execute("CREATE TABLE cycles (id VARCHAR(20), completed_at VARCHAR(40), status VARCHAR(20))");
-        let serving = place.serve(&[]);
+        let mut serving = place.serve(&[]);
         place.execute("INSERT INTO cycles VALUES ('c1', '2026-11-14 06:00:00', 'succeeded')");
         wait_for_history(&place, &["c1"]);
         place.execute("INSERT INTO cycles VALUES ('c2', '2026-11-15 06:00:00', 'running')");
@@ -104,7 +104,7 @@ fn a_cycle_that_a_query_tells_of_is_written_back() {
 #[test]
 fn several_cycles_that_wait_become_one_run_of_the_newest() {
     let place = place(Server::Sqlite, "announced = true", "settle = '5s'");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     for (id, minutes) in [("c1", 30), ("c2", 20), ("c3", 10)] {
         let completed_at = (Utc::now() - TimeDelta::minutes(minutes)).to_rfc3339();
         let announced = place.command(&["cycle", "health", "--id", id, "--completed-at", &completed_at]);
@@ -130,7 +130,7 @@ fn a_gate_without_a_new_cycle_is_recorded_and_one_with_it_lets_the_run_through()
         .map(|seconds| (now + TimeDelta::seconds(*seconds)).to_rfc3339_opts(SecondsFormat::Micros, true))
         .collect();
     let place = place(Server::Sqlite, MARKER, &format!("at = ['{}', '{}']", instants[0], instants[1]));
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     serving.wait_for_log("a gate opened for nothing");
     finish_cycle(&place, "W46", 46);
     serving.wait_for_log("waits_for");
@@ -148,7 +148,7 @@ fn a_gate_without_a_new_cycle_is_recorded_and_one_with_it_lets_the_run_through()
 fn a_run_that_fails_is_tried_again_and_then_the_job_is_well() {
     let place = place(Server::Postgres, MARKER, "retry_delay = '1s'\nretry_delay_max = '2s'");
     place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     finish_cycle(&place, "W46", 46);
     serving.wait_for_log("a run could not finish");
     let status = place.command(&["status"]);
@@ -162,7 +162,7 @@ fn a_run_that_fails_is_tried_again_and_then_the_job_is_well() {
 fn a_run_that_keeps_failing_is_given_up_and_stays_visible() {
     let place = place(Server::Sqlite, MARKER, "retry_delay = '1s'\nattempts_max = 2");
     place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     finish_cycle(&place, "W46", 46);
     serving.wait_for_log("a cycle will not be written back");
     let status = place.command(&["status"]);
@@ -178,7 +178,7 @@ fn a_run_that_keeps_failing_is_given_up_and_stays_visible() {
 fn a_cycle_past_its_deadline_is_never_written_back() {
     let place = place(Server::Sqlite, MARKER, "deadline = '1h'");
     finish_cycle_at(&place, "W45", 45, Utc::now() - TimeDelta::hours(2));
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     serving.wait_for_log("a cycle will not be written back");
     finish_cycle(&place, "W46", 46);
     wait_for_history(&place, &["W46"]);
@@ -187,7 +187,7 @@ fn a_cycle_past_its_deadline_is_never_written_back() {
 #[test]
 fn of_several_cycles_only_every_nth_is_written_back() {
     let place = place(Server::Sqlite, MARKER, "every_cycles = 3");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     for cycle in 1..=7 {
         finish_cycle(&place, &format!("d{cycle}"), cycle);
         serving.wait_for_log(&format!("d{cycle}"));
@@ -229,9 +229,9 @@ fn killed_at_random_moments_it_still_runs_each_cycle_once() {
 #[test]
 fn a_second_scheduler_stands_by_and_takes_over() {
     let place = place(Server::Sqlite, MARKER, "");
-    let first = place.serve(&[]);
+    let mut first = place.serve(&[]);
     first.wait_for_log("serving");
-    let second = place.serve(&[]);
+    let mut second = place.serve(&[]);
     second.wait_for_log("standing by");
     finish_cycle(&place, "W45", 45);
     wait_for_history(&place, &["W45"]);
@@ -278,7 +278,7 @@ fn asked_to_stop_it_finishes_the_batches_in_hand_and_the_next_start_goes_on() {
 #[test]
 fn a_broken_edit_keeps_the_last_good_job_and_says_so() {
     let place = place(Server::Sqlite, MARKER, "");
-    let serving = place.serve(&[]);
+    let mut serving = place.serve(&[]);
     finish_cycle(&place, "W45", 45);
     wait_for_history(&place, &["W45"]);
     let good = place.text("schedules/job.toml");
@@ -319,21 +319,12 @@ fn a_project_that_cannot_be_served_is_told_at_once() {
 /// again.
 fn faked(place: &Workspace) -> [(&'static str, String); 5] {
     [
-        ("LD_PRELOAD", library()),
+        ("LD_PRELOAD", faketime_library()),
         ("FAKETIME_TIMESTAMP_FILE", place.path("clock").display().to_string()),
         ("FAKETIME_NO_CACHE", "1".to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("FAKETIME_DONT_RESET", "1".to_owned()),
     ]
-}
-
-/// The library that sets a process's clock; the test command installs it.
-fn library() -> String {
-    let found = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"]
-        .iter()
-        .flat_map(|folder| ["faketime/libfaketimeMT.so.1", "libfaketimeMT.so.1"].map(|file| format!("{folder}/{file}")))
-        .find(|file| std::path::Path::new(file).exists());
-    found.expect("libfaketime is installed: `tests/run` does it")
 }
 
 fn set_clock(place: &Workspace, days: i64) {
@@ -348,7 +339,7 @@ fn a_clock_that_is_set_makes_nothing_fire_twice_and_loses_nothing() {
     set_clock(&place, 0);
     let environment = faked(&place);
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let serving = place.serve_with(&[], &environment);
+    let mut serving = place.serve_with(&[], &environment);
     finish_cycle(&place, "d1", 1);
     serving.wait_for_log("the gate");
     assert_eq!(place.history(), Vec::new());

@@ -234,7 +234,7 @@ mod mistakes_of_a_cadence {
         schedules/weekly.toml:4:10: `missed` is `newest`, which is not known
           hint: write one of `latest`, `none`, `all`
         schedules/weekly.toml:5:17: gate `0 0 6 * * MON` has 6 fields instead of five
-          hint: write five fields
+          hint: leave out seconds, years and time zones: `0 6 * * MON` is Monday at 06:00
         schedules/weekly.toml:5:45: `America/NewYork` is not a time zone
           hint: did you mean `America/New_York`?
         "#);
@@ -247,10 +247,8 @@ mod mistakes_of_a_cadence {
           hint: name the zone the clock hangs in: `timezone = "Europe/Berlin"`
         schedules/weekly.toml:3:33: `gate` has no `cron`
           hint: write five fields as in crontab: `0 6 * * MON`
-        schedules/weekly.toml:3:64: gate `99 6 * * *` 0 99 6 * * *
-          ^
-        Minutes must be less than 59. ('99' specified.)
-          hint: write five fields
+        schedules/weekly.toml:3:64: gate `99 6 * * *` has `99` as its minute
+          hint: the minute is a number from 0 to 59
         schedules/weekly.toml:3:96: `zone` is not a key of `gate`
           hint: known keys: `cron`, `timezone`
         schedules/weekly.toml:3:8: `gate` is empty
@@ -452,7 +450,7 @@ mod mistakes_of_a_dashboard {
         writeback.toml:20:9: `query` is a whole number, not a string
           hint: strings stand in quotes
         writeback.toml:19:8: clock `0 5 * *` has 4 fields instead of five
-          hint: write five fields
+          hint: write minute, hour, day of the month, month and weekday: `0 6 * * MON` is Monday at 06:00
         writeback.toml:21:10: `margin` is not between 0s and 1year
         writeback.toml:19:13: `announced = false` does not say how a finished cycle is noticed
           hint: write `announced = true`, or leave it out and say what else tells

@@ -123,7 +123,7 @@ fn a_gate_is_not_lost_to_a_clock_that_was_set_or_a_machine_that_slept() {
     let slept_since_noticing = KnownCycle { noticed: 40 * MINUTE, ..cycle("a", -900, Fate::New) };
     assert_eq!(verdict(&gated(&[-600, 600]), &[slept_since_noticing]), "run a");
     let set_back_since = KnownCycle { noticed: 50 * MINUTE, ..cycle("a", 0, Fate::New) };
-    assert_eq!(verdict(&gated(&[-1, 600]), &[set_back_since.clone()]), "run a");
+    assert_eq!(verdict(&gated(&[-1, 600]), std::slice::from_ref(&set_back_since)), "run a");
     assert_eq!(verdict(&gated(&[-21, 600]), &[set_back_since]), "cycle `a` waits for the gate, 600 min");
 }
 
@@ -158,12 +158,18 @@ fn a_cycle_older_than_one_that_was_begun_never_runs() {
 }
 
 #[test]
-fn a_cycle_older_than_one_that_was_passed_over_shares_its_fate() {
+fn a_cycle_older_than_a_superseded_one_never_runs() {
     let late = noticed_later("a", -300, -40, Fate::New);
-    let after = |fate| verdict(&cadence(), &[late.clone(), cycle("b", -200, fate), cycle("c", -1, Fate::New)]);
-    assert_eq!(after(Fate::Expired), "a: its deadline went by; cycle `c` settles, 29 min");
-    assert_eq!(after(Fate::Missed), "a: it was due while nobody served; cycle `c` settles, 29 min");
-    assert_eq!(after(Fate::Superseded), "a: superseded by cycle `b`; cycle `c` settles, 29 min");
+    let cycles = [late, cycle("b", -200, Fate::Superseded), cycle("c", -1, Fate::New)];
+    assert_eq!(verdict(&cadence(), &cycles), "a: superseded by cycle `b`; cycle `c` settles, 29 min");
+}
+
+#[test]
+fn what_is_older_than_an_expired_cycle_has_expired() {
+    for fate in [Fate::New, failing(1, 50), Fate::Interrupted] {
+        let cycles = [noticed_later("a", -300, -40, fate), cycle("b", -200, Fate::Expired)];
+        assert_eq!(verdict(&cadence(), &cycles), "a: its deadline went by; no new cycle", "{fate:?}");
+    }
 }
 
 #[test]
@@ -192,7 +198,7 @@ fn while_a_run_is_at_work_only_new_cycles_expire() {
         cycle("d", -60, Fate::New),
     ];
     let at_work = Situation { at_work: true, ..situation(&cycles) };
-    assert_eq!(told(&cadence.verdict(at_work)), "c: its deadline went by; its run is at work");
+    assert_eq!(told(&cadence.verdict(at_work)), "a: its deadline went by; c: its deadline went by; its run is at work");
     assert_eq!(cadence.verdict(at_work).next, Next::Wait(Wait::Run));
 }
 
@@ -265,7 +271,7 @@ fn of_so_many_cycles_one_runs() {
         "cycles passed over count as well"
     );
     let cycles = ["a", "b", "c", "d", "e", "f", "g"].map(|id| {
-        let minutes = -300 + 10 * i64::from(id.as_bytes()[0]);
+        let minutes = -300 + 10 * id.bytes().map(i64::from).sum::<i64>();
         cycle(id, minutes - 1_000, if id == "a" { Fate::Delivered } else { Fate::New })
     });
     assert!(verdict(&three, &cycles).ends_with("f: superseded by cycle `g`; run g"));

@@ -17,9 +17,8 @@ impl Cadence {
         if situation.at_work {
             return docket.close(Next::Wait(Wait::Run));
         }
-        docket.supersede_older_than_begun();
+        docket.supersede_overtaken();
         docket.miss();
-        docket.follow_passed_over();
         let next = docket.next();
         docket.close(next)
     }
@@ -123,20 +122,26 @@ impl<'a> Docket<'a> {
         Verdict { passed_over: self.entries.into_iter().filter_map(passed_over).collect(), next }
     }
 
-    /// A run at work may finish after the deadline: only cycles that none has begun with expire meanwhile.
+    /// What is older than an expired cycle has expired too: clocks may say otherwise, and a run of the newer one may have
+    /// written. A run at work may finish after its deadline: meanwhile only cycles that none has begun with expire.
     fn expire(&mut self) {
-        let Some(deadline) = self.cadence.deadline else { return };
-        let at_work = self.situation.at_work;
-        for entry in &mut self.entries {
-            if (entry.is_new() || (entry.is_live() && !at_work)) && entry.known.age() > deadline {
+        let (deadline, at_work) = (self.cadence.deadline, self.situation.at_work);
+        let mut newer_expired = false;
+        for entry in self.entries.iter_mut().rev() {
+            let may_expire = entry.is_new() || (entry.is_live() && !at_work);
+            let is_late = deadline.is_some_and(|deadline| entry.known.age() > deadline);
+            if may_expire && (is_late || newer_expired) {
                 entry.pass_over(PassedOverWhy::Expired);
             }
+            newer_expired |= entry.fate() == Fate::Expired;
         }
     }
 
-    fn supersede_older_than_begun(&mut self) {
-        if let Some(begun) = self.newest_begun() {
-            self.supersede_older_than(begun);
+    /// An older cycle is never written over a newer one; a run of one that was superseded may have written too.
+    fn supersede_overtaken(&mut self) {
+        let overtakes = |entry: &Entry<'_>| entry.fate().is_begun() || entry.fate() == Fate::Superseded;
+        if let Some(newest) = self.entries.iter().rposition(overtakes) {
+            self.supersede_older_than(newest);
         }
     }
 
@@ -158,29 +163,6 @@ impl<'a> Docket<'a> {
             let nominal = later(entry.known.cycle.completed_at, self.cadence.settle);
             if openings.first_from(nominal).is_some_and(|due| due < since) {
                 entry.pass_over(PassedOverWhy::Missed);
-            }
-        }
-    }
-
-    /// A new cycle that is older than one already passed over shares its fate. Only clocks that were set and cycles noticed
-    /// out of order bring it there, and a run of the newer one may have written before it was passed over.
-    fn follow_passed_over(&mut self) {
-        let passed_over = |entry: &Entry<'_>| match entry.fate() {
-            Fate::Expired => Some(PassedOverWhy::Expired),
-            Fate::Missed => Some(PassedOverWhy::Missed),
-            Fate::Superseded => Some(PassedOverWhy::Superseded { by: entry.id() }),
-            Fate::New
-            | Fate::Interrupted
-            | Fate::Failing { .. }
-            | Fate::Delivered
-            | Fate::Guarded
-            | Fate::GivenUp { .. } => None,
-        };
-        let mut followed = None;
-        for entry in self.entries.iter_mut().rev() {
-            followed = followed.or_else(|| passed_over(entry));
-            if let (true, Some(why)) = (entry.is_new(), &followed) {
-                entry.pass_over(why.clone());
             }
         }
     }

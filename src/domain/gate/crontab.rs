@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
 use super::CronMistake;
 
@@ -26,17 +26,22 @@ impl Cron {
         Ok(Self { text: text.to_owned(), schedule })
     }
 
-    /// The wall times the line names that are not before `wall`, in order; they end with the year 2100.
+    /// The wall times the line names that are not before `wall`, in order.
     pub(super) fn wall_times_from(&self, wall: NaiveDateTime) -> impl Iterator<Item = NaiveDateTime> {
         let before = wall.and_utc() - TimeDelta::seconds(1);
         self.schedule.after(&before).map(|time| time.naive_utc()).skip_while(move |time| *time < wall)
     }
 
-    /// The last wall time the line names before `wall`; none before 1970.
+    /// The last wall time the line names before `wall`.
     pub(super) fn wall_time_before(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.schedule.after(&wall.and_utc()).next_back().map(|time| time.naive_utc())
+        let end = wall.and_utc().min(CALENDAR_END);
+        self.schedule.after(&end).next_back().map(|time| time.naive_utc())
     }
 }
+
+/// The end of 2100, the last year that the crate knows; 1970 is its first. Asked for the last time before a later
+/// instant, it would look at the beginning of 2100 only.
+const CALENDAR_END: DateTime<Utc> = DateTime::from_timestamp(4_133_980_800, 0).expect("2101-01-01");
 
 /// As the user wrote it.
 impl fmt::Display for Cron {

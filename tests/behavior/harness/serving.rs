@@ -62,13 +62,18 @@ impl Serving {
     }
 
     /// Waits until the log holds `text`.
-    pub(crate) fn wait_for_log(&self, text: &str) -> &Self {
+    pub(crate) fn wait_for_log(&mut self, text: &str) -> &mut Self {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "`{text}` is not logged:\n{}", self.log());
+            assert!(self.is_alive(), "the scheduler ended before it logged `{text}`:\n{}", self.log());
             std::thread::sleep(LOOK_INTERVAL);
         }
         self
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
     }
 
     pub(crate) fn signal(&self, signal: &str) -> &Self {
@@ -108,4 +113,15 @@ impl Drop for Serving {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The library that sets a process's clock; the test command installs it.
+pub(crate) fn faketime_library() -> String {
+    let folders =
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+    let files = folders.iter().flat_map(|folder| {
+        ["faketime/libfaketimeMT.so.1", "libfaketimeMT.so.1"].map(|file| format!("{folder}/{file}"))
+    });
+    let found = files.into_iter().find(|file| std::path::Path::new(file).exists());
+    found.expect("libfaketime is installed: `tests/run` does it")
 }
