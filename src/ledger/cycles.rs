@@ -332,13 +332,30 @@ async fn see_cycle(
         warn!(dashboard, cycle = %cycle.id, completed_at = %cycle.completed_at,
             "a cycle is said to complete in the future; it counts as completed now");
     }
-    // A cycle dated in the future would keep all that come before that date from being written back.
-    let completed_at = cycle.completed_at.min(noticed_at);
+    let completed_at = believable(connection, dashboard, cycle, noticed_at).await?;
     let insert = sqlx::query("INSERT INTO cycles (dashboard, cycle, completed_at, noticed_at) VALUES (?, ?, ?, ?)");
     let insert = insert.bind(dashboard).bind(&cycle.id).bind(moment_text(completed_at)).bind(moment_text(noticed_at));
     insert.execute(&mut *connection).await?;
     forget_old_cycles(connection, dashboard).await?;
     Ok(Noticed { cycle: Cycle { id: cycle.id.clone(), completed_at }, noticed_at, new: true })
+}
+
+/// When a cycle is taken to have completed. One dated in the future would keep all that come before that date from being
+/// written back, so it counts as completed when it was noticed; but not as older than those known already, which the
+/// future holds only if this machine's clock was set back.
+async fn believable(
+    connection: &mut SqliteConnection,
+    dashboard: &str,
+    cycle: &Cycle,
+    noticed_at: DateTime<Utc>,
+) -> Answer<DateTime<Utc>> {
+    if cycle.completed_at <= noticed_at {
+        return Ok(cycle.completed_at);
+    }
+    let newest = sqlx::query_scalar::<_, Option<String>>("SELECT max(completed_at) FROM cycles WHERE dashboard = ?");
+    let newest = newest.bind(dashboard).fetch_one(&mut *connection).await?;
+    let newest = newest.as_deref().map(moment).transpose()?.unwrap_or(noticed_at);
+    Ok(cycle.completed_at.min(noticed_at.max(newest)))
 }
 
 /// Forgets a dashboard's oldest cycles beyond [`CYCLES_KEPT`], and what jobs decided about them without a run.
