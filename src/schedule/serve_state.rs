@@ -155,6 +155,11 @@ impl ServeState {
         self.of_job(job, |facts| facts.end(end));
     }
 
+    /// A run is no longer at work here, and how it ended is still to come.
+    pub(crate) fn run_left(&self, job: &str) {
+        self.of_job(job, |facts| facts.at_work = false);
+    }
+
     /// Whether the job is failing: its newest cycle could not be written back so far.
     pub(crate) fn failing(&self, job: &str, failing: bool) {
         self.of_job(job, |facts| facts.failing = failing);
