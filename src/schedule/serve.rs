@@ -510,14 +510,8 @@ impl Server {
                 outcomes = %write_back.tally, seconds = write_back.elapsed.as_secs_f64(), "wrote back"
             );
         }
-        match report.status {
-            RunStatus::Guarded => {
-                warn!(job = %report.job, run = report.run, cycle = %report.cycle, "a guard stopped the run before its first write")
-            }
-            status => {
-                info!(job = %report.job, run = report.run, cycle = %report.cycle, status = status.name(), "the run is over")
-            }
-        }
+        let (job, run, cycle, status) = (&report.job, report.run, &report.cycle, report.status.name());
+        info!(job, run, cycle, status, "the run is over");
     }
 
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
