@@ -116,7 +116,7 @@ pub(crate) fn clock_change_on(date: NaiveDate, zone: Tz) -> Option<i32> {
 
 /// The first instant at which the clocks of `zone` show `wall` or, if they skip it, a later time. So of two wall times
 /// the later one never stands for an earlier instant. `None` only where chrono counts no instants.
-fn placed(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+pub(crate) fn placed(wall: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&wall) {
         MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => Some(at.to_utc()),
         MappedLocalTime::None => {
