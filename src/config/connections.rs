@@ -408,7 +408,7 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
 }
 
 /// Whether a host is this machine.
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     let address = std::net::IpAddr::from_str(host);
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
@@ -424,7 +424,7 @@ pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
     duration.ok()
 }
 
-fn timeout(value: Value<'_>) -> Option<Duration> {
+pub(super) fn timeout(value: Value<'_>) -> Option<Duration> {
     let timeout = duration(value)?;
     if timeout < Duration::from_millis(1) || timeout > TIMEOUT_MAX {
         value.mistake(format!("`{}` is not between 1ms and 7days", value.key), None);

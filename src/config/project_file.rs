@@ -1,10 +1,11 @@
-//! `writeback.toml`: connections, dashboards and defaults.
+//! `writeback.toml`: connections, dashboards, defaults and alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::document::{Document, Table, Value, shown};
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
@@ -37,12 +38,13 @@ pub(super) fn read_project(text: &str, surroundings: Surroundings<'_>) -> Result
 }
 
 fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
-    root.expect_keys(&["connections", "dashboards", "defaults"]);
+    root.expect_keys(&["connections", "dashboards", "defaults", "alerts"]);
     let mut project = Project {
         root: surroundings.root.to_owned(),
         connections: BTreeMap::new(),
         dashboards: BTreeMap::new(),
         defaults: defaults(root),
+        alerts: read_project_alerts(root, surroundings),
         told_to_users: BTreeMap::new(),
         folders: BTreeSet::new(),
     };

@@ -31,7 +31,7 @@ pub(super) enum Fault {
     NoSuchBatch(BatchSpan),
 }
 
-type Answer<T> = Result<T, Fault>;
+pub(super) type Answer<T> = Result<T, Fault>;
 
 impl RunStatus {
     pub(super) const ALL: [Self; 6] =
@@ -61,11 +61,11 @@ fn stage_named(name: &str) -> Answer<Stage> {
 }
 
 /// RFC 3339 in UTC, always of one length, so that text order is time order.
-fn moment_text(moment: DateTime<Utc>) -> String {
+pub(super) fn moment_text(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-fn moment(text: &str) -> Answer<DateTime<Utc>> {
+pub(super) fn moment(text: &str) -> Answer<DateTime<Utc>> {
     let parsed = DateTime::parse_from_rfc3339(text);
     parsed.map(|moment| moment.to_utc()).map_err(|_| Fault::Contents(format!("`{text}` is no point in time")))
 }
@@ -76,7 +76,7 @@ fn kept(number: u64) -> Answer<i64> {
 }
 
 /// A column that holds a count or a position.
-fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answer<Count> {
+pub(super) fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answer<Count> {
     let number: i64 = row.try_get(column)?;
     Count::try_from(number).map_err(|_| Fault::Contents(format!("`{column}` is {number}")))
 }
@@ -430,7 +430,7 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
     })
 }
 
-async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
+pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
     let rows = sqlx::query(
         "SELECT write_back, name, seconds,
                 (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches
