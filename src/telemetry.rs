@@ -34,7 +34,7 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
 
 /// Crates that speak HTTP log whole URLs and the hosts in them, and a webhook's URL may be all that keeps strangers from
 /// posting to it. They are silent, whatever `RUST_LOG` asks for.
-const CRATES_THAT_TELL_URLS: [&str; 3] = ["ureq", "ureq_proto", "rustls"];
+const CRATES_THAT_TELL_URLS: [&str; 4] = ["ureq", "ureq_proto", "rustls", "rustls_platform_verifier"];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     metadata.target().split("::").next().is_none_or(|name| !CRATES_THAT_TELL_URLS.contains(&name))

@@ -397,11 +397,11 @@ pub(crate) fn retell_pause(attempts: u32) -> Option<Duration> {
     (attempts < TELL_ATTEMPTS_MAX).then(|| RETELL_DELAY_FIRST.saturating_mul(doubled).min(RETELL_DELAY_MAX))
 }
 
-/// When to tell what is due at `due_at`: then, but never later than the longest pause from now, for a wall clock may
-/// have been set back since.
+/// When to tell what is due at `due_at`: then, unless that is farther away than any pause lasts, which tells of a wall
+/// clock that was set back since; then now. Twice the longest pause, since an attempt takes time of its own.
 pub(crate) fn telling_instant(due_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-    let longest = TimeDelta::from_std(RETELL_DELAY_MAX).unwrap_or(TimeDelta::MAX);
-    if due_at.signed_duration_since(now) > longest { now } else { due_at }
+    let farthest = TimeDelta::from_std(RETELL_DELAY_MAX * 2).unwrap_or(TimeDelta::MAX);
+    if due_at.signed_duration_since(now) > farthest { now } else { due_at }
 }
 
 #[cfg(test)]

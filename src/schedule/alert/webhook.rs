@@ -23,7 +23,7 @@ pub(super) fn post(webhook: &Webhook, body: &str, now: DateTime<Utc>) -> Result<
         let signature = signature(secret.reveal().as_bytes(), &timestamp, body);
         request = request.header("X-Writeback-Signature", signature);
     }
-    let status = request.send(body).map_err(|error| unreachable(webhook, &error))?.status();
+    let status = request.send(body).map_err(|error| not_reached(webhook, &error))?.status();
     match status.is_success() {
         true => Ok(()),
         false => Err(TellError::WebhookRefused { status: status.as_u16() }),
@@ -58,14 +58,14 @@ fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
 }
 
 /// What went wrong, in words that hold neither the URL nor its host: either may be what keeps strangers from posting.
-fn unreachable(webhook: &Webhook, error: &Error) -> TellError {
+fn not_reached(webhook: &Webhook, error: &Error) -> TellError {
     let url = webhook.url.reveal();
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or(url);
-    let why = match error {
-        Error::Timeout(_) => format!("no answer within {}", humantime::format_duration(webhook.timeout)),
-        Error::HostNotFound => "its host is unknown".to_owned(),
-        error => error.to_string().replace(url, "***").replace(host, "***"),
+    let why = if let Error::Timeout(_) = error {
+        format!("no answer within {}", humantime::format_duration(webhook.timeout))
+    } else {
+        error.to_string().replace(url, "***").replace(host, "***")
     };
     TellError::WebhookUnreachable { why }
 }
