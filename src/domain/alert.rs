@@ -7,7 +7,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::cadence::{Cadence, Fate, Situation};
 use super::outcome::{Tally, grouped};
 use super::share::{Percent, RecordsMax};
 
@@ -104,11 +103,7 @@ pub(crate) struct Facts {
 /// What the scheduler knows of a job now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Circumstances {
-    /// The last attempt at a cycle, if it failed. Being asked to stop is no failure.
-    pub(crate) failure: Option<Failure>,
     pub(crate) silence: Option<Silence>,
-    /// A cycle that expired, unless a later one was tried.
-    pub(crate) expired: Option<String>,
     /// What is wrong with the job's file, while it is served as it was before.
     pub(crate) broken_file: Option<String>,
 }
@@ -117,7 +112,7 @@ pub(crate) struct Circumstances {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) cycle: String,
-    /// Absent if no run could begin.
+    /// The cycle's latest run; absent if none could begin.
     pub(crate) run: Option<i64>,
     /// At this cycle so far.
     pub(crate) attempts: u32,
@@ -125,7 +120,6 @@ pub(crate) struct Failure {
     pub(crate) given_up: bool,
     /// Its message and causes in one line.
     pub(crate) error: String,
-    pub(crate) hint: Option<String>,
 }
 
 /// A dashboard that finishes no cycle.
@@ -138,6 +132,11 @@ pub(crate) struct Silence {
 /// What the ledger knows of a job now.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
+    /// The last attempt of the scheduler at the cycle decided last, if it failed and no other is at work. Being asked
+    /// to stop is no failure.
+    pub(crate) failure: Option<Failure>,
+    /// The cycle decided last, if it expired.
+    pub(crate) expired: Option<String>,
     /// The latest run that delivered its cycle, with or without rejected records.
     pub(crate) delivered: Option<DeliveredRun>,
     /// The latest run of all that ended, if a guard stopped it.
@@ -209,9 +208,9 @@ pub(crate) fn alerts_of(job: &str, facts: &Facts, thresholds: &Thresholds) -> Ve
     let Facts { circumstances, history } = facts;
     let delivered = history.delivered.as_ref();
     let alerts = [
-        circumstances.failure.as_ref().map(|failure| failing(job, failure)),
-        circumstances.failure.as_ref().filter(|failure| failure.given_up).map(|failure| given_up(job, failure)),
-        circumstances.expired.as_ref().map(|cycle| expired(job, cycle)),
+        history.failure.as_ref().map(|failure| failing(job, failure)),
+        history.failure.as_ref().filter(|failure| failure.given_up).map(|failure| given_up(job, failure)),
+        history.expired.as_ref().map(|cycle| expired(job, cycle)),
         circumstances.silence.filter(|silence| silence.lasting > silence.max).map(|silence| silent(job, silence)),
         delivered.and_then(|run| rejected(job, run, thresholds.rejected_max?)),
         delivered.and_then(|run| read_count(job, run, thresholds.read_change_max?)),
@@ -237,24 +236,6 @@ pub(crate) fn changes(
     recovered.into_iter().chain(alerts.into_iter().filter(is_new).map(AlertChange::Raised)).collect()
 }
 
-/// How long a job's dashboard has finished no cycle, where the cadence cares.
-pub(crate) fn silence(cadence: &Cadence, situation: &Situation<'_>) -> Option<Silence> {
-    let max = cadence.max_silence?;
-    let serving = (situation.now - situation.serving_since).to_std().unwrap_or_default();
-    // Nobody noticed anything before this process, or an earlier one, began to watch.
-    let lasting = situation.cycles.iter().map(|known| known.noticed).min().unwrap_or(serving);
-    Some(Silence { lasting, max })
-}
-
-/// The cycle that expired last, unless one that finished later was tried.
-pub(crate) fn expired_cycle(situation: &Situation<'_>) -> Option<String> {
-    let tried = situation.cycles.iter().rev().find(|known| match known.fate {
-        Fate::Expired | Fate::Failing { .. } | Fate::Delivered | Fate::Guarded | Fate::GivenUp { .. } => true,
-        Fate::New | Fate::Interrupted | Fate::Superseded | Fate::Missed => false,
-    });
-    tried.filter(|known| known.fate == Fate::Expired).map(|known| known.cycle.id.clone())
-}
-
 fn failing(job: &str, failure: &Failure) -> Alert {
     let attempts = match failure.attempts {
         0 | 1 => String::new(),
@@ -265,7 +246,9 @@ fn failing(job: &str, failure: &Failure) -> Alert {
         cycle: Some(failure.cycle.clone()),
         run: failure.run,
         message: format!("job `{job}` could not write cycle `{}` back{attempts}: {}", failure.cycle, failure.error),
-        hint: failure.hint.clone(),
+        hint: Some(format!(
+            "`writeback check {job}` looks at its files, connections and rights; it is tried again by itself"
+        )),
     }
 }
 
@@ -374,8 +357,10 @@ fn broken_file(job: &str, mistakes: &str) -> Alert {
         kind: AlertKind::BrokenFile,
         cycle: None,
         run: None,
-        message: format!("the file of job `{job}` was changed and cannot be used; it is served as before: {mistakes}"),
-        hint: Some(format!("`writeback check {job}` tells all that is wrong with it")),
+        message: format!("the file of job `{job}` cannot be used as it stands: {mistakes}"),
+        hint: Some(format!(
+            "`writeback check {job}` tells all that is wrong; until then the job is served as it was before, if it was"
+        )),
     }
 }
 

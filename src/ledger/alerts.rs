@@ -8,10 +8,11 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::cycles::{StoredFate, stored_fate};
 use super::rows::{self, Answer, Fault, count, moment, moment_text};
 use super::{Ledger, LedgerError, RunStatus, WriteBackEntry};
 use crate::domain::alert::{
-    AlertChange, AlertKind, DeliveredRun, DeliveredWriteBack, GuardedRun, History, StandingAlert,
+    AlertChange, AlertKind, DeliveredRun, DeliveredWriteBack, Failure, GuardedRun, History, StandingAlert,
 };
 use crate::domain::channel::Channel;
 
@@ -114,18 +115,55 @@ impl Ledger {
 }
 
 async fn history(connection: &mut SqliteConnection, job: &str, recent_runs: NonZeroU32) -> Answer<History> {
-    let delivered = sqlx::query("SELECT * FROM runs WHERE job = ? AND status IN (?, ?) ORDER BY run DESC LIMIT 1");
+    // A run of one write-back alone tells nothing of the others.
+    let delivered = sqlx::query(
+        "SELECT * FROM runs WHERE job = ? AND write_back IS NULL AND status IN (?, ?) ORDER BY run DESC LIMIT 1",
+    );
     let delivered = delivered.bind(job).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
     let delivered = match delivered.fetch_optional(&mut *connection).await? {
         Some(row) => Some(delivered_run(connection, job, &row, recent_runs).await?),
         None => None,
     };
-    let guarded =
-        sqlx::query("SELECT run, cycle, error FROM runs WHERE job = ? AND status = ? ORDER BY run DESC LIMIT 1");
-    let guarded = guarded.bind(job).bind(RunStatus::Guarded.name()).fetch_optional(connection).await?;
+    let guarded = sqlx::query(
+        "SELECT run, cycle, error FROM runs WHERE job = ? AND write_back IS NULL AND status = ? ORDER BY run DESC LIMIT 1",
+    );
+    let guarded = guarded.bind(job).bind(RunStatus::Guarded.name()).fetch_optional(&mut *connection).await?;
     let guarded = guarded.as_ref().map(guarded_run).transpose()?;
     let latest = delivered.as_ref().map(|run| run.run);
-    Ok(History { guarded: guarded.filter(|run| Some(run.run) > latest), delivered })
+    let guarded = guarded.filter(|run| Some(run.run) > latest);
+    let (failure, expired) = undelivered(connection, job).await?;
+    Ok(History { failure, expired, delivered, guarded })
+}
+
+/// Why the cycle decided last was not delivered, if it was not: its last attempt failed, or it expired.
+async fn undelivered(connection: &mut SqliteConnection, job: &str) -> Answer<(Option<Failure>, Option<String>)> {
+    let last = sqlx::query(
+        "SELECT j.cycle AS cycle, fate, attempts, attempted_at, run, status, interrupted, finished_at,
+                coalesce(j.error, runs.error) AS error,
+                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = j.job AND done.cycle = j.cycle
+                        AND done.write_back IS NULL AND done.status IN ('succeeded', 'rejected')) AS delivered
+         FROM job_cycles AS j
+         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = j.job
+                                       AND latest.cycle = j.cycle AND latest.write_back IS NULL)
+         WHERE j.job = ? AND fate IN ('begun', 'given_up', 'expired') ORDER BY decided_at DESC LIMIT 1",
+    );
+    let Some(row) = last.bind(job).fetch_optional(connection).await? else { return Ok((None, None)) };
+    let cycle: String = row.try_get("cycle")?;
+    let failure = |attempts, given_up| -> Answer<Failure> {
+        let (run, error): (_, Option<String>) = (row.try_get("run")?, row.try_get("error")?);
+        Ok(Failure { cycle: cycle.clone(), run, attempts, given_up, error: error.unwrap_or_default() })
+    };
+    Ok(match stored_fate(&row)? {
+        StoredFate::Failing { attempts, .. } => (Some(failure(attempts, false)?), None),
+        StoredFate::GivenUp { attempts } => (Some(failure(attempts, true)?), None),
+        StoredFate::Expired => (None, Some(cycle)),
+        StoredFate::New
+        | StoredFate::Interrupted
+        | StoredFate::Delivered
+        | StoredFate::Guarded
+        | StoredFate::Superseded
+        | StoredFate::Missed => (None, None),
+    })
 }
 
 async fn delivered_run(

@@ -1,9 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
 
 use super::*;
-use crate::domain::cadence::{KnownCycle, Missed, Retry};
-use crate::domain::cycle::Cycle;
-use crate::domain::gate::Gates;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -20,27 +17,21 @@ fn thresholds() -> Thresholds {
 }
 
 fn failure(attempts: u32, given_up: bool) -> Facts {
-    let failure = Failure {
-        cycle: "c1".to_owned(),
-        run: Some(7),
-        attempts,
-        given_up,
-        error: "could not reach `crm`".to_owned(),
-        hint: Some("see that it runs".to_owned()),
-    };
-    Facts { circumstances: Circumstances { failure: Some(failure), ..Circumstances::default() }, ..Facts::default() }
+    let failure =
+        Failure { cycle: "c1".to_owned(), run: Some(7), attempts, given_up, error: "could not reach `crm`".to_owned() };
+    Facts { history: History { failure: Some(failure), ..History::default() }, ..Facts::default() }
 }
 
 fn delivered(run: i64, read: u64, rejected: u64, recent_reads: &[u64]) -> Facts {
     let tally = Tally { read, rejected, updated: read - rejected, ..Tally::default() };
     let write_back = DeliveredWriteBack { name: "scores".to_owned(), tally, recent_reads: recent_reads.to_vec() };
     let run = DeliveredRun { run, cycle: "c1".to_owned(), write_backs: vec![write_back] };
-    Facts { history: History { delivered: Some(run), guarded: None }, ..Facts::default() }
+    Facts { history: History { delivered: Some(run), ..History::default() }, ..Facts::default() }
 }
 
 fn guarded(run: i64) -> History {
     let why = Some("3 of 4 records would change".to_owned());
-    History { delivered: None, guarded: Some(GuardedRun { run, cycle: "c2".to_owned(), why }) }
+    History { guarded: Some(GuardedRun { run, cycle: "c2".to_owned(), why }), ..History::default() }
 }
 
 /// Kinds and messages of what is wrong.
@@ -103,13 +94,11 @@ fn each_alert_says_what_is_wrong() {
         ]
     );
     let circumstances = Circumstances {
-        failure: None,
         silence: Some(Silence { lasting: HOUR * 30 + Duration::from_millis(5), max: HOUR * 24 }),
-        expired: Some("c1".to_owned()),
         broken_file: Some("schedules/weekly.toml:3:1: this is not TOML".to_owned()),
     };
     assert_eq!(
-        told(&Facts { circumstances, history: guarded(9) }),
+        told(&Facts { circumstances, history: History { expired: Some("c1".to_owned()), ..guarded(9) } }),
         [
             (
                 AlertKind::Expired,
@@ -125,8 +114,7 @@ fn each_alert_says_what_is_wrong() {
             ),
             (
                 AlertKind::BrokenFile,
-                "the file of job `weekly` was changed and cannot be used; it is served as before: \
-                 schedules/weekly.toml:3:1: this is not TOML"
+                "the file of job `weekly` cannot be used as it stands: schedules/weekly.toml:3:1: this is not TOML"
                     .to_owned()
             ),
         ]
@@ -180,7 +168,10 @@ fn without_a_threshold_nobody_is_told_of_counts() {
 #[test]
 fn a_failing_job_is_told_of_once_and_recovers_with_a_run_that_ends() {
     let before = delivered(6, 100, 0, &[]);
-    let failing = |attempts, given_up| Facts { history: before.history.clone(), ..failure(attempts, given_up) };
+    let failing = |attempts, given_up| Facts {
+        history: History { failure: failure(attempts, given_up).history.failure, ..before.history.clone() },
+        ..Facts::default()
+    };
     let story = story(&[
         before.clone(),
         failing(1, false),
@@ -198,10 +189,8 @@ fn a_failing_job_is_told_of_once_and_recovers_with_a_run_that_ends() {
 
 #[test]
 fn a_cycle_that_expires_after_failing_does_not_pass_for_a_recovery() {
-    let expired = Facts {
-        circumstances: Circumstances { expired: Some("c1".to_owned()), ..Circumstances::default() },
-        ..Facts::default()
-    };
+    let expired =
+        Facts { history: History { expired: Some("c1".to_owned()), ..History::default() }, ..Facts::default() };
     let story = story(&[failure(1, false), expired, Facts::default(), delivered(1, 1, 0, &[])]);
     assert_eq!(story, ["+failing", "+expired", "", "-failing -expired"]);
 }
@@ -217,61 +206,6 @@ fn a_guard_and_counts_are_told_of_once_and_recover() {
         delivered(11, 100, 0, &[]),
     ]);
     assert_eq!(story, ["+guarded", "", "-guarded +rejected", "", "-rejected"]);
-}
-
-fn cadence(max_silence: Option<Duration>) -> Cadence {
-    Cadence {
-        dashboard: "health".to_owned(),
-        settle: Duration::ZERO,
-        gates: Gates::default(),
-        every_cycles: NonZeroU32::MIN,
-        deadline: None,
-        max_silence,
-        missed: Missed::default(),
-        retry: Retry { delay_first: HOUR, delay_max: HOUR, attempts_max: NonZeroU32::MIN },
-    }
-}
-
-fn cycles(fates: &[Fate]) -> Vec<KnownCycle> {
-    let count = u32::try_from(fates.len()).unwrap();
-    let known = |(index, fate): (u32, &Fate)| {
-        let at = moment(i64::from(index) * 3_600);
-        let cycle = Cycle { id: format!("c{index}"), completed_at: at };
-        KnownCycle { cycle, noticed_at: at, noticed: HOUR * (count - index), fate: *fate }
-    };
-    (0..).zip(fates).map(known).collect()
-}
-
-#[test]
-fn a_dashboard_is_silent_since_its_last_cycle_or_since_anybody_watches() {
-    let known = cycles(&[Fate::Delivered, Fate::New]);
-    let situation = |cycles| Situation { now: moment(7_200), serving_since: moment(0), cycles, at_work: false };
-    assert_eq!(silence(&cadence(None), &situation(&known)), None);
-    let lasting = |cycles| silence(&cadence(Some(HOUR)), &situation(cycles)).unwrap().lasting;
-    assert_eq!(lasting(&known), HOUR);
-    assert_eq!(lasting(&[]), HOUR * 2);
-    let set_back = Situation { now: moment(-60), ..situation(&[]) };
-    assert_eq!(silence(&cadence(Some(HOUR)), &set_back).unwrap().lasting, Duration::ZERO);
-}
-
-#[test]
-fn a_cycle_counts_as_expired_until_a_later_one_is_tried() {
-    let failing = Fate::Failing { attempts: 1, since_last: HOUR };
-    for (fates, expired) in [
-        (&[][..], None),
-        (&[Fate::New], None),
-        (&[Fate::Expired], Some("c0")),
-        (&[Fate::Expired, Fate::New], Some("c0")),
-        (&[Fate::Expired, Fate::Superseded, Fate::Interrupted], Some("c0")),
-        (&[Fate::Expired, Fate::Delivered], None),
-        (&[Fate::Expired, failing, Fate::New], None),
-        (&[Fate::Expired, Fate::Guarded], None),
-        (&[Fate::Delivered, Fate::Expired], Some("c1")),
-    ] {
-        let known = cycles(fates);
-        let situation = Situation { now: moment(0), serving_since: moment(0), cycles: &known, at_work: false };
-        assert_eq!(expired_cycle(&situation).as_deref(), expired, "{fates:?}");
-    }
 }
 
 #[test]

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::alert::Failure;
 use crate::domain::channel::{AlertCommand, Webhook};
 use crate::domain::connection::Secret;
 use crate::domain::cycle::Cycle;
@@ -122,16 +121,14 @@ async fn alerts(channels: Channels) -> (TempDir, Alerts) {
     (folder, Alerts::new(ledger, channels))
 }
 
-fn failing() -> Circumstances {
-    let failure = Failure {
-        cycle: "c1".to_owned(),
-        run: None,
-        attempts: 1,
-        given_up: false,
-        error: "could not reach `crm`".to_owned(),
-        hint: Some("see that it runs".to_owned()),
-    };
-    Circumstances { failure: Some(failure), ..Circumstances::default() }
+/// Records that an attempt at a cycle failed before a run began, and finds out what that means.
+async fn fail(alerts: &Alerts, now: DateTime<Utc>) {
+    alerts.ledger.attempt_failed("weekly", &cycle("c1"), now, "could not reach `crm`").await.unwrap();
+    update(alerts, Circumstances::default(), now).await;
+}
+
+fn cycle(id: &str) -> Cycle {
+    Cycle { id: id.to_owned(), completed_at: moment(0) }
 }
 
 fn thresholds() -> Thresholds {
@@ -144,11 +141,12 @@ async fn update(alerts: &Alerts, circumstances: Circumstances, now: DateTime<Utc
 
 /// A run that delivered `read` records.
 async fn deliver(ledger: &Ledger, read: u64) -> i64 {
-    let cycle = Cycle { id: "c2".to_owned(), completed_at: moment(0) };
+    let cycle = cycle("c1");
     let run = NewRun {
         job: "weekly",
         cycle: &cycle,
         started_at: moment(0),
+        write_back: None,
         write_backs: vec!["scores"],
         job_digest: "digest",
     };
@@ -169,7 +167,7 @@ async fn a_webhook_is_given_the_alert_as_json_with_a_signature_that_anybody_can_
     let receiver = Receiver::answering(&[OK]);
     let secret = Some(Secret::new("s3cret".to_owned()));
     let (_folder, alerts) = alerts(to_webhook(Webhook { secret, ..webhook(&receiver.url()) })).await;
-    update(&alerts, failing(), moment(0)).await;
+    fail(&alerts, moment(0)).await;
     assert_eq!(alerts.deliver_due(moment(5)).await.unwrap(), Some(moment(5)));
     assert_eq!(alerts.deliver_due(moment(5)).await.unwrap(), None);
     let received = receiver.next();
@@ -193,7 +191,7 @@ async fn a_webhook_is_given_the_alert_as_json_with_a_signature_that_anybody_can_
             "cycle": "c1",
             "run": null,
             "message": "job `weekly` could not write cycle `c1` back: could not reach `crm`",
-            "hint": "see that it runs",
+            "hint": "`writeback check weekly` looks at its files, connections and rights; it is tried again by itself",
             "since": "2026-09-21T14:13:20Z",
             "at": "2026-09-21T14:13:20Z",
             "write_backs": [],
@@ -206,12 +204,12 @@ async fn a_webhook_is_given_the_alert_as_json_with_a_signature_that_anybody_can_
 async fn people_are_told_once_of_an_alert_and_once_of_its_end_also_across_a_restart() {
     let receiver = Receiver::answering(&[OK]);
     let (folder, alerts) = alerts(to_webhook(webhook(&receiver.url()))).await;
-    update(&alerts, failing(), moment(0)).await;
-    update(&alerts, failing(), moment(1)).await;
+    fail(&alerts, moment(0)).await;
+    fail(&alerts, moment(1)).await;
     drop(alerts);
     let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
     let alerts = Alerts::new(ledger.clone(), to_webhook(webhook(&receiver.url())));
-    update(&alerts, failing(), moment(2)).await;
+    fail(&alerts, moment(2)).await;
     update(&alerts, Circumstances::default(), moment(3)).await;
     assert_eq!(ledger.standing_alerts(Some("weekly")).await.unwrap().len(), 1, "no run has ended");
     let run = deliver(&ledger, 5).await;
@@ -242,7 +240,7 @@ async fn a_telling_that_failed_is_tried_again_with_growing_pauses_and_the_same_w
     const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
     let receiver = Receiver::answering(&[BUSY, BUSY, OK]);
     let (_folder, alerts) = alerts(to_webhook(webhook(&receiver.url()))).await;
-    update(&alerts, failing(), moment(0)).await;
+    fail(&alerts, moment(0)).await;
     alerts.deliver_due(moment(0)).await.unwrap();
     let second = alerts.deliver_due(moment(1)).await.unwrap().expect("another attempt");
     assert!(second >= moment(10), "{second}");
@@ -260,7 +258,7 @@ async fn a_telling_that_failed_is_tried_again_with_growing_pauses_and_the_same_w
 #[tokio::test]
 async fn telling_is_given_up_after_a_day_and_what_comes_later_is_told() {
     let (folder, alerts) = alerts(to_command(command("exit 7", DEADLINE))).await;
-    update(&alerts, failing(), moment(0)).await;
+    fail(&alerts, moment(0)).await;
     let mut now = moment(0);
     let mut attempts = 0;
     loop {
@@ -285,7 +283,7 @@ async fn telling_is_given_up_after_a_day_and_what_comes_later_is_told() {
 #[tokio::test]
 async fn a_channel_that_is_no_longer_there_is_given_up_at_once() {
     let (_folder, alerts) = alerts(to_command(command("exit 7", DEADLINE))).await;
-    update(&alerts, failing(), moment(0)).await;
+    fail(&alerts, moment(0)).await;
     let alerts = Alerts::new(alerts.ledger.clone(), Channels::default());
     alerts.deliver_due(moment(0)).await.unwrap();
     assert_eq!(alerts.deliver_due(moment(0)).await.unwrap(), None);
@@ -294,7 +292,7 @@ async fn a_channel_that_is_no_longer_there_is_given_up_at_once() {
 #[tokio::test]
 async fn alerts_of_a_job_that_is_no_more_are_over() {
     let (_folder, alerts) = alerts(Channels::default()).await;
-    update(&alerts, failing(), moment(0)).await;
+    fail(&alerts, moment(0)).await;
     alerts.keep_only(&["weekly", "daily"], moment(1)).await.unwrap();
     assert_eq!(alerts.ledger.standing_alerts(None).await.unwrap().len(), 1);
     alerts.keep_only(&["daily"], moment(1)).await.unwrap();
@@ -330,10 +328,11 @@ async fn the_sender_wakes_when_an_alert_is_recorded_and_stops_when_asked() {
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
     let sender = alerts.clone();
     let sender = tokio::spawn(async move { sender.keep_delivering(async { drop(stopping.await) }).await });
-    // By then the sender most likely sleeps, which it would do for a minute.
+    // By then the sender most likely sleeps, which it would do for twice as long as this test waits.
     tokio::task::yield_now().await;
-    update(&alerts, failing(), Utc::now()).await;
-    tokio::task::spawn_blocking(move || receiver.next()).await.unwrap();
+    fail(&alerts, Utc::now()).await;
+    let told = move || receiver.received.recv_timeout(SENDER_SLEEP_MAX / 2);
+    tokio::task::spawn_blocking(told).await.unwrap().expect("told");
     stop.send(()).unwrap();
     tokio::time::timeout(DEADLINE, sender).await.expect("it stops").unwrap();
 }
