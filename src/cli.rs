@@ -44,10 +44,8 @@ const EXIT_CODES: &str = "Exit codes:
 impl Cli {
     /// How much is logged: nobody looks on while a project is served, so that its log tells what happens.
     pub(crate) fn verbosity(&self) -> u8 {
-        match self.command {
-            Command::Serve(_) => self.verbose.saturating_add(1),
-            _ => self.verbose,
-        }
+        let nobody_looks_on = matches!(self.command, Command::Serve(_));
+        self.verbose.saturating_add(u8::from(nobody_looks_on))
     }
 }
 
@@ -82,7 +80,7 @@ pub(crate) enum Command {
         read again at once."
     )]
     Serve(ServeArguments),
-    /// Show each job's last run, its next instant, and what it waits for
+    /// Show each job's last run, its next instant, and why it runs now or does not
     #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
     Status(StatusArguments),
     /// Show when jobs may run next, and why each would or would not run now

@@ -44,7 +44,8 @@ pub(crate) enum Missed {
     Latest,
     /// None of them runs.
     None,
-    /// Each of them runs, in order; no cycle is superseded by a newer one.
+    /// Each of them runs, in order. A cycle is superseded only if it was noticed after a newer one was begun, if no gate
+    /// will ever open for it, or if `every_cycles` passes it by.
     All,
 }
 
@@ -100,7 +101,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Since when this process has watched without a break: what was due before was missed.
     pub(crate) serving_since: DateTime<Utc>,
-    /// Oldest completion first; of equal ones, first noticed first.
+    /// From the newest one on that a run began with, and older ones without a fate. Oldest completion first; of equal
+    /// ones, first noticed first.
     pub(crate) cycles: &'a [KnownCycle],
     /// Whether a run of the job is at work.
     pub(crate) at_work: bool,

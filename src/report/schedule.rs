@@ -13,14 +13,14 @@ use crate::ledger::RunEntry;
 use crate::ledger::cycles::{GateEntry, PassedOverEntry, Server};
 use crate::schedule::outlook::{Following, Outlook};
 
-/// Of each job: its last run, its next instant, what it waits for.
+/// Of each job: its last run, its next instant, and why it runs now or does not.
 pub(crate) fn status_text(outlooks: &[Outlook], server: Option<&Server>) -> String {
     let serving = match server {
         Some(server) => format!("served by process {} since {}", server.process, utc(server.since)),
         None => "nobody serves; `writeback serve` does".to_owned(),
     };
     let mut table = table(presets::NOTHING);
-    table.set_header(["job", "last run", "cycle", "status", "next", "waits for"].map(Cell::new));
+    table.set_header(["job", "last run", "cycle", "status", "next", "now"].map(Cell::new));
     for outlook in outlooks {
         table.add_row(status_cells(outlook).map(Cell::new));
     }
@@ -36,7 +36,7 @@ fn status_cells(outlook: &Outlook) -> [String; 6] {
         of_last(&|run| printable(&run.cycle)),
         of_last(&|run| run.status.name().replace('_', " ")),
         outlook.following.as_ref().and_then(next_instant).map(utc).unwrap_or_default(),
-        waits_for(outlook),
+        why(outlook),
     ]
 }
 
@@ -49,10 +49,11 @@ fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
     waited.or_else(|| following.openings.first().map(|opening| opening.at))
 }
 
-fn waits_for(outlook: &Outlook) -> String {
+/// Why the job runs now or does not.
+fn why(outlook: &Outlook) -> String {
     match &outlook.following {
-        None => "a person: it has no cadence".to_owned(),
-        Some(Following { next: Next::Run(cycle), .. }) => format!("nothing: cycle `{}` is due", printable(&cycle.id)),
+        None => "runs by hand only: it has no cadence".to_owned(),
+        Some(Following { next: Next::Run(cycle), .. }) => format!("cycle `{}` is due", printable(&cycle.id)),
         Some(Following { next: Next::Wait(wait), .. }) => printable(&wait.to_string()),
     }
 }
@@ -66,12 +67,10 @@ fn next_of(outlook: &Outlook) -> String {
     let mut lines = vec![printable(&outlook.job)];
     lines.extend(outlook.following.iter().flat_map(following_lines));
     let now = match &outlook.following {
-        Some(Following { next: Next::Run(cycle), .. }) => {
-            format!("would run now, with cycle `{}`", printable(&cycle.id))
-        }
-        _ => format!("would not run now: waits for {}", waits_for(outlook)),
+        Some(Following { next: Next::Run(_), .. }) => "would run now",
+        _ => "would not run now",
     };
-    lines.insert(1, format!("  {now}"));
+    lines.insert(1, format!("  {now}: {}", why(outlook)));
     if let Some(following) = &outlook.following {
         lines.extend(opening_lines(&following.openings));
     }
@@ -99,11 +98,7 @@ fn following_lines(following: &Following) -> Vec<String> {
         lines.push(format!("    cycle `{cycle}` is not written back: {why}"));
     }
     for gate in &following.gates_for_nothing {
-        lines.push(format!(
-            "    gate of {} opened for nothing: it waited for {}",
-            utc(gate.opened_at),
-            printable(&gate.reason)
-        ));
+        lines.push(format!("    gate of {} opened for nothing: {}", utc(gate.opened_at), printable(&gate.reason)));
     }
     lines
 }
@@ -170,7 +165,7 @@ fn outlook_json(outlook: &Outlook) -> Value {
         })),
         "last_run": outlook.last_run,
         "due_cycle": due,
-        "waits_for": due.is_none().then(|| waits_for(outlook)),
+        "now": why(outlook),
         "next_at": following.and_then(next_instant),
         "openings": following.map(|following| openings_json(&following.openings)).unwrap_or_default(),
         "passed_over": following.map(passed_over_json).unwrap_or_default(),
@@ -191,7 +186,7 @@ fn passed_over_json(following: &Following) -> Vec<Value> {
 }
 
 fn gates_json(following: &Following) -> Vec<Value> {
-    let one = |gate: &GateEntry| json!({ "opened_at": gate.opened_at, "waited_for": gate.reason });
+    let one = |gate: &GateEntry| json!({ "opened_at": gate.opened_at, "reason": gate.reason });
     following.gates_for_nothing.iter().map(one).collect()
 }
 

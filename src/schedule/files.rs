@@ -102,6 +102,11 @@ impl Files {
         self.unsettled = None;
     }
 
+    /// Whether some file as it stands now is not in force.
+    pub(super) fn is_broken(&self) -> bool {
+        self.project_broken.is_some() || self.jobs.values().any(|job| job.broken.is_some())
+    }
+
     fn read_jobs(&mut self) {
         let names = self.project.job_names();
         self.jobs.retain(|name, _| {

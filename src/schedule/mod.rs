@@ -1,9 +1,12 @@
-//! When a job is due, who watches for cycles, and the loop that serves a project by itself.
+//! When a job is due, who watches for cycles, the loop that serves a project by itself, and what it tells over HTTP.
 
 pub(crate) mod alert;
 mod clock;
 mod due;
 mod files;
+pub(crate) mod http;
+mod metrics;
 pub(crate) mod notice;
 pub(crate) mod outlook;
 pub(crate) mod serve;
+pub(crate) mod serve_state;

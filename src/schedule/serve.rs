@@ -2,18 +2,21 @@
 //! All that must outlive the process is in the ledger; what is kept here can be lost at any instant.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
 use super::files::Files;
+use super::http::{self, ListenError};
 use super::notice::{self, Look, NoticeError};
+use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
 use crate::domain::cycle::Cycle;
@@ -23,7 +26,7 @@ use crate::ledger::cycles;
 use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
 use crate::report;
 use crate::run::stop::Stop;
-use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest};
+use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
 
 /// How often everything is looked at: cheap work, and the shortest delay anybody notices.
 const TURN: Duration = Duration::from_secs(1);
@@ -34,9 +37,16 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause after another process was found running a job, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
+/// Things begun that wait to be taken in: more would be begun only by a fault.
+const EVENTS_MAX: usize = 64;
+/// Earlier runs of a job that metrics begin with: enough to hold its last success.
+const EARLIER_RUNS_MAX: u32 = 20;
+
 /// How a project is served.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServeSettings {
+    /// Where health and metrics may be asked for, if anywhere.
+    pub(crate) listen: Option<SocketAddr>,
     /// Runs at work at once, of different jobs.
     pub(crate) runs_max: usize,
     /// How long runs may take to finish their batches once they were asked to stop.
@@ -52,6 +62,8 @@ pub(crate) enum ServeError {
     NothingToServe,
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("{} did not finish within the grace time", run::counted(*runs, "run"))]
     CutOff { runs: usize },
 }
@@ -64,6 +76,7 @@ impl ServeError {
                 Some("give a job a `[cadence]`; `writeback check` tells what is wrong with one".to_owned())
             }
             Self::Ledger(error) => error.hint(),
+            Self::Listen(error) => error.hint(),
             Self::CutOff { .. } => {
                 Some("nothing is lost: the next run goes on where they stood; `--grace` gives them longer".to_owned())
             }
@@ -83,19 +96,23 @@ pub(crate) async fn serve(
         return Err(ServeError::NothingToServe);
     }
     let ledger = Ledger::open(&files.project.state_folder()).await?;
-    let Some(_lock) = wait_for_turn(&ledger, &stop).await? else { return Ok(()) };
+    let state = Arc::new(ServeState::new());
+    if let Some(address) = settings.listen {
+        http::listen(address, Arc::clone(&state), std::future::pending()).await?;
+    }
+    let Some(_lock) = wait_for_turn(&ledger, &state, &stop).await? else { return Ok(()) };
     // What was read while standing by may be old by now.
     files.reread();
-    let (events, mut happened) = mpsc::channel(64);
-    let mut server = Server::new(files, ledger, settings, events);
-    info!(jobs = server.files.jobs.len(), process = std::process::id(), "serving");
+    let (events, mut happened) = mpsc::channel(EVENTS_MAX);
+    let mut server = Server::new(files, ledger, settings, state, events);
+    server.begin_serving().await?;
     while !stop.is_asked() {
         let turned = server.turn().await;
         server.heed(turned)?;
         tokio::select! {
             () = tokio::time::sleep(TURN) => {}
             () = stop.asked() => {}
-            () = reload.notified() => server.files.reread(),
+            () = reload.notified() => server.reread(),
             Some(event) = happened.recv() => {
                 let taken = server.take(event).await;
                 server.heed(taken)?;
@@ -106,12 +123,15 @@ pub(crate) async fn serve(
 }
 
 /// Waits until no other process serves. Nothing if it was asked to stop before.
-async fn wait_for_turn(ledger: &Ledger, stop: &Stop) -> Result<Option<ServeLock>, ServeError> {
+async fn wait_for_turn(ledger: &Ledger, state: &ServeState, stop: &Stop) -> Result<Option<ServeLock>, ServeError> {
     let mut told = false;
     loop {
+        state.turned();
         match ledger.lock_serving() {
             Ok(lock) => return Ok(Some(lock)),
             Err(LedgerError::AlreadyServing { process }) => {
+                let by = process.map_or("another process".to_owned(), |process| format!("process {process}"));
+                state.phase(Phase::StandingBy { by });
                 if !std::mem::replace(&mut told, true) {
                     info!(by = process, "another process serves; standing by");
                 }
@@ -147,6 +167,7 @@ struct Served {
 /// A run that this process carries out.
 #[derive(Debug)]
 struct AtWork {
+    begun: Instant,
     stop: Stop,
 }
 
@@ -163,6 +184,8 @@ struct Server {
     files: Files,
     ledger: Ledger,
     settings: ServeSettings,
+    /// What is told over HTTP.
+    state: Arc<ServeState>,
     events: mpsc::Sender<Event>,
     clock: Clock,
     /// Since when nothing can have been missed.
@@ -178,11 +201,18 @@ struct Server {
 }
 
 impl Server {
-    fn new(files: Files, ledger: Ledger, settings: ServeSettings, events: mpsc::Sender<Event>) -> Self {
+    fn new(
+        files: Files,
+        ledger: Ledger,
+        settings: ServeSettings,
+        state: Arc<ServeState>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         Self {
             files,
             ledger,
             settings,
+            state,
             events,
             clock: Clock::start(),
             serving_since: Utc::now(),
@@ -193,6 +223,37 @@ impl Server {
             trouble: None,
             process: this_process(),
         }
+    }
+
+    /// Says that this process serves from now on, and what earlier ones did.
+    async fn begin_serving(&self) -> Result<(), LedgerError> {
+        info!(jobs = self.files.jobs.len(), process = self.process.process, "serving");
+        self.state.phase(Phase::Serving);
+        self.tell_jobs();
+        for name in self.files.jobs.keys() {
+            for run in self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await? {
+                if let Some(finished_at) = run.finished_at {
+                    self.state.ran_before(name, run.status, finished_at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_jobs(&self) {
+        let good = self.files.jobs.values().filter_map(|file| file.good.as_ref());
+        self.state.jobs(good.map(|checked| &checked.job));
+    }
+
+    /// Reads the files again, whether or not they changed.
+    fn reread(&mut self) {
+        self.files.reread();
+        self.told_of_files();
+    }
+
+    fn told_of_files(&self) {
+        self.state.reloaded(!self.files.is_broken());
+        self.tell_jobs();
     }
 
     /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never.
@@ -212,7 +273,10 @@ impl Server {
     /// Looks at everything once.
     async fn turn(&mut self) -> Result<(), LedgerError> {
         let now = self.read_clock();
-        self.files.look();
+        self.state.turned();
+        if self.files.look() {
+            self.told_of_files();
+        }
         self.beat(now).await?;
         self.look_at_dashboards();
         for (name, checked) in self.jobs_with_cadence() {
@@ -225,14 +289,18 @@ impl Server {
         let reading = self.clock.read();
         match reading.change {
             Change::None => {}
-            Change::Jump(jump) => warn!(
-                seconds = jump.num_seconds(),
-                "the clock was set, or the machine slept; all instants are computed anew"
-            ),
-            Change::Absence(absence) => warn!(seconds = absence.as_secs(), "this process was stopped for a while"),
-        }
-        if reading.change.is_break() {
-            self.serving_since = reading.now;
+            Change::Jump(jump) => {
+                warn!(
+                    seconds = jump.num_seconds(),
+                    "the clock was set, or the machine slept; all instants are computed anew"
+                );
+                // What was kept moves along with a clock that is set back: else all until then would count as missed.
+                self.serving_since = if jump < TimeDelta::zero() { self.serving_since + jump } else { reading.now };
+            }
+            Change::Absence(absence) => {
+                warn!(seconds = absence.as_secs(), "this process was stopped for a while");
+                self.serving_since = reading.now;
+            }
         }
         reading.now
     }
@@ -285,10 +353,17 @@ impl Server {
         if !verdict.passed_over.is_empty() {
             for passed in &verdict.passed_over {
                 info!(job = %name, cycle = %passed.cycle, why = %passed.why, "a cycle will not be written back");
+                self.state.passed_over(name, &passed.why);
             }
             self.ledger.pass_over(name, &verdict.passed_over, now).await?;
         }
         self.account_for_gates(name, cadence, &verdict, now).await?;
+        let waited_for = match &verdict.next {
+            Next::Run(_) => Some(now),
+            Next::Wait(wait) => wait.until(),
+        };
+        self.state
+            .next_due(name, waited_for.or_else(|| cadence.gates.first_from(now).filter(|_| !cadence.gates.is_empty())));
         match verdict.next {
             Next::Run(cycle) => self.begin(name, cycle),
             Next::Wait(wait) => self.wait(name, wait),
@@ -321,7 +396,7 @@ impl Server {
         match &verdict.next {
             Next::Run(_) => Ok(()),
             Next::Wait(wait) => {
-                info!(job = %name, gate = %opened_at, waits_for = %wait, "a gate opened for nothing");
+                info!(job = %name, gate = %opened_at, why = %wait, "a gate opened for nothing");
                 self.ledger.gate_opened_for_nothing(name, opened_at, &wait.to_string()).await
             }
         }
@@ -338,7 +413,8 @@ impl Server {
             return;
         }
         let stop = Stop::new();
-        served.at_work = Some(AtWork { stop: stop.clone() });
+        served.at_work = Some(AtWork { begun: Instant::now(), stop: stop.clone() });
+        self.state.run_began(name);
         served.waits = None;
         let (project, ledger, events) = (Arc::clone(&self.files.project), self.ledger.clone(), self.events.clone());
         let job = name.to_owned();
@@ -356,7 +432,7 @@ impl Server {
         let Some(served) = self.jobs.get_mut(name) else { return };
         let changed = served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string());
         if changed && wait != Wait::Run {
-            info!(job = %name, waits_for = %wait, "waiting");
+            info!(job = %name, why = %wait, "not due");
         }
         served.waits = Some(wait);
     }
@@ -374,6 +450,10 @@ impl Server {
             Ok(look) => look.saw(),
             Err(error) => chain(error).join(": "),
         };
+        self.state.looked(dashboard, looked.is_ok());
+        for noticed in looked.iter().flat_map(|look| &look.noticed) {
+            self.state.cycle_noticed(dashboard, noticed.cycle.completed_at);
+        }
         if let Some(watched) = self.dashboards.get_mut(dashboard) {
             watched.looking = false;
             if watched.told.as_ref() != Some(&told) {
@@ -388,12 +468,17 @@ impl Server {
     }
 
     async fn ended(&mut self, job: &str, cycle: &Cycle, ended: Result<RunReport, RunError>) -> Result<(), LedgerError> {
-        if let Some(served) = self.jobs.get_mut(job) {
-            served.at_work = None;
+        let at_work = self.jobs.get_mut(job).and_then(|served| {
             served.busy_until = None;
-        }
+            served.at_work.take()
+        });
+        let elapsed = at_work.map_or(Duration::ZERO, |at_work| at_work.begun.elapsed());
+        self.state.run_left(job);
         match ended {
-            Ok(report) => self.finished(&report),
+            Ok(report) => {
+                self.tell_end(job, report.status, &report.write_backs, elapsed);
+                self.finished(&report);
+            }
             Err(RunError::Ledger(LedgerError::JobRunning { process, .. })) => {
                 info!(job, process, "another process runs the job");
                 if let Some(served) = self.jobs.get_mut(job) {
@@ -401,15 +486,21 @@ impl Server {
                 }
             }
             Err(error) if error.is_interruption() => {
-                info!(job, cycle = %cycle.id, "the run stopped; the next one goes on where it stood")
+                info!(job, run = error.run(), cycle = %cycle.id, "the run stopped; the next one goes on where it stood");
             }
             Err(error) => {
+                self.tell_end(job, RunStatus::Failed, &[], elapsed);
                 let told = chain(&error).join(": ");
                 error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
                 self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
             }
         }
         Ok(())
+    }
+
+    fn tell_end(&self, job: &str, status: RunStatus, write_backs: &[WriteBackReport], elapsed: Duration) {
+        self.state.run_ended(job, &RunEnd { status, write_backs, ended_at: Utc::now(), elapsed });
+        self.state.failing(job, status == RunStatus::Failed);
     }
 
     fn finished(&self, report: &RunReport) {
@@ -419,18 +510,13 @@ impl Server {
                 outcomes = %write_back.tally, seconds = write_back.elapsed.as_secs_f64(), "wrote back"
             );
         }
-        match report.status {
-            RunStatus::Guarded => {
-                warn!(job = %report.job, run = report.run, cycle = %report.cycle, "a guard stopped the run before its first write")
-            }
-            status => {
-                info!(job = %report.job, run = report.run, cycle = %report.cycle, status = status.name(), "the run is over")
-            }
-        }
+        let (job, run, cycle, status) = (&report.job, report.run, &report.cycle, report.status.name());
+        info!(job, run, cycle, status, "the run is over");
     }
 
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
     async fn finish(mut self, happened: &mut mpsc::Receiver<Event>) -> Result<(), ServeError> {
+        self.state.phase(Phase::Stopping);
         let end = tokio::time::Instant::now() + self.settings.grace;
         self.jobs.values().filter_map(|served| served.at_work.as_ref()).for_each(|at_work| at_work.stop.ask());
         loop {
@@ -438,6 +524,7 @@ impl Server {
             if runs == 0 {
                 return Ok(());
             }
+            self.state.turned();
             info!(runs, grace = ?self.settings.grace, "stopping once the batches in hand are written");
             match tokio::time::timeout_at(end, happened.recv()).await {
                 Ok(Some(event)) => self.take(event).await?,

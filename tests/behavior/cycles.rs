@@ -246,6 +246,7 @@ fn a_cycle_older_than_one_begun_is_not_written_even_if_that_one_failed() {
     mark(&place, "W45", "2026-11-08T06:30:00Z");
     let older = place.command(&["run", "job", "--json", "--cycle", "W45"]);
     assert_eq!(status_of(&older), "nothing_new", "{older}");
+    mark(&place, "W46", "2026-11-15T06:30:00Z");
     let newest = place.run();
     assert_eq!((status_of(&newest).as_str(), cycle_of(&newest).as_str()), ("succeeded", "W46"), "{newest}");
 }
@@ -262,6 +263,7 @@ fn a_run_of_one_write_back_keeps_older_cycles_out_and_does_not_deliver_the_cycle
     mark(&place, "W45", "2026-11-08T06:30:00Z");
     let older = place.command(&["run", "job", "--json", "--cycle", "W45"]);
     assert_eq!(status_of(&older), "nothing_new", "{older}");
+    mark(&place, "W46", "2026-11-15T06:30:00Z");
     assert_eq!(place.run().code, 0);
     let runs = ledger(&place, "SELECT run, cycle, status, write_back FROM runs ORDER BY run");
     assert_eq!(runs, "run,cycle,status,write_back\n1,W46,succeeded,scores\n2,W46,succeeded,\n");

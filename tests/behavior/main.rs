@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod connections;
 mod cycles;
+mod deploy;
 mod example;
 mod faults;
 mod harness;

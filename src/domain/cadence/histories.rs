@@ -165,9 +165,9 @@ enum Pattern {
 
 impl Pattern {
     fn random(random: &mut Random) -> Self {
-        match random.upto(19) {
-            0..10 => Self::Always,
-            10..18 => {
+        match random.upto(39) {
+            0..20 => Self::Always,
+            20..38 => {
                 let mut at: Vec<i64> = (0..=random.upto(9)).map(|_| random.upto(8 * DAY / MINUTE) * MINUTE).collect();
                 at.sort_unstable();
                 at.dedup();
