@@ -88,6 +88,12 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
     let run = ledger.run(1).await.unwrap();
     assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some("unreachable")));
     assert!(run.finished_at.is_some());
+    // The latest run alone counts: what it leaves undone, and that it leaves nothing undone.
+    begin(&ledger, "weekly", &cycle("c2", 1)).await;
+    begin(&ledger, "weekly", &cycle("c3", 2)).await;
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap().map(|unfinished| unfinished.run), Some(3));
+    ledger.finish_run(3, RunStatus::Succeeded, None).await.unwrap();
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
 }
 
 #[tokio::test]
