@@ -11,14 +11,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
+use super::alert::Alerts;
 use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
-use super::files::Files;
+use super::files::{self, Files};
 use super::http::{self, ListenError};
 use super::notice::{self, Look, NoticeError};
 use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
+use crate::domain::alert::Circumstances;
 use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
+use crate::domain::channel::Channels;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::problem::Problem;
@@ -92,6 +95,7 @@ pub(crate) async fn serve(
     reload: Arc<Notify>,
 ) -> Result<(), ServeError> {
     let mut files = Files::read(root).map_err(|problems| ServeError::Project { problems })?;
+    let channels = channels(&files.project)?;
     if !files.jobs.values().any(|job| job.good.as_ref().is_some_and(|checked| checked.job.cadence.is_some())) {
         return Err(ServeError::NothingToServe);
     }
@@ -104,7 +108,12 @@ pub(crate) async fn serve(
     // What was read while standing by may be old by now.
     files.reread();
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
-    let mut server = Server::new(files, ledger, settings, state, events);
+    let alerts = Alerts::new(ledger.clone(), channels, Arc::clone(&state));
+    let sender = tokio::spawn({
+        let (alerts, stop) = (alerts.clone(), stop.clone());
+        async move { alerts.keep_delivering(stop.asked()).await }
+    });
+    let mut server = Server::new(files, ledger, settings, state, alerts, events);
     server.begin_serving().await?;
     while !stop.is_asked() {
         let turned = server.turn().await;
@@ -119,7 +128,17 @@ pub(crate) async fn serve(
             }
         }
     }
-    server.finish(&mut happened).await
+    let grace = tokio::time::Instant::now() + settings.grace;
+    let finished = server.finish(&mut happened).await;
+    // Who is being told now is told; what cannot be said within the grace time is said again at the next start.
+    drop(tokio::time::timeout_at(grace, sender).await);
+    finished
+}
+
+/// The channels of alerts.
+/// Errors: what one of them needs is not where it should be.
+fn channels(project: &Project) -> Result<Channels, ServeError> {
+    project.channels().cloned().map_err(|problems| ServeError::Project { problems })
 }
 
 /// Waits until no other process serves. Nothing if it was asked to stop before.
@@ -186,6 +205,7 @@ struct Server {
     settings: ServeSettings,
     /// What is told over HTTP.
     state: Arc<ServeState>,
+    alerts: Alerts,
     events: mpsc::Sender<Event>,
     clock: Clock,
     /// Since when nothing can have been missed.
@@ -206,6 +226,7 @@ impl Server {
         ledger: Ledger,
         settings: ServeSettings,
         state: Arc<ServeState>,
+        alerts: Alerts,
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
@@ -213,6 +234,7 @@ impl Server {
             ledger,
             settings,
             state,
+            alerts,
             events,
             clock: Clock::start(),
             serving_since: Utc::now(),
@@ -252,6 +274,13 @@ impl Server {
     }
 
     fn told_of_files(&self) {
+        match self.files.project.channels() {
+            Ok(channels) => self.alerts.use_channels(channels.clone()),
+            Err(problems) => {
+                let problems = files::told(&problems);
+                warn!(problems, "`[alerts]` cannot be used as it stands; people are told as before");
+            }
+        }
         self.state.reloaded(!self.files.is_broken());
         self.tell_jobs();
     }
@@ -282,7 +311,26 @@ impl Server {
         for (name, checked) in self.jobs_with_cadence() {
             self.turn_of(&name, &checked, now).await?;
         }
-        Ok(())
+        self.watch_over_jobs(now).await
+    }
+
+    /// Finds out what is wrong with each job now, for people to be told.
+    async fn watch_over_jobs(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        for (name, file) in &self.files.jobs {
+            let job = file.good.as_ref().map(|checked| &checked.job);
+            let silence = match job.and_then(|job| job.cadence.as_ref()) {
+                Some(cadence) => {
+                    let asked = Asked { job: name, cadence, now, serving_since: self.serving_since, at_work: false };
+                    due::silence(&self.ledger, &mut self.ages, asked).await?
+                }
+                None => None,
+            };
+            let circumstances = Circumstances { silence, broken_file: file.broken.clone() };
+            let thresholds = job.map_or_else(|| self.files.project.thresholds(), |job| job.thresholds);
+            self.alerts.update(name, circumstances, &thresholds, now).await?;
+        }
+        let jobs: Vec<&str> = self.files.jobs.keys().map(String::as_str).collect();
+        self.alerts.keep_only(&jobs, now).await
     }
 
     fn read_clock(&mut self) -> DateTime<Utc> {
@@ -490,7 +538,7 @@ impl Server {
             }
             Err(error) => {
                 self.tell_end(job, RunStatus::Failed, &[], elapsed);
-                let told = chain(&error).join(": ");
+                let told = why(&error);
                 error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
                 self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
             }
@@ -541,6 +589,13 @@ fn this_process() -> cycles::Server {
         since: Utc::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// An error with its causes and the mistakes it stands for, in one line.
+fn why(error: &RunError) -> String {
+    let mut told = chain(error);
+    told.extend(Some(files::told(error.problems())).filter(|problems| !problems.is_empty()));
+    told.join(": ")
 }
 
 async fn carry_out(
