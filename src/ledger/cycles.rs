@@ -22,7 +22,7 @@ const CYCLES_KEPT: u32 = 10_000;
 /// A cycle as it was first noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Noticed {
-    /// Completed no later than it was noticed.
+    /// Completed no later than it was noticed, unless this machine's clock was set back.
     pub(crate) cycle: Cycle,
     pub(crate) noticed_at: DateTime<Utc>,
     /// Whether it was not known before.
