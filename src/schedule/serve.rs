@@ -40,6 +40,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause after another process was found running a job, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often it is seen what is wrong with the jobs where nothing happened: a dashboard's silence grows by itself.
+const WATCH_POLL: Duration = Duration::from_secs(15);
 /// Things begun that wait to be taken in: more would be begun only by a fault.
 const EVENTS_MAX: usize = 64;
 /// Earlier runs of a job that metrics begin with: enough to hold its last success.
@@ -214,6 +216,8 @@ struct Server {
     jobs: BTreeMap<String, Served>,
     dashboards: BTreeMap<String, Watched>,
     heartbeat_due: Instant,
+    /// When to see next what is wrong with the jobs: at once when something happened.
+    watch_due: Instant,
     /// What was last logged of a ledger that cannot be used.
     trouble: Option<String>,
     /// Of this process, for whoever asks who serves.
@@ -242,6 +246,7 @@ impl Server {
             jobs: BTreeMap::new(),
             dashboards: BTreeMap::new(),
             heartbeat_due: Instant::now(),
+            watch_due: Instant::now(),
             trouble: None,
             process: this_process(),
         }
@@ -273,7 +278,7 @@ impl Server {
         self.told_of_files();
     }
 
-    fn told_of_files(&self) {
+    fn told_of_files(&mut self) {
         match self.files.project.channels() {
             Ok(channels) => self.alerts.use_channels(channels.clone()),
             Err(problems) => {
@@ -283,6 +288,7 @@ impl Server {
         }
         self.state.reloaded(!self.files.is_broken());
         self.tell_jobs();
+        self.watch_due = Instant::now();
     }
 
     /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never.
@@ -311,7 +317,11 @@ impl Server {
         for (name, checked) in self.jobs_with_cadence() {
             self.turn_of(&name, &checked, now).await?;
         }
-        self.watch_over_jobs(now).await
+        if Instant::now() >= self.watch_due {
+            self.watch_over_jobs(now).await?;
+            self.watch_due = Instant::now() + WATCH_POLL;
+        }
+        Ok(())
     }
 
     /// Finds out what is wrong with each job now, for people to be told.
@@ -404,6 +414,7 @@ impl Server {
                 self.state.passed_over(name, &passed.why);
             }
             self.ledger.pass_over(name, &verdict.passed_over, now).await?;
+            self.watch_due = Instant::now();
         }
         self.account_for_gates(name, cadence, &verdict, now).await?;
         let waited_for = match &verdict.next {
@@ -522,6 +533,7 @@ impl Server {
         });
         let elapsed = at_work.map_or(Duration::ZERO, |at_work| at_work.begun.elapsed());
         self.state.run_left(job);
+        self.watch_due = Instant::now();
         match ended {
             Ok(report) => {
                 self.tell_end(job, report.status, &report.write_backs, elapsed);
