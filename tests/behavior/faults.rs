@@ -1,20 +1,7 @@
 //! What goes wrong in the middle of a run: it is tried again, it is said, and in the end the destination holds what one
 //! clean run would have left.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr};
-use std::time::{Duration, Instant};
-
-use crate::harness::{FIELDS, Ran, Server, Workspace};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks. MariaDB renews what it tells of transactions only if nobody has asked for a tenth of a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(150);
-
-/// What a run says on stderr when it makes another attempt.
-const AGAIN: &str = "trying a batch again";
+use crate::harness::{AGAIN, FIELDS, Running, Server, Workspace, wait_until};
 
 const SOURCE: &str = "id,score,note\nA1,2,\nA2,2,\nA3,2,\n";
 const WRITTEN: &str = "id,score\nA1,2\nA2,2\nA3,2\n";
@@ -49,14 +36,6 @@ fn accounts(place: &Workspace) -> String {
     place.query("SELECT id, score FROM accounts WHERE id < 'B'")
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-}
-
 /// The server's number of the connection on which the run waits for a lock.
 fn waiting(place: &Workspace) -> String {
     let database = place.database_name();
@@ -76,36 +55,6 @@ fn waiting(place: &Workspace) -> String {
 fn wait_for_its_waiting(place: &Workspace) -> String {
     wait_until("the run waits for the lock", || !waiting(place).is_empty());
     waiting(place)
-}
-
-/// A run at work beside the test.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Running {
-    fn start(place: &Workspace) -> Self {
-        let mut child = place.start(&["run", "job", "--json"]);
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, stderr, said: String::new() }
-    }
-
-    /// Reads what it says until it says that it makes another attempt; to the end if it never does.
-    fn wait_until_it_tries_again(&mut self) {
-        while !self.said.ends_with('\n') || !self.said.lines().last().is_some_and(|line| line.contains(AGAIN)) {
-            let read = self.stderr.read_line(&mut self.said).expect("text");
-            assert!(read > 0, "it ended without a further attempt: {}", self.said);
-        }
-    }
-
-    fn finish(mut self) -> Ran {
-        self.stderr.read_to_string(&mut self.said).expect("text");
-        let output = self.child.wait_with_output().expect("the program ends");
-        let output = std::process::Output { stderr: self.said.into_bytes(), ..output };
-        Ran::of(&["run", "job", "--json"], &output)
-    }
 }
 
 /// Ends the connection on which the run waits, as its administrator could.

@@ -25,3 +25,4 @@ mod sources;
 mod stopping;
 mod values;
 mod views;
+mod wire;

@@ -2,10 +2,14 @@
 
 mod certificates;
 mod database;
+mod proxy;
+mod running;
 mod server;
 #[cfg(test)]
 mod tests;
 mod workspace;
 
+pub(crate) use proxy::{Act, At, Edge, Fault, Proxy, Said, Side};
+pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};
