@@ -4,8 +4,6 @@
 mod statement;
 mod values;
 
-use std::time::Duration;
-
 use polars::prelude::DataFrame;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -16,11 +14,7 @@ use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
-
-/// How long a transaction may lie open between two statements. Between them stand a decision and a note in the ledger,
-/// so a writer that takes longer has been stopped, and others wait for its locks.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+use crate::domain::object::{Declaration, Object, ObjectName};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -40,7 +34,10 @@ enum Transaction {
 
 impl Destination for PostgresDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(Self { session: Session::open(connection, IDLE_MAX).await?, transaction: Transaction::None })
+        Ok(Self {
+            session: Session::open(connection, connection.limits.idle_max()).await?,
+            transaction: Transaction::None,
+        })
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
@@ -76,6 +73,11 @@ impl Destination for PostgresDestination {
                 .map_err(|error| self.session.failed(purpose.doing, error))?;
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        let declarations = catalogue::declarations(&mut self.session, &object.path).await;
+        self.note(declarations)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

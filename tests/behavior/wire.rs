@@ -1,9 +1,14 @@
 //! The network between the program and a server: cut, reset, silent or slow at any point of a batch, and above all
 //! while a commit is under way. The run tries again by itself, and what it leaves and counts is what a clean run would.
 
+use std::time::{Duration, Instant};
+
 use crate::harness::{AGAIN, Act, At, Edge, FIELDS, Fault, Proxy, Ran, Said, Server, Side, Workspace};
 
-/// The connection on which batches are written: the one before it plans.
+/// The connection on which a run is planned.
+const PLANNER: usize = 0;
+
+/// The connection on which batches are written.
 const WRITER: usize = 1;
 
 /// Faults of each kind that are tried on each side of a conversation.
@@ -169,7 +174,103 @@ fn lose_commits(server: Server, case: &Case) {
         assert_eq!(wire.proxy.met(), 1, "{what} on {server}: {run}");
         assert!(run.stderr.contains(AGAIN), "{what} on {server}: {run}");
         wire.expect(&run, case, what);
-        let committed = wire.proxy.said().iter().filter(|said| said.text.contains("COMMIT")).count();
+        let committed = wire.proxy.said().iter().filter(|said| said.ends_with("COMMIT")).count();
         assert!(committed >= 2, "{what} on {server}: the batch is sent again");
+    }
+}
+
+/// Longest time that a run with [`SHORT_LIMITS`] may take when a connection falls silent once: the limits, the grace for
+/// an answer, and much for a busy machine.
+const SILENCE_ENDS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Points of each side of a conversation at which it falls silent; each costs a dozen seconds of waiting.
+const SILENCES_PER_SIDE: usize = 4;
+
+#[test]
+fn a_connection_that_falls_silent_is_given_up_within_its_limits_and_the_run_goes_on() {
+    std::thread::scope(|scope| {
+        for server in Server::WITH_USERS {
+            for side in [Side::Program, Side::Server] {
+                for silence in 0..SILENCES_PER_SIDE {
+                    scope.spawn(move || fall_silent(server, side, silence));
+                }
+            }
+        }
+    });
+}
+
+fn fall_silent(server: Server, side: Side, silence: usize) {
+    let wire = Wire::on(server, &UPSERT, SHORT_LIMITS);
+    let conversation = wire.clean_conversation(&UPSERT);
+    let said = conversation.iter().filter(|said| said.side == side).enumerate();
+    // Where the server has what it needs to answer: it waits without end for the rest of a question it began to hear.
+    // The goodbye is the program's last message: nobody waits for what follows it.
+    let complete =
+        said.filter(|(_, said)| server == Server::MariaDb || !said.text.starts_with(['P', 'B', 'D', 'E', 'C', 'X']));
+    let numbers: Vec<usize> = complete.map(|(number, _)| number).collect();
+    let number = numbers[silence * (numbers.len() - 1) / (SILENCES_PER_SIDE - 1)];
+    let at = At::Message { side, number, edge: Edge::Whole };
+    let begun = Instant::now();
+    let run = wire.run_into(vec![on_writer(at.clone(), Act::Silence)]);
+    let elapsed = begun.elapsed();
+    let what = format!("silence at {at:?}");
+    wire.expect(&run, &UPSERT, &what);
+    assert!(elapsed < SILENCE_ENDS_WITHIN, "{what} on {server} lasted {elapsed:?}: {run}");
+}
+
+#[test]
+fn a_network_that_stays_silent_ends_a_run_that_says_what_it_waited_for_and_the_next_one_finishes_it() {
+    std::thread::scope(|scope| {
+        for server in Server::WITH_USERS {
+            scope.spawn(move || stay_silent(server));
+        }
+    });
+}
+
+fn stay_silent(server: Server) {
+    let wire = Wire::on(server, &UPSERT, &format!("{SHORT_LIMITS}\nattempts_max = 2"));
+    let commit = At::Answered { words: "COMMIT", nth: 0 };
+    let run = wire.run_into(vec![Fault { connection: None, at: commit, act: Act::Silence }]);
+    assert_eq!((run.code, wire.proxy.met()), (2, 2), "on {server}: {run}");
+    let waited = if server == Server::Postgres { "12s" } else { "14s" };
+    let told = format!("no answer within {waited} while committing");
+    assert!(run.stderr.contains(&told), "on {server}: {run}");
+    wire.proxy.arm(Vec::new());
+    wire.expect(&wire.place.run(), &UPSERT, "the next run");
+}
+
+#[test]
+fn a_network_that_hands_over_one_byte_at_a_time_only_delays_a_run() {
+    std::thread::scope(|scope| {
+        for server in Server::WITH_USERS {
+            scope.spawn(move || {
+                let wire = Wire::on(server, &UPSERT, "");
+                wire.proxy.drip();
+                wire.expect(&wire.place.run(), &UPSERT, "a drip");
+            });
+        }
+    });
+}
+
+/// Points of what the server says to a run that is planned at which it is cut.
+const PLANNING_CUTS: usize = 5;
+
+#[test]
+fn a_connection_cut_while_a_run_is_planned_fails_it_before_anything_is_written() {
+    for server in Server::WITH_USERS {
+        let wire = Wire::on(server, &UPSERT, "");
+        wire.run_into(Vec::new());
+        let said = wire.proxy.said();
+        let messages = said.iter().filter(|said| said.connection == PLANNER && said.side == Side::Server).count();
+        for cut in 0..PLANNING_CUTS {
+            let number = cut * (messages - 1) / (PLANNING_CUTS - 1);
+            let at = At::Message { side: Side::Server, number, edge: Edge::Short };
+            let run = wire.run_into(vec![Fault { connection: Some(PLANNER), at, act: Act::Cut }]);
+            assert_eq!((run.code, wire.proxy.met()), (2, 1), "on {server}: {run}");
+            assert!(run.stderr.contains("could not reach `crm`"), "on {server}: {run}");
+            assert_eq!(wire.place.rows("accounts"), BEFORE, "on {server}: {run}");
+        }
+        wire.proxy.arm(Vec::new());
+        wire.expect(&wire.place.run(), &UPSERT, "the next run");
     }
 }

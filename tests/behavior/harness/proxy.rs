@@ -27,9 +27,10 @@ pub(crate) enum Side {
 pub(crate) enum At {
     /// Around the end of a side's message of this number, from 0.
     Message { side: Side, number: usize, edge: Edge },
-    /// As the program's `nth` message that holds these words arrives, from 0; it is not handed on.
+    /// As the program's `nth` message that ends with these words arrives, from 0; it is not handed on.
     Asked { words: &'static str, nth: usize },
-    /// As the server's answer to the program's `nth` message that holds these words arrives; it is not handed on.
+    /// As the server's answer to the program's `nth` message that ends with these words arrives; it is not handed
+    /// on.
     Answered { words: &'static str, nth: usize },
 }
 
@@ -77,6 +78,13 @@ pub(crate) struct Said {
     pub(crate) side: Side,
     /// Its first bytes, those that are no text replaced.
     pub(crate) text: String,
+}
+
+impl Said {
+    /// Whether it ends with these words.
+    pub(crate) fn ends_with(&self, words: &str) -> bool {
+        ends_with(&self.text, words)
+    }
 }
 
 /// The proxy; it ends when it is dropped.
@@ -336,13 +344,13 @@ impl Heard {
                     Edge::Whole => return Passage { through: message.len(), act: Some(fault.act) },
                     Edge::Beyond => self.due = Some((side, fault.act)),
                 },
-                At::Asked { words, nth } if side == Side::Program && text.contains(words) => {
+                At::Asked { words, nth } if side == Side::Program && ends_with(&text, words) => {
                     self.word_counts[index] += 1;
                     if self.word_counts[index] == nth + 1 {
                         return Passage { through: 0, act: Some(fault.act) };
                     }
                 }
-                At::Answered { words, nth } if answers && self.asked.contains(words) => {
+                At::Answered { words, nth } if answers && ends_with(&self.asked, words) => {
                     self.word_counts[index] += 1;
                     if self.word_counts[index] == nth + 1 {
                         return Passage { through: 0, act: Some(fault.act) };
@@ -363,6 +371,11 @@ impl Heard {
         stream.messages += 1;
         stream.messages - 1
     }
+}
+
+/// Whether a message ends with these words, apart from the mark of its end.
+fn ends_with(text: &str, words: &str) -> bool {
+    text.trim_end_matches('\0').ends_with(words)
 }
 
 /// Bytes of the message that `bytes` begin with, as soon as its head tells; `begins` for a connection's first.
