@@ -1,7 +1,7 @@
 //! PostgreSQL (12 or later): connecting, the catalogue, and what its errors mean.
 
 pub(crate) mod catalogue;
-mod fault;
+pub(crate) mod fault;
 
 use std::error::Error as StdError;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! Somebody alters the destination's table while a run is at work. The run goes on rightly, or it stops between two
 //! batches and says why; never does a value change on its way into a column that became narrower.
 
-use crate::harness::{Act, At, Fault, Proxy, Ran, Running, Server, Workspace, write_back};
+use crate::harness::{Act, At, Fault, Proxy, Ran, Server, Workspace, run_and_meanwhile, write_back};
 
 const COLUMNS: &str = "id VARCHAR(18) PRIMARY KEY, score DECIMAL(6,3), note VARCHAR(40)";
 const BEFORE: &str = "id,score,note\nA1,1.000,old\nA2,1.000,old\nA3,1.000,old\n";
@@ -12,26 +12,17 @@ const FIELDS: &str = "id = 'id'\nscore = 'score'\nnote = 'note'";
 fn place_and_proxy(server: Server) -> (Workspace, Proxy) {
     let place = Workspace::on(server);
     place.table("accounts", COLUMNS, BEFORE).scores(COLUMNS, SOURCE);
-    let proxy = Proxy::before(server, place.port());
-    let crm = place.connection("crm").replace(&format!(":{}/", place.port()), &format!(":{}/", proxy.port()));
-    place.file("writeback.toml", &(place.connection("files") + crm.trim_end() + "\nwriters = 1\n"));
+    place.file("writeback.toml", &(place.connection("files") + place.connection("crm").trim_end() + "\nwriters = 1\n"));
+    let proxy = Proxy::before(&place);
     place.file("schedules/job.toml", &write_back("scores", "accounts", "batch_size = 1", FIELDS));
     (place, proxy)
 }
 
 /// Runs, and alters the table after the first batch is in and before the second one begins.
 fn run_and_alter(place: &Workspace, proxy: &Proxy, alteration: &str) -> Ran {
-    let words = match place.server {
-        Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        Server::MariaDb => "START TRANSACTION",
-    };
-    proxy.arm(vec![Fault { connection: Some(1), at: At::Asked { words, nth: 1 }, act: Act::Hold }]);
-    let run = Running::start(place);
-    proxy.wait_until_met();
-    place.execute(alteration);
-    proxy.release();
-    run.finish()
+    run_and_meanwhile(place, proxy, || {
+        place.execute(alteration);
+    })
 }
 
 fn scores(place: &Workspace) -> String {

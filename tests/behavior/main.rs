@@ -8,6 +8,7 @@ mod configuration;
 mod connections;
 mod example;
 mod faults;
+mod halving;
 mod harness;
 mod init;
 mod mapping;

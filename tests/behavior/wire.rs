@@ -3,13 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{AGAIN, Act, At, Edge, FIELDS, Fault, Proxy, Ran, Said, Server, Side, Workspace};
-
-/// The connection on which a run is planned.
-const PLANNER: usize = 0;
-
-/// The connection on which batches are written.
-const WRITER: usize = 1;
+use crate::harness::{
+    AGAIN, Act, At, Edge, FIELDS, Fault, PLANNER, Proxy, Ran, Running, Said, Server, Side, WRITER, Workspace,
+};
 
 /// Faults of each kind that are tried on each side of a conversation.
 const TRIALS_PER_SIDE: usize = 40;
@@ -63,10 +59,9 @@ impl Wire {
     /// One writer, one batch, and these further settings of the connection.
     fn on(server: Server, case: &Case, limits: &str) -> Self {
         let place = Workspace::accounts(server, BEFORE, SOURCE);
-        let proxy = Proxy::before(server, place.port());
-        let crm = place.connection("crm").replace(&format!(":{}/", place.port()), &format!(":{}/", proxy.port()));
-        let crm = format!("{}\nwriters = 1\n{limits}\n", crm.trim_end());
+        let crm = format!("{}\nwriters = 1\n{limits}\n", place.connection("crm").trim_end());
         place.file("writeback.toml", &(place.connection("files") + &crm));
+        let proxy = Proxy::before(&place);
         place.job(&format!("matching = '{}'", case.mode), FIELDS);
         Self { place, proxy }
     }
@@ -272,5 +267,26 @@ fn a_connection_cut_while_a_run_is_planned_fails_it_before_anything_is_written()
         }
         wire.proxy.arm(Vec::new());
         wire.expect(&wire.place.run(), &UPSERT, "the next run");
+    }
+}
+
+#[test]
+fn a_record_that_somebody_else_creates_while_a_commit_is_in_doubt_is_not_counted_as_created() {
+    for server in Server::WITH_USERS {
+        let case = &CASES[2];
+        assert_eq!(case.mode, "create_only");
+        let wire = Wire::on(server, case, "");
+        let lost = on_writer(At::Asked { words: "COMMIT", nth: 0 }, Act::Cut);
+        let again = At::Message { side: Side::Program, number: 0, edge: Edge::Short };
+        let retried = Fault { connection: Some(WRITER + 1), at: again, act: Act::Hold };
+        wire.proxy.arm(vec![lost, retried]);
+        let run = Running::start(&wire.place);
+        wire.proxy.wait_until_met(2);
+        wire.place.execute("INSERT INTO accounts (id, score) VALUES ('N1', 5)");
+        wire.proxy.release();
+        let run = run.finish();
+        assert_eq!(run.summary(), "4 read = 4 skipped", "on {server}: {run}");
+        let row = wire.place.query("SELECT id, score, note FROM accounts WHERE id = 'N1'");
+        assert_eq!(row, "id,score,note\nN1,5,\n", "on {server}: {run}");
     }
 }

@@ -71,6 +71,17 @@ pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Resu
     declarations.map_err(|error| session.failed(purpose.doing, error))
 }
 
+/// Who has the longest open transaction among those that hold a lock on a table stronger than a reader's, in words.
+pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Result<Option<String>, SystemError> {
+    let purpose = Purpose::plain("asking who holds a lock");
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, LOCK_HOLDER.to_owned(), arguments).await?;
+    let holder: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+    Ok(holder)
+}
+
 /// Runs one of the catalogue's queries about one relation.
 async fn read<T>(
     session: &mut Session,
@@ -141,6 +152,14 @@ SELECT a.attname::text, format_type(base.type, base.modifier)
 FROM base
 JOIN pg_type AS t ON t.oid = base.type AND t.typtype <> 'd'
 JOIN pg_attribute AS a ON a.attrelid = $1::regclass AND a.attnum = base.attnum";
+
+/// Other users' transactions do not tell how long they are open; they stand before our own.
+const LOCK_HOLDER: &str = "\
+SELECT format('process %s of user %s, application \"%s\"', a.pid, a.usename, a.application_name)
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.relation = $1::regclass AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.granted AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
+ORDER BY a.xact_start NULLS FIRST, a.pid LIMIT 1";
 
 /// Valid, unconditional indexes. `findable`: an equality finds rows by the first column, under that column's own collation.
 const INDEXES: &str = "\

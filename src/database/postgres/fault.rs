@@ -97,6 +97,11 @@ impl fmt::Display for ServerWords {
 
 impl StdError for ServerWords {}
 
+/// Whether a lock that somebody else holds was waited for in vain.
+pub(crate) fn is_lock_timeout(cause: &(dyn StdError + Send + Sync + 'static)) -> bool {
+    cause.downcast_ref::<ServerWords>().is_some_and(|words| words.code == "55P03")
+}
+
 /// Whether the connection can be used after `error`: the server answered, and did not end the session.
 pub(super) fn leaves_connection_usable(error: &sqlx::Error) -> bool {
     of_server(error).is_some_and(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))

@@ -9,7 +9,7 @@ mod server;
 mod tests;
 mod workspace;
 
-pub(crate) use proxy::{Act, At, Edge, Fault, Proxy, Said, Side};
+pub(crate) use proxy::{Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile};
 pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
-pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};
+pub(crate) use workspace::{Client, FIELDS, Ran, SCORES, Workspace, write_back};

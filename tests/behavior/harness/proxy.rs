@@ -9,11 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use super::running::PATIENCE;
+use super::running::{PATIENCE, Running};
 use super::server::Server;
+use super::workspace::{Ran, Workspace};
 
 /// Bytes of a message that are kept: enough for a statement's first words.
 const KEPT_BYTES_MAX: usize = 4096;
+
+/// The connection on which a run is planned.
+pub(crate) const PLANNER: usize = 0;
+
+/// The connection on which a run with one writer writes, as long as nothing goes wrong.
+pub(crate) const WRITER: usize = 1;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +120,16 @@ struct State {
 }
 
 impl Proxy {
-    /// Stands before the server that listens on `server_port`.
-    pub(crate) fn before(server: Server, server_port: u16) -> Self {
+    /// Stands before a project's server: its connections lead here from now on.
+    pub(crate) fn before(place: &Workspace) -> Self {
+        let proxy = Self::start(place.server, place.port());
+        let settings = place.text("writeback.toml");
+        let settings = settings.replace(&format!(":{}/", place.port()), &format!(":{}/", proxy.port));
+        place.file("writeback.toml", &settings);
+        proxy
+    }
+
+    fn start(server: Server, server_port: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
@@ -128,10 +143,6 @@ impl Proxy {
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self { port, shared, runtime: Some(runtime) }
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     /// Forgets what was, and lets these faults happen; connections are counted from 0 again.
@@ -154,9 +165,9 @@ impl Proxy {
         self.shared.lock().said.clone()
     }
 
-    /// Waits until a fault has happened.
-    pub(crate) fn wait_until_met(&self) {
-        let waited = self.shared.met.wait_timeout_while(self.shared.lock(), PATIENCE, |state| state.met == 0);
+    /// Waits until this many faults have happened.
+    pub(crate) fn wait_until_met(&self, faults: usize) {
+        let waited = self.shared.met.wait_timeout_while(self.shared.lock(), PATIENCE, |state| state.met < faults);
         assert!(!waited.expect("no test panics with the lock").1.timed_out(), "the fault did not happen in time");
     }
 
@@ -164,6 +175,21 @@ impl Proxy {
     pub(crate) fn release(&self) {
         self.shared.released.notify_one();
     }
+}
+
+/// Runs a job with one writer and does something after its first batch is in and before its second one begins.
+pub(crate) fn run_and_meanwhile(place: &Workspace, proxy: &Proxy, act: impl FnOnce()) -> Ran {
+    let words = match place.server {
+        Server::Sqlite => unreachable!("a file has no connections"),
+        Server::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        Server::MariaDb => "START TRANSACTION",
+    };
+    proxy.arm(vec![Fault { connection: Some(WRITER), at: At::Asked { words, nth: 1 }, act: Act::Hold }]);
+    let run = Running::start(place);
+    proxy.wait_until_met(1);
+    act();
+    proxy.release();
+    run.finish()
 }
 
 impl Drop for Proxy {

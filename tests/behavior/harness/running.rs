@@ -38,11 +38,20 @@ impl Running {
         Self { child, stderr, said: String::new() }
     }
 
-    /// Reads what it says until it says that it makes another attempt; to the end if it never does.
-    pub(crate) fn wait_until_it_tries_again(&mut self) {
-        while !self.said.ends_with('\n') || !self.said.lines().last().is_some_and(|line| line.contains(AGAIN)) {
+    /// Whether it has not ended yet.
+    pub(crate) fn is_at_work(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Reads what it says until a further line holds these words.
+    pub(crate) fn wait_until_it_says(&mut self, words: &str) {
+        loop {
+            let before = self.said.len();
             let read = self.stderr.read_line(&mut self.said).expect("text");
-            assert!(read > 0, "it ended without a further attempt: {}", self.said);
+            assert!(read > 0, "it ended without saying `{words}`: {}", self.said);
+            if self.said[before..].contains(words) {
+                return;
+            }
         }
     }
 
