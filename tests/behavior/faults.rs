@@ -366,15 +366,21 @@ fn a_server_without_a_connection_left_is_waited_for() {
 #[test]
 fn a_server_that_becomes_read_only_ends_a_run_that_says_what_to_do_and_the_next_one_finishes_it() {
     for server in Server::WITH_USERS {
-        let place = Workspace::on_its_own(server).with_accounts(&rows(), SOURCE);
+        let place = match server {
+            Server::Sqlite => unreachable!("a file has no settings"),
+            Server::Postgres => Workspace::accounts(server, &rows(), SOURCE),
+            // That it is read-only is said for all its users at once.
+            Server::MariaDb => Workspace::on_its_own(server).with_accounts(&rows(), SOURCE),
+        };
         prepare(&place, "5s", 2, 1);
-        come_as_writer(&place, "");
+        let writer = come_as_writer(&place, "");
         let proxy = Proxy::before(&place);
         let read_only = |word: &str| match server {
             Server::Sqlite => unreachable!("a file has no settings"),
             Server::Postgres => {
-                place.execute(&format!("ALTER SYSTEM SET default_transaction_read_only = {word}"));
-                place.execute("SELECT pg_reload_conf()");
+                place.execute(&format!("ALTER ROLE {writer} SET default_transaction_read_only = {word}"));
+                // Only a connection that is made anew is told.
+                end_connections(&place, &writer);
             }
             Server::MariaDb => {
                 place.execute(&format!("SET GLOBAL read_only = {word}"));
