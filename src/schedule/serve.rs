@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
@@ -289,14 +289,18 @@ impl Server {
         let reading = self.clock.read();
         match reading.change {
             Change::None => {}
-            Change::Jump(jump) => warn!(
-                seconds = jump.num_seconds(),
-                "the clock was set, or the machine slept; all instants are computed anew"
-            ),
-            Change::Absence(absence) => warn!(seconds = absence.as_secs(), "this process was stopped for a while"),
-        }
-        if reading.change.is_break() {
-            self.serving_since = reading.now;
+            Change::Jump(jump) => {
+                warn!(
+                    seconds = jump.num_seconds(),
+                    "the clock was set, or the machine slept; all instants are computed anew"
+                );
+                // What was kept moves along with a clock that is set back: else all until then would count as missed.
+                self.serving_since = if jump < TimeDelta::zero() { self.serving_since + jump } else { reading.now };
+            }
+            Change::Absence(absence) => {
+                warn!(seconds = absence.as_secs(), "this process was stopped for a while");
+                self.serving_since = reading.now;
+            }
         }
         reading.now
     }
@@ -506,14 +510,8 @@ impl Server {
                 outcomes = %write_back.tally, seconds = write_back.elapsed.as_secs_f64(), "wrote back"
             );
         }
-        match report.status {
-            RunStatus::Guarded => {
-                warn!(job = %report.job, run = report.run, cycle = %report.cycle, "a guard stopped the run before its first write")
-            }
-            status => {
-                info!(job = %report.job, run = report.run, cycle = %report.cycle, status = status.name(), "the run is over")
-            }
-        }
+        let (job, run, cycle, status) = (&report.job, report.run, &report.cycle, report.status.name());
+        info!(job, run, cycle, status, "the run is over");
     }
 
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
