@@ -1,5 +1,7 @@
 //! The destination's object as its catalogue describes it: which columns there are and what each can hold.
 
+use serde::{Deserialize, Serialize};
+
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
@@ -163,6 +165,14 @@ pub(crate) struct Object {
     pub(crate) may_select: bool,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
     pub(crate) primary_key: Vec<String>,
+}
+
+/// A column's name and declared type, as the catalogue has them now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Declaration {
+    pub(crate) name: String,
+    /// As [`ObjectColumn::declared`].
+    pub(crate) declared: String,
 }
 
 impl Object {

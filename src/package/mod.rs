@@ -17,6 +17,7 @@ use polars::prelude::DataFrame;
 
 use self::manifest::{Manifest, PartitionEntry};
 use self::spool::Spool;
+use crate::domain::object::Declaration;
 use crate::state;
 
 /// Why a package could not be written or read.
@@ -95,6 +96,7 @@ pub(crate) struct PackageWriter {
     folder: PathBuf,
     aside: AsideFolder,
     key_columns: Vec<String>,
+    made_for: Vec<Declaration>,
     bounds: Bounds,
     spool: Spool,
 }
@@ -109,7 +111,20 @@ impl PackageWriter {
     fn bounded(folder: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
         let aside = AsideFolder::create(folder)?;
         let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
-        Ok(Self { folder: folder.to_owned(), aside, key_columns: key_columns.to_vec(), bounds, spool })
+        Ok(Self {
+            folder: folder.to_owned(),
+            aside,
+            key_columns: key_columns.to_vec(),
+            made_for: Vec::new(),
+            bounds,
+            spool,
+        })
+    }
+
+    /// Notes the destination's columns that the records are made to fit.
+    pub(crate) fn made_for(mut self, columns: Vec<Declaration>) -> Self {
+        self.made_for = columns;
+        self
     }
 
     /// Adds records; every frame has the same columns.
@@ -119,12 +134,12 @@ impl PackageWriter {
 
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
-        let Self { folder, aside, key_columns, bounds, spool } = self;
+        let Self { folder, aside, key_columns, made_for, bounds, spool } = self;
         let spool = spool.fill()?;
         let records = spool.records;
         let splitters = partition::splitters(&spool, &bounds);
         let partitions = partition::cut(spool, &splitters, &key_columns, &aside.path)?;
-        let manifest = Manifest { key_columns, records, partitions };
+        let manifest = Manifest { key_columns, made_for, records, partitions };
         manifest.write(&aside.path)?;
         aside.place(&folder)?;
         Ok(Package { folder, manifest })
@@ -206,6 +221,11 @@ impl Package {
         let manifest = Manifest::read(folder)?;
         manifest.partitions.iter().try_for_each(|entry| check_size(folder, entry))?;
         Ok(Self { folder: folder.to_owned(), manifest })
+    }
+
+    /// The destination's columns that the records were made to fit.
+    pub(crate) fn made_for(&self) -> &[Declaration] {
+        &self.manifest.made_for
     }
 
     /// Records in all partitions.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use polars::prelude::DataFrame;
 use tokio::sync::{Mutex, mpsc};
@@ -31,6 +31,9 @@ pub(crate) async fn push(
 ) -> Result<Tally, RunError> {
     let name = &plan.write_back.name;
     progress.push_begins(name, package.record_count());
+    if plan.layout.altered(package.made_for()).is_some() {
+        return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
+    }
     let earlier = ledger.progress(id).await?;
     let spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
     let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
@@ -43,6 +46,7 @@ pub(crate) async fn push(
         progress: Arc::clone(progress),
         stop: stop.clone(),
         stopping: AtomicBool::new(false),
+        connected: AtomicUsize::new(0),
     };
     let writers = Writers::start(plan.destination.limits.writers, context, receiver);
     let mut pushed = Tally::default();

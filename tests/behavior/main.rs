@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod alerts;
+mod altering;
 mod batches;
 mod commands;
 mod configuration;
@@ -10,6 +11,7 @@ mod cycles;
 mod deploy;
 mod example;
 mod faults;
+mod halving;
 mod harness;
 mod init;
 mod mapping;
@@ -29,3 +31,4 @@ mod sources;
 mod stopping;
 mod values;
 mod views;
+mod wire;
