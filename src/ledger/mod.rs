@@ -21,7 +21,7 @@ pub(crate) use self::lock::JobLock;
 use self::rows::{Fault, Which};
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
-use crate::state;
+use crate::{fault, state};
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +136,8 @@ pub(crate) struct UnfinishedRun {
 pub(crate) struct Progress {
     /// Whether its package stands and its read count is final.
     pub(crate) packaged: bool,
+    /// Fingerprint of the layout its package was mapped for.
+    pub(crate) layout: Option<String>,
     pub(crate) finished: bool,
     pub(crate) committed: Vec<BatchSpan>,
     pub(crate) sent: Vec<SentBatch>,
@@ -244,10 +246,10 @@ impl Ledger {
         .await
     }
 
-    /// The package stands; `read` records were read in all.
-    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64) -> Result<(), LedgerError> {
+    /// The package stands; `read` records were read in all, and mapped for the layout of this fingerprint.
+    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64, layout: &str) -> Result<(), LedgerError> {
         self.write_of(id, "record a package in", async |connection, write_back| {
-            rows::record_packaged(connection, write_back, read).await
+            rows::record_packaged(connection, write_back, read, layout).await
         })
         .await
     }
@@ -334,6 +336,12 @@ impl Ledger {
         self.write("take up a run in", async |connection| rows::take_up_run(connection, run).await).await
     }
 
+    /// Runs of the same job before this one, back to the last that finished, newest first: whose packages may still
+    /// stand, though nothing will take them up.
+    pub(crate) async fn runs_left_behind(&self, run: i64) -> Result<Vec<i64>, LedgerError> {
+        self.read(async |connection| rows::runs_left_behind(connection, run).await).await
+    }
+
     /// The latest runs, newest first, of one job or of all.
     pub(crate) async fn runs(&self, job: Option<&str>, runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| rows::runs(connection, job, runs_max).await).await
@@ -405,7 +413,9 @@ impl Ledger {
             transaction.commit().await?;
             Ok(answer)
         };
-        written.await.map_err(|fault| self.error(doing, fault))
+        let written = written.await.map_err(|fault| self.error(doing, fault));
+        fault::point(doing);
+        written
     }
 
     /// Does `work` in one transaction, so that all it reads is of one moment.

@@ -124,6 +124,18 @@ pub(super) async fn unfinished_run(connection: &mut SqliteConnection, job: &str)
     }))
 }
 
+pub(super) async fn runs_left_behind(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<i64>> {
+    let earlier = sqlx::query_scalar(
+        "SELECT run FROM runs
+         WHERE job = (SELECT job FROM runs WHERE run = ?1) AND run < ?1
+               AND run >= (SELECT coalesce(max(finished.run), 0) FROM runs AS finished
+                           WHERE finished.job = runs.job AND finished.run < ?1 AND finished.status IN (?2, ?3))
+         ORDER BY run DESC",
+    );
+    let earlier = earlier.bind(run).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
+    Ok(earlier.fetch_all(connection).await?)
+}
+
 pub(super) async fn newest_delivered_cycle(connection: &mut SqliteConnection, job: &str) -> Answer<Option<Cycle>> {
     let newest = sqlx::query(
         "SELECT cycle, cycle_completed_at FROM runs WHERE job = ? AND status IN (?, ?)
@@ -190,16 +202,21 @@ pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: 
     for statement in [
         "DELETE FROM rejections WHERE write_back = ?",
         "DELETE FROM batches WHERE write_back = ?",
-        "UPDATE write_backs SET read = NULL, finished = 0 WHERE write_back = ?",
+        "UPDATE write_backs SET read = NULL, layout = NULL, finished = 0 WHERE write_back = ?",
     ] {
         sqlx::query(statement).bind(write_back).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-pub(super) async fn record_packaged(connection: &mut SqliteConnection, write_back: i64, read: u64) -> Answer<()> {
-    let update = sqlx::query("UPDATE write_backs SET read = ? WHERE write_back = ?");
-    update.bind(kept(read)?).bind(write_back).execute(connection).await?;
+pub(super) async fn record_packaged(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    read: u64,
+    layout: &str,
+) -> Answer<()> {
+    let update = sqlx::query("UPDATE write_backs SET read = ?, layout = ? WHERE write_back = ?");
+    update.bind(kept(read)?).bind(layout).bind(write_back).execute(connection).await?;
     Ok(())
 }
 
@@ -270,7 +287,8 @@ pub(super) async fn forget_sent(connection: &mut SqliteConnection, write_back: i
 }
 
 pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64) -> Answer<Progress> {
-    let row = sqlx::query("SELECT read IS NOT NULL AS packaged, finished FROM write_backs WHERE write_back = ?");
+    let row =
+        sqlx::query("SELECT read IS NOT NULL AS packaged, layout, finished FROM write_backs WHERE write_back = ?");
     let row = row.bind(write_back).fetch_one(&mut *connection).await?;
     let committed = sqlx::query(
         "SELECT partition, first, records FROM batches WHERE write_back = ? AND committed = 1
@@ -281,6 +299,7 @@ pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64)
     let sent = sent.bind(write_back).fetch_all(&mut *connection).await?;
     Ok(Progress {
         packaged: row.try_get("packaged")?,
+        layout: row.try_get("layout")?,
         finished: row.try_get("finished")?,
         committed: committed.iter().map(span).collect::<Answer<_>>()?,
         sent: sent_batches(connection, &sent).await?,

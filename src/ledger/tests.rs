@@ -112,16 +112,18 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
-    ledger.record_packaged(FIRST, 5).await.unwrap();
+    ledger.record_packaged(FIRST, 5, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 2).await.unwrap();
     let sent = SentBatch { span: SPAN, outcomes: outcomes() };
-    let expected = Progress { packaged: true, sent: vec![sent.clone()], ..Progress::default() };
+    let expected =
+        Progress { packaged: true, layout: Some("layout".to_owned()), sent: vec![sent.clone()], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), []);
     assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally { read: 5, ..Tally::default() });
 
     ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
-    let expected = Progress { packaged: true, committed: vec![SPAN], ..Progress::default() };
+    let expected =
+        Progress { packaged: true, layout: Some("layout".to_owned()), committed: vec![SPAN], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), [sent]);
     let batches = ledger.batches(1).await.unwrap();
@@ -169,7 +171,7 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     let early: Vec<Rejection> = (100..103).map(|record| rejection(record, Stage::Mapping)).collect();
     ledger.record_rejections(FIRST, &early).await.unwrap();
     ledger.record_rejections(FIRST, &early).await.unwrap();
-    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_packaged(FIRST, 9, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
     let second = BatchSpan { partition: 1, first: 0, records: 2 };
@@ -192,7 +194,7 @@ async fn a_pull_begun_again_starts_from_nothing() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
-    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_packaged(FIRST, 9, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     ledger.restart_pull(FIRST).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());

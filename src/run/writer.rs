@@ -14,6 +14,7 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Stage, Tally};
+use crate::fault;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::stop::Stop;
@@ -147,6 +148,7 @@ impl Writer {
     async fn recover(&mut self, error: &SystemError) {
         let Some(mut destination) = self.destination.take() else { return };
         let broken = matches!(error, SystemError::Unavailable { .. }) || destination.rollback().await.is_err();
+        fault::point("a batch rolled back");
         if !broken {
             self.destination = Some(destination);
         }
@@ -163,6 +165,7 @@ impl Writer {
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
+        fault::point("a transaction begun");
         let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
@@ -172,6 +175,7 @@ impl Writer {
         context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
         let outcomes = sent.insert(outcomes);
         destination.commit().await?;
+        fault::point("a batch committed");
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
@@ -222,10 +226,12 @@ pub(crate) async fn write(
     let updates = chosen(records, &decisions, &Decision::Update);
     if updates.height() > 0 {
         expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+        fault::point("records updated");
     }
     let inserts = chosen(records, &decisions, &Decision::Insert);
     if inserts.height() > 0 {
         expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+        fault::point("records inserted");
     }
     Ok(Written { found, decisions })
 }

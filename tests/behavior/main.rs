@@ -9,6 +9,7 @@ mod example;
 mod faults;
 mod harness;
 mod init;
+mod killed;
 mod mapping;
 mod matching;
 mod memory;
