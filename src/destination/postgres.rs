@@ -7,11 +7,11 @@ mod values;
 use std::time::Duration;
 
 use polars::prelude::DataFrame;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Row};
 
 use self::statement::Statement;
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -58,6 +58,15 @@ impl Destination for PostgresDestination {
         self.session.command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         self.transaction = Transaction::Open;
         Ok(())
+    }
+
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        let sql = "SELECT pg_advisory_xact_lock($1)".to_owned();
+        let mut arguments = PgArguments::default();
+        let doing = "claiming a batch";
+        arguments.add(claim.0.cast_signed()).map_err(|error| self.session.failed(doing, error))?;
+        let claimed = self.session.execute(Purpose::plain(doing), sql, arguments).await;
+        self.note(claimed).map(|_| ())
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {

@@ -8,14 +8,14 @@ use std::time::Instant;
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Claim, Destination, Found};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
-use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
@@ -165,6 +165,7 @@ impl Writer {
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
+        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
         let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
         let mut outcomes = outcomes(written.decisions, batch);
@@ -204,6 +205,12 @@ impl Writer {
         ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
         Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
+}
+
+/// Another writing of the same batch may be under way: its connection broke, or its process was killed, while it
+/// committed. Whatever is written of a batch whose commit is unknown has the span it was sent with.
+fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
+    Claim::of(&format!("{id:?} {:?} {span:?}", layout.object.path))
 }
 
 /// What a destination did with records within the open transaction.

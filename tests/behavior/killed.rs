@@ -2,6 +2,7 @@
 //! nobody killed leaves.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use polars::prelude::{ParquetReader, SerReader};
 
@@ -9,6 +10,11 @@ use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace};
 
 /// Tells the program at which change of state it dies.
 const ABORT_AT: &str = "WRITEBACK_ABORT_AT";
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Nothing but the program keeps a key from being created twice; the check refuses a record in each mode.
 const COLUMNS: &str = "id VARCHAR(18) NOT NULL, score INTEGER CHECK (score < 1000), note VARCHAR(40), \
@@ -178,4 +184,39 @@ fn a_run_killed_anywhere_is_finished_by_the_next_on_postgres() {
 #[test]
 fn a_run_killed_anywhere_is_finished_by_the_next_on_mariadb() {
     MODES.into_iter().for_each(|mode| kill_everywhere(Server::MariaDb, mode));
+}
+
+/// How long the server takes for a commit: far longer than the next run takes to come to the same batch.
+const COMMIT_SECONDS: u32 = 8;
+
+/// The server learns that its client is dead only when it has committed.
+#[test]
+fn a_commit_that_outlives_the_killed_run_creates_nothing_twice() {
+    for (mode, matching) in [("create_only", "1 inserted"), ("upsert", "1 inserted"), ("update_only", "1 updated")] {
+        let place = Workspace::on(Server::Postgres);
+        place.table("accounts", COLUMNS, if mode == "update_only" { "id,score,note,phone\nB1,0,,\n" } else { "id\n" });
+        place.scores(SCORES, "id,score,note\nB1,1,x\n").job(&format!("matching = '{mode}'"), FIELDS);
+        place.execute(&format!(
+            "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep({COMMIT_SECONDS}); RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER linger AFTER INSERT OR UPDATE ON accounts \
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()"
+        ));
+        let mut run = place.start(&["run", "job", "--json"]);
+        let lingers = "SELECT count(*) AS n FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+        wait_until("the commit is under way", || place.query(lingers) == "n\n1\n");
+        run.kill().expect("it still runs");
+        run.wait().expect("it is dead");
+        let next = place.run();
+        assert_eq!((next.run(), next.summary()), (1, format!("1 read = {matching}")), "{mode}: {next}");
+        assert_eq!(place.query("SELECT id, score FROM accounts"), "id,score\nB1,1\n", "{mode}: {next}");
+    }
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        std::thread::sleep(LOOK_INTERVAL);
+    }
 }
