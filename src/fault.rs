@@ -3,21 +3,15 @@
 //! They hang on debug assertions, not on a cargo feature: the program that the plain test run builds has them, so that
 //! no test waits for a second build, and an optimised program has nothing of them.
 
-/// The environment variable that says at which place the program dies: places are counted from 1 as they are passed.
-#[cfg(debug_assertions)]
-const ABORT_AT: &str = "WRITEBACK_ABORT_AT";
-
 /// Something has just changed for good: on disk, in the ledger or at a destination. Dies here if told to, as a killed
 /// program does: nothing is flushed, closed or dropped.
 #[cfg(debug_assertions)]
 pub(crate) fn point(changed: &str) {
     use std::io::Write;
     use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
-    static PASSED: AtomicU64 = AtomicU64::new(0);
-    static ABORT_AT_PLACE: LazyLock<Option<u64>> = LazyLock::new(|| std::env::var(ABORT_AT).ok()?.parse().ok());
-    if ABORT_AT_PLACE.is_some_and(|place| place == PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
+    static DEATH: LazyLock<Option<Death>> = LazyLock::new(Death::wanted);
+    if DEATH.as_ref().is_some_and(|death| death.comes_at(changed)) {
         // A test reads where it died; whether it can makes no difference here.
         drop(writeln!(std::io::stderr(), "dies here: {changed}"));
         std::process::abort();
@@ -27,3 +21,26 @@ pub(crate) fn point(changed: &str) {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub(crate) fn point(_changed: &str) {}
+
+/// Where the environment says that the program dies.
+#[cfg(debug_assertions)]
+struct Death {
+    /// Passes still to come; of every change, or of the one that is named.
+    passes: std::sync::atomic::AtomicU64,
+    changed: Option<String>,
+}
+
+#[cfg(debug_assertions)]
+impl Death {
+    /// `WRITEBACK_ABORT_AT` is `7`, behind the seventh change of state, or `7 a batch committed`, the seventh of these.
+    fn wanted() -> Option<Self> {
+        let wanted = std::env::var("WRITEBACK_ABORT_AT").ok()?;
+        let (passes, changed) = wanted.split_once(' ').map_or((&*wanted, None), |(passes, name)| (passes, Some(name)));
+        Some(Self { passes: passes.parse::<u64>().ok()?.into(), changed: changed.map(str::to_owned) })
+    }
+
+    fn comes_at(&self, changed: &str) -> bool {
+        let counts = self.changed.as_ref().is_none_or(|wanted| wanted == changed);
+        counts && self.passes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1
+    }
+}
