@@ -22,6 +22,7 @@ mod rights;
 mod running;
 mod secrets;
 mod single_record;
+mod soak;
 mod sources;
 mod stopping;
 mod values;

@@ -221,6 +221,19 @@ impl Workspace {
         Database::open_file(&self.path(file)).query(sql).into_csv()
     }
 
+    /// What a query on the ledger yields, in the form of [`Workspace::rows`]; `None` before there are runs in it. It looks
+    /// at a copy: whoever opens a ledger sets right what a killed program left of it, which is for the program to do.
+    pub(crate) fn query_ledger(&self, sql: &str) -> Option<String> {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("ledger.db");
+        fs::copy(self.path(".writeback/ledger.db"), &file).ok()?;
+        // The log is there only after a kill; the rest of the ledger's files hold nothing.
+        drop(fs::copy(self.path(".writeback/ledger.db-wal"), folder.path().join("ledger.db-wal")));
+        let ledger = Database::open_file(&file);
+        let tables = ledger.query("SELECT name FROM sqlite_schema WHERE name = 'runs'");
+        (!tables.rows.is_empty()).then(|| ledger.query(sql).into_csv())
+    }
+
     /// Counts from now on how often a row of `table` is inserted, updated or deleted; [`Workspace::writes`] tells.
     pub(crate) fn count_writes(&self, table: &str) -> &Self {
         self.execute("CREATE TABLE writes (what VARCHAR(10))");
