@@ -104,8 +104,10 @@ pub(crate) async fn write_outcomes(
     key_columns: &[String],
 ) -> Result<(), ReportError> {
     let aside = AsideFile::create(file).map_err(|error| ReportError::io(file, error))?;
-    let mut buffer = BufWriter::new(aside.file());
-    let accounted = write_rows(&mut buffer, file, ledger, id, package, key_columns).await?;
+    let mut buffer = BufWriter::new(NotingFile { file: aside.file(), refusal: None });
+    let written = write_rows(&mut buffer, file, ledger, id, package, key_columns).await;
+    let refused = |error| buffer.get_mut().refusal.take().map_or(error, |refusal| ReportError::io(file, refusal));
+    let accounted = written.map_err(refused)?;
     buffer.flush().map_err(|error| ReportError::io(file, error))?;
     drop(buffer);
     let read = ledger.tally(id).await?.read;
@@ -115,9 +117,28 @@ pub(crate) async fn write_outcomes(
     aside.place().map_err(|error| ReportError::io(file, error))
 }
 
+/// A file that keeps the system's own word for why it took no more: whoever writes Parquet turns it into text, and what
+/// to do is told by the word.
+struct NotingFile<'file> {
+    file: &'file File,
+    refusal: Option<io::Error>,
+}
+
+impl Write for NotingFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file
+            .write(bytes)
+            .inspect_err(|error| self.refusal = error.raw_os_error().map(io::Error::from_raw_os_error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Returns how many rows there are.
 async fn write_rows(
-    buffer: &mut BufWriter<&File>,
+    buffer: &mut BufWriter<NotingFile<'_>>,
     file: &Path,
     ledger: &Ledger,
     id: WriteBackId,
@@ -235,12 +256,12 @@ fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
 
 /// Writes rows as row groups.
 struct RowsWriter<'file, 'buffer> {
-    writer: BatchedWriter<&'buffer mut BufWriter<&'file File>>,
+    writer: BatchedWriter<&'buffer mut BufWriter<NotingFile<'file>>>,
     rows: u64,
 }
 
 impl<'file, 'buffer> RowsWriter<'file, 'buffer> {
-    fn begin(buffer: &'buffer mut BufWriter<&'file File>) -> PolarsResult<Self> {
+    fn begin(buffer: &'buffer mut BufWriter<NotingFile<'file>>) -> PolarsResult<Self> {
         let writer =
             ParquetWriter::new(buffer).with_compression(ParquetCompression::Zstd(None)).batched(&Rows::schema())?;
         Ok(Self { writer, rows: 0 })

@@ -5,6 +5,7 @@ mod batches;
 mod commands;
 mod configuration;
 mod connections;
+mod disk;
 mod example;
 mod faults;
 mod harness;

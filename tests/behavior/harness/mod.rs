@@ -2,10 +2,12 @@
 
 mod certificates;
 mod database;
+mod disk;
 mod server;
 #[cfg(test)]
 mod tests;
 mod workspace;
 
+pub(crate) use disk::Disk;
 pub(crate) use server::{CANARY, PASSWORD, Server};
 pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};

@@ -280,9 +280,24 @@ impl Workspace {
         Ran::of(arguments, &command.output().expect("the program starts"))
     }
 
+    /// As [`Workspace::command_with`], started by another program that is given it as its last arguments.
+    pub(crate) fn command_through(&self, starter: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let (first, others) = starter.split_first().expect("a program");
+        let mut words: Vec<&str> = others.iter().map(String::as_str).collect();
+        words.push(env!("CARGO_BIN_EXE_writeback"));
+        words.extend(arguments);
+        let mut command = self.prepared_as(first, &words);
+        command.envs(environment.iter().copied());
+        Ran::of(arguments, &command.output().expect("the program starts"))
+    }
+
     /// The program, ready to be started.
     fn prepared(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_writeback"));
+        self.prepared_as(env!("CARGO_BIN_EXE_writeback"), arguments)
+    }
+
+    fn prepared_as(&self, program: &str, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = assert_cmd::Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).timeout(COMMAND_TIMEOUT);
         command.env_remove("RUST_LOG").env("NO_COLOR", "1").env("COLUMNS", "200").env("CRM_PASSWORD", PASSWORD);
         command
