@@ -1,10 +1,15 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::init::InitArguments;
+use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
+use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
 
 /// Writes a dashboard's scores back into the systems where people work.
@@ -36,6 +41,16 @@ const EXIT_CODES: &str = "Exit codes:
   2  could not run or finish
   3  kept for guards, which stop a run before its first write";
 
+impl Cli {
+    /// How much is logged: nobody looks on while a project is served, so that its log tells what happens.
+    pub(crate) fn verbosity(&self) -> u8 {
+        match self.command {
+            Command::Serve(_) => self.verbose.saturating_add(1),
+            _ => self.verbose,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
@@ -54,6 +69,25 @@ pub(crate) enum Command {
         after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json"
     )]
     Run(RunArguments),
+    /// Announce that a dashboard finished a cycle
+    #[command(after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
+        writeback cycle customer_health --id 2026-W46 --completed-at 2026-11-15T06:30:00Z\n\n\
+        Meant for people, and for the last step of another scheduler such as Airflow or dbt. A cycle that is known\n\
+        already stays as it is, so announcing it again does no harm.")]
+    Cycle(CycleArguments),
+    /// Run jobs by themselves: after each cycle of their dashboard, as their cadence says
+    #[command(
+        after_help = "Examples:\n  writeback serve\n  writeback serve --listen 127.0.0.1:9464 --log-format json\n\n\
+        SIGTERM or Ctrl-C: batches in hand are finished and the rest is left to the next start. SIGHUP: the files are \
+        read again at once."
+    )]
+    Serve(ServeArguments),
+    /// Show each job's last run, its next instant, and why it runs now or does not
+    #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
+    Status(StatusArguments),
+    /// Show when jobs may run next, and why each would or would not run now
+    #[command(after_help = "Examples:\n  writeback next\n  writeback next weekly --limit 10")]
+    Next(NextArguments),
     /// Show earlier runs, or one run in full
     #[command(after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json")]
     Runs(RunsArguments),
@@ -96,7 +130,7 @@ pub(crate) struct JobArguments {
     pub(crate) write_back: Option<String>,
 
     /// Write back this cycle of the dashboard instead of the newest finished one
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = cycle_id)]
     pub(crate) cycle: Option<String>,
 
     /// Print JSON instead of text
@@ -132,6 +166,81 @@ pub(crate) struct TestArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CycleArguments {
+    /// A dashboard of writeback.toml
+    #[arg(value_name = "DASHBOARD")]
+    pub(crate) dashboard: String,
+
+    /// Tells the cycle from the next, such as 2026-W46
+    #[arg(long, value_name = "ID", value_parser = cycle_id)]
+    pub(crate) id: String,
+
+    /// When it completed, such as 2026-11-15T06:30:00Z; now if not given
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) completed_at: Option<DateTime<Utc>>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Answer /healthz, /readyz and /metrics at this address
+    #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Jobs that run at the same time at most
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) runs_at_once: u16,
+
+    /// How long runs may take to finish their batches when this process is asked to stop
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Jobs to show: names or files in schedules/; all of them if none is named
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NextArguments {
+    /// Jobs to show: names or files in schedules/; all of them if none is named
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+
+    /// How many instants to show
+    #[arg(long, value_name = "N", default_value_t = OPENINGS_USUAL)]
+    pub(crate) limit: usize,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Errors: a cycle cannot have this id.
+fn cycle_id(text: &str) -> Result<String, String> {
+    match is_cycle_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("an id is one line of 1 to {ID_CHARACTERS_MAX} characters, such as 2026-W46")),
+    }
+}
+
+/// Errors: it is no time, or has no zone.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let parsed = DateTime::parse_from_rfc3339(text);
+    let parsed = parsed.map_err(|_| "write a time with its zone, such as 2026-11-15T06:30:00Z".to_owned());
+    parsed.map(|instant| instant.to_utc())
 }
 
 #[derive(Debug, Args)]

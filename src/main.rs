@@ -26,6 +26,6 @@ use crate::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start(cli.log_format, cli.verbose);
+    telemetry::start(cli.log_format, cli.verbosity());
     commands::dispatch(cli)
 }

@@ -8,17 +8,27 @@ use serde_json::{Value, json};
 use super::{CommandError, Ending, load_job, load_project, print, print_json, warn_of};
 use crate::cli::CheckArguments;
 use crate::config::Project;
+use crate::domain::cadence::Cadence;
 use crate::domain::cycle::Cycle;
+use crate::domain::gate::Opening;
 use crate::domain::mapping::RunFacts;
 use crate::domain::problem::{Problem, Severity};
-use crate::report::failure;
+use crate::report::{failure, schedule};
 use crate::run::counted;
 use crate::run::plan::{self, Plan};
+use crate::schedule::outlook::{self, OPENINGS_USUAL};
 
-/// What was found of one job; without plans if it has mistakes.
+/// What was found of one job; nothing but its name if it has mistakes.
 struct Found {
     job: String,
-    plans: Option<Vec<Plan>>,
+    ready: Option<Ready>,
+}
+
+/// A job that can run, and the next instants at which it may run by itself.
+struct Ready {
+    plans: Vec<Plan>,
+    cadence: Option<Cadence>,
+    openings: Vec<Opening>,
 }
 
 pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<Ending, CommandError> {
@@ -56,10 +66,10 @@ async fn check_jobs(
     for job in jobs {
         let mut told = Vec::new();
         let found = match check_job(&project, &job, &mut told).await {
-            Ok((name, plans)) => Found { job: name, plans: Some(plans) },
+            Ok((name, ready)) => Found { job: name, ready: Some(ready) },
             Err(error) => {
                 told.extend(error.into_problems()?);
-                Found { job, plans: None }
+                Found { job, ready: None }
             }
         };
         for problem in told {
@@ -70,8 +80,9 @@ async fn check_jobs(
         if checked.iter().any(|other| other.job == found.job) {
             continue;
         }
-        if let Some(plans) = found.plans.as_ref().filter(|_| !arguments.json) {
-            print(&format!("{}  ready\n{}", found.job, plans.iter().map(line).collect::<String>()))?;
+        if let Some(ready) = found.ready.as_ref().filter(|_| !arguments.json) {
+            let plans = ready.plans.iter().map(line).collect::<String>();
+            print(&format!("{}  ready\n{plans}{}", found.job, cadence_text(ready)))?;
         }
         checked.push(found);
     }
@@ -86,8 +97,8 @@ fn title(jobs: &[Found], problems: &[Problem]) -> String {
     }
 }
 
-/// A job's name and plans; its warnings are added to `told`.
-async fn check_job(project: &Project, job: &str, told: &mut Vec<Problem>) -> Result<(String, Vec<Plan>), CommandError> {
+/// A job's name and what is ready; its warnings are added to `told`.
+async fn check_job(project: &Project, job: &str, told: &mut Vec<Problem>) -> Result<(String, Ready), CommandError> {
     let checked = load_job(project, job)?;
     warn_of(&checked.warnings);
     told.extend(checked.warnings);
@@ -99,7 +110,17 @@ async fn check_job(project: &Project, job: &str, told: &mut Vec<Problem>) -> Res
         warn_of(&plan.warnings);
         told.extend(plan.warnings.iter().cloned());
     }
-    Ok((checked.job.name, plans))
+    let cadence = checked.job.cadence;
+    let dashboard = cadence.as_ref().and_then(|cadence| project.dashboards.get(&cadence.dashboard));
+    let openings = cadence.as_ref().map(|cadence| outlook::openings(dashboard, cadence, OPENINGS_USUAL, now));
+    Ok((checked.job.name, Ready { plans, cadence, openings: openings.unwrap_or_default() }))
+}
+
+/// After which cycles the job runs, and when next.
+fn cadence_text(ready: &Ready) -> String {
+    let Some(cadence) = &ready.cadence else { return "  runs by hand only: it has no cadence\n".to_owned() };
+    let openings = schedule::opening_lines(&ready.openings).into_iter().map(|line| format!("  {line}\n"));
+    format!("  {}\n{}", schedule::cadence_line(cadence), openings.collect::<String>())
 }
 
 fn line(plan: &Plan) -> String {
@@ -129,10 +150,11 @@ fn json_of(found: &Found) -> Value {
             "batch_size": plan.write_back.batch_records_max,
         })
     };
-    let plans = found.plans.as_deref().unwrap_or_default();
+    let ready = found.ready.as_ref();
     json!({
         "job": found.job,
-        "ready": found.plans.is_some(),
-        "write_backs": plans.iter().map(write_back).collect::<Vec<_>>(),
+        "ready": ready.is_some(),
+        "write_backs": ready.map_or(Vec::new(), |ready| ready.plans.iter().map(write_back).collect()),
+        "openings": ready.map_or(Vec::new(), |ready| schedule::openings_json(&ready.openings)),
     })
 }

@@ -10,7 +10,8 @@ use dialoguer::console::Term;
 use dialoguer::{Input, Select};
 
 use crate::config::draft::{
-    Draft, DraftCadence, DraftColumn, DraftError, DraftSystem, check_column, check_name, check_table,
+    Draft, DraftCadence, DraftColumn, DraftError, DraftGate, DraftSignal, DraftSystem, check_column, check_cron,
+    check_duration, check_name, check_table, check_timezone,
 };
 use crate::domain::match_rule::MatchMode;
 use crate::domain::problem::Problem;
@@ -63,12 +64,30 @@ pub(crate) struct InitArguments {
     /// Records in one write
     #[arg(long, value_name = "RECORDS")]
     pub(crate) batch_size: Option<NonZeroUsize>,
-    /// File that the dashboard leaves behind when a cycle has finished; `-` for none
-    #[arg(long, value_name = "FILE")]
+    /// File that the dashboard leaves behind when a cycle has finished
+    #[arg(long, value_name = "FILE", group = "signal")]
     pub(crate) marker: Option<String>,
+    /// Query on the source that yields cycle_id, completed_at and status of the newest cycles
+    #[arg(long, value_name = "SELECT", group = "signal")]
+    pub(crate) cycle_query: Option<String>,
+    /// Finished cycles are announced, with `writeback cycle`
+    #[arg(long, group = "signal")]
+    pub(crate) announced: bool,
+    /// When the dashboard's automation begins, if nothing tells that it has finished: a crontab line
+    #[arg(long, value_name = "CRON", group = "signal")]
+    pub(crate) clock: Option<String>,
+    /// How long that automation takes at most, as in `2h`
+    #[arg(long, value_name = "DURATION", requires = "clock")]
+    pub(crate) margin: Option<String>,
     /// How long after a cycle to wait, as in `30m`
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", requires = "signal")]
     pub(crate) settle: Option<String>,
+    /// Write back not before the next of these instants, a crontab line; `-` for none
+    #[arg(long, value_name = "CRON", requires = "signal")]
+    pub(crate) gate: Option<String>,
+    /// Time zone of crontab lines, as in `Europe/Berlin`
+    #[arg(long, value_name = "ZONE", requires = "signal")]
+    pub(crate) timezone: Option<String>,
 }
 
 /// Why no project was made.
@@ -254,11 +273,61 @@ fn mode(arguments: &InitArguments, asker: Asker) -> Result<MatchMode, InitError>
 }
 
 fn cadence(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftCadence>, InitError> {
-    let question = "File that the dashboard leaves behind when a cycle has finished (- for none)";
-    let Some(marker) = none(asker.text(question, &arguments.marker, NONE, &|_| Ok(()))?) else { return Ok(None) };
-    let check = |text: &str| humantime::parse_duration(text).map(|_| ()).map_err(|_| "write it as in 30m".to_owned());
-    let settle = asker.text("How long after it", &arguments.settle, "30m", &check)?;
-    Ok(Some(DraftCadence { marker, settle }))
+    let Some(signal) = signal(arguments, asker)? else { return Ok(None) };
+    let settle = asker.text("How long after the cycle", &arguments.settle, "30m", &check_duration)?;
+    let question = "Not before the next of these instants, a crontab line such as 0 6 * * MON (- for at once)";
+    let check = |text: &str| if text == NONE { Ok(()) } else { check_cron(text) };
+    let gate = match none(asker.text(question, &arguments.gate, NONE, &check)?) {
+        Some(cron) => {
+            // Gate and dashboard mostly hang by the same clock.
+            let usual = if let DraftSignal::Clock { begins, .. } = &signal { &begins.timezone } else { UTC };
+            Some(DraftGate { cron, timezone: timezone(arguments, asker, usual)? })
+        }
+        None => None,
+    };
+    Ok(Some(DraftCadence { signal, settle, gate }))
+}
+
+/// How a finished cycle is noticed, as a flag tells it or by asking; `None` if runs are started by hand.
+fn signal(arguments: &InitArguments, asker: Asker) -> Result<Option<DraftSignal>, InitError> {
+    const CHOICES: [&str; 5] = [
+        "not at all: runs are started by hand",
+        "the dashboard leaves a file behind",
+        "a query on the source tells",
+        "whoever runs the dashboard announces it, with `writeback cycle`",
+        "nothing tells: the dashboard begins at fixed times",
+    ];
+    let choice = match arguments {
+        InitArguments { marker: Some(_), .. } => 1,
+        InitArguments { cycle_query: Some(_), .. } => 2,
+        InitArguments { announced: true, .. } => 3,
+        InitArguments { clock: Some(_), .. } => 4,
+        _ => asker.choice("How a finished cycle of the dashboard is noticed", &CHOICES)?,
+    };
+    let any = |_: &str| Ok(());
+    Ok(Some(match choice {
+        1 => DraftSignal::Marker(asker.text("The file", &arguments.marker, "dashboard/cycle.json", &any)?),
+        2 => DraftSignal::Query(asker.text("The query", &arguments.cycle_query, USUAL_QUERY, &any)?),
+        3 => DraftSignal::Announced,
+        4 => {
+            let question = "When it begins, a crontab line";
+            let cron = asker.text(question, &arguments.clock, "0 5 * * *", &check_cron)?;
+            let begins = DraftGate { cron, timezone: timezone(arguments, asker, UTC)? };
+            let question = "How long it takes at most";
+            DraftSignal::Clock { begins, margin: asker.text(question, &arguments.margin, "2h", &check_duration)? }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Cycles as a dashboard may keep them in a table of its own.
+const USUAL_QUERY: &str = "SELECT cycle_id, completed_at, status FROM cycles ORDER BY completed_at DESC LIMIT 10";
+
+/// The time zone proposed where nothing tells of another.
+const UTC: &str = "UTC";
+
+fn timezone(arguments: &InitArguments, asker: Asker, usual: &str) -> Result<String, InitError> {
+    asker.text("Time zone of its clock, as in Europe/Berlin", &arguments.timezone, usual, &check_timezone)
 }
 
 fn records(text: &str) -> Result<NonZeroUsize, String> {
@@ -323,7 +392,7 @@ impl Asker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Project;
+    use crate::config::{Project, Signal};
 
     fn flags(folder: &Path) -> InitArguments {
         InitArguments { folder: folder.to_owned(), yes: true, ..InitArguments::default() }
@@ -388,6 +457,55 @@ mod tests {
     }
 
     #[test]
+    fn each_way_to_notice_a_cycle_loads_without_a_problem() {
+        let ways = [
+            InitArguments { marker: Some("out/it's done.json".to_owned()), ..InitArguments::default() },
+            InitArguments { cycle_query: Some("SELECT 'a \"b\"' AS cycle_id".to_owned()), ..InitArguments::default() },
+            InitArguments { announced: true, ..InitArguments::default() },
+            InitArguments {
+                clock: Some("30 4 * * *".to_owned()),
+                margin: Some("3h".to_owned()),
+                ..InitArguments::default()
+            },
+        ];
+        let signals: Vec<String> = ways
+            .into_iter()
+            .map(|way| {
+                let place = tempfile::tempdir().expect("a folder");
+                let gate = Some("0 6 * * MON".to_owned());
+                let timezone = Some("Europe/Berlin".to_owned());
+                init(
+                    &InitArguments { gate, timezone, folder: place.path().to_owned(), yes: true, ..way },
+                    &mut Vec::new(),
+                )
+                .expect("a project");
+                let project = Project::load(place.path()).expect("a project");
+                let checked = project.load_job("weekly").expect("a job");
+                assert!(checked.warnings.is_empty());
+                let cadence = checked.job.cadence.expect("a cadence");
+                assert_eq!(cadence.settle.as_secs(), 30 * 60);
+                let gates = cadence.gates.lines.iter().map(|gate| format!("{} {}", gate.cron, gate.zone));
+                assert_eq!(gates.collect::<Vec<_>>(), ["0 6 * * MON Europe/Berlin"]);
+                match &project.dashboards.get("dashboard").expect("a dashboard").signal {
+                    Signal::Marker { file } => file.strip_prefix(place.path()).expect("inside").display().to_string(),
+                    Signal::Query { connection, sql } => format!("{connection}: {sql}"),
+                    Signal::Clock { gate, margin } => {
+                        format!("{} {} {}h", gate.cron, gate.zone, margin.as_secs() / 3600)
+                    }
+                    Signal::Announced => "announced".to_owned(),
+                }
+            })
+            .collect();
+        let meant = [
+            "out/it's done.json",
+            "dashboard: SELECT 'a \"b\"' AS cycle_id",
+            "announced",
+            "30 4 * * * Europe/Berlin 3h",
+        ];
+        assert_eq!(signals, meant);
+    }
+
+    #[test]
     fn servers_get_their_passwords_from_the_environment() {
         let place = tempfile::tempdir().expect("a folder");
         let arguments = InitArguments {
@@ -446,6 +564,21 @@ mod tests {
             "Where they go (a SQLite file or a url without a password): files are read, never written; name a database: \
              a file ending in .db, or a url"
         );
+        let announced = || InitArguments { announced: true, ..usual() };
+        assert_eq!(
+            told(InitArguments { settle: Some("soon".to_owned()), ..announced() }),
+            "How long after the cycle: write it as in 30m"
+        );
+        assert_eq!(
+            told(InitArguments {
+                gate: Some("0 6 * * *".to_owned()),
+                timezone: Some("Mars".to_owned()),
+                ..announced()
+            }),
+            "Time zone of its clock, as in Europe/Berlin: write it as in Europe/Berlin or UTC"
+        );
+        let line = told(InitArguments { clock: Some("0 5 * *".to_owned()), ..usual() });
+        assert!(line.starts_with("When it begins, a crontab line: `0 5 * *` has 4 fields instead of five; "), "{line}");
         let twice = InitArguments { columns: texts(&["a INT", "A INT"]), ..usual() };
         assert_eq!(told(twice), "these answers do not make a project");
     }

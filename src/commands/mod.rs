@@ -1,6 +1,7 @@
 //! The commands: each wires parts together and holds no rules. Data goes to stdout, everything else to stderr.
 
 mod check;
+mod cycle;
 pub(crate) mod init;
 mod manual;
 mod methods;
@@ -8,7 +9,9 @@ mod preview;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod signals;
+mod status;
 mod test;
 
 use std::io::{self, Write};
@@ -24,7 +27,8 @@ use crate::domain::problem::Problem;
 use crate::ledger::LedgerError;
 use crate::report::failure;
 use crate::run::{RequestedCycle, RunError, counted};
-use crate::schedule::notice::{self, NoticeError};
+use crate::schedule::notice::{self, Book, NoticeError};
+use crate::schedule::serve::ServeError;
 
 /// How the program ends; DESIGN and README list what each code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
     Describe { table: String, connection: String, source: Box<SystemError> },
@@ -66,6 +72,7 @@ impl CommandError {
                 counted(usize::try_from(*read).unwrap_or(usize::MAX), "record")
             )),
             Self::Ledger(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
             Self::Init(error) => error.hint(),
             Self::Problems { .. } | Self::Io { .. } => None,
         }
@@ -84,10 +91,13 @@ impl CommandError {
     /// The mistakes it stands for; none if it stands for something else.
     fn mistakes(&self) -> &[Problem] {
         match self {
-            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => problems,
+            Self::Problems { problems, .. }
+            | Self::Init(init::InitError::Mistakes(problems))
+            | Self::Serve(ServeError::Project { problems }) => problems,
             Self::Run(error) => error.problems(),
             Self::Notice(_)
             | Self::Ledger(_)
+            | Self::Serve(_)
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -98,10 +108,13 @@ impl CommandError {
     /// The mistakes it stands for, if it stands for mistakes in the project's files.
     fn into_problems(self) -> Result<Vec<Problem>, Self> {
         match self {
-            Self::Problems { problems, .. } | Self::Init(init::InitError::Mistakes(problems)) => Ok(problems),
+            Self::Problems { problems, .. }
+            | Self::Init(init::InitError::Mistakes(problems))
+            | Self::Serve(ServeError::Project { problems }) => Ok(problems),
             Self::Run(error) => error.into_problems().map_err(Self::from),
             Self::Notice(_)
             | Self::Ledger(_)
+            | Self::Serve(_)
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -153,7 +166,11 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
         Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
+        Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),
         Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
+        Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
+        Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
+        Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
     }
 }
@@ -197,11 +214,19 @@ fn load_project(root: &std::path::Path) -> Result<Project, CommandError> {
     })
 }
 
+/// A job whose connections are ready.
 fn load_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
-    project.load_job(job).map_err(|problems| CommandError::Problems {
-        title: format!("job `{job}` has {}", counted(problems.len(), "problem")),
-        problems,
-    })
+    project.load_job(job).map_err(|problems| job_problems(job, problems))
+}
+
+/// A job, whether or not its connections are ready.
+fn read_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
+    project.read_job(job).map_err(|problems| job_problems(job, problems))
+}
+
+fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
+    let title = format!("job `{job}` has {}", counted(problems.len(), "problem"));
+    CommandError::Problems { title, problems }
 }
 
 /// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job without a dashboard
@@ -210,17 +235,20 @@ async fn cycle_of(
     project: &Project,
     checked: &CheckedJob,
     arguments: &JobArguments,
+    book: Book<'_>,
 ) -> Result<RequestedCycle, CommandError> {
     let dashboard = checked.job.dashboard().and_then(|name| project.dashboards.get(name));
-    let newest = match dashboard {
-        Some(dashboard) => Some(notice::newest_cycle(project, dashboard).await),
-        None => None,
-    };
     let now = Utc::now();
-    Ok(match (&arguments.cycle, newest) {
-        (Some(id), Some(Ok(cycle))) if cycle.id == *id => RequestedCycle::Given(cycle),
-        (Some(id), _) => RequestedCycle::Given(Cycle { id: id.clone(), completed_at: now }),
-        (None, Some(cycle)) => RequestedCycle::Given(cycle?),
+    Ok(match (&arguments.cycle, dashboard) {
+        (Some(id), dashboard) => {
+            let told = match dashboard {
+                Some(dashboard) => notice::cycle_named(project, dashboard, id, book, now).await?,
+                None => None,
+            };
+            // Whoever names a cycle that nobody told of says that it is there.
+            RequestedCycle::Given(told.unwrap_or_else(|| Cycle { id: id.clone(), completed_at: now }))
+        }
+        (None, Some(dashboard)) => RequestedCycle::Given(notice::newest_cycle(project, dashboard, book, now).await?),
         (None, None) => {
             RequestedCycle::Own(Cycle { id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at: now })
         }

@@ -8,14 +8,18 @@ use serde_json::json;
 use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::PreviewArguments;
 use crate::domain::mapping::RunFacts;
+use crate::ledger::Ledger;
 use crate::report;
 use crate::run::{plan, preview as previewing};
+use crate::schedule::notice::Book;
 
 pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?.cycle().clone();
+    let ledger = Ledger::open_if_there(&project.state_folder()).await?;
+    let book = Book::Reading(ledger.as_ref());
+    let cycle = cycle_of(&project, &checked, &arguments.job, book).await?.cycle().clone();
     let cycle_id = cycle.id.clone();
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;

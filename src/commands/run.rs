@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, RunStatus};
 use crate::report;
 use crate::run::stop::Stop;
 use crate::run::{self, RunRequest};
+use crate::schedule::notice::Book;
 
 /// What is known of a run by the time it fails.
 #[derive(Default)]
@@ -36,9 +37,9 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     let checked = load_job(&project, &arguments.job.job)?;
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?;
-    known.cycle = Some(cycle.cycle().id.clone());
     let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
+    let cycle = cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?;
+    known.cycle = Some(cycle.cycle().id.clone());
     let stop = Stop::new();
     signals::listen(&stop)?;
     let write_back = arguments.job.write_back.as_deref();

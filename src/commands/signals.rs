@@ -2,8 +2,10 @@
 //! that is cut off is taken up like one that was killed.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::CommandError;
 use crate::run::stop::Stop;
@@ -18,6 +20,20 @@ pub(super) fn listen(stop: &Stop) -> Result<(), CommandError> {
     let terminate = signal(SignalKind::terminate()).map_err(failed)?;
     tokio::spawn(heed(interrupt, terminate, stop.clone()));
     Ok(())
+}
+
+/// Told of each SIGHUP from now on.
+pub(super) fn hang_ups() -> Result<Arc<Notify>, CommandError> {
+    let failed = |source| CommandError::Io { doing: "listen to signals", source };
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let told = Arc::new(Notify::new());
+    let tell = Arc::clone(&told);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            tell.notify_one();
+        }
+    });
+    Ok(told)
 }
 
 async fn heed(mut interrupt: Signal, mut terminate: Signal, stop: Stop) {

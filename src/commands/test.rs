@@ -13,13 +13,14 @@ use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
+use crate::schedule::notice::Book;
 
 pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
-    let cycle = cycle_of(&project, &checked, &arguments.job).await?.cycle().clone();
     let ledger = Ledger::open(&project.state_folder()).await?;
+    let cycle = cycle_of(&project, &checked, &arguments.job, Book::Reading(Some(&ledger))).await?.cycle().clone();
     let _lock = ledger.lock_job(&checked.job.name)?;
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;

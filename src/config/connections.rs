@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
-
 use super::address::{Address, Kind, TlsWord};
 use super::document::{Table, Value, shown};
 use super::secret::{Given, Surroundings};
+use super::times::{WAIT_MIN, duration_within, timezone};
 use crate::domain::connection::{Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls};
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
@@ -413,33 +412,6 @@ fn is_local(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Reads `"10s"`, `"5m 30s"`.
-pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
-    let text = value.text()?;
-    let duration = humantime::parse_duration(text);
-    if duration.is_err() {
-        let hint = "write a number and its unit: `\"10s\"`, `\"5m\"`, `\"1h 30m\"`".to_owned();
-        value.mistake(format!("`{}` is {}, which is not a duration", value.key, shown(text)), Some(hint));
-    }
-    duration.ok()
-}
-
 fn timeout(value: Value<'_>) -> Option<Duration> {
-    let timeout = duration(value)?;
-    if timeout < Duration::from_millis(1) || timeout > TIMEOUT_MAX {
-        value.mistake(format!("`{}` is not between 1ms and 7days", value.key), None);
-    }
-    Some(timeout)
-}
-
-/// Reads a time zone of the IANA database, in any case.
-pub(super) fn timezone(value: Value<'_>) -> Option<Tz> {
-    let name = value.text()?;
-    let zone = Tz::from_str_insensitive(name);
-    if zone.is_err() {
-        let known = TZ_VARIANTS.iter().map(|zone| zone.name());
-        let hint = did_you_mean(name, known).unwrap_or_else(|| "write it as in `Europe/Berlin` or `UTC`".to_owned());
-        value.mistake(format!("{} is not a time zone", shown(name)), Some(hint));
-    }
-    zone.ok()
+    duration_within(value, WAIT_MIN..=TIMEOUT_MAX)
 }

@@ -230,6 +230,11 @@ impl<'a> Value<'a> {
         self.document.note(Problem::mistake(self.key_location(), message).hint_if(hint));
     }
 
+    /// Notes at the value what deserves a look.
+    pub(super) fn warning(&self, message: impl Into<String>, hint: Option<String>) {
+        self.document.note(Problem::warning(self.location(), message).hint_if(hint));
+    }
+
     pub(super) fn is_text(&self) -> bool {
         self.value.get_ref().is_str()
     }
@@ -253,6 +258,17 @@ impl<'a> Value<'a> {
         number
     }
 
+    pub(super) fn boolean(&self) -> Option<bool> {
+        self.expect(self.value.get_ref().as_bool(), "true or false")
+    }
+
+    /// A date and a time as they are written, bare or in a string.
+    pub(super) fn datetime_or_text(&self) -> Option<String> {
+        let value = self.value.get_ref();
+        let datetime = value.as_datetime().map(ToString::to_string);
+        self.expect(datetime.or_else(|| value.as_str().map(str::to_owned)), "a date and time")
+    }
+
     /// A number as it is written, or the text of a string.
     pub(super) fn number_or_text(&self) -> Option<String> {
         let value = self.value.get_ref();
@@ -273,6 +289,14 @@ impl<'a> Value<'a> {
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         let elements = self.expect(self.value.get_ref().as_array(), "a list")?;
         Some(elements.iter().map(|value| Value { value, element: true, ..*self }).collect())
+    }
+
+    /// Elements of a list, or the value alone if it is none.
+    pub(super) fn one_or_list(&self) -> Vec<Value<'a>> {
+        match self.value.get_ref().is_array() {
+            true => self.list().unwrap_or_default(),
+            false => vec![*self],
+        }
     }
 
     /// Inline tables begin at their brace, others at their header; a table that only dotted keys make has no place of

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use chrono_tz::Tz;
 use sqlparser::keywords::ALL_KEYWORDS;
 
 use super::address::{Address, Kind};
 use super::names::{is_plain_name, parse_column_name, parse_object_name};
 use super::schema::parse_schema;
 use super::{PROJECT_FILE, Project, SCHEDULES_FOLDER};
+use crate::domain::gate::{Cron, CronMistake};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::problem::Problem;
 use crate::domain::schema::SchemaType;
@@ -43,11 +45,35 @@ pub(crate) struct DraftColumn {
     pub(crate) goes_to: Option<String>,
 }
 
-/// How a finished cycle of the dashboard is noticed.
+/// When the job of a new project is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DraftCadence {
-    pub(crate) marker: String,
+    pub(crate) signal: DraftSignal,
+    /// How long after the cycle.
     pub(crate) settle: String,
+    pub(crate) gate: Option<DraftGate>,
+}
+
+/// How a finished cycle of the dashboard is noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DraftSignal {
+    /// By this file.
+    Marker(String),
+    /// By this query on the source.
+    Query(String),
+    /// By the clock, so long after it has begun.
+    Clock {
+        begins: DraftGate,
+        margin: String,
+    },
+    Announced,
+}
+
+/// A crontab line and its time zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DraftGate {
+    pub(crate) cron: String,
+    pub(crate) timezone: String,
 }
 
 /// All that a new project says.
@@ -167,6 +193,21 @@ pub(crate) fn check_column(column: &str) -> Result<(), String> {
     parse_column_name(column).map(|_| ())
 }
 
+/// Checks a crontab line. Errors: what is wrong with it.
+pub(crate) fn check_cron(line: &str) -> Result<(), String> {
+    Cron::parse(line).map(|_| ()).map_err(|CronMistake { message, hint }| format!("{message}; {hint}"))
+}
+
+/// Checks the name of a time zone. Errors: how one is written.
+pub(crate) fn check_timezone(name: &str) -> Result<(), String> {
+    Tz::from_str_insensitive(name).map(|_| ()).map_err(|_| "write it as in Europe/Berlin or UTC".to_owned())
+}
+
+/// Checks a time to wait. Errors: how one is written.
+pub(crate) fn check_duration(text: &str) -> Result<(), String> {
+    humantime::parse_duration(text).map(|_| ()).map_err(|_| "write it as in 30m".to_owned())
+}
+
 impl Draft {
     /// Checks the draft by reading it back.
     /// Errors: every mistake in what it would write.
@@ -208,17 +249,14 @@ impl Draft {
     }
 
     fn project(&self) -> String {
-        let cadence = self.cadence.as_ref().map(|cadence| {
-            let marker = string(&cadence.marker);
-            format!("\n# The dashboard leaves this file behind when a cycle has finished.\n[dashboards.{SOURCE}]\nmarker = {marker}\n")
-        });
+        let dashboard = self.cadence.as_ref().map(|cadence| cadence.signal.dashboard());
         format!(
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
              {}\n{}{}",
             self.connection(SOURCE, &self.source),
             self.connection(DESTINATION, &self.destination),
-            cadence.unwrap_or_default(),
+            dashboard.unwrap_or_default(),
         )
     }
 
@@ -264,14 +302,7 @@ impl Draft {
     }
 
     fn job(&self) -> String {
-        let cadence = match &self.cadence {
-            Some(cadence) => format!(
-                "[cadence]\ndashboard = \"{SOURCE}\"   # a [dashboards.*] of {PROJECT_FILE}\n\
-                 settle    = {}   # some time after the cycle has finished\n\n",
-                string(&cadence.settle)
-            ),
-            None => String::new(),
-        };
+        let cadence = self.cadence.as_ref().map(DraftCadence::table).unwrap_or_default();
         let ignored = self.columns.iter().filter(|column| column.goes_to.is_none()).map(|column| string(&column.name));
         let ignored = ignored.collect::<Vec<_>>().join(", ");
         let ignore = if ignored.is_empty() { String::new() } else { format!("ignore      = [{ignored}]\n") };
@@ -309,11 +340,7 @@ impl Draft {
         let mut steps = vec![self.export_step()];
         steps.extend([&self.source, &self.destination].into_iter().filter_map(password_step));
         if let Some(cadence) = &self.cadence {
-            steps.push(format!(
-                "When a cycle has finished, let the dashboard leave `{}` behind:\n   `{{\"cycle_id\": \"2026-11-15\", \
-                 \"completed_at\": \"2026-11-15T06:30:00Z\", \"status\": \"succeeded\"}}`.",
-                cadence.marker
-            ));
+            steps.push(cadence.signal.step());
         }
         steps.extend([
             format!("`writeback check {job}` looks at everything and writes nothing."),
@@ -323,6 +350,9 @@ impl Draft {
             ),
             format!("`writeback run {job}` does it."),
         ]);
+        if self.cadence.is_some() {
+            steps.push("`writeback serve` does it after each cycle, as long as it is left running.".to_owned());
+        }
         let steps = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1));
         format!(
             "# {} to `{}`\n\nA write-back project. {PROJECT_FILE} says where the systems are, `sql/{}.sql` what the source yields,\n\
@@ -343,6 +373,73 @@ impl Draft {
             DraftSystem::SqliteFile(_) | DraftSystem::Server { .. } => {
                 format!("See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.", self.name)
             }
+        }
+    }
+}
+
+impl DraftCadence {
+    fn table(&self) -> String {
+        let gate = self.gate.as_ref().map(|DraftGate { cron, timezone }| {
+            format!(
+                "gate      = {{ cron = {}, timezone = {} }}   # not before the next of these instants\n",
+                string(cron),
+                string(timezone)
+            )
+        });
+        format!(
+            "[cadence]\ndashboard = \"{SOURCE}\"   # a [dashboards.*] of {PROJECT_FILE}\n\
+             settle    = {}   # some time after the cycle has finished\n{}\n",
+            string(&self.settle),
+            gate.unwrap_or_default(),
+        )
+    }
+}
+
+impl DraftSignal {
+    fn dashboard(&self) -> String {
+        let (comment, keys) = match self {
+            Self::Marker(file) => (
+                "The dashboard leaves this file behind when a cycle has finished.",
+                format!("marker = {}\n", string(file)),
+            ),
+            Self::Query(sql) => (
+                "This query on the source tells which cycles have finished.",
+                format!("source = \"{SOURCE}\"\nquery  = {}\n", string(sql)),
+            ),
+            Self::Clock { begins: DraftGate { cron, timezone }, margin } => (
+                "The dashboard tells nothing: it begins at these instants and has finished `margin` later.",
+                format!(
+                    "cron     = {}\ntimezone = {}\nmargin   = {}\n",
+                    string(cron),
+                    string(timezone),
+                    string(margin)
+                ),
+            ),
+            Self::Announced => (
+                "Whoever runs the dashboard's automation says when a cycle has finished.",
+                "announced = true\n".to_owned(),
+            ),
+        };
+        format!("\n# {comment}\n[dashboards.{SOURCE}]\n{keys}")
+    }
+
+    /// What is left for the user to do.
+    fn step(&self) -> String {
+        match self {
+            Self::Marker(file) => format!(
+                "When a cycle has finished, let the dashboard leave `{file}` behind:\n   `{{\"cycle_id\": \"2026-11-15\", \
+                 \"completed_at\": \"2026-11-15T06:30:00Z\", \"status\": \"succeeded\"}}`."
+            ),
+            Self::Query(_) => format!(
+                "See that the query of `[dashboards.{SOURCE}]` in {PROJECT_FILE} yields `cycle_id`, `completed_at` and `status`."
+            ),
+            Self::Clock { begins, margin } => format!(
+                "See that the dashboard, which begins at `{}` ({}), has always finished {margin} later.",
+                begins.cron, begins.timezone
+            ),
+            Self::Announced => format!(
+                "When a cycle has finished, let whoever knows call `writeback cycle {SOURCE} --id ID`, with an id of its own for each cycle."
+            ),
         }
     }
 }

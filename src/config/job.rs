@@ -2,38 +2,43 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::Path;
-use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::connections::{duration, timezone};
+use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
 use super::project_file::{batch_size, known_connection, null_policy, word};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
-use crate::domain::cadence::{Cadence, Missed, Retry};
+use crate::domain::cadence::Cadence;
 use crate::domain::field::{Field, FieldValue};
-use crate::domain::gate::Gates;
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::ObjectName;
-use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
+use crate::domain::problem::{Location, Problem, did_you_mean};
 use crate::domain::schema::Schema;
 
 const WRITE_BACK_KEYS: &[&str] =
     &["name", "schema", "source", "destination", "table", "batch_size", "matching", "nulls", "ignore", "fields"];
 
-/// Reads a job file's text and the schema files it names.
+/// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
-pub(super) fn read_job(project: &Project, name: &str, file: &str, text: &str) -> Result<CheckedJob, Vec<Problem>> {
+pub(super) fn read_job(
+    project: &Project,
+    name: &str,
+    file: &str,
+    text: &str,
+    now: DateTime<Utc>,
+) -> Result<CheckedJob, Vec<Problem>> {
     let document = Document::new(file, text);
     let parsed = document.parse();
     let mut schemas = Schemas { project, read: BTreeMap::new(), problems: Vec::new() };
-    let read = parsed.as_ref().and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas));
+    let read =
+        parsed.as_ref().and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas, now));
     let digest = schemas.digest(text);
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
@@ -50,9 +55,10 @@ fn read_tables(
     project: &Project,
     root: &Table<'_>,
     schemas: &mut Schemas<'_>,
+    now: DateTime<Utc>,
 ) -> Option<(Option<Cadence>, Vec<WriteBack>)> {
     root.expect_keys(&["cadence", "write_back"]);
-    let cadence = root.get("cadence").and_then(|cadence| read_cadence(project, cadence));
+    let cadence = root.get("cadence").and_then(|cadence| read_cadence(project, cadence, now));
     let hint = "a job has one or more `[[write_back]]`";
     let value = root.require("write_back", hint)?;
     if value.is_table() {
@@ -80,58 +86,6 @@ fn element_name(element: Value<'_>) -> String {
     let name = entries.and_then(|table| table.get("name")).filter(Value::is_text).and_then(|name| name.text());
     name.map_or_else(|| "`[[write_back]]`".to_owned(), |name| format!("write-back {}", shown(name)))
 }
-
-fn read_cadence(project: &Project, value: Value<'_>) -> Option<Cadence> {
-    let table = value.table("`[cadence]`".to_owned())?;
-    table.expect_keys(&["dashboard", "settle", "gate"]);
-    let settle = table.get("settle").and_then(duration);
-    match table.get("gate") {
-        Some(gate) if gate.is_table() => check_gate(gate),
-        Some(gate) => gate.list().into_iter().flatten().for_each(check_gate),
-        None => {}
-    }
-    let (value, name) = table.text("dashboard")?;
-    let known = || project.dashboards.keys().map(String::as_str);
-    if !project.dashboards.contains_key(name) {
-        let hint = did_you_mean(name, known()).unwrap_or_else(|| match project.dashboards.is_empty() {
-            true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
-            false => format!("dashboards are {}", quoted_list(known())),
-        });
-        value.mistake(format!("there is no dashboard {} in {PROJECT_FILE}", shown(name)), Some(hint));
-    }
-    Some(Cadence {
-        dashboard: name.to_owned(),
-        settle: settle.unwrap_or_default(),
-        gates: Gates::default(),
-        every_cycles: NonZeroU32::MIN,
-        deadline: None,
-        max_silence: None,
-        missed: Missed::default(),
-        retry: Retry {
-            delay_first: Duration::from_secs(60),
-            delay_max: Duration::from_secs(3_600),
-            attempts_max: NonZeroU32::new(10).expect("10 is not zero"),
-        },
-    })
-}
-
-fn check_gate(value: Value<'_>) {
-    let Some(table) = value.table("`gate`".to_owned()) else { return };
-    table.expect_keys(&["cron", "timezone"]);
-    if let Some(zone) = table.require("timezone", "name the zone the clock hangs in: `timezone = \"Europe/Berlin\"`") {
-        timezone(zone);
-    }
-    if let Some((value, cron)) = table.require_text("cron", "write five fields as in crontab: `0 6 * * MON`") {
-        let fields = cron.split_whitespace().count();
-        if fields != CRON_FIELDS {
-            let hint = "minute, hour, day of the month, month, weekday: `0 6 * * MON`".to_owned();
-            value.mistake(format!("`cron` has {fields} fields and not {CRON_FIELDS}"), Some(hint));
-        }
-    }
-}
-
-/// Fields of a crontab line before the command.
-const CRON_FIELDS: usize = 5;
 
 fn read_write_back(
     project: &Project,

@@ -2,7 +2,9 @@
 //! found before anything runs, and all of them are shown at once, each with file, line, column and a hint.
 
 mod address;
+mod cadence;
 mod connections;
+mod dashboards;
 mod document;
 pub(crate) mod draft;
 mod fields;
@@ -16,12 +18,15 @@ mod secret;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;
+mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
@@ -40,6 +45,8 @@ pub(crate) const SCHEDULES_FOLDER: &str = "schedules";
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
+    /// What tells the time: some settings deserve a warning only once their time has passed.
+    clock: fn() -> DateTime<Utc>,
     /// Those that can be used: none whose password or URL is not where it should be.
     pub(crate) connections: BTreeMap<String, Connection>,
     pub(crate) dashboards: BTreeMap<String, Dashboard>,
@@ -74,7 +81,7 @@ pub(crate) enum Signal {
     /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the latest counts.
     Query { connection: String, sql: String },
     /// Nothing does: its automation is known to begin at these instants, and taken for finished `margin` later.
-    Clock { gate: Gate, margin: Duration },
+    Clock { gate: Box<Gate>, margin: Duration },
     /// Somebody says so: `writeback cycle`.
     Announced,
 }
@@ -93,7 +100,7 @@ impl Project {
     /// [`Project::connection`] and [`Project::load_job`] of what uses it tell.
     pub(crate) fn load(root: &Path) -> Result<Self, Vec<Problem>> {
         let environment = |name: &str| std::env::var_os(name);
-        Self::load_within(Surroundings { root, environment: &environment })
+        Self::load_within(Surroundings { root, environment: &environment, clock: Utc::now })
     }
 
     fn load_within(surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
@@ -132,7 +139,7 @@ impl Project {
         let file = format!("{SCHEDULES_FOLDER}/{name}.toml");
         let text = read_text(&self.root.join(&file), &file)
             .map_err(|error| vec![error.problem_or(&file, || self.no_job(&name))])?;
-        job::read_job(self, &name, &file, &text).map_err(in_order)
+        job::read_job(self, &name, &file, &text, (self.clock)()).map_err(in_order)
     }
 
     /// A connection by its name, ready to be used, with warnings about it.
@@ -147,6 +154,20 @@ impl Project {
                     .hint(self.connection_hint(name)),
             ]),
         }
+    }
+
+    /// A dashboard by its name.
+    /// Errors: it is unknown.
+    pub(crate) fn dashboard(&self, name: &str) -> Result<&Dashboard, Problem> {
+        self.dashboards.get(name).ok_or_else(|| {
+            let known = || self.dashboards.keys().map(String::as_str);
+            let hint = did_you_mean(name, known()).unwrap_or_else(|| match self.dashboards.is_empty() {
+                true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
+                false => format!("dashboards are {}", quoted_list(known())),
+            });
+            let message = format!("there is no dashboard `{}` in {PROJECT_FILE}", name.escape_debug());
+            Problem::mistake(None, message).hint(hint)
+        })
     }
 
     /// Where state lives: `.writeback`.

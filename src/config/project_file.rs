@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
-use std::time::Duration;
 
 use super::connections::{ReadConnection, read_connection};
+use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::secret::Surroundings;
-use super::{Dashboard, Defaults, PROJECT_FILE, Project, Signal};
+use super::{Defaults, PROJECT_FILE, Project};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
@@ -19,9 +18,6 @@ use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 is not zero");
 /// Records per write that still make a transaction of sane size.
 const BATCH_RECORDS_MAX: u32 = 1_000_000;
-
-/// How often a dashboard is looked at where nobody says otherwise.
-const POLL_USUAL: Duration = Duration::from_secs(60);
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
@@ -40,6 +36,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
     root.expect_keys(&["connections", "dashboards", "defaults"]);
     let mut project = Project {
         root: surroundings.root.to_owned(),
+        clock: surroundings.clock,
         connections: BTreeMap::new(),
         dashboards: BTreeMap::new(),
         defaults: defaults(root),
@@ -57,8 +54,8 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         project.told_to_users.insert(name.to_owned(), told_to_users);
     }
     for (name, table) in named_tables(root, "dashboards") {
-        if let Some(signal) = signal(name, &table, &project, surroundings.root) {
-            project.dashboards.insert(name.to_owned(), Dashboard { name: name.to_owned(), signal, poll: POLL_USUAL });
+        if let Some(dashboard) = read_dashboard(name, &table, &project, surroundings.root) {
+            project.dashboards.insert(name.to_owned(), dashboard);
         }
     }
     project
@@ -87,26 +84,6 @@ fn defaults(root: &Table<'_>) -> Defaults {
     Defaults {
         batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
-    }
-}
-
-fn signal(name: &str, table: &Table<'_>, project: &Project, root: &Path) -> Option<Signal> {
-    table.expect_keys(&["marker", "source", "query"]);
-    let hint = "write `marker = \"FILE\"`, or `source = \"CONNECTION\"` and `query = \"SELECT …\"`";
-    match (table.get("marker"), table.get("source"), table.get("query")) {
-        (Some(file), None, None) => Some(Signal::Marker { file: root.join(file.text()?) }),
-        (None, Some(source), Some(query)) => {
-            let connection = known_connection(source, project);
-            Some(Signal::Query { connection: connection?.to_owned(), sql: query.text()?.to_owned() })
-        }
-        _ => {
-            if !["marker", "source", "query"].iter().all(|key| table.get(key).is_some() || table.lacks(key)) {
-                return None;
-            }
-            let message = format!("dashboard `{name}` does not say how a finished cycle is noticed");
-            table.mistake(message, Some(hint.to_owned()));
-            None
-        }
     }
 }
 

@@ -4,15 +4,18 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use super::document::{Value, read_text, shown};
 use crate::domain::problem::Problem;
 
-/// Where values outside the files come from.
+/// What is outside the files: where values come from, and what tells the time.
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     /// The project's folder: relative paths begin here.
     pub(super) root: &'a Path,
     pub(super) environment: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(super) clock: fn() -> DateTime<Utc>,
 }
 
 /// A text that a key of a connection gives.

@@ -1,6 +1,14 @@
 //! When a job is due: a pure function of its cadence, the cycles its dashboard finished, what became of them, and the time.
 //! Knows no clock, no ledger and no process: all of that is given.
 
+mod verdict;
+
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -36,7 +44,8 @@ pub(crate) enum Missed {
     Latest,
     /// None of them runs.
     None,
-    /// Each of them runs, in order; no cycle is superseded by a newer one.
+    /// Each of them runs, in order. A cycle is superseded only if it was noticed after a newer one was begun, if no gate
+    /// will ever open for it, or if `every_cycles` passes it by.
     All,
 }
 
@@ -92,7 +101,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Since when this process has watched without a break: what was due before was missed.
     pub(crate) serving_since: DateTime<Utc>,
-    /// Oldest completion first; of equal ones, first noticed first.
+    /// From the newest one on that a run began with, and older ones without a fate. Oldest completion first; of equal
+    /// ones, first noticed first.
     pub(crate) cycles: &'a [KnownCycle],
     /// Whether a run of the job is at work.
     pub(crate) at_work: bool,
@@ -153,4 +163,60 @@ pub(crate) enum Wait {
     Approval { cycle: String },
     /// For a newer cycle, since this one was given up.
     CycleAfterFailure { cycle: String, attempts: u32 },
+}
+
+impl Wait {
+    /// When it ends by itself, if it does; always later than the time the verdict was given at.
+    pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Settle { until, .. } | Self::Gate { until, .. } | Self::Retry { until, .. } => Some(*until),
+            Self::Run
+            | Self::Cycle
+            | Self::MoreCycles { .. }
+            | Self::Nothing { .. }
+            | Self::Approval { .. }
+            | Self::CycleAfterFailure { .. } => None,
+        }
+    }
+}
+
+/// Why the job does not run now.
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => write!(f, "its run is at work"),
+            Self::Cycle => write!(f, "no new cycle"),
+            Self::MoreCycles { new, needed } => write!(f, "{new} of {needed} new cycles"),
+            Self::Settle { cycle, .. } => write!(f, "cycle `{cycle}` settles"),
+            Self::Gate { cycle, .. } => write!(f, "cycle `{cycle}` waits for the gate"),
+            Self::Nothing { cycle } => write!(f, "no gate opens any more for cycle `{cycle}`"),
+            Self::Retry { cycle, attempts, .. } => {
+                write!(f, "cycle `{cycle}` failed {} and waits for the next attempt", times(*attempts))
+            }
+            Self::Approval { cycle } => write!(f, "cycle `{cycle}` waits for approval"),
+            Self::CycleAfterFailure { cycle, attempts } => {
+                write!(f, "no new cycle since `{cycle}` failed {} and was given up", times(*attempts))
+            }
+        }
+    }
+}
+
+/// Why the cycle is not written back.
+impl fmt::Display for PassedOverWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Superseded { by } => write!(f, "superseded by cycle `{by}`"),
+            Self::Expired => write!(f, "its deadline went by"),
+            Self::Missed => write!(f, "it was due while nobody served"),
+            Self::GivenUp { attempts } => write!(f, "it failed {} and was given up", times(*attempts)),
+        }
+    }
+}
+
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
+    }
 }

@@ -14,6 +14,12 @@ const OPENING_WAIT_MAX: Duration = Duration::from_secs(30);
 
 const OPENING_POLL: Duration = Duration::from_millis(20);
 
+/// How long a lock is tried for before somebody is said to hold it: who only looks whether it is held holds it for a
+/// moment.
+const LOOK_PATIENCE: Duration = Duration::from_millis(50);
+
+const LOOK_POLL: Duration = Duration::from_millis(5);
+
 /// Held while a job runs; released when dropped, and by the system when the process dies.
 #[derive(Debug)]
 pub(crate) struct JobLock {
@@ -23,18 +29,81 @@ pub(crate) struct JobLock {
 impl JobLock {
     /// Errors: `JobRunning`, with the process that holds the lock if it has written its number.
     pub(super) fn take(state_folder: &Path, job: &str) -> Result<Self, LedgerError> {
-        let path = locks_folder(state_folder).join(format!("{}.lock", file_name_of(job)));
-        let failed = |source| LedgerError::io("lock", &path, source);
-        let mut file = open(&path).map_err(failed)?;
+        match claim(&Self::path(state_folder, job))? {
+            Claim::Mine(file) => Ok(Self { _file: file }),
+            Claim::Taken { process } => Err(LedgerError::JobRunning { job: job.to_owned(), process }),
+        }
+    }
+
+    /// Whether some process holds the job's lock now.
+    pub(super) fn is_held(state_folder: &Path, job: &str) -> Result<bool, LedgerError> {
+        is_held(&Self::path(state_folder, job))
+    }
+
+    fn path(state_folder: &Path, job: &str) -> PathBuf {
+        locks_folder(state_folder).join(format!("{}.lock", file_name_of(job)))
+    }
+}
+
+/// Held while a process serves; released as a [`JobLock`] is.
+#[derive(Debug)]
+pub(crate) struct ServeLock {
+    _file: File,
+}
+
+impl ServeLock {
+    /// Errors: `AlreadyServing`, with the process that holds the lock if it has written its number.
+    pub(super) fn take(state_folder: &Path) -> Result<Self, LedgerError> {
+        match claim(&Self::path(state_folder))? {
+            Claim::Mine(file) => Ok(Self { _file: file }),
+            Claim::Taken { process } => Err(LedgerError::AlreadyServing { process }),
+        }
+    }
+
+    /// Whether some process serves now.
+    pub(super) fn is_held(state_folder: &Path) -> Result<bool, LedgerError> {
+        is_held(&Self::path(state_folder))
+    }
+
+    fn path(state_folder: &Path) -> PathBuf {
+        locks_folder(state_folder).join("%serve.lock")
+    }
+}
+
+/// What came of asking for a lock.
+enum Claim {
+    Mine(File),
+    Taken { process: Option<u32> },
+}
+
+/// Asks for a lock, and writes this process's number into its file.
+fn claim(path: &Path) -> Result<Claim, LedgerError> {
+    let failed = |source| LedgerError::io("lock", path, source);
+    let mut file = open(path).map_err(failed)?;
+    let begun = Instant::now();
+    loop {
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LedgerError::JobRunning { job: job.to_owned(), process: process_in(&mut file) });
-            }
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOK_PATIENCE => std::thread::sleep(LOOK_POLL),
+            Err(TryLockError::WouldBlock) => return Ok(Claim::Taken { process: process_in(&mut file) }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        write_process(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
+    }
+    write_process(&mut file).map_err(failed)?;
+    Ok(Claim::Mine(file))
+}
+
+/// Whether a lock is held, found out by asking to share it and letting go at once.
+fn is_held(path: &Path) -> Result<bool, LedgerError> {
+    let failed = |source| LedgerError::io("look at", path, source);
+    let file = match state::open_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        opened => opened.map_err(failed)?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
@@ -66,7 +135,8 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// A file's name for a job: what cannot stand in one, or would mean another folder, is written as `%` and two
-/// hexadecimal digits. Different jobs have different names, and none is `%ledger`.
+/// hexadecimal digits. Different jobs have different names, and none is `%ledger` or
+/// `%serve`.
 fn file_name_of(job: &str) -> String {
     let mut name = String::with_capacity(job.len());
     for (index, letter) in job.chars().enumerate() {

@@ -2,6 +2,7 @@
 //! SQLite database (`.writeback/ledger.db`; WAL, `synchronous=FULL`). A batch is recorded with its outcomes before its
 //! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
 
+pub(crate) mod cycles;
 mod lock;
 mod outcomes;
 mod rows;
@@ -17,7 +18,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
-pub(crate) use self::lock::JobLock;
+pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
@@ -39,6 +40,9 @@ pub(crate) enum LedgerError {
     /// Another process carries out the same job.
     #[error("job `{job}` is already running{by}", by = process.map_or(String::new(), |id| format!(" (process {id})")))]
     JobRunning { job: String, process: Option<u32> },
+    /// Another process serves the project.
+    #[error("the project is already served{by}", by = process.map_or(String::new(), |id| format!(" (process {id})")))]
+    AlreadyServing { process: Option<u32> },
     #[error("there is no run {run}")]
     NoSuchRun { run: i64 },
     /// A batch was to be marked as committed that was never recorded as sent.
@@ -65,6 +69,7 @@ impl LedgerError {
             Self::JobRunning { .. } => {
                 Some("wait until it is done, or stop it: the next run takes up its work".to_owned())
             }
+            Self::AlreadyServing { .. } => Some("it takes over once that process is gone".to_owned()),
             Self::NoSuchRun { .. } => Some("`writeback runs` lists those there are".to_owned()),
         }
     }
@@ -97,6 +102,8 @@ pub(crate) struct NewRun<'a> {
     pub(crate) write_backs: Vec<&'a str>,
     /// Digest of the job file and its schemas: a run is taken up again only by the job that began it.
     pub(crate) job_digest: &'a str,
+    /// The only one of the job's write-backs it is about; such a run does not deliver the cycle for the job.
+    pub(crate) write_back: Option<&'a str>,
 }
 
 /// A write-back within a run.
@@ -190,6 +197,8 @@ pub(crate) struct Ledger {
     connection: Arc<Mutex<SqliteConnection>>,
 }
 
+const LEDGER_FILE: &str = "ledger.db";
+
 /// How long a statement waits for another process that is writing: longer than any write of the ledger takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -198,7 +207,7 @@ impl Ledger {
     /// Errors: `Damaged`, `Newer`, `Io`.
     pub(crate) async fn open(state_folder: &Path) -> Result<Self, LedgerError> {
         state::make_folder(state_folder).map_err(|error| LedgerError::io("make", state_folder, error))?;
-        let file = state_folder.join("ledger.db");
+        let file = state_folder.join(LEDGER_FILE);
         let _alone = lock::opening(state_folder).await?;
         // SQLite would make the file readable for everybody; the files it keeps beside it take its mode.
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
@@ -207,13 +216,22 @@ impl Ledger {
         Ok(Self { state_folder: state_folder.to_owned(), file, connection: Arc::new(Mutex::new(connection)) })
     }
 
+    /// Opens the ledger if there is one.
+    /// Errors: as [`Ledger::open`].
+    pub(crate) async fn open_if_there(state_folder: &Path) -> Result<Option<Self>, LedgerError> {
+        match state_folder.join(LEDGER_FILE).exists() {
+            true => Self::open(state_folder).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Claims the job for this process: an exclusive lock on a file of the state folder.
     /// Errors: `JobRunning`.
     pub(crate) fn lock_job(&self, job: &str) -> Result<JobLock, LedgerError> {
         JobLock::take(&self.state_folder, job)
     }
 
-    /// Records a run as begun. Runs are numbered from 1.
+    /// Records a run, and with it the job's cycle, as begun. Runs are numbered from 1.
     pub(crate) async fn begin_run(&self, run: &NewRun<'_>) -> Result<i64, LedgerError> {
         self.write("record a run in", async |connection| rows::begin_run(connection, run).await).await
     }
@@ -221,11 +239,6 @@ impl Ledger {
     /// The job's latest run, if it was killed or stopped and can be taken up.
     pub(crate) async fn unfinished_run(&self, job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
         self.read(async |connection| rows::unfinished_run(connection, job).await).await
-    }
-
-    /// The newest cycle (by completion time) that a run of the job delivered (succeeded or rejected).
-    pub(crate) async fn newest_delivered_cycle(&self, job: &str) -> Result<Option<Cycle>, LedgerError> {
-        self.read(async |connection| rows::newest_delivered_cycle(connection, job).await).await
     }
 
     /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
@@ -330,10 +343,24 @@ impl Ledger {
         .await
     }
 
-    /// An unfinished run is at work again; how it ended before is no longer how it ended.
+    /// A run did what it was asked to and stopped: that is no failed attempt. The job's next run takes it up if it is
+    /// `resumable`.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn interrupt_run(&self, run: i64, error: &str, resumable: bool) -> Result<(), LedgerError> {
+        let finished_at = Utc::now();
+        self.write("stop a run in", async |connection| {
+            rows::finish_run(connection, run, RunStatus::Failed, Some(error), finished_at).await?;
+            rows::mark_interrupted(connection, run).await?;
+            if resumable { rows::mark_resumable(connection, run).await } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// An unfinished run, and with it its cycle, is at work again; how it ended before is no longer how it ended.
     /// Errors: `NoSuchRun`.
     pub(crate) async fn take_up_run(&self, run: i64) -> Result<(), LedgerError> {
-        self.write("take up a run in", async |connection| rows::take_up_run(connection, run).await).await
+        let taken_up_at = Utc::now();
+        self.write("take up a run in", async |connection| rows::take_up_run(connection, run, taken_up_at).await).await
     }
 
     /// Runs of the same job before this one, back to the last that finished, newest first: whose packages may still

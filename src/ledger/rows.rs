@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::{
     BatchEntry, BatchSpan, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun, WriteBackEntry,
-    WriteBackId, outcomes,
+    WriteBackId, cycles, outcomes,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -31,7 +31,7 @@ pub(super) enum Fault {
     NoSuchBatch(BatchSpan),
 }
 
-type Answer<T> = Result<T, Fault>;
+pub(super) type Answer<T> = Result<T, Fault>;
 
 impl RunStatus {
     pub(super) const ALL: [Self; 6] =
@@ -49,7 +49,7 @@ impl RunStatus {
         }
     }
 
-    fn named(name: &str) -> Answer<Self> {
+    pub(super) fn named(name: &str) -> Answer<Self> {
         let known = Self::ALL.into_iter().find(|status| status.name() == name);
         known.ok_or_else(|| Fault::Contents(format!("no run has the status `{name}`")))
     }
@@ -61,11 +61,11 @@ fn stage_named(name: &str) -> Answer<Stage> {
 }
 
 /// RFC 3339 in UTC, always of one length, so that text order is time order.
-fn moment_text(moment: DateTime<Utc>) -> String {
+pub(super) fn moment_text(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
-fn moment(text: &str) -> Answer<DateTime<Utc>> {
+pub(super) fn moment(text: &str) -> Answer<DateTime<Utc>> {
     let parsed = DateTime::parse_from_rfc3339(text);
     parsed.map(|moment| moment.to_utc()).map_err(|_| Fault::Contents(format!("`{text}` is no point in time")))
 }
@@ -76,15 +76,15 @@ fn kept(number: u64) -> Answer<i64> {
 }
 
 /// A column that holds a count or a position.
-fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answer<Count> {
+pub(super) fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answer<Count> {
     let number: i64 = row.try_get(column)?;
     Count::try_from(number).map_err(|_| Fault::Contents(format!("`{column}` is {number}")))
 }
 
 pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_>) -> Answer<i64> {
     let number: i64 = sqlx::query_scalar(
-        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest)
-         VALUES (?, ?, ?, ?, ?, ?) RETURNING run",
+        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back)
+         VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING run",
     )
     .bind(run.job)
     .bind(&run.cycle.id)
@@ -92,8 +92,10 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
     .bind(RunStatus::Running.name())
     .bind(moment_text(run.started_at))
     .bind(run.job_digest)
+    .bind(run.write_back)
     .fetch_one(&mut *connection)
     .await?;
+    cycles::begun(connection, run.job, &run.cycle.id, run.started_at).await?;
     for (position, name) in (0_i64..).zip(&run.write_backs) {
         sqlx::query("INSERT INTO write_backs (run, position, name) VALUES (?, ?, ?)")
             .bind(number)
@@ -134,15 +136,6 @@ pub(super) async fn runs_left_behind(connection: &mut SqliteConnection, run: i64
     );
     let earlier = earlier.bind(run).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
     Ok(earlier.fetch_all(connection).await?)
-}
-
-pub(super) async fn newest_delivered_cycle(connection: &mut SqliteConnection, job: &str) -> Answer<Option<Cycle>> {
-    let newest = sqlx::query(
-        "SELECT cycle, cycle_completed_at FROM runs WHERE job = ? AND status IN (?, ?)
-         ORDER BY cycle_completed_at DESC, run DESC LIMIT 1",
-    );
-    let newest = newest.bind(job).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
-    newest.fetch_optional(&mut *connection).await?.as_ref().map(cycle).transpose()
 }
 
 fn cycle(row: &SqliteRow) -> Answer<Cycle> {
@@ -395,7 +388,9 @@ pub(super) async fn finish_run(
     error: Option<&str>,
     finished_at: DateTime<Utc>,
 ) -> Answer<()> {
-    let update = sqlx::query("UPDATE runs SET status = ?, error = ?, resumable = 0, finished_at = ? WHERE run = ?");
+    let update = sqlx::query(
+        "UPDATE runs SET status = ?, error = ?, resumable = 0, interrupted = 0, finished_at = ? WHERE run = ?",
+    );
     let update = update.bind(status.name()).bind(error).bind(moment_text(finished_at)).bind(run);
     match update.execute(connection).await?.rows_affected() {
         0 => Err(Fault::NoSuchRun(run)),
@@ -408,13 +403,19 @@ pub(super) async fn mark_resumable(connection: &mut SqliteConnection, run: i64) 
     Ok(())
 }
 
-pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
-    let update =
-        sqlx::query("UPDATE runs SET status = ?, error = NULL, resumable = 0, finished_at = NULL WHERE run = ?");
-    match update.bind(RunStatus::Running.name()).bind(run).execute(connection).await?.rows_affected() {
-        0 => Err(Fault::NoSuchRun(run)),
-        _ => Ok(()),
-    }
+pub(super) async fn mark_interrupted(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
+    sqlx::query("UPDATE runs SET interrupted = 1 WHERE run = ?").bind(run).execute(connection).await?;
+    Ok(())
+}
+
+pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64, at: DateTime<Utc>) -> Answer<()> {
+    let update = sqlx::query(
+        "UPDATE runs SET status = ?, error = NULL, resumable = 0, interrupted = 0, finished_at = NULL WHERE run = ?
+         RETURNING job, cycle",
+    );
+    let row = update.bind(RunStatus::Running.name()).bind(run).fetch_optional(&mut *connection).await?;
+    let row = row.ok_or(Fault::NoSuchRun(run))?;
+    cycles::begun(connection, row.try_get("job")?, row.try_get("cycle")?, at).await
 }
 
 pub(super) async fn runs(connection: &mut SqliteConnection, job: Option<&str>, runs_max: u32) -> Answer<Vec<RunEntry>> {

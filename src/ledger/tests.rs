@@ -12,20 +12,21 @@ use crate::domain::outcome::{SkipReason, Stage};
 const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
 const SPAN: BatchSpan = BatchSpan { partition: 0, first: 0, records: 4 };
 
-async fn ledger() -> (TempDir, Ledger) {
+pub(super) async fn ledger() -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
     (folder, ledger)
 }
 
-fn cycle(id: &str, days: i64) -> Cycle {
+pub(super) fn cycle(id: &str, days: i64) -> Cycle {
     let completed_at = DateTime::from_timestamp(1_790_000_000, 123_456_789).unwrap() + TimeDelta::days(days);
     Cycle { id: id.to_owned(), completed_at }
 }
 
-async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
+pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
     let write_backs = vec!["health_score", "recommendation"];
-    let run = NewRun { job, cycle, started_at: cycle.completed_at, write_backs, job_digest: "digest" };
+    let run =
+        NewRun { job, cycle, started_at: cycle.completed_at, write_backs, job_digest: "digest", write_back: None };
     ledger.begin_run(&run).await.unwrap()
 }
 
@@ -87,24 +88,6 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
     let run = ledger.run(1).await.unwrap();
     assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some("unreachable")));
     assert!(run.finished_at.is_some());
-}
-
-#[tokio::test]
-async fn the_newest_delivered_cycle_is_newest_by_completion() {
-    let (_folder, ledger) = ledger().await;
-    let runs = [
-        (cycle("c2", 2), RunStatus::Rejected),
-        (cycle("c1", 1), RunStatus::Succeeded),
-        (cycle("c4", 4), RunStatus::Failed),
-        (cycle("c3", 3), RunStatus::Guarded),
-    ];
-    assert_eq!(ledger.newest_delivered_cycle("weekly").await.unwrap(), None);
-    for (cycle, status) in runs {
-        let run = begin(&ledger, "weekly", &cycle).await;
-        ledger.finish_run(run, status, None).await.unwrap();
-    }
-    assert_eq!(ledger.newest_delivered_cycle("weekly").await.unwrap(), Some(cycle("c2", 2)));
-    assert_eq!(ledger.newest_delivered_cycle("daily").await.unwrap(), None);
 }
 
 #[tokio::test]

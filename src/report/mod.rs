@@ -1,10 +1,12 @@
 //! What people and machines get to read: problems and errors, summaries, tables, and progress.
 
+pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod history;
 pub(crate) mod preview;
 pub(crate) mod progress;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod single_record;
 pub(crate) mod table;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use tracing::info;
 
 use crate::run::Progress;
 
@@ -17,6 +18,11 @@ pub(crate) fn for_stderr() -> Arc<dyn Progress> {
         true => Arc::new(Bars::default()),
         false => Arc::new(Lines::default()),
     }
+}
+
+/// The progress of a run that nobody looks on at: lines of the log.
+pub(crate) fn for_log(job: &str) -> Arc<dyn Progress> {
+    Arc::new(Lines { job: Some(job.to_owned()), state: Mutex::default() })
 }
 
 /// Bars on a terminal; they vanish when the work is done and leave the summary alone.
@@ -74,6 +80,8 @@ impl Progress for Bars {
 /// Plain lines for logs and pipes: one now and then while the work is long, none while it is short.
 #[derive(Default)]
 struct Lines {
+    /// Whose run it is, if the lines go to the log.
+    job: Option<String>,
     state: Mutex<LineState>,
 }
 
@@ -92,8 +100,11 @@ impl Lines {
         let due = state.last_line.get_or_insert_with(Instant::now).elapsed() >= LINE_INTERVAL;
         if due {
             state.last_line = Some(Instant::now());
-            // A closed stderr must not stop a run.
-            drop(writeln!(stderr(), "{line}"));
+            match &self.job {
+                Some(job) => info!(job = %job, "{line}"),
+                // A closed stderr must not stop a run.
+                None => drop(writeln!(stderr(), "{line}")),
+            }
         }
     }
 }

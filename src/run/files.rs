@@ -363,8 +363,14 @@ mod tests {
         let ledger = Ledger::open(folder.path()).await.unwrap();
         let cycle = Cycle { id: "c1".to_owned(), completed_at: DateTime::UNIX_EPOCH };
         let write_backs = vec!["health_score", "recommendation"];
-        let new =
-            NewRun { job: "weekly", cycle: &cycle, started_at: DateTime::UNIX_EPOCH, write_backs, job_digest: "" };
+        let new = NewRun {
+            job: "weekly",
+            cycle: &cycle,
+            started_at: DateTime::UNIX_EPOCH,
+            write_backs,
+            job_digest: "",
+            write_back: None,
+        };
         ledger.begin_run(&new).await.unwrap();
         let records = df!(
             "region" => ["US", "EU", "EU", "US", "a,b", "EU"],

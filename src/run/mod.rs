@@ -15,7 +15,7 @@ mod writer;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
 use self::files::ReportError;
@@ -77,6 +77,24 @@ impl RunError {
     /// The run that did not finish, if one began.
     pub(crate) fn run(&self) -> Option<i64> {
         if let Self::Unfinished { run, .. } = self { Some(*run) } else { None }
+    }
+
+    /// Whether nothing is wrong: somebody asked the run to stop.
+    pub(crate) fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Unfinished { source, .. } => source.is_interruption(),
+            Self::Problems { .. }
+            | Self::Pull { .. }
+            | Self::Push { .. }
+            | Self::Ledger(_)
+            | Self::Package(_)
+            | Self::Report(_)
+            | Self::Unbalanced { .. }
+            | Self::ObjectChanged { .. }
+            | Self::NoSuchWriteBack { .. }
+            | Self::Worker(_) => false,
+        }
     }
 
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
@@ -149,6 +167,13 @@ pub(crate) struct RunRequest<'a> {
     pub(crate) stop: Stop,
 }
 
+impl RunRequest<'_> {
+    /// The write-back it is restricted to, if the job has others.
+    fn only_write_back(&self) -> Option<&str> {
+        self.write_back.filter(|_| self.checked.job.write_backs.len() > 1)
+    }
+}
+
 /// The cycle a run is to write back.
 #[derive(Debug, Clone)]
 pub(crate) enum RequestedCycle {
@@ -165,14 +190,29 @@ impl RequestedCycle {
         }
     }
 
-    /// Whether writing `other` now would write what is no longer the newest.
-    fn supersedes(&self, other: &Cycle) -> bool {
+    /// Whether the job has begun a newer one.
+    fn is_older_than(&self, newest: &Cycle) -> bool {
         match self {
-            Self::Given(cycle) => cycle.id != other.id && cycle.completed_at > other.completed_at,
+            Self::Given(cycle) => cycle.id != newest.id && cycle.completed_at < newest.completed_at,
+            // It is of this moment, whatever the clock was set to before.
             Self::Own(_) => false,
         }
     }
+
+    /// Why an unfinished run is not gone on with: its records are no longer those to write.
+    fn leaves_behind(&self, unfinished: &Cycle) -> Option<&'static str> {
+        match self {
+            Self::Given(cycle) => (cycle.id != unfinished.id && cycle.completed_at > unfinished.completed_at)
+                .then_some("a newer cycle finished before it could be taken up"),
+            Self::Own(cycle) => (cycle.completed_at - unfinished.completed_at > UNFINISHED_AGE_MAX)
+                .then_some("it is more than a day old, and no dashboard vouches for its records"),
+        }
+    }
 }
+
+/// How old an unfinished run of a job without a dashboard may be to be gone on with: nothing tells whether its source has
+/// newer records by now, and after a day it likely has.
+const UNFINISHED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 
 /// What one write-back of a run did.
 #[derive(Debug)]
@@ -221,10 +261,10 @@ pub(crate) async fn carry_out(
     let _lock = ledger.lock_job(&job.name)?;
     let unfinished = unfinished(request, ledger).await?;
     if unfinished.is_none()
-        && let Some(newer) = ledger.newest_delivered_cycle(&job.name).await?
-        && newer.completed_at > request.cycle.cycle().completed_at
+        && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
+        && request.cycle.is_older_than(&newest)
     {
-        warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newer.id, "a newer cycle is already written back");
+        warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newest.id, "a newer cycle is already written back");
         return Ok(nothing_new(request));
     }
     let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
@@ -245,12 +285,10 @@ pub(crate) async fn carry_out(
 async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<UnfinishedRun>, RunError> {
     let job = &request.checked.job;
     let Some(unfinished) = ledger.unfinished_run(&job.name).await? else { return Ok(None) };
-    let why = if unfinished.job_digest != digest(request) {
-        "the job was changed before it could be taken up"
-    } else if request.cycle.supersedes(&unfinished.cycle) {
-        "a newer cycle finished before it could be taken up"
-    } else {
-        return Ok(Some(unfinished));
+    let why = match request.cycle.leaves_behind(&unfinished.cycle) {
+        _ if unfinished.job_digest != digest(request) => "the job was changed before it could be taken up",
+        Some(why) => why,
+        None => return Ok(Some(unfinished)),
     };
     leave_behind(ledger, &job.name, unfinished.run, why).await?;
     Ok(None)
@@ -302,7 +340,7 @@ async fn begin_or_take_up(
 
 /// What a run must share with an interrupted one to take it up: the files, and the choice of write-backs.
 fn digest(request: &RunRequest<'_>) -> String {
-    match request.write_back {
+    match request.only_write_back() {
         Some(name) => format!("{} {name}", request.checked.digest),
         None => request.checked.digest.clone(),
     }
@@ -333,6 +371,7 @@ async fn begin(
         started_at: facts.started_at,
         write_backs: plans.iter().map(|plan| plan.write_back.name.as_str()).collect(),
         job_digest: &digest(request),
+        write_back: request.only_write_back(),
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, cycle = %facts.cycle.id, "run begins");
@@ -458,9 +497,10 @@ impl Begun<'_> {
         let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
         let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
         let cause = chain(&source).join(": ");
-        let told = match resumable {
-            true => self.ledger.stop_run(run, &cause).await,
-            false => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
+        let told = match (&source, resumable) {
+            (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
+            (_, true) => self.ledger.stop_run(run, &cause).await,
+            (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
         };
         if let Err(error) = told {
             // The run counts as killed, then; what stopped it is told below.
@@ -478,5 +518,37 @@ impl Begun<'_> {
             }
         }
         write_backs > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn cycle(id: &str, hours: i64) -> Cycle {
+        Cycle { id: id.to_owned(), completed_at: DateTime::UNIX_EPOCH + TimeDelta::hours(hours) }
+    }
+
+    #[test]
+    fn a_given_cycle_is_older_only_than_another_that_completed_later() {
+        let given = RequestedCycle::Given(cycle("c1", 1));
+        assert!(given.is_older_than(&cycle("c2", 2)));
+        assert!(!given.is_older_than(&cycle("c0", 0)));
+        assert!(!given.is_older_than(&cycle("c2", 1)));
+        assert!(!given.is_older_than(&cycle("c1", 2)), "named by hand before its dashboard told when it completed");
+        assert!(!RequestedCycle::Own(cycle("c1", 1)).is_older_than(&cycle("c2", 2)), "the clock was set back");
+    }
+
+    #[test]
+    fn an_unfinished_run_is_gone_on_with_until_its_records_are_old() {
+        let given = RequestedCycle::Given(cycle("c2", 2));
+        assert!(given.leaves_behind(&cycle("c1", 1)).is_some());
+        assert_eq!(given.leaves_behind(&cycle("c2", 1)), None);
+        assert_eq!(given.leaves_behind(&cycle("c3", 3)), None);
+        let own = RequestedCycle::Own(cycle("now", 48));
+        assert_eq!(own.leaves_behind(&cycle("yesterday", 24)), None);
+        assert!(own.leaves_behind(&cycle("before", 23)).is_some());
     }
 }

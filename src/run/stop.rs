@@ -25,7 +25,7 @@ impl Stop {
     }
 
     /// Waits until somebody asks.
-    pub(super) async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         // The sender lives as long as `self`, so waiting ends only because somebody asked.
         drop(self.asked.subscribe().wait_for(|asked| *asked).await);
     }

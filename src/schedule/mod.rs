@@ -1,3 +1,11 @@
-//! When a job is due. So far: which cycle a dashboard finished last.
+//! When a job is due, who watches for cycles, the loop that serves a project by itself, and what it tells over HTTP.
 
+mod clock;
+mod due;
+mod files;
+pub(crate) mod http;
+mod metrics;
 pub(crate) mod notice;
+pub(crate) mod outlook;
+pub(crate) mod serve;
+pub(crate) mod serve_state;

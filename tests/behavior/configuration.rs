@@ -56,6 +56,47 @@ fn every_mistake_of_a_job_file_is_shown_at_once() {
     ");
 }
 
+/// A place whose job follows the cycles of a dashboard that somebody announces.
+fn with_cadence(cadence: &str) -> Workspace {
+    let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
+    place.file("writeback.toml", &(place.text("writeback.toml") + "[dashboards.health]\nannounced = true\n"));
+    let cadence = format!("[cadence]\ndashboard = 'health'\n{cadence}\n");
+    place.file("schedules/job.toml", &(cadence + &place.text("schedules/job.toml")));
+    place
+}
+
+#[test]
+fn a_cadence_that_can_never_be_kept_is_refused_before_anything_waits_for_it() {
+    let place = with_cadence(
+        "settle = '2h'\n\
+         deadline = '1h'\n\
+         gate = { cron = '0 6 13 * FRI', timezone = 'Europe/Berlin' }\n\
+         at = [2026-12-24T06:00:00]\n\
+         missed = 'newest'\n",
+    );
+    insta::assert_snapshot!(refused(&place).stderr, @r#"
+    error: job `job` has 4 problems
+      schedules/job.toml:4:12: `deadline` is never met: `settle` takes as long
+        hint: both count from the cycle: write a longer `deadline` or a shorter `settle`
+      schedules/job.toml:5:17: gate `0 6 13 * FRI` names a day of the month and a weekday; tools read that differently
+        hint: keep one of them, or write two gates
+      schedules/job.toml:6:7: `2026-12-24T06:00:00` names no time zone
+        hint: write `2026-12-24T06:00:00+01:00` or `{ at = "2026-12-24T06:00:00", timezone = "Europe/Berlin" }`
+      schedules/job.toml:7:10: `missed` is `newest`, which is not known
+        hint: write one of `latest`, `none`, `all`
+    "#);
+}
+
+#[test]
+fn an_instant_that_has_passed_is_warned_about_and_stops_nothing() {
+    let place = with_cadence("at = [2020-12-24T06:00:00Z]");
+    let check = place.command(&["check", "job"]);
+    assert_eq!(check.code, 0, "{check}");
+    assert!(check.stderr.contains("schedules/job.toml:3:6: warning: every instant of `at` has passed\n"), "{check}");
+    let later = with_cadence("at = [2020-12-24T06:00:00Z, 9999-12-24T06:00:00Z]").command(&["check", "job"]);
+    assert!(later.code == 0 && !later.stderr.contains("`at`"), "{later}");
+}
+
 #[test]
 fn every_mistake_against_the_destination_is_shown_at_once() {
     for server in Server::ALL {

@@ -47,11 +47,11 @@ fn a_new_project_works_as_its_readme_says() {
     place.execute("INSERT INTO ACCOUNTS VALUES ('A1', 10, NULL)");
     std::fs::rename(place.path("crm.db"), place.path("project/crm.db")).expect("moved");
 
-    // Its last steps are commands, in this order.
+    // Its last steps are commands, in this order; the last of them goes on for ever.
     let commands: Vec<&str> = readme.split('`').filter_map(|text| text.strip_prefix("writeback ")).collect();
-    let steps = ["check weekly", "preview weekly", "test weekly --record KEY", "run weekly"];
-    assert_eq!(commands.iter().rev().take(4).rev().copied().collect::<Vec<_>>(), steps, "{readme}");
-    for step in steps {
+    let steps = ["check weekly", "preview weekly", "test weekly --record KEY", "run weekly", "serve"];
+    assert_eq!(commands.iter().rev().take(steps.len()).rev().copied().collect::<Vec<_>>(), steps, "{readme}");
+    for step in &steps[..4] {
         let step = step.replace("--record KEY", "--record A1 --rollback");
         let ran = place.command(&[&["--project", "project"], &step.split(' ').collect::<Vec<_>>()[..]].concat());
         assert_eq!(ran.code, 0, "{ran}");
@@ -67,7 +67,9 @@ fn nothing_is_made_in_a_folder_that_holds_something_or_of_answers_that_make_no_s
     let full = place.command(&[&["init", "project"], &FLAGS[..]].concat());
     assert!(full.code == 2 && full.stderr.contains("`project` is not empty"), "{full}");
     assert!(!place.path("project/writeback.toml").exists());
-    for (flag, value) in [("--column", "score"), ("--matching", "replace"), ("--field", "scroe=SCORE")] {
+    for (flag, value) in
+        [("--column", "score"), ("--matching", "replace"), ("--field", "scroe=SCORE"), ("--clock", "0 5 * *")]
+    {
         let wrong = place.command(&[&["init", "other", flag, value], &FLAGS[..]].concat());
         assert!(wrong.code == 2 && wrong.stderr.contains(value), "{wrong}");
         assert!(!place.path("other").exists(), "{wrong}");

@@ -51,7 +51,7 @@ impl Database {
 
     /// Opens an existing SQLite file.
     pub(super) fn open_file(file: &Path) -> Self {
-        let options = SqliteConnectOptions::new().filename(file);
+        let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
         let connecting = async { options.connect().await.map(Connection::Sqlite) };
         Self::open("main".to_owned(), Server::Sqlite, None, connecting).expect("a database")
     }

@@ -4,10 +4,13 @@ mod certificates;
 mod database;
 mod disk;
 mod server;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod workspace;
 
 pub(crate) use disk::Disk;
 pub(crate) use server::{CANARY, PASSWORD, Server};
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use serving::{Serving, faketime_library};
 pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};

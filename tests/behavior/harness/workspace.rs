@@ -234,6 +234,12 @@ impl Workspace {
         (!tables.rows.is_empty()).then(|| ledger.query(sql).into_csv())
     }
 
+    /// Runs statements on a SQLite file of the project.
+    pub(crate) fn execute_file(&self, file: &str, sql: &str) -> &Self {
+        Database::open_file(&self.path(file)).execute(sql);
+        self
+    }
+
     /// Counts from now on how often a row of `table` is inserted, updated or deleted; [`Workspace::writes`] tells.
     pub(crate) fn count_writes(&self, table: &str) -> &Self {
         self.execute("CREATE TABLE writes (what VARCHAR(10))");

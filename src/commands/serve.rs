@@ -1,0 +1,18 @@
+//! `writeback serve`: the scheduler.
+
+use std::path::Path;
+
+use super::{CommandError, Ending, signals};
+use crate::cli::ServeArguments;
+use crate::run::stop::Stop;
+use crate::schedule::serve::{self, ServeSettings};
+
+pub(super) async fn serve(root: &Path, arguments: &ServeArguments) -> Result<Ending, CommandError> {
+    let stop = Stop::new();
+    signals::listen(&stop)?;
+    let reload = signals::hang_ups()?;
+    let settings =
+        ServeSettings { listen: arguments.listen, runs_max: arguments.runs_at_once.into(), grace: arguments.grace };
+    serve::serve(root, settings, stop, reload).await?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,48 @@
+//! `writeback status` and `writeback next`: what the scheduler did last and will do next.
+
+use std::path::Path;
+
+use chrono::Utc;
+
+use super::{CommandError, Ending, load_project, print, print_json, read_job};
+use crate::cli::{NextArguments, StatusArguments};
+use crate::ledger::Ledger;
+use crate::ledger::cycles::Server;
+use crate::report::schedule;
+use crate::schedule::outlook::{self, Outlook};
+
+pub(super) async fn status(root: &Path, arguments: &StatusArguments) -> Result<Ending, CommandError> {
+    let (outlooks, server) = outlooks(root, &arguments.jobs, outlook::OPENINGS_USUAL).await?;
+    match arguments.json {
+        true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
+        false => print(&schedule::status_text(&outlooks, server.as_ref()))?,
+    }
+    Ok(Ending::Done)
+}
+
+pub(super) async fn next(root: &Path, arguments: &NextArguments) -> Result<Ending, CommandError> {
+    let (outlooks, server) = outlooks(root, &arguments.jobs, arguments.limit).await?;
+    match arguments.json {
+        true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
+        false => print(&schedule::next_text(&outlooks))?,
+    }
+    Ok(Ending::Done)
+}
+
+/// Of the jobs that are named, or of all.
+async fn outlooks(
+    root: &Path,
+    named: &[String],
+    openings_max: usize,
+) -> Result<(Vec<Outlook>, Option<Server>), CommandError> {
+    let project = load_project(root)?;
+    let names = if named.is_empty() { project.job_names() } else { named.to_vec() };
+    let jobs = names.iter().map(|name| read_job(&project, name)).collect::<Result<Vec<_>, _>>()?;
+    let ledger = Ledger::open(&project.state_folder()).await?;
+    let now = Utc::now();
+    let mut outlooks = Vec::new();
+    for checked in &jobs {
+        outlooks.push(outlook::outlook(&project, &checked.job, &ledger, openings_max, now).await?);
+    }
+    Ok((outlooks, outlook::server(&ledger).await?))
+}

@@ -1,0 +1,58 @@
+//! What is due of a job now: what the ledger keeps of its cycles, put before its cadence.
+
+use chrono::{DateTime, Utc};
+
+use super::clock::{Ages, on_this_clock};
+use crate::domain::cadence::{Cadence, Fate, KnownCycle, Situation, Verdict};
+use crate::ledger::cycles::{JobCycle, StoredFate};
+use crate::ledger::{Ledger, LedgerError};
+
+/// Of which job a verdict is asked, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) job: &'a str,
+    pub(super) cadence: &'a Cadence,
+    pub(super) now: DateTime<Utc>,
+    pub(super) serving_since: DateTime<Utc>,
+    /// Whether this process carries out a run of the job.
+    pub(super) at_work: bool,
+}
+
+/// What the ledger keeps an instant of, and durations are counted from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Kept {
+    Cycle { dashboard: String, cycle: String },
+    Attempt { job: String, cycle: String, attempts: u32 },
+}
+
+/// What is to be done about a job now.
+pub(super) async fn verdict(ledger: &Ledger, ages: &mut Ages<Kept>, asked: Asked<'_>) -> Result<Verdict, LedgerError> {
+    let Asked { job, cadence, now, serving_since, at_work } = asked;
+    let cycles = ledger.job_cycles(job, &cadence.dashboard).await?;
+    // A run that was begun and is not ours is at work elsewhere, or was cut off.
+    let begun = cycles.iter().any(|cycle| cycle.fate == StoredFate::Interrupted);
+    let at_work = at_work || (begun && ledger.is_running(job)?);
+    let cycles: Vec<KnownCycle> = cycles.into_iter().map(|cycle| known(ages, asked, cycle)).collect();
+    Ok(cadence.verdict(Situation { now, serving_since, cycles: &cycles, at_work }))
+}
+
+fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle {
+    let JobCycle { cycle, noticed_at, fate } = kept;
+    let noticing = Kept::Cycle { dashboard: asked.cadence.dashboard.clone(), cycle: cycle.id.clone() };
+    let noticed = ages.age(noticing, noticed_at, asked.now);
+    let fate = match fate {
+        StoredFate::New => Fate::New,
+        StoredFate::Interrupted => Fate::Interrupted,
+        StoredFate::Failing { attempts, attempted_at } => {
+            let attempt = Kept::Attempt { job: asked.job.to_owned(), cycle: cycle.id.clone(), attempts };
+            Fate::Failing { attempts, since_last: ages.age(attempt, attempted_at, asked.now) }
+        }
+        StoredFate::Delivered => Fate::Delivered,
+        StoredFate::Guarded => Fate::Guarded,
+        StoredFate::GivenUp { attempts } => Fate::GivenUp { attempts },
+        StoredFate::Superseded => Fate::Superseded,
+        StoredFate::Expired => Fate::Expired,
+        StoredFate::Missed => Fate::Missed,
+    };
+    KnownCycle { cycle, noticed_at: on_this_clock(noticed_at, noticed, asked.now), noticed, fate }
+}

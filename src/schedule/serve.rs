@@ -1,0 +1,558 @@
+//! The loop that serves a project: looks for finished cycles, asks each job's cadence what is due, and carries it out.
+//! All that must outlive the process is in the ledger; what is kept here can be lost at any instant.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, mpsc};
+use tracing::{error, info, warn};
+
+use super::clock::{Ages, Change, Clock};
+use super::due::{self, Asked, Kept};
+use super::files::Files;
+use super::http::{self, ListenError};
+use super::notice::{self, Look, NoticeError};
+use super::serve_state::{Phase, RunEnd, ServeState};
+use crate::config::{CheckedJob, Project};
+use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
+use crate::domain::cycle::Cycle;
+use crate::domain::error::chain;
+use crate::domain::problem::Problem;
+use crate::ledger::cycles;
+use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
+use crate::report;
+use crate::run::stop::Stop;
+use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
+
+/// How often everything is looked at: cheap work, and the shortest delay anybody notices.
+const TURN: Duration = Duration::from_secs(1);
+/// How often the standby asks whether the other process still serves.
+const STANDBY_POLL: Duration = Duration::from_secs(1);
+/// How often the ledger is told that this process serves.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Pause after another process was found running a job, before it is tried again.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Things begun that wait to be taken in: more would be begun only by a fault.
+const EVENTS_MAX: usize = 64;
+/// Earlier runs of a job that metrics begin with: enough to hold its last success.
+const EARLIER_RUNS_MAX: u32 = 20;
+
+/// How a project is served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServeSettings {
+    /// Where health and metrics may be asked for, if anywhere.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Runs at work at once, of different jobs.
+    pub(crate) runs_max: usize,
+    /// How long runs may take to finish their batches once they were asked to stop.
+    pub(crate) grace: Duration,
+}
+
+/// Why a project cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("`writeback.toml` has {count}", count = run::counted(problems.len(), "problem"))]
+    Project { problems: Vec<Problem> },
+    #[error("no job of `schedules/` has a cadence that could be read")]
+    NothingToServe,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("{} did not finish within the grace time", run::counted(*runs, "run"))]
+    CutOff { runs: usize },
+}
+
+impl ServeError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Project { .. } => None,
+            Self::NothingToServe => {
+                Some("give a job a `[cadence]`; `writeback check` tells what is wrong with one".to_owned())
+            }
+            Self::Ledger(error) => error.hint(),
+            Self::Listen(error) => error.hint(),
+            Self::CutOff { .. } => {
+                Some("nothing is lost: the next run goes on where they stood; `--grace` gives them longer".to_owned())
+            }
+        }
+    }
+}
+
+/// Serves a project until `stop` is asked for; `reload` asks to read the files again at once.
+pub(crate) async fn serve(
+    root: &Path,
+    settings: ServeSettings,
+    stop: Stop,
+    reload: Arc<Notify>,
+) -> Result<(), ServeError> {
+    let mut files = Files::read(root).map_err(|problems| ServeError::Project { problems })?;
+    if !files.jobs.values().any(|job| job.good.as_ref().is_some_and(|checked| checked.job.cadence.is_some())) {
+        return Err(ServeError::NothingToServe);
+    }
+    let ledger = Ledger::open(&files.project.state_folder()).await?;
+    let state = Arc::new(ServeState::new());
+    if let Some(address) = settings.listen {
+        http::listen(address, Arc::clone(&state), std::future::pending()).await?;
+    }
+    let Some(_lock) = wait_for_turn(&ledger, &state, &stop).await? else { return Ok(()) };
+    // What was read while standing by may be old by now.
+    files.reread();
+    let (events, mut happened) = mpsc::channel(EVENTS_MAX);
+    let mut server = Server::new(files, ledger, settings, state, events);
+    server.begin_serving().await?;
+    while !stop.is_asked() {
+        let turned = server.turn().await;
+        server.heed(turned)?;
+        tokio::select! {
+            () = tokio::time::sleep(TURN) => {}
+            () = stop.asked() => {}
+            () = reload.notified() => server.reread(),
+            Some(event) = happened.recv() => {
+                let taken = server.take(event).await;
+                server.heed(taken)?;
+            }
+        }
+    }
+    server.finish(&mut happened).await
+}
+
+/// Waits until no other process serves. Nothing if it was asked to stop before.
+async fn wait_for_turn(ledger: &Ledger, state: &ServeState, stop: &Stop) -> Result<Option<ServeLock>, ServeError> {
+    let mut told = false;
+    loop {
+        state.turned();
+        match ledger.lock_serving() {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LedgerError::AlreadyServing { process }) => {
+                let by = process.map_or("another process".to_owned(), |process| format!("process {process}"));
+                state.phase(Phase::StandingBy { by });
+                if !std::mem::replace(&mut told, true) {
+                    info!(by = process, "another process serves; standing by");
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STANDBY_POLL) => {}
+            () = stop.asked() => return Ok(None),
+        }
+    }
+}
+
+/// What is told to the loop by what it began.
+#[derive(Debug)]
+enum Event {
+    Looked { dashboard: String, looked: Result<Look, NoticeError> },
+    Ended { job: String, cycle: Cycle, ended: Result<RunReport, RunError> },
+}
+
+/// A job as long as it is served.
+#[derive(Debug)]
+struct Served {
+    at_work: Option<AtWork>,
+    /// Another process was running the job; not to be tried before.
+    busy_until: Option<Instant>,
+    /// Gates up to here have been accounted for.
+    gates_until: DateTime<Utc>,
+    /// What was last logged of what it waits for.
+    waits: Option<Wait>,
+}
+
+/// A run that this process carries out.
+#[derive(Debug)]
+struct AtWork {
+    begun: Instant,
+    stop: Stop,
+}
+
+/// A dashboard that jobs follow.
+#[derive(Debug)]
+struct Watched {
+    look_due: Instant,
+    looking: bool,
+    /// What was last logged of it.
+    told: Option<String>,
+}
+
+struct Server {
+    files: Files,
+    ledger: Ledger,
+    settings: ServeSettings,
+    /// What is told over HTTP.
+    state: Arc<ServeState>,
+    events: mpsc::Sender<Event>,
+    clock: Clock,
+    /// Since when nothing can have been missed.
+    serving_since: DateTime<Utc>,
+    ages: Ages<Kept>,
+    jobs: BTreeMap<String, Served>,
+    dashboards: BTreeMap<String, Watched>,
+    heartbeat_due: Instant,
+    /// What was last logged of a ledger that cannot be used.
+    trouble: Option<String>,
+    /// Of this process, for whoever asks who serves.
+    process: cycles::Server,
+}
+
+impl Server {
+    fn new(
+        files: Files,
+        ledger: Ledger,
+        settings: ServeSettings,
+        state: Arc<ServeState>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            files,
+            ledger,
+            settings,
+            state,
+            events,
+            clock: Clock::start(),
+            serving_since: Utc::now(),
+            ages: Ages::new(),
+            jobs: BTreeMap::new(),
+            dashboards: BTreeMap::new(),
+            heartbeat_due: Instant::now(),
+            trouble: None,
+            process: this_process(),
+        }
+    }
+
+    /// Says that this process serves from now on, and what earlier ones did.
+    async fn begin_serving(&self) -> Result<(), LedgerError> {
+        info!(jobs = self.files.jobs.len(), process = self.process.process, "serving");
+        self.state.phase(Phase::Serving);
+        self.tell_jobs();
+        for name in self.files.jobs.keys() {
+            for run in self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await? {
+                if let Some(finished_at) = run.finished_at {
+                    self.state.ran_before(name, run.status, finished_at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_jobs(&self) {
+        let good = self.files.jobs.values().filter_map(|file| file.good.as_ref());
+        self.state.jobs(good.map(|checked| &checked.job));
+    }
+
+    /// Reads the files again, whether or not they changed.
+    fn reread(&mut self) {
+        self.files.reread();
+        self.told_of_files();
+    }
+
+    fn told_of_files(&self) {
+        self.state.reloaded(!self.files.is_broken());
+        self.tell_jobs();
+    }
+
+    /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never.
+    fn heed(&mut self, done: Result<(), LedgerError>) -> Result<(), LedgerError> {
+        let trouble = match done {
+            Ok(()) => None,
+            Err(error @ (LedgerError::Damaged { .. } | LedgerError::Newer { .. })) => return Err(error),
+            Err(error) => Some(chain(&error).join(": ")),
+        };
+        if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+            error!(error, "the ledger cannot be used now; nothing is begun until it can");
+        }
+        self.trouble = trouble;
+        Ok(())
+    }
+
+    /// Looks at everything once.
+    async fn turn(&mut self) -> Result<(), LedgerError> {
+        let now = self.read_clock();
+        self.state.turned();
+        if self.files.look() {
+            self.told_of_files();
+        }
+        self.beat(now).await?;
+        self.look_at_dashboards();
+        for (name, checked) in self.jobs_with_cadence() {
+            self.turn_of(&name, &checked, now).await?;
+        }
+        Ok(())
+    }
+
+    fn read_clock(&mut self) -> DateTime<Utc> {
+        let reading = self.clock.read();
+        match reading.change {
+            Change::None => {}
+            Change::Jump(jump) => warn!(
+                seconds = jump.num_seconds(),
+                "the clock was set, or the machine slept; all instants are computed anew"
+            ),
+            Change::Absence(absence) => warn!(seconds = absence.as_secs(), "this process was stopped for a while"),
+        }
+        if reading.change.is_break() {
+            self.serving_since = reading.now;
+        }
+        reading.now
+    }
+
+    async fn beat(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        if Instant::now() >= self.heartbeat_due {
+            self.ledger.serving(&self.process, now).await?;
+            self.heartbeat_due = Instant::now() + HEARTBEAT;
+        }
+        Ok(())
+    }
+
+    fn jobs_with_cadence(&self) -> Vec<(String, Arc<CheckedJob>)> {
+        let good =
+            self.files.jobs.iter().filter_map(|(name, file)| Some((name.clone(), Arc::clone(file.good.as_ref()?))));
+        good.filter(|(_, checked)| checked.job.cadence.is_some()).collect()
+    }
+
+    /// Begins to look at each dashboard that a job follows and whose time has come.
+    fn look_at_dashboards(&mut self) {
+        let followed: Vec<String> = self
+            .jobs_with_cadence()
+            .iter()
+            .filter_map(|(_, checked)| Some(checked.job.dashboard()?.to_owned()))
+            .collect();
+        self.dashboards.retain(|name, _| followed.contains(name));
+        for name in followed {
+            let project = Arc::clone(&self.files.project);
+            let Some(dashboard) = project.dashboards.get(&name).cloned() else { continue };
+            let fresh = || Watched { look_due: Instant::now(), looking: false, told: None };
+            let watched = self.dashboards.entry(name.clone()).or_insert_with(fresh);
+            if watched.looking || Instant::now() < watched.look_due {
+                continue;
+            }
+            watched.looking = true;
+            watched.look_due = Instant::now() + dashboard.poll;
+            let (ledger, events) = (self.ledger.clone(), self.events.clone());
+            tokio::spawn(async move {
+                let looked = notice::look(&project, &dashboard, &ledger, Utc::now()).await;
+                // Nobody listens any more only when the process ends.
+                drop(events.send(Event::Looked { dashboard: name, looked }).await);
+            });
+        }
+    }
+
+    /// Asks one job's cadence what is due, and does it.
+    async fn turn_of(&mut self, name: &str, checked: &Arc<CheckedJob>, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let Some(cadence) = &checked.job.cadence else { return Ok(()) };
+        let verdict = self.verdict(name, cadence, now).await?;
+        if !verdict.passed_over.is_empty() {
+            for passed in &verdict.passed_over {
+                info!(job = %name, cycle = %passed.cycle, why = %passed.why, "a cycle will not be written back");
+                self.state.passed_over(name, &passed.why);
+            }
+            self.ledger.pass_over(name, &verdict.passed_over, now).await?;
+        }
+        self.account_for_gates(name, cadence, &verdict, now).await?;
+        let waited_for = match &verdict.next {
+            Next::Run(_) => Some(now),
+            Next::Wait(wait) => wait.until(),
+        };
+        self.state
+            .next_due(name, waited_for.or_else(|| cadence.gates.first_from(now).filter(|_| !cadence.gates.is_empty())));
+        match verdict.next {
+            Next::Run(cycle) => self.begin(name, cycle),
+            Next::Wait(wait) => self.wait(name, wait),
+        }
+        Ok(())
+    }
+
+    async fn verdict(&mut self, name: &str, cadence: &Cadence, now: DateTime<Utc>) -> Result<Verdict, LedgerError> {
+        let at_work = self.served(name, now).at_work.is_some();
+        let asked = Asked { job: name, cadence, now, serving_since: self.serving_since, at_work };
+        due::verdict(&self.ledger, &mut self.ages, asked).await
+    }
+
+    fn served(&mut self, name: &str, now: DateTime<Utc>) -> &mut Served {
+        let fresh = || Served { at_work: None, busy_until: None, gates_until: now, waits: None };
+        self.jobs.entry(name.to_owned()).or_insert_with(fresh)
+    }
+
+    /// A gate that opened and let nothing through is recorded, with the reason.
+    async fn account_for_gates(
+        &mut self,
+        name: &str,
+        cadence: &Cadence,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let served = self.served(name, now);
+        let since = std::mem::replace(&mut served.gates_until, now);
+        let Some(opened_at) = cadence.gates.last_within(since, now) else { return Ok(()) };
+        match &verdict.next {
+            Next::Run(_) => Ok(()),
+            Next::Wait(wait) => {
+                info!(job = %name, gate = %opened_at, why = %wait, "a gate opened for nothing");
+                self.ledger.gate_opened_for_nothing(name, opened_at, &wait.to_string()).await
+            }
+        }
+    }
+
+    /// Begins a run, unless as many as may be are at work.
+    fn begin(&mut self, name: &str, cycle: Cycle) {
+        let at_work = self.jobs.values().filter(|served| served.at_work.is_some()).count();
+        // A password may stand elsewhere by now.
+        self.files.reread_unless_edited();
+        let file = self.files.jobs.get(name).and_then(|file| file.good.clone());
+        let (Some(served), Some(checked)) = (self.jobs.get_mut(name), file) else { return };
+        if at_work >= self.settings.runs_max || served.busy_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        let stop = Stop::new();
+        served.at_work = Some(AtWork { begun: Instant::now(), stop: stop.clone() });
+        self.state.run_began(name);
+        served.waits = None;
+        let (project, ledger, events) = (Arc::clone(&self.files.project), self.ledger.clone(), self.events.clone());
+        let job = name.to_owned();
+        tokio::spawn(async move {
+            let work = tokio::spawn(carry_out(project, checked, ledger, cycle.clone(), stop));
+            // A run that panicked is a run that failed: the scheduler goes on.
+            let ended = work.await.unwrap_or_else(|panicked| Err(RunError::Worker(panicked)));
+            // Nobody listens any more only when the process ends.
+            drop(events.send(Event::Ended { job, cycle, ended }).await);
+        });
+    }
+
+    /// Says what a job waits for, when that has changed.
+    fn wait(&mut self, name: &str, wait: Wait) {
+        let Some(served) = self.jobs.get_mut(name) else { return };
+        let changed = served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string());
+        if changed && wait != Wait::Run {
+            info!(job = %name, why = %wait, "not due");
+        }
+        served.waits = Some(wait);
+    }
+
+    /// Takes in what was begun earlier.
+    async fn take(&mut self, event: Event) -> Result<(), LedgerError> {
+        match event {
+            Event::Looked { dashboard, looked } => self.looked(&dashboard, looked).await,
+            Event::Ended { job, cycle, ended } => self.ended(&job, &cycle, ended).await,
+        }
+    }
+
+    async fn looked(&mut self, dashboard: &str, looked: Result<Look, NoticeError>) -> Result<(), LedgerError> {
+        let told = match &looked {
+            Ok(look) => look.saw(),
+            Err(error) => chain(error).join(": "),
+        };
+        self.state.looked(dashboard, looked.is_ok());
+        for noticed in looked.iter().flat_map(|look| &look.noticed) {
+            self.state.cycle_noticed(dashboard, noticed.cycle.completed_at);
+        }
+        if let Some(watched) = self.dashboards.get_mut(dashboard) {
+            watched.looking = false;
+            if watched.told.as_ref() != Some(&told) {
+                match &looked {
+                    Ok(_) => info!(dashboard, saw = %told, "looked"),
+                    Err(_) => warn!(dashboard, error = %told, "could not look"),
+                }
+            }
+            watched.told = Some(told.clone());
+        }
+        self.ledger.watched(dashboard, Utc::now(), &told).await
+    }
+
+    async fn ended(&mut self, job: &str, cycle: &Cycle, ended: Result<RunReport, RunError>) -> Result<(), LedgerError> {
+        let at_work = self.jobs.get_mut(job).and_then(|served| {
+            served.busy_until = None;
+            served.at_work.take()
+        });
+        let elapsed = at_work.map_or(Duration::ZERO, |at_work| at_work.begun.elapsed());
+        self.state.run_left(job);
+        match ended {
+            Ok(report) => {
+                self.tell_end(job, report.status, &report.write_backs, elapsed);
+                self.finished(&report);
+            }
+            Err(RunError::Ledger(LedgerError::JobRunning { process, .. })) => {
+                info!(job, process, "another process runs the job");
+                if let Some(served) = self.jobs.get_mut(job) {
+                    served.busy_until = Some(Instant::now() + BUSY_PAUSE);
+                }
+            }
+            Err(error) if error.is_interruption() => {
+                info!(job, run = error.run(), cycle = %cycle.id, "the run stopped; the next one goes on where it stood");
+            }
+            Err(error) => {
+                self.tell_end(job, RunStatus::Failed, &[], elapsed);
+                let told = chain(&error).join(": ");
+                error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
+                self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_end(&self, job: &str, status: RunStatus, write_backs: &[WriteBackReport], elapsed: Duration) {
+        self.state.run_ended(job, &RunEnd { status, write_backs, ended_at: Utc::now(), elapsed });
+        self.state.failing(job, status == RunStatus::Failed);
+    }
+
+    fn finished(&self, report: &RunReport) {
+        for write_back in &report.write_backs {
+            info!(
+                job = %report.job, run = report.run, cycle = %report.cycle, write_back = %write_back.name,
+                outcomes = %write_back.tally, seconds = write_back.elapsed.as_secs_f64(), "wrote back"
+            );
+        }
+        match report.status {
+            RunStatus::Guarded => {
+                warn!(job = %report.job, run = report.run, cycle = %report.cycle, "a guard stopped the run before its first write")
+            }
+            status => {
+                info!(job = %report.job, run = report.run, cycle = %report.cycle, status = status.name(), "the run is over")
+            }
+        }
+    }
+
+    /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
+    async fn finish(mut self, happened: &mut mpsc::Receiver<Event>) -> Result<(), ServeError> {
+        self.state.phase(Phase::Stopping);
+        let end = tokio::time::Instant::now() + self.settings.grace;
+        self.jobs.values().filter_map(|served| served.at_work.as_ref()).for_each(|at_work| at_work.stop.ask());
+        loop {
+            let runs = self.jobs.values().filter(|served| served.at_work.is_some()).count();
+            if runs == 0 {
+                return Ok(());
+            }
+            self.state.turned();
+            info!(runs, grace = ?self.settings.grace, "stopping once the batches in hand are written");
+            match tokio::time::timeout_at(end, happened.recv()).await {
+                Ok(Some(event)) => self.take(event).await?,
+                Ok(None) | Err(_) => return Err(ServeError::CutOff { runs }),
+            }
+        }
+    }
+}
+
+fn this_process() -> cycles::Server {
+    cycles::Server {
+        process: std::process::id(),
+        host: None,
+        since: Utc::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+async fn carry_out(
+    project: Arc<Project>,
+    checked: Arc<CheckedJob>,
+    ledger: Ledger,
+    cycle: Cycle,
+    stop: Stop,
+) -> Result<RunReport, RunError> {
+    let cycle = RequestedCycle::Given(cycle);
+    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, stop };
+    run::carry_out(&request, &ledger, report::progress::for_log(&checked.job.name)).await
+}

@@ -1,0 +1,365 @@
+//! The scheduler: a run after each cycle of the dashboard, at the right time, once; through kills, restarts, broken edits,
+//! and clocks that are set.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use crate::harness::{FIELDS, Server, Workspace, faketime_library};
+
+/// A job that follows the dashboard `health` with these settings of its cadence, and one account.
+fn place(server: Server, signal: &str, cadence: &str) -> Workspace {
+    let place = Workspace::accounts(server, "id,score,note,phone\nA1,0,,\n", "id,score,note\nA1,1,\n");
+    follow(&place, signal, cadence);
+    place
+}
+
+fn follow(place: &Workspace, signal: &str, cadence: &str) {
+    let connections = place.connection("files") + &place.connection("crm");
+    place.file("writeback.toml", &format!("{connections}[dashboards.health]\n{signal}\n"));
+    place.job("", FIELDS);
+    let job = place.text("schedules/job.toml");
+    place.file("schedules/job.toml", &format!("[cadence]\ndashboard = 'health'\n{cadence}\n\n{job}"));
+}
+
+const MARKER: &str = "marker = 'cycle.json'\npoll = '1s'";
+
+/// The dashboard finishes a cycle with this score, as a marker file written aside and renamed.
+fn finish_cycle(place: &Workspace, id: &str, score: u32) {
+    finish_cycle_at(place, id, score, Utc::now());
+}
+
+fn finish_cycle_at(place: &Workspace, id: &str, score: u32, completed_at: DateTime<Utc>) {
+    place.file("data/scores.csv", &format!("id,score,note\nA1,{score},\n"));
+    let completed_at = completed_at.to_rfc3339();
+    let marker = format!(r#"{{"cycle_id": "{id}", "completed_at": "{completed_at}", "status": "succeeded"}}"#);
+    place.file("cycle.json.new", &marker);
+    std::fs::rename(place.path("cycle.json.new"), place.path("cycle.json")).expect("renamed");
+}
+
+fn score(place: &Workspace) -> String {
+    place.query("SELECT score FROM accounts").trim_start_matches("score\n").trim_end().to_owned()
+}
+
+fn delivered(cycles: &[&str]) -> Vec<(String, String)> {
+    cycles.iter().map(|cycle| ((*cycle).to_owned(), "succeeded".to_owned())).collect()
+}
+
+fn wait_for_history(place: &Workspace, cycles: &[&str]) {
+    let expected = delivered(cycles);
+    place.wait_until(&format!("{cycles:?}"), |place| place.history() == expected);
+}
+
+#[test]
+fn each_finished_cycle_is_written_back_once() {
+    for server in Server::ALL {
+        let place = place(server, MARKER, "");
+        let mut serving = place.serve(&[]);
+        finish_cycle(&place, "W45", 45);
+        wait_for_history(&place, &["W45"]);
+        assert_eq!(score(&place), "45", "on {server}");
+        // The same cycle told again is no new one, and a failed one is none at all.
+        finish_cycle(&place, "W45", 99);
+        serving.wait_for_log("looked");
+        let failed = r#"{"cycle_id": "W46", "completed_at": "2026-11-15T06:30:00Z", "status": "failed"}"#;
+        place.file("cycle.json", failed);
+        serving.wait_for_log("W46");
+        finish_cycle(&place, "W47", 47);
+        wait_for_history(&place, &["W45", "W47"]);
+        assert_eq!(score(&place), "47", "on {server}");
+        let (code, log) = serving.stop();
+        assert_eq!(code, Some(0), "on {server}: {log}");
+    }
+}
+
+#[test]
+fn a_cycle_announced_by_hand_is_written_back() {
+    let place = place(Server::Postgres, "announced = true", "");
+    let mut serving = place.serve(&[]);
+    serving.wait_for_log("not due");
+    let announced = place.command(&["cycle", "health", "--id", "airflow-2026-11-21"]);
+    assert_eq!(announced.code, 0, "{announced}");
+    wait_for_history(&place, &["airflow-2026-11-21"]);
+    assert_eq!(place.command(&["cycle", "health", "--id", "airflow-2026-11-21"]).code, 0);
+    assert_eq!(place.command(&["cycle", "health", "--id", "airflow-2026-11-22"]).code, 0);
+    wait_for_history(&place, &["airflow-2026-11-21", "airflow-2026-11-22"]);
+}
+
+#[test]
+fn a_cycle_that_a_query_tells_of_is_written_back() {
+    for server in Server::ALL {
+        let query = "SELECT id AS cycle_id, completed_at, status FROM cycles";
+        let place = place(server, &format!("source = 'crm'\nquery = '{query}'\npoll = '1s'"), "");
+        place.execute("CREATE TABLE cycles (id VARCHAR(20), completed_at VARCHAR(40), status VARCHAR(20))");
+        let mut serving = place.serve(&[]);
+        place.execute("INSERT INTO cycles VALUES ('c1', '2026-11-14 06:00:00', 'succeeded')");
+        wait_for_history(&place, &["c1"]);
+        place.execute("INSERT INTO cycles VALUES ('c2', '2026-11-15 06:00:00', 'running')");
+        serving.wait_for_log("c2");
+        place.execute("UPDATE cycles SET status = 'success' WHERE id = 'c2'");
+        wait_for_history(&place, &["c1", "c2"]);
+    }
+}
+
+#[test]
+fn several_cycles_that_wait_become_one_run_of_the_newest() {
+    let place = place(Server::Sqlite, "announced = true", "settle = '5s'");
+    let mut serving = place.serve(&[]);
+    for (id, minutes) in [("c1", 30), ("c2", 20), ("c3", 10)] {
+        let completed_at = (Utc::now() - TimeDelta::minutes(minutes)).to_rfc3339();
+        let announced = place.command(&["cycle", "health", "--id", id, "--completed-at", &completed_at]);
+        assert_eq!(announced.code, 0, "{announced}");
+    }
+    place.wait_until("a run of c3", |place| place.history().contains(&("c3".to_owned(), "succeeded".to_owned())));
+    // Nothing is left to run: what came before the newest is superseded, unless it was already under way.
+    serving.wait_for_log("superseded");
+    let late = place.command(&["cycle", "health", "--id", "c0", "--completed-at", "2026-11-01T00:00:00Z"]);
+    assert_eq!(late.code, 0, "{late}");
+    serving.wait_for_log("cycle=c0");
+    let history = place.history();
+    assert_eq!(history.last(), Some(&("c3".to_owned(), "succeeded".to_owned())), "{history:?}");
+    let next = place.command(&["next", "job"]);
+    assert!(next.stdout.contains("cycle `c0` is not written back"), "{next}");
+}
+
+#[test]
+fn a_gate_without_a_new_cycle_is_recorded_and_one_with_it_lets_the_run_through() {
+    let now = Utc::now();
+    let instants: Vec<String> = [4, 12]
+        .iter()
+        .map(|seconds| (now + TimeDelta::seconds(*seconds)).to_rfc3339_opts(SecondsFormat::Micros, true))
+        .collect();
+    let place = place(Server::Sqlite, MARKER, &format!("at = ['{}', '{}']", instants[0], instants[1]));
+    let mut serving = place.serve(&[]);
+    serving.wait_for_log("a gate opened for nothing");
+    finish_cycle(&place, "W46", 46);
+    serving.wait_for_log("W46");
+    wait_for_history(&place, &["W46"]);
+    let run = place.command(&["runs", "1", "--json"]).json();
+    let started_at: DateTime<Utc> = run["started_at"].as_str().expect("a text").parse().expect("an instant");
+    assert!(started_at >= now + TimeDelta::seconds(12), "{started_at} is before the gate: {}", serving.log());
+    let status = place.command(&["status", "--json"]).json();
+    let gates = status["jobs"][0]["gates_for_nothing"].as_array().expect("a list");
+    assert_eq!(gates.len(), 1, "{status}");
+    assert!(gates[0]["reason"].as_str().is_some_and(|reason| reason.contains("cycle")), "{status}");
+}
+
+#[test]
+fn a_run_that_fails_is_tried_again_and_then_the_job_is_well() {
+    let place = place(Server::Postgres, MARKER, "retry_delay = '1s'\nretry_delay_max = '2s'");
+    place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
+    let mut serving = place.serve(&[]);
+    finish_cycle(&place, "W46", 46);
+    serving.wait_for_log("a run could not finish");
+    let status = place.command(&["status"]);
+    assert!(status.stdout.contains("W46"), "{status}");
+    place.execute("ALTER TABLE accounts RENAME COLUMN rating TO score");
+    wait_for_history(&place, &["W46"]);
+    assert_eq!(score(&place), "46");
+}
+
+#[test]
+fn a_run_that_keeps_failing_is_given_up_and_stays_visible() {
+    let place = place(Server::Sqlite, MARKER, "retry_delay = '1s'\nattempts_max = 2");
+    place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
+    let mut serving = place.serve(&[]);
+    finish_cycle(&place, "W46", 46);
+    serving.wait_for_log("a cycle will not be written back");
+    let status = place.command(&["status"]);
+    assert!(status.stdout.contains("W46"), "{status}");
+    let next = place.command(&["next"]);
+    assert!(next.stdout.contains("cycle `W46` is not written back"), "{next}");
+    place.execute("ALTER TABLE accounts RENAME COLUMN rating TO score");
+    finish_cycle(&place, "W47", 47);
+    place.wait_until("W47", |place| place.history().last() == delivered(&["W47"]).last());
+}
+
+#[test]
+fn a_cycle_past_its_deadline_is_never_written_back() {
+    let place = place(Server::Sqlite, MARKER, "deadline = '1h'");
+    finish_cycle_at(&place, "W45", 45, Utc::now() - TimeDelta::hours(2));
+    let mut serving = place.serve(&[]);
+    serving.wait_for_log("a cycle will not be written back");
+    finish_cycle(&place, "W46", 46);
+    wait_for_history(&place, &["W46"]);
+}
+
+#[test]
+fn of_several_cycles_only_every_nth_is_written_back() {
+    let place = place(Server::Sqlite, MARKER, "every_cycles = 3");
+    let mut serving = place.serve(&[]);
+    for cycle in 1..=7 {
+        finish_cycle(&place, &format!("d{cycle}"), cycle);
+        serving.wait_for_log(&format!("d{cycle}"));
+        if cycle % 3 == 1 {
+            place.wait_until(&format!("d{cycle}"), |place| score(place) == cycle.to_string());
+        }
+    }
+    wait_for_history(&place, &["d1", "d4", "d7"]);
+}
+
+#[test]
+fn killed_at_random_moments_it_still_runs_each_cycle_once() {
+    let place = place(Server::Postgres, MARKER, "");
+    let mut expected = Vec::new();
+    for round in 1..=12_u32 {
+        let serving = place.serve(&[]);
+        let id = format!("c{round:02}");
+        finish_cycle(&place, &id, round);
+        expected.push(id);
+        // Spread over the second and a half in which it starts, notices, runs and records.
+        std::thread::sleep(Duration::from_millis(u64::from(round * 130)));
+        serving.kill();
+    }
+    let serving = place.serve(&[]);
+    place.wait_until("the last cycle", |place| score(place) == "12");
+    let last = expected.last().expect("a cycle").clone();
+    place.wait_until("its end", |place| place.history().last() == Some(&(last.clone(), "succeeded".to_owned())));
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
+    let history = place.history();
+    let mut cycles: Vec<&String> = history.iter().map(|(cycle, _)| cycle).collect();
+    let runs = cycles.len();
+    assert!(cycles.is_sorted(), "an older cycle after a newer one: {history:?}");
+    cycles.dedup();
+    assert_eq!(cycles.len(), runs, "a cycle has two runs: {history:?}");
+    assert!(cycles.iter().all(|cycle| expected.contains(cycle)), "{history:?}");
+}
+
+#[test]
+fn a_second_scheduler_stands_by_and_takes_over() {
+    let place = place(Server::Sqlite, MARKER, "");
+    let mut first = place.serve(&[]);
+    first.wait_for_log("serving");
+    let mut second = place.serve(&[]);
+    second.wait_for_log("standing by");
+    finish_cycle(&place, "W45", 45);
+    wait_for_history(&place, &["W45"]);
+    first.kill();
+    second.wait_for_log("serving jobs");
+    finish_cycle(&place, "W46", 46);
+    wait_for_history(&place, &["W45", "W46"]);
+    let (code, log) = second.stop();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn asked_to_stop_it_finishes_the_batches_in_hand_and_the_next_start_goes_on() {
+    const RECORDS: usize = 3_000;
+    let rows: String = (0..RECORDS).map(|id| format!("A{id:05},0,,\n")).collect();
+    let scores: String = (0..RECORDS).map(|id| format!("A{id:05},1,\n")).collect();
+    for server in Server::ALL {
+        let place =
+            Workspace::accounts(server, &format!("id,score,note,phone\n{rows}"), &format!("id,score,note\n{scores}"));
+        follow(&place, MARKER, "");
+        let job =
+            place.text("schedules/job.toml").replace("[write_back.fields]", "batch_size = 1\n\n[write_back.fields]");
+        place.file("schedules/job.toml", &job);
+        let completed_at = Utc::now().to_rfc3339();
+        place.file("cycle.json", &format!(r#"{{"cycle_id": "W46", "completed_at": "{completed_at}"}}"#));
+        let serving = place.serve(&[]);
+        let written = |place: &Workspace| {
+            let count = place.query("SELECT count(*) AS n FROM accounts WHERE score = 1");
+            count.trim_start_matches("n\n").trim_end().parse::<usize>().expect("a count")
+        };
+        place.wait_until("a written record", |place| written(place) > 0);
+        let (code, log) = serving.stop();
+        assert_eq!(code, Some(0), "on {server}: {log}");
+        let done = written(&place);
+        assert!((1..RECORDS).contains(&done), "{done} on {server}: {log}");
+        place.count_writes("accounts");
+        let serving = place.serve(&[]);
+        wait_for_history(&place, &["W46"]);
+        assert_eq!(place.writes(), RECORDS - done, "nothing is written twice on {server}");
+        serving.stop();
+    }
+}
+
+#[test]
+fn a_broken_edit_keeps_the_last_good_job_and_says_so() {
+    let place = place(Server::Sqlite, MARKER, "");
+    let mut serving = place.serve(&[]);
+    finish_cycle(&place, "W45", 45);
+    wait_for_history(&place, &["W45"]);
+    let good = place.text("schedules/job.toml");
+    place.file("schedules/job.toml", &good.replace("score = 'score'", "score = 'scroe'"));
+    serving.wait_for_log("what was read before stays in force");
+    finish_cycle(&place, "W46", 46);
+    wait_for_history(&place, &["W45", "W46"]);
+    assert_eq!(score(&place), "46");
+    // A good edit is in force for the next cycle: `note` gets a text from now on.
+    place.file("schedules/job.toml", &good.replace("note = 'note'", "note = { column = 'note', when = 'if_empty' }"));
+    serving.wait_for_log("the job's changed file is in force");
+    finish_cycle(&place, "W47", 47);
+    wait_for_history(&place, &["W45", "W46", "W47"]);
+    // A job may come and go while the project is served.
+    place.file(
+        "schedules/other.toml",
+        &good.replace("score = 'score'\n", "").replace("id = 'id'", "id = 'id'\nphone = 'score'"),
+    );
+    serving.wait_for_log("job=other");
+    std::fs::remove_file(place.path("schedules/other.toml")).expect("removed");
+    serving.wait_for_log("the job's file is gone");
+}
+
+#[test]
+fn a_project_that_cannot_be_served_is_told_at_once() {
+    let place = place(Server::Sqlite, MARKER, "");
+    place.job("", FIELDS);
+    let refused = place.command(&["serve"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("no job of `schedules/` has a cadence"), "{refused}");
+    place.file("writeback.toml", "[connections.crm\n");
+    let refused = place.command(&["serve"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("writeback.toml:1:"), "{refused}");
+}
+
+/// Where the tests set a process's clock: seconds by which it differs from the machine's, in a file it reads again and
+/// again.
+fn faked(place: &Workspace) -> [(&'static str, String); 5] {
+    [
+        ("LD_PRELOAD", faketime_library()),
+        ("FAKETIME_TIMESTAMP_FILE", place.path("clock").display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("FAKETIME_DONT_RESET", "1".to_owned()),
+    ]
+}
+
+fn set_clock(place: &Workspace, days: i64) {
+    let clock = if days < 0 { format!("{days}d") } else { format!("+{days}d") };
+    place.file("clock.new", &clock);
+    std::fs::rename(place.path("clock.new"), place.path("clock")).expect("renamed");
+}
+
+#[test]
+fn a_clock_that_is_set_makes_nothing_fire_twice_and_loses_nothing() {
+    let place = place(Server::Sqlite, MARKER, "gate = { cron = '0 6 * * *', timezone = 'Europe/Berlin' }");
+    set_clock(&place, 0);
+    let environment = faked(&place);
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut serving = place.serve_with(&[], &environment);
+    finish_cycle(&place, "d1", 1);
+    serving.wait_for_log("the gate");
+    assert_eq!(place.history(), Vec::new());
+    // A day later the gate has opened meanwhile, once.
+    set_clock(&place, 1);
+    serving.wait_for_log("the clock was set");
+    place.wait_until("d1", |place| place.history() == delivered(&["d1"]));
+    // Back and forth over the same gate: the cycle is written back, and stays so.
+    set_clock(&place, 0);
+    set_clock(&place, 1);
+    finish_cycle_at(&place, "d2", 2, Utc::now() + TimeDelta::days(1));
+    serving.wait_for_log("d2");
+    set_clock(&place, 30);
+    place.wait_until("d2", |place| place.history() == delivered(&["d1", "d2"]));
+    // A year back: what comes now is new all the same, and settles by a clock that nobody set.
+    set_clock(&place, -365);
+    finish_cycle_at(&place, "d3", 3, Utc::now() + TimeDelta::days(31));
+    let began = Instant::now();
+    serving.wait_for_log("d3");
+    set_clock(&place, -363);
+    place.wait_until("d3", |place| place.history() == delivered(&["d1", "d2", "d3"]));
+    assert!(began.elapsed() < Duration::from_secs(90), "{}", serving.log());
+}
