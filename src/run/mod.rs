@@ -306,7 +306,7 @@ async fn leave_behind(ledger: &Ledger, job: &str, run: i64, why: &str) -> Result
 async fn altered_object(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<String>, RunError> {
     for (plan, position) in plans.iter().zip(0..) {
         let progress = ledger.progress(WriteBackId { run, position }).await?;
-        if progress.packaged && progress.layout.is_none_or(|layout| layout != plan.layout.fingerprint()) {
+        if progress.packaged && progress.layout.is_some_and(|layout| layout != plan.layout.fingerprint()) {
             return Ok(Some(plan.layout.object.display_name()));
         }
     }
