@@ -11,3 +11,6 @@ CREATE TABLE seals (
     xxh3     INTEGER NOT NULL,
     PRIMARY KEY (relation, row)
 ) STRICT, WITHOUT ROWID;
+
+-- XXH3 of what the rejection says, 64 bits; NULL in rows of earlier versions.
+ALTER TABLE rejections ADD COLUMN xxh3 INTEGER;

@@ -278,6 +278,7 @@ fn a_ledger_of_the_previous_version_goes_on_where_it_stood() {
     let before = "DROP TABLE cycles; DROP TABLE job_cycles; DROP TABLE gates; DROP TABLE watches; DROP TABLE servers;
                   DROP INDEX runs_by_cycle; ALTER TABLE runs DROP COLUMN write_back;
                   ALTER TABLE runs DROP COLUMN interrupted; ALTER TABLE write_backs DROP COLUMN layout;
+                  ALTER TABLE rejections DROP COLUMN xxh3;
                   DROP TABLE seals; DELETE FROM _sqlx_migrations WHERE version >= 3";
     place.execute_file(".writeback/ledger.db", before);
     mark(&place, "W45", "2026-11-08T06:30:00Z");
