@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod connections;
 mod cycles;
+mod damaged;
 mod deploy;
 mod disk;
 mod example;
