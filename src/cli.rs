@@ -44,17 +44,15 @@ const EXIT_CODES: &str = "Exit codes:
 impl Cli {
     /// How much is logged: nobody looks on while a project is served, so that its log tells what happens.
     pub(crate) fn verbosity(&self) -> u8 {
-        match self.command {
-            Command::Serve(_) => self.verbose.saturating_add(1),
-            _ => self.verbose,
-        }
+        let nobody_looks_on = matches!(self.command, Command::Serve(_));
+        self.verbose.saturating_add(u8::from(nobody_looks_on))
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
-    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json")]
+    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json\n  writeback check --alert")]
     Check(CheckArguments),
     /// Show what a run would do: counts, batches, old and new values; writes nothing
     #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json")]
@@ -112,6 +110,10 @@ pub(crate) struct CheckArguments {
     /// Jobs to check: names or files in schedules/; all of them if none is named
     #[arg(value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
+
+    /// Send a test alert through each channel of `[alerts]` and say how it went
+    #[arg(long)]
+    pub(crate) alert: bool,
 
     /// Print JSON instead of text
     #[arg(long)]

@@ -35,17 +35,6 @@ pub(super) enum Change {
     Absence(Duration),
 }
 
-impl Change {
-    /// Whether things may have come due that nobody was there to see.
-    pub(super) fn is_break(self) -> bool {
-        match self {
-            Self::None => false,
-            Self::Jump(jump) => jump > TimeDelta::zero(),
-            Self::Absence(_) => true,
-        }
-    }
-}
-
 impl Clock {
     pub(super) fn start() -> Self {
         Self { wall: Utc::now(), steady: Instant::now() }
@@ -118,10 +107,8 @@ mod tests {
         assert_eq!(clock.read_as(at(3_602), after(2)).change, Change::None);
         let back = clock.read_as(at(2), after(2)).change;
         assert_eq!(back, Change::Jump(TimeDelta::seconds(-3_600)));
-        assert!(!back.is_break());
         let absent = clock.read_as(at(1_002), after(1_002)).change;
         assert_eq!(absent, Change::Absence(Duration::from_secs(1_000)));
-        assert!(absent.is_break());
     }
 
     #[test]

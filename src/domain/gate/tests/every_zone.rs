@@ -18,12 +18,13 @@ const YEARS: std::ops::Range<Minute> = 15_778_080..35_765_280;
 
 /// A change is searched where the clocks differ after so long: two changes within it that undo each other, which no
 /// zone has, would not be seen.
-const SCAN_STEP: Minute = MINUTES_PER_DAY / 2;
+const SCAN_STEP: Minute = MINUTES_PER_DAY;
 
-/// How far around a change minutes are walked, and how far around it gates are compared.
-const WALKED: Minute = 3 * MINUTES_PER_DAY;
-const COMPARED: Minute = MINUTES_PER_DAY + 2 * 60;
-const COMPARED_OF_MANY: Minute = 3 * 60;
+/// How far around a change minutes are walked, and how far around it gates are compared, unless they open often: those
+/// are compared for about so many openings.
+const WALKED: Minute = 2 * MINUTES_PER_DAY;
+const COMPARED: Minute = MINUTES_PER_DAY;
+const OPENINGS_OF_MANY: Minute = 4;
 
 /// An instant at which a zone's clocks change, and by how many minutes they are ahead of UTC before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,18 +68,19 @@ impl Pattern {
         self.opens_at.len() > 12
     }
 
+    /// How far around a change the pattern is compared: the less far, the more often it opens.
     fn compared(&self) -> Minute {
-        if self.opens_often() { COMPARED_OF_MANY } else { COMPARED }
+        let openings = Minute::try_from(self.opens_at.len()).unwrap();
+        if self.opens_often() { COMPARED * OPENINGS_OF_MANY / openings } else { COMPARED }
     }
 }
 
 fn patterns() -> Vec<Pattern> {
     let every_day = |_: NaiveDate| true;
     let weekend = |day: NaiveDate| matches!(day.weekday(), Weekday::Sat | Weekday::Sun);
-    let mut patterns: Vec<Pattern> =
-        [(0, 0), (0, 1), (0, 30), (1, 0), (1, 59), (2, 0), (2, 15), (2, 30), (3, 0), (12, 0), (23, 30), (23, 59)]
-            .map(|(hour, minute)| Pattern::daily(hour, minute))
-            .into();
+    let mut patterns: Vec<Pattern> = [(0, 0), (0, 30), (1, 59), (2, 0), (2, 15), (2, 30), (3, 0), (12, 0), (23, 30)]
+        .map(|(hour, minute)| Pattern::daily(hour, minute))
+        .into();
     patterns.extend([
         Pattern::new("15 1-3 * * SUN", |day| day.weekday() == Weekday::Sun, |h, m| m == 15 && (1..=3).contains(&h)),
         Pattern::new("59 23 31 * *", |day| day.day() == 31, |h, m| (h, m) == (23, 59)),
@@ -171,9 +173,13 @@ fn compare((change, near): &Surroundings, zones: &[Tz], patterns: &mut [Pattern]
             let openings = forwards(&pattern.gate, begin, end);
             assert_eq!(openings, expected, "`{}` in {zone} from {begin} to {end}", pattern.gate.cron);
         }
-        let mut openings = backwards(&pattern.gate, begin, end);
-        openings.reverse();
-        assert_eq!(openings, expected, "`{}` in {} back from {end} to {begin}", pattern.gate.cron, pattern.gate.zone);
+        let amid_what_follows = change.at + (change.after - change.before).abs() / 2;
+        for split in [change.at, amid_what_follows.min(around.end)].map(utc) {
+            let (mut earlier, later) = (backwards(&pattern.gate, begin, split), forwards(&pattern.gate, split, end));
+            earlier.reverse();
+            let openings = [earlier, later].concat();
+            assert_eq!(openings, expected, "`{}` in {} around {split}", pattern.gate.cron, pattern.gate.zone);
+        }
     }
 }
 

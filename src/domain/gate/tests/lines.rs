@@ -125,7 +125,7 @@ struct Written {
 }
 
 fn values(from: u32, to: u32, step: u32) -> BTreeSet<u32> {
-    (from..=to).filter(|value| (value - from) % step == 0).collect()
+    (from..=to).filter(|value| (value - from).is_multiple_of(step)).collect()
 }
 
 fn part(lowest: u32, highest: u32) -> impl Strategy<Value = Written> {
@@ -205,14 +205,18 @@ proptest! {
         let begin = DateTime::from_timestamp(first * 60, 0).unwrap();
         let minutes: Vec<_> = (0..3 * 24 * 60).map(|minute| begin + TimeDelta::minutes(minute)).collect();
         let expected: Vec<_> = minutes.iter().copied().filter(named).collect();
-        let Ok(cron) = Cron::parse(&line) else {
-            prop_assert!(expected.is_empty(), "`{line}` is a mistake");
-            return Ok(());
+        let cron = match Cron::parse(&line) {
+            Ok(cron) => cron,
+            Err(mistake) => {
+                prop_assert!(expected.is_empty() && mistake.message.contains("never comes"), "{mistake:?}");
+                return Ok(());
+            }
         };
         let gates = Gates { lines: vec![Gate { cron, zone: Tz::UTC }], at: Vec::new() };
         let end = begin + TimeDelta::days(3);
         let opened: Vec<_> = gates.upcoming(begin, 200).iter().map(|opening| opening.at).take_while(|at| *at < end).collect();
-        prop_assert_eq!(&opened, &expected[..expected.len().min(200)], "`{}`", line);
+        let first_ones: Vec<_> = expected.iter().copied().take(200).collect();
+        prop_assert_eq!(opened, first_ones, "`{}`", line);
         let last = gates.last_within(begin - TimeDelta::seconds(1), end - TimeDelta::seconds(1));
         prop_assert_eq!(last, expected.last().copied(), "`{}`", line);
     }
