@@ -6,6 +6,7 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use polars::prelude::DataFrame;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
@@ -24,6 +25,17 @@ pub(crate) struct Found {
     pub(crate) before: Option<Vec<Option<String>>>,
 }
 
+/// Names what a transaction writes, so that a second one about the same waits for the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim(u64);
+
+impl Claim {
+    /// `what` is told apart by a digest. Two that share one wait for one another, and nothing else comes of it.
+    pub(crate) fn of(what: &str) -> Self {
+        Self(xxh3_64(what.as_bytes()))
+    }
+}
+
 /// One writer's dedicated connection to a destination. No future of it may be dropped half-way: waiting is bounded by
 /// the server (statement and lock timeouts), and a writer whose future was dropped is closed, never used again.
 /// Writing the same values twice leaves them as writing once does.
@@ -37,6 +49,11 @@ pub(crate) trait Destination: Sized {
 
     /// Opens a transaction in which rows may be written.
     async fn begin(&mut self) -> Result<(), SystemError>;
+
+    /// Waits, within the open transaction, until no other with the same claim is under way, and keeps later ones waiting
+    /// until it has ended. A process that was killed and a connection that broke may have left a commit behind that the
+    /// server still works on: what it does is seen by looking up after this, and by nothing before.
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError>;
 
     /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
     /// Shape: a batch in, one [`Found`] per record in the batch's order out; `before` asks for the old values.
@@ -99,6 +116,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.begin().await,
             Self::Postgres(destination) => destination.begin().await,
             Self::Mysql(destination) => destination.begin().await,
+        }
+    }
+
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.claim(claim).await,
+            Self::Postgres(destination) => destination.claim(claim).await,
+            Self::Mysql(destination) => destination.claim(claim).await,
         }
     }
 

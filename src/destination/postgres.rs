@@ -5,11 +5,11 @@ mod statement;
 mod values;
 
 use polars::prelude::DataFrame;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Row};
 
 use self::statement::Statement;
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::connection::Connection;
@@ -56,6 +56,15 @@ impl Destination for PostgresDestination {
         self.session.command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         self.transaction = Transaction::Open;
         Ok(())
+    }
+
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        let sql = "SELECT pg_advisory_xact_lock($1)".to_owned();
+        let mut arguments = PgArguments::default();
+        let doing = "claiming a batch";
+        arguments.add(claim.0.cast_signed()).map_err(|error| self.session.failed(doing, error))?;
+        let claimed = self.session.execute(Purpose::plain(doing), sql, arguments).await;
+        self.note(claimed).map(|_| ())
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {

@@ -20,7 +20,7 @@ use sqlx::sqlite::SqliteRow;
 
 use self::statements::Sent;
 use self::values::{BindError, Values};
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
@@ -75,6 +75,11 @@ impl Destination for SqliteDestination {
         self.ask_for_log().await;
         self.control("BEGIN IMMEDIATE", "beginning a transaction").await?;
         self.turn = Some(turn);
+        Ok(())
+    }
+
+    /// A commit ends with the process that makes it, and there is one writer at a time.
+    async fn claim(&mut self, _claim: Claim) -> Result<(), SystemError> {
         Ok(())
     }
 

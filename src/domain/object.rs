@@ -1,7 +1,5 @@
 //! The destination's object as its catalogue describes it: which columns there are and what each can hold.
 
-use serde::{Deserialize, Serialize};
-
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
@@ -168,7 +166,7 @@ pub(crate) struct Object {
 }
 
 /// A column's name and declared type, as the catalogue has them now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declaration {
     pub(crate) name: String,
     /// As [`ObjectColumn::declared`].

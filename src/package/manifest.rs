@@ -8,7 +8,6 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::PackageError;
-use crate::domain::object::Declaration;
 use crate::state;
 
 /// The format this program writes, and the newest it reads.
@@ -21,9 +20,6 @@ pub(super) const FILE_NAME: &str = "manifest.json";
 pub(super) struct Manifest {
     /// Names of the columns that identify a record.
     pub(super) key_columns: Vec<String>,
-    /// The destination's columns that the records were made to fit.
-    #[serde(default)]
-    pub(super) made_for: Vec<Declaration>,
     pub(super) records: u64,
     /// In the order of their keys.
     pub(super) partitions: Vec<PartitionEntry>,

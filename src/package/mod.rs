@@ -17,8 +17,7 @@ use polars::prelude::DataFrame;
 
 use self::manifest::{Manifest, PartitionEntry};
 use self::spool::Spool;
-use crate::domain::object::Declaration;
-use crate::state;
+use crate::{fault, state};
 
 /// Why a package could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +48,21 @@ impl PackageError {
         Self::Damaged { path: path.display().to_string(), what: what.into() }
     }
 
+    /// Whether a package that stood before may be read later.
+    pub(crate) fn leaves_package_usable(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Newer { .. } => true,
+            Self::Frame { .. } | Self::Damaged { .. } => false,
+        }
+    }
+
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
-            Self::Damaged { path, .. } => {
-                let folder = state::parent(Path::new(path)).display();
-                Some(format!("remove `{folder}` and run the job again: it pulls the records anew"))
-            }
+            Self::Damaged { .. } => Some("run the job again: it pulls the records anew".to_owned()),
             Self::Newer { .. } => Some("a newer writeback began this run; let that version finish it".to_owned()),
         }
     }
@@ -96,7 +101,6 @@ pub(crate) struct PackageWriter {
     folder: PathBuf,
     aside: AsideFolder,
     key_columns: Vec<String>,
-    made_for: Vec<Declaration>,
     bounds: Bounds,
     spool: Spool,
 }
@@ -111,20 +115,7 @@ impl PackageWriter {
     fn bounded(folder: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
         let aside = AsideFolder::create(folder)?;
         let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            aside,
-            key_columns: key_columns.to_vec(),
-            made_for: Vec::new(),
-            bounds,
-            spool,
-        })
-    }
-
-    /// Notes the destination's columns that the records are made to fit.
-    pub(crate) fn made_for(mut self, columns: Vec<Declaration>) -> Self {
-        self.made_for = columns;
-        self
+        Ok(Self { folder: folder.to_owned(), aside, key_columns: key_columns.to_vec(), bounds, spool })
     }
 
     /// Adds records; every frame has the same columns.
@@ -134,14 +125,16 @@ impl PackageWriter {
 
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
-        let Self { folder, aside, key_columns, made_for, bounds, spool } = self;
+        let Self { folder, aside, key_columns, bounds, spool } = self;
         let spool = spool.fill()?;
         let records = spool.records;
         let splitters = partition::splitters(&spool, &bounds);
         let partitions = partition::cut(spool, &splitters, &key_columns, &aside.path)?;
-        let manifest = Manifest { key_columns, made_for, records, partitions };
+        let manifest = Manifest { key_columns, records, partitions };
         manifest.write(&aside.path)?;
+        fault::point("a package's manifest written");
         aside.place(&folder)?;
+        fault::point("a package put in place");
         Ok(Package { folder, manifest })
     }
 }
@@ -183,10 +176,18 @@ impl Drop for AsideFolder {
 /// Takes away the package that stands in `folder`, if any: by renaming it first, so that it never stands half.
 fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
     match fs::rename(folder, aside) {
-        Ok(()) => discard(aside),
+        Ok(()) => {
+            fault::point("an earlier package moved away");
+            discard(aside)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes the package that stands in `folder` and what an interrupted pull left beside it, if there is either.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    discard(&state::aside(folder)).and_then(|()| discard(folder))
 }
 
 fn discard(folder: &Path) -> io::Result<()> {
@@ -221,11 +222,6 @@ impl Package {
         let manifest = Manifest::read(folder)?;
         manifest.partitions.iter().try_for_each(|entry| check_size(folder, entry))?;
         Ok(Self { folder: folder.to_owned(), manifest })
-    }
-
-    /// The destination's columns that the records were made to fit.
-    pub(crate) fn made_for(&self) -> &[Declaration] {
-        &self.manifest.made_for
     }
 
     /// Records in all partitions.

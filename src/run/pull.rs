@@ -55,7 +55,6 @@ pub(crate) async fn pull(
     };
     let mut source = opened.map_err(failed)?;
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
-    writer = writer.made_for(plan.layout.declarations());
     let mut tally = Tally::default();
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
         if stop.is_asked() {

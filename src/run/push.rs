@@ -31,9 +31,6 @@ pub(crate) async fn push(
 ) -> Result<Tally, RunError> {
     let name = &plan.write_back.name;
     progress.push_begins(name, package.record_count());
-    if plan.layout.altered(package.made_for()).is_some() {
-        return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
-    }
     let earlier = ledger.progress(id).await?;
     let spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
     let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);

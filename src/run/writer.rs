@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Claim, Destination, Found};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
-use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::fault;
+use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
@@ -222,7 +223,9 @@ impl Writer {
     async fn recover(&mut self, error: &SystemError) {
         let Some(mut line) = self.line.take() else { return };
         let lost = matches!(error, SystemError::Unavailable { .. } | SystemError::ReadOnly { .. });
-        if !lost && line.destination.rollback().await.is_ok() {
+        let usable = !lost && line.destination.rollback().await.is_ok();
+        fault::point("a batch rolled back");
+        if usable {
             self.line = Some(line);
         }
     }
@@ -238,6 +241,8 @@ impl Writer {
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
+        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
+        fault::point("a transaction begun");
         let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
@@ -248,6 +253,7 @@ impl Writer {
         context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
         let outcomes = sent.insert(outcomes);
         destination.commit().await?;
+        fault::point("a batch committed");
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
@@ -275,6 +281,12 @@ impl Writer {
     }
 }
 
+/// Another writing of the same batch may be under way: its connection broke, or its process was killed, while it
+/// committed. Whatever is written of a batch whose commit is unknown has the span it was sent with.
+fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
+    Claim::of(&format!("{id:?} {:?} {span:?}", layout.object.path))
+}
+
 /// What a destination did with records within the open transaction.
 pub(crate) struct Written {
     pub(crate) found: Vec<Found>,
@@ -299,9 +311,11 @@ pub(crate) async fn write(
     }
     if updates.height() > 0 {
         expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+        fault::point("records updated");
     }
     if inserts.height() > 0 {
         expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+        fault::point("records inserted");
     }
     Ok(Written { found, decisions })
 }

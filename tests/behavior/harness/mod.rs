@@ -2,6 +2,7 @@
 
 pub(crate) mod certificates;
 mod database;
+mod disk;
 mod proxy;
 mod running;
 mod server;
@@ -10,6 +11,7 @@ mod serving;
 mod tests;
 mod workspace;
 
+pub(crate) use disk::Disk;
 pub(crate) use proxy::{Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile};
 pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
