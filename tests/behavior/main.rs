@@ -2,18 +2,23 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod alerts;
+mod altering;
 mod batches;
 mod commands;
 mod configuration;
 mod connections;
 mod cycles;
+mod damaged;
 mod deploy;
+mod disk;
 mod edges;
 mod example;
 mod faults;
+mod halving;
 mod harness;
 mod init;
 mod injection;
+mod killed;
 mod mapping;
 mod matching;
 mod memory;
@@ -28,8 +33,10 @@ mod running;
 mod secrets;
 mod serve;
 mod single_record;
+mod soak;
 mod sources;
 mod stopping;
 mod twins;
 mod values;
 mod views;
+mod wire;
