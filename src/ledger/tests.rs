@@ -140,7 +140,7 @@ async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
     let half = BatchSpan { records: 2, ..SPAN };
     ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 3).await.unwrap();
     let sent = SentBatch { span: half, outcomes: vec![Outcome::Inserted; 2] };
-    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent.clone()]);
+    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, std::slice::from_ref(&sent));
     // Batches after it are others, and so is one that begins there and is longer.
     let next = BatchSpan { first: SPAN.first + half.records, ..half };
     ledger.record_sent(FIRST, next, &vec![Outcome::Unchanged; 2], 1).await.unwrap();
