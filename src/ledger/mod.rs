@@ -3,6 +3,7 @@
 //! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
 
 pub(crate) mod cycles;
+mod guards;
 mod lock;
 mod outcomes;
 mod rows;
@@ -18,9 +19,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
+pub(crate) use self::guards::{Approval, Proof};
 pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
 use crate::domain::cycle::Cycle;
+use crate::domain::guard::Objection;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::state;
 
@@ -160,6 +163,10 @@ pub(crate) struct RunEntry {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     /// Why it could not run or finish.
     pub(crate) error: Option<String>,
+    /// What guards had against it.
+    pub(crate) guards: Vec<Objection>,
+    /// Why it went ahead all the same, if it did.
+    pub(crate) approval: Option<Approval>,
     pub(crate) write_backs: Vec<WriteBackEntry>,
 }
 

@@ -551,6 +551,6 @@ async fn carry_out(
     stop: Stop,
 ) -> Result<RunReport, RunError> {
     let cycle = RequestedCycle::Given(cycle);
-    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, stop };
+    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, approver: None, stop };
     run::carry_out(&request, &ledger, report::progress::for_log(&checked.job.name)).await
 }
