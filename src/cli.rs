@@ -52,7 +52,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
-    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json")]
+    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json\n  writeback check --alert")]
     Check(CheckArguments),
     /// Show what a run would do: counts, batches, old and new values; writes nothing
     #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json")]
@@ -111,6 +111,10 @@ pub(crate) struct CheckArguments {
     /// Jobs to check: names or files in schedules/; all of them if none is named
     #[arg(value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
+
+    /// Send a test alert through each channel of `[alerts]` and say how it went
+    #[arg(long)]
+    pub(crate) alert: bool,
 
     /// Print JSON instead of text
     #[arg(long)]

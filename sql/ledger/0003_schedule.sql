@@ -16,7 +16,7 @@ CREATE TABLE cycles (
     position     INTEGER PRIMARY KEY,
     dashboard    TEXT NOT NULL,
     cycle        TEXT NOT NULL,
-    -- Never later than noticed_at.
+    -- Not later than noticed_at, unless this machine's clock was set back.
     completed_at TEXT NOT NULL,
     noticed_at   TEXT NOT NULL,
     UNIQUE (dashboard, cycle)

@@ -1,4 +1,4 @@
-//! `writeback check`: files, schemas, connections and rights, without writing anything.
+//! `writeback check`: files, schemas, connections, rights and the channels of alerts, without writing anything.
 
 use std::path::Path;
 
@@ -9,7 +9,9 @@ use super::{CommandError, Ending, load_job, load_project, print, print_json, war
 use crate::cli::CheckArguments;
 use crate::config::Project;
 use crate::domain::cadence::Cadence;
+use crate::domain::channel::{Channel, Channels};
 use crate::domain::cycle::Cycle;
+use crate::domain::error::chain;
 use crate::domain::gate::Opening;
 use crate::domain::guard::Guards;
 use crate::domain::mapping::RunFacts;
@@ -17,6 +19,7 @@ use crate::domain::problem::{Problem, Severity};
 use crate::report::{failure, guards, schedule};
 use crate::run::counted;
 use crate::run::plan::{self, Plan};
+use crate::schedule::alert;
 use crate::schedule::outlook::{self, OPENINGS_USUAL};
 
 /// What was found of one job; nothing but its name if it has mistakes.
@@ -32,41 +35,113 @@ struct Ready {
     openings: Vec<Opening>,
 }
 
+/// What was found of `[alerts]`.
+#[derive(Default)]
+struct FoundAlerts {
+    /// Those that can be used, and whether people were told through them, if that was asked for.
+    channels: Vec<(Channel, Option<bool>)>,
+    problems: Vec<Problem>,
+}
+
 pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<Ending, CommandError> {
     let mut problems = Vec::new();
-    let checked = check_jobs(root, arguments, &mut problems).await;
+    let mut alerts = FoundAlerts::default();
+    let checked = check_project(root, arguments, &mut problems, &mut alerts).await;
     if arguments.json {
-        let mut told = problems.clone();
+        let mut told = [alerts.problems.clone(), problems.clone()].concat();
         if let Err(error) = &checked {
             told.extend(error.mistakes().iter().cloned());
         }
         let jobs: Vec<Value> = checked.iter().flatten().map(json_of).collect();
-        print_json(&json!({ "jobs": jobs, "problems": failure::problems_json(&told) }))?;
+        print_json(
+            &json!({ "jobs": jobs, "alerts": alerts_json(&alerts), "problems": failure::problems_json(&told) }),
+        )?;
     }
     let jobs = checked?;
     if jobs.is_empty() && !arguments.json {
         print("no jobs: `schedules/` holds no `.toml` file\n")?;
     }
     problems.retain(|problem| problem.severity == Severity::Mistake);
+    let title = title(&jobs, problems.len(), alerts.problems.len());
+    problems.splice(0..0, alerts.problems);
     match problems.is_empty() {
         true => Ok(Ending::Done),
-        false => Err(CommandError::Problems { title: title(&jobs, &problems), problems }),
+        false => Err(CommandError::Problems { title, problems }),
     }
+}
+
+async fn check_project(
+    root: &Path,
+    arguments: &CheckArguments,
+    problems: &mut Vec<Problem>,
+    alerts: &mut FoundAlerts,
+) -> Result<Vec<Found>, CommandError> {
+    let project = load_project(root)?;
+    *alerts = check_alerts(&project, arguments).await?;
+    check_jobs(&project, arguments, problems).await
+}
+
+/// Looks at the channels of alerts and, if that is asked for, tells people through each that this is a test.
+async fn check_alerts(project: &Project, arguments: &CheckArguments) -> Result<FoundAlerts, CommandError> {
+    let channels = match project.channels() {
+        Ok(channels) => channels,
+        Err(problems) => return Ok(FoundAlerts { problems, channels: Vec::new() }),
+    };
+    let mut found = FoundAlerts::default();
+    for channel in channels.configured() {
+        let told =
+            if arguments.alert { Some(tell_of_a_test(channels, channel, &mut found.problems).await?) } else { None };
+        found.channels.push((channel, told));
+    }
+    if arguments.alert && found.channels.is_empty() {
+        let problem = Problem::mistake(None, "`[alerts]` names no channel that a test alert could be sent through");
+        found.problems.push(problem.hint("add `command = [\"PROGRAM\"]` or `webhook = { url = \"https://…\" }` to it"));
+    }
+    if !arguments.json && !found.channels.is_empty() {
+        print(&alerts_text(&found.channels))?;
+    }
+    Ok(found)
+}
+
+/// Whether people were told; if not, `problems` say why.
+async fn tell_of_a_test(
+    channels: &Channels,
+    channel: Channel,
+    problems: &mut Vec<Problem>,
+) -> Result<bool, CommandError> {
+    let now = Utc::now();
+    let body = alert::test_body(now).map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })?;
+    let Err(error) = alert::tell(channels, channel, &body, now).await else { return Ok(true) };
+    let message = format!("could not tell of a test alert through `{channel}`: {}", chain(&error).join(": "));
+    problems.push(Problem::mistake(None, message).hint_if(error.hint()));
+    Ok(false)
+}
+
+fn alerts_text(channels: &[(Channel, Option<bool>)]) -> String {
+    let line = |(channel, told): &(Channel, Option<bool>)| match told {
+        None => format!("  {channel}: ready\n"),
+        Some(true) => format!("  {channel}: told of a test alert\n"),
+        Some(false) => format!("  {channel}: could not be told\n"),
+    };
+    format!("alerts\n{}", channels.iter().map(line).collect::<String>())
+}
+
+fn alerts_json(alerts: &FoundAlerts) -> Value {
+    alerts.channels.iter().map(|(channel, told)| json!({ "channel": channel.name(), "told": told })).collect()
 }
 
 /// Checks one job after the other and prints each that is ready. `problems` are told of once, however many jobs share
 /// a connection or a schema.
 async fn check_jobs(
-    root: &Path,
+    project: &Project,
     arguments: &CheckArguments,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Found>, CommandError> {
-    let project = load_project(root)?;
     let jobs = if arguments.jobs.is_empty() { project.job_names() } else { arguments.jobs.clone() };
     let mut checked: Vec<Found> = Vec::new();
     for job in jobs {
         let mut told = Vec::new();
-        let found = match check_job(&project, &job, &mut told).await {
+        let found = match check_job(project, &job, &mut told).await {
             Ok((name, ready)) => Found { job: name, ready: Some(ready) },
             Err(error) => {
                 told.extend(error.into_problems()?);
@@ -90,9 +165,11 @@ async fn check_jobs(
     Ok(checked)
 }
 
-fn title(jobs: &[Found], problems: &[Problem]) -> String {
-    let count = counted(problems.len(), "problem");
+fn title(jobs: &[Found], of_jobs: usize, of_alerts: usize) -> String {
+    let count = counted(of_jobs + of_alerts, "problem");
     match jobs {
+        _ if of_jobs == 0 => format!("`[alerts]` has {count}"),
+        _ if of_alerts > 0 => format!("the project has {count}"),
         [only] => format!("job `{}` has {count}", only.job),
         _ => format!("the jobs have {count}"),
     }

@@ -407,11 +407,11 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
 }
 
 /// Whether a host is this machine.
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     let address = std::net::IpAddr::from_str(host);
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn timeout(value: Value<'_>) -> Option<Duration> {
+pub(super) fn timeout(value: Value<'_>) -> Option<Duration> {
     duration_within(value, WAIT_MIN..=TIMEOUT_MAX)
 }

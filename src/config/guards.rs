@@ -1,18 +1,19 @@
 //! Guards, as `[defaults]` and each `[[write_back]]` name them.
 
-use super::document::{Table, Value, shown};
+use super::alerts::read_records_max;
+use super::document::{Table, Value};
 use crate::domain::guard::Guards;
-use crate::domain::share::{Percent, RecordsMax};
+use crate::domain::share::RecordsMax;
 
 /// The keys read here.
 pub(super) const KEYS: [&str; 5] = ["min_read", "max_changed", "max_nulls", "max_rejected", "require_test"];
 
-/// More records than anybody pulls; who expects more has slipped a unit.
+/// More records than anybody pulls: who expects more has slipped a digit.
 const MIN_READ_MAX: u32 = 1_000_000_000;
 
 /// Reads the guards of a table; those it does not name are as `usual`.
 pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
-    let max = |key: &str, usual| table.get(key).and_then(read_max).map_or(usual, Bound::records_max);
+    let max = |key: &str, usual| table.get(key).and_then(read_max).unwrap_or(usual);
     let min_read = table.get("min_read").and_then(|value| value.integer(0, MIN_READ_MAX));
     let require_test = table.get("require_test").and_then(|value| value.boolean());
     Guards {
@@ -24,35 +25,10 @@ pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
     }
 }
 
-/// What a setting says of a bound.
-#[derive(Clone, Copy)]
-enum Bound {
-    Off,
-    Max(RecordsMax),
-}
-
-impl Bound {
-    fn records_max(self) -> Option<RecordsMax> {
-        match self {
-            Self::Off => None,
-            Self::Max(max) => Some(max),
-        }
+/// A count, a share of at most all, or `"off"`, which is none.
+fn read_max(value: Value<'_>) -> Option<Option<RecordsMax>> {
+    match value.is_text() && value.text() == Some("off") {
+        true => Some(None),
+        false => read_records_max(value).map(Some),
     }
-}
-
-/// A count, a share of at most all, or none.
-fn read_max(value: Value<'_>) -> Option<Bound> {
-    let text = value.number_or_text()?;
-    if text == "off" {
-        return Some(Bound::Off);
-    }
-    let count = || text.parse().ok().filter(|_| !value.is_text()).map(RecordsMax::Count);
-    let share = Percent::parse(&text).filter(|percent| *percent <= Percent::ALL).map(RecordsMax::Share);
-    let max = share.or_else(count);
-    if max.is_none() {
-        let message = format!("`{}` is {}, which is neither a share nor a count of records", value.key, shown(&text));
-        let hint = "write a share in quotes, `\"30 %\"`, a count, `1000`, or `\"off\"`";
-        value.mistake(message, Some(hint.to_owned()));
-    }
-    max.map(Bound::Max)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
@@ -15,6 +16,7 @@ use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_nam
 use super::project_file::{batch_size, known_connection, null_policy, word};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
+use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
 use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::job::{Job, WriteBack};
@@ -59,22 +61,25 @@ pub(super) fn read_job(
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
     match read {
-        Some((cadence, write_backs)) if !super::has_mistake(&problems) => {
-            let job = Job { name: name.to_owned(), cadence, write_backs };
+        Some(Read { cadence, thresholds, write_backs }) if !super::has_mistake(&problems) => {
+            let job = Job { name: name.to_owned(), cadence, thresholds, write_backs };
             Ok(CheckedJob { job, warnings: problems, digest })
         }
         _ => Err(problems),
     }
 }
 
-fn read_tables(
-    project: &Project,
-    root: &Table<'_>,
-    schemas: &mut Schemas<'_>,
-    now: DateTime<Utc>,
-) -> Option<(Option<Cadence>, Vec<WriteBack>)> {
-    root.expect_keys(&["cadence", "write_back"]);
+/// What the tables of a job file say.
+struct Read {
+    cadence: Option<Cadence>,
+    thresholds: Thresholds,
+    write_backs: Vec<WriteBack>,
+}
+
+fn read_tables(project: &Project, root: &Table<'_>, schemas: &mut Schemas<'_>, now: DateTime<Utc>) -> Option<Read> {
+    root.expect_keys(&["cadence", "alerts", "write_back"]);
     let cadence = root.get("cadence").and_then(|cadence| read_cadence(project, cadence, now));
+    let thresholds = read_job_alerts(root, project.alerts.thresholds);
     let hint = "a job has one or more `[[write_back]]`";
     let value = root.require("write_back", hint)?;
     if value.is_table() {
@@ -93,7 +98,7 @@ fn read_tables(
             write_backs.extend(read_write_back(project, &table, schemas, &mut claims));
         }
     }
-    Some((cadence, write_backs))
+    Some(Read { cadence, thresholds, write_backs })
 }
 
 /// What messages call a write-back.

@@ -2,6 +2,7 @@
 //! found before anything runs, and all of them are shown at once, each with file, line, column and a hint.
 
 mod address;
+mod alerts;
 mod cadence;
 mod connections;
 mod dashboards;
@@ -29,12 +30,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
 use crate::domain::job::Job;
 use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
+use alerts::AlertSettings;
 use document::read_text;
 use secret::Surroundings;
 
@@ -53,6 +56,7 @@ pub(crate) struct Project {
     pub(crate) connections: BTreeMap<String, Connection>,
     pub(crate) dashboards: BTreeMap<String, Dashboard>,
     pub(crate) defaults: Defaults,
+    alerts: AlertSettings,
     /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,
     /// Connections that are folders of files: nothing is written to them.
@@ -156,6 +160,15 @@ impl Project {
                 Problem::mistake(None, format!("there is no connection `{name}` in {PROJECT_FILE}"))
                     .hint(self.connection_hint(name)),
             ]),
+        }
+    }
+
+    /// The channels through which people are told of alerts.
+    /// Errors: what one of them needs is not where it should be.
+    pub(crate) fn channels(&self) -> Result<&Channels, Vec<Problem>> {
+        match self.alerts.absent.as_slice() {
+            [] => Ok(&self.alerts.channels),
+            absent => Err(absent.to_vec()),
         }
     }
 

@@ -1,8 +1,9 @@
-//! `writeback.toml`: connections, dashboards and defaults.
+//! `writeback.toml`: connections, dashboards, defaults and alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
+use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
@@ -38,13 +39,14 @@ pub(super) fn read_project(text: &str, surroundings: Surroundings<'_>) -> Result
 }
 
 fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
-    root.expect_keys(&["connections", "dashboards", "defaults"]);
+    root.expect_keys(&["connections", "dashboards", "defaults", "alerts"]);
     let mut project = Project {
         root: surroundings.root.to_owned(),
         clock: surroundings.clock,
         connections: BTreeMap::new(),
         dashboards: BTreeMap::new(),
         defaults: defaults(root),
+        alerts: read_project_alerts(root, surroundings),
         told_to_users: BTreeMap::new(),
         folders: BTreeSet::new(),
     };

@@ -1,5 +1,7 @@
 //! What people read when a file has a mistake, as whole texts, and what files without one come to.
 
+mod alerts;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -633,7 +635,7 @@ mod mistakes {
     fn unknown_keys_of_a_job() {
         insta::assert_snapshot!(job_with(&[("settle", "setle"), ("batch_size", "batchsize"), ("when =", "wen ="), ("[cadence]", "title = \"x\"\n[cadence]")]), @r#"
         schedules/weekly.toml:1:1: `title` is not a key of `schedules/weekly.toml`
-          hint: known keys: `cadence`, `write_back`
+          hint: known keys: `cadence`, `alerts`, `write_back`
         schedules/weekly.toml:4:1: `setle` is not a key of `[cadence]`
           hint: did you mean `settle`?
         schedules/weekly.toml:13:1: `batchsize` is not a key of write-back `health_score`

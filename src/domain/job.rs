@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use super::alert::Thresholds;
 use super::cadence::Cadence;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
@@ -17,6 +18,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     /// Absent if the job follows no dashboard: it then runs by hand only.
     pub(crate) cadence: Option<Cadence>,
+    /// From where on people are told of its runs.
+    pub(crate) thresholds: Thresholds,
     pub(crate) write_backs: Vec<WriteBack>,
 }
 

@@ -1,7 +1,9 @@
 //! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async, no clock: time is
 //! given, never asked for. Every other module may use this one; it uses none of them.
 
+pub(crate) mod alert;
 pub(crate) mod cadence;
+pub(crate) mod channel;
 mod columnar;
 pub(crate) mod conform;
 pub(crate) mod connection;

@@ -22,7 +22,7 @@ const CYCLES_KEPT: u32 = 10_000;
 /// A cycle as it was first noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Noticed {
-    /// Completed no later than it was noticed.
+    /// Completed no later than it was noticed, unless this machine's clock was set back.
     pub(crate) cycle: Cycle,
     pub(crate) noticed_at: DateTime<Utc>,
     /// Whether it was not known before.
@@ -444,7 +444,8 @@ fn job_cycle(row: &SqliteRow) -> Answer<JobCycle> {
     Ok(JobCycle { cycle: cycle(row)?, noticed_at: moment(row.try_get("noticed_at")?)?, fate: stored_fate(row)? })
 }
 
-fn stored_fate(row: &SqliteRow) -> Answer<StoredFate> {
+/// What a row of a job's cycle and its latest run tells of them.
+pub(super) fn stored_fate(row: &SqliteRow) -> Answer<StoredFate> {
     let attempts: u32 = row.try_get::<Option<i64>, _>("attempts")?.map_or(Ok(0), |_| count(row, "attempts"))?;
     let fate: Option<&str> = row.try_get("fate")?;
     if row.try_get("delivered")? {

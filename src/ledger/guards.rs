@@ -42,7 +42,8 @@ impl Ledger {
     pub(crate) async fn guard_run(&self, run: i64, objections: &[Objection]) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("record what stopped a run in", async |connection| {
-            rows::finish_run(connection, run, RunStatus::Guarded, None, finished_at).await?;
+            let why: Vec<String> = objections.iter().map(ToString::to_string).collect();
+            rows::finish_run(connection, run, RunStatus::Guarded, Some(&why.join("; ")), finished_at).await?;
             record_objections(connection, run, objections).await
         })
         .await

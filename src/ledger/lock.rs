@@ -15,8 +15,8 @@ const OPENING_WAIT_MAX: Duration = Duration::from_secs(30);
 const OPENING_POLL: Duration = Duration::from_millis(20);
 
 /// How long a lock is tried for before somebody is said to hold it: who only looks whether it is held holds it for a
-/// moment.
-const LOOK_PATIENCE: Duration = Duration::from_millis(50);
+/// moment, and on a busy machine for a little longer.
+const LOOK_PATIENCE: Duration = Duration::from_millis(250);
 
 const LOOK_POLL: Duration = Duration::from_millis(5);
 
@@ -29,7 +29,7 @@ pub(crate) struct JobLock {
 impl JobLock {
     /// Errors: `JobRunning`, with the process that holds the lock if it has written its number.
     pub(super) fn take(state_folder: &Path, job: &str) -> Result<Self, LedgerError> {
-        match claim(&Self::path(state_folder, job))? {
+        match claim(&Self::path(state_folder, job), LOOK_PATIENCE)? {
             Claim::Mine(file) => Ok(Self { _file: file }),
             Claim::Taken { process } => Err(LedgerError::JobRunning { job: job.to_owned(), process }),
         }
@@ -54,7 +54,7 @@ pub(crate) struct ServeLock {
 impl ServeLock {
     /// Errors: `AlreadyServing`, with the process that holds the lock if it has written its number.
     pub(super) fn take(state_folder: &Path) -> Result<Self, LedgerError> {
-        match claim(&Self::path(state_folder))? {
+        match claim(&Self::path(state_folder), LOOK_PATIENCE)? {
             Claim::Mine(file) => Ok(Self { _file: file }),
             Claim::Taken { process } => Err(LedgerError::AlreadyServing { process }),
         }
@@ -76,15 +76,15 @@ enum Claim {
     Taken { process: Option<u32> },
 }
 
-/// Asks for a lock, and writes this process's number into its file.
-fn claim(path: &Path) -> Result<Claim, LedgerError> {
+/// Asks for a lock for as long as `patience` lasts, and writes this process's number into its file.
+fn claim(path: &Path, patience: Duration) -> Result<Claim, LedgerError> {
     let failed = |source| LedgerError::io("lock", path, source);
     let mut file = open(path).map_err(failed)?;
     let begun = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOK_PATIENCE => std::thread::sleep(LOOK_POLL),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => std::thread::sleep(LOOK_POLL),
             Err(TryLockError::WouldBlock) => return Ok(Claim::Taken { process: process_in(&mut file) }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
@@ -186,5 +186,26 @@ mod tests {
         JobLock::take(folder.path(), "daily").expect("another job is free");
         drop(lock);
         JobLock::take(folder.path(), "weekly").expect("free again");
+    }
+
+    #[test]
+    fn who_looks_whether_a_job_runs_does_not_keep_it_from_running() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert!(!JobLock::is_held(folder.path(), "weekly").expect("no file yet"));
+        let lock = JobLock::take(folder.path(), "weekly").expect("free");
+        assert!(JobLock::is_held(folder.path(), "weekly").expect("a look"));
+        drop(lock);
+        assert!(!JobLock::is_held(folder.path(), "weekly").expect("a look"));
+
+        let path = JobLock::path(folder.path(), "weekly");
+        let look = open(&path).expect("a file");
+        look.lock_shared().expect("a look that lasts");
+        assert!(matches!(claim(&path, Duration::ZERO), Ok(Claim::Taken { .. })));
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(LOOK_POLL);
+            drop(look);
+        });
+        assert!(matches!(claim(&path, Duration::from_secs(60)), Ok(Claim::Mine(_))));
+        ends.join().expect("a look that ends");
     }
 }

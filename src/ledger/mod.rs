@@ -2,6 +2,7 @@
 //! SQLite database (`.writeback/ledger.db`; WAL, `synchronous=FULL`). A batch is recorded with its outcomes before its
 //! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
 
+mod alerts;
 pub(crate) mod cycles;
 mod guards;
 mod lock;
@@ -19,6 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
+pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::guards::{Approval, Proof};
 pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};

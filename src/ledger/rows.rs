@@ -446,7 +446,7 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
     })
 }
 
-async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
+pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
     let rows = sqlx::query(
         "SELECT write_back, name, seconds,
                 (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches

@@ -113,7 +113,8 @@ fn facts(run: &RunEntry) -> String {
         ("cycle", Some(cycle)),
         ("started", Some(started)),
         ("finished", finished),
-        ("error", run.error.as_deref().map(printable)),
+        // Of a guarded run the guards tell.
+        ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
     ];
     let title = format!("run {} of job `{}`: {}", run.run, printable(&run.job), status_text(run.status));
     let lines = facts.into_iter().filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));

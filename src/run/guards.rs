@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 use tracing::info;
 
 use super::plan::Plan;
-use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport, digest, preview, push};
+use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push};
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
 use crate::ledger::{Ledger, Proof, RunStatus, UnfinishedRun, WriteBackId};
@@ -168,28 +168,18 @@ impl Begun<'_> {
         Ok(Outset { rejected: outset.rejected.saturating_add(duplicates), records, nulls, ..outset })
     }
 
-    /// What is told of a run that guards stop: what was read and rejected so far.
-    pub(super) async fn guarded(
-        &self,
-        pulled: &[Pulled<'_>],
-        objections: Vec<Objection>,
-    ) -> Result<RunReport, RunError> {
-        let mut write_backs = Vec::new();
-        for one in pulled {
-            let name = one.plan.write_back.name.clone();
-            let tally = self.ledger.tally(one.id).await?;
-            write_backs.push(WriteBackReport { name, tally, batches: 0, elapsed: std::time::Duration::ZERO });
-        }
-        Ok(RunReport {
+    /// What is told of a run that guards stop.
+    pub(super) fn guarded(&self, plans: &[Plan], objections: Vec<Objection>) -> RunReport {
+        RunReport {
             run: Some(self.facts.run),
             job: self.facts.job.clone(),
             cycle: self.facts.cycle.id.clone(),
             status: RunStatus::Guarded,
             guarded: Some(Guarded { objections, approving_command: self.approving_command() }),
-            write_backs,
+            write_backs: Vec::new(),
             folder: None,
-            warnings: pulled.iter().flat_map(|one| one.plan.warnings.clone()).collect(),
-        })
+            warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
+        }
     }
 
     fn approving_command(&self) -> String {

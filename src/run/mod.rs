@@ -411,7 +411,7 @@ impl Begun<'_> {
             plans.iter().zip(&packages).map(|(plan, (id, package, ..))| Pulled { plan, id: *id, package }).collect();
         let objections = self.objections(&pulled).await?;
         if !objections.is_empty() {
-            return self.guarded(&pulled, objections).await;
+            return Ok(self.guarded(plans, objections));
         }
         let mut reports = Vec::new();
         for (plan, (id, package, pulled, pulling)) in plans.iter().zip(packages) {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::clock::{Ages, on_this_clock};
+use crate::domain::alert::Silence;
 use crate::domain::cadence::{Cadence, Fate, KnownCycle, Situation, Verdict};
 use crate::ledger::cycles::{JobCycle, StoredFate};
 use crate::ledger::{Ledger, LedgerError};
@@ -34,6 +35,25 @@ pub(super) async fn verdict(ledger: &Ledger, ages: &mut Ages<Kept>, asked: Asked
     let at_work = at_work || (begun && ledger.is_running(job)?);
     let cycles: Vec<KnownCycle> = cycles.into_iter().map(|cycle| known(ages, asked, cycle)).collect();
     Ok(cadence.verdict(Situation { now, serving_since, cycles: &cycles, at_work }))
+}
+
+/// How long the job's dashboard has finished no cycle, if its cadence cares.
+pub(super) async fn silence(
+    ledger: &Ledger,
+    ages: &mut Ages<Kept>,
+    asked: Asked<'_>,
+) -> Result<Option<Silence>, LedgerError> {
+    let Some(max) = asked.cadence.max_silence else { return Ok(None) };
+    let dashboard = &asked.cadence.dashboard;
+    let lasting = match ledger.newest_cycle(dashboard).await? {
+        Some(newest) => {
+            let noticing = Kept::Cycle { dashboard: dashboard.clone(), cycle: newest.cycle.id };
+            ages.age(noticing, newest.noticed_at, asked.now)
+        }
+        // Of a dashboard that never finished one, it is known only since when this process watches.
+        None => (asked.now - asked.serving_since).to_std().unwrap_or_default(),
+    };
+    Ok(Some(Silence { lasting, max }))
 }
 
 fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle {

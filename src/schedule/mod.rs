@@ -1,5 +1,6 @@
 //! When a job is due, who watches for cycles, the loop that serves a project by itself, and what it tells over HTTP.
 
+pub(crate) mod alert;
 mod clock;
 mod due;
 mod files;

@@ -128,6 +128,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                 "batch_size": 5000,
             }],
         }],
+        "alerts": [],
         "problems": [],
     });
     assert_eq!(ready.json(), expected);

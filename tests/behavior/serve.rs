@@ -363,3 +363,114 @@ fn a_clock_that_is_set_makes_nothing_fire_twice_and_loses_nothing() {
     place.wait_until("d3", |place| place.history() == delivered(&["d1", "d2", "d3"]));
     assert!(began.elapsed() < Duration::from_secs(90), "{}", serving.log());
 }
+
+#[test]
+fn instants_are_shown_on_their_own_clocks_and_days_on_which_clocks_change_are_marked() {
+    let place = place(Server::Sqlite, "announced = true", "gate = { cron = '30 2 * * *', timezone = 'Europe/Berlin' }");
+    let environment =
+        [("LD_PRELOAD", faketime_library()), ("FAKETIME", "@2026-03-27 12:00:00".to_owned()), ("TZ", "UTC".to_owned())];
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let next = place.command_with(&["next", "--limit", "3"], &environment);
+    assert_eq!(
+        next.stdout,
+        "job
+  would not run now: no new cycle
+  dashboard `health`: no cycle noticed yet
+  Sat 2026-03-28 02:30:00 CET Europe/Berlin, 2026-03-28 01:30:00 UTC
+  Sun 2026-03-29 03:00:00 CEST Europe/Berlin, 2026-03-29 01:00:00 UTC  (clocks go forward 1h that day)
+  Mon 2026-03-30 02:30:00 CEST Europe/Berlin, 2026-03-30 00:30:00 UTC
+",
+        "{next}"
+    );
+    let check = place.command_with(&["check"], &environment);
+    assert!(check.stdout.contains("runs after each cycle of `health`, at the next of:"), "{check}");
+    assert!(check.stdout.contains("(clocks go forward 1h that day)"), "{check}");
+    let autumn = [("FAKETIME", "@2026-10-24 12:00:00"), environment[0], environment[2]];
+    let next = place.command_with(&["next", "--json", "--limit", "1"], &autumn).json();
+    assert_eq!(next["jobs"][0]["openings"][0]["there"], "2026-10-25T02:30:00+02:00", "{next}");
+    assert_eq!(next["jobs"][0]["openings"][0]["clock_change_seconds"], -3600, "{next}");
+}
+
+#[test]
+fn status_tells_of_each_job_what_it_did_last_and_why_it_does_not_run_now() {
+    let place = place(Server::Sqlite, "announced = true", "gate = { cron = '0 6 1 1 *', timezone = 'UTC' }");
+    let status = place.command(&["status"]);
+    assert!(status.stdout.starts_with("nobody serves; `writeback serve` does\n"), "{status}");
+    let serving = place.serve(&[]);
+    place.wait_until("the scheduler", |place| place.command(&["status"]).stdout.starts_with("served by process "));
+    place.command(&["cycle", "health", "--id", "W46"]);
+    place.wait_until("W46", |place| place.command(&["status"]).stdout.contains("cycle `W46` waits for the gate"));
+    let ran = place.command(&["run", "job", "--json"]);
+    assert_eq!(ran.summary(), "1 read = 1 updated");
+    let status = place.command(&["status", "--json"]).json();
+    let job = &status["jobs"][0];
+    assert_eq!(
+        (job["now"].as_str(), job["last_run"]["cycle"].as_str()),
+        (Some("no new cycle"), Some("W46")),
+        "{status}"
+    );
+    assert!(job["next_at"].as_str().is_some_and(|at| at.ends_with("-01-01T06:00:00Z")), "{status}");
+    serving.stop();
+}
+
+#[test]
+fn what_was_due_while_nobody_served_is_made_up_as_the_cadence_says() {
+    for (missed, expected) in
+        [("none", vec!["c4"]), ("latest", vec!["c3", "c4"]), ("all", vec!["c1", "c2", "c3", "c4"])]
+    {
+        let place = place(Server::Sqlite, "announced = true", &format!("missed = '{missed}'"));
+        for (id, hours) in [("c1", 3), ("c2", 2), ("c3", 1)] {
+            let completed_at = (Utc::now() - TimeDelta::hours(hours)).to_rfc3339();
+            assert_eq!(place.command(&["cycle", "health", "--id", id, "--completed-at", &completed_at]).code, 0);
+        }
+        let mut serving = place.serve(&[]);
+        let before = expected.len() - 1;
+        place.wait_until("what is made up", |place| place.history().len() == before);
+        serving.wait_for_log("no new cycle");
+        assert_eq!(place.command(&["cycle", "health", "--id", "c4"]).code, 0);
+        place.wait_until(missed, |place| place.history() == delivered(&expected));
+        serving.stop();
+    }
+}
+
+#[test]
+fn it_tells_over_http_whether_it_lives_and_serves_and_what_it_did() {
+    let place = place(Server::Sqlite, MARKER, "");
+    let address = "127.0.0.1:0";
+    let mut serving = place.serve(&["--listen", address, "--log-format", "json"]);
+    serving.wait_for_log("answering /healthz");
+    let log = serving.log();
+    let told: serde_json::Value = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"))
+        .find(|line| line["fields"]["address"].is_string())
+        .expect("an address");
+    let address = told["fields"]["address"].as_str().expect("a text").to_owned();
+    let ask = |path: &str| {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    place.wait_until("readiness", |_| ask("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(ask("/healthz").starts_with("HTTP/1.1 200"));
+    finish_cycle(&place, "W46", 46);
+    wait_for_history(&place, &["W46"]);
+    let count = r#"writeback_runs_total{job_name="job",status="succeeded"} 1"#;
+    place.wait_until(count, |_| ask("/metrics").contains(count));
+    let metrics = ask("/metrics");
+    let updated = r#"writeback_records_total{job_name="job",write_back="scores",outcome="updated"} 1"#;
+    assert!(metrics.contains(updated), "{metrics}");
+    let fields = |line: &serde_json::Value| {
+        ["job", "run", "cycle", "write_back"].iter().all(|name| !line["fields"][name].is_null())
+    };
+    let log = serving.log();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.iter().any(fields), "{log}");
+    // A second one at the same address cannot tell anybody anything, and says so at once.
+    let refused = place.command(&["serve", "--listen", &address]);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains(&address) && refused.stderr.contains("another process listens there"), "{refused}");
+}

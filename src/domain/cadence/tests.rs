@@ -231,6 +231,15 @@ fn a_gate_that_opened_while_nobody_served_is_missed() {
 }
 
 #[test]
+fn a_gate_that_opened_while_nobody_served_is_made_up_for() {
+    let cadence = gated(&[-50, 50]);
+    let cycles = [cycle("a", -300, Fate::Delivered), noticed_later("b", -100, -30, Fate::New)];
+    let served_since = |minutes| told(&cadence.verdict(Situation { serving_since: at(minutes), ..situation(&cycles) }));
+    assert_eq!(served_since(-40), "run b", "the gate opened before anybody served");
+    assert_eq!(served_since(-60), "cycle `b` waits for the gate, 50 min", "it opened before the cycle was noticed");
+}
+
+#[test]
 fn a_run_that_was_begun_is_not_missed() {
     let cadence = Cadence { missed: Missed::None, ..cadence() };
     let cycles = [cycle("a", -300, Fate::Interrupted)];

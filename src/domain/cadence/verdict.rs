@@ -157,11 +157,13 @@ impl<'a> Docket<'a> {
         if self.cadence.missed != Missed::None {
             return;
         }
-        let (first, since) = (self.candidates_from(), self.situation.serving_since);
+        let first = self.candidates_from();
         let mut openings = Openings::of(&self.cadence.gates);
-        for entry in self.entries.iter_mut().skip(first).filter(|entry| entry.is_new()) {
-            let nominal = later(entry.known.cycle.completed_at, self.cadence.settle);
-            if openings.first_from(nominal).is_some_and(|due| due < since) {
+        for position in first..self.entries.len() {
+            if let Some(entry) = self.entries.get(position).filter(|entry| entry.is_new())
+                && self.was_missed(entry.known, &mut openings)
+                && let Some(entry) = self.entries.get_mut(position)
+            {
                 entry.pass_over(PassedOverWhy::Missed);
             }
         }
@@ -278,6 +280,12 @@ impl<'a> Docket<'a> {
         hopeless.into_iter().collect()
     }
 
+    /// Whether a cycle would have been due before anybody served.
+    fn was_missed(&self, known: &KnownCycle, openings: &mut Openings<'_>) -> bool {
+        let nominal = later(known.cycle.completed_at, self.cadence.settle);
+        openings.first_from(nominal).is_some_and(|due| due < self.situation.serving_since)
+    }
+
     /// What a new cycle waits for, if it is not due.
     fn obstacle(&self, known: &KnownCycle, openings: &mut Openings<'_>) -> Option<Wait> {
         let (now, cycle) = (self.situation.now, || known.cycle.id.clone());
@@ -285,6 +293,10 @@ impl<'a> Docket<'a> {
             let rest = self.cadence.settle.saturating_sub(known.noticed);
             return Some(Wait::Settle { cycle: cycle(), until: later(now, rest) });
         };
+        // What was missed is made up for without waiting for another gate.
+        if self.was_missed(known, openings) {
+            return None;
+        }
         // Both clocks are believed: the wall clock may have been set back since, the other one stands while a machine sleeps.
         let settled_at = later(known.noticed_at, self.cadence.settle).min(earlier(now, settled_since));
         match openings.first_from(settled_at) {

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// The authority's certificate, in the folder given to [`make`].
-pub(super) const CA_FILE: &str = "ca.pem";
+pub(crate) const CA_FILE: &str = "ca.pem";
 
 /// Makes `ca.pem`, `server.pem` and `server.key` in a folder. The server's certificate names `localhost` and nothing
 /// else: to `127.0.0.1` it proves nothing.
 /// Panics: with openssl's own words, if it refuses.
-pub(super) fn make(folder: &Path) {
+pub(crate) fn make(folder: &Path) {
     std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").expect("a file");
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
     let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=Test Authority", "-keyout", "ca.key", "-out", CA_FILE];

@@ -1,6 +1,6 @@
 //! What every test stands on: real servers, a project folder, and the built program run in it.
 
-mod certificates;
+pub(crate) mod certificates;
 mod database;
 mod server;
 mod serving;

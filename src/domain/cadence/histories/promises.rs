@@ -92,9 +92,10 @@ impl World {
         (row.noticed >= self.settle).then(|| on_steady_clock.min(row.noticed_at + self.settle))
     }
 
-    /// When a settled cycle is due, if ever.
+    /// When a settled cycle is due, if ever. One that was missed waits for no gate.
     fn due_at(&self, position: usize) -> Option<i64> {
-        self.settled_at(position).and_then(|settled| self.pattern.first_from(settled))
+        let settled = self.settled_at(position)?;
+        if self.was_missed(position) { Some(settled) } else { self.pattern.first_from(settled) }
     }
 
     fn is_due(&self, position: usize) -> bool {

@@ -173,9 +173,13 @@ fn compare((change, near): &Surroundings, zones: &[Tz], patterns: &mut [Pattern]
             let openings = forwards(&pattern.gate, begin, end);
             assert_eq!(openings, expected, "`{}` in {zone} from {begin} to {end}", pattern.gate.cron);
         }
-        let mut openings = backwards(&pattern.gate, begin, end);
-        openings.reverse();
-        assert_eq!(openings, expected, "`{}` in {} back from {end} to {begin}", pattern.gate.cron, pattern.gate.zone);
+        let amid_what_follows = change.at + (change.after - change.before).abs() / 2;
+        for split in [change.at, amid_what_follows.min(around.end)].map(utc) {
+            let (mut earlier, later) = (backwards(&pattern.gate, begin, split), forwards(&pattern.gate, split, end));
+            earlier.reverse();
+            let openings = [earlier, later].concat();
+            assert_eq!(openings, expected, "`{}` in {} around {split}", pattern.gate.cron, pattern.gate.zone);
+        }
     }
 }
 

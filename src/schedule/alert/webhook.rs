@@ -1,0 +1,83 @@
+//! Telling through a webhook: the alert posted as JSON, signed if there is a secret, over TLS that this machine's own
+//! roots vouch for.
+
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use ureq::http::Uri;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Error};
+
+use super::TellError;
+use crate::domain::channel::Webhook;
+
+/// Posts `body`, once. Blocks. Of the answer only the status counts: its body is not even read.
+/// Errors: it could not be reached in time, or its status is not 2xx.
+pub(super) fn post(webhook: &Webhook, body: &str, now: DateTime<Utc>) -> Result<(), TellError> {
+    let timestamp = now.timestamp().to_string();
+    let mut request = agent(webhook)
+        .post(webhook.url.reveal())
+        .header("Content-Type", "application/json")
+        .header("X-Writeback-Timestamp", &timestamp);
+    if let Some(secret) = &webhook.secret {
+        let signature = signature(secret.reveal().as_bytes(), &timestamp, body);
+        request = request.header("X-Writeback-Signature", signature);
+    }
+    let status = request.send(body).map_err(|error| not_reached(webhook, &error))?.status();
+    match status.is_success() {
+        true => Ok(()),
+        false => Err(TellError::WebhookRefused { status: status.as_u16() }),
+    }
+}
+
+fn agent(webhook: &Webhook) -> Agent {
+    let builder = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(webhook.timeout))
+        // A receiver is told of things seldom: a connection kept since the last time would be a broken one.
+        .max_idle_connections(0)
+        .user_agent(concat!("writeback/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
+    // Plain HTTP is for this machine alone, where no proxy of the environment stands between.
+    let plain = webhook.url.reveal().starts_with("http:");
+    let builder = if plain { builder.proxy(None) } else { builder };
+    builder.build().new_agent()
+}
+
+/// `v1=` and the hexadecimal HMAC-SHA256 of `TIMESTAMP.BODY`.
+fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+    for part in [timestamp, ".", body] {
+        hmac.update(part.as_bytes());
+    }
+    let code = hmac.finalize().into_bytes();
+    let hexadecimal: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v1={hexadecimal}")
+}
+
+/// What went wrong, in words that hold neither the URL nor its host: either may be what keeps strangers from posting.
+fn not_reached(webhook: &Webhook, error: &Error) -> TellError {
+    let url = webhook.url.reveal();
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or(url);
+    let why = if let Error::Timeout(_) = error {
+        format!("no answer within {}", humantime::format_duration(webhook.timeout))
+    } else {
+        error.to_string().replace(url, "***").replace(host, "***")
+    };
+    TellError::WebhookUnreachable { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by `printf '1790000000.{"id":"a"}' | openssl dgst -sha256 -hmac canary`.
+    #[test]
+    fn a_signature_is_what_other_programs_compute() {
+        let signature = signature(b"canary", "1790000000", r#"{"id":"a"}"#);
+        assert_eq!(signature, "v1=5c33917d9db09a1e55f63a5d23c96fb0cb300dad78826af835e9269a0e969a3f");
+    }
+}
