@@ -332,6 +332,7 @@ async fn begin_or_take_up(
     plans: &[Plan],
 ) -> Result<RunFacts, RunError> {
     if facts.run == NO_RUN {
+        guards::discard_guarded(request, ledger).await?;
         return begin(request, ledger, facts, plans).await;
     }
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");

@@ -10,6 +10,7 @@ mod cycles;
 mod deploy;
 mod example;
 mod faults;
+mod guards;
 mod harness;
 mod init;
 mod mapping;
