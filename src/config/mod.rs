@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::alert::Thresholds;
 use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
@@ -161,6 +162,11 @@ impl Project {
                     .hint(self.connection_hint(name)),
             ]),
         }
+    }
+
+    /// Thresholds of jobs that have none of their own.
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        self.alerts.thresholds
     }
 
     /// The channels through which people are told of alerts.

@@ -6,7 +6,7 @@ mod command;
 mod tests;
 mod webhook;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use futures_util::future;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use super::serve_state::ServeState;
 use crate::domain::alert::{self, AlertChange, Circumstances, Facts, Thresholds};
 use crate::domain::channel::{Channel, Channels};
 use crate::domain::error::chain;
@@ -62,16 +63,28 @@ impl TellError {
 #[derive(Debug, Clone)]
 pub(crate) struct Alerts {
     ledger: Ledger,
-    channels: Arc<Channels>,
+    /// As the project's file names them now.
+    channels: Arc<Mutex<Arc<Channels>>>,
     recorded: Arc<Notify>,
+    /// Counts the attempts.
+    state: Arc<ServeState>,
 }
 
 /// How long the sender sleeps at most: wall clocks are set, and another process may record alerts.
 const SENDER_SLEEP_MAX: Duration = Duration::from_secs(60);
 
 impl Alerts {
-    pub(crate) fn new(ledger: Ledger, channels: Channels) -> Self {
-        Self { ledger, channels: Arc::new(channels), recorded: Arc::default() }
+    pub(crate) fn new(ledger: Ledger, channels: Channels, state: Arc<ServeState>) -> Self {
+        Self { ledger, channels: Arc::new(Mutex::new(Arc::new(channels))), recorded: Arc::default(), state }
+    }
+
+    /// Takes other channels from now on, also for what is still to be told.
+    pub(crate) fn use_channels(&self, channels: Channels) {
+        *self.channels.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(channels);
+    }
+
+    fn channels(&self) -> Arc<Channels> {
+        Arc::clone(&self.channels.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Finds out what changed about a job, records it and wakes the sender.
@@ -112,7 +125,7 @@ impl Alerts {
         if changes.is_empty() {
             return Ok(());
         }
-        self.ledger.record_alert_changes(job, changes, ended_run, &self.channels.configured(), now).await?;
+        self.ledger.record_alert_changes(job, changes, ended_run, &self.channels().configured(), now).await?;
         for change in changes {
             match change {
                 AlertChange::Raised(alert) => warn!(job, kind = alert.kind.name(), "alert: {}", alert.message),
@@ -161,7 +174,8 @@ impl Alerts {
 
     async fn tell_all(&self, tellings: &[Telling], now: DateTime<Utc>, begun: Instant) -> Result<(), LedgerError> {
         for telling in tellings {
-            let told = tell(&self.channels, telling.channel, &telling.body, now + begun.elapsed()).await;
+            let told = tell(&self.channels(), telling.channel, &telling.body, now + begun.elapsed()).await;
+            self.state.alerted(telling.channel, told.is_ok());
             let told = outcome(telling, told, now + begun.elapsed());
             self.ledger.record_told(telling, &told).await?;
         }

@@ -171,7 +171,7 @@ fn taken_over(name: &str, before: Option<JobFile>, read: Result<CheckedJob, Vec<
 }
 
 /// Mistakes in one line.
-fn told(problems: &[Problem]) -> String {
+pub(super) fn told(problems: &[Problem]) -> String {
     let mistakes = problems.iter().filter(|problem| problem.severity == Severity::Mistake);
     let told = mistakes.map(|problem| match &problem.location {
         Some(location) => format!("{location}: {}", problem.message),

@@ -11,14 +11,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
+use super::alert::Alerts;
 use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
-use super::files::Files;
+use super::files::{self, Files};
 use super::http::{self, ListenError};
 use super::notice::{self, Look, NoticeError};
 use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
+use crate::domain::alert::Circumstances;
 use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
+use crate::domain::channel::Channels;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::guard::Objection;
@@ -38,6 +41,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause after another process was found running a job, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often it is seen what is wrong with the jobs where nothing happened: a dashboard's silence grows by itself.
+const WATCH_POLL: Duration = Duration::from_secs(15);
 /// Things begun that wait to be taken in: more would be begun only by a fault.
 const EVENTS_MAX: usize = 64;
 /// Earlier runs of a job that metrics begin with: enough to hold its last success.
@@ -93,6 +98,7 @@ pub(crate) async fn serve(
     reload: Arc<Notify>,
 ) -> Result<(), ServeError> {
     let mut files = Files::read(root).map_err(|problems| ServeError::Project { problems })?;
+    let channels = channels(&files.project)?;
     if !files.jobs.values().any(|job| job.good.as_ref().is_some_and(|checked| checked.job.cadence.is_some())) {
         return Err(ServeError::NothingToServe);
     }
@@ -105,7 +111,12 @@ pub(crate) async fn serve(
     // What was read while standing by may be old by now.
     files.reread();
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
-    let mut server = Server::new(files, ledger, settings, state, events);
+    let alerts = Alerts::new(ledger.clone(), channels, Arc::clone(&state));
+    let sender = tokio::spawn({
+        let (alerts, stop) = (alerts.clone(), stop.clone());
+        async move { alerts.keep_delivering(stop.asked()).await }
+    });
+    let mut server = Server::new(files, ledger, settings, state, alerts, events);
     server.begin_serving().await?;
     while !stop.is_asked() {
         let turned = server.turn().await;
@@ -120,7 +131,17 @@ pub(crate) async fn serve(
             }
         }
     }
-    server.finish(&mut happened).await
+    let grace = tokio::time::Instant::now() + settings.grace;
+    let finished = server.finish(&mut happened).await;
+    // Who is being told now is told; what cannot be said within the grace time is said again at the next start.
+    drop(tokio::time::timeout_at(grace, sender).await);
+    finished
+}
+
+/// The channels of alerts.
+/// Errors: what one of them needs is not where it should be.
+fn channels(project: &Project) -> Result<Channels, ServeError> {
+    project.channels().cloned().map_err(|problems| ServeError::Project { problems })
 }
 
 /// Waits until no other process serves. Nothing if it was asked to stop before.
@@ -187,6 +208,7 @@ struct Server {
     settings: ServeSettings,
     /// What is told over HTTP.
     state: Arc<ServeState>,
+    alerts: Alerts,
     events: mpsc::Sender<Event>,
     clock: Clock,
     /// Since when nothing can have been missed.
@@ -195,6 +217,8 @@ struct Server {
     jobs: BTreeMap<String, Served>,
     dashboards: BTreeMap<String, Watched>,
     heartbeat_due: Instant,
+    /// When to see next what is wrong with the jobs: at once when something happened.
+    watch_due: Instant,
     /// What was last logged of a ledger that cannot be used.
     trouble: Option<String>,
     /// Of this process, for whoever asks who serves.
@@ -207,6 +231,7 @@ impl Server {
         ledger: Ledger,
         settings: ServeSettings,
         state: Arc<ServeState>,
+        alerts: Alerts,
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
@@ -214,6 +239,7 @@ impl Server {
             ledger,
             settings,
             state,
+            alerts,
             events,
             clock: Clock::start(),
             serving_since: Utc::now(),
@@ -221,6 +247,7 @@ impl Server {
             jobs: BTreeMap::new(),
             dashboards: BTreeMap::new(),
             heartbeat_due: Instant::now(),
+            watch_due: Instant::now(),
             trouble: None,
             process: this_process(),
         }
@@ -232,7 +259,9 @@ impl Server {
         self.state.phase(Phase::Serving);
         self.tell_jobs();
         for name in self.files.jobs.keys() {
-            for run in self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await? {
+            let runs = self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await?;
+            self.state.failing(name, runs.first().is_some_and(|run| run.status == RunStatus::Failed));
+            for run in runs {
                 if let Some(finished_at) = run.finished_at {
                     self.state.ran_before(name, run.status, finished_at);
                 }
@@ -252,9 +281,17 @@ impl Server {
         self.told_of_files();
     }
 
-    fn told_of_files(&self) {
+    fn told_of_files(&mut self) {
+        match self.files.project.channels() {
+            Ok(channels) => self.alerts.use_channels(channels.clone()),
+            Err(problems) => {
+                let problems = files::told(&problems);
+                warn!(problems, "`[alerts]` cannot be used as it stands; people are told as before");
+            }
+        }
         self.state.reloaded(!self.files.is_broken());
         self.tell_jobs();
+        self.watch_due = Instant::now();
     }
 
     /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never.
@@ -283,7 +320,30 @@ impl Server {
         for (name, checked) in self.jobs_with_cadence() {
             self.turn_of(&name, &checked, now).await?;
         }
+        if Instant::now() >= self.watch_due {
+            self.watch_over_jobs(now).await?;
+            self.watch_due = Instant::now() + WATCH_POLL;
+        }
         Ok(())
+    }
+
+    /// Finds out what is wrong with each job now, for people to be told.
+    async fn watch_over_jobs(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        for (name, file) in &self.files.jobs {
+            let job = file.good.as_ref().map(|checked| &checked.job);
+            let silence = match job.and_then(|job| job.cadence.as_ref()) {
+                Some(cadence) => {
+                    let asked = Asked { job: name, cadence, now, serving_since: self.serving_since, at_work: false };
+                    due::silence(&self.ledger, &mut self.ages, asked).await?
+                }
+                None => None,
+            };
+            let circumstances = Circumstances { silence, broken_file: file.broken.clone() };
+            let thresholds = job.map_or_else(|| self.files.project.thresholds(), |job| job.thresholds);
+            self.alerts.update(name, circumstances, &thresholds, now).await?;
+        }
+        let jobs: Vec<&str> = self.files.jobs.keys().map(String::as_str).collect();
+        self.alerts.keep_only(&jobs, now).await
     }
 
     fn read_clock(&mut self) -> DateTime<Utc> {
@@ -357,6 +417,7 @@ impl Server {
                 self.state.passed_over(name, &passed.why);
             }
             self.ledger.pass_over(name, &verdict.passed_over, now).await?;
+            self.watch_due = Instant::now();
         }
         self.account_for_gates(name, cadence, &verdict, now).await?;
         let waited_for = match &verdict.next {
@@ -475,6 +536,7 @@ impl Server {
         });
         let elapsed = at_work.map_or(Duration::ZERO, |at_work| at_work.begun.elapsed());
         self.state.run_left(job);
+        self.watch_due = Instant::now();
         match ended {
             Ok(report) => {
                 self.tell_end(job, report.status, &report.write_backs, elapsed);
@@ -491,7 +553,7 @@ impl Server {
             }
             Err(error) => {
                 self.tell_end(job, RunStatus::Failed, &[], elapsed);
-                let told = chain(&error).join(": ");
+                let told = why(&error);
                 error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
                 self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
             }
@@ -547,6 +609,13 @@ fn this_process() -> cycles::Server {
         since: Utc::now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
+}
+
+/// An error with its causes and the mistakes it stands for, in one line.
+fn why(error: &RunError) -> String {
+    let mut told = chain(error);
+    told.extend(Some(files::told(error.problems())).filter(|problems| !problems.is_empty()));
+    told.join(": ")
 }
 
 async fn carry_out(

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::domain::cadence::PassedOverWhy;
+use crate::domain::channel::Channel;
 use crate::domain::job::Job;
 use crate::domain::outcome::Tally;
 use crate::ledger::RunStatus;
@@ -44,13 +45,6 @@ pub(crate) struct RunEnd<'a> {
     pub(crate) write_backs: &'a [WriteBackReport],
     pub(crate) ended_at: DateTime<Utc>,
     pub(crate) elapsed: Duration,
-}
-
-/// A way on which alerts leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Channel {
-    Command,
-    Webhook,
 }
 
 /// How something went that is tried again and again.
@@ -328,17 +322,6 @@ impl JobFacts {
 impl DashboardFacts {
     fn new() -> Self {
         Self { looks: Counts::of(Attempt::ALL), last_cycle: None }
-    }
-}
-
-impl Channel {
-    const ALL: [Self; 2] = [Self::Command, Self::Webhook];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Webhook => "webhook",
-        }
     }
 }
 

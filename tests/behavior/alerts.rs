@@ -1,4 +1,5 @@
-//! Telling people: what `[alerts]` names is tried with `check --alert`, and nothing that is secret about it is printed.
+//! Telling people: what `[alerts]` names is tried with `check --alert`, and told by `serve` when a job goes wrong and when
+//! it is right again. Nothing that is secret about it is printed.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -153,6 +154,101 @@ fn no_log_level_prints_a_webhooks_url_or_its_secret() {
             assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "{}", path.display());
         }
     }
+}
+
+/// A project served by itself: each cycle that is announced is written back, or tried to.
+fn served_place(alerts: &str) -> Workspace {
+    let place = place(alerts);
+    let project = place.text("writeback.toml");
+    place.file("writeback.toml", &format!("{project}\n[dashboards.health]\nannounced = true\n"));
+    let job = place.text("schedules/job.toml");
+    let cadence = "[cadence]\ndashboard = 'health'\nretry_delay = '1s'\nretry_delay_max = '1s'\nattempts_max = 1000\n";
+    place.file("schedules/job.toml", &format!("{cadence}\n{job}"));
+    place
+}
+
+/// The next alert that a receiver is sent.
+fn next(received: &mpsc::Receiver<String>) -> Value {
+    let posted = received.recv_timeout(DEADLINE).expect("a request");
+    serde_json::from_str(posted.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn a_job_that_fails_is_told_once_and_once_when_it_is_well_again_also_across_a_kill() {
+    let (port, received) = receiver("HTTP/1.1 204 No Content\r\n\r\n");
+    let place = served_place(&format!("webhook.url = 'http://127.0.0.1:{port}/'\n"));
+    place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
+    let mut serving = place.serve(&[]);
+    assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
+    let raised = next(&received);
+    assert_eq!((&raised["kind"], &raised["state"]), (&json!("failing"), &json!("raised")), "{raised}");
+    assert_eq!((&raised["job"], &raised["cycle"]), (&json!("job"), &json!("W46")));
+    let message = raised["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("job `job` could not write cycle `W46` back: ") && message.contains("score"),
+        "{message}"
+    );
+    // It goes on failing, also in another process, and nobody is told again.
+    serving.wait_for_log("a run could not finish");
+    serving.kill();
+    let mut serving = place.serve(&[]);
+    serving.wait_for_log("a run could not finish");
+    place.execute("ALTER TABLE accounts RENAME COLUMN rating TO score");
+    // A kill between telling and recording that people were told repeats the telling, with its id.
+    let recovered = std::iter::repeat_with(|| next(&received)).find(|change| change["id"] != raised["id"]).unwrap();
+    assert_eq!((&recovered["kind"], &recovered["state"]), (&json!("failing"), &json!("recovered")), "{recovered}");
+    assert_eq!((&recovered["since"], &recovered["run"]), (&raised["since"], &json!(1)));
+    assert_eq!((&recovered["write_backs"][0]["read"], &recovered["write_backs"][0]["updated"]), (&json!(1), &json!(1)));
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(received.try_recv().is_err(), "told of one change twice");
+}
+
+#[test]
+fn rejected_records_and_broken_files_are_told_by_a_command() {
+    let lines = "command = ['/bin/sh', '-c', 'cat >> told.json']\nrejected_max = '50 %'\n";
+    let place = served_place(lines);
+    let told = |place: &Workspace| {
+        let text = std::fs::read_to_string(place.path("told.json")).unwrap_or_default();
+        let changes = text.lines().map_while(|line| serde_json::from_str::<Value>(line).ok());
+        changes.map(|change| format!("{} {}", change["kind"], change["state"]).replace('"', "")).collect::<Vec<_>>()
+    };
+    place.file("data/scores.csv", "id,score,note\nA1,x,\n");
+    let serving = place.serve(&[]);
+    assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
+    place.wait_until("the rejected records", |place| told(place) == ["rejected raised"]);
+    let good = place.text("schedules/job.toml");
+    place.file("schedules/job.toml", &good.replace("'score'", "'scroe'"));
+    place.wait_until("the broken file", |place| told(place).last().is_some_and(|last| last == "broken_file raised"));
+    place.file("schedules/job.toml", &good).file("data/scores.csv", "id,score,note\nA1,3,\n");
+    place.wait_until("the file is read again", |place| told(place).len() == 3);
+    assert_eq!(place.command(&["cycle", "health", "--id", "W47"]).code, 0);
+    let all = ["rejected raised", "broken_file raised", "broken_file recovered", "rejected recovered"];
+    place.wait_until("all is well", |place| told(place) == all);
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn what_could_not_be_told_is_told_after_a_restart() {
+    let place = served_place("command = ['/bin/sh', '-c', 'test -e pager && cat >> told.json']\n");
+    place.execute("ALTER TABLE accounts RENAME COLUMN score TO rating");
+    let mut serving = place.serve(&[]);
+    assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
+    serving.wait_for_log("could not tell of an alert; it is tried again");
+    serving.kill();
+    place.file("pager", "");
+    let _serving = place.serve(&[]);
+    place.wait_until("the alert", |place| place.path("told.json").exists() && !place.text("told.json").is_empty());
+    assert!(place.text("told.json").contains("\"failing\""));
+}
+
+#[test]
+fn serving_begins_only_when_people_can_be_told() {
+    let place = served_place("webhook.url = { env = 'NOBODY_SET_THIS' }\n");
+    let serve = place.command(&["serve"]);
+    assert_eq!(serve.code, 2, "{serve}");
+    assert!(serve.stderr.contains("hint: export NOBODY_SET_THIS=…"), "{serve}");
 }
 
 /// A receiver that speaks TLS with a certificate for `localhost`, which the private authority in `ca.pem` vouches for,

@@ -118,7 +118,7 @@ fn moment(seconds: i64) -> DateTime<Utc> {
 async fn alerts(channels: Channels) -> (TempDir, Alerts) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
-    (folder, Alerts::new(ledger, channels))
+    (folder, Alerts::new(ledger, channels, Arc::new(ServeState::new())))
 }
 
 /// Records that an attempt at a cycle failed before a run began, and finds out what that means.
@@ -208,7 +208,7 @@ async fn people_are_told_once_of_an_alert_and_once_of_its_end_also_across_a_rest
     fail(&alerts, moment(1)).await;
     drop(alerts);
     let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
-    let alerts = Alerts::new(ledger.clone(), to_webhook(webhook(&receiver.url())));
+    let alerts = Alerts::new(ledger.clone(), to_webhook(webhook(&receiver.url())), Arc::new(ServeState::new()));
     fail(&alerts, moment(2)).await;
     update(&alerts, Circumstances::default(), moment(3)).await;
     assert_eq!(ledger.standing_alerts(Some("weekly")).await.unwrap().len(), 1, "no run has ended");
@@ -271,8 +271,7 @@ async fn telling_is_given_up_after_a_day_and_what_comes_later_is_told() {
     }
     assert_eq!(attempts, 32);
     let file = folder.path().join("told");
-    let alerts =
-        Alerts::new(alerts.ledger.clone(), to_command(command(&format!("cat > {}", file.display()), DEADLINE)));
+    alerts.use_channels(to_command(command(&format!("cat > {}", file.display()), DEADLINE)));
     deliver(&alerts.ledger, 1).await;
     update(&alerts, Circumstances::default(), now).await;
     alerts.deliver_due(now).await.unwrap();
@@ -284,7 +283,7 @@ async fn telling_is_given_up_after_a_day_and_what_comes_later_is_told() {
 async fn a_channel_that_is_no_longer_there_is_given_up_at_once() {
     let (_folder, alerts) = alerts(to_command(command("exit 7", DEADLINE))).await;
     fail(&alerts, moment(0)).await;
-    let alerts = Alerts::new(alerts.ledger.clone(), Channels::default());
+    alerts.use_channels(Channels::default());
     alerts.deliver_due(moment(0)).await.unwrap();
     assert_eq!(alerts.deliver_due(moment(0)).await.unwrap(), None);
 }

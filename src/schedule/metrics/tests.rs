@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::serve_state::{Channel, RunEnd, ServeState};
+use super::super::serve_state::{RunEnd, ServeState};
 use super::*;
 use crate::config::Project;
 use crate::domain::cadence::PassedOverWhy;
+use crate::domain::channel::Channel;
 use crate::domain::job::Job;
 use crate::domain::outcome::Tally;
 use crate::ledger::RunStatus;
