@@ -13,6 +13,7 @@ mod deploy;
 mod disk;
 mod example;
 mod faults;
+mod guards;
 mod halving;
 mod harness;
 mod init;
