@@ -32,6 +32,7 @@ use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, Write
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
+use crate::state;
 
 /// Why a run could not begin or finish.
 #[derive(Debug, thiserror::Error)]
@@ -466,6 +467,7 @@ impl Begun<'_> {
     /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
     async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<(Package, Option<Tally>), RunError> {
         let folder = self.package_folder(plan);
+        self.make_folder_of(plan)?;
         if self.ledger.progress(id).await?.packaged {
             return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
@@ -479,6 +481,13 @@ impl Begun<'_> {
     /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
     fn package_folder(&self, plan: &Plan) -> PathBuf {
         files::package_folder(&run_folder(self.request.project, self.facts.run), &plan.write_back.name)
+    }
+
+    /// Makes the folder of a write-back's files, and refuses one that a link leads to.
+    fn make_folder_of(&self, plan: &Plan) -> Result<(), PackageError> {
+        let folder = run_folder(self.request.project, self.facts.run).join(&plan.write_back.name);
+        let made = state::make_folder_within(&self.request.project.state_folder(), &folder);
+        made.map_err(|source| PackageError::Io { doing: "make", path: folder.display().to_string(), source })
     }
 
     /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
