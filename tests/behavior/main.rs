@@ -14,6 +14,7 @@ mod disk;
 mod edges;
 mod example;
 mod faults;
+mod guards;
 mod halving;
 mod harness;
 mod init;

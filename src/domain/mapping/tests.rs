@@ -32,6 +32,8 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         location: at(10 + index),
     };
     WriteBack {
+        guards: crate::domain::guard::Guards::default(),
+        version: String::new(),
         name: "health_score".to_owned(),
         schema: Schema {
             table: vec!["health_score".to_owned()],
