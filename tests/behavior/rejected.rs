@@ -168,6 +168,8 @@ fn a_file_of_a_header_alone_has_no_records_and_changes_nothing() {
         let place = Workspace::accounts(Server::Sqlite, rows, "");
         std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
         place.file(&format!("data/{file}"), text);
+        assert_eq!(place.run().code, 3, "nobody said that the source may be empty: {file} {text:?}");
+        place.job("min_read = 0", FIELDS);
         assert_eq!(place.run().summary(), "0 read", "{file} {text:?}");
         assert_eq!(place.rows("accounts"), rows, "{file} {text:?}");
     }
