@@ -2,7 +2,7 @@
 //! until the bad records stand alone and the good ones are in.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
@@ -31,6 +31,8 @@ pub(crate) struct WriterContext {
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
     pub(crate) stopping: AtomicBool,
+    /// Writers that have a connection.
+    pub(crate) connected: AtomicUsize,
 }
 
 /// One writer and its connection.
@@ -79,6 +81,7 @@ impl Writer {
     pub(crate) async fn close(self) -> Tally {
         if let Some(destination) = self.destination {
             destination.close().await;
+            self.context.connected.fetch_sub(1, Ordering::Relaxed);
         }
         self.tally
     }
@@ -109,7 +112,8 @@ impl Writer {
         self.context.progress.pushed(&self.context.write_back, u64::from(batch.span.records));
     }
 
-    /// Attempts a batch until it is committed or refused, a bounded number of times.
+    /// Attempts a batch until it is committed or refused, a bounded number of times. A writer that is not let in waits
+    /// as long as another is: their number may be all that the server, or this process, has room for.
     async fn attempt_until_settled(&mut self, batch: &Batch) -> Result<Delivery, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut sent = batch.sent.clone();
@@ -120,6 +124,7 @@ impl Writer {
                 Err(AttemptError::Ledger(error)) => return Err(error.into()),
                 Err(AttemptError::System(error)) => error,
             };
+            let waits_for_room = self.destination.is_none() && self.context.connected.load(Ordering::Relaxed) > 0;
             self.recover(&error).await;
             if let SystemError::Refused { message, column } = error {
                 if sent.is_some() {
@@ -127,7 +132,8 @@ impl Writer {
                 }
                 return Ok(Delivery::Refused { message, column });
             }
-            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
+            let delay = delays.next().or(waits_for_room.then_some(retry::DELAY_MAX));
+            let Some(delay) = delay.filter(|_| error.is_transient()) else {
                 return Err(self.failed(error));
             };
             let cause = chain(&error).join(": ");
@@ -149,8 +155,9 @@ impl Writer {
         let Some(mut destination) = self.destination.take() else { return };
         let broken = matches!(error, SystemError::Unavailable { .. }) || destination.rollback().await.is_err();
         fault::point("a batch rolled back");
-        if !broken {
-            self.destination = Some(destination);
+        match broken {
+            true => drop(self.context.connected.fetch_sub(1, Ordering::Relaxed)),
+            false => self.destination = Some(destination),
         }
     }
 
@@ -188,6 +195,7 @@ impl Writer {
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
         if self.destination.is_none() {
             self.destination = Some(AnyDestination::connect(&self.context.connection).await?);
+            self.context.connected.fetch_add(1, Ordering::Relaxed);
         }
         // Just filled if it was empty.
         self.destination.as_mut().ok_or_else(|| SystemError::Unavailable {

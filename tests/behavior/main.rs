@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod init;
 mod killed;
+mod limits;
 mod mapping;
 mod matching;
 mod memory;
