@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectName};
 
 /// What a destination holds for one record's match key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,6 +58,10 @@ pub(crate) trait Destination: Sized {
     /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
     /// Shape: a batch in, one [`Found`] per record in the batch's order out; `before` asks for the old values.
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError>;
+
+    /// How the object's columns are declared now. After records were looked up in a transaction they stay so until it
+    /// ends, in every database: whoever alters an object waits for those who read it.
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError>;
 
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
     /// than records means that somebody changed the object in the meantime.
@@ -128,6 +132,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
             Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
             Self::Mysql(destination) => destination.look_up(layout, batch, before).await,
+        }
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.declarations(object).await,
+            Self::Postgres(destination) => destination.declarations(object).await,
+            Self::Mysql(destination) => destination.declarations(object).await,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Holds, Object, ObjectName};
+use crate::domain::object::{Declaration, Holds, Object, ObjectName};
 
 /// One writer's connection.
 pub(crate) struct MysqlDestination {
@@ -86,6 +86,10 @@ impl Destination for MysqlDestination {
             }
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        catalogue::declarations(&mut self.session, &object.path).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

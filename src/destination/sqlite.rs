@@ -26,7 +26,7 @@ use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectKind, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
 #[derive(Debug)]
@@ -96,6 +96,10 @@ impl Destination for SqliteDestination {
             looked_up.map_err(|error| self.database.sort_error("looking records up", error))?;
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        self.database.declarations(object).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{NullPolicy, When};
 use super::match_rule::MatchMode;
-use super::object::{Object, ObjectColumn};
+use super::object::{Declaration, Object, ObjectColumn};
 use super::value::Kind;
 
 /// One column of a batch.
@@ -78,6 +78,20 @@ impl Layout {
     /// Fields that an update writes, stamps included.
     pub(crate) fn written_fields(&self) -> impl Iterator<Item = &LayoutField> {
         self.fields.iter().filter(|field| !field.key)
+    }
+
+    /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
+    /// `score` was numeric(5,2) and is numeric(4,1)`.
+    pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {
+        let altered = |LayoutField { column: ObjectColumn { name, declared, .. }, .. }: &LayoutField| match now
+            .iter()
+            .find(|column| column.name == *name)
+        {
+            Some(column) if column.declared == *declared => None,
+            Some(column) => Some(format!("column `{name}` was {declared} and is {}", column.declared)),
+            None => Some(format!("column `{name}` is gone")),
+        };
+        self.fields.iter().find_map(altered)
     }
 
     /// Whether the object itself guarantees that a key matches at most one row.

@@ -100,7 +100,9 @@ impl RunError {
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
     fn leaves_packages_usable(&self) -> bool {
         match self {
-            Self::Push { .. } | Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+            // Records that were made to fit what the object no longer is are to be made anew.
+            Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
+            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }

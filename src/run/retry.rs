@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// The first wait: long enough for a deadlock's other side to finish.
 const DELAY_MIN: Duration = Duration::from_millis(100);
 /// The longest wait: a server that restarts is back within a few of these.
-pub(crate) const DELAY_MAX: Duration = Duration::from_secs(20);
+const DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// Waits between `attempts_max` attempts: doubling, with jitter so that writers do not meet again.
 pub(crate) fn delays(attempts_max: u32) -> ExponentialBackoff {

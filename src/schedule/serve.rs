@@ -258,7 +258,9 @@ impl Server {
         self.state.phase(Phase::Serving);
         self.tell_jobs();
         for name in self.files.jobs.keys() {
-            for run in self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await? {
+            let runs = self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await?;
+            self.state.failing(name, runs.first().is_some_and(|run| run.status == RunStatus::Failed));
+            for run in runs {
                 if let Some(finished_at) = run.finished_at {
                     self.state.ran_before(name, run.status, finished_at);
                 }

@@ -127,6 +127,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                 "fields": 3,
                 "batch_size": 5000,
             }],
+            "openings": [],
         }],
         "alerts": [],
         "problems": [],

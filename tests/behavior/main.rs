@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod alerts;
+mod altering;
 mod batches;
 mod commands;
 mod configuration;
@@ -12,6 +13,7 @@ mod deploy;
 mod disk;
 mod example;
 mod faults;
+mod halving;
 mod harness;
 mod init;
 mod killed;
@@ -34,3 +36,4 @@ mod sources;
 mod stopping;
 mod values;
 mod views;
+mod wire;

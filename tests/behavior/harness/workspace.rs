@@ -205,6 +205,16 @@ impl Workspace {
         self
     }
 
+    /// Another client's own connection to the test's database, which runs one statement at a time.
+    pub(crate) fn client(&self) -> Client {
+        self.try_client().expect("the server lets one in")
+    }
+
+    /// As [`Workspace::client`], if the server lets one in.
+    pub(crate) fn try_client(&self) -> Option<Client> {
+        Database::try_connect(self.server, self.port(), Some(&self.database.name)).ok().map(Client)
+    }
+
     /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an empty string `""`.
     /// The header alone counts for nothing: a table without rows is an empty line.
     pub(crate) fn rows(&self, table: &str) -> String {
@@ -338,6 +348,16 @@ impl Workspace {
     pub(crate) fn state(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap_or_default());
         files_under(&self.path(".writeback")).into_iter().map(read).collect()
+    }
+}
+
+/// Another client of a test's database.
+pub(crate) struct Client(Database);
+
+impl Client {
+    /// Runs statements; tells whether the server took them.
+    pub(crate) fn tries(&self, sql: &str) -> bool {
+        self.0.try_query(sql).is_ok()
     }
 }
 
