@@ -544,7 +544,9 @@ async fn up_to_date(mut connection: SqliteConnection, file: &Path) -> Result<Sql
     }
     look_through(&mut connection, file).await.map_err(|fault| match fault {
         Fault::Sql(source) => database_error("look through", file, source),
-        other => LedgerError::Damaged { path: file.display().to_string(), what: other.to_string() },
+        other @ (Fault::Contents(_) | Fault::NoSuchRun(_) | Fault::NoSuchBatch(_)) => {
+            LedgerError::Damaged { path: file.display().to_string(), what: other.to_string() }
+        }
     })?;
     Ok(connection)
 }

@@ -2,7 +2,7 @@
 //! right.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::harness::{FIELDS, Server, Workspace};
 
@@ -27,11 +27,11 @@ fn place() -> Workspace {
 }
 
 /// The state's files of one kind.
-fn files(place: &Workspace, is_one: impl Fn(&PathBuf) -> bool) -> Vec<(PathBuf, Vec<u8>)> {
+fn files(place: &Workspace, is_one: impl Fn(&Path) -> bool) -> Vec<(PathBuf, Vec<u8>)> {
     place.state().into_iter().filter(|(path, _)| is_one(path)).collect()
 }
 
-fn is_of_package(path: &PathBuf) -> bool {
+fn is_of_package(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "package")
 }
 

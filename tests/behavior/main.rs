@@ -20,6 +20,7 @@ mod harness;
 mod init;
 mod injection;
 mod killed;
+mod limits;
 mod mapping;
 mod matching;
 mod memory;

@@ -217,6 +217,7 @@ fn setting(name: &str) -> Option<String> {
 
 #[test]
 #[ignore = "takes as long as it is told to; `tests/soak` runs it"]
+#[expect(clippy::print_stdout, reason = "it is asked for its figures")]
 fn soak() {
     let wanted: u64 = setting("SOAK_KILLS").map_or(100, |kills| kills.parse().expect("SOAK_KILLS is a number"));
     let seed: u64 = setting("SOAK_SEED").expect("SOAK_SEED is set").parse().expect("SOAK_SEED is a number");
