@@ -8,6 +8,7 @@ mod config;
 mod database;
 mod destination;
 mod domain;
+mod fault;
 mod ledger;
 mod package;
 mod report;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::fault;
+
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -103,8 +105,11 @@ impl AsideFile {
     /// Puts the file in place, instead of one that stands there.
     pub(crate) fn place(self) -> io::Result<()> {
         self.aside.as_file().sync_all()?;
+        fault::point("a report written aside");
         self.aside.persist(&self.place).map_err(|error| error.error)?;
-        sync_folder(parent(&self.place))
+        sync_folder(parent(&self.place))?;
+        fault::point("a report put in place");
+        Ok(())
     }
 }
 

@@ -5,6 +5,17 @@ pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
+use std::time::Duration;
+
+/// How much longer than a server's own limits an answer is waited for. A server that is alive has long since said that
+/// the statement took too long; this is for a server or a network that has gone silent.
+const ANSWER_GRACE: Duration = Duration::from_secs(10);
+
+/// What is said of a server that has gone silent.
+fn silence(doing: &str, waited: Duration) -> String {
+    format!("no answer within {} while {doing}", humantime::format_duration(waited))
+}
+
 /// How a database writes things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection as _, MySqlConnection, Row};
 
-use super::audited;
+use super::{ANSWER_GRACE, audited, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -61,9 +61,6 @@ pub(crate) struct Session {
     table: Option<String>,
 }
 
-/// What the server's own limits need to report before the client gives up on it.
-const ANSWER_GRACE: Duration = Duration::from_secs(10);
-
 /// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed.
 const STRICT_MODE: &str =
     "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
@@ -75,7 +72,9 @@ impl Session {
         let settings = settings(connection)?;
         let opening = Self::open_unbounded(connection, settings, purpose);
         let wait_max = connection.limits.connect_timeout;
-        tokio::time::timeout(wait_max, opening).await.unwrap_or_else(|_| Err(silent(&connection.name, wait_max)))
+        tokio::time::timeout(wait_max, opening)
+            .await
+            .unwrap_or_else(|_| Err(silent(&connection.name, "connecting", wait_max)))
     }
 
     async fn open_unbounded(
@@ -247,7 +246,7 @@ impl Session {
             }
             Err(_) => {
                 self.connection = None;
-                Err(silent(&self.name, self.answer_wait_max))
+                Err(silent(&self.name, doing, self.answer_wait_max))
             }
         }
     }
@@ -331,6 +330,7 @@ fn session_statements(server: Server, purpose: Purpose, connection: &Connection)
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
             "SET SESSION autocommit = 1".to_owned(),
             limited_statements(server, limits.statement_timeout),
+            limited_idleness(server, limits.idle_max()),
         ]),
     }
     statements
@@ -343,6 +343,16 @@ fn limited_statements(server: Server, timeout: Duration) -> String {
     match server.mariadb {
         true => format!("SET SESSION max_statement_time = {:.3}", timeout.as_secs_f64()),
         false => format!("SET SESSION max_execution_time = {}", timeout.as_millis().min(u128::from(u32::MAX))),
+    }
+}
+
+/// MariaDB ends a connection whose transaction lies open; MySQL knows no such limit, only one for every connection that
+/// is idle, and a writer may wait minutes for its next batch.
+/// Source: <https://mariadb.com/kb/en/transaction-timeouts/>.
+fn limited_idleness(server: Server, idle_max: Duration) -> String {
+    match server.mariadb {
+        true => format!("SET SESSION idle_transaction_timeout = {}", idle_max.as_secs()),
+        false => "SET SESSION wait_timeout = 600".to_owned(),
     }
 }
 
@@ -360,11 +370,8 @@ fn is_strict(mode: &str) -> bool {
     has("STRICT_ALL_TABLES") && !parsing.into_iter().any(has)
 }
 
-fn silent(connection: &str, waited: Duration) -> SystemError {
-    SystemError::Unavailable {
-        connection: connection.to_owned(),
-        source: format!("no answer within {}", humantime::format_duration(waited)).into(),
-    }
+fn silent(connection: &str, doing: &str, waited: Duration) -> SystemError {
+    SystemError::Unavailable { connection: connection.to_owned(), source: silence(doing, waited).into() }
 }
 
 fn gone(connection: &str) -> SystemError {

@@ -1,7 +1,7 @@
 //! PostgreSQL (12 or later): connecting, the catalogue, and what its errors mean.
 
 pub(crate) mod catalogue;
-mod fault;
+pub(crate) mod fault;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -12,13 +12,9 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
 
 use self::fault::{Place, connect_error, system_error};
-use super::{Dialect, audited};
+use super::{ANSWER_GRACE, Dialect, audited, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
-
-/// How much longer than the server's own statement timeout a reply is waited for. It answers only for a server or a
-/// network that has gone silent; a server that is alive has long since said that the statement took too long.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What is being done, for the message of the error that may come of it.
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +66,10 @@ impl Session {
             Ok(server)
         };
         // The future may be dropped: the connection is dropped whole with it.
-        let server = within(Some(connection.limits.connect_timeout), connecting).await;
+        let server = within(Some(connection.limits.connect_timeout), CONNECTING, connecting).await;
         let server = server.map_err(|error| connect_error(&place, settings, error))?;
         let statement_timeout = connection.limits.statement_timeout;
-        let deadline = (!statement_timeout.is_zero()).then(|| statement_timeout.saturating_add(SILENCE_MAX));
+        let deadline = (!statement_timeout.is_zero()).then(|| statement_timeout.saturating_add(ANSWER_GRACE));
         Ok(Self { place, deadline, connection: Some(server) })
     }
 
@@ -84,7 +80,7 @@ impl Session {
     /// Carries out one command that takes no values and yields none.
     pub(crate) async fn command(&mut self, purpose: Purpose<'_>, sql: &'static str) -> Result<(), SystemError> {
         let mut connection = self.take()?;
-        let done = self.within(sqlx::raw_sql(sql).execute(&mut connection)).await;
+        let done = self.within(purpose.doing, sqlx::raw_sql(sql).execute(&mut connection)).await;
         self.settle(connection, purpose, done).map(|_| ())
     }
 
@@ -96,7 +92,8 @@ impl Session {
         arguments: PgArguments,
     ) -> Result<u64, SystemError> {
         let mut connection = self.take()?;
-        let done = self.within(sqlx::query_with(audited(sql), arguments).execute(&mut connection)).await;
+        let executing = sqlx::query_with(audited(sql), arguments).execute(&mut connection);
+        let done = self.within(purpose.doing, executing).await;
         self.settle(connection, purpose, done).map(|result| result.rows_affected())
     }
 
@@ -108,7 +105,8 @@ impl Session {
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, SystemError> {
         let mut connection = self.take()?;
-        let fetched = self.within(sqlx::query_with(audited(sql), arguments).fetch_all(&mut connection)).await;
+        let fetching = sqlx::query_with(audited(sql), arguments).fetch_all(&mut connection);
+        let fetched = self.within(purpose.doing, fetching).await;
         self.settle(connection, purpose, fetched)
     }
 
@@ -134,9 +132,13 @@ impl Session {
         result.map_err(|error| system_error(&self.place, purpose, error))
     }
 
-    /// Waits for `work` until the server must have answered.
-    pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-        within(self.deadline, work).await
+    /// Waits for `work` until the server must have answered; `doing` says in words what it is.
+    pub(crate) async fn within<T>(
+        &self,
+        doing: &str,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        within(self.deadline, doing, work).await
     }
 
     /// A row of the catalogue, or a value in it, that is not as it should be.
@@ -153,23 +155,24 @@ impl Session {
     pub(crate) async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
             let parting = sqlx::Connection::close(connection);
-            if let Err(error) = within(Some(SILENCE_MAX), parting).await {
+            if let Err(error) = within(Some(ANSWER_GRACE), "saying goodbye", parting).await {
                 tracing::debug!(connection = %self.place.connection(), error = %error, "could not close politely");
             }
         }
     }
 }
 
+/// What [`Session::open`] does, in words.
+const CONNECTING: &str = "connecting";
+
 async fn within<T>(
     deadline: Option<Duration>,
+    doing: &str,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     let Some(deadline) = deadline else { return work.await };
-    let silence = || {
-        let words = format!("no answer within {}", humantime::format_duration(deadline));
-        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words))
-    };
-    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(silence()))
+    let silent = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, silence(doing, deadline)));
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// Never printed: its `Debug` shows the password.

@@ -6,11 +6,12 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use polars::prelude::DataFrame;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectName};
 
 /// What a destination holds for one record's match key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +23,17 @@ pub(crate) struct Found {
     pub(crate) differs: bool,
     /// If asked for and one row was found: what its fields hold, in the layout's order, as the database's own text.
     pub(crate) before: Option<Vec<Option<String>>>,
+}
+
+/// Names what a transaction writes, so that a second one about the same waits for the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim(u64);
+
+impl Claim {
+    /// `what` is told apart by a digest. Two that share one wait for one another, and nothing else comes of it.
+    pub(crate) fn of(what: &str) -> Self {
+        Self(xxh3_64(what.as_bytes()))
+    }
 }
 
 /// One writer's dedicated connection to a destination. No future of it may be dropped half-way: waiting is bounded by
@@ -38,9 +50,18 @@ pub(crate) trait Destination: Sized {
     /// Opens a transaction in which rows may be written.
     async fn begin(&mut self) -> Result<(), SystemError>;
 
+    /// Waits, within the open transaction, until no other with the same claim is under way, and keeps later ones waiting
+    /// until it has ended. A process that was killed and a connection that broke may have left a commit behind that the
+    /// server still works on: what it does is seen by looking up after this, and by nothing before.
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError>;
+
     /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
     /// Shape: a batch in, one [`Found`] per record in the batch's order out; `before` asks for the old values.
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError>;
+
+    /// How the object's columns are declared now. After records were looked up in a transaction they stay so until it
+    /// ends, in every database: whoever alters an object waits for those who read it.
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError>;
 
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
     /// than records means that somebody changed the object in the meantime.
@@ -98,11 +119,27 @@ impl Destination for AnyDestination {
         }
     }
 
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.claim(claim).await,
+            Self::Postgres(destination) => destination.claim(claim).await,
+            Self::Mysql(destination) => destination.claim(claim).await,
+        }
+    }
+
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
         match self {
             Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
             Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
             Self::Mysql(destination) => destination.look_up(layout, batch, before).await,
+        }
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.declarations(object).await,
+            Self::Postgres(destination) => destination.declarations(object).await,
+            Self::Mysql(destination) => destination.declarations(object).await,
         }
     }
 

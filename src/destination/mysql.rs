@@ -9,22 +9,24 @@ use sqlx::mysql::MySqlRow;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
 use crate::database::Dialect;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Holds, Object, ObjectName};
+use crate::domain::object::{Declaration, Holds, Object, ObjectName};
 
 /// One writer's connection.
 pub(crate) struct MysqlDestination {
     session: Session,
+    /// The lock of the session that stands for a claim. It is kept until the next takes its place.
+    claimed: Option<String>,
 }
 
 impl Destination for MysqlDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(Self { session: Session::open(connection, Purpose::Write).await? })
+        Ok(Self { session: Session::open(connection, Purpose::Write).await?, claimed: None })
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
@@ -35,6 +37,32 @@ impl Destination for MysqlDestination {
 
     async fn begin(&mut self) -> Result<(), SystemError> {
         self.session.run("START TRANSACTION".to_owned(), "beginning a transaction").await
+    }
+
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        let doing = "claiming a batch";
+        if let Some(earlier) = self.claimed.take() {
+            self.session.rows("DO RELEASE_LOCK(?)".to_owned(), &[&earlier], doing).await?;
+        }
+        let name = format!("writeback {:016x}", claim.0);
+        // The session waits for a lock of this kind as long as for one on a table.
+        let sql = "SELECT CAST(GET_LOCK(?, @@SESSION.lock_wait_timeout) AS CHAR)".to_owned();
+        match self.session.rows(sql, &[&name], doing).await {
+            Ok(answer) if answer.first().and_then(|row| text(row, 0)).as_deref() == Some("1") => {
+                self.claimed = Some(name);
+                Ok(())
+            }
+            Ok(_) => Err(SystemError::Contended {
+                connection: self.session.name().to_owned(),
+                source: "an earlier writing of the batch is still under way".into(),
+            }),
+            // Servers in a cluster that certifies writes have no such locks.
+            Err(error @ SystemError::Failed { .. }) => {
+                tracing::debug!(connection = %self.session.name(), error = %error, "no lock for a batch");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
@@ -58,6 +86,10 @@ impl Destination for MysqlDestination {
             }
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        catalogue::declarations(&mut self.session, &object.path).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

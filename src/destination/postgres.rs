@@ -4,23 +4,18 @@
 mod statement;
 mod values;
 
-use std::time::Duration;
-
 use polars::prelude::DataFrame;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{Arguments, Row};
 
 use self::statement::Statement;
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
+use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
-
-/// How long a transaction may lie open between two statements. Between them stand a decision and a note in the ledger,
-/// so a writer that takes longer has been stopped, and others wait for its locks.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+use crate::domain::object::{Declaration, Object, ObjectName};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -40,7 +35,10 @@ enum Transaction {
 
 impl Destination for PostgresDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(Self { session: Session::open(connection, IDLE_MAX).await?, transaction: Transaction::None })
+        Ok(Self {
+            session: Session::open(connection, connection.limits.idle_max()).await?,
+            transaction: Transaction::None,
+        })
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
@@ -60,6 +58,15 @@ impl Destination for PostgresDestination {
         Ok(())
     }
 
+    async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
+        let sql = "SELECT pg_advisory_xact_lock($1)".to_owned();
+        let mut arguments = PgArguments::default();
+        let doing = "claiming a batch";
+        arguments.add(claim.0.cast_signed()).map_err(|error| self.session.failed(doing, error))?;
+        let claimed = self.session.execute(Purpose::plain(doing), sql, arguments).await;
+        self.note(claimed).map(|_| ())
+    }
+
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
         let statement = statement::look_up(layout, before);
         let grant = statement::grant(layout, self.session.user(), None);
@@ -71,11 +78,16 @@ impl Destination for PostgresDestination {
         let Statement { sql, parameters } = statement;
         let arguments = values::arguments(layout, batch, &parameters)?;
         let rows = self.session.fetch(purpose, sql, arguments).await;
-        for row in self.note(rows)? {
+        for row in self.explain(&layout.object, rows).await? {
             read_found(&row, before.then_some(layout.fields.len()), &mut found)
                 .map_err(|error| self.session.failed(purpose.doing, error))?;
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        let declarations = catalogue::declarations(&mut self.session, &object.path).await;
+        self.note(declarations)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -108,8 +120,10 @@ impl Destination for PostgresDestination {
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {
+        if self.transaction == Transaction::None {
+            return Ok(());
+        }
         self.transaction = Transaction::None;
-        // Without a transaction this is a warning of the server's, no error.
         self.session.command(Purpose::plain("rolling back"), "ROLLBACK").await
     }
 
@@ -131,7 +145,7 @@ impl PostgresDestination {
         }
         let arguments = values::arguments(layout, batch, &statement.parameters)?;
         let written = self.session.execute(purpose, statement.sql, arguments).await;
-        self.note(written)
+        self.explain(&layout.object, written).await
     }
 
     /// Remembers that a statement of the open transaction failed.
@@ -140,6 +154,28 @@ impl PostgresDestination {
             self.transaction = Transaction::Failed;
         }
         result
+    }
+
+    /// Notes a statement's failure and, if it waited for a lock in vain, says who may hold it.
+    async fn explain<T>(&mut self, object: &Object, result: Result<T, SystemError>) -> Result<T, SystemError> {
+        match self.note(result) {
+            Err(SystemError::Contended { connection, source }) if is_lock_timeout(&*source) => {
+                let source = match self.lock_holder(object).await {
+                    Ok(Some(holder)) => {
+                        format!("{source}; {holder} holds a lock on `{}`", object.display_name()).into()
+                    }
+                    Ok(None) | Err(_) => source,
+                };
+                Err(SystemError::Contended { connection, source })
+            }
+            result => result,
+        }
+    }
+
+    /// The server answers no question within a transaction that failed.
+    async fn lock_holder(&mut self, object: &Object) -> Result<Option<String>, SystemError> {
+        self.rollback().await?;
+        catalogue::lock_holder(&mut self.session, &object.path).await
     }
 }
 

@@ -20,13 +20,13 @@ use sqlx::sqlite::SqliteRow;
 
 use self::statements::Sent;
 use self::values::{BindError, Values};
-use super::{Destination, Found};
+use super::{Claim, Destination, Found};
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectKind, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
 #[derive(Debug)]
@@ -78,6 +78,11 @@ impl Destination for SqliteDestination {
         Ok(())
     }
 
+    /// A commit ends with the process that makes it, and there is one writer at a time.
+    async fn claim(&mut self, _claim: Claim) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
         let sent = Sent::to_look_up(layout);
         let table = self.table_of(layout);
@@ -91,6 +96,10 @@ impl Destination for SqliteDestination {
             looked_up.map_err(|error| self.database.sort_error("looking records up", error))?;
         }
         Ok(found)
+    }
+
+    async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        self.database.declarations(object).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

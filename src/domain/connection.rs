@@ -115,6 +115,16 @@ pub(crate) struct Limits {
     pub(crate) writers: usize,
 }
 
+impl Limits {
+    /// How long a writer's transaction may lie open between two statements. Between them stand a decision and a note in
+    /// the ledger, which a slow disk may take seconds for; a writer that takes longer is stopped or out of reach, and
+    /// others wait for its locks. Never longer than an answer to a statement is waited for, so that the locks of a
+    /// connection that was given up for lost are gone when its batch is tried again.
+    pub(crate) fn idle_max(&self) -> Duration {
+        self.statement_timeout.clamp(Duration::from_secs(10), Duration::from_secs(60))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -10,6 +10,12 @@ pub(crate) enum SystemError {
     /// Unreachable, restarting, or the connection broke; the same call may work later.
     #[error("could not reach `{connection}`")]
     Unavailable { connection: String, source: Cause },
+    /// It takes no writes for now: a standby in the middle of a failover, or a database under maintenance.
+    #[error("`{connection}` is read-only")]
+    ReadOnly { connection: String, source: Cause },
+    /// It has no connection, memory or disk left; the same call may work once somebody gives some back.
+    #[error("`{connection}` has reached a limit")]
+    Exhausted { connection: String, source: Cause },
     /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same call may work later.
     #[error("`{connection}` is busy")]
     Contended { connection: String, source: Cause },
@@ -19,6 +25,9 @@ pub(crate) enum SystemError {
     /// The user may not do this.
     #[error("`{connection}` does not allow it")]
     Forbidden { connection: String, source: Cause, hint: String },
+    /// A column is not what it was when the records were made to fit it.
+    #[error("`{object}` was altered while the run was at work: {what}")]
+    Altered { object: String, what: String },
     /// A table, column or file that is not there.
     #[error("{what} does not exist")]
     NotFound { what: String, hint: Option<String> },
@@ -31,8 +40,12 @@ impl SystemError {
     /// Whether the same call may work later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Contended { .. } => true,
-            Self::Refused { .. } | Self::Forbidden { .. } | Self::NotFound { .. } | Self::Failed { .. } => false,
+            Self::Unavailable { .. } | Self::ReadOnly { .. } | Self::Exhausted { .. } | Self::Contended { .. } => true,
+            Self::Refused { .. }
+            | Self::Forbidden { .. }
+            | Self::Altered { .. }
+            | Self::NotFound { .. }
+            | Self::Failed { .. } => false,
         }
     }
 
@@ -42,8 +55,16 @@ impl SystemError {
             Self::Unavailable { connection, .. } => {
                 Some(format!("check that the server runs and that `[connections.{connection}]` names it rightly"))
             }
+            Self::ReadOnly { connection, .. } => Some(format!(
+                "wait until the server takes writes again, or let `[connections.{connection}]` name the one that does"
+            )),
+            Self::Exhausted { connection, .. } => Some(format!(
+                "free what the cause names or raise the server's limit; fewer `writers` in `[connections.{connection}]` \
+                 need fewer connections"
+            )),
             Self::Contended { .. } => Some("see who holds the lock, or run again later".to_owned()),
             Self::Refused { .. } => None,
+            Self::Altered { .. } => Some("run again: the records are pulled and checked anew".to_owned()),
             Self::Forbidden { hint, .. } => Some(hint.clone()),
             Self::NotFound { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
         }

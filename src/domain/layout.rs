@@ -1,8 +1,10 @@
 //! How the records of one write-back lie in a batch and where each value goes: a write-back met with its object.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::field::{NullPolicy, When};
 use super::match_rule::MatchMode;
-use super::object::{Object, ObjectColumn};
+use super::object::{Declaration, Object, ObjectColumn};
 use super::value::Kind;
 
 /// One column of a batch.
@@ -40,6 +42,19 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Tells layouts apart that values are mapped, matched or compared differently for. Rights, indexes and the object's
+    /// other columns have no part in it.
+    pub(crate) fn fingerprint(&self) -> String {
+        let field = |field: &LayoutField| {
+            let ObjectColumn { name, declared, holds, nullable, loosely_compared, collation, .. } = &field.column;
+            let LayoutField { kind, when, stamp, key, .. } = field;
+            format!("{:?}", (name, declared, holds, nullable, loosely_compared, collation, kind, when, stamp, key))
+        };
+        let fields: Vec<String> = self.fields.iter().map(field).collect();
+        let told = format!("{:?}", (&self.object.path, self.mode, self.nulls, &self.key, fields));
+        format!("{:016x}", xxh3_64(told.as_bytes()))
+    }
+
     /// The match key's fields with their positions, in the key's order.
     pub(crate) fn numbered_key(&self) -> impl Iterator<Item = (usize, &LayoutField)> {
         self.key.iter().filter_map(|position| Some((*position, self.fields.get(*position)?)))
@@ -69,6 +84,20 @@ impl Layout {
     /// Fields that an update writes, stamps included.
     pub(crate) fn written_fields(&self) -> impl Iterator<Item = &LayoutField> {
         self.fields.iter().filter(|field| !field.key)
+    }
+
+    /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
+    /// `score` was numeric(5,2) and is numeric(4,1)`.
+    pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {
+        let altered = |LayoutField { column: ObjectColumn { name, declared, .. }, .. }: &LayoutField| match now
+            .iter()
+            .find(|column| column.name == *name)
+        {
+            Some(column) if column.declared == *declared => None,
+            Some(column) => Some(format!("column `{name}` was {declared} and is {}", column.declared)),
+            None => Some(format!("column `{name}` is gone")),
+        };
+        self.fields.iter().find_map(altered)
     }
 
     /// Whether the object itself guarantees that a key matches at most one row.

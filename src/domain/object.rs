@@ -165,6 +165,14 @@ pub(crate) struct Object {
     pub(crate) primary_key: Vec<String>,
 }
 
+/// A column's name and declared type, as the catalogue has them now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Declaration {
+    pub(crate) name: String,
+    /// As [`ObjectColumn::declared`].
+    pub(crate) declared: String,
+}
+
 impl Object {
     /// As people read it: `CRM.ACCOUNTS`.
     pub(crate) fn display_name(&self) -> String {

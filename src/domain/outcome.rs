@@ -99,11 +99,12 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// The outcome of a record whose batch was written twice because nobody knew whether its first commit had held:
-    /// what the first writing did (`first`) is what the run did, however the second one (`self`) found the row.
-    pub(crate) fn after_unknown_commit(self, first: &Self) -> Self {
+    /// what the first writing did (`first`) is what the run did, however the second one (`self`) found the row. A row
+    /// that `differs` from what an insert writes was created by somebody else in the meantime.
+    pub(crate) fn after_unknown_commit(self, first: &Self, differs: bool) -> Self {
         match (first, self) {
             (Self::Updated, Self::Unchanged) => Self::Updated,
-            (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) => Self::Inserted,
+            (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) if !differs => Self::Inserted,
             (_, second) => second,
         }
     }
@@ -191,9 +192,11 @@ mod tests {
 
     #[test]
     fn a_batch_written_twice_counts_as_its_first_writing() {
-        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first);
+        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, false);
         assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
         assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
+        let exists = Outcome::Skipped(SkipReason::AlreadyExists);
+        assert_eq!(exists.clone().after_unknown_commit(&Outcome::Inserted, true), exists);
         assert_eq!(twice(&Outcome::Unchanged, Outcome::Updated), Outcome::Updated);
         assert_eq!(twice(&Outcome::Unchanged, Outcome::Unchanged), Outcome::Unchanged);
     }

@@ -8,6 +8,7 @@ mod guards;
 mod lock;
 mod outcomes;
 mod rows;
+mod seal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,10 +25,11 @@ pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::guards::{Approval, Proof};
 pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
+use self::seal::Changes;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Objection;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
-use crate::state;
+use crate::{fault, state};
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +150,8 @@ pub(crate) struct UnfinishedRun {
 pub(crate) struct Progress {
     /// Whether its package stands and its read count is final.
     pub(crate) packaged: bool,
+    /// Fingerprint of the layout its package was mapped for.
+    pub(crate) layout: Option<String>,
     pub(crate) finished: bool,
     pub(crate) committed: Vec<BatchSpan>,
     pub(crate) sent: Vec<SentBatch>,
@@ -202,6 +206,8 @@ pub(crate) struct Ledger {
     state_folder: PathBuf,
     file: PathBuf,
     connection: Arc<Mutex<SqliteConnection>>,
+    /// Of this connection, to be sealed by the end of each transaction.
+    changes: Changes,
 }
 
 const LEDGER_FILE: &str = "ledger.db";
@@ -219,8 +225,10 @@ impl Ledger {
         // SQLite would make the file readable for everybody; the files it keeps beside it take its mode.
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
-        let connection = up_to_date(connection, &file).await?;
-        Ok(Self { state_folder: state_folder.to_owned(), file, connection: Arc::new(Mutex::new(connection)) })
+        let mut connection = up_to_date(connection, &file).await?;
+        let changes = Changes::watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
+        let connection = Arc::new(Mutex::new(connection));
+        Ok(Self { state_folder: state_folder.to_owned(), file, connection, changes })
     }
 
     /// Opens the ledger if there is one.
@@ -266,10 +274,10 @@ impl Ledger {
         .await
     }
 
-    /// The package stands; `read` records were read in all.
-    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64) -> Result<(), LedgerError> {
+    /// The package stands; `read` records were read in all, and mapped for the layout of this fingerprint.
+    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64, layout: &str) -> Result<(), LedgerError> {
         self.write_of(id, "record a package in", async |connection, write_back| {
-            rows::record_packaged(connection, write_back, read).await
+            rows::record_packaged(connection, write_back, read, layout).await
         })
         .await
     }
@@ -370,6 +378,12 @@ impl Ledger {
         self.write("take up a run in", async |connection| rows::take_up_run(connection, run, taken_up_at).await).await
     }
 
+    /// Runs of the same job before this one, back to the last that finished, newest first: whose packages may still
+    /// stand, though nothing will take them up.
+    pub(crate) async fn runs_left_behind(&self, run: i64) -> Result<Vec<i64>, LedgerError> {
+        self.read(async |connection| rows::runs_left_behind(connection, run).await).await
+    }
+
     /// The latest runs, newest first, of one job or of all.
     pub(crate) async fn runs(&self, job: Option<&str>, runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| rows::runs(connection, job, runs_max).await).await
@@ -435,13 +449,18 @@ impl Ledger {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
         let mut connection = self.connection.lock().await;
+        // What a transaction that failed had changed is not changed.
+        drop(self.changes.take());
         let written = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             let answer = work(&mut transaction).await?;
+            seal::seal(&mut transaction, self.changes.take()).await?;
             transaction.commit().await?;
             Ok(answer)
         };
-        written.await.map_err(|fault| self.error(doing, fault))
+        let written = written.await.map_err(|fault| self.error(doing, fault));
+        fault::point(doing);
+        written
     }
 
     /// Does `work` in one transaction, so that all it reads is of one moment.
@@ -508,22 +527,42 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
         .await
 }
 
-/// Brings the ledger's tables to what this version expects.
+/// Brings the ledger's tables to what this version expects, and looks whether their rows are what was written. Rows of
+/// an earlier version are taken as they are, and sealed.
 async fn up_to_date(mut connection: SqliteConnection, file: &Path) -> Result<SqliteConnection, LedgerError> {
     // `run` would do, but its future does not count as `Send`; this is what it calls.
     match sqlx::migrate!("sql/ledger").run_direct(None, &mut connection, false).await {
-        Ok(()) => Ok(connection),
-        Err(MigrateError::VersionMissing(_)) => Err(LedgerError::Newer { path: file.display().to_string() }),
+        Ok(()) => {}
+        Err(MigrateError::VersionMissing(_)) => return Err(LedgerError::Newer { path: file.display().to_string() }),
         Err(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
-            Err(database_error("bring up to date", file, source))
+            return Err(database_error("bring up to date", file, source));
         }
-        Err(source) => Err(LedgerError::Migration { source }),
+        Err(source @ (MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))) => {
+            return Err(LedgerError::Damaged { path: file.display().to_string(), what: source.to_string() });
+        }
+        Err(source) => return Err(LedgerError::Migration { source }),
     }
+    look_through(&mut connection, file).await.map_err(|fault| match fault {
+        Fault::Sql(source) => database_error("look through", file, source),
+        other => LedgerError::Damaged { path: file.display().to_string(), what: other.to_string() },
+    })?;
+    Ok(connection)
+}
+
+async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
+    let mut transaction = connection.begin().await?;
+    match seal::are_of_these_tables(&mut transaction).await? {
+        true => seal::verify(&mut transaction, std::fs::metadata(file).map_or(0, |metadata| metadata.len())).await?,
+        false => seal::seal_all(&mut transaction).await?,
+    }
+    Ok(transaction.commit().await?)
 }
 
 /// SQLite's primary result codes.
 /// Source: <https://www.sqlite.org/rescode.html>.
 mod result_code {
+    /// The statement makes no sense. All of the ledger's do, so it is the tables that are not what they were.
+    pub(super) const ERROR: u32 = 1;
     pub(super) const BUSY: u32 = 5;
     pub(super) const IO: u32 = 10;
     pub(super) const CORRUPT: u32 = 11;
@@ -539,7 +578,7 @@ fn result_code(error: &sqlx::Error) -> Option<u32> {
 
 fn database_error(doing: &'static str, file: &Path, source: sqlx::Error) -> LedgerError {
     match result_code(&source) {
-        Some(result_code::CORRUPT | result_code::NOT_A_DATABASE) => {
+        Some(result_code::ERROR | result_code::CORRUPT | result_code::NOT_A_DATABASE) => {
             LedgerError::Damaged { path: file.display().to_string(), what: source.to_string() }
         }
         Some(_) | None => LedgerError::Database { doing, source },

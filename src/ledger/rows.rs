@@ -4,6 +4,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     BatchEntry, BatchSpan, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun, WriteBackEntry,
@@ -12,7 +13,7 @@ use super::{
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 
-/// Rejections one statement inserts: eight values each, far below the 32 766 that SQLite binds.
+/// Rejections one statement inserts: nine values each, far below the 32 766 that SQLite binds.
 /// Source: <https://www.sqlite.org/limits.html>, section 9.
 const REJECTIONS_PER_INSERT: usize = 1_000;
 
@@ -139,6 +140,18 @@ async fn latest_run(
     }))
 }
 
+pub(super) async fn runs_left_behind(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<i64>> {
+    let earlier = sqlx::query_scalar(
+        "SELECT run FROM runs
+         WHERE job = (SELECT job FROM runs WHERE run = ?1) AND run < ?1
+               AND run >= (SELECT coalesce(max(finished.run), 0) FROM runs AS finished
+                           WHERE finished.job = runs.job AND finished.run < ?1 AND finished.status IN (?2, ?3))
+         ORDER BY run DESC",
+    );
+    let earlier = earlier.bind(run).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
+    Ok(earlier.fetch_all(connection).await?)
+}
+
 fn cycle(row: &SqliteRow) -> Answer<Cycle> {
     Ok(Cycle { id: row.try_get("cycle")?, completed_at: moment(row.try_get("cycle_completed_at")?)? })
 }
@@ -174,7 +187,7 @@ async fn insert_rejections(
         let records = chunk.iter().map(|kept_one| kept(kept_one.rejection.record)).collect::<Answer<Vec<i64>>>()?;
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT OR REPLACE INTO rejections \
-             (write_back, record, key, stage, \"column\", reason, batch, batch_index) ",
+             (write_back, record, key, stage, \"column\", reason, batch, batch_index, xxh3) ",
         );
         insert.push_values(chunk.iter().zip(records), |mut values, (KeptRejection { rejection, batch }, record)| {
             values
@@ -185,7 +198,8 @@ async fn insert_rejections(
                 .push_bind(rejection.column.as_deref())
                 .push_bind(rejection.reason.as_str())
                 .push_bind(batch.map(|(batch, _)| batch))
-                .push_bind(batch.map(|(_, index)| index));
+                .push_bind(batch.map(|(_, index)| index))
+                .push_bind(rejection_digest(rejection));
         });
         insert.build().execute(&mut *connection).await?;
     }
@@ -196,16 +210,21 @@ pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: 
     for statement in [
         "DELETE FROM rejections WHERE write_back = ?",
         "DELETE FROM batches WHERE write_back = ?",
-        "UPDATE write_backs SET read = NULL, finished = 0 WHERE write_back = ?",
+        "UPDATE write_backs SET read = NULL, layout = NULL, finished = 0 WHERE write_back = ?",
     ] {
         sqlx::query(statement).bind(write_back).execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-pub(super) async fn record_packaged(connection: &mut SqliteConnection, write_back: i64, read: u64) -> Answer<()> {
-    let update = sqlx::query("UPDATE write_backs SET read = ? WHERE write_back = ?");
-    update.bind(kept(read)?).bind(write_back).execute(connection).await?;
+pub(super) async fn record_packaged(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    read: u64,
+    layout: &str,
+) -> Answer<()> {
+    let update = sqlx::query("UPDATE write_backs SET read = ?, layout = ? WHERE write_back = ?");
+    update.bind(kept(read)?).bind(layout).bind(write_back).execute(connection).await?;
     Ok(())
 }
 
@@ -276,7 +295,8 @@ pub(super) async fn forget_sent(connection: &mut SqliteConnection, write_back: i
 }
 
 pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64) -> Answer<Progress> {
-    let row = sqlx::query("SELECT read IS NOT NULL AS packaged, finished FROM write_backs WHERE write_back = ?");
+    let row =
+        sqlx::query("SELECT read IS NOT NULL AS packaged, layout, finished FROM write_backs WHERE write_back = ?");
     let row = row.bind(write_back).fetch_one(&mut *connection).await?;
     let committed = sqlx::query(
         "SELECT partition, first, records FROM batches WHERE write_back = ? AND committed = 1
@@ -287,6 +307,7 @@ pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64)
     let sent = sent.bind(write_back).fetch_all(&mut *connection).await?;
     Ok(Progress {
         packaged: row.try_get("packaged")?,
+        layout: row.try_get("layout")?,
         finished: row.try_get("finished")?,
         committed: committed.iter().map(span).collect::<Answer<_>>()?,
         sent: sent_batches(connection, &sent).await?,
@@ -332,13 +353,26 @@ fn span(row: &SqliteRow) -> Answer<BatchSpan> {
 }
 
 fn rejection(row: &SqliteRow) -> Answer<Rejection> {
-    Ok(Rejection {
+    let rejection = Rejection {
         record: count(row, "record")?,
         key: row.try_get("key")?,
         stage: stage_named(row.try_get("stage")?)?,
         column: row.try_get("column")?,
         reason: row.try_get("reason")?,
-    })
+    };
+    // Earlier versions wrote none.
+    let sealed: Option<i64> = row.try_get("xxh3")?;
+    match sealed.is_none_or(|sealed| sealed == rejection_digest(&rejection)) {
+        true => Ok(rejection),
+        false => Err(Fault::Contents(format!("the rejection of record {} is not what was written", rejection.record))),
+    }
+}
+
+/// XXH3 of what a rejection says. Its table has no row numbers, which the other tables' seals go by: there may be
+/// millions of them, and each is written once.
+fn rejection_digest(rejection: &Rejection) -> i64 {
+    let Rejection { record, key, stage, column, reason } = rejection;
+    xxh3_64(format!("{:?}", (record, key, stage.name(), column, reason)).as_bytes()).cast_signed()
 }
 
 /// What counts: records read, the outcomes of committed batches, and rejections, one by one, of records that are in a
@@ -505,7 +539,7 @@ pub(super) async fn rejections(
 ) -> Answer<Vec<Rejection>> {
     let after = after.map_or(Ok(-1), kept)?;
     let rows = sqlx::query(
-        "SELECT record, key, stage, \"column\", reason FROM rejections
+        "SELECT record, key, stage, \"column\", reason, xxh3 FROM rejections
          WHERE write_back = ? AND record > ? AND (? OR batch IS NULL) ORDER BY record LIMIT ?",
     );
     let rows = rows.bind(write_back).bind(after).bind(which == Which::All).bind(rejections_max);

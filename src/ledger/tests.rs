@@ -95,16 +95,18 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
-    ledger.record_packaged(FIRST, 5).await.unwrap();
+    ledger.record_packaged(FIRST, 5, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 2).await.unwrap();
     let sent = SentBatch { span: SPAN, outcomes: outcomes() };
-    let expected = Progress { packaged: true, sent: vec![sent.clone()], ..Progress::default() };
+    let expected =
+        Progress { packaged: true, layout: Some("layout".to_owned()), sent: vec![sent.clone()], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), []);
     assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally { read: 5, ..Tally::default() });
 
     ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
-    let expected = Progress { packaged: true, committed: vec![SPAN], ..Progress::default() };
+    let expected =
+        Progress { packaged: true, layout: Some("layout".to_owned()), committed: vec![SPAN], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), [sent]);
     let batches = ledger.batches(1).await.unwrap();
@@ -152,7 +154,7 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     let early: Vec<Rejection> = (100..103).map(|record| rejection(record, Stage::Mapping)).collect();
     ledger.record_rejections(FIRST, &early).await.unwrap();
     ledger.record_rejections(FIRST, &early).await.unwrap();
-    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_packaged(FIRST, 9, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
     let second = BatchSpan { partition: 1, first: 0, records: 2 };
@@ -175,7 +177,7 @@ async fn a_pull_begun_again_starts_from_nothing() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
-    ledger.record_packaged(FIRST, 9).await.unwrap();
+    ledger.record_packaged(FIRST, 9, "layout").await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     ledger.restart_pull(FIRST).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
@@ -361,4 +363,85 @@ async fn a_hundred_thousand_rejections_are_kept_in_bounded_time() {
     let all: Vec<Rejection> = (0..100_000).map(|record| rejection(record, Stage::Schema)).collect();
     ledger.record_rejections(FIRST, &all).await.unwrap();
     assert_eq!(ledger.tally(FIRST).await.unwrap().rejected, 100_000);
+}
+
+/// All that a run taken up builds on, and history.
+async fn told(ledger: &Ledger) -> Result<String, LedgerError> {
+    let progress = (ledger.progress(FIRST).await?, ledger.outcomes(FIRST, 0).await?);
+    let history = (ledger.runs(None, 10).await?, ledger.batches(1).await?, ledger.batches(2).await?);
+    Ok(format!("{progress:?} {history:?} {:?}", ledger.unfinished_run("daily").await?))
+}
+
+async fn close(ledger: Ledger) {
+    Arc::into_inner(ledger.connection).unwrap().into_inner().close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_with_a_bit_flipped_is_refused_or_tells_the_same() {
+    let (folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_packaged(FIRST, 6, "layout").await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
+    let second = BatchSpan { first: 4, records: 2, ..SPAN };
+    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1).await.unwrap();
+    ledger.stop_run(1, "unreachable").await.unwrap();
+    begin(&ledger, "daily", &cycle("c1", 0)).await;
+    let sound = told(&ledger).await.unwrap();
+    close(ledger).await;
+    let bytes = fs::read(folder.path().join(".writeback/ledger.db")).unwrap();
+    let mut refused = 0;
+    for place in (0..bytes.len()).step_by(FLIP_STEP) {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1 << (place % 8);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ledger.db"), &flipped).unwrap();
+        let answer = match Ledger::open(folder.path()).await {
+            Ok(ledger) => told(&ledger).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(told) => assert_eq!(told, sound, "byte {place}"),
+            Err(error) => {
+                assert!(error.hint().is_some(), "byte {place}: {error:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "{} flips", bytes.len() / FLIP_STEP);
+}
+
+/// Bytes between two flips: a prime, so that every place of a page and every bit of a byte has its turn.
+const FLIP_STEP: usize = 397;
+
+#[tokio::test]
+async fn what_a_sealed_row_says_cannot_be_changed_behind_its_seal() {
+    for change in [
+        "UPDATE batches SET committed = 1",
+        "UPDATE batches SET inserted = 0, updated = 2",
+        "UPDATE write_backs SET read = 7",
+        "UPDATE runs SET resumable = 1",
+        "UPDATE runs SET cycle_completed_at = '2126-11-15T06:30:00.000000000Z'",
+        "ALTER TABLE batches RENAME COLUMN skipped TO skippe",
+    ] {
+        let (folder, ledger) = ledger().await;
+        begin(&ledger, "weekly", &cycle("c1", 0)).await;
+        ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+        sqlx::query(change).execute(&mut *ledger.connection.lock().await).await.unwrap();
+        close(ledger).await;
+        let error = Ledger::open(&folder.path().join(".writeback")).await.unwrap_err();
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{change}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn tables_altered_by_a_program_that_was_killed_before_it_sealed_them_are_sealed_by_the_next() {
+    let (folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    sqlx::query("DELETE FROM seals").execute(&mut *ledger.connection.lock().await).await.unwrap();
+    close(ledger).await;
+    let ledger = Ledger::open(&folder.path().join(".writeback")).await.unwrap();
+    sqlx::query("UPDATE runs SET status = 'failed'").execute(&mut *ledger.connection.lock().await).await.unwrap();
+    close(ledger).await;
+    assert!(matches!(Ledger::open(&folder.path().join(".writeback")).await, Err(LedgerError::Damaged { .. })));
 }

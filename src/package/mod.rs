@@ -17,7 +17,7 @@ use polars::prelude::DataFrame;
 
 use self::manifest::{Manifest, PartitionEntry};
 use self::spool::Spool;
-use crate::state;
+use crate::{fault, state};
 
 /// Why a package could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -48,15 +48,21 @@ impl PackageError {
         Self::Damaged { path: path.display().to_string(), what: what.into() }
     }
 
+    /// Whether a package that stood before may be read later.
+    pub(crate) fn leaves_package_usable(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Newer { .. } => true,
+            Self::Frame { .. } | Self::Damaged { .. } => false,
+        }
+    }
+
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
-            Self::Damaged { path, .. } => {
-                let folder = state::parent(Path::new(path)).display();
-                Some(format!("remove `{folder}` and run the job again: it pulls the records anew"))
-            }
+            Self::Damaged { .. } => Some("run the job again: it pulls the records anew".to_owned()),
             Self::Newer { .. } => Some("a newer writeback began this run; let that version finish it".to_owned()),
         }
     }
@@ -126,7 +132,9 @@ impl PackageWriter {
         let partitions = partition::cut(spool, &splitters, &key_columns, &aside.path)?;
         let manifest = Manifest { key_columns, records, partitions };
         manifest.write(&aside.path)?;
+        fault::point("a package's manifest written");
         aside.place(&folder)?;
+        fault::point("a package put in place");
         Ok(Package { folder, manifest })
     }
 }
@@ -168,10 +176,18 @@ impl Drop for AsideFolder {
 /// Takes away the package that stands in `folder`, if any: by renaming it first, so that it never stands half.
 fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
     match fs::rename(folder, aside) {
-        Ok(()) => discard(aside),
+        Ok(()) => {
+            fault::point("an earlier package moved away");
+            discard(aside)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes the package that stands in `folder` and what an interrupted pull left beside it, if there is either.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    discard(&state::aside(folder)).and_then(|()| discard(folder))
 }
 
 fn discard(folder: &Path) -> io::Result<()> {

@@ -14,7 +14,7 @@ use super::key::{self, Key, Keys};
 use super::manifest::{PartitionEntry, checksum_text};
 use super::spool::FilledSpool;
 use super::{Bounds, PackageError, Partition};
-use crate::state;
+use crate::{fault, state};
 
 /// Bytes that all partitions together hold back before they write, while a package is cut.
 const PENDING_BYTES_MAX: usize = 16 << 20;
@@ -139,6 +139,7 @@ impl PartitionFile {
     fn into_entry(mut self, records: u64) -> Result<PartitionEntry, PackageError> {
         let synced = self.append_pending().and_then(|file| file.sync_all());
         synced.map_err(|error| PackageError::io("write", &self.path, error))?;
+        fault::point("a partition written");
         Ok(PartitionEntry { file: self.name, records, bytes: self.bytes, xxh3: checksum_text(self.checksum.digest()) })
     }
 }

@@ -9,7 +9,7 @@ use polars::prelude::{DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, 
 
 use super::key::{self, Key, Keys};
 use super::{Bounds, PackageError};
-use crate::state;
+use crate::{fault, state};
 
 /// Records on their way to partitions. Neither synced nor checksummed nor compressed: it lives for one pull.
 pub(super) struct Spool {
@@ -76,6 +76,7 @@ impl Spool {
         let bytes = self.encode(&pending).map_err(|error| PackageError::frame("write", &self.path, error))?;
         self.file.write_all(&bytes).map_err(|error| PackageError::io("write", &self.path, error))?;
         self.segments.push(bytes.len());
+        fault::point("records spooled");
         Ok(())
     }
 

@@ -2,17 +2,18 @@
 //! and put in place whole, readable by their owner only.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
 
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::record::Identities;
+use crate::fault;
 use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
-use crate::package::{Package, PackageError, Partition};
+use crate::package::{self, Package, PackageError, Partition};
 use crate::state::{self, AsideFile};
 
 /// Rejected records read from the ledger at once: some megabytes.
@@ -45,6 +46,15 @@ impl ReportError {
         Self::Frame { path: file.display().to_string(), source }
     }
 
+    /// Whether the run can be taken up, so that the report is written again.
+    pub(crate) fn leaves_packages_usable(&self) -> bool {
+        match self {
+            Self::Package(error) => error.leaves_package_usable(),
+            Self::Ledger(_) | Self::Io { .. } | Self::Frame { .. } => true,
+            Self::Uncovered { .. } | Self::Unbalanced { .. } => false,
+        }
+    }
+
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -59,6 +69,29 @@ impl ReportError {
     }
 }
 
+/// Where a write-back's package stands in the folder of its run.
+pub(crate) fn package_folder(run_folder: &Path, write_back: &str) -> PathBuf {
+    run_folder.join(write_back).join("package")
+}
+
+/// Removes all packages in the folder of a run, finished ones and others.
+pub(crate) fn remove_packages(run_folder: &Path) -> io::Result<()> {
+    let write_backs = match fs::read_dir(run_folder) {
+        Ok(write_backs) => write_backs,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for write_back in write_backs {
+        let write_back = write_back?;
+        if write_back.file_type()?.is_dir() {
+            let package = package_folder(run_folder, &write_back.file_name().to_string_lossy());
+            package::remove(&package)?;
+            fault::point("a package removed");
+        }
+    }
+    Ok(())
+}
+
 /// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
 /// `key_columns` are the package's key columns. Records of the package come first, in the order they were written, then
 /// those rejected before.
@@ -71,8 +104,10 @@ pub(crate) async fn write_outcomes(
     key_columns: &[String],
 ) -> Result<(), ReportError> {
     let aside = AsideFile::create(file).map_err(|error| ReportError::io(file, error))?;
-    let mut buffer = BufWriter::new(aside.file());
-    let accounted = write_rows(&mut buffer, file, ledger, id, package, key_columns).await?;
+    let mut buffer = BufWriter::new(NotingFile { file: aside.file(), refusal: None });
+    let written = write_rows(&mut buffer, file, ledger, id, package, key_columns).await;
+    let refused = |error| buffer.get_mut().refusal.take().map_or(error, |refusal| ReportError::io(file, refusal));
+    let accounted = written.map_err(refused)?;
     buffer.flush().map_err(|error| ReportError::io(file, error))?;
     drop(buffer);
     let read = ledger.tally(id).await?.read;
@@ -82,9 +117,28 @@ pub(crate) async fn write_outcomes(
     aside.place().map_err(|error| ReportError::io(file, error))
 }
 
+/// A file that keeps the system's own word for why it took no more: whoever writes Parquet turns it into text, and what
+/// to do is told by the word.
+struct NotingFile<'file> {
+    file: &'file File,
+    refusal: Option<io::Error>,
+}
+
+impl Write for NotingFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file
+            .write(bytes)
+            .inspect_err(|error| self.refusal = error.raw_os_error().map(io::Error::from_raw_os_error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Returns how many rows there are.
 async fn write_rows(
-    buffer: &mut BufWriter<&File>,
+    buffer: &mut BufWriter<NotingFile<'_>>,
     file: &Path,
     ledger: &Ledger,
     id: WriteBackId,
@@ -202,12 +256,12 @@ fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
 
 /// Writes rows as row groups.
 struct RowsWriter<'file, 'buffer> {
-    writer: BatchedWriter<&'buffer mut BufWriter<&'file File>>,
+    writer: BatchedWriter<&'buffer mut BufWriter<NotingFile<'file>>>,
     rows: u64,
 }
 
 impl<'file, 'buffer> RowsWriter<'file, 'buffer> {
-    fn begin(buffer: &'buffer mut BufWriter<&'file File>) -> PolarsResult<Self> {
+    fn begin(buffer: &'buffer mut BufWriter<NotingFile<'file>>) -> PolarsResult<Self> {
         let writer =
             ParquetWriter::new(buffer).with_compression(ParquetCompression::Zstd(None)).batched(&Rows::schema())?;
         Ok(Self { writer, rows: 0 })
@@ -332,7 +386,7 @@ mod tests {
             rejection(0, "US,1", Stage::Match),
         ];
         ledger.record_rejections(FIRST, &early).await.unwrap();
-        ledger.record_packaged(FIRST, 7).await.unwrap();
+        ledger.record_packaged(FIRST, 7, "").await.unwrap();
         (folder, ledger, package)
     }
 
@@ -385,7 +439,7 @@ mod tests {
     async fn a_record_without_any_outcome_is_missed() {
         let (folder, ledger, package) = run().await;
         commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
-        ledger.record_packaged(FIRST, 8).await.unwrap();
+        ledger.record_packaged(FIRST, 8, "").await.unwrap();
         let file = folder.path().join("outcomes.parquet");
         let error = write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap_err();
         assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");

@@ -1,15 +1,12 @@
 //! Guards within a run: what they are told before the first write, what becomes of a run they stop, and how a person's
 //! approval takes it up. The rules stand in [`crate::domain::guard`].
 
-use std::path::Path;
-use std::{fs, io};
-
 use polars::prelude::DataFrame;
 use tokio::task::block_in_place;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::plan::Plan;
-use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push, run_folder};
+use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push};
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
 use crate::ledger::{Ledger, Proof, RunStatus, UnfinishedRun, WriteBackId};
@@ -78,26 +75,6 @@ pub(super) async fn awaiting_approval(request: &RunRequest<'_>, ledger: &Ledger)
         Some(why) => Err(refused(format!("run {} cannot be taken up: {why}", found.run), anew)),
         None => Ok(found),
     }
-}
-
-/// A run that guards stopped can no longer be approved once a new one takes its place: its packages go before.
-pub(super) async fn discard_guarded(request: &RunRequest<'_>, ledger: &Ledger) -> Result<(), RunError> {
-    let Some(guarded) = ledger.guarded_run(&request.checked.job.name).await? else { return Ok(()) };
-    let folder = run_folder(request.project, guarded.run);
-    if let Err(error) = remove_packages(&folder) {
-        warn!(folder = %folder.display(), %error, "could not remove the packages of a run that guards stopped");
-    }
-    Ok(())
-}
-
-fn remove_packages(run_folder: &Path) -> io::Result<()> {
-    for write_back in fs::read_dir(run_folder)? {
-        let package = write_back?.path().join("package");
-        if package.exists() {
-            fs::remove_dir_all(package)?;
-        }
-    }
-    Ok(())
 }
 
 /// The command that approves a run which guards stopped.

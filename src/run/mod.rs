@@ -107,10 +107,13 @@ impl RunError {
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
     fn leaves_packages_usable(&self) -> bool {
         match self {
-            Self::Push { .. } | Self::Ledger(_) | Self::Report(_) | Self::Worker(_) | Self::Interrupted => true,
+            // Records that were made to fit what the object no longer is are to be made anew.
+            Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
+            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Report(error) => error.leaves_packages_usable(),
+            Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
             | Self::Pull { .. }
-            | Self::Package(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -301,7 +304,7 @@ pub(crate) async fn carry_out(
     let finished = begun.work(&mut plans).await;
     let report = begun.conclude(finished).await?;
     if report.guarded.is_none() {
-        plans.iter().for_each(|plan| begun.remove_package(plan));
+        begun.remove_packages(begun.facts.run);
     }
     Ok(report)
 }
@@ -316,10 +319,26 @@ async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<
         Some(why) => why,
         None => return Ok(Some(unfinished)),
     };
-    warn!(job = %job.name, run = unfinished.run, why, "an unfinished run is left behind; the job begins anew");
-    let before = ledger.run(unfinished.run).await?.error.unwrap_or_else(|| "interrupted".to_owned());
-    let error = format!("{before}; {why}");
-    ledger.finish_run(unfinished.run, RunStatus::Failed, Some(&error)).await?;
+    leave_behind(ledger, &job.name, unfinished.run, why).await?;
+    Ok(None)
+}
+
+/// Closes an unfinished run that cannot be taken up, and says so.
+async fn leave_behind(ledger: &Ledger, job: &str, run: i64, why: &str) -> Result<(), RunError> {
+    warn!(job, run, why, "an unfinished run is left behind; the job begins anew");
+    let before = ledger.run(run).await?.error.unwrap_or_else(|| "interrupted".to_owned());
+    Ok(ledger.finish_run(run, RunStatus::Failed, Some(&format!("{before}; {why}"))).await?)
+}
+
+/// The object that a package of an unfinished run no longer fits, if there is one: it was altered after the records were
+/// mapped for it.
+async fn altered_object(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<String>, RunError> {
+    for (plan, position) in plans.iter().zip(0..) {
+        let progress = ledger.progress(WriteBackId { run, position }).await?;
+        if progress.packaged && progress.layout.is_some_and(|layout| layout != plan.layout.fingerprint()) {
+            return Ok(Some(plan.layout.object.display_name()));
+        }
+    }
     Ok(None)
 }
 
@@ -332,7 +351,15 @@ async fn begin_or_take_up(
     plans: &[Plan],
 ) -> Result<RunFacts, RunError> {
     if facts.run == NO_RUN {
-        guards::discard_guarded(request, ledger).await?;
+        return begin(request, ledger, facts, plans).await;
+    }
+    if let Some(object) = altered_object(ledger, facts.run, plans).await? {
+        let why = format!("`{object}` was altered before it could be taken up");
+        leave_behind(ledger, &facts.job, facts.run, &why).await?;
+        // The cycle that is owed; a run that makes its own makes it of the time it pulls at.
+        let cycle = [request.cycle.cycle(), &facts.cycle].into_iter().max_by_key(|cycle| cycle.completed_at);
+        let cycle = cycle.unwrap_or(&facts.cycle).clone();
+        let facts = RunFacts { run: NO_RUN, cycle, started_at: Utc::now(), ..facts };
         return begin(request, ledger, facts, plans).await;
     }
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
@@ -444,20 +471,20 @@ impl Begun<'_> {
         self.ledger.restart_pull(id).await?;
         let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
         let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref(), &self.request.stop).await?;
-        self.ledger.record_packaged(id, pulled.tally.read).await?;
+        self.ledger.record_packaged(id, pulled.tally.read, &plan.layout.fingerprint()).await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
 
     /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
     fn package_folder(&self, plan: &Plan) -> PathBuf {
-        run_folder(self.request.project, self.facts.run).join(&plan.write_back.name).join("package")
+        files::package_folder(&run_folder(self.request.project, self.facts.run), &plan.write_back.name)
     }
 
-    /// Removes a package whose run is over: it holds records, and nothing reads it again.
-    fn remove_package(&self, plan: &Plan) {
-        let folder = self.package_folder(plan);
-        if let Err(error) = std::fs::remove_dir_all(&folder) {
-            warn!(folder = %folder.display(), %error, "could not remove a finished run's package");
+    /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
+    fn remove_packages(&self, run: i64) {
+        let folder = run_folder(self.request.project, run);
+        if let Err(error) = files::remove_packages(&folder) {
+            warn!(folder = %folder.display(), %error, "could not remove the packages of a run that is over");
         }
     }
 
@@ -496,6 +523,8 @@ impl Begun<'_> {
         let run = self.facts.run;
         match finished {
             Ok(report) => {
+                // Before this run counts as finished: later ones look no further back than to it.
+                self.ledger.runs_left_behind(run).await?.into_iter().for_each(|earlier| self.remove_packages(earlier));
                 match &report.guarded {
                     Some(guarded) => self.ledger.guard_run(run, &guarded.objections).await?,
                     None => self.ledger.finish_run(run, report.status, None).await?,

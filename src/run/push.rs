@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use polars::prelude::DataFrame;
 use tokio::sync::{Mutex, mpsc};
@@ -43,6 +43,7 @@ pub(crate) async fn push(
         progress: Arc::clone(progress),
         stop: stop.clone(),
         stopping: AtomicBool::new(false),
+        connected: AtomicUsize::new(0),
     };
     let writers = Writers::start(plan.destination.limits.writers, context, receiver);
     let mut pushed = Tally::default();

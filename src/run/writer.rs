@@ -2,22 +2,27 @@
 //! until the bad records stand alone and the good ones are in.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Claim, Destination, Found};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
+use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
-use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::fault;
+use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
+
+/// How long a writer waits before it asks again for a connection that another one of its run has.
+const TURN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the writers of one write-back share.
 pub(crate) struct WriterContext {
@@ -30,15 +35,40 @@ pub(crate) struct WriterContext {
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
     pub(crate) stopping: AtomicBool,
+    /// Writers that have a connection.
+    pub(crate) connected: AtomicUsize,
 }
 
 /// One writer and its connection.
 pub(crate) struct Writer {
     context: Arc<WriterContext>,
     /// Absent before the first batch and after a connection broke.
-    destination: Option<AnyDestination>,
+    line: Option<Line>,
     /// What became of the records of its committed batches.
     tally: Tally,
+}
+
+/// A writer's connection, counted among those of its write-back.
+struct Line {
+    destination: AnyDestination,
+    _counted: Counted,
+}
+
+impl Line {
+    async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
+        let destination = AnyDestination::connect(&context.connection).await?;
+        context.connected.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { destination, _counted: Counted(Arc::clone(context)) })
+    }
+}
+
+/// Counts a connection off when it is gone.
+struct Counted(Arc<WriterContext>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connected.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How an attempt at a batch failed.
@@ -59,6 +89,25 @@ impl From<LedgerError> for AttemptError {
     }
 }
 
+/// A batch, or a part of one that was refused.
+struct Part {
+    batch: Batch,
+    /// The other half is the next part to be written.
+    first_half: bool,
+}
+
+impl Part {
+    /// Two halves, the first one last, as a stack wants them; a batch of one comes back whole.
+    fn halves(batch: Batch) -> Result<Vec<Self>, Batch> {
+        let (left, right) = batch.halve()?;
+        Ok(vec![Self { batch: right, first_half: false }, Self { batch: left, first_half: true }])
+    }
+
+    fn alone(batch: Batch) -> Vec<Self> {
+        vec![Self { batch, first_half: false }]
+    }
+}
+
 /// What came of a batch.
 enum Delivery {
     Committed,
@@ -71,29 +120,36 @@ enum Delivery {
 
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
-        Self { context, destination: None, tally: Tally::default() }
+        Self { context, line: None, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
     pub(crate) async fn close(self) -> Tally {
-        if let Some(destination) = self.destination {
-            destination.close().await;
+        if let Some(line) = self.line {
+            line.destination.close().await;
         }
         self.tally
     }
 
-    /// Writes a batch and records its outcomes. A refused batch is halved: with `k` bad records of `n` it takes at most
-    /// `2·k·log2(n) + 1` attempts.
+    /// Writes a batch and records its outcomes. A refused batch is halved, and a half is not attempted whole if it is
+    /// known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
-        let mut pending = vec![batch];
-        while let Some(batch) = pending.pop() {
+        let mut pending = vec![Part { batch, first_half: false }];
+        while let Some(Part { batch, first_half }) = pending.pop() {
             if self.context.stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
             match self.attempt_until_settled(&batch).await? {
-                Delivery::Committed => self.tell(&batch),
-                Delivery::Refused { message, column } => match batch.halve() {
-                    Ok((left, right)) => pending.extend([right, left]),
+                Delivery::Committed => {
+                    self.tell(&batch);
+                    // Whatever both halves together were refused for is in the other one, then.
+                    let other = if first_half { pending.pop() } else { None };
+                    pending.extend(
+                        other.into_iter().flat_map(|other| Part::halves(other.batch).unwrap_or_else(Part::alone)),
+                    );
+                }
+                Delivery::Refused { message, column } => match Part::halves(batch) {
+                    Ok(halves) => pending.extend(halves),
                     Err(single) => {
                         self.reject(&single, message, column).await?;
                         self.tell(&single);
@@ -121,21 +177,40 @@ impl Writer {
             };
             self.recover(&error).await;
             if let SystemError::Refused { message, column } = error {
+                debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
+                    records = batch.span.records, "the destination refused a batch");
                 if sent.is_some() {
                     self.context.ledger.forget_sent(self.context.id, batch.span).await?;
                 }
                 return Ok(Delivery::Refused { message, column });
+            }
+            if self.can_wait_its_turn(&error) {
+                debug!(write_back = %self.context.write_back, error = %chain(&error).join(": "), "waiting for another writer");
+                self.wait(TURN_INTERVAL).await?;
+                continue;
             }
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
                 return Err(self.failed(error));
             };
             let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => attempts += 1,
-                () = self.context.stop.asked() => return Err(RunError::Interrupted),
-            }
+            self.wait(delay).await?;
+            attempts += 1;
         }
+    }
+
+    async fn wait(&self, delay: Duration) -> Result<(), RunError> {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.context.stop.asked() => Err(RunError::Interrupted),
+        }
+    }
+
+    /// Whether a server that has no connection left for this writer will have one when another writer is done: with few
+    /// connections a run is slower, not wrong. It ends, as the others take every batch but the one in hand here.
+    fn can_wait_its_turn(&self, error: &SystemError) -> bool {
+        let refused_entry = matches!(error, SystemError::Exhausted { .. }) && self.line.is_none();
+        refused_entry && self.context.connected.load(Ordering::Relaxed) > 0
     }
 
     fn failed(&self, source: SystemError) -> RunError {
@@ -143,12 +218,15 @@ impl Writer {
         RunError::Push { write_back: self.context.write_back.clone(), connection, source: Box::new(source) }
     }
 
-    /// Leaves the connection as after a rollback, or without one.
+    /// Leaves the connection as after a rollback, or without one. A server that has become read-only is met anew: its
+    /// name may lead to another by then.
     async fn recover(&mut self, error: &SystemError) {
-        let Some(mut destination) = self.destination.take() else { return };
-        let broken = matches!(error, SystemError::Unavailable { .. }) || destination.rollback().await.is_err();
-        if !broken {
-            self.destination = Some(destination);
+        let Some(mut line) = self.line.take() else { return };
+        let lost = matches!(error, SystemError::Unavailable { .. } | SystemError::ReadOnly { .. });
+        let usable = !lost && line.destination.rollback().await.is_ok();
+        fault::point("a batch rolled back");
+        if usable {
+            self.line = Some(line);
         }
     }
 
@@ -163,15 +241,19 @@ impl Writer {
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
+        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
+        fault::point("a transaction begun");
         let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
+            let twice = outcomes.into_iter().zip(&first).zip(&written.found);
             outcomes =
-                outcomes.into_iter().zip(&first).map(|(second, first)| second.after_unknown_commit(first)).collect();
+                twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
         context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
         let outcomes = sent.insert(outcomes);
         destination.commit().await?;
+        fault::point("a batch committed");
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
@@ -181,14 +263,11 @@ impl Writer {
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
-        if self.destination.is_none() {
-            self.destination = Some(AnyDestination::connect(&self.context.connection).await?);
-        }
-        // Just filled if it was empty.
-        self.destination.as_mut().ok_or_else(|| SystemError::Unavailable {
-            connection: self.context.connection.name.clone(),
-            source: "the connection is closed".into(),
-        })
+        let line = match self.line.take() {
+            Some(line) => line,
+            None => Line::open(&self.context).await?,
+        };
+        Ok(&mut self.line.insert(line).destination)
     }
 
     /// A single record that the destination refuses, in its own words.
@@ -200,6 +279,12 @@ impl Writer {
         ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
         Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
+}
+
+/// Another writing of the same batch may be under way: its connection broke, or its process was killed, while it
+/// committed. Whatever is written of a batch whose commit is unknown has the span it was sent with.
+fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
+    Claim::of(&format!("{id:?} {:?} {span:?}", layout.object.path))
 }
 
 /// What a destination did with records within the open transaction.
@@ -220,12 +305,17 @@ pub(crate) async fn write(
     let found = destination.look_up(layout, records, before).await?;
     let decisions = decide(layout, &found);
     let updates = chosen(records, &decisions, &Decision::Update);
+    let inserts = chosen(records, &decisions, &Decision::Insert);
+    if updates.height() + inserts.height() > 0 {
+        expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
+    }
     if updates.height() > 0 {
         expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+        fault::point("records updated");
     }
-    let inserts = chosen(records, &decisions, &Decision::Insert);
     if inserts.height() > 0 {
         expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+        fault::point("records inserted");
     }
     Ok(Written { found, decisions })
 }
@@ -244,6 +334,14 @@ fn chosen(records: &DataFrame, decisions: &[Decision], decision: &Decision) -> D
     }
     let positions = IdxCa::from_vec("".into(), positions);
     records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
+}
+
+/// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.
+fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemError> {
+    match layout.altered(now) {
+        None => Ok(()),
+        Some(what) => Err(SystemError::Altered { object: layout.object.display_name(), what }),
+    }
 }
 
 fn expect_matched(connection: &Connection, matched: u64, records: &DataFrame) -> Result<(), SystemError> {

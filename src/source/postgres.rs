@@ -51,7 +51,7 @@ impl Source for PostgresSource {
             return Ok(None);
         }
         let mut connection = self.session.take()?;
-        let fetched = self.session.within(fetch(&mut connection, &mut self.chunk)).await;
+        let fetched = self.session.within(PULLING.doing, fetch(&mut connection, &mut self.chunk)).await;
         let count = self.session.settle(connection, PULLING, fetched)?;
         self.finished = count < CHUNK_RECORDS_MAX;
         let pulled = (count > 0).then(|| self.chunk.take()).transpose();
@@ -93,7 +93,7 @@ async fn relation(session: &mut Session, schema: &Schema) -> Result<String, Syst
 async fn yielded_columns(session: &mut Session, relation: &str) -> Result<Vec<String>, SystemError> {
     let mut connection = session.take()?;
     let sql = audited(format!("SELECT * FROM {relation}")).into_sql_str();
-    let prepared = session.within((&mut connection).prepare(sql)).await;
+    let prepared = session.within(PULLING.doing, (&mut connection).prepare(sql)).await;
     let statement = session.settle(connection, PULLING, prepared)?;
     if statement.parameters().is_some_and(|parameters| parameters.either(<[_]>::len, |count| count) > 0) {
         return Err(session.failed(PULLING.doing, "a model takes no parameters such as `$1`"));

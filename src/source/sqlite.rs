@@ -113,6 +113,9 @@ async fn columns_of(
             }
             SystemError::Failed { source, .. } => model_failure(database, schema, source),
             other @ (SystemError::Unavailable { .. }
+            | SystemError::ReadOnly { .. }
+            | SystemError::Exhausted { .. }
+            | SystemError::Altered { .. }
             | SystemError::Contended { .. }
             | SystemError::Refused { .. }
             | SystemError::Forbidden { .. }) => other,

@@ -1,20 +1,11 @@
 //! What goes wrong in the middle of a run: it is tried again, it is said, and in the end the destination holds what one
 //! clean run would have left.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr};
 use std::time::{Duration, Instant};
 
-use crate::harness::{FIELDS, Ran, Server, Workspace};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks. MariaDB renews what it tells of transactions only if nobody has asked for a tenth of a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(150);
-
-/// What a run says on stderr when it makes another attempt.
-const AGAIN: &str = "trying a batch again";
+use crate::harness::{
+    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, run_and_meanwhile, wait_until,
+};
 
 const SOURCE: &str = "id,score,note\nA1,2,\nA2,2,\nA3,2,\n";
 const WRITTEN: &str = "id,score\nA1,2\nA2,2\nA3,2\n";
@@ -49,14 +40,6 @@ fn accounts(place: &Workspace) -> String {
     place.query("SELECT id, score FROM accounts WHERE id < 'B'")
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-}
-
 /// The server's number of the connection on which the run waits for a lock.
 fn waiting(place: &Workspace) -> String {
     let database = place.database_name();
@@ -78,36 +61,6 @@ fn wait_for_its_waiting(place: &Workspace) -> String {
     waiting(place)
 }
 
-/// A run at work beside the test.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Running {
-    fn start(place: &Workspace) -> Self {
-        let mut child = place.start(&["run", "job", "--json"]);
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, stderr, said: String::new() }
-    }
-
-    /// Reads what it says until it says that it makes another attempt; to the end if it never does.
-    fn wait_until_it_tries_again(&mut self) {
-        while !self.said.ends_with('\n') || !self.said.lines().last().is_some_and(|line| line.contains(AGAIN)) {
-            let read = self.stderr.read_line(&mut self.said).expect("text");
-            assert!(read > 0, "it ended without a further attempt: {}", self.said);
-        }
-    }
-
-    fn finish(mut self) -> Ran {
-        self.stderr.read_to_string(&mut self.said).expect("text");
-        let output = self.child.wait_with_output().expect("the program ends");
-        let output = std::process::Output { stderr: self.said.into_bytes(), ..output };
-        Ran::of(&["run", "job", "--json"], &output)
-    }
-}
-
 /// Ends the connection on which the run waits, as its administrator could.
 fn cut(place: &Workspace, connection: &str) {
     match place.server {
@@ -126,7 +79,7 @@ fn a_connection_that_is_cut_is_made_anew_and_the_run_goes_on() {
         let mut run = Running::start(&place);
         let first = wait_for_its_waiting(&place);
         cut(&place, &first);
-        run.wait_until_it_tries_again();
+        run.wait_until_it_says(AGAIN);
         wait_until("it waits on another connection", || !["", &first].contains(&waiting(&place).as_str()));
         place.execute("ROLLBACK");
         let run = run.finish();
@@ -144,7 +97,7 @@ fn a_lock_that_is_released_in_time_only_delays_a_run() {
         prepare(&place, "1s", 30, 1);
         lock(&place);
         let mut run = Running::start(&place);
-        run.wait_until_it_tries_again();
+        run.wait_until_it_says(AGAIN);
         place.execute("ROLLBACK");
         let run = run.finish();
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
@@ -163,7 +116,7 @@ fn a_run_out_of_attempts_names_the_connection_and_the_next_one_finishes_it() {
         let mut run = Running::start(&place);
         let first = wait_for_its_waiting(&place);
         cut(&place, &first);
-        run.wait_until_it_tries_again();
+        run.wait_until_it_says(AGAIN);
         wait_until("it waits on another connection", || !["", &first].contains(&waiting(&place).as_str()));
         cut(&place, &waiting(&place));
         let run = run.finish();
@@ -224,5 +177,223 @@ fn a_server_that_restarts_is_waited_for() {
         assert!(run.stderr.contains(AGAIN), "on {server}: {run}");
         assert_eq!(accounts(&place), WRITTEN, "on {server}");
         assert_eq!(place.run().summary(), "3 read = 3 unchanged", "on {server}");
+    }
+}
+
+/// Accounts of the runs that are disturbed again and again.
+const MANY: usize = 300;
+
+/// Many accounts and a new score for each, in batches of `batch_size`.
+fn many(server: Server, writers: usize, batch_size: u32) -> Workspace {
+    let lines = |rest: &str| (0..MANY).map(|id| format!("A{id:04}{rest}\n")).collect::<String>();
+    let rows = format!("id,score,note,phone\n{}", lines(",1,,"));
+    let place = Workspace::accounts(server, &rows, &format!("id,score,note\n{}", lines(",2,")));
+    prepare(&place, "5s", 30, batch_size);
+    place.file("writeback.toml", &place.text("writeback.toml").replace("writers = 1", &format!("writers = {writers}")));
+    place
+}
+
+fn expect_all_written(place: &Workspace, run: &Ran) {
+    let server = place.server;
+    assert_eq!(run.summary(), format!("{MANY} read = {MANY} updated"), "on {server}: {run}");
+    let scores = place.query("SELECT score, count(*) AS accounts FROM accounts GROUP BY score");
+    assert_eq!(scores, format!("score,accounts\n2,{MANY}\n"), "on {server}: {run}");
+}
+
+/// Lets the program come as a user who may do what a write-back needs and no more, with this `limit`; returns its name.
+fn come_as_writer(place: &Workspace, limit: &str) -> String {
+    let name = format!("writer_of_{}", place.database_name());
+    let password = place.server.literal(PASSWORD);
+    match place.server {
+        Server::Sqlite => unreachable!("a file has no users"),
+        Server::Postgres => place.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD {password} {limit}")),
+        Server::MariaDb => place.execute(&format!("CREATE USER {name} IDENTIFIED BY {password} {limit}")),
+    };
+    place.execute(&format!("GRANT SELECT, INSERT, UPDATE ON accounts TO {name}"));
+    place.file("writeback.toml", &place.text("writeback.toml").replace("//tester@", &format!("//{name}@")));
+    name
+}
+
+#[test]
+fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
+    /// More would only make the run wait for longer.
+    const KILLS_MAX: usize = 20;
+    for server in Server::WITH_USERS {
+        let place = many(server, 2, 5);
+        let writer = come_as_writer(&place, "");
+        let mut run = Running::start(&place);
+        wait_until("the first batch is in", || place.query("SELECT id FROM accounts WHERE score = 2") != "\n");
+        let mut kills = 0;
+        while run.is_at_work() && kills < KILLS_MAX {
+            kills += end_connections(&place, &writer);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(kills > 0, "on {server}");
+        expect_all_written(&place, &run.finish());
+        assert_eq!(place.run().summary(), format!("{MANY} read = {MANY} unchanged"), "on {server}");
+    }
+}
+
+/// Ends every connection of a user's; returns how many there were.
+fn end_connections(place: &Workspace, user: &str) -> usize {
+    let sql = match place.server {
+        Server::Sqlite => unreachable!("a file has no connections"),
+        Server::Postgres => format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"),
+        Server::MariaDb => format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'"),
+    };
+    let found = place.query(&sql);
+    if place.server == Server::MariaDb {
+        let client = place.client();
+        for connection in found.lines().skip(1) {
+            // Some have ended by themselves meanwhile.
+            client.tries(&format!("KILL CONNECTION {connection}"));
+        }
+    }
+    found.lines().skip(1).count()
+}
+
+/// Transactions of somebody else's that a run must get past; more only make it wait for longer.
+const ROUNDS_MAX: usize = 30;
+
+#[test]
+fn somebody_who_updates_the_other_way_round_only_delays_a_run() {
+    for server in Server::WITH_USERS {
+        let place = many(server, 2, 100);
+        if server == Server::Postgres {
+            place.execute(&format!("ALTER DATABASE {} SET deadlock_timeout = '20ms'", place.database_name()));
+        }
+        let adversary = place.client();
+        let mut run = Running::start(&place);
+        let mut rounds = 0..ROUNDS_MAX;
+        while run.is_at_work()
+            && let Some(round) = rounds.next()
+        {
+            go_the_other_way(&adversary, round);
+        }
+        expect_all_written(&place, &run.finish());
+        let phones = place.query("SELECT DISTINCT phone FROM accounts");
+        assert_eq!(phones.lines().count(), 2, "what they wrote stands whole on {server}: {phones}");
+    }
+}
+
+/// Updates all accounts from the last to the first in one transaction, if the server lets it.
+fn go_the_other_way(adversary: &Client, round: usize) {
+    let update = |id: usize| adversary.tries(&format!("UPDATE accounts SET phone = '{round}' WHERE id = 'A{id:04}'"));
+    let all = adversary.tries("BEGIN") && (0..MANY).rev().all(update);
+    adversary.tries(if all { "COMMIT" } else { "ROLLBACK" });
+}
+
+#[test]
+fn a_lock_that_is_never_released_ends_the_run_which_names_its_holder_and_holds_up_nobody() {
+    for server in Server::WITH_USERS {
+        let place = Workspace::accounts(server, &rows(), SOURCE);
+        prepare(&place, "2s", 2, 3);
+        lock(&place);
+        let other = place.client();
+        let run = Running::start(&place);
+        wait_for_its_waiting(&place);
+        // The run holds `A1` and waits for `A3`: whoever wants `A1` waits no longer than the run does.
+        let begun = Instant::now();
+        assert!(other.tries("UPDATE accounts SET phone = 'theirs' WHERE id = 'A1'"), "on {server}");
+        let waited = begun.elapsed();
+        let run = run.finish();
+        assert!(waited < Duration::from_secs(30), "waited {waited:?} on {server}: {run}");
+        assert_eq!(run.code, 2, "on {server}: {run}");
+        let holder = match server {
+            Server::Sqlite | Server::MariaDb => String::new(),
+            Server::Postgres => {
+                let pid = place.query("SELECT pg_backend_pid() AS pid");
+                format!("process {} of user tester", pid.lines().nth(1).expect("a row"))
+            }
+        };
+        for words in ["`crm` is busy", "see who holds the lock", &holder] {
+            assert!(run.stderr.contains(words), "no `{words}` on {server}: {run}");
+        }
+        place.execute("ROLLBACK");
+        assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
+        assert_eq!(accounts(&place), WRITTEN, "on {server}");
+    }
+}
+
+#[test]
+fn a_server_that_lets_in_one_connection_at_a_time_is_slower_not_wrong() {
+    for server in Server::WITH_USERS {
+        let place = many(server, 4, 2);
+        // Fewer attempts than the run takes for, so that waiting for one another is no attempt.
+        place.file("writeback.toml", &place.text("writeback.toml").replace("attempts_max = 30", "attempts_max = 4"));
+        let limit = if server == Server::Postgres { "CONNECTION LIMIT 1" } else { "WITH MAX_USER_CONNECTIONS 1" };
+        come_as_writer(&place, limit);
+        expect_all_written(&place, &place.run());
+    }
+}
+
+#[test]
+fn a_server_without_a_connection_left_is_waited_for() {
+    for server in Server::WITH_USERS {
+        let place = match server {
+            Server::Sqlite => unreachable!("a file has no connections"),
+            Server::Postgres => Workspace::accounts(server, &rows(), SOURCE),
+            // How many a server lets in is said for all its users at once.
+            Server::MariaDb => Workspace::on_its_own(server).with_accounts(&rows(), SOURCE),
+        };
+        prepare(&place, "50s", 10, 1);
+        let writer = come_as_writer(&place, "");
+        lock(&place);
+        let mut run = Running::start(&place);
+        let connection = wait_for_its_waiting(&place);
+        let administrator = place.client();
+        let limit = |connections: u8| match server {
+            Server::Sqlite => unreachable!("a file has no connections"),
+            Server::Postgres => format!("ALTER ROLE {writer} CONNECTION LIMIT {connections}"),
+            Server::MariaDb => format!("SET GLOBAL max_connections = {}", connections.max(10)),
+        };
+        assert!(administrator.tries(&limit(0)), "on {server}");
+        let crowd: Vec<Client> = match server {
+            Server::Sqlite | Server::Postgres => Vec::new(),
+            Server::MariaDb => std::iter::from_fn(|| place.try_client()).collect(),
+        };
+        cut(&place, &connection);
+        run.wait_until_it_says("`crm` has reached a limit");
+        assert!(administrator.tries(&limit(100)), "on {server}");
+        drop(crowd);
+        place.execute("ROLLBACK");
+        let run = run.finish();
+        assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
+        assert_eq!(accounts(&place), WRITTEN, "on {server}");
+    }
+}
+
+#[test]
+fn a_server_that_becomes_read_only_ends_a_run_that_says_what_to_do_and_the_next_one_finishes_it() {
+    for server in Server::WITH_USERS {
+        let place = match server {
+            Server::Sqlite => unreachable!("a file has no settings"),
+            Server::Postgres => Workspace::accounts(server, &rows(), SOURCE),
+            // That it is read-only is said for all its users at once.
+            Server::MariaDb => Workspace::on_its_own(server).with_accounts(&rows(), SOURCE),
+        };
+        prepare(&place, "5s", 2, 1);
+        let writer = come_as_writer(&place, "");
+        let proxy = Proxy::before(&place);
+        let read_only = |word: &str| match server {
+            Server::Sqlite => unreachable!("a file has no settings"),
+            Server::Postgres => {
+                place.execute(&format!("ALTER ROLE {writer} SET default_transaction_read_only = {word}"));
+                // Only a connection that is made anew is told.
+                end_connections(&place, &writer);
+            }
+            Server::MariaDb => {
+                place.execute(&format!("SET GLOBAL read_only = {word}"));
+            }
+        };
+        let run = run_and_meanwhile(&place, &proxy, || read_only("on"));
+        assert_eq!(run.code, 2, "on {server}: {run}");
+        for words in ["`crm` is read-only", "wait until the server takes writes again", "the next run goes on"] {
+            assert!(run.stderr.contains(words), "no `{words}` on {server}: {run}");
+        }
+        assert_eq!(accounts(&place), "id,score\nA1,2\nA2,1\nA3,1\n", "on {server}");
+        read_only("off");
+        assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
+        assert_eq!(accounts(&place), WRITTEN, "on {server}");
     }
 }

@@ -2,17 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod alerts;
+mod altering;
 mod batches;
 mod commands;
 mod configuration;
 mod connections;
 mod cycles;
+mod damaged;
 mod deploy;
+mod disk;
 mod example;
 mod faults;
 mod guards;
+mod halving;
 mod harness;
 mod init;
+mod killed;
 mod mapping;
 mod matching;
 mod memory;
@@ -26,7 +31,9 @@ mod running;
 mod secrets;
 mod serve;
 mod single_record;
+mod soak;
 mod sources;
 mod stopping;
 mod values;
 mod views;
+mod wire;

@@ -7,8 +7,8 @@ use super::{Session, text};
 use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, Spelling, TextLimit,
-    resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, Spelling,
+    TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 use crate::domain::schema::{DecimalSize, SchemaType};
@@ -89,6 +89,16 @@ pub(crate) async fn columns(session: &mut Session, table: &TableEntry) -> Result
     let checked = json_checks(session, table).await?;
     let mariadb = session.server.mariadb;
     Ok(rows.iter().map(|row| column_entry(row, mariadb, &checked)).collect())
+}
+
+/// How the columns of a table are declared now.
+pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Result<Vec<Declaration>, SystemError> {
+    let [database, table] = path else { return Ok(Vec::new()) };
+    let sql = "SELECT CAST(COLUMN_NAME AS CHAR), CAST(COLUMN_TYPE AS CHAR) FROM information_schema.COLUMNS \
+               WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    let cell = |row: &MySqlRow, position| text(row, position).unwrap_or_default();
+    Ok(rows.iter().map(|row| Declaration { name: cell(row, 0), declared: cell(row, 1) }).collect())
 }
 
 /// Everything a write-back must know about its table.

@@ -16,6 +16,8 @@ pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error:
     let message = database.message().to_owned();
     match meaning(database.number(), database.code().unwrap_or_default(), &message) {
         Meaning::Unavailable => SystemError::Unavailable { connection: connection.to_owned(), source: Box::new(error) },
+        Meaning::ReadOnly => SystemError::ReadOnly { connection: connection.to_owned(), source: Box::new(error) },
+        Meaning::Exhausted => SystemError::Exhausted { connection: connection.to_owned(), source: Box::new(error) },
         Meaning::Contended => SystemError::Contended { connection: connection.to_owned(), source: Box::new(error) },
         Meaning::Refused => SystemError::Refused { column: column_named(&message), message },
         Meaning::Forbidden => SystemError::Forbidden {
@@ -112,6 +114,8 @@ fn failed(connection: &str, doing: &str, error: sqlx::Error, hint: Option<String
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Unavailable,
+    ReadOnly,
+    Exhausted,
     Contended,
     Refused,
     Forbidden,
@@ -121,23 +125,12 @@ enum Meaning {
 
 fn meaning(number: u16, state: &str, message: &str) -> Meaning {
     match number {
-        // Too many connections, shutdown, lost or killed connections, network trouble, a Galera node out of service.
-        1040
-        | 1041
-        | 1047
-        | 1053
-        | 1077..=1079
-        | 1152
-        | 1158..=1161
-        | 1184
-        | 1203
-        | 1226
-        | 1927
-        | 2006
-        | 2013
-        | 4031 => Meaning::Unavailable,
-        1290 if message.contains("read-only") || message.contains("read_only") => Meaning::Unavailable,
-        1836 => Meaning::Unavailable,
+        // Shutdown, lost or killed connections, network trouble, a Galera node out of service.
+        1047 | 1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 4031 => Meaning::Unavailable,
+        1290 if message.contains("read-only") || message.contains("read_only") => Meaning::ReadOnly,
+        1836 => Meaning::ReadOnly,
+        // Connections, memory, what one account may have open or do in an hour.
+        1040 | 1041 | 1203 | 1226 => Meaning::Exhausted,
         // Lock waits, deadlocks, rows changed meanwhile, time limits, killed statements.
         1020 | 1205 | 1206 | 1213 | 1317 | 1613 | 1614 | 1637 | 1969 | 3024 | 3058 | 3101 | 3572 => Meaning::Contended,
         1044 | 1142 | 1143 | 1227 | 1370 => Meaning::Forbidden,
@@ -232,8 +225,9 @@ mod tests {
     fn numbers_are_sorted_by_what_can_be_done() {
         assert_eq!(meaning(1213, "40001", ""), Meaning::Contended);
         assert_eq!(meaning(1969, "70100", "max_statement_time exceeded"), Meaning::Contended);
-        assert_eq!(meaning(1040, "08004", ""), Meaning::Unavailable);
-        assert_eq!(meaning(1290, "HY000", "running with the --read-only option"), Meaning::Unavailable);
+        assert_eq!(meaning(1927, "70100", ""), Meaning::Unavailable);
+        assert_eq!(meaning(1040, "08004", ""), Meaning::Exhausted);
+        assert_eq!(meaning(1290, "HY000", "running with the --read-only option"), Meaning::ReadOnly);
         assert_eq!(meaning(1290, "HY000", "running with the --secure-file-priv option"), Meaning::Failed);
         assert_eq!(meaning(1062, "23000", ""), Meaning::Refused);
         assert_eq!(meaning(4025, "23000", ""), Meaning::Refused);

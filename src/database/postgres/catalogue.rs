@@ -7,7 +7,8 @@ use super::{Purpose, Session};
 use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit, resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit,
+    resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
 
@@ -52,10 +53,33 @@ pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Resu
             hint: None,
         });
     };
-    let columns = read(session, COLUMNS, relation.id, ColumnFacts::of).await?;
+    let columns = read(session, &format!("{BASE_TYPES}\n{COLUMNS}"), relation.id, ColumnFacts::of).await?;
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
     let account = Dialect::Postgres.quote(session.user());
     Ok(object(relation, &facts, columns, &indexes, account))
+}
+
+/// How the columns of a table are declared now.
+pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Result<Vec<Declaration>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, format!("{BASE_TYPES}\n{DECLARATIONS}"), arguments).await?;
+    let read = |row: &PgRow| Ok(Declaration { name: row.try_get(0)?, declared: row.try_get(1)? });
+    let declarations: Result<Vec<Declaration>, sqlx::Error> = rows.iter().map(read).collect();
+    declarations.map_err(|error| session.failed(purpose.doing, error))
+}
+
+/// Who has the longest open transaction among those that hold a lock on a table stronger than a reader's, in words.
+pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Result<Option<String>, SystemError> {
+    let purpose = Purpose::plain("asking who holds a lock");
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, LOCK_HOLDER.to_owned(), arguments).await?;
+    let holder: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+    Ok(holder)
 }
 
 /// Runs one of the catalogue's queries about one relation.
@@ -93,17 +117,20 @@ SELECT c.relkind::text,
        current_setting('server_encoding')
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
-/// Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
-const COLUMNS: &str = "\
+/// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
+const BASE_TYPES: &str = "\
 WITH RECURSIVE base AS (
     SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS required,
            a.atthasdef OR a.attidentity <> '' AS defaulted
-    FROM pg_attribute AS a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped
+    FROM pg_attribute AS a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
     SELECT base.attnum, t.typbasetype, t.typtypmod, base.required OR t.typnotnull,
            base.defaulted OR t.typdefault IS NOT NULL
     FROM base JOIN pg_type AS t ON t.oid = base.type WHERE t.typtype = 'd'
-)
+)";
+
+/// Follows [`BASE_TYPES`].
+const COLUMNS: &str = "\
 SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, n.nspname = 'pg_catalog',
        base.modifier, base.required, base.defaulted,
        a.attidentity = 'a' OR a.attgenerated <> '' OR (c.relkind = 'v' AND NOT pg_column_is_updatable(c.oid, a.attnum, true)),
@@ -118,6 +145,21 @@ JOIN pg_class AS c ON c.oid = $1::oid
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = base.attnum
 LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
 ORDER BY base.attnum";
+
+/// Follows [`BASE_TYPES`].
+const DECLARATIONS: &str = "\
+SELECT a.attname::text, format_type(base.type, base.modifier)
+FROM base
+JOIN pg_type AS t ON t.oid = base.type AND t.typtype <> 'd'
+JOIN pg_attribute AS a ON a.attrelid = $1::regclass AND a.attnum = base.attnum";
+
+/// Other users' transactions do not tell how long they are open; they stand before our own.
+const LOCK_HOLDER: &str = "\
+SELECT format('process %s of user %s, application \"%s\"', a.pid, a.usename, a.application_name)
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.relation = $1::regclass AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.granted AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
+ORDER BY a.xact_start NULLS FIRST, a.pid LIMIT 1";
 
 /// Valid, unconditional indexes. `findable`: an equality finds rows by the first column, under that column's own collation.
 const INDEXES: &str = "\

@@ -36,6 +36,8 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Unavailable,
+    ReadOnly,
+    Exhausted,
     Contended,
     /// One or more records are what the server will not take.
     Refused,
@@ -46,14 +48,15 @@ enum Fault {
 impl Fault {
     /// Judges a SQLSTATE and the server's routine that raised it, whose name no translation alters.
     ///
-    /// A read-only server (25006) is `Unavailable`: it is a standby in the middle of a failover or a database under
+    /// A read-only server (25006) may not stay so: it is a standby in the middle of a failover or a database under
     /// maintenance, and a later connection may well be let write. A statement that took too long (57014) is `Contended`:
     /// the load it met may be gone. Only one that carries no records, such as a model, will take as long again.
     /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of(code: &str, routine: Option<&str>) -> Self {
         match (code, routine) {
             ("57014" | "55P03" | "55006", _) => Self::Contended,
-            ("25006" | "25P03" | "25P04" | "55P02", _) => Self::Unavailable,
+            ("25006", _) => Self::ReadOnly,
+            ("25P03" | "25P04" | "55P02", _) => Self::Unavailable,
             // `RAISE` in a trigger may choose any code.
             (_, Some("exec_stmt_raise")) if !matches!(code.get(..2), Some("08" | "40" | "53" | "57")) => Self::Refused,
             // A row-level security policy judges a record, a missing privilege does not.
@@ -69,7 +72,8 @@ impl Fault {
 
     fn of_class(class: &str) -> Self {
         match class {
-            "08" | "53" | "57" => Self::Unavailable,
+            "08" | "57" => Self::Unavailable,
+            "53" => Self::Exhausted,
             "40" => Self::Contended,
             // Data, constraints and check options; what a trigger's own code ran into.
             "09" | "21" | "22" | "23" | "27" | "38" | "39" | "44" | "P0" => Self::Refused,
@@ -93,6 +97,11 @@ impl fmt::Display for ServerWords {
 
 impl StdError for ServerWords {}
 
+/// Whether a lock that somebody else holds was waited for in vain.
+pub(crate) fn is_lock_timeout(cause: &(dyn StdError + Send + Sync + 'static)) -> bool {
+    cause.downcast_ref::<ServerWords>().is_some_and(|words| words.code == "55P03")
+}
+
 /// Whether the connection can be used after `error`: the server answered, and did not end the session.
 pub(super) fn leaves_connection_usable(error: &sqlx::Error) -> bool {
     of_server(error).is_some_and(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
@@ -106,6 +115,8 @@ pub(super) fn system_error(place: &Place, purpose: Purpose<'_>, error: sqlx::Err
     };
     match Fault::of(server.code(), server.routine()) {
         Fault::Unavailable => SystemError::Unavailable { connection, source: cause(error) },
+        Fault::ReadOnly => SystemError::ReadOnly { connection, source: cause(error) },
+        Fault::Exhausted => SystemError::Exhausted { connection, source: cause(error) },
         Fault::Contended if server.code() == "57014" && !purpose.carries_records => SystemError::Failed {
             doing: purpose.doing.to_owned(),
             hint: Some(format!("`statement_timeout` of `[connections.{connection}]` bounds every statement")),
@@ -132,6 +143,7 @@ pub(super) fn system_error(place: &Place, purpose: Purpose<'_>, error: sqlx::Err
 pub(super) fn connect_error(place: &Place, settings: &ServerSettings, error: sqlx::Error) -> SystemError {
     let connection = place.connection.clone();
     match connect_hint(place, settings, &error) {
+        ConnectHint::Free => SystemError::Exhausted { connection, source: cause(error) },
         ConnectHint::Wait => SystemError::Unavailable { connection, source: cause(error) },
         ConnectHint::Grant(hint) => SystemError::Forbidden { connection, hint, source: cause(error) },
         ConnectHint::Change(hint) => {
@@ -143,6 +155,8 @@ pub(super) fn connect_error(place: &Place, settings: &ServerSettings, error: sql
 enum ConnectHint {
     /// Waiting may help.
     Wait,
+    /// Waiting may help, or asking for less.
+    Free,
     Grant(String),
     /// Settings must change.
     Change(Option<String>),
@@ -162,7 +176,8 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
                 quote(&settings.user)
             )),
             code => match Fault::of(code, server.routine()) {
-                Fault::Unavailable | Fault::Contended => ConnectHint::Wait,
+                Fault::Unavailable | Fault::ReadOnly | Fault::Contended => ConnectHint::Wait,
+                Fault::Exhausted => ConnectHint::Free,
                 Fault::Refused | Fault::Forbidden | Fault::Failed => {
                     ConnectHint::Change(server.hint().map(str::to_owned))
                 }
@@ -236,9 +251,13 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_told_from_what_will_not() {
-        for code in ["08006", "57P01", "57P03", "53300", "53100", "25006", "25P03"] {
+        for code in ["08006", "57P01", "57P03", "25P03"] {
             assert_eq!(Fault::of(code, None), Fault::Unavailable, "{code}");
         }
+        for code in ["53300", "53100", "53200"] {
+            assert_eq!(Fault::of(code, None), Fault::Exhausted, "{code}");
+        }
+        assert_eq!(Fault::of("25006", None), Fault::ReadOnly);
         for code in ["40001", "40P01", "55P03", "57014"] {
             assert_eq!(Fault::of(code, None), Fault::Contended, "{code}");
         }

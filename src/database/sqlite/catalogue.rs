@@ -7,7 +7,7 @@ use super::declared;
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Spelling, resolve_name,
+    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Spelling, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 
@@ -29,6 +29,13 @@ impl SqliteDatabase {
             TableKind::Table | TableKind::Virtual => ObjectKind::Table,
         };
         Ok(object)
+    }
+
+    /// How an object's columns are declared now.
+    pub(crate) async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+        let table = object.path.last().map_or("", String::as_str);
+        let columns = self.columns(table).await.map_err(|error| self.sort_error(READING, error))?;
+        Ok(columns.into_iter().map(|column| Declaration { name: column.name, declared: column.declared }).collect())
     }
 
     /// Tables and views of the file, SQLite's own left out, in the order of their names.

@@ -89,12 +89,16 @@ impl Database {
     /// Runs statements and reads what they yield.
     /// Panics: if the database refuses.
     pub(super) fn query(&self, sql: &str) -> Rows {
-        let fetched = match &mut *self.connection.borrow_mut() {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+    }
+
+    /// As [`Database::query`], for statements that the database may refuse.
+    pub(super) fn try_query(&self, sql: &str) -> Result<Rows, sqlx::Error> {
+        match &mut *self.connection.borrow_mut() {
             Connection::Sqlite(connection) => self.runtime.block_on(fetch::<Sqlite>(connection, sql)),
             Connection::Postgres(connection) => self.runtime.block_on(fetch::<Postgres>(connection, sql)),
             Connection::MariaDb(connection) => self.runtime.block_on(fetch::<MySql>(connection, sql)),
-        };
-        fetched.unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+        }
     }
 }
 

@@ -2,13 +2,19 @@
 
 pub(crate) mod certificates;
 mod database;
+mod disk;
+mod proxy;
+mod running;
 mod server;
 mod serving;
 #[cfg(test)]
 mod tests;
 mod workspace;
 
+pub(crate) use disk::Disk;
+pub(crate) use proxy::{Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile};
+pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use serving::{Serving, faketime_library};
-pub(crate) use workspace::{FIELDS, Ran, SCORES, Workspace, write_back};
+pub(crate) use workspace::{Client, FIELDS, Ran, SCORES, Workspace, write_back};

@@ -205,6 +205,16 @@ impl Workspace {
         self
     }
 
+    /// Another client's own connection to the test's database, which runs one statement at a time.
+    pub(crate) fn client(&self) -> Client {
+        self.try_client().expect("the server lets one in")
+    }
+
+    /// As [`Workspace::client`], if the server lets one in.
+    pub(crate) fn try_client(&self) -> Option<Client> {
+        Database::try_connect(self.server, self.port(), Some(&self.database.name)).ok().map(Client)
+    }
+
     /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an empty string `""`.
     /// The header alone counts for nothing: a table without rows is an empty line.
     pub(crate) fn rows(&self, table: &str) -> String {
@@ -219,6 +229,19 @@ impl Workspace {
     /// What a query on a SQLite file of the project yields, in the form of [`Workspace::rows`].
     pub(crate) fn query_file(&self, file: &str, sql: &str) -> String {
         Database::open_file(&self.path(file)).query(sql).into_csv()
+    }
+
+    /// What a query on the ledger yields, in the form of [`Workspace::rows`]; `None` before there are runs in it. It looks
+    /// at a copy: whoever opens a ledger sets right what a killed program left of it, which is for the program to do.
+    pub(crate) fn query_ledger(&self, sql: &str) -> Option<String> {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("ledger.db");
+        fs::copy(self.path(".writeback/ledger.db"), &file).ok()?;
+        // The log is there only after a kill; the rest of the ledger's files hold nothing.
+        drop(fs::copy(self.path(".writeback/ledger.db-wal"), folder.path().join("ledger.db-wal")));
+        let ledger = Database::open_file(&file);
+        let tables = ledger.query("SELECT name FROM sqlite_schema WHERE name = 'runs'");
+        (!tables.rows.is_empty()).then(|| ledger.query(sql).into_csv())
     }
 
     /// Runs statements on a SQLite file of the project.
@@ -273,9 +296,24 @@ impl Workspace {
         Ran::of(arguments, &command.output().expect("the program starts"))
     }
 
+    /// As [`Workspace::command_with`], started by another program that is given it as its last arguments.
+    pub(crate) fn command_through(&self, starter: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let (first, others) = starter.split_first().expect("a program");
+        let mut words: Vec<&str> = others.iter().map(String::as_str).collect();
+        words.push(env!("CARGO_BIN_EXE_writeback"));
+        words.extend(arguments);
+        let mut command = self.prepared_as(first, &words);
+        command.envs(environment.iter().copied());
+        Ran::of(arguments, &command.output().expect("the program starts"))
+    }
+
     /// The program, ready to be started.
     fn prepared(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_writeback"));
+        self.prepared_as(env!("CARGO_BIN_EXE_writeback"), arguments)
+    }
+
+    fn prepared_as(&self, program: &str, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = assert_cmd::Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).timeout(COMMAND_TIMEOUT);
         command.env_remove("RUST_LOG").env("NO_COLOR", "1").env("COLUMNS", "200").env("CRM_PASSWORD", PASSWORD);
         command
@@ -310,6 +348,16 @@ impl Workspace {
     pub(crate) fn state(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap_or_default());
         files_under(&self.path(".writeback")).into_iter().map(read).collect()
+    }
+}
+
+/// Another client of a test's database.
+pub(crate) struct Client(Database);
+
+impl Client {
+    /// Runs statements; tells whether the server took them.
+    pub(crate) fn tries(&self, sql: &str) -> bool {
+        self.0.try_query(sql).is_ok()
     }
 }
 
