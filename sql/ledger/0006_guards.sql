@@ -6,7 +6,7 @@ CREATE TABLE objections (
     -- JSON: write_back, guard, what was found and the bound.
     objection TEXT NOT NULL,
     PRIMARY KEY (run, position)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- A person's word that a run goes ahead in spite of the objections to it; it holds for this run and thereby for its cycle.
 CREATE TABLE approvals (
@@ -23,4 +23,4 @@ CREATE TABLE proofs (
     proof      TEXT NOT NULL CHECK (proof IN ('test', 'run')),
     proven_at  TEXT NOT NULL,
     PRIMARY KEY (job, write_back, version)
-) STRICT, WITHOUT ROWID;
+) STRICT;

@@ -3,12 +3,10 @@
 
 use polars::prelude::DataFrame;
 use tokio::task::block_in_place;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::plan::Plan;
-use super::{
-    Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, files, preview, push, run_folder,
-};
+use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push};
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
 use crate::ledger::{Ledger, Proof, RunStatus, UnfinishedRun, WriteBackId};
@@ -77,16 +75,6 @@ pub(super) async fn awaiting_approval(request: &RunRequest<'_>, ledger: &Ledger)
         Some(why) => Err(refused(format!("run {} cannot be taken up: {why}", found.run), anew)),
         None => Ok(found),
     }
-}
-
-/// A run that guards stopped can no longer be approved once a new one takes its place: its packages go before.
-pub(super) async fn discard_guarded(request: &RunRequest<'_>, ledger: &Ledger) -> Result<(), RunError> {
-    let Some(guarded) = ledger.guarded_run(&request.checked.job.name).await? else { return Ok(()) };
-    let folder = run_folder(request.project, guarded.run);
-    if let Err(error) = files::remove_packages(&folder) {
-        warn!(folder = %folder.display(), %error, "could not remove the packages of a run that guards stopped");
-    }
-    Ok(())
 }
 
 /// The command that approves a run which guards stopped.

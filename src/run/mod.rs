@@ -352,7 +352,6 @@ async fn begin_or_take_up(
     plans: &[Plan],
 ) -> Result<RunFacts, RunError> {
     if facts.run == NO_RUN {
-        guards::discard_guarded(request, ledger).await?;
         return begin(request, ledger, facts, plans).await;
     }
     if let Some(object) = altered_object(ledger, facts.run, plans).await? {

@@ -125,6 +125,13 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                 "object": "accounts",
                 "matching": "update_only",
                 "fields": 3,
+                "guards": {
+                    "min_read": 1,
+                    "max_rejected": null,
+                    "max_changed": null,
+                    "max_nulls": null,
+                    "require_test": false,
+                },
                 "batch_size": 5000,
             }],
             "openings": [],

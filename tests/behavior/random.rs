@@ -61,7 +61,7 @@ fn check(place: &Workspace, case: &Case) {
     let columns = "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
     place.table("accounts", columns, &table_csv(&case.rows)).scores(SCORES, &source_csv(&case.records));
     let settings = format!(
-        "matching = '{}'\nnulls = '{}'\nbatch_size = {}",
+        "matching = '{}'\nnulls = '{}'\nbatch_size = {}\nmin_read = 0",
         case.mode,
         if case.keep_nulls { "keep" } else { "write" },
         case.batch_size
