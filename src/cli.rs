@@ -39,7 +39,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
   1  finished, and some records were rejected
   2  could not run or finish
-  3  kept for guards, which stop a run before its first write";
+  3  stopped by a guard before the first write";
 
 impl Cli {
     /// How much is logged: nobody looks on while a project is served, so that its log tells what happens.
@@ -64,7 +64,8 @@ pub(crate) enum Command {
     Test(TestArguments),
     /// Run a job now
     #[command(
-        after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json"
+        after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json\n  \
+        writeback run weekly --cycle 2026-W46 --approve"
     )]
     Run(RunArguments),
     /// Announce that a dashboard finished a cycle
@@ -168,6 +169,10 @@ pub(crate) struct TestArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+
+    /// Let the run that guards stopped go ahead, this once: it is recorded who did
+    #[arg(long)]
+    pub(crate) approve: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,13 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
 }
 
+/// Makes a folder within `top`, and those between the two, unless they are there.
+/// Errors: one of them, `top` included, is a link or no folder.
+pub(crate) fn make_folder_within(top: &Path, folder: &Path) -> io::Result<()> {
+    let folders: Vec<&Path> = folder.ancestors().take_while(|ancestor| ancestor.starts_with(top)).collect();
+    folders.into_iter().rev().try_for_each(make_folder)
+}
+
 /// Makes a file that is not there yet, for writing and reading back.
 pub(crate) fn create_file(file: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(file)
@@ -171,5 +178,21 @@ mod tests {
         assert!(open_or_create_file(&link).is_err());
         assert!(open_file(&link).is_err());
         assert!(create_file(&link).is_err());
+    }
+
+    #[test]
+    fn no_folder_on_the_way_is_a_link() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (top, elsewhere) = (folder.path().join("top"), folder.path().join("elsewhere"));
+        make_folder_within(&top, &top.join("runs/1")).expect("made");
+        assert!(top.join("runs/1").is_dir());
+        fs::create_dir(&elsewhere).expect("made");
+        symlink(&elsewhere, top.join("link")).expect("a link");
+        assert!(make_folder_within(&top, &top.join("link/1")).is_err());
+        assert!(make_folder_within(&top.join("link"), &top.join("link/1")).is_err());
+        assert_eq!(fs::read_dir(&elsewhere).expect("listed").count(), 0);
+        // What is above is the user's own business.
+        symlink(folder.path(), folder.path().join("above")).expect("a link");
+        make_folder_within(&folder.path().join("above/top"), &folder.path().join("above/top/runs/2")).expect("made");
     }
 }

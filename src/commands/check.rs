@@ -13,9 +13,10 @@ use crate::domain::channel::{Channel, Channels};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::gate::Opening;
+use crate::domain::guard::Guards;
 use crate::domain::mapping::RunFacts;
 use crate::domain::problem::{Problem, Severity};
-use crate::report::{failure, schedule};
+use crate::report::{failure, guards, schedule};
 use crate::run::counted;
 use crate::run::plan::{self, Plan};
 use crate::schedule::alert;
@@ -201,8 +202,9 @@ fn cadence_text(ready: &Ready) -> String {
 }
 
 fn line(plan: &Plan) -> String {
+    let guards = guards::in_force(&plan.write_back.guards);
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n",
         plan.write_back.name,
         plan.write_back.schema.table.join("."),
         plan.source.name,
@@ -212,6 +214,17 @@ fn line(plan: &Plan) -> String {
         plan.layout.fields.len(),
         plan.write_back.batch_records_max,
     )
+}
+
+fn guards_json(guards: &Guards) -> Value {
+    let Guards { min_read, max_changed, max_nulls, max_rejected, require_test } = guards;
+    json!({
+        "min_read": min_read,
+        "max_rejected": max_rejected,
+        "max_changed": max_changed,
+        "max_nulls": max_nulls,
+        "require_test": require_test,
+    })
 }
 
 fn json_of(found: &Found) -> Value {
@@ -224,6 +237,7 @@ fn json_of(found: &Found) -> Value {
             "object": plan.layout.object.display_name(),
             "matching": plan.layout.mode.name(),
             "fields": plan.layout.fields.len(),
+            "guards": guards_json(&plan.write_back.guards),
             "batch_size": plan.write_back.batch_records_max,
         })
     };

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::PreviewArguments;
+use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
@@ -29,12 +30,26 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     for plan in &mut plans {
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
-        previews.push(previewing::preview(plan, &package, arguments.limit, progress.as_ref()).await?);
+        let proven = is_proven(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
+        previews.push(previewing::preview(plan, &package, arguments.limit, proven, progress.as_ref()).await?);
     }
     match arguments.job.json {
         true => print_json(&json!({ "job": checked.job.name, "cycle": cycle_id, "write_backs": previews }))?,
         false => print(&report::preview::text(&checked.job.name, &previews))?,
     }
-    let rejected = previews.iter().any(|preview| preview.tally.rejected > 0);
-    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+    Ok(if previews.iter().any(|preview| !preview.guards.is_empty()) {
+        Ending::Guarded
+    } else if previews.iter().any(|preview| preview.tally.rejected > 0) {
+        Ending::Rejected
+    } else {
+        Ending::Done
+    })
+}
+
+/// Whether this version of a write-back was tested or has run.
+async fn is_proven(ledger: Option<&Ledger>, job: &str, write_back: &WriteBack) -> Result<bool, CommandError> {
+    match ledger {
+        Some(ledger) => Ok(ledger.is_proven(job, &write_back.name, &write_back.version).await?),
+        None => Ok(false),
+    }
 }

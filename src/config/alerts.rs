@@ -78,7 +78,7 @@ fn read_thresholds(table: &Table<'_>, usual: Thresholds) -> Thresholds {
 }
 
 /// A count, or a share of at most all.
-fn read_records_max(value: Value<'_>) -> Option<RecordsMax> {
+pub(super) fn read_records_max(value: Value<'_>) -> Option<RecordsMax> {
     let text = value.number_or_text()?;
     let count = || text.parse().ok().filter(|_| !value.is_text()).map(RecordsMax::Count);
     let share = Percent::parse(&text).filter(|percent| *percent <= Percent::ALL).map(RecordsMax::Share);

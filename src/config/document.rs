@@ -278,6 +278,11 @@ impl<'a> Value<'a> {
         self.expect(integer.or_else(float).or_else(text), "a number")
     }
 
+    /// The value alone, however it is laid out in the file: two that mean the same have the same text.
+    pub(super) fn plain(&self) -> String {
+        plain(self.value.get_ref())
+    }
+
     /// A table; `name` is what messages call it.
     pub(super) fn table(&self, name: String) -> Option<Table<'a>> {
         let entries = self.expect(self.value.get_ref().as_table(), "a table")?;
@@ -315,6 +320,27 @@ impl<'a> Value<'a> {
             self.mistake(format!("{name} is {}, not {wanted}", type_name(self.value.get_ref())), hint);
         }
         found
+    }
+}
+
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(integer) => integer.to_string(),
+        DeValue::Float(float) => float.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(datetime) => datetime.to_string(),
+        DeValue::Array(elements) => {
+            let elements: Vec<String> = elements.iter().map(|element| plain(element.get_ref())).collect();
+            format!("[{}]", elements.join(", "))
+        }
+        DeValue::Table(entries) => {
+            let entries =
+                entries.iter().map(|(key, value)| format!("{:?} = {}", key.get_ref(), plain(value.get_ref())));
+            let mut entries: Vec<String> = entries.collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(", "))
+        }
     }
 }
 

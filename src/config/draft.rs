@@ -253,7 +253,7 @@ impl Draft {
         format!(
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
-             {}\n{}{}",
+             {}\n{}{}{DEFAULTS}",
             self.connection(SOURCE, &self.source),
             self.connection(DESTINATION, &self.destination),
             dashboard.unwrap_or_default(),
@@ -443,6 +443,17 @@ impl DraftSignal {
         }
     }
 }
+
+/// Guards of a new project. How many records change from one cycle to the next its users learn from a few runs.
+const DEFAULTS: &str = "
+# For write-backs that do not say it themselves. Guards stop a run before its first write.
+[defaults]
+require_test = true       # what was never tested with `writeback test` does not run
+min_read     = 1          # an empty source stops
+max_rejected = \"50 %\"
+max_nulls    = \"50 %\"     # of the values that a column holds, lost to NULL
+# max_changed = \"30 %\"   # records inserted or updated; a first run changes nearly all
+";
 
 const GIT_IGNORE: &str = ".gitignore";
 

@@ -11,21 +11,37 @@ use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
+use super::guards::{KEYS as GUARD_KEYS, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
 use super::project_file::{batch_size, known_connection, null_policy, word};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
-use crate::domain::field::{Field, FieldValue};
+use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, did_you_mean};
 use crate::domain::schema::Schema;
 
-const WRITE_BACK_KEYS: &[&str] =
-    &["name", "schema", "source", "destination", "table", "batch_size", "matching", "nulls", "ignore", "fields"];
+const WRITE_BACK_KEYS: &[&str] = &[
+    "name",
+    "schema",
+    "source",
+    "destination",
+    "table",
+    "batch_size",
+    "matching",
+    "nulls",
+    "ignore",
+    "fields",
+    "min_read",
+    "max_changed",
+    "max_nulls",
+    "max_rejected",
+    "require_test",
+];
 
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
@@ -100,7 +116,8 @@ fn read_write_back(
 ) -> Option<WriteBack> {
     table.expect_keys(WRITE_BACK_KEYS);
     let name = table.require_text("name", "name the write-back, once in the job").and_then(|name| claims.name(name));
-    let schema = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`").map(|value| schemas.read(value));
+    let schema_file = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`");
+    let schema = schema_file.map(|value| schemas.read(value));
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
     let source = table.require("source", &hint()).and_then(|value| known_connection(value, project));
     let destination = table.require("destination", &hint()).and_then(|value| read_destination(value, project));
@@ -124,6 +141,8 @@ fn read_write_back(
         batch_records_max,
         mode: mode?,
         nulls,
+        guards: read_guards(table, &project.defaults.guards),
+        version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
         location: table.location(),
         table_location,
@@ -193,15 +212,31 @@ impl Schemas<'_> {
         did_you_mean(file, beside.iter().map(String::as_str))
     }
 
-    /// Each text goes in with its length, so that none can pass for part of another.
     fn digest(&self, job_text: &str) -> String {
-        let mut hasher = Xxh3::new();
-        for text in std::iter::once(job_text).chain(self.read.values().map(|(text, _)| text.as_str())) {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-        format!("{:032x}", hasher.digest128())
+        digest(std::iter::once(job_text).chain(self.read.values().map(|(text, _)| text.as_str())))
     }
+
+    /// The version of a write-back: its settings as they are meant, and its schema.
+    fn version(&self, table: &Table<'_>, schema_file: &str, nulls: NullPolicy) -> String {
+        let counts = |value: &Value<'_>| value.key != "batch_size" && !GUARD_KEYS.contains(&value.key);
+        let mut settings: Vec<String> =
+            table.entries().filter(counts).map(|value| format!("{} = {}", value.key, value.plain())).collect();
+        settings.sort();
+        let schema = self.read.get(schema_file).map_or("", |(text, _)| text.as_str());
+        // The one default that decides what is written.
+        let nulls = if nulls == NullPolicy::Keep { "keep" } else { "write" };
+        digest(settings.iter().map(String::as_str).chain([nulls, schema]))
+    }
+}
+
+/// Each text goes in with its length, so that none can pass for part of another.
+fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = Xxh3::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    format!("{:032x}", hasher.digest128())
 }
 
 /// What the write-backs of a job have taken: names, and columns of destinations.

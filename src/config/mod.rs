@@ -9,6 +9,7 @@ mod dashboards;
 mod document;
 pub(crate) mod draft;
 mod fields;
+mod guards;
 mod job;
 mod labels;
 mod names;
@@ -34,6 +35,7 @@ use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
+use crate::domain::guard::Guards;
 use crate::domain::job::Job;
 use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
 use alerts::AlertSettings;
@@ -67,6 +69,7 @@ pub(crate) struct Project {
 pub(crate) struct Defaults {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) nulls: NullPolicy,
+    pub(crate) guards: Guards,
 }
 
 /// One `[dashboards.NAME]`: how a finished cycle is noticed.

@@ -7,11 +7,13 @@ use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
+use super::guards::read_guards;
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::secret::Surroundings;
 use super::{Defaults, PROJECT_FILE, Project};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
+use crate::domain::guard::Guards;
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
 /// Records per write where nobody says otherwise: large enough that a database's work outweighs the round trip, small
@@ -19,6 +21,9 @@ use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 is not zero");
 /// Records per write that still make a transaction of sane size.
 const BATCH_RECORDS_MAX: u32 = 1_000_000;
+
+const DEFAULTS_KEYS: &[&str] =
+    &["batch_size", "nulls", "min_read", "max_changed", "max_nulls", "max_rejected", "require_test"];
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
@@ -80,12 +85,13 @@ fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
 fn defaults(root: &Table<'_>) -> Defaults {
     let table = root.get("defaults").and_then(|value| value.table("`[defaults]`".to_owned()));
     if let Some(table) = &table {
-        table.expect_keys(&["batch_size", "nulls"]);
+        table.expect_keys(DEFAULTS_KEYS);
     }
     let get = |key: &str| table.as_ref().and_then(|table| table.get(key));
     Defaults {
         batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
+        guards: table.as_ref().map_or_else(Guards::default, |table| read_guards(table, &Guards::default())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::alert::Thresholds;
 use super::cadence::Cadence;
 use super::field::{Field, FieldValue, NullPolicy};
+use super::guard::Guards;
 use super::match_rule::MatchMode;
 use super::object::ObjectName;
 use super::problem::Location;
@@ -35,6 +36,10 @@ pub(crate) struct WriteBack {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) mode: MatchMode,
     pub(crate) nulls: NullPolicy,
+    pub(crate) guards: Guards,
+    /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How much is written at once,
+    /// how files are laid out and what guards it makes no other version.
+    pub(crate) version: String,
     /// In the order of the file. Every schema column stands in exactly one field or is ignored; the key columns stand
     /// in fields of the form [`FieldValue::Column`].
     pub(crate) fields: Vec<Field>,

@@ -69,6 +69,12 @@ impl Layout {
         self.positions(|field| field.key || field.is_compared())
     }
 
+    /// Positions of the fields in which a NULL from the source takes the place of a value.
+    pub(crate) fn nullable_by_source(&self) -> Vec<usize> {
+        let writes_nulls = self.mode.updates() && self.nulls == NullPolicy::Write;
+        self.positions(|field| writes_nulls && !field.key && field.when == When::Always)
+    }
+
     /// Positions of the fields that are `wanted`.
     pub(crate) fn positions(&self, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
         let fields = self.fields.iter().enumerate().filter(|(_, field)| wanted(field));

@@ -77,6 +77,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_is_inserted_where_that_is_asked_for() {
+        for differs in [true, false] {
+            assert_eq!(MatchMode::Upsert.decide(0, differs), Decision::Insert);
+            assert_eq!(MatchMode::CreateOnly.decide(0, differs), Decision::Insert);
+        }
+    }
+
+    #[test]
     fn create_only_never_updates() {
         for differs in [true, false] {
             assert_eq!(MatchMode::CreateOnly.decide(1, differs), Decision::Skip(SkipReason::AlreadyExists));

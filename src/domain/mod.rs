@@ -13,6 +13,7 @@ pub(crate) mod decimal;
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod gate;
+pub(crate) mod guard;
 pub(crate) mod job;
 pub(crate) mod layout;
 pub(crate) mod mapping;

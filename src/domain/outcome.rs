@@ -208,5 +208,18 @@ mod tests {
         assert!(!tally.balances());
         tally.count(&Outcome::Skipped(SkipReason::NoMatch));
         assert!(tally.balances());
+        tally.count(&Outcome::Inserted);
+        assert!(!tally.balances(), "one record has two outcomes");
+    }
+
+    #[test]
+    fn tallies_add_up_count_by_count_and_are_told_without_their_zeros() {
+        let mut tally = Tally { read: 1_011, inserted: 1, updated: 10, unchanged: 1_000, skipped: 0, rejected: 0 };
+        assert_eq!(tally.to_string(), "1 011 read = 1 inserted + 10 updated + 1 000 unchanged");
+        tally += Tally { read: 14, inserted: 2, updated: 2, unchanged: 2, skipped: 3, rejected: 5 };
+        let sum = Tally { read: 1_025, inserted: 3, updated: 12, unchanged: 1_002, skipped: 3, rejected: 5 };
+        assert_eq!(tally, sum);
+        assert!(tally.balances());
+        assert_eq!(Tally::default().to_string(), "0 read = 0");
     }
 }

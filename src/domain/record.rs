@@ -137,4 +137,12 @@ mod tests {
             assert_eq!(key_parts(&text).expect("a line of CSV"), parts);
         }
     }
+
+    #[test]
+    fn several_lines_or_none_are_no_key() {
+        for text in ["A1\nA2", "A1\n\nA2\n", ""] {
+            assert_eq!(key_parts(text), None, "{text:?}");
+        }
+        assert_eq!(key_parts("\"A1\nA2\""), Some(vec!["A1\nA2".to_owned()]));
+    }
 }

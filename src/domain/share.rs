@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::grouped;
 
 /// A share in per cent, kept in hundredths of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct Percent {
     hundredths: u32,
 }
@@ -30,6 +33,14 @@ impl Percent {
         Some(Self { hundredths }).filter(|percent| *percent <= Self::MAX)
     }
 
+    /// The share of `whole` that `part` is, rounded up: what is more than a bound is never shown as the bound.
+    /// At most [`Percent::MAX`].
+    pub(crate) fn of(part: u64, whole: u64) -> Self {
+        let hundredths = (u128::from(part) * u128::from(Self::ALL.hundredths)).div_ceil(u128::from(whole).max(1));
+        let hundredths = u32::try_from(hundredths).unwrap_or(Self::MAX.hundredths);
+        Self { hundredths }.min(Self::MAX)
+    }
+
     /// Whether `part` is a larger share of `whole`. No part of nothing is, and any part of nothing else is.
     pub(crate) fn is_exceeded_by(self, part: u128, whole: u128) -> bool {
         part.saturating_mul(u128::from(Self::ALL.hundredths)) > whole.saturating_mul(u128::from(self.hundredths))
@@ -46,8 +57,23 @@ impl fmt::Display for Percent {
     }
 }
 
-/// The most of some records: so many, or such a share of them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        percent.to_string()
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is not a percentage"))
+    }
+}
+
+/// The most of some records: so many, or such a share of them all. Files and machines write a number or `"5 %"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub(crate) enum RecordsMax {
     Count(u64),
     Share(Percent),
@@ -108,6 +134,17 @@ mod tests {
         ] {
             assert_eq!(Percent::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_part_that_exceeds_a_share_is_shown_as_more() {
+        for (part, whole, shown) in
+            [(0, 7, "0 %"), (1, 3, "33.34 %"), (900, 1_000, "90 %"), (30_001, 100_000, "30.01 %"), (3, 3, "100 %")]
+        {
+            assert_eq!(Percent::of(part, whole).to_string(), shown, "{part} of {whole}");
+        }
+        assert_eq!(Percent::of(0, 0).to_string(), "0 %");
+        assert_eq!(Percent::of(u64::MAX, 1), Percent::MAX);
     }
 
     #[test]

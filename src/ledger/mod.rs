@@ -4,6 +4,7 @@
 
 mod alerts;
 pub(crate) mod cycles;
+mod guards;
 mod lock;
 mod outcomes;
 mod rows;
@@ -21,10 +22,12 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
 pub(crate) use self::alerts::{Notification, Telling, Told};
+pub(crate) use self::guards::{Approval, Proof};
 pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
 use self::seal::Changes;
 use crate::domain::cycle::Cycle;
+use crate::domain::guard::Objection;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::{fault, state};
 
@@ -166,6 +169,10 @@ pub(crate) struct RunEntry {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     /// Why it could not run or finish.
     pub(crate) error: Option<String>,
+    /// What guards had against it.
+    pub(crate) guards: Vec<Objection>,
+    /// Why it went ahead all the same, if it did.
+    pub(crate) approval: Option<Approval>,
     pub(crate) write_backs: Vec<WriteBackEntry>,
 }
 

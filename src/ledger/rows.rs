@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     BatchEntry, BatchSpan, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun, WriteBackEntry,
-    WriteBackId, cycles, outcomes,
+    WriteBackId, cycles, guards, outcomes,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -109,14 +109,27 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
 }
 
 pub(super) async fn unfinished_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
+    latest_run(connection, job, |status, resumable| match status {
+        RunStatus::Running => true,
+        RunStatus::Failed => resumable,
+        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Guarded | RunStatus::NothingNew => false,
+    })
+    .await
+}
+
+pub(super) async fn guarded_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
+    latest_run(connection, job, |status, _| status == RunStatus::Guarded).await
+}
+
+/// The job's latest run, if it is `wanted`, which is told its status and whether it is resumable.
+async fn latest_run(
+    connection: &mut SqliteConnection,
+    job: &str,
+    wanted: impl FnOnce(RunStatus, bool) -> bool,
+) -> Answer<Option<UnfinishedRun>> {
     let latest = sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
     let Some(row) = latest.fetch_optional(&mut *connection).await? else { return Ok(None) };
-    let unfinished = match RunStatus::named(row.try_get("status")?)? {
-        RunStatus::Running => true,
-        RunStatus::Failed => row.try_get("resumable")?,
-        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Guarded | RunStatus::NothingNew => false,
-    };
-    if !unfinished {
+    if !wanted(RunStatus::named(row.try_get("status")?)?, row.try_get("resumable")?) {
         return Ok(None);
     }
     Ok(Some(UnfinishedRun {
@@ -461,6 +474,8 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
         started_at: moment(row.try_get("started_at")?)?,
         finished_at: finished_at.map(moment).transpose()?,
         error: row.try_get("error")?,
+        guards: guards::objections(connection, run).await?,
+        approval: guards::approval(connection, run).await?,
         write_backs: write_back_entries(connection, run).await?,
     })
 }

@@ -88,6 +88,12 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
     let run = ledger.run(1).await.unwrap();
     assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some("unreachable")));
     assert!(run.finished_at.is_some());
+    // The latest run alone counts: what it leaves undone, and that it leaves nothing undone.
+    begin(&ledger, "weekly", &cycle("c2", 1)).await;
+    begin(&ledger, "weekly", &cycle("c3", 2)).await;
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap().map(|unfinished| unfinished.run), Some(3));
+    ledger.finish_run(3, RunStatus::Succeeded, None).await.unwrap();
+    assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -114,6 +120,12 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     let tally = Tally { read: 4, updated: 1, unchanged: 1, skipped: 1, rejected: 1, inserted: 0 };
     assert_eq!(batches[0].tally, tally);
     assert_eq!(ledger.progress(WriteBackId { position: 1, ..FIRST }).await.unwrap(), Progress::default());
+
+    let next = BatchSpan { first: SPAN.records, ..SPAN };
+    ledger.record_sent(FIRST, next, &vec![Outcome::Updated; 4], 1).await.unwrap();
+    ledger.record_committed(FIRST, next, 0.5).await.unwrap();
+    let spans: Vec<BatchSpan> = ledger.outcomes(FIRST, 0).await.unwrap().iter().map(|batch| batch.span).collect();
+    assert_eq!(spans, [SPAN, next], "in the order of their records");
 }
 
 #[tokio::test]
@@ -128,7 +140,15 @@ async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
     let half = BatchSpan { records: 2, ..SPAN };
     ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 3).await.unwrap();
     let sent = SentBatch { span: half, outcomes: vec![Outcome::Inserted; 2] };
-    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent]);
+    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, std::slice::from_ref(&sent));
+    // Batches after it are others, and so is one that begins there and is longer.
+    let next = BatchSpan { first: SPAN.first + half.records, ..half };
+    ledger.record_sent(FIRST, next, &vec![Outcome::Unchanged; 2], 1).await.unwrap();
+    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 4).await.unwrap();
+    let after = SentBatch { span: next, outcomes: vec![Outcome::Unchanged; 2] };
+    assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent, after]);
+    assert!(ledger.record_committed(FIRST, SPAN, 0.1).await.is_err());
+    assert_eq!(ledger.progress(FIRST).await.unwrap().committed, []);
 }
 
 #[tokio::test]
@@ -158,10 +178,10 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
     let second = BatchSpan { partition: 1, first: 0, records: 2 };
-    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1).await.unwrap();
+    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Skipped(SkipReason::NoMatch)], 1).await.unwrap();
     assert!(!ledger.tally(FIRST).await.unwrap().balances(), "one batch is still in the air");
     ledger.record_committed(FIRST, second, 0.25).await.unwrap();
-    let tally = Tally { read: 9, inserted: 1, updated: 2, unchanged: 1, skipped: 1, rejected: 4 };
+    let tally = Tally { read: 9, inserted: 1, updated: 1, unchanged: 1, skipped: 2, rejected: 4 };
     assert_eq!(ledger.tally(FIRST).await.unwrap(), tally);
     assert!(tally.balances());
 
@@ -329,6 +349,10 @@ async fn a_damaged_ledger_says_so() {
 async fn contents_that_no_version_writes_are_damage_too() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
+    let shorter = "UPDATE batches SET records = records - 1";
+    sqlx::query(shorter).execute(&mut *ledger.connection.lock().await).await.unwrap();
+    assert!(matches!(ledger.progress(FIRST).await, Err(LedgerError::Damaged { .. })));
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1).await.unwrap();
     for statement in [
         "UPDATE batches SET outcomes = x'01'",

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::domain::outcome::{Rejection, Tally, grouped};
-use crate::ledger::{BatchEntry, RunEntry, RunStatus, WriteBackEntry};
+use crate::ledger::{Approval, BatchEntry, RunEntry, RunStatus, WriteBackEntry};
+use crate::report::guards;
 use crate::report::table::{self, fitted};
 
 /// Batches shown of one run: more is for machines to read.
@@ -66,7 +67,22 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
         cells.extend(tally_cells(&tally));
         table.add_row(cells);
     }
-    fitted(table, &[1, 2])
+    let stopped = runs.iter().filter(|run| run.status == RunStatus::Guarded).map(stopped_lines);
+    [fitted(table, &[1, 2])].into_iter().chain(stopped).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Why guards stopped a run, and who let it go ahead.
+fn stopped_lines(run: &RunEntry) -> String {
+    let mut lines = Vec::new();
+    if !run.guards.is_empty() {
+        lines.push(format!("run {} was stopped by guards before its first write:", run.run));
+        lines.extend(guards::lines(&run.job, &run.guards));
+    }
+    if let Some(Approval { approved_by, approved_at }) = &run.approval {
+        let by = approved_by.as_deref().map_or("somebody".to_owned(), printable);
+        lines.push(format!("approved by {by}, {} UTC", moment(*approved_at)));
+    }
+    lines.join("\n")
 }
 
 /// From begin to end; nothing while a run goes on.
@@ -78,8 +94,13 @@ fn took(run: &RunEntry) -> String {
 /// One run: what it was, its write-backs, its batches, and rejected records with the names of their write-backs, as
 /// many as are given; how many there are in all stands in the run.
 pub(crate) fn run_in_full(run: &RunEntry, batches: &[BatchEntry], rejections: &[(String, Rejection)]) -> String {
-    let parts =
-        [facts(run), write_backs_table(&run.write_backs), batches_table(batches), rejections_table(run, rejections)];
+    let parts = [
+        facts(run),
+        stopped_lines(run),
+        write_backs_table(&run.write_backs),
+        batches_table(batches),
+        rejections_table(run, rejections),
+    ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n\n")
 }
@@ -92,7 +113,8 @@ fn facts(run: &RunEntry) -> String {
         ("cycle", Some(cycle)),
         ("started", Some(started)),
         ("finished", finished),
-        ("error", run.error.as_deref().map(printable)),
+        // Of a guarded run the guards tell.
+        ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
     ];
     let title = format!("run {} of job `{}`: {}", run.run, printable(&run.job), status_text(run.status));
     let lines = facts.into_iter().filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));
@@ -209,6 +231,8 @@ mod tests {
             started_at: moment("2026-11-20T06:30:00Z"),
             finished_at: Some(moment("2026-11-20T06:30:03.1Z")),
             error: None,
+            guards: Vec::new(),
+            approval: None,
             write_backs: vec![WriteBackEntry {
                 name: "health_score".to_owned(),
                 tally: tally(),

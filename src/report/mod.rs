@@ -2,6 +2,7 @@
 
 pub(crate) mod cycle;
 pub(crate) mod failure;
+pub(crate) mod guards;
 pub(crate) mod history;
 pub(crate) mod preview;
 pub(crate) mod progress;

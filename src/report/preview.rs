@@ -2,6 +2,7 @@
 
 use comfy_table::presets;
 
+use crate::report::guards;
 use crate::report::table::{fitted, table};
 use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
 use crate::run::{counted, counted_batches};
@@ -27,6 +28,9 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         let shown = preview.rejections.len();
         let which = if shown < all { format!(", the first {shown}") } else { String::new() };
         text += &format!("{}{which}:\n{}\n", counted(all, "rejected record"), rejections(&preview.rejections));
+    }
+    if !preview.guards.is_empty() {
+        text += &format!("guards would stop the run:\n{}\n", guards::lines(job, &preview.guards).join("\n"));
     }
     text
 }

@@ -4,14 +4,18 @@ use serde_json::{Value, json};
 
 use crate::domain::outcome::Tally;
 use crate::ledger::RunStatus;
+use crate::report::guards;
 use crate::report::history::summary_line;
-use crate::run::{RunReport, WriteBackReport};
+use crate::run::{Guarded, RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
 pub(crate) fn text(report: &RunReport) -> String {
     let Some(run) = report.run else {
         return format!("{}  nothing new: a newer cycle than `{}` is already written back\n", report.job, report.cycle);
     };
+    if let Some(guarded) = &report.guarded {
+        return guarded_text(report, run, guarded);
+    }
     let mut lines = Vec::new();
     if report.write_backs.len() > 1 {
         let line = |one: &WriteBackReport| summary_line(&one.name, run, &one.tally, one.elapsed.as_secs_f64());
@@ -24,6 +28,22 @@ pub(crate) fn text(report: &RunReport) -> String {
         lines.push(format!("rejected records: {}", shown.display()));
     }
     lines.join("\n") + "\n"
+}
+
+/// What stopped the run, how to see more, and how to let it go ahead.
+fn guarded_text(report: &RunReport, run: i64, guarded: &Guarded) -> String {
+    let job = &report.job;
+    let mut lines = vec![format!("{job}  run {run}  stopped by {} before the first write", guards(guarded))];
+    lines.extend(guards::lines(job, &guarded.objections));
+    lines.push(format!(
+        "hint: `writeback preview {job}` shows what it would do; `{}` lets it go ahead",
+        guarded.approving_command
+    ));
+    lines.join("\n") + "\n"
+}
+
+fn guards(guarded: &Guarded) -> &'static str {
+    if guarded.objections.len() == 1 { "a guard" } else { "guards" }
 }
 
 /// The object that `run --json` prints.
@@ -46,6 +66,8 @@ pub(crate) fn json(report: &RunReport) -> Value {
         "job": report.job,
         "cycle": report.cycle,
         "status": report.status,
+        "guards": report.guarded.as_ref().map_or(&[][..], |guarded| &guarded.objections),
+        "approve": report.guarded.as_ref().map(|guarded| &guarded.approving_command),
         "write_backs": report.write_backs.iter().map(write_back).collect::<Vec<_>>(),
     })
 }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod files;
+pub(crate) mod guards;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
@@ -19,9 +20,11 @@ use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
 use self::files::ReportError;
+use self::guards::{Approver, Pulled};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
+use crate::domain::guard::Objection;
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::problem::Problem;
@@ -29,6 +32,7 @@ use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, Write
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
+use crate::state;
 
 /// Why a run could not begin or finish.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,9 @@ pub(crate) enum RunError {
     ObjectChanged { object: String, run: i64 },
     #[error("there is no write-back `{name}` in job `{job}`")]
     NoSuchWriteBack { name: String, job: String, known: Vec<String> },
+    /// A run was to be approved that no guard stopped, or that is no longer what it was.
+    #[error("job `{job}` has nothing to approve: {why}")]
+    NothingToApprove { job: String, why: String, hint: String },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
@@ -93,6 +100,7 @@ impl RunError {
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
+            | Self::NothingToApprove { .. }
             | Self::Worker(_) => false,
         }
     }
@@ -110,6 +118,7 @@ impl RunError {
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
+            | Self::NothingToApprove { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -119,6 +128,7 @@ impl RunError {
         match self {
             Self::Pull { source, .. } | Self::Push { source, .. } => source.hint(),
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
+            Self::NothingToApprove { hint, .. } => Some(hint.clone()),
             Self::Unbalanced { .. } => Some("please report this with the run's ledger; nothing was hidden".to_owned()),
             Self::ObjectChanged { .. } => Some("run again: the records are pulled anew".to_owned()),
             Self::Ledger(error) => error.hint(),
@@ -166,6 +176,8 @@ pub(crate) struct RunRequest<'a> {
     pub(crate) cycle: RequestedCycle,
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
+    /// Who approves the run that guards stopped; nobody, and it is judged as any other.
+    pub(crate) approver: Option<Approver>,
     pub(crate) stop: Stop,
 }
 
@@ -225,6 +237,15 @@ pub(crate) struct WriteBackReport {
     pub(crate) elapsed: Duration,
 }
 
+/// Why a run stopped before its first write.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    /// At least one.
+    pub(crate) objections: Vec<Objection>,
+    /// Lets the run go ahead.
+    pub(crate) approving_command: String,
+}
+
 /// What a run did.
 #[derive(Debug)]
 pub(crate) struct RunReport {
@@ -233,6 +254,8 @@ pub(crate) struct RunReport {
     pub(crate) job: String,
     pub(crate) cycle: String,
     pub(crate) status: RunStatus,
+    /// Why guards stopped it, if they did.
+    pub(crate) guarded: Option<Guarded>,
     pub(crate) write_backs: Vec<WriteBackReport>,
     /// Beside the run: where `rejected.csv` and the `outcomes.parquet` files stand.
     pub(crate) folder: Option<PathBuf>,
@@ -261,7 +284,10 @@ pub(crate) async fn carry_out(
 ) -> Result<RunReport, RunError> {
     let job = &request.checked.job;
     let _lock = ledger.lock_job(&job.name)?;
-    let unfinished = unfinished(request, ledger).await?;
+    let unfinished = match &request.approver {
+        Some(_) => Some(guards::awaiting_approval(request, ledger).await?),
+        None => unfinished(request, ledger).await?,
+    };
     if unfinished.is_none()
         && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
         && request.cycle.is_older_than(&newest)
@@ -278,7 +304,9 @@ pub(crate) async fn carry_out(
     let begun = Begun { request, ledger, progress, facts };
     let finished = begun.work(&mut plans).await;
     let report = begun.conclude(finished).await?;
-    begun.remove_packages(begun.facts.run);
+    if report.guarded.is_none() {
+        begun.remove_packages(begun.facts.run);
+    }
     Ok(report)
 }
 
@@ -324,6 +352,7 @@ async fn begin_or_take_up(
     plans: &[Plan],
 ) -> Result<RunFacts, RunError> {
     if facts.run == NO_RUN {
+        guards::discard_guarded(request, ledger).await?;
         return begin(request, ledger, facts, plans).await;
     }
     if let Some(object) = altered_object(ledger, facts.run, plans).await? {
@@ -336,7 +365,10 @@ async fn begin_or_take_up(
         return begin(request, ledger, facts, plans).await;
     }
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
-    ledger.take_up_run(facts.run).await?;
+    match &request.approver {
+        Some(approver) => ledger.approve_run(facts.run, approver.name.as_deref()).await?,
+        None => ledger.take_up_run(facts.run).await?,
+    }
     Ok(facts)
 }
 
@@ -386,6 +418,7 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
         job: request.checked.job.name.clone(),
         cycle: request.cycle.cycle().id.clone(),
         status: RunStatus::NothingNew,
+        guarded: None,
         write_backs: Vec::new(),
         folder: None,
         warnings: Vec::new(),
@@ -404,6 +437,12 @@ impl Begun<'_> {
             let (package, pulled) = self.package(plan, id).await?;
             packages.push((id, package, pulled, begun.elapsed()));
         }
+        let pulled: Vec<Pulled<'_>> =
+            plans.iter().zip(&packages).map(|(plan, (id, package, ..))| Pulled { plan, id: *id, package }).collect();
+        let objections = self.objections(&pulled).await?;
+        if !objections.is_empty() {
+            return Ok(self.guarded(plans, objections));
+        }
         let mut reports = Vec::new();
         for (plan, (id, package, pulled, pulling)) in plans.iter().zip(packages) {
             reports.push(self.deliver(plan, id, &package, pulled, pulling).await?);
@@ -411,20 +450,24 @@ impl Begun<'_> {
         let folder = run_folder(self.request.project, self.facts.run);
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
         let rejected = reports.iter().any(|report| report.tally.rejected > 0);
-        Ok(RunReport {
+        let report = RunReport {
             run: Some(self.facts.run),
             job: self.facts.job.clone(),
             cycle: self.facts.cycle.id.clone(),
             status: if rejected { RunStatus::Rejected } else { RunStatus::Succeeded },
+            guarded: None,
             write_backs: reports,
             folder: Some(folder),
             warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
-        })
+        };
+        self.record_proofs(plans, &report).await?;
+        Ok(report)
     }
 
     /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
     async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<(Package, Option<Tally>), RunError> {
         let folder = self.package_folder(plan);
+        self.make_folder_of(plan)?;
         if self.ledger.progress(id).await?.packaged {
             return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
@@ -438,6 +481,13 @@ impl Begun<'_> {
     /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
     fn package_folder(&self, plan: &Plan) -> PathBuf {
         files::package_folder(&run_folder(self.request.project, self.facts.run), &plan.write_back.name)
+    }
+
+    /// Makes the folder of a write-back's files, and refuses one that a link leads to.
+    fn make_folder_of(&self, plan: &Plan) -> Result<(), PackageError> {
+        let folder = run_folder(self.request.project, self.facts.run).join(&plan.write_back.name);
+        let made = state::make_folder_within(&self.request.project.state_folder(), &folder);
+        made.map_err(|source| PackageError::Io { doing: "make", path: folder.display().to_string(), source })
     }
 
     /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
@@ -485,7 +535,10 @@ impl Begun<'_> {
             Ok(report) => {
                 // Before this run counts as finished: later ones look no further back than to it.
                 self.ledger.runs_left_behind(run).await?.into_iter().for_each(|earlier| self.remove_packages(earlier));
-                self.ledger.finish_run(run, report.status, None).await?;
+                match &report.guarded {
+                    Some(guarded) => self.ledger.guard_run(run, &guarded.objections).await?,
+                    None => self.ledger.finish_run(run, report.status, None).await?,
+                }
                 Ok(report)
             }
             Err(error) => Err(self.stopped(error).await),

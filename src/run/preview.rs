@@ -1,34 +1,40 @@
-//! Preview: everything a run would do up to its first write, and what it would decide about each record. Writes nothing
-//! to the destination and nothing to the ledger.
+//! Preview: everything a run would do up to its first write, and what it would decide about each record; also what its
+//! guards are told. Writes nothing to the destination and nothing to the ledger.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use polars::prelude::DataFrame;
 use serde::Serialize;
 use tokio::task::block_in_place;
+use tracing::warn;
 
 use crate::destination::{AnyDestination, Destination, Found};
-use crate::domain::error::SystemError;
+use crate::domain::connection::Connection;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::field::{NullPolicy, When};
+use crate::domain::guard::{Forecast, Objection};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::value::Kind;
-use crate::package::Partition;
+use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
 use crate::run::pull::Rejections;
-use crate::run::push::duplicates;
+use crate::run::push::{self, duplicates};
 use crate::run::stop::Stop;
-use crate::run::{Progress, RunError, pull, writer};
+use crate::run::{NO_RUN, Progress, RunError, guards, pull, retry, writer};
 
 /// What a run of one write-back would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct WriteBackPreview {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) tally: Tally,
     pub(crate) batches: u64,
+    /// What guards would have against the run.
+    pub(crate) guards: Vec<Objection>,
     /// The first records that would be written.
     pub(crate) samples: Vec<Sample>,
     /// The first records that would be rejected.
@@ -61,38 +67,52 @@ pub(crate) struct RejectionSample {
     pub(crate) reason: String,
 }
 
-/// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while.
+/// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while;
+/// `proven` is whether this version of the write-back was tested or has run.
 pub(crate) async fn preview(
     plan: &mut Plan,
     folder: &Path,
     samples_max: usize,
+    proven: bool,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
-    let mut preview = Preview::new(&plan.write_back.name, samples_max);
-    let pulled = pull::pull(plan, folder, &mut preview, progress, &Stop::new()).await?;
+    let mut preview = Preview::new(&plan.write_back.name, NO_RUN, samples_max);
+    let stop = Stop::new();
+    let pulled = pull::pull(plan, folder, &mut preview, progress, &stop).await?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
-    let failed = |source| RunError::Push {
-        write_back: plan.write_back.name.clone(),
-        connection: plan.destination.name.clone(),
-        source: Box::new(source),
-    };
-    let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
-    for index in 0..pulled.package.partition_count() {
-        let partition = block_in_place(|| pulled.package.load(index))?;
-        duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| preview.reject(rejection));
-        preview.look_up(plan, &mut destination, &partition, progress).await.map_err(failed)?;
-    }
-    destination.close().await;
+    preview.look_up(plan, &pulled.package, &stop, Some(progress)).await?;
     progress.push_ends(&plan.write_back.name);
-    Ok(preview.report)
+    let mut report = std::mem::take(&mut preview.report);
+    report.guards = guards::objections(plan, &preview.forecast(report.tally, proven));
+    Ok(report)
+}
+
+/// What a run would do with its package; `tally` counts what was read, and rejected before it came into the package.
+pub(super) async fn forecast(
+    plan: &Plan,
+    package: &Package,
+    run: i64,
+    tally: Tally,
+    proven: bool,
+    stop: &Stop,
+) -> Result<Forecast, RunError> {
+    let mut preview = Preview::new(&plan.write_back.name, run, 0);
+    preview.report.tally = tally;
+    preview.look_up(plan, package, stop, None).await?;
+    let tally = preview.report.tally;
+    Ok(preview.forecast(tally, proven))
 }
 
 /// A preview as it grows: sums, and the first records of each sort, however many there are.
 struct Preview {
     samples_max: usize,
+    /// The run whose package is looked at, or [`NO_RUN`].
+    run: i64,
     report: WriteBackPreview,
+    /// By column: rows that would lose their value to NULL.
+    emptied: BTreeMap<String, u64>,
 }
 
 impl Rejections for Preview {
@@ -103,15 +123,13 @@ impl Rejections for Preview {
 }
 
 impl Preview {
-    fn new(write_back: &str, samples_max: usize) -> Self {
-        let report = WriteBackPreview {
-            name: write_back.to_owned(),
-            tally: Tally::default(),
-            batches: 0,
-            samples: Vec::new(),
-            rejections: Vec::new(),
-        };
-        Self { samples_max, report }
+    fn new(write_back: &str, run: i64, samples_max: usize) -> Self {
+        let report = WriteBackPreview { name: write_back.to_owned(), ..WriteBackPreview::default() };
+        Self { samples_max, run, report, emptied: BTreeMap::new() }
+    }
+
+    fn forecast(self, tally: Tally, proven: bool) -> Forecast {
+        Forecast { tally, emptied: self.emptied, proven }
     }
 
     fn reject(&mut self, rejection: Rejection) {
@@ -122,14 +140,32 @@ impl Preview {
         self.report.tally.count(&Outcome::Rejected(rejection));
     }
 
-    /// Looks a partition up batch by batch and counts what would become of its records.
+    /// Looks a package up and counts what would become of its records.
     async fn look_up(
         &mut self,
         plan: &Plan,
-        destination: &mut AnyDestination,
+        package: &Package,
+        stop: &Stop,
+        progress: Option<&dyn Progress>,
+    ) -> Result<(), RunError> {
+        let mut reader = Reader { connection: &plan.destination, destination: None, stop };
+        for index in 0..package.partition_count() {
+            let partition = block_in_place(|| push::load(plan, package, index, self.run))?;
+            duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| self.reject(rejection));
+            self.look_up_partition(plan, &mut reader, &partition, progress).await?;
+        }
+        reader.close().await;
+        Ok(())
+    }
+
+    /// Looks a partition up batch by batch.
+    async fn look_up_partition(
+        &mut self,
+        plan: &Plan,
+        reader: &mut Reader<'_>,
         partition: &Partition,
-        progress: &dyn Progress,
-    ) -> Result<(), SystemError> {
+        progress: Option<&dyn Progress>,
+    ) -> Result<(), RunError> {
         let records = plan.mapping.complete(&partition.records);
         let keys = key_texts(&partition.records, plan.mapping.key_columns());
         let batch_records_max = plan.write_back.batch_records_max.get();
@@ -137,10 +173,14 @@ impl Preview {
             let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
             let batch = records.slice(first, batch_keys.len());
             let wants_samples = self.report.samples.len() < self.samples_max;
-            let found = destination.look_up(&plan.layout, &batch, wants_samples).await?;
+            let watched = guards::watched_nulls(plan, &batch);
+            let found = reader.look_up(plan, &batch, wants_samples || !watched.is_empty()).await?;
             self.count(&plan.layout, &batch, batch_keys, &found);
+            self.count_emptied(&plan.layout, &batch, &found, &watched);
             self.report.batches += 1;
-            progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
+            if let Some(progress) = progress {
+                progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
+            }
         }
         Ok(())
     }
@@ -161,6 +201,25 @@ impl Preview {
         }
     }
 
+    /// Counts rows that would lose a value in one of the `watched` fields, given by their positions.
+    fn count_emptied(&mut self, layout: &Layout, batch: &DataFrame, found: &[Found], watched: &[usize]) {
+        let updated: Vec<bool> =
+            writer::decide(layout, found).iter().map(|decision| *decision == Decision::Update).collect();
+        for position in watched {
+            let (Some(field), Some(sent)) = (layout.fields.get(*position), batch.columns().get(*position)) else {
+                continue;
+            };
+            let held = |found: &Found| found.before.as_ref()?.get(*position)?.clone();
+            let loses =
+                |(found, updated): (&Found, &bool)| *updated && held(found).is_some_and(|text| !text.is_empty());
+            let nulls = sent.is_null();
+            let brings_null = |index: &usize| nulls.get(*index) == Some(true);
+            let emptied = found.iter().zip(&updated).zip(0..).filter(|(row, index)| brings_null(index) && loses(*row));
+            let emptied = u64::try_from(emptied.count()).unwrap_or(u64::MAX);
+            *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
+        }
+    }
+
     fn count_decision(&mut self, decision: Decision, key: &str) {
         match decision {
             Decision::Insert => self.report.tally.count(&Outcome::Inserted),
@@ -174,6 +233,59 @@ impl Preview {
                 column: None,
                 reason: reason.to_string(),
             }),
+        }
+    }
+}
+
+/// A connection that records are looked up through; one that breaks is made again, a bounded number of times.
+struct Reader<'a> {
+    connection: &'a Connection,
+    /// Absent before the first batch and after it broke.
+    destination: Option<AnyDestination>,
+    stop: &'a Stop,
+}
+
+impl Reader<'_> {
+    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, RunError> {
+        let mut delays = retry::delays(self.connection.limits.attempts_max);
+        loop {
+            if self.stop.is_asked() {
+                return Err(RunError::Interrupted);
+            }
+            let error = match self.attempt(plan, batch, before).await {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            self.destination = None;
+            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
+                return Err(RunError::Push {
+                    write_back: plan.write_back.name.clone(),
+                    connection: self.connection.name.clone(),
+                    source: Box::new(error),
+                });
+            };
+            let cause = chain(&error).join(": ");
+            warn!(write_back = %plan.write_back.name, ?delay, error = %cause, "looking records up again");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.stop.asked() => {}
+            }
+        }
+    }
+
+    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+        let mut destination = match self.destination.take() {
+            Some(destination) => destination,
+            None => AnyDestination::connect(self.connection).await?,
+        };
+        let found = destination.look_up(&plan.layout, batch, before).await?;
+        self.destination = Some(destination);
+        Ok(found)
+    }
+
+    async fn close(self) {
+        if let Some(destination) = self.destination {
+            destination.close().await;
         }
     }
 }

@@ -48,10 +48,7 @@ pub(crate) async fn push(
     let writers = Writers::start(plan.destination.limits.writers, context, receiver);
     let mut pushed = Tally::default();
     for partition in 0..package.partition_count() {
-        let loaded = block_in_place(|| package.load(partition))?;
-        if !plan.mapping.accepts(&loaded.records) {
-            return Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run: id.run });
-        }
+        let loaded = block_in_place(|| load(plan, package, partition, id.run))?;
         pushed.rejected += reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
         let batches = spans.cut(partition, &loaded, plan);
         if !hand_over(&queue, batches).await {
@@ -62,6 +59,16 @@ pub(crate) async fn push(
     pushed += writers.join().await?;
     progress.push_ends(name);
     Ok(pushed)
+}
+
+/// Loads a partition of a run's package.
+/// Errors: `ObjectChanged`, if the object no longer takes what the package was made for; whatever loading meets.
+pub(super) fn load(plan: &Plan, package: &Package, partition: usize, run: i64) -> Result<Partition, RunError> {
+    let loaded = package.load(partition)?;
+    match plan.mapping.accepts(&loaded.records) {
+        true => Ok(loaded),
+        false => Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run }),
+    }
 }
 
 /// Hands batches to the writers; `false` once none of them is left to take one.

@@ -55,6 +55,16 @@ pub(crate) enum SingleOutcome {
     },
 }
 
+impl SingleOutcome {
+    /// Whether it shows that the write-back does what it should: the record reached a row, or became one.
+    pub(crate) fn proves(&self) -> bool {
+        match self {
+            Self::Inserted | Self::Updated | Self::Unchanged => true,
+            Self::Skipped { .. } | Self::Rejected { .. } | Self::NotInSource { .. } => false,
+        }
+    }
+}
+
 /// One column of the record: what the row held, what was sent, what the row holds now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ColumnProof {

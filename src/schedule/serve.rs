@@ -24,6 +24,7 @@ use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
 use crate::domain::channel::Channels;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
+use crate::domain::guard::Objection;
 use crate::domain::problem::Problem;
 use crate::ledger::cycles;
 use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
@@ -574,6 +575,11 @@ impl Server {
         }
         let (job, run, cycle, status) = (&report.job, report.run, &report.cycle, report.status.name());
         info!(job, run, cycle, status, "the run is over");
+        let Some(guarded) = &report.guarded else { return };
+        for Objection { write_back, reason } in &guarded.objections {
+            warn!(job, run, cycle, write_back, guard = reason.guard(), why = %reason, "stopped before the first write");
+        }
+        info!(job, run, cycle, command = guarded.approving_command, "waiting for approval");
     }
 
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
@@ -620,6 +626,6 @@ async fn carry_out(
     stop: Stop,
 ) -> Result<RunReport, RunError> {
     let cycle = RequestedCycle::Given(cycle);
-    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, stop };
+    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, approver: None, stop };
     run::carry_out(&request, &ledger, report::progress::for_log(&checked.job.name)).await
 }

@@ -1,5 +1,7 @@
 //! Records that are not written: who says so, why, and that nobody else suffers.
 
+use polars::prelude::{ParquetReader, SerReader};
+
 use crate::harness::{FIELDS, SCORES, Server, Workspace};
 
 #[test]
@@ -97,19 +99,39 @@ fn every_record_of_a_run_may_be_rejected() {
 
 #[test]
 fn a_spreadsheet_takes_nothing_in_rejected_csv_for_a_formula() {
-    let place = Workspace::on(Server::Sqlite);
-    place.table("accounts", "id VARCHAR(60) PRIMARY KEY, score INTEGER", "id\n=1+1\n");
-    place.scores(
-        "id VARCHAR(60) PRIMARY KEY, score INTEGER",
-        "id,score\n=1+1,7\n\"=HYPERLINK(\"\"http://x\"\")\",x\n+1,x\n-1,x\n@SUM,x\n\"\tx\",x\n\"a,\"\"b\"\"\",x\n",
-    );
-    place.job("", "id = 'id'\nscore = 'score'");
-    let run = place.run();
-    assert_eq!(run.summary(), "7 read = 1 updated + 6 rejected");
-    let file = std::fs::read(place.run_file(run.run(), "rejected.csv")).expect("a file");
-    let mut cells = csv::Reader::from_reader(file.as_slice()).into_records().map(|record| record.expect("CSV"));
-    assert!(cells.all(|record| record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']))));
-    assert_eq!(place.rows("accounts"), "id,score\n=1+1,7\n", "the data itself is never altered");
+    let formulas = ["=1+1", "=HYPERLINK(\"http://x\")", "+1", "-1", "@SUM", "\tx", "\rx", "a,\"b\""];
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+        writer.write_record(["id", "score", "note"]).expect("memory");
+        for formula in formulas {
+            writer.write_record([formula, "x", formula]).expect("memory");
+            writer.write_record([&format!("{formula}."), "7", formula]).expect("memory");
+        }
+        place.table("accounts", "id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)", "");
+        place.scores("id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)", "");
+        place.bytes("data/scores.csv", &writer.into_inner().expect("memory")).job("matching = 'upsert'", FIELDS);
+        let run = place.run();
+        assert_eq!(run.summary(), "16 read = 8 inserted + 8 rejected", "on {server}");
+        let file = std::fs::read(place.run_file(run.run(), "rejected.csv")).expect("a file");
+        let mut cells = csv::Reader::from_reader(file.as_slice()).into_records().map(|record| record.expect("CSV"));
+        assert!(cells.all(|record| record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']))));
+        // The data itself is never altered, nor is what machines read.
+        let outcomes = std::fs::File::open(place.run_file(run.run(), "outcomes.parquet")).expect("a file");
+        let outcomes = ParquetReader::new(outcomes).finish().expect("Parquet");
+        let keys = outcomes.column("key").expect("a column").str().expect("text").clone();
+        for formula in formulas {
+            let key = if formula.contains(',') { "\"a,\"\"b\"\"\"".to_owned() } else { formula.to_owned() };
+            let quoted = format!("\"{}\"", formula.replace('"', "\"\""));
+            assert!(
+                keys.iter().flatten().any(|text| text == key || text == quoted),
+                "{formula:?} on {server}: {keys:?}"
+            );
+            let (id, note) = (server.literal(&format!("{formula}.")), server.literal(formula));
+            let query = format!("SELECT count(*) AS n FROM accounts WHERE id = {id} AND note = {note} AND score = 7");
+            assert_eq!(place.query(&query), "n\n1\n", "{formula:?} on {server}");
+        }
+    }
 }
 
 #[test]
@@ -119,7 +141,38 @@ fn a_malformed_line_of_a_file_is_one_rejected_record() {
     let run = place.run();
     assert_eq!(run.summary(), "4 read = 2 updated + 2 rejected");
     let rejected = place.rejected(run.run());
-    assert!(rejected.contains("line 3 of `scores.csv`") && rejected.contains("line 4 of `scores.csv`"), "{rejected}");
+    let reasons = ["line 3 of `scores.csv` has 2 cells where the header has 3", "not UTF-8 at byte 31 of the file"];
+    assert!(reasons.iter().all(|reason| rejected.contains(reason)), "{rejected}");
+}
+
+#[test]
+fn a_quote_that_the_end_of_the_file_leaves_open_costs_the_records_in_it_and_is_told() {
+    for server in Server::ALL {
+        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n", "");
+        place.file("data/scores.csv", "id,score,note\nA1,2,\"x\"\nA2,2,\"never closed\nA3,2,y\n");
+        let run = place.run();
+        assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "on {server}");
+        let reason = "line 3 of `scores.csv`, cell 3 (`note`): its quote is not closed before the file ends";
+        assert!(place.rejected(run.run()).contains(reason), "on {server}: {}", place.rejected(run.run()));
+        let expected = "id,score,note,phone\nA1,2,x,\nA2,1,,\nA3,1,,\n";
+        assert_eq!(place.rows("accounts"), expected, "on {server}");
+    }
+}
+
+#[test]
+fn a_file_of_a_header_alone_has_no_records_and_changes_nothing() {
+    for (file, text) in
+        [("scores.csv", "id,score,note\n"), ("scores.csv", "\u{feff}id,score,note"), ("scores.ndjson", "")]
+    {
+        let rows = "id,score,note,phone\nA1,1,,\n";
+        let place = Workspace::accounts(Server::Sqlite, rows, "");
+        std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
+        place.file(&format!("data/{file}"), text);
+        assert_eq!(place.run().code, 3, "nobody said that the source may be empty: {file} {text:?}");
+        place.job("min_read = 0", FIELDS);
+        assert_eq!(place.run().summary(), "0 read", "{file} {text:?}");
+        assert_eq!(place.rows("accounts"), rows, "{file} {text:?}");
+    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn every_type_arrives_and_is_then_unchanged() {
 }
 
 /// The records of [`every_type_arrives_and_is_then_unchanged`]: the values, numbered, and a NULL.
-fn source(values: &[&str]) -> String {
+pub(crate) fn source(values: &[&str]) -> String {
     let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Necessary).from_writer(Vec::new());
     writer.write_record(["id", "v"]).expect("memory");
     for (index, value) in values.iter().enumerate() {
@@ -127,7 +127,7 @@ fn source(values: &[&str]) -> String {
 }
 
 /// A condition that holds if the column `v` holds exactly this value, in the server's own words.
-fn equals(server: Server, schema: &str, value: &str) -> String {
+pub(crate) fn equals(server: Server, schema: &str, value: &str) -> String {
     let literal = server.literal(value);
     match (server, schema) {
         (Server::Postgres, "TEXT") => format!("v = {literal} COLLATE \"C\""),

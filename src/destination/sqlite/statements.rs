@@ -103,7 +103,7 @@ pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize,
         .filter(|(_, field)| field.is_compared())
         .map(|(incoming, field)| change(&incoming, field, layout.nulls))
         .collect();
-    let differs = if changes.is_empty() { "0".to_owned() } else { changes.join(" OR ") };
+    let differs = if changes.is_empty() { "0".to_owned() } else { any_of(&changes) };
     let held: String = match before {
         true => layout.fields.iter().map(|field| format!(", {}", column_of(field))).collect(),
         false => String::new(),
@@ -114,6 +114,19 @@ pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize,
         incoming = sent.incoming(records),
         matches = sent.matches(layout)
     )
+}
+
+/// Whether one of the conditions holds. A chain of them is as deep to SQLite as it is long, so a wide table's conditions
+/// stand in groups.
+/// Source: `SQLITE_MAX_EXPR_DEPTH` in <https://www.sqlite.org/limits.html>: 1 000; no table has more than 2 000 columns.
+fn any_of(conditions: &[String]) -> String {
+    const GROUP_CONDITIONS_MAX: usize = 64;
+    if conditions.len() <= GROUP_CONDITIONS_MAX {
+        return conditions.join(" OR ");
+    }
+    let groups: Vec<String> =
+        conditions.chunks(GROUP_CONDITIONS_MAX).map(|group| format!("({})", group.join(" OR "))).collect();
+    groups.join(" OR ")
 }
 
 /// Counts the rows that the records match.

@@ -1,5 +1,5 @@
 use chrono::TimeZone;
-use polars::prelude::{AnyValue, df};
+use polars::prelude::{AnyValue, NamedFrom, df};
 
 use super::*;
 use crate::domain::conversion::texts_of;
@@ -32,6 +32,8 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         location: at(10 + index),
     };
     WriteBack {
+        guards: crate::domain::guard::Guards::default(),
+        version: String::new(),
         name: "health_score".to_owned(),
         schema: Schema {
             table: vec!["health_score".to_owned()],
@@ -197,6 +199,9 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
     assert_eq!(rejections.collect::<Vec<_>>(), expected);
     assert!(mapping.accepts(&sifted.records));
     assert!(!mapping.accepts(&sifted.records.drop("TIER").unwrap()));
+    let mut altered = sifted.records.clone();
+    altered.replace("TIER", Column::new("TIER".into(), [1_i64, 2])).unwrap();
+    assert!(!mapping.accepts(&altered), "numbers where the object now has text");
 
     let completed = mapping.complete(&sifted.records);
     let texts: Vec<Vec<Option<String>>> = layout
@@ -218,6 +223,22 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
         vec![Some("healthy".to_owned()), None],
     ];
     assert_eq!(texts, expected);
+}
+
+#[test]
+fn a_fraction_that_the_column_does_not_keep_rejects_its_record() {
+    let holds = Holds::Timestamp { fraction_digits: 0 };
+    let object = object(vec![varchar("ACCOUNT_ID", 18), column("SCORED_AT", "datetime", holds)]);
+    let columns = [("account_id", TEXT, false), ("scored_at", SchemaType::Timestamp, true)];
+    let fields = vec![("ACCOUNT_ID", FieldValue::Column(0)), ("SCORED_AT", FieldValue::Column(1))];
+    let (_, mapping, _) = plan(&write_back(&columns, fields), &object).unwrap();
+    let moments = Series::new("scored_at".into(), [1_500_000_i64, 2_000_000]);
+    let moments = moments.cast(&Kind::Timestamp.representation()).unwrap();
+    let mut conformed = df!("account_id" => ["A1", "A2"], RECORD_POSITION => [0_u64, 1]).unwrap();
+    conformed.with_column(moments.into_column()).unwrap();
+    let sifted = mapping.apply(&conformed);
+    let rejected: Vec<u64> = sifted.rejections.iter().map(|rejection| rejection.record).collect();
+    assert_eq!((rejected, sifted.records.height()), (vec![0], 1));
 }
 
 #[test]
@@ -289,6 +310,13 @@ fn columns_that_cannot_be_written_are_told() {
         "12: `PHOTO` is bytea, a type that write-backs do not write [leave the column out]",
     ];
     assert_eq!(mistakes(&write_back(&SCORE_COLUMNS, fields), &object), expected);
+    // A key that the database computes is matched on, and cannot be given to a new row.
+    object.columns = vec![varchar("ACCOUNT_ID", 18), numeric("HEALTH_SCORE")];
+    object.columns[0].generated = true;
+    let mut keyed = write_back(&SCORE_COLUMNS, scores());
+    assert!(plan(&keyed, &object).is_ok());
+    keyed.mode = MatchMode::Upsert;
+    assert!(mistakes(&keyed, &object)[0].starts_with("10: `ACCOUNT_ID` is computed by the database"));
     // That the whole view cannot be written says all there is to say of its columns.
     object.kind = ObjectKind::View { updatable: false };
     let expected = ["2: `CRM.ACCOUNTS` is a view that cannot be written [name the table behind it]"];

@@ -6,9 +6,9 @@ use std::io::{self, Read};
 /// Bytes read at once: large enough that the calls do not show, small enough to stay in a processor's cache.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
-/// The longest record, and so the longest cell. Longer ones are no scores or texts but an unclosed quote or a file of
-/// another kind, and would have to be held in memory whole.
-pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
+/// The longest record: a cell of 64 MiB and what stands beside it. Longer ones are no scores or texts but an unclosed
+/// quote or a file of another kind, and would have to be held in memory whole.
+pub(super) const RECORD_BYTES_MAX: usize = 65 << 20;
 
 /// A window on a file that moves forward.
 #[derive(Debug)]

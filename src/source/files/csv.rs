@@ -229,14 +229,15 @@ impl<R: Read> Lines<R> {
             if unread.is_empty() && at_end {
                 return Ok(None);
             }
-            if let Some(scanned) = scan_record(unread, at_end, &mut self.cells) {
-                let Scanned { length, newlines, flaw } = scanned;
+            let scanned = scan_record(unread, at_end, &mut self.cells);
+            // A longer one is refused though it is here already: whether it is depends on where it stands in the file.
+            if scanned.as_ref().map_or(unread.len(), |scanned| scanned.length) > RECORD_BYTES_MAX {
+                return Err(Fault::TooLong { line: self.number });
+            }
+            if let Some(Scanned { length, newlines, flaw }) = scanned {
                 let line = Line { number: self.number, offset: self.blocks.offset(), length, flaw };
                 self.number += newlines;
                 return Ok(Some(line));
-            }
-            if unread.len() > RECORD_BYTES_MAX {
-                return Err(Fault::TooLong { line: self.number });
             }
             self.blocks.fill().map_err(Fault::Io)?;
         }

@@ -94,20 +94,20 @@ impl<R: Read> NdjsonReader<R> {
         loop {
             let unread = self.blocks.unread();
             let fresh = unread.get(searched..).unwrap_or_default();
-            if let Some(newline) = fresh.iter().position(|byte| *byte == b'\n') {
-                return Ok(Some(searched + newline + 1));
-            }
-            searched = unread.len();
-            if self.blocks.at_end() {
-                return Ok((searched > 0).then_some(searched));
-            }
-            if searched > RECORD_BYTES_MAX {
+            let newline = fresh.iter().position(|byte| *byte == b'\n');
+            let length = newline.map_or(unread.len(), |newline| searched + newline + 1);
+            // A longer one is refused though it is here already: whether it is depends on where it stands in the file.
+            if length > RECORD_BYTES_MAX {
                 let Self { table, number, .. } = self;
                 let longest = RECORD_BYTES_MAX >> 20;
                 let cause = format!("line {number} of `{}` is longer than {longest} MiB", table.name);
                 let hint = Some("write one JSON object a line, not one array".to_owned());
                 return Err(table.failed_with_hint(cause, hint));
             }
+            if newline.is_some() || self.blocks.at_end() {
+                return Ok((length > 0).then_some(length));
+            }
+            searched = length;
             self.blocks.fill().map_err(|error| self.table.io_failed(error))?;
         }
     }

@@ -30,8 +30,9 @@ impl Workspace {
         let log = self.path(&format!("serve-{}.log", fs::read_dir(self.path("")).expect("a folder").count()));
         let file = File::create(&log).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
-        command.arg("serve").args(arguments).current_dir(self.path("")).envs(environment.iter().copied());
+        command.arg("serve").args(arguments).current_dir(self.path(""));
         command.env("CRM_PASSWORD", PASSWORD).env("NO_COLOR", "1").env_remove("RUST_LOG");
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         Serving { child: command.spawn().expect("the program starts"), log }
     }
