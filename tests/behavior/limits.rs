@@ -1,5 +1,5 @@
-//! Few connections, few files, little memory: a run is slower then or says why it cannot go on, and the next one, that has
-//! enough, leaves what it should.
+//! Few open files and little memory: a run says why it cannot go on, if it cannot, and the next one, that has enough, leaves
+//! what it should. Few connections are told of in `faults`.
 
 use crate::harness::{FIELDS, Ran, Server, Workspace};
 
@@ -37,30 +37,6 @@ fn run_with_little(place: &Workspace, limit: &str) -> bool {
 /// An error of the program's own; where there is no memory even for that, the system ends it, which is being killed.
 fn says_why(run: &Ran) -> bool {
     (run.code == 2 && run.stderr.contains("error: ")) || run.code == -1
-}
-
-#[test]
-fn a_server_with_room_for_one_writer_only_makes_four_of_them_slower() {
-    for server in Server::WITH_USERS {
-        let place = place(server, "\nwriters = 4\n");
-        let (user, database) = (format!("few_{}", place.database_name()), place.database_name());
-        let make = match server {
-            Server::Sqlite => unreachable!("a file has no connections"),
-            Server::Postgres => format!(
-                "CREATE ROLE {user} LOGIN PASSWORD '{0}' CONNECTION LIMIT 1; GRANT ALL ON accounts TO {user}",
-                crate::harness::PASSWORD
-            ),
-            Server::MariaDb => format!(
-                "CREATE USER {user} IDENTIFIED BY '{0}' WITH MAX_USER_CONNECTIONS 1; GRANT ALL ON {database}.* TO {user}",
-                crate::harness::PASSWORD
-            ),
-        };
-        place.execute(&make);
-        let project = place.text("writeback.toml").replace("tester@", &format!("{user}@"));
-        place.file("writeback.toml", &project);
-        let run = place.run();
-        assert_eq!(run.summary(), WRITTEN, "on {server}: {run}");
-    }
 }
 
 #[test]
