@@ -1,7 +1,5 @@
 //! `writeback`: carries a dashboard's scores back into the systems where people work.
 
-#![allow(dead_code, reason = "the scheduler's parts are being put together")]
-
 mod cli;
 mod commands;
 mod config;

@@ -63,7 +63,15 @@ impl Clock {
 /// its age grows with the steady clock only.
 #[derive(Debug, Default)]
 pub(super) struct Ages<Thing> {
-    first_asked: HashMap<Thing, (Duration, Instant)>,
+    first_asked: HashMap<Thing, FirstAsked>,
+}
+
+/// When a thing was first asked about, how old it was then, and whether it was asked about of late.
+#[derive(Debug)]
+struct FirstAsked {
+    at: Instant,
+    age: Duration,
+    again: bool,
 }
 
 impl<Thing: std::hash::Hash + Eq> Ages<Thing> {
@@ -73,14 +81,18 @@ impl<Thing: std::hash::Hash + Eq> Ages<Thing> {
 
     /// The age of a thing of which `happened_at` was kept; of one from the future none.
     pub(super) fn age(&mut self, thing: Thing, happened_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-        let entry = self.first_asked.entry(thing);
-        let (age, since) = entry.or_insert_with(|| ((now - happened_at).to_std().unwrap_or_default(), Instant::now()));
-        age.saturating_add(since.elapsed())
+        let first = self.first_asked.entry(thing).or_insert_with(|| FirstAsked {
+            at: Instant::now(),
+            age: (now - happened_at).to_std().unwrap_or_default(),
+            again: true,
+        });
+        first.again = true;
+        first.age.saturating_add(first.at.elapsed())
     }
 
-    /// Forgets things that are no longer asked about.
-    pub(super) fn keep(&mut self, wanted: impl Fn(&Thing) -> bool) {
-        self.first_asked.retain(|thing, _| wanted(thing));
+    /// Forgets things that were not asked about since this was last called.
+    pub(super) fn forget_unasked(&mut self) {
+        self.first_asked.retain(|_, first| std::mem::take(&mut first.again));
     }
 }
 
@@ -118,7 +130,9 @@ mod tests {
         // A year later by the wall clock, and not a minute older.
         assert!(ages.age("a", at(0), at(31_536_000)) < Duration::from_secs(150));
         assert!(ages.age("from the future", at(60), at(0)) < Duration::from_secs(60));
-        ages.keep(|thing| *thing != "a");
+        ages.forget_unasked();
+        assert!(ages.age("from the future", at(60), at(0)) < Duration::from_secs(60));
+        ages.forget_unasked();
         assert!(ages.age("a", at(0), at(31_536_000)) >= Duration::from_secs(31_536_000));
     }
 

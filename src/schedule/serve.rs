@@ -320,6 +320,7 @@ impl Server {
         for (name, checked) in self.jobs_with_cadence() {
             self.turn_of(&name, &checked, now).await?;
         }
+        self.ages.forget_unasked();
         if Instant::now() >= self.watch_due {
             self.watch_over_jobs(now).await?;
             self.watch_due = Instant::now() + WATCH_POLL;
