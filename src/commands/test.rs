@@ -9,7 +9,7 @@ use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print
 use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
 use crate::domain::record::{key_parts, key_text};
-use crate::ledger::{Ledger, Proof};
+use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
@@ -36,7 +36,7 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let proven = plans.iter().zip(&records).filter(|(_, record)| record.outcome.proves());
     let versions: Vec<(&str, &str)> =
         proven.map(|(plan, _)| (plan.write_back.name.as_str(), plan.write_back.version.as_str())).collect();
-    ledger.record_proofs(&checked.job.name, &versions, Proof::Test).await?;
+    ledger.record_test(&checked.job.name, &versions).await?;
     let records = found(records, arguments)?;
     match arguments.job.json {
         true => print_json(&json!({ "job": checked.job.name, "records": records }))?,

@@ -20,7 +20,7 @@ pub(crate) struct Approval {
 
 /// What showed that a version of a write-back does what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
+enum Proof {
     /// One record was taken the whole way.
     Test,
     /// A run wrote it back.
@@ -73,23 +73,29 @@ impl Ledger {
         self.read(async |connection| Ok(approval(connection, run).await?.is_some())).await
     }
 
-    /// Versions of the job's write-backs, by the write-back's name, were shown to do what they should.
-    pub(crate) async fn record_proofs(
+    /// A run delivered what it was to deliver. It showed that these versions of write-backs, by their names, work.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn deliver_run(
         &self,
-        job: &str,
+        run: i64,
+        status: RunStatus,
         versions: &[(&str, &str)],
-        proof: Proof,
     ) -> Result<(), LedgerError> {
-        let proven_at = Utc::now();
-        self.write("record a proof in", async |connection| {
-            for (write_back, version) in versions {
-                let insert = sqlx::query(
-                    "INSERT OR IGNORE INTO proofs (job, write_back, version, proof, proven_at) VALUES (?, ?, ?, ?, ?)",
-                );
-                let insert = insert.bind(job).bind(*write_back).bind(*version).bind(proof.name());
-                insert.bind(moment_text(proven_at)).execute(&mut *connection).await?;
-            }
-            Ok(())
+        let finished_at = Utc::now();
+        self.write("finish a run in", async |connection| {
+            rows::finish_run(connection, run, status, None, finished_at).await?;
+            let job: String =
+                sqlx::query_scalar("SELECT job FROM runs WHERE run = ?").bind(run).fetch_one(&mut *connection).await?;
+            record_proofs(connection, &job, versions, Proof::Run, finished_at).await
+        })
+        .await
+    }
+
+    /// A test showed that these versions of the job's write-backs, by their names, work.
+    pub(crate) async fn record_test(&self, job: &str, versions: &[(&str, &str)]) -> Result<(), LedgerError> {
+        let tested_at = Utc::now();
+        self.write("record a test in", async |connection| {
+            record_proofs(connection, job, versions, Proof::Test, tested_at).await
         })
         .await
     }
@@ -104,6 +110,23 @@ impl Ledger {
         })
         .await
     }
+}
+
+async fn record_proofs(
+    connection: &mut SqliteConnection,
+    job: &str,
+    versions: &[(&str, &str)],
+    proof: Proof,
+    proven_at: DateTime<Utc>,
+) -> Answer<()> {
+    for (write_back, version) in versions {
+        let insert = sqlx::query(
+            "INSERT OR IGNORE INTO proofs (job, write_back, version, proof, proven_at) VALUES (?, ?, ?, ?, ?)",
+        );
+        let insert = insert.bind(job).bind(*write_back).bind(*version).bind(proof.name());
+        insert.bind(moment_text(proven_at)).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 async fn record_objections(connection: &mut SqliteConnection, run: i64, objections: &[Objection]) -> Answer<()> {
@@ -203,9 +226,13 @@ mod tests {
     #[tokio::test]
     async fn a_version_is_proven_for_one_write_back_of_one_job() {
         let (_folder, ledger) = ledger().await;
-        ledger.record_proofs("weekly", &[("scores", "v1"), ("notes", "v7")], Proof::Test).await.unwrap();
-        ledger.record_proofs("weekly", &[("scores", "v1")], Proof::Run).await.unwrap();
-        assert!(ledger.is_proven("weekly", "scores", "v1").await.unwrap());
+        ledger.record_test("weekly", &[("scores", "v1"), ("notes", "v7")]).await.unwrap();
+        let run = begin(&ledger, "W45").await;
+        ledger.deliver_run(run, RunStatus::Succeeded, &[("scores", "v1"), ("scores", "v3")]).await.unwrap();
+        assert_eq!(ledger.run(run).await.unwrap().status, RunStatus::Succeeded);
+        for version in ["v1", "v3"] {
+            assert!(ledger.is_proven("weekly", "scores", version).await.unwrap(), "{version}");
+        }
         for (job, write_back, version) in
             [("weekly", "scores", "v2"), ("daily", "scores", "v1"), ("weekly", "notes", "v1")]
         {

@@ -22,7 +22,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::Mutex;
 
 pub(crate) use self::alerts::{Notification, Telling, Told};
-pub(crate) use self::guards::{Approval, Proof};
+pub(crate) use self::guards::Approval;
 pub(crate) use self::lock::{JobLock, ServeLock};
 use self::rows::{Fault, Which};
 use self::seal::Changes;

@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push};
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
-use crate::ledger::{Ledger, Proof, RunStatus, UnfinishedRun, WriteBackId};
+use crate::ledger::{Ledger, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::Package;
 
 /// A write-back whose package stands.
@@ -75,6 +75,13 @@ pub(super) async fn awaiting_approval(request: &RunRequest<'_>, ledger: &Ledger)
         Some(why) => Err(refused(format!("run {} cannot be taken up: {why}", found.run), anew)),
         None => Ok(found),
     }
+}
+
+/// Names and versions of the write-backs that a run showed to work: those that reached a row.
+pub(super) fn shown_to_work<'a>(plans: &'a [Plan], report: &RunReport) -> Vec<(&'a str, &'a str)> {
+    let reached = |tally: Tally| tally.inserted + tally.updated + tally.unchanged > 0;
+    let worked = plans.iter().zip(&report.write_backs).filter(|(_, done)| reached(done.tally));
+    worked.map(|(plan, _)| (plan.write_back.name.as_str(), plan.write_back.version.as_str())).collect()
 }
 
 /// The command that approves a run which guards stopped.
@@ -187,15 +194,6 @@ impl Begun<'_> {
             RequestedCycle::Own(_) => None,
         };
         approving_command(&self.facts.job, self.request.only_write_back(), cycle)
-    }
-
-    /// Remembers which versions have run, of write-backs that reached a row.
-    pub(super) async fn record_proofs(&self, plans: &[Plan], report: &RunReport) -> Result<(), RunError> {
-        let reached = |tally: Tally| tally.inserted + tally.updated + tally.unchanged > 0;
-        let proven = plans.iter().zip(&report.write_backs).filter(|(_, done)| reached(done.tally));
-        let versions: Vec<(&str, &str)> =
-            proven.map(|(plan, _)| (plan.write_back.name.as_str(), plan.write_back.version.as_str())).collect();
-        Ok(self.ledger.record_proofs(&self.facts.job, &versions, Proof::Run).await?)
     }
 }
 

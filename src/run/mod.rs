@@ -303,7 +303,7 @@ pub(crate) async fn carry_out(
     let facts = begin_or_take_up(request, ledger, provisional, &plans).await?;
     let begun = Begun { request, ledger, progress, facts };
     let finished = begun.work(&mut plans).await;
-    let report = begun.conclude(finished).await?;
+    let report = begun.conclude(finished, &plans).await?;
     if report.guarded.is_none() {
         begun.remove_packages(begun.facts.run);
     }
@@ -449,7 +449,7 @@ impl Begun<'_> {
         let folder = run_folder(self.request.project, self.facts.run);
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
         let rejected = reports.iter().any(|report| report.tally.rejected > 0);
-        let report = RunReport {
+        Ok(RunReport {
             run: Some(self.facts.run),
             job: self.facts.job.clone(),
             cycle: self.facts.cycle.id.clone(),
@@ -458,9 +458,7 @@ impl Begun<'_> {
             write_backs: reports,
             folder: Some(folder),
             warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
-        };
-        self.record_proofs(plans, &report).await?;
-        Ok(report)
+        })
     }
 
     /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
@@ -528,7 +526,7 @@ impl Begun<'_> {
     }
 
     /// Tells the ledger how the run ended.
-    async fn conclude(&self, finished: Result<RunReport, RunError>) -> Result<RunReport, RunError> {
+    async fn conclude(&self, finished: Result<RunReport, RunError>, plans: &[Plan]) -> Result<RunReport, RunError> {
         let run = self.facts.run;
         match finished {
             Ok(report) => {
@@ -536,7 +534,7 @@ impl Begun<'_> {
                 self.ledger.runs_left_behind(run).await?.into_iter().for_each(|earlier| self.remove_packages(earlier));
                 match &report.guarded {
                     Some(guarded) => self.ledger.guard_run(run, &guarded.objections).await?,
-                    None => self.ledger.finish_run(run, report.status, None).await?,
+                    None => self.ledger.deliver_run(run, report.status, &guards::shown_to_work(plans, &report)).await?,
                 }
                 Ok(report)
             }

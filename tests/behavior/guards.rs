@@ -369,6 +369,30 @@ fn history_says_which_runs_guards_stopped() {
     assert!(run.contains("run 1 was stopped by guards") && run.contains("3 of 4 records would change"), "{run}");
 }
 
+#[test]
+fn a_guarded_or_approved_run_that_is_killed_at_any_instant_ends_as_if_nobody_had() {
+    for server in Server::ALL {
+        // Killed while it is judged and stopped: nothing is written, and the guard stops whatever comes next.
+        let place = place(server, "max_changed = 2");
+        let died = |arguments: &[&str], change: usize| {
+            place.command_with(arguments, &[("WRITEBACK_ABORT_AT", &change.to_string())]).stderr.contains("dies here")
+        };
+        let changes = (1..).take_while(|change| died(&["run", "job"], *change)).count();
+        assert!(changes > 1, "on {server}: {changes}");
+        assert_eq!(stopped_by(&place.run()), ["max_changed"], "on {server}");
+        untouched(&place);
+        assert_eq!(packages(&place).len(), 1, "on {server}");
+
+        // Killed while it is approved and at work: whoever approves again brings it on, and nothing is written twice.
+        let changes = (1..).take_while(|change| died(&["run", "job", "--approve"], *change)).count();
+        assert!(changes > 5, "on {server}: {changes}");
+        assert_eq!((place.rows("accounts"), place.writes()), (WRITTEN.to_owned(), 3), "on {server}");
+        assert_eq!(place.run().summary(), "5 read = 4 unchanged + 1 skipped", "on {server}");
+        assert_eq!(packages(&place), [""; 0], "on {server}");
+        assert_eq!(latest(&place).map(|(_, status)| status).as_deref(), Some("succeeded"), "on {server}");
+    }
+}
+
 /// Lets the job follow a dashboard whose cycles are announced.
 fn follow(place: &Workspace) {
     let project = place.connection("files") + &place.connection("crm") + "[dashboards.health]\nannounced = true\n";
