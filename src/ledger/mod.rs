@@ -226,7 +226,8 @@ impl Ledger {
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
         let mut connection = up_to_date(connection, &file).await?;
-        let changes = Changes::watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
+        let changes = Changes::default();
+        changes.watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
         Ok(Self { state_folder: state_folder.to_owned(), file, connection, changes })
     }
@@ -458,9 +459,22 @@ impl Ledger {
             transaction.commit().await?;
             Ok(answer)
         };
-        let written = written.await.map_err(|fault| self.error(doing, fault));
+        let written = written.await;
+        if let Err(Fault::Sql(_)) = &written {
+            self.replace(&mut connection).await;
+        }
         fault::point(doing);
-        written
+        written.map_err(|fault| self.error(doing, fault))
+    }
+
+    /// A transaction that could not even be rolled back, as on a full disk, stays open on its connection: another one
+    /// takes its place, as soon as one can be had.
+    async fn replace(&self, connection: &mut SqliteConnection) {
+        if let Ok(mut fresh) = connect(&self.file).await
+            && self.changes.watch(&mut fresh).await.is_ok()
+        {
+            *connection = fresh;
+        }
     }
 
     /// Does `work` in one transaction, so that all it reads is of one moment.
