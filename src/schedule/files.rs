@@ -53,8 +53,8 @@ impl Files {
             seen: Fingerprint::new(),
             unsettled: None,
         };
-        files.read_jobs();
         files.seen = files.fingerprint();
+        files.read_jobs();
         Ok(files)
     }
 
@@ -84,6 +84,8 @@ impl Files {
 
     /// Reads the files again.
     pub(super) fn reread(&mut self) {
+        // Taken before reading: what changes meanwhile is read next time.
+        self.seen = self.fingerprint();
         match Project::load(&self.root) {
             Ok(project) => {
                 self.project = Arc::new(project);
@@ -98,7 +100,6 @@ impl Files {
             }
         }
         self.read_jobs();
-        self.seen = self.fingerprint();
         self.unsettled = None;
     }
 

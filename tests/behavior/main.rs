@@ -35,7 +35,6 @@ mod running;
 mod secrets;
 mod serve;
 mod single_record;
-mod soak;
 mod sources;
 mod stopping;
 mod twins;

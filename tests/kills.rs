@@ -1,10 +1,22 @@
-//! The long form of `killed`: the program is killed at random moments of random histories, and what it leaves equals a
+//! The long form of the behavior tests' `killed`: the program is killed at random moments of random histories, and what it leaves equals a
 //! model. `tests/soak` runs it and says how.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    unused_imports,
+    reason = "a test may"
+)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace};
+#[path = "behavior/harness/mod.rs"]
+mod harness;
+
+use harness::{FIELDS, Ran, SCORES, Server, Workspace};
 
 const COLUMNS: &str = "id VARCHAR(18) NOT NULL, score INTEGER CHECK (score < 1000), note VARCHAR(40)";
 
@@ -215,10 +227,7 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-#[test]
-#[ignore = "takes as long as it is told to; `tests/soak` runs it"]
-#[expect(clippy::print_stdout, reason = "it is asked for its figures")]
-fn soak() {
+fn main() {
     let wanted: u64 = setting("SOAK_KILLS").map_or(100, |kills| kills.parse().expect("SOAK_KILLS is a number"));
     let seed: u64 = setting("SOAK_SEED").expect("SOAK_SEED is set").parse().expect("SOAK_SEED is a number");
     let server = Server::ALL.into_iter().find(|server| Some(server.kind().to_owned()) == setting("SOAK_DATABASE"));
