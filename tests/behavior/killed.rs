@@ -126,6 +126,12 @@ fn died_behind(run: &Ran) -> Option<String> {
     last.map(str::to_owned)
 }
 
+/// Whether every mode meets every death on every database; else each death is met by one mode of each database, and the
+/// first of its kind by all.
+fn is_thorough() -> bool {
+    std::env::var_os("WRITEBACK_TEST_THOROUGH").is_some()
+}
+
 /// Kills runs behind every change of state there is.
 fn kill_everywhere(server: Server, mode: &str) {
     let place = place(server, mode);
@@ -144,7 +150,9 @@ fn kill_everywhere(server: Server, mode: &str) {
 /// Kills a run behind its first, second, third … change of this name until one lives to its end. Every other time the
 /// next run is killed as well, sooner or later; the last one never is. Returns how many runs were killed so.
 fn kill_behind_each(place: &Workspace, change: &str, clean: &Ran, expected: &Left) -> u64 {
-    for pass in 1.. {
+    let modes = MODES.len() as u64;
+    let turn = MODES.iter().position(|mode| place.text("schedules/job.toml").contains(mode)).expect("a mode") as u64;
+    for pass in (1..).filter(|pass| is_thorough() || *pass == 1 || pass % modes == turn) {
         begin_anew(place);
         let first = run_until(place, &format!("{pass} {change}"));
         let told = format!("killed behind pass {pass} of `{change}` on {}", place.server);
