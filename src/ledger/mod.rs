@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::Mutex;
 
 pub(crate) use self::alerts::{Notification, Telling, Told};
@@ -226,8 +226,7 @@ impl Ledger {
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
         let mut connection = up_to_date(connection, &file).await?;
-        let changes = Changes::default();
-        changes.watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
+        let changes = Changes::watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
         Ok(Self { state_folder: state_folder.to_owned(), file, connection, changes })
     }
@@ -452,29 +451,14 @@ impl Ledger {
         let mut connection = self.connection.lock().await;
         // What a transaction that failed had changed is not changed.
         drop(self.changes.take());
-        let written = async {
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let answer = work(&mut transaction).await?;
-            seal::seal(&mut transaction, self.changes.take()).await?;
-            transaction.commit().await?;
+        let written = transact(&mut connection, "BEGIN IMMEDIATE", async |connection| {
+            let answer = work(connection).await?;
+            seal::seal(connection, self.changes.take()).await?;
             Ok(answer)
-        };
-        let written = written.await;
-        if let Err(Fault::Sql(_)) = &written {
-            self.replace(&mut connection).await;
-        }
+        });
+        let written = written.await.map_err(|fault| self.error(doing, fault));
         fault::point(doing);
-        written.map_err(|fault| self.error(doing, fault))
-    }
-
-    /// A transaction that could not even be rolled back, as on a full disk, stays open on its connection: another one
-    /// takes its place, as soon as one can be had.
-    async fn replace(&self, connection: &mut SqliteConnection) {
-        if let Ok(mut fresh) = connect(&self.file).await
-            && self.changes.watch(&mut fresh).await.is_ok()
-        {
-            *connection = fresh;
-        }
+        written
     }
 
     /// Does `work` in one transaction, so that all it reads is of one moment.
@@ -483,13 +467,7 @@ impl Ledger {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
         let mut connection = self.connection.lock().await;
-        let read = async {
-            let mut transaction = connection.begin().await?;
-            let answer = work(&mut transaction).await?;
-            transaction.commit().await?;
-            Ok(answer)
-        };
-        read.await.map_err(|fault| self.error("read", fault))
+        transact(&mut connection, "BEGIN", work).await.map_err(|fault| self.error("read", fault))
     }
 
     /// As [`Ledger::write`], about one write-back, which `work` is given by its number.
@@ -566,12 +544,39 @@ async fn up_to_date(mut connection: SqliteConnection, file: &Path) -> Result<Sql
 }
 
 async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
-    let mut transaction = connection.begin().await?;
-    match seal::are_of_these_tables(&mut transaction).await? {
-        true => seal::verify(&mut transaction, std::fs::metadata(file).map_or(0, |metadata| metadata.len())).await?,
-        false => seal::seal_all(&mut transaction).await?,
+    transact(connection, "BEGIN", async |connection| match seal::are_of_these_tables(connection).await? {
+        true => seal::verify(connection, std::fs::metadata(file).map_or(0, |metadata| metadata.len())).await,
+        false => Ok(seal::seal_all(connection).await?),
+    })
+    .await
+}
+
+/// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do: when SQLite rolls
+/// back by itself, as it does on a full disk, the driver takes the transaction for open ever after and refuses the next.
+async fn transact<T>(
+    connection: &mut SqliteConnection,
+    begin: &'static str,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    match sqlx::raw_sql(begin).execute(&mut *connection).await {
+        // One is open whose work was let go half-way.
+        Err(error) if result_code(&error) == Some(result_code::ERROR) => {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::raw_sql(begin).execute(&mut *connection).await?
+        }
+        begun => begun?,
+    };
+    let done = async {
+        let answer = work(&mut *connection).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+        Ok(answer)
+    };
+    let done = done.await;
+    if done.is_err() {
+        // Fails only where SQLite has done it already.
+        drop(sqlx::raw_sql("ROLLBACK").execute(connection).await);
     }
-    Ok(transaction.commit().await?)
+    done
 }
 
 /// SQLite's primary result codes.

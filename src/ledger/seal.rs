@@ -32,8 +32,9 @@ pub(super) struct Changes(Arc<Mutex<BTreeSet<(String, i64)>>>);
 
 impl Changes {
     /// Watches what a connection changes from now on.
-    pub(super) async fn watch(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        let noted = self.clone();
+    pub(super) async fn watch(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        let changes = Self::default();
+        let noted = changes.clone();
         connection.lock_handle().await?.set_update_hook(move |change| {
             match change.operation {
                 SqliteOperation::Insert | SqliteOperation::Update | SqliteOperation::Delete => {}
@@ -42,7 +43,7 @@ impl Changes {
             }
             noted.0.lock().unwrap_or_else(PoisonError::into_inner).insert((change.table.to_owned(), change.rowid));
         });
-        Ok(())
+        Ok(changes)
     }
 
     pub(super) fn take(&self) -> BTreeSet<(String, i64)> {

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use chrono::TimeDelta;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::error::chain;
 use crate::domain::outcome::{SkipReason, Stage};
 
 const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
@@ -468,4 +470,26 @@ async fn tables_altered_by_a_program_that_was_killed_before_it_sealed_them_are_s
     sqlx::query("UPDATE runs SET status = 'failed'").execute(&mut *ledger.connection.lock().await).await.unwrap();
     close(ledger).await;
     assert!(matches!(Ledger::open(&folder.path().join(".writeback")).await, Err(LedgerError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_transaction_that_ended_by_itself_or_was_let_go_keeps_none_after_it_from_beginning() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    // As a disk does that is full.
+    let end = "CREATE TEMP TRIGGER full BEFORE INSERT ON main.rejections WHEN NEW.record = 7
+               BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END";
+    sqlx::raw_sql(end).execute(&mut *ledger.connection.lock().await).await.unwrap();
+    for _ in 0..2 {
+        let error = ledger.record_rejections(FIRST, &[rejection(7, Stage::Schema)]).await.unwrap_err();
+        assert!(chain(&error).join(" ").ends_with("disk is full"), "{error:?}");
+    }
+    // As whoever waits for something else as well does.
+    let writing = ledger.write("write to", async |_| {
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    tokio::time::timeout(std::time::Duration::from_millis(50), writing).await.unwrap_err();
+    ledger.record_rejections(FIRST, &[rejection(8, Stage::Schema)]).await.unwrap();
+    assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), [rejection(8, Stage::Schema)]);
 }
