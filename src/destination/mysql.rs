@@ -24,6 +24,22 @@ pub(crate) struct MysqlDestination {
     claimed: Option<String>,
 }
 
+impl MysqlDestination {
+    /// Ends the session that holds a lock, with whatever it was about.
+    async fn end_holder(&mut self, lock: &str, doing: &'static str) -> Result<(), SystemError> {
+        let holder = self.session.rows("SELECT CAST(IS_USED_LOCK(?) AS CHAR)".to_owned(), &[lock], doing).await?;
+        let holder = holder.first().and_then(|row| text(row, 0)).and_then(|id| id.parse::<u64>().ok());
+        match holder {
+            Some(holder) => self.session.run(format!("KILL {holder}"), doing).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_one(answer: &[MySqlRow]) -> bool {
+    answer.first().and_then(|row| text(row, 0)).as_deref() == Some("1")
+}
+
 impl Destination for MysqlDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(Self { session: Session::open(connection, Purpose::Write).await?, claimed: None })
@@ -47,8 +63,14 @@ impl Destination for MysqlDestination {
         let name = format!("writeback {:016x}", claim.0);
         // The session waits for a lock of this kind as long as for one on a table.
         let sql = "SELECT CAST(GET_LOCK(?, @@SESSION.lock_wait_timeout) AS CHAR)".to_owned();
-        match self.session.rows(sql, &[&name], doing).await {
-            Ok(answer) if answer.first().and_then(|row| text(row, 0)).as_deref() == Some("1") => {
+        let mut answer = self.session.rows(sql.clone(), &[&name], doing).await;
+        if answer.as_ref().is_ok_and(|answer| !is_one(answer)) {
+            // Nobody but a connection that this job gave up holds the claim: one that fell silent would keep it for long.
+            self.end_holder(&name, doing).await?;
+            answer = self.session.rows(sql, &[&name], doing).await;
+        }
+        match answer {
+            Ok(answer) if is_one(&answer) => {
                 self.claimed = Some(name);
                 Ok(())
             }
