@@ -137,7 +137,7 @@ impl Preview {
             let Rejection { key, stage, column, reason, .. } = rejection.clone();
             self.report.rejections.push(RejectionSample { key, stage, column, reason });
         }
-        self.report.tally.count(&Outcome::Rejected(rejection));
+        self.report.tally.count(&Outcome::Rejected(Box::new(rejection)));
     }
 
     /// Looks a package up and counts what would become of its records.

@@ -273,7 +273,7 @@ impl Writer {
     /// A single record that the destination refuses, in its own words.
     async fn reject(&mut self, batch: &Batch, message: String, column: Option<String>) -> Result<(), RunError> {
         let rejection = batch.reject(0, Stage::Destination, column, message);
-        let outcome = Outcome::Rejected(rejection);
+        let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
         ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
@@ -362,7 +362,9 @@ fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
         Decision::Skip(reason) => Outcome::Skipped(reason),
-        Decision::Reject(reason) => Outcome::Rejected(batch.reject(index, Stage::Match, None, reason.to_string())),
+        Decision::Reject(reason) => {
+            Outcome::Rejected(Box::new(batch.reject(index, Stage::Match, None, reason.to_string())))
+        }
     };
     decisions.into_iter().zip(0..).map(outcome).collect()
 }
