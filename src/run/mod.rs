@@ -4,6 +4,7 @@
 mod batch;
 mod files;
 pub(crate) mod guards;
+mod images;
 mod outcomes;
 pub(crate) mod plan;
 pub(crate) mod preview;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
+use self::images::ImageError;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
@@ -52,6 +54,8 @@ pub(crate) enum RunError {
     Package(#[from] PackageError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -99,6 +103,7 @@ impl RunError {
             | Self::Ledger(_)
             | Self::Package(_)
             | Self::Report(_)
+            | Self::Images(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -112,7 +117,7 @@ impl RunError {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
             Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
-            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Ledger(_) | Self::Images(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
@@ -136,6 +141,7 @@ impl RunError {
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Images(error) => error.hint(),
             Self::Unfinished { source, resumable: true, .. } => {
                 let going_on = "the next run goes on where it stood";
                 Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
@@ -473,7 +479,7 @@ impl Begun<'_> {
         self.ledger.restart_pull(id).await?;
         let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
         let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref(), &self.request.stop).await?;
-        self.ledger.record_packaged(id, pulled.tally.read, &plan.layout.fingerprint()).await?;
+        self.ledger.record_packaged(id, pulled.tally.read, &plan.mapped_for()).await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
 
@@ -507,15 +513,8 @@ impl Begun<'_> {
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
         let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
-        let push = Push {
-            plan,
-            id,
-            package,
-            ledger: self.ledger,
-            progress: &self.progress,
-            stop: &self.request.stop,
-            outcomes_file: folder.join("outcomes.parquet"),
-        };
+        let push =
+            Push { plan, id, package, ledger: self.ledger, progress: &self.progress, stop: &self.request.stop, folder };
         let pushed = push.carry_out().await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
