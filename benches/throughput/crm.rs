@@ -20,6 +20,9 @@ const MEGABYTES_PER_MILLION: u64 = 256;
 /// How long MariaDB may take to write down what it holds in memory.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Words of what a server's program says of its version that name it; what follows tells of its making.
+const VERSION_WORDS: usize = 3;
+
 /// Which database the CRM is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Database {
@@ -54,16 +57,33 @@ impl Database {
         }
     }
 
-    /// What is set otherwise than the server's own defaults, for both sides.
-    pub(crate) fn settings(self, records: u64) -> String {
-        let megabytes = megabytes(records);
+    /// Its name.
+    pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::Postgres => format!("PostgreSQL: shared_buffers = {megabytes}MB, locale C; all else as it comes"),
-            Self::MariaDb => format!(
-                "MariaDB: innodb_buffer_pool_size = {megabytes}M, utf8mb4 as in Debian's packages; all else as it comes"
-            ),
-            Self::Sqlite => "SQLite: journal_mode = WAL; all else as it comes".to_owned(),
+            Self::Postgres => "PostgreSQL",
+            Self::MariaDb => "MariaDB",
+            Self::Sqlite => "SQLite",
         }
+    }
+
+    /// The server's own words for what it is, and what is set otherwise than it comes, for both sides.
+    pub(crate) fn described(self) -> Result<String, Fault> {
+        let megabytes = MEGABYTES_PER_MILLION;
+        let (program, settings) = match self {
+            Self::Postgres => (
+                postgres_program("postgres"),
+                format!("shared_buffers = {megabytes}MB for each million accounts, locale C"),
+            ),
+            Self::MariaDb => (
+                found("mariadbd"),
+                format!("innodb_buffer_pool_size = {megabytes}M for each million accounts, utf8mb4_general_ci"),
+            ),
+            Self::Sqlite => (found("sqlite3"), "journal_mode = WAL".to_owned()),
+        };
+        let output = Command::new(program).arg("--version").output()?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        let version: Vec<&str> = told.split_whitespace().take(VERSION_WORDS).collect();
+        Ok(format!("{}: {}; all as it comes but {settings}", self.title(), version.join(" ")))
     }
 
     fn tables(self) -> &'static str {
@@ -172,17 +192,6 @@ impl Crm {
         }
         crm.execute(database.tables())?;
         Ok(crm)
-    }
-
-    /// The server's own words for what it is.
-    pub(crate) fn version(&self) -> Result<String, Fault> {
-        let query = match self.database {
-            Database::Postgres => "SHOW server_version;",
-            Database::MariaDb => "SELECT version();",
-            Database::Sqlite => "SELECT sqlite_version();",
-        };
-        let output = self.client().arg(self.one_query()).arg(query).output()?;
-        Ok(format!("{:?} {}", self.database, String::from_utf8_lossy(&output.stdout).trim()))
     }
 
     /// Keeps these accounts aside, for [`Crm::reset`].
@@ -331,15 +340,6 @@ impl Crm {
 
     fn dashboard_client(&self) -> Command {
         psql(self.port(), "dashboard")
-    }
-
-    /// The client's option before a single query.
-    fn one_query(&self) -> &'static str {
-        match self.database {
-            Database::Postgres => "-Atc",
-            Database::MariaDb => "-Ne",
-            Database::Sqlite => "-list",
-        }
     }
 
     fn table(&self) -> &'static str {

@@ -129,13 +129,12 @@ fn measured(options: &Options) -> Result<Report, Fault> {
     databases.iter().try_for_each(|database| database.check())?;
     let root = Folder::create()?;
     let mut measured = Measured::default();
-    let mut versions = Vec::new();
     for database in &databases {
-        versions.extend(works::measure(*database, &works::sides(&parts), accounts, repeats, &root, &mut measured)?);
+        works::measure(*database, &works::sides(&parts), accounts, repeats, &root, &mut measured)?;
     }
-    let settings = databases.iter().map(|database| database.settings(accounts.records)).collect();
+    let described = databases.iter().map(|database| database.described());
     let mut report = Report {
-        place: report::place(versions, settings),
+        place: report::place(described.collect::<Result<_, _>>()?),
         records: accounts.records,
         repeats,
         optimised: !cfg!(debug_assertions),
@@ -146,18 +145,30 @@ fn measured(options: &Options) -> Result<Report, Fault> {
     if !first_run.is_empty() {
         report.sizes.push(Size { records: accounts.records, samples: first_run });
     }
+    measure_alone(&parts, accounts, repeats, &root, &mut report)?;
+    Ok(report)
+}
+
+/// Measures what is not held against another side.
+fn measure_alone(
+    parts: &[Part],
+    accounts: Accounts,
+    repeats: usize,
+    root: &Folder,
+    report: &mut Report,
+) -> Result<(), Fault> {
     if parts.contains(&Part::TenTimes) {
         let accounts = accounts.with_records(accounts.records * TIMES_LARGER);
-        let samples = extras::large(accounts, repeats, &root)?;
+        let samples = extras::large(accounts, repeats, root)?;
         report.sizes.push(Size { records: accounts.records, samples });
     }
     if parts.contains(&Part::BatchSize) {
-        report.batch_sizes = extras::curve(accounts, repeats, &root)?;
+        report.batch_sizes = extras::curve(accounts, repeats, root)?;
     }
     if parts.contains(&Part::Start) {
-        report.start = Some(extras::start(accounts, &root)?);
+        report.start = Some(extras::start(accounts, root)?);
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Tells how far it has come, on stderr.

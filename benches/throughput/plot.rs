@@ -7,6 +7,7 @@ use plotters::prelude::{
     ChartBuilder, Circle, EmptyElement, IntoDrawingArea, IntoLogRange, LineSeries, PointSeries, RGBColor, SVGBackend,
     Text, TextStyle,
 };
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoTextStyle};
 
 use crate::extras::Point;
@@ -34,8 +35,8 @@ pub(crate) fn draw(points: &[Point], file: &Path) -> Result<(), Box<dyn Error>> 
         .configure_mesh()
         .disable_mesh()
         .axis_style(INK)
-        .label_style(style(14))
-        .axis_desc_style(style(15))
+        .label_style(style(15))
+        .axis_desc_style(style(17))
         .x_desc("batch_size")
         .y_desc("records per second")
         .x_label_formatter(&shown)
@@ -43,7 +44,8 @@ pub(crate) fn draw(points: &[Point], file: &Path) -> Result<(), Box<dyn Error>> 
         .draw()?;
     chart.draw_series(LineSeries::new(places.iter().copied(), CURVE.stroke_width(2)))?;
     chart.draw_series(PointSeries::of_element(places, 4, CURVE, &|at, size, color| {
-        let label = Text::new(shown(&at.1), (-14, -20), style(13));
+        let centered = style(15).pos(Pos::new(HPos::Center, VPos::Bottom));
+        let label = Text::new(shown(&at.1), (0, -8), centered);
         EmptyElement::at(at) + Circle::new((0, 0), size, color.filled()) + label
     }))?;
     area.present()?;

@@ -47,8 +47,8 @@ impl Size {
     }
 }
 
-/// The program, the machine and the settings, in lines.
-pub(crate) fn place(versions: Vec<String>, settings: Vec<String>) -> Vec<String> {
+/// The program, the machine and what the databases are, in lines.
+pub(crate) fn place(databases: Vec<String>) -> Vec<String> {
     let bytes = fs::metadata(PROGRAM).map(|file| file.len()).unwrap_or_default();
     let processors = std::thread::available_parallelism().map(usize::from).unwrap_or_default();
     let mut lines = vec![
@@ -59,8 +59,7 @@ pub(crate) fn place(versions: Vec<String>, settings: Vec<String>) -> Vec<String>
             told("/proc/meminfo", "MemTotal")
         ),
     ];
-    lines.push(versions.join(", "));
-    lines.extend(settings);
+    lines.extend(databases);
     lines
 }
 
