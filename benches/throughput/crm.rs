@@ -34,9 +34,8 @@ pub(crate) enum Database {
 impl Database {
     pub(crate) const ALL: [Self; 3] = [Self::Postgres, Self::MariaDb, Self::Sqlite];
 
-    /// Checks that the programs it takes are there.
-    /// Errors: which are not, and the Debian package that has them.
-    pub(crate) fn check(self) -> Result<(), Fault> {
+    /// Programs it takes that are not there, each with the Debian package that has it.
+    pub(crate) fn missing(self) -> Vec<String> {
         let needed: &[(&str, &str)] = match self {
             Self::Postgres => &[("psql", "postgresql-client"), ("postgres", "postgresql"), ("initdb", "postgresql")],
             Self::MariaDb => &[
@@ -46,15 +45,11 @@ impl Database {
             ],
             Self::Sqlite => &[("sqlite3", "sqlite3")],
         };
-        let missing: Vec<String> = needed
+        needed
             .iter()
             .filter(|(program, _)| !found(program).is_file() && !postgres_program(program).is_file())
             .map(|(program, package)| format!("`{program}` is missing; Debian's package `{package}` has it"))
-            .collect();
-        match missing.is_empty() {
-            true => Ok(()),
-            false => Err(missing.join("\n").into()),
-        }
+            .collect()
     }
 
     /// Its name.
@@ -399,7 +394,8 @@ fn execute(mut client: Command, script: &str) -> Result<(), Fault> {
 }
 
 fn psql(port: u16, database: &str) -> Command {
-    let mut command = Command::new("psql");
+    // Debian's `psql` is a script that looks for this one, which takes longer than many a query.
+    let mut command = Command::new(postgres_program("psql"));
     command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres", "-d", database]);
     command.args(["-p", &port.to_string()]);
     command

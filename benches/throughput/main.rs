@@ -126,7 +126,10 @@ fn measured(options: &Options) -> Result<Report, Fault> {
     let (parts, repeats) = (options.parts(), options.repeats());
     let accounts = Accounts::new(options.records(), options.seed);
     let databases = works::databases(&parts);
-    databases.iter().try_for_each(|database| database.check())?;
+    let missing: Vec<String> = databases.iter().flat_map(|database| database.missing()).collect();
+    if !missing.is_empty() {
+        return Err(missing.join("\n").into());
+    }
     let root = Folder::create()?;
     let mut measured = Measured::default();
     for database in &databases {

@@ -197,7 +197,7 @@ const WORKS: [Work; 8] = [
     Work {
         part: Part::FromPostgres,
         title: "PostgreSQL → PostgreSQL",
-        against_title: "psql COPY | psql \\copy + UPDATE",
+        against_title: "psql COPY into the same",
         side: Side::WritebackFromPostgres,
         against: Side::PsqlPiped,
         ratio_max: 0.75,
