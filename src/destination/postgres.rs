@@ -8,7 +8,8 @@ use polars::prelude::DataFrame;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row};
 
-use self::statement::Statement;
+use self::statement::{Reach, Statement};
+use self::values::Bounds;
 use super::{Answer, Claim, Destination, Found, LookedUp};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
@@ -22,6 +23,19 @@ use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 pub(crate) struct PostgresDestination {
     session: Session,
     transaction: Transaction,
+    /// As the session was last told; `None` if that may not hold any more.
+    planning: Option<Planning>,
+}
+
+/// How the server plans statements that are prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Planning {
+    Once,
+    ForEachBatch,
+}
+
+fn reach(bounds: Option<&Bounds>) -> Reach {
+    bounds.map_or(Reach::Everywhere, |_| Reach::Bounded)
 }
 
 /// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
@@ -39,6 +53,7 @@ impl Destination for PostgresDestination {
         Ok(Self {
             session: Session::open(connection, connection.limits.idle_max()).await?,
             transaction: Transaction::None,
+            planning: None,
         })
     }
 
@@ -69,7 +84,8 @@ impl Destination for PostgresDestination {
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
-        let statement = statement::look_up(layout, before.is_read());
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::look_up(layout, before.is_read(), reach(bounds.as_ref()));
         let grant = statement::grant(layout, self.session.user(), None);
         let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
         let mut answer = Answer::to(layout, batch);
@@ -77,7 +93,7 @@ impl Destination for PostgresDestination {
             return Ok(answer.finish());
         }
         let Statement { sql, parameters } = statement;
-        let arguments = values::arguments(layout, batch, &parameters)?;
+        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
         let rows = self.session.fetch(purpose, sql, arguments).await;
         for row in self.explain(&layout.object, rows).await? {
             read_found(&row, layout, before, &mut answer).map_err(|error| self.session.failed(purpose.doing, error))?;
@@ -92,11 +108,13 @@ impl Destination for PostgresDestination {
         before: Before,
     ) -> Result<Option<(LookedUp, u64)>, SystemError> {
         let is_possible = layout.object.kind == ObjectKind::Table && layout.key_is_unique() && before != Before::OfAll;
-        let statement = statement::update_differing(layout, before.is_read()).filter(|_| is_possible);
+        let bounds = Bounds::of(layout, batch);
+        let statement =
+            statement::update_differing(layout, before.is_read(), reach(bounds.as_ref())).filter(|_| is_possible);
         let Some(Statement { sql, parameters }) = statement else { return Ok(None) };
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
-        let arguments = values::arguments(layout, batch, &parameters)?;
+        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
         let rows = self.session.fetch(purpose, sql, arguments).await;
         let rows = self.explain(&layout.object, rows).await?;
         let read = rows.first().ok_or(sqlx::Error::RowNotFound);
@@ -143,6 +161,8 @@ impl Destination for PostgresDestination {
             return Ok(());
         }
         self.transaction = Transaction::None;
+        // It goes back to what it was before the transaction.
+        self.planning = None;
         self.session.command(Purpose::plain("rolling back"), "ROLLBACK").await
     }
 
@@ -162,9 +182,30 @@ impl PostgresDestination {
         if batch.height() == 0 {
             return Ok(0);
         }
-        let arguments = values::arguments(layout, batch, &statement.parameters)?;
+        let arguments = self.bounded(values::arguments(layout, batch, &statement.parameters)?, None).await?;
         let written = self.session.execute(purpose, statement.sql, arguments).await;
         self.explain(&layout.object, written).await
+    }
+
+    /// Adds a batch's bounds to what a statement binds, and has it planned anew for them; without, once for all.
+    async fn bounded(
+        &mut self,
+        mut arguments: PgArguments,
+        bounds: Option<&Bounds>,
+    ) -> Result<PgArguments, SystemError> {
+        let (planning, sql) = match bounds {
+            Some(_) => (Planning::ForEachBatch, "SET plan_cache_mode = force_custom_plan"),
+            None => (Planning::Once, "SET plan_cache_mode = force_generic_plan"),
+        };
+        if let Some(bounds) = bounds {
+            bounds.add_to(&mut arguments)?;
+        }
+        if self.planning != Some(planning) {
+            let set = self.session.command(Purpose::plain("choosing how statements are planned"), sql).await;
+            self.note(set)?;
+            self.planning = Some(planning);
+        }
+        Ok(arguments)
     }
 
     /// Remembers that a statement of the open transaction failed.

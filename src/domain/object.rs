@@ -116,7 +116,8 @@ pub(crate) struct ObjectColumn {
     /// Whether the database's own `=` on this column takes values for equal that differ in a byte (a case-insensitive
     /// or padded collation). Matching and comparing then look at the bytes as well.
     pub(crate) loosely_compared: bool,
-    /// MySQL: character set and collation; `None` elsewhere and for columns that are not text.
+    /// MySQL: character set and collation. PostgreSQL: what sorts it, as `C` or `en_US.UTF-8`. `None` elsewhere and for
+    /// columns that are not text.
     pub(crate) collation: Option<String>,
 }
 

@@ -129,7 +129,9 @@ WITH RECURSIVE base AS (
     FROM base JOIN pg_type AS t ON t.oid = base.type WHERE t.typtype = 'd'
 )";
 
-/// Follows [`BASE_TYPES`].
+/// Follows [`BASE_TYPES`]. The collation is the operating system's name for it, where it has one; PostgreSQL's own provider
+/// sorts by code points, as `C` does. Before version 15 a database's default is always the operating system's.
+/// Source: <https://www.postgresql.org/docs/current/catalog-pg-collation.html>.
 const COLUMNS: &str = "\
 SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, n.nspname = 'pg_catalog',
        base.modifier, base.required, base.defaulted,
@@ -137,13 +139,19 @@ SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, 
        has_column_privilege(c.oid, a.attnum, 'UPDATE'), has_column_privilege(c.oid, a.attnum, 'INSERT'),
        has_column_privilege(c.oid, a.attnum, 'SELECT'),
        coalesce(NOT l.collisdeterministic, false),
-       t.typtype = 'e', ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+       t.typtype = 'e', ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+       CASE coalesce(nullif(l.collprovider, 'd'), (to_jsonb(d) ->> 'datlocprovider')::\"char\", 'c')
+           WHEN 'c' THEN coalesce(l.collcollate, d.datcollate)::text
+           WHEN 'b' THEN 'C'
+           ELSE l.collname::text
+       END
 FROM base
 JOIN pg_type AS t ON t.oid = base.type AND t.typtype <> 'd'
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 JOIN pg_class AS c ON c.oid = $1::oid
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = base.attnum
 LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
+LEFT JOIN pg_database AS d ON d.datname = current_database()
 ORDER BY base.attnum";
 
 /// Follows [`BASE_TYPES`].
@@ -308,6 +316,7 @@ struct ColumnFacts {
     loose_collation: bool,
     is_enum: bool,
     labels: Vec<String>,
+    collation: Option<String>,
 }
 
 impl ColumnFacts {
@@ -327,6 +336,7 @@ impl ColumnFacts {
             loose_collation: row.try_get(11)?,
             is_enum: row.try_get(12)?,
             labels: row.try_get(13)?,
+            collation: row.try_get(14)?,
         })
     }
 
@@ -343,7 +353,7 @@ impl ColumnFacts {
             may_select: self.may_select,
             may_update: self.may_update,
             may_insert: relation.takes_inserts && self.may_insert,
-            collation: None,
+            collation: self.collation.filter(|_| is_text),
             name: self.name,
             declared: self.declared,
         }

@@ -9,6 +9,16 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Holds;
 use crate::domain::value::Kind;
 
+/// Where a statement looks for the rows of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Everywhere,
+    /// Between the batch's lowest and highest key, which it binds after the arrays. The key is one field, and the index
+    /// has the order of the package. The planner then knows how many rows lie there, and reads them in a row where
+    /// that costs less than a search for each record: half of a look-up's time where most rows have a record.
+    Bounded,
+}
+
 /// A statement and what it binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
@@ -21,7 +31,7 @@ pub(super) struct Statement {
 /// Shape of the result: `ordinal` from 1, how many rows, whether they differ, then the old text of every field if
 /// `before`. Records without a match are left out. Where the catalogue does not vouch that a key is unique, rows are
 /// counted by the server: a key may match a million of them.
-pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
+pub(super) fn look_up(layout: &Layout, before: bool, reach: Reach) -> Statement {
     let parameters = layout.looked_up();
     let differs = differs(layout);
     let old = |field: &LayoutField| format!("{}::text", column(field));
@@ -34,11 +44,12 @@ pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
         (counted.into_iter().chain(any).collect(), " GROUP BY batch.ordinal")
     };
     let sql = format!(
-        "SELECT batch.ordinal, {results} FROM {batch} JOIN {object} AS object ON {key}{grouping}",
+        "SELECT batch.ordinal, {results} FROM {batch} JOIN {object} AS object ON {key}{bounds}{grouping}",
         results = results.join(", "),
         batch = batch(layout, &parameters),
         object = object(layout),
         key = key(layout),
+        bounds = bounds(layout, reach, parameters.len()),
     );
     Statement { sql, parameters }
 }
@@ -64,7 +75,7 @@ pub(super) fn update(layout: &Layout) -> Option<Statement> {
 ///
 /// A row is updated in the version that was looked up, or not at all: somebody else's change in between leaves fewer rows
 /// updated than differ.
-pub(super) fn update_differing(layout: &Layout, before: bool) -> Option<Statement> {
+pub(super) fn update_differing(layout: &Layout, before: bool, reach: Reach) -> Option<Statement> {
     let parameters = layout.positions(|_| true);
     let written: Vec<(usize, &LayoutField)> = numbered(layout).filter(|(_, field)| before && !field.key).collect();
     let held = |(position, field): &(usize, &LayoutField)| format!(", {} AS b{position}", column(field));
@@ -72,7 +83,7 @@ pub(super) fn update_differing(layout: &Layout, before: bool) -> Option<Statemen
         |(position, _): &(usize, &LayoutField)| format!(", array_agg(b{position}::text) FILTER (WHERE differs)");
     let sql = format!(
         "WITH found AS MATERIALIZED (SELECT batch.*, object.tableoid AS part, object.ctid AS version, \
-         {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}), \
+         {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}{bounds}), \
          updated AS (UPDATE {object} AS object SET {assignments} FROM found AS batch \
          WHERE {key} AND object.ctid = batch.version AND object.tableoid = batch.part AND batch.differs RETURNING 1) \
          SELECT array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END), (SELECT count(*) FROM updated){images} \
@@ -82,6 +93,7 @@ pub(super) fn update_differing(layout: &Layout, before: bool) -> Option<Statemen
         batch = batch(layout, &parameters),
         object = object(layout),
         key = key(layout),
+        bounds = bounds(layout, reach, parameters.len()),
         assignments = assignments(layout)?,
         images = written.iter().map(images).collect::<String>(),
     );
@@ -248,6 +260,15 @@ fn key(layout: &Layout) -> String {
     layout.numbered_key().map(matches).collect::<Vec<_>>().join(" AND ")
 }
 
+/// That a row lies between the parameters after the first `arrays`.
+fn bounds(layout: &Layout, reach: Reach, arrays: usize) -> String {
+    let Some((_, field)) = layout.numbered_key().next().filter(|_| reach == Reach::Bounded) else {
+        return String::new();
+    };
+    let cast = if field.kind == Kind::Uuid { "text::uuid" } else { array_type(field.kind).trim_end_matches("[]") };
+    format!(" AND {} BETWEEN ${}::{cast} AND ${}::{cast}", column(field), arrays + 1, arrays + 2)
+}
+
 /// Whether writing the record would change the row.
 fn differs(layout: &Layout) -> String {
     let compared = numbered(layout).filter(|(_, field)| field.is_compared());
@@ -371,7 +392,7 @@ mod tests {
     #[test]
     fn a_lookup_counts_matches_and_compares_all_but_stamps() {
         assert_eq!(
-            look_up(&accounts(true), false).sql,
+            look_up(&accounts(true), false, Reach::Everywhere).sql,
             "SELECT batch.ordinal, 1::int8, (object.\"score\" IS DISTINCT FROM batch.f1::numeric) \
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS batch (f0, f1, ordinal) \
              JOIN \"CRM\".\"a\"\"b\" AS object ON object.\"id\" = batch.f0"
@@ -380,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_key_nobody_vouches_for_is_counted_by_the_server() {
-        let statement = look_up(&accounts(false), true);
+        let statement = look_up(&accounts(false), true, Reach::Everywhere);
         assert!(statement.sql.starts_with("SELECT batch.ordinal, count(*), bool_or("), "{}", statement.sql);
         assert!(statement.sql.contains("min(object.\"at\"::text COLLATE \"C\")"), "{}", statement.sql);
         assert!(statement.sql.ends_with(" GROUP BY batch.ordinal"), "{}", statement.sql);
@@ -413,7 +434,7 @@ mod tests {
         let mut fields = vec![key_field(text("id", "text")), text("note", "text")];
         fields.extend(fields.get(1).cloned().map(|field| LayoutField { when: When::IfEmpty, ..field }));
         let layout = Layout { nulls: NullPolicy::Keep, ..layout(fields, true) };
-        let sql = look_up(&layout, false).sql;
+        let sql = look_up(&layout, false, Reach::Everywhere).sql;
         let distinct = |field: &str| format!("object.\"note\"::text COLLATE \"C\" IS DISTINCT FROM batch.{field}");
         let empty = "(object.\"note\" IS NULL OR object.\"note\"::text = '')";
         assert!(sql.contains(&format!("((batch.f1 IS NOT NULL AND {})", distinct("f1"))), "{sql}");
@@ -427,7 +448,7 @@ mod tests {
     #[test]
     fn loose_keys_are_matched_by_their_bytes_as_well() {
         for (declared, cast) in [("citext", "citext"), ("character(5)", "bpchar")] {
-            let sql = look_up(&layout(vec![key_field(text("id", declared))], true), false).sql;
+            let sql = look_up(&layout(vec![key_field(text("id", declared))], true), false, Reach::Everywhere).sql;
             let matched =
                 format!("ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0");
             assert!(sql.ends_with(&matched), "{sql}");

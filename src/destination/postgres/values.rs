@@ -1,7 +1,7 @@
 //! A batch as the arrays that a statement binds.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::{ChunkAgg, Column, DataFrame};
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
 
@@ -15,6 +15,56 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// of larger documents is refused, and so halved until it fits.
 /// Source: `PQ_LARGE_MESSAGE_LIMIT` in `src/include/libpq/libpq.h`.
 const TEXT_BYTES_MAX: usize = 256 << 20;
+
+/// The lowest and the highest key of a batch, where the rows between them are those that the object's own order has
+/// there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bounds {
+    Text(String, String),
+    Integer(i64, i64),
+}
+
+impl Bounds {
+    /// `None` for keys of several fields, and for those that the object may order otherwise than the package does.
+    pub(super) fn of(layout: &Layout, batch: &DataFrame) -> Option<Self> {
+        let [position] = layout.key.as_slice() else { return None };
+        let (field, keys) = (layout.fields.get(*position)?, batch.select_at_idx(*position)?);
+        match field.kind {
+            Kind::Integer => Some(Self::Integer(keys.i64().ok()?.min()?, keys.i64().ok()?.max()?)),
+            Kind::Uuid => Self::of_texts(keys),
+            Kind::Text if !field.column.loosely_compared => match field.column.collation.as_deref()? {
+                "C" | "POSIX" => Self::of_texts(keys),
+                // The order of code points, if the operating system keeps to it beyond ASCII.
+                "C.UTF-8" | "C.utf8" if keys.str().ok()?.iter().flatten().all(str::is_ascii) => Self::of_texts(keys),
+                _ => None,
+            },
+            Kind::Text
+            | Kind::Decimal
+            | Kind::Float32
+            | Kind::Float64
+            | Kind::Boolean
+            | Kind::Date
+            | Kind::Time
+            | Kind::Timestamp
+            | Kind::Instant
+            | Kind::Json => None,
+        }
+    }
+
+    fn of_texts(keys: &Column) -> Option<Self> {
+        let texts = || keys.str().ok().into_iter().flat_map(|keys| keys.iter().flatten());
+        Some(Self::Text(texts().min()?.to_owned(), texts().max()?.to_owned()))
+    }
+
+    /// Binds both.
+    pub(super) fn add_to(&self, arguments: &mut PgArguments) -> Result<(), SystemError> {
+        let added = match self {
+            Self::Text(low, high) => arguments.add(low.as_str()).and_then(|()| arguments.add(high.as_str())),
+            Self::Integer(low, high) => arguments.add(*low).and_then(|()| arguments.add(*high)),
+        };
+        added.map_err(|error| refused(error.to_string(), None))
+    }
+}
 
 /// One array per parameter, in order.
 /// Errors: `Refused`, if a value lies outside of what can be sent, or all are too many for one statement.
