@@ -35,7 +35,7 @@ pub(crate) fn text(job: &str, previews: &[WriteBackPreview], page: Option<&Path>
 fn section(job: &str, preview: &WriteBackPreview) -> String {
     let batches = counted_batches(preview.batches);
     let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
-    text += &format!("{}; {}\n", expectation(preview.expected), statements(preview.statements));
+    text += &format!("time: {}; {}\n", expectation(preview.expected), statements(preview.statements));
     text += &columns(preview);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));
@@ -139,9 +139,12 @@ fn spread(spread: &Spread) -> String {
     format!("{}, {}, {}", number(spread.minimum), median(spread), number(spread.maximum))
 }
 
+/// That of a sample to the three digits it is good for.
 fn median(spread: &Spread) -> String {
-    let about = if spread.about { "about " } else { "" };
-    format!("{about}{}", number(spread.median))
+    match spread.about {
+        true => format!("about {}", number(format!("{:.2e}", spread.median).parse().unwrap_or(spread.median))),
+        false => number(spread.median),
+    }
 }
 
 /// A number in as few digits as tell it, fifteen at most.
@@ -203,6 +206,13 @@ mod tests {
     fn numbers_are_told_in_few_digits() {
         let texts = [0.0, 57.0, -0.15, 1_234.5, 0.1 + 0.2, 1e15, -2.5e-7].map(number);
         assert_eq!(texts, ["0", "57", "-0.15", "1234.5", "0.3", "1e15", "-2.5e-7"]);
+    }
+
+    #[test]
+    fn a_median_of_a_sample_claims_no_more_digits_than_it_has() {
+        let exactly = Spread { records: 3, minimum: 0.0, median: 1_234.56, maximum: 9.0, about: false };
+        assert_eq!(median(&exactly), "1234.56");
+        assert_eq!(median(&Spread { about: true, ..exactly }), "about 1230");
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn section(id: &str, job: &str, preview: &WriteBackPreview) -> Markup {
             }
             p { (preview.tally.to_string()) }
             p.muted {
-                "In " (counted_batches(preview.batches)) "; " (statements(preview.statements)) ". Expected: "
+                "In " (counted_batches(preview.batches)) "; " (statements(preview.statements)) ". Time: "
                 (expectation(preview.expected)) "."
             }
             (outcomes(id, preview.tally))
@@ -136,14 +136,14 @@ fn columns_table(columns: &[ColumnPreview]) -> Markup {
             thead {
                 tr {
                     th scope="col" rowspan="2" { "column" }
-                    th scope="col" rowspan="2" { "changes" }
-                    th scope="col" rowspan="2" { "becomes NULL" }
-                    th scope="col" rowspan="2" { "stops being NULL" }
+                    @for name in ["changes", "becomes NULL", "stops being NULL"] {
+                        th.number scope="col" rowspan="2" { (name) }
+                    }
                     th scope="colgroup" colspan="3" { "numbers before" }
                     th scope="colgroup" colspan="3" { "numbers after" }
                 }
                 tr {
-                    @for _ in 0..2 { @for name in ["min", "median", "max"] { th scope="col" { (name) } } }
+                    @for _ in 0..2 { @for name in ["min", "median", "max"] { th.number scope="col" { (name) } } }
                 }
             }
             tbody {
@@ -229,7 +229,7 @@ fn histogram_table(histogram: &Histogram) -> Markup {
     html! {
         table {
             thead {
-                tr { @for name in ["from", "to below", "records before", "records after"] { th scope="col" { (name) } } }
+                tr { @for name in ["from", "to below", "records before", "records after"] { th.number scope="col" { (name) } } }
             }
             tbody {
                 @for (((low, high), before), after) in bars.zip(&histogram.before).zip(&histogram.after) {
@@ -267,7 +267,12 @@ fn pairs(columns: &[ColumnPreview]) -> Markup {
             h3 { "Most frequent changes" }
             div.scroll {
                 table {
-                    thead { tr { @for name in ["column", "old", "new", "records"] { th scope="col" { (name) } } } }
+                    thead {
+                        tr {
+                            @for name in ["column", "old", "new"] { th scope="col" { (name) } }
+                            th.number scope="col" { "records" }
+                        }
+                    }
                     @for column in told {
                         tbody {
                             @for (index, pair) in column.pairs.most_frequent.iter().enumerate() {
