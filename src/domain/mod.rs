@@ -2,6 +2,7 @@
 //! given, never asked for. Every other module may use this one; it uses none of them.
 
 pub(crate) mod alert;
+pub(crate) mod before;
 pub(crate) mod cadence;
 pub(crate) mod channel;
 mod columnar;

@@ -35,7 +35,7 @@ pub(crate) fn text(job: &str, previews: &[WriteBackPreview], page: Option<&Path>
 fn section(job: &str, preview: &WriteBackPreview) -> String {
     let batches = counted_batches(preview.batches);
     let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
-    text += &format!("time: {}; {}\n", expectation(preview.expected), statements(preview.statements));
+    text += &format!("time: {}\n{}\n", expectation(preview.expected), statements(preview.statements));
     text += &columns(preview);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));

@@ -4,6 +4,8 @@
 mod batch;
 mod files;
 pub(crate) mod guards;
+mod images;
+mod outcomes;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
@@ -21,6 +23,7 @@ use tracing::{info, warn};
 
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
+use self::images::ImageError;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
@@ -31,6 +34,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
+use crate::run::push::Push;
 use crate::run::stop::Stop;
 use crate::state;
 
@@ -50,6 +54,8 @@ pub(crate) enum RunError {
     Package(#[from] PackageError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -97,6 +103,7 @@ impl RunError {
             | Self::Ledger(_)
             | Self::Package(_)
             | Self::Report(_)
+            | Self::Images(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -110,7 +117,7 @@ impl RunError {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
             Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
-            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Ledger(_) | Self::Images(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
@@ -134,6 +141,7 @@ impl RunError {
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Images(error) => error.hint(),
             Self::Unfinished { source, resumable: true, .. } => {
                 let going_on = "the next run goes on where it stood";
                 Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
@@ -471,7 +479,7 @@ impl Begun<'_> {
         self.ledger.restart_pull(id).await?;
         let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
         let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref(), &self.request.stop).await?;
-        self.ledger.record_packaged(id, pulled.tally.read, &plan.layout.fingerprint()).await?;
+        self.ledger.record_packaged(id, pulled.tally.read, &plan.mapped_for()).await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
 
@@ -504,9 +512,10 @@ impl Begun<'_> {
         pulling: Duration,
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
-        let pushed = push::push(plan, id, package, self.ledger, &self.progress, &self.request.stop).await?;
-        let outcomes = run_folder(self.request.project, id.run).join(&plan.write_back.name).join("outcomes.parquet");
-        files::write_outcomes(&outcomes, self.ledger, id, package, plan.mapping.key_columns()).await?;
+        let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
+        let push =
+            Push { plan, id, package, ledger: self.ledger, progress: &self.progress, stop: &self.request.stop, folder };
+        let pushed = push.carry_out().await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
         let batches = self.ledger.progress(id).await?.committed.len();

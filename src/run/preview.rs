@@ -16,7 +16,8 @@ use serde::Serialize;
 use tokio::task::block_in_place;
 use tracing::warn;
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::guard::{Forecast, Objection};
@@ -29,7 +30,7 @@ use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::same;
-use crate::run::preview::comparison::{Comparison, Write, held};
+use crate::run::preview::comparison::{Comparison, Write};
 use crate::run::pull::Rejections;
 use crate::run::push::{self, duplicates};
 use crate::run::stop::Stop;
@@ -57,8 +58,8 @@ pub(crate) struct WriteBackPreview {
     pub(crate) rejections: Vec<RejectionSample>,
 }
 
-/// What the destination would be asked to do, each within a batch. A database that takes a batch's values in several
-/// pieces is sent a statement for each.
+/// What the destination would be asked to do, each for a batch. A database that looks up and updates at once is sent one
+/// statement for both; one that takes a batch's values in several pieces is sent a statement for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Statements {
     pub(crate) look_ups: u64,
@@ -217,7 +218,7 @@ impl Preview {
             let Rejection { key, stage, column, reason, .. } = rejection.clone();
             self.report.rejections.push(RejectionSample { key, stage, column, reason });
         }
-        self.report.tally.count(&Outcome::Rejected(rejection));
+        self.report.tally.count(&Outcome::Rejected(Box::new(rejection)));
     }
 
     /// Looks a package up and counts what would become of its records.
@@ -253,11 +254,13 @@ impl Preview {
             let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
             let batch = records.slice(first, batch_keys.len());
             let watched = guards::watched_nulls(plan, &batch);
-            let found = reader.look_up(plan, &batch, self.shown.is_some() || !watched.is_empty()).await?;
+            let wants_before = self.shown.is_some() || !watched.is_empty();
+            let before = if wants_before { Before::OfDiffering } else { Before::Unread };
+            let LookedUp { found, before } = reader.look_up(plan, &batch, before).await?;
             block_in_place(|| {
                 let decisions = writer::decide(&plan.layout, &found);
-                self.show(&plan.layout, &batch, batch_keys, &found, &decisions);
-                self.count_emptied(&plan.layout, &batch, &found, &decisions, &watched);
+                self.show(&plan.layout, &batch, batch_keys, &before, &decisions);
+                self.count_emptied(&plan.layout, &batch, &before, &decisions, &watched);
                 self.count(decisions, batch_keys);
             });
             if let Some(progress) = progress {
@@ -268,12 +271,19 @@ impl Preview {
     }
 
     /// Keeps what is to be shown of a batch.
-    fn show(&mut self, layout: &Layout, batch: &DataFrame, keys: &[String], found: &[Found], decisions: &[Decision]) {
+    fn show(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        keys: &[String],
+        before: &BeforeImages,
+        decisions: &[Decision],
+    ) {
         let Some(shown) = &mut self.shown else { return };
         let writes = decisions.iter().enumerate();
         let writes: Vec<(usize, Write)> =
             writes.filter_map(|(record, made)| Some((record, Write::of(made)?))).collect();
-        let batch = Comparison::of(layout, batch, found);
+        let batch = Comparison::of(layout, batch, before);
         shown.columns.add(&batch, &writes);
         let wanted = shown.samples_max.saturating_sub(self.report.samples.len());
         let samples = writes.into_iter().take(wanted).filter_map(|(record, write)| {
@@ -300,7 +310,7 @@ impl Preview {
         &mut self,
         layout: &Layout,
         batch: &DataFrame,
-        found: &[Found],
+        before: &BeforeImages,
         decisions: &[Decision],
         watched: &[usize],
     ) {
@@ -312,7 +322,7 @@ impl Preview {
             let loses = |(record, decision): &(usize, &Decision)| {
                 **decision == Decision::Update
                     && nulls.get(*record) == Some(true)
-                    && held(found, *record, *position).is_some_and(|text| !text.is_empty())
+                    && before.value(*record, *position).is_some_and(|text| !text.is_empty())
             };
             let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count()).unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
@@ -345,14 +355,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, RunError> {
+    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, RunError> {
         let mut delays = retry::delays(self.connection.limits.attempts_max);
         loop {
             if self.stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
             let error = match self.attempt(plan, batch, before).await {
-                Ok(found) => return Ok(found),
+                Ok(looked_up) => return Ok(looked_up),
                 Err(error) => error,
             };
             self.destination = None;
@@ -372,14 +382,14 @@ impl Reader<'_> {
         }
     }
 
-    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
         let mut destination = match self.destination.take() {
             Some(destination) => destination,
             None => AnyDestination::connect(self.connection).await?,
         };
-        let found = destination.look_up(&plan.layout, batch, before).await?;
+        let looked_up = destination.look_up(&plan.layout, batch, before).await?;
         self.destination = Some(destination);
-        Ok(found)
+        Ok(looked_up)
     }
 
     async fn close(self) {

@@ -5,6 +5,7 @@ use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 
 use crate::destination::{AnyDestination, Destination};
+use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
@@ -169,7 +170,7 @@ async fn write_and_read_back(
 ) -> Result<(SingleOutcome, Vec<ColumnProof>), SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
-    let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, true).await;
+    let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, Before::OfAll).await;
     let written = match written {
         Ok(written) => written,
         Err(error) => {
@@ -180,7 +181,7 @@ async fn write_and_read_back(
     };
     let after = match ending {
         Ending::Rollback => {
-            let after = destination.look_up(&plan.layout, record, true).await?;
+            let after = destination.look_up(&plan.layout, record, Before::OfAll).await?;
             destination.rollback().await?;
             after
         }
@@ -188,12 +189,11 @@ async fn write_and_read_back(
             destination.commit().await?;
             destination.close().await;
             destination = AnyDestination::connect(&plan.destination).await?;
-            destination.look_up(&plan.layout, record, true).await?
+            destination.look_up(&plan.layout, record, Before::OfAll).await?
         }
     };
     destination.close().await;
-    let before = written.found.first().and_then(|found| found.before.clone());
-    let after = after.first().and_then(|found| found.before.clone());
+    let (before, after) = (written.looked_up.before.of(0), after.before.of(0));
     let outcome = written.decisions.into_iter().next().map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
     Ok((outcome, columns(&plan.layout, record, before.as_deref(), after.as_deref())))
 }
@@ -213,13 +213,13 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
 fn columns(
     layout: &Layout,
     record: &DataFrame,
-    before: Option<&[Option<String>]>,
-    after: Option<&[Option<String>]>,
+    before: Option<&[Option<&str>]>,
+    after: Option<&[Option<&str>]>,
 ) -> Vec<ColumnProof> {
     if before.is_none() && after.is_none() {
         return Vec::new();
     }
-    let held = |values: Option<&[Option<String>]>, position: usize| values?.get(position).cloned().flatten();
+    let held = |values: Option<&[Option<&str>]>, position: usize| values?.get(position)?.map(str::to_owned);
     let proof = |(position, field): (usize, &crate::domain::layout::LayoutField)| {
         let (before, after) = (held(before, position), held(after, position));
         let changed = !same(field.kind, before.as_deref(), after.as_deref());

@@ -1,14 +1,17 @@
 //! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
 //! until the bad records stand alone and the good ones are in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found};
+use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
@@ -16,8 +19,9 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
-use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
+use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::images::{ImageError, ImageFile};
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
 
@@ -31,6 +35,8 @@ pub(crate) struct WriterContext {
     pub(crate) layout: Arc<Layout>,
     pub(crate) id: WriteBackId,
     pub(crate) ledger: Ledger,
+    /// Where before-images are kept; `None` if they are not.
+    pub(crate) images_folder: Option<PathBuf>,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
@@ -44,6 +50,7 @@ pub(crate) struct Writer {
     context: Arc<WriterContext>,
     /// Absent before the first batch and after a connection broke.
     line: Option<Line>,
+    images: Option<ImageFile>,
     /// What became of the records of its committed batches.
     tally: Tally,
 }
@@ -74,7 +81,8 @@ impl Drop for Counted {
 /// How an attempt at a batch failed.
 enum AttemptError {
     System(SystemError),
-    Ledger(LedgerError),
+    /// What can be told at once: this machine's own files.
+    Run(RunError),
 }
 
 impl From<SystemError> for AttemptError {
@@ -85,7 +93,13 @@ impl From<SystemError> for AttemptError {
 
 impl From<LedgerError> for AttemptError {
     fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
+        Self::Run(error.into())
+    }
+}
+
+impl From<ImageError> for AttemptError {
+    fn from(error: ImageError) -> Self {
+        Self::Run(error.into())
     }
 }
 
@@ -120,7 +134,8 @@ enum Delivery {
 
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
-        Self { context, line: None, tally: Tally::default() }
+        let images = context.images_folder.clone().map(ImageFile::new);
+        Self { context, line: None, images, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
@@ -172,7 +187,7 @@ impl Writer {
         loop {
             let error = match self.attempt(batch, &mut sent, attempts).await {
                 Ok(()) => return Ok(Delivery::Committed),
-                Err(AttemptError::Ledger(error)) => return Err(error.into()),
+                Err(AttemptError::Run(error)) => return Err(error),
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
@@ -243,16 +258,25 @@ impl Writer {
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
+        let before = if self.images.is_some() { Before::OfDiffering } else { Before::Unread };
+        let destination = self.connected().await?;
+        let written = write(destination, &context.connection, &context.layout, &batch.records, before).await;
+        if let Err(SystemError::Refused { .. }) = &written {
+            // It may be refused for what the object has become since the records were made to fit it.
+            destination.rollback().await?;
+            expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
+        }
+        let written = written?;
+        let images = self.keep_images(batch, &written)?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
-            let twice = outcomes.into_iter().zip(&first).zip(&written.found);
+            let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
+        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, images.as_ref()).await?;
         let outcomes = sent.insert(outcomes);
-        destination.commit().await?;
+        self.connected().await?.commit().await?;
         fault::point("a batch committed");
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
@@ -260,6 +284,13 @@ impl Writer {
         debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
+    }
+
+    /// Keeps what the rows of the records that were written held before, if it is to be kept.
+    fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
+        let Some(file) = &mut self.images else { return Ok(None) };
+        let Written { looked_up, decisions } = written;
+        block_in_place(|| file.keep(&self.context.layout, &batch.records, decisions, &looked_up.before))
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
@@ -273,10 +304,10 @@ impl Writer {
     /// A single record that the destination refuses, in its own words.
     async fn reject(&mut self, batch: &Batch, message: String, column: Option<String>) -> Result<(), RunError> {
         let rejection = batch.reject(0, Stage::Destination, column, message);
-        let outcome = Outcome::Rejected(rejection);
+        let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
+        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, None).await?;
         Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
 }
@@ -289,35 +320,46 @@ fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
 
 /// What a destination did with records within the open transaction.
 pub(crate) struct Written {
-    pub(crate) found: Vec<Found>,
+    /// What they found before they were written.
+    pub(crate) looked_up: LookedUp,
     pub(crate) decisions: Vec<Decision>,
 }
 
 /// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
-/// `before` asks for what the rows held.
 pub(crate) async fn write(
     destination: &mut AnyDestination,
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
-    before: bool,
+    before: Before,
 ) -> Result<Written, SystemError> {
-    let found = destination.look_up(layout, records, before).await?;
-    let decisions = decide(layout, &found);
-    let updates = chosen(records, &decisions, &Decision::Update);
-    let inserts = chosen(records, &decisions, &Decision::Insert);
-    if updates.height() + inserts.height() > 0 {
+    let at_once = match layout.mode.updates() {
+        true => destination.update_differing(layout, records, before).await?,
+        false => None,
+    };
+    let (looked_up, updated) = match at_once {
+        Some((looked_up, updated)) => (looked_up, Some(updated)),
+        None => (destination.look_up(layout, records, before).await?, None),
+    };
+    let decisions = decide(layout, &looked_up.found);
+    let updates = chosen(&decisions, &Decision::Update);
+    let inserts = chosen(&decisions, &Decision::Insert);
+    if !updates.is_empty() || !inserts.is_empty() {
         expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
     }
-    if updates.height() > 0 {
-        expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+    if !updates.is_empty() {
+        let updated = match updated {
+            Some(updated) => updated,
+            None => destination.update(layout, &taken(records, &updates)).await?,
+        };
+        expect_matched(connection, updated, updates.len())?;
         fault::point("records updated");
     }
-    if inserts.height() > 0 {
-        expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+    if !inserts.is_empty() {
+        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { found, decisions })
+    Ok(Written { looked_up, decisions })
 }
 
 /// What the match rule says of each record.
@@ -325,14 +367,17 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
     found.iter().map(|found| layout.mode.decide(found.rows, found.differs)).collect()
 }
 
-/// The records with one decision, in order; all of them without a copy if all have it.
-fn chosen(records: &DataFrame, decisions: &[Decision], decision: &Decision) -> DataFrame {
-    let positions: Vec<IdxSize> =
-        decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect();
+/// Positions of the records with one decision, in order.
+fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
+    decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
+}
+
+/// The records at `positions`, which ascend; all of them without a copy.
+fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
     if positions.len() == records.height() {
         return records.clone();
     }
-    let positions = IdxCa::from_vec("".into(), positions);
+    let positions = IdxCa::from_vec("".into(), positions.to_vec());
     records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
 }
 
@@ -344,8 +389,8 @@ fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemEr
     }
 }
 
-fn expect_matched(connection: &Connection, matched: u64, records: &DataFrame) -> Result<(), SystemError> {
-    let expected = u64::try_from(records.height()).unwrap_or(u64::MAX);
+fn expect_matched(connection: &Connection, matched: u64, records: usize) -> Result<(), SystemError> {
+    let expected = u64::try_from(records).unwrap_or(u64::MAX);
     match matched == expected {
         true => Ok(()),
         false => Err(SystemError::Contended {
@@ -362,7 +407,9 @@ fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
         Decision::Skip(reason) => Outcome::Skipped(reason),
-        Decision::Reject(reason) => Outcome::Rejected(batch.reject(index, Stage::Match, None, reason.to_string())),
+        Decision::Reject(reason) => {
+            Outcome::Rejected(Box::new(batch.reject(index, Stage::Match, None, reason.to_string())))
+        }
     };
     decisions.into_iter().zip(0..).map(outcome).collect()
 }

@@ -4,18 +4,13 @@
 use polars::prelude::{DataFrame, StringChunked};
 
 use super::Change;
-use crate::destination::Found;
+use crate::domain::before::BeforeImages;
 use crate::domain::decimal::Decimal;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::record::column_texts;
 use crate::domain::value::Kind;
-
-/// What a row held in a field of the layout before it is written; `None` for NULL, and if it was not asked for.
-pub(super) fn held(found: &[Found], record: usize, field: usize) -> Option<&str> {
-    found.get(record)?.before.as_ref()?.get(field)?.as_deref()
-}
 
 /// What is done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,23 +36,24 @@ impl Write {
     }
 }
 
-/// A batch and what was found of it, old values included.
+/// A batch and what was found of it.
 pub(super) struct Comparison<'a> {
     pub(super) layout: &'a Layout,
-    found: &'a [Found],
+    before: &'a BeforeImages,
     /// What is sent, field by field.
     sent: Vec<StringChunked>,
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn of(layout: &'a Layout, batch: &DataFrame, found: &'a [Found]) -> Self {
+    pub(super) fn of(layout: &'a Layout, batch: &DataFrame, before: &'a BeforeImages) -> Self {
         let texts = batch.columns().iter().map(column_texts).collect::<Result<_, _>>();
         let sent = texts.expect("a batch has its values in their kinds' representations");
-        Self { layout, found, sent }
+        Self { layout, before, sent }
     }
 
+    /// What the row held in a field; `None` for NULL, and of an insert.
     pub(super) fn before(&self, record: usize, field: usize) -> Option<&str> {
-        held(self.found, record, field)
+        self.before.value(record, field)
     }
 
     /// What the row holds in a field once the record is written.
