@@ -54,8 +54,9 @@ pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
     #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json\n  writeback check --alert")]
     Check(CheckArguments),
-    /// Show what a run would do: counts, batches, old and new values; writes nothing
-    #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json")]
+    /// Show what a run would do: counts, how long, each column before and after; writes nothing
+    #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json\n  \
+        writeback preview weekly --html preview.html")]
     Preview(PreviewArguments),
     /// Take one record the whole way and show its row before and after
     #[command(after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
@@ -149,6 +150,10 @@ pub(crate) struct PreviewArguments {
     /// How many records to show
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) limit: usize,
+
+    /// Also write a page with plots, to be opened in a browser; it holds values of records
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -92,8 +92,17 @@ pub(crate) struct AsideFile {
 
 impl AsideFile {
     pub(crate) fn create(place: &Path) -> io::Result<Self> {
+        make_folder(parent(place))?;
+        Self::create_in_users_folder(place)
+    }
+
+    /// As [`AsideFile::create`], in a folder of the user's own: it is there already, and may well be reached by a link.
+    /// Errors: what stands at `place` is a folder.
+    pub(crate) fn create_in_users_folder(place: &Path) -> io::Result<Self> {
+        if place.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let folder = parent(place);
-        make_folder(folder)?;
         let aside_path = aside(place);
         remove_file_if_there(&aside_path)?;
         let aside = tempfile::Builder::new()

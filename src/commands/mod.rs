@@ -57,6 +57,9 @@ pub(crate) enum CommandError {
     Describe { table: String, connection: String, source: Box<SystemError> },
     #[error("no record with key `{key}` in the source of any write-back of job `{job}`")]
     NoRecord { key: String, job: String, read: u64 },
+    /// A file that the user asked for.
+    #[error("could not write `{file}`")]
+    File { file: String, source: io::Error },
     #[error("could not {doing}")]
     Io { doing: &'static str, source: io::Error },
 }
@@ -74,6 +77,7 @@ impl CommandError {
             Self::Ledger(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Init(error) => error.hint(),
+            Self::File { source, .. } => Some(file_hint(source).to_owned()),
             Self::Problems { .. } | Self::Io { .. } => None,
         }
     }
@@ -101,6 +105,7 @@ impl CommandError {
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
+            | Self::File { .. }
             | Self::Io { .. } => &[],
         }
     }
@@ -118,6 +123,7 @@ impl CommandError {
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
+            | Self::File { .. }
             | Self::Io { .. } => Err(self),
         }
     }
@@ -130,6 +136,19 @@ impl CommandError {
             Err(error) => failure::error_text(&error, error.hint().as_deref()),
         }
     }
+}
+
+/// What to do about a file of the user's that could not be written.
+fn file_hint(error: &io::Error) -> &'static str {
+    let no_folder = "make the folder first, or name a file in one that is there";
+    let hints = [
+        (io::ErrorKind::NotFound, no_folder),
+        (io::ErrorKind::NotADirectory, no_folder),
+        (io::ErrorKind::IsADirectory, "that is a folder; name a file in it"),
+        (io::ErrorKind::StorageFull, "free some space, or name a file on another disk"),
+    ];
+    let known = hints.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or("name a file in a folder that you may write to", |(_, hint)| hint)
 }
 
 impl From<RunError> for CommandError {

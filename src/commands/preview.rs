@@ -1,6 +1,7 @@
 //! `writeback preview`: what a run would do.
 
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 use serde_json::json;
@@ -11,17 +12,24 @@ use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::report::preview::page;
+use crate::run::preview::Known;
 use crate::run::{plan, preview as previewing};
 use crate::schedule::notice::Book;
+use crate::state::AsideFile;
+
+/// Runs that tell how long the next one takes: enough that one odd run matters little, few enough to be of today.
+const PACE_RUNS_MAX: u32 = 5;
 
 pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
+    // Asked for first: nobody wants to hear of it after a long preview.
+    let page_file = arguments.html.as_deref().map(PageFile::create).transpose()?;
     let ledger = Ledger::open_if_there(&project.state_folder()).await?;
     let book = Book::Reading(ledger.as_ref());
     let cycle = cycle_of(&project, &checked, &arguments.job, book).await?.cycle().clone();
-    let cycle_id = cycle.id.clone();
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
@@ -30,12 +38,16 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     for plan in &mut plans {
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
-        let proven = is_proven(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
-        previews.push(previewing::preview(plan, &package, arguments.limit, proven, progress.as_ref()).await?);
+        let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
+        previews.push(previewing::preview(plan, &package, arguments.limit, &known, progress.as_ref()).await?);
+    }
+    let RunFacts { job, cycle, started_at, .. } = &facts;
+    if let Some(page_file) = page_file {
+        page_file.write(&page::html(job, &cycle.id, *started_at, &previews))?;
     }
     match arguments.job.json {
-        true => print_json(&json!({ "job": checked.job.name, "cycle": cycle_id, "write_backs": previews }))?,
-        false => print(&report::preview::text(&checked.job.name, &previews))?,
+        true => print_json(&json!({ "job": job, "cycle": cycle.id, "write_backs": previews }))?,
+        false => print(&report::preview::text(job, &previews, arguments.html.as_deref()))?,
     }
     Ok(if previews.iter().any(|preview| !preview.guards.is_empty()) {
         Ending::Guarded
@@ -46,10 +58,32 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     })
 }
 
-/// Whether this version of a write-back was tested or has run.
-async fn is_proven(ledger: Option<&Ledger>, job: &str, write_back: &WriteBack) -> Result<bool, CommandError> {
-    match ledger {
-        Some(ledger) => Ok(ledger.is_proven(job, &write_back.name, &write_back.version).await?),
-        None => Ok(false),
+async fn known(ledger: Option<&Ledger>, job: &str, write_back: &WriteBack) -> Result<Known, CommandError> {
+    let Some(ledger) = ledger else { return Ok(Known::default()) };
+    Ok(Known {
+        proven: ledger.is_proven(job, &write_back.name, &write_back.version).await?,
+        pace: ledger.pace(job, &write_back.name, PACE_RUNS_MAX).await?,
+    })
+}
+
+/// The page that `--html` asks for: it holds values of records, so only its owner may read it.
+struct PageFile {
+    path: PathBuf,
+    aside: AsideFile,
+}
+
+impl PageFile {
+    fn create(path: &Path) -> Result<Self, CommandError> {
+        let aside = AsideFile::create_in_users_folder(path).map_err(|source| could_not_write(path, source))?;
+        Ok(Self { path: path.to_owned(), aside })
     }
+
+    fn write(self, html: &str) -> Result<(), CommandError> {
+        let written = self.aside.file().write_all(html.as_bytes()).and_then(|()| self.aside.place());
+        written.map_err(|source| could_not_write(&self.path, source))
+    }
+}
+
+fn could_not_write(path: &Path, source: io::Error) -> CommandError {
+    CommandError::File { file: path.display().to_string(), source }
 }

@@ -134,7 +134,7 @@ pub(crate) fn cell_text(column: &Column, record: usize) -> Option<String> {
 }
 
 /// A column in its kind's representation as people read it. An instant reads as its wall clock in UTC.
-fn column_texts(column: &Column) -> PolarsResult<StringChunked> {
+pub(crate) fn column_texts(column: &Column) -> PolarsResult<StringChunked> {
     let kind = Kind::of_representation(column.dtype());
     let kind = kind.ok_or_else(|| polars_err!(SchemaMismatch: "no kind of value is held as {}", column.dtype()))?;
     texts_of(column.as_materialized_series(), kind)

@@ -222,6 +222,21 @@ pub(crate) struct BatchEntry {
     pub(crate) seconds: f64,
 }
 
+/// How fast the latest runs of a write-back went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// How many runs these are; at least one.
+    pub(crate) runs: u32,
+    pub(crate) seconds_per_record: f64,
+}
+
+impl Pace {
+    #[expect(clippy::cast_precision_loss, reason = "no run reads as many records as a float stops counting at")]
+    pub(crate) fn seconds_for(&self, records: u64) -> f64 {
+        self.seconds_per_record * records as f64
+    }
+}
+
 /// The ledger. Cheap to clone; clones share one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
@@ -420,6 +435,11 @@ impl Ledger {
     /// The latest runs, newest first, of one job or of all.
     pub(crate) async fn runs(&self, job: Option<&str>, runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| rows::runs(connection, job, runs_max).await).await
+    }
+
+    /// How fast the latest runs of a write-back went, `runs_max` at most; `None` if none delivered a record.
+    pub(crate) async fn pace(&self, job: &str, write_back: &str, runs_max: u32) -> Result<Option<Pace>, LedgerError> {
+        self.read(async |connection| rows::pace(connection, job, write_back, runs_max).await).await
     }
 
     /// One run.

@@ -7,8 +7,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun,
-    WriteBackEntry, WriteBackId, cycles, guards, outcomes,
+    BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus, SentBatch,
+    UnfinishedRun, WriteBackEntry, WriteBackId, cycles, guards, outcomes,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -470,6 +470,23 @@ pub(super) async fn runs(connection: &mut SqliteConnection, job: Option<&str>, r
         entries.push(run_entry(connection, row).await?);
     }
     Ok(entries)
+}
+
+pub(super) async fn pace(
+    connection: &mut SqliteConnection,
+    job: &str,
+    write_back: &str,
+    runs_max: u32,
+) -> Answer<Option<Pace>> {
+    let latest = sqlx::query(
+        "SELECT count(*) AS runs, total(seconds) / max(total(read), 1) AS seconds_per_record FROM (
+             SELECT w.seconds, w.read FROM write_backs AS w JOIN runs AS r USING (run)
+             WHERE r.job = ? AND w.name = ? AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
+         )",
+    );
+    let row = latest.bind(job).bind(write_back).bind(runs_max).fetch_one(connection).await?;
+    let pace = Pace { runs: count(&row, "runs")?, seconds_per_record: row.try_get("seconds_per_record")? };
+    Ok((pace.runs > 0).then_some(pace))
 }
 
 pub(super) async fn run(connection: &mut SqliteConnection, run: i64) -> Answer<RunEntry> {

@@ -1,25 +1,42 @@
-//! A preview as people read it.
+//! A preview as people read it: in a terminal, and as a page for a browser.
 
-use comfy_table::presets;
+pub(crate) mod page;
+mod plot;
 
+use std::path::Path;
+
+use comfy_table::{Cell, CellAlignment, presets};
+
+use crate::domain::outcome::grouped;
 use crate::report::guards;
 use crate::report::table::{fitted, table};
-use crate::run::preview::{Change, RejectionSample, Sample, WriteBackPreview};
+use crate::run::preview::columns::ColumnPreview;
+use crate::run::preview::numbers::{Spread, tidy};
+use crate::run::preview::pairs::Pair;
+use crate::run::preview::{Basis, Change, Expected, RejectionSample, Sample, Statements, WriteBackPreview};
 use crate::run::{counted, counted_batches};
 
 /// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
 const CELL_CHARACTERS_MAX: usize = 60;
 
-/// Counts, batches, a sample of old → new values, and a sample of rejected records.
-pub(crate) fn text(job: &str, previews: &[WriteBackPreview]) -> String {
+/// Pairs shown of a column in a terminal, and how long a value of one may be, in characters.
+const PAIRS_SHOWN_MAX: usize = 3;
+const PAIR_CHARACTERS_MAX: usize = 20;
+
+/// Counts, expectations, what happens to each column, a sample of old → new values, and a sample of rejected records.
+/// `page` is where the same stands as a page.
+pub(crate) fn text(job: &str, previews: &[WriteBackPreview], page: Option<&Path>) -> String {
     let mut sections: Vec<String> = previews.iter().map(|preview| section(job, preview)).collect();
-    sections.push("nothing was written\n".to_owned());
+    let page = page.map(|file| format!("page: {}\n", file.display())).unwrap_or_default();
+    sections.push(format!("{page}nothing was written\n"));
     sections.join("\n")
 }
 
 fn section(job: &str, preview: &WriteBackPreview) -> String {
     let batches = counted_batches(preview.batches);
     let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
+    text += &format!("time: {}\n{}\n", expectation(preview.expected), statements(preview.statements));
+    text += &columns(preview);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));
     }
@@ -33,6 +50,109 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         text += &format!("guards would stop the run:\n{}\n", guards::lines(job, &preview.guards).join("\n"));
     }
     text
+}
+
+/// How long the run is expected to take, and how that is known.
+fn expectation(Expected { seconds, from }: Expected) -> String {
+    let duration = match seconds {
+        ..1.0 => "less than a second".to_owned(),
+        ..90.0 => format!("{seconds:.0} s"),
+        _ => format!("{:.1} minutes", seconds / 60.0),
+    };
+    match from {
+        Basis::Runs { runs: 1 } => format!("about {duration}, by the pace of its last run"),
+        Basis::Runs { runs } => format!("about {duration}, by the pace of its last {runs} runs"),
+        Basis::Reading => format!("no finished run to go by: reading took {duration}, and writing comes on top"),
+    }
+}
+
+fn statements(Statements { look_ups, updates, inserts }: Statements) -> String {
+    let counts = [(look_ups, "look-up"), (updates, "update"), (inserts, "insert")];
+    let sent = counts.into_iter().filter(|(count, _)| *count > 0);
+    let sent: Vec<String> =
+        sent.map(|(count, noun)| counted(usize::try_from(count).unwrap_or(usize::MAX), noun)).collect();
+    if sent.is_empty() { "no statements".to_owned() } else { format!("statements: {}", sent.join(", ")) }
+}
+
+/// A line for each column that changes or has numbers, and the names of the others.
+fn columns(preview: &WriteBackPreview) -> String {
+    let (told, others): (Vec<&ColumnPreview>, Vec<&ColumnPreview>) =
+        preview.columns.iter().partition(|column| column.changed > 0 || spread_after(column).is_some());
+    let mut text = String::new();
+    if !told.is_empty() {
+        text += &format!("{}\n", columns_table(&told));
+    }
+    if !told.is_empty() && !others.is_empty() {
+        let names: Vec<&str> = others.iter().map(|column| column.column.as_str()).collect();
+        text += &format!("no row changes in {}\n", names.join(", "));
+    }
+    text
+}
+
+fn columns_table(columns: &[&ColumnPreview]) -> String {
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["column", "changed", "→ NULL", "NULL →", "min, median, max", "most frequent changes"]);
+    let right = |count: u64| Cell::new(grouped(count)).set_alignment(CellAlignment::Right);
+    for column in columns {
+        let pairs = column.pairs.most_frequent.iter().take(PAIRS_SHOWN_MAX);
+        let pairs: Vec<String> = pairs.map(|pair| pair_line(pair, column.pairs.is_exact())).collect();
+        table.add_row([
+            Cell::new(&column.column),
+            right(column.changed),
+            right(column.becomes_null),
+            right(column.stops_being_null),
+            Cell::new(spreads(column)),
+            Cell::new(pairs.join("\n")),
+        ]);
+    }
+    fitted(table, &[0, 5])
+}
+
+/// `low → high (1 204)`
+fn pair_line(pair: &Pair, is_exact: bool) -> String {
+    let [before, after] = [&pair.before, &pair.after].map(|value| shown(value.as_deref(), PAIR_CHARACTERS_MAX));
+    format!("{before} → {after} ({})", pair_count(pair, is_exact))
+}
+
+fn pair_count(pair: &Pair, is_exact: bool) -> String {
+    let at_least = if is_exact { "" } else { "at least " };
+    format!("{at_least}{}", grouped(pair.records))
+}
+
+fn spread_before(column: &ColumnPreview) -> Option<&Spread> {
+    column.numbers.as_ref()?.before.as_ref()
+}
+
+fn spread_after(column: &ColumnPreview) -> Option<&Spread> {
+    column.numbers.as_ref()?.after.as_ref()
+}
+
+/// What the numbers are, and on a line of its own what they will be.
+fn spreads(column: &ColumnPreview) -> String {
+    let before = spread_before(column).map(spread);
+    let after = spread_after(column).map(|after| format!("→ {}", spread(after)));
+    before.into_iter().chain(after).collect::<Vec<_>>().join("\n")
+}
+
+/// `2.5, about 57.1, 99`
+fn spread(spread: &Spread) -> String {
+    format!("{}, {}, {}", number(spread.minimum), median(spread), number(spread.maximum))
+}
+
+/// That of a sample to the three digits it is good for.
+fn median(spread: &Spread) -> String {
+    match spread.about {
+        true => format!("about {}", number(format!("{:.2e}", spread.median).parse().unwrap_or(spread.median))),
+        false => number(spread.median),
+    }
+}
+
+/// A number in as few digits as tell it, fifteen at most.
+fn number(number: f64) -> String {
+    match number.abs() {
+        0.0 | 1e-4..1e15 => tidy(number).to_string(),
+        _ => format!("{:e}", tidy(number)),
+    }
 }
 
 fn samples(samples: &[Sample]) -> String {
@@ -59,10 +179,14 @@ fn rejections(rejections: &[RejectionSample]) -> String {
 
 /// A value in a table's cell: on one line, cut where it is long, NULL told from text.
 pub(crate) fn cell(value: Option<&str>) -> String {
+    shown(value, CELL_CHARACTERS_MAX)
+}
+
+fn shown(value: Option<&str>, characters_max: usize) -> String {
     let Some(value) = value else { return "NULL".to_owned() };
     let line = value.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
-    match line.chars().count() > CELL_CHARACTERS_MAX {
-        true => line.chars().take(CELL_CHARACTERS_MAX - 1).chain(['…']).collect(),
+    match line.chars().count() > characters_max {
+        true => line.chars().take(characters_max - 1).chain(['…']).collect(),
         false => line,
     }
 }
@@ -76,5 +200,36 @@ mod tests {
         assert_eq!(cell(None), "NULL");
         assert_eq!(cell(Some("O'Neil \"Ned\"\nAthens, Αθήνα")), "O'Neil \"Ned\"\\nAthens, Αθήνα");
         assert_eq!(cell(Some(&"x".repeat(100))).chars().count(), CELL_CHARACTERS_MAX);
+    }
+
+    #[test]
+    fn numbers_are_told_in_few_digits() {
+        let texts = [0.0, 57.0, -0.15, 1_234.5, 0.1 + 0.2, 1e15, -2.5e-7].map(number);
+        assert_eq!(texts, ["0", "57", "-0.15", "1234.5", "0.3", "1e15", "-2.5e-7"]);
+    }
+
+    #[test]
+    fn a_median_of_a_sample_claims_no_more_digits_than_it_has() {
+        let exactly = Spread { records: 3, minimum: 0.0, median: 1_234.56, maximum: 9.0, about: false };
+        assert_eq!(median(&exactly), "1234.56");
+        assert_eq!(median(&Spread { about: true, ..exactly }), "about 1230");
+    }
+
+    #[test]
+    fn expectations_say_what_they_stand_on() {
+        let of = |seconds, from| expectation(Expected { seconds, from });
+        assert_eq!(of(0.2, Basis::Runs { runs: 1 }), "about less than a second, by the pace of its last run");
+        assert_eq!(of(12.4, Basis::Runs { runs: 5 }), "about 12 s, by the pace of its last 5 runs");
+        assert_eq!(
+            of(150.0, Basis::Reading),
+            "no finished run to go by: reading took 2.5 minutes, and writing comes on top"
+        );
+    }
+
+    #[test]
+    fn statements_that_are_not_sent_are_not_told_of() {
+        let sent = Statements { look_ups: 2, updates: 1, inserts: 0 };
+        assert_eq!(statements(sent), "statements: 2 look-ups, 1 update");
+        assert_eq!(statements(Statements::default()), "no statements");
     }
 }

@@ -1,8 +1,15 @@
 //! Preview: everything a run would do up to its first write, and what it would decide about each record; also what its
-//! guards are told. Writes nothing to the destination and nothing to the ledger.
+//! guards are told. Writes nothing to the destination and nothing to the ledger. What it remembers of the records is
+//! sums, samples and bounded summaries, so that its memory does not grow with them.
+
+pub(crate) mod columns;
+mod comparison;
+pub(crate) mod numbers;
+pub(crate) mod pairs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use polars::prelude::DataFrame;
 use serde::Serialize;
@@ -13,15 +20,17 @@ use crate::destination::{AnyDestination, Destination, LookedUp};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::field::{NullPolicy, When};
 use crate::domain::guard::{Forecast, Objection};
-use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
-use crate::domain::record::{cell_text, key_texts};
-use crate::domain::value::Kind;
+use crate::domain::record::key_texts;
+use crate::ledger::Pace;
 use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
+use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
+pub(crate) use crate::run::preview::comparison::same;
+use crate::run::preview::comparison::{Comparison, Write};
 use crate::run::pull::Rejections;
 use crate::run::push::{self, duplicates};
 use crate::run::stop::Stop;
@@ -31,15 +40,68 @@ use crate::run::{NO_RUN, Progress, RunError, guards, pull, retry, writer};
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct WriteBackPreview {
     pub(crate) name: String,
+    /// A connection, and what is written to there.
+    pub(crate) destination: String,
+    pub(crate) table: String,
     #[serde(flatten)]
     pub(crate) tally: Tally,
     pub(crate) batches: u64,
+    pub(crate) statements: Statements,
+    pub(crate) expected: Expected,
+    /// One for each column that is written, in the order of the fields.
+    pub(crate) columns: Vec<ColumnPreview>,
     /// What guards would have against the run.
     pub(crate) guards: Vec<Objection>,
     /// The first records that would be written.
     pub(crate) samples: Vec<Sample>,
     /// The first records that would be rejected.
     pub(crate) rejections: Vec<RejectionSample>,
+}
+
+/// What the destination would be asked to do, each for a batch. A database that looks up and updates at once is sent one
+/// statement for both; one that takes a batch's values in several pieces is sent a statement for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Statements {
+    pub(crate) look_ups: u64,
+    pub(crate) updates: u64,
+    pub(crate) inserts: u64,
+}
+
+/// How long a run is expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub(crate) struct Expected {
+    pub(crate) seconds: f64,
+    #[serde(flatten)]
+    pub(crate) from: Basis,
+}
+
+/// What an expectation stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub(crate) enum Basis {
+    /// The seconds a record took in the latest runs that delivered it.
+    Runs { runs: u32 },
+    /// The time it took to read everything, for there was no such run; writing comes on top.
+    #[default]
+    Reading,
+}
+
+impl Expected {
+    fn of(read: u64, pace: Option<&Pace>, reading: Duration) -> Self {
+        match pace {
+            Some(pace) => Self { seconds: pace.seconds_for(read), from: Basis::Runs { runs: pace.runs } },
+            None => Self { seconds: reading.as_secs_f64(), from: Basis::Reading },
+        }
+    }
+}
+
+/// What earlier runs and tests of a write-back tell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// Whether this version of it was tested or has run.
+    pub(crate) proven: bool,
+    /// Absent if it never ran.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// One record that would be written.
@@ -68,16 +130,17 @@ pub(crate) struct RejectionSample {
     pub(crate) reason: String,
 }
 
-/// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while;
-/// `proven` is whether this version of the write-back was tested or has run.
+/// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while.
 pub(crate) async fn preview(
     plan: &mut Plan,
     folder: &Path,
     samples_max: usize,
-    proven: bool,
+    known: &Known,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
-    let mut preview = Preview::new(&plan.write_back.name, NO_RUN, samples_max);
+    let begun = Instant::now();
+    let mut preview = Preview::new(NO_RUN);
+    preview.shown = Some(Shown { samples_max, columns: ColumnCounters::new(&plan.layout) });
     let stop = Stop::new();
     let pulled = pull::pull(plan, folder, &mut preview, progress, &stop).await?;
     let plan = &*plan;
@@ -85,9 +148,17 @@ pub(crate) async fn preview(
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
     preview.look_up(plan, &pulled.package, &stop, Some(progress)).await?;
     progress.push_ends(&plan.write_back.name);
-    let mut report = std::mem::take(&mut preview.report);
-    report.guards = guards::objections(plan, &preview.forecast(report.tally, proven));
-    Ok(report)
+    let columns = preview.shown.take().map(|shown| shown.columns.finish());
+    let report = std::mem::take(&mut preview.report);
+    Ok(WriteBackPreview {
+        name: plan.write_back.name.clone(),
+        destination: plan.destination.name.clone(),
+        table: plan.layout.object.display_name(),
+        expected: Expected::of(report.tally.read, known.pace.as_ref(), begun.elapsed()),
+        columns: columns.unwrap_or_default(),
+        guards: guards::objections(plan, &preview.forecast(report.tally, known.proven)),
+        ..report
+    })
 }
 
 /// What a run would do with its package; `tally` counts what was read, and rejected before it came into the package.
@@ -99,7 +170,7 @@ pub(super) async fn forecast(
     proven: bool,
     stop: &Stop,
 ) -> Result<Forecast, RunError> {
-    let mut preview = Preview::new(&plan.write_back.name, run, 0);
+    let mut preview = Preview::new(run);
     preview.report.tally = tally;
     preview.look_up(plan, package, stop, None).await?;
     let tally = preview.report.tally;
@@ -108,12 +179,18 @@ pub(super) async fn forecast(
 
 /// A preview as it grows: sums, and the first records of each sort, however many there are.
 struct Preview {
-    samples_max: usize,
+    /// What is kept to be shown, beyond what guards ask for.
+    shown: Option<Shown>,
     /// The run whose package is looked at, or [`NO_RUN`].
     run: i64,
     report: WriteBackPreview,
     /// By column: rows that would lose their value to NULL.
     emptied: BTreeMap<String, u64>,
+}
+
+struct Shown {
+    samples_max: usize,
+    columns: ColumnCounters,
 }
 
 impl Rejections for Preview {
@@ -124,9 +201,12 @@ impl Rejections for Preview {
 }
 
 impl Preview {
-    fn new(write_back: &str, run: i64, samples_max: usize) -> Self {
-        let report = WriteBackPreview { name: write_back.to_owned(), ..WriteBackPreview::default() };
-        Self { samples_max, run, report, emptied: BTreeMap::new() }
+    fn new(run: i64) -> Self {
+        Self { shown: None, run, report: WriteBackPreview::default(), emptied: BTreeMap::new() }
+    }
+
+    fn samples_max(&self) -> usize {
+        self.shown.as_ref().map_or(0, |shown| shown.samples_max)
     }
 
     fn forecast(self, tally: Tally, proven: bool) -> Forecast {
@@ -134,7 +214,7 @@ impl Preview {
     }
 
     fn reject(&mut self, rejection: Rejection) {
-        if self.report.rejections.len() < self.samples_max {
+        if self.report.rejections.len() < self.samples_max() {
             let Rejection { key, stage, column, reason, .. } = rejection.clone();
             self.report.rejections.push(RejectionSample { key, stage, column, reason });
         }
@@ -173,13 +253,16 @@ impl Preview {
         for (batch_keys, batch) in keys.chunks(batch_records_max).zip(0_i64..) {
             let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
             let batch = records.slice(first, batch_keys.len());
-            let wants_samples = self.report.samples.len() < self.samples_max;
             let watched = guards::watched_nulls(plan, &batch);
-            let before = if wants_samples || !watched.is_empty() { Before::OfAll } else { Before::Unread };
-            let looked_up = reader.look_up(plan, &batch, before).await?;
-            self.count(&plan.layout, &batch, batch_keys, &looked_up);
-            self.count_emptied(&plan.layout, &batch, &looked_up, &watched);
-            self.report.batches += 1;
+            let wants_before = self.shown.is_some() || !watched.is_empty();
+            let before = if wants_before { Before::OfDiffering } else { Before::Unread };
+            let LookedUp { found, before } = reader.look_up(plan, &batch, before).await?;
+            block_in_place(|| {
+                let decisions = writer::decide(&plan.layout, &found);
+                self.show(&plan.layout, &batch, batch_keys, &before, &decisions);
+                self.count_emptied(&plan.layout, &batch, &before, &decisions, &watched);
+                self.count(decisions, batch_keys);
+            });
             if let Some(progress) = progress {
                 progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
             }
@@ -187,37 +270,61 @@ impl Preview {
         Ok(())
     }
 
-    fn count(&mut self, layout: &Layout, batch: &DataFrame, keys: &[String], looked_up: &LookedUp) {
-        let decisions = writer::decide(layout, &looked_up.found);
-        for (index, (decision, key)) in decisions.into_iter().zip(keys).enumerate() {
-            let word = match &decision {
-                Decision::Update => Some("update"),
-                Decision::Insert => Some("insert"),
-                Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => None,
-            };
-            if let Some(decision) = word.filter(|_| self.report.samples.len() < self.samples_max) {
-                let changes = changes(layout, batch, index, &looked_up.before);
-                self.report.samples.push(Sample { key: key.clone(), decision, changes });
-            }
+    /// Keeps what is to be shown of a batch.
+    fn show(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        keys: &[String],
+        before: &BeforeImages,
+        decisions: &[Decision],
+    ) {
+        let Some(shown) = &mut self.shown else { return };
+        let writes = decisions.iter().enumerate();
+        let writes: Vec<(usize, Write)> =
+            writes.filter_map(|(record, made)| Some((record, Write::of(made)?))).collect();
+        let batch = Comparison::of(layout, batch, before);
+        shown.columns.add(&batch, &writes);
+        let wanted = shown.samples_max.saturating_sub(self.report.samples.len());
+        let samples = writes.into_iter().take(wanted).filter_map(|(record, write)| {
+            let (key, changes) = (keys.get(record)?.clone(), batch.changes(record, write));
+            Some(Sample { key, decision: write.name(), changes })
+        });
+        self.report.samples.extend(samples);
+    }
+
+    /// Counts a batch, what it would be sent as, and what would become of its records.
+    fn count(&mut self, decisions: Vec<Decision>, keys: &[String]) {
+        self.report.batches += 1;
+        let statements = &mut self.report.statements;
+        statements.look_ups += 1;
+        statements.updates += u64::from(decisions.contains(&Decision::Update));
+        statements.inserts += u64::from(decisions.contains(&Decision::Insert));
+        for (decision, key) in decisions.into_iter().zip(keys) {
             self.count_decision(decision, key);
         }
     }
 
     /// Counts rows that would lose a value in one of the `watched` fields, given by their positions.
-    fn count_emptied(&mut self, layout: &Layout, batch: &DataFrame, looked_up: &LookedUp, watched: &[usize]) {
-        let LookedUp { found, before } = looked_up;
-        let updated: Vec<bool> =
-            writer::decide(layout, found).iter().map(|decision| *decision == Decision::Update).collect();
+    fn count_emptied(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: &BeforeImages,
+        decisions: &[Decision],
+        watched: &[usize],
+    ) {
         for position in watched {
             let (Some(field), Some(sent)) = (layout.fields.get(*position), batch.columns().get(*position)) else {
                 continue;
             };
             let nulls = sent.is_null();
-            let loses = |record: usize| before.value(record, *position).is_some_and(|text| !text.is_empty());
-            let is_emptied =
-                |(record, updated): &(usize, &bool)| **updated && nulls.get(*record) == Some(true) && loses(*record);
-            let emptied = updated.iter().enumerate().filter(is_emptied).count();
-            let emptied = u64::try_from(emptied).unwrap_or(u64::MAX);
+            let loses = |(record, decision): &(usize, &Decision)| {
+                **decision == Decision::Update
+                    && nulls.get(*record) == Some(true)
+                    && before.value(*record, *position).is_some_and(|text| !text.is_empty())
+            };
+            let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count()).unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
         }
     }
@@ -289,72 +396,5 @@ impl Reader<'_> {
         if let Some(destination) = self.destination {
             destination.close().await;
         }
-    }
-}
-
-/// What writing the record at `index` would change, column by column; of an insert, every column.
-pub(crate) fn changes(layout: &Layout, batch: &DataFrame, index: usize, before: &BeforeImages) -> Vec<Change> {
-    let before = before.of(index);
-    let change = |(position, field): (usize, &LayoutField)| {
-        let sent = batch.columns().get(position).and_then(|column| cell_text(column, index));
-        let before_value = before.as_ref().and_then(|before| before.get(position).copied()?);
-        let after = if before.is_some() { effective(layout, field, before_value, sent) } else { sent };
-        let differs = before.is_none() || !same(field.kind, before_value, after.as_deref());
-        let before = before_value.map(str::to_owned);
-        differs.then(|| Change { column: field.column.name.clone(), before, after })
-    };
-    layout.fields.iter().enumerate().filter_map(change).collect()
-}
-
-/// What a row holds after an update that sends `sent`.
-fn effective(layout: &Layout, field: &LayoutField, before: Option<&str>, sent: Option<String>) -> Option<String> {
-    let keeps_null = layout.nulls == NullPolicy::Keep && sent.is_none();
-    let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
-    match field.key || keeps_null || keeps_value {
-        true => before.map(str::to_owned),
-        false => sent,
-    }
-}
-
-/// Whether two texts mean the same value, for showing only what changes: the database decides what is written.
-pub(crate) fn same(kind: Kind, left: Option<&str>, right: Option<&str>) -> bool {
-    let plain = |text: &str| match kind {
-        Kind::Decimal | Kind::Float32 | Kind::Float64 | Kind::Integer if text.contains('.') => {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        Kind::Timestamp | Kind::Instant | Kind::Time => {
-            let text = text.replace('T', " ");
-            let text = text.trim_end_matches("+00:00").trim_end_matches("+00").trim_end_matches('Z').to_owned();
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-        }
-        Kind::Boolean => match text {
-            "1" | "t" => "true".to_owned(),
-            "0" | "f" => "false".to_owned(),
-            _ => text.to_owned(),
-        },
-        Kind::Text
-        | Kind::Decimal
-        | Kind::Float32
-        | Kind::Float64
-        | Kind::Integer
-        | Kind::Date
-        | Kind::Uuid
-        | Kind::Json => text.to_owned(),
-    };
-    left.map(plain) == right.map(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_that_only_look_different_are_no_change() {
-        assert!(same(Kind::Decimal, Some("87.5"), Some("87.50")));
-        assert!(same(Kind::Instant, Some("2026-11-15 06:30:00+00"), Some("2026-11-15 06:30:00")));
-        assert!(same(Kind::Boolean, Some("1"), Some("true")));
-        assert!(!same(Kind::Text, Some("87.5"), Some("87.50")));
-        assert!(!same(Kind::Integer, Some("100"), Some("1")));
-        assert!(!same(Kind::Text, None, Some("")));
     }
 }
