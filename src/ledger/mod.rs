@@ -491,6 +491,12 @@ impl Ledger {
     pub(crate) async fn outcomes(&self, id: WriteBackId, partition: u32) -> Result<Vec<SentBatch>, LedgerError> {
         self.read_of(id, async |connection, write_back| rows::outcomes(connection, write_back, partition).await).await
     }
+
+    /// Where the before-images of a write-back's committed batches stand: batch by batch, in the order of partitions; of
+    /// several segments of one batch the latest last.
+    pub(crate) async fn images(&self, id: WriteBackId) -> Result<Vec<(BatchSpan, ImageSegment)>, LedgerError> {
+        self.read_of(id, async |connection, write_back| rows::images(connection, write_back).await).await
+    }
 }
 
 impl Ledger {

@@ -279,6 +279,27 @@ pub(super) async fn record_images(connection: &mut SqliteConnection, batch: i64,
     Ok(())
 }
 
+pub(super) async fn images(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<Vec<(BatchSpan, ImageSegment)>> {
+    let images = sqlx::query(
+        "SELECT partition, first, records, file, offset, bytes, i.xxh3 FROM images AS i JOIN batches USING (batch)
+         WHERE write_back = ? AND committed = 1 ORDER BY partition, first, image",
+    );
+    let segment = |row: &SqliteRow| {
+        let (file, xxh3): (String, i64) = (row.try_get("file")?, row.try_get("xxh3")?);
+        let segment = ImageSegment {
+            file,
+            offset: count(row, "offset")?,
+            bytes: count(row, "bytes")?,
+            xxh3: xxh3.cast_unsigned(),
+        };
+        Ok((span(row)?, segment))
+    };
+    images.bind(write_back).fetch_all(connection).await?.iter().map(segment).collect()
+}
+
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {
     match outcome {
         Outcome::Rejected(rejection) => Some(KeptRejection { rejection, batch: Some((batch, index)) }),

@@ -6,12 +6,12 @@
 //! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcWriter, PolarsResult, SerWriter,
-    StringChunked,
+    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader, IpcWriter, PolarsResult,
+    SerReader, SerWriter, StringChunked,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -29,6 +29,10 @@ pub(crate) enum ImageError {
     Io { path: String, source: io::Error },
     #[error("could not keep before-images in `{path}`")]
     Frame { path: String, source: polars::error::PolarsError },
+    #[error("could not read before-images from `{path}`")]
+    Unreadable { path: String, source: io::Error },
+    #[error("the before-images in `{path}` are damaged: {what}")]
+    Damaged { path: String, what: String },
 }
 
 impl ImageError {
@@ -43,7 +47,11 @@ impl ImageError {
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, .. } => state::hint(source).map(str::to_owned),
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("they were removed after the `retention` of the job, or by hand".to_owned())
+            }
+            Self::Io { source, .. } | Self::Unreadable { source, .. } => state::hint(source).map(str::to_owned),
+            Self::Damaged { .. } => Some("restore the file from a backup of the state folder".to_owned()),
             Self::Frame { .. } => None,
         }
     }
@@ -52,6 +60,22 @@ impl ImageError {
 /// Where the before-images of one write-back of a run stand, in its folder beside the run.
 pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
+}
+
+/// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
+/// Shape: as the module says.
+pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<DataFrame, ImageError> {
+    let path = folder.join(&segment.file);
+    let unreadable = |source| ImageError::Unreadable { path: path.display().to_string(), source };
+    let damaged = |what: String| ImageError::Damaged { path: path.display().to_string(), what };
+    let mut bytes = Vec::new();
+    let mut file = state::open_file(&path).map_err(unreadable)?;
+    file.seek(SeekFrom::Start(segment.offset)).map_err(unreadable)?;
+    file.take(segment.bytes).read_to_end(&mut bytes).map_err(unreadable)?;
+    if xxh3_64(&bytes) != segment.xxh3 {
+        return Err(damaged("a checksum is wrong".to_owned()));
+    }
+    IpcReader::new(Cursor::new(bytes)).finish().map_err(|error| damaged(error.to_string()))
 }
 
 /// One writer's file of before-images; made when the first record is written.
