@@ -33,7 +33,7 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
         warn_of(&plan.warnings);
         records.push(single_record::try_record(plan, &key, ending).await?);
     }
-    let proven = plans.iter().zip(&records).filter(|(_, record)| record.outcome.proves());
+    let proven = plans.iter().zip(&records).filter(|(_, record)| record.proves());
     let versions: Vec<(&str, &str)> =
         proven.map(|(plan, _)| (plan.write_back.name.as_str(), plan.write_back.version.as_str())).collect();
     ledger.record_test(&checked.job.name, &versions).await?;
@@ -42,8 +42,9 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
         true => print_json(&json!({ "job": checked.job.name, "records": records }))?,
         false => print(&records.iter().map(report::single_record::text).collect::<Vec<_>>().join("\n"))?,
     }
-    let rejected = records.iter().any(|record| matches!(record.outcome, SingleOutcome::Rejected { .. }));
-    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+    let fails =
+        |record: &SingleRecord| record.alteration.is_some() || matches!(record.outcome, SingleOutcome::Rejected { .. });
+    Ok(if records.iter().any(fails) { Ending::Rejected } else { Ending::Done })
 }
 
 /// The write-backs that know the record.

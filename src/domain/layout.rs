@@ -86,6 +86,21 @@ impl Layout {
         self.fields.iter().filter(|field| !field.key)
     }
 
+    /// What a field of a row that holds `before` holds after an update that sends `sent`.
+    pub(crate) fn after_update(
+        &self,
+        field: &LayoutField,
+        before: Option<&str>,
+        sent: Option<String>,
+    ) -> Option<String> {
+        let keeps_null = self.nulls == NullPolicy::Keep && sent.is_none();
+        let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
+        match field.key || keeps_null || keeps_value {
+            true => before.map(str::to_owned),
+            false => sent,
+        }
+    }
+
     /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
     /// `score` was numeric(5,2) and is numeric(4,1)`.
     pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {

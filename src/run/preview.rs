@@ -12,13 +12,12 @@ use tracing::warn;
 use crate::destination::{AnyDestination, Destination, Found};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::field::{NullPolicy, When};
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::domain::record::{cell_text, key_texts};
-use crate::domain::value::Kind;
+use crate::domain::sameness::same;
 use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
 use crate::run::pull::Rejections;
@@ -300,62 +299,9 @@ pub(crate) fn changes(
     let change = |(position, field): (usize, &LayoutField)| {
         let sent = batch.columns().get(position).and_then(|column| cell_text(column, index));
         let before_value = before.and_then(|before| before.get(position)).cloned().flatten();
-        let after = if before.is_some() { effective(layout, field, before_value.as_deref(), sent) } else { sent };
+        let after = if before.is_some() { layout.after_update(field, before_value.as_deref(), sent) } else { sent };
         let differs = before.is_none() || !same(field.kind, before_value.as_deref(), after.as_deref());
         differs.then(|| Change { column: field.column.name.clone(), before: before_value, after })
     };
     layout.fields.iter().enumerate().filter_map(change).collect()
-}
-
-/// What a row holds after an update that sends `sent`.
-fn effective(layout: &Layout, field: &LayoutField, before: Option<&str>, sent: Option<String>) -> Option<String> {
-    let keeps_null = layout.nulls == NullPolicy::Keep && sent.is_none();
-    let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
-    match field.key || keeps_null || keeps_value {
-        true => before.map(str::to_owned),
-        false => sent,
-    }
-}
-
-/// Whether two texts mean the same value, for showing only what changes: the database decides what is written.
-pub(crate) fn same(kind: Kind, left: Option<&str>, right: Option<&str>) -> bool {
-    let plain = |text: &str| match kind {
-        Kind::Decimal | Kind::Float32 | Kind::Float64 | Kind::Integer if text.contains('.') => {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        Kind::Timestamp | Kind::Instant | Kind::Time => {
-            let text = text.replace('T', " ");
-            let text = text.trim_end_matches("+00:00").trim_end_matches("+00").trim_end_matches('Z').to_owned();
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-        }
-        Kind::Boolean => match text {
-            "1" | "t" => "true".to_owned(),
-            "0" | "f" => "false".to_owned(),
-            _ => text.to_owned(),
-        },
-        Kind::Text
-        | Kind::Decimal
-        | Kind::Float32
-        | Kind::Float64
-        | Kind::Integer
-        | Kind::Date
-        | Kind::Uuid
-        | Kind::Json => text.to_owned(),
-    };
-    left.map(plain) == right.map(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_that_only_look_different_are_no_change() {
-        assert!(same(Kind::Decimal, Some("87.5"), Some("87.50")));
-        assert!(same(Kind::Instant, Some("2026-11-15 06:30:00+00"), Some("2026-11-15 06:30:00")));
-        assert!(same(Kind::Boolean, Some("1"), Some("true")));
-        assert!(!same(Kind::Text, Some("87.5"), Some("87.50")));
-        assert!(!same(Kind::Integer, Some("100"), Some("1")));
-        assert!(!same(Kind::Text, None, Some("")));
-    }
 }
