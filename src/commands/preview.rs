@@ -11,6 +11,7 @@ use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::run::selection::Selection;
 use crate::run::{plan, preview as previewing};
 use crate::schedule::notice::Book;
 
@@ -31,7 +32,9 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
         let proven = is_proven(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
-        previews.push(previewing::preview(plan, &package, arguments.limit, proven, progress.as_ref()).await?);
+        let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
+        let limit = arguments.limit;
+        previews.push(previewing::preview(plan, &package, selection, limit, proven, progress.as_ref()).await?);
     }
     match arguments.job.json {
         true => print_json(&json!({ "job": checked.job.name, "cycle": cycle_id, "write_backs": previews }))?,
@@ -51,5 +54,13 @@ async fn is_proven(ledger: Option<&Ledger>, job: &str, write_back: &WriteBack) -
     match ledger {
         Some(ledger) => Ok(ledger.is_proven(job, &write_back.name, &write_back.version).await?),
         None => Ok(false),
+    }
+}
+
+/// All records but the parked ones.
+async fn selection_of(ledger: Option<&Ledger>, facts: &RunFacts, write_back: &str) -> Result<Selection, CommandError> {
+    match ledger {
+        Some(ledger) => Ok(Selection::of(ledger, facts, write_back, None).await?),
+        None => Ok(Selection::new(Vec::new(), None, facts.started_at)),
     }
 }

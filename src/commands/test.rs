@@ -5,13 +5,13 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::json;
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use super::{CommandError, Ending, cycle_of, key_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
-use crate::domain::record::{key_parts, key_text};
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
+use crate::run::selection::Selection;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
 use crate::schedule::notice::Book;
 
@@ -25,13 +25,12 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let ending = if arguments.rollback { single_record::Ending::Rollback } else { single_record::Ending::Commit };
-    // As the program itself writes keys, however the user quoted it.
-    let key = key_parts(&arguments.record).map(|parts| key_text(parts.iter().map(String::as_str)));
-    let key = key.unwrap_or_else(|| arguments.record.clone());
+    let key = key_of(&arguments.record);
     let mut records = Vec::new();
     for plan in &mut plans {
         warn_of(&plan.warnings);
-        records.push(single_record::try_record(plan, &key, ending).await?);
+        let selection = Selection::of(&ledger, &facts, &plan.write_back.name, None).await?;
+        records.push(single_record::try_record(plan, &key, selection, ending).await?);
     }
     let proven = plans.iter().zip(&records).filter(|(_, record)| record.proves());
     let versions: Vec<(&str, &str)> =

@@ -63,21 +63,22 @@ fn same_json(left: &str, right: &str) -> bool {
     if both('{') {
         let members = |text| serde_json::from_str::<Members>(text).unwrap_or_default();
         let (left, right) = (members(left), members(right));
-        let same_member = |((name, value), (other, theirs)): ((&String, &Box<RawValue>), (&String, &Box<RawValue>))| {
-            name == other && same_json(value.get(), theirs.get())
-        };
-        return left.len() == right.len() && left.iter().zip(&right).all(same_member);
+        return left.keys().eq(right.keys()) && all_same(left.values(), right.values());
     }
     if both('[') {
         let elements = |text| serde_json::from_str::<Vec<Box<RawValue>>>(text).unwrap_or_default();
         let (left, right) = (elements(left), elements(right));
-        let same_element = |(left, right): (&Box<RawValue>, &Box<RawValue>)| same_json(left.get(), right.get());
-        return left.len() == right.len() && left.iter().zip(&right).all(same_element);
+        return left.len() == right.len() && all_same(left.iter(), right.iter());
     }
     if both('"') {
         return alike(left, right, |text| serde_json::from_str::<String>(text).ok());
     }
     left == right || alike(left, right, |text| Decimal::parse(text).ok())
+}
+
+/// Whether each value means the same as its counterpart.
+fn all_same<'a>(left: impl Iterator<Item = &'a Box<RawValue>>, right: impl Iterator<Item = &'a Box<RawValue>>) -> bool {
+    left.zip(right).all(|(left, right)| same_json(left.get(), right.get()))
 }
 
 #[cfg(test)]

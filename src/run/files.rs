@@ -10,6 +10,7 @@ use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
 
 use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::parking::LeftAlone;
 use crate::domain::record::Identities;
 use crate::fault;
 use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
@@ -94,7 +95,7 @@ pub(crate) fn remove_packages(run_folder: &Path) -> io::Result<()> {
 
 /// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
 /// `key_columns` are the package's key columns. Records of the package come first, in the order they were written, then
-/// those rejected before.
+/// those rejected before, then the parked ones.
 /// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
 pub(crate) async fn write_outcomes(
     file: &Path,
@@ -160,6 +161,7 @@ async fn write_rows(
         after = Some(last.record);
         rows.write(rejection_rows(rejections)).map_err(failed)?;
     }
+    rows.write(left_alone_rows(ledger.left_alone(id, u32::MAX).await?)).map_err(failed)?;
     rows.finish().map_err(failed)
 }
 
@@ -176,10 +178,20 @@ struct Rows {
 
 impl Rows {
     fn push(&mut self, record: u64, key: Option<String>, outcome: Outcome) {
+        let name = outcome_name(&outcome);
+        self.push_explained(record, key, name, explanation(outcome));
+    }
+
+    fn push_explained(
+        &mut self,
+        record: u64,
+        key: Option<String>,
+        outcome: &'static str,
+        (stage, column, reason): Explanation,
+    ) {
         self.records.push(record);
         self.keys.push(key);
-        self.outcomes.push(outcome_name(&outcome));
-        let (stage, column, reason) = explanation(outcome);
+        self.outcomes.push(outcome);
         self.stages.push(stage);
         self.columns.push(column);
         self.reasons.push(reason);
@@ -215,7 +227,9 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 }
 
 /// Stage, column and reason.
-fn explanation(outcome: Outcome) -> (Option<&'static str>, Option<String>, Option<Cow<'static, str>>) {
+type Explanation = (Option<&'static str>, Option<String>, Option<Cow<'static, str>>);
+
+fn explanation(outcome: Outcome) -> Explanation {
     match outcome {
         Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => (None, None, None),
         Outcome::Skipped(reason) => (None, None, Some(reason.words().into())),
@@ -250,6 +264,14 @@ fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
     for mut rejection in rejections {
         let key = rejection.key.take();
         rows.push(rejection.record, key, Outcome::Rejected(rejection));
+    }
+    rows
+}
+
+fn left_alone_rows(records: Vec<LeftAlone>) -> Rows {
+    let mut rows = Rows::default();
+    for LeftAlone { record, key, reason, .. } in records {
+        rows.push_explained(record, Some(key), "skipped", (None, None, Some(reason.into())));
     }
     rows
 }
@@ -370,6 +392,7 @@ mod tests {
             write_backs,
             job_digest: "",
             write_back: None,
+            retry_of: None,
         };
         ledger.begin_run(&new).await.unwrap();
         let records = df!(

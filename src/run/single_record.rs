@@ -1,6 +1,8 @@
 //! One record the whole way: pulled, conformed, mapped, matched, written, and read back from the database itself; or
 //! rolled back, so that nothing is left.
 
+use std::borrow::Cow;
+
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 
@@ -13,7 +15,7 @@ use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
 use crate::run::plan::Plan;
-use crate::run::pull::sift;
+use crate::run::selection::{Selected, Selection};
 use crate::run::{RunError, writer};
 use crate::source::Source;
 
@@ -53,7 +55,7 @@ pub(crate) enum SingleOutcome {
     Updated,
     Unchanged,
     Skipped {
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     Rejected {
         stage: Stage,
@@ -88,9 +90,14 @@ pub(crate) struct ColumnProof {
     pub(crate) as_written: bool,
 }
 
-/// Takes the record with key `key` the whole way.
-pub(crate) async fn try_record(plan: &mut Plan, key: &str, ending: Ending) -> Result<SingleRecord, RunError> {
-    let wanted = find(plan, key).await;
+/// Takes the record with key `key` the whole way, unless `selection` leaves it alone.
+pub(crate) async fn try_record(
+    plan: &mut Plan,
+    key: &str,
+    selection: Selection,
+    ending: Ending,
+) -> Result<SingleRecord, RunError> {
+    let wanted = find(plan, key, selection).await;
     let plan = &*plan;
     let report = |outcome| SingleRecord {
         write_back: plan.write_back.name.clone(),
@@ -128,7 +135,7 @@ enum Wanted {
 }
 
 /// Looks through the whole source: a key that occurs twice is only known at the end.
-async fn find(plan: &mut Plan, key: &str) -> Result<Wanted, SystemError> {
+async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wanted, SystemError> {
     let mut source = plan.open_source().await?;
     let mut read = 0;
     let mut occurs = 0;
@@ -136,7 +143,10 @@ async fn find(plan: &mut Plan, key: &str) -> Result<Wanted, SystemError> {
     let mut rejection = None;
     while let Some(pulled) = source.next_chunk().await? {
         read += pulled.read;
-        let sifted = tokio::task::block_in_place(|| sift(plan, pulled));
+        let Selected { sifted, left_alone, .. } = tokio::task::block_in_place(|| selection.sift(plan, pulled));
+        if let Some(parked) = left_alone.into_iter().find(|parked| parked.key == key) {
+            return Ok(Wanted::Outcome(SingleOutcome::Skipped { reason: parked.reason.into() }));
+        }
         rejection =
             rejection.or_else(|| sifted.rejections.into_iter().find(|rejected| rejected.key.as_deref() == Some(key)));
         let positions = positions_of(&sifted.records, plan.mapping.key_columns(), key);
@@ -222,7 +232,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Insert => SingleOutcome::Inserted,
         Decision::Update => SingleOutcome::Updated,
         Decision::Leave => SingleOutcome::Unchanged,
-        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words() },
+        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words().into() },
         Decision::Reject(reason) => {
             SingleOutcome::Rejected { stage: Stage::Match, column: None, reason: reason.to_string() }
         }
