@@ -8,21 +8,46 @@ pub(crate) mod sqlite;
 use polars::prelude::DataFrame;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Declaration, Object, ObjectName};
 
 /// What a destination holds for one record's match key.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Found {
     /// Rows with this key.
     pub(crate) rows: u64,
     /// Whether writing the record would change the one row: any field that is not a stamp, with the field's `when` and
     /// the write-back's NULL policy applied, is distinct from what the row holds, byte by byte.
     pub(crate) differs: bool,
-    /// If asked for and one row was found: what its fields hold, in the layout's order, as the database's own text.
-    pub(crate) before: Option<Vec<Option<String>>>,
+}
+
+/// What a destination holds for the records of a batch.
+#[derive(Debug)]
+pub(crate) struct LookedUp {
+    /// One per record, in the batch's order.
+    pub(crate) found: Vec<Found>,
+    /// If asked for, of every record that has one row.
+    pub(crate) before: BeforeImages,
+}
+
+/// A look-up's answer as it comes in.
+struct Answer {
+    found: Vec<Found>,
+    before: BeforeImagesBuilder,
+}
+
+impl Answer {
+    fn to(layout: &Layout, batch: &DataFrame) -> Self {
+        let records = batch.height();
+        Self { found: vec![Found::default(); records], before: BeforeImagesBuilder::new(records, layout.fields.len()) }
+    }
+
+    fn finish(self) -> LookedUp {
+        LookedUp { found: self.found, before: self.before.finish() }
+    }
 }
 
 /// Names what a transaction writes, so that a second one about the same waits for the first.
@@ -56,8 +81,20 @@ pub(crate) trait Destination: Sized {
     async fn claim(&mut self, claim: Claim) -> Result<(), SystemError>;
 
     /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
-    /// Shape: a batch in, one [`Found`] per record in the batch's order out; `before` asks for the old values.
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError>;
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError>;
+
+    /// Looks up each record's match key and, at the same time, updates every record that has one row and differs from
+    /// it; returns what was found before, and how many rows were updated. `None`, and nothing is done, where the
+    /// destination has no statement for that. Before-images are those of the very rows that were updated.
+    /// Errors: as [`Destination::update`].
+    async fn update_differing(
+        &mut self,
+        _layout: &Layout,
+        _batch: &DataFrame,
+        _before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        Ok(None)
+    }
 
     /// How the object's columns are declared now. After records were looked up in a transaction they stay so until it
     /// ends, in every database: whoever alters an object waits for those who read it.
@@ -130,11 +167,24 @@ impl Destination for AnyDestination {
         }
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
         match self {
             Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
             Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
             Self::Mysql(destination) => destination.look_up(layout, batch, before).await,
+        }
+    }
+
+    async fn update_differing(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.update_differing(layout, batch, before).await,
+            Self::Postgres(destination) => destination.update_differing(layout, batch, before).await,
+            Self::Mysql(destination) => destination.update_differing(layout, batch, before).await,
         }
     }
 

@@ -9,9 +9,10 @@ use sqlx::mysql::MySqlRow;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Claim, Destination, Found};
+use super::{Answer, Claim, Destination, LookedUp};
 use crate::database::Dialect;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -87,27 +88,27 @@ impl Destination for MysqlDestination {
         }
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
         self.use_object(&layout.object);
         let statements = Statements::of(layout);
-        let step = Step::LookUp { before };
+        let step = Step::LookUp { before: before.is_read() };
         let payload = self.payload(layout, &statements.carried(step), batch)?;
         let sql = statements.render(step);
-        let mut found = vec![Found::default(); batch.height()];
+        let mut answer = Answer::to(layout, batch);
         for portion in payload.portions(self.portion_limit()) {
             let portion = portion?;
             let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
             for row in &rows {
-                let noted = note_found(&mut found, portion.first, row, layout, before);
+                let noted = note_found(&mut answer, portion.first, row, layout, before);
                 noted.ok_or_else(|| self.misread("the answer names no record of the batch".into()))?;
             }
             for record in portion.unholdable {
-                if let Some(found) = found.get_mut(record) {
+                if let Some(found) = answer.found.get_mut(record) {
                     found.differs = found.rows > 0;
                 }
             }
         }
-        Ok(found)
+        Ok(answer.finish())
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -232,15 +233,19 @@ fn unheld(field: &LayoutField) -> SystemError {
 }
 
 /// `None` if the row names no record of the batch.
-fn note_found(found: &mut [Found], first: usize, row: &MySqlRow, layout: &Layout, before: bool) -> Option<()> {
+fn note_found(answer: &mut Answer, first: usize, row: &MySqlRow, layout: &Layout, before: Before) -> Option<()> {
     let number = |position: usize| text(row, position)?.parse::<u64>().ok();
-    let position = first.checked_add(usize::try_from(number(0)?).ok()?)?.checked_sub(1)?;
-    let found = found.get_mut(position)?;
+    let record = first.checked_add(usize::try_from(number(0)?).ok()?)?.checked_sub(1)?;
+    let found = answer.found.get_mut(record)?;
     found.rows += number(1)?;
     found.differs |= number(2)? > 0;
-    let fields = layout.fields.iter().enumerate();
-    let old = fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds));
-    found.before = (before && found.rows == 1).then(|| old.collect());
+    let wanted = before == Before::OfAll || before == Before::OfDiffering && found.differs;
+    if wanted && found.rows == 1 {
+        let fields = layout.fields.iter().enumerate();
+        let old: Vec<Option<String>> =
+            fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds)).collect();
+        answer.before.push(record, old.iter().map(Option::as_deref));
+    }
     Some(())
 }
 

@@ -9,13 +9,14 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row};
 
 use self::statement::Statement;
-use super::{Claim, Destination, Found};
+use super::{Answer, Claim, Destination, Found, LookedUp};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Declaration, Object, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -67,22 +68,40 @@ impl Destination for PostgresDestination {
         self.note(claimed).map(|_| ())
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
-        let statement = statement::look_up(layout, before);
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+        let statement = statement::look_up(layout, before.is_read());
         let grant = statement::grant(layout, self.session.user(), None);
         let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
-        let mut found = vec![Found::default(); batch.height()];
+        let mut answer = Answer::to(layout, batch);
         if batch.height() == 0 {
-            return Ok(found);
+            return Ok(answer.finish());
         }
         let Statement { sql, parameters } = statement;
         let arguments = values::arguments(layout, batch, &parameters)?;
         let rows = self.session.fetch(purpose, sql, arguments).await;
         for row in self.explain(&layout.object, rows).await? {
-            read_found(&row, before.then_some(layout.fields.len()), &mut found)
-                .map_err(|error| self.session.failed(purpose.doing, error))?;
+            read_found(&row, layout, before, &mut answer).map_err(|error| self.session.failed(purpose.doing, error))?;
         }
-        Ok(found)
+        Ok(answer.finish())
+    }
+
+    async fn update_differing(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        let is_possible = layout.object.kind == ObjectKind::Table && layout.key_is_unique() && before != Before::OfAll;
+        let statement = statement::update_differing(layout, before.is_read()).filter(|_| is_possible);
+        let Some(Statement { sql, parameters }) = statement else { return Ok(None) };
+        let grant = statement::grant(layout, self.session.user(), Some("update"));
+        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
+        let arguments = values::arguments(layout, batch, &parameters)?;
+        let rows = self.session.fetch(purpose, sql, arguments).await;
+        let rows = self.explain(&layout.object, rows).await?;
+        let read = rows.first().ok_or(sqlx::Error::RowNotFound);
+        let read = read.and_then(|row| read_updated(row, layout, batch, before));
+        read.map(Some).map_err(|error| self.session.failed(purpose.doing, error))
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -184,18 +203,55 @@ impl PostgresDestination {
     }
 }
 
-/// Adds one row of a lookup to what was found. `old_fields` tells how many old values follow.
-fn read_found(row: &PgRow, old_fields: Option<usize>, found: &mut [Found]) -> Result<(), sqlx::Error> {
+/// Adds one row of a lookup to its answer.
+fn read_found(row: &PgRow, layout: &Layout, before: Before, answer: &mut Answer) -> Result<(), sqlx::Error> {
     let ordinal: i64 = row.try_get(0)?;
     let rows: i64 = row.try_get(1)?;
     let differs: bool = row.try_get(2)?;
-    let old = |count: usize| (3..3 + count).map(|position| row.try_get(position)).collect::<Result<Vec<_>, _>>();
-    let before = old_fields.map(old).transpose()?;
-    let index = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
-    let found = index.and_then(|index| found.get_mut(index));
-    let found = found.ok_or_else(|| sqlx::Error::Protocol(format!("record {ordinal} was not asked for")))?;
+    let record = record_of(ordinal)?;
+    let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
     found.rows += u64::try_from(rows).unwrap_or_default();
     found.differs |= differs;
-    found.before = if found.rows == 1 { before } else { None };
+    if found.rows == 1 && (before == Before::OfAll || before == Before::OfDiffering && differs) {
+        let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
+        answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
+    }
     Ok(())
+}
+
+/// Reads the one row of an update that looked its records up: what it found, and how many rows it updated.
+fn read_updated(
+    row: &PgRow,
+    layout: &Layout,
+    batch: &DataFrame,
+    before: Before,
+) -> Result<(LookedUp, u64), sqlx::Error> {
+    let ordinals: Vec<i64> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
+    let updated: i64 = row.try_get(1)?;
+    let mut answer = Answer::to(layout, batch);
+    for ordinal in &ordinals {
+        let found = answer.found.get_mut(record_of(ordinal.abs())?).ok_or_else(|| not_asked_for(*ordinal))?;
+        *found = Found { rows: 1, differs: *ordinal > 0 };
+    }
+    if before.is_read() {
+        let written = layout.fields.iter().filter(|field| !field.key).enumerate();
+        let images = written.map(|(index, _)| Ok(row.try_get::<Option<_>, _>(index + 2)?.unwrap_or_default()));
+        let images: Vec<Vec<Option<String>>> = images.collect::<Result<_, sqlx::Error>>()?;
+        for (image, ordinal) in ordinals.iter().filter(|ordinal| **ordinal > 0).enumerate() {
+            let mut held = images.iter().map(|column| column.get(image)?.as_deref());
+            let values = layout.fields.iter().map(|field| if field.key { None } else { held.next().flatten() });
+            answer.before.push(record_of(*ordinal)?, values);
+        }
+    }
+    Ok((answer.finish(), u64::try_from(updated).unwrap_or_default()))
+}
+
+/// The position in its batch of the record that a statement numbers from 1.
+fn record_of(ordinal: i64) -> Result<usize, sqlx::Error> {
+    let record = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
+    record.ok_or_else(|| not_asked_for(ordinal))
+}
+
+fn not_asked_for(ordinal: i64) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("record {ordinal} was not asked for"))
 }

@@ -20,9 +20,10 @@ use sqlx::sqlite::SqliteRow;
 
 use self::statements::Sent;
 use self::values::{BindError, Values};
-use super::{Claim, Destination, Found};
+use super::{Answer, Claim, Destination, LookedUp};
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
@@ -83,19 +84,19 @@ impl Destination for SqliteDestination {
         Ok(())
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
         let sent = Sent::to_look_up(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
-        let mut found = vec![Found::default(); batch.height()];
+        let mut answer = Answer::to(layout, batch);
         for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
             let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
-            let sql = statements::look_up(&table, layout, &sent, sent.room_for(layout, records), before);
-            let piece = found.get_mut(first..first + records).unwrap_or_default();
-            let looked_up = read_matches(&mut self.database, sql, arguments, before, piece).await;
-            looked_up.map_err(|error| self.database.sort_error("looking records up", error))?;
+            let room = sent.room_for(layout, records);
+            let sql = statements::look_up(&table, layout, &sent, room, before.is_read());
+            let read = read_matches(&mut self.database, sql, arguments, before, first, &mut answer).await;
+            read.map_err(|error| self.database.sort_error("looking records up", error))?;
         }
-        Ok(found)
+        Ok(answer.finish())
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -255,26 +256,30 @@ impl SqliteDestination {
     }
 }
 
-/// Reads the answer of one look-up into the records it is about.
+/// Reads the answer of one statement, which is about the records from `first` on.
 async fn read_matches(
     database: &mut SqliteDatabase,
     sql: String,
     arguments: sqlx::sqlite::SqliteArguments,
-    before: bool,
-    found: &mut [Found],
+    before: Before,
+    first: usize,
+    answer: &mut Answer,
 ) -> Result<(), sqlx::Error> {
     let mut matches = sqlx::query_with(audited(sql), arguments).fetch(database.connection());
     while let Some(row) = matches.try_next().await? {
         let record: i64 = row.try_get_unchecked(0)?;
-        let Some(found) = usize::try_from(record).ok().and_then(|record| found.get_mut(record)) else {
-            continue;
-        };
+        let Some(record) = usize::try_from(record).ok().map(|record| first + record) else { continue };
+        let Some(found) = answer.found.get_mut(record) else { continue };
         found.rows += 1;
         found.differs = row.try_get_unchecked(1)?;
-        found.before = match found.rows {
-            1 if before => Some(held_values(&row)?),
-            _ => None,
-        };
+        match (found.rows, before) {
+            (1, Before::OfAll) => answer.before.push(record, held_values(&row)?.iter().map(Option::as_deref)),
+            (1, Before::OfDiffering) if found.differs => {
+                answer.before.push(record, held_values(&row)?.iter().map(Option::as_deref));
+            }
+            (1, Before::OfDiffering | Before::Unread) => {}
+            _ => answer.before.forget(record),
+        }
     }
     Ok(())
 }

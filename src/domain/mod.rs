@@ -3,6 +3,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod alteration;
+pub(crate) mod before;
 pub(crate) mod cadence;
 pub(crate) mod channel;
 mod columnar;

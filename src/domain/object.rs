@@ -124,7 +124,10 @@ pub(crate) struct ObjectColumn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ObjectKind {
     Table,
-    View { updatable: bool },
+    /// What shows rows that are kept elsewhere: a view, or a table of another server.
+    View {
+        updatable: bool,
+    },
 }
 
 /// How a database writes names, for statements that are proposed to people.

@@ -94,7 +94,7 @@ pub(crate) enum Outcome {
     Updated,
     Unchanged,
     Skipped(SkipReason),
-    Rejected(Rejection),
+    Rejected(Box<Rejection>),
 }
 
 impl Outcome {

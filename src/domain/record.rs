@@ -59,6 +59,15 @@ impl KeyTexts {
         parts.clone().all(|part| part.is_some()).then(|| key_text(parts.flatten()))
     }
 
+    /// The keys of the first `record_count` records, NULL where there is none. Most are one plain text, which stays where
+    /// it is.
+    fn column(&self, record_count: usize) -> StringChunked {
+        match self.parts.as_slice() {
+            [only] if only.len() == record_count && only.iter().flatten().all(is_plain) => only.clone(),
+            _ => (0..record_count).map(|index| self.text(index)).collect(),
+        }
+    }
+
     /// The key of the first `record_count` records; an empty text where there is none.
     pub(crate) fn texts(&self, record_count: usize) -> Vec<String> {
         (0..record_count).map(|index| self.text(index).unwrap_or_default()).collect()
@@ -78,23 +87,28 @@ impl Identities {
         Ok(Self { positions, keys: KeyTexts::of(records, key_columns)? })
     }
 
-    pub(crate) fn position(&self, index: usize) -> Option<u64> {
-        self.positions.get(index).copied()
+    pub(crate) fn len(&self) -> usize {
+        self.positions.len()
     }
 
-    pub(crate) fn key(&self, index: usize) -> Option<String> {
-        self.keys.text(index)
+    pub(crate) fn positions(&self) -> &[u64] {
+        &self.positions
+    }
+
+    /// The key of every record, as [`key_text`] writes it.
+    pub(crate) fn keys(&self) -> StringChunked {
+        self.keys.column(self.positions.len())
     }
 
     /// The rejection of the record at `index`, which is one of the frame's.
     pub(crate) fn reject(&self, index: usize, stage: Stage, column: Option<String>, reason: String) -> Rejection {
-        let record = self.position(index).expect("only records of the frame are rejected");
-        Rejection { record, key: self.key(index), stage, column, reason }
+        let record = *self.positions.get(index).expect("only records of the frame are rejected");
+        Rejection { record, key: self.keys.text(index), stage, column, reason }
     }
 
     /// The rejections of all of them, for their keys occur several times: nobody knows which one is meant.
     pub(crate) fn reject_duplicates(&self) -> Vec<Rejection> {
-        let keys: Vec<Option<String>> = (0..self.positions.len()).map(|index| self.key(index)).collect();
+        let keys: Vec<Option<String>> = (0..self.len()).map(|index| self.keys.text(index)).collect();
         let mut occurrences: BTreeMap<&Option<String>, u64> = BTreeMap::new();
         for key in &keys {
             *occurrences.entry(key).or_default() += 1;

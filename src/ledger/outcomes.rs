@@ -72,7 +72,7 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
             Code::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
             Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
             Code::Rejected => match rejections.next() {
-                Some((at, rejection)) if at == index => Outcome::Rejected(rejection),
+                Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
                 Some(_) | None => {
                     return Err(format!("the reason why record {index} of a batch is rejected is missing"));
                 }
@@ -98,7 +98,7 @@ mod tests {
     fn every_outcome() -> Vec<Outcome> {
         vec![
             Outcome::Skipped(SkipReason::AlreadyExists),
-            Outcome::Rejected(rejection()),
+            Outcome::Rejected(Box::new(rejection())),
             Outcome::Inserted,
             Outcome::Updated,
             Outcome::Unchanged,

@@ -47,7 +47,7 @@ fn rejection(record: u64, stage: Stage) -> Rejection {
 fn outcomes() -> Vec<Outcome> {
     vec![
         Outcome::Updated,
-        Outcome::Rejected(rejection(31, Stage::Destination)),
+        Outcome::Rejected(Box::new(rejection(31, Stage::Destination))),
         Outcome::Skipped(SkipReason::NoMatch),
         Outcome::Unchanged,
     ]

@@ -7,6 +7,7 @@ use polars::prelude::DataFrame;
 use crate::domain::outcome::{Outcome, Rejection, Stage};
 use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
+use crate::run::outcomes::UnderWay;
 
 /// The records of one write.
 pub(super) struct Batch {
@@ -15,6 +16,8 @@ pub(super) struct Batch {
     pub(super) records: DataFrame,
     /// Of the whole partition, for the records that are rejected.
     pub(super) identities: Arc<Identities>,
+    /// Held until the batch has ended, and with it every part of it.
+    pub(super) under_way: UnderWay,
     /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
     pub(super) sent: Option<Vec<Outcome>>,
 }
@@ -40,6 +43,7 @@ impl Batch {
             span: BatchSpan { first: self.span.first + first, records, ..self.span },
             records: self.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
             identities: Arc::clone(&self.identities),
+            under_way: self.under_way.clone(),
             sent: None,
         }
     }

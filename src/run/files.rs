@@ -1,56 +1,47 @@
-//! The files beside a run: `outcomes.parquet` with one row per record, `rejected.csv` for people. Both are written aside
-//! and put in place whole, readable by their owner only.
+//! The files beside a run, and `rejected.csv` among them, for people. Reports are written aside and put in place whole,
+//! readable by their owner only.
 
-use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::{Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PolarsResult, Schema};
-
-use crate::domain::outcome::{Outcome, Rejection};
-use crate::domain::parking::LeftAlone;
-use crate::domain::record::Identities;
+use crate::domain::outcome::Rejection;
 use crate::fault;
-use crate::ledger::{Ledger, LedgerError, SentBatch, WriteBackId};
-use crate::package::{self, Package, PackageError, Partition};
+use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::package;
 use crate::state::{self, AsideFile};
 
 /// Rejected records read from the ledger at once: some megabytes.
-const PAGE_REJECTIONS_MAX: u32 = 20_000;
+pub(super) const PAGE_REJECTIONS_MAX: u32 = 20_000;
 
 /// Why a report file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Package(#[from] PackageError),
     #[error("could not write `{path}`")]
     Io { path: String, source: io::Error },
     #[error("could not write `{path}`")]
     Frame { path: String, source: polars::error::PolarsError },
     /// The ledger's batches do not cover a partition's records, each once.
     #[error("the outcome of record {record} of partition {partition} is missing or doubled")]
-    Uncovered { partition: usize, record: usize },
+    Uncovered { partition: u32, record: usize },
     #[error("{read} records were read and {accounted} have an outcome")]
     Unbalanced { read: u64, accounted: u64 },
 }
 
 impl ReportError {
-    fn io(file: &Path, source: io::Error) -> Self {
+    pub(super) fn io(file: &Path, source: io::Error) -> Self {
         Self::Io { path: file.display().to_string(), source }
     }
 
-    fn frame(file: &Path, source: polars::error::PolarsError) -> Self {
+    pub(super) fn frame(file: &Path, source: polars::error::PolarsError) -> Self {
         Self::Frame { path: file.display().to_string(), source }
     }
 
     /// Whether the run can be taken up, so that the report is written again.
     pub(crate) fn leaves_packages_usable(&self) -> bool {
         match self {
-            Self::Package(error) => error.leaves_package_usable(),
             Self::Ledger(_) | Self::Io { .. } | Self::Frame { .. } => true,
             Self::Uncovered { .. } | Self::Unbalanced { .. } => false,
         }
@@ -60,7 +51,6 @@ impl ReportError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Ledger(error) => error.hint(),
-            Self::Package(error) => error.hint(),
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
             Self::Uncovered { .. } | Self::Unbalanced { .. } => {
@@ -91,213 +81,6 @@ pub(crate) fn remove_packages(run_folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
-/// `key_columns` are the package's key columns. Records of the package come first, in the order they were written, then
-/// those rejected before, then the parked ones.
-/// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
-pub(crate) async fn write_outcomes(
-    file: &Path,
-    ledger: &Ledger,
-    id: WriteBackId,
-    package: &Package,
-    key_columns: &[String],
-) -> Result<(), ReportError> {
-    let aside = AsideFile::create(file).map_err(|error| ReportError::io(file, error))?;
-    let mut buffer = BufWriter::new(NotingFile { file: aside.file(), refusal: None });
-    let written = write_rows(&mut buffer, file, ledger, id, package, key_columns).await;
-    let refused = |error| buffer.get_mut().refusal.take().map_or(error, |refusal| ReportError::io(file, refusal));
-    let accounted = written.map_err(refused)?;
-    buffer.flush().map_err(|error| ReportError::io(file, error))?;
-    drop(buffer);
-    let read = ledger.tally(id).await?.read;
-    if read != accounted {
-        return Err(ReportError::Unbalanced { read, accounted });
-    }
-    aside.place().map_err(|error| ReportError::io(file, error))
-}
-
-/// A file that keeps the system's own word for why it took no more: whoever writes Parquet turns it into text, and what
-/// to do is told by the word.
-struct NotingFile<'file> {
-    file: &'file File,
-    refusal: Option<io::Error>,
-}
-
-impl Write for NotingFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file
-            .write(bytes)
-            .inspect_err(|error| self.refusal = error.raw_os_error().map(io::Error::from_raw_os_error))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Returns how many rows there are.
-async fn write_rows(
-    buffer: &mut BufWriter<NotingFile<'_>>,
-    file: &Path,
-    ledger: &Ledger,
-    id: WriteBackId,
-    package: &Package,
-    key_columns: &[String],
-) -> Result<u64, ReportError> {
-    let failed = |error| ReportError::frame(file, error);
-    let mut rows = RowsWriter::begin(buffer).map_err(failed)?;
-    for number in 0..package.partition_count() {
-        let batches = ledger.outcomes(id, u32::try_from(number).unwrap_or(u32::MAX)).await?;
-        let Partition { records, duplicates: _ } = package.load(number)?;
-        let records = Identities::of(&records, key_columns).map_err(failed)?;
-        rows.write(outcome_rows(number, &records, batches)?).map_err(failed)?;
-    }
-    let mut after = None;
-    loop {
-        let rejections = ledger.rejections_outside_batches(id, after, PAGE_REJECTIONS_MAX).await?;
-        let Some(last) = rejections.last() else { break };
-        after = Some(last.record);
-        rows.write(rejection_rows(rejections)).map_err(failed)?;
-    }
-    rows.write(left_alone_rows(ledger.left_alone(id, u32::MAX).await?)).map_err(failed)?;
-    rows.finish().map_err(failed)
-}
-
-/// Rows of `outcomes.parquet`, column by column.
-#[derive(Default)]
-struct Rows {
-    records: Vec<u64>,
-    keys: Vec<Option<String>>,
-    outcomes: Vec<&'static str>,
-    stages: Vec<Option<&'static str>>,
-    columns: Vec<Option<String>>,
-    reasons: Vec<Option<Cow<'static, str>>>,
-}
-
-impl Rows {
-    fn push(&mut self, record: u64, key: Option<String>, outcome: Outcome) {
-        let name = outcome_name(&outcome);
-        self.push_explained(record, key, name, explanation(outcome));
-    }
-
-    fn push_explained(
-        &mut self,
-        record: u64,
-        key: Option<String>,
-        outcome: &'static str,
-        (stage, column, reason): Explanation,
-    ) {
-        self.records.push(record);
-        self.keys.push(key);
-        self.outcomes.push(outcome);
-        self.stages.push(stage);
-        self.columns.push(column);
-        self.reasons.push(reason);
-    }
-
-    fn into_frame(self) -> PolarsResult<DataFrame> {
-        let columns = vec![
-            Column::new("record".into(), self.records),
-            Column::new("key".into(), self.keys),
-            Column::new("outcome".into(), self.outcomes),
-            Column::new("stage".into(), self.stages),
-            Column::new("column".into(), self.columns),
-            Column::new("reason".into(), self.reasons),
-        ];
-        DataFrame::new_infer_height(columns)
-    }
-
-    fn schema() -> Schema {
-        let texts =
-            ["key", "outcome", "stage", "column", "reason"].map(|name| Field::new(name.into(), DataType::String));
-        std::iter::once(Field::new("record".into(), DataType::UInt64)).chain(texts).collect()
-    }
-}
-
-fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Inserted => "inserted",
-        Outcome::Updated => "updated",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Skipped(_) => "skipped",
-        Outcome::Rejected(_) => "rejected",
-    }
-}
-
-/// Stage, column and reason.
-type Explanation = (Option<&'static str>, Option<String>, Option<Cow<'static, str>>);
-
-fn explanation(outcome: Outcome) -> Explanation {
-    match outcome {
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => (None, None, None),
-        Outcome::Skipped(reason) => (None, None, Some(reason.words().into())),
-        Outcome::Rejected(rejection) => (Some(rejection.stage.name()), rejection.column, Some(rejection.reason.into())),
-    }
-}
-
-/// Lays a partition's batches, which are in order, along its records.
-fn outcome_rows(partition: usize, records: &Identities, batches: Vec<SentBatch>) -> Result<Rows, ReportError> {
-    let uncovered = |index: usize| ReportError::Uncovered { partition, record: index };
-    let mut rows = Rows::default();
-    let mut next = 0;
-    for SentBatch { span, outcomes } in batches {
-        let first = usize::try_from(span.first).unwrap_or(usize::MAX);
-        if first != next {
-            return Err(uncovered(next.min(first)));
-        }
-        for outcome in outcomes {
-            let position = records.position(next).ok_or_else(|| uncovered(next))?;
-            rows.push(position, records.key(next), outcome);
-            next += 1;
-        }
-    }
-    match records.position(next) {
-        None => Ok(rows),
-        Some(_) => Err(uncovered(next)),
-    }
-}
-
-fn rejection_rows(rejections: Vec<Rejection>) -> Rows {
-    let mut rows = Rows::default();
-    for mut rejection in rejections {
-        let key = rejection.key.take();
-        rows.push(rejection.record, key, Outcome::Rejected(rejection));
-    }
-    rows
-}
-
-fn left_alone_rows(records: Vec<LeftAlone>) -> Rows {
-    let mut rows = Rows::default();
-    for LeftAlone { record, key, reason, .. } in records {
-        rows.push_explained(record, Some(key), "skipped", (None, None, Some(reason.into())));
-    }
-    rows
-}
-
-/// Writes rows as row groups.
-struct RowsWriter<'file, 'buffer> {
-    writer: BatchedWriter<&'buffer mut BufWriter<NotingFile<'file>>>,
-    rows: u64,
-}
-
-impl<'file, 'buffer> RowsWriter<'file, 'buffer> {
-    fn begin(buffer: &'buffer mut BufWriter<NotingFile<'file>>) -> PolarsResult<Self> {
-        let writer =
-            ParquetWriter::new(buffer).with_compression(ParquetCompression::Zstd(None)).batched(&Rows::schema())?;
-        Ok(Self { writer, rows: 0 })
-    }
-
-    fn write(&mut self, rows: Rows) -> PolarsResult<()> {
-        self.rows += rows.records.len() as u64;
-        self.writer.write_batch(&rows.into_frame()?)
-    }
-
-    fn finish(self) -> PolarsResult<u64> {
-        self.writer.finish()?;
-        Ok(self.rows)
-    }
 }
 
 /// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`; write-backs in the job's
@@ -352,25 +135,25 @@ fn harmless(cell: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "tests may")]
 
     use std::fs;
 
     use chrono::DateTime;
-    use polars::prelude::{ParquetReader, SerReader, df};
+    use polars::prelude::df;
     use tempfile::TempDir;
 
     use super::*;
     use crate::domain::cycle::Cycle;
-    use crate::domain::outcome::{SkipReason, Stage};
+    use crate::domain::outcome::{Outcome, Stage};
     use crate::domain::record::RECORD_POSITION;
     use crate::ledger::{BatchSpan, NewRun};
-    use crate::package::PackageWriter;
+    use crate::package::{Package, PackageWriter};
 
-    const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
+    pub(in crate::run) const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
 
-    fn key_columns() -> Vec<String> {
+    pub(in crate::run) fn key_columns() -> Vec<String> {
         vec!["region".to_owned(), "id".to_owned()]
     }
 
@@ -380,7 +163,7 @@ mod tests {
     }
 
     /// A run of seven records: one rejected by the schema, two of one key, four in a package of one partition.
-    async fn run() -> (TempDir, Ledger, Package) {
+    pub(in crate::run) async fn run() -> (TempDir, Ledger, Package) {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path()).await.unwrap();
         let cycle = Cycle { id: "c1".to_owned(), completed_at: DateTime::UNIX_EPOCH };
@@ -413,60 +196,14 @@ mod tests {
         (folder, ledger, package)
     }
 
-    async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
+    pub(in crate::run) async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
         let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
         ledger.record_sent(FIRST, span, outcomes, 1).await.unwrap();
         ledger.record_committed(FIRST, span, 0.1).await.unwrap();
     }
 
-    fn refused() -> Outcome {
-        Outcome::Rejected(rejection(3, "EU,10", Stage::Destination))
-    }
-
-    #[tokio::test]
-    async fn every_record_has_one_row_in_outcomes() {
-        let (folder, ledger, package) = run().await;
-        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
-        commit(&ledger, 2, &[refused(), Outcome::Skipped(SkipReason::NoMatch)]).await;
-        let file = folder.path().join("runs/1/outcomes.parquet");
-        write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap();
-        let rows = ParquetReader::new(File::open(&file).unwrap()).finish().unwrap();
-        let expected = df!(
-            "record" => [6_u64, 2, 3, 5, 0, 1, 4],
-            "key" => ["EU,-1", "EU,2", "EU,10", "\"a,b\",3", "US,1", "=HYPERLINK()", "US,1"],
-            "outcome" => ["inserted", "updated", "rejected", "skipped", "rejected", "rejected", "rejected"],
-            "stage" => [None, None, Some("destination"), None, Some("match"), Some("schema"), Some("match")],
-            "column" => [None, None, Some("SCORE"), None, Some("SCORE"), Some("SCORE"), Some("SCORE")],
-            "reason" => [None, None, Some("refused at destination"), Some("no match"), Some("refused at match"),
-                         Some("refused at schema"), Some("refused at match")],
-        );
-        assert!(rows.equals_missing(&expected.unwrap()), "{rows}");
-    }
-
-    #[tokio::test]
-    async fn outcomes_that_do_not_add_up_make_no_file() {
-        let (folder, ledger, package) = run().await;
-        let file = folder.path().join("outcomes.parquet");
-        let write = async || write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap_err();
-        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
-        commit(&ledger, 3, &[Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
-        commit(&ledger, 2, &[refused(), Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 3 }));
-        ledger.forget_sent(FIRST, BatchSpan { partition: 0, first: 3, records: 1 }).await.unwrap();
-        assert!(!file.exists() && !state::aside(&file).exists());
-    }
-
-    #[tokio::test]
-    async fn a_record_without_any_outcome_is_missed() {
-        let (folder, ledger, package) = run().await;
-        commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
-        ledger.record_packaged(FIRST, 8, "").await.unwrap();
-        let file = folder.path().join("outcomes.parquet");
-        let error = write_outcomes(&file, &ledger, FIRST, &package, &key_columns()).await.unwrap_err();
-        assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");
-        assert!(!file.exists());
+    pub(in crate::run) fn refused() -> Outcome {
+        Outcome::Rejected(Box::new(rejection(3, "EU,10", Stage::Destination)))
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 mod batch;
 mod files;
 pub(crate) mod guards;
+mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod preview;
@@ -36,6 +37,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
+use crate::run::push::Push;
 use crate::run::stop::Stop;
 use crate::state;
 
@@ -577,9 +579,17 @@ impl Begun<'_> {
         pulling: Duration,
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
-        let pushed = push::push(plan, id, package, self.ledger, &self.progress, &self.request.stop).await?;
-        let outcomes = run_folder(self.request.project, id.run).join(&plan.write_back.name).join("outcomes.parquet");
-        files::write_outcomes(&outcomes, self.ledger, id, package, plan.mapping.key_columns()).await?;
+        let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
+        let push = Push {
+            plan,
+            id,
+            package,
+            ledger: self.ledger,
+            progress: &self.progress,
+            stop: &self.request.stop,
+            outcomes_file: folder.join("outcomes.parquet"),
+        };
+        let pushed = push.carry_out().await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
         let batches = self.ledger.progress(id).await?.committed.len();

@@ -9,7 +9,8 @@ use serde::Serialize;
 use tokio::task::block_in_place;
 use tracing::warn;
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::guard::{Forecast, Objection};
@@ -152,7 +153,7 @@ impl Preview {
             let Rejection { key, stage, column, reason, .. } = rejection.clone();
             self.report.rejections.push(RejectionSample { key, stage, column, reason });
         }
-        self.report.tally.count(&Outcome::Rejected(rejection));
+        self.report.tally.count(&Outcome::Rejected(Box::new(rejection)));
     }
 
     /// Looks a package up and counts what would become of its records.
@@ -189,9 +190,10 @@ impl Preview {
             let batch = records.slice(first, batch_keys.len());
             let wants_samples = self.report.samples.len() < self.samples_max;
             let watched = guards::watched_nulls(plan, &batch);
-            let found = reader.look_up(plan, &batch, wants_samples || !watched.is_empty()).await?;
-            self.count(&plan.layout, &batch, batch_keys, &found);
-            self.count_emptied(&plan.layout, &batch, &found, &watched);
+            let before = if wants_samples || !watched.is_empty() { Before::OfAll } else { Before::Unread };
+            let looked_up = reader.look_up(plan, &batch, before).await?;
+            self.count(&plan.layout, &batch, batch_keys, &looked_up);
+            self.count_emptied(&plan.layout, &batch, &looked_up, &watched);
             self.report.batches += 1;
             if let Some(progress) = progress {
                 progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
@@ -200,16 +202,16 @@ impl Preview {
         Ok(())
     }
 
-    fn count(&mut self, layout: &Layout, batch: &DataFrame, keys: &[String], found: &[Found]) {
-        let decisions = writer::decide(layout, found);
-        for (index, ((decision, found), key)) in decisions.into_iter().zip(found).zip(keys).enumerate() {
+    fn count(&mut self, layout: &Layout, batch: &DataFrame, keys: &[String], looked_up: &LookedUp) {
+        let decisions = writer::decide(layout, &looked_up.found);
+        for (index, (decision, key)) in decisions.into_iter().zip(keys).enumerate() {
             let word = match &decision {
                 Decision::Update => Some("update"),
                 Decision::Insert => Some("insert"),
                 Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => None,
             };
             if let Some(decision) = word.filter(|_| self.report.samples.len() < self.samples_max) {
-                let changes = changes(layout, batch, index, found.before.as_deref());
+                let changes = changes(layout, batch, index, &looked_up.before);
                 self.report.samples.push(Sample { key: key.clone(), decision, changes });
             }
             self.count_decision(decision, key);
@@ -217,20 +219,20 @@ impl Preview {
     }
 
     /// Counts rows that would lose a value in one of the `watched` fields, given by their positions.
-    fn count_emptied(&mut self, layout: &Layout, batch: &DataFrame, found: &[Found], watched: &[usize]) {
+    fn count_emptied(&mut self, layout: &Layout, batch: &DataFrame, looked_up: &LookedUp, watched: &[usize]) {
+        let LookedUp { found, before } = looked_up;
         let updated: Vec<bool> =
             writer::decide(layout, found).iter().map(|decision| *decision == Decision::Update).collect();
         for position in watched {
             let (Some(field), Some(sent)) = (layout.fields.get(*position), batch.columns().get(*position)) else {
                 continue;
             };
-            let held = |found: &Found| found.before.as_ref()?.get(*position)?.clone();
-            let loses =
-                |(found, updated): (&Found, &bool)| *updated && held(found).is_some_and(|text| !text.is_empty());
             let nulls = sent.is_null();
-            let brings_null = |index: &usize| nulls.get(*index) == Some(true);
-            let emptied = found.iter().zip(&updated).zip(0..).filter(|(row, index)| brings_null(index) && loses(*row));
-            let emptied = u64::try_from(emptied.count()).unwrap_or(u64::MAX);
+            let loses = |record: usize| before.value(record, *position).is_some_and(|text| !text.is_empty());
+            let is_emptied =
+                |(record, updated): &(usize, &bool)| **updated && nulls.get(*record) == Some(true) && loses(*record);
+            let emptied = updated.iter().enumerate().filter(is_emptied).count();
+            let emptied = u64::try_from(emptied).unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
         }
     }
@@ -261,14 +263,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, RunError> {
+    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, RunError> {
         let mut delays = retry::delays(self.connection.limits.attempts_max);
         loop {
             if self.stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
             let error = match self.attempt(plan, batch, before).await {
-                Ok(found) => return Ok(found),
+                Ok(looked_up) => return Ok(looked_up),
                 Err(error) => error,
             };
             self.destination = None;
@@ -288,14 +290,14 @@ impl Reader<'_> {
         }
     }
 
-    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: bool) -> Result<Vec<Found>, SystemError> {
+    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
         let mut destination = match self.destination.take() {
             Some(destination) => destination,
             None => AnyDestination::connect(self.connection).await?,
         };
-        let found = destination.look_up(&plan.layout, batch, before).await?;
+        let looked_up = destination.look_up(&plan.layout, batch, before).await?;
         self.destination = Some(destination);
-        Ok(found)
+        Ok(looked_up)
     }
 
     async fn close(self) {
@@ -306,18 +308,15 @@ impl Reader<'_> {
 }
 
 /// What writing the record at `index` would change, column by column; of an insert, every column.
-pub(crate) fn changes(
-    layout: &Layout,
-    batch: &DataFrame,
-    index: usize,
-    before: Option<&[Option<String>]>,
-) -> Vec<Change> {
+pub(crate) fn changes(layout: &Layout, batch: &DataFrame, index: usize, before: &BeforeImages) -> Vec<Change> {
+    let before = before.of(index);
     let change = |(position, field): (usize, &LayoutField)| {
         let sent = batch.columns().get(position).and_then(|column| cell_text(column, index));
-        let before_value = before.and_then(|before| before.get(position)).cloned().flatten();
-        let after = if before.is_some() { layout.after_update(field, before_value.as_deref(), sent) } else { sent };
-        let differs = before.is_none() || !same(field.kind, before_value.as_deref(), after.as_deref());
-        differs.then(|| Change { column: field.column.name.clone(), before: before_value, after })
+        let before_value = before.as_ref().and_then(|before| before.get(position).copied()?);
+        let after = if before.is_some() { layout.after_update(field, before_value, sent) } else { sent };
+        let differs = before.is_none() || !same(field.kind, before_value, after.as_deref());
+        let before = before_value.map(str::to_owned);
+        differs.then(|| Change { column: field.column.name.clone(), before, after })
     };
     layout.fields.iter().enumerate().filter_map(change).collect()
 }

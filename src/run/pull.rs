@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use tokio::task::block_in_place;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, block_in_place};
 
+use crate::domain::error::SystemError;
 use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::{Ledger, WriteBackId};
@@ -13,7 +15,7 @@ use crate::run::plan::Plan;
 use crate::run::selection::{Selected, Selection};
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError};
-use crate::source::Source;
+use crate::source::{AnySource, Pulled, Source};
 
 /// Who keeps account of the records that a pull does not put into the package.
 pub(crate) trait Account {
@@ -62,10 +64,11 @@ pub(crate) async fn pull(
         connection: plan.source.name.clone(),
         source: Box::new(source),
     };
-    let mut source = opened.map_err(failed)?;
+    let mut chunks = ReadAhead::begin(opened.map_err(failed)?);
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
     let mut tally = Tally::default();
-    while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
+    while let Some(pulled) = chunks.next().await? {
+        let pulled = pulled.map_err(failed)?;
         if stop.is_asked() {
             return Err(RunError::Interrupted);
         }
@@ -84,4 +87,44 @@ pub(crate) async fn pull(
     }
     let package = block_in_place(|| writer.finish())?;
     Ok(PulledPackage { package, tally })
+}
+
+/// A source that is read by a task of its own: one chunk is read while the one before is conformed and packed.
+struct ReadAhead {
+    chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
+    reader: JoinHandle<()>,
+}
+
+impl ReadAhead {
+    fn begin(mut source: AnySource) -> Self {
+        let (sender, chunks) = mpsc::channel(1);
+        let reader = tokio::spawn(async move {
+            while let Some(chunk) = source.next_chunk().await.transpose() {
+                let failed = chunk.is_err();
+                if sender.send(chunk).await.is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Self { chunks, reader }
+    }
+
+    /// The next chunk, or why there is none; `None` after the last.
+    /// Errors: the reader stopped unexpectedly.
+    async fn next(&mut self) -> Result<Option<Result<Pulled, SystemError>>, RunError> {
+        match self.chunks.recv().await {
+            Some(chunk) => Ok(Some(chunk)),
+            None => {
+                (&mut self.reader).await?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Drop for ReadAhead {
+    /// Nobody waits for the rest.
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
 }

@@ -2,6 +2,7 @@
 //! destination's connection allows. A span that an earlier process committed is not written again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -14,51 +15,90 @@ use crate::domain::record::Identities;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
+use crate::run::outcomes::{self, PushedPartition};
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
 use crate::run::writer::{Writer, WriterContext};
 use crate::run::{Progress, RunError};
 
-/// Pushes a write-back's package and returns what became of the records that this process pushed, counted as it went:
-/// the ledger's own sums are held against it.
-pub(crate) async fn push(
-    plan: &Plan,
-    id: WriteBackId,
-    package: &Package,
-    ledger: &Ledger,
-    progress: &Arc<dyn Progress>,
-    stop: &Stop,
-) -> Result<Tally, RunError> {
-    let name = &plan.write_back.name;
-    progress.push_begins(name, package.record_count());
-    let earlier = ledger.progress(id).await?;
-    let spans = SpanCutter::new(plan.write_back.batch_records_max.get(), earlier.committed, earlier.sent);
-    let (queue, receiver) = mpsc::channel(plan.destination.limits.writers);
-    let context = WriterContext {
-        write_back: name.clone(),
-        connection: plan.destination.clone(),
-        layout: Arc::clone(&plan.layout),
-        id,
-        ledger: ledger.clone(),
-        progress: Arc::clone(progress),
-        stop: stop.clone(),
-        stopping: AtomicBool::new(false),
-        connected: AtomicUsize::new(0),
-    };
-    let writers = Writers::start(plan.destination.limits.writers, context, receiver);
-    let mut pushed = Tally::default();
-    for partition in 0..package.partition_count() {
-        let loaded = block_in_place(|| load(plan, package, partition, id.run))?;
-        pushed.rejected += reject_duplicates(plan, id, ledger, progress.as_ref(), &loaded).await?;
-        let batches = spans.cut(partition, &loaded, plan);
-        if !hand_over(&queue, batches).await {
-            break;
+/// A write-back whose package is to be pushed.
+pub(crate) struct Push<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) id: WriteBackId,
+    pub(crate) package: &'a Package,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) progress: &'a Arc<dyn Progress>,
+    pub(crate) stop: &'a Stop,
+    /// Where `outcomes.parquet` comes to stand.
+    pub(crate) outcomes_file: PathBuf,
+}
+
+impl Push<'_> {
+    /// Pushes the package and returns what became of the records that this process pushed, counted as it went: the
+    /// ledger's own sums are held against it.
+    pub(crate) async fn carry_out(self) -> Result<Tally, RunError> {
+        let name = &self.plan.write_back.name;
+        self.progress.push_begins(name, self.package.record_count());
+        let (pushed_partitions, partitions) = mpsc::channel(1);
+        let mut report = JoinSet::new();
+        report.spawn(outcomes::write(self.outcomes_file.clone(), self.ledger.clone(), self.id, partitions));
+        let pushed = self.push_partitions(pushed_partitions).await?;
+        while let Some(written) = report.join_next().await {
+            written??;
         }
+        self.progress.push_ends(name);
+        Ok(pushed)
     }
-    drop(queue);
-    pushed += writers.join().await?;
-    progress.push_ends(name);
-    Ok(pushed)
+
+    async fn push_partitions(&self, pushed_partitions: mpsc::Sender<PushedPartition>) -> Result<Tally, RunError> {
+        let earlier = self.ledger.progress(self.id).await?;
+        let batch_records_max = self.plan.write_back.batch_records_max.get();
+        let spans = SpanCutter::new(batch_records_max, earlier.committed, earlier.sent);
+        let (queue, writers) = self.start_writers();
+        let mut pushed = Tally::default();
+        for partition in 0..self.package.partition_count() {
+            let loaded = block_in_place(|| load(self.plan, self.package, partition, self.id.run))?;
+            pushed.rejected += self.reject_duplicates(&loaded).await?;
+            let (batches, under_way) = spans.cut(partition, &loaded, self.plan);
+            if !hand_over(&queue, batches).await {
+                break;
+            }
+            // A report that failed says why when it is waited for; the records are delivered all the same.
+            drop(pushed_partitions.send(under_way).await);
+        }
+        drop((queue, pushed_partitions));
+        pushed += writers.join().await?;
+        Ok(pushed)
+    }
+
+    fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
+        let writer_count = self.plan.destination.limits.writers;
+        let (queue, receiver) = mpsc::channel(writer_count);
+        let context = WriterContext {
+            write_back: self.plan.write_back.name.clone(),
+            connection: self.plan.destination.clone(),
+            layout: Arc::clone(&self.plan.layout),
+            id: self.id,
+            ledger: self.ledger.clone(),
+            progress: Arc::clone(self.progress),
+            stop: self.stop.clone(),
+            stopping: AtomicBool::new(false),
+            connected: AtomicUsize::new(0),
+        };
+        (queue, Writers::start(writer_count, context, receiver))
+    }
+
+    /// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how
+    /// many.
+    async fn reject_duplicates(&self, partition: &Partition) -> Result<u64, RunError> {
+        let rejections = duplicates(self.plan, &partition.duplicates);
+        let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
+        if rejected > 0 {
+            self.ledger.record_rejections(self.id, &rejections).await?;
+            self.progress.pushed(&self.plan.write_back.name, rejected);
+        }
+        Ok(rejected)
+    }
 }
 
 /// Loads a partition of a run's package.
@@ -79,23 +119,6 @@ async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) -> bool {
         }
     }
     true
-}
-
-/// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how many.
-async fn reject_duplicates(
-    plan: &Plan,
-    id: WriteBackId,
-    ledger: &Ledger,
-    progress: &dyn Progress,
-    partition: &Partition,
-) -> Result<u64, RunError> {
-    let rejections = duplicates(plan, &partition.duplicates);
-    let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
-    if rejected > 0 {
-        ledger.record_rejections(id, &rejections).await?;
-        progress.pushed(&plan.write_back.name, rejected);
-    }
-    Ok(rejected)
 }
 
 /// The rejections of records whose key occurs several times.
@@ -121,18 +144,20 @@ impl SpanCutter {
         Self { batch_records_max, committed, sent }
     }
 
-    fn cut(&self, partition: usize, loaded: &Partition, plan: &Plan) -> Vec<Batch> {
+    fn cut(&self, partition: usize, loaded: &Partition, plan: &Plan) -> (Vec<Batch>, PushedPartition) {
         let records = plan.mapping.complete(&loaded.records);
         let identities = Arc::new(identities(plan, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+        let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
         let batch = |span: BatchSpan| Batch {
             records: records.slice(i64::from(span.first), usize::try_from(span.records).unwrap_or(usize::MAX)),
             identities: Arc::clone(&identities),
+            under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),
             span,
         };
-        self.spans(partition, record_count).into_iter().map(batch).collect()
+        (self.spans(partition, record_count).into_iter().map(batch).collect(), pushed)
     }
 
     /// The spans of a partition that are still to be written: those sent earlier as they were sent, and the gaps

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 
-use crate::destination::{AnyDestination, Destination, Found};
+use crate::destination::{AnyDestination, Destination};
 use crate::domain::alteration::Cause;
+use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
@@ -194,7 +195,7 @@ struct ReadBack {
 async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
-    let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, true).await;
+    let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, Before::OfAll).await;
     let written = match written {
         Ok(written) => written,
         Err(error) => {
@@ -205,7 +206,7 @@ async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) ->
     };
     let after = match ending {
         Ending::Rollback => {
-            let after = destination.look_up(&plan.layout, record, true).await?;
+            let after = destination.look_up(&plan.layout, record, Before::OfAll).await?;
             destination.rollback().await?;
             after
         }
@@ -213,13 +214,18 @@ async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) ->
             destination.commit().await?;
             destination.close().await;
             destination = AnyDestination::connect(&plan.destination).await?;
-            destination.look_up(&plan.layout, record, true).await?
+            destination.look_up(&plan.layout, record, Before::OfAll).await?
         }
     };
     let decision = written.decisions.into_iter().next();
-    let before = written.found.first().and_then(|found| found.before.as_deref());
-    let after = after.into_iter().next().unwrap_or_default();
-    let proofs = Proofs { layout: &plan.layout, record, decision: decision.as_ref(), before, after: &after };
+    let proofs = Proofs {
+        layout: &plan.layout,
+        record,
+        decision: decision.as_ref(),
+        before: written.looked_up.before.of(0),
+        after: after.before.of(0),
+        rows: after.found.first().map_or(0, |found| found.rows),
+    };
     let columns = proofs.columns();
     let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
@@ -244,21 +250,23 @@ struct Proofs<'a> {
     layout: &'a Layout,
     record: &'a DataFrame,
     decision: Option<&'a Decision>,
-    before: Option<&'a [Option<String>]>,
-    after: &'a Found,
+    before: Option<Vec<Option<&'a str>>>,
+    after: Option<Vec<Option<&'a str>>>,
+    /// Rows with the record's key after it was written.
+    rows: u64,
 }
 
 impl Proofs<'_> {
     fn columns(&self) -> Vec<ColumnProof> {
-        match (self.before, &self.after.before) {
+        match (&self.before, &self.after) {
             (None, None) => Vec::new(),
             (_, _) => self.layout.fields.iter().enumerate().map(|field| self.column(field)).collect(),
         }
     }
 
     fn column(&self, (position, field): (usize, &LayoutField)) -> ColumnProof {
-        let held = |values: Option<&[Option<String>]>| values?.get(position).cloned().flatten();
-        let (before, after) = (held(self.before), held(self.after.before.as_deref()));
+        let held = |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
+        let (before, after) = (held(&self.before), held(&self.after));
         let sent = self.record.columns().get(position).and_then(|column| cell_text(column, 0));
         let written = self.written(field, before.as_deref(), sent.clone());
         ColumnProof {
@@ -286,7 +294,7 @@ impl Proofs<'_> {
 
     /// What the row holds other than it was written, and why, in one sentence.
     async fn alteration(&self, columns: &[ColumnProof], destination: &mut AnyDestination) -> Option<String> {
-        let gone = self.wrote() && self.after.rows != 1;
+        let gone = self.wrote() && self.rows != 1;
         if !gone && columns.iter().all(|column| column.as_written) {
             return None;
         }
@@ -295,7 +303,7 @@ impl Proofs<'_> {
         let object = self.layout.object.display_name();
         Some(match gone {
             true => {
-                let rows = self.after.rows;
+                let rows = self.rows;
                 let cause = Cause::of_triggers(&triggers);
                 format!("`{object}` has {rows} rows of the key after the record was written ({cause})")
             }

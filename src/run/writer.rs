@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found};
+use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
@@ -243,10 +244,16 @@ impl Writer {
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = write(destination, &context.connection, &context.layout, &batch.records, false).await?;
+        let written = write(destination, &context.connection, &context.layout, &batch.records, Before::Unread).await;
+        if let Err(SystemError::Refused { .. }) = &written {
+            // It may be refused for what the object has become since the records were made to fit it.
+            destination.rollback().await?;
+            expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
+        }
+        let written = written?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
-            let twice = outcomes.into_iter().zip(&first).zip(&written.found);
+            let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
@@ -273,7 +280,7 @@ impl Writer {
     /// A single record that the destination refuses, in its own words.
     async fn reject(&mut self, batch: &Batch, message: String, column: Option<String>) -> Result<(), RunError> {
         let rejection = batch.reject(0, Stage::Destination, column, message);
-        let outcome = Outcome::Rejected(rejection);
+        let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
         ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
@@ -289,35 +296,46 @@ fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
 
 /// What a destination did with records within the open transaction.
 pub(crate) struct Written {
-    pub(crate) found: Vec<Found>,
+    /// What they found before they were written.
+    pub(crate) looked_up: LookedUp,
     pub(crate) decisions: Vec<Decision>,
 }
 
 /// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
-/// `before` asks for what the rows held.
 pub(crate) async fn write(
     destination: &mut AnyDestination,
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
-    before: bool,
+    before: Before,
 ) -> Result<Written, SystemError> {
-    let found = destination.look_up(layout, records, before).await?;
-    let decisions = decide(layout, &found);
-    let updates = chosen(records, &decisions, &Decision::Update);
-    let inserts = chosen(records, &decisions, &Decision::Insert);
-    if updates.height() + inserts.height() > 0 {
+    let at_once = match layout.mode.updates() {
+        true => destination.update_differing(layout, records, before).await?,
+        false => None,
+    };
+    let (looked_up, updated) = match at_once {
+        Some((looked_up, updated)) => (looked_up, Some(updated)),
+        None => (destination.look_up(layout, records, before).await?, None),
+    };
+    let decisions = decide(layout, &looked_up.found);
+    let updates = chosen(&decisions, &Decision::Update);
+    let inserts = chosen(&decisions, &Decision::Insert);
+    if !updates.is_empty() || !inserts.is_empty() {
         expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
     }
-    if updates.height() > 0 {
-        expect_matched(connection, destination.update(layout, &updates).await?, &updates)?;
+    if !updates.is_empty() {
+        let updated = match updated {
+            Some(updated) => updated,
+            None => destination.update(layout, &taken(records, &updates)).await?,
+        };
+        expect_matched(connection, updated, updates.len())?;
         fault::point("records updated");
     }
-    if inserts.height() > 0 {
-        expect_matched(connection, destination.insert(layout, &inserts).await?, &inserts)?;
+    if !inserts.is_empty() {
+        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { found, decisions })
+    Ok(Written { looked_up, decisions })
 }
 
 /// What the match rule says of each record.
@@ -325,14 +343,17 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
     found.iter().map(|found| layout.mode.decide(found.rows, found.differs)).collect()
 }
 
-/// The records with one decision, in order; all of them without a copy if all have it.
-fn chosen(records: &DataFrame, decisions: &[Decision], decision: &Decision) -> DataFrame {
-    let positions: Vec<IdxSize> =
-        decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect();
+/// Positions of the records with one decision, in order.
+fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
+    decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
+}
+
+/// The records at `positions`, which ascend; all of them without a copy.
+fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
     if positions.len() == records.height() {
         return records.clone();
     }
-    let positions = IdxCa::from_vec("".into(), positions);
+    let positions = IdxCa::from_vec("".into(), positions.to_vec());
     records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
 }
 
@@ -344,8 +365,8 @@ fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemEr
     }
 }
 
-fn expect_matched(connection: &Connection, matched: u64, records: &DataFrame) -> Result<(), SystemError> {
-    let expected = u64::try_from(records.height()).unwrap_or(u64::MAX);
+fn expect_matched(connection: &Connection, matched: u64, records: usize) -> Result<(), SystemError> {
+    let expected = u64::try_from(records).unwrap_or(u64::MAX);
     match matched == expected {
         true => Ok(()),
         false => Err(SystemError::Contended {
@@ -362,7 +383,9 @@ fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
         Decision::Skip(reason) => Outcome::Skipped(reason),
-        Decision::Reject(reason) => Outcome::Rejected(batch.reject(index, Stage::Match, None, reason.to_string())),
+        Decision::Reject(reason) => {
+            Outcome::Rejected(Box::new(batch.reject(index, Stage::Match, None, reason.to_string())))
+        }
     };
     decisions.into_iter().zip(0..).map(outcome).collect()
 }

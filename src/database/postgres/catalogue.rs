@@ -302,8 +302,7 @@ impl RelationFacts {
 
     fn object_kind(&self) -> ObjectKind {
         match self.kind.as_str() {
-            "v" | "m" => ObjectKind::View { updatable: self.takes_updates },
-            "f" if !self.takes_updates => ObjectKind::View { updatable: false },
+            "v" | "m" | "f" => ObjectKind::View { updatable: self.takes_updates },
             _ => ObjectKind::Table,
         }
     }

@@ -46,18 +46,55 @@ pub(super) fn look_up(layout: &Layout, before: bool) -> Statement {
 /// Updates the rows that match; `None` if no field is written.
 pub(super) fn update(layout: &Layout) -> Option<Statement> {
     let parameters = layout.positions(|_| true);
+    let sql = format!(
+        "UPDATE {object} AS object SET {assignments} FROM {batch} WHERE {key}",
+        object = object(layout),
+        assignments = assignments(layout)?,
+        batch = batch(layout, &parameters),
+        key = key(layout),
+    );
+    Some(Statement { sql, parameters })
+}
+
+/// Looks records up and updates those that differ; `None` if no field is written. For a table whose key the catalogue
+/// calls unique.
+/// Shape of the result: one row; the ordinals of the records found, negative where the row does not differ; how many
+/// rows were updated; and with `before` one array for each written field, the old texts of those that differ, in the order
+/// of their ordinals in the first array.
+///
+/// A row is updated in the version that was looked up, or not at all: somebody else's change in between leaves fewer rows
+/// updated than differ.
+pub(super) fn update_differing(layout: &Layout, before: bool) -> Option<Statement> {
+    let parameters = layout.positions(|_| true);
+    let written: Vec<(usize, &LayoutField)> = numbered(layout).filter(|(_, field)| before && !field.key).collect();
+    let held = |(position, field): &(usize, &LayoutField)| format!(", {} AS b{position}", column(field));
+    let images =
+        |(position, _): &(usize, &LayoutField)| format!(", array_agg(b{position}::text) FILTER (WHERE differs)");
+    let sql = format!(
+        "WITH found AS MATERIALIZED (SELECT batch.*, object.tableoid AS part, object.ctid AS version, \
+         {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}), \
+         updated AS (UPDATE {object} AS object SET {assignments} FROM found AS batch \
+         WHERE {key} AND object.ctid = batch.version AND object.tableoid = batch.part AND batch.differs RETURNING 1) \
+         SELECT array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END), (SELECT count(*) FROM updated){images} \
+         FROM found",
+        differs = differs(layout),
+        held = written.iter().map(held).collect::<String>(),
+        batch = batch(layout, &parameters),
+        object = object(layout),
+        key = key(layout),
+        assignments = assignments(layout)?,
+        images = written.iter().map(images).collect::<String>(),
+    );
+    Some(Statement { sql, parameters })
+}
+
+/// What an update sets; `None` if that is nothing.
+fn assignments(layout: &Layout) -> Option<String> {
     let assignments: Vec<String> = numbered(layout)
         .filter(|(_, field)| !field.key)
         .map(|(position, field)| format!("{} = {}", quote(&field.column.name), assigned(layout, position, field)))
         .collect();
-    let sql = format!(
-        "UPDATE {object} AS object SET {assignments} FROM {batch} WHERE {key}",
-        object = object(layout),
-        assignments = assignments.join(", "),
-        batch = batch(layout, &parameters),
-        key = key(layout),
-    );
-    (!assignments.is_empty()).then_some(Statement { sql, parameters })
+    (!assignments.is_empty()).then(|| assignments.join(", "))
 }
 
 /// Inserts a row for each record.

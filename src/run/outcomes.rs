@@ -1,0 +1,309 @@
+//! `outcomes.parquet` beside a run: one row per record. It is written while the run pushes, a partition's rows as soon as
+//! none of its batches is under way any more; the ledger says what became of them.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::{
+    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult, Schema,
+    StringChunked,
+};
+use tokio::sync::mpsc;
+use tokio::task::block_in_place;
+
+use super::files::{PAGE_REJECTIONS_MAX, ReportError};
+use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::parking::LeftAlone;
+use crate::domain::record::Identities;
+use crate::ledger::{Ledger, SentBatch, WriteBackId};
+use crate::state::AsideFile;
+
+/// Held by whatever is under way.
+pub(super) type UnderWay = mpsc::Sender<Infallible>;
+
+/// A partition whose batches are with the writers.
+pub(super) struct PushedPartition {
+    number: u32,
+    records: Arc<Identities>,
+    /// Closed once nobody holds its [`UnderWay`].
+    under_way: mpsc::Receiver<Infallible>,
+}
+
+impl PushedPartition {
+    /// A partition, and what each of its batches is to hold until it has ended.
+    pub(super) fn new(number: u32, records: Arc<Identities>) -> (Self, UnderWay) {
+        let (holder, under_way) = mpsc::channel(1);
+        (Self { number, records, under_way }, holder)
+    }
+}
+
+/// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
+/// Records of the package come first, in the order they were written, then those rejected before, then parked ones. `partitions` are all
+/// of the package's, in order.
+/// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
+pub(super) async fn write(
+    file: PathBuf,
+    ledger: Ledger,
+    id: WriteBackId,
+    mut partitions: mpsc::Receiver<PushedPartition>,
+) -> Result<(), ReportError> {
+    let aside = AsideFile::create(&file).map_err(|error| ReportError::io(&file, error))?;
+    let mut rows = RowsWriter::begin(&aside, &file)?;
+    while let Some(mut partition) = partitions.recv().await {
+        while partition.under_way.recv().await.is_some() {}
+        let batches = ledger.outcomes(id, partition.number).await?;
+        let outcomes = laid_along(&partition, batches)?;
+        block_in_place(|| rows.write_records(&partition.records, &outcomes))?;
+    }
+    let mut after = None;
+    loop {
+        let rejections = ledger.rejections_outside_batches(id, after, PAGE_REJECTIONS_MAX).await?;
+        let Some(last) = rejections.last() else { break };
+        after = Some(last.record);
+        block_in_place(|| rows.write_rejections(rejections))?;
+    }
+    let left_alone = ledger.left_alone(id, u32::MAX).await?;
+    block_in_place(|| rows.write_left_alone(&left_alone))?;
+    let accounted = block_in_place(|| rows.finish())?;
+    let read = ledger.tally(id).await?.read;
+    if read != accounted {
+        return Err(ReportError::Unbalanced { read, accounted });
+    }
+    aside.place().map_err(|error| ReportError::io(&file, error))
+}
+
+/// A partition's outcomes, one for each of its records: its batches, which are in order, one after the other.
+fn laid_along(partition: &PushedPartition, batches: Vec<SentBatch>) -> Result<Vec<Outcome>, ReportError> {
+    let records = partition.records.len();
+    let uncovered = |record: usize| ReportError::Uncovered { partition: partition.number, record };
+    let mut outcomes: Vec<Outcome> = Vec::with_capacity(records);
+    for batch in batches {
+        let first = usize::try_from(batch.span.first).unwrap_or(usize::MAX);
+        if first != outcomes.len() {
+            return Err(uncovered(outcomes.len().min(first)));
+        }
+        outcomes.extend(batch.outcomes);
+    }
+    if outcomes.len() == records { Ok(outcomes) } else { Err(uncovered(outcomes.len().min(records))) }
+}
+
+/// Writes rows as row groups.
+struct RowsWriter<'file> {
+    writer: BatchedWriter<NotingFile<'file>>,
+    refusal: Refusal,
+    path: &'file Path,
+    rows: u64,
+}
+
+impl<'file> RowsWriter<'file> {
+    fn begin(aside: &'file AsideFile, path: &'file PathBuf) -> Result<Self, ReportError> {
+        let refusal = Refusal::default();
+        let file = NotingFile { file: aside.file(), refusal: refusal.clone() };
+        let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Zstd(None)).batched(&schema());
+        Ok(Self { writer: writer.map_err(|error| refusal.explain(path, error))?, refusal, path, rows: 0 })
+    }
+
+    fn write_records(&mut self, records: &Identities, outcomes: &[Outcome]) -> Result<(), ReportError> {
+        self.write(rows(records.positions().to_vec(), records.keys(), outcomes))
+    }
+
+    fn write_rejections(&mut self, rejections: Vec<Rejection>) -> Result<(), ReportError> {
+        let positions = rejections.iter().map(|rejection| rejection.record).collect();
+        let keys = rejections.iter().map(|rejection| rejection.key.as_deref()).collect();
+        let outcomes: Vec<Outcome> =
+            rejections.iter().map(|rejection| Outcome::Rejected(Box::new(rejection.clone()))).collect();
+        self.write(rows(positions, keys, &outcomes))
+    }
+
+    fn write_left_alone(&mut self, records: &[LeftAlone]) -> Result<(), ReportError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.write(left_alone_rows(records))
+    }
+
+    fn write(&mut self, rows: PolarsResult<DataFrame>) -> Result<(), ReportError> {
+        let written = rows.and_then(|rows| {
+            self.rows += rows.height() as u64;
+            self.writer.write_batch(&rows)
+        });
+        written.map_err(|error| self.refusal.explain(self.path, error))
+    }
+
+    fn finish(self) -> Result<u64, ReportError> {
+        self.writer.finish().map_err(|error| self.refusal.explain(self.path, error))?;
+        Ok(self.rows)
+    }
+}
+
+/// Rows of parked records.
+fn left_alone_rows(records: &[LeftAlone]) -> PolarsResult<DataFrame> {
+    let nothing = || StringChunked::full_null("".into(), records.len());
+    let columns = vec![
+        Column::new("record".into(), records.iter().map(|record| record.record).collect::<Vec<u64>>()),
+        Column::new("key".into(), records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>()),
+        Column::new("outcome".into(), vec![SKIPPED; records.len()]),
+        nothing().with_name("stage".into()).into_column(),
+        nothing().with_name("column".into()).into_column(),
+        Column::new("reason".into(), records.iter().map(|record| record.reason.as_str()).collect::<Vec<_>>()),
+    ];
+    DataFrame::new(records.len(), columns)
+}
+
+/// Rows of `outcomes.parquet`; each argument has one value a row.
+fn rows(positions: Vec<u64>, keys: StringChunked, outcomes: &[Outcome]) -> PolarsResult<DataFrame> {
+    let texts = |name: &str, text: fn(&Outcome) -> Option<&str>| {
+        outcomes.iter().map(text).collect::<StringChunked>().with_name(name.into()).into_column()
+    };
+    let columns = vec![
+        Column::new("record".into(), positions),
+        keys.with_name("key".into()).into_column(),
+        texts("outcome", |outcome| Some(outcome_name(outcome))),
+        texts("stage", |outcome| Some(rejection(outcome)?.stage.name())),
+        texts("column", |outcome| rejection(outcome)?.column.as_deref()),
+        texts("reason", reason),
+    ];
+    DataFrame::new(outcomes.len(), columns)
+}
+
+fn schema() -> Schema {
+    let texts = ["key", "outcome", "stage", "column", "reason"].map(|name| Field::new(name.into(), DataType::String));
+    std::iter::once(Field::new("record".into(), DataType::UInt64)).chain(texts).collect()
+}
+
+/// The outcome of records that were left alone, for whatever reason.
+const SKIPPED: &str = "skipped";
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Inserted => "inserted",
+        Outcome::Updated => "updated",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Skipped(_) => SKIPPED,
+        Outcome::Rejected(_) => "rejected",
+    }
+}
+
+fn rejection(outcome: &Outcome) -> Option<&Rejection> {
+    match outcome {
+        Outcome::Rejected(rejection) => Some(rejection),
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Skipped(_) => None,
+    }
+}
+
+fn reason(outcome: &Outcome) -> Option<&str> {
+    match outcome {
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => None,
+        Outcome::Skipped(reason) => Some(reason.words()),
+        Outcome::Rejected(rejection) => Some(&rejection.reason),
+    }
+}
+
+/// The system's own word for why a file took no more: whoever writes Parquet turns it into text, and what to do is told
+/// by the word.
+#[derive(Clone, Default)]
+struct Refusal(Arc<Mutex<Option<i32>>>);
+
+impl Refusal {
+    fn note(&self, error: &io::Error) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error.raw_os_error();
+    }
+
+    fn explain(&self, file: &Path, error: polars::error::PolarsError) -> ReportError {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(code) => ReportError::io(file, io::Error::from_raw_os_error(code)),
+            None => ReportError::frame(file, error),
+        }
+    }
+}
+
+/// A file that keeps its refusal.
+struct NotingFile<'file> {
+    file: &'file File,
+    refusal: Refusal,
+}
+
+impl Write for NotingFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).inspect_err(|error| self.refusal.note(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may")]
+
+    use polars::prelude::{ParquetReader, SerReader, df};
+
+    use super::super::files::tests::{FIRST, commit, key_columns, refused, run};
+    use super::*;
+    use crate::domain::outcome::SkipReason;
+    use crate::ledger::BatchSpan;
+    use crate::package::Package;
+    use crate::state;
+
+    /// Writes the file of a package none of whose batches is under way.
+    async fn write_whole(file: &Path, ledger: &Ledger, package: &Package) -> Result<(), ReportError> {
+        let (sender, partitions) = mpsc::channel(1);
+        let records = Identities::of(&package.load(0).unwrap().records, &key_columns()).unwrap();
+        let (partition, under_way) = PushedPartition::new(0, Arc::new(records));
+        drop(under_way);
+        sender.send(partition).await.unwrap_or_default();
+        drop(sender);
+        write(file.to_owned(), ledger.clone(), FIRST, partitions).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_record_has_one_row_in_outcomes() {
+        let (folder, ledger, package) = run().await;
+        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
+        commit(&ledger, 2, &[refused(), Outcome::Skipped(SkipReason::NoMatch)]).await;
+        let file = folder.path().join("runs/1/outcomes.parquet");
+        write_whole(&file, &ledger, &package).await.unwrap();
+        let rows = ParquetReader::new(File::open(&file).unwrap()).finish().unwrap();
+        let expected = df!(
+            "record" => [6_u64, 2, 3, 5, 0, 1, 4],
+            "key" => ["EU,-1", "EU,2", "EU,10", "\"a,b\",3", "US,1", "=HYPERLINK()", "US,1"],
+            "outcome" => ["inserted", "updated", "rejected", "skipped", "rejected", "rejected", "rejected"],
+            "stage" => [None, None, Some("destination"), None, Some("match"), Some("schema"), Some("match")],
+            "column" => [None, None, Some("SCORE"), None, Some("SCORE"), Some("SCORE"), Some("SCORE")],
+            "reason" => [None, None, Some("refused at destination"), Some("no match"), Some("refused at match"),
+                         Some("refused at schema"), Some("refused at match")],
+        );
+        assert!(rows.equals_missing(&expected.unwrap()), "{rows}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn outcomes_that_do_not_add_up_make_no_file() {
+        let (folder, ledger, package) = run().await;
+        let file = folder.path().join("outcomes.parquet");
+        let write = async || write_whole(&file, &ledger, &package).await.unwrap_err();
+        commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        commit(&ledger, 3, &[Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        commit(&ledger, 2, &[refused(), Outcome::Updated]).await;
+        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 3 }));
+        ledger.forget_sent(FIRST, BatchSpan { partition: 0, first: 3, records: 1 }).await.unwrap();
+        assert!(!file.exists() && !state::aside(&file).exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_without_any_outcome_is_missed() {
+        let (folder, ledger, package) = run().await;
+        commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
+        ledger.record_packaged(FIRST, 8, "").await.unwrap();
+        let file = folder.path().join("outcomes.parquet");
+        let error = write_whole(&file, &ledger, &package).await.unwrap_err();
+        assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");
+        assert!(!file.exists());
+    }
+}
