@@ -13,7 +13,7 @@ use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
 use super::guards::{KEYS as GUARD_KEYS, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
-use super::project_file::{batch_size, known_connection, null_policy, word};
+use super::project_file::{batch_size, before_images_kept, known_connection, null_policy, word};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
@@ -41,6 +41,8 @@ const WRITE_BACK_KEYS: &[&str] = &[
     "max_nulls",
     "max_rejected",
     "require_test",
+    "keep_before_images",
+    "retention",
 ];
 
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
@@ -142,6 +144,7 @@ fn read_write_back(
         mode: mode?,
         nulls,
         guards: read_guards(table, &project.defaults.guards),
+        before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
         version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
         location: table.location(),

@@ -70,6 +70,8 @@ pub(crate) struct Defaults {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) nulls: NullPolicy,
     pub(crate) guards: Guards,
+    /// How long before-images are kept; `None`: not at all.
+    pub(crate) before_images_kept: Option<Duration>,
 }
 
 /// One `[dashboards.NAME]`: how a finished cycle is noticed.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
@@ -10,6 +12,7 @@ use super::document::{Document, Table, Value, shown};
 use super::guards::read_guards;
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::secret::Surroundings;
+use super::times::duration_within;
 use super::{Defaults, PROJECT_FILE, Project};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
@@ -22,8 +25,24 @@ const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 i
 /// Records per write that still make a transaction of sane size.
 const BATCH_RECORDS_MAX: u32 = 1_000_000;
 
-const DEFAULTS_KEYS: &[&str] =
-    &["batch_size", "nulls", "min_read", "max_changed", "max_nulls", "max_rejected", "require_test"];
+/// How long before-images are kept where nobody says otherwise.
+const RETENTION_USUAL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// An hour, so that a run can be undone when it is noticed; ten years, so that nobody has slipped a digit.
+const RETENTION_BOUNDS: RangeInclusive<Duration> =
+    Duration::from_secs(60 * 60)..=Duration::from_secs(3_653 * 24 * 60 * 60);
+
+const DEFAULTS_KEYS: &[&str] = &[
+    "batch_size",
+    "nulls",
+    "min_read",
+    "max_changed",
+    "max_nulls",
+    "max_rejected",
+    "require_test",
+    "keep_before_images",
+    "retention",
+];
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
@@ -92,6 +111,20 @@ fn defaults(root: &Table<'_>) -> Defaults {
         batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
         guards: table.as_ref().map_or_else(Guards::default, |table| read_guards(table, &Guards::default())),
+        before_images_kept: table
+            .as_ref()
+            .map_or(Some(RETENTION_USUAL), |table| before_images_kept(table, Some(RETENTION_USUAL))),
+    }
+}
+
+/// How long before-images are kept, as a table says or as is `usual`; `None`: not at all.
+pub(super) fn before_images_kept(table: &Table<'_>, usual: Option<Duration>) -> Option<Duration> {
+    let keeps = table.get("keep_before_images").and_then(|value| value.boolean());
+    let retention = table.get("retention").and_then(|value| duration_within(value, RETENTION_BOUNDS));
+    match keeps {
+        Some(false) => None,
+        Some(true) => Some(retention.or(usual).unwrap_or(RETENTION_USUAL)),
+        None => usual.map(|usual| retention.unwrap_or(usual)),
     }
 }
 

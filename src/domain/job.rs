@@ -1,6 +1,7 @@
 //! A job: one file of `schedules/`, checked as far as files alone can tell.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use super::alert::Thresholds;
 use super::cadence::Cadence;
@@ -37,6 +38,8 @@ pub(crate) struct WriteBack {
     pub(crate) mode: MatchMode,
     pub(crate) nulls: NullPolicy,
     pub(crate) guards: Guards,
+    /// How long before-images are kept; `None`: not at all, and its runs cannot be undone.
+    pub(crate) before_images_kept: Option<Duration>,
     /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How much is written at once,
     /// how files are laid out and what guards it makes no other version.
     pub(crate) version: String,

@@ -142,6 +142,28 @@ pub(crate) struct SentBatch {
     pub(crate) outcomes: Vec<Outcome>,
 }
 
+/// What the records of a package were mapped for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct MappedFor {
+    /// Fingerprint of the layout.
+    pub(crate) layout: String,
+    /// Name of the connection.
+    pub(crate) destination: String,
+    /// The object's path, outermost name first.
+    pub(crate) object: Vec<String>,
+}
+
+/// Where the before-images of a batch stand: a piece of a file in the run's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageSegment {
+    /// Its name in the folder of the write-back's before-images.
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+    /// XXH3 of the piece, 64 bits.
+    pub(crate) xxh3: u64,
+}
+
 /// An interrupted run, to be taken up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnfinishedRun {
@@ -284,25 +306,36 @@ impl Ledger {
         .await
     }
 
-    /// The package stands; `read` records were read in all, and mapped for the layout of this fingerprint.
-    pub(crate) async fn record_packaged(&self, id: WriteBackId, read: u64, layout: &str) -> Result<(), LedgerError> {
+    /// The package stands; `read` records were read in all.
+    pub(crate) async fn record_packaged(
+        &self,
+        id: WriteBackId,
+        read: u64,
+        mapped_for: &MappedFor,
+    ) -> Result<(), LedgerError> {
         self.write_of(id, "record a package in", async |connection, write_back| {
-            rows::record_packaged(connection, write_back, read, layout).await
+            rows::record_packaged(connection, write_back, read, mapped_for).await
         })
         .await
     }
 
     /// A batch's statements are done and its commit comes next. `outcomes` are those of the span, in order; rejected
-    /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it.
+    /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it, but for
+    /// its before-images: `images` are added to those that an earlier sending, which may have been committed, had.
     pub(crate) async fn record_sent(
         &self,
         id: WriteBackId,
         span: BatchSpan,
         outcomes: &[Outcome],
         attempts: u32,
+        images: Option<&ImageSegment>,
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a batch in", async |connection, write_back| {
-            rows::record_sent(connection, write_back, span, outcomes, attempts).await
+            let batch = rows::record_sent(connection, write_back, span, outcomes, attempts).await?;
+            match images {
+                Some(images) => rows::record_images(connection, batch, images).await,
+                None => Ok(()),
+            }
         })
         .await
     }

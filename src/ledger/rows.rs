@@ -7,8 +7,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    BatchEntry, BatchSpan, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun, WriteBackEntry,
-    WriteBackId, cycles, guards, outcomes, pending,
+    BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Progress, RunEntry, RunStatus, SentBatch, UnfinishedRun,
+    WriteBackEntry, WriteBackId, cycles, guards, outcomes, pending,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -225,10 +225,13 @@ pub(super) async fn record_packaged(
     connection: &mut SqliteConnection,
     write_back: i64,
     read: u64,
-    layout: &str,
+    mapped_for: &MappedFor,
 ) -> Answer<()> {
-    let update = sqlx::query("UPDATE write_backs SET read = ?, layout = ? WHERE write_back = ?");
-    update.bind(kept(read)?).bind(layout).bind(write_back).execute(connection).await?;
+    let update =
+        sqlx::query("UPDATE write_backs SET read = ?, layout = ?, destination = ?, object = ? WHERE write_back = ?");
+    let object = serde_json::to_string(&mapped_for.object).map_err(|error| Fault::Contents(error.to_string()))?;
+    let update = update.bind(kept(read)?).bind(&mapped_for.layout).bind(&mapped_for.destination).bind(object);
+    update.bind(write_back).execute(connection).await?;
     Ok(())
 }
 
@@ -238,16 +241,19 @@ pub(super) async fn record_sent(
     span: BatchSpan,
     outcomes: &[Outcome],
     attempts: u32,
-) -> Answer<()> {
+) -> Answer<i64> {
     debug_assert_eq!(u32::try_from(outcomes.len()), Ok(span.records), "every record of a batch has one outcome");
-    let earlier = sqlx::query("DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ?");
-    earlier.bind(write_back).bind(span.partition).bind(span.first).execute(&mut *connection).await?;
     let mut tally = Tally::default();
     outcomes.iter().for_each(|outcome| tally.count(outcome));
     let batch: i64 = sqlx::query_scalar(
         "INSERT INTO batches (write_back, partition, first, records, attempts,
                               inserted, updated, unchanged, skipped, rejected, outcomes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING batch",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (write_back, partition, first) DO UPDATE SET
+             records = excluded.records, attempts = excluded.attempts, inserted = excluded.inserted,
+             updated = excluded.updated, unchanged = excluded.unchanged, skipped = excluded.skipped,
+             rejected = excluded.rejected, outcomes = excluded.outcomes, committed = 0, seconds = 0
+         RETURNING batch",
     )
     .bind(write_back)
     .bind(span.partition)
@@ -262,9 +268,19 @@ pub(super) async fn record_sent(
     .bind(outcomes::encode(outcomes))
     .fetch_one(&mut *connection)
     .await?;
+    let earlier = sqlx::query("DELETE FROM rejections WHERE batch = ?");
+    earlier.bind(batch).execute(&mut *connection).await?;
     let rejections: Vec<_> =
         (0..).zip(outcomes).filter_map(|(index, outcome)| in_batch(batch, index, outcome)).collect();
-    insert_rejections(connection, write_back, &rejections).await
+    insert_rejections(connection, write_back, &rejections).await?;
+    Ok(batch)
+}
+
+pub(super) async fn record_images(connection: &mut SqliteConnection, batch: i64, images: &ImageSegment) -> Answer<()> {
+    let insert = sqlx::query("INSERT INTO images (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)");
+    let insert = insert.bind(batch).bind(&images.file).bind(kept(images.offset)?).bind(kept(images.bytes)?);
+    insert.bind(images.xxh3.cast_signed()).execute(connection).await?;
+    Ok(())
 }
 
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {

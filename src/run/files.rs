@@ -148,7 +148,7 @@ pub(super) mod tests {
     use crate::domain::cycle::Cycle;
     use crate::domain::outcome::{Outcome, Stage};
     use crate::domain::record::RECORD_POSITION;
-    use crate::ledger::{BatchSpan, NewRun};
+    use crate::ledger::{BatchSpan, MappedFor, NewRun};
     use crate::package::{Package, PackageWriter};
 
     pub(in crate::run) const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
@@ -192,13 +192,13 @@ pub(super) mod tests {
             rejection(0, "US,1", Stage::Match),
         ];
         ledger.record_rejections(FIRST, &early).await.unwrap();
-        ledger.record_packaged(FIRST, 7, "").await.unwrap();
+        ledger.record_packaged(FIRST, 7, &MappedFor::default()).await.unwrap();
         (folder, ledger, package)
     }
 
     pub(in crate::run) async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
         let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
-        ledger.record_sent(FIRST, span, outcomes, 1).await.unwrap();
+        ledger.record_sent(FIRST, span, outcomes, 1, None).await.unwrap();
         ledger.record_committed(FIRST, span, 0.1).await.unwrap();
     }
 

@@ -4,6 +4,7 @@
 mod batch;
 mod files;
 pub(crate) mod guards;
+mod images;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
+use self::images::ImageError;
 use self::pending::{Retry, RetryReport, Scope};
 use self::selection::Selection;
 use crate::config::{CheckedJob, Project};
@@ -57,6 +59,8 @@ pub(crate) enum RunError {
     Package(#[from] PackageError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -109,6 +113,7 @@ impl RunError {
             | Self::Ledger(_)
             | Self::Package(_)
             | Self::Report(_)
+            | Self::Images(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -124,7 +129,7 @@ impl RunError {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
             Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
-            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Ledger(_) | Self::Images(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
@@ -152,6 +157,7 @@ impl RunError {
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
+            Self::Images(error) => error.hint(),
             Self::Unfinished { source, resumable: true, .. } => {
                 let going_on = "the next run goes on where it stood";
                 Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
@@ -527,7 +533,7 @@ impl Begun<'_> {
         let (progress, stop) = (self.progress.as_ref(), &self.request.stop);
         let pulled = pull::pull(plan, &folder, &mut selection, &mut account, progress, stop).await?;
         self.settle(id, &plan.write_back.name, &selection).await?;
-        self.ledger.record_packaged(id, pulled.tally.read, &plan.layout.fingerprint()).await?;
+        self.ledger.record_packaged(id, pulled.tally.read, &plan.mapped_for()).await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
 
@@ -580,15 +586,8 @@ impl Begun<'_> {
     ) -> Result<WriteBackReport, RunError> {
         let begun = Instant::now();
         let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
-        let push = Push {
-            plan,
-            id,
-            package,
-            ledger: self.ledger,
-            progress: &self.progress,
-            stop: &self.request.stop,
-            outcomes_file: folder.join("outcomes.parquet"),
-        };
+        let push =
+            Push { plan, id, package, ledger: self.ledger, progress: &self.progress, stop: &self.request.stop, folder };
         let pushed = push.carry_out().await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult, Schema,
-    StringChunked,
+    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult,
+    Schema, StringChunked,
 };
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -246,7 +246,7 @@ mod tests {
     use super::super::files::tests::{FIRST, commit, key_columns, refused, run};
     use super::*;
     use crate::domain::outcome::SkipReason;
-    use crate::ledger::BatchSpan;
+    use crate::ledger::{BatchSpan, MappedFor};
     use crate::package::Package;
     use crate::state;
 
@@ -300,7 +300,7 @@ mod tests {
     async fn a_record_without_any_outcome_is_missed() {
         let (folder, ledger, package) = run().await;
         commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
-        ledger.record_packaged(FIRST, 8, "").await.unwrap();
+        ledger.record_packaged(FIRST, 8, &MappedFor::default()).await.unwrap();
         let file = folder.path().join("outcomes.parquet");
         let error = write_whole(&file, &ledger, &package).await.unwrap_err();
         assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");

@@ -14,6 +14,7 @@ use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
 use crate::domain::object::Object;
 use crate::domain::problem::{Location, Problem, Severity};
+use crate::ledger::MappedFor;
 use crate::run::RunError;
 use crate::source::{AnySource, Source};
 
@@ -36,6 +37,15 @@ impl Plan {
         match self.opened.take() {
             Some(source) => Ok(source),
             None => AnySource::open(&self.source, &self.write_back.schema).await,
+        }
+    }
+
+    /// What its records are mapped for.
+    pub(crate) fn mapped_for(&self) -> MappedFor {
+        MappedFor {
+            layout: self.layout.fingerprint(),
+            destination: self.destination.name.clone(),
+            object: self.layout.object.path.clone(),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::domain::record::Identities;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
+use crate::run::images;
 use crate::run::outcomes::{self, PushedPartition};
 use crate::run::plan::Plan;
 use crate::run::stop::Stop;
@@ -29,8 +30,8 @@ pub(crate) struct Push<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) progress: &'a Arc<dyn Progress>,
     pub(crate) stop: &'a Stop,
-    /// Where `outcomes.parquet` comes to stand.
-    pub(crate) outcomes_file: PathBuf,
+    /// The write-back's own, beside the run.
+    pub(crate) folder: PathBuf,
 }
 
 impl Push<'_> {
@@ -41,7 +42,7 @@ impl Push<'_> {
         self.progress.push_begins(name, self.package.record_count());
         let (pushed_partitions, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
-        report.spawn(outcomes::write(self.outcomes_file.clone(), self.ledger.clone(), self.id, partitions));
+        report.spawn(outcomes::write(self.folder.join("outcomes.parquet"), self.ledger.clone(), self.id, partitions));
         let pushed = self.push_partitions(pushed_partitions).await?;
         while let Some(written) = report.join_next().await {
             written??;
@@ -80,6 +81,7 @@ impl Push<'_> {
             layout: Arc::clone(&self.plan.layout),
             id: self.id,
             ledger: self.ledger.clone(),
+            images_folder: self.plan.write_back.before_images_kept.map(|_| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
             stop: self.stop.clone(),
             stopping: AtomicBool::new(false),

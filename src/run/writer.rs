@@ -1,11 +1,13 @@
 //! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
 //! until the bad records stand alone and the good ones are in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
 use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
@@ -17,8 +19,9 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
-use crate::ledger::{BatchSpan, Ledger, LedgerError, WriteBackId};
+use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::images::{ImageError, ImageFile};
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
 
@@ -32,6 +35,8 @@ pub(crate) struct WriterContext {
     pub(crate) layout: Arc<Layout>,
     pub(crate) id: WriteBackId,
     pub(crate) ledger: Ledger,
+    /// Where before-images are kept; `None` if they are not.
+    pub(crate) images_folder: Option<PathBuf>,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
@@ -45,6 +50,7 @@ pub(crate) struct Writer {
     context: Arc<WriterContext>,
     /// Absent before the first batch and after a connection broke.
     line: Option<Line>,
+    images: Option<ImageFile>,
     /// What became of the records of its committed batches.
     tally: Tally,
 }
@@ -75,7 +81,8 @@ impl Drop for Counted {
 /// How an attempt at a batch failed.
 enum AttemptError {
     System(SystemError),
-    Ledger(LedgerError),
+    /// What can be told at once: this machine's own files.
+    Run(RunError),
 }
 
 impl From<SystemError> for AttemptError {
@@ -86,7 +93,13 @@ impl From<SystemError> for AttemptError {
 
 impl From<LedgerError> for AttemptError {
     fn from(error: LedgerError) -> Self {
-        Self::Ledger(error)
+        Self::Run(error.into())
+    }
+}
+
+impl From<ImageError> for AttemptError {
+    fn from(error: ImageError) -> Self {
+        Self::Run(error.into())
     }
 }
 
@@ -121,7 +134,8 @@ enum Delivery {
 
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
-        Self { context, line: None, tally: Tally::default() }
+        let images = context.images_folder.clone().map(ImageFile::new);
+        Self { context, line: None, images, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
@@ -173,7 +187,7 @@ impl Writer {
         loop {
             let error = match self.attempt(batch, &mut sent, attempts).await {
                 Ok(()) => return Ok(Delivery::Committed),
-                Err(AttemptError::Ledger(error)) => return Err(error.into()),
+                Err(AttemptError::Run(error)) => return Err(error),
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
@@ -244,22 +258,25 @@ impl Writer {
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = write(destination, &context.connection, &context.layout, &batch.records, Before::Unread).await;
+        let before = if self.images.is_some() { Before::OfDiffering } else { Before::Unread };
+        let destination = self.connected().await?;
+        let written = write(destination, &context.connection, &context.layout, &batch.records, before).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
             expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
         }
         let written = written?;
+        let images = self.keep_images(batch, &written)?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts).await?;
+        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, images.as_ref()).await?;
         let outcomes = sent.insert(outcomes);
-        destination.commit().await?;
+        self.connected().await?.commit().await?;
         fault::point("a batch committed");
         let elapsed = begun.elapsed();
         context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
@@ -267,6 +284,13 @@ impl Writer {
         debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
+    }
+
+    /// Keeps what the rows of the records that were written held before, if it is to be kept.
+    fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
+        let Some(file) = &mut self.images else { return Ok(None) };
+        let Written { looked_up, decisions } = written;
+        block_in_place(|| file.keep(&self.context.layout, &batch.records, decisions, &looked_up.before))
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
@@ -283,7 +307,7 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1).await?;
+        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, None).await?;
         Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
 }

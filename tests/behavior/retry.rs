@@ -128,13 +128,14 @@ fn a_record_that_the_source_no_longer_has_stays_pending_until_all_are_taken() {
 }
 
 #[test]
-fn a_key_that_is_spelled_otherwise_at_another_stage_is_taken_again() {
+fn a_key_that_an_earlier_report_spelled_otherwise_is_taken_again() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         place.table("accounts", "id INTEGER PRIMARY KEY, score INTEGER", "id,score\n7,1\n8,1\n");
-        place.scores("id VARCHAR(9) PRIMARY KEY, score INTEGER", "id,score\n007,x\n8,2\n");
+        place.scores("id INTEGER PRIMARY KEY, score INTEGER", "id,score\n007,x\n8,2\n");
         place.job("", "id = 'id'\nscore = 'score'");
         assert_eq!(place.run().summary(), "2 read = 1 updated + 1 rejected", "on {server}");
+        assert!(place.rejected(1).starts_with("scores,0,007,schema,score,"), "on {server}: {}", place.rejected(1));
         place.file("data/scores.csv", "id,score\n007,5\n8,9\n");
         assert_eq!(retry(&place).summary(), "1 read = 1 updated", "on {server}");
         assert_eq!(place.rows("accounts"), "id,score\n7,5\n8,2\n", "on {server}");
@@ -230,18 +231,44 @@ fn a_retry_does_not_deliver_a_cycle() {
 }
 
 #[test]
-fn a_retry_that_was_cut_off_is_taken_up_where_it_stood() {
+fn a_retry_that_was_killed_is_taken_up_where_it_stood() {
+    let changes = ["record a run in", "record retried records in", "a batch committed", "finish a write-back in"];
     for server in Server::ALL {
-        let place = place(server, "");
-        refuse_scores_above(&place, 100);
-        place.scores(SCORES, "id,score,note\nA1,2,\nA2,200,\nA3,200,\n");
-        assert_eq!(place.run().summary(), "3 read = 1 updated + 2 rejected", "on {server}");
-        place.file("data/scores.csv", "id,score,note\nA1,9,\nA2,50,\nA3,60,\n");
-        place.execute("ALTER TABLE accounts RENAME TO gone");
-        assert_eq!(retry(&place).code, 2, "on {server}");
-        place.execute("ALTER TABLE gone RENAME TO accounts");
-        assert_eq!(retry(&place).summary(), "2 read = 2 updated", "on {server}");
-        assert_eq!(pending(&place), 0, "on {server}");
-        assert_eq!(place.query("SELECT score FROM accounts WHERE id = 'A1'"), "score\n2\n", "on {server}");
+        for change in changes {
+            let place = place(server, "");
+            refuse_scores_above(&place, 100);
+            place.scores(SCORES, "id,score,note\nA1,2,\nA2,200,\nA3,200,\nA4,x,\n");
+            assert_eq!(place.run().summary(), "4 read = 1 updated + 3 rejected", "on {server}");
+            place.file("data/scores.csv", "id,score,note\nA1,9,\nA2,50,\nA3,200,\nA4,60,\n");
+            let at = [("WRITEBACK_ABORT_AT", &*format!("1 {change}"))];
+            let killed = place.command_with(&["run", "job", "--only-rejected"], &at);
+            assert!(killed.stderr.contains(&format!("dies here: {change}")), "on {server}: {killed}");
+            let again = retry(&place);
+            assert_eq!((again.run(), again.summary()), (2, "3 read = 2 updated + 1 rejected".to_owned()), "{change}");
+            assert_eq!(pending(&place), 1, "{change} on {server}");
+            let rows = "id,score,note,phone\nA1,2,,\nA2,50,,\nA3,1,,\nA4,60,,\nA5,1,,\nA6,1,,\n";
+            assert_eq!(place.rows("accounts"), rows, "{change} on {server}");
+        }
     }
+}
+
+#[test]
+fn a_run_of_all_records_goes_before_a_retry_that_was_cut_off_and_the_other_way_round() {
+    let place = place(Server::Sqlite, "id,score,note\nA1,2,\nA2,x,\n");
+    assert_eq!(place.run().code, 1);
+    place.file("data/scores.csv", "id,score,note\nA1,3,\nA2,3,\n");
+    let kill = |arguments: &[&str]| {
+        let killed = place.command_with(arguments, &[("WRITEBACK_ABORT_AT", "1 a transaction begun")]);
+        assert!(killed.stderr.contains("dies here"), "{killed}");
+    };
+    kill(&["run", "job", "--only-rejected"]);
+    let all = place.run();
+    assert_eq!((all.run(), all.summary()), (3, "2 read = 2 updated".to_owned()));
+    assert!(all.stderr.contains("all records are taken instead"), "{all}");
+    place.file("data/scores.csv", "id,score,note\nA1,4,\nA2,y,\n");
+    kill(&["run", "job"]);
+    let refused = place.command(&["run", "job", "--only-rejected"]);
+    assert!(refused.code == 2 && refused.stderr.contains("run 4 of job `job` is not done"), "{refused}");
+    let all = place.run();
+    assert_eq!((all.run(), all.summary()), (4, "2 read = 1 updated + 1 rejected".to_owned()));
 }

@@ -152,7 +152,7 @@ async fn deliver(ledger: &Ledger, read: u64) -> i64 {
         job_digest: "digest",
     };
     let run = ledger.begin_run(&run).await.unwrap();
-    ledger.record_packaged(WriteBackId { run, position: 0 }, read, "layout").await.unwrap();
+    ledger.record_packaged(WriteBackId { run, position: 0 }, read, &crate::ledger::MappedFor::default()).await.unwrap();
     ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();
     run
 }
