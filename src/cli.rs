@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
-  1  finished, and some records were rejected
+  1  finished, and some records were rejected, or a test found its row altered
   2  could not run or finish
   3  stopped by a guard before the first write";
 

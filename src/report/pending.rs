@@ -23,9 +23,11 @@ pub(crate) fn line(job: &str, pending: &[Pending]) -> Option<String> {
     if without_key > 0 {
         line += &format!(", {} without a key", grouped(without_key));
     }
-    line += &match records == without_key {
-        true => format!("; only a run of all records, `writeback run {job}`, takes those"),
-        false => format!("; `writeback run {job} --only-rejected` takes what has a key again"),
+    let retry = format!("`writeback run {job} --only-rejected` takes");
+    line += &match without_key {
+        0 => format!("; {retry} them again"),
+        _ if without_key == records => format!("; only a run of all records, `writeback run {job}`, takes those"),
+        _ => format!("; {retry} the others again"),
     };
     Some(line)
 }
@@ -74,7 +76,7 @@ mod tests {
             line("weekly", &pending(1_200, 3)).as_deref(),
             Some(
                 "weekly: 1 200 rejected records are still pending, 3 without a key; \
-                 `writeback run weekly --only-rejected` takes what has a key again"
+                 `writeback run weekly --only-rejected` takes the others again"
             )
         );
         assert_eq!(

@@ -28,12 +28,12 @@ pub(crate) fn text(report: &RunReport) -> String {
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
     let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
     lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
-    lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
         let file = folder.join("rejected.csv");
         let shown = file.strip_prefix(".").unwrap_or(&file);
         lines.push(format!("rejected records: {}", shown.display()));
     }
+    lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     lines.join("\n") + "\n"
 }
 
