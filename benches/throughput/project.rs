@@ -13,9 +13,6 @@ use crate::measure::{Sample, run};
 /// The program under test, built by cargo in this benchmark's own profile.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_writeback");
 
-/// Whether a write-back has the setting `keep_before_images`.
-pub(crate) const KEEPS_BEFORE_IMAGES: bool = false;
-
 /// What the dashboard exports.
 pub(crate) const SCHEMA: &str = "CREATE TABLE health_score (
     account_id VARCHAR(18) PRIMARY KEY, health_score DECIMAL(5,2) NOT NULL, churn_risk VARCHAR(16),
@@ -75,7 +72,7 @@ impl Project {
         images: BeforeImages,
     ) -> Result<Self, Fault> {
         let mut settings = format!("batch_size = {batch_size}\n");
-        if KEEPS_BEFORE_IMAGES && images == BeforeImages::NotKept {
+        if images == BeforeImages::NotKept {
             settings += "keep_before_images = false\n";
         }
         fs::create_dir_all(folder.join("sql"))?;

@@ -13,7 +13,7 @@ use crate::crm::{Crm, Database};
 use crate::data::{Accounts, Export};
 use crate::measure::{Sample, Samples, run};
 use crate::progress;
-use crate::project::{BeforeImages, KEEPS_BEFORE_IMAGES, Project, SCHEMA, files_connection};
+use crate::project::{BeforeImages, Project, SCHEMA, files_connection};
 use crate::servers::Folder;
 
 /// Records of a batch, in the works.
@@ -212,12 +212,6 @@ const WORKS: [Work; 8] = [
     },
 ];
 
-impl Work {
-    fn measurable(&self) -> bool {
-        KEEPS_BEFORE_IMAGES || self.part != Part::BeforeImages
-    }
-}
-
 /// What came of a work; without samples it was not measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Compared {
@@ -271,7 +265,7 @@ pub(crate) fn databases(parts: &[Part]) -> Vec<Database> {
 
 /// The sides that the chosen works have, in the order of their turns.
 pub(crate) fn sides(parts: &[Part]) -> Vec<Side> {
-    let chosen = |work: &&Work| work.measurable() && parts.contains(&work.part);
+    let chosen = |work: &&Work| parts.contains(&work.part);
     let mut sides: Vec<Side> = WORKS.iter().filter(chosen).flat_map(|work| [work.side, work.against]).collect();
     if parts.contains(&Part::TenTimes) {
         sides.push(Side::Writeback);

@@ -186,12 +186,12 @@ async fn a_second_run_finds_every_type_unchanged() {
         texts("s", &[Some("at risk"), Some("fünf")]),
         texts("ci", &[Some("x"), Some("y")]),
     ]);
-    let found = destination.look_up(&layout, &batch, false).await.unwrap();
+    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
     assert!(found.iter().all(|found| found.rows == 1 && found.differs), "{found:?}");
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 2);
-    let found = destination.look_up(&layout, &batch, true).await.unwrap();
+    let LookedUp { found, before } = destination.look_up(&layout, &batch, Before::OfAll).await.unwrap();
     assert!(found.iter().all(|found| found.rows == 1 && !found.differs), "{found:?}");
-    let held: Vec<_> = found[0].before.as_ref().unwrap().iter().map(|text| text.as_deref().unwrap()).collect();
+    let held: Vec<_> = before.of(0).unwrap().into_iter().map(Option::unwrap).collect();
     assert_eq!(
         held,
         [
@@ -227,11 +227,11 @@ async fn text_that_a_column_would_turn_into_a_number_is_refused() {
     let object = destination.describe(&name(&["t"])).await.unwrap();
     let layout = layout(&object, &["id", "s"]);
     let changed = batch(vec![texts("id", &[Some("a")]), texts("s", &[Some("007")])]);
-    assert!(destination.look_up(&layout, &changed, false).await.unwrap()[0].differs);
+    assert!(destination.look_up(&layout, &changed, Before::Unread).await.unwrap().found[0].differs);
     let error = written(&mut destination, &layout, &changed).await.unwrap_err();
     assert!(matches!(error, SystemError::Refused { column: Some(ref column), .. } if column == "s"), "{error:?}");
     let same = batch(vec![texts("id", &[Some("a"), Some("007"), Some("7")]), texts("s", &[Some("7"); 3])]);
-    let found = destination.look_up(&layout, &same, false).await.unwrap();
+    let found = destination.look_up(&layout, &same, Before::Unread).await.unwrap().found;
     assert_eq!(found.iter().map(|found| found.rows).collect::<Vec<_>>(), [1, 0, 1]);
     assert!(!found[0].differs);
 }
@@ -249,7 +249,7 @@ async fn empty_and_null_follow_the_rules_of_their_field() {
         texts("SCORE", &[Some("87.50"), None, None, None]),
     ]);
     layout.nulls = NullPolicy::Keep;
-    let found = destination.look_up(&layout, &batch, false).await.unwrap();
+    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
     let seen: Vec<_> = found.iter().map(|found| (found.rows, found.differs)).collect();
     assert_eq!(seen, [(1, false), (1, true), (1, true), (0, false)]);
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 3);
@@ -257,7 +257,7 @@ async fn empty_and_null_follow_the_rules_of_their_field() {
     assert_eq!(place.texts(held).await, ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 12"]);
 
     layout.nulls = NullPolicy::Write;
-    let found = destination.look_up(&layout, &batch, false).await.unwrap();
+    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
     assert_eq!(found.iter().map(|found| found.differs).collect::<Vec<_>>(), [false, false, true, false]);
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 3);
     assert_eq!(place.texts(held).await, ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 NULL"]);
@@ -272,7 +272,7 @@ async fn a_stamp_alone_makes_no_difference() {
     layout.fields[2].stamp = true;
     let batch =
         batch(vec![texts("ID", &[Some("A1")]), texts("NAME", &[Some("Alpha")]), texts("OWNER", &[Some("run 7")])]);
-    assert!(!destination.look_up(&layout, &batch, false).await.unwrap()[0].differs);
+    assert!(!destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found[0].differs);
 }
 
 #[tokio::test]
@@ -286,9 +286,9 @@ async fn keys_match_by_their_bytes_whatever_the_collation() {
     let object = destination.describe(&name(&["t"])).await.unwrap();
     let layout = layout(&object, &["id", "v"]);
     let batch = batch(vec![texts("id", &[Some("a"), Some("b"), Some("c")]), texts("v", &[Some("1"); 3])]);
-    let found = destination.look_up(&layout, &batch, true).await.unwrap();
+    let LookedUp { found, before } = destination.look_up(&layout, &batch, Before::OfAll).await.unwrap();
     assert_eq!(found.iter().map(|found| found.rows).collect::<Vec<_>>(), [1, 2, 0]);
-    assert!(found[0].before.is_some() && found[1].before.is_none());
+    assert!(before.of(0).is_some() && before.of(1).is_none());
 }
 
 #[tokio::test]
@@ -306,7 +306,7 @@ async fn every_record_of_a_large_batch_is_met_with_and_without_an_index() {
             let height = usize::try_from(records).unwrap();
             let batch =
                 batch(vec![Series::new("id".into(), ids).into_column(), texts("v", &vec![Some(new.as_str()); height])]);
-            let found = destination.look_up(&layout, &batch, false).await.unwrap();
+            let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
             let matched = found.iter().filter(|found| found.rows == 1 && found.differs).count();
             assert_eq!(matched, (height - 1) / 2, "{records} records by {key}");
             let updated = written(&mut destination, &layout, &batch).await.unwrap();
@@ -424,7 +424,7 @@ async fn names_are_quoted_whatever_they_hold() {
         texts("x", &[Some("'); DROP TABLE incoming; --")]),
     ]);
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 1);
-    assert!(!destination.look_up(&layout, &batch, false).await.unwrap()[0].differs);
+    assert!(!destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found[0].differs);
 }
 
 #[tokio::test]
