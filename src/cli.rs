@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::init::InitArguments;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
+use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
 use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
 
@@ -37,7 +38,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
-  1  finished, and some records were rejected
+  1  finished, and some records were rejected, or a test found its row altered
   2  could not run or finish
   3  stopped by a guard before the first write";
 
@@ -66,9 +67,16 @@ pub(crate) enum Command {
     /// Run a job now
     #[command(
         after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json\n  \
-        writeback run weekly --cycle 2026-W46 --approve"
+        writeback run weekly --cycle 2026-W46 --approve\n  writeback run weekly --only-rejected"
     )]
     Run(RunArguments),
+    /// Leave one record alone for a while, list what is left alone, or take it up again
+    #[command(
+        after_help = "Examples:\n  writeback park weekly --record 001Qk00000AbCdEIAV --until 2026-12-01 --reason 'merger under way'\n  \
+        writeback park weekly --record 001Qk00000AbCdEIAV --until changed --reason 'wrong in the source'\n  \
+        writeback park weekly\n  writeback park weekly --record 001Qk00000AbCdEIAV --lift"
+    )]
+    Park(ParkArguments),
     /// Announce that a dashboard finished a cycle
     #[command(after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
         writeback cycle customer_health --id 2026-W46 --completed-at 2026-11-15T06:30:00Z\n\n\
@@ -178,6 +186,51 @@ pub(crate) struct RunArguments {
     /// Let the run that guards stopped go ahead, this once: it is recorded who did
     #[arg(long)]
     pub(crate) approve: bool,
+
+    /// Take only records that were rejected before and have not landed since
+    #[arg(long)]
+    pub(crate) only_rejected: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParkArguments {
+    /// A job's name or its file in schedules/
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+
+    /// The record's match key; without it, the job's parked records are listed
+    #[arg(long, value_name = "KEY")]
+    pub(crate) record: Option<String>,
+
+    /// Only in this one of the job's write-backs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) write_back: Option<String>,
+
+    /// When it is taken up again: a date (its first moment in UTC), a time such as 2026-12-01T06:00:00Z, or `changed`, when
+    /// its values in the source are no longer what they were when it was first left alone
+    #[arg(long, value_name = "DATE|changed", value_parser = Until::parse, requires = "record", requires = "reason")]
+    pub(crate) until: Option<Until>,
+
+    /// Why, for all who read a report
+    #[arg(long, value_name = "TEXT", requires = "until", value_parser = reason)]
+    pub(crate) reason: Option<String>,
+
+    /// Take it up again now
+    #[arg(long, requires = "record", conflicts_with_all = ["until", "reason"])]
+    pub(crate) lift: bool,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Errors: it says nothing, or more than a line.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match !text.is_empty() && text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a reason is one line of 1 to {REASON_CHARACTERS_MAX} characters")),
+    }
 }
 
 #[derive(Debug, Args)]

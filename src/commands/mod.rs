@@ -5,6 +5,7 @@ mod cycle;
 pub(crate) mod init;
 mod manual;
 mod methods;
+mod park;
 mod preview;
 mod run;
 mod runs;
@@ -15,7 +16,7 @@ mod status;
 mod test;
 
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use chrono::Utc;
 
@@ -23,7 +24,9 @@ use crate::cli::{Cli, Command, JobArguments};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
+use crate::domain::parking::Until;
 use crate::domain::problem::Problem;
+use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
 use crate::report::failure;
 use crate::run::{RequestedCycle, RunError, counted};
@@ -60,6 +63,14 @@ pub(crate) enum CommandError {
     /// A file that the user asked for.
     #[error("could not write `{file}`")]
     File { file: String, source: io::Error },
+    #[error("record `{key}` of job `{job}` is not parked")]
+    NotParked { key: String, job: String },
+    #[error("what is to become of record `{key}` of job `{job}`?")]
+    ParkedHow { key: String, job: String },
+    #[error("no write-back of job `{job}` has a match key of {parts}, as `{key}` has", parts = counted(*parts, "part"))]
+    NoSuchKey { key: String, job: String, parts: usize },
+    #[error("{until} is over")]
+    AlreadyOver { until: Until },
     #[error("could not {doing}")]
     Io { doing: &'static str, source: io::Error },
 }
@@ -77,8 +88,15 @@ impl CommandError {
             Self::Ledger(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Init(error) => error.hint(),
+            Self::NotParked { job, .. } => Some(format!("`writeback park {job}` lists those that are")),
+            Self::ParkedHow { .. } => {
+                Some("`--until DATE --reason TEXT` leaves it alone, `--lift` takes it up again".to_owned())
+            }
+            Self::NoSuchKey { .. } => {
+                Some("a key is one line of CSV: its parts in the order of PRIMARY KEY".to_owned())
+            }
             Self::File { source, .. } => Some(file_hint(source).to_owned()),
-            Self::Problems { .. } | Self::Io { .. } => None,
+            Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
         }
     }
 
@@ -106,6 +124,10 @@ impl CommandError {
             | Self::Describe { .. }
             | Self::NoRecord { .. }
             | Self::File { .. }
+            | Self::NotParked { .. }
+            | Self::ParkedHow { .. }
+            | Self::NoSuchKey { .. }
+            | Self::AlreadyOver { .. }
             | Self::Io { .. } => &[],
         }
     }
@@ -124,6 +146,10 @@ impl CommandError {
             | Self::Describe { .. }
             | Self::NoRecord { .. }
             | Self::File { .. }
+            | Self::NotParked { .. }
+            | Self::ParkedHow { .. }
+            | Self::NoSuchKey { .. }
+            | Self::AlreadyOver { .. }
             | Self::Io { .. } => Err(self),
         }
     }
@@ -185,6 +211,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
         Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
+        Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
         Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),
         Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
@@ -272,4 +299,19 @@ async fn cycle_of(
             RequestedCycle::Own(Cycle { id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at: now })
         }
     })
+}
+
+/// A record's match key as the program itself writes it, however the user quoted it.
+fn key_of(typed: &str) -> String {
+    let key = key_parts(typed).map(|parts| key_text(parts.iter().map(String::as_str)));
+    key.unwrap_or_else(|| typed.to_owned())
+}
+
+/// Who is at the keyboard, as the system knows them; whoever called `sudo` is named too.
+fn user_name() -> Option<String> {
+    let told = std::process::Command::new("id").arg("-un").stderr(Stdio::null()).output().ok();
+    let told = told.filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let name = told.map(|name| name.trim().to_owned()).or_else(|| variable("LOGNAME")).or_else(|| variable("USER"))?;
+    Some(variable("SUDO_USER").map_or_else(|| name.clone(), |caller| format!("{caller} as {name}")))
 }

@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::page;
 use crate::run::preview::Known;
+use crate::run::selection::Selection;
 use crate::run::{plan, preview as previewing};
 use crate::schedule::notice::Book;
 use crate::state::AsideFile;
@@ -39,7 +40,9 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
         let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
-        previews.push(previewing::preview(plan, &package, arguments.limit, &known, progress.as_ref()).await?);
+        let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
+        let limit = arguments.limit;
+        previews.push(previewing::preview(plan, &package, selection, limit, &known, progress.as_ref()).await?);
     }
     let RunFacts { job, cycle, started_at, .. } = &facts;
     if let Some(page_file) = page_file {
@@ -86,4 +89,12 @@ impl PageFile {
 
 fn could_not_write(path: &Path, source: io::Error) -> CommandError {
     CommandError::File { file: path.display().to_string(), source }
+}
+
+/// All records but the parked ones.
+async fn selection_of(ledger: Option<&Ledger>, facts: &RunFacts, write_back: &str) -> Result<Selection, CommandError> {
+    match ledger {
+        Some(ledger) => Ok(Selection::of(ledger, facts, write_back, None).await?),
+        None => Ok(Selection::new(Vec::new(), None, facts.started_at)),
+    }
 }

@@ -1,15 +1,15 @@
 //! `writeback run`: a run now.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, warn_of};
+use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, user_name, warn_of};
 use crate::cli::RunArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
 use crate::run::guards::Approver;
+use crate::run::pending::Scope;
 use crate::run::stop::Stop;
 use crate::run::{self, RunRequest};
 use crate::schedule::notice::Book;
@@ -46,7 +46,8 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     signals::listen(&stop)?;
     let write_back = arguments.job.write_back.as_deref();
     let approver = arguments.approve.then(|| Approver { name: user_name() });
-    let request = RunRequest { project: &project, checked: &checked, cycle, write_back, approver, stop };
+    let scope = if arguments.only_rejected { Scope::OnlyRejected } else { Scope::All };
+    let request = RunRequest { project: &project, checked: &checked, cycle, scope, write_back, approver, stop };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
     warn_of(&finished.warnings);
     match arguments.job.json {
@@ -60,15 +61,6 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
         // A run that failed or never ended comes back as an error.
         RunStatus::Failed | RunStatus::Running => Ending::Rejected,
     })
-}
-
-/// Who is at the keyboard, as the system knows them; whoever called `sudo` is named too.
-fn user_name() -> Option<String> {
-    let told = std::process::Command::new("id").arg("-un").stderr(Stdio::null()).output().ok();
-    let told = told.filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let name = told.map(|name| name.trim().to_owned()).or_else(|| variable("LOGNAME")).or_else(|| variable("USER"))?;
-    Some(variable("SUDO_USER").map_or_else(|| name.clone(), |caller| format!("{caller} as {name}")))
 }
 
 /// The object that `run --json` prints of a run that failed, with what it wrote until then.

@@ -1,5 +1,6 @@
 //! `writeback runs`: history, and one run in full.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
@@ -7,7 +8,8 @@ use serde_json::json;
 use super::{CommandError, Ending, load_project, print, print_json};
 use crate::cli::RunsArguments;
 use crate::ledger::{Ledger, WriteBackId};
-use crate::report::history;
+use crate::report::{history, parked, pending};
+use crate::run::LEFT_ALONE_MAX;
 
 /// Rejected records shown of each write-back; `rejected.csv` holds them all.
 const REJECTIONS_MAX: u32 = 20;
@@ -19,9 +21,18 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
         Some(run) => one(&ledger, run, arguments.json).await?,
         None => {
             let runs = ledger.runs(arguments.job.as_deref(), arguments.limit).await?;
+            let jobs: BTreeSet<&str> = runs.iter().map(|run| run.job.as_str()).collect();
+            let mut pending = Vec::new();
+            for job in jobs {
+                pending.push((job.to_owned(), ledger.pending(job).await?));
+            }
             match arguments.json {
-                true => print_json(&json!({ "runs": runs }))?,
-                false => print(&(history::runs_table(&runs) + "\n"))?,
+                true => print_json(&json!({ "runs": runs, "pending": pending::json(&pending) }))?,
+                false => {
+                    let pending = pending.iter().filter_map(|(job, pending)| pending::line(job, pending));
+                    let parts: Vec<String> = std::iter::once(history::runs_table(&runs)).chain(pending).collect();
+                    print(&(parts.join("\n") + "\n"))?;
+                }
             }
         }
     }
@@ -31,9 +42,11 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
 async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandError> {
     let entry = ledger.run(run).await?;
     let batches = ledger.batches(run).await?;
-    let mut rejections = Vec::new();
+    let (mut rejections, mut left_alone) = (Vec::new(), Vec::new());
     for (write_back, position) in entry.write_backs.iter().zip(0..) {
         let first = ledger.rejections(WriteBackId { run, position }, None, REJECTIONS_MAX).await?;
+        let parked = ledger.left_alone(WriteBackId { run, position }, LEFT_ALONE_MAX).await?;
+        left_alone.extend(parked.into_iter().map(|record| (write_back.name.clone(), record)));
         rejections.extend(first.into_iter().map(|rejection| (write_back.name.clone(), rejection)));
     }
     match as_json {
@@ -41,9 +54,11 @@ async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandErro
             let mut value = json!(entry);
             if let Some(object) = value.as_object_mut() {
                 object.insert("batches".to_owned(), json!(batches));
+                let parked = left_alone.iter().map(|(write_back, record)| parked::json(write_back, record));
+                object.insert("parked".to_owned(), parked.collect());
             }
             print_json(&value)
         }
-        false => print(&(history::run_in_full(&entry, &batches, &rejections) + "\n")),
+        false => print(&(history::run_in_full(&entry, &batches, &left_alone, &rejections) + "\n")),
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::json;
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use super::{CommandError, Ending, cycle_of, key_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
-use crate::domain::record::{key_parts, key_text};
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
+use crate::run::selection::Selection;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
 use crate::schedule::notice::Book;
 
@@ -25,15 +25,14 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let ending = if arguments.rollback { single_record::Ending::Rollback } else { single_record::Ending::Commit };
-    // As the program itself writes keys, however the user quoted it.
-    let key = key_parts(&arguments.record).map(|parts| key_text(parts.iter().map(String::as_str)));
-    let key = key.unwrap_or_else(|| arguments.record.clone());
+    let key = key_of(&arguments.record);
     let mut records = Vec::new();
     for plan in &mut plans {
         warn_of(&plan.warnings);
-        records.push(single_record::try_record(plan, &key, ending).await?);
+        let selection = Selection::of(&ledger, &facts, &plan.write_back.name, None).await?;
+        records.push(single_record::try_record(plan, &key, selection, ending).await?);
     }
-    let proven = plans.iter().zip(&records).filter(|(_, record)| record.outcome.proves());
+    let proven = plans.iter().zip(&records).filter(|(_, record)| record.proves());
     let versions: Vec<(&str, &str)> =
         proven.map(|(plan, _)| (plan.write_back.name.as_str(), plan.write_back.version.as_str())).collect();
     ledger.record_test(&checked.job.name, &versions).await?;
@@ -42,8 +41,9 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
         true => print_json(&json!({ "job": checked.job.name, "records": records }))?,
         false => print(&records.iter().map(report::single_record::text).collect::<Vec<_>>().join("\n"))?,
     }
-    let rejected = records.iter().any(|record| matches!(record.outcome, SingleOutcome::Rejected { .. }));
-    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+    let fails =
+        |record: &SingleRecord| record.alteration.is_some() || matches!(record.outcome, SingleOutcome::Rejected { .. });
+    Ok(if records.iter().any(fails) { Ending::Rejected } else { Ending::Done })
 }
 
 /// The write-backs that know the record.

@@ -100,6 +100,9 @@ pub(crate) trait Destination: Sized {
     /// ends, in every database: whoever alters an object waits for those who read it.
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError>;
 
+    /// Names of the object's triggers that are at work, as far as the catalogue shows them to this user.
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
+
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
     /// than records means that somebody changed the object in the meantime.
     /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
@@ -190,6 +193,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.declarations(object).await,
             Self::Postgres(destination) => destination.declarations(object).await,
             Self::Mysql(destination) => destination.declarations(object).await,
+        }
+    }
+
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.triggers(object).await,
+            Self::Postgres(destination) => destination.triggers(object).await,
+            Self::Mysql(destination) => destination.triggers(object).await,
         }
     }
 

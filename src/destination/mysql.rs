@@ -115,6 +115,10 @@ impl Destination for MysqlDestination {
         catalogue::declarations(&mut self.session, &object.path).await
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        catalogue::triggers(&mut self.session, &object.path).await
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         if layout.written_fields().next().is_none() {
             return Ok(batch.height().try_into().unwrap_or(u64::MAX));

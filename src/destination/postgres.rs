@@ -127,6 +127,11 @@ impl Destination for PostgresDestination {
         self.note(declarations)
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let triggers = catalogue::triggers(&mut self.session, &object.path).await;
+        self.note(triggers)
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };

@@ -103,6 +103,10 @@ impl Destination for SqliteDestination {
         self.database.declarations(object).await
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        self.database.triggers(object).await
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);

@@ -75,6 +75,19 @@ pub(crate) enum Reason {
 }
 
 impl Guards {
+    /// What they are to a run that takes only some of the records again: shares are of all records, and that none of
+    /// some is there any more is no broken export.
+    pub(crate) fn of_some_records(&self) -> Self {
+        let counted = |bound: Option<RecordsMax>| bound.filter(|bound| matches!(bound, RecordsMax::Count(_)));
+        Self {
+            min_read: 0,
+            max_changed: counted(self.max_changed),
+            max_nulls: counted(self.max_nulls),
+            max_rejected: counted(self.max_rejected),
+            require_test: self.require_test,
+        }
+    }
+
     /// Whether only the destination can tell if one of the bounds is kept; if not, a forecast without any lookup is
     /// judged just as a whole one.
     pub(crate) fn needs_lookup(&self, outset: &Outset) -> bool {

@@ -86,6 +86,18 @@ impl Layout {
         self.fields.iter().filter(|field| !field.key)
     }
 
+    /// What a field of a row that holds `before` holds after an update that sends `sent`.
+    pub(crate) fn after_update<'a>(
+        &self,
+        field: &LayoutField,
+        before: Option<&'a str>,
+        sent: Option<&'a str>,
+    ) -> Option<&'a str> {
+        let keeps_null = self.nulls == NullPolicy::Keep && sent.is_none();
+        let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
+        if field.key || keeps_null || keeps_value { before } else { sent }
+    }
+
     /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
     /// `score` was numeric(5,2) and is numeric(4,1)`.
     pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {

@@ -2,6 +2,7 @@
 //! given, never asked for. Every other module may use this one; it uses none of them.
 
 pub(crate) mod alert;
+pub(crate) mod alteration;
 pub(crate) mod before;
 pub(crate) mod cadence;
 pub(crate) mod channel;
@@ -23,8 +24,10 @@ pub(crate) mod method;
 pub(crate) mod moment;
 pub(crate) mod object;
 pub(crate) mod outcome;
+pub(crate) mod parking;
 pub(crate) mod problem;
 pub(crate) mod record;
+pub(crate) mod sameness;
 pub(crate) mod schema;
 pub(crate) mod share;
 mod sieve;

@@ -101,7 +101,8 @@ fn positions(records: &DataFrame, indexes: &[usize]) -> Vec<u64> {
     indexes.iter().map(position).collect()
 }
 
-fn key_texts(key: &[KeyPart], indexes: &[usize]) -> Vec<Option<String>> {
+/// The keys of the records at `indexes`, one text each; `None` where a part could not be read or is NULL.
+pub(super) fn key_texts(key: &[KeyPart], indexes: &[usize]) -> Vec<Option<String>> {
     let parts: Option<Vec<_>> = key.iter().map(|part| part_texts(part.as_ref()?, indexes)).collect();
     let Some(parts) = parts else {
         return vec![None; indexes.len()];

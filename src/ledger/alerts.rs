@@ -116,16 +116,15 @@ impl Ledger {
 
 async fn history(connection: &mut SqliteConnection, job: &str, recent_runs: NonZeroU32) -> Answer<History> {
     // A run of one write-back alone tells nothing of the others.
-    let delivered = sqlx::query(
-        "SELECT * FROM runs WHERE job = ? AND write_back IS NULL AND status IN (?, ?) ORDER BY run DESC LIMIT 1",
-    );
+    let delivered =
+        sqlx::query("SELECT * FROM runs WHERE job = ? AND whole AND status IN (?, ?) ORDER BY run DESC LIMIT 1");
     let delivered = delivered.bind(job).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
     let delivered = match delivered.fetch_optional(&mut *connection).await? {
         Some(row) => Some(delivered_run(connection, job, &row, recent_runs).await?),
         None => None,
     };
     let guarded = sqlx::query(
-        "SELECT run, cycle, error FROM runs WHERE job = ? AND write_back IS NULL AND status = ? ORDER BY run DESC LIMIT 1",
+        "SELECT run, cycle, error FROM runs WHERE job = ? AND whole AND status = ? ORDER BY run DESC LIMIT 1",
     );
     let guarded = guarded.bind(job).bind(RunStatus::Guarded.name()).fetch_optional(&mut *connection).await?;
     let guarded = guarded.as_ref().map(guarded_run).transpose()?;
@@ -141,10 +140,10 @@ async fn undelivered(connection: &mut SqliteConnection, job: &str) -> Answer<(Op
         "SELECT j.cycle AS cycle, fate, attempts, attempted_at, run, status, interrupted, finished_at,
                 coalesce(j.error, runs.error) AS error,
                 EXISTS (SELECT 1 FROM runs AS done WHERE done.job = j.job AND done.cycle = j.cycle
-                        AND done.write_back IS NULL AND done.status IN ('succeeded', 'rejected')) AS delivered
+                        AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
          FROM job_cycles AS j
          LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = j.job
-                                       AND latest.cycle = j.cycle AND latest.write_back IS NULL)
+                                       AND latest.cycle = j.cycle AND latest.whole)
          WHERE j.job = ? AND fate IN ('begun', 'given_up', 'expired') ORDER BY decided_at DESC LIMIT 1",
     );
     let Some(row) = last.bind(job).fetch_optional(connection).await? else { return Ok((None, None)) };
@@ -190,7 +189,7 @@ async fn recent_reads(
 ) -> Answer<Vec<u64>> {
     let reads = sqlx::query(
         "SELECT read FROM runs JOIN write_backs USING (run)
-         WHERE job = ? AND run < ? AND name = ? AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
+         WHERE job = ? AND run < ? AND name = ? AND retry_of IS NULL AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
     );
     let reads = reads.bind(job).bind(before).bind(write_back);
     let reads = reads.bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name()).bind(recent_runs.get());

@@ -197,7 +197,7 @@ impl Ledger {
         self.read(async |connection| {
             let rows = sqlx::query(
                 "SELECT * FROM job_cycles AS j WHERE job = ?1 AND fate <> 'begun'
-                 AND NOT EXISTS (SELECT 1 FROM runs WHERE job = ?1 AND cycle = j.cycle AND write_back IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM runs WHERE job = ?1 AND cycle = j.cycle AND whole
                                  AND status IN ('succeeded', 'rejected'))
                  ORDER BY decided_at DESC, cycle DESC LIMIT ?2",
             );
@@ -420,11 +420,11 @@ async fn job_cycles(connection: &mut SqliteConnection, job: &str, dashboard: &st
          SELECT known.cycle AS cycle, completed_at, noticed_at, fate, attempts, attempted_at,
                 status, interrupted, finished_at,
                 EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?1 AND done.cycle = known.cycle
-                        AND done.write_back IS NULL AND done.status IN ('succeeded', 'rejected')) AS delivered
+                        AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
          FROM known
          LEFT JOIN job_cycles ON job_cycles.job = ?1 AND job_cycles.cycle = known.cycle
          LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?1
-                                       AND latest.cycle = known.cycle AND latest.write_back IS NULL)
+                                       AND latest.cycle = known.cycle AND latest.whole)
          WHERE ?4 IS NULL OR completed_at >= ?4 OR fate IS NULL
          ORDER BY completed_at DESC, position DESC LIMIT ?6",
     );

@@ -180,6 +180,7 @@ mod tests {
             write_backs: vec!["scores"],
             job_digest: "digest",
             write_back: None,
+            retry_of: None,
         };
         ledger.begin_run(&run).await.unwrap()
     }

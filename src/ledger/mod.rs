@@ -7,6 +7,8 @@ pub(crate) mod cycles;
 mod guards;
 mod lock;
 mod outcomes;
+mod parked;
+mod pending;
 mod rows;
 mod seal;
 
@@ -24,6 +26,7 @@ use tokio::sync::Mutex;
 pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::guards::Approval;
 pub(crate) use self::lock::{JobLock, ServeLock};
+pub(crate) use self::pending::Pending;
 use self::rows::{Fault, Which};
 use self::seal::Changes;
 use crate::domain::cycle::Cycle;
@@ -111,6 +114,9 @@ pub(crate) struct NewRun<'a> {
     pub(crate) job_digest: &'a str,
     /// The only one of the job's write-backs it is about; such a run does not deliver the cycle for the job.
     pub(crate) write_back: Option<&'a str>,
+    /// The latest of the runs whose rejected records it takes again, if it takes only those; such a run does not deliver
+    /// the cycle for the job either.
+    pub(crate) retry_of: Option<i64>,
 }
 
 /// A write-back within a run.
@@ -165,6 +171,8 @@ pub(crate) struct UnfinishedRun {
     pub(crate) cycle: Cycle,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) job_digest: String,
+    /// As [`NewRun::retry_of`].
+    pub(crate) retry_of: Option<i64>,
 }
 
 /// How far a write-back of a run has come.
@@ -191,6 +199,8 @@ pub(crate) struct RunEntry {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     /// Why it could not run or finish.
     pub(crate) error: Option<String>,
+    /// As [`NewRun::retry_of`].
+    pub(crate) retry_of: Option<i64>,
     /// What guards had against it.
     pub(crate) guards: Vec<Objection>,
     /// Why it went ahead all the same, if it did.

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus, SentBatch,
-    UnfinishedRun, WriteBackEntry, WriteBackId, cycles, guards, outcomes,
+    UnfinishedRun, WriteBackEntry, WriteBackId, cycles, guards, outcomes, pending,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -72,7 +72,7 @@ pub(super) fn moment(text: &str) -> Answer<DateTime<Utc>> {
 }
 
 /// A number as SQLite keeps it.
-fn kept(number: u64) -> Answer<i64> {
+pub(super) fn kept(number: u64) -> Answer<i64> {
     i64::try_from(number).map_err(|_| Fault::Contents(format!("{number} is larger than the ledger can keep")))
 }
 
@@ -84,8 +84,8 @@ pub(super) fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answe
 
 pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_>) -> Answer<i64> {
     let number: i64 = sqlx::query_scalar(
-        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back)
-         VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING run",
+        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
     )
     .bind(run.job)
     .bind(&run.cycle.id)
@@ -94,6 +94,7 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
     .bind(moment_text(run.started_at))
     .bind(run.job_digest)
     .bind(run.write_back)
+    .bind(run.retry_of)
     .fetch_one(&mut *connection)
     .await?;
     cycles::begun(connection, run.job, &run.cycle.id, run.started_at).await?;
@@ -137,6 +138,7 @@ async fn latest_run(
         cycle: cycle(&row)?,
         started_at: moment(row.try_get("started_at")?)?,
         job_digest: row.try_get("job_digest")?,
+        retry_of: row.try_get("retry_of")?,
     }))
 }
 
@@ -210,6 +212,8 @@ pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: 
     for statement in [
         "DELETE FROM rejections WHERE write_back = ?",
         "DELETE FROM batches WHERE write_back = ?",
+        "DELETE FROM left_alone WHERE write_back = ?",
+        "DELETE FROM retried WHERE write_back = ?",
         "UPDATE write_backs SET read = NULL, layout = NULL, finished = 0 WHERE write_back = ?",
     ] {
         sqlx::query(statement).bind(write_back).execute(&mut *connection).await?;
@@ -412,14 +416,16 @@ fn rejection_digest(rejection: &Rejection) -> i64 {
     xxh3_64(format!("{:?}", (record, key, stage.name(), column, reason)).as_bytes()).cast_signed()
 }
 
-/// What counts: records read, the outcomes of committed batches, and rejections, one by one, of records that are in a
+/// What counts: records read, the outcomes of committed batches, parked records that were left alone, and rejections, one by one, of records that are in a
 /// committed batch or never came into one. Rejected records are counted apart from what batches say of them, so that
 /// the one holds the other to account.
 pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
     let row = sqlx::query(
         "SELECT coalesce(read, 0) AS read,
                 coalesce(sum(inserted), 0) AS inserted, coalesce(sum(updated), 0) AS updated,
-                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(skipped), 0) AS skipped,
+                coalesce(sum(unchanged), 0) AS unchanged,
+                coalesce(sum(skipped), 0)
+                    + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
                 (SELECT count(*) FROM rejections LEFT JOIN batches USING (batch)
                  WHERE rejections.write_back = w.write_back AND (rejections.batch IS NULL OR committed = 1)) AS rejected
          FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back AND b.committed = 1
@@ -442,8 +448,8 @@ fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
 
 pub(super) async fn finish_write_back(connection: &mut SqliteConnection, write_back: i64, seconds: f64) -> Answer<()> {
     let update = sqlx::query("UPDATE write_backs SET finished = 1, seconds = seconds + ? WHERE write_back = ?");
-    update.bind(seconds).bind(write_back).execute(connection).await?;
-    Ok(())
+    update.bind(seconds).bind(write_back).execute(&mut *connection).await?;
+    pending::keep_landed(connection, write_back).await
 }
 
 pub(super) async fn finish_run(
@@ -528,6 +534,7 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
         started_at: moment(row.try_get("started_at")?)?,
         finished_at: finished_at.map(moment).transpose()?,
         error: row.try_get("error")?,
+        retry_of: row.try_get("retry_of")?,
         guards: guards::objections(connection, run).await?,
         approval: guards::approval(connection, run).await?,
         write_backs: write_back_entries(connection, run).await?,

@@ -27,8 +27,15 @@ pub(super) fn cycle(id: &str, days: i64) -> Cycle {
 
 pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
     let write_backs = vec!["health_score", "recommendation"];
-    let run =
-        NewRun { job, cycle, started_at: cycle.completed_at, write_backs, job_digest: "digest", write_back: None };
+    let run = NewRun {
+        job,
+        cycle,
+        started_at: cycle.completed_at,
+        write_backs,
+        job_digest: "digest",
+        write_back: None,
+        retry_of: None,
+    };
     ledger.begin_run(&run).await.unwrap()
 }
 
@@ -78,6 +85,7 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
         cycle: cycle("c1", 0),
         started_at: cycle("c1", 0).completed_at,
         job_digest: "digest".to_owned(),
+        retry_of: None,
     };
     assert_eq!(unfinished, expected.clone());
     assert_eq!(ledger.unfinished_run("daily").await.unwrap(), None);

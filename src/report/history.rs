@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::domain::outcome::{Rejection, Tally, grouped};
+use crate::domain::parking::LeftAlone;
 use crate::ledger::{Approval, BatchEntry, RunEntry, RunStatus, WriteBackEntry};
 use crate::report::guards;
 use crate::report::table::{self, fitted};
@@ -36,11 +37,17 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// How a run ended, and of which one it was a retry.
+fn status_of(run: &RunEntry) -> String {
+    let retry = run.retry_of.map(|earlier| format!(", retry of {earlier}")).unwrap_or_default();
+    status_text(run.status) + &retry
+}
+
 fn status_text(status: RunStatus) -> String {
     status.name().replace('_', " ")
 }
 
-fn moment(moment: DateTime<Utc>) -> String {
+pub(super) fn moment(moment: DateTime<Utc>) -> String {
     moment.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
@@ -60,7 +67,7 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
             right(run.run.to_string()),
             left(&run.job),
             left(&run.cycle),
-            left(&status_text(run.status)),
+            left(&status_of(run)),
             left(&moment(run.started_at)),
             right(took(run)),
         ];
@@ -91,14 +98,20 @@ fn took(run: &RunEntry) -> String {
     finished.map(duration).unwrap_or_default()
 }
 
-/// One run: what it was, its write-backs, its batches, and rejected records with the names of their write-backs, as
-/// many as are given; how many there are in all stands in the run.
-pub(crate) fn run_in_full(run: &RunEntry, batches: &[BatchEntry], rejections: &[(String, Rejection)]) -> String {
+/// One run: what it was, its write-backs, its batches, and parked and rejected records with the names of their write-backs,
+/// as many as are given; how many rejected ones there are in all stands in the run.
+pub(crate) fn run_in_full(
+    run: &RunEntry,
+    batches: &[BatchEntry],
+    left_alone: &[(String, LeftAlone)],
+    rejections: &[(String, Rejection)],
+) -> String {
     let parts = [
         facts(run),
         stopped_lines(run),
         write_backs_table(&run.write_backs),
         batches_table(batches),
+        left_alone_table(left_alone),
         rejections_table(run, rejections),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -113,6 +126,10 @@ fn facts(run: &RunEntry) -> String {
         ("cycle", Some(cycle)),
         ("started", Some(started)),
         ("finished", finished),
+        (
+            "retry of",
+            run.retry_of.map(|earlier| format!("run {earlier}: it took only records that were rejected then")),
+        ),
         // Of a guarded run the guards tell.
         ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
     ];
@@ -160,6 +177,17 @@ fn batches_table(batches: &[BatchEntry]) -> String {
     } else {
         format!("{}\n… and {} more batches", fitted(table, &[0]), grouped(rest as u64))
     }
+}
+
+fn left_alone_table(left_alone: &[(String, LeftAlone)]) -> String {
+    if left_alone.is_empty() {
+        return String::new();
+    }
+    let mut table = table([left("write-back"), right("record"), left("key"), left("skipped")], []);
+    for (write_back, LeftAlone { record, key, reason, .. }) in left_alone {
+        table.add_row(vec![left(write_back), right(grouped(*record)), left(key), left(reason)]);
+    }
+    fitted(table, &[0, 2, 3])
 }
 
 fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> String {
@@ -231,6 +259,7 @@ mod tests {
             started_at: moment("2026-11-20T06:30:00Z"),
             finished_at: Some(moment("2026-11-20T06:30:03.1Z")),
             error: None,
+            retry_of: None,
             guards: Vec::new(),
             approval: None,
             write_backs: vec![WriteBackEntry {
@@ -299,7 +328,7 @@ mod tests {
             reason: "17 characters do not fit in 16".to_owned(),
         };
         let rejections = [("health_score".to_owned(), rejection)];
-        insta::assert_snapshot!(run_in_full(&run(), &[batch], &rejections), @r"
+        insta::assert_snapshot!(run_in_full(&run(), &[batch], &[], &rejections), @r"
         run 4182 of job `account-health`: rejected
           cycle     2026-W47, completed 2026-11-20 06:00:00 UTC
           started   2026-11-20 06:30:00 UTC

@@ -8,8 +8,8 @@ use std::path::Path;
 use comfy_table::{Cell, CellAlignment, presets};
 
 use crate::domain::outcome::grouped;
-use crate::report::guards;
 use crate::report::table::{fitted, table};
+use crate::report::{guards, parked};
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
@@ -45,6 +45,11 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         let shown = preview.rejections.len();
         let which = if shown < all { format!(", the first {shown}") } else { String::new() };
         text += &format!("{}{which}:\n{}\n", counted(all, "rejected record"), rejections(&preview.rejections));
+    }
+    if preview.parked > 0 {
+        let all = usize::try_from(preview.parked).unwrap_or(usize::MAX);
+        text += &format!("{}:\n", counted(all, "parked record"));
+        text += &format!("{}\n", parked::lines(&preview.left_alone, preview.parked).join("\n"));
     }
     if !preview.guards.is_empty() {
         text += &format!("guards would stop the run:\n{}\n", guards::lines(job, &preview.guards).join("\n"));

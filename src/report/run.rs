@@ -3,14 +3,18 @@
 use serde_json::{Value, json};
 
 use crate::domain::outcome::Tally;
+use crate::domain::parking::LeftAlone;
 use crate::ledger::RunStatus;
-use crate::report::guards;
 use crate::report::history::summary_line;
+use crate::report::{guards, parked, pending};
 use crate::run::{Guarded, RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
 pub(crate) fn text(report: &RunReport) -> String {
     let Some(run) = report.run else {
+        if let Some(retry) = &report.retry {
+            return pending::nothing_to_take(&report.job, retry);
+        }
         return format!("{}  nothing new: a newer cycle than `{}` is already written back\n", report.job, report.cycle);
     };
     if let Some(guarded) = &report.guarded {
@@ -22,11 +26,14 @@ pub(crate) fn text(report: &RunReport) -> String {
         lines.extend(report.write_backs.iter().map(line));
     }
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
+    let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
+    lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
         let file = folder.join("rejected.csv");
         let shown = file.strip_prefix(".").unwrap_or(&file);
         lines.push(format!("rejected records: {}", shown.display()));
     }
+    lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     lines.join("\n") + "\n"
 }
 
@@ -59,6 +66,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "rejected": one.tally.rejected,
             "batches": one.batches,
             "seconds": one.elapsed.as_secs_f64(),
+            "parked": one.parked,
         })
     };
     json!({
@@ -67,6 +75,8 @@ pub(crate) fn json(report: &RunReport) -> Value {
         "cycle": report.cycle,
         "status": report.status,
         "guards": report.guarded.as_ref().map_or(&[][..], |guarded| &guarded.objections),
+        "retry_of": report.retry.as_ref().and_then(|retry| retry.of),
+        "pending": report.retry.as_ref().map(|retry| &retry.pending),
         "approve": report.guarded.as_ref().map(|guarded| &guarded.approving_command),
         "write_backs": report.write_backs.iter().map(write_back).collect::<Vec<_>>(),
     })

@@ -6,9 +6,11 @@ use comfy_table::{Cell, presets};
 use serde_json::{Value, json};
 
 use super::history::printable;
+use super::pending;
 use super::table::{fitted, table};
 use crate::domain::cadence::{Cadence, Next};
 use crate::domain::gate::Opening;
+use crate::domain::outcome::grouped;
 use crate::ledger::RunEntry;
 use crate::ledger::cycles::{GateEntry, PassedOverEntry, Server};
 use crate::schedule::outlook::{Following, Outlook};
@@ -20,14 +22,14 @@ pub(crate) fn status_text(outlooks: &[Outlook], server: Option<&Server>) -> Stri
         None => "nobody serves; `writeback serve` does".to_owned(),
     };
     let mut table = table(presets::NOTHING);
-    table.set_header(["job", "last run", "cycle", "status", "next", "now"].map(Cell::new));
+    table.set_header(["job", "last run", "cycle", "status", "pending", "next", "now"].map(Cell::new));
     for outlook in outlooks {
         table.add_row(status_cells(outlook).map(Cell::new));
     }
-    format!("{serving}\n{}\n", fitted(table, &[0, 2, 5]))
+    format!("{serving}\n{}\n", fitted(table, &[0, 2, 6]))
 }
 
-fn status_cells(outlook: &Outlook) -> [String; 6] {
+fn status_cells(outlook: &Outlook) -> [String; 7] {
     let last = outlook.last_run.as_ref();
     let of_last = |text: &dyn Fn(&RunEntry) -> String| last.map(text).unwrap_or_default();
     [
@@ -35,6 +37,10 @@ fn status_cells(outlook: &Outlook) -> [String; 6] {
         of_last(&|run| format!("run {}, {}", run.run, utc(run.started_at))),
         of_last(&|run| printable(&run.cycle)),
         of_last(&|run| run.status.name().replace('_', " ")),
+        match pending::count(&outlook.pending) {
+            0 => String::new(),
+            records => grouped(records),
+        },
         outlook.following.as_ref().and_then(next_instant).map(utc).unwrap_or_default(),
         why(outlook),
     ]
@@ -164,6 +170,7 @@ fn outlook_json(outlook: &Outlook) -> Value {
             "noticed_at": noticed.noticed_at,
         })),
         "last_run": outlook.last_run,
+        "pending": outlook.pending,
         "due_cycle": due,
         "now": why(outlook),
         "next_at": following.and_then(next_instant),

@@ -13,6 +13,9 @@ pub(crate) fn text(record: &SingleRecord) -> String {
     if !record.columns.is_empty() {
         text += &format!("{}\n", columns(record));
     }
+    if let Some(alteration) = &record.alteration {
+        text += &format!("{alteration}\n");
+    }
     text
 }
 
@@ -35,7 +38,11 @@ fn columns(record: &SingleRecord) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["column", "before", "sent", now, ""]);
     for column in &record.columns {
-        let mark = if column.changed { "changed" } else { "" };
+        let mark = match (column.as_written, column.changed) {
+            (false, _) => "not as written",
+            (true, true) => "changed",
+            (true, false) => "",
+        };
         table.add_row([
             &column.column,
             &cell(column.before.as_deref()),

@@ -175,6 +175,7 @@ pub(super) mod tests {
             write_backs,
             job_digest: "",
             write_back: None,
+            retry_of: None,
         };
         ledger.begin_run(&new).await.unwrap();
         let records = df!(

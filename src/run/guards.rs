@@ -5,6 +5,7 @@ use polars::prelude::DataFrame;
 use tokio::task::block_in_place;
 use tracing::info;
 
+use super::pending::Scope;
 use super::plan::Plan;
 use super::{Begun, Guarded, RequestedCycle, RunError, RunReport, RunRequest, digest, preview, push};
 use crate::domain::guard::{Forecast, Objection, Outset};
@@ -68,7 +69,7 @@ pub(super) async fn awaiting_approval(request: &RunRequest<'_>, ledger: &Ledger)
         && cycle.id != found.cycle.id
     {
         let why = format!("guards stopped cycle `{}`, not `{}`", found.cycle.id, cycle.id);
-        let command = approving_command(job, request.only_write_back(), Some(&found.cycle.id));
+        let command = approving_command(job, request.only_write_back(), Some(&found.cycle.id), request.scope);
         return Err(refused(why, format!("`{command}` is for that one; {anew}")));
     }
     match request.cycle.leaves_behind(&found.cycle) {
@@ -85,10 +86,14 @@ pub(super) fn shown_to_work<'a>(plans: &'a [Plan], report: &RunReport) -> Vec<(&
 }
 
 /// The command that approves a run which guards stopped.
-fn approving_command(job: &str, write_back: Option<&str>, cycle: Option<&str>) -> String {
+fn approving_command(job: &str, write_back: Option<&str>, cycle: Option<&str>, scope: Scope) -> String {
     let write_back = write_back.map(|name| format!(" --write-back {name}")).unwrap_or_default();
     let cycle = cycle.map(|id| format!(" --cycle {}", shell_word(id))).unwrap_or_default();
-    format!("writeback run {job}{write_back}{cycle} --approve")
+    let scope = match scope {
+        Scope::All => "",
+        Scope::OnlyRejected => " --only-rejected",
+    };
+    format!("writeback run {job}{write_back}{cycle}{scope} --approve")
 }
 
 /// A word as a shell takes it.
@@ -128,16 +133,16 @@ impl Begun<'_> {
     async fn forecast(&self, pulled: &Pulled<'_>) -> Result<Forecast, RunError> {
         let Pulled { plan, id, package } = *pulled;
         let guards = &plan.write_back.guards;
-        let read = self.ledger.tally(id).await?.read;
+        // Nothing is written yet: what has an outcome was rejected by the pull, or is parked.
+        let tally = self.ledger.tally(id).await?;
         let proven = !guards.require_test || self.is_proven(plan).await?;
         let mut outset = Outset {
-            read,
-            rejected: read.saturating_sub(package.record_count()),
+            read: tally.read,
+            rejected: tally.rejected,
             records: package.record_count(),
             nulls: 0,
             key_is_unique: plan.layout.key_is_unique(),
         };
-        let tally = Tally { read, rejected: outset.rejected, ..Tally::default() };
         if !guards.needs_lookup(&outset) && (guards.max_nulls.is_some() || guards.max_rejected.is_some()) {
             outset = block_in_place(|| self.looked_through(pulled, outset))?;
         }
@@ -181,6 +186,7 @@ impl Begun<'_> {
             job: self.facts.job.clone(),
             cycle: self.facts.cycle.id.clone(),
             status: RunStatus::Guarded,
+            retry: None,
             guarded: Some(Guarded { objections, approving_command: self.approving_command() }),
             write_backs: Vec::new(),
             folder: None,
@@ -193,7 +199,7 @@ impl Begun<'_> {
             RequestedCycle::Given(_) => Some(self.facts.cycle.id.as_str()),
             RequestedCycle::Own(_) => None,
         };
-        approving_command(&self.facts.job, self.request.only_write_back(), cycle)
+        approving_command(&self.facts.job, self.request.only_write_back(), cycle, self.request.scope)
     }
 }
 
@@ -203,12 +209,15 @@ mod tests {
 
     #[test]
     fn a_command_can_be_pasted_into_a_shell() {
-        let command = approving_command("weekly", Some("scores"), Some("manual__2026-11-15T06:30:00+00:00"));
+        let command =
+            approving_command("weekly", Some("scores"), Some("manual__2026-11-15T06:30:00+00:00"), Scope::All);
         assert_eq!(
             command,
             "writeback run weekly --write-back scores --cycle manual__2026-11-15T06:30:00+00:00 --approve"
         );
-        assert_eq!(approving_command("weekly", None, None), "writeback run weekly --approve");
+        assert_eq!(approving_command("weekly", None, None, Scope::All), "writeback run weekly --approve");
+        let command = approving_command("weekly", None, None, Scope::OnlyRejected);
+        assert_eq!(command, "writeback run weekly --only-rejected --approve");
         for (id, word) in
             [("W 45", "'W 45'"), ("it's; rm -rf", "'it'\\''s; rm -rf'"), ("-x", "'-x'"), ("", "''"), ("$x", "'$x'")]
         {

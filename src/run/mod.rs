@@ -6,11 +6,13 @@ mod files;
 pub(crate) mod guards;
 mod images;
 mod outcomes;
+pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
 mod push;
 mod retry;
+pub(crate) mod selection;
 pub(crate) mod single_record;
 pub(crate) mod stop;
 mod writer;
@@ -24,12 +26,15 @@ use tracing::{info, warn};
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
+use self::pending::{Retry, RetryReport, Scope};
+use self::selection::Selection;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::guard::Objection;
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
+use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
@@ -67,6 +72,11 @@ pub(crate) enum RunError {
     /// A run was to be approved that no guard stopped, or that is no longer what it was.
     #[error("job `{job}` has nothing to approve: {why}")]
     NothingToApprove { job: String, why: String, hint: String },
+    /// Rejected records were to be taken again while a run of all records is not done with.
+    #[error("run {run} of job `{job}` is not done: what it rejects is not known yet")]
+    NotSettled { job: String, run: i64 },
+    #[error("{records} rejected records of job `{job}` are pending, too many to be taken alone")]
+    TooManyPending { job: String, records: u64 },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
@@ -108,6 +118,8 @@ impl RunError {
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
             | Self::NothingToApprove { .. }
+            | Self::NotSettled { .. }
+            | Self::TooManyPending { .. }
             | Self::Worker(_) => false,
         }
     }
@@ -126,6 +138,8 @@ impl RunError {
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
             | Self::NothingToApprove { .. }
+            | Self::NotSettled { .. }
+            | Self::TooManyPending { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -136,6 +150,8 @@ impl RunError {
             Self::Pull { source, .. } | Self::Push { source, .. } => source.hint(),
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
             Self::NothingToApprove { hint, .. } => Some(hint.clone()),
+            Self::NotSettled { job, .. } => Some(format!("`writeback run {job}` comes first")),
+            Self::TooManyPending { job, .. } => Some(format!("`writeback run {job}` takes all records")),
             Self::Unbalanced { .. } => Some("please report this with the run's ledger; nothing was hidden".to_owned()),
             Self::ObjectChanged { .. } => Some("run again: the records are pulled anew".to_owned()),
             Self::Ledger(error) => error.hint(),
@@ -182,6 +198,7 @@ pub(crate) struct RunRequest<'a> {
     pub(crate) project: &'a Project,
     pub(crate) checked: &'a CheckedJob,
     pub(crate) cycle: RequestedCycle,
+    pub(crate) scope: Scope,
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
     /// Who approves the run that guards stopped; nobody, and it is judged as any other.
@@ -236,6 +253,9 @@ impl RequestedCycle {
 /// newer records by now, and after a day it likely has.
 const UNFINISHED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 
+/// Parked records that a report names: people park them one by one.
+pub(crate) const LEFT_ALONE_MAX: u32 = 1_000;
+
 /// What one write-back of a run did.
 #[derive(Debug)]
 pub(crate) struct WriteBackReport {
@@ -243,6 +263,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) tally: Tally,
     pub(crate) batches: u64,
     pub(crate) elapsed: Duration,
+    /// Parked records, of those skipped.
+    pub(crate) parked: Vec<LeftAlone>,
 }
 
 /// Why a run stopped before its first write.
@@ -264,6 +286,8 @@ pub(crate) struct RunReport {
     pub(crate) status: RunStatus,
     /// Why guards stopped it, if they did.
     pub(crate) guarded: Option<Guarded>,
+    /// If it took only rejected records.
+    pub(crate) retry: Option<RetryReport>,
     pub(crate) write_backs: Vec<WriteBackReport>,
     /// Beside the run: where `rejected.csv` and the `outcomes.parquet` files stand.
     pub(crate) folder: Option<PathBuf>,
@@ -281,6 +305,8 @@ struct Begun<'a> {
     ledger: &'a Ledger,
     progress: std::sync::Arc<dyn Progress>,
     facts: RunFacts,
+    /// Absent if it takes all records.
+    retry: Option<Retry>,
 }
 
 /// Carries out a job once.
@@ -303,15 +329,29 @@ pub(crate) async fn carry_out(
         warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newest.id, "a newer cycle is already written back");
         return Ok(nothing_new(request));
     }
+    let retry = match request.scope {
+        Scope::All => None,
+        Scope::OnlyRejected => match pending::retry(request, ledger).await? {
+            Ok(retry) => Some(retry),
+            Err(nothing_to_take) => return Ok(*nothing_to_take),
+        },
+    };
     let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
     let mut plans = plan::plan_job(request.project, job, request.write_back, &provisional).await?;
+    if let Some(retry) = &retry {
+        pending::restrict(&mut plans, retry);
+    }
     if request.stop.is_asked() {
         return Err(RunError::Interrupted);
     }
-    let facts = begin_or_take_up(request, ledger, provisional, &plans).await?;
-    let begun = Begun { request, ledger, progress, facts };
+    let retry_of = retry.as_ref().map(|retry| retry.of);
+    let facts = begin_or_take_up(request, ledger, provisional, &plans, retry_of).await?;
+    let begun = Begun { request, ledger, progress, facts, retry };
     let finished = begun.work(&mut plans).await;
-    let report = begun.conclude(finished, &plans).await?;
+    let mut report = begun.conclude(finished, &plans).await?;
+    if let Some(retry) = &begun.retry {
+        report.retry = Some(pending::report(retry, request, ledger).await?);
+    }
     if report.guarded.is_none() {
         begun.remove_packages(begun.facts.run);
     }
@@ -323,7 +363,11 @@ pub(crate) async fn carry_out(
 async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<UnfinishedRun>, RunError> {
     let job = &request.checked.job;
     let Some(unfinished) = ledger.unfinished_run(&job.name).await? else { return Ok(None) };
+    if request.scope == Scope::OnlyRejected {
+        pending::refuse(&job.name, &unfinished)?;
+    }
     let why = match request.cycle.leaves_behind(&unfinished.cycle) {
+        _ if unfinished.retry_of.is_some() && request.scope == Scope::All => "all records are taken instead",
         _ if unfinished.job_digest != digest(request) => "the job was changed before it could be taken up",
         Some(why) => why,
         None => return Ok(Some(unfinished)),
@@ -358,9 +402,10 @@ async fn begin_or_take_up(
     ledger: &Ledger,
     facts: RunFacts,
     plans: &[Plan],
+    retry_of: Option<i64>,
 ) -> Result<RunFacts, RunError> {
     if facts.run == NO_RUN {
-        return begin(request, ledger, facts, plans).await;
+        return begin(request, ledger, facts, plans, retry_of).await;
     }
     if let Some(object) = altered_object(ledger, facts.run, plans).await? {
         let why = format!("`{object}` was altered before it could be taken up");
@@ -369,7 +414,7 @@ async fn begin_or_take_up(
         let cycle = [request.cycle.cycle(), &facts.cycle].into_iter().max_by_key(|cycle| cycle.completed_at);
         let cycle = cycle.unwrap_or(&facts.cycle).clone();
         let facts = RunFacts { run: NO_RUN, cycle, started_at: Utc::now(), ..facts };
-        return begin(request, ledger, facts, plans).await;
+        return begin(request, ledger, facts, plans, retry_of).await;
     }
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
     match &request.approver {
@@ -379,12 +424,14 @@ async fn begin_or_take_up(
     Ok(facts)
 }
 
-/// What a run must share with an interrupted one to take it up: the files, and the choice of write-backs.
+/// What a run must share with an interrupted one to take it up: the files, and the choice of write-backs and records.
 fn digest(request: &RunRequest<'_>) -> String {
-    match request.only_write_back() {
-        Some(name) => format!("{} {name}", request.checked.digest),
-        None => request.checked.digest.clone(),
-    }
+    let scope = match request.scope {
+        Scope::All => None,
+        Scope::OnlyRejected => Some("--only-rejected"),
+    };
+    let choice = [Some(request.checked.digest.as_str()), request.only_write_back(), scope];
+    choice.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Stands for the number of a run that has not begun; runs are numbered from 1.
@@ -405,6 +452,7 @@ async fn begin(
     ledger: &Ledger,
     facts: RunFacts,
     plans: &[Plan],
+    retry_of: Option<i64>,
 ) -> Result<RunFacts, RunError> {
     let new_run = NewRun {
         job: &facts.job,
@@ -413,6 +461,7 @@ async fn begin(
         write_backs: plans.iter().map(|plan| plan.write_back.name.as_str()).collect(),
         job_digest: &digest(request),
         write_back: request.only_write_back(),
+        retry_of,
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, cycle = %facts.cycle.id, "run begins");
@@ -426,6 +475,7 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
         cycle: request.cycle.cycle().id.clone(),
         status: RunStatus::NothingNew,
         guarded: None,
+        retry: None,
         write_backs: Vec::new(),
         folder: None,
         warnings: Vec::new(),
@@ -463,6 +513,7 @@ impl Begun<'_> {
             cycle: self.facts.cycle.id.clone(),
             status: if rejected { RunStatus::Rejected } else { RunStatus::Succeeded },
             guarded: None,
+            retry: None,
             write_backs: reports,
             folder: Some(folder),
             warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
@@ -477,10 +528,32 @@ impl Begun<'_> {
             return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
         self.ledger.restart_pull(id).await?;
-        let mut rejections = pull::LedgerRejections { ledger: self.ledger, id };
-        let pulled = pull::pull(plan, &folder, &mut rejections, self.progress.as_ref(), &self.request.stop).await?;
+        let mut selection = self.selection(&plan.write_back.name).await?;
+        let mut account = pull::LedgerAccount { ledger: self.ledger, id };
+        let (progress, stop) = (self.progress.as_ref(), &self.request.stop);
+        let pulled = pull::pull(plan, &folder, &mut selection, &mut account, progress, stop).await?;
+        self.settle(id, &plan.write_back.name, &selection).await?;
         self.ledger.record_packaged(id, pulled.tally.read, &plan.mapped_for()).await?;
         Ok((pulled.package, Some(pulled.tally)))
+    }
+
+    /// Which records of a write-back the run takes.
+    async fn selection(&self, write_back: &str) -> Result<Selection, RunError> {
+        let wanted = self.retry.as_ref().map(|retry| retry.keys.get(write_back).cloned().unwrap_or_default());
+        Ok(Selection::of(self.ledger, &self.facts, write_back, wanted).await?)
+    }
+
+    /// Tells the ledger what a pull found of parked and of pending records.
+    async fn settle(&self, id: WriteBackId, write_back: &str, selection: &Selection) -> Result<(), RunError> {
+        let ended = selection.ended();
+        if !ended.is_empty() {
+            info!(job = %self.facts.job, run = id.run, write_back, records = ended.len(), "parked records changed and are taken up");
+            self.ledger.end_parking(&self.facts.job, write_back, &ended).await?;
+        }
+        if self.retry.is_some() {
+            self.ledger.record_retried(id, &selection.taken()).await?;
+        }
+        Ok(())
     }
 
     /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
@@ -531,7 +604,8 @@ impl Begun<'_> {
         }
         info!(job = %self.facts.job, run = id.run, write_back = %plan.write_back.name, read = tally.read, "delivered");
         let name = plan.write_back.name.clone();
-        Ok(WriteBackReport { name, tally, batches: u64::try_from(batches).unwrap_or(u64::MAX), elapsed })
+        let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        Ok(WriteBackReport { name, tally, batches: u64::try_from(batches).unwrap_or(u64::MAX), elapsed, parked })
     }
 
     /// Tells the ledger how the run ended.

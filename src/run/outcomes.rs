@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult, Schema,
-    StringChunked,
+    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult,
+    Schema, StringChunked,
 };
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
 use super::files::{PAGE_REJECTIONS_MAX, ReportError};
 use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::parking::LeftAlone;
 use crate::domain::record::Identities;
 use crate::ledger::{Ledger, SentBatch, WriteBackId};
 use crate::state::AsideFile;
@@ -41,7 +42,7 @@ impl PushedPartition {
 }
 
 /// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
-/// Records of the package come first, in the order they were written, then those rejected before. `partitions` are all
+/// Records of the package come first, in the order they were written, then those rejected before, then parked ones. `partitions` are all
 /// of the package's, in order.
 /// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
 pub(super) async fn write(
@@ -65,6 +66,8 @@ pub(super) async fn write(
         after = Some(last.record);
         block_in_place(|| rows.write_rejections(rejections))?;
     }
+    let left_alone = ledger.left_alone(id, u32::MAX).await?;
+    block_in_place(|| rows.write_left_alone(&left_alone))?;
     let accounted = block_in_place(|| rows.finish())?;
     let read = ledger.tally(id).await?.read;
     if read != accounted {
@@ -116,6 +119,13 @@ impl<'file> RowsWriter<'file> {
         self.write(rows(positions, keys, &outcomes))
     }
 
+    fn write_left_alone(&mut self, records: &[LeftAlone]) -> Result<(), ReportError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.write(left_alone_rows(records))
+    }
+
     fn write(&mut self, rows: PolarsResult<DataFrame>) -> Result<(), ReportError> {
         let written = rows.and_then(|rows| {
             self.rows += rows.height() as u64;
@@ -128,6 +138,20 @@ impl<'file> RowsWriter<'file> {
         self.writer.finish().map_err(|error| self.refusal.explain(self.path, error))?;
         Ok(self.rows)
     }
+}
+
+/// Rows of parked records.
+fn left_alone_rows(records: &[LeftAlone]) -> PolarsResult<DataFrame> {
+    let nothing = || StringChunked::full_null("".into(), records.len());
+    let columns = vec![
+        Column::new("record".into(), records.iter().map(|record| record.record).collect::<Vec<u64>>()),
+        Column::new("key".into(), records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>()),
+        Column::new("outcome".into(), vec![SKIPPED; records.len()]),
+        nothing().with_name("stage".into()).into_column(),
+        nothing().with_name("column".into()).into_column(),
+        Column::new("reason".into(), records.iter().map(|record| record.reason.as_str()).collect::<Vec<_>>()),
+    ];
+    DataFrame::new(records.len(), columns)
 }
 
 /// Rows of `outcomes.parquet`; each argument has one value a row.
@@ -151,12 +175,15 @@ fn schema() -> Schema {
     std::iter::once(Field::new("record".into(), DataType::UInt64)).chain(texts).collect()
 }
 
+/// The outcome of records that were left alone, for whatever reason.
+const SKIPPED: &str = "skipped";
+
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Inserted => "inserted",
         Outcome::Updated => "updated",
         Outcome::Unchanged => "unchanged",
-        Outcome::Skipped(_) => "skipped",
+        Outcome::Skipped(_) => SKIPPED,
         Outcome::Rejected(_) => "rejected",
     }
 }

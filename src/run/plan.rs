@@ -90,7 +90,9 @@ pub(crate) async fn plan_job(
     Ok(plans)
 }
 
-fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a WriteBack>, RunError> {
+/// A job's write-backs, or the one named `only`.
+/// Errors: `NoSuchWriteBack`.
+pub(crate) fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a WriteBack>, RunError> {
     let chosen: Vec<_> =
         job.write_backs.iter().filter(|write_back| only.is_none_or(|name| write_back.name == name)).collect();
     match (chosen.is_empty(), only) {

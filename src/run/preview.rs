@@ -24,15 +24,16 @@ use crate::domain::guard::{Forecast, Objection};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
+use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
 use crate::ledger::Pace;
 use crate::package::{Package, Partition};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
-pub(crate) use crate::run::preview::comparison::same;
 use crate::run::preview::comparison::{Comparison, Write};
-use crate::run::pull::Rejections;
+use crate::run::pull::Account;
 use crate::run::push::{self, duplicates};
+use crate::run::selection::Selection;
 use crate::run::stop::Stop;
 use crate::run::{NO_RUN, Progress, RunError, guards, pull, retry, writer};
 
@@ -56,6 +57,10 @@ pub(crate) struct WriteBackPreview {
     pub(crate) samples: Vec<Sample>,
     /// The first records that would be rejected.
     pub(crate) rejections: Vec<RejectionSample>,
+    /// Records that are parked, of those `skipped`.
+    pub(crate) parked: u64,
+    /// The first of them.
+    pub(crate) left_alone: Vec<LeftAlone>,
 }
 
 /// What the destination would be asked to do, each for a batch. A database that looks up and updates at once is sent one
@@ -130,10 +135,12 @@ pub(crate) struct RejectionSample {
     pub(crate) reason: String,
 }
 
-/// Previews one write-back, with at most `samples_max` samples of each sort. `folder` takes its package for the while.
+/// Previews one write-back's records that `selection` lets through, with at most `samples_max` samples of each sort.
+/// `folder` takes its package for the while.
 pub(crate) async fn preview(
     plan: &mut Plan,
     folder: &Path,
+    mut selection: Selection,
     samples_max: usize,
     known: &Known,
     progress: &dyn Progress,
@@ -142,7 +149,7 @@ pub(crate) async fn preview(
     let mut preview = Preview::new(NO_RUN);
     preview.shown = Some(Shown { samples_max, columns: ColumnCounters::new(&plan.layout) });
     let stop = Stop::new();
-    let pulled = pull::pull(plan, folder, &mut preview, progress, &stop).await?;
+    let pulled = pull::pull(plan, folder, &mut selection, &mut preview, progress, &stop).await?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
@@ -193,9 +200,18 @@ struct Shown {
     columns: ColumnCounters,
 }
 
-impl Rejections for Preview {
-    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
-        rejections.into_iter().for_each(|rejection| self.reject(rejection));
+impl Account for Preview {
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+        rejections.into_iter().for_each(|rejection| self.count_rejection(rejection));
+        Ok(())
+    }
+
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError> {
+        let parked = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.report.parked += parked;
+        self.report.tally.skipped += parked;
+        let room = self.samples_max().saturating_sub(self.report.left_alone.len());
+        self.report.left_alone.extend(records.into_iter().take(room));
         Ok(())
     }
 }
@@ -213,7 +229,7 @@ impl Preview {
         Forecast { tally, emptied: self.emptied, proven }
     }
 
-    fn reject(&mut self, rejection: Rejection) {
+    fn count_rejection(&mut self, rejection: Rejection) {
         if self.report.rejections.len() < self.samples_max() {
             let Rejection { key, stage, column, reason, .. } = rejection.clone();
             self.report.rejections.push(RejectionSample { key, stage, column, reason });
@@ -232,7 +248,7 @@ impl Preview {
         let mut reader = Reader { connection: &plan.destination, destination: None, stop };
         for index in 0..package.partition_count() {
             let partition = block_in_place(|| push::load(plan, package, index, self.run))?;
-            duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| self.reject(rejection));
+            duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| self.count_rejection(rejection));
             self.look_up_partition(plan, &mut reader, &partition, progress).await?;
         }
         reader.close().await;
@@ -335,7 +351,7 @@ impl Preview {
             Decision::Update => self.report.tally.count(&Outcome::Updated),
             Decision::Leave => self.report.tally.count(&Outcome::Unchanged),
             Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(reason)),
-            Decision::Reject(reason) => self.reject(Rejection {
+            Decision::Reject(reason) => self.count_rejection(Rejection {
                 record: 0,
                 key: Some(key.to_owned()),
                 stage: Stage::Match,

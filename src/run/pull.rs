@@ -6,45 +6,54 @@ use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, block_in_place};
 
-use crate::domain::conform::{self, Sifted};
 use crate::domain::error::SystemError;
 use crate::domain::outcome::{Rejection, Tally};
+use crate::domain::parking::LeftAlone;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::plan::Plan;
+use crate::run::selection::{Selected, Selection};
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError};
 use crate::source::{AnySource, Pulled, Source};
 
-/// Who keeps account of the records a pull rejects.
-pub(crate) trait Rejections {
-    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError>;
+/// Who keeps account of the records that a pull does not put into the package.
+pub(crate) trait Account {
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError>;
+
+    /// Parked records were left alone.
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError>;
 }
 
-/// A run keeps them in the ledger.
-pub(crate) struct LedgerRejections<'a> {
+/// A run keeps it in the ledger.
+pub(crate) struct LedgerAccount<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) id: WriteBackId,
 }
 
-impl Rejections for LedgerRejections<'_> {
-    async fn keep(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+impl Account for LedgerAccount<'_> {
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
         Ok(self.ledger.record_rejections(self.id, &rejections).await?)
+    }
+
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError> {
+        Ok(self.ledger.record_left_alone(self.id, &records).await?)
     }
 }
 
 /// A finished pull.
 pub(crate) struct PulledPackage {
     pub(crate) package: Package,
-    /// Records read and rejected; what becomes of the others is not known yet.
+    /// Records read, rejected, and skipped because they are parked; what becomes of the others is not known yet.
     pub(crate) tally: Tally,
 }
 
-/// Pulls a write-back's records into a package in `folder`.
+/// Pulls a write-back's records, as far as they are selected, into a package in `folder`.
 pub(crate) async fn pull(
     plan: &mut Plan,
     folder: &Path,
-    rejections: &mut impl Rejections,
+    selection: &mut Selection,
+    account: &mut impl Account,
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<PulledPackage, RunError> {
@@ -63,12 +72,16 @@ pub(crate) async fn pull(
         if stop.is_asked() {
             return Err(RunError::Interrupted);
         }
-        tally.read += pulled.read;
-        let sifted = block_in_place(|| sift(plan, pulled));
+        let Selected { sifted, left_alone, read } = block_in_place(|| selection.sift(plan, pulled));
         block_in_place(|| writer.push(&sifted.records))?;
+        tally.read += read;
         tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
+        tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
         if !sifted.rejections.is_empty() {
-            rejections.keep(sifted.rejections).await?;
+            account.reject(sifted.rejections).await?;
+        }
+        if !left_alone.is_empty() {
+            account.leave_alone(left_alone).await?;
         }
         progress.pulled(&plan.write_back.name, tally.read);
     }
@@ -114,12 +127,4 @@ impl Drop for ReadAhead {
     fn drop(&mut self) {
         self.reader.abort();
     }
-}
-
-/// Conforms a chunk and maps it: every record of it comes back as a record of the package or as a rejection.
-pub(crate) fn sift(plan: &Plan, pulled: Pulled) -> Sifted {
-    let conformed = conform::conform(&plan.write_back.schema, &pulled.records);
-    let mapped = plan.mapping.apply(&conformed.records);
-    let rejections = [pulled.rejections, conformed.rejections, mapped.rejections].into_iter().flatten().collect();
-    Sifted { records: mapped.records, rejections }
 }

@@ -1,19 +1,22 @@
 //! One record the whole way: pulled, conformed, mapped, matched, written, and read back from the database itself; or
 //! rolled back, so that nothing is left.
 
+use std::borrow::Cow;
+
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 
 use crate::destination::{AnyDestination, Destination};
+use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
+use crate::domain::sameness::same;
 use crate::run::plan::Plan;
-use crate::run::preview::same;
-use crate::run::pull::sift;
+use crate::run::selection::{Selected, Selection};
 use crate::run::{RunError, writer};
 use crate::source::Source;
 
@@ -31,8 +34,18 @@ pub(crate) struct SingleRecord {
     pub(crate) key: String,
     pub(crate) outcome: SingleOutcome,
     pub(crate) rolled_back: bool,
+    /// What the database holds other than it was written, and the likely cause, in one sentence.
+    pub(crate) alteration: Option<String>,
     /// In the layout's order; empty if nothing was looked up.
     pub(crate) columns: Vec<ColumnProof>,
+}
+
+impl SingleRecord {
+    /// Whether it shows that the write-back does what it should: the record reached a row, or became one, and the row
+    /// holds what was written.
+    pub(crate) fn proves(&self) -> bool {
+        self.alteration.is_none() && self.outcome.reached_a_row()
+    }
 }
 
 /// What became of the record.
@@ -43,7 +56,7 @@ pub(crate) enum SingleOutcome {
     Updated,
     Unchanged,
     Skipped {
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     Rejected {
         stage: Stage,
@@ -57,8 +70,7 @@ pub(crate) enum SingleOutcome {
 }
 
 impl SingleOutcome {
-    /// Whether it shows that the write-back does what it should: the record reached a row, or became one.
-    pub(crate) fn proves(&self) -> bool {
+    fn reached_a_row(&self) -> bool {
         match self {
             Self::Inserted | Self::Updated | Self::Unchanged => true,
             Self::Skipped { .. } | Self::Rejected { .. } | Self::NotInSource { .. } => false,
@@ -75,18 +87,26 @@ pub(crate) struct ColumnProof {
     pub(crate) after: Option<String>,
     /// Whether the row now holds another value than it did.
     pub(crate) changed: bool,
+    /// Whether the row holds what was written: what was sent, unless the job says to keep what was there.
+    pub(crate) as_written: bool,
 }
 
-/// Takes the record with key `key` the whole way.
-pub(crate) async fn try_record(plan: &mut Plan, key: &str, ending: Ending) -> Result<SingleRecord, RunError> {
-    let wanted = find(plan, key).await;
+/// Takes the record with key `key` the whole way, unless `selection` leaves it alone.
+pub(crate) async fn try_record(
+    plan: &mut Plan,
+    key: &str,
+    selection: Selection,
+    ending: Ending,
+) -> Result<SingleRecord, RunError> {
+    let wanted = find(plan, key, selection).await;
     let plan = &*plan;
-    let report = |outcome, columns| SingleRecord {
+    let report = |outcome| SingleRecord {
         write_back: plan.write_back.name.clone(),
         key: key.to_owned(),
         outcome,
         rolled_back: ending == Ending::Rollback,
-        columns,
+        alteration: None,
+        columns: Vec::new(),
     };
     let wanted = wanted.map_err(|source| RunError::Pull {
         write_back: plan.write_back.name.clone(),
@@ -95,13 +115,12 @@ pub(crate) async fn try_record(plan: &mut Plan, key: &str, ending: Ending) -> Re
     })?;
     let record = match wanted {
         Wanted::Record(record) => record,
-        Wanted::Outcome(outcome) => return Ok(report(outcome, Vec::new())),
+        Wanted::Outcome(outcome) => return Ok(report(outcome)),
     };
     match write_and_read_back(plan, &record, ending).await {
-        Ok((outcome, columns)) => Ok(report(outcome, columns)),
+        Ok(ReadBack { outcome, columns, alteration }) => Ok(SingleRecord { alteration, columns, ..report(outcome) }),
         Err(SystemError::Refused { message, column }) => {
-            let outcome = SingleOutcome::Rejected { stage: Stage::Destination, column, reason: message };
-            Ok(report(outcome, Vec::new()))
+            Ok(report(SingleOutcome::Rejected { stage: Stage::Destination, column, reason: message }))
         }
         Err(source) => Err(RunError::Push {
             write_back: plan.write_back.name.clone(),
@@ -117,7 +136,7 @@ enum Wanted {
 }
 
 /// Looks through the whole source: a key that occurs twice is only known at the end.
-async fn find(plan: &mut Plan, key: &str) -> Result<Wanted, SystemError> {
+async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wanted, SystemError> {
     let mut source = plan.open_source().await?;
     let mut read = 0;
     let mut occurs = 0;
@@ -125,7 +144,10 @@ async fn find(plan: &mut Plan, key: &str) -> Result<Wanted, SystemError> {
     let mut rejection = None;
     while let Some(pulled) = source.next_chunk().await? {
         read += pulled.read;
-        let sifted = tokio::task::block_in_place(|| sift(plan, pulled));
+        let Selected { sifted, left_alone, .. } = tokio::task::block_in_place(|| selection.sift(plan, pulled));
+        if let Some(parked) = left_alone.into_iter().find(|parked| parked.key == key) {
+            return Ok(Wanted::Outcome(SingleOutcome::Skipped { reason: parked.reason.into() }));
+        }
         rejection =
             rejection.or_else(|| sifted.rejections.into_iter().find(|rejected| rejected.key.as_deref() == Some(key)));
         let positions = positions_of(&sifted.records, plan.mapping.key_columns(), key);
@@ -162,12 +184,15 @@ fn positions_of(records: &DataFrame, key_columns: &[String], key: &str) -> Vec<I
         .collect()
 }
 
+/// What became of a record that was written and read back.
+struct ReadBack {
+    outcome: SingleOutcome,
+    columns: Vec<ColumnProof>,
+    alteration: Option<String>,
+}
+
 /// Writes the record in one transaction; reads it back in a new one, or in the same before it is rolled back.
-async fn write_and_read_back(
-    plan: &Plan,
-    record: &DataFrame,
-    ending: Ending,
-) -> Result<(SingleOutcome, Vec<ColumnProof>), SystemError> {
+async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
     let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, Before::OfAll).await;
@@ -192,10 +217,20 @@ async fn write_and_read_back(
             destination.look_up(&plan.layout, record, Before::OfAll).await?
         }
     };
+    let decision = written.decisions.into_iter().next();
+    let proofs = Proofs {
+        layout: &plan.layout,
+        record,
+        decision: decision.as_ref(),
+        before: written.looked_up.before.of(0),
+        after: after.before.of(0),
+        rows: after.found.first().map_or(0, |found| found.rows),
+    };
+    let columns = proofs.columns();
+    let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
-    let (before, after) = (written.looked_up.before.of(0), after.before.of(0));
-    let outcome = written.decisions.into_iter().next().map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
-    Ok((outcome, columns(&plan.layout, record, before.as_deref(), after.as_deref())))
+    let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
+    Ok(ReadBack { outcome, columns, alteration })
 }
 
 fn outcome_of(decision: Decision) -> SingleOutcome {
@@ -203,28 +238,96 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Insert => SingleOutcome::Inserted,
         Decision::Update => SingleOutcome::Updated,
         Decision::Leave => SingleOutcome::Unchanged,
-        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words() },
+        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words().into() },
         Decision::Reject(reason) => {
             SingleOutcome::Rejected { stage: Stage::Match, column: None, reason: reason.to_string() }
         }
     }
 }
 
-fn columns(
-    layout: &Layout,
-    record: &DataFrame,
-    before: Option<&[Option<&str>]>,
-    after: Option<&[Option<&str>]>,
-) -> Vec<ColumnProof> {
-    if before.is_none() && after.is_none() {
-        return Vec::new();
+/// A row before and after one record was written.
+struct Proofs<'a> {
+    layout: &'a Layout,
+    record: &'a DataFrame,
+    decision: Option<&'a Decision>,
+    before: Option<Vec<Option<&'a str>>>,
+    after: Option<Vec<Option<&'a str>>>,
+    /// Rows with the record's key after it was written.
+    rows: u64,
+}
+
+impl Proofs<'_> {
+    fn columns(&self) -> Vec<ColumnProof> {
+        match (&self.before, &self.after) {
+            (None, None) => Vec::new(),
+            (_, _) => self.layout.fields.iter().enumerate().map(|field| self.column(field)).collect(),
+        }
     }
-    let held = |values: Option<&[Option<&str>]>, position: usize| values?.get(position)?.map(str::to_owned);
-    let proof = |(position, field): (usize, &crate::domain::layout::LayoutField)| {
-        let (before, after) = (held(before, position), held(after, position));
-        let changed = !same(field.kind, before.as_deref(), after.as_deref());
-        let sent = record.columns().get(position).and_then(|column| cell_text(column, 0));
-        ColumnProof { column: field.column.name.clone(), before, sent, after, changed }
-    };
-    layout.fields.iter().enumerate().map(proof).collect()
+
+    fn column(&self, (position, field): (usize, &LayoutField)) -> ColumnProof {
+        let held = |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
+        let (before, after) = (held(&self.before), held(&self.after));
+        let sent = self.record.columns().get(position).and_then(|column| cell_text(column, 0));
+        let written = self.written(field, before.as_deref(), sent.as_deref());
+        ColumnProof {
+            column: field.column.name.clone(),
+            changed: !same(field.kind, before.as_deref(), after.as_deref()),
+            as_written: same(field.kind, written, after.as_deref()),
+            before,
+            sent,
+            after,
+        }
+    }
+
+    /// What the row is to hold in a field.
+    fn written<'a>(&self, field: &LayoutField, before: Option<&'a str>, sent: Option<&'a str>) -> Option<&'a str> {
+        match self.decision {
+            Some(Decision::Insert) => sent,
+            Some(Decision::Update) => self.layout.after_update(field, before, sent),
+            Some(Decision::Leave | Decision::Skip(_) | Decision::Reject(_)) | None => before,
+        }
+    }
+
+    fn wrote(&self) -> bool {
+        matches!(self.decision, Some(Decision::Insert | Decision::Update))
+    }
+
+    /// What the row holds other than it was written, and why, in one sentence.
+    async fn alteration(&self, columns: &[ColumnProof], destination: &mut AnyDestination) -> Option<String> {
+        let gone = self.wrote() && self.rows != 1;
+        if !gone && columns.iter().all(|column| column.as_written) {
+            return None;
+        }
+        // They are asked for to explain what was found, which stands without them.
+        let triggers = destination.triggers(&self.layout.object).await.unwrap_or_default();
+        let object = self.layout.object.display_name();
+        Some(match gone {
+            true => {
+                let rows = self.rows;
+                let cause = Cause::of_triggers(&triggers);
+                format!("`{object}` has {rows} rows of the key after the record was written ({cause})")
+            }
+            false => {
+                let altered = self.causes(columns, &triggers).into_iter();
+                let parts: Vec<String> =
+                    altered.map(|(cause, names)| format!("`{}` ({cause})", names.join("`, `"))).collect();
+                format!("`{object}` holds something else than was written: {}", parts.join(", "))
+            }
+        })
+    }
+
+    /// The columns that hold something else than was written, by the likely cause.
+    fn causes<'a>(&self, columns: &'a [ColumnProof], triggers: &[String]) -> Vec<(Cause, Vec<&'a str>)> {
+        let mut causes: Vec<(Cause, Vec<&str>)> = Vec::new();
+        let altered = self.layout.fields.iter().zip(columns).filter(|(_, column)| !column.as_written);
+        for (field, ColumnProof { column, before, sent, after, .. }) in altered {
+            let written = self.written(field, before.as_deref(), sent.as_deref());
+            let cause = Cause::likely(field, written.as_deref(), after.as_deref(), triggers);
+            match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, names)) => names.push(column),
+                None => causes.push((cause, vec![column])),
+            }
+        }
+        causes
+    }
 }

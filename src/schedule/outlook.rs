@@ -10,7 +10,7 @@ use crate::domain::cadence::{Cadence, Next, PassedOver};
 use crate::domain::gate::{Gate, Gates, Opening};
 use crate::domain::job::Job;
 use crate::ledger::cycles::{GateEntry, Noticed, PassedOverEntry, Server, Watch};
-use crate::ledger::{Ledger, LedgerError, RunEntry};
+use crate::ledger::{Ledger, LedgerError, Pending, RunEntry};
 
 /// Openings shown of a cadence: enough to see a rhythm.
 pub(crate) const OPENINGS_USUAL: usize = 5;
@@ -22,6 +22,8 @@ const PAST_SHOWN_MAX: u32 = 5;
 pub(crate) struct Outlook {
     pub(crate) job: String,
     pub(crate) last_run: Option<RunEntry>,
+    /// Its rejected records that have not landed, by write-back.
+    pub(crate) pending: Vec<Pending>,
     /// Absent for a job without a cadence: it runs by hand only.
     pub(crate) following: Option<Following>,
 }
@@ -57,7 +59,8 @@ pub(crate) async fn outlook(
         Some(cadence) => Some(following(project, &job.name, cadence, ledger, openings_max, now).await?),
         None => None,
     };
-    Ok(Outlook { job: job.name.clone(), last_run, following })
+    let pending = ledger.pending(&job.name).await?;
+    Ok(Outlook { job: job.name.clone(), last_run, pending, following })
 }
 
 async fn following(

@@ -29,6 +29,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::cycles;
 use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
 use crate::report;
+use crate::run::pending::Scope;
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
 
@@ -627,6 +628,14 @@ async fn carry_out(
     stop: Stop,
 ) -> Result<RunReport, RunError> {
     let cycle = RequestedCycle::Given(cycle);
-    let request = RunRequest { project: &project, checked: &checked, cycle, write_back: None, approver: None, stop };
+    let request = RunRequest {
+        project: &project,
+        checked: &checked,
+        cycle,
+        scope: Scope::All,
+        write_back: None,
+        approver: None,
+        stop,
+    };
     run::carry_out(&request, &ledger, report::progress::for_log(&checked.job.name)).await
 }

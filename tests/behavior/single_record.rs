@@ -1,6 +1,9 @@
 //! `writeback test`: one record the whole way, before a go-live.
 
-use crate::harness::{FIELDS, Server, Workspace};
+use serde_json::Value;
+
+use crate::harness::{FIELDS, Ran, Server, Workspace};
+use crate::values::TRIPS;
 
 const ROWS: &str = "id,score,note,phone\nA1,10,old,555\nA2,11,old,555\n";
 const SOURCE: &str = "id,score,note\nA1,20,new\nA2,21,new\nA3,22,new\nA4,x,new\n";
@@ -76,5 +79,155 @@ fn a_key_of_two_columns_is_given_as_csv() {
         let test = place.command(&["test", "job", "--record", "EU,\"a,b\""]);
         assert_eq!(test.code, 0, "{test}");
         assert_eq!(place.rows("accounts"), rows.replace("b\",1", "b\",5"), "on {server}");
+    }
+}
+
+/// Lets a trigger of `accounts` write every note in capitals.
+fn shout(place: &Workspace) {
+    let name = place.server.quote("shout");
+    match place.server {
+        Server::Sqlite => place.execute(&format!(
+            "CREATE TRIGGER {name} AFTER UPDATE ON accounts BEGIN \
+             UPDATE accounts SET note = upper(note) WHERE id = NEW.id; END"
+        )),
+        Server::Postgres => place.execute(&format!(
+            "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN NEW.note = upper(NEW.note); RETURN NEW; END $$; \
+             CREATE TRIGGER {name} BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION shout()"
+        )),
+        Server::MariaDb => place.execute(&format!(
+            "CREATE TRIGGER {name} BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.note = UPPER(NEW.note)"
+        )),
+    };
+}
+
+fn record(test: &Ran) -> Value {
+    test.json()["records"][0].clone()
+}
+
+#[test]
+fn a_trigger_that_alters_what_is_written_is_found_and_named_and_no_proof() {
+    for server in Server::ALL {
+        for ending in [&["--rollback"][..], &[]] {
+            let place = Workspace::accounts(server, ROWS, SOURCE);
+            place.job("require_test = true", FIELDS);
+            shout(&place);
+            let test = place.command(&[&["test", "job", "--record", "A1"], ending].concat());
+            assert_eq!(test.code, 1, "on {server}: {test}");
+            let told = "accounts` holds something else than was written: `note` (most likely trigger `shout`)\n";
+            assert!(test.stdout.ends_with(told), "on {server}: {test}");
+            let line = |column: &str| test.stdout.lines().find(|line| line.contains(column)).unwrap_or_default();
+            assert!(
+                line("│ note ").contains("NEW") && line("│ note ").contains("not as written"),
+                "on {server}: {test}"
+            );
+            assert!(line("│ score ").contains("changed"), "on {server}: {test}");
+            assert_eq!(place.run().code, 3, "the test proved nothing, on {server}");
+            let test = record(&place.command(&["test", "job", "--record", "A2", "--json"]));
+            assert!(test["alteration"].as_str().is_some_and(|told| told.contains("`shout`")), "on {server}: {test}");
+            let altered: Vec<bool> =
+                test["columns"].as_array().unwrap().iter().map(|one| one["as_written"] == false).collect();
+            assert_eq!(altered, [false, false, true], "on {server}: {test}");
+        }
+    }
+}
+
+#[test]
+fn a_row_that_a_trigger_takes_away_is_missed() {
+    for server in [Server::Sqlite, Server::Postgres] {
+        let place = Workspace::accounts(server, ROWS, SOURCE);
+        match server {
+            Server::Postgres => place.execute(
+                "CREATE FUNCTION archive() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN DELETE FROM accounts WHERE id = NEW.id; RETURN NULL; END $$; \
+                 CREATE TRIGGER archive AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION archive()",
+            ),
+            Server::Sqlite | Server::MariaDb => place.execute(
+                "CREATE TRIGGER archive AFTER UPDATE ON accounts BEGIN DELETE FROM accounts WHERE id = NEW.id; END",
+            ),
+        };
+        let test = place.command(&["test", "job", "--record", "A1"]);
+        let told = "accounts` has 0 rows of the key after the record was written (most likely trigger `archive`)\n";
+        assert!(test.code == 1 && test.stdout.ends_with(told), "on {server}: {test}");
+    }
+}
+
+#[test]
+fn blanks_that_a_column_of_fixed_length_drops_are_told() {
+    let place = Workspace::on(Server::Postgres);
+    place.table("accounts", "id VARCHAR(9) PRIMARY KEY, score INTEGER, note CHAR(9)", "id,score\nA1,1\nA2,1\n");
+    place.scores("id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(9)", "id,score,note\nA1,2,ab \nA2,2,ab\n");
+    place.job("", FIELDS);
+    let test = place.command(&["test", "job", "--record", "A1"]);
+    let told = "`note` (`character(9)` drops the blanks at the end of a text)\n";
+    assert!(test.code == 1 && test.stdout.ends_with(told), "{test}");
+    let test = place.command(&["test", "job", "--record", "A2"]);
+    assert_eq!(test.code, 0, "{test}");
+}
+
+#[test]
+fn no_type_is_taken_for_altered_when_it_is_only_spelled_otherwise() {
+    const RECORDS: usize = 5;
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = |declared: &dyn Fn(usize) -> String| -> String {
+            (0..TRIPS.len()).map(|at| format!(", v{at} {}", declared(at))).collect()
+        };
+        let object = columns(&|at| (TRIPS[at].object)(server).to_owned())
+            + if server == Server::Postgres { ", b JSONB" } else { ", b JSON" };
+        let ids: Vec<String> = (0..RECORDS).map(|id| format!("A{id}")).collect();
+        place.table("accounts", &format!("id VARCHAR(9) PRIMARY KEY{object}"), &format!("id\n{}\n", ids.join("\n")));
+        let schema = columns(&|at| TRIPS[at].schema.to_owned()) + ", b JSON";
+        let json = r#"{"b": 1.50, "a": [1e2, "\u00e9"]}"#;
+        let mut source = csv::Writer::from_writer(Vec::new());
+        let values = |id: usize| TRIPS.iter().map(move |trip| trip.values[id % trip.values.len()]).chain([json]);
+        let names: Vec<String> = (0..TRIPS.len()).map(|at| format!("v{at}")).chain(["b".to_owned()]).collect();
+        source.write_record(std::iter::once("id").chain(names.iter().map(String::as_str))).unwrap();
+        for (id, name) in ids.iter().enumerate() {
+            source.write_record(std::iter::once(name.as_str()).chain(values(id))).unwrap();
+        }
+        let nulls = names.iter().map(|_| "");
+        source.write_record(std::iter::once("NEW1").chain(nulls)).unwrap();
+        source.write_record(std::iter::once("NEW2").chain(values(1))).unwrap();
+        let text = String::from_utf8(source.into_inner().unwrap()).unwrap();
+        place.scores(&format!("id VARCHAR(9) PRIMARY KEY{schema}"), &text);
+        let fields: String = names.iter().map(|name| format!("{name} = '{name}'\n")).collect();
+        place.job("matching = 'upsert'", &format!("id = 'id'\n{fields}"));
+        for (id, outcome) in
+            ids.iter().map(|id| (id.as_str(), "updated")).chain([("NEW1", "inserted"), ("NEW2", "inserted")])
+        {
+            for outcome in [outcome, "unchanged"] {
+                let test = place.command(&["test", "job", "--record", id, "--json"]);
+                assert_eq!(test.code, 0, "{id} on {server}: {test}");
+                assert_eq!(record(&test)["outcome"]["outcome"], outcome, "{id} on {server}: {test}");
+                assert_eq!(record(&test)["alteration"], Value::Null, "{id} on {server}: {test}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_job_says_to_keep_is_not_taken_for_altered() {
+    for server in Server::ALL {
+        let place = Workspace::on(server);
+        let columns = format!(
+            "id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20), at {}, cycle VARCHAR(40)",
+            server.timestamp()
+        );
+        place.table("accounts", &columns, "id,score,note,phone\nA1,10,old,555\nA2,11,\"\",\nA3,20,old,555\n");
+        place.scores(
+            "id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20)",
+            "id,score,note,phone\nA1,20,,777\nA2,21,new,777\nA3,20,,777\n",
+        );
+        let fields = "id = 'id'\nscore = 'score'\nnote = 'note'\nphone = { column = 'phone', when = 'if_empty' }\n\
+                      at = { method = 'cycle_completed_at' }\ncycle = { method = 'cycle_id' }";
+        place.job("nulls = 'keep'", fields);
+        for (id, outcome) in [("A1", "updated"), ("A2", "updated"), ("A3", "unchanged")] {
+            let test = place.command(&["test", "job", "--record", id, "--json"]);
+            assert_eq!(test.code, 0, "{id} on {server}: {test}");
+            assert_eq!(record(&test)["outcome"]["outcome"], outcome, "{id} on {server}: {test}");
+        }
+        let kept = "id,score,note,phone\nA1,20,old,555\nA2,21,new,777\nA3,20,old,555\n";
+        assert_eq!(place.query("SELECT id, score, note, phone FROM accounts"), kept, "on {server}");
     }
 }

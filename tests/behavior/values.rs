@@ -7,13 +7,13 @@ use crate::harness::{Server, Workspace};
 
 /// One type: what the schema says, what each server's column is, values, and the texts that servers give them back as
 /// where they differ from the value.
-struct Trip {
-    schema: &'static str,
-    object: fn(Server) -> &'static str,
-    values: &'static [&'static str],
+pub(crate) struct Trip {
+    pub(crate) schema: &'static str,
+    pub(crate) object: fn(Server) -> &'static str,
+    pub(crate) values: &'static [&'static str],
 }
 
-const TRIPS: &[Trip] = &[
+pub(crate) const TRIPS: &[Trip] = &[
     Trip {
         schema: "TEXT",
         object: |_| "VARCHAR(200)",

@@ -101,6 +101,15 @@ pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Resu
     Ok(rows.iter().map(|row| Declaration { name: cell(row, 0), declared: cell(row, 1) }).collect())
 }
 
+/// Names of the table's triggers, if the user has the right to see them.
+pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+    let [database, table] = path else { return Ok(Vec::new()) };
+    let sql = "SELECT CAST(TRIGGER_NAME AS CHAR) FROM information_schema.TRIGGERS \
+               WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME";
+    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
 /// Everything a write-back must know about its table.
 pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result<Object, SystemError> {
     let table = find_table(session, name).await?;

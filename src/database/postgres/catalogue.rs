@@ -71,6 +71,17 @@ pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Resu
     declarations.map_err(|error| session.failed(purpose.doing, error))
 }
 
+/// Names of a table's triggers that are at work, those of its partitions included.
+pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, TRIGGERS.to_owned(), arguments).await?;
+    let names: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+    names.map_err(|error| session.failed(purpose.doing, error))
+}
+
 /// Who has the longest open transaction among those that hold a lock on a table stronger than a reader's, in words.
 pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Result<Option<String>, SystemError> {
     let purpose = Purpose::plain("asking who holds a lock");
@@ -160,6 +171,13 @@ SELECT a.attname::text, format_type(base.type, base.modifier)
 FROM base
 JOIN pg_type AS t ON t.oid = base.type AND t.typtype <> 'd'
 JOIN pg_attribute AS a ON a.attrelid = $1::regclass AND a.attnum = base.attnum";
+
+/// `D` is a trigger that is disabled.
+const TRIGGERS: &str = "\
+SELECT DISTINCT t.tgname::text FROM pg_trigger AS t
+WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+  AND (t.tgrelid = $1::regclass OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree($1::regclass) AS p))
+ORDER BY 1";
 
 /// Other users' transactions do not tell how long they are open; they stand before our own.
 const LOCK_HOLDER: &str = "\

@@ -38,6 +38,17 @@ impl SqliteDatabase {
         Ok(columns.into_iter().map(|column| Declaration { name: column.name, declared: column.declared }).collect())
     }
 
+    /// Names of an object's triggers.
+    pub(crate) async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let table = object.path.last().map_or("", String::as_str);
+        let schema = Dialect::Sqlite.quote(&self.schema);
+        let sql = format!(
+            "SELECT name FROM {schema}.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY name"
+        );
+        let names = sqlx::query_scalar(audited(sql)).bind(table.to_owned()).fetch_all(self.connection()).await;
+        names.map_err(|error| self.sort_error(READING, error))
+    }
+
     /// Tables and views of the file, SQLite's own left out, in the order of their names.
     pub(crate) async fn table_names(&mut self) -> Result<Vec<String>, sqlx::Error> {
         let schema = Dialect::Sqlite.quote(&self.schema);

@@ -22,7 +22,7 @@ use super::conversion::Misfit;
 use super::outcome::{Rejection, Stage};
 use super::record::RECORD_POSITION;
 use super::schema::{Schema, SchemaColumn, SchemaType};
-use super::sieve::{KeyPart, Sieve};
+use super::sieve::{KeyPart, Sieve, key_texts};
 use super::value::Kind;
 
 pub(crate) use text::parse_texts;
@@ -100,6 +100,11 @@ fn not_pulled(column: &SchemaColumn, height: usize) -> Converted {
     let values = Series::full_null(column.name.as_str().into(), height, &representation);
     let faults = nulls_at_fault(&values, "the source did not give the column");
     Converted { values, faults }
+}
+
+/// The match keys of pulled records as rejections at stage `schema` tell them; `None` where one could not be read.
+pub(crate) fn pulled_keys(schema: &Schema, pulled: &DataFrame) -> Vec<Option<String>> {
+    key_texts(&pulled_key(schema, pulled), &(0..pulled.height()).collect::<Vec<_>>())
 }
 
 /// The match key as it was pulled.

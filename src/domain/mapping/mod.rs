@@ -22,7 +22,7 @@ use super::outcome::Stage;
 use super::problem::Problem;
 use super::record::RECORD_POSITION;
 use super::schema::SchemaType;
-use super::sieve::{KeyPart, Sieve};
+use super::sieve::{KeyPart, Sieve, key_texts};
 use super::value::Kind;
 
 /// What methods may know about a run.
@@ -103,6 +103,16 @@ impl Mapping {
         let records = DataFrame::new(conformed.height(), columns).expect("a plan uses every destination column once");
         let key = if sieve.is_clean() { Vec::new() } else { self.source_key(conformed) };
         sieve.sift(records, &key)
+    }
+
+    /// The match keys of conformed records as rejections at stage `mapping` tell them.
+    pub(crate) fn source_keys(&self, conformed: &DataFrame) -> Vec<Option<String>> {
+        key_texts(&self.source_key(conformed), &(0..conformed.height()).collect::<Vec<_>>())
+    }
+
+    /// Schema columns that fields read.
+    pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
+        self.varying().map(|varying| varying.source.as_str())
     }
 
     /// Adds the fields that hold one value for the whole run (strings and stamps) and puts all in the layout's order.

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::comparison::{Comparison, Write, same};
+use super::comparison::{Comparison, Write};
 use super::numbers::{NumberCollector, Numbers, Unit};
 use super::pairs::{FrequentPairs, PairCounter};
 use crate::domain::layout::Layout;
+use crate::domain::sameness::same;
 use crate::domain::value::Kind;
 
 /// What the records that would be written do to one column. Rows that would be created count in `numbers` alone.

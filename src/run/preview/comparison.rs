@@ -1,16 +1,13 @@
-//! A batch beside the rows it meets, value by value and as text: what a row holds, what it will hold, and whether the
-//! two mean the same.
+//! A batch beside the rows it meets, value by value and as text: what a row holds and what it will hold.
 
 use polars::prelude::{DataFrame, StringChunked};
 
 use super::Change;
 use crate::domain::before::BeforeImages;
-use crate::domain::decimal::Decimal;
-use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::record::column_texts;
-use crate::domain::value::Kind;
+use crate::domain::sameness::same;
 
 /// What is done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +58,7 @@ impl<'a> Comparison<'a> {
         let sent = self.sent.get(position).and_then(|texts| texts.get(record));
         match write {
             Write::Insert => sent,
-            Write::Update => effective(self.layout, field, self.before(record, position), sent),
+            Write::Update => self.layout.after_update(field, self.before(record, position), sent),
         }
     }
 
@@ -77,99 +74,5 @@ impl<'a> Comparison<'a> {
             })
         };
         self.layout.fields.iter().enumerate().filter_map(change).collect()
-    }
-}
-
-/// What a row holds after an update that sends `sent`.
-fn effective<'a>(
-    layout: &Layout,
-    field: &LayoutField,
-    before: Option<&'a str>,
-    sent: Option<&'a str>,
-) -> Option<&'a str> {
-    let keeps_null = layout.nulls == NullPolicy::Keep && sent.is_none();
-    let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
-    if field.key || keeps_null || keeps_value { before } else { sent }
-}
-
-/// Whether two texts mean the same value, for showing what changes: the database decides what is written.
-pub(crate) fn same(kind: Kind, left: Option<&str>, right: Option<&str>) -> bool {
-    match (left, right) {
-        (Some(left), Some(right)) => left == right || mean_the_same(kind, left, right),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-/// Databases write numbers, times and documents in ways of their own.
-fn mean_the_same(kind: Kind, left: &str, right: &str) -> bool {
-    match kind {
-        Kind::Integer | Kind::Decimal => agree(left, right, |text| Decimal::parse(text).ok()),
-        Kind::Float32 => agree(left, right, |text| text.parse::<f32>().ok()),
-        Kind::Float64 => agree(left, right, |text| text.parse::<f64>().ok()),
-        Kind::Timestamp | Kind::Instant | Kind::Time => plain_time(left) == plain_time(right),
-        Kind::Boolean => agree(left, right, truth),
-        Kind::Json => agree(left, right, |text| serde_json::from_str::<serde_json::Value>(text).ok()),
-        Kind::Text | Kind::Date | Kind::Uuid => false,
-    }
-}
-
-/// Whether both texts can be read, and as the same.
-fn agree<'a, T: PartialEq>(left: &'a str, right: &'a str, read: impl Fn(&'a str) -> Option<T>) -> bool {
-    read(left).is_some_and(|left| read(right) == Some(left))
-}
-
-fn plain_time(text: &str) -> String {
-    let text = text.replace('T', " ");
-    let text = text.trim_end_matches("+00:00").trim_end_matches("+00").trim_end_matches('Z');
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
-    text.to_owned()
-}
-
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "true" => Some(true),
-        "0" | "f" | "false" => Some(false),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_that_only_look_different_are_no_change() {
-        for (kind, left, right) in [
-            (Kind::Decimal, "87.5", "87.50"),
-            (Kind::Decimal, "100", "1e2"),
-            (Kind::Integer, "7", "7.0"),
-            (Kind::Float64, "1e+20", "100000000000000000000"),
-            (Kind::Float32, "0.1", "0.10000000149011612"),
-            (Kind::Instant, "2026-11-15 06:30:00+00", "2026-11-15 06:30:00"),
-            (Kind::Instant, "2026-11-15T06:30:00Z", "2026-11-15 06:30:00.000"),
-            (Kind::Boolean, "1", "true"),
-            (Kind::Json, "{\"a\": 1, \"b\": [2]}", "{\"b\":[2],\"a\":1}"),
-        ] {
-            assert!(same(kind, Some(left), Some(right)), "{kind:?} {left} {right}");
-        }
-        assert!(same(Kind::Text, None, None));
-    }
-
-    #[test]
-    fn values_that_are_different_are_a_change() {
-        for (kind, left, right) in [
-            (Kind::Text, "87.5", "87.50"),
-            (Kind::Integer, "100", "1"),
-            (Kind::Decimal, "9007199254740993", "9007199254740992"),
-            (Kind::Decimal, "n/a", "none"),
-            (Kind::Float64, "NaN", "nan"),
-            (Kind::Time, "06:30:00", "06:30:00.5"),
-            (Kind::Boolean, "2", "3"),
-            (Kind::Json, "{", "{ "),
-        ] {
-            assert!(!same(kind, Some(left), Some(right)), "{kind:?} {left} {right}");
-        }
-        assert!(!same(Kind::Text, None, Some("")));
     }
 }

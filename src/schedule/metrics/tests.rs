@@ -120,7 +120,13 @@ fn at(second: i64) -> DateTime<Utc> {
 }
 
 fn report(tally: Tally) -> WriteBackReport {
-    WriteBackReport { name: "health_score".to_owned(), tally, batches: 3, elapsed: Duration::from_secs(1) }
+    WriteBackReport {
+        name: "health_score".to_owned(),
+        tally,
+        batches: 3,
+        elapsed: Duration::from_secs(1),
+        parked: Vec::new(),
+    }
 }
 
 const JOB: (&str, &str) = ("job_name", "weekly");
