@@ -38,7 +38,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
-  1  finished, and some records were rejected, or a test found its row altered
+  1  finished, and some records were rejected, a test found its row altered, or verify found drift
   2  could not run or finish
   3  stopped by a guard before the first write";
 
@@ -70,6 +70,17 @@ pub(crate) enum Command {
         writeback run weekly --cycle 2026-W46 --approve\n  writeback run weekly --only-rejected"
     )]
     Run(RunArguments),
+    /// Show who wrote one record's fields: which run, of which cycle, old and new values
+    #[command(after_help = "Examples:\n  writeback history health_score --record 001Qk00000AbCdEIAV\n  \
+        writeback history health_score --record 001Qk00000AbCdEIAV --field HEALTH_SCORE --json\n\n\
+        It is told from before-images, which are kept for the `retention` of the job.")]
+    History(HistoryArguments),
+    /// Compare the destination with what was last written back; writes nothing
+    #[command(
+        after_help = "Examples:\n  writeback verify weekly\n  writeback verify weekly --write-back health_score --json\n\n\
+        Exit code 1: some values or rows are no longer what was written."
+    )]
+    Verify(VerifyArguments),
     /// Leave one record alone for a while, list what is left alone, or take it up again
     #[command(
         after_help = "Examples:\n  writeback park weekly --record 001Qk00000AbCdEIAV --until 2026-12-01 --reason 'merger under way'\n  \
@@ -218,6 +229,48 @@ pub(crate) struct ParkArguments {
     /// Take it up again now
     #[arg(long, requires = "record", conflicts_with_all = ["until", "reason"])]
     pub(crate) lift: bool,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArguments {
+    /// A write-back's name
+    #[arg(value_name = "WRITE_BACK")]
+    pub(crate) write_back: String,
+
+    /// The record's match key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) record: String,
+
+    /// The job that is meant, where several have a write-back of this name
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<String>,
+
+    /// Only this column
+    #[arg(long, value_name = "NAME")]
+    pub(crate) field: Option<String>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// A job's name or its file in schedules/
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+
+    /// Only this one of the job's write-backs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) write_back: Option<String>,
+
+    /// How many drifted values to show of each column, and how many rows
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) limit: usize,
 
     /// Print JSON instead of text
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod check;
 mod cycle;
+mod history;
 pub(crate) mod init;
 mod manual;
 mod methods;
@@ -14,6 +15,7 @@ mod serve;
 mod signals;
 mod status;
 mod test;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::{ExitCode, Stdio};
@@ -29,6 +31,7 @@ use crate::domain::problem::Problem;
 use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
 use crate::report::failure;
+use crate::run::journal::JournalError;
 use crate::run::{RequestedCycle, RunError, counted};
 use crate::schedule::notice::{self, Book, NoticeError};
 use crate::schedule::serve::ServeError;
@@ -39,6 +42,8 @@ pub(crate) enum Ending {
     Done,
     Rejected,
     Guarded,
+    /// The destination no longer holds what was written.
+    Drifted,
 }
 
 /// Why a command could not do its work: exit code 2.
@@ -48,6 +53,8 @@ pub(crate) enum CommandError {
     Problems { title: String, problems: Vec<Problem> },
     #[error(transparent)]
     Run(Box<RunError>),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error(transparent)]
     Notice(#[from] NoticeError),
     #[error(transparent)]
@@ -79,6 +86,7 @@ impl CommandError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Run(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
             Self::Notice(error) => error.hint(),
             Self::Describe { source, .. } => source.hint(),
             Self::NoRecord { read, .. } => Some(format!(
@@ -115,9 +123,11 @@ impl CommandError {
         match self {
             Self::Problems { problems, .. }
             | Self::Init(init::InitError::Mistakes(problems))
-            | Self::Serve(ServeError::Project { problems }) => problems,
+            | Self::Serve(ServeError::Project { problems })
+            | Self::Journal(JournalError::Connection { problems, .. }) => problems,
             Self::Run(error) => error.problems(),
-            Self::Notice(_)
+            Self::Journal(_)
+            | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
             | Self::Init(_)
@@ -137,9 +147,11 @@ impl CommandError {
         match self {
             Self::Problems { problems, .. }
             | Self::Init(init::InitError::Mistakes(problems))
-            | Self::Serve(ServeError::Project { problems }) => Ok(problems),
+            | Self::Serve(ServeError::Project { problems })
+            | Self::Journal(JournalError::Connection { problems, .. }) => Ok(problems),
             Self::Run(error) => error.into_problems().map_err(Self::from),
-            Self::Notice(_)
+            Self::Journal(_)
+            | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
             | Self::Init(_)
@@ -187,7 +199,7 @@ impl From<RunError> for CommandError {
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
     match carry_out(cli) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Rejected) => ExitCode::from(1),
+        Ok(Ending::Rejected | Ending::Drifted) => ExitCode::from(1),
         Ok(Ending::Guarded) => ExitCode::from(3),
         Err(CommandError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -212,6 +224,8 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
         Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
         Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
+        Command::History(arguments) => in_runtime(history::history(&cli.project, &arguments)),
+        Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
         Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),
         Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),

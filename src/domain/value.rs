@@ -2,9 +2,11 @@
 //! canonical text.
 
 use polars::prelude::{DataType, TimeUnit};
+use serde::{Deserialize, Serialize};
 
 /// A kind of value. Frames hold each in one polars type, [`Kind::representation`], so that no step need ask again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Text,
     /// 64 bits, signed.

@@ -5,6 +5,7 @@
 mod alerts;
 pub(crate) mod cycles;
 mod guards;
+mod journal;
 mod lock;
 mod outcomes;
 mod parked;
@@ -25,6 +26,7 @@ use tokio::sync::Mutex;
 
 pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::guards::Approval;
+pub(crate) use self::journal::{JournalRun, RunKind};
 pub(crate) use self::lock::{JobLock, ServeLock};
 pub(crate) use self::pending::Pending;
 use self::rows::{Fault, Which};

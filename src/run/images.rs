@@ -4,21 +4,25 @@
 //! Columns of a segment: `record`, the position in the batch; `created`, whether the record's row is new; for each field
 //! `sent NAME`, the value as it was sent, and for each that is no part of the key `before NAME`, the database's own text
 //! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
+//! What the fields are stands in the frame's metadata: see [`ImageField`].
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader, IpcWriter, PolarsResult,
-    SerReader, SerWriter, StringChunked,
+    BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader,
+    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked,
 };
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::before::BeforeImages;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
+use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
 use crate::{fault, state};
 
@@ -62,20 +66,112 @@ pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
 }
 
-/// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
-/// Shape: as the module says.
-pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<DataFrame, ImageError> {
-    let path = folder.join(&segment.file);
-    let unreadable = |source| ImageError::Unreadable { path: path.display().to_string(), source };
-    let damaged = |what: String| ImageError::Damaged { path: path.display().to_string(), what };
-    let mut bytes = Vec::new();
-    let mut file = state::open_file(&path).map_err(unreadable)?;
-    file.seek(SeekFrom::Start(segment.offset)).map_err(unreadable)?;
-    file.take(segment.bytes).read_to_end(&mut bytes).map_err(unreadable)?;
-    if xxh3_64(&bytes) != segment.xxh3 {
-        return Err(damaged("a checksum is wrong".to_owned()));
+/// Under which the metadata of a segment's frame has its fields, as JSON.
+const FIELDS: &str = "writeback_fields";
+
+/// A field of a segment, as the layout had it when its records were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageField {
+    /// The object's column.
+    pub(crate) name: String,
+    /// Of the values that were sent.
+    pub(crate) kind: Kind,
+    /// Position in the match key; absent in fields that are no part of it.
+    pub(crate) key: Option<usize>,
+}
+
+/// A segment whose bytes agree with their checksum.
+pub(crate) struct Segment {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// In the layout's order.
+    pub(crate) fields: Vec<ImageField>,
+}
+
+impl Segment {
+    /// Reads a segment of the before-images in `folder`.
+    /// Errors: `Unreadable`, with `NotFound` if the file was removed; `Damaged`.
+    pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<Self, ImageError> {
+        let path = folder.join(&segment.file);
+        let unreadable = |source| ImageError::Unreadable { path: path.display().to_string(), source };
+        let mut bytes = Vec::new();
+        let mut file = state::open_file(&path).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(segment.offset)).map_err(unreadable)?;
+        file.take(segment.bytes).read_to_end(&mut bytes).map_err(unreadable)?;
+        if xxh3_64(&bytes) != segment.xxh3 {
+            return Err(damaged(&path, "a checksum is wrong"));
+        }
+        let metadata = IpcReader::new(Cursor::new(&bytes)).custom_metadata();
+        let metadata = metadata.map_err(|error| damaged(&path, error.to_string()))?;
+        let fields = metadata.as_ref().and_then(|metadata| metadata.get(FIELDS));
+        let fields = fields.ok_or_else(|| damaged(&path, "it does not say what its fields are"))?;
+        let fields = serde_json::from_str(fields).map_err(|error| damaged(&path, error.to_string()))?;
+        Ok(Self { path, bytes, fields })
     }
-    IpcReader::new(Cursor::new(bytes)).finish().map_err(|error| damaged(error.to_string()))
+
+    /// The fields of the match key, in the key's order.
+    pub(crate) fn key(&self) -> Vec<&ImageField> {
+        let mut key: Vec<&ImageField> = self.fields.iter().filter(|field| field.key.is_some()).collect();
+        key.sort_by_key(|field| field.key);
+        key
+    }
+
+    /// All of it. Shape: as the module says.
+    pub(crate) fn frame(&self) -> Result<DataFrame, ImageError> {
+        self.parse(None)
+    }
+
+    /// The match keys that were sent. Shape: `(records, key)`, columns in the key's order, under the fields' names.
+    pub(crate) fn sent_keys(&self) -> Result<DataFrame, ImageError> {
+        let key = self.key();
+        let columns = key.iter().map(|field| format!("sent {}", field.name)).collect();
+        let frame = self.parse(Some(columns))?;
+        let column = |field: &&ImageField| self.column(&frame, "sent", field);
+        let columns = key.iter().map(column).collect::<Result<_, _>>()?;
+        DataFrame::new(frame.height(), columns).map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    /// One column of its frame, `sent NAME` or another, under the field's name.
+    pub(crate) fn column(&self, frame: &DataFrame, which: &str, field: &ImageField) -> Result<Column, ImageError> {
+        let column = frame.column(&format!("{which} {}", field.name));
+        let column = column.map_err(|error| damaged(&self.path, error.to_string()))?;
+        let expected = match which {
+            "sent" => field.kind.representation(),
+            "written" => DataType::Boolean,
+            _ => DataType::String,
+        };
+        match *column.dtype() == expected {
+            true => Ok(column.clone().with_name(field.name.as_str().into())),
+            false => Err(damaged(&self.path, format!("`{which} {}` is {}", field.name, column.dtype()))),
+        }
+    }
+
+    /// For each of its records, in the frame's order: whether the field was written.
+    pub(crate) fn written(&self, frame: &DataFrame, field: &ImageField) -> Result<BooleanChunked, ImageError> {
+        let created = self.created(frame)?;
+        if frame.column(&format!("written {}", field.name)).is_err() {
+            return Ok(BooleanChunked::full("written".into(), true, frame.height()));
+        }
+        let written = self.column(frame, "written", field)?;
+        let written = written.bool().map_err(|error| damaged(&self.path, error.to_string()))?;
+        // A row that is made takes every value that is sent.
+        Ok(written | &created)
+    }
+
+    /// For each of its records, in the frame's order: whether its row is new.
+    pub(crate) fn created(&self, frame: &DataFrame) -> Result<BooleanChunked, ImageError> {
+        let created = frame.column("created").and_then(|created| created.bool());
+        created.cloned().map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
+        let parsed = IpcReader::new(Cursor::new(&self.bytes)).with_columns(columns).finish();
+        parsed.map_err(|error| damaged(&self.path, error.to_string()))
+    }
+}
+
+fn damaged(path: &Path, what: impl Into<String>) -> ImageError {
+    ImageError::Damaged { path: path.display().to_string(), what: what.into() }
 }
 
 /// One writer's file of before-images; made when the first record is written.
@@ -106,13 +202,13 @@ impl ImageFile {
     ) -> Result<Option<ImageSegment>, ImageError> {
         let segment = segment(layout, records, decisions, before);
         match segment.map_err(|error| ImageError::frame(&self.folder, error))? {
-            Some(images) => self.append(images).map(Some),
+            Some(images) => self.append(images, &image_fields(layout)).map(Some),
             None => Ok(None),
         }
     }
 
     /// Appends a segment and waits until it is on disk. After an error the next segment begins another file.
-    fn append(&mut self, mut images: DataFrame) -> Result<ImageSegment, ImageError> {
+    fn append(&mut self, mut images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => OpenFile::create(&self.folder)?,
@@ -120,6 +216,8 @@ impl ImageFile {
         let mut bytes = Vec::new();
         images.rechunk_mut();
         let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
+        let described = serde_json::to_string(fields).map_err(|error| ImageError::io(&open.path, error.into()))?;
+        writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
         writer.finish(&mut images).map_err(|error| ImageError::frame(&open.path, error))?;
         let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
         written.map_err(|error| ImageError::io(&open.path, error))?;
@@ -147,6 +245,17 @@ impl OpenFile {
         }
         Err(ImageError::io(folder, io::ErrorKind::StorageFull.into()))
     }
+}
+
+fn image_fields(layout: &Layout) -> Vec<ImageField> {
+    let key = |position: usize| layout.key.iter().position(|part| *part == position);
+    let fields = layout.fields.iter().enumerate();
+    let field = |(position, field): (usize, &LayoutField)| ImageField {
+        name: field.column.name.clone(),
+        kind: field.kind,
+        key: key(position),
+    };
+    fields.map(field).collect()
 }
 
 /// The segment of a batch that was written: of the records that were updated or inserted; `None` if there is none.

@@ -4,17 +4,21 @@
 mod batch;
 mod files;
 pub(crate) mod guards;
+pub(crate) mod history;
 mod images;
+pub(crate) mod journal;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
 mod push;
+mod reader;
 mod retry;
 pub(crate) mod selection;
 pub(crate) mod single_record;
 pub(crate) mod stop;
+pub(crate) mod verify;
 mod writer;
 
 use std::path::PathBuf;

@@ -14,12 +14,9 @@ use std::time::{Duration, Instant};
 use polars::prelude::DataFrame;
 use serde::Serialize;
 use tokio::task::block_in_place;
-use tracing::warn;
 
-use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::destination::LookedUp;
 use crate::domain::before::{Before, BeforeImages};
-use crate::domain::connection::Connection;
-use crate::domain::error::{SystemError, chain};
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
@@ -33,9 +30,10 @@ use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 use crate::run::preview::comparison::{Comparison, Write};
 use crate::run::pull::Account;
 use crate::run::push::{self, duplicates};
+use crate::run::reader::Reader;
 use crate::run::selection::Selection;
 use crate::run::stop::Stop;
-use crate::run::{NO_RUN, Progress, RunError, guards, pull, retry, writer};
+use crate::run::{NO_RUN, Progress, RunError, guards, pull, writer};
 
 /// What a run of one write-back would do.
 #[derive(Debug, Default, Serialize)]
@@ -245,7 +243,7 @@ impl Preview {
         stop: &Stop,
         progress: Option<&dyn Progress>,
     ) -> Result<(), RunError> {
-        let mut reader = Reader { connection: &plan.destination, destination: None, stop };
+        let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
         for index in 0..package.partition_count() {
             let partition = block_in_place(|| push::load(plan, package, index, self.run))?;
             duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| self.count_rejection(rejection));
@@ -272,7 +270,7 @@ impl Preview {
             let watched = guards::watched_nulls(plan, &batch);
             let wants_before = self.shown.is_some() || !watched.is_empty();
             let before = if wants_before { Before::OfDiffering } else { Before::Unread };
-            let LookedUp { found, before } = reader.look_up(plan, &batch, before).await?;
+            let LookedUp { found, before } = reader.look_up(&plan.layout, &batch, before).await?;
             block_in_place(|| {
                 let decisions = writer::decide(&plan.layout, &found);
                 self.show(&plan.layout, &batch, batch_keys, &before, &decisions);
@@ -358,59 +356,6 @@ impl Preview {
                 column: None,
                 reason: reason.to_string(),
             }),
-        }
-    }
-}
-
-/// A connection that records are looked up through; one that breaks is made again, a bounded number of times.
-struct Reader<'a> {
-    connection: &'a Connection,
-    /// Absent before the first batch and after it broke.
-    destination: Option<AnyDestination>,
-    stop: &'a Stop,
-}
-
-impl Reader<'_> {
-    async fn look_up(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, RunError> {
-        let mut delays = retry::delays(self.connection.limits.attempts_max);
-        loop {
-            if self.stop.is_asked() {
-                return Err(RunError::Interrupted);
-            }
-            let error = match self.attempt(plan, batch, before).await {
-                Ok(looked_up) => return Ok(looked_up),
-                Err(error) => error,
-            };
-            self.destination = None;
-            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
-                return Err(RunError::Push {
-                    write_back: plan.write_back.name.clone(),
-                    connection: self.connection.name.clone(),
-                    source: Box::new(error),
-                });
-            };
-            let cause = chain(&error).join(": ");
-            warn!(write_back = %plan.write_back.name, ?delay, error = %cause, "looking records up again");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.stop.asked() => {}
-            }
-        }
-    }
-
-    async fn attempt(&mut self, plan: &Plan, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
-        let mut destination = match self.destination.take() {
-            Some(destination) => destination,
-            None => AnyDestination::connect(self.connection).await?,
-        };
-        let looked_up = destination.look_up(&plan.layout, batch, before).await?;
-        self.destination = Some(destination);
-        Ok(looked_up)
-    }
-
-    async fn close(self) {
-        if let Some(destination) = self.destination {
-            destination.close().await;
         }
     }
 }

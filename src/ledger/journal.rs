@@ -1,0 +1,99 @@
+//! The journal: which runs wrote into a write-back's object, and whether it is known what they wrote.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::rows::{Answer, Fault, count, moment};
+use super::{Ledger, LedgerError, WriteBackId};
+
+/// What kind of run wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RunKind {
+    /// Of all records, or of one write-back's.
+    Run,
+    /// Of rejected records alone.
+    Retry,
+}
+
+impl RunKind {
+    /// As `--json` writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// A write-back of a run that wrote records: at least one batch of it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JournalRun {
+    pub(crate) id: WriteBackId,
+    pub(crate) job: String,
+    pub(crate) write_back: String,
+    pub(crate) kind: RunKind,
+    pub(crate) cycle: String,
+    pub(crate) started_at: DateTime<Utc>,
+    /// Name of the connection it wrote to.
+    pub(crate) destination: String,
+    /// The object's path, outermost name first.
+    pub(crate) object: Vec<String>,
+    /// Records inserted and updated.
+    pub(crate) written: u64,
+    /// Of these, records of batches whose before-images were not kept.
+    pub(crate) unkept: u64,
+}
+
+impl Ledger {
+    /// The runs that wrote records of write-backs of this name, of one job or of all, oldest first.
+    pub(crate) async fn journal(&self, job: Option<&str>, write_back: &str) -> Result<Vec<JournalRun>, LedgerError> {
+        self.read(async |connection| journal(connection, job, write_back).await).await
+    }
+
+    /// Jobs and names of the write-backs that runs began, of one job or of all, sorted.
+    pub(crate) async fn write_backs_begun(&self, job: Option<&str>) -> Result<Vec<(String, String)>, LedgerError> {
+        self.read(async |connection| {
+            let names = sqlx::query_as(
+                "SELECT DISTINCT job, name FROM write_backs JOIN runs USING (run)
+                 WHERE ?1 IS NULL OR job = ?1 ORDER BY job, name",
+            );
+            Ok(names.bind(job).fetch_all(connection).await?)
+        })
+        .await
+    }
+}
+
+async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_back: &str) -> Answer<Vec<JournalRun>> {
+    let runs = sqlx::query(
+        "SELECT run, w.position, job, w.name, retry_of, cycle, started_at, destination, object,
+                sum(inserted + updated) AS written,
+                sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
+                         ELSE inserted + updated END) AS unkept
+         FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
+         WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2) AND committed = 1
+         GROUP BY w.write_back HAVING sum(inserted + updated) > 0 ORDER BY run, w.position",
+    );
+    runs.bind(write_back).bind(job).fetch_all(connection).await?.iter().map(journal_run).collect()
+}
+
+fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
+    let retry_of: Option<i64> = row.try_get("retry_of")?;
+    // Absent in runs of versions that kept no before-images either.
+    let object: Option<&str> = row.try_get("object")?;
+    let object = object.map_or(Ok(Vec::new()), serde_json::from_str);
+    Ok(JournalRun {
+        id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
+        job: row.try_get("job")?,
+        write_back: row.try_get("name")?,
+        kind: if retry_of.is_some() { RunKind::Retry } else { RunKind::Run },
+        cycle: row.try_get("cycle")?,
+        started_at: moment(row.try_get("started_at")?)?,
+        destination: row.try_get::<Option<String>, _>("destination")?.unwrap_or_default(),
+        object: object.map_err(|error| Fault::Contents(error.to_string()))?,
+        written: count(row, "written")?,
+        unkept: count(row, "unkept")?,
+    })
+}

@@ -1,0 +1,75 @@
+//! The history of one record as people read it: newest first, a line for each value that changed.
+
+use comfy_table::presets;
+
+use crate::report::history::{moment, printable};
+use crate::report::preview::cell;
+use crate::report::table::{fitted, table};
+use crate::run::history::{By, Entry, RecordHistory, RowFate};
+use crate::run::journal::{RunAt, Unknown};
+use crate::run::preview::Change;
+
+/// A line saying whose history it is, the table, and how far back it reaches.
+pub(crate) fn text(history: &RecordHistory) -> String {
+    let RecordHistory { job, write_back, record, entries, since, unknown } = history;
+    let whose = format!("{}  {}  record {}", printable(job), printable(write_back), printable(record));
+    let mut text = match entries.is_empty() {
+        true => format!("{whose}  nothing is known to have been written\n"),
+        false => format!("{whose}\n{}\n", entries_table(entries)),
+    };
+    text += &match since {
+        Some(RunAt { run, started_at }) => {
+            format!("the journal reaches back to run {run}, {} UTC\n", moment(*started_at))
+        }
+        None => "the journal is empty\n".to_owned(),
+    };
+    text + &unknown.iter().map(unknown_line).collect::<String>()
+}
+
+/// Which run's writes are not known, and why.
+pub(crate) fn unknown_line(Unknown { run: RunAt { run, started_at }, why }: &Unknown) -> String {
+    format!("what run {run}, {} UTC, wrote is not known: {}\n", moment(*started_at), why.words())
+}
+
+fn entries_table(entries: &[Entry]) -> String {
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["run started (UTC)", "cycle", "by", "column", "old", "new"]);
+    for entry in entries {
+        for (index, line) in lines(entry).into_iter().enumerate() {
+            let [column, old, new] = line;
+            let (when, cycle, by) = match (index, entry.by) {
+                (0, By::Run(_)) => (moment(entry.started_at), printable(&entry.cycle), by(entry)),
+                (0, By::SomeoneElse) => (String::new(), String::new(), by(entry)),
+                _ => (String::new(), String::new(), String::new()),
+            };
+            table.add_row([when, cycle, by, column, old, new]);
+        }
+    }
+    fitted(table, &[1, 3, 4, 5])
+}
+
+fn by(entry: &Entry) -> String {
+    match entry.by {
+        By::Run(kind) => format!("{} {}", kind.name(), entry.run),
+        By::SomeoneElse => format!("someone else, before run {}", entry.run),
+    }
+}
+
+/// Column, old and new, of each change; one line for a row that came or went.
+fn lines(entry: &Entry) -> Vec<[String; 3]> {
+    let row = match entry.row {
+        RowFate::Created => Some("the row was created"),
+        RowFate::Removed => Some("the row was removed"),
+        RowFate::Changed if entry.changes.is_empty() => Some("no value changed"),
+        RowFate::Changed => None,
+    };
+    let row = row.map(|what| [String::new(), String::new(), what.to_owned()]);
+    let change = |Change { column, before, after }: &Change| {
+        let before = match entry.row {
+            RowFate::Created => String::new(),
+            RowFate::Changed | RowFate::Removed => cell(before.as_deref()),
+        };
+        [printable(column), before, cell(after.as_deref())]
+    };
+    row.into_iter().chain(entry.changes.iter().map(change)).collect()
+}

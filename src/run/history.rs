@@ -1,0 +1,272 @@
+//! The history of one record: who wrote its fields, run by run, as the before-images tell, and what someone else changed
+//! in between. Reads one segment at a time, and of most of them only the match keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+use tokio::task::block_in_place;
+
+use crate::config::Project;
+use crate::domain::conversion::texts_of;
+use crate::domain::record::key_texts;
+use crate::domain::sameness::same;
+use crate::domain::value::Kind;
+use crate::ledger::{JournalRun, Ledger, RunKind};
+use crate::run::images::{ImageField, Segment};
+use crate::run::journal::{JournalError, RunAt, Trace, Unknown};
+use crate::run::preview::Change;
+
+/// Everything that is known to have been written into one record's row.
+#[derive(Debug, Serialize)]
+pub(crate) struct RecordHistory {
+    pub(crate) job: String,
+    pub(crate) write_back: String,
+    pub(crate) record: String,
+    /// Newest first.
+    pub(crate) entries: Vec<Entry>,
+    /// The first run of which it is known what it wrote.
+    pub(crate) since: Option<RunAt>,
+    /// Runs of which it is not, or not all.
+    pub(crate) unknown: Vec<Unknown>,
+}
+
+/// What became of the row at one time.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Entry {
+    pub(crate) by: By,
+    /// The run that wrote; of someone else's change, the run that came upon it.
+    pub(crate) run: i64,
+    /// Of the run.
+    pub(crate) cycle: String,
+    /// Of the run.
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) row: RowFate,
+    /// Fields whose value changed.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Who wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A run of the write-back.
+    Run(RunKind),
+    /// A person, another program, or a trigger that altered what was written.
+    SomeoneElse,
+}
+
+impl By {
+    /// As `--json` writes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Run(kind) => kind.name(),
+            Self::SomeoneElse => "someone_else",
+        }
+    }
+}
+
+impl Serialize for By {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// What became of the row as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RowFate {
+    Created,
+    Changed,
+    Removed,
+}
+
+/// Finds the write-back that is meant, in the one job named or in the only one that has it.
+/// Errors: `NoSuchWriteBack`, `SeveralJobs`.
+pub(crate) async fn job_of(ledger: &Ledger, job: Option<&str>, write_back: &str) -> Result<String, JournalError> {
+    let begun = ledger.write_backs_begun(job).await?;
+    let mut jobs: Vec<String> =
+        begun.iter().filter(|(_, name)| name == write_back).map(|(job, _)| job.clone()).collect();
+    match (jobs.pop(), jobs.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            jobs.push(last);
+            Err(JournalError::SeveralJobs { name: write_back.to_owned(), jobs })
+        }
+        (None, _) => {
+            let mut known: Vec<String> = begun.into_iter().map(|(_, name)| name).collect();
+            known.sort();
+            known.dedup();
+            Err(JournalError::NoSuchWriteBack { name: write_back.to_owned(), known })
+        }
+    }
+}
+
+/// The history of the record with match key `record`, or of one of its fields.
+pub(crate) async fn of_record(
+    project: &Project,
+    ledger: &Ledger,
+    job: &str,
+    write_back: &str,
+    record: &str,
+    field: Option<&str>,
+) -> Result<RecordHistory, JournalError> {
+    let mut history = RecordHistory {
+        job: job.to_owned(),
+        write_back: write_back.to_owned(),
+        record: record.to_owned(),
+        entries: Vec::new(),
+        since: None,
+        unknown: Vec::new(),
+    };
+    let mut row = Row::default();
+    for run in ledger.journal(Some(job), write_back).await? {
+        let trace = Trace::of(project, ledger, &run).await?;
+        if let Some(why) = trace.gap {
+            // It may have written the record, and nobody knows what.
+            row.values.clear();
+            history.unknown.push(Unknown { run: RunAt::of(&run), why });
+        }
+        if !trace.segments.is_empty() {
+            history.since.get_or_insert_with(|| RunAt::of(&run));
+        }
+        if let Some(image) = block_in_place(|| find(&trace, record))? {
+            history.entries.extend(row.take(&run, image));
+        }
+    }
+    history.entries.reverse();
+    if let Some(field) = field {
+        keep_field(&mut history, field, &row)?;
+    }
+    Ok(history)
+}
+
+/// Leaves out whatever is not about one field.
+/// Errors: `NoSuchField`, if the record was written and the field never.
+fn keep_field(history: &mut RecordHistory, field: &str, row: &Row) -> Result<(), JournalError> {
+    let is_meant = |name: &String| name.eq_ignore_ascii_case(field);
+    if !row.fields.is_empty() && !row.fields.iter().any(is_meant) {
+        let known = row.fields.iter().cloned().collect();
+        return Err(JournalError::NoSuchField { field: field.to_owned(), record: history.record.clone(), known });
+    }
+    for entry in &mut history.entries {
+        entry.changes.retain(|change| is_meant(&change.column));
+    }
+    history.entries.retain(|entry| !entry.changes.is_empty() || entry.row == RowFate::Removed);
+    Ok(())
+}
+
+/// What a run wrote into one record's row.
+struct Image {
+    created: bool,
+    fields: Vec<FieldImage>,
+}
+
+/// One field of it that is no part of the match key.
+struct FieldImage {
+    name: String,
+    kind: Kind,
+    /// Whether it was written; what was there was kept if not.
+    written: bool,
+    before: Option<String>,
+    sent: Option<String>,
+}
+
+impl FieldImage {
+    fn after(&self) -> Option<&str> {
+        if self.written { self.sent.as_deref() } else { self.before.as_deref() }
+    }
+
+    fn change(&self) -> Option<Change> {
+        change(self.kind, &self.name, self.before.as_deref(), self.after())
+    }
+}
+
+fn change(kind: Kind, column: &str, before: Option<&str>, after: Option<&str>) -> Option<Change> {
+    (!same(kind, before, after)).then(|| Change {
+        column: column.to_owned(),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    })
+}
+
+/// The image of a record among a run's; of several the latest counts.
+fn find(trace: &Trace, record: &str) -> Result<Option<Image>, JournalError> {
+    let mut found = None;
+    for segment in &trace.segments {
+        let segment = Segment::read(&trace.folder, segment)?;
+        let key_columns: Vec<String> = segment.key().iter().map(|field| field.name.clone()).collect();
+        let keys = key_texts(&segment.sent_keys()?, &key_columns);
+        if let Some(position) = keys.iter().position(|key| key == record) {
+            found = Some(image(&segment, position)?);
+        }
+    }
+    Ok(found)
+}
+
+fn image(segment: &Segment, position: usize) -> Result<Image, JournalError> {
+    let frame = segment.frame()?;
+    let created = segment.created(&frame)?.get(position) == Some(true);
+    let field = |field: &ImageField| {
+        let sent = segment.column(&frame, "sent", field)?;
+        let sent = texts_of(sent.as_materialized_series(), field.kind)?;
+        let before = segment.column(&frame, "before", field)?;
+        Ok(FieldImage {
+            name: field.name.clone(),
+            kind: field.kind,
+            written: segment.written(&frame, field)?.get(position) == Some(true),
+            before: before.str()?.get(position).map(str::to_owned),
+            sent: sent.get(position).map(str::to_owned),
+        })
+    };
+    let values = segment.fields.iter().filter(|field| field.key.is_none());
+    Ok(Image { created, fields: values.map(field).collect::<Result<_, JournalError>>()? })
+}
+
+/// The record's row as the runs so far left it.
+#[derive(Default)]
+struct Row {
+    /// What is known of it.
+    values: BTreeMap<String, Option<String>>,
+    /// Every field that a run ever had.
+    fields: BTreeSet<String>,
+}
+
+impl Row {
+    /// What happened up to a run's write and by it, oldest first.
+    fn take(&mut self, run: &JournalRun, image: Image) -> Vec<Entry> {
+        let entry = |by, row, changes| Entry {
+            by,
+            run: run.id.run,
+            cycle: run.cycle.clone(),
+            started_at: run.started_at,
+            row,
+            changes,
+        };
+        let mut entries = Vec::new();
+        if image.created && !self.values.is_empty() {
+            entries.push(entry(By::SomeoneElse, RowFate::Removed, Vec::new()));
+        } else if !image.created {
+            let foreign: Vec<Change> = image.fields.iter().filter_map(|field| self.foreign_change(field)).collect();
+            if !foreign.is_empty() {
+                entries.push(entry(By::SomeoneElse, RowFate::Changed, foreign));
+            }
+        }
+        let fate = if image.created { RowFate::Created } else { RowFate::Changed };
+        let changes: Vec<Change> = image.fields.iter().filter_map(FieldImage::change).collect();
+        if image.created {
+            self.values.clear();
+        }
+        for field in &image.fields {
+            self.values.insert(field.name.clone(), field.after().map(str::to_owned));
+            self.fields.insert(field.name.clone());
+        }
+        entries.push(entry(By::Run(run.kind), fate, changes));
+        entries
+    }
+
+    /// How the field changed between the last run that wrote the record and this one.
+    fn foreign_change(&self, field: &FieldImage) -> Option<Change> {
+        let left = self.values.get(&field.name)?;
+        change(field.kind, &field.name, left.as_deref(), field.before.as_deref())
+    }
+}

@@ -1,0 +1,77 @@
+//! A connection that records are looked up through, outside of any transaction; one that breaks is made again, a bounded
+//! number of times.
+
+use polars::prelude::DataFrame;
+use tracing::warn;
+
+use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::domain::before::Before;
+use crate::domain::connection::Connection;
+use crate::domain::error::{SystemError, chain};
+use crate::domain::layout::Layout;
+use crate::run::stop::Stop;
+use crate::run::{RunError, retry};
+
+/// Looks a write-back's records up.
+pub(crate) struct Reader<'a> {
+    write_back: &'a str,
+    connection: &'a Connection,
+    /// Absent before the first look and after it broke.
+    destination: Option<AnyDestination>,
+    stop: &'a Stop,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(write_back: &'a str, connection: &'a Connection, stop: &'a Stop) -> Self {
+        Self { write_back, connection, destination: None, stop }
+    }
+
+    /// As [`Destination::look_up`].
+    pub(crate) async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, RunError> {
+        let mut delays = retry::delays(self.connection.limits.attempts_max);
+        loop {
+            if self.stop.is_asked() {
+                return Err(RunError::Interrupted);
+            }
+            let error = match self.attempt(layout, batch, before).await {
+                Ok(looked_up) => return Ok(looked_up),
+                Err(error) => error,
+            };
+            self.destination = None;
+            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
+                return Err(RunError::Push {
+                    write_back: self.write_back.to_owned(),
+                    connection: self.connection.name.clone(),
+                    source: Box::new(error),
+                });
+            };
+            let cause = chain(&error).join(": ");
+            warn!(write_back = %self.write_back, ?delay, error = %cause, "looking records up again");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = self.stop.asked() => {}
+            }
+        }
+    }
+
+    async fn attempt(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+        let mut destination = match self.destination.take() {
+            Some(destination) => destination,
+            None => AnyDestination::connect(self.connection).await?,
+        };
+        let looked_up = destination.look_up(layout, batch, before).await?;
+        self.destination = Some(destination);
+        Ok(looked_up)
+    }
+
+    pub(crate) async fn close(self) {
+        if let Some(destination) = self.destination {
+            destination.close().await;
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Verifying: what was last written back, as the before-images tell, held against what the destination holds now. Writes
+//! nothing. What was written goes through a package on disk, so that memory does not grow with it, and the destination
+//! compares by its own equality.
+
+mod written;
+
+use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use serde::Serialize;
+use tokio::task::block_in_place;
+
+use self::written::{Latest, Written};
+use crate::config::Project;
+use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::domain::before::{Before, BeforeImages};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::job::WriteBack;
+use crate::domain::layout::Layout;
+use crate::domain::object::{NamePart, Object, ObjectName};
+use crate::ledger::{JournalRun, Ledger};
+use crate::run::journal::{Gap, JournalError, RunAt, Trace, Unknown};
+use crate::run::reader::Reader;
+use crate::run::stop::Stop;
+use crate::run::{Progress, RunError};
+
+/// What is verified.
+pub(crate) struct VerifyRequest<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) job: &'a str,
+    pub(crate) write_back: &'a WriteBack,
+    /// Samples of each sort of drift.
+    pub(crate) samples_max: usize,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) stop: &'a Stop,
+}
+
+/// How far the destination is from what was last written back.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Verification {
+    pub(crate) name: String,
+    /// A connection, and what was written to there; empty if nothing was.
+    pub(crate) destination: String,
+    pub(crate) table: String,
+    /// Records that were compared.
+    pub(crate) compared: u64,
+    /// The first run whose values were.
+    pub(crate) since: Option<RunAt>,
+    /// The run before it that ends what is known.
+    pub(crate) unknown: Option<Unknown>,
+    /// Records that drifted, in whatever way.
+    pub(crate) drifted: u64,
+    /// One for each column that was written.
+    pub(crate) columns: Vec<ColumnDrift>,
+    /// Records whose row is gone.
+    pub(crate) gone: RowDrift,
+    /// Records whose key matches several rows.
+    pub(crate) doubled: RowDrift,
+    /// Columns that earlier runs wrote, and that are no longer there or of another type.
+    pub(crate) not_compared: Vec<String>,
+}
+
+/// How far one column is.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct ColumnDrift {
+    pub(crate) column: String,
+    /// Values that were written and have a row.
+    pub(crate) compared: u64,
+    pub(crate) drifted: u64,
+    /// The first of them.
+    pub(crate) samples: Vec<ValueSample>,
+}
+
+/// One value that is no longer what was written.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ValueSample {
+    pub(crate) record: String,
+    pub(crate) written: Option<String>,
+    pub(crate) now: Option<String>,
+    /// That wrote it.
+    pub(crate) run: i64,
+}
+
+/// Rows that are not as they were left.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct RowDrift {
+    pub(crate) records: u64,
+    /// The first of them.
+    pub(crate) samples: Vec<RowSample>,
+}
+
+impl RowDrift {
+    fn add(&mut self, sample: RowSample, samples_max: usize) {
+        self.records += 1;
+        if self.samples.len() < samples_max {
+            self.samples.push(sample);
+        }
+    }
+}
+
+/// One row that is not as it was left.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RowSample {
+    pub(crate) record: String,
+    /// That wrote it last.
+    pub(crate) run: i64,
+}
+
+/// Compares one write-back's object with what was last written back.
+/// Errors: whatever keeps it from comparing; drift is part of the answer.
+pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, JournalError> {
+    let name = &request.write_back.name;
+    let runs = request.ledger.journal(Some(request.job), name).await?;
+    let Some(newest) = runs.last() else {
+        return Ok(Verification { name: name.clone(), ..Verification::default() });
+    };
+    let (traced, unknown) = known(request, &runs, newest).await?;
+    let connection = connection(request.project, &newest.destination)?;
+    let object = describe(connection, newest, name).await?;
+    let written = Written::meet(&traced, object)?;
+    let folder = tempfile::tempdir()?;
+    let package = block_in_place(|| written.pack(&traced, &folder.path().join("written"), request))?;
+    let mut verification = Verification {
+        name: name.clone(),
+        destination: newest.destination.clone(),
+        table: written.layout.object.display_name(),
+        since: traced.first().map(|traced| RunAt::of(traced.run)),
+        unknown,
+        columns: written
+            .values()
+            .map(|field| ColumnDrift { column: field.column.name.clone(), ..ColumnDrift::default() })
+            .collect(),
+        not_compared: written.not_compared.clone(),
+        ..Verification::default()
+    };
+    request.progress.push_begins(name, package.record_count());
+    let mut comparison = Comparison {
+        request,
+        written: &written,
+        reader: Reader::new(name, connection, request.stop),
+        verification: &mut verification,
+    };
+    for partition in 0..package.partition_count() {
+        let latest = block_in_place(|| written.latest(package.load(partition)?))?;
+        comparison.partition(&latest).await?;
+    }
+    comparison.reader.close().await;
+    request.progress.push_ends(name);
+    if verification.drifted > 0 && request.ledger.journal(Some(request.job), name).await? != runs {
+        return Err(JournalError::Overtaken { job: request.job.to_owned(), write_back: name.clone() });
+    }
+    Ok(verification)
+}
+
+/// A run of which it is known what it wrote.
+struct Traced<'a> {
+    run: &'a JournalRun,
+    trace: Trace,
+    fields: Vec<crate::run::images::ImageField>,
+}
+
+impl Traced<'_> {
+    /// Names of the match key's fields, in the key's order.
+    fn key(&self) -> Vec<&str> {
+        let mut key: Vec<_> = self.fields.iter().filter(|field| field.key.is_some()).collect();
+        key.sort_by_key(|field| field.key);
+        key.into_iter().map(|field| field.name.as_str()).collect()
+    }
+}
+
+/// The runs into the object that was written to last, oldest first, as far back as all that was written is known; and
+/// the one that ends it.
+/// Errors: `Unknown`, if that is the newest run.
+async fn known<'a>(
+    request: &VerifyRequest<'_>,
+    runs: &'a [JournalRun],
+    newest: &JournalRun,
+) -> Result<(Vec<Traced<'a>>, Option<Unknown>), JournalError> {
+    let mut traced: Vec<Traced<'a>> = Vec::new();
+    let mut unknown = None;
+    let of_object = |run: &&JournalRun| run.destination == newest.destination && run.object == newest.object;
+    for run in runs.iter().rev().filter(of_object) {
+        let trace = Trace::of(request.project, request.ledger, run).await?;
+        let found = block_in_place(|| meet(run, trace, traced.first()))?;
+        match found {
+            Ok(run) => traced.push(run),
+            Err(why) => {
+                unknown = Some(Unknown { run: RunAt::of(run), why });
+                break;
+            }
+        }
+    }
+    traced.reverse();
+    match (traced.is_empty(), unknown) {
+        (true, Some(Unknown { run, why })) => {
+            let write_back = request.write_back.name.clone();
+            Err(JournalError::Unknown { write_back, run: run.run, gap: why })
+        }
+        (_, unknown) => Ok((traced, unknown)),
+    }
+}
+
+/// A run beside the newest one: whether what it wrote can be told, of the same records.
+fn meet<'a>(
+    run: &'a JournalRun,
+    trace: Trace,
+    newest: Option<&Traced<'_>>,
+) -> Result<Result<Traced<'a>, Gap>, JournalError> {
+    let Some(segment) = trace.segments.first().filter(|_| trace.gap.is_none()) else {
+        return Ok(Err(trace.gap.unwrap_or(Gap::NotKept)));
+    };
+    let fields = crate::run::images::Segment::read(&trace.folder, segment)?.fields;
+    let traced = Traced { run, trace, fields };
+    match newest.is_none_or(|newest| newest.key() == traced.key()) {
+        true => Ok(Ok(traced)),
+        false => Ok(Err(Gap::OtherKey)),
+    }
+}
+
+fn connection<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, JournalError> {
+    let found = project.connection(name).map(|(connection, _)| connection);
+    found.map_err(|problems| JournalError::Connection { connection: name.to_owned(), problems })
+}
+
+/// The object as the ledger names it.
+async fn describe(connection: &Connection, newest: &JournalRun, write_back: &str) -> Result<Object, JournalError> {
+    let part = |text: &String| NamePart { text: text.clone(), quoted: true };
+    let object = ObjectName { parts: newest.object.iter().map(part).collect() };
+    let described = async {
+        let mut destination = AnyDestination::connect(connection).await?;
+        let described = destination.describe(&object).await?;
+        destination.close().await;
+        Ok(described)
+    };
+    described.await.map_err(|error: SystemError| look_up_error(write_back, connection, error))
+}
+
+fn look_up_error(write_back: &str, connection: &Connection, source: SystemError) -> JournalError {
+    let connection = connection.name.clone();
+    JournalError::LookUp { write_back: write_back.to_owned(), connection, source: Box::new(source) }
+}
+
+/// A verification as it grows.
+struct Comparison<'a> {
+    request: &'a VerifyRequest<'a>,
+    written: &'a Written,
+    reader: Reader<'a>,
+    verification: &'a mut Verification,
+}
+
+impl Comparison<'_> {
+    /// Looks the records of a partition up batch by batch.
+    async fn partition(&mut self, latest: &Latest) -> Result<(), JournalError> {
+        let batch_records_max = self.request.write_back.batch_records_max.get();
+        for first in (0..latest.keys.len()).step_by(batch_records_max) {
+            let batch = latest.slice(first, batch_records_max);
+            self.batch(&batch).await?;
+            let records = u64::try_from(batch.keys.len()).unwrap_or(u64::MAX);
+            self.request.progress.pushed(&self.request.write_back.name, records);
+        }
+        Ok(())
+    }
+
+    async fn batch(&mut self, batch: &Latest) -> Result<(), JournalError> {
+        let layout = &self.written.layout;
+        let LookedUp { found, before } = self.look_up(layout, &batch.records, Before::OfDiffering).await?;
+        let mut differing: Vec<usize> = Vec::new();
+        let mut drifted = vec![false; batch.keys.len()];
+        let samples_max = self.request.samples_max;
+        for (record, found) in found.iter().enumerate() {
+            self.verification.compared += 1;
+            let sample = || RowSample { record: batch.key(record), run: batch.latest_run(record) };
+            match found.rows {
+                0 => self.verification.gone.add(sample(), samples_max),
+                1 if found.differs => differing.push(record),
+                1 => {}
+                2.. => self.verification.doubled.add(sample(), samples_max),
+            }
+            if let (Some(drifted), 0 | 2..) = (drifted.get_mut(record), found.rows) {
+                *drifted = true;
+            }
+        }
+        let value_fields = self.written.value_positions();
+        for (column, position) in value_fields.enumerate() {
+            let compared = (0..found.len()).filter(|record| {
+                found.get(*record).is_some_and(|found| found.rows == 1) && batch.is_known(column, *record)
+            });
+            let compared = u64::try_from(compared.count()).unwrap_or(u64::MAX);
+            let records = self.drifted(batch, &before, &differing, column, position).await?;
+            for record in &records {
+                if let Some(drifted) = drifted.get_mut(*record) {
+                    *drifted = true;
+                }
+            }
+            if let Some(drift) = self.verification.columns.get_mut(column) {
+                drift.compared += compared;
+                drift.drifted += u64::try_from(records.len()).unwrap_or(u64::MAX);
+                let room = samples_max.saturating_sub(drift.samples.len());
+                drift.samples.extend(records.into_iter().take(room).map(|record| ValueSample {
+                    record: batch.key(record),
+                    written: batch.text(column, record).map(str::to_owned),
+                    now: before.value(record, position).map(str::to_owned),
+                    run: batch.run_of(column, record),
+                }));
+            }
+        }
+        let drifted = drifted.into_iter().filter(|drifted| *drifted).count();
+        self.verification.drifted += u64::try_from(drifted).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// Which of the `differing` records hold another value in one column than was written, by the destination's own
+    /// equality.
+    async fn drifted(
+        &mut self,
+        batch: &Latest,
+        before: &BeforeImages,
+        differing: &[usize],
+        column: usize,
+        position: usize,
+    ) -> Result<Vec<usize>, JournalError> {
+        let spelled_otherwise = |record: &&usize| {
+            batch.is_known(column, **record) && batch.text(column, **record) != before.value(**record, position)
+        };
+        let records: Vec<usize> = differing.iter().filter(spelled_otherwise).copied().collect();
+        if records.is_empty() {
+            return Ok(records);
+        }
+        let layout = self.written.layout_of(position);
+        let asked = taken(&batch.records, &layout, &records)?;
+        let LookedUp { found, .. } = self.look_up(&layout, &asked, Before::Unread).await?;
+        let drifted = records.into_iter().zip(found).filter(|(_, found)| found.differs || found.rows != 1);
+        Ok(drifted.map(|(record, _)| record).collect())
+    }
+
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, JournalError> {
+        self.reader.look_up(layout, batch, before).await.map_err(|error| match error {
+            RunError::Push { write_back, connection, source } => {
+                JournalError::LookUp { write_back, connection, source }
+            }
+            _ => JournalError::Interrupted,
+        })
+    }
+}
+
+/// The records at `positions`, with the layout's fields alone.
+fn taken(records: &DataFrame, layout: &Layout, positions: &[usize]) -> Result<DataFrame, JournalError> {
+    let names: Vec<&str> = layout.fields.iter().map(|field| field.column.name.as_str()).collect();
+    let positions: Vec<IdxSize> = positions.iter().filter_map(|position| IdxSize::try_from(*position).ok()).collect();
+    Ok(records.select(names)?.take(&IdxCa::from_vec("".into(), positions))?)
+}

@@ -1,0 +1,280 @@
+//! What was last written back: the segments of several runs, which need not have had the same fields, brought into one
+//! form, packed by key, and of each key and field the newest value.
+
+use std::path::Path;
+
+use polars::prelude::{
+    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, Int64Chunked, IntoColumn, PolarsResult, SortMultipleOptions,
+    StringChunked,
+};
+
+use super::{Traced, VerifyRequest};
+use crate::domain::conversion::texts_of;
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::match_rule::MatchMode;
+use crate::domain::object::{Object, ObjectColumn};
+use crate::domain::record::key_texts;
+use crate::ledger::JournalRun;
+use crate::package::{Package, PackageWriter, Partition};
+use crate::run::images::{ImageField, Segment};
+use crate::run::journal::JournalError;
+
+/// Names a frame's column (`Int64`) with the run that wrote the record. No SQL name holds a NUL.
+const RUN: &str = "\0run";
+
+/// Names a frame's column (`Boolean`) that tells of a field's values: whether they can be compared; NULL, the run did
+/// not write the field.
+fn known_column(field: &str) -> String {
+    format!("\0known {field}")
+}
+
+/// What runs wrote, met with the object they wrote to.
+pub(super) struct Written {
+    /// The match key first, in its order, then every field that a run wrote.
+    pub(super) layout: Layout,
+    key_columns: Vec<String>,
+    /// Columns that only earlier runs wrote, and that are no longer there or of another type.
+    pub(super) not_compared: Vec<String>,
+}
+
+impl Written {
+    /// Finds the columns of what runs wrote, oldest first and at least one.
+    /// Errors: `ColumnGone` and `ColumnAltered`, about what the newest run wrote.
+    pub(super) fn meet(runs: &[Traced<'_>], object: Object) -> Result<Self, JournalError> {
+        let mut fields: Vec<LayoutField> = Vec::new();
+        let mut not_compared: Vec<String> = Vec::new();
+        for (age, traced) in runs.iter().rev().enumerate() {
+            let mut images: Vec<&ImageField> = traced.fields.iter().collect();
+            images.sort_by_key(|field| field.key.unwrap_or(usize::MAX));
+            for image in images {
+                let is_met = fields.iter().any(|field| field.column.name == image.name);
+                if is_met || not_compared.contains(&image.name) {
+                    continue;
+                }
+                match meet(image, traced.run, &object) {
+                    Ok(column) => fields.push(layout_field(image, column)),
+                    Err(error) if age == 0 => return Err(error),
+                    Err(_) => not_compared.push(image.name.clone()),
+                }
+            }
+        }
+        let key: Vec<usize> = (0..fields.iter().filter(|field| field.key).count()).collect();
+        let key_columns = fields.iter().filter(|field| field.key).map(|field| field.column.name.clone()).collect();
+        let layout = Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key };
+        Ok(Self { layout, key_columns, not_compared })
+    }
+
+    /// The fields that are no part of the key.
+    pub(super) fn values(&self) -> impl Iterator<Item = &LayoutField> {
+        self.layout.written_fields()
+    }
+
+    /// Their positions in the layout.
+    pub(super) fn value_positions(&self) -> std::ops::Range<usize> {
+        self.key_columns.len()..self.layout.fields.len()
+    }
+
+    /// The layout with one field beside the key.
+    pub(super) fn layout_of(&self, position: usize) -> Layout {
+        let keep = |(place, field): (usize, &LayoutField)| (field.key || place == position).then(|| field.clone());
+        let fields = self.layout.fields.iter().enumerate().filter_map(keep).collect();
+        Layout { fields, ..self.layout.clone() }
+    }
+
+    /// Packs what the runs wrote, oldest first.
+    pub(super) fn pack(
+        &self,
+        runs: &[Traced<'_>],
+        folder: &Path,
+        request: &VerifyRequest<'_>,
+    ) -> Result<Package, JournalError> {
+        let mut writer = PackageWriter::create(folder, &self.key_columns)?;
+        let mut records = 0;
+        for Traced { run, trace, .. } in runs {
+            for segment in &trace.segments {
+                if request.stop.is_asked() {
+                    return Err(JournalError::Interrupted);
+                }
+                let segment = Segment::read(&trace.folder, segment)?;
+                let frame = self.conform(&segment, run.id.run)?;
+                writer.push(&frame)?;
+                records += frame.height() as u64;
+                request.progress.pulled(&request.write_back.name, records);
+            }
+        }
+        Ok(writer.finish()?)
+    }
+
+    /// A segment's records in the form that all have.
+    /// Shape: the layout's fields, a column that tells of each that is no part of the key, and the run.
+    fn conform(&self, segment: &Segment, run: i64) -> Result<DataFrame, JournalError> {
+        let frame = segment.frame()?;
+        let mut columns = Vec::new();
+        for field in &self.layout.fields {
+            let name = field.column.name.as_str();
+            let image = segment.fields.iter().find(|image| image.name == name);
+            let fitting = image.filter(|image| image.kind == field.kind);
+            columns.push(match fitting {
+                Some(image) => segment.column(&frame, "sent", image)?,
+                None => Column::full_null(name.into(), frame.height(), &field.kind.representation()),
+            });
+            if !field.key {
+                let written = image.map(|image| segment.written(&frame, image)).transpose()?;
+                columns.push(known(name, written, fitting.is_some(), frame.height()));
+            }
+        }
+        columns.push(Column::new(RUN.into(), vec![run; frame.height()]));
+        Ok(DataFrame::new(frame.height(), columns)?)
+    }
+
+    /// Of each key and field the newest value.
+    pub(super) fn latest(&self, partition: Partition) -> Result<Latest, JournalError> {
+        let sorted = self.in_order(&partition)?;
+        let keys = key_texts(&sorted, &self.key_columns);
+        let groups = groups(&keys);
+        let last: Vec<usize> = groups.iter().map(|(_, last)| *last).collect();
+        let runs = sorted.column(RUN)?.i64()?.clone();
+        let mut records = Vec::new();
+        let mut values = Vec::new();
+        for field in &self.layout.fields {
+            let column = sorted.column(&field.column.name)?;
+            if field.key {
+                records.push(column.take(&rows(&last))?);
+                continue;
+            }
+            let known = sorted.column(&known_column(&field.column.name))?.bool()?.clone();
+            let newest = groups.iter().map(|group| newest_row(group, &known)).collect::<Vec<usize>>();
+            let taken = column.take(&rows(&newest))?;
+            values.push(LatestValues {
+                texts: texts_of(taken.as_materialized_series(), field.kind)?,
+                known: newest.iter().map(|row| known.get(*row)).collect(),
+                runs: newest.iter().map(|row| runs.get(*row)).collect(),
+            });
+            records.push(taken);
+        }
+        Ok(Latest {
+            keys: last.iter().filter_map(|row| keys.get(*row).cloned()).collect(),
+            records: DataFrame::new(last.len(), records)?,
+            runs: last.iter().map(|row| runs.get(*row)).collect(),
+            values,
+        })
+    }
+
+    /// A partition's records by key, and those of one key in the order in which they were written.
+    fn in_order(&self, partition: &Partition) -> PolarsResult<DataFrame> {
+        if partition.duplicates.height() == 0 {
+            return Ok(partition.records.clone());
+        }
+        let all = partition.records.vstack(&partition.duplicates)?;
+        all.sort(&self.key_columns, SortMultipleOptions::default().with_maintain_order(true))
+    }
+}
+
+/// The object's column of a field, as long as it takes the values that were sent.
+fn meet<'a>(image: &ImageField, run: &JournalRun, object: &'a Object) -> Result<&'a ObjectColumn, JournalError> {
+    let (column, run) = (image.name.clone(), run.id.run);
+    match object.columns.iter().find(|column| column.name == image.name) {
+        None => Err(JournalError::ColumnGone { column, object: object.display_name(), run }),
+        Some(found) if found.holds.kind() == Some(image.kind) => Ok(found),
+        Some(found) => {
+            let declared = found.declared.clone();
+            Err(JournalError::ColumnAltered { column, object: object.display_name(), declared, run })
+        }
+    }
+}
+
+/// A field that is compared whatever it was written for.
+fn layout_field(image: &ImageField, column: &ObjectColumn) -> LayoutField {
+    let column = column.clone();
+    LayoutField { column, kind: image.kind, when: When::Always, stamp: false, key: image.key.is_some() }
+}
+
+fn known(field: &str, written: Option<BooleanChunked>, fits: bool, records: usize) -> Column {
+    let known: BooleanChunked = match written {
+        Some(written) => written.iter().map(|written| (written == Some(true)).then_some(fits)).collect(),
+        None => std::iter::repeat_n(None::<bool>, records).collect(),
+    };
+    known.into_column().with_name(known_column(field).into())
+}
+
+/// First and last row of each key in rows that are sorted by key.
+fn groups(keys: &[String]) -> Vec<(usize, usize)> {
+    let mut next = 0;
+    let group = |keys: &[String]| {
+        let first = next;
+        next += keys.len();
+        (first, next - 1)
+    };
+    keys.chunk_by(|left, right| left == right).map(group).collect()
+}
+
+/// The last row of a group that a field was written in; the last of all if there is none.
+fn newest_row(&(first, last): &(usize, usize), known: &BooleanChunked) -> usize {
+    (first..=last).rev().find(|row| known.get(*row).is_some()).unwrap_or(last)
+}
+
+fn rows(rows: &[usize]) -> IdxCa {
+    let rows = rows.iter().filter_map(|row| IdxSize::try_from(*row).ok()).collect();
+    IdxCa::from_vec("".into(), rows)
+}
+
+/// What was last written of some records, sorted by key, every key once.
+pub(super) struct Latest {
+    pub(super) keys: Vec<String>,
+    /// Shape: `(records, fields)`, as the layout has them.
+    pub(super) records: DataFrame,
+    /// Record by record: the run that wrote it last.
+    runs: Int64Chunked,
+    /// Field by field, those of the key left out.
+    values: Vec<LatestValues>,
+}
+
+struct LatestValues {
+    texts: StringChunked,
+    /// Whether they can be compared; NULL, no run wrote them.
+    known: BooleanChunked,
+    /// The runs that wrote them.
+    runs: Int64Chunked,
+}
+
+impl Latest {
+    /// At most `records_max` of the records, from the one at `first` on.
+    pub(super) fn slice(&self, first: usize, records_max: usize) -> Self {
+        let offset = i64::try_from(first).unwrap_or(i64::MAX);
+        let values = |values: &LatestValues| LatestValues {
+            texts: values.texts.slice(offset, records_max),
+            known: values.known.slice(offset, records_max),
+            runs: values.runs.slice(offset, records_max),
+        };
+        Self {
+            keys: self.keys.iter().skip(first).take(records_max).cloned().collect(),
+            records: self.records.slice(offset, records_max),
+            runs: self.runs.slice(offset, records_max),
+            values: self.values.iter().map(values).collect(),
+        }
+    }
+
+    pub(super) fn key(&self, record: usize) -> String {
+        self.keys.get(record).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn latest_run(&self, record: usize) -> i64 {
+        self.runs.get(record).unwrap_or_default()
+    }
+
+    /// Whether a field of a record was written, and can be compared.
+    pub(super) fn is_known(&self, field: usize, record: usize) -> bool {
+        self.values.get(field).and_then(|values| values.known.get(record)) == Some(true)
+    }
+
+    /// The value, as people read it; `None` for NULL.
+    pub(super) fn text(&self, field: usize, record: usize) -> Option<&str> {
+        self.values.get(field)?.texts.get(record)
+    }
+
+    /// The run that wrote it.
+    pub(super) fn run_of(&self, field: usize, record: usize) -> i64 {
+        self.values.get(field).and_then(|values| values.runs.get(record)).unwrap_or_default()
+    }
+}
