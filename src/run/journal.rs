@@ -13,6 +13,7 @@ use crate::domain::problem::Problem;
 use crate::ledger::{ImageSegment, JournalRun, Ledger, LedgerError};
 use crate::package::PackageError;
 use crate::run::images::{self, ImageError};
+use crate::run::reader::ReadError;
 use crate::run::run_folder;
 
 /// Why the journal could not be read, or not be held against the destination.
@@ -29,7 +30,7 @@ pub(crate) enum JournalError {
     Connection { connection: String, problems: Vec<Problem> },
     #[error("no run has begun a write-back `{name}`")]
     NoSuchWriteBack { name: String, known: Vec<String> },
-    #[error("{} have a write-back `{name}`", listed("jobs", jobs))]
+    #[error("jobs {} have a write-back `{name}`", quoted(jobs))]
     SeveralJobs { name: String, jobs: Vec<String> },
     #[error("no run wrote a field `{field}` of record `{record}`")]
     NoSuchField { field: String, record: String, known: Vec<String> },
@@ -74,12 +75,17 @@ impl JournalError {
     }
 }
 
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+impl From<ReadError> for JournalError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Failed { write_back, connection, source } => Self::LookUp { write_back, connection, source },
+            ReadError::Interrupted => Self::Interrupted,
+        }
+    }
 }
 
-fn listed(nouns: &str, names: &[String]) -> String {
-    format!("{nouns} {}", quoted(names))
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Why it is not known what a run wrote, or not all of it.

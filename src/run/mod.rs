@@ -44,6 +44,7 @@ use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, Write
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
 use crate::run::push::Push;
+use crate::run::reader::ReadError;
 use crate::run::stop::Stop;
 use crate::state;
 
@@ -168,6 +169,15 @@ impl RunError {
             }
             Self::Unfinished { source, resumable: false, .. } => source.hint(),
             Self::Problems { .. } | Self::Worker(_) | Self::Interrupted => None,
+        }
+    }
+}
+
+impl From<ReadError> for RunError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Failed { write_back, connection, source } => Self::Push { write_back, connection, source },
+            ReadError::Interrupted => Self::Interrupted,
         }
     }
 }

@@ -9,8 +9,19 @@ use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
+use crate::run::retry;
 use crate::run::stop::Stop;
-use crate::run::{RunError, retry};
+
+/// Why records could not be looked up.
+pub(crate) enum ReadError {
+    Failed {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
+    /// It was asked to stop.
+    Interrupted,
+}
 
 /// Looks a write-back's records up.
 pub(crate) struct Reader<'a> {
@@ -32,11 +43,11 @@ impl<'a> Reader<'a> {
         layout: &Layout,
         batch: &DataFrame,
         before: Before,
-    ) -> Result<LookedUp, RunError> {
+    ) -> Result<LookedUp, ReadError> {
         let mut delays = retry::delays(self.connection.limits.attempts_max);
         loop {
             if self.stop.is_asked() {
-                return Err(RunError::Interrupted);
+                return Err(ReadError::Interrupted);
             }
             let error = match self.attempt(layout, batch, before).await {
                 Ok(looked_up) => return Ok(looked_up),
@@ -44,7 +55,7 @@ impl<'a> Reader<'a> {
             };
             self.destination = None;
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
-                return Err(RunError::Push {
+                return Err(ReadError::Failed {
                     write_back: self.write_back.to_owned(),
                     connection: self.connection.name.clone(),
                     source: Box::new(error),

@@ -4,13 +4,15 @@
 
 mod written;
 
+use std::collections::BTreeSet;
+
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
 use self::written::{Latest, Written};
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::destination::{AnyDestination, Destination, Found, LookedUp};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -18,10 +20,11 @@ use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::object::{NamePart, Object, ObjectName};
 use crate::ledger::{JournalRun, Ledger};
+use crate::run::Progress;
+use crate::run::images::{ImageField, Segment};
 use crate::run::journal::{Gap, JournalError, RunAt, Trace, Unknown};
 use crate::run::reader::Reader;
 use crate::run::stop::Stop;
-use crate::run::{Progress, RunError};
 
 /// What is verified.
 pub(crate) struct VerifyRequest<'a> {
@@ -156,7 +159,7 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
 struct Traced<'a> {
     run: &'a JournalRun,
     trace: Trace,
-    fields: Vec<crate::run::images::ImageField>,
+    fields: Vec<ImageField>,
 }
 
 impl Traced<'_> {
@@ -209,7 +212,7 @@ fn meet<'a>(
     let Some(segment) = trace.segments.first().filter(|_| trace.gap.is_none()) else {
         return Ok(Err(trace.gap.unwrap_or(Gap::NotKept)));
     };
-    let fields = crate::run::images::Segment::read(&trace.folder, segment)?.fields;
+    let fields = Segment::read(&trace.folder, segment)?.fields;
     let traced = Traced { run, trace, fields };
     match newest.is_none_or(|newest| newest.key() == traced.key()) {
         true => Ok(Ok(traced)),
@@ -255,58 +258,52 @@ impl Comparison<'_> {
         for first in (0..latest.keys.len()).step_by(batch_records_max) {
             let batch = latest.slice(first, batch_records_max);
             self.batch(&batch).await?;
-            let records = u64::try_from(batch.keys.len()).unwrap_or(u64::MAX);
-            self.request.progress.pushed(&self.request.write_back.name, records);
+            self.request.progress.pushed(&self.request.write_back.name, counted_records(batch.keys.iter()));
         }
         Ok(())
     }
 
     async fn batch(&mut self, batch: &Latest) -> Result<(), JournalError> {
-        let layout = &self.written.layout;
-        let LookedUp { found, before } = self.look_up(layout, &batch.records, Before::OfDiffering).await?;
-        let mut differing: Vec<usize> = Vec::new();
-        let mut drifted = vec![false; batch.keys.len()];
-        let samples_max = self.request.samples_max;
-        for (record, found) in found.iter().enumerate() {
-            self.verification.compared += 1;
-            let sample = || RowSample { record: batch.key(record), run: batch.latest_run(record) };
-            match found.rows {
-                0 => self.verification.gone.add(sample(), samples_max),
-                1 if found.differs => differing.push(record),
-                1 => {}
-                2.. => self.verification.doubled.add(sample(), samples_max),
-            }
-            if let (Some(drifted), 0 | 2..) = (drifted.get_mut(record), found.rows) {
-                *drifted = true;
-            }
-        }
-        let value_fields = self.written.value_positions();
-        for (column, position) in value_fields.enumerate() {
-            let compared = (0..found.len()).filter(|record| {
-                found.get(*record).is_some_and(|found| found.rows == 1) && batch.is_known(column, *record)
-            });
-            let compared = u64::try_from(compared.count()).unwrap_or(u64::MAX);
+        let LookedUp { found, before } =
+            self.reader.look_up(&self.written.layout, &batch.records, Before::OfDiffering).await?;
+        let mut drifted = self.compare_rows(batch, &found);
+        let with_row: Vec<usize> = positions(&found, |found| found.rows == 1);
+        let differing: Vec<usize> = positions(&found, |found| found.rows == 1 && found.differs);
+        for (column, position) in self.written.value_positions().enumerate() {
             let records = self.drifted(batch, &before, &differing, column, position).await?;
-            for record in &records {
-                if let Some(drifted) = drifted.get_mut(*record) {
-                    *drifted = true;
-                }
-            }
+            let sample = |record: &usize| ValueSample {
+                record: batch.key(*record),
+                written: batch.text(column, *record).map(str::to_owned),
+                now: before.value(*record, position).map(str::to_owned),
+                run: batch.run_of(column, *record),
+            };
             if let Some(drift) = self.verification.columns.get_mut(column) {
-                drift.compared += compared;
-                drift.drifted += u64::try_from(records.len()).unwrap_or(u64::MAX);
-                let room = samples_max.saturating_sub(drift.samples.len());
-                drift.samples.extend(records.into_iter().take(room).map(|record| ValueSample {
-                    record: batch.key(record),
-                    written: batch.text(column, record).map(str::to_owned),
-                    now: before.value(record, position).map(str::to_owned),
-                    run: batch.run_of(column, record),
-                }));
+                drift.compared += counted_records(with_row.iter().filter(|record| batch.is_known(column, **record)));
+                drift.drifted += counted_records(records.iter());
+                let room = self.request.samples_max.saturating_sub(drift.samples.len());
+                drift.samples.extend(records.iter().take(room).map(sample));
             }
+            drifted.extend(records);
         }
-        let drifted = drifted.into_iter().filter(|drifted| *drifted).count();
-        self.verification.drifted += u64::try_from(drifted).unwrap_or(u64::MAX);
+        self.verification.compared += counted_records(batch.keys.iter());
+        self.verification.drifted += counted_records(drifted.iter());
         Ok(())
+    }
+
+    /// Counts the records that no longer have one row, and tells which these are.
+    fn compare_rows(&mut self, batch: &Latest, found: &[Found]) -> BTreeSet<usize> {
+        let mut drifted = BTreeSet::new();
+        for (record, found) in found.iter().enumerate() {
+            let drift = match found.rows {
+                0 => &mut self.verification.gone,
+                1 => continue,
+                2.. => &mut self.verification.doubled,
+            };
+            let sample = RowSample { record: batch.key(record), run: batch.latest_run(record) };
+            drift.add(sample, self.request.samples_max);
+            drifted.insert(record);
+        }
+        drifted
     }
 
     /// Which of the `differing` records hold another value in one column than was written, by the destination's own
@@ -328,19 +325,19 @@ impl Comparison<'_> {
         }
         let layout = self.written.layout_of(position);
         let asked = taken(&batch.records, &layout, &records)?;
-        let LookedUp { found, .. } = self.look_up(&layout, &asked, Before::Unread).await?;
+        let LookedUp { found, .. } = self.reader.look_up(&layout, &asked, Before::Unread).await?;
         let drifted = records.into_iter().zip(found).filter(|(_, found)| found.differs || found.rows != 1);
         Ok(drifted.map(|(record, _)| record).collect())
     }
+}
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, JournalError> {
-        self.reader.look_up(layout, batch, before).await.map_err(|error| match error {
-            RunError::Push { write_back, connection, source } => {
-                JournalError::LookUp { write_back, connection, source }
-            }
-            _ => JournalError::Interrupted,
-        })
-    }
+/// Positions of the records that were found as `wanted`.
+fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<usize> {
+    found.iter().enumerate().filter(|(_, found)| wanted(found)).map(|(record, _)| record).collect()
+}
+
+fn counted_records<T>(records: impl Iterator<Item = T>) -> u64 {
+    u64::try_from(records.count()).unwrap_or(u64::MAX)
 }
 
 /// The records at `positions`, with the layout's fields alone.

@@ -19,6 +19,7 @@ mod halving;
 mod harness;
 mod init;
 mod injection;
+mod journal;
 mod killed;
 mod limits;
 mod mapping;

@@ -278,3 +278,88 @@ impl Latest {
         self.values.get(field).and_then(|values| values.runs.get(record)).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests may")]
+
+    use polars::prelude::df;
+
+    use super::*;
+    use crate::domain::object::{Holds, ObjectKind, Spelling};
+    use crate::domain::value::Kind;
+
+    fn field(name: &str, key: bool) -> LayoutField {
+        let column = ObjectColumn {
+            name: name.to_owned(),
+            declared: "bigint".to_owned(),
+            holds: Holds::Integer { min: 0, max: 9 },
+            nullable: true,
+            has_default: false,
+            generated: false,
+            may_select: true,
+            may_update: true,
+            may_insert: true,
+            loosely_compared: false,
+            collation: None,
+        };
+        LayoutField { column, kind: Kind::Integer, when: When::Always, stamp: false, key }
+    }
+
+    fn written() -> Written {
+        let object = Object {
+            path: vec!["accounts".to_owned()],
+            spelling: Spelling { quote: '"', account: None },
+            kind: ObjectKind::Table,
+            columns: Vec::new(),
+            unique_keys: Vec::new(),
+            indexes: Vec::new(),
+            may_enter: true,
+            hides_columns: false,
+            may_select: true,
+            primary_key: Vec::new(),
+        };
+        let fields = vec![field("id", true), field("a", false), field("b", false)];
+        let (mode, nulls) = (MatchMode::UpdateOnly, NullPolicy::Write);
+        let layout = Layout { object, mode, nulls, fields, key: vec![0] };
+        Written { layout, key_columns: vec!["id".to_owned()], not_compared: Vec::new() }
+    }
+
+    #[test]
+    fn of_each_key_and_field_the_newest_value_that_was_written_counts() {
+        // Run 3 did not write `a` of 1, and what run 2 wrote into `b` of 1 cannot be compared.
+        let records = df!(
+            "id" => [1_i64, 1, 1, 2, 3],
+            "a" => [Some(10_i64), Some(11), None, Some(20), None],
+            "\0known a" => [Some(true), Some(true), None, Some(true), None],
+            "b" => [Some(5_i64), None, None, None, Some(7)],
+            "\0known b" => [Some(true), Some(false), None, Some(true), Some(true)],
+            RUN => [1_i64, 2, 3, 1, 2],
+        )
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let written = written();
+        let mut writer = PackageWriter::create(&folder.path().join("written"), &written.key_columns).unwrap();
+        for first in 0..5 {
+            writer.push(&records.slice(first, 1)).unwrap();
+        }
+        let latest = written.latest(writer.finish().unwrap().load(0).unwrap()).unwrap();
+        assert_eq!(latest.keys, ["1", "2", "3"]);
+        let value = |field, record| {
+            let text = latest.text(field, record).map(str::to_owned);
+            latest.is_known(field, record).then(|| (text, latest.run_of(field, record)))
+        };
+        assert_eq!(value(0, 0), Some((Some("11".to_owned()), 2)));
+        assert_eq!(value(1, 0), None, "what it was before is no longer what was written last");
+        assert_eq!(value(0, 1), Some((Some("20".to_owned()), 1)));
+        assert_eq!(value(1, 1), Some((None, 1)), "NULL was written");
+        assert_eq!(value(0, 2), None);
+        assert_eq!(value(1, 2), Some((Some("7".to_owned()), 2)));
+        assert_eq!([0, 1, 2].map(|record| latest.latest_run(record)), [3, 1, 2]);
+        let rest = latest.slice(1, 5);
+        assert_eq!(
+            (rest.key(0), rest.text(0, 0), rest.run_of(1, 1), rest.keys.len()),
+            ("2".to_owned(), Some("20"), 2, 2)
+        );
+    }
+}
