@@ -14,6 +14,7 @@ mod serve;
 mod signals;
 mod status;
 mod test;
+mod undo;
 
 use std::io::{self, Write};
 use std::process::{ExitCode, Stdio};
@@ -217,6 +218,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
         Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
         Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
+        Command::Undo(arguments) => in_runtime(undo::undo(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
     }
 }

@@ -13,3 +13,4 @@ pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod single_record;
 pub(crate) mod table;
+pub(crate) mod undo;

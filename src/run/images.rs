@@ -5,7 +5,7 @@
 //! `sent NAME`, the value as it was sent, and for each that is no part of the key `before NAME`, the database's own text
 //! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -57,9 +57,34 @@ impl ImageError {
     }
 }
 
+/// Position of a record in its batch.
+pub(crate) const RECORD: &str = "record";
+/// Whether the run made the record's row.
+pub(crate) const CREATED: &str = "created";
+
+pub(crate) fn sent_column(field: &str) -> String {
+    format!("sent {field}")
+}
+
+pub(crate) fn before_column(field: &str) -> String {
+    format!("before {field}")
+}
+
+pub(crate) fn written_column(field: &str) -> String {
+    format!("written {field}")
+}
+
 /// Where the before-images of one write-back of a run stand, in its folder beside the run.
 pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
+}
+
+/// Removes the before-images in `folder`, if there are any.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
@@ -100,11 +125,11 @@ impl ImageFile {
     pub(crate) fn keep(
         &mut self,
         layout: &Layout,
-        records: &DataFrame,
+        sent: PolarsResult<Sent<'_>>,
         decisions: &[Decision],
         before: &BeforeImages,
     ) -> Result<Option<ImageSegment>, ImageError> {
-        let segment = segment(layout, records, decisions, before);
+        let segment = sent.and_then(|sent| segment(layout, &sent, decisions, before));
         match segment.map_err(|error| ImageError::frame(&self.folder, error))? {
             Some(images) => self.append(images).map(Some),
             None => Ok(None),
@@ -149,15 +174,33 @@ impl OpenFile {
     }
 }
 
-/// The segment of a batch that was written: of the records that were updated or inserted; `None` if there is none.
-/// Shape of `records`: the batch's, in the layout's order.
+/// What was sent of a batch.
+/// Shape of the records: the batch's, in the layout's order.
+pub(crate) enum Sent<'a> {
+    /// Which fields were written is what the layout's rules say.
+    ByRule(&'a DataFrame),
+    /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
+    Back { records: DataFrame, images: &'a DataFrame },
+}
+
+impl Sent<'_> {
+    fn records(&self) -> &DataFrame {
+        match self {
+            Self::ByRule(records) => records,
+            Self::Back { records, .. } => records,
+        }
+    }
+}
+
+/// The segment of a batch that was written: of the records that were updated, inserted or deleted; `None` if there is
+/// none.
 fn segment(
     layout: &Layout,
-    records: &DataFrame,
+    batch: &Sent<'_>,
     decisions: &[Decision],
     before: &BeforeImages,
 ) -> PolarsResult<Option<DataFrame>> {
-    let is_written = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert);
+    let is_written = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
     let written: Vec<IdxSize> =
         decisions.iter().zip(0..).filter(|(decision, _)| is_written(decision)).map(|(_, index)| index).collect();
     if written.is_empty() {
@@ -166,22 +209,28 @@ fn segment(
     let created: BooleanChunked =
         decisions.iter().filter(|decision| is_written(decision)).map(|made| *made == Decision::Insert).collect();
     let positions: Vec<usize> = written.iter().filter_map(|index| usize::try_from(*index).ok()).collect();
-    let sent = match written.len() == records.height() {
-        true => records.clone(),
-        false => records.take(&IdxCa::from_vec("".into(), written.clone()))?,
+    let indices = IdxCa::from_vec("".into(), written.clone());
+    let sent = match written.len() == batch.records().height() {
+        true => batch.records().clone(),
+        false => batch.records().take(&indices)?,
     };
-    let mut columns = vec![Column::new("record".into(), written), created.with_name("created".into()).into_column()];
+    let mut columns = vec![Column::new(RECORD.into(), written), created.with_name(CREATED.into()).into_column()];
     for (field, (position, values)) in layout.fields.iter().zip(sent.columns().iter().enumerate()) {
         let name = &field.column.name;
-        columns.push(values.clone().with_name(format!("sent {name}").into()));
+        columns.push(values.clone().with_name(sent_column(name).into()));
         if field.key {
             continue;
         }
-        let held: StringChunked = positions.iter().map(|record| before.value(*record, position)).collect();
-        if let Some(written) = written_in(layout, field, values, &held) {
-            columns.push(written.with_name(format!("written {name}").into()).into_column());
-        }
-        columns.push(held.with_name(format!("before {name}").into()).into_column());
+        let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
+        let written = match batch {
+            Sent::ByRule(_) => written_in(layout, field, values, &held).map(IntoColumn::into_column),
+            Sent::Back { images, .. } => match images.column(&written_column(name)) {
+                Ok(written) => Some(written.take(&indices)?),
+                Err(_) => None,
+            },
+        };
+        columns.extend(written.map(|written| written.with_name(written_column(name).into())));
+        columns.push(held.with_name(before_column(name).into()).into_column());
     }
     DataFrame::new(positions.len(), columns).map(Some)
 }
