@@ -279,6 +279,7 @@ mod tests {
             finished_at: Some(moment("2026-11-20T06:30:03.1Z")),
             error: None,
             retry_of: None,
+            undo_of: None,
             guards: Vec::new(),
             approval: None,
             write_backs: vec![WriteBackEntry {

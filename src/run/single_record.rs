@@ -324,7 +324,7 @@ impl Proofs<'_> {
         let altered = self.layout.fields.iter().zip(columns).filter(|(_, column)| !column.as_written);
         for (field, ColumnProof { column, before, sent, after, .. }) in altered {
             let written = self.written(field, before.as_deref(), sent.as_deref());
-            let cause = Cause::likely(field, written.as_deref(), after.as_deref(), triggers);
+            let cause = Cause::likely(field, written, after.as_deref(), triggers);
             match causes.iter_mut().find(|(known, _)| *known == cause) {
                 Some((_, names)) => names.push(column),
                 None => causes.push((cause, vec![column])),
