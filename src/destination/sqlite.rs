@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use polars::prelude::DataFrame;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use self::statements::Sent;
 use self::values::{BindError, Values};
@@ -90,11 +90,17 @@ impl Destination for SqliteDestination {
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut answer = Answer::to(layout, batch);
-        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
-            let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((first, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let room = sent.room_for(layout, records);
             let sql = statements::look_up(&table, layout, &sent, room, before.is_read());
-            let read = read_matches(&mut self.database, sql, arguments, layout, before, first, &mut answer).await;
+            let read = async {
+                match before.is_read() {
+                    true => read_matches(&mut self.database, sql, arguments, layout, before, first, &mut answer).await,
+                    false => read_positions(&mut self.database, sql, arguments, first, &mut answer).await,
+                }
+            };
+            let (read, ()) = tokio::join!(read, pieces.prepare());
             read.map_err(|error| self.database.sort_error("looking records up", error))?;
         }
         Ok(answer.finish())
@@ -118,13 +124,13 @@ impl Destination for SqliteDestination {
         };
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut updated = 0;
-        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
-            let arguments = values.bind(first, records, true).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
+        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let room = sent.room_for(layout, records);
             let Some(sql) = statements::update(&table, layout, &sent, room) else {
                 return self.count(layout, batch).await;
             };
-            let written = self.database.execute(sql, arguments).await;
+            let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
             updated += written.map_err(|error| self.database.sort_error("updating", error))?.rows_affected();
         }
         Ok(counted_before.unwrap_or(updated))
@@ -135,10 +141,10 @@ impl Destination for SqliteDestination {
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut inserted = 0;
-        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
-            let arguments = values.bind(first, records, true).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
+        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records));
-            let written = self.database.execute(sql, arguments).await;
+            let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
             let affected = written.map_err(|error| self.database.sort_error("inserting", error))?.rows_affected();
             inserted += match layout.object.kind {
                 ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
@@ -158,8 +164,8 @@ impl Destination for SqliteDestination {
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut deleted = 0;
-        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
-            let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let sql = statements::delete(&table, layout, &sent, sent.room_for(layout, records));
             let written = self.database.execute(sql, arguments).await;
             deleted += written.map_err(|error| self.database.sort_error("deleting", error))?.rows_affected();
@@ -245,8 +251,8 @@ impl SqliteDestination {
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut rows = 0;
-        for (first, records) in pieces(batch.height(), sent.records_max(layout)) {
-            let arguments = values.bind(first, records, false).map_err(|error| self.bind_failure(error))?;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let sql = statements::count(&table, layout, &sent, sent.room_for(layout, records));
             let query = sqlx::query_scalar_with::<_, i64, _>(audited(sql), arguments);
             let counted = query.fetch_one(self.database.connection()).await;
@@ -280,7 +286,7 @@ impl SqliteDestination {
 async fn read_matches(
     database: &mut SqliteDatabase,
     sql: String,
-    arguments: sqlx::sqlite::SqliteArguments,
+    arguments: SqliteArguments,
     layout: &Layout,
     before: Before,
     first: usize,
@@ -313,9 +319,67 @@ fn held_values(row: &SqliteRow, layout: &Layout) -> Result<Vec<Option<String>>, 
     (2..).zip(&layout.fields).map(held).collect()
 }
 
-/// Cuts `records` into runs of `size` at most: where each begins, and how many it has.
-fn pieces(records: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..records).step_by(size.max(1)).map(move |first| (first, size.min(records - first)))
+/// Reads the answer of one statement that asked for positions only; it is about the records from `first` on.
+async fn read_positions(
+    database: &mut SqliteDatabase,
+    sql: String,
+    arguments: SqliteArguments,
+    first: usize,
+    answer: &mut Answer,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query_scalar_with::<_, Option<String>, _>(audited(sql), arguments);
+    let positions = query.fetch_one(database.connection()).await?.unwrap_or_default();
+    for position in positions.split_terminator(',') {
+        let position: i64 = position.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let (record, differs) = if position < 0 { (-1 - position, false) } else { (position, true) };
+        let record = usize::try_from(record).unwrap_or(usize::MAX).saturating_add(first);
+        if let Some(found) = answer.found.get_mut(record) {
+            found.rows += 1;
+            found.differs |= differs;
+        }
+    }
+    Ok(())
+}
+
+/// A batch cut into what one statement takes. The next piece is bound while SQLite, on its own thread, works on the last.
+struct Pieces<'a> {
+    values: &'a Values<'a>,
+    records_max: usize,
+    exactly: bool,
+    /// Records before the piece that is bound next.
+    first: usize,
+    prepared: Option<Result<Piece, BindError>>,
+}
+
+/// Where a piece begins, how many records it has, and their values.
+type Piece = (usize, usize, SqliteArguments);
+
+impl<'a> Pieces<'a> {
+    fn of(values: &'a Values<'a>, records_max: usize, exactly: bool) -> Self {
+        Self { values, records_max: records_max.max(1), exactly, first: 0, prepared: None }
+    }
+
+    /// The next piece; `None` after the last.
+    fn take(&mut self) -> Result<Option<Piece>, BindError> {
+        match self.prepared.take() {
+            Some(prepared) => prepared.map(Some),
+            None => self.bind().transpose(),
+        }
+    }
+
+    /// Binds the piece after the one that was taken. A future, to be waited for together with a statement's.
+    async fn prepare(&mut self) {
+        self.prepared = self.bind();
+    }
+
+    fn bind(&mut self) -> Option<Result<Piece, BindError>> {
+        let (first, records) = (self.first, self.records_max.min(self.values.records() - self.first));
+        if records == 0 {
+            return None;
+        }
+        self.first += records;
+        Some(self.values.bind(first, records, self.exactly).map(|arguments| (first, records, arguments)))
+    }
 }
 
 /// The queue of the file's writers in this process.

@@ -2,8 +2,8 @@
 //! their size, NULL before all; several columns go one after the other.
 
 use polars::prelude::{
-    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, Int64Chunked, PolarsResult,
-    Series, SortMultipleOptions, StringChunked, polars_bail,
+    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, IdxCa, IdxSize,
+    Int64Chunked, PolarsResult, Series, SortMultipleOptions, StringChunked, polars_bail,
 };
 
 /// One part of a key. The order of this enum is the order in which polars sorts the column it comes from.
@@ -93,7 +93,42 @@ fn ordered(float: f64) -> i64 {
 
 /// Sorts records by key; those of equal keys keep their order.
 pub(super) fn sorted_by_key(records: &DataFrame, key_columns: &[String]) -> PolarsResult<DataFrame> {
+    if let [only] = key_columns
+        && let Ok(texts) = records.column(only)?.str()
+        && texts.null_count() == 0
+    {
+        return records.take(&IdxCa::from_vec("".into(), text_order(texts)));
+    }
     records.sort(key_columns, SortMultipleOptions::default().with_maintain_order(true))
+}
+
+/// Positions of texts in the order of their bytes; those of equal texts ascend. Keys mostly begin alike and differ within
+/// a few characters: these are compared as one number, which is several times as fast as comparing the texts.
+fn text_order(texts: &StringChunked) -> Vec<IdxSize> {
+    let texts: Vec<&[u8]> = texts.iter().flatten().map(str::as_bytes).collect();
+    let shared = shared_length(&texts);
+    let mut order: Vec<(u64, &[u8], IdxSize)> =
+        texts.iter().zip(0..).map(|(text, position)| (number_at(text, shared), *text, position)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, position)| position).collect()
+}
+
+/// How many bytes all texts begin with.
+fn shared_length(texts: &[&[u8]]) -> usize {
+    let Some((first, others)) = texts.split_first() else { return 0 };
+    others.iter().fold(first.len(), |shared, text| {
+        let alike = first.iter().zip(text.iter()).take(shared).take_while(|(left, right)| left == right);
+        alike.count()
+    })
+}
+
+/// Eight bytes from `start` on as a number of the same order; texts that are shorter come before those they begin.
+fn number_at(text: &[u8], start: usize) -> u64 {
+    let mut number = [0; 8];
+    for (digit, byte) in number.iter_mut().zip(text.get(start..).unwrap_or_default()) {
+        *digit = *byte;
+    }
+    u64::from_be_bytes(number)
 }
 
 /// For each of the records, which are sorted by key: whether no other has its key.
@@ -132,6 +167,20 @@ mod tests {
             let keys = Keys::of(&sorted, &key_columns).expect("keys");
             let parts: Vec<Key> = (0..sorted.height()).map(|index| keys.at(index)).collect();
             assert!(parts.is_sorted(), "{name}: {parts:?}");
+        }
+    }
+
+    #[test]
+    fn texts_of_any_length_are_sorted_as_polars_sorts_them() {
+        let texts = ["ab", "ab\0", "a", "", "abc", "ab", "é", "abcdefghij", "abcdefgh", "abcdefghi", "abcdefgh\0", "z"];
+        for prefix in ["", "001Hs0000000"] {
+            for length in 0..=texts.len() {
+                let keys: Vec<String> = texts.iter().take(length).map(|text| format!("{prefix}{text}")).collect();
+                let frame = df!("key" => keys, "place" => (0..length as u64).collect::<Vec<_>>()).expect("a frame");
+                let options = SortMultipleOptions::default().with_maintain_order(true);
+                let expected = frame.sort(["key"], options).expect("sorted");
+                assert_eq!(sorted_by_key(&frame, &["key".to_owned()]).expect("sorted"), expected);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use polars::prelude::DataFrame;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, block_in_place};
 
@@ -10,7 +11,7 @@ use crate::domain::error::SystemError;
 use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::{Ledger, WriteBackId};
-use crate::package::{Package, PackageWriter};
+use crate::package::{Package, PackageError, PackageWriter};
 use crate::run::plan::Plan;
 use crate::run::selection::{Selected, Selection};
 use crate::run::stop::Stop;
@@ -65,28 +66,91 @@ pub(crate) async fn pull(
         source: Box::new(source),
     };
     let mut chunks = ReadAhead::begin(opened.map_err(failed)?);
-    let mut writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
-    let mut tally = Tally::default();
-    while let Some(pulled) = chunks.next().await? {
-        let pulled = pulled.map_err(failed)?;
-        if stop.is_asked() {
-            return Err(RunError::Interrupted);
+    let writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
+    let mut packing = Packing::begin(writer);
+    let pulling = async {
+        let mut tally = Tally::default();
+        while let Some(pulled) = chunks.next().await? {
+            let pulled = pulled.map_err(failed)?;
+            if stop.is_asked() {
+                return Err(RunError::Interrupted);
+            }
+            let Selected { sifted, left_alone, read } = block_in_place(|| selection.sift(plan, pulled));
+            packing.push(sifted.records).await?;
+            tally.read += read;
+            tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
+            tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
+            if !sifted.rejections.is_empty() {
+                account.reject(sifted.rejections).await?;
+            }
+            if !left_alone.is_empty() {
+                account.leave_alone(left_alone).await?;
+            }
+            progress.pulled(&plan.write_back.name, tally.read);
         }
-        let Selected { sifted, left_alone, read } = block_in_place(|| selection.sift(plan, pulled));
-        block_in_place(|| writer.push(&sifted.records))?;
-        tally.read += read;
-        tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
-        tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
-        if !sifted.rejections.is_empty() {
-            account.reject(sifted.rejections).await?;
+        Ok(tally)
+    };
+    match pulling.await {
+        Ok(tally) => Ok(PulledPackage { package: packing.finish().await?, tally }),
+        Err(error) => {
+            packing.give_up().await;
+            Err(error)
         }
-        if !left_alone.is_empty() {
-            account.leave_alone(left_alone).await?;
-        }
-        progress.pulled(&plan.write_back.name, tally.read);
     }
-    let package = block_in_place(|| writer.finish())?;
-    Ok(PulledPackage { package, tally })
+}
+
+/// A package that is written by a thread of its own: records are sorted and spooled while the next are read and conformed.
+struct Packing {
+    /// `None` after the last records.
+    records: mpsc::Sender<Option<DataFrame>>,
+    /// Yields no package if it was given up. Absent once it was waited for.
+    packer: Option<JoinHandle<Result<Option<Package>, PackageError>>>,
+}
+
+impl Packing {
+    fn begin(mut writer: PackageWriter) -> Self {
+        let (records, mut incoming) = mpsc::channel::<Option<DataFrame>>(1);
+        let packer = tokio::task::spawn_blocking(move || {
+            while let Some(records) = incoming.blocking_recv() {
+                match records {
+                    Some(records) => writer.push(&records)?,
+                    None => return writer.finish().map(Some),
+                }
+            }
+            Ok(None)
+        });
+        Self { records, packer: Some(packer) }
+    }
+
+    /// Errors: why earlier records could not be packed.
+    async fn push(&mut self, records: DataFrame) -> Result<(), RunError> {
+        if self.records.send(Some(records)).await.is_ok() {
+            return Ok(());
+        }
+        self.packed().await?;
+        Err(RunError::Interrupted)
+    }
+
+    async fn finish(mut self) -> Result<Package, RunError> {
+        // A packer that has stopped already says why.
+        drop(self.records.send(None).await);
+        self.packed().await?.ok_or(RunError::Interrupted)
+    }
+
+    /// Waits until nothing is left of the package.
+    async fn give_up(self) {
+        drop(self.records);
+        if let Some(packer) = self.packer {
+            drop(packer.await);
+        }
+    }
+
+    async fn packed(&mut self) -> Result<Option<Package>, RunError> {
+        match self.packer.take() {
+            Some(packer) => Ok(packer.await??),
+            None => Ok(None),
+        }
+    }
 }
 
 /// A source that is read by a task of its own: one chunk is read while the one before is conformed and packed.

@@ -282,19 +282,7 @@ impl Writer {
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
         let context = Arc::clone(&self.context);
-        let destination = self.connected().await?;
-        destination.begin().await?;
-        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
-        fault::point("a transaction begun");
-        let keeps_images = self.images.is_some();
-        let destination = self.connected().await?;
-        let written = context.write(destination, &batch.records, keeps_images).await;
-        if let Err(SystemError::Refused { .. }) = &written {
-            // It may be refused for what the object has become since the records were made to fit it.
-            destination.rollback().await?;
-            expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
-        }
-        let written = written?;
+        let written = self.write(batch).await?;
         let images = self.keep_images(batch, &written)?;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
@@ -312,6 +300,23 @@ impl Writer {
         debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
+    }
+
+    /// Opens a transaction and writes a batch in it.
+    async fn write(&mut self, batch: &Batch) -> Result<Written, SystemError> {
+        let keeps_images = self.images.is_some();
+        let context = Arc::clone(&self.context);
+        let destination = self.connected().await?;
+        destination.begin().await?;
+        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
+        fault::point("a transaction begun");
+        let written = context.write(destination, &batch.records, keeps_images).await;
+        if let Err(SystemError::Refused { .. }) = &written {
+            // It may be refused for what the object has become since the records were made to fit it.
+            destination.rollback().await?;
+            expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
+        }
+        written
     }
 
     /// Keeps what the rows of the records that were written held before, if it is to be kept.

@@ -9,7 +9,7 @@ use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::record::RECORD_POSITION;
 
 /// Text of one chunk after which it is handed on, in bytes: a few chunks are under way at any time.
-const CHUNK_BYTES_MAX: usize = 16 << 20;
+const CHUNK_BYTES_MAX: usize = 4 << 20;
 
 /// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by itself.
 const CAPACITY: usize = 4_096;

@@ -95,8 +95,10 @@ impl Sent {
 }
 
 /// Finds the rows of each record.
-/// Columns of the answer, one row for every match: the record's position in the statement, whether writing it would
-/// change the row, and with `before` what the row holds in every field of the layout.
+/// Columns of the answer with `before`, one row for every match: the record's position in the statement, whether writing it
+/// would change the row, and what the row holds in every field of the layout. Without, the answer is one text: the
+/// positions of all matches with commas between them, `-1 - position` where writing would not change the row; for rows
+/// come one by one from another thread, and one costs more than finding it.
 pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize, before: bool) -> String {
     let changes: Vec<String> = sent
         .named(layout)
@@ -104,13 +106,16 @@ pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize,
         .map(|(incoming, field)| change(&incoming, field, layout.nulls))
         .collect();
     let differs = if changes.is_empty() { "0".to_owned() } else { any_of(&changes) };
-    let held: String = match before {
-        true => layout.fields.iter().map(|field| format!(", {}", column_of(field))).collect(),
-        false => String::new(),
+    let found = match before {
+        true => {
+            let held: String = layout.fields.iter().map(|field| format!(", {}", column_of(field))).collect();
+            format!("incoming.n, {differs}{held}")
+        }
+        false => format!("group_concat(CASE WHEN {differs} THEN incoming.n ELSE -1 - incoming.n END)"),
     };
     // The word CROSS keeps the order: for each record a search in the index, never for each row a search in the batch.
     format!(
-        "{incoming} SELECT incoming.n, {differs}{held} FROM incoming CROSS JOIN {table} AS t WHERE {matches}",
+        "{incoming} SELECT {found} FROM incoming CROSS JOIN {table} AS t WHERE {matches}",
         incoming = sent.incoming(records),
         matches = sent.matches(layout)
     )

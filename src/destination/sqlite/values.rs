@@ -25,6 +25,7 @@ pub(super) enum BindError {
 
 /// The values of the fields one statement sends.
 pub(super) struct Values<'a> {
+    records: usize,
     columns: Vec<Column<'a>>,
 }
 
@@ -37,7 +38,11 @@ impl<'a> Values<'a> {
             let column = batch.columns().get(*position).ok_or_else(shape)?;
             Column::of(field, column.as_materialized_series()).map_err(|error| BindError::Shape(error.to_string()))
         };
-        Ok(Self { columns: sent.fields.iter().map(take).collect::<Result<_, _>>()? })
+        Ok(Self { records: batch.height(), columns: sent.fields.iter().map(take).collect::<Result<_, _>>()? })
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.records
     }
 
     /// Binds `records` records from the one at `first` on, record by record. `exactly` asks for refusing what the
