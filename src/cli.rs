@@ -110,6 +110,11 @@ pub(crate) enum Command {
     /// Show earlier runs, or one run in full
     #[command(after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json")]
     Runs(RunsArguments),
+    /// Take a run back: restore what its rows held before, where nobody changed them since
+    #[command(after_help = "Examples:\n  writeback undo 17 --preview\n  writeback undo 17\n  \
+        writeback undo 17 --write-back health_score --record 001Qk00000AbCdEIAV\n  writeback undo 17 --delete-created\n\n\
+        An undo is a run of its own: interrupted, the same command goes on with it, and it can be undone.")]
+    Undo(UndoArguments),
     /// Print a CREATE TABLE to start a schema file from
     #[command(after_help = "Examples:\n  writeback schema dashboard health_score > sql/health_score.sql\n  \
         writeback schema warehouse analytics.health_score")]
@@ -376,6 +381,33 @@ pub(crate) struct RunsArguments {
     pub(crate) limit: u32,
 
     /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArguments {
+    /// The run's number, as `writeback runs` lists it
+    #[arg(value_name = "RUN")]
+    pub(crate) run: i64,
+
+    /// Only this one of its write-backs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) write_back: Option<String>,
+
+    /// Only this record, by its match key; may be given several times
+    #[arg(long = "record", value_name = "KEY")]
+    pub(crate) records: Vec<String>,
+
+    /// Also delete rows that the run created, where they still hold all that it wrote
+    #[arg(long)]
+    pub(crate) delete_created: bool,
+
+    /// Show what would be restored; write nothing
+    #[arg(long)]
+    pub(crate) preview: bool,
+
+    /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }

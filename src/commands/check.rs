@@ -203,8 +203,12 @@ fn cadence_text(ready: &Ready) -> String {
 
 fn line(plan: &Plan) -> String {
     let guards = guards::in_force(&plan.write_back.guards);
+    let undo = match plan.write_back.before_images_kept {
+        Some(_) => "",
+        None => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
+    };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{undo}",
         plan.write_back.name,
         plan.write_back.schema.table.join("."),
         plan.source.name,
@@ -238,6 +242,7 @@ fn json_of(found: &Found) -> Value {
             "matching": plan.layout.mode.name(),
             "fields": plan.layout.fields.len(),
             "guards": guards_json(&plan.write_back.guards),
+            "keeps_before_images": plan.write_back.before_images_kept.is_some(),
             "batch_size": plan.write_back.batch_records_max,
         })
     };

@@ -15,6 +15,7 @@ mod serve;
 mod signals;
 mod status;
 mod test;
+mod undo;
 mod verify;
 
 use std::io::{self, Write};
@@ -231,6 +232,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
         Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
         Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
+        Command::Undo(arguments) => in_runtime(undo::undo(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
     }
 }

@@ -113,6 +113,13 @@ pub(crate) trait Destination: Sized {
     /// Errors: as [`Destination::update`].
     async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
+    /// Locks the rows that the records match, until the open transaction ends: what is looked up after this stays so.
+    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError>;
+
+    /// Deletes the one row of each record; every record has exactly one. Returns how many rows were deleted.
+    /// Errors: as [`Destination::update`].
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
+
     async fn commit(&mut self) -> Result<(), SystemError>;
 
     async fn rollback(&mut self) -> Result<(), SystemError>;
@@ -217,6 +224,22 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.insert(layout, batch).await,
             Self::Postgres(destination) => destination.insert(layout, batch).await,
             Self::Mysql(destination) => destination.insert(layout, batch).await,
+        }
+    }
+
+    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.lock(layout, batch).await,
+            Self::Postgres(destination) => destination.lock(layout, batch).await,
+            Self::Mysql(destination) => destination.lock(layout, batch).await,
+        }
+    }
+
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.delete(layout, batch).await,
+            Self::Postgres(destination) => destination.delete(layout, batch).await,
+            Self::Mysql(destination) => destination.delete(layout, batch).await,
         }
     }
 

@@ -130,6 +130,20 @@ impl Destination for MysqlDestination {
         self.write(Step::Insert, layout, batch, "inserting rows").await
     }
 
+    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
+        self.use_object(&layout.object);
+        let statements = Statements::of(layout);
+        let payload = self.payload(layout, &statements.carried(Step::Lock), batch)?;
+        for portion in payload.portions(self.portion_limit()) {
+            self.session.rows(statements.render(Step::Lock), &[&portion?.json], "locking rows").await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        self.write(Step::Delete, layout, batch, "deleting rows").await
+    }
+
     async fn commit(&mut self) -> Result<(), SystemError> {
         self.session.run("COMMIT".to_owned(), "committing").await
     }

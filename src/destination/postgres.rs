@@ -148,6 +148,18 @@ impl Destination for PostgresDestination {
         self.write(purpose, layout, batch, statement::insert(layout)).await
     }
 
+    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
+        let grant = statement::grant(layout, self.session.user(), Some("update"));
+        let purpose = Purpose { doing: "locking rows", grant: &grant, carries_records: true };
+        self.write(purpose, layout, batch, statement::lock(layout)).await.map(|_| ())
+    }
+
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), Some("delete"));
+        let purpose = Purpose { doing: "deleting", grant: &grant, carries_records: true };
+        self.write(purpose, layout, batch, statement::delete(layout)).await
+    }
+
     /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and all is undone.
     async fn commit(&mut self) -> Result<(), SystemError> {
         let purpose = Purpose { carries_records: true, ..Purpose::plain("committing") };

@@ -21,12 +21,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use self::statements::Sent;
 use self::values::{BindError, Values};
 use super::{Answer, Claim, Destination, LookedUp};
+use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
@@ -95,7 +96,7 @@ impl Destination for SqliteDestination {
             let sql = statements::look_up(&table, layout, &sent, room, before.is_read());
             let read = async {
                 match before.is_read() {
-                    true => read_matches(&mut self.database, sql, arguments, before, first, &mut answer).await,
+                    true => read_matches(&mut self.database, sql, arguments, layout, before, first, &mut answer).await,
                     false => read_positions(&mut self.database, sql, arguments, first, &mut answer).await,
                 }
             };
@@ -151,6 +152,25 @@ impl Destination for SqliteDestination {
             };
         }
         Ok(inserted)
+    }
+
+    /// One writer at a time: whoever is in the open transaction is alone.
+    async fn lock(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        let sent = Sent::to_count(layout);
+        let table = self.table_of(layout);
+        let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let mut deleted = 0;
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
+            let sql = statements::delete(&table, layout, &sent, sent.room_for(layout, records));
+            let written = self.database.execute(sql, arguments).await;
+            deleted += written.map_err(|error| self.database.sort_error("deleting", error))?.rows_affected();
+        }
+        Ok(deleted)
     }
 
     async fn commit(&mut self) -> Result<(), SystemError> {
@@ -267,6 +287,7 @@ async fn read_matches(
     database: &mut SqliteDatabase,
     sql: String,
     arguments: SqliteArguments,
+    layout: &Layout,
     before: Before,
     first: usize,
     answer: &mut Answer,
@@ -279,9 +300,9 @@ async fn read_matches(
         found.rows += 1;
         found.differs = row.try_get_unchecked(1)?;
         match (found.rows, before) {
-            (1, Before::OfAll) => answer.before.push(record, held_values(&row)?.iter().map(Option::as_deref)),
+            (1, Before::OfAll) => answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref)),
             (1, Before::OfDiffering) if found.differs => {
-                answer.before.push(record, held_values(&row)?.iter().map(Option::as_deref));
+                answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref));
             }
             (1, Before::OfDiffering | Before::Unread) => {}
             _ => answer.before.forget(record),
@@ -291,8 +312,11 @@ async fn read_matches(
 }
 
 /// What a matched row holds, after the two columns that say which record it is and whether it differs.
-fn held_values(row: &SqliteRow) -> Result<Vec<Option<String>>, sqlx::Error> {
-    (2..row.len()).map(|column| Ok(read_value(row, column)?.shown())).collect()
+fn held_values(row: &SqliteRow, layout: &Layout) -> Result<Vec<Option<String>>, sqlx::Error> {
+    let held = |(column, field): (usize, &LayoutField)| {
+        Ok(read_value(row, column)?.exact(affinity(&field.column.declared, true)))
+    };
+    (2..).zip(&layout.fields).map(held).collect()
 }
 
 /// Reads the answer of one statement that asked for positions only; it is about the records from `first` on.

@@ -119,7 +119,7 @@ mod tests {
             loosely_compared: false,
             collation: None,
         };
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false }
+        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
     }
 
     fn text(declared: &str) -> LayoutField {

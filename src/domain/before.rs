@@ -1,4 +1,7 @@
 //! Before-images: what rows held before records were written into them.
+//!
+//! A database that keeps values of any type in any column (SQLite) has no text of its own that tells them apart. What a
+//! column would not make again of a text is therefore marked: U+0000, a letter for its storage class, a colon, the text.
 
 use polars::prelude::{IdxSize, StringChunked, StringChunkedBuilder};
 
@@ -17,6 +20,21 @@ impl Before {
     }
 }
 
+/// A mark before the text of a value: with it, the text tells the value apart from every other.
+pub(crate) fn marked(class: char, text: &str) -> String {
+    format!("\0{class}:{text}")
+}
+
+/// The storage class that a text is marked with, if it is, and the text without the mark.
+pub(crate) fn unmarked(exact: &str) -> (Option<char>, &str) {
+    let class = exact.strip_prefix('\0').and_then(|rest| rest.chars().next());
+    let text = class.and_then(|class| exact.get(1 + class.len_utf8()..)?.strip_prefix(':'));
+    match text {
+        Some(text) => (class, text),
+        None => (None, exact),
+    }
+}
+
 /// The before-images of a batch's records, every value as the database's own text.
 /// Shape: one column per field of the layout, in its order; a row for each record that has an image.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +45,19 @@ pub(crate) struct BeforeImages {
 }
 
 impl BeforeImages {
-    /// What the row of a record held, field by field; `None` without an image.
+    /// What the row of a record held, field by field, as people read it; `None` without an image.
     pub(crate) fn of(&self, record: usize) -> Option<Vec<Option<&str>>> {
         let row = self.row(record)?;
-        Some(self.columns.iter().map(|column| column.get(row)).collect())
+        Some(self.columns.iter().map(|column| column.get(row).map(|exact| unmarked(exact).1)).collect())
     }
 
-    /// What the row of a record held in one field; `None` for NULL and without an image.
+    /// What the row of a record held in one field, as people read it; `None` for NULL and without an image.
     pub(crate) fn value(&self, record: usize, field: usize) -> Option<&str> {
+        self.exact(record, field).map(|exact| unmarked(exact).1)
+    }
+
+    /// As [`BeforeImages::value`], marked where that is needed to restore it.
+    pub(crate) fn exact(&self, record: usize, field: usize) -> Option<&str> {
         self.columns.get(field)?.get(self.row(record)?)
     }
 
@@ -78,5 +101,19 @@ impl BeforeImagesBuilder {
     pub(crate) fn finish(self) -> BeforeImages {
         let columns = self.columns.into_iter().map(StringChunkedBuilder::finish).collect();
         BeforeImages { rows: self.rows, columns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_told_apart_from_a_text() {
+        assert_eq!(unmarked(&marked('i', "5")), (Some('i'), "5"));
+        assert_eq!(unmarked(&marked('t', "\0i:5")), (Some('t'), "\0i:5"));
+        for text in ["", "i:5", "\0", "\0i", "\0i5"] {
+            assert_eq!(unmarked(text), (None, text));
+        }
     }
 }

@@ -105,7 +105,7 @@ impl Guards {
 
     /// What they have against a run that would do this.
     pub(crate) fn objections(&self, forecast: &Forecast) -> Vec<Reason> {
-        let Tally { read, inserted, updated, unchanged, rejected, skipped: _ } = forecast.tally;
+        let Tally { read, inserted, updated, unchanged, rejected, skipped: _, deleted: _ } = forecast.tally;
         let mut reasons = Vec::new();
         if self.require_test && !forecast.proven {
             reasons.push(Reason::RequireTest);
@@ -228,7 +228,8 @@ mod tests {
 
     /// Of 1 000 records read 100 are rejected and 100 skipped; of the 800 left 50 are new and 350 of the others change.
     fn forecast() -> Forecast {
-        let tally = Tally { read: 1_000, inserted: 50, updated: 350, unchanged: 400, skipped: 100, rejected: 100 };
+        let tally =
+            Tally { read: 1_000, inserted: 50, updated: 350, unchanged: 400, skipped: 100, rejected: 100, deleted: 0 };
         let emptied = [("note".to_owned(), 75), ("score".to_owned(), 300)].into();
         Forecast { tally, emptied, proven: false }
     }
@@ -341,7 +342,7 @@ mod tests {
             let records = inserted + updated + unchanged + skipped + ambiguous;
             let nulls = nulls.min(records);
             let rejected = early + ambiguous;
-            let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected };
+            let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected, deleted: 0 };
             let emptied = ["a", "b"].map(str::to_owned).into_iter().zip(emptied.into_iter().map(|rows| rows.min(nulls).min(updated)));
             let outset = Outset { read: tally.read, rejected: early, records, nulls, key_is_unique: unique };
             (outset, Forecast { tally, emptied: emptied.collect(), proven })

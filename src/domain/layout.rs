@@ -18,6 +18,9 @@ pub(crate) struct LayoutField {
     pub(crate) stamp: bool,
     /// Part of the match key: looked up, inserted, never updated.
     pub(crate) key: bool,
+    /// The batch's values are the database's own text, as before-images hold it, whatever `kind` says; the database
+    /// makes values of the column's type of them.
+    pub(crate) own_text: bool,
 }
 
 impl LayoutField {
@@ -47,8 +50,11 @@ impl Layout {
     pub(crate) fn fingerprint(&self) -> String {
         let field = |field: &LayoutField| {
             let ObjectColumn { name, declared, holds, nullable, loosely_compared, collation, .. } = &field.column;
-            let LayoutField { kind, when, stamp, key, .. } = field;
-            format!("{:?}", (name, declared, holds, nullable, loosely_compared, collation, kind, when, stamp, key))
+            let LayoutField { kind, when, stamp, key, own_text, .. } = field;
+            format!(
+                "{:?}",
+                (name, declared, holds, nullable, loosely_compared, collation, kind, when, stamp, key, own_text)
+            )
         };
         let fields: Vec<String> = self.fields.iter().map(field).collect();
         let told = format!("{:?}", (&self.object.path, self.mode, self.nulls, &self.key, fields));
@@ -101,15 +107,8 @@ impl Layout {
     /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
     /// `score` was numeric(5,2) and is numeric(4,1)`.
     pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {
-        let altered = |LayoutField { column: ObjectColumn { name, declared, .. }, .. }: &LayoutField| match now
-            .iter()
-            .find(|column| column.name == *name)
-        {
-            Some(column) if column.declared == *declared => None,
-            Some(column) => Some(format!("column `{name}` was {declared} and is {}", column.declared)),
-            None => Some(format!("column `{name}` is gone")),
-        };
-        self.fields.iter().find_map(altered)
+        let mut columns = self.fields.iter().map(|field| &field.column);
+        columns.find_map(|ObjectColumn { name, declared, .. }| altered_column(name, declared, now))
     }
 
     /// Whether the object itself guarantees that a key matches at most one row.
@@ -122,5 +121,14 @@ impl Layout {
     pub(crate) fn key_is_indexed(&self) -> bool {
         let is_key = |column: &String| self.key_fields().any(|field| field.column.name == *column);
         self.object.indexes.iter().any(|index| index.first().is_some_and(is_key))
+    }
+}
+
+/// How a column that was `declared` so is no longer.
+pub(crate) fn altered_column(name: &str, declared: &str, now: &[Declaration]) -> Option<String> {
+    match now.iter().find(|column| column.name == *name) {
+        Some(column) if column.declared == *declared => None,
+        Some(column) => Some(format!("column `{name}` was {declared} and is {}", column.declared)),
+        None => Some(format!("column `{name}` is gone")),
     }
 }

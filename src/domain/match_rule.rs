@@ -21,6 +21,8 @@ pub(crate) enum Decision {
     Update,
     /// The row already holds the values: nothing is sent.
     Leave,
+    /// Only an undo removes rows, those that the run it undoes had created.
+    Delete,
     Skip(SkipReason),
     Reject(RejectReason),
 }

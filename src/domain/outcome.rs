@@ -39,10 +39,14 @@ impl fmt::Display for Stage {
 }
 
 /// Why a record was left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SkipReason {
     NoMatch,
     AlreadyExists,
+    /// Somebody changed what an earlier run wrote, which was to be taken back.
+    ChangedSince,
+    /// An earlier run made the row, and removing rows was not asked for.
+    CreatedByRun,
 }
 
 impl SkipReason {
@@ -51,6 +55,8 @@ impl SkipReason {
         match self {
             Self::NoMatch => "no match",
             Self::AlreadyExists => "already exists",
+            Self::ChangedSince => "changed since",
+            Self::CreatedByRun => "created by the run",
         }
     }
 }
@@ -93,6 +99,8 @@ pub(crate) enum Outcome {
     Inserted,
     Updated,
     Unchanged,
+    /// A row that an earlier run had created was taken back.
+    Deleted,
     Skipped(SkipReason),
     Rejected(Box<Rejection>),
 }
@@ -104,6 +112,7 @@ impl Outcome {
     pub(crate) fn after_unknown_commit(self, first: &Self, differs: bool) -> Self {
         match (first, self) {
             (Self::Updated, Self::Unchanged) => Self::Updated,
+            (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
             (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) if !differs => Self::Inserted,
             (_, second) => second,
         }
@@ -117,6 +126,9 @@ pub(crate) struct Tally {
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
+    /// Only an undo deletes, and says so only then.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) deleted: u64,
     pub(crate) skipped: u64,
     pub(crate) rejected: u64,
 }
@@ -128,6 +140,7 @@ impl Tally {
             Outcome::Inserted => &mut self.inserted,
             Outcome::Updated => &mut self.updated,
             Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Deleted => &mut self.deleted,
             Outcome::Skipped(_) => &mut self.skipped,
             Outcome::Rejected(_) => &mut self.rejected,
         };
@@ -136,7 +149,7 @@ impl Tally {
 
     /// Records that have an outcome.
     pub(crate) fn accounted(&self) -> u64 {
-        self.inserted + self.updated + self.unchanged + self.skipped + self.rejected
+        self.inserted + self.updated + self.unchanged + self.deleted + self.skipped + self.rejected
     }
 
     /// Whether every record read has exactly one outcome.
@@ -152,6 +165,7 @@ impl fmt::Display for Tally {
             (self.inserted, "inserted"),
             (self.updated, "updated"),
             (self.unchanged, "unchanged"),
+            (self.deleted, "deleted"),
             (self.skipped, "skipped"),
             (self.rejected, "rejected"),
         ];
@@ -160,6 +174,11 @@ impl fmt::Display for Tally {
         let right = if named.is_empty() { "0".to_owned() } else { named.join(" + ") };
         write!(formatter, "{} read = {right}", grouped(self.read))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(records: &u64) -> bool {
+    *records == 0
 }
 
 /// A count with its thousands set apart: `10 000`.
@@ -181,6 +200,7 @@ impl AddAssign for Tally {
         self.inserted += other.inserted;
         self.updated += other.updated;
         self.unchanged += other.unchanged;
+        self.deleted += other.deleted;
         self.skipped += other.skipped;
         self.rejected += other.rejected;
     }
@@ -195,6 +215,9 @@ mod tests {
         let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, false);
         assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
         assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
+        let gone = Outcome::Skipped(SkipReason::NoMatch);
+        assert_eq!(twice(&Outcome::Deleted, gone.clone()), Outcome::Deleted);
+        assert_eq!(twice(&Outcome::Updated, gone.clone()), gone);
         let exists = Outcome::Skipped(SkipReason::AlreadyExists);
         assert_eq!(exists.clone().after_unknown_commit(&Outcome::Inserted, true), exists);
         assert_eq!(twice(&Outcome::Unchanged, Outcome::Updated), Outcome::Updated);
@@ -214,10 +237,11 @@ mod tests {
 
     #[test]
     fn tallies_add_up_count_by_count_and_are_told_without_their_zeros() {
-        let mut tally = Tally { read: 1_011, inserted: 1, updated: 10, unchanged: 1_000, skipped: 0, rejected: 0 };
+        let mut tally = Tally { read: 1_011, inserted: 1, updated: 10, unchanged: 1_000, ..Tally::default() };
         assert_eq!(tally.to_string(), "1 011 read = 1 inserted + 10 updated + 1 000 unchanged");
-        tally += Tally { read: 14, inserted: 2, updated: 2, unchanged: 2, skipped: 3, rejected: 5 };
-        let sum = Tally { read: 1_025, inserted: 3, updated: 12, unchanged: 1_002, skipped: 3, rejected: 5 };
+        tally += Tally { read: 18, inserted: 2, updated: 2, unchanged: 2, deleted: 4, skipped: 3, rejected: 5 };
+        let sum =
+            Tally { read: 1_029, inserted: 3, updated: 12, unchanged: 1_002, deleted: 4, skipped: 3, rejected: 5 };
         assert_eq!(tally, sum);
         assert!(tally.balances());
         assert_eq!(Tally::default().to_string(), "0 read = 0");

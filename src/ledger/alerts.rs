@@ -189,7 +189,8 @@ async fn recent_reads(
 ) -> Answer<Vec<u64>> {
     let reads = sqlx::query(
         "SELECT read FROM runs JOIN write_backs USING (run)
-         WHERE job = ? AND run < ? AND name = ? AND retry_of IS NULL AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
+         WHERE job = ? AND run < ? AND name = ? AND retry_of IS NULL AND undo_of IS NULL
+               AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
     );
     let reads = reads.bind(job).bind(before).bind(write_back);
     let reads = reads.bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name()).bind(recent_runs.get());

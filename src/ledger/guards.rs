@@ -181,6 +181,7 @@ mod tests {
             job_digest: "digest",
             write_back: None,
             retry_of: None,
+            undo_of: None,
         };
         ledger.begin_run(&run).await.unwrap()
     }

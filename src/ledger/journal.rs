@@ -16,6 +16,8 @@ pub(crate) enum RunKind {
     Run,
     /// Of rejected records alone.
     Retry,
+    /// Of before-images of an earlier run.
+    Undo,
 }
 
 impl RunKind {
@@ -24,6 +26,7 @@ impl RunKind {
         match self {
             Self::Run => "run",
             Self::Retry => "retry",
+            Self::Undo => "undo",
         }
     }
 }
@@ -35,13 +38,15 @@ pub(crate) struct JournalRun {
     pub(crate) job: String,
     pub(crate) write_back: String,
     pub(crate) kind: RunKind,
+    /// The run that it takes back, if it is an undo.
+    pub(crate) undo_of: Option<i64>,
     pub(crate) cycle: String,
     pub(crate) started_at: DateTime<Utc>,
     /// Name of the connection it wrote to.
     pub(crate) destination: String,
     /// The object's path, outermost name first.
     pub(crate) object: Vec<String>,
-    /// Records inserted and updated.
+    /// Records inserted, updated and deleted.
     pub(crate) written: u64,
     /// Of these, records of batches whose before-images were not kept.
     pub(crate) unkept: u64,
@@ -68,19 +73,19 @@ impl Ledger {
 
 async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_back: &str) -> Answer<Vec<JournalRun>> {
     let runs = sqlx::query(
-        "SELECT run, w.position, job, w.name, retry_of, cycle, started_at, destination, object,
-                sum(inserted + updated) AS written,
+        "SELECT run, w.position, job, w.name, retry_of, undo_of, cycle, started_at, destination, object,
+                sum(inserted + updated + deleted) AS written,
                 sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
-                         ELSE inserted + updated END) AS unkept
+                         ELSE inserted + updated + deleted END) AS unkept
          FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
          WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2) AND committed = 1
-         GROUP BY w.write_back HAVING sum(inserted + updated) > 0 ORDER BY run, w.position",
+         GROUP BY w.write_back HAVING sum(inserted + updated + deleted) > 0 ORDER BY run, w.position",
     );
     runs.bind(write_back).bind(job).fetch_all(connection).await?.iter().map(journal_run).collect()
 }
 
 fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
-    let retry_of: Option<i64> = row.try_get("retry_of")?;
+    let (retry_of, undo_of): (Option<i64>, Option<i64>) = (row.try_get("retry_of")?, row.try_get("undo_of")?);
     // Absent in runs of versions that kept no before-images either.
     let object: Option<&str> = row.try_get("object")?;
     let object = object.map_or(Ok(Vec::new()), serde_json::from_str);
@@ -88,7 +93,12 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
         id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
         job: row.try_get("job")?,
         write_back: row.try_get("name")?,
-        kind: if retry_of.is_some() { RunKind::Retry } else { RunKind::Run },
+        kind: match (retry_of, undo_of) {
+            (_, Some(_)) => RunKind::Undo,
+            (Some(_), None) => RunKind::Retry,
+            (None, None) => RunKind::Run,
+        },
+        undo_of,
         cycle: row.try_get("cycle")?,
         started_at: moment(row.try_get("started_at")?)?,
         destination: row.try_get::<Option<String>, _>("destination")?.unwrap_or_default(),

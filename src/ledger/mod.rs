@@ -12,13 +12,15 @@ mod parked;
 mod pending;
 mod rows;
 mod seal;
+mod undo;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -33,7 +35,7 @@ use self::rows::{Fault, Which};
 use self::seal::Changes;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Objection;
-use crate::domain::outcome::{Outcome, Rejection, Tally};
+use crate::domain::outcome::{Outcome, Rejection, SkipReason, Tally};
 use crate::{fault, state};
 
 /// Why the ledger could not be read or written.
@@ -119,6 +121,8 @@ pub(crate) struct NewRun<'a> {
     /// The latest of the runs whose rejected records it takes again, if it takes only those; such a run does not deliver
     /// the cycle for the job either.
     pub(crate) retry_of: Option<i64>,
+    /// The run that it takes back, if it is an undo; such a run delivers no cycle at all.
+    pub(crate) undo_of: Option<i64>,
 }
 
 /// A write-back within a run.
@@ -153,6 +157,33 @@ pub(crate) struct MappedFor {
     pub(crate) destination: String,
     /// The object's path, outermost name first.
     pub(crate) object: Vec<String>,
+    pub(crate) fields: Vec<MappedField>,
+}
+
+/// A field as it was when records were made to fit it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MappedField {
+    /// The column's.
+    pub(crate) name: String,
+    pub(crate) declared: String,
+    /// Position in the match key, if it is part of it.
+    pub(crate) key: Option<usize>,
+    /// As [`crate::domain::layout::LayoutField::own_text`].
+    pub(crate) own_text: bool,
+}
+
+/// What a write-back of a run wrote, as an undo of it must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrittenTo {
+    /// Position in its run, from 0.
+    pub(crate) position: u32,
+    pub(crate) name: String,
+    /// What its records were mapped for, but for the layout; absent if it never came to that, or an earlier version wrote it.
+    pub(crate) mapped_for: Option<MappedFor>,
+    /// Records that it updated, inserted or deleted.
+    pub(crate) written: u64,
+    /// Whether there are before-images of any of them.
+    pub(crate) has_images: bool,
 }
 
 /// Where the before-images of a batch stand: a piece of a file in the run's folder.
@@ -175,6 +206,8 @@ pub(crate) struct UnfinishedRun {
     pub(crate) job_digest: String,
     /// As [`NewRun::retry_of`].
     pub(crate) retry_of: Option<i64>,
+    /// As [`NewRun::undo_of`].
+    pub(crate) undo_of: Option<i64>,
 }
 
 /// How far a write-back of a run has come.
@@ -203,6 +236,8 @@ pub(crate) struct RunEntry {
     pub(crate) error: Option<String>,
     /// As [`NewRun::retry_of`].
     pub(crate) retry_of: Option<i64>,
+    /// As [`NewRun::undo_of`].
+    pub(crate) undo_of: Option<i64>,
     /// What guards had against it.
     pub(crate) guards: Vec<Objection>,
     /// Why it went ahead all the same, if it did.
@@ -508,6 +543,27 @@ impl Ledger {
     /// several segments of one batch the latest last.
     pub(crate) async fn images(&self, id: WriteBackId) -> Result<Vec<(BatchSpan, ImageSegment)>, LedgerError> {
         self.read_of(id, async |connection, write_back| rows::images(connection, write_back).await).await
+    }
+
+    /// What each write-back of a run wrote, in the run's order.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn written_to(&self, run: i64) -> Result<Vec<WrittenTo>, LedgerError> {
+        self.read(async |connection| undo::written_to(connection, run).await).await
+    }
+
+    /// How many records of a write-back's committed batches were skipped for each reason.
+    pub(crate) async fn skipped(&self, id: WriteBackId) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
+        self.read_of(id, async |connection, write_back| undo::skipped(connection, write_back).await).await
+    }
+
+    /// Runs of a job that had the write-back and ended before `instant`.
+    pub(crate) async fn runs_ended_before(
+        &self,
+        job: &str,
+        write_back: &str,
+        instant: DateTime<Utc>,
+    ) -> Result<Vec<i64>, LedgerError> {
+        self.read(async |connection| undo::runs_ended_before(connection, job, write_back, instant).await).await
     }
 }
 

@@ -12,6 +12,9 @@ enum Code {
     NoMatch,
     AlreadyExists,
     Rejected,
+    Deleted,
+    ChangedSince,
+    CreatedByRun,
 }
 
 impl From<Code> for u8 {
@@ -23,6 +26,9 @@ impl From<Code> for u8 {
             Code::NoMatch => 4,
             Code::AlreadyExists => 5,
             Code::Rejected => 6,
+            Code::Deleted => 7,
+            Code::ChangedSince => 8,
+            Code::CreatedByRun => 9,
         }
     }
 }
@@ -38,8 +44,23 @@ impl TryFrom<u8> for Code {
             4 => Self::NoMatch,
             5 => Self::AlreadyExists,
             6 => Self::Rejected,
+            7 => Self::Deleted,
+            8 => Self::ChangedSince,
+            9 => Self::CreatedByRun,
             other => return Err(format!("no outcome has the code {other}")),
         })
+    }
+}
+
+impl Code {
+    fn skip_reason(self) -> Option<SkipReason> {
+        match self {
+            Self::NoMatch => Some(SkipReason::NoMatch),
+            Self::AlreadyExists => Some(SkipReason::AlreadyExists),
+            Self::ChangedSince => Some(SkipReason::ChangedSince),
+            Self::CreatedByRun => Some(SkipReason::CreatedByRun),
+            Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => None,
+        }
     }
 }
 
@@ -51,6 +72,9 @@ impl From<&Outcome> for Code {
             Outcome::Unchanged => Self::Unchanged,
             Outcome::Skipped(SkipReason::NoMatch) => Self::NoMatch,
             Outcome::Skipped(SkipReason::AlreadyExists) => Self::AlreadyExists,
+            Outcome::Skipped(SkipReason::ChangedSince) => Self::ChangedSince,
+            Outcome::Skipped(SkipReason::CreatedByRun) => Self::CreatedByRun,
+            Outcome::Deleted => Self::Deleted,
             Outcome::Rejected(_) => Self::Rejected,
         }
     }
@@ -71,6 +95,9 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
             Code::Unchanged => Outcome::Unchanged,
             Code::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
             Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
+            Code::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
+            Code::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
+            Code::Deleted => Outcome::Deleted,
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
                 Some(_) | None => {
@@ -84,6 +111,15 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
         None => Ok(outcomes),
         Some((at, _)) => Err(format!("record {at} of a batch is rejected and is not")),
     }
+}
+
+/// Why records were skipped, one after the other.
+/// Errors: a byte that is no code.
+pub(super) fn skip_reasons(bytes: &[u8]) -> impl Iterator<Item = Result<SkipReason, String>> {
+    bytes.iter().filter_map(|byte| match Code::try_from(*byte) {
+        Ok(code) => code.skip_reason().map(Ok),
+        Err(error) => Some(Err(error)),
+    })
 }
 
 #[cfg(test)]
@@ -103,13 +139,16 @@ mod tests {
             Outcome::Updated,
             Outcome::Unchanged,
             Outcome::Skipped(SkipReason::NoMatch),
+            Outcome::Deleted,
+            Outcome::Skipped(SkipReason::ChangedSince),
+            Outcome::Skipped(SkipReason::CreatedByRun),
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

@@ -84,8 +84,8 @@ pub(super) fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answe
 
 pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_>) -> Answer<i64> {
     let number: i64 = sqlx::query_scalar(
-        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
+        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of, undo_of)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
     )
     .bind(run.job)
     .bind(&run.cycle.id)
@@ -95,9 +95,12 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
     .bind(run.job_digest)
     .bind(run.write_back)
     .bind(run.retry_of)
+    .bind(run.undo_of)
     .fetch_one(&mut *connection)
     .await?;
-    cycles::begun(connection, run.job, &run.cycle.id, run.started_at).await?;
+    if run.undo_of.is_none() {
+        cycles::begun(connection, run.job, &run.cycle.id, run.started_at).await?;
+    }
     for (position, name) in (0_i64..).zip(&run.write_backs) {
         sqlx::query("INSERT INTO write_backs (run, position, name) VALUES (?, ?, ?)")
             .bind(number)
@@ -139,6 +142,7 @@ async fn latest_run(
         started_at: moment(row.try_get("started_at")?)?,
         job_digest: row.try_get("job_digest")?,
         retry_of: row.try_get("retry_of")?,
+        undo_of: row.try_get("undo_of")?,
     }))
 }
 
@@ -227,10 +231,14 @@ pub(super) async fn record_packaged(
     read: u64,
     mapped_for: &MappedFor,
 ) -> Answer<()> {
+    let update = sqlx::query(
+        "UPDATE write_backs SET read = ?, layout = ?, destination = ?, object = ?, fields = ? WHERE write_back = ?",
+    );
+    let json = |error: serde_json::Error| Fault::Contents(error.to_string());
+    let object = serde_json::to_string(&mapped_for.object).map_err(json)?;
+    let fields = serde_json::to_string(&mapped_for.fields).map_err(json)?;
     let update =
-        sqlx::query("UPDATE write_backs SET read = ?, layout = ?, destination = ?, object = ? WHERE write_back = ?");
-    let object = serde_json::to_string(&mapped_for.object).map_err(|error| Fault::Contents(error.to_string()))?;
-    let update = update.bind(kept(read)?).bind(&mapped_for.layout).bind(&mapped_for.destination).bind(object);
+        update.bind(kept(read)?).bind(&mapped_for.layout).bind(&mapped_for.destination).bind(object).bind(fields);
     update.bind(write_back).execute(connection).await?;
     Ok(())
 }
@@ -247,12 +255,12 @@ pub(super) async fn record_sent(
     outcomes.iter().for_each(|outcome| tally.count(outcome));
     let batch: i64 = sqlx::query_scalar(
         "INSERT INTO batches (write_back, partition, first, records, attempts,
-                              inserted, updated, unchanged, skipped, rejected, outcomes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                              inserted, updated, unchanged, deleted, skipped, rejected, outcomes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (write_back, partition, first) DO UPDATE SET
              records = excluded.records, attempts = excluded.attempts, inserted = excluded.inserted,
-             updated = excluded.updated, unchanged = excluded.unchanged, skipped = excluded.skipped,
-             rejected = excluded.rejected, outcomes = excluded.outcomes, committed = 0, seconds = 0
+             updated = excluded.updated, unchanged = excluded.unchanged, deleted = excluded.deleted,
+             skipped = excluded.skipped, rejected = excluded.rejected, outcomes = excluded.outcomes, committed = 0, seconds = 0
          RETURNING batch",
     )
     .bind(write_back)
@@ -263,6 +271,7 @@ pub(super) async fn record_sent(
     .bind(kept(tally.inserted)?)
     .bind(kept(tally.updated)?)
     .bind(kept(tally.unchanged)?)
+    .bind(kept(tally.deleted)?)
     .bind(kept(tally.skipped)?)
     .bind(kept(tally.rejected)?)
     .bind(outcomes::encode(outcomes))
@@ -307,7 +316,7 @@ pub(super) async fn images(
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {
     match outcome {
         Outcome::Rejected(rejection) => Some(KeptRejection { rejection, batch: Some((batch, index)) }),
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Skipped(_) => None,
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Skipped(_) => None,
     }
 }
 
@@ -423,7 +432,7 @@ pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) ->
     let row = sqlx::query(
         "SELECT coalesce(read, 0) AS read,
                 coalesce(sum(inserted), 0) AS inserted, coalesce(sum(updated), 0) AS updated,
-                coalesce(sum(unchanged), 0) AS unchanged,
+                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(deleted), 0) AS deleted,
                 coalesce(sum(skipped), 0)
                     + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
                 (SELECT count(*) FROM rejections LEFT JOIN batches USING (batch)
@@ -441,6 +450,7 @@ fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
         inserted: count(row, "inserted")?,
         updated: count(row, "updated")?,
         unchanged: count(row, "unchanged")?,
+        deleted: count(row, "deleted")?,
         skipped: count(row, "skipped")?,
         rejected: count(row, "rejected")?,
     })
@@ -482,11 +492,14 @@ pub(super) async fn mark_interrupted(connection: &mut SqliteConnection, run: i64
 pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64, at: DateTime<Utc>) -> Answer<()> {
     let update = sqlx::query(
         "UPDATE runs SET status = ?, error = NULL, resumable = 0, interrupted = 0, finished_at = NULL WHERE run = ?
-         RETURNING job, cycle",
+         RETURNING job, cycle, undo_of",
     );
     let row = update.bind(RunStatus::Running.name()).bind(run).fetch_optional(&mut *connection).await?;
     let row = row.ok_or(Fault::NoSuchRun(run))?;
-    cycles::begun(connection, row.try_get("job")?, row.try_get("cycle")?, at).await
+    match row.try_get::<Option<i64>, _>("undo_of")? {
+        Some(_) => Ok(()),
+        None => cycles::begun(connection, row.try_get("job")?, row.try_get("cycle")?, at).await,
+    }
 }
 
 pub(super) async fn runs(connection: &mut SqliteConnection, job: Option<&str>, runs_max: u32) -> Answer<Vec<RunEntry>> {
@@ -508,7 +521,7 @@ pub(super) async fn pace(
     let latest = sqlx::query(
         "SELECT count(*) AS runs, total(seconds) / max(total(read), 1) AS seconds_per_record FROM (
              SELECT w.seconds, w.read FROM write_backs AS w JOIN runs AS r USING (run)
-             WHERE r.job = ? AND w.name = ? AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
+             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
          )",
     );
     let row = latest.bind(job).bind(write_back).bind(runs_max).fetch_one(connection).await?;
@@ -535,6 +548,7 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
         finished_at: finished_at.map(moment).transpose()?,
         error: row.try_get("error")?,
         retry_of: row.try_get("retry_of")?,
+        undo_of: row.try_get("undo_of")?,
         guards: guards::objections(connection, run).await?,
         approval: guards::approval(connection, run).await?,
         write_backs: write_back_entries(connection, run).await?,
@@ -563,7 +577,7 @@ pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i
 pub(super) async fn batches(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<BatchEntry>> {
     let rows = sqlx::query(
         "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
-                inserted, updated, unchanged, skipped, rejected
+                inserted, updated, unchanged, deleted, skipped, rejected
          FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
     );
     rows.bind(run).fetch_all(connection).await?.iter().map(batch_entry).collect()

@@ -35,6 +35,7 @@ pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
         job_digest: "digest",
         write_back: None,
         retry_of: None,
+        undo_of: None,
     };
     ledger.begin_run(&run).await.unwrap()
 }
@@ -86,6 +87,7 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
         started_at: cycle("c1", 0).completed_at,
         job_digest: "digest".to_owned(),
         retry_of: None,
+        undo_of: None,
     };
     assert_eq!(unfinished, expected.clone());
     assert_eq!(ledger.unfinished_run("daily").await.unwrap(), None);
@@ -131,7 +133,7 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), [sent]);
     let batches = ledger.batches(1).await.unwrap();
     assert_eq!((batches.len(), batches[0].attempts, batches[0].committed), (1, 2, true));
-    let tally = Tally { read: 4, updated: 1, unchanged: 1, skipped: 1, rejected: 1, inserted: 0 };
+    let tally = Tally { read: 4, updated: 1, unchanged: 1, skipped: 1, rejected: 1, ..Tally::default() };
     assert_eq!(batches[0].tally, tally);
     assert_eq!(ledger.progress(WriteBackId { position: 1, ..FIRST }).await.unwrap(), Progress::default());
 
@@ -198,7 +200,7 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
         .unwrap();
     assert!(!ledger.tally(FIRST).await.unwrap().balances(), "one batch is still in the air");
     ledger.record_committed(FIRST, second, 0.25).await.unwrap();
-    let tally = Tally { read: 9, inserted: 1, updated: 1, unchanged: 1, skipped: 2, rejected: 4 };
+    let tally = Tally { read: 9, inserted: 1, updated: 1, unchanged: 1, skipped: 2, rejected: 4, ..Tally::default() };
     assert_eq!(ledger.tally(FIRST).await.unwrap(), tally);
     assert!(tally.balances());
 

@@ -37,10 +37,11 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// How a run ended, and of which one it was a retry.
+/// How a run ended, and of which one it was a retry or an undo.
 fn status_of(run: &RunEntry) -> String {
     let retry = run.retry_of.map(|earlier| format!(", retry of {earlier}")).unwrap_or_default();
-    status_text(run.status) + &retry
+    let undo = run.undo_of.map(|earlier| format!(", undo of {earlier}")).unwrap_or_default();
+    status_text(run.status) + &retry + &undo
 }
 
 fn status_text(status: RunStatus) -> String {
@@ -56,9 +57,10 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
     if runs.is_empty() {
         return "no runs yet".to_owned();
     }
+    let tallies = Tallies::of(runs.iter().flat_map(|run| &run.write_backs).map(|one| &one.tally));
     let mut table = table(
         [right("run"), left("job"), left("cycle"), left("status"), left("started (UTC)"), right("took")],
-        tally_header(),
+        tallies.header(),
     );
     for run in runs {
         let mut tally = Tally::default();
@@ -71,7 +73,7 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
             left(&moment(run.started_at)),
             right(took(run)),
         ];
-        cells.extend(tally_cells(&tally));
+        cells.extend(tallies.cells(&tally));
         table.add_row(cells);
     }
     let stopped = runs.iter().filter(|run| run.status == RunStatus::Guarded).map(stopped_lines);
@@ -130,6 +132,7 @@ fn facts(run: &RunEntry) -> String {
             "retry of",
             run.retry_of.map(|earlier| format!("run {earlier}: it took only records that were rejected then")),
         ),
+        ("undo of", run.undo_of.map(|earlier| format!("run {earlier}: it restored what rows held before that run"))),
         // Of a guarded run the guards tell.
         ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
     ];
@@ -142,11 +145,12 @@ fn write_backs_table(write_backs: &[WriteBackEntry]) -> String {
     if write_backs.is_empty() {
         return String::new();
     }
-    let mut table = table([left("write-back"), right("batches"), right("took")], tally_header());
+    let tallies = Tallies::of(write_backs.iter().map(|one| &one.tally));
+    let mut table = table([left("write-back"), right("batches"), right("took")], tallies.header());
     for write_back in write_backs {
         let mut cells =
             vec![left(&write_back.name), right(grouped(write_back.batches)), right(duration(write_back.seconds))];
-        cells.extend(tally_cells(&write_back.tally));
+        cells.extend(tallies.cells(&write_back.tally));
         table.add_row(cells);
     }
     fitted(table, &[0])
@@ -158,7 +162,8 @@ fn batches_table(batches: &[BatchEntry]) -> String {
     }
     let first =
         [left("write-back"), right("partition"), right("first"), right("attempts"), left("committed"), right("took")];
-    let mut table = table(first, tally_header());
+    let tallies = Tallies::of(batches.iter().map(|batch| &batch.tally));
+    let mut table = table(first, tallies.header());
     for batch in batches.iter().take(BATCHES_SHOWN_MAX) {
         let mut cells = vec![
             left(&batch.write_back),
@@ -168,7 +173,7 @@ fn batches_table(batches: &[BatchEntry]) -> String {
             left(if batch.committed { "yes" } else { "no" }),
             right(duration(batch.seconds)),
         ];
-        cells.extend(tally_cells(&batch.tally));
+        cells.extend(tallies.cells(&batch.tally));
         table.add_row(cells);
     }
     let rest = batches.len().saturating_sub(BATCHES_SHOWN_MAX);
@@ -215,13 +220,27 @@ fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> Strin
     }
 }
 
-fn tally_header() -> [Cell; 6] {
-    ["read", "inserted", "updated", "unchanged", "skipped", "rejected"].map(right)
+/// The columns of a table's tallies: deleted rows have one only where there are any, as only an undo deletes.
+struct Tallies {
+    deletes: bool,
 }
 
-fn tally_cells(tally: &Tally) -> [Cell; 6] {
-    [tally.read, tally.inserted, tally.updated, tally.unchanged, tally.skipped, tally.rejected]
-        .map(|records| right(grouped(records)))
+impl Tallies {
+    fn of<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Self {
+        Self { deletes: tallies.into_iter().any(|tally| tally.deleted > 0) }
+    }
+
+    fn header(&self) -> Vec<Cell> {
+        let names = ["read", "inserted", "updated", "unchanged", "deleted", "skipped", "rejected"];
+        names.into_iter().filter(|name| self.deletes || *name != "deleted").map(right).collect()
+    }
+
+    fn cells(&self, tally: &Tally) -> Vec<Cell> {
+        let Tally { read, inserted, updated, unchanged, deleted, skipped, rejected } = *tally;
+        let deleted = self.deletes.then_some(deleted);
+        let counts = [read, inserted, updated, unchanged].into_iter().chain(deleted).chain([skipped, rejected]);
+        counts.map(|records| right(grouped(records))).collect()
+    }
 }
 
 /// A table without lines: twelve columns then fit beside one another, and what is copied from it stays text.
@@ -245,7 +264,7 @@ mod tests {
     use crate::domain::outcome::Stage;
 
     fn tally() -> Tally {
-        Tally { read: 10_000, updated: 9_412, unchanged: 561, skipped: 20, rejected: 7, inserted: 0 }
+        Tally { read: 10_000, updated: 9_412, unchanged: 561, skipped: 20, rejected: 7, ..Tally::default() }
     }
 
     fn run() -> RunEntry {
@@ -260,6 +279,7 @@ mod tests {
             finished_at: Some(moment("2026-11-20T06:30:03.1Z")),
             error: None,
             retry_of: None,
+            undo_of: None,
             guards: Vec::new(),
             approval: None,
             write_backs: vec![WriteBackEntry {

@@ -14,4 +14,5 @@ pub(crate) mod schedule;
 pub(crate) mod schema;
 pub(crate) mod single_record;
 pub(crate) mod table;
+pub(crate) mod undo;
 pub(crate) mod verify;

@@ -50,7 +50,10 @@ fn entries_table(entries: &[Entry]) -> String {
 
 fn by(entry: &Entry) -> String {
     match entry.by {
-        By::Run(kind) => format!("{} {}", kind.name(), entry.run),
+        By::Run(kind) => {
+            let undone = entry.undone_by.map(|undo| format!(", undone by run {undo}"));
+            format!("{} {}{}", kind.name(), entry.run, undone.unwrap_or_default())
+        }
         By::SomeoneElse => format!("someone else, before run {}", entry.run),
     }
 }

@@ -33,6 +33,10 @@ pub(crate) fn text(report: &RunReport) -> String {
         let shown = file.strip_prefix(".").unwrap_or(&file);
         lines.push(format!("rejected records: {}", shown.display()));
     }
+    let can_be_undone = |one: &WriteBackReport| one.keeps_before_images && one.tally.inserted + one.tally.updated > 0;
+    if report.write_backs.iter().any(can_be_undone) {
+        lines.push(format!("`writeback undo {run}` takes this back"));
+    }
     lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     lines.join("\n") + "\n"
 }

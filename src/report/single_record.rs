@@ -24,6 +24,7 @@ fn outcome(outcome: &SingleOutcome) -> String {
         SingleOutcome::Inserted => "inserted".to_owned(),
         SingleOutcome::Updated => "updated".to_owned(),
         SingleOutcome::Unchanged => "unchanged".to_owned(),
+        SingleOutcome::Deleted => "deleted".to_owned(),
         SingleOutcome::Skipped { reason } => format!("skipped: {reason}"),
         SingleOutcome::Rejected { stage, column: Some(column), reason } => {
             format!("rejected at stage {stage}: column `{column}`: {reason}")

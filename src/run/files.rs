@@ -176,6 +176,7 @@ pub(super) mod tests {
             job_digest: "",
             write_back: None,
             retry_of: None,
+            undo_of: None,
         };
         ledger.begin_run(&new).await.unwrap();
         let records = df!(

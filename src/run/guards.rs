@@ -166,7 +166,7 @@ impl Begun<'_> {
         let mut nulls = vec![0; watched.len()];
         let mut duplicates = 0;
         for index in 0..package.partition_count() {
-            let partition = push::load(plan, package, index, self.facts.run)?;
+            let partition = push::load(plan.assignment(), package, index, self.facts.run)?;
             duplicates += partition.duplicates.height();
             let records = plan.mapping.complete(&partition.records);
             for (nulls, position) in nulls.iter_mut().zip(&watched) {

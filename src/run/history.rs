@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use tokio::task::block_in_place;
 
 use crate::config::Project;
-use crate::domain::conversion::texts_of;
+use crate::domain::before::unmarked;
 use crate::domain::record::key_texts;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     /// Of the run.
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) row: RowFate,
+    /// The latest run that took this one's write back.
+    pub(crate) undone_by: Option<i64>,
     /// Fields whose value changed.
     pub(crate) changes: Vec<Change>,
 }
@@ -130,6 +132,7 @@ pub(crate) async fn of_record(
             history.since.get_or_insert_with(|| RunAt::of(&run));
         }
         if let Some(image) = block_in_place(|| find(&trace, record))? {
+            mark_undone(&mut history.entries, &run);
             history.entries.extend(row.take(&run, image));
         }
     }
@@ -138,6 +141,12 @@ pub(crate) async fn of_record(
         keep_field(&mut history, field, &row)?;
     }
     Ok(history)
+}
+
+/// Marks what an undo takes back.
+fn mark_undone(entries: &mut [Entry], undo: &JournalRun) {
+    let undone = entries.iter_mut().filter(|entry| undo.undo_of == Some(entry.run) && entry.by != By::SomeoneElse);
+    undone.for_each(|entry| entry.undone_by = Some(undo.id.run));
 }
 
 /// Leaves out whatever is not about one field.
@@ -158,6 +167,7 @@ fn keep_field(history: &mut RecordHistory, field: &str, row: &Row) -> Result<(),
 /// What a run wrote into one record's row.
 struct Image {
     created: bool,
+    deleted: bool,
     fields: Vec<FieldImage>,
 }
 
@@ -207,19 +217,19 @@ fn image(segment: &Segment, position: usize) -> Result<Image, JournalError> {
     let frame = segment.frame()?;
     let created = segment.created(&frame)?.get(position) == Some(true);
     let field = |field: &ImageField| {
-        let sent = segment.column(&frame, "sent", field)?;
-        let sent = texts_of(sent.as_materialized_series(), field.kind)?;
+        let sent = segment.sent_texts(&frame, field)?;
         let before = segment.column(&frame, "before", field)?;
         Ok(FieldImage {
             name: field.name.clone(),
             kind: field.kind,
             written: segment.written(&frame, field)?.get(position) == Some(true),
-            before: before.str()?.get(position).map(str::to_owned),
+            before: before.str()?.get(position).map(|exact| unmarked(exact).1.to_owned()),
             sent: sent.get(position).map(str::to_owned),
         })
     };
     let values = segment.fields.iter().filter(|field| field.key.is_none());
-    Ok(Image { created, fields: values.map(field).collect::<Result<_, JournalError>>()? })
+    let deleted = segment.deleted(&frame)?.get(position) == Some(true);
+    Ok(Image { created, deleted, fields: values.map(field).collect::<Result<_, JournalError>>()? })
 }
 
 /// The record's row as the runs so far left it.
@@ -240,6 +250,7 @@ impl Row {
             cycle: run.cycle.clone(),
             started_at: run.started_at,
             row,
+            undone_by: None,
             changes,
         };
         let mut entries = Vec::new();
@@ -250,6 +261,12 @@ impl Row {
             if !foreign.is_empty() {
                 entries.push(entry(By::SomeoneElse, RowFate::Changed, foreign));
             }
+        }
+        if image.deleted {
+            self.values.clear();
+            self.fields.extend(image.fields.into_iter().map(|field| field.name));
+            entries.push(entry(By::Run(run.kind), RowFate::Removed, Vec::new()));
+            return entries;
         }
         let fate = if image.created { RowFate::Created } else { RowFate::Changed };
         let changes: Vec<Change> = image.fields.iter().filter_map(FieldImage::change).collect();

@@ -6,7 +6,7 @@
 //! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
 //! What the fields are stands in the frame's metadata: see [`ImageField`].
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use polars::prelude::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::before::BeforeImages;
+use crate::domain::before::{BeforeImages, unmarked};
+use crate::domain::conversion::texts_of;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
@@ -61,9 +62,42 @@ impl ImageError {
     }
 }
 
+/// Position of a record in its batch.
+pub(crate) const RECORD: &str = "record";
+/// Whether the run made the record's row.
+pub(crate) const CREATED: &str = "created";
+/// Whether the run deleted it. Stands in the before-images of an undo alone.
+const DELETED: &str = "deleted";
+
+pub(crate) fn sent_column(field: &str) -> String {
+    format!("sent {field}")
+}
+
+pub(crate) fn before_column(field: &str) -> String {
+    format!("before {field}")
+}
+
+pub(crate) fn written_column(field: &str) -> String {
+    format!("written {field}")
+}
+
 /// Where the before-images of one write-back of a run stand, in its folder beside the run.
 pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
+}
+
+/// Removes the before-images in `folder`, if there are any.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
+/// Shape: as the module says.
+pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<DataFrame, ImageError> {
+    Segment::read(folder, segment)?.frame()
 }
 
 /// Under which the metadata of a segment's frame has its fields, as JSON.
@@ -76,6 +110,8 @@ pub(crate) struct ImageField {
     pub(crate) name: String,
     /// Of the values that were sent.
     pub(crate) kind: Kind,
+    /// As [`LayoutField::own_text`].
+    pub(crate) own_text: bool,
     /// Position in the match key; absent in fields that are no part of it.
     pub(crate) key: Option<usize>,
 }
@@ -124,7 +160,7 @@ impl Segment {
     /// The match keys that were sent. Shape: `(records, key)`, columns in the key's order, under the fields' names.
     pub(crate) fn sent_keys(&self) -> Result<DataFrame, ImageError> {
         let key = self.key();
-        let columns = key.iter().map(|field| format!("sent {}", field.name)).collect();
+        let columns = key.iter().map(|field| sent_column(&field.name)).collect();
         let frame = self.parse(Some(columns))?;
         let column = |field: &&ImageField| self.column(&frame, "sent", field);
         let columns = key.iter().map(column).collect::<Result<_, _>>()?;
@@ -136,7 +172,7 @@ impl Segment {
         let column = frame.column(&format!("{which} {}", field.name));
         let column = column.map_err(|error| damaged(&self.path, error.to_string()))?;
         let expected = match which {
-            "sent" => field.kind.representation(),
+            "sent" if !field.own_text => field.kind.representation(),
             "written" => DataType::Boolean,
             _ => DataType::String,
         };
@@ -149,7 +185,7 @@ impl Segment {
     /// For each of its records, in the frame's order: whether the field was written.
     pub(crate) fn written(&self, frame: &DataFrame, field: &ImageField) -> Result<BooleanChunked, ImageError> {
         let created = self.created(frame)?;
-        if frame.column(&format!("written {}", field.name)).is_err() {
+        if frame.column(&written_column(&field.name)).is_err() {
             return Ok(BooleanChunked::full("written".into(), true, frame.height()));
         }
         let written = self.column(frame, "written", field)?;
@@ -160,8 +196,26 @@ impl Segment {
 
     /// For each of its records, in the frame's order: whether its row is new.
     pub(crate) fn created(&self, frame: &DataFrame) -> Result<BooleanChunked, ImageError> {
-        let created = frame.column("created").and_then(|created| created.bool());
+        let created = frame.column(CREATED).and_then(|created| created.bool());
         created.cloned().map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    /// For each of its records, in the frame's order: whether its row was deleted.
+    pub(crate) fn deleted(&self, frame: &DataFrame) -> Result<BooleanChunked, ImageError> {
+        match frame.column(DELETED) {
+            Ok(deleted) => deleted.bool().cloned().map_err(|error| damaged(&self.path, error.to_string())),
+            Err(_) => Ok(BooleanChunked::full("deleted".into(), false, frame.height())),
+        }
+    }
+
+    /// What was sent to a field, as people read it.
+    pub(crate) fn sent_texts(&self, frame: &DataFrame, field: &ImageField) -> Result<StringChunked, ImageError> {
+        let sent = self.column(frame, "sent", field)?;
+        let texts = match field.own_text {
+            true => sent.str().map(|texts| texts.iter().map(|text| text.map(|exact| unmarked(exact).1)).collect()),
+            false => texts_of(sent.as_materialized_series(), field.kind),
+        };
+        texts.map_err(|error| damaged(&self.path, error.to_string()))
     }
 
     fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
@@ -196,11 +250,11 @@ impl ImageFile {
     pub(crate) fn keep(
         &mut self,
         layout: &Layout,
-        records: &DataFrame,
+        sent: PolarsResult<Sent<'_>>,
         decisions: &[Decision],
         before: &BeforeImages,
     ) -> Result<Option<ImageSegment>, ImageError> {
-        let segment = segment(layout, records, decisions, before);
+        let segment = sent.and_then(|sent| segment(layout, &sent, decisions, before));
         match segment.map_err(|error| ImageError::frame(&self.folder, error))? {
             Some(images) => self.append(images, &image_fields(layout)).map(Some),
             None => Ok(None),
@@ -253,20 +307,39 @@ fn image_fields(layout: &Layout) -> Vec<ImageField> {
     let field = |(position, field): (usize, &LayoutField)| ImageField {
         name: field.column.name.clone(),
         kind: field.kind,
+        own_text: field.own_text,
         key: key(position),
     };
     fields.map(field).collect()
 }
 
-/// The segment of a batch that was written: of the records that were updated or inserted; `None` if there is none.
-/// Shape of `records`: the batch's, in the layout's order.
+/// What was sent of a batch.
+/// Shape of the records: the batch's, in the layout's order.
+pub(crate) enum Sent<'a> {
+    /// Which fields were written is what the layout's rules say.
+    ByRule(&'a DataFrame),
+    /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
+    Back { records: DataFrame, images: &'a DataFrame },
+}
+
+impl Sent<'_> {
+    fn records(&self) -> &DataFrame {
+        match self {
+            Self::ByRule(records) => records,
+            Self::Back { records, .. } => records,
+        }
+    }
+}
+
+/// The segment of a batch that was written: of the records that were updated, inserted or deleted; `None` if there is
+/// none.
 fn segment(
     layout: &Layout,
-    records: &DataFrame,
+    batch: &Sent<'_>,
     decisions: &[Decision],
     before: &BeforeImages,
 ) -> PolarsResult<Option<DataFrame>> {
-    let is_written = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert);
+    let is_written = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
     let written: Vec<IdxSize> =
         decisions.iter().zip(0..).filter(|(decision, _)| is_written(decision)).map(|(_, index)| index).collect();
     if written.is_empty() {
@@ -275,22 +348,33 @@ fn segment(
     let created: BooleanChunked =
         decisions.iter().filter(|decision| is_written(decision)).map(|made| *made == Decision::Insert).collect();
     let positions: Vec<usize> = written.iter().filter_map(|index| usize::try_from(*index).ok()).collect();
-    let sent = match written.len() == records.height() {
-        true => records.clone(),
-        false => records.take(&IdxCa::from_vec("".into(), written.clone()))?,
+    let indices = IdxCa::from_vec("".into(), written.clone());
+    let sent = match written.len() == batch.records().height() {
+        true => batch.records().clone(),
+        false => batch.records().take(&indices)?,
     };
-    let mut columns = vec![Column::new("record".into(), written), created.with_name("created".into()).into_column()];
+    let mut columns = vec![Column::new(RECORD.into(), written), created.with_name(CREATED.into()).into_column()];
+    if let Sent::Back { .. } = batch {
+        let deleted: BooleanChunked =
+            decisions.iter().filter(|decision| is_written(decision)).map(|made| *made == Decision::Delete).collect();
+        columns.push(deleted.with_name(DELETED.into()).into_column());
+    }
     for (field, (position, values)) in layout.fields.iter().zip(sent.columns().iter().enumerate()) {
         let name = &field.column.name;
-        columns.push(values.clone().with_name(format!("sent {name}").into()));
+        columns.push(values.clone().with_name(sent_column(name).into()));
         if field.key {
             continue;
         }
-        let held: StringChunked = positions.iter().map(|record| before.value(*record, position)).collect();
-        if let Some(written) = written_in(layout, field, values, &held) {
-            columns.push(written.with_name(format!("written {name}").into()).into_column());
-        }
-        columns.push(held.with_name(format!("before {name}").into()).into_column());
+        let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
+        let written = match batch {
+            Sent::ByRule(_) => written_in(layout, field, values, &held).map(IntoColumn::into_column),
+            Sent::Back { images, .. } => match images.column(&written_column(name)) {
+                Ok(written) => Some(written.take(&indices)?),
+                Err(_) => None,
+            },
+        };
+        columns.extend(written.map(|written| written.with_name(written_column(name).into())));
+        columns.push(held.with_name(before_column(name).into()).into_column());
     }
     DataFrame::new(positions.len(), columns).map(Some)
 }

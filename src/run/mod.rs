@@ -1,6 +1,7 @@
 //! One run of a job from begin to finish: plan every write-back, pull every package, then push them, then report. Nothing
 //! is written to a destination before all of a job's write-backs are planned and pulled.
 
+mod at_work;
 mod batch;
 mod files;
 pub(crate) mod guards;
@@ -14,10 +15,12 @@ pub(crate) mod preview;
 mod pull;
 mod push;
 mod reader;
+mod restoration;
 mod retry;
 pub(crate) mod selection;
 pub(crate) mod single_record;
 pub(crate) mod stop;
+pub(crate) mod undo;
 pub(crate) mod verify;
 mod writer;
 
@@ -27,15 +30,18 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
+use self::at_work::AtWork;
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
 use self::pending::{Retry, RetryReport, Scope};
+pub(crate) use self::restoration::CreatedRows;
 use self::selection::Selection;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
-use crate::domain::error::{SystemError, chain};
+use crate::domain::error::SystemError;
 use crate::domain::guard::Objection;
+use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
@@ -43,10 +49,8 @@ use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
-use crate::run::push::Push;
 use crate::run::reader::ReadError;
 use crate::run::stop::Stop;
-use crate::state;
 
 /// Why a run could not begin or finish.
 #[derive(Debug, thiserror::Error)]
@@ -82,13 +86,22 @@ pub(crate) enum RunError {
     NotSettled { job: String, run: i64 },
     #[error("{records} rejected records of job `{job}` are pending, too many to be taken alone")]
     TooManyPending { job: String, records: u64 },
+    #[error("run {run} wrote nothing that could be undone")]
+    NothingToUndo { run: i64 },
+    #[error("run {run} cannot be undone: there are no before-images of `{write_back}`, for {why}")]
+    NoBeforeImages { run: i64, write_back: String, why: String },
+    #[error("run {run} did not write record `{key}`")]
+    NotWritten { run: i64, key: String },
+    /// An object that a run wrote to is to be met again.
+    #[error("could not describe `{object}` of `{connection}`")]
+    Undescribed { object: String, connection: String, source: Box<SystemError> },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
     Interrupted,
     /// A run that began and did not finish, and why.
     #[error("run {run} of job `{job}` stopped after {}", counted_batches(*batches))]
-    Unfinished { run: i64, job: String, batches: u64, resumable: bool, source: Box<RunError> },
+    Unfinished { run: i64, job: String, undo_of: Option<i64>, batches: u64, resumable: bool, source: Box<RunError> },
 }
 
 impl RunError {
@@ -125,6 +138,10 @@ impl RunError {
             | Self::NothingToApprove { .. }
             | Self::NotSettled { .. }
             | Self::TooManyPending { .. }
+            | Self::NothingToUndo { .. }
+            | Self::NoBeforeImages { .. }
+            | Self::NotWritten { .. }
+            | Self::Undescribed { .. }
             | Self::Worker(_) => false,
         }
     }
@@ -145,6 +162,10 @@ impl RunError {
             | Self::NothingToApprove { .. }
             | Self::NotSettled { .. }
             | Self::TooManyPending { .. }
+            | Self::NothingToUndo { .. }
+            | Self::NoBeforeImages { .. }
+            | Self::NotWritten { .. }
+            | Self::Undescribed { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -152,7 +173,10 @@ impl RunError {
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Pull { source, .. } | Self::Push { source, .. } => source.hint(),
+            Self::Pull { source, .. } | Self::Push { source, .. } | Self::Undescribed { source, .. } => source.hint(),
+            Self::NotWritten { .. } => {
+                Some("`outcomes.parquet` beside the run lists the keys of all it wrote".to_owned())
+            }
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
             Self::NothingToApprove { hint, .. } => Some(hint.clone()),
             Self::NotSettled { job, .. } => Some(format!("`writeback run {job}` comes first")),
@@ -163,12 +187,15 @@ impl RunError {
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
-            Self::Unfinished { source, resumable: true, .. } => {
-                let going_on = "the next run goes on where it stood";
-                Some(source.hint().map_or(going_on.to_owned(), |hint| format!("{hint}; {going_on}")))
+            Self::Unfinished { source, .. } => {
+                let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
+                (!hints.is_empty()).then(|| hints.join("; "))
             }
-            Self::Unfinished { source, resumable: false, .. } => source.hint(),
-            Self::Problems { .. } | Self::Worker(_) | Self::Interrupted => None,
+            Self::Problems { .. }
+            | Self::Worker(_)
+            | Self::Interrupted
+            | Self::NothingToUndo { .. }
+            | Self::NoBeforeImages { .. } => None,
         }
     }
 }
@@ -179,6 +206,21 @@ impl From<ReadError> for RunError {
             ReadError::Failed { write_back, connection, source } => Self::Push { write_back, connection, source },
             ReadError::Interrupted => Self::Interrupted,
         }
+    }
+}
+
+impl RunError {
+    /// How an unfinished run is gone on with, and how what it wrote is taken back.
+    fn going_on(&self) -> Vec<String> {
+        let Self::Unfinished { run, undo_of, batches, resumable, .. } = self else { return Vec::new() };
+        let going_on = match undo_of {
+            _ if !resumable => None,
+            Some(undone) => Some(format!("the same `writeback undo {undone}` goes on where it stood")),
+            None => Some("the next run goes on where it stood".to_owned()),
+        };
+        let undo =
+            (undo_of.is_none() && *batches > 0).then(|| format!("`writeback undo {run}` takes back what it wrote"));
+        going_on.into_iter().chain(undo).collect()
     }
 }
 
@@ -279,6 +321,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) elapsed: Duration,
     /// Parked records, of those skipped.
     pub(crate) parked: Vec<LeftAlone>,
+    /// Whether it can be undone.
+    pub(crate) keeps_before_images: bool,
 }
 
 /// Why a run stopped before its first write.
@@ -367,7 +411,7 @@ pub(crate) async fn carry_out(
         report.retry = Some(pending::report(retry, request, ledger).await?);
     }
     if report.guarded.is_none() {
-        begun.remove_packages(begun.facts.run);
+        begun.at_work().remove_packages(begun.facts.run);
     }
     Ok(report)
 }
@@ -381,6 +425,7 @@ async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<
         pending::refuse(&job.name, &unfinished)?;
     }
     let why = match request.cycle.leaves_behind(&unfinished.cycle) {
+        _ if unfinished.undo_of.is_some() => "an undo is taken up only by the same `writeback undo`",
         _ if unfinished.retry_of.is_some() && request.scope == Scope::All => "all records are taken instead",
         _ if unfinished.job_digest != digest(request) => "the job was changed before it could be taken up",
         Some(why) => why,
@@ -476,6 +521,7 @@ async fn begin(
         job_digest: &digest(request),
         write_back: request.only_write_back(),
         retry_of,
+        undo_of: None,
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, cycle = %facts.cycle.id, "run begins");
@@ -497,6 +543,11 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
 }
 
 impl Begun<'_> {
+    fn at_work(&self) -> AtWork<'_> {
+        let Begun { request, ledger, progress, facts, .. } = self;
+        AtWork { project: request.project, ledger, progress, stop: &request.stop, facts }
+    }
+
     async fn work(&self, plans: &mut [Plan]) -> Result<RunReport, RunError> {
         for plan in &mut *plans {
             plan.settle(&self.facts)?;
@@ -516,7 +567,7 @@ impl Begun<'_> {
         }
         let mut reports = Vec::new();
         for (plan, (id, package, pulled, pulling)) in plans.iter().zip(packages) {
-            reports.push(self.deliver(plan, id, &package, pulled, pulling).await?);
+            reports.push(self.at_work().deliver(plan.assignment(), id, &package, pulled, pulling).await?);
         }
         let folder = run_folder(self.request.project, self.facts.run);
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
@@ -536,8 +587,7 @@ impl Begun<'_> {
 
     /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
     async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<(Package, Option<Tally>), RunError> {
-        let folder = self.package_folder(plan);
-        self.make_folder_of(plan)?;
+        let folder = self.at_work().package_folder(&plan.write_back.name)?;
         if self.ledger.progress(id).await?.packaged {
             return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
@@ -570,56 +620,20 @@ impl Begun<'_> {
         Ok(())
     }
 
-    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
-    fn package_folder(&self, plan: &Plan) -> PathBuf {
-        files::package_folder(&run_folder(self.request.project, self.facts.run), &plan.write_back.name)
-    }
-
-    /// Makes the folder of a write-back's files, and refuses one that a link leads to.
-    fn make_folder_of(&self, plan: &Plan) -> Result<(), PackageError> {
-        let folder = run_folder(self.request.project, self.facts.run).join(&plan.write_back.name);
-        let made = state::make_folder_within(&self.request.project.state_folder(), &folder);
-        made.map_err(|source| PackageError::Io { doing: "make", path: folder.display().to_string(), source })
-    }
-
-    /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
-    fn remove_packages(&self, run: i64) {
-        let folder = run_folder(self.request.project, run);
-        if let Err(error) = files::remove_packages(&folder) {
-            warn!(folder = %folder.display(), %error, "could not remove the packages of a run that is over");
+    /// Removes before-images that were kept for as long as their write-back says. Where that cannot be done, the run is
+    /// delivered all the same, and a later one tries again.
+    async fn prune_before_images(&self, plans: &[Plan]) -> Result<(), LedgerError> {
+        for WriteBack { name, before_images_kept, .. } in plans.iter().map(|plan| &plan.write_back) {
+            let kept = before_images_kept.and_then(|kept| TimeDelta::from_std(kept).ok());
+            let Some(before) = kept.and_then(|kept| Utc::now().checked_sub_signed(kept)) else { continue };
+            for run in self.ledger.runs_ended_before(&self.facts.job, name, before).await? {
+                let folder = images::folder_in(&run_folder(self.request.project, run).join(name));
+                if let Err(error) = images::remove(&folder) {
+                    warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
+                }
+            }
         }
-    }
-
-    async fn deliver(
-        &self,
-        plan: &Plan,
-        id: WriteBackId,
-        package: &Package,
-        pulled: Option<Tally>,
-        pulling: Duration,
-    ) -> Result<WriteBackReport, RunError> {
-        let begun = Instant::now();
-        let folder = run_folder(self.request.project, id.run).join(&plan.write_back.name);
-        let push =
-            Push { plan, id, package, ledger: self.ledger, progress: &self.progress, stop: &self.request.stop, folder };
-        let pushed = push.carry_out().await?;
-        let elapsed = pulling + begun.elapsed();
-        self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
-        let batches = self.ledger.progress(id).await?.committed.len();
-        let tally = self.ledger.tally(id).await?;
-        // Of a run taken up, an earlier process counted a part that only the ledger knows.
-        let counted = pulled.map_or(tally, |mut counted| {
-            counted += pushed;
-            counted
-        });
-        if !tally.balances() || tally != counted {
-            let write_back = plan.write_back.name.clone();
-            return Err(RunError::Unbalanced { write_back, counted: Box::new(counted), ledger: Box::new(tally) });
-        }
-        info!(job = %self.facts.job, run = id.run, write_back = %plan.write_back.name, read = tally.read, "delivered");
-        let name = plan.write_back.name.clone();
-        let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
-        Ok(WriteBackReport { name, tally, batches: u64::try_from(batches).unwrap_or(u64::MAX), elapsed, parked })
+        Ok(())
     }
 
     /// Tells the ledger how the run ended.
@@ -628,45 +642,22 @@ impl Begun<'_> {
         match finished {
             Ok(report) => {
                 // Before this run counts as finished: later ones look no further back than to it.
-                self.ledger.runs_left_behind(run).await?.into_iter().for_each(|earlier| self.remove_packages(earlier));
+                self.ledger
+                    .runs_left_behind(run)
+                    .await?
+                    .into_iter()
+                    .for_each(|earlier| self.at_work().remove_packages(earlier));
                 match &report.guarded {
                     Some(guarded) => self.ledger.guard_run(run, &guarded.objections).await?,
                     None => self.ledger.deliver_run(run, report.status, &guards::shown_to_work(plans, &report)).await?,
                 }
+                if let Err(error) = self.prune_before_images(plans).await {
+                    warn!(job = %self.facts.job, run, %error, "could not look for before-images that are old");
+                }
                 Ok(report)
             }
-            Err(error) => Err(self.stopped(error).await),
+            Err(error) => Err(self.at_work().stopped(error).await),
         }
-    }
-
-    /// What a run that began leaves when it cannot finish.
-    async fn stopped(&self, source: RunError) -> RunError {
-        let run = self.facts.run;
-        let write_backs = self.ledger.run(run).await.map_or(Vec::new(), |entry| entry.write_backs);
-        let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
-        let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
-        let cause = chain(&source).join(": ");
-        let told = match (&source, resumable) {
-            (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
-            (_, true) => self.ledger.stop_run(run, &cause).await,
-            (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
-        };
-        if let Err(error) = told {
-            // The run counts as killed, then; what stopped it is told below.
-            warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
-        }
-        RunError::Unfinished { run, job: self.facts.job.clone(), batches, resumable, source: Box::new(source) }
-    }
-
-    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of different times.
-    async fn packages_stand(&self, write_backs: usize) -> bool {
-        for position in (0..).take(write_backs) {
-            let progress = self.ledger.progress(WriteBackId { run: self.facts.run, position }).await;
-            if !progress.is_ok_and(|progress| progress.packaged) {
-                return false;
-            }
-        }
-        write_backs > 0
     }
 }
 

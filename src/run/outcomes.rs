@@ -183,6 +183,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Inserted => "inserted",
         Outcome::Updated => "updated",
         Outcome::Unchanged => "unchanged",
+        Outcome::Deleted => "deleted",
         Outcome::Skipped(_) => SKIPPED,
         Outcome::Rejected(_) => "rejected",
     }
@@ -191,13 +192,13 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 fn rejection(outcome: &Outcome) -> Option<&Rejection> {
     match outcome {
         Outcome::Rejected(rejection) => Some(rejection),
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Skipped(_) => None,
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Skipped(_) => None,
     }
 }
 
 fn reason(outcome: &Outcome) -> Option<&str> {
     match outcome {
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged => None,
+        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted => None,
         Outcome::Skipped(reason) => Some(reason.words()),
         Outcome::Rejected(rejection) => Some(&rejection.reason),
     }

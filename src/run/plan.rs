@@ -9,13 +9,14 @@ use crate::destination::{AnyDestination, Destination};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::job::{Job, WriteBack};
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
 use crate::domain::object::Object;
 use crate::domain::problem::{Location, Problem, Severity};
-use crate::ledger::MappedFor;
+use crate::ledger::{MappedField, MappedFor};
 use crate::run::RunError;
+use crate::run::push::{Assignment, Contents};
 use crate::source::{AnySource, Source};
 
 /// A write-back that can be carried out.
@@ -40,12 +41,25 @@ impl Plan {
         }
     }
 
+    /// What is pushed of it, and where to.
+    pub(crate) fn assignment(&self) -> Assignment<'_> {
+        Assignment {
+            write_back: &self.write_back.name,
+            destination: &self.destination,
+            layout: &self.layout,
+            batch_records_max: self.write_back.batch_records_max,
+            keeps_before_images: self.write_back.before_images_kept.is_some(),
+            contents: Contents::Mapped(&self.mapping),
+        }
+    }
+
     /// What its records are mapped for.
     pub(crate) fn mapped_for(&self) -> MappedFor {
         MappedFor {
             layout: self.layout.fingerprint(),
             destination: self.destination.name.clone(),
             object: self.layout.object.path.clone(),
+            fields: mapped_fields(&self.layout),
         }
     }
 
@@ -58,6 +72,18 @@ impl Plan {
         self.mapping = Arc::new(mapping);
         Ok(())
     }
+}
+
+/// The fields of a layout as an undo must know them.
+pub(crate) fn mapped_fields(layout: &Layout) -> Vec<MappedField> {
+    let key_position = |field: usize| layout.key.iter().position(|key| *key == field);
+    let mapped = |(position, field): (usize, &LayoutField)| MappedField {
+        name: field.column.name.clone(),
+        declared: field.column.declared.clone(),
+        key: key_position(position),
+        own_text: field.own_text,
+    };
+    layout.fields.iter().enumerate().map(mapped).collect()
 }
 
 fn zones(source: &Connection, destination: &Connection) -> Zones {

@@ -245,8 +245,10 @@ impl Preview {
     ) -> Result<(), RunError> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
         for index in 0..package.partition_count() {
-            let partition = block_in_place(|| push::load(plan, package, index, self.run))?;
-            duplicates(plan, &partition.duplicates).into_iter().for_each(|rejection| self.count_rejection(rejection));
+            let partition = block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
+            duplicates(plan.assignment().contents, &partition.duplicates)
+                .into_iter()
+                .for_each(|rejection| self.count_rejection(rejection));
             self.look_up_partition(plan, &mut reader, &partition, progress).await?;
         }
         reader.close().await;
@@ -348,6 +350,7 @@ impl Preview {
             Decision::Insert => self.report.tally.count(&Outcome::Inserted),
             Decision::Update => self.report.tally.count(&Outcome::Updated),
             Decision::Leave => self.report.tally.count(&Outcome::Unchanged),
+            Decision::Delete => self.report.tally.count(&Outcome::Deleted),
             Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(reason)),
             Decision::Reject(reason) => self.count_rejection(Rejection {
                 record: 0,

@@ -2,6 +2,7 @@
 //! destination's connection allows. A span that an earlier process committed is not written again.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +11,9 @@ use polars::prelude::DataFrame;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
 
+use crate::domain::connection::Connection;
+use crate::domain::layout::Layout;
+use crate::domain::mapping::Mapping;
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::domain::record::Identities;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
@@ -17,14 +21,67 @@ use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
 use crate::run::images;
 use crate::run::outcomes::{self, PushedPartition};
-use crate::run::plan::Plan;
+use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
-use crate::run::writer::{Writer, WriterContext};
+use crate::run::writer::{Work, Writer, WriterContext};
 use crate::run::{Progress, RunError};
+
+/// What is pushed, and where to.
+#[derive(Clone, Copy)]
+pub(crate) struct Assignment<'a> {
+    pub(crate) write_back: &'a str,
+    pub(crate) destination: &'a Connection,
+    pub(crate) layout: &'a Arc<Layout>,
+    pub(crate) batch_records_max: NonZeroUsize,
+    pub(crate) keeps_before_images: bool,
+    pub(crate) contents: Contents<'a>,
+}
+
+/// What the records of a package are.
+#[derive(Clone, Copy)]
+pub(crate) enum Contents<'a> {
+    /// Pulled from a source and mapped.
+    Mapped(&'a Mapping),
+    /// Before-images of an earlier run.
+    BeforeImages(&'a Arc<Restoration>),
+}
+
+impl Contents<'_> {
+    /// Names of the columns that hold the match key, in the key's order.
+    fn key_columns(&self) -> &[String] {
+        match self {
+            Self::Mapped(mapping) => mapping.key_columns(),
+            Self::BeforeImages(restoration) => restoration.key_columns(),
+        }
+    }
+
+    /// Whether a package's records still have the columns they are to have.
+    fn accepts(&self, records: &DataFrame) -> bool {
+        match self {
+            Self::Mapped(mapping) => mapping.accepts(records),
+            Self::BeforeImages(restoration) => restoration.accepts(records),
+        }
+    }
+
+    /// The records as batches have them.
+    fn complete(&self, records: &DataFrame) -> DataFrame {
+        match self {
+            Self::Mapped(mapping) => mapping.complete(records),
+            Self::BeforeImages(_) => records.clone(),
+        }
+    }
+
+    fn work(&self) -> Work {
+        match self {
+            Self::Mapped(_) => Work::Deliver,
+            Self::BeforeImages(restoration) => Work::Restore(Arc::clone(restoration)),
+        }
+    }
+}
 
 /// A write-back whose package is to be pushed.
 pub(crate) struct Push<'a> {
-    pub(crate) plan: &'a Plan,
+    pub(crate) assignment: Assignment<'a>,
     pub(crate) id: WriteBackId,
     pub(crate) package: &'a Package,
     pub(crate) ledger: &'a Ledger,
@@ -38,7 +95,7 @@ impl Push<'_> {
     /// Pushes the package and returns what became of the records that this process pushed, counted as it went: the
     /// ledger's own sums are held against it.
     pub(crate) async fn carry_out(self) -> Result<Tally, RunError> {
-        let name = &self.plan.write_back.name;
+        let name = self.assignment.write_back;
         self.progress.push_begins(name, self.package.record_count());
         let (pushed_partitions, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
@@ -53,14 +110,14 @@ impl Push<'_> {
 
     async fn push_partitions(&self, pushed_partitions: mpsc::Sender<PushedPartition>) -> Result<Tally, RunError> {
         let earlier = self.ledger.progress(self.id).await?;
-        let batch_records_max = self.plan.write_back.batch_records_max.get();
+        let batch_records_max = self.assignment.batch_records_max.get();
         let spans = SpanCutter::new(batch_records_max, earlier.committed, earlier.sent);
         let (queue, writers) = self.start_writers();
         let mut pushed = Tally::default();
         for partition in 0..self.package.partition_count() {
-            let loaded = block_in_place(|| load(self.plan, self.package, partition, self.id.run))?;
+            let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let (batches, under_way) = spans.cut(partition, &loaded, self.plan);
+            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents);
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -73,15 +130,16 @@ impl Push<'_> {
     }
 
     fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
-        let writer_count = self.plan.destination.limits.writers;
+        let writer_count = self.assignment.destination.limits.writers;
         let (queue, receiver) = mpsc::channel(writer_count);
         let context = WriterContext {
-            write_back: self.plan.write_back.name.clone(),
-            connection: self.plan.destination.clone(),
-            layout: Arc::clone(&self.plan.layout),
+            write_back: self.assignment.write_back.to_owned(),
+            connection: self.assignment.destination.clone(),
+            layout: Arc::clone(self.assignment.layout),
+            work: self.assignment.contents.work(),
             id: self.id,
             ledger: self.ledger.clone(),
-            images_folder: self.plan.write_back.before_images_kept.map(|_| images::folder_in(&self.folder)),
+            images_folder: self.assignment.keeps_before_images.then(|| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
             stop: self.stop.clone(),
             stopping: AtomicBool::new(false),
@@ -93,11 +151,11 @@ impl Push<'_> {
     /// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how
     /// many.
     async fn reject_duplicates(&self, partition: &Partition) -> Result<u64, RunError> {
-        let rejections = duplicates(self.plan, &partition.duplicates);
+        let rejections = duplicates(self.assignment.contents, &partition.duplicates);
         let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
         if rejected > 0 {
             self.ledger.record_rejections(self.id, &rejections).await?;
-            self.progress.pushed(&self.plan.write_back.name, rejected);
+            self.progress.pushed(self.assignment.write_back, rejected);
         }
         Ok(rejected)
     }
@@ -105,11 +163,16 @@ impl Push<'_> {
 
 /// Loads a partition of a run's package.
 /// Errors: `ObjectChanged`, if the object no longer takes what the package was made for; whatever loading meets.
-pub(super) fn load(plan: &Plan, package: &Package, partition: usize, run: i64) -> Result<Partition, RunError> {
+pub(super) fn load(
+    assignment: Assignment<'_>,
+    package: &Package,
+    partition: usize,
+    run: i64,
+) -> Result<Partition, RunError> {
     let loaded = package.load(partition)?;
-    match plan.mapping.accepts(&loaded.records) {
+    match assignment.contents.accepts(&loaded.records) {
         true => Ok(loaded),
-        false => Err(RunError::ObjectChanged { object: plan.layout.object.display_name(), run }),
+        false => Err(RunError::ObjectChanged { object: assignment.layout.object.display_name(), run }),
     }
 }
 
@@ -124,13 +187,13 @@ async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) -> bool {
 }
 
 /// The rejections of records whose key occurs several times.
-pub(super) fn duplicates(plan: &Plan, duplicates: &DataFrame) -> Vec<Rejection> {
-    identities(plan, duplicates).reject_duplicates()
+pub(super) fn duplicates(contents: Contents<'_>, duplicates: &DataFrame) -> Vec<Rejection> {
+    identities(contents, duplicates).reject_duplicates()
 }
 
-fn identities(plan: &Plan, records: &DataFrame) -> Identities {
-    let identities = Identities::of(records, plan.mapping.key_columns());
-    identities.expect("the mapping accepts the package's records, which have positions and key columns")
+fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
+    let identities = Identities::of(records, contents.key_columns());
+    identities.expect("the contents accept the package's records, which have positions and key columns")
 }
 
 /// Cuts partitions into batches, around what earlier processes have done.
@@ -146,9 +209,9 @@ impl SpanCutter {
         Self { batch_records_max, committed, sent }
     }
 
-    fn cut(&self, partition: usize, loaded: &Partition, plan: &Plan) -> (Vec<Batch>, PushedPartition) {
-        let records = plan.mapping.complete(&loaded.records);
-        let identities = Arc::new(identities(plan, &loaded.records));
+    fn cut(&self, partition: usize, loaded: &Partition, contents: Contents<'_>) -> (Vec<Batch>, PushedPartition) {
+        let records = contents.complete(&loaded.records);
+        let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);

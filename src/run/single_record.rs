@@ -55,6 +55,7 @@ pub(crate) enum SingleOutcome {
     Inserted,
     Updated,
     Unchanged,
+    Deleted,
     Skipped {
         reason: Cow<'static, str>,
     },
@@ -73,7 +74,7 @@ impl SingleOutcome {
     fn reached_a_row(&self) -> bool {
         match self {
             Self::Inserted | Self::Updated | Self::Unchanged => true,
-            Self::Skipped { .. } | Self::Rejected { .. } | Self::NotInSource { .. } => false,
+            Self::Deleted | Self::Skipped { .. } | Self::Rejected { .. } | Self::NotInSource { .. } => false,
         }
     }
 }
@@ -238,6 +239,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Insert => SingleOutcome::Inserted,
         Decision::Update => SingleOutcome::Updated,
         Decision::Leave => SingleOutcome::Unchanged,
+        Decision::Delete => SingleOutcome::Deleted,
         Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words().into() },
         Decision::Reject(reason) => {
             SingleOutcome::Rejected { stage: Stage::Match, column: None, reason: reason.to_string() }
@@ -284,7 +286,7 @@ impl Proofs<'_> {
         match self.decision {
             Some(Decision::Insert) => sent,
             Some(Decision::Update) => self.layout.after_update(field, before, sent),
-            Some(Decision::Leave | Decision::Skip(_) | Decision::Reject(_)) | None => before,
+            Some(Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_)) | None => before,
         }
     }
 

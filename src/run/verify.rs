@@ -6,7 +6,6 @@ mod written;
 
 use std::collections::BTreeSet;
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
@@ -17,7 +16,6 @@ use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::job::WriteBack;
-use crate::domain::layout::Layout;
 use crate::domain::object::{NamePart, Object, ObjectName};
 use crate::ledger::{JournalRun, Ledger};
 use crate::run::Progress;
@@ -267,8 +265,9 @@ impl Comparison<'_> {
         let LookedUp { found, before } =
             self.reader.look_up(&self.written.layout, &batch.records, Before::OfDiffering).await?;
         let mut drifted = self.compare_rows(batch, &found);
-        let with_row: Vec<usize> = positions(&found, |found| found.rows == 1);
-        let differing: Vec<usize> = positions(&found, |found| found.rows == 1 && found.differs);
+        let with_row: Vec<usize> = positions(&found, |_, found| found.rows == 1);
+        let differing: Vec<usize> =
+            positions(&found, |record, found| found.rows == 1 && (found.differs || batch.has_own(record)));
         for (column, position) in self.written.value_positions().enumerate() {
             let records = self.drifted(batch, &before, &differing, column, position).await?;
             let sample = |record: &usize| ValueSample {
@@ -319,30 +318,29 @@ impl Comparison<'_> {
         let spelled_otherwise = |record: &&usize| {
             batch.is_known(column, **record) && batch.text(column, **record) != before.value(**record, position)
         };
-        let records: Vec<usize> = differing.iter().filter(spelled_otherwise).copied().collect();
-        if records.is_empty() {
-            return Ok(records);
+        let records = differing.iter().filter(spelled_otherwise).copied();
+        let (own, others): (Vec<usize>, Vec<usize>) = records.partition(|record| batch.is_own(column, *record));
+        let mut drifted = Vec::new();
+        for (own_text, records) in [(true, own), (false, others)] {
+            if records.is_empty() {
+                continue;
+            }
+            let layout = self.written.layout_of(position, own_text);
+            let asked = batch.taken(column, &layout, &records)?;
+            let LookedUp { found, .. } = self.reader.look_up(&layout, &asked, Before::Unread).await?;
+            let differs = records.into_iter().zip(found).filter(|(_, found)| found.differs || found.rows != 1);
+            drifted.extend(differs.map(|(record, _)| record));
         }
-        let layout = self.written.layout_of(position);
-        let asked = taken(&batch.records, &layout, &records)?;
-        let LookedUp { found, .. } = self.reader.look_up(&layout, &asked, Before::Unread).await?;
-        let drifted = records.into_iter().zip(found).filter(|(_, found)| found.differs || found.rows != 1);
-        Ok(drifted.map(|(record, _)| record).collect())
+        drifted.sort_unstable();
+        Ok(drifted)
     }
 }
 
 /// Positions of the records that were found as `wanted`.
-fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<usize> {
-    found.iter().enumerate().filter(|(_, found)| wanted(found)).map(|(record, _)| record).collect()
+fn positions(found: &[Found], wanted: impl Fn(usize, &Found) -> bool) -> Vec<usize> {
+    found.iter().enumerate().filter(|(record, found)| wanted(*record, found)).map(|(record, _)| record).collect()
 }
 
 fn counted_records<T>(records: impl Iterator<Item = T>) -> u64 {
     u64::try_from(records.count()).unwrap_or(u64::MAX)
-}
-
-/// The records at `positions`, with the layout's fields alone.
-fn taken(records: &DataFrame, layout: &Layout, positions: &[usize]) -> Result<DataFrame, JournalError> {
-    let names: Vec<&str> = layout.fields.iter().map(|field| field.column.name.as_str()).collect();
-    let positions: Vec<IdxSize> = positions.iter().filter_map(|position| IdxSize::try_from(*position).ok()).collect();
-    Ok(records.select(names)?.take(&IdxCa::from_vec("".into(), positions))?)
 }

@@ -21,18 +21,28 @@ use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
 use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
-use crate::run::images::{ImageError, ImageFile};
+use crate::run::images::{ImageError, ImageFile, Sent};
+use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
 
 /// How long a writer waits before it asks again for a connection that another one of its run has.
 const TURN_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What a batch's records are for.
+pub(crate) enum Work {
+    /// They are written.
+    Deliver,
+    /// They tell what rows held before an earlier run, which is restored.
+    Restore(Arc<Restoration>),
+}
+
 /// What the writers of one write-back share.
 pub(crate) struct WriterContext {
     pub(crate) write_back: String,
     pub(crate) connection: Connection,
     pub(crate) layout: Arc<Layout>,
+    pub(crate) work: Work,
     pub(crate) id: WriteBackId,
     pub(crate) ledger: Ledger,
     /// Where before-images are kept; `None` if they are not.
@@ -43,6 +53,24 @@ pub(crate) struct WriterContext {
     pub(crate) stopping: AtomicBool,
     /// Writers that have a connection.
     pub(crate) connected: AtomicUsize,
+}
+
+impl WriterContext {
+    /// Does with a batch's records what they are for, within the open transaction.
+    async fn write(
+        &self,
+        destination: &mut AnyDestination,
+        records: &DataFrame,
+        keeps_images: bool,
+    ) -> Result<Written, SystemError> {
+        match &self.work {
+            Work::Deliver => {
+                let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
+                write(destination, &self.connection, &self.layout, records, before).await
+            }
+            Work::Restore(restoration) => restoration.restore(destination, &self.connection, records).await,
+        }
+    }
 }
 
 /// One writer and its connection.
@@ -276,13 +304,13 @@ impl Writer {
 
     /// Opens a transaction and writes a batch in it.
     async fn write(&mut self, batch: &Batch) -> Result<Written, SystemError> {
-        let before = if self.images.is_some() { Before::OfDiffering } else { Before::Unread };
+        let keeps_images = self.images.is_some();
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = write(destination, &context.connection, &context.layout, &batch.records, before).await;
+        let written = context.write(destination, &batch.records, keeps_images).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
@@ -295,7 +323,13 @@ impl Writer {
     fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
         let Some(file) = &mut self.images else { return Ok(None) };
         let Written { looked_up, decisions } = written;
-        block_in_place(|| file.keep(&self.context.layout, &batch.records, decisions, &looked_up.before))
+        let WriterContext { layout, work, .. } = &*self.context;
+        block_in_place(|| match work {
+            Work::Deliver => file.keep(layout, Ok(Sent::ByRule(&batch.records)), decisions, &looked_up.before),
+            Work::Restore(restoration) => {
+                file.keep(layout, restoration.sent_back(&batch.records), decisions, &looked_up.before)
+            }
+        })
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
@@ -373,12 +407,12 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
 }
 
 /// Positions of the records with one decision, in order.
-fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
+pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
     decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
 }
 
 /// The records at `positions`, which ascend; all of them without a copy.
-fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
+pub(super) fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
     if positions.len() == records.height() {
         return records.clone();
     }
@@ -387,14 +421,14 @@ fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
 }
 
 /// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.
-fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemError> {
+pub(super) fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemError> {
     match layout.altered(now) {
         None => Ok(()),
         Some(what) => Err(SystemError::Altered { object: layout.object.display_name(), what }),
     }
 }
 
-fn expect_matched(connection: &Connection, matched: u64, records: usize) -> Result<(), SystemError> {
+pub(super) fn expect_matched(connection: &Connection, matched: u64, records: usize) -> Result<(), SystemError> {
     let expected = u64::try_from(records).unwrap_or(u64::MAX);
     match matched == expected {
         true => Ok(()),
@@ -411,6 +445,7 @@ fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
+        Decision::Delete => Outcome::Deleted,
         Decision::Skip(reason) => Outcome::Skipped(reason),
         Decision::Reject(reason) => {
             Outcome::Rejected(Box::new(batch.reject(index, Stage::Match, None, reason.to_string())))

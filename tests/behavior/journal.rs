@@ -119,6 +119,45 @@ fn a_created_and_a_removed_row_are_told_and_so_is_a_retry() {
 }
 
 #[test]
+fn what_was_taken_back_is_told_and_counts_as_written() {
+    for server in Server::ALL {
+        let place = Workspace::accounts(
+            server,
+            &format!("{HEADER}A1,1,,\nA2,1,x,\n"),
+            "id,score,note\nA1,2,n\nA2,2,n\nA3,3,n\n",
+        );
+        place.job("matching = 'upsert'", FIELDS);
+        assert_eq!(place.run().summary(), "3 read = 1 inserted + 2 updated", "on {server}");
+        let undo = place.command(&["undo", "1", "--delete-created", "--json"]);
+        assert_eq!(undo.code, 0, "{undo}");
+        assert_eq!(place.rows("accounts"), format!("{HEADER}A1,1,,\nA2,1,x,\n"), "on {server}");
+        let first = history(&place, "A1");
+        let expected = ["undo 2 changed: score 2 -> 1, note n -> NULL", "run 1 changed: score 1 -> 2, note NULL -> n"];
+        assert_eq!(
+            (told(&first), first.json()["entries"][1]["undone_by"].as_i64()),
+            (expected.map(str::to_owned).to_vec(), Some(2))
+        );
+        assert_eq!(
+            told(&history(&place, "A3")),
+            ["undo 2 removed: ", "run 1 created: score NULL -> 3, note NULL -> n"],
+            "on {server}"
+        );
+        assert_eq!(drift(&verify(&place)), Vec::<String>::new(), "on {server}");
+        place.execute("UPDATE accounts SET note = 'mine' WHERE id = 'A1'");
+        place.execute("UPDATE accounts SET score = NULL WHERE id = 'A2'");
+        assert_eq!(drift(&verify(&place)), ["A1 note NULL -> mine by 2", "A2 score 1 -> NULL by 2"], "on {server}");
+        assert_eq!(place.run().code, 0, "on {server}");
+        assert_eq!(drift(&verify(&place)), Vec::<String>::new(), "on {server}");
+        let created = [
+            "run 3 created: score NULL -> 3, note NULL -> n",
+            "undo 2 removed: ",
+            "run 1 created: score NULL -> 3, note NULL -> n",
+        ];
+        assert_eq!(told(&history(&place, "A3")), created, "nobody else removed it, on {server}");
+    }
+}
+
+#[test]
 fn a_write_back_of_several_jobs_is_named_with_its_job() {
     let place = Workspace::accounts(Server::Sqlite, &format!("{HEADER}A1,1,,\n"), "id,score,note\nA1,2,\n");
     let none = history(&place, "A1");

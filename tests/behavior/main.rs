@@ -41,6 +41,7 @@ mod single_record;
 mod sources;
 mod stopping;
 mod twins;
+mod undo;
 mod values;
 mod views;
 mod wire;

@@ -150,7 +150,7 @@ impl PayloadColumn {
         let declared = field.column.declared.to_ascii_lowercase();
         Ok(Self {
             field: position,
-            values: Values::of(field.kind, column)?,
+            values: Values::of(if field.own_text { Kind::Text } else { field.kind }, column)?,
             drops_blanks: declared.starts_with("char") && matches!(field.column.holds, Holds::Text { .. }),
             key: field.key,
             whole: whole_range(&field.column.holds),

@@ -18,6 +18,9 @@ pub(super) enum Step {
     },
     Update,
     Insert,
+    /// Yields a line for every row that a record matches.
+    Lock,
+    Delete,
 }
 
 /// The statements for one layout.
@@ -36,6 +39,7 @@ impl<'a> Statements<'a> {
         match step {
             Step::LookUp { .. } => self.layout.looked_up(),
             Step::Update | Step::Insert => self.layout.positions(|_| true),
+            Step::Lock | Step::Delete => self.layout.positions(|field| field.key),
         }
     }
 
@@ -44,6 +48,8 @@ impl<'a> Statements<'a> {
             Step::LookUp { before } => self.look_up(before),
             Step::Update => self.update(),
             Step::Insert => self.insert(),
+            Step::Lock => format!("SELECT '1' FROM {} FOR UPDATE", self.joined(Step::Lock)),
+            Step::Delete => format!("DELETE o FROM {}", self.joined(Step::Delete)),
         }
     }
 
@@ -331,7 +337,7 @@ mod tests {
             holds,
         };
         let kind = column.holds.kind().unwrap_or(Kind::Text);
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false }
+        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
     }
 
     fn layout(nulls: NullPolicy, indexed: bool, unique: bool) -> Layout {

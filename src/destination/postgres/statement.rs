@@ -124,12 +124,38 @@ pub(super) fn insert(layout: &Layout) -> Statement {
     Statement { sql, parameters }
 }
 
+/// Locks the rows that match.
+pub(super) fn lock(layout: &Layout) -> Statement {
+    let parameters = layout.key.clone();
+    let sql = format!(
+        "SELECT 1 FROM {batch} JOIN {object} AS object ON {key} FOR UPDATE OF object",
+        batch = batch(layout, &parameters),
+        object = object(layout),
+        key = key(layout),
+    );
+    Statement { sql, parameters }
+}
+
+/// Deletes the rows that match.
+pub(super) fn delete(layout: &Layout) -> Statement {
+    let parameters = layout.key.clone();
+    let sql = format!(
+        "DELETE FROM {object} AS object USING {batch} WHERE {key}",
+        object = object(layout),
+        batch = batch(layout, &parameters),
+        key = key(layout),
+    );
+    Statement { sql, parameters }
+}
+
 /// The statements that give `user` the right to look records up, and to change fields if `writes` says how.
 pub(super) fn grant(layout: &Layout, user: &str, writes: Option<&str>) -> String {
     let names =
         |fields: Vec<&LayoutField>| fields.iter().map(|field| quote(&field.column.name)).collect::<Vec<_>>().join(", ");
     let written = |word: &str| match word {
         "update" => format!(", update ({})", names(layout.written_fields().collect())),
+        // A right to the whole row.
+        "delete" => ", delete".to_owned(),
         _ => format!(", {word} ({})", names(layout.fields.iter().collect())),
     };
     let schema = layout.object.path.iter().rev().nth(1).map(|schema| quote(schema)).unwrap_or_default();
@@ -152,12 +178,16 @@ fn object(layout: &Layout) -> String {
 fn batch(layout: &Layout, parameters: &[usize]) -> String {
     let fields = parameters.iter().filter_map(|position| layout.fields.get(*position));
     let arrays: Vec<String> =
-        fields.enumerate().map(|(index, field)| format!("${}::{}", index + 1, array_type(field.kind))).collect();
+        fields.enumerate().map(|(index, field)| format!("${}::{}", index + 1, array_type(field))).collect();
     let names: Vec<String> = parameters.iter().map(|position| format!("f{position}")).collect();
     format!("unnest({}) WITH ORDINALITY AS batch ({}, ordinal)", arrays.join(", "), names.join(", "))
 }
 
-fn array_type(kind: Kind) -> &'static str {
+fn array_type(field: &LayoutField) -> &'static str {
+    if field.own_text { "text[]" } else { array_of(field.kind) }
+}
+
+fn array_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => "text[]",
         Kind::Integer => "int8[]",
@@ -238,6 +268,7 @@ fn column(field: &LayoutField) -> String {
 fn value(position: usize, field: &LayoutField) -> String {
     match Comparison::of(field).cast() {
         Some(cast) => format!("batch.f{position}::{cast}"),
+        None if field.own_text => format!("batch.f{position}::{}", array_of(field.kind).trim_end_matches("[]")),
         None => format!("batch.f{position}"),
     }
 }
@@ -265,7 +296,7 @@ fn bounds(layout: &Layout, reach: Reach, arrays: usize) -> String {
     let Some((_, field)) = layout.numbered_key().next().filter(|_| reach == Reach::Bounded) else {
         return String::new();
     };
-    let cast = if field.kind == Kind::Uuid { "text::uuid" } else { array_type(field.kind).trim_end_matches("[]") };
+    let cast = if field.kind == Kind::Uuid { "text::uuid" } else { array_of(field.kind).trim_end_matches("[]") };
     format!(" AND {} BETWEEN ${}::{cast} AND ${}::{cast}", column(field), arrays + 1, arrays + 2)
 }
 
@@ -353,7 +384,7 @@ mod tests {
             loosely_compared: declared == "citext" || declared.starts_with("character("),
             collation: None,
         };
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false }
+        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
     }
 
     fn text(name: &str, declared: &str) -> LayoutField {

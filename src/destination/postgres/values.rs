@@ -95,7 +95,8 @@ fn text_length(column: &Column) -> usize {
 }
 
 fn add(arguments: &mut PgArguments, field: &LayoutField, column: &Column) -> Result<(), Cause> {
-    match field.kind {
+    let kind = if field.own_text { Kind::Text } else { field.kind };
+    match kind {
         Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => {
             arguments.add(column.str()?.iter().collect::<Vec<Option<&str>>>())
         }

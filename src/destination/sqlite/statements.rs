@@ -181,6 +181,21 @@ pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize) 
     )
 }
 
+/// Deletes the rows that the records match. What is in the batch is looked for by the index first, and held against the
+/// bytes then.
+pub(super) fn delete(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
+    let (columns, values): (Vec<String>, Vec<String>) =
+        sent.named(layout).filter(|(_, field)| field.key).map(|(incoming, field)| (column_of(field), incoming)).unzip();
+    format!(
+        "{incoming} DELETE FROM {table} AS t WHERE ({columns}) IN (SELECT {values} FROM incoming) \
+         AND EXISTS (SELECT 1 FROM incoming WHERE {matches})",
+        incoming = sent.incoming(records),
+        columns = columns.join(", "),
+        values = values.join(", "),
+        matches = sent.matches(layout)
+    )
+}
+
 fn column_of(field: &LayoutField) -> String {
     format!("t.{}", Dialect::Sqlite.quote(&field.column.name))
 }
@@ -193,7 +208,7 @@ fn is_empty(column: &str) -> String {
 /// Whether writing the field would change the row.
 fn change(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
     let column = column_of(field);
-    let held = match is_text_kept_as_number(&field.column) {
+    let held = match is_text_kept_as_number(&field.column) && !field.own_text {
         true => format!("CAST({column} AS TEXT)"),
         false => column.clone(),
     };

@@ -9,6 +9,8 @@ use sqlx::Arguments as _;
 use sqlx::sqlite::SqliteArguments;
 
 use super::statements::{Sent, is_text_kept_as_number};
+use crate::database::sqlite::ExactValue;
+use crate::database::sqlite::declared::{Affinity, affinity};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::value::Kind;
 
@@ -71,6 +73,8 @@ enum ColumnValues<'a> {
     Float32(&'a Float32Chunked),
     Float64(&'a Float64Chunked),
     Boolean(&'a BooleanChunked),
+    /// As before-images hold them.
+    Exact(&'a StringChunked, Affinity),
     Date(&'a Int32Chunked),
     Time(&'a Int64Chunked),
     Timestamp(&'a Int64Chunked),
@@ -80,6 +84,7 @@ enum ColumnValues<'a> {
 impl<'a> Column<'a> {
     fn of(field: &'a LayoutField, series: &'a Series) -> PolarsResult<Self> {
         let values = match field.kind {
+            _ if field.own_text => ColumnValues::Exact(series.str()?, affinity(&field.column.declared, true)),
             Kind::Text | Kind::Uuid | Kind::Json => ColumnValues::Text(series.str()?),
             Kind::Decimal => ColumnValues::Decimal(series.str()?),
             Kind::Integer => ColumnValues::Integer(series.i64()?),
@@ -111,6 +116,13 @@ impl<'a> Column<'a> {
                 Some(Some(Number::Real(real))) => arguments.add(real),
                 Some(None) => return Err(refuse("SQLite has no number for this value")),
                 None => arguments.add(None::<i64>),
+            },
+            ColumnValues::Exact(texts, affinity) => match texts.get(record) {
+                Some(text) => match ExactValue::parse(text, *affinity) {
+                    Some(value) => value.bind(arguments),
+                    None => return Err(refuse("the row held bytes that are no text, and they were not kept")),
+                },
+                None => arguments.add(None::<&str>),
             },
             ColumnValues::Integer(integers) => arguments.add(integers.get(record)),
             ColumnValues::Float32(reals) => arguments.add(real(reals.get(record).map(f64::from)).map_err(refuse)?),

@@ -415,7 +415,8 @@ impl<'a> Planner<'a> {
 
 fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<LayoutField> {
     let kind = column.holds.kind()?;
-    Some(LayoutField { column: column.clone(), kind, when: field.when, stamp: is_stamp(field), key: is_key })
+    let (column, stamp) = (column.clone(), is_stamp(field));
+    Some(LayoutField { column, kind, when: field.when, stamp, key: is_key, own_text: false })
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {

@@ -21,7 +21,7 @@ impl Write {
         match decision {
             Decision::Update => Some(Self::Update),
             Decision::Insert => Some(Self::Insert),
-            Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => None,
+            Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_) => None,
         }
     }
 

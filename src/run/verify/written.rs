@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, Int64Chunked, IntoColumn, PolarsResult, SortMultipleOptions,
-    StringChunked,
+    BooleanChunked, Column, DataFrame, DataType, IdxCa, IdxSize, Int64Chunked, IntoColumn, PolarsResult,
+    SortMultipleOptions, StringChunked,
 };
 
 use super::{Traced, VerifyRequest};
+use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
@@ -28,6 +29,14 @@ const RUN: &str = "\0run";
 fn known_column(field: &str) -> String {
     format!("\0known {field}")
 }
+
+/// Names a frame's column (`String`) with a field's values that were sent as the database's own text; NULL elsewhere.
+fn own_column(field: &str) -> String {
+    format!("\0own {field}")
+}
+
+/// Names a frame's column (`Boolean`): whether the run deleted the record's row.
+const DELETED: &str = "\0deleted";
 
 /// What runs wrote, met with the object they wrote to.
 pub(super) struct Written {
@@ -75,9 +84,13 @@ impl Written {
         self.key_columns.len()..self.layout.fields.len()
     }
 
-    /// The layout with one field beside the key.
-    pub(super) fn layout_of(&self, position: usize) -> Layout {
-        let keep = |(place, field): (usize, &LayoutField)| (field.key || place == position).then(|| field.clone());
+    /// The layout with one field beside the key, as its kind's values or as the database's own text.
+    pub(super) fn layout_of(&self, position: usize, own_text: bool) -> Layout {
+        let keep = |(place, field): (usize, &LayoutField)| match (field.key, place == position) {
+            (true, _) => Some(field.clone()),
+            (false, true) => Some(LayoutField { own_text, ..field.clone() }),
+            (false, false) => None,
+        };
         let fields = self.layout.fields.iter().enumerate().filter_map(keep).collect();
         Layout { fields, ..self.layout.clone() }
     }
@@ -107,7 +120,8 @@ impl Written {
     }
 
     /// A segment's records in the form that all have.
-    /// Shape: the layout's fields, a column that tells of each that is no part of the key, and the run.
+    /// Shape: the layout's fields, of each that is no part of the key two columns more, whether rows were deleted, and the
+    /// run.
     fn conform(&self, segment: &Segment, run: i64) -> Result<DataFrame, JournalError> {
         let frame = segment.frame()?;
         let mut columns = Vec::new();
@@ -115,15 +129,21 @@ impl Written {
             let name = field.column.name.as_str();
             let image = segment.fields.iter().find(|image| image.name == name);
             let fitting = image.filter(|image| image.kind == field.kind);
-            columns.push(match fitting {
+            columns.push(match fitting.filter(|image| image.own_text == field.own_text) {
                 Some(image) => segment.column(&frame, "sent", image)?,
                 None => Column::full_null(name.into(), frame.height(), &field.kind.representation()),
             });
             if !field.key {
+                let own = match fitting.filter(|image| image.own_text) {
+                    Some(image) => segment.column(&frame, "sent", image)?,
+                    None => Column::full_null(name.into(), frame.height(), &DataType::String),
+                };
+                columns.push(own.with_name(own_column(name).into()));
                 let written = image.map(|image| segment.written(&frame, image)).transpose()?;
                 columns.push(known(name, written, fitting.is_some(), frame.height()));
             }
         }
+        columns.push(segment.deleted(&frame)?.into_column().with_name(DELETED.into()));
         columns.push(Column::new(RUN.into(), vec![run; frame.height()]));
         Ok(DataFrame::new(frame.height(), columns)?)
     }
@@ -132,7 +152,10 @@ impl Written {
     pub(super) fn latest(&self, partition: Partition) -> Result<Latest, JournalError> {
         let sorted = self.in_order(&partition)?;
         let keys = key_texts(&sorted, &self.key_columns);
-        let groups = groups(&keys);
+        let deleted = sorted.column(DELETED)?.bool()?.clone();
+        // Of a row that was deleted nothing is left to compare.
+        let groups: Vec<(usize, usize)> =
+            groups(&keys).into_iter().filter(|(_, last)| deleted.get(*last) != Some(true)).collect();
         let last: Vec<usize> = groups.iter().map(|(_, last)| *last).collect();
         let runs = sorted.column(RUN)?.i64()?.clone();
         let mut records = Vec::new();
@@ -146,8 +169,13 @@ impl Written {
             let known = sorted.column(&known_column(&field.column.name))?.bool()?.clone();
             let newest = groups.iter().map(|group| newest_row(group, &known)).collect::<Vec<usize>>();
             let taken = column.take(&rows(&newest))?;
+            let own = sorted.column(&own_column(&field.column.name))?.take(&rows(&newest))?;
+            let own = own.str()?.clone();
+            let texts = texts_of(taken.as_materialized_series(), field.kind)?;
+            let read = texts.iter().zip(own.iter()).map(|(text, own)| own.map(|exact| unmarked(exact).1).or(text));
             values.push(LatestValues {
-                texts: texts_of(taken.as_materialized_series(), field.kind)?,
+                texts: read.collect(),
+                own,
                 known: newest.iter().map(|row| known.get(*row)).collect(),
                 runs: newest.iter().map(|row| runs.get(*row)).collect(),
             });
@@ -187,7 +215,14 @@ fn meet<'a>(image: &ImageField, run: &JournalRun, object: &'a Object) -> Result<
 /// A field that is compared whatever it was written for.
 fn layout_field(image: &ImageField, column: &ObjectColumn) -> LayoutField {
     let column = column.clone();
-    LayoutField { column, kind: image.kind, when: When::Always, stamp: false, key: image.key.is_some() }
+    LayoutField {
+        column,
+        kind: image.kind,
+        when: When::Always,
+        stamp: false,
+        key: image.key.is_some(),
+        own_text: false,
+    }
 }
 
 fn known(field: &str, written: Option<BooleanChunked>, fits: bool, records: usize) -> Column {
@@ -231,7 +266,10 @@ pub(super) struct Latest {
 }
 
 struct LatestValues {
+    /// As people read them.
     texts: StringChunked,
+    /// Those that were sent as the database's own text.
+    own: StringChunked,
     /// Whether they can be compared; NULL, no run wrote them.
     known: BooleanChunked,
     /// The runs that wrote them.
@@ -244,6 +282,7 @@ impl Latest {
         let offset = i64::try_from(first).unwrap_or(i64::MAX);
         let values = |values: &LatestValues| LatestValues {
             texts: values.texts.slice(offset, records_max),
+            own: values.own.slice(offset, records_max),
             known: values.known.slice(offset, records_max),
             runs: values.runs.slice(offset, records_max),
         };
@@ -271,6 +310,26 @@ impl Latest {
     /// The value, as people read it; `None` for NULL.
     pub(super) fn text(&self, field: usize, record: usize) -> Option<&str> {
         self.values.get(field)?.texts.get(record)
+    }
+
+    /// Whether the value was sent as the database's own text.
+    pub(super) fn is_own(&self, field: usize, record: usize) -> bool {
+        self.values.get(field).is_some_and(|values| values.own.get(record).is_some())
+    }
+
+    /// Whether any of the record's values was.
+    pub(super) fn has_own(&self, record: usize) -> bool {
+        self.values.iter().any(|values| values.own.get(record).is_some())
+    }
+
+    /// The records at `positions`. Shape: as a batch of `layout`, which has one field beside the key.
+    pub(super) fn taken(&self, field: usize, layout: &Layout, positions: &[usize]) -> PolarsResult<DataFrame> {
+        let column = |laid: &LayoutField| match (self.values.get(field), laid.own_text) {
+            (Some(values), true) => Ok(values.own.clone().into_column().with_name(laid.column.name.as_str().into())),
+            _ => self.records.column(&laid.column.name).cloned(),
+        };
+        let columns: Vec<Column> = layout.fields.iter().map(column).collect::<PolarsResult<_>>()?;
+        DataFrame::new(self.records.height(), columns)?.take(&rows(positions))
     }
 
     /// The run that wrote it.
@@ -303,7 +362,7 @@ mod tests {
             loosely_compared: false,
             collation: None,
         };
-        LayoutField { column, kind: Kind::Integer, when: When::Always, stamp: false, key }
+        LayoutField { column, kind: Kind::Integer, when: When::Always, stamp: false, key, own_text: false }
     }
 
     fn written() -> Written {
@@ -332,6 +391,9 @@ mod tests {
             "id" => [1_i64, 1, 1, 2, 3],
             "a" => [Some(10_i64), Some(11), None, Some(20), None],
             "\0known a" => [Some(true), Some(true), None, Some(true), None],
+            "\0own a" => [None::<&str>; 5],
+            "\0own b" => [None::<&str>; 5],
+            DELETED => [false; 5],
             "b" => [Some(5_i64), None, None, None, Some(7)],
             "\0known b" => [Some(true), Some(false), None, Some(true), Some(true)],
             RUN => [1_i64, 2, 3, 1, 2],

@@ -148,6 +148,7 @@ async fn deliver(ledger: &Ledger, read: u64) -> i64 {
         started_at: moment(0),
         write_back: None,
         retry_of: None,
+        undo_of: None,
         write_backs: vec!["scores"],
         job_digest: "digest",
     };

@@ -427,7 +427,10 @@ impl Ran {
 
     fn sum(&self, write_back: &Value) -> String {
         let count = |name: &str| write_back[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {self}"));
-        let outcomes = ["inserted", "updated", "unchanged", "skipped", "rejected"];
+        // Only an undo deletes.
+        let deletes = write_back.get("deleted").is_some();
+        let outcomes = ["inserted", "updated", "unchanged", "deleted", "skipped", "rejected"];
+        let outcomes = outcomes.into_iter().filter(|name| deletes || *name != "deleted").collect::<Vec<_>>();
         assert_eq!(count("read"), outcomes.iter().map(|name| count(name)).sum::<u64>(), "{self}");
         let terms = outcomes.iter().filter(|name| count(name) > 0).map(|name| format!("{} {name}", count(name)));
         match terms.collect::<Vec<_>>().join(" + ") {

@@ -1,0 +1,55 @@
+//! `writeback undo`: takes a run back.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{CommandError, Ending, key_of, load_project, print, print_json, signals};
+use crate::cli::UndoArguments;
+use crate::ledger::{Ledger, RunStatus};
+use crate::report;
+use crate::run::CreatedRows;
+use crate::run::stop::Stop;
+use crate::run::undo::{self, UndoReport, UndoRequest};
+
+pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Ending, CommandError> {
+    let project = load_project(root)?;
+    let ledger = Ledger::open(&project.state_folder()).await?;
+    let stop = Stop::new();
+    signals::listen(&stop)?;
+    let request = UndoRequest {
+        project: &project,
+        run: arguments.run,
+        write_back: arguments.write_back.as_deref(),
+        records: arguments.records.iter().map(|typed| key_of(typed)).collect(),
+        created: if arguments.delete_created { CreatedRows::Delete } else { CreatedRows::Keep },
+        stop,
+    };
+    let undone = carry_out(&request, &ledger, arguments.preview).await;
+    if let Err(error) = &undone
+        && arguments.json
+    {
+        // That it failed is what is to be told, also where stdout takes no more.
+        let (run, error) = (error.run(), error.line());
+        let failed = json!({ "run": run, "undo_of": arguments.run, "status": RunStatus::Failed, "error": error });
+        drop(print_json(&failed));
+    }
+    let undone = undone?;
+    match arguments.json {
+        true => print_json(&report::undo::json(&undone))?,
+        false => print(&report::undo::text(&undone))?,
+    }
+    Ok(match undone.status {
+        RunStatus::Rejected => Ending::Rejected,
+        RunStatus::Succeeded | RunStatus::NothingNew | RunStatus::Guarded | RunStatus::Failed | RunStatus::Running => {
+            Ending::Done
+        }
+    })
+}
+
+async fn carry_out(request: &UndoRequest<'_>, ledger: &Ledger, preview: bool) -> Result<UndoReport, CommandError> {
+    match preview {
+        true => Ok(undo::preview(request, ledger).await?),
+        false => Ok(undo::carry_out(request, ledger, report::progress::for_stderr()).await?),
+    }
+}

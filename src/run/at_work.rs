@@ -1,0 +1,120 @@
+//! A run at work, as far as it is the same whether it delivers records or takes an earlier run back: where its files
+//! stand, how its packages are pushed and accounted for, and what it leaves when it cannot finish.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::push::{Assignment, Push};
+use super::stop::Stop;
+use super::{LEFT_ALONE_MAX, Progress, RunError, WriteBackReport, files, run_folder};
+use crate::config::Project;
+use crate::domain::error::chain;
+use crate::domain::mapping::RunFacts;
+use crate::domain::outcome::Tally;
+use crate::ledger::{Ledger, RunStatus, WriteBackId};
+use crate::package::{Package, PackageError};
+use crate::state;
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+pub(super) struct AtWork<'a> {
+    pub(super) project: &'a Project,
+    pub(super) ledger: &'a Ledger,
+    pub(super) progress: &'a Arc<dyn Progress>,
+    pub(super) stop: &'a Stop,
+    pub(super) facts: &'a RunFacts,
+}
+
+impl AtWork<'_> {
+    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`. The folder of its
+    /// files is made; one that a link leads to is refused.
+    pub(super) fn package_folder(&self, write_back: &str) -> Result<PathBuf, PackageError> {
+        let run_folder = run_folder(self.project, self.facts.run);
+        let folder = run_folder.join(write_back);
+        let made = state::make_folder_within(&self.project.state_folder(), &folder);
+        made.map_err(|source| PackageError::Io { doing: "make", path: folder.display().to_string(), source })?;
+        Ok(files::package_folder(&run_folder, write_back))
+    }
+
+    /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
+    pub(super) fn remove_packages(&self, run: i64) {
+        let folder = run_folder(self.project, run);
+        if let Err(error) = files::remove_packages(&folder) {
+            warn!(folder = %folder.display(), %error, "could not remove the packages of a run that is over");
+        }
+    }
+
+    /// Pushes the package of a write-back and holds what became of its records against the ledger.
+    pub(super) async fn deliver(
+        &self,
+        assignment: Assignment<'_>,
+        id: WriteBackId,
+        package: &Package,
+        pulled: Option<Tally>,
+        pulling: Duration,
+    ) -> Result<WriteBackReport, RunError> {
+        let begun = Instant::now();
+        let name = assignment.write_back.to_owned();
+        let folder = run_folder(self.project, id.run).join(&name);
+        let Self { ledger, progress, stop, .. } = *self;
+        let push = Push { assignment, id, package, ledger, progress, stop, folder };
+        let pushed = push.carry_out().await?;
+        let elapsed = pulling + begun.elapsed();
+        self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
+        let batches = self.ledger.progress(id).await?.committed.len();
+        let tally = self.ledger.tally(id).await?;
+        // Of a run taken up, an earlier process counted a part that only the ledger knows.
+        let counted = pulled.map_or(tally, |mut counted| {
+            counted += pushed;
+            counted
+        });
+        if !tally.balances() || tally != counted {
+            return Err(RunError::Unbalanced { write_back: name, counted: Box::new(counted), ledger: Box::new(tally) });
+        }
+        info!(job = %self.facts.job, run = id.run, write_back = %name, read = tally.read, "delivered");
+        let keeps_before_images = assignment.keeps_before_images;
+        let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        Ok(WriteBackReport {
+            name,
+            tally,
+            batches: u64::try_from(batches).unwrap_or(u64::MAX),
+            elapsed,
+            parked,
+            keeps_before_images,
+        })
+    }
+
+    /// What a run that began leaves when it cannot finish.
+    pub(super) async fn stopped(&self, source: RunError) -> RunError {
+        let run = self.facts.run;
+        let entry = self.ledger.run(run).await;
+        let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| (entry.undo_of, entry.write_backs));
+        let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
+        let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
+        let cause = chain(&source).join(": ");
+        let told = match (&source, resumable) {
+            (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
+            (_, true) => self.ledger.stop_run(run, &cause).await,
+            (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
+        };
+        if let Err(error) = told {
+            // The run counts as killed, then; what stopped it is told below.
+            warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
+        }
+        RunError::Unfinished { run, job: self.facts.job.clone(), undo_of, batches, resumable, source: Box::new(source) }
+    }
+
+    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of different times.
+    async fn packages_stand(&self, write_backs: usize) -> bool {
+        for position in (0..).take(write_backs) {
+            let progress = self.ledger.progress(WriteBackId { run: self.facts.run, position }).await;
+            if !progress.is_ok_and(|progress| progress.packaged) {
+                return false;
+            }
+        }
+        write_backs > 0
+    }
+}

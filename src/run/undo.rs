@@ -1,0 +1,235 @@
+//! Undo: a run of its own that takes an earlier one back. Its records are the before-images of that run; from the package
+//! on it is a run like any other, and keeps before-images itself.
+//!
+//! It needs the run's connection and the ledger, not the job's files: these may have changed since.
+
+mod package;
+mod plan;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::Utc;
+use tracing::{info, warn};
+use xxhash_rust::xxh3::xxh3_128;
+
+use self::plan::UndoPlan;
+use super::at_work::AtWork;
+use super::restoration::CreatedRows;
+use super::stop::Stop;
+use super::{NO_RUN, Progress, RunError, WriteBackReport, files, leave_behind, run_folder};
+use crate::config::Project;
+use crate::domain::cycle::Cycle;
+use crate::domain::mapping::RunFacts;
+use crate::domain::outcome::{SkipReason, Tally};
+use crate::ledger::{Ledger, NewRun, RunEntry, RunStatus, UnfinishedRun, WriteBackId};
+use crate::package::Package;
+
+/// What to take back.
+#[derive(Debug)]
+pub(crate) struct UndoRequest<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) run: i64,
+    /// Only this one of its write-backs.
+    pub(crate) write_back: Option<&'a str>,
+    /// Only records with these match keys; all if there is none.
+    pub(crate) records: BTreeSet<String>,
+    pub(crate) created: CreatedRows,
+    pub(crate) stop: Stop,
+}
+
+impl UndoRequest<'_> {
+    /// What an undo must share with an interrupted one to take it up.
+    fn digest(&self) -> String {
+        let told = format!("{:?}", (self.run, self.write_back, &self.records, self.created));
+        format!("undo {:032x}", xxh3_128(told.as_bytes()))
+    }
+}
+
+/// What an undo did to one write-back, or would do.
+#[derive(Debug)]
+pub(crate) struct Undone {
+    pub(crate) report: WriteBackReport,
+    /// Records that are as they were after the run, because somebody changed the row since.
+    pub(crate) changed_since: u64,
+    /// Records whose row is gone.
+    pub(crate) gone: u64,
+    /// Rows that the run created and that stay.
+    pub(crate) created: u64,
+}
+
+/// What an undo did, or would do.
+#[derive(Debug)]
+pub(crate) struct UndoReport {
+    /// Its own number; a preview has none.
+    pub(crate) run: Option<i64>,
+    /// The run that it takes back.
+    pub(crate) undo_of: i64,
+    pub(crate) job: String,
+    pub(crate) cycle: String,
+    pub(crate) status: RunStatus,
+    pub(crate) write_backs: Vec<Undone>,
+    pub(crate) folder: PathBuf,
+}
+
+/// Takes a run back.
+/// Errors: as a run's; `NothingToUndo` and `NoBeforeImages`, if there is nothing to restore; `NotWritten`.
+pub(crate) async fn carry_out(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    progress: Arc<dyn Progress>,
+) -> Result<UndoReport, RunError> {
+    let entry = ledger.run(request.run).await?;
+    let _lock = ledger.lock_job(&entry.job)?;
+    let plans = plan::plan(request, ledger, &entry).await?;
+    package::expect_written(&plans, request, ledger).await?;
+    if request.stop.is_asked() {
+        return Err(RunError::Interrupted);
+    }
+    let facts = begin_or_take_up(request, ledger, &entry, &plans).await?;
+    let work = AtWork { project: request.project, ledger, progress: &progress, stop: &request.stop, facts: &facts };
+    match restore(request, work, &plans).await {
+        Ok(report) => {
+            ledger.runs_left_behind(facts.run).await?.into_iter().for_each(|earlier| work.remove_packages(earlier));
+            ledger.finish_run(facts.run, report.status, None).await?;
+            work.remove_packages(facts.run);
+            Ok(report)
+        }
+        Err(error) => Err(work.stopped(error).await),
+    }
+}
+
+/// What an undo would do; writes nothing.
+pub(crate) async fn preview(request: &UndoRequest<'_>, ledger: &Ledger) -> Result<UndoReport, RunError> {
+    let entry = ledger.run(request.run).await?;
+    let plans = plan::plan(request, ledger, &entry).await?;
+    package::expect_written(&plans, request, ledger).await?;
+    let mut write_backs = Vec::new();
+    for plan in &plans {
+        write_backs.push(package::foresee(plan, request, ledger).await?);
+    }
+    Ok(UndoReport {
+        run: None,
+        undo_of: request.run,
+        job: entry.job,
+        cycle: entry.cycle,
+        status: status_of(&write_backs),
+        write_backs,
+        folder: run_folder(request.project, request.run),
+    })
+}
+
+fn status_of(write_backs: &[Undone]) -> RunStatus {
+    match write_backs.iter().any(|undone| undone.report.tally.rejected > 0) {
+        true => RunStatus::Rejected,
+        false => RunStatus::Succeeded,
+    }
+}
+
+/// Enters the undo into the ledger, or goes on with the same one where it was interrupted. Any other run that stands open
+/// is left behind: its records were made for what rows held until now.
+async fn begin_or_take_up(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    entry: &RunEntry,
+    plans: &[UndoPlan],
+) -> Result<RunFacts, RunError> {
+    let cycle = Cycle { id: entry.cycle.clone(), completed_at: entry.cycle_completed_at };
+    let facts = RunFacts { run: NO_RUN, job: entry.job.clone(), cycle, started_at: Utc::now() };
+    if let Some(unfinished) = ledger.unfinished_run(&entry.job).await? {
+        match why_left_behind(request, ledger, &unfinished, plans).await? {
+            Some(why) => leave_behind(ledger, &entry.job, unfinished.run, &why).await?,
+            None => {
+                let UnfinishedRun { run, started_at, .. } = unfinished;
+                warn!(job = %entry.job, run, undo_of = request.run, "taking up an unfinished undo where it stood");
+                ledger.take_up_run(run).await?;
+                return Ok(RunFacts { run, started_at, ..facts });
+            }
+        }
+    }
+    let new_run = NewRun {
+        job: &facts.job,
+        cycle: &facts.cycle,
+        started_at: facts.started_at,
+        write_backs: plans.iter().map(|plan| plan.write_back.as_str()).collect(),
+        job_digest: &request.digest(),
+        write_back: request.write_back,
+        retry_of: None,
+        undo_of: Some(request.run),
+    };
+    let run = ledger.begin_run(&new_run).await?;
+    info!(job = %facts.job, run, undo_of = request.run, "undo begins");
+    Ok(RunFacts { run, ..facts })
+}
+
+/// `None`, if the unfinished run is this very undo and its package still fits.
+async fn why_left_behind(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    unfinished: &UnfinishedRun,
+    plans: &[UndoPlan],
+) -> Result<Option<String>, RunError> {
+    if unfinished.undo_of.is_none() || unfinished.job_digest != request.digest() {
+        return Ok(Some(format!("an undo of run {} began before it could be taken up", request.run)));
+    }
+    for (plan, position) in plans.iter().zip(0..) {
+        let progress = ledger.progress(WriteBackId { run: unfinished.run, position }).await?;
+        if progress.packaged && progress.layout.is_some_and(|layout| layout != plan.mapped_for().layout) {
+            let object = plan.restoration.layout().object.display_name();
+            return Ok(Some(format!("`{object}` was altered before it could be taken up")));
+        }
+    }
+    Ok(None)
+}
+
+async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]) -> Result<UndoReport, RunError> {
+    let run = work.facts.run;
+    let mut packages = Vec::new();
+    for (plan, position) in plans.iter().zip(0..) {
+        let begun = Instant::now();
+        let (package, counted) = package_of(plan, request, work, WriteBackId { run, position }).await?;
+        packages.push((plan, WriteBackId { run, position }, package, counted, begun.elapsed()));
+    }
+    let mut write_backs = Vec::new();
+    for (plan, id, package, counted, elapsed) in packages {
+        let report = work.deliver(plan.assignment(request.project), id, &package, counted, elapsed).await?;
+        let skipped = work.ledger.skipped(id).await?;
+        let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
+        write_backs.push(Undone {
+            report,
+            changed_since: count(SkipReason::ChangedSince),
+            gone: count(SkipReason::NoMatch),
+            created: count(SkipReason::CreatedByRun),
+        });
+    }
+    let folder = run_folder(request.project, run);
+    files::write_rejected(&folder.join("rejected.csv"), work.ledger, run).await?;
+    Ok(UndoReport {
+        run: Some(run),
+        undo_of: request.run,
+        job: work.facts.job.clone(),
+        cycle: work.facts.cycle.id.clone(),
+        status: status_of(&write_backs),
+        write_backs,
+        folder,
+    })
+}
+
+/// The package of a write-back's before-images: the one that stands, or a new one with what it counted.
+async fn package_of(
+    plan: &UndoPlan,
+    request: &UndoRequest<'_>,
+    work: AtWork<'_>,
+    id: WriteBackId,
+) -> Result<(Package, Option<Tally>), RunError> {
+    let folder = work.package_folder(&plan.write_back)?;
+    if work.ledger.progress(id).await?.packaged {
+        return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
+    }
+    work.ledger.restart_pull(id).await?;
+    let (package, counted) = package::gather(plan, request, work, id, &folder).await?;
+    work.ledger.record_packaged(id, counted.read, &plan.mapped_for()).await?;
+    Ok((package, Some(counted)))
+}

@@ -1,0 +1,216 @@
+//! The before-images of a run as the records of an undo: gathered into a package, or judged without one.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PolarsResult};
+use tokio::task::block_in_place;
+
+use super::plan::{Altered, UndoPlan};
+use super::{UndoRequest, Undone};
+use crate::destination::{AnyDestination, Destination};
+use crate::domain::before::Before;
+use crate::domain::error::SystemError;
+use crate::domain::match_rule::Decision;
+use crate::domain::outcome::{Outcome, RejectReason, Rejection, SkipReason, Stage, Tally};
+use crate::domain::record::{KeyTexts, RECORD_POSITION};
+use crate::ledger::{BatchSpan, ImageSegment, Ledger, WriteBackId};
+use crate::package::{Package, PackageWriter};
+use crate::run::at_work::AtWork;
+use crate::run::images::{self, ImageError};
+use crate::run::{RunError, WriteBackReport};
+
+/// Puts the before-images of a write-back into a package in `folder`.
+/// Errors: `Images`, if some are gone or damaged.
+pub(super) async fn gather(
+    plan: &UndoPlan,
+    request: &UndoRequest<'_>,
+    work: AtWork<'_>,
+    id: WriteBackId,
+    folder: &Path,
+) -> Result<(Package, Tally), RunError> {
+    let segments = work.ledger.images(plan.of).await?;
+    let mut writer = block_in_place(|| PackageWriter::create(folder, plan.restoration.key_columns()))?;
+    let mut tally = Tally::default();
+    let mut reader = Reader::new(plan, &request.records);
+    for batch in segments.chunk_by(|(left, _), (right, _)| left == right) {
+        if request.stop.is_asked() {
+            return Err(RunError::Interrupted);
+        }
+        for records in block_in_place(|| reader.read(batch))? {
+            let first = tally.read;
+            tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
+            match &plan.altered {
+                Some(altered) => {
+                    let rejections = reject(plan, &records, first, altered)?;
+                    tally.rejected += u64::try_from(rejections.len()).unwrap_or(u64::MAX);
+                    work.ledger.record_rejections(id, &rejections).await?;
+                }
+                None => {
+                    let numbered = numbered(&records, first).map_err(|error| unreadable(plan, &error))?;
+                    block_in_place(|| writer.push(&numbered))?;
+                }
+            }
+            work.progress.pulled(&plan.write_back, tally.read);
+        }
+    }
+    Ok((block_in_place(|| writer.finish()).map_err(RunError::from)?, tally))
+}
+
+/// Judges the before-images of a write-back as an undo would; writes nothing.
+/// Errors: as [`gather`].
+pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: &Ledger) -> Result<Undone, RunError> {
+    let begun = Instant::now();
+    let segments = ledger.images(plan.of).await?;
+    let connection = plan.destination.name.clone();
+    let failed = |source: SystemError| RunError::Push {
+        write_back: plan.write_back.clone(),
+        connection: connection.clone(),
+        source: Box::new(source),
+    };
+    let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
+    let mut tally = Tally::default();
+    let (mut changed_since, mut gone, mut created) = (0, 0, 0);
+    let mut reader = Reader::new(plan, &request.records);
+    for batch in segments.chunk_by(|(left, _), (right, _)| left == right) {
+        for records in block_in_place(|| reader.read(batch))? {
+            let first = tally.read;
+            tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
+            if let Some(altered) = &plan.altered {
+                tally.rejected += u64::try_from(reject(plan, &records, first, altered)?.len()).unwrap_or(u64::MAX);
+                continue;
+            }
+            let judged = plan.restoration.judge(&mut destination, &plan.destination, &records, Before::Unread).await;
+            for decision in judged.map_err(failed)?.decisions {
+                match decision {
+                    Decision::Update => tally.count(&Outcome::Updated),
+                    Decision::Delete => tally.count(&Outcome::Deleted),
+                    Decision::Leave => tally.count(&Outcome::Unchanged),
+                    Decision::Insert => tally.count(&Outcome::Inserted),
+                    Decision::Skip(reason) => {
+                        tally.count(&Outcome::Skipped(reason));
+                        match reason {
+                            SkipReason::ChangedSince => changed_since += 1,
+                            SkipReason::NoMatch => gone += 1,
+                            SkipReason::CreatedByRun => created += 1,
+                            SkipReason::AlreadyExists => {}
+                        }
+                    }
+                    Decision::Reject(RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. }) => {
+                        tally.rejected += 1;
+                    }
+                }
+            }
+        }
+    }
+    destination.close().await;
+    let elapsed: Duration = begun.elapsed();
+    let report = WriteBackReport {
+        name: plan.write_back.clone(),
+        tally,
+        batches: 0,
+        elapsed,
+        parked: Vec::new(),
+        keeps_before_images: true,
+    };
+    Ok(Undone { report, changed_since, gone, created })
+}
+
+/// Errors: `NotWritten`, with the first record that is asked for and stands in no before-image; `Images`.
+pub(super) async fn expect_written(
+    plans: &[UndoPlan],
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+) -> Result<(), RunError> {
+    let mut missing = request.records.clone();
+    for plan in plans {
+        if missing.is_empty() {
+            break;
+        }
+        let mut reader = Reader::new(plan, &request.records);
+        for batch in ledger.images(plan.of).await?.chunk_by(|(left, _), (right, _)| left == right) {
+            block_in_place(|| reader.read(batch))?;
+        }
+        missing.retain(|key| !reader.met.contains(key));
+    }
+    match missing.pop_first() {
+        Some(key) => Err(RunError::NotWritten { run: request.run, key }),
+        None => Ok(()),
+    }
+}
+
+/// Reads segments, as far as their records are asked for.
+struct Reader<'a> {
+    plan: &'a UndoPlan,
+    /// All if there is none.
+    wanted: &'a BTreeSet<String>,
+    met: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(plan: &'a UndoPlan, wanted: &'a BTreeSet<String>) -> Self {
+        Self { plan, wanted, met: BTreeSet::new() }
+    }
+
+    /// The records of one batch: of one that stands in several segments, the latest counts.
+    fn read(&mut self, segments: &[(BatchSpan, ImageSegment)]) -> Result<Vec<DataFrame>, RunError> {
+        let mut seen = HashSet::new();
+        let mut frames = Vec::new();
+        for (_, segment) in segments.iter().rev() {
+            let images = images::read(&self.plan.folder, segment)?;
+            let records = self.chosen(&images, &mut seen).map_err(|error| unreadable(self.plan, &error))?;
+            let misshapen = self.plan.altered.is_none() && !self.plan.restoration.accepts(&records);
+            if misshapen {
+                let path = self.plan.folder.join(&segment.file).display().to_string();
+                let what = "it has not the columns that the run wrote".to_owned();
+                return Err(ImageError::Damaged { path, what }.into());
+            }
+            frames.push(records);
+        }
+        Ok(frames)
+    }
+
+    fn chosen(&mut self, images: &DataFrame, seen: &mut HashSet<u32>) -> PolarsResult<DataFrame> {
+        let positions = images.column(images::RECORD)?.u32()?;
+        let keys = KeyTexts::of(images, self.plan.restoration.key_columns())?;
+        let mut is_chosen = |(index, record): (usize, Option<u32>)| {
+            let is_latest = record.is_some_and(|record| seen.insert(record));
+            if self.wanted.is_empty() {
+                return is_latest;
+            }
+            let key = keys.text(index).filter(|key| is_latest && self.wanted.contains(key));
+            key.is_some_and(|key| {
+                self.met.insert(key);
+                true
+            })
+        };
+        let chosen: Vec<bool> = positions.iter().enumerate().map(&mut is_chosen).collect();
+        images.drop(images::RECORD)?.filter(&BooleanChunked::from_slice("".into(), &chosen))
+    }
+}
+
+fn numbered(records: &DataFrame, first: u64) -> PolarsResult<DataFrame> {
+    let count = u64::try_from(records.height()).unwrap_or(u64::MAX);
+    let positions = Column::new(RECORD_POSITION.into(), (first..first.saturating_add(count)).collect::<Vec<u64>>());
+    let mut columns = records.columns().to_vec();
+    columns.push(positions);
+    DataFrame::new(records.height(), columns)
+}
+
+/// Rejects records that the object can no longer hold as it did.
+fn reject(plan: &UndoPlan, records: &DataFrame, first: u64, altered: &Altered) -> Result<Vec<Rejection>, RunError> {
+    let keys = KeyTexts::of(records, plan.restoration.key_columns()).map_err(|error| unreadable(plan, &error))?;
+    let rejection = |(record, index): (u64, usize)| Rejection {
+        record,
+        key: keys.text(index),
+        stage: Stage::Mapping,
+        column: Some(altered.column.clone()),
+        reason: altered.how.clone(),
+    };
+    Ok((first..).zip(0..records.height()).map(rejection).collect())
+}
+
+fn unreadable(plan: &UndoPlan, error: &polars::error::PolarsError) -> RunError {
+    ImageError::Damaged { path: plan.folder.display().to_string(), what: error.to_string() }.into()
+}

@@ -1,0 +1,164 @@
+//! What is known of a run that is to be taken back, met with its objects as they are now.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::UndoRequest;
+use crate::config::Project;
+use crate::destination::{AnyDestination, Destination};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField, altered_column};
+use crate::domain::match_rule::MatchMode;
+use crate::domain::object::{Declaration, NamePart, Object, ObjectColumn, ObjectName};
+use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, WriteBackId, WrittenTo};
+use crate::run::plan::mapped_fields;
+use crate::run::push::{Assignment, Contents};
+use crate::run::restoration::Restoration;
+use crate::run::{RunError, images, run_folder};
+
+/// A write-back whose records can be taken back.
+pub(super) struct UndoPlan {
+    pub(super) write_back: String,
+    pub(super) destination: Connection,
+    pub(super) restoration: Arc<Restoration>,
+    /// Where it stands in the run that is taken back.
+    pub(super) of: WriteBackId,
+    /// Of its before-images.
+    pub(super) folder: PathBuf,
+    /// The first of its columns that is no longer as the run wrote it, and how: nothing can be restored then.
+    pub(super) altered: Option<Altered>,
+}
+
+/// A column that is not what it was.
+pub(super) struct Altered {
+    pub(super) column: String,
+    pub(super) how: String,
+}
+
+impl UndoPlan {
+    /// What is pushed of it, and where to.
+    pub(super) fn assignment(&self, project: &Project) -> Assignment<'_> {
+        Assignment {
+            write_back: &self.write_back,
+            destination: &self.destination,
+            layout: self.restoration.layout(),
+            batch_records_max: project.defaults.batch_records_max,
+            keeps_before_images: true,
+            contents: Contents::BeforeImages(&self.restoration),
+        }
+    }
+
+    /// What its records are made for.
+    pub(super) fn mapped_for(&self) -> MappedFor {
+        let layout = self.restoration.layout();
+        MappedFor {
+            layout: layout.fingerprint(),
+            destination: self.destination.name.clone(),
+            object: layout.object.path.clone(),
+            fields: mapped_fields(layout),
+        }
+    }
+}
+
+/// Meets the write-backs that are to be taken back with their objects.
+/// Errors: `NoSuchWriteBack`; `NothingToUndo`; `NoBeforeImages`; `Undescribed`, if an object or a connection is gone.
+pub(super) async fn plan(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    entry: &RunEntry,
+) -> Result<Vec<UndoPlan>, RunError> {
+    let mut plans = Vec::new();
+    for written in chosen(request, ledger, entry).await? {
+        plans.push(plan_one(request, written).await?);
+    }
+    Ok(plans)
+}
+
+/// The write-backs that wrote something, or the one that is asked for.
+async fn chosen(request: &UndoRequest<'_>, ledger: &Ledger, entry: &RunEntry) -> Result<Vec<WrittenTo>, RunError> {
+    let mut all = ledger.written_to(request.run).await?;
+    if let Some(name) = request.write_back
+        && !all.iter().any(|written| written.name == name)
+    {
+        let known = all.iter().map(|written| format!("`{}`", written.name)).collect();
+        return Err(RunError::NoSuchWriteBack { name: name.to_owned(), job: entry.job.clone(), known });
+    }
+    all.retain(|written| written.written > 0 && request.write_back.is_none_or(|name| name == written.name));
+    if all.is_empty() { Err(RunError::NothingToUndo { run: request.run }) } else { Ok(all) }
+}
+
+async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoPlan, RunError> {
+    let WrittenTo { position, name, mapped_for, has_images, .. } = written;
+    let none = |why: &str| RunError::NoBeforeImages { run: request.run, write_back: name.clone(), why: why.to_owned() };
+    let mapped_for = mapped_for.ok_or_else(|| none("an earlier version of this program wrote it"))?;
+    if !has_images {
+        return Err(none("they were not kept (`keep_before_images = false`)"));
+    }
+    let folder = images::folder_in(&run_folder(request.project, request.run).join(&name));
+    if !folder.exists() {
+        return Err(none("they were removed after the `retention` of the job, or by hand"));
+    }
+    let undescribed = |source| RunError::Undescribed {
+        object: mapped_for.object.join("."),
+        connection: mapped_for.destination.clone(),
+        source: Box::new(source),
+    };
+    let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
+    let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
+    let altered = altered(&mapped_for.fields, &object);
+    let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
+    let restoration = Arc::new(Restoration::new(layout, request.created));
+    let of = WriteBackId { run: request.run, position };
+    Ok(UndoPlan { write_back: name, destination, restoration, of, folder, altered })
+}
+
+fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> {
+    let known = project.connections.get(name).cloned();
+    known.ok_or_else(|| SystemError::NotFound {
+        what: format!("a connection `{name}` that can be used in `writeback.toml`"),
+        hint: Some("the run wrote there; bring it back, under that name".to_owned()),
+    })
+}
+
+async fn describe(connection: &Connection, path: &[String]) -> Result<Object, SystemError> {
+    let part = |text: &String| NamePart { text: text.clone(), quoted: true };
+    let name = ObjectName { parts: path.iter().map(part).collect() };
+    let mut destination = AnyDestination::connect(connection).await?;
+    let object = destination.describe(&name).await;
+    destination.close().await;
+    object
+}
+
+fn altered(fields: &[MappedField], object: &Object) -> Option<Altered> {
+    let declaration =
+        |column: &ObjectColumn| Declaration { name: column.name.clone(), declared: column.declared.clone() };
+    let now: Vec<Declaration> = object.columns.iter().map(declaration).collect();
+    fields.iter().find_map(|field| {
+        let how = altered_column(&field.name, &field.declared, &now)?;
+        Some(Altered { column: field.name.clone(), how })
+    })
+}
+
+/// The layout of what was sent, as far as its columns are still there.
+/// Errors: `NotFound`, if a column of the match key is not.
+fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError> {
+    let known = |field: &MappedField| {
+        let column = object.columns.iter().find(|column| column.name == field.name)?.clone();
+        let (kind, key) = (column.holds.kind()?, field.key.is_some());
+        let laid = LayoutField { column, kind, when: When::Always, stamp: false, key, own_text: field.own_text };
+        Some((field.key, laid))
+    };
+    let laid: Vec<(Option<usize>, LayoutField)> = fields.iter().filter_map(known).collect();
+    let mut key: Vec<(usize, usize)> =
+        laid.iter().enumerate().filter_map(|(position, (key, _))| Some(((*key)?, position))).collect();
+    if key.len() < fields.iter().filter(|field| field.key.is_some()).count() {
+        let what = format!("every column of the match key in `{}`", object.display_name());
+        return Err(SystemError::NotFound { what, hint: None });
+    }
+    key.sort_unstable();
+    let key = key.into_iter().map(|(_, position)| position).collect();
+    let fields = laid.into_iter().map(|(_, field)| field).collect();
+    Ok(Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key })
+}
