@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::push::{Assignment, Push};
 use super::stop::Stop;
-use super::{LEFT_ALONE_MAX, Progress, RunError, WriteBackReport, files, run_folder};
+use super::{LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, run_folder};
 use crate::config::Project;
 use crate::domain::error::chain;
 use crate::domain::mapping::RunFacts;
@@ -104,7 +104,10 @@ impl AtWork<'_> {
             // The run counts as killed, then; what stopped it is told below.
             warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
         }
-        RunError::Unfinished { run, job: self.facts.job.clone(), undo_of, batches, resumable, source: Box::new(source) }
+        let written = self.ledger.written_to(run).await;
+        let has_images = written.is_ok_and(|all| all.iter().any(|write_back| write_back.has_images));
+        let way_on = WayOn { resumable, undo_of, has_images };
+        RunError::Unfinished { run, job: self.facts.job.clone(), batches, way_on, source: Box::new(source) }
     }
 
     /// Whether all of a run's write-backs are pulled: packages of one run are not to be of different times.

@@ -101,7 +101,7 @@ pub(crate) enum RunError {
     Interrupted,
     /// A run that began and did not finish, and why.
     #[error("run {run} of job `{job}` stopped after {}", counted_batches(*batches))]
-    Unfinished { run: i64, job: String, undo_of: Option<i64>, batches: u64, resumable: bool, source: Box<RunError> },
+    Unfinished { run: i64, job: String, batches: u64, way_on: WayOn, source: Box<RunError> },
 }
 
 impl RunError {
@@ -212,16 +212,28 @@ impl From<ReadError> for RunError {
 impl RunError {
     /// How an unfinished run is gone on with, and how what it wrote is taken back.
     fn going_on(&self) -> Vec<String> {
-        let Self::Unfinished { run, undo_of, batches, resumable, .. } = self else { return Vec::new() };
+        let Self::Unfinished { run, way_on: WayOn { resumable, undo_of, has_images }, .. } = self else {
+            return Vec::new();
+        };
         let going_on = match undo_of {
             _ if !resumable => None,
             Some(undone) => Some(format!("the same `writeback undo {undone}` goes on where it stood")),
             None => Some("the next run goes on where it stood".to_owned()),
         };
         let undo =
-            (undo_of.is_none() && *batches > 0).then(|| format!("`writeback undo {run}` takes back what it wrote"));
+            (undo_of.is_none() && *has_images).then(|| format!("`writeback undo {run}` takes back what it wrote"));
         going_on.into_iter().chain(undo).collect()
     }
+}
+
+/// What can be done about a run that did not finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WayOn {
+    pub(crate) resumable: bool,
+    /// The run that it was taking back, if it is an undo.
+    pub(crate) undo_of: Option<i64>,
+    /// Whether it wrote records and kept what their rows held.
+    pub(crate) has_images: bool,
 }
 
 /// `2 problems`, `1 record`.

@@ -133,6 +133,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                     "require_test": false,
                 },
                 "batch_size": 5000,
+                "keeps_before_images": true,
             }],
             "openings": [],
         }],

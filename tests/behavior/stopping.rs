@@ -55,7 +55,12 @@ fn a_signal_lets_the_batches_in_hand_finish_and_the_next_run_goes_on() {
         send(signal, &child);
         let stopped = finish(child);
         assert_eq!(stopped.code, 2, "on {server}: {stopped}");
-        assert!(stopped.stderr.contains("hint: the next run goes on where it stood\n"), "on {server}: {stopped}");
+        assert!(
+            stopped
+                .stderr
+                .contains("hint: the next run goes on where it stood; `writeback undo 1` takes back what it wrote\n"),
+            "on {server}: {stopped}"
+        );
         let report = stopped.json();
         assert_eq!((report["run"].as_i64(), report["status"].as_str()), (Some(1), Some("failed")), "{stopped}");
         assert!(report["error"].as_str().is_some_and(|error| error.ends_with("it was asked to stop")), "{stopped}");

@@ -434,7 +434,7 @@ fn a_run_that_cannot_be_undone_says_why() {
     place.file("data/scores.csv", "id,score,note\nA1,11,y\n");
     let run = place.command(&["run", "job"]);
     assert!(run.stdout.contains("`writeback undo 3` takes this back\n"), "{run}");
-    std::fs::remove_dir_all(place.run_file(3, "before")).expect("before-images");
+    std::fs::remove_dir_all(place.path(".writeback/runs/3/scores/before")).expect("before-images");
     let gone = undo(&place, 3, &[]);
     assert!(gone.code == 2 && gone.stderr.contains("removed after the `retention`"), "{gone}");
 }
@@ -449,7 +449,7 @@ fn before_images_are_kept_as_long_as_the_job_says() {
         let faked = [("LD_PRELOAD", library.as_str()), ("FAKETIME", &clock), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
         place.command_with(&["run", "job"], &faked)
     };
-    let images = place.run_file(1, "before");
+    let images = place.path(".writeback/runs/1/scores/before");
     let early = run_after(29);
     assert!(early.code == 0 && images.exists(), "{early}");
     let late = run_after(31);
