@@ -38,6 +38,11 @@ fn reach(bounds: Option<&Bounds>) -> Reach {
     bounds.map_or(Reach::Everywhere, |_| Reach::Bounded)
 }
 
+/// Fields that a look-up and an update take in one statement: a row of its inner result has each of them twice, as it is
+/// sent and as it is held, and an inner result has at most 1 664 columns.
+/// Source: `MaxTupleAttributeNumber` in `src/include/access/htup_details.h`.
+const FIELDS_AT_ONCE_MAX: usize = 800;
+
 /// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
 /// so that is remembered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +112,11 @@ impl Destination for PostgresDestination {
         batch: &DataFrame,
         before: Before,
     ) -> Result<Option<(LookedUp, u64)>, SystemError> {
-        let is_possible = layout.object.kind == ObjectKind::Table && layout.key_is_unique() && before != Before::OfAll;
+        let is_possible = layout.object.kind == ObjectKind::Table
+            && layout.object.may_select_rows
+            && layout.key_is_unique()
+            && layout.fields.len() <= FIELDS_AT_ONCE_MAX
+            && before != Before::OfAll;
         let bounds = Bounds::of(layout, batch);
         let statement =
             statement::update_differing(layout, before.is_read(), reach(bounds.as_ref())).filter(|_| is_possible);

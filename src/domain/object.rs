@@ -165,6 +165,8 @@ pub(crate) struct Object {
     pub(crate) hides_columns: bool,
     /// Whether rows may be read at all: matching needs it.
     pub(crate) may_select: bool,
+    /// Whether whole rows may be read, with what the database itself keeps beside their columns.
+    pub(crate) may_select_rows: bool,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
     pub(crate) primary_key: Vec<String>,
 }

@@ -78,7 +78,7 @@ fn a_damaged_package_is_refused_and_the_next_run_pulls_anew() {
             let refused = place.run();
             assert_eq!(refused.code, 2, "{about}: {refused}");
             assert!(refused.stderr.contains("is damaged: "), "{about}: {refused}");
-            let hint = "hint: run the job again: it pulls the records anew\n";
+            let hint = "hint: run the job again: it pulls the records anew";
             assert!(refused.stderr.contains(hint), "{about}: {refused}");
             assert_eq!(written(&place), unwritten, "{about}: nothing of it is written");
             let next = place.run();

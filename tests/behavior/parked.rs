@@ -50,7 +50,7 @@ fn a_parked_record_is_left_alone_and_every_report_says_why() {
         let run = place.command(&["run", "job"]);
         assert_eq!(run.code, 0, "on {server}: {run}");
         assert!(run.stdout.starts_with("job  run 1  3 read = 2 updated + 1 skipped  "), "on {server}: {run}");
-        assert!(run.stdout.ends_with(&format!("\n  A2  {told}\n")), "on {server}: {run}");
+        assert!(run.stdout.contains(&format!("\n  A2  {told}\n")), "on {server}: {run}");
         assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,,\nA2,1,,\nA3,2,,\n", "on {server}");
         let expected = ["A1 updated ".to_owned(), format!("A2 skipped {told}"), "A3 updated ".to_owned()];
         assert_eq!(outcomes(&place, 1), expected, "on {server}");

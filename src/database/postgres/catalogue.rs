@@ -125,7 +125,8 @@ SELECT c.relkind::text,
        c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid),
        has_any_column_privilege(c.oid, 'SELECT'),
        has_schema_privilege(c.relnamespace, 'USAGE'),
-       current_setting('server_encoding')
+       current_setting('server_encoding'),
+       has_table_privilege(c.oid, 'SELECT')
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
 /// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
@@ -293,6 +294,7 @@ struct RelationFacts {
     may_select: bool,
     may_use_schema: bool,
     encoding: String,
+    may_select_rows: bool,
 }
 
 impl RelationFacts {
@@ -305,6 +307,7 @@ impl RelationFacts {
             may_select: row.try_get(4)?,
             may_use_schema: row.try_get(5)?,
             encoding: row.try_get(6)?,
+            may_select_rows: row.try_get(7)?,
         })
     }
 
@@ -438,6 +441,7 @@ fn object(
         may_enter: facts.may_use_schema,
         hides_columns: false,
         may_select: facts.may_select,
+        may_select_rows: facts.may_select_rows,
         primary_key: primary_key.unwrap_or_default(),
     }
 }
@@ -588,6 +592,7 @@ mod tests {
             takes_inserts: true,
             has_heirs,
             may_select: true,
+            may_select_rows: true,
             may_use_schema: true,
             encoding: "UTF8".to_owned(),
         };

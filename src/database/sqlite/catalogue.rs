@@ -136,6 +136,7 @@ impl SqliteDatabase {
             may_enter: true,
             hides_columns: false,
             may_select: true,
+            may_select_rows: true,
             primary_key,
         })
     }

@@ -359,6 +359,7 @@ mod tests {
                 may_enter: true,
                 hides_columns: false,
                 may_select: true,
+                may_select_rows: true,
                 primary_key: Vec::new(),
             },
             mode: MatchMode::UpdateOnly,

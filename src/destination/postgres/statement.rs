@@ -409,6 +409,7 @@ mod tests {
             may_enter: true,
             hides_columns: false,
             may_select: true,
+            may_select_rows: true,
             primary_key: Vec::new(),
         };
         Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key }

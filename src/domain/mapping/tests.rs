@@ -96,6 +96,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         may_enter: true,
         hides_columns: false,
         may_select: true,
+        may_select_rows: true,
         primary_key: key,
     }
 }

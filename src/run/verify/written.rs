@@ -376,6 +376,7 @@ mod tests {
             may_enter: true,
             hides_columns: false,
             may_select: true,
+            may_select_rows: true,
             primary_key: Vec::new(),
         };
         let fields = vec![field("id", true), field("a", false), field("b", false)];
