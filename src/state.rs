@@ -140,8 +140,17 @@ pub(crate) fn hint(error: &io::Error) -> Option<&'static str> {
     hints.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, hint)| hint)
 }
 
+/// Removes a folder with all that is in it.
+pub(crate) fn remove_folder_if_there(folder: &Path) -> io::Result<()> {
+    unless_gone(fs::remove_dir_all(folder))
+}
+
 fn remove_file_if_there(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
+    unless_gone(fs::remove_file(file))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }

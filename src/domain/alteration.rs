@@ -62,21 +62,7 @@ fn same_without_blanks(left: &str, right: &str) -> bool {
 }
 
 fn is_float(holds: &Holds) -> bool {
-    match holds {
-        Holds::Float { .. } | Holds::DecimalAsFloat { .. } => true,
-        Holds::Text { .. }
-        | Holds::Label(_)
-        | Holds::Integer { .. }
-        | Holds::Decimal { .. }
-        | Holds::Boolean
-        | Holds::Date
-        | Holds::Time { .. }
-        | Holds::Timestamp { .. }
-        | Holds::Instant { .. }
-        | Holds::Uuid
-        | Holds::Json
-        | Holds::Unsupported => false,
-    }
+    matches!(holds, Holds::Float { .. } | Holds::DecimalAsFloat { .. })
 }
 
 fn is_nearly(left: &str, right: &str) -> bool {

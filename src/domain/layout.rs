@@ -99,9 +99,14 @@ impl Layout {
         before: Option<&'a str>,
         sent: Option<&'a str>,
     ) -> Option<&'a str> {
-        let keeps_null = self.nulls == NullPolicy::Keep && sent.is_none();
+        if self.is_written(field, before, sent.is_none()) { sent } else { before }
+    }
+
+    /// Whether an update writes a field of a row that holds `before`; `sends_null` tells whether it sends NULL to it.
+    pub(crate) fn is_written(&self, field: &LayoutField, before: Option<&str>, sends_null: bool) -> bool {
+        let keeps_null = self.nulls == NullPolicy::Keep && sends_null;
         let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
-        if field.key || keeps_null || keeps_value { before } else { sent }
+        !field.key && !keeps_null && !keeps_value
     }
 
     /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column

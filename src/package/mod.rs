@@ -147,7 +147,7 @@ struct AsideFolder {
 impl AsideFolder {
     fn create(folder: &Path) -> Result<Self, PackageError> {
         let path = state::aside(folder);
-        let made = discard(&path)
+        let made = state::remove_folder_if_there(&path)
             .and_then(|()| state::refuse_link(folder))
             .and_then(|()| retire(folder, &path))
             .and_then(|()| state::make_folder(&path));
@@ -167,7 +167,7 @@ impl AsideFolder {
 
 impl Drop for AsideFolder {
     fn drop(&mut self) {
-        if let Err(error) = discard(&self.path) {
+        if let Err(error) = state::remove_folder_if_there(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "could not remove an unfinished package");
         }
     }
@@ -178,7 +178,7 @@ fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
     match fs::rename(folder, aside) {
         Ok(()) => {
             fault::point("an earlier package moved away");
-            discard(aside)
+            state::remove_folder_if_there(aside)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -187,14 +187,7 @@ fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
 
 /// Removes the package that stands in `folder` and what an interrupted pull left beside it, if there is either.
 pub(crate) fn remove(folder: &Path) -> io::Result<()> {
-    discard(&state::aside(folder)).and_then(|()| discard(folder))
-}
-
-fn discard(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    state::remove_folder_if_there(&state::aside(folder)).and_then(|()| state::remove_folder_if_there(folder))
 }
 
 /// A package in place.

@@ -6,7 +6,7 @@
 //! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
 //! What the fields are stands in the frame's metadata: see [`ImageField`].
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,14 +84,6 @@ pub(crate) fn written_column(field: &str) -> String {
 /// Where the before-images of one write-back of a run stand, in its folder beside the run.
 pub(crate) fn folder_in(write_back_folder: &Path) -> PathBuf {
     write_back_folder.join("before")
-}
-
-/// Removes the before-images in `folder`, if there are any.
-pub(crate) fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// Reads a segment of the before-images in `folder`, once it agrees with its checksum.
@@ -367,7 +359,7 @@ fn segment(
         }
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
-            Sent::ByRule(_) => written_in(layout, field, values, &held).map(IntoColumn::into_column),
+            Sent::ByRule(_) => written_in(layout, position, values, &positions, before).map(IntoColumn::into_column),
             Sent::Back { images, .. } => match images.column(&written_column(name)) {
                 Ok(written) => Some(written.take(&indices)?),
                 Err(_) => None,
@@ -379,16 +371,21 @@ fn segment(
     DataFrame::new(positions.len(), columns).map(Some)
 }
 
-/// For which records a field was written; `None` if for all.
-fn written_in(layout: &Layout, field: &LayoutField, sent: &Column, held: &StringChunked) -> Option<BooleanChunked> {
-    let keeps_null = layout.nulls == NullPolicy::Keep;
-    let fills_only = field.when == When::IfEmpty;
-    if !keeps_null && !fills_only {
+/// For which records a field was written, of those at `positions` of the batch; `None` if for all.
+fn written_in(
+    layout: &Layout,
+    position: usize,
+    sent: &Column,
+    positions: &[usize],
+    before: &BeforeImages,
+) -> Option<BooleanChunked> {
+    let field = layout.fields.get(position)?;
+    if layout.nulls == NullPolicy::Write && field.when == When::Always {
         return None;
     }
-    let brings = sent.is_not_null();
-    let is_written = |(brings, held): (Option<bool>, Option<&str>)| {
-        (!keeps_null || brings == Some(true)) && (!fills_only || held.is_none_or(str::is_empty))
+    let nulls = sent.is_null();
+    let is_written = |(record, sends_null): (&usize, Option<bool>)| {
+        layout.is_written(field, before.value(*record, position), sends_null == Some(true))
     };
-    Some(brings.iter().zip(held.iter()).map(is_written).collect())
+    Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

@@ -51,6 +51,7 @@ use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
 use crate::run::reader::ReadError;
 use crate::run::stop::Stop;
+use crate::state;
 
 /// Why a run could not begin or finish.
 #[derive(Debug, thiserror::Error)]
@@ -640,7 +641,7 @@ impl Begun<'_> {
             let Some(before) = kept.and_then(|kept| Utc::now().checked_sub_signed(kept)) else { continue };
             for run in self.ledger.runs_ended_before(&self.facts.job, name, before).await? {
                 let folder = images::folder_in(&run_folder(self.request.project, run).join(name));
-                if let Err(error) = images::remove(&folder) {
+                if let Err(error) = state::remove_folder_if_there(&folder) {
                     warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
                 }
             }
