@@ -38,7 +38,8 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
-  1  finished, and some records were rejected, a test found its row altered, or verify found drift
+  1  finished, and some records were rejected, a test found its row altered, verify found drift, or rows had changed
+     since the plan that was applied
   2  could not run or finish
   3  stopped by a guard before the first write";
 
@@ -57,7 +58,7 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show what a run would do: counts, how long, each column before and after; writes nothing
     #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json\n  \
-        writeback preview weekly --html preview.html")]
+        writeback preview weekly --html preview.html\n  writeback preview weekly --out weekly.plan")]
     Preview(PreviewArguments),
     /// Take one record the whole way and show its row before and after
     #[command(after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
@@ -67,7 +68,8 @@ pub(crate) enum Command {
     /// Run a job now
     #[command(
         after_help = "Examples:\n  writeback run weekly\n  writeback run weekly --write-back health_score --json\n  \
-        writeback run weekly --cycle 2026-W46 --approve\n  writeback run weekly --only-rejected"
+        writeback run weekly --cycle 2026-W46 --approve\n  writeback run weekly --only-rejected\n  \
+        writeback run weekly --plan weekly.plan"
     )]
     Run(RunArguments),
     /// Show who wrote one record's fields: which run, of which cycle, old and new values
@@ -178,6 +180,11 @@ pub(crate) struct PreviewArguments {
     /// Also write a page with plots, to be opened in a browser; it holds values of records
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+
+    /// Also save a plan: all that would be written, to be applied by `writeback run JOB --plan FILE`; it holds values of
+    /// records
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +213,10 @@ pub(crate) struct RunArguments {
     /// Take only records that were rejected before and have not landed since
     #[arg(long)]
     pub(crate) only_rejected: bool,
+
+    /// Apply a plan that `preview --out` saved: exactly what was shown, where rows still hold what was shown
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cycle", "write_back", "only_rejected"])]
+    pub(crate) plan: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,10 +12,11 @@ use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
-use crate::report::preview::page;
+use crate::report::preview::{Files, page};
 use crate::run::preview::Known;
+use crate::run::saved_plan::{Preview, SavedPlanWriter};
 use crate::run::selection::Selection;
-use crate::run::{plan, preview as previewing};
+use crate::run::{RunError, plan, preview as previewing};
 use crate::schedule::notice::Book;
 use crate::state::AsideFile;
 
@@ -32,6 +33,14 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     let book = Book::Reading(ledger.as_ref());
     let cycle = cycle_of(&project, &checked, &arguments.job, book).await?.cycle().clone();
     let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
+    let previewed = Preview {
+        checked: &checked,
+        only: arguments.job.write_back.as_deref(),
+        cycle: &facts.cycle,
+        begun_at: facts.started_at,
+    };
+    let saved = arguments.out.as_deref().map(|path| SavedPlanWriter::create(path, &previewed));
+    let mut saved = saved.transpose().map_err(RunError::from)?;
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
     let progress = report::progress::for_stderr();
@@ -42,15 +51,20 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
         let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
         let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
         let limit = arguments.limit;
-        previews.push(previewing::preview(plan, &package, selection, limit, &known, progress.as_ref()).await?);
+        let (saved, progress) = (saved.as_mut(), progress.as_ref());
+        previews.push(previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?);
     }
     let RunFacts { job, cycle, started_at, .. } = &facts;
     if let Some(page_file) = page_file {
         page_file.write(&page::html(job, &cycle.id, *started_at, &previews))?;
     }
+    let digest = saved.map(SavedPlanWriter::finish).transpose().map_err(RunError::from)?;
+    let files = Files { page: arguments.html.as_deref(), plan: arguments.out.as_deref() };
     match arguments.job.json {
-        true => print_json(&json!({ "job": job, "cycle": cycle.id, "write_backs": previews }))?,
-        false => print(&report::preview::text(job, &previews, arguments.html.as_deref()))?,
+        true => {
+            print_json(&json!({ "job": job, "cycle": cycle.id, "plan": digest, "write_backs": previews }))?;
+        }
+        false => print(&report::preview::text(job, &previews, files))?,
     }
     Ok(if previews.iter().any(|preview| !preview.guards.is_empty()) {
         Ending::Guarded

@@ -10,8 +10,9 @@ use crate::ledger::{Ledger, RunStatus};
 use crate::report;
 use crate::run::guards::Approver;
 use crate::run::pending::Scope;
+use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
-use crate::run::{self, RunRequest};
+use crate::run::{self, RequestedCycle, RunError, RunRequest};
 use crate::schedule::notice::Book;
 
 /// What is known of a run by the time it fails.
@@ -39,14 +40,22 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     let checked = load_job(&project, &arguments.job.job)?;
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
+    let saved = arguments.plan.as_deref().map(SavedPlan::open).transpose().map_err(RunError::from)?;
     let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
-    let cycle = cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?;
+    let cycle = match &saved {
+        Some(saved) => RequestedCycle::Given(saved.cycle()),
+        None => cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?,
+    };
     known.cycle = Some(cycle.cycle().id.clone());
     let stop = Stop::new();
     signals::listen(&stop)?;
-    let write_back = arguments.job.write_back.as_deref();
+    let write_back = saved.as_ref().map_or(arguments.job.write_back.as_deref(), SavedPlan::write_back);
     let approver = arguments.approve.then(|| Approver { name: user_name() });
-    let scope = if arguments.only_rejected { Scope::OnlyRejected } else { Scope::All };
+    let scope = match &saved {
+        Some(saved) => Scope::Planned(saved),
+        None if arguments.only_rejected => Scope::OnlyRejected,
+        None => Scope::All,
+    };
     let request = RunRequest { project: &project, checked: &checked, cycle, scope, write_back, approver, stop };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
     warn_of(&finished.warnings);
@@ -55,6 +64,7 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
         false => print(&report::run::text(&finished))?,
     }
     Ok(match finished.status {
+        RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => Ending::Drifted,
         RunStatus::Succeeded | RunStatus::NothingNew => Ending::Done,
         RunStatus::Rejected => Ending::Rejected,
         RunStatus::Guarded => Ending::Guarded,

@@ -59,13 +59,13 @@ pub(super) fn read_job(
     let mut schemas = Schemas { project, read: BTreeMap::new(), problems: Vec::new() };
     let read =
         parsed.as_ref().and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas, now));
-    let digest = schemas.digest(text);
+    let (digest, files) = (schemas.digest(text), schemas.files(file, text));
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
     match read {
         Some(Read { cadence, thresholds, write_backs }) if !super::has_mistake(&problems) => {
             let job = Job { name: name.to_owned(), cadence, thresholds, write_backs };
-            Ok(CheckedJob { job, warnings: problems, digest })
+            Ok(CheckedJob { job, warnings: problems, digest, files })
         }
         _ => Err(problems),
     }
@@ -217,6 +217,12 @@ impl Schemas<'_> {
 
     fn digest(&self, job_text: &str) -> String {
         digest(std::iter::once(job_text).chain(self.read.values().map(|(text, _)| text.as_str())))
+    }
+
+    fn files(&self, job_file: &str, job_text: &str) -> BTreeMap<String, String> {
+        let schemas = self.read.iter().map(|(file, (text, _))| (file.as_str(), text.as_str()));
+        let all = schemas.chain([(job_file, job_text)]);
+        all.map(|(file, text)| (file.to_owned(), digest(std::iter::once(text)))).collect()
     }
 
     /// The version of a write-back: its settings as they are meant, and its schema.

@@ -103,6 +103,8 @@ pub(crate) struct CheckedJob {
     pub(crate) warnings: Vec<Problem>,
     /// XXH3 (128 bits, hexadecimal) of the job file and the schema files it names: another digest, another job.
     pub(crate) digest: String,
+    /// The same of each of these files alone, by its name in the project.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Project {

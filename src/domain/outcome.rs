@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How far a rejected record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -120,14 +120,14 @@ impl Outcome {
 }
 
 /// How many records were read and what became of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) read: u64,
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
     /// Only an undo deletes, and says so only then.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) deleted: u64,
     pub(crate) skipped: u64,
     pub(crate) rejected: u64,

@@ -96,9 +96,9 @@ pub(crate) struct LeftAlone {
     pub(crate) key: String,
     /// As [`Parked::told`] has it.
     pub(crate) reason: String,
-    /// Of its values in the source.
+    /// Of its values in the source; absent where the source was not asked.
     #[serde(skip)]
-    pub(crate) fingerprint: String,
+    pub(crate) fingerprint: Option<String>,
 }
 
 #[cfg(test)]

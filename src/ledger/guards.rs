@@ -182,6 +182,7 @@ mod tests {
             write_back: None,
             retry_of: None,
             undo_of: None,
+            plan: None,
         };
         ledger.begin_run(&run).await.unwrap()
     }

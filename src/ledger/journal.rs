@@ -16,6 +16,8 @@ pub(crate) enum RunKind {
     Run,
     /// Of rejected records alone.
     Retry,
+    /// Of the records of a saved plan.
+    Plan,
     /// Of before-images of an earlier run.
     Undo,
 }
@@ -26,6 +28,7 @@ impl RunKind {
         match self {
             Self::Run => "run",
             Self::Retry => "retry",
+            Self::Plan => "plan",
             Self::Undo => "undo",
         }
     }
@@ -73,7 +76,7 @@ impl Ledger {
 
 async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_back: &str) -> Answer<Vec<JournalRun>> {
     let runs = sqlx::query(
-        "SELECT run, w.position, job, w.name, retry_of, undo_of, cycle, started_at, destination, object,
+        "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
                 sum(inserted + updated + deleted) AS written,
                 sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
                          ELSE inserted + updated + deleted END) AS unkept
@@ -86,6 +89,7 @@ async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_bac
 
 fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
     let (retry_of, undo_of): (Option<i64>, Option<i64>) = (row.try_get("retry_of")?, row.try_get("undo_of")?);
+    let plan: Option<&str> = row.try_get("plan")?;
     // Absent in runs of versions that kept no before-images either.
     let object: Option<&str> = row.try_get("object")?;
     let object = object.map_or(Ok(Vec::new()), serde_json::from_str);
@@ -93,10 +97,11 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
         id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
         job: row.try_get("job")?,
         write_back: row.try_get("name")?,
-        kind: match (retry_of, undo_of) {
-            (_, Some(_)) => RunKind::Undo,
-            (Some(_), None) => RunKind::Retry,
-            (None, None) => RunKind::Run,
+        kind: match (retry_of, undo_of, plan) {
+            (_, Some(_), _) => RunKind::Undo,
+            (Some(_), None, _) => RunKind::Retry,
+            (None, None, Some(_)) => RunKind::Plan,
+            (None, None, None) => RunKind::Run,
         },
         undo_of,
         cycle: row.try_get("cycle")?,

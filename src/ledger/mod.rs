@@ -123,6 +123,9 @@ pub(crate) struct NewRun<'a> {
     pub(crate) retry_of: Option<i64>,
     /// The run that it takes back, if it is an undo; such a run delivers no cycle at all.
     pub(crate) undo_of: Option<i64>,
+    /// SHA-256 of the saved plan that it applies, if it applies one, hexadecimal; such a run does not deliver the cycle
+    /// for the job either.
+    pub(crate) plan: Option<&'a str>,
 }
 
 /// A write-back within a run.
@@ -208,6 +211,8 @@ pub(crate) struct UnfinishedRun {
     pub(crate) retry_of: Option<i64>,
     /// As [`NewRun::undo_of`].
     pub(crate) undo_of: Option<i64>,
+    /// As [`NewRun::plan`].
+    pub(crate) plan: Option<String>,
 }
 
 /// How far a write-back of a run has come.
@@ -238,6 +243,8 @@ pub(crate) struct RunEntry {
     pub(crate) retry_of: Option<i64>,
     /// As [`NewRun::undo_of`].
     pub(crate) undo_of: Option<i64>,
+    /// As [`NewRun::plan`].
+    pub(crate) plan: Option<String>,
     /// What guards had against it.
     pub(crate) guards: Vec<Objection>,
     /// Why it went ahead all the same, if it did.

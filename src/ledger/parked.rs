@@ -128,6 +128,6 @@ fn left_alone(row: &SqliteRow) -> Answer<LeftAlone> {
         record: count(row, "record")?,
         key: row.try_get("key")?,
         reason: row.try_get("reason")?,
-        fingerprint: String::new(),
+        fingerprint: None,
     })
 }

@@ -84,8 +84,9 @@ pub(super) fn count<Count: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Answe
 
 pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_>) -> Answer<i64> {
     let number: i64 = sqlx::query_scalar(
-        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of, undo_of)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
+        "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of, undo_of,
+                           plan)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
     )
     .bind(run.job)
     .bind(&run.cycle.id)
@@ -96,6 +97,7 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
     .bind(run.write_back)
     .bind(run.retry_of)
     .bind(run.undo_of)
+    .bind(run.plan)
     .fetch_one(&mut *connection)
     .await?;
     if run.undo_of.is_none() {
@@ -143,6 +145,7 @@ async fn latest_run(
         job_digest: row.try_get("job_digest")?,
         retry_of: row.try_get("retry_of")?,
         undo_of: row.try_get("undo_of")?,
+        plan: row.try_get("plan")?,
     }))
 }
 
@@ -521,7 +524,7 @@ pub(super) async fn pace(
     let latest = sqlx::query(
         "SELECT count(*) AS runs, total(seconds) / max(total(read), 1) AS seconds_per_record FROM (
              SELECT w.seconds, w.read FROM write_backs AS w JOIN runs AS r USING (run)
-             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
+             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND r.plan IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
          )",
     );
     let row = latest.bind(job).bind(write_back).bind(runs_max).fetch_one(connection).await?;
@@ -549,6 +552,7 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
         error: row.try_get("error")?,
         retry_of: row.try_get("retry_of")?,
         undo_of: row.try_get("undo_of")?,
+        plan: row.try_get("plan")?,
         guards: guards::objections(connection, run).await?,
         approval: guards::approval(connection, run).await?,
         write_backs: write_back_entries(connection, run).await?,

@@ -36,6 +36,7 @@ pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
         write_back: None,
         retry_of: None,
         undo_of: None,
+        plan: None,
     };
     ledger.begin_run(&run).await.unwrap()
 }
@@ -88,6 +89,7 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
         job_digest: "digest".to_owned(),
         retry_of: None,
         undo_of: None,
+        plan: None,
     };
     assert_eq!(unfinished, expected.clone());
     assert_eq!(ledger.unfinished_run("daily").await.unwrap(), None);

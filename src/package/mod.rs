@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::DataFrame;
+use xxhash_rust::xxh3::xxh3_128;
 
 use self::manifest::{Manifest, PartitionEntry};
 use self::spool::Spool;
@@ -215,6 +216,12 @@ impl Package {
         let manifest = Manifest::read(folder)?;
         manifest.partitions.iter().try_for_each(|entry| check_size(folder, entry))?;
         Ok(Self { folder: folder.to_owned(), manifest })
+    }
+
+    /// Tells its records from others.
+    pub(crate) fn fingerprint(&self) -> String {
+        let checksums: Vec<&str> = self.manifest.partitions.iter().map(|entry| entry.xxh3.as_str()).collect();
+        format!("{:032x}", xxh3_128(checksums.join(" ").as_bytes()))
     }
 
     /// Records in all partitions.

@@ -37,11 +37,12 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
-/// How a run ended, and of which one it was a retry or an undo.
+/// How a run ended, and of which one it was a retry or an undo, or whether it applied a saved plan.
 fn status_of(run: &RunEntry) -> String {
     let retry = run.retry_of.map(|earlier| format!(", retry of {earlier}")).unwrap_or_default();
     let undo = run.undo_of.map(|earlier| format!(", undo of {earlier}")).unwrap_or_default();
-    status_text(run.status) + &retry + &undo
+    let plan = run.plan.as_ref().map(|_| ", of a plan").unwrap_or_default();
+    status_text(run.status) + &retry + &undo + plan
 }
 
 fn status_text(status: RunStatus) -> String {
@@ -133,6 +134,10 @@ fn facts(run: &RunEntry) -> String {
             run.retry_of.map(|earlier| format!("run {earlier}: it took only records that were rejected then")),
         ),
         ("undo of", run.undo_of.map(|earlier| format!("run {earlier}: it restored what rows held before that run"))),
+        (
+            "plan",
+            run.plan.as_deref().map(|digest| format!("SHA-256 {}: it applied what was previewed", printable(digest))),
+        ),
         // Of a guarded run the guards tell.
         ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
     ];
@@ -280,6 +285,7 @@ mod tests {
             error: None,
             retry_of: None,
             undo_of: None,
+            plan: None,
             guards: Vec::new(),
             approval: None,
             write_backs: vec![WriteBackEntry {

@@ -57,7 +57,7 @@ mod tests {
             record,
             key: format!("A{record}\u{7}"),
             reason: "parked until changed: why".to_owned(),
-            fingerprint: String::new(),
+            fingerprint: None,
         };
         let records: Vec<LeftAlone> = (0..12).map(record).collect();
         let told = lines(&records, 1_012);

@@ -10,6 +10,7 @@ use comfy_table::{Cell, CellAlignment, presets};
 use crate::domain::outcome::grouped;
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
+use crate::run::guards::shell_word;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
@@ -23,12 +24,24 @@ const CELL_CHARACTERS_MAX: usize = 60;
 const PAIRS_SHOWN_MAX: usize = 3;
 const PAIR_CHARACTERS_MAX: usize = 20;
 
+/// Where a preview stands beside the text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Files<'a> {
+    /// As a page for a browser.
+    pub(crate) page: Option<&'a Path>,
+    /// As a plan that a run can apply.
+    pub(crate) plan: Option<&'a Path>,
+}
+
 /// Counts, expectations, what happens to each column, a sample of old → new values, and a sample of rejected records.
-/// `page` is where the same stands as a page.
-pub(crate) fn text(job: &str, previews: &[WriteBackPreview], page: Option<&Path>) -> String {
+pub(crate) fn text(job: &str, previews: &[WriteBackPreview], files: Files<'_>) -> String {
     let mut sections: Vec<String> = previews.iter().map(|preview| section(job, preview)).collect();
-    let page = page.map(|file| format!("page: {}\n", file.display())).unwrap_or_default();
-    sections.push(format!("{page}nothing was written\n"));
+    let page = files.page.map(|file| format!("page: {}\n", file.display())).unwrap_or_default();
+    let plan = files.plan.map(|file| {
+        let command = format!("writeback run {job} --plan {}", shell_word(&file.display().to_string()));
+        format!("plan: `{command}` applies what is shown, and nothing else\n")
+    });
+    sections.push(format!("{page}{}nothing was written\n", plan.unwrap_or_default()));
     sections.join("\n")
 }
 

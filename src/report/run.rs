@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::outcome::Tally;
+use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::RunStatus;
 use crate::report::history::summary_line;
 use crate::report::{guards, parked, pending};
+use crate::run::saved_plan::Applied;
 use crate::run::{Guarded, RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
@@ -37,8 +38,19 @@ pub(crate) fn text(report: &RunReport) -> String {
     if report.write_backs.iter().any(can_be_undone) {
         lines.push(format!("`writeback undo {run}` takes this back"));
     }
+    lines.extend(report.applied.iter().flat_map(left_of_plan));
     lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     lines.join("\n") + "\n"
+}
+
+/// What became of the records of a plan that was not applied to them; nothing, if it was applied to all.
+fn left_of_plan(applied: &Applied) -> Vec<String> {
+    let parts = [
+        (applied.changed_since, "kept: the row no longer holds what the plan was made for"),
+        (applied.gone, "could not: the row is gone"),
+    ];
+    let told = parts.into_iter().filter(|(records, _)| *records > 0);
+    told.map(|(records, what)| format!("{:>9} {what}", grouped(records))).collect()
 }
 
 /// What stopped the run, how to see more, and how to let it go ahead.
@@ -81,6 +93,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
         "guards": report.guarded.as_ref().map_or(&[][..], |guarded| &guarded.objections),
         "retry_of": report.retry.as_ref().and_then(|retry| retry.of),
         "pending": report.retry.as_ref().map(|retry| &retry.pending),
+        "plan": report.applied,
         "approve": report.guarded.as_ref().map(|guarded| &guarded.approving_command),
         "write_backs": report.write_backs.iter().map(write_back).collect::<Vec<_>>(),
     })

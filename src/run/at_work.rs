@@ -91,6 +91,7 @@ impl AtWork<'_> {
     pub(super) async fn stopped(&self, source: RunError) -> RunError {
         let run = self.facts.run;
         let entry = self.ledger.run(run).await;
+        let of_plan = entry.as_ref().is_ok_and(|entry| entry.plan.is_some());
         let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| (entry.undo_of, entry.write_backs));
         let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
         let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
@@ -106,7 +107,7 @@ impl AtWork<'_> {
         }
         let written = self.ledger.written_to(run).await;
         let has_images = written.is_ok_and(|all| all.iter().any(|write_back| write_back.has_images));
-        let way_on = WayOn { resumable, undo_of, has_images };
+        let way_on = WayOn { resumable, undo_of, of_plan, has_images };
         RunError::Unfinished { run, job: self.facts.job.clone(), batches, way_on, source: Box::new(source) }
     }
 

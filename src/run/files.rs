@@ -177,6 +177,7 @@ pub(super) mod tests {
             write_back: None,
             retry_of: None,
             undo_of: None,
+            plan: None,
         };
         ledger.begin_run(&new).await.unwrap();
         let records = df!(

@@ -86,18 +86,21 @@ pub(super) fn shown_to_work<'a>(plans: &'a [Plan], report: &RunReport) -> Vec<(&
 }
 
 /// The command that approves a run which guards stopped.
-fn approving_command(job: &str, write_back: Option<&str>, cycle: Option<&str>, scope: Scope) -> String {
+fn approving_command(job: &str, write_back: Option<&str>, cycle: Option<&str>, scope: Scope<'_>) -> String {
+    if let Scope::Planned(saved) = scope {
+        return format!("writeback run {job} --plan {} --approve", shell_word(&saved.path().display().to_string()));
+    }
     let write_back = write_back.map(|name| format!(" --write-back {name}")).unwrap_or_default();
     let cycle = cycle.map(|id| format!(" --cycle {}", shell_word(id))).unwrap_or_default();
     let scope = match scope {
-        Scope::All => "",
+        Scope::All | Scope::Planned(_) => "",
         Scope::OnlyRejected => " --only-rejected",
     };
     format!("writeback run {job}{write_back}{cycle}{scope} --approve")
 }
 
 /// A word as a shell takes it.
-fn shell_word(word: &str) -> String {
+pub(crate) fn shell_word(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.:+/@%,".contains(letter);
     match !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) {
         true => word.to_owned(),
@@ -136,6 +139,9 @@ impl Begun<'_> {
         // Nothing is written yet: what has an outcome was rejected by the pull, or is parked.
         let tally = self.ledger.tally(id).await?;
         let proven = !guards.require_test || self.is_proven(plan).await?;
+        if let Scope::Planned(saved) = self.request.scope {
+            return Ok(saved.forecast(&plan.write_back.name, proven));
+        }
         let mut outset = Outset {
             read: tally.read,
             rejected: tally.rejected,
@@ -187,6 +193,7 @@ impl Begun<'_> {
             cycle: self.facts.cycle.id.clone(),
             status: RunStatus::Guarded,
             retry: None,
+            applied: None,
             guarded: Some(Guarded { objections, approving_command: self.approving_command() }),
             write_backs: Vec::new(),
             folder: None,

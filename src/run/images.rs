@@ -312,20 +312,22 @@ pub(crate) enum Sent<'a> {
     ByRule(&'a DataFrame),
     /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
     Back { records: DataFrame, images: &'a DataFrame },
+    /// As a preview showed it: which fields are written stands there, in the columns `written NAME`.
+    AsShown { records: DataFrame, shown: &'a DataFrame },
 }
 
 impl Sent<'_> {
     fn records(&self) -> &DataFrame {
         match self {
             Self::ByRule(records) => records,
-            Self::Back { records, .. } => records,
+            Self::Back { records, .. } | Self::AsShown { records, .. } => records,
         }
     }
 }
 
 /// The segment of a batch that was written: of the records that were updated, inserted or deleted; `None` if there is
 /// none.
-fn segment(
+pub(super) fn segment(
     layout: &Layout,
     batch: &Sent<'_>,
     decisions: &[Decision],
@@ -360,10 +362,12 @@ fn segment(
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
             Sent::ByRule(_) => written_in(layout, position, values, &positions, before).map(IntoColumn::into_column),
-            Sent::Back { images, .. } => match images.column(&written_column(name)) {
-                Ok(written) => Some(written.take(&indices)?),
-                Err(_) => None,
-            },
+            Sent::Back { images: told, .. } | Sent::AsShown { shown: told, .. } => {
+                match told.column(&written_column(name)) {
+                    Ok(written) => Some(written.take(&indices)?),
+                    Err(_) => None,
+                }
+            }
         };
         columns.extend(written.map(|written| written.with_name(written_column(name).into())));
         columns.push(held.with_name(before_column(name).into()).into_column());

@@ -15,11 +15,12 @@ pub(crate) mod preview;
 mod pull;
 mod push;
 mod reader;
-mod restoration;
 mod retry;
+pub(crate) mod saved_plan;
 pub(crate) mod selection;
 pub(crate) mod single_record;
 pub(crate) mod stop;
+mod swap;
 pub(crate) mod undo;
 pub(crate) mod verify;
 mod writer;
@@ -35,8 +36,9 @@ use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
 use self::pending::{Retry, RetryReport, Scope};
-pub(crate) use self::restoration::CreatedRows;
+use self::saved_plan::{Applied, SavedPlanError};
 use self::selection::Selection;
+pub(crate) use self::swap::CreatedRows;
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::SystemError;
@@ -71,6 +73,8 @@ pub(crate) enum RunError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Images(#[from] ImageError),
+    #[error(transparent)]
+    SavedPlan(#[from] SavedPlanError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -133,6 +137,7 @@ impl RunError {
             | Self::Package(_)
             | Self::Report(_)
             | Self::Images(_)
+            | Self::SavedPlan(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -157,6 +162,7 @@ impl RunError {
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
             | Self::Pull { .. }
+            | Self::SavedPlan(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -188,6 +194,7 @@ impl RunError {
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
+            Self::SavedPlan(error) => error.hint(),
             Self::Unfinished { source, .. } => {
                 let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
                 (!hints.is_empty()).then(|| hints.join("; "))
@@ -213,12 +220,13 @@ impl From<ReadError> for RunError {
 impl RunError {
     /// How an unfinished run is gone on with, and how what it wrote is taken back.
     fn going_on(&self) -> Vec<String> {
-        let Self::Unfinished { run, way_on: WayOn { resumable, undo_of, has_images }, .. } = self else {
+        let Self::Unfinished { run, job, way_on: WayOn { resumable, undo_of, of_plan, has_images }, .. } = self else {
             return Vec::new();
         };
         let going_on = match undo_of {
             _ if !resumable => None,
             Some(undone) => Some(format!("the same `writeback undo {undone}` goes on where it stood")),
+            None if *of_plan => Some(format!("the same `writeback run {job} --plan FILE` goes on where it stood")),
             None => Some("the next run goes on where it stood".to_owned()),
         };
         let undo =
@@ -233,6 +241,8 @@ pub(crate) struct WayOn {
     pub(crate) resumable: bool,
     /// The run that it was taking back, if it is an undo.
     pub(crate) undo_of: Option<i64>,
+    /// Whether it was applying a saved plan.
+    pub(crate) of_plan: bool,
     /// Whether it wrote records and kept what their rows held.
     pub(crate) has_images: bool,
 }
@@ -267,7 +277,7 @@ pub(crate) struct RunRequest<'a> {
     pub(crate) project: &'a Project,
     pub(crate) checked: &'a CheckedJob,
     pub(crate) cycle: RequestedCycle,
-    pub(crate) scope: Scope,
+    pub(crate) scope: Scope<'a>,
     /// Only this one of the job's write-backs.
     pub(crate) write_back: Option<&'a str>,
     /// Who approves the run that guards stopped; nobody, and it is judged as any other.
@@ -359,6 +369,8 @@ pub(crate) struct RunReport {
     pub(crate) guarded: Option<Guarded>,
     /// If it took only rejected records.
     pub(crate) retry: Option<RetryReport>,
+    /// If it applied a saved plan.
+    pub(crate) applied: Option<Applied>,
     pub(crate) write_backs: Vec<WriteBackReport>,
     /// Beside the run: where `rejected.csv` and the `outcomes.parquet` files stand.
     pub(crate) folder: Option<PathBuf>,
@@ -389,6 +401,14 @@ pub(crate) async fn carry_out(
 ) -> Result<RunReport, RunError> {
     let job = &request.checked.job;
     let _lock = ledger.lock_job(&job.name)?;
+    if let Scope::Planned(saved) = request.scope {
+        saved.expect_job(request.checked)?;
+        if let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
+            && request.cycle.is_older_than(&newest)
+        {
+            return Err(saved.outdated(&newest).into());
+        }
+    }
     let unfinished = match &request.approver {
         Some(_) => Some(guards::awaiting_approval(request, ledger).await?),
         None => unfinished(request, ledger).await?,
@@ -401,14 +421,14 @@ pub(crate) async fn carry_out(
         return Ok(nothing_new(request));
     }
     let retry = match request.scope {
-        Scope::All => None,
+        Scope::All | Scope::Planned(_) => None,
         Scope::OnlyRejected => match pending::retry(request, ledger).await? {
             Ok(retry) => Some(retry),
             Err(nothing_to_take) => return Ok(*nothing_to_take),
         },
     };
     let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
-    let mut plans = plan::plan_job(request.project, job, request.write_back, &provisional).await?;
+    let mut plans = plans(request, &provisional).await?;
     if let Some(retry) = &retry {
         pending::restrict(&mut plans, retry);
     }
@@ -423,6 +443,11 @@ pub(crate) async fn carry_out(
     if let Some(retry) = &begun.retry {
         report.retry = Some(pending::report(retry, request, ledger).await?);
     }
+    if let Scope::Planned(saved) = request.scope
+        && report.guarded.is_none()
+    {
+        report.applied = Some(saved_plan::applied(saved, ledger, begun.facts.run, &report).await?);
+    }
     if report.guarded.is_none() {
         begun.at_work().remove_packages(begun.facts.run);
     }
@@ -434,12 +459,16 @@ pub(crate) async fn carry_out(
 async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<UnfinishedRun>, RunError> {
     let job = &request.checked.job;
     let Some(unfinished) = ledger.unfinished_run(&job.name).await? else { return Ok(None) };
-    if request.scope == Scope::OnlyRejected {
+    if let Scope::OnlyRejected = request.scope {
         pending::refuse(&job.name, &unfinished)?;
     }
     let why = match request.cycle.leaves_behind(&unfinished.cycle) {
         _ if unfinished.undo_of.is_some() => "an undo is taken up only by the same `writeback undo`",
-        _ if unfinished.retry_of.is_some() && request.scope == Scope::All => "all records are taken instead",
+        _ if unfinished.plan.is_some() && unfinished.plan.as_deref() != planned(request) => {
+            "a saved plan is taken up only by a run of the same plan"
+        }
+        _ if unfinished.plan.is_none() && planned(request).is_some() => "a saved plan is applied instead",
+        _ if unfinished.retry_of.is_some() && matches!(request.scope, Scope::All) => "all records are taken instead",
         _ if unfinished.job_digest != digest(request) => "the job was changed before it could be taken up",
         Some(why) => why,
         None => return Ok(Some(unfinished)),
@@ -501,9 +530,26 @@ fn digest(request: &RunRequest<'_>) -> String {
     let scope = match request.scope {
         Scope::All => None,
         Scope::OnlyRejected => Some("--only-rejected"),
+        Scope::Planned(saved) => Some(saved.digest()),
     };
     let choice = [Some(request.checked.digest.as_str()), request.only_write_back(), scope];
     choice.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// The digest of the saved plan that is to be applied.
+fn planned<'a>(request: &RunRequest<'a>) -> Option<&'a str> {
+    if let Scope::Planned(saved) = request.scope { Some(saved.digest()) } else { None }
+}
+
+/// The job's write-backs met with their objects, and with their sources unless the records are those of a saved plan.
+async fn plans(request: &RunRequest<'_>, facts: &RunFacts) -> Result<Vec<Plan>, RunError> {
+    let (project, job) = (request.project, &request.checked.job);
+    let Scope::Planned(saved) = request.scope else {
+        return plan::plan_job(project, job, request.write_back, facts).await;
+    };
+    let plans = plan::plan_without_sources(project, job, request.write_back, facts).await?;
+    saved.expect_objects(&plans)?;
+    Ok(plans)
 }
 
 /// Stands for the number of a run that has not begun; runs are numbered from 1.
@@ -535,6 +581,7 @@ async fn begin(
         write_back: request.only_write_back(),
         retry_of,
         undo_of: None,
+        plan: planned(request),
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, cycle = %facts.cycle.id, "run begins");
@@ -549,6 +596,7 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
         status: RunStatus::NothingNew,
         guarded: None,
         retry: None,
+        applied: None,
         write_backs: Vec::new(),
         folder: None,
         warnings: Vec::new(),
@@ -564,6 +612,9 @@ impl Begun<'_> {
     async fn work(&self, plans: &mut [Plan]) -> Result<RunReport, RunError> {
         for plan in &mut *plans {
             plan.settle(&self.facts)?;
+            if let Scope::Planned(_) = self.request.scope {
+                plan.follow_saved();
+            }
         }
         let mut packages = Vec::new();
         for (plan, position) in plans.iter_mut().zip(0..) {
@@ -592,6 +643,7 @@ impl Begun<'_> {
             status: if rejected { RunStatus::Rejected } else { RunStatus::Succeeded },
             guarded: None,
             retry: None,
+            applied: None,
             write_backs: reports,
             folder: Some(folder),
             warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
@@ -605,6 +657,11 @@ impl Begun<'_> {
             return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
         }
         self.ledger.restart_pull(id).await?;
+        if let Scope::Planned(saved) = self.request.scope {
+            let (package, counted) = saved_plan::gather(saved, plan, self.at_work(), id, &folder).await?;
+            self.ledger.record_packaged(id, counted.read, &plan.mapped_for()).await?;
+            return Ok((package, Some(counted)));
+        }
         let mut selection = self.selection(&plan.write_back.name).await?;
         let mut account = pull::LedgerAccount { ledger: self.ledger, id };
         let (progress, stop) = (self.progress.as_ref(), &self.request.stop);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::plan::Plan;
+use super::saved_plan::SavedPlan;
 use super::{RunError, RunReport, RunRequest, nothing_new};
 use crate::ledger::{Ledger, Pending, UnfinishedRun};
 
@@ -11,11 +12,13 @@ use crate::ledger::{Ledger, Pending, UnfinishedRun};
 const RECORDS_MAX: u64 = 1_000_000;
 
 /// Which records a run takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope<'a> {
     All,
     /// Those that were rejected by the latest run of all records and have not landed since.
     OnlyRejected,
+    /// Those of a saved plan, with the values that stand there.
+    Planned(&'a SavedPlan),
 }
 
 /// A run that takes pending records again.
@@ -68,9 +71,9 @@ pub(super) async fn retry(
 
 /// Errors: `NotSettled`, if the run, which has not delivered, is one of all records: what it rejects is not known yet.
 pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RunError> {
-    match open.retry_of {
-        Some(_) => Ok(()),
-        None => Err(RunError::NotSettled { job: job.to_owned(), run: open.run }),
+    match open.retry_of.is_some() || open.plan.is_some() {
+        true => Ok(()),
+        false => Err(RunError::NotSettled { job: job.to_owned(), run: open.run }),
     }
 }
 

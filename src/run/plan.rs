@@ -17,6 +17,7 @@ use crate::domain::problem::{Location, Problem, Severity};
 use crate::ledger::{MappedField, MappedFor};
 use crate::run::RunError;
 use crate::run::push::{Assignment, Contents};
+use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
 
 /// A write-back that can be carried out.
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) layout: Arc<Layout>,
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) warnings: Vec<Problem>,
+    /// How it is written, if that is as a saved plan has it.
+    swap: Option<Arc<Swap>>,
     object: Object,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
@@ -46,11 +49,19 @@ impl Plan {
         Assignment {
             write_back: &self.write_back.name,
             destination: &self.destination,
-            layout: &self.layout,
+            layout: self.swap.as_ref().map_or(&self.layout, |swap| swap.layout()),
             batch_records_max: self.write_back.batch_records_max,
             keeps_before_images: self.write_back.before_images_kept.is_some(),
-            contents: Contents::Mapped(&self.mapping),
+            contents: match &self.swap {
+                Some(swap) => Contents::Swapped(swap),
+                None => Contents::Mapped(&self.mapping),
+            },
         }
+    }
+
+    /// Its records are those of a saved plan from now on, written where rows hold what was shown.
+    pub(super) fn follow_saved(&mut self) {
+        self.swap = Some(Arc::new(Swap::forward(&self.layout)));
     }
 
     /// What its records are mapped for.
@@ -98,8 +109,28 @@ pub(crate) async fn plan_job(
     only: Option<&str>,
     facts: &RunFacts,
 ) -> Result<Vec<Plan>, RunError> {
+    plan_all(project, job, only, facts, true).await
+}
+
+/// As [`plan_job`], without a look at any source: the records are here already.
+pub(super) async fn plan_without_sources(
+    project: &Project,
+    job: &Job,
+    only: Option<&str>,
+    facts: &RunFacts,
+) -> Result<Vec<Plan>, RunError> {
+    plan_all(project, job, only, facts, false).await
+}
+
+async fn plan_all(
+    project: &Project,
+    job: &Job,
+    only: Option<&str>,
+    facts: &RunFacts,
+    opens_sources: bool,
+) -> Result<Vec<Plan>, RunError> {
     let chosen = choose(job, only)?;
-    let mut planner = Planner { project, facts, destinations: HashMap::new(), problems: Vec::new() };
+    let mut planner = Planner { project, facts, opens_sources, destinations: HashMap::new(), problems: Vec::new() };
     let mut plans = Vec::new();
     for write_back in chosen {
         plans.extend(planner.plan(write_back).await);
@@ -134,6 +165,7 @@ pub(crate) fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a Wri
 struct Planner<'a> {
     project: &'a Project,
     facts: &'a RunFacts,
+    opens_sources: bool,
     /// One connection each, however many write-backs use it; `None` if it could not be made, which was then said once.
     destinations: HashMap<String, Option<AnyDestination>>,
     problems: Vec<Problem>,
@@ -144,11 +176,10 @@ impl Planner<'_> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
         // Opening a source finds the tables and columns that are not there.
-        let opened = AnySource::open(&source, &write_back.schema).await;
-        if let Err(error) = &opened {
-            self.problems
-                .push(problem_of(error, Location { line: 1, column: 1, file: write_back.schema.file.clone() }));
-        }
+        let opened = match self.opens_sources {
+            true => self.open_source(write_back, &source).await,
+            false => None,
+        };
         let object = self.describe(write_back, &destination).await?;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
             Ok((layout, mapping, warnings)) => Some(Plan {
@@ -158,14 +189,21 @@ impl Planner<'_> {
                 layout: Arc::new(layout),
                 mapping: Arc::new(mapping),
                 warnings,
+                swap: None,
                 object,
-                opened: opened.ok(),
+                opened,
             }),
             Err(problems) => {
                 self.problems.extend(problems);
                 None
             }
         }
+    }
+
+    async fn open_source(&mut self, write_back: &WriteBack, source: &Connection) -> Option<AnySource> {
+        let opened = AnySource::open(source, &write_back.schema).await;
+        let place = || Location { line: 1, column: 1, file: write_back.schema.file.clone() };
+        opened.map_err(|error| self.problems.push(problem_of(&error, place()))).ok()
     }
 
     fn connection(&mut self, name: &str, location: &Location) -> Option<Connection> {

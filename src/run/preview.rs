@@ -31,6 +31,7 @@ use crate::run::preview::comparison::{Comparison, Write};
 use crate::run::pull::Account;
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
+use crate::run::saved_plan::{SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
 use crate::run::stop::Stop;
 use crate::run::{NO_RUN, Progress, RunError, guards, pull, writer};
@@ -134,18 +135,20 @@ pub(crate) struct RejectionSample {
 }
 
 /// Previews one write-back's records that `selection` lets through, with at most `samples_max` samples of each sort.
-/// `folder` takes its package for the while.
+/// `folder` takes its package for the while, and `saved` the records that would be written.
 pub(crate) async fn preview(
     plan: &mut Plan,
     folder: &Path,
     mut selection: Selection,
     samples_max: usize,
     known: &Known,
+    saved: Option<&mut SavedPlanWriter>,
     progress: &dyn Progress,
 ) -> Result<WriteBackPreview, RunError> {
     let begun = Instant::now();
     let mut preview = Preview::new(NO_RUN);
     preview.shown = Some(Shown { samples_max, columns: ColumnCounters::new(&plan.layout) });
+    preview.saved = saved;
     let stop = Stop::new();
     let pulled = pull::pull(plan, folder, &mut selection, &mut preview, progress, &stop).await?;
     let plan = &*plan;
@@ -155,13 +158,18 @@ pub(crate) async fn preview(
     progress.push_ends(&plan.write_back.name);
     let columns = preview.shown.take().map(|shown| shown.columns.finish());
     let report = std::mem::take(&mut preview.report);
+    let saved = preview.saved.take();
+    let forecast = preview.forecast(report.tally, known.proven);
+    if let Some(saved) = saved {
+        block_in_place(|| saved.end_write_back(plan, &pulled.package, &forecast))?;
+    }
     Ok(WriteBackPreview {
         name: plan.write_back.name.clone(),
         destination: plan.destination.name.clone(),
         table: plan.layout.object.display_name(),
         expected: Expected::of(report.tally.read, known.pace.as_ref(), begun.elapsed()),
         columns: columns.unwrap_or_default(),
-        guards: guards::objections(plan, &preview.forecast(report.tally, known.proven)),
+        guards: guards::objections(plan, &forecast),
         ..report
     })
 }
@@ -183,9 +191,11 @@ pub(super) async fn forecast(
 }
 
 /// A preview as it grows: sums, and the first records of each sort, however many there are.
-struct Preview {
+struct Preview<'a> {
     /// What is kept to be shown, beyond what guards ask for.
     shown: Option<Shown>,
+    /// Where the records that would be written are saved.
+    saved: Option<&'a mut SavedPlanWriter>,
     /// The run whose package is looked at, or [`NO_RUN`].
     run: i64,
     report: WriteBackPreview,
@@ -198,7 +208,7 @@ struct Shown {
     columns: ColumnCounters,
 }
 
-impl Account for Preview {
+impl Account for Preview<'_> {
     async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
         rejections.into_iter().for_each(|rejection| self.count_rejection(rejection));
         Ok(())
@@ -214,9 +224,9 @@ impl Account for Preview {
     }
 }
 
-impl Preview {
+impl Preview<'_> {
     fn new(run: i64) -> Self {
-        Self { shown: None, run, report: WriteBackPreview::default(), emptied: BTreeMap::new() }
+        Self { shown: None, saved: None, run, report: WriteBackPreview::default(), emptied: BTreeMap::new() }
     }
 
     fn samples_max(&self) -> usize {
@@ -275,10 +285,15 @@ impl Preview {
             let LookedUp { found, before } = reader.look_up(&plan.layout, &batch, before).await?;
             block_in_place(|| {
                 let decisions = writer::decide(&plan.layout, &found);
+                if let Some(saved) = &mut self.saved {
+                    let records = partition.records.slice(first, batch_keys.len());
+                    saved.keep(&plan.layout, &batch, &records, &decisions, &before)?;
+                }
                 self.show(&plan.layout, &batch, batch_keys, &before, &decisions);
                 self.count_emptied(&plan.layout, &batch, &before, &decisions, &watched);
                 self.count(decisions, batch_keys);
-            });
+                Ok::<_, SavedPlanError>(())
+            })?;
             if let Some(progress) = progress {
                 progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
             }

@@ -21,8 +21,8 @@ use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
 use crate::run::images;
 use crate::run::outcomes::{self, PushedPartition};
-use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
+use crate::run::swap::Swap;
 use crate::run::writer::{Work, Writer, WriterContext};
 use crate::run::{Progress, RunError};
 
@@ -42,24 +42,24 @@ pub(crate) struct Assignment<'a> {
 pub(crate) enum Contents<'a> {
     /// Pulled from a source and mapped.
     Mapped(&'a Mapping),
-    /// Before-images of an earlier run.
-    BeforeImages(&'a Arc<Restoration>),
+    /// Before-images of an earlier run, or the records of a saved plan: what is sent and what rows held before.
+    Swapped(&'a Arc<Swap>),
 }
 
 impl Contents<'_> {
     /// Names of the columns that hold the match key, in the key's order.
-    fn key_columns(&self) -> &[String] {
+    pub(super) fn key_columns(&self) -> &[String] {
         match self {
             Self::Mapped(mapping) => mapping.key_columns(),
-            Self::BeforeImages(restoration) => restoration.key_columns(),
+            Self::Swapped(swap) => swap.key_columns(),
         }
     }
 
     /// Whether a package's records still have the columns they are to have.
-    fn accepts(&self, records: &DataFrame) -> bool {
+    pub(super) fn accepts(&self, records: &DataFrame) -> bool {
         match self {
             Self::Mapped(mapping) => mapping.accepts(records),
-            Self::BeforeImages(restoration) => restoration.accepts(records),
+            Self::Swapped(swap) => swap.accepts(records),
         }
     }
 
@@ -67,14 +67,14 @@ impl Contents<'_> {
     fn complete(&self, records: &DataFrame) -> DataFrame {
         match self {
             Self::Mapped(mapping) => mapping.complete(records),
-            Self::BeforeImages(_) => records.clone(),
+            Self::Swapped(_) => records.clone(),
         }
     }
 
     fn work(&self) -> Work {
         match self {
             Self::Mapped(_) => Work::Deliver,
-            Self::BeforeImages(restoration) => Work::Restore(Arc::clone(restoration)),
+            Self::Swapped(swap) => Work::Swap(Arc::clone(swap)),
         }
     }
 }

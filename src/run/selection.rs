@@ -78,6 +78,11 @@ impl Selection {
         self.taken.iter().cloned().collect()
     }
 
+    /// How a record is parked, if it was parked after `instant`.
+    pub(crate) fn parked_after(&self, instant: DateTime<Utc>, key: &str) -> Option<&Parked> {
+        self.parked.get(key).filter(|parked| parked.parked_at > instant)
+    }
+
     /// Conforms a chunk and maps it: every record of it that is not left out comes back as a record of the package, as a
     /// rejection, or as one that is left alone.
     pub(crate) fn sift(&mut self, plan: &Plan, pulled: Pulled) -> Selected {
@@ -150,7 +155,7 @@ impl Selection {
         match *self.met.entry(parked.key.clone()).or_insert_with(first) {
             true => {
                 let (key, reason) = (parked.key.clone(), parked.told());
-                Choice::LeftAlone(LeftAlone { record: position, key, reason, fingerprint })
+                Choice::LeftAlone(LeftAlone { record: position, key, reason, fingerprint: Some(fingerprint) })
             }
             false => Choice::GoesOn,
         }

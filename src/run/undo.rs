@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::plan::UndoPlan;
 use super::at_work::AtWork;
-use super::restoration::CreatedRows;
 use super::stop::Stop;
+use super::swap::CreatedRows;
 use super::{NO_RUN, Progress, RunError, WriteBackReport, files, leave_behind, run_folder};
 use crate::config::Project;
 use crate::domain::cycle::Cycle;
@@ -158,6 +158,7 @@ async fn begin_or_take_up(
         write_back: request.write_back,
         retry_of: None,
         undo_of: Some(request.run),
+        plan: None,
     };
     let run = ledger.begin_run(&new_run).await?;
     info!(job = %facts.job, run, undo_of = request.run, "undo begins");

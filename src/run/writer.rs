@@ -22,8 +22,8 @@ use crate::fault;
 use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::images::{ImageError, ImageFile, Sent};
-use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
+use crate::run::swap::Swap;
 use crate::run::{Progress, RunError, retry};
 
 /// How long a writer waits before it asks again for a connection that another one of its run has.
@@ -33,8 +33,9 @@ const TURN_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) enum Work {
     /// They are written.
     Deliver,
-    /// They tell what rows held before an earlier run, which is restored.
-    Restore(Arc<Restoration>),
+    /// They are written where rows still hold what they are expected to: an earlier run is taken back, or a saved plan
+    /// applied.
+    Swap(Arc<Swap>),
 }
 
 /// What the writers of one write-back share.
@@ -68,7 +69,7 @@ impl WriterContext {
                 let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
                 write(destination, &self.connection, &self.layout, records, before).await
             }
-            Work::Restore(restoration) => restoration.restore(destination, &self.connection, records).await,
+            Work::Swap(swap) => swap.write(destination, &self.connection, records).await,
         }
     }
 }
@@ -326,9 +327,7 @@ impl Writer {
         let WriterContext { layout, work, .. } = &*self.context;
         block_in_place(|| match work {
             Work::Deliver => file.keep(layout, Ok(Sent::ByRule(&batch.records)), decisions, &looked_up.before),
-            Work::Restore(restoration) => {
-                file.keep(layout, restoration.sent_back(&batch.records), decisions, &looked_up.before)
-            }
+            Work::Swap(swap) => file.keep(layout, swap.writes(&batch.records), decisions, &looked_up.before),
         })
     }
 

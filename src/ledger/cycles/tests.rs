@@ -279,6 +279,7 @@ async fn a_run_of_one_write_back_delivers_nothing_for_the_job_and_still_keeps_ol
         write_back: Some("health_score"),
         retry_of: None,
         undo_of: None,
+        plan: None,
     };
     let run = ledger.begin_run(&run).await.unwrap();
     ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();

@@ -15,14 +15,14 @@ use crate::domain::object::{Declaration, NamePart, Object, ObjectColumn, ObjectN
 use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, WriteBackId, WrittenTo};
 use crate::run::plan::mapped_fields;
 use crate::run::push::{Assignment, Contents};
-use crate::run::restoration::Restoration;
+use crate::run::swap::Swap;
 use crate::run::{RunError, images, run_folder};
 
 /// A write-back whose records can be taken back.
 pub(super) struct UndoPlan {
     pub(super) write_back: String,
     pub(super) destination: Connection,
-    pub(super) restoration: Arc<Restoration>,
+    pub(super) restoration: Arc<Swap>,
     /// Where it stands in the run that is taken back.
     pub(super) of: WriteBackId,
     /// Of its before-images.
@@ -46,7 +46,7 @@ impl UndoPlan {
             layout: self.restoration.layout(),
             batch_records_max: project.defaults.batch_records_max,
             keeps_before_images: true,
-            contents: Contents::BeforeImages(&self.restoration),
+            contents: Contents::Swapped(&self.restoration),
         }
     }
 
@@ -109,7 +109,7 @@ async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoP
     let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
-    let restoration = Arc::new(Restoration::new(layout, request.created));
+    let restoration = Arc::new(Swap::back(layout, request.created));
     let of = WriteBackId { run: request.run, position };
     Ok(UndoPlan { write_back: name, destination, restoration, of, folder, altered })
 }

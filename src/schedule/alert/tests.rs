@@ -149,6 +149,7 @@ async fn deliver(ledger: &Ledger, read: u64) -> i64 {
         write_back: None,
         retry_of: None,
         undo_of: None,
+        plan: None,
         write_backs: vec!["scores"],
         job_digest: "digest",
     };

@@ -1,0 +1,324 @@
+//! Writing only where a row still holds what is expected. Two kinds of work are alike in that, and mirror one another: an
+//! undo expects what a run sent and restores what its rows held before, and a saved plan expects what rows held when they
+//! were previewed and writes what was shown. Whether rows do is asked of the database's own equality, in the transaction
+//! that writes and with the rows locked.
+//!
+//! Shape of the records: as a segment of before-images without `record`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
+
+use super::images::{CREATED, Sent, before_column, sent_column, written_column};
+use super::writer::{Written, chosen, expect_matched, expect_unaltered, taken};
+use crate::destination::{AnyDestination, Destination, Found, LookedUp};
+use crate::domain::before::{Before, BeforeImagesBuilder};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::match_rule::Decision;
+use crate::domain::outcome::{RejectReason, SkipReason};
+
+/// What becomes of rows that the run created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CreatedRows {
+    Keep,
+    /// They are deleted where they still hold all that the run sent.
+    Delete,
+}
+
+/// How the records of one write-back are written where their rows hold what is expected.
+#[derive(Debug)]
+pub(crate) struct Swap {
+    direction: Direction,
+    /// What is or was sent, in the form it is sent in.
+    sent: Arc<Layout>,
+    /// What rows held before: but for the key, the database's own text.
+    before: Arc<Layout>,
+    key_columns: Vec<String>,
+}
+
+/// What is expected, and what takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// What was sent is expected, and what was before is restored.
+    Back { created: CreatedRows },
+    /// What was before is expected, and what is to be sent is written.
+    Forward,
+}
+
+/// Which of a record's values are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Sent,
+    Before,
+}
+
+/// Records of which the same fields are written.
+struct Group {
+    /// Positions in the layout, the key's included.
+    fields: Vec<usize>,
+    /// Positions in the batch, ascending.
+    records: Vec<IdxSize>,
+    /// Whether their rows are or were made by the run.
+    created: bool,
+}
+
+impl Swap {
+    /// Takes a run back; `sent` is the layout of what it sent, with every field but the key compared.
+    pub(super) fn back(sent: Layout, created: CreatedRows) -> Self {
+        Self::new(Direction::Back { created }, sent)
+    }
+
+    /// Writes what was previewed with this layout. Which fields of a row are written was decided then.
+    pub(super) fn forward(layout: &Layout) -> Self {
+        let decided = |field: &LayoutField| LayoutField { when: When::Always, ..field.clone() };
+        let fields = layout.fields.iter().map(decided).collect();
+        Self::new(Direction::Forward, Layout { nulls: NullPolicy::Write, fields, ..layout.clone() })
+    }
+
+    fn new(direction: Direction, sent: Layout) -> Self {
+        let held = |field: &LayoutField| LayoutField { own_text: !field.key || field.own_text, ..field.clone() };
+        let before = Layout { fields: sent.fields.iter().map(held).collect(), ..sent.clone() };
+        let key_columns = sent.key_fields().map(|field| sent_column(&field.column.name)).collect();
+        Self { direction, sent: Arc::new(sent), before: Arc::new(before), key_columns }
+    }
+
+    /// What batches write.
+    pub(super) fn layout(&self) -> &Arc<Layout> {
+        self.layout_of(self.written_side())
+    }
+
+    pub(super) fn key_columns(&self) -> &[String] {
+        &self.key_columns
+    }
+
+    fn written_side(&self) -> Side {
+        match self.direction {
+            Direction::Back { .. } => Side::Before,
+            Direction::Forward => Side::Sent,
+        }
+    }
+
+    fn layout_of(&self, side: Side) -> &Arc<Layout> {
+        match side {
+            Side::Sent => &self.sent,
+            Side::Before => &self.before,
+        }
+    }
+
+    /// Whether records have the columns of before-images of this layout, each in its representation.
+    pub(super) fn accepts(&self, records: &DataFrame) -> bool {
+        let has = |name: &str, kind: &LayoutField| {
+            let representation = match kind.own_text {
+                true => polars::prelude::DataType::String,
+                false => kind.kind.representation(),
+            };
+            records.column(name).is_ok_and(|values| *values.dtype() == representation)
+        };
+        let sent = self.sent.fields.iter().all(|field| has(&sent_column(&field.column.name), field));
+        let restored = self.before.fields.iter().filter(|field| !field.key);
+        sent && restored.into_iter().all(|field| has(&before_column(&field.column.name), field))
+            && records.column(CREATED).is_ok_and(|created| created.bool().is_ok())
+    }
+
+    /// What is written to rows, for the before-images of the run that writes it.
+    pub(super) fn writes<'a>(&self, records: &'a DataFrame) -> PolarsResult<Sent<'a>> {
+        let written = self.values(self.written_side(), records, &self.every_field())?;
+        Ok(match self.direction {
+            Direction::Back { .. } => Sent::Back { records: written, images: records },
+            Direction::Forward => Sent::AsShown { records: written, shown: records },
+        })
+    }
+
+    /// Writes what can be written of a batch, within the open transaction.
+    pub(super) async fn write(
+        &self,
+        destination: &mut AnyDestination,
+        connection: &Connection,
+        records: &DataFrame,
+    ) -> Result<Written, SystemError> {
+        let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
+        destination.lock(&self.sent, &sent).await?;
+        let written = self.judge(destination, connection, records, Before::OfAll).await?;
+        let changes = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
+        if written.decisions.iter().any(changes) {
+            let layout = self.layout();
+            expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
+        }
+        for group in shaped(connection, self.groups(records))? {
+            let updates = group.chosen(&written.decisions, &Decision::Update);
+            if !updates.is_empty() {
+                let values = self.values(self.written_side(), &taken(records, &updates), &group.fields);
+                let layout = narrowed(self.layout(), &group.fields);
+                let updated = destination.update(&layout, &shaped(connection, values)?).await?;
+                expect_matched(connection, updated, updates.len())?;
+            }
+        }
+        crate::fault::point("rows swapped");
+        let inserts = chosen(&written.decisions, &Decision::Insert);
+        if !inserts.is_empty() {
+            expect_matched(connection, destination.insert(&self.sent, &taken(&sent, &inserts)).await?, inserts.len())?;
+        }
+        let deletes = chosen(&written.decisions, &Decision::Delete);
+        if !deletes.is_empty() {
+            expect_matched(connection, destination.delete(&self.sent, &taken(&sent, &deletes)).await?, deletes.len())?;
+        }
+        Ok(written)
+    }
+
+    /// Decides about each record; writes nothing.
+    pub(super) async fn judge(
+        &self,
+        destination: &mut AnyDestination,
+        connection: &Connection,
+        records: &DataFrame,
+        before: Before,
+    ) -> Result<Written, SystemError> {
+        // Of those that no group has.
+        let mut decisions = vec![Decision::Skip(SkipReason::CreatedByRun); records.height()];
+        let mut found = vec![Found::default(); records.height()];
+        let mut images = BeforeImagesBuilder::new(records.height(), self.sent.fields.len());
+        for group in shaped(connection, self.groups(records))? {
+            let own = taken(records, &group.records);
+            let expected = self.expected_side(&group);
+            let values = shaped(connection, self.values(expected, &own, &group.fields))?;
+            let layout = narrowed(self.layout_of(expected), &group.fields);
+            let looked_up = destination.look_up(&layout, &values, before).await?;
+            let mut decided: Vec<Decision> =
+                looked_up.found.iter().map(|found| self.decide(group.created, *found)).collect();
+            let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
+            if !group.created && !differing.is_empty() {
+                let side = self.written_side();
+                let values = shaped(connection, self.values(side, &taken(&own, &differing), &group.fields))?;
+                let layout = narrowed(self.layout_of(side), &group.fields);
+                let held = destination.look_up(&layout, &values, Before::Unread).await?.found;
+                for (record, held) in differing.iter().zip(held) {
+                    if let (Some(decision), false) = (decided.get_mut(index(*record)), held.differs || held.rows != 1) {
+                        *decision = Decision::Leave;
+                    }
+                }
+            }
+            for (own, (record, decision)) in group.records.iter().zip(decided).enumerate() {
+                if let Some(found) = found.get_mut(index(*record)) {
+                    *found = looked_up.found.get(own).copied().unwrap_or_default();
+                }
+                if before.is_read() && matches!(decision, Decision::Update | Decision::Delete) {
+                    let held = |field: usize| {
+                        let position = group.fields.iter().position(|known| *known == field)?;
+                        looked_up.before.exact(own, position)
+                    };
+                    images.push(index(*record), (0..self.sent.fields.len()).map(held));
+                }
+                if let Some(place) = decisions.get_mut(index(*record)) {
+                    *place = decision;
+                }
+            }
+        }
+        Ok(Written { looked_up: LookedUp { found, before: images.finish() }, decisions })
+    }
+
+    /// What rows of a group are looked up for first: of rows that a run makes there is nothing before.
+    fn expected_side(&self, group: &Group) -> Side {
+        match self.direction {
+            Direction::Forward if !group.created => Side::Before,
+            Direction::Forward | Direction::Back { .. } => Side::Sent,
+        }
+    }
+
+    /// What becomes of a record whose row was looked up for what is expected of it; `created` tells that the row is or was
+    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent.
+    fn decide(&self, created: bool, found: Found) -> Decision {
+        match (self.direction, created, found.rows, found.differs) {
+            (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
+            (Direction::Forward, true, 0, _) => Decision::Insert,
+            (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
+            (_, _, 1, true) => Decision::Skip(SkipReason::ChangedSince),
+            (Direction::Forward, true, 1, false) => Decision::Leave,
+            (Direction::Back { .. }, true, 1, false) => Decision::Delete,
+            (_, false, 1, false) => Decision::Update,
+        }
+    }
+
+    /// The records whose rows are to be judged. Created rows are one group: all of what they are created with counts.
+    fn groups(&self, records: &DataFrame) -> PolarsResult<Vec<Group>> {
+        let created = records.column(CREATED)?.bool()?;
+        let masks: Vec<Option<&BooleanChunked>> = self.sent.fields.iter().map(|field| mask(records, field)).collect();
+        let mut groups: BTreeMap<(bool, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
+        for (record, position) in (0..records.height()).zip(0..) {
+            let is_created = created.get(record).unwrap_or_default();
+            if is_created && self.direction == (Direction::Back { created: CreatedRows::Keep }) {
+                continue;
+            }
+            let is_written = |field: &usize| {
+                let mask = masks.get(*field).copied().flatten();
+                is_created || mask.is_none_or(|mask| mask.get(record).unwrap_or(true))
+            };
+            let fields = self.every_field().into_iter().filter(is_written).collect();
+            groups.entry((is_created, fields)).or_default().push(position);
+        }
+        let group = |((created, fields), records)| Group { fields, records, created };
+        Ok(groups.into_iter().map(group).collect())
+    }
+
+    fn every_field(&self) -> Vec<usize> {
+        (0..self.sent.fields.len()).collect()
+    }
+
+    /// The values of one side in these fields. Shape: as a batch of the side's layout with these fields.
+    fn values(&self, side: Side, records: &DataFrame, fields: &[usize]) -> PolarsResult<DataFrame> {
+        let fields = fields.iter().filter_map(|position| self.sent.fields.get(*position));
+        let columns = fields.map(|field| {
+            let name = &field.column.name;
+            let values = records.column(&match side {
+                Side::Before if !field.key => before_column(name),
+                Side::Before | Side::Sent => sent_column(name),
+            })?;
+            Ok(values.clone().with_name(name.as_str().into()))
+        });
+        DataFrame::new(records.height(), columns.collect::<PolarsResult<Vec<_>>>()?)
+    }
+}
+
+/// Packages are looked at before they are pushed: what is not shaped as it should be is an error of this program.
+fn shaped<T>(connection: &Connection, shaped: PolarsResult<T>) -> Result<T, SystemError> {
+    shaped.map_err(|error| SystemError::Failed {
+        connection: connection.name.clone(),
+        doing: "reading before-images".to_owned(),
+        source: error.into(),
+        hint: None,
+    })
+}
+
+impl Group {
+    /// Its records with one decision, as positions in the batch.
+    fn chosen(&self, decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
+        let is_chosen = |record: &IdxSize| decisions.get(index(*record)) == Some(decision);
+        self.records.iter().copied().filter(is_chosen).collect()
+    }
+}
+
+/// For which records a field is written; `None` if for all.
+fn mask<'a>(records: &'a DataFrame, field: &LayoutField) -> Option<&'a BooleanChunked> {
+    records.column(&written_column(&field.column.name)).ok()?.bool().ok()
+}
+
+/// The layout with these fields only, the key's among them.
+fn narrowed(layout: &Layout, fields: &[usize]) -> Layout {
+    let place = |position: &usize| fields.iter().position(|field| field == position);
+    Layout {
+        fields: fields.iter().filter_map(|position| layout.fields.get(*position).cloned()).collect(),
+        key: layout.key.iter().filter_map(place).collect(),
+        ..layout.clone()
+    }
+}
+
+fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {
+    found.iter().zip(0..).filter(|(found, _)| wanted(found)).map(|(_, position)| position).collect()
+}
+
+fn index(position: IdxSize) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
