@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
 use crate::run::preview::Known;
-use crate::run::saved_plan::{Preview, SavedPlanWriter};
+use crate::run::saved_plan::{Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
 use crate::run::{RunError, plan, preview as previewing};
 use crate::schedule::notice::Book;
@@ -40,7 +40,7 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
         begun_at: facts.started_at,
     };
     let saved = arguments.out.as_deref().map(|path| SavedPlanWriter::create(path, &previewed));
-    let mut saved = saved.transpose().map_err(RunError::from)?;
+    let mut saved = saved.transpose().map_err(not_saved)?;
     let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
     let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
     let progress = report::progress::for_stderr();
@@ -58,7 +58,7 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     if let Some(page_file) = page_file {
         page_file.write(&page::html(job, &cycle.id, *started_at, &previews))?;
     }
-    let digest = saved.map(SavedPlanWriter::finish).transpose().map_err(RunError::from)?;
+    let digest = saved.map(SavedPlanWriter::finish).transpose().map_err(not_saved)?;
     let files = Files { page: arguments.html.as_deref(), plan: arguments.out.as_deref() };
     match arguments.job.json {
         true => {
@@ -98,6 +98,13 @@ impl PageFile {
     fn write(self, html: &str) -> Result<(), CommandError> {
         let written = self.aside.file().write_all(html.as_bytes()).and_then(|()| self.aside.place());
         written.map_err(|source| could_not_write(&self.path, source))
+    }
+}
+
+fn not_saved(error: SavedPlanError) -> CommandError {
+    match error {
+        SavedPlanError::Io { path, source, .. } => could_not_write(Path::new(&path), source),
+        other => RunError::from(other).into(),
     }
 }
 

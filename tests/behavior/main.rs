@@ -29,6 +29,7 @@ mod names;
 mod outcomes;
 mod parked;
 mod places;
+mod plans;
 mod preview;
 mod random;
 mod rejected;

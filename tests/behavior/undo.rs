@@ -22,7 +22,7 @@ fn undo(place: &Workspace, run: i64, arguments: &[&str]) -> Ran {
 }
 
 /// Outcome and reason of each key in `outcomes.parquet`.
-fn outcomes(place: &Workspace, run: i64) -> Vec<String> {
+pub(crate) fn outcomes(place: &Workspace, run: i64) -> Vec<String> {
     let file = std::fs::File::open(place.run_file(run, "outcomes.parquet")).expect("a file");
     let rows = ParquetReader::new(file).finish().expect("Parquet");
     let column = |name: &str| rows.column(name).expect("a column").str().expect("text").clone();
