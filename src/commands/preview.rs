@@ -58,11 +58,13 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     if let Some(page_file) = page_file {
         page_file.write(&page::html(job, &cycle.id, *started_at, &previews))?;
     }
-    let digest = saved.map(SavedPlanWriter::finish).transpose().map_err(not_saved)?;
+    let sha256 = saved.map(SavedPlanWriter::finish).transpose().map_err(not_saved)?;
     let files = Files { page: arguments.html.as_deref(), plan: arguments.out.as_deref() };
     match arguments.job.json {
         true => {
-            print_json(&json!({ "job": job, "cycle": cycle.id, "plan": digest, "write_backs": previews }))?;
+            let plan =
+                arguments.out.as_ref().map(|file| json!({ "file": file.display().to_string(), "sha256": sha256 }));
+            print_json(&json!({ "job": job, "cycle": cycle.id, "plan": plan, "write_backs": previews }))?;
         }
         false => print(&report::preview::text(job, &previews, files))?,
     }

@@ -130,8 +130,8 @@ struct PlannedSegment {
 /// What came of a plan, as far as it was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Applied {
-    /// SHA-256 of the plan, hexadecimal.
-    pub(crate) plan: String,
+    /// Of the plan, hexadecimal.
+    pub(crate) sha256: String,
     /// Records whose row no longer held what was shown.
     pub(crate) changed_since: u64,
     /// Records whose row is gone.

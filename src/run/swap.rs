@@ -141,7 +141,10 @@ impl Swap {
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
         let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
-        destination.lock(&self.sent, &sent).await?;
+        let there = shaped(connection, self.expected_there(records, &sent))?;
+        if there.height() > 0 {
+            destination.lock(&self.sent, &there).await?;
+        }
         let written = self.judge(destination, connection, records, Before::OfAll).await?;
         let changes = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
         if written.decisions.iter().any(changes) {
@@ -167,6 +170,18 @@ impl Swap {
             expect_matched(connection, destination.delete(&self.sent, &taken(&sent, &deletes)).await?, deletes.len())?;
         }
         Ok(written)
+    }
+
+    /// What was or is sent to rows that are expected to be there. To lock others would ask for more rights than making
+    /// them takes.
+    fn expected_there(&self, records: &DataFrame, sent: &DataFrame) -> PolarsResult<DataFrame> {
+        match self.direction {
+            Direction::Back { .. } => Ok(sent.clone()),
+            Direction::Forward => {
+                let created = records.column(CREATED)?.bool()?;
+                sent.filter(&!created)
+            }
+        }
     }
 
     /// Decides about each record; writes nothing.

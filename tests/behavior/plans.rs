@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::harness::{FIELDS, Ran, Server, Workspace, faketime_library};
+use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, faketime_library, write_back};
 use crate::undo::outcomes;
 use crate::values::{TRIPS, source};
 
@@ -52,7 +52,7 @@ fn a_plan_is_applied_as_it_was_shown_and_a_second_time_changes_nothing() {
         assert_eq!(place.writes(), 0, "on {server}");
         let listed = place.command(&["runs"]).stdout;
         assert_eq!(listed.matches("succeeded, of a plan").count(), 2, "on {server}: {listed}");
-        let digest = run.json()["plan"]["plan"].as_str().expect("a digest").to_owned();
+        let digest = run.json()["plan"]["sha256"].as_str().expect("a digest").to_owned();
         let shown = place.command(&["runs", "1"]).stdout;
         assert!(shown.contains(&format!("plan      SHA-256 {digest}")), "on {server}: {shown}");
     }
@@ -62,7 +62,7 @@ fn a_plan_is_applied_as_it_was_shown_and_a_second_time_changes_nothing() {
 fn rows_that_somebody_changed_since_are_kept_and_told_of() {
     for server in Server::ALL {
         let place = place(server);
-        place.scores(crate::harness::SCORES, &format!("{SOURCE}N2,8,new\nN3,9,new\n"));
+        place.scores(SCORES, &format!("{SOURCE}N2,8,new\nN3,9,new\n"));
         save(&place);
         place.execute("UPDATE accounts SET note = 'mine', phone = '1' WHERE id = 'A1'");
         place.execute("UPDATE accounts SET phone = '2' WHERE id = 'A2'");
@@ -102,6 +102,95 @@ fn a_planned_run_is_undone_as_any_other() {
         let history = place.command(&["history", "scores", "--record", "A1"]).stdout;
         assert!(history.contains("plan 1, undone by run 2") && history.contains("plan 3"), "on {server}: {history}");
     }
+}
+
+#[test]
+fn what_a_row_keeps_a_plan_leaves_and_so_does_its_undo() {
+    for server in Server::ALL {
+        let place = place(server);
+        let fields = "id = 'id'\nscore = 'score'\nnote = { column = 'note', when = 'if_empty' }";
+        place.job("nulls = 'keep'", fields);
+        let before = place.rows("accounts");
+        save(&place);
+        // What is not written is nobody's business: A3's score, which NULL would take, and A2's and A4's notes.
+        place.execute("UPDATE accounts SET score = 33 WHERE id = 'A3'");
+        place.execute("UPDATE accounts SET note = 'mine' WHERE id = 'A4'");
+        let run = apply(&place);
+        assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
+        let rows = "id,score,note,phone\nA1,10,y,555\nA2,2,same,\nA3,33,z,\nA4,40,mine,\n";
+        assert_eq!(place.rows("accounts"), rows, "on {server}");
+        assert_eq!(place.command(&["undo", "1", "--json"]).summary(), "3 read = 3 updated", "on {server}");
+        let left = before.replace("A3,3,", "A3,33,").replace("A4,4,old", "A4,4,mine");
+        assert_eq!(place.rows("accounts"), left, "on {server}");
+    }
+}
+
+#[test]
+fn a_plan_is_of_all_write_backs_or_of_one() {
+    for server in Server::ALL {
+        let place = place(server);
+        let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER";
+        place.table("scores", columns, "id,score\nA1,0\nA2,0\n");
+        let both = write_back("scores", "accounts", "", FIELDS)
+            + &write_back("scores", "scores", "name = 'second'\nignore = ['note']", "id = 'id'\nscore = 'score'");
+        place.file("schedules/job.toml", &both);
+        let (accounts, scores) = (place.rows("accounts"), place.rows("scores"));
+        place.command(&["preview", "job", "--write-back", "second", "--out", "job.plan"]);
+        assert_eq!(apply(&place).summary(), "2 read = 2 updated", "on {server}");
+        assert_eq!(place.rows("scores"), "id,score\nA1,10\nA2,2\n", "on {server}");
+        assert_eq!(place.rows("accounts"), accounts, "on {server}");
+        place.execute("UPDATE scores SET score = 0");
+        save(&place);
+        place.execute("UPDATE scores SET score = 1 WHERE id = 'A2'");
+        let run = apply(&place);
+        assert_eq!(run.summary(), "3 read = 3 updated\n2 read = 1 updated + 1 skipped", "on {server}: {run}");
+        assert_eq!(place.rows("scores"), scores.replace("A1,0", "A1,10").replace("A2,0", "A2,1"), "on {server}");
+    }
+}
+
+#[test]
+fn a_plan_that_only_makes_rows_asks_for_no_right_to_change_them() {
+    let place = place(Server::Postgres);
+    place.job("matching = 'create_only'", FIELDS);
+    save(&place);
+    place.execute("REVOKE UPDATE ON accounts FROM tester");
+    assert_eq!(apply(&place).summary(), "1 read = 1 inserted");
+}
+
+/// More records than a segment holds, in several partitions of batches.
+#[test]
+fn a_long_plan_is_applied_whole() {
+    let place = Workspace::on(Server::Sqlite);
+    place.execute(
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, score INTEGER, note TEXT);
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 45000)
+         INSERT INTO accounts SELECT printf('%06d', i), i, NULL FROM n",
+    );
+    let source: String = (1..=45_000).map(|id| format!("{id:06},{},\n", -id)).collect();
+    place.scores(SCORES, &format!("id,score,note\n{source}")).job("", FIELDS);
+    save(&place);
+    place.execute("UPDATE accounts SET note = 'mine' WHERE id % 1000 = 0");
+    assert_eq!(apply(&place).summary(), "45000 read = 44955 updated + 45 skipped");
+    let left = "SELECT count(*) AS n FROM accounts WHERE score = CASE WHEN note IS NULL THEN -id ELSE +id END";
+    assert_eq!(place.query(left), "n\n45000\n");
+}
+
+/// What a database of its own ways keeps in a column of any type is what was shown, not what looks like it.
+#[test]
+fn values_of_any_storage_class_are_told_apart_in_sqlite() {
+    let place = Workspace::on(Server::Sqlite);
+    place.execute("CREATE TABLE accounts (id TEXT PRIMARY KEY, a, b INTEGER, c STRING)");
+    let values =
+        ["5", "'5'", "5.0", "'5.0'", "X'00FF'", "'X''00FF'''", "''", "NULL", "1e300", "'a' || char(0) || 'i:5'"];
+    for (id, value) in values.iter().enumerate() {
+        place.execute(&format!("INSERT INTO accounts VALUES ('{id}', {value}, {value}, {value})"));
+    }
+    let csv: String = (0..values.len()).map(|id| format!("{id},w,77,w\n")).collect();
+    place.scores("id TEXT PRIMARY KEY, a TEXT, b INTEGER, c TEXT", &format!("id,a,b,c\n{csv}"));
+    place.job("", "id = 'id'\na = 'a'\nb = 'b'\nc = 'c'");
+    save(&place);
+    place.execute("UPDATE accounts SET a = '5' WHERE id = '0'; UPDATE accounts SET a = 5 WHERE id = '1'");
+    assert_eq!(apply(&place).summary(), "10 read = 8 updated + 2 skipped");
 }
 
 #[test]

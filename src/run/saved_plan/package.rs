@@ -60,7 +60,7 @@ pub(in crate::run) async fn applied(
     run: i64,
     report: &RunReport,
 ) -> Result<Applied, RunError> {
-    let mut applied = Applied { plan: saved.digest.clone(), changed_since: 0, gone: 0 };
+    let mut applied = Applied { sha256: saved.digest.clone(), changed_since: 0, gone: 0 };
     for (position, _) in (0..).zip(&report.write_backs) {
         let skipped = ledger.skipped(WriteBackId { run, position }).await?;
         let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
