@@ -148,16 +148,7 @@ fn a_plan_is_of_all_write_backs_or_of_one() {
     }
 }
 
-#[test]
-fn a_plan_that_only_makes_rows_asks_for_no_right_to_change_them() {
-    let place = place(Server::Postgres);
-    place.job("matching = 'create_only'", FIELDS);
-    save(&place);
-    place.execute("REVOKE UPDATE ON accounts FROM tester");
-    assert_eq!(apply(&place).summary(), "1 read = 1 inserted");
-}
-
-/// More records than a segment holds, in several partitions of batches.
+/// More records than a segment of the plan holds.
 #[test]
 fn a_long_plan_is_applied_whole() {
     let place = Workspace::on(Server::Sqlite);

@@ -130,3 +130,18 @@ fn inserting_needs_its_own_right() {
         assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,x,\nA2,3,y,unknown\n", "on {server}");
     }
 }
+
+#[test]
+fn a_plan_that_only_makes_rows_asks_for_no_right_to_change_them() {
+    for server in Server::WITH_USERS {
+        let (place, user) = place_with_a_new_user(server);
+        grant(&place, "SELECT (id, score, note), INSERT (id, score, note)", &user);
+        place.file("data/scores.csv", "id,score,note\nA1,2,x\nN1,3,y\n").job("matching = 'create_only'", FIELDS);
+        for arguments in [&["preview", "job", "--out", "job.plan"][..], &["run", "job", "--plan", "job.plan"]] {
+            let ran = place.command_with(arguments, &[("WRITER_PASSWORD", "writer")]);
+            assert_eq!(ran.code, 0, "on {server}: {ran}");
+        }
+        let rows = "id,score,note,phone\nA1,1,,\nN1,3,y,unknown\n";
+        assert_eq!(place.rows("accounts"), rows, "on {server}");
+    }
+}
