@@ -104,10 +104,10 @@ impl PageFile {
 }
 
 fn not_saved(error: SavedPlanError) -> CommandError {
-    match error {
-        SavedPlanError::Io { path, source, .. } => could_not_write(Path::new(&path), source),
-        other => RunError::from(other).into(),
+    if let SavedPlanError::Io { path, source, .. } = error {
+        return could_not_write(Path::new(&path), source);
     }
+    RunError::from(error).into()
 }
 
 fn could_not_write(path: &Path, source: io::Error) -> CommandError {

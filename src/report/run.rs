@@ -27,6 +27,7 @@ pub(crate) fn text(report: &RunReport) -> String {
         lines.extend(report.write_backs.iter().map(line));
     }
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
+    lines.extend(report.applied.iter().flat_map(left_of_plan));
     let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
     lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
@@ -38,7 +39,6 @@ pub(crate) fn text(report: &RunReport) -> String {
     if report.write_backs.iter().any(can_be_undone) {
         lines.push(format!("`writeback undo {run}` takes this back"));
     }
-    lines.extend(report.applied.iter().flat_map(left_of_plan));
     lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
     lines.join("\n") + "\n"
 }

@@ -49,6 +49,22 @@ enum Direction {
     Forward,
 }
 
+impl Direction {
+    /// What becomes of a record whose row was looked up for what is expected of it; `created` tells that the row is or was
+    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent.
+    fn decide(self, created: bool, found: Found) -> Decision {
+        match (self, created, found.rows, found.differs) {
+            (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
+            (Self::Forward, true, 0, _) => Decision::Insert,
+            (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
+            (_, _, 1, true) => Decision::Skip(SkipReason::ChangedSince),
+            (Self::Forward, true, 1, false) => Decision::Leave,
+            (Self::Back { .. }, true, 1, false) => Decision::Delete,
+            (_, false, 1, false) => Decision::Update,
+        }
+    }
+}
+
 /// Which of a record's values are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -203,7 +219,7 @@ impl Swap {
             let layout = narrowed(self.layout_of(expected), &group.fields);
             let looked_up = destination.look_up(&layout, &values, before).await?;
             let mut decided: Vec<Decision> =
-                looked_up.found.iter().map(|found| self.decide(group.created, *found)).collect();
+                looked_up.found.iter().map(|found| self.direction.decide(group.created, *found)).collect();
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
@@ -240,20 +256,6 @@ impl Swap {
         match self.direction {
             Direction::Forward if !group.created => Side::Before,
             Direction::Forward | Direction::Back { .. } => Side::Sent,
-        }
-    }
-
-    /// What becomes of a record whose row was looked up for what is expected of it; `created` tells that the row is or was
-    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent.
-    fn decide(&self, created: bool, found: Found) -> Decision {
-        match (self.direction, created, found.rows, found.differs) {
-            (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
-            (Direction::Forward, true, 0, _) => Decision::Insert,
-            (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
-            (_, _, 1, true) => Decision::Skip(SkipReason::ChangedSince),
-            (Direction::Forward, true, 1, false) => Decision::Leave,
-            (Direction::Back { .. }, true, 1, false) => Decision::Delete,
-            (_, false, 1, false) => Decision::Update,
         }
     }
 
@@ -336,4 +338,46 @@ fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {
 
 fn index(position: IdxSize) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACK: Direction = Direction::Back { created: CreatedRows::Delete };
+
+    fn decided(direction: Direction, created: bool, rows: u64, differs: bool) -> Decision {
+        direction.decide(created, Found { rows, differs })
+    }
+
+    #[test]
+    fn a_row_that_holds_what_is_expected_is_written() {
+        assert_eq!(decided(BACK, false, 1, false), Decision::Update);
+        assert_eq!(decided(Direction::Forward, false, 1, false), Decision::Update);
+        assert_eq!(decided(BACK, true, 1, false), Decision::Delete);
+        assert_eq!(decided(Direction::Forward, true, 0, false), Decision::Insert);
+    }
+
+    #[test]
+    fn a_row_that_holds_something_else_is_left() {
+        for (direction, created) in
+            [(BACK, false), (BACK, true), (Direction::Forward, false), (Direction::Forward, true)]
+        {
+            assert_eq!(decided(direction, created, 1, true), Decision::Skip(SkipReason::ChangedSince));
+            let ambiguous = Decision::Reject(RejectReason::AmbiguousMatch { found: 2 });
+            assert_eq!(decided(direction, created, 2, false), ambiguous);
+        }
+        assert_eq!(
+            decided(Direction::Forward, true, 1, false),
+            Decision::Leave,
+            "somebody else has made just this row"
+        );
+    }
+
+    #[test]
+    fn a_row_that_is_gone_is_not_made_again() {
+        for (direction, created) in [(BACK, false), (BACK, true), (Direction::Forward, false)] {
+            assert_eq!(decided(direction, created, 0, false), Decision::Skip(SkipReason::NoMatch));
+        }
+    }
 }
