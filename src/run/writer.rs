@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
+use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -389,13 +389,13 @@ pub(crate) async fn write(
     if !updates.is_empty() {
         let updated = match updated {
             Some(updated) => updated,
-            None => destination.update(layout, &taken(records, &updates)).await?,
+            None => destination.update(layout, &records_at(records, &updates)).await?,
         };
         expect_matched(connection, updated, updates.len())?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
+        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
     Ok(Written { looked_up, decisions })
@@ -409,15 +409,6 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
 /// Positions of the records with one decision, in order.
 pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
     decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
-}
-
-/// The records at `positions`, which ascend; all of them without a copy.
-pub(super) fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
-    if positions.len() == records.height() {
-        return records.clone();
-    }
-    let positions = IdxCa::from_vec("".into(), positions.to_vec());
-    records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
 }
 
 /// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.
