@@ -103,7 +103,8 @@ impl Restoration {
         for group in self.shaped(connection, self.groups(records))? {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
-                let restored = self.shaped(connection, self.restoring(&records_at(records, &updates), &group.fields))?;
+                let restored =
+                    self.shaped(connection, self.restoring(&records_at(records, &updates), &group.fields))?;
                 let updated = destination.update(&narrowed(&self.before, &group.fields), &restored).await?;
                 expect_matched(connection, updated, updates.len())?;
             }
@@ -111,7 +112,11 @@ impl Restoration {
         crate::fault::point("records restored");
         let deletes = chosen(&written.decisions, &Decision::Delete);
         if !deletes.is_empty() {
-            expect_matched(connection, destination.delete(&self.sent, &records_at(&sent, &deletes)).await?, deletes.len())?;
+            expect_matched(
+                connection,
+                destination.delete(&self.sent, &records_at(&sent, &deletes)).await?,
+                deletes.len(),
+            )?;
         }
         Ok(written)
     }

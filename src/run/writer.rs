@@ -281,23 +281,30 @@ impl Writer {
         attempts: u32,
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
-        let context = Arc::clone(&self.context);
         let written = self.write(batch).await?;
         let images = self.keep_images(batch, &written)?;
+        // A batch that changes nothing need not be known before it is over: done again, it changes nothing again.
+        let is_told = sent.is_some() || written.decisions.iter().any(Decision::is_write);
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, images.as_ref()).await?;
-        let outcomes = sent.insert(outcomes);
+        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
+        if is_told {
+            ledger.record_sent(*id, batch.span, &outcomes, attempts, images.as_ref()).await?;
+            *sent = Some(outcomes.clone());
+        }
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
         let elapsed = begun.elapsed();
-        context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
+        match is_told {
+            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64()).await?,
+            false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
+        }
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
-        debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
+        debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
     }
@@ -346,8 +353,7 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, None).await?;
-        Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
+        Ok(ledger.record_settled(self.context.id, batch.span, &[outcome], 1, 0.0).await?)
     }
 }
 

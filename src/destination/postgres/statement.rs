@@ -70,13 +70,7 @@ fn look_up_ambiguous(layout: &Layout, before: Before, reach: Reach) -> Statement
 const ORDINALS: &str = "array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END)";
 
 /// The records that have a row: `also`, whether the two differ, and what the row holds in the `held` fields.
-fn found(
-    layout: &Layout,
-    parameters: &[usize],
-    also: &[&str],
-    held: &[(usize, &LayoutField)],
-    reach: Reach,
-) -> String {
+fn found(layout: &Layout, parameters: &[usize], also: &[&str], held: &[(usize, &LayoutField)], reach: Reach) -> String {
     let held = held.iter().map(|(position, field)| format!(", {} AS b{position}", column(field)));
     format!(
         "SELECT {also}, {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}{bounds}",
@@ -513,7 +507,8 @@ mod tests {
     #[test]
     fn loose_keys_are_matched_by_their_bytes_as_well() {
         for (declared, cast) in [("citext", "citext"), ("character(5)", "bpchar")] {
-            let sql = look_up(&layout(vec![key_field(text("id", declared))], true), Before::Unread, Reach::Everywhere).sql;
+            let sql =
+                look_up(&layout(vec![key_field(text("id", declared))], true), Before::Unread, Reach::Everywhere).sql;
             let matched =
                 format!("ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0");
             assert!(sql.contains(&matched), "{sql}");
@@ -531,8 +526,7 @@ mod tests {
             field("facts", "json", Holds::Json),
         ];
         let sql = insert(&layout(fields, true)).sql;
-        let expected =
-            "SELECT batch.f0, batch.f1::bpchar, batch.f2, batch.f3, batch.f4::crm.stage, batch.f5::json";
+        let expected = "SELECT batch.f0, batch.f1::bpchar, batch.f2, batch.f3, batch.f4::crm.stage, batch.f5::json";
         assert!(sql.contains(expected), "{sql}");
     }
 
