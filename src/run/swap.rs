@@ -11,8 +11,8 @@ use std::sync::Arc;
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
-use super::writer::{Written, chosen, expect_matched, expect_unaltered, taken};
-use crate::destination::{AnyDestination, Destination, Found, LookedUp};
+use super::writer::{Differing, Written, chosen, expect_matched, expect_unaltered};
+use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -162,15 +162,14 @@ impl Swap {
             destination.lock(&self.sent, &there).await?;
         }
         let written = self.judge(destination, connection, records, Before::OfAll).await?;
-        let changes = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
-        if written.decisions.iter().any(changes) {
+        if written.decisions.iter().any(Decision::is_write) {
             let layout = self.layout();
             expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
         }
         for group in shaped(connection, self.groups(records))? {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
-                let values = self.values(self.written_side(), &taken(records, &updates), &group.fields);
+                let values = self.values(self.written_side(), &records_at(records, &updates), &group.fields);
                 let layout = narrowed(self.layout(), &group.fields);
                 let updated = destination.update(&layout, &shaped(connection, values)?).await?;
                 expect_matched(connection, updated, updates.len())?;
@@ -179,11 +178,19 @@ impl Swap {
         crate::fault::point("rows swapped");
         let inserts = chosen(&written.decisions, &Decision::Insert);
         if !inserts.is_empty() {
-            expect_matched(connection, destination.insert(&self.sent, &taken(&sent, &inserts)).await?, inserts.len())?;
+            expect_matched(
+                connection,
+                destination.insert(&self.sent, &records_at(&sent, &inserts)).await?,
+                inserts.len(),
+            )?;
         }
         let deletes = chosen(&written.decisions, &Decision::Delete);
         if !deletes.is_empty() {
-            expect_matched(connection, destination.delete(&self.sent, &taken(&sent, &deletes)).await?, deletes.len())?;
+            expect_matched(
+                connection,
+                destination.delete(&self.sent, &records_at(&sent, &deletes)).await?,
+                deletes.len(),
+            )?;
         }
         Ok(written)
     }
@@ -213,7 +220,7 @@ impl Swap {
         let mut found = vec![Found::default(); records.height()];
         let mut images = BeforeImagesBuilder::new(records.height(), self.sent.fields.len());
         for group in shaped(connection, self.groups(records))? {
-            let own = taken(records, &group.records);
+            let own = records_at(records, &group.records);
             let expected = self.expected_side(&group);
             let values = shaped(connection, self.values(expected, &own, &group.fields))?;
             let layout = narrowed(self.layout_of(expected), &group.fields);
@@ -223,7 +230,7 @@ impl Swap {
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
-                let values = shaped(connection, self.values(side, &taken(&own, &differing), &group.fields))?;
+                let values = shaped(connection, self.values(side, &records_at(&own, &differing), &group.fields))?;
                 let layout = narrowed(self.layout_of(side), &group.fields);
                 let held = destination.look_up(&layout, &values, Before::Unread).await?.found;
                 for (record, held) in differing.iter().zip(held) {
@@ -248,7 +255,8 @@ impl Swap {
                 }
             }
         }
-        Ok(Written { looked_up: LookedUp { found, before: images.finish() }, decisions })
+        let looked_up = LookedUp { found, before: images.finish() };
+        Ok(Written { looked_up, decisions, differing: Differing::Many })
     }
 
     /// What rows of a group are looked up for first: of rows that a run makes there is nothing before.
