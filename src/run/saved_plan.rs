@@ -89,10 +89,8 @@ struct Contents {
     cycle: String,
     cycle_completed_at: DateTime<Utc>,
     previewed_at: DateTime<Utc>,
-    /// Digests of the job file and of the schema files it names.
+    /// As [`CheckedJob::files`].
     files: BTreeMap<String, String>,
-    /// As [`CheckedJob::digest`].
-    job_digest: String,
     /// The only one of the job's write-backs that was previewed.
     only: Option<String>,
     write_backs: Vec<PlannedWriteBack>,
@@ -215,9 +213,13 @@ impl SavedPlan {
         self.contents.only.as_deref()
     }
 
+    fn planned(&self, write_back: &str) -> Option<&PlannedWriteBack> {
+        self.contents.write_backs.iter().find(|planned| planned.name == write_back)
+    }
+
     /// What guards are told of a write-back's records.
     pub(super) fn forecast(&self, write_back: &str, proven: bool) -> Forecast {
-        let planned = self.contents.write_backs.iter().find(|planned| planned.name == write_back);
+        let planned = self.planned(write_back);
         let (tally, emptied) = planned.map(|planned| (planned.shown, planned.emptied.clone())).unwrap_or_default();
         Forecast { tally, emptied, proven }
     }
@@ -229,25 +231,28 @@ impl SavedPlan {
             let hint = format!("`writeback run {of} --plan FILE` applies it");
             return Err(self.refused(format!("it is of job `{of}`, not of `{job}`"), hint));
         }
-        if checked.digest == self.contents.job_digest {
-            return Ok(());
-        }
         let (then, now) = (&self.contents.files, &checked.files);
         let changed = then.keys().chain(now.keys()).find(|file| then.get(*file) != now.get(*file));
-        let what = changed.map_or_else(|| "the job".to_owned(), |file| format!("`{file}`"));
-        Err(self.refused(format!("{what} was changed since the preview"), self.preview_again()))
+        if let Some(file) = changed {
+            return Err(self.refused(format!("`{file}` was changed since the preview"), self.preview_again()));
+        }
+        for write_back in &checked.job.write_backs {
+            let planned = self.planned(&write_back.name);
+            if planned.is_some_and(|planned| planned.version != write_back.version) {
+                let name = &write_back.name;
+                let why = format!("write-back `{name}` is another by what `writeback.toml` says now");
+                return Err(self.refused(why, self.preview_again()));
+            }
+        }
+        Ok(())
     }
 
-    /// Errors: `Refused`, if a write-back or its object is not as it was previewed.
+    /// Errors: `Refused`, if an object is not as it was previewed.
     pub(super) fn expect_objects(&self, plans: &[Plan]) -> Result<(), SavedPlanError> {
         for plan in plans {
             let (name, object) = (&plan.write_back.name, plan.layout.object.display_name());
-            let planned = self.contents.write_backs.iter().find(|planned| planned.name == *name);
-            let why = match planned {
+            let why = match self.planned(name) {
                 None => format!("it has no write-back `{name}`"),
-                Some(planned) if planned.version != plan.write_back.version => {
-                    format!("write-back `{name}` is another by what `writeback.toml` says now")
-                }
                 Some(planned) if planned.destination != plan.destination.name || !same_layout(planned, plan) => {
                     format!("`{object}` was altered since the preview")
                 }

@@ -58,7 +58,6 @@ impl SavedPlanWriter {
             cycle_completed_at: preview.cycle.completed_at,
             previewed_at: preview.begun_at,
             files: preview.checked.files.clone(),
-            job_digest: preview.checked.digest.clone(),
             only: preview.only.map(str::to_owned),
             write_backs: Vec::new(),
         };
