@@ -92,8 +92,9 @@ fn a_planned_run_is_undone_as_any_other() {
     for server in Server::ALL {
         let place = place(server);
         let before = place.rows("accounts");
-        save(&place);
-        apply(&place);
+        let (shown, run) = (save(&place).json(), apply(&place).json());
+        assert_eq!(shown["plan"]["sha256"], run["plan"]["sha256"], "on {server}");
+        assert_eq!(shown["plan"]["file"], "job.plan", "on {server}");
         let undone = place.command(&["undo", "1", "--delete-created", "--json"]);
         assert_eq!(undone.summary(), "4 read = 3 updated + 1 deleted", "on {server}: {undone}");
         assert_eq!(place.rows("accounts"), before, "on {server}");
