@@ -11,7 +11,7 @@ use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::read_fields;
-use super::guards::{KEYS as GUARD_KEYS, read_guards};
+use super::guards::{KEYS as GUARD_KEYS, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
 use super::project_file::{batch_size, before_images_kept, known_connection, null_policy, word};
 use super::schema::parse_schema;
@@ -41,6 +41,7 @@ const WRITE_BACK_KEYS: &[&str] = &[
     "max_nulls",
     "max_rejected",
     "require_test",
+    "canary",
     "keep_before_images",
     "retention",
 ];
@@ -144,6 +145,7 @@ fn read_write_back(
         mode: mode?,
         nulls,
         guards: read_guards(table, &project.defaults.guards),
+        canary: read_canary(table, project.defaults.canary),
         before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
         version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,

@@ -31,6 +31,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::domain::alert::Thresholds;
+use crate::domain::canary::Canary;
 use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
@@ -70,6 +71,8 @@ pub(crate) struct Defaults {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) nulls: NullPolicy,
     pub(crate) guards: Guards,
+    /// What goes first; `None`: all goes at once.
+    pub(crate) canary: Option<Canary>,
     /// How long before-images are kept; `None`: not at all.
     pub(crate) before_images_kept: Option<Duration>,
 }

@@ -9,7 +9,7 @@ use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
-use super::guards::read_guards;
+use super::guards::{read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::secret::Surroundings;
 use super::times::duration_within;
@@ -40,6 +40,7 @@ const DEFAULTS_KEYS: &[&str] = &[
     "max_nulls",
     "max_rejected",
     "require_test",
+    "canary",
     "keep_before_images",
     "retention",
 ];
@@ -111,6 +112,7 @@ fn defaults(root: &Table<'_>) -> Defaults {
         batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
         guards: table.as_ref().map_or_else(Guards::default, |table| read_guards(table, &Guards::default())),
+        canary: table.as_ref().and_then(|table| read_canary(table, None)),
         before_images_kept: table
             .as_ref()
             .map_or(Some(RETENTION_USUAL), |table| before_images_kept(table, Some(RETENTION_USUAL))),

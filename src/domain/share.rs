@@ -41,6 +41,12 @@ impl Percent {
         Self { hundredths }.min(Self::MAX)
     }
 
+    /// So much of `whole`, rounded up.
+    pub(crate) fn part_of(self, whole: u64) -> u64 {
+        let part = (u128::from(whole) * u128::from(self.hundredths)).div_ceil(u128::from(Self::ALL.hundredths));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
     /// Whether `part` is a larger share of `whole`. No part of nothing is, and any part of nothing else is.
     pub(crate) fn is_exceeded_by(self, part: u128, whole: u128) -> bool {
         part.saturating_mul(u128::from(Self::ALL.hundredths)) > whole.saturating_mul(u128::from(self.hundredths))

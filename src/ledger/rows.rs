@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus, SentBatch,
-    UnfinishedRun, WriteBackEntry, WriteBackId, cycles, guards, outcomes, pending,
+    UnfinishedRun, WriteBackEntry, WriteBackId, canaries, cycles, guards, outcomes, pending,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
@@ -216,6 +216,7 @@ pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: 
     for statement in [
         "DELETE FROM rejections WHERE write_back = ?",
         "DELETE FROM batches WHERE write_back = ?",
+        "DELETE FROM canaries WHERE write_back = ?",
         "DELETE FROM left_alone WHERE write_back = ?",
         "DELETE FROM retried WHERE write_back = ?",
         "UPDATE write_backs SET read = NULL, layout = NULL, finished = 0 WHERE write_back = ?",
@@ -569,6 +570,7 @@ pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i
             tally: tally(connection, row.try_get("write_back")?).await?,
             batches: count(row, "batches")?,
             seconds: row.try_get("seconds")?,
+            canary: canaries::canary(connection, row.try_get("write_back")?).await?,
         });
     }
     Ok(entries)

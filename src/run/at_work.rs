@@ -77,6 +77,7 @@ impl AtWork<'_> {
         info!(job = %self.facts.job, run = id.run, write_back = %name, read = tally.read, "delivered");
         let keeps_before_images = assignment.keeps_before_images;
         let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        let canary = self.ledger.canary(id).await?;
         Ok(WriteBackReport {
             name,
             tally,
@@ -84,6 +85,7 @@ impl AtWork<'_> {
             elapsed,
             parked,
             keeps_before_images,
+            canary,
         })
     }
 
@@ -96,6 +98,7 @@ impl AtWork<'_> {
         let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
         let cause = chain(&source).join(": ");
         let told = match (&source, resumable) {
+            (RunError::Canary { .. }, _) => self.ledger.give_up_run(run, &cause).await,
             (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
             (_, true) => self.ledger.stop_run(run, &cause).await,
             (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,

@@ -16,7 +16,7 @@ use crate::domain::object::Object;
 use crate::domain::problem::{Location, Problem, Severity};
 use crate::ledger::{MappedField, MappedFor};
 use crate::run::RunError;
-use crate::run::push::{Assignment, Contents};
+use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::source::{AnySource, Source};
 
 /// A write-back that can be carried out.
@@ -49,8 +49,14 @@ impl Plan {
             layout: &self.layout,
             batch_records_max: self.write_back.batch_records_max,
             keeps_before_images: self.write_back.before_images_kept.is_some(),
+            canary: self.canary(),
             contents: Contents::Mapped(&self.mapping),
         }
+    }
+
+    fn canary(&self) -> Option<CanaryRule> {
+        let rejected_max = self.write_back.guards.max_rejected;
+        self.write_back.canary.map(|canary| CanaryRule { canary, rejected_max })
     }
 
     /// What its records are mapped for.

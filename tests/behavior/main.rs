@@ -4,6 +4,7 @@
 mod alerts;
 mod altering;
 mod batches;
+mod canaries;
 mod commands;
 mod configuration;
 mod connections;

@@ -32,6 +32,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         location: at(10 + index),
     };
     WriteBack {
+        canary: None,
         before_images_kept: None,
         guards: crate::domain::guard::Guards::default(),
         version: String::new(),

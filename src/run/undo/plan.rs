@@ -46,6 +46,7 @@ impl UndoPlan {
             layout: self.restoration.layout(),
             batch_records_max: project.defaults.batch_records_max,
             keeps_before_images: true,
+            canary: None,
             contents: Contents::BeforeImages(&self.restoration),
         }
     }
@@ -109,7 +110,7 @@ async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoP
     let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
-    let restoration = Arc::new(Restoration::new(layout, request.created));
+    let restoration = Arc::new(Restoration::new(layout, request.created, request.changed));
     let of = WriteBackId { run: request.run, position };
     Ok(UndoPlan { write_back: name, destination, restoration, of, folder, altered })
 }
