@@ -24,7 +24,7 @@ pub(crate) fn text(report: &UndoReport) -> String {
     }
     let of = report.undo_of;
     if report.write_backs.iter().any(|undone| undone.changed_since > 0) {
-        lines.push(format!("hint: `writeback undo {of} --even-changed` also restores rows that were changed since"));
+        lines.push(format!("hint: `writeback undo {of} --even-changed` also restores rows changed since"));
     }
     if report.write_backs.iter().any(|undone| undone.created > 0) {
         lines.push(format!("hint: `writeback undo {of} --delete-created` also removes rows that run {of} created"));
