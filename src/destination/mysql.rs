@@ -253,8 +253,7 @@ fn note_found(answer: &mut Answer, first: usize, row: &MySqlRow, layout: &Layout
     let found = answer.found.get_mut(record)?;
     found.rows += number(1)?;
     found.differs |= number(2)? > 0;
-    let wanted = before == Before::OfAll || before == Before::OfDiffering && found.differs;
-    if wanted && found.rows == 1 {
+    if found.rows == 1 && before.is_of(found.differs) {
         let fields = layout.fields.iter().enumerate();
         let old: Vec<Option<String>> =
             fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds)).collect();

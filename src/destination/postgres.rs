@@ -1,6 +1,7 @@
 //! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server; records are updated
 //! in the order of their keys where an index leads to them.
 
+mod numeric;
 mod statement;
 mod values;
 
@@ -10,13 +11,13 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{Answer, Claim, Destination, Found, LookedUp};
+use super::{Answer, Claim, Destination, Found, LookedUp, records_at};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
@@ -25,6 +26,8 @@ pub(crate) struct PostgresDestination {
     transaction: Transaction,
     /// As the session was last told; `None` if that may not hold any more.
     planning: Option<Planning>,
+    /// Whether few records of the latest batch differed from their rows.
+    differing_are_few: bool,
 }
 
 /// How the server plans statements that are prepared.
@@ -43,6 +46,10 @@ fn reach(bounds: Option<&Bounds>) -> Reach {
 /// Source: `MaxTupleAttributeNumber` in `src/include/access/htup_details.h`.
 const FIELDS_AT_ONCE_MAX: usize = 800;
 
+/// Of how many records of a batch one may differ for them to be few. Twice a look-up's time is what updating at once takes,
+/// so looking up first is ahead until more than half of a batch is sent again; where it is not, little is lost.
+const FEW: usize = 4;
+
 /// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
 /// so that is remembered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +66,7 @@ impl Destination for PostgresDestination {
             session: Session::open(connection, connection.limits.idle_max()).await?,
             transaction: Transaction::None,
             planning: None,
+            differing_are_few: false,
         })
     }
 
@@ -89,23 +97,23 @@ impl Destination for PostgresDestination {
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
-        let bounds = Bounds::of(layout, batch);
-        let statement = statement::look_up(layout, before.is_read(), reach(bounds.as_ref()));
         let grant = statement::grant(layout, self.session.user(), None);
         let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
-        let mut answer = Answer::to(layout, batch);
         if batch.height() == 0 {
-            return Ok(answer.finish());
+            return Ok(Answer::to(layout, batch).finish());
         }
-        let Statement { sql, parameters } = statement;
-        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
-        let rows = self.session.fetch(purpose, sql, arguments).await;
-        for row in self.explain(&layout.object, rows).await? {
-            read_found(&row, layout, before, &mut answer).map_err(|error| self.session.failed(purpose.doing, error))?;
-        }
-        Ok(answer.finish())
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
+        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let read = match layout.key_is_unique() {
+            true => only(&rows).and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
+            false => read_counted(&rows, layout, batch, before),
+        };
+        read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
+    /// Where few records of the batch before differed, this one is looked up first, and only those that differ are sent to
+    /// be updated: a look-up alone takes the server half of the time.
     async fn update_differing(
         &mut self,
         layout: &Layout,
@@ -117,18 +125,17 @@ impl Destination for PostgresDestination {
             && layout.key_is_unique()
             && layout.fields.len() <= FIELDS_AT_ONCE_MAX
             && before != Before::OfAll;
-        let bounds = Bounds::of(layout, batch);
-        let statement =
-            statement::update_differing(layout, before.is_read(), reach(bounds.as_ref())).filter(|_| is_possible);
-        let Some(Statement { sql, parameters }) = statement else { return Ok(None) };
-        let grant = statement::grant(layout, self.session.user(), Some("update"));
-        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
-        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
-        let rows = self.session.fetch(purpose, sql, arguments).await;
-        let rows = self.explain(&layout.object, rows).await?;
-        let read = rows.first().ok_or(sqlx::Error::RowNotFound);
-        let read = read.and_then(|row| read_updated(row, layout, batch, before));
-        read.map(Some).map_err(|error| self.session.failed(purpose.doing, error))
+        if !is_possible {
+            return Ok(None);
+        }
+        let done = match self.differing_are_few {
+            false => self.update_at_once(layout, batch, before).await?,
+            true => self.update_found(layout, batch, before).await?,
+        };
+        if let Some((looked_up, _)) = &done {
+            self.differing_are_few = looked_up.differing().len() < batch.height() / FEW;
+        }
+        Ok(done)
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -198,6 +205,61 @@ impl Destination for PostgresDestination {
 }
 
 impl PostgresDestination {
+    /// Looks records up, and those that differ once more to update them.
+    async fn update_found(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        let mut looked_up = self.look_up(layout, batch, Before::Unread).await?;
+        let differing = looked_up.differing();
+        if differing.is_empty() {
+            return Ok(Some((looked_up, 0)));
+        }
+        let updated = self.update_at_once(layout, &records_at(batch, &differing), before).await?;
+        Ok(updated.map(|(found, updated)| {
+            looked_up.correct(&differing, found);
+            (looked_up, updated)
+        }))
+    }
+
+    /// Looks records up and updates those that differ, in one statement; `None` if no field is written.
+    async fn update_at_once(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), Some("update"));
+        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::update_differing(layout, before, reach(bounds.as_ref()));
+        let Some(statement) = statement else { return Ok(None) };
+        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let read = only(&rows).and_then(|row| {
+            let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
+            let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
+            Ok(Some((looked_up, u64::try_from(updated).unwrap_or_default())))
+        });
+        read.map_err(|error| self.session.failed(purpose.doing, error))
+    }
+
+    /// Sends a batch and fetches what the server answers.
+    async fn ask(
+        &mut self,
+        purpose: Purpose<'_>,
+        layout: &Layout,
+        batch: &DataFrame,
+        statement: Statement,
+        bounds: Option<&Bounds>,
+    ) -> Result<Vec<PgRow>, SystemError> {
+        let Statement { sql, parameters } = statement;
+        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds).await?;
+        let rows = self.session.fetch(purpose, sql, arguments).await;
+        self.explain(&layout.object, rows).await
+    }
+
     async fn write(
         &mut self,
         purpose: Purpose<'_>,
@@ -265,47 +327,57 @@ impl PostgresDestination {
     }
 }
 
-/// Adds one row of a lookup to its answer.
-fn read_found(row: &PgRow, layout: &Layout, before: Before, answer: &mut Answer) -> Result<(), sqlx::Error> {
-    let ordinal: i64 = row.try_get(0)?;
-    let rows: i64 = row.try_get(1)?;
-    let differs: bool = row.try_get(2)?;
-    let record = record_of(ordinal)?;
-    let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
-    found.rows += u64::try_from(rows).unwrap_or_default();
-    found.differs |= differs;
-    if found.rows == 1 && (before == Before::OfAll || before == Before::OfDiffering && differs) {
-        let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
-        answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
-    }
-    Ok(())
+/// The one row that a statement answers with.
+fn only(rows: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
+    rows.first().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Reads the one row of an update that looked its records up: what it found, and how many rows it updated.
-fn read_updated(
+/// Reads what was found of the records whose key is unique: their ordinals in the row's first column, and in the next ones
+/// the old texts of the `held` fields.
+fn read_found(
     row: &PgRow,
     layout: &Layout,
     batch: &DataFrame,
     before: Before,
-) -> Result<(LookedUp, u64), sqlx::Error> {
+    held: impl Fn(&LayoutField) -> bool,
+) -> Result<LookedUp, sqlx::Error> {
     let ordinals: Vec<i64> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
-    let updated: i64 = row.try_get(1)?;
     let mut answer = Answer::to(layout, batch);
     for ordinal in &ordinals {
         let found = answer.found.get_mut(record_of(ordinal.abs())?).ok_or_else(|| not_asked_for(*ordinal))?;
         *found = Found { rows: 1, differs: *ordinal > 0 };
     }
-    if before.is_read() {
-        let written = layout.fields.iter().filter(|field| !field.key).enumerate();
-        let images = written.map(|(index, _)| Ok(row.try_get::<Option<_>, _>(index + 2)?.unwrap_or_default()));
-        let images: Vec<Vec<Option<String>>> = images.collect::<Result<_, sqlx::Error>>()?;
-        for (image, ordinal) in ordinals.iter().filter(|ordinal| **ordinal > 0).enumerate() {
-            let mut held = images.iter().map(|column| column.get(image)?.as_deref());
-            let values = layout.fields.iter().map(|field| if field.key { None } else { held.next().flatten() });
-            answer.before.push(record_of(*ordinal)?, values);
+    let mut column = 0;
+    let images = layout.fields.iter().map(|field| {
+        if !held(field) {
+            return Ok(None);
+        }
+        column += 1;
+        Ok(Some(row.try_get::<Option<Vec<Option<String>>>, _>(column)?.unwrap_or_default()))
+    });
+    let images = images.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let wanted = ordinals.iter().filter(|ordinal| before.is_of(**ordinal > 0));
+    for (image, ordinal) in wanted.enumerate() {
+        let values = images.iter().map(|held| held.as_ref()?.get(image)?.as_deref());
+        answer.before.push(record_of(ordinal.abs())?, values);
+    }
+    Ok(answer.finish())
+}
+
+/// Reads what was found of records whose rows the server counted: each row of the answer is one of them.
+fn read_counted(rows: &[PgRow], layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, sqlx::Error> {
+    let mut answer = Answer::to(layout, batch);
+    for row in rows {
+        let (ordinal, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let record = record_of(ordinal)?;
+        let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
+        *found = Found { rows: u64::try_from(rows).unwrap_or_default(), differs: row.try_get(2)? };
+        if found.rows == 1 && before.is_of(found.differs) {
+            let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
+            answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
         }
     }
-    Ok((answer.finish(), u64::try_from(updated).unwrap_or_default()))
+    Ok(answer.finish())
 }
 
 /// The position in its batch of the record that a statement numbers from 1.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
+use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -281,23 +281,30 @@ impl Writer {
         attempts: u32,
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
-        let context = Arc::clone(&self.context);
         let written = self.write(batch).await?;
         let images = self.keep_images(batch, &written)?;
+        // A batch that changes nothing need not be known before it is over: done again, it changes nothing again.
+        let is_told = sent.is_some() || written.decisions.iter().any(Decision::is_write);
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, images.as_ref()).await?;
-        let outcomes = sent.insert(outcomes);
+        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
+        if is_told {
+            ledger.record_sent(*id, batch.span, &outcomes, attempts, images.as_ref()).await?;
+            *sent = Some(outcomes.clone());
+        }
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
         let elapsed = begun.elapsed();
-        context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
+        match is_told {
+            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64()).await?,
+            false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
+        }
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
-        debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
+        debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
     }
@@ -346,8 +353,7 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, None).await?;
-        Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
+        Ok(ledger.record_settled(self.context.id, batch.span, &[outcome], 1, 0.0).await?)
     }
 }
 
@@ -389,13 +395,13 @@ pub(crate) async fn write(
     if !updates.is_empty() {
         let updated = match updated {
             Some(updated) => updated,
-            None => destination.update(layout, &taken(records, &updates)).await?,
+            None => destination.update(layout, &records_at(records, &updates)).await?,
         };
         expect_matched(connection, updated, updates.len())?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
+        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
     Ok(Written { looked_up, decisions })
@@ -409,15 +415,6 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
 /// Positions of the records with one decision, in order.
 pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
     decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
-}
-
-/// The records at `positions`, which ascend; all of them without a copy.
-pub(super) fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
-    if positions.len() == records.height() {
-        return records.clone();
-    }
-    let positions = IdxCa::from_vec("".into(), positions.to_vec());
-    records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
 }
 
 /// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.
