@@ -40,7 +40,8 @@ pub(super) fn read_canary(table: &Table<'_>, usual: Option<Canary>) -> Option<Ca
     canary
 }
 
-fn is_off(value: &Value<'_>) -> bool {
+/// Whether it takes a default away.
+pub(super) fn is_off(value: &Value<'_>) -> bool {
     value.is_text() && value.text() == Some("off")
 }
 

@@ -38,7 +38,8 @@ use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
 use crate::domain::job::Job;
-use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
+use crate::domain::object::ObjectName;
+use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
 use alerts::AlertSettings;
 use document::read_text;
 use secret::Surroundings;
@@ -73,6 +74,8 @@ pub(crate) struct Defaults {
     pub(crate) guards: Guards,
     /// What goes first; `None`: all goes at once.
     pub(crate) canary: Option<Canary>,
+    /// The table that tells what was written, in each destination, and where that is said.
+    pub(crate) journal_table: Option<(ObjectName, Location)>,
     /// How long before-images are kept; `None`: not at all.
     pub(crate) before_images_kept: Option<Duration>,
 }

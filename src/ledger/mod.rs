@@ -160,6 +160,8 @@ pub(crate) struct MappedFor {
     /// The object's path, outermost name first.
     pub(crate) object: Vec<String>,
     pub(crate) fields: Vec<MappedField>,
+    /// Path of the table that tells what was written, if there is one.
+    pub(crate) journal: Option<Vec<String>>,
 }
 
 /// A field as it was when records were made to fit it.

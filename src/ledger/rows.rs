@@ -233,14 +233,15 @@ pub(super) async fn record_packaged(
     mapped_for: &MappedFor,
 ) -> Answer<()> {
     let update = sqlx::query(
-        "UPDATE write_backs SET read = ?, layout = ?, destination = ?, object = ?, fields = ? WHERE write_back = ?",
+        "UPDATE write_backs SET read = ?, layout = ?, destination = ?, object = ?, fields = ?, journal = ? WHERE write_back = ?",
     );
     let json = |error: serde_json::Error| Fault::Contents(error.to_string());
     let object = serde_json::to_string(&mapped_for.object).map_err(json)?;
     let fields = serde_json::to_string(&mapped_for.fields).map_err(json)?;
     let update =
         update.bind(kept(read)?).bind(&mapped_for.layout).bind(&mapped_for.destination).bind(object).bind(fields);
-    update.bind(write_back).execute(connection).await?;
+    let journal = mapped_for.journal.as_ref().map(serde_json::to_string).transpose().map_err(json)?;
+    update.bind(journal).bind(write_back).execute(connection).await?;
     Ok(())
 }
 

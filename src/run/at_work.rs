@@ -59,8 +59,8 @@ impl AtWork<'_> {
         let begun = Instant::now();
         let name = assignment.write_back.to_owned();
         let folder = run_folder(self.project, id.run).join(&name);
-        let Self { ledger, progress, stop, .. } = *self;
-        let push = Push { assignment, id, package, ledger, progress, stop, folder };
+        let Self { ledger, progress, stop, facts, .. } = *self;
+        let push = Push { assignment, id, facts, package, ledger, progress, stop, folder };
         let pushed = push.carry_out().await?;
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;

@@ -11,8 +11,7 @@ use tracing::info;
 use super::RunError;
 use super::push::{CanaryRule, Contents, Push, hand_over, load};
 use super::reader::Reader;
-use super::writer::taken;
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::{AnyDestination, Destination, records_at};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::canary::Trouble;
@@ -209,7 +208,7 @@ impl Sample {
     /// `chosen` are positions in the partition, ascending.
     fn of(contents: Contents<'_>, loaded: &Partition, chosen: Vec<(IdxSize, Reached)>) -> Self {
         let (positions, reached): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
-        let records = taken(&loaded.records, &positions);
+        let records = records_at(&loaded.records, &positions);
         Self { keys: key_texts(&records, contents.key_columns()), records: contents.complete(&records), reached }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod guards;
 pub(crate) mod history;
 mod images;
 pub(crate) mod journal;
+mod journal_table;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, block_in_place};
 use crate::domain::canary::Canary;
 use crate::domain::connection::Connection;
 use crate::domain::layout::Layout;
-use crate::domain::mapping::Mapping;
+use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::domain::record::Identities;
 use crate::domain::share::RecordsMax;
@@ -24,6 +24,7 @@ use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
 use crate::run::images;
+use crate::run::journal_table::JournalTable;
 use crate::run::outcomes::{self, PushedPartition};
 use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
@@ -38,6 +39,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) layout: &'a Arc<Layout>,
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) keeps_before_images: bool,
+    /// The table that tells what is written.
+    pub(crate) journal_table: Option<&'a Layout>,
     /// What goes first, and how it is judged.
     pub(crate) canary: Option<CanaryRule>,
     pub(crate) contents: Contents<'a>,
@@ -97,6 +100,7 @@ impl Contents<'_> {
 pub(crate) struct Push<'a> {
     pub(crate) assignment: Assignment<'a>,
     pub(crate) id: WriteBackId,
+    pub(crate) facts: &'a RunFacts,
     pub(crate) package: &'a Package,
     pub(crate) ledger: &'a Ledger,
     pub(crate) progress: &'a Arc<dyn Progress>,
@@ -160,6 +164,7 @@ impl Push<'_> {
             work: self.assignment.contents.work(),
             id: self.id,
             ledger: self.ledger.clone(),
+            journal: self.journal(),
             images_folder: self.assignment.keeps_before_images.then(|| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
             stop: self.stop.clone(),
@@ -167,6 +172,11 @@ impl Push<'_> {
             connected: AtomicUsize::new(0),
         };
         (queue, Writers::start(writer_count, context, receiver))
+    }
+
+    fn journal(&self) -> Option<JournalTable> {
+        let Assignment { write_back, destination, journal_table, .. } = self.assignment;
+        Some(JournalTable::new(journal_table?.clone(), self.facts.clone(), write_back, &destination.name))
     }
 
     /// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how

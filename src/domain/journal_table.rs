@@ -1,0 +1,155 @@
+//! The journal as a table of the destination: its columns, the statement that makes it, and whether a table is one.
+
+use super::connection::System;
+use super::field::{NullPolicy, When};
+use super::layout::{Layout, LayoutField};
+use super::match_rule::MatchMode;
+use super::object::{Object, ObjectColumn, ObjectName, Spelling};
+use super::value::Kind;
+
+/// A column of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JournalColumn {
+    Run,
+    Job,
+    WriteBack,
+    Cycle,
+    Object,
+    MatchKey,
+    ColumnName,
+    OldValue,
+    NewValue,
+    Change,
+    WrittenAt,
+}
+
+impl JournalColumn {
+    /// In the order of the table and of its batches.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Run,
+        Self::Job,
+        Self::WriteBack,
+        Self::Cycle,
+        Self::Object,
+        Self::MatchKey,
+        Self::ColumnName,
+        Self::OldValue,
+        Self::NewValue,
+        Self::Change,
+        Self::WrittenAt,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Job => "job",
+            Self::WriteBack => "write_back",
+            Self::Cycle => "cycle",
+            Self::Object => "object",
+            Self::MatchKey => "match_key",
+            Self::ColumnName => "column_name",
+            Self::OldValue => "old_value",
+            Self::NewValue => "new_value",
+            Self::Change => "change_kind",
+            Self::WrittenAt => "written_at",
+        }
+    }
+
+    fn is_nullable(self) -> bool {
+        matches!(self, Self::OldValue | Self::NewValue)
+    }
+
+    /// Whether a column of a table takes its values.
+    fn fits(self, kind: Option<Kind>) -> bool {
+        match self {
+            Self::Run => kind == Some(Kind::Integer),
+            Self::WrittenAt => matches!(kind, Some(Kind::Timestamp | Kind::Instant)),
+            Self::Job
+            | Self::WriteBack
+            | Self::Cycle
+            | Self::Object
+            | Self::MatchKey
+            | Self::ColumnName
+            | Self::OldValue
+            | Self::NewValue
+            | Self::Change => kind == Some(Kind::Text),
+        }
+    }
+
+    /// The type that holds whatever it may be, as the database writes it.
+    fn declared(self, system: &System) -> &'static str {
+        match (self, system) {
+            (Self::Run, _) => "bigint",
+            (Self::WrittenAt, System::Postgres(_)) => "timestamp with time zone",
+            (Self::WrittenAt, System::Mysql(_)) => "datetime(6)",
+            (Self::WrittenAt, System::Sqlite(_) | System::Files { .. }) => "timestamp",
+            (_, System::Mysql(_)) => "longtext character set utf8mb4",
+            (_, _) => "text",
+        }
+    }
+
+    fn definition(self, system: &System, spelling: &Spelling) -> String {
+        let null = if self.is_nullable() { "" } else { " not null" };
+        format!("{} {}{null}", spelling.quoted(self.name()), self.declared(system))
+    }
+}
+
+/// The statement that makes a journal of this name.
+pub(crate) fn create_table(system: &System, name: &ObjectName) -> String {
+    let spelling = Spelling { quote: if let System::Mysql(_) = system { '`' } else { '"' }, account: None };
+    let parts: Vec<String> = name.parts.iter().map(|part| spelling.quoted(&part.text)).collect();
+    // A file is alone, and its tables are named alone.
+    let alone = matches!(system, System::Sqlite(_));
+    let table = if alone { parts.last().cloned().unwrap_or_default() } else { parts.join(".") };
+    let columns: Vec<String> = JournalColumn::ALL.iter().map(|column| column.definition(system, &spelling)).collect();
+    format!("CREATE TABLE {table} ({})", columns.join(", "))
+}
+
+/// How the rows of a journal lie in a batch, in the order of [`JournalColumn::ALL`].
+/// Errors: what keeps the table from being one, and what to do about it.
+pub(crate) fn layout(system: &System, object: &Object) -> Result<Layout, Vec<(String, Option<String>)>> {
+    let mut problems = Vec::new();
+    let mut fields = Vec::new();
+    for wanted in JournalColumn::ALL {
+        match field(system, object, wanted) {
+            Ok(field) => fields.push(field),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let is_journal = |column: &ObjectColumn| JournalColumn::ALL.iter().any(|wanted| wanted.name() == column.name);
+    let unfilled = |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
+    for column in object.columns.iter().filter(|column| !is_journal(column)).filter(unfilled) {
+        let message = format!("its column `{}` is NOT NULL without a default, and the journal has none", column.name);
+        problems.push((message, Some("give it a default, or let it be NULL".to_owned())));
+    }
+    match problems.is_empty() {
+        // Nothing is looked up; the key is what every row has.
+        true => Ok(Layout {
+            object: object.clone(),
+            mode: MatchMode::CreateOnly,
+            nulls: NullPolicy::Write,
+            fields,
+            key: vec![0],
+        }),
+        false => Err(problems),
+    }
+}
+
+fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<LayoutField, (String, Option<String>)> {
+    let name = wanted.name();
+    let Some(column) = object.columns.iter().find(|column| column.name == name) else {
+        let definition = format!("{} {}", object.spelling.quoted(name), wanted.declared(system));
+        return Err((format!("it has no column `{name}`"), Some(format!("add it: `{definition}`"))));
+    };
+    let kind = column.holds.kind().filter(|kind| wanted.fits(Some(*kind)));
+    let Some(kind) = kind else {
+        let message = format!("its column `{name}` is {}", column.declared);
+        return Err((message, Some(format!("declare it as {}", wanted.declared(system)))));
+    };
+    if !column.may_insert || column.generated {
+        let grant = object.grant("INSERT").map(|grant| format!("`{grant}`"));
+        return Err((format!("its column `{name}` may not be filled"), grant));
+    }
+    let key = wanted == JournalColumn::Run;
+    Ok(LayoutField { column: column.clone(), kind, when: When::Always, stamp: false, key, own_text: false })
+}
