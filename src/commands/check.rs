@@ -207,6 +207,9 @@ fn line(plan: &Plan) -> String {
     let canary = plan.write_back.canary.map(Canary::size);
     let first = canary.map(|size| format!("    canary: {size} of its records go first and are checked\n"));
     let first = first.unwrap_or_default();
+    let journal = plan.journal_table.as_ref().map(|journal| journal.object.display_name());
+    let journal =
+        journal.map(|name| format!("    journal: each change goes into `{name}` as well\n")).unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
@@ -215,7 +218,7 @@ fn line(plan: &Plan) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{first}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{first}{journal}{undo}",
         plan.write_back.name,
         plan.write_back.schema.table.join("."),
         plan.source.name,
@@ -250,6 +253,7 @@ fn json_of(found: &Found) -> Value {
             "fields": plan.layout.fields.len(),
             "guards": guards_json(&plan.write_back.guards),
             "canary": plan.write_back.canary.map(Canary::size),
+            "journal_table": plan.journal_table.as_ref().map(|journal| journal.object.display_name()),
             "keeps_before_images": plan.write_back.before_images_kept.is_some(),
             "batch_size": plan.write_back.batch_records_max,
         })

@@ -116,6 +116,15 @@ pub(crate) fn layout(system: &System, object: &Object) -> Result<Layout, Vec<(St
             Err(problem) => problems.push(problem),
         }
     }
+    let mut known =
+        JournalColumn::ALL.iter().flat_map(|wanted| object.columns.iter().find(|it| it.name == wanted.name()));
+    if !object.may_enter {
+        problems
+            .push(("its schema may not be used".to_owned(), object.grant_entry().map(|grant| format!("`{grant}`"))));
+    } else if known.any(|column| !column.may_insert) {
+        let grant = object.grant("INSERT").map(|grant| format!("`{grant}`"));
+        problems.push(("rows may not be added to it".to_owned(), grant));
+    }
     let is_journal = |column: &ObjectColumn| JournalColumn::ALL.iter().any(|wanted| wanted.name() == column.name);
     let unfilled = |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
     for column in object.columns.iter().filter(|column| !is_journal(column)).filter(unfilled) {
@@ -146,9 +155,8 @@ fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<Layo
         let message = format!("its column `{name}` is {}", column.declared);
         return Err((message, Some(format!("declare it as {}", wanted.declared(system)))));
     };
-    if !column.may_insert || column.generated {
-        let grant = object.grant("INSERT").map(|grant| format!("`{grant}`"));
-        return Err((format!("its column `{name}` may not be filled"), grant));
+    if column.generated {
+        return Err((format!("its column `{name}` is generated"), Some("declare it without an expression".to_owned())));
     }
     let key = wanted == JournalColumn::Run;
     Ok(LayoutField { column: column.clone(), kind, when: When::Always, stamp: false, key, own_text: false })

@@ -45,10 +45,11 @@ impl JournalTable {
         if rows.height() == 0 {
             return Ok(());
         }
-        let inserted = destination.insert(&self.layout, &rows).await.map_err(|error| match error {
-            SystemError::Refused { message, .. } => self.failed(message.into()),
-            other => other,
-        })?;
+        let inserted = match destination.insert(&self.layout, &rows).await {
+            Err(SystemError::Refused { message, .. }) => return Err(self.failed(message.into())),
+            inserted => inserted?,
+        };
+        crate::fault::point("a journal filled");
         match usize::try_from(inserted) == Ok(rows.height()) {
             true => Ok(()),
             false => Err(self.failed(format!("it took {inserted} of {} rows", rows.height()).into())),
@@ -126,11 +127,12 @@ impl<'a> SentField<'a> {
         before: Option<&'b str>,
     ) -> Option<&'b str> {
         let text = self.texts.get(record);
+        let is_written = || sent.is_written(layout, self.field, record, before, text.is_none());
         match decision {
-            Decision::Delete => None,
             Decision::Insert => text,
-            _ if sent.is_written(layout, self.field, record, before, text.is_none()) => text,
-            _ => before,
+            Decision::Update if is_written() => text,
+            Decision::Update | Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => before,
+            Decision::Delete => None,
         }
     }
 }

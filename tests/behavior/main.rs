@@ -21,6 +21,7 @@ mod harness;
 mod init;
 mod injection;
 mod journal;
+mod journal_tables;
 mod killed;
 mod limits;
 mod mapping;
