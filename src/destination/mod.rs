@@ -35,13 +35,13 @@ pub(crate) struct LookedUp {
 
 impl LookedUp {
     /// Positions of the records that have one row and differ from it.
-    fn differing(&self) -> Vec<IdxSize> {
+    pub(crate) fn differing(&self) -> Vec<IdxSize> {
         let differing = self.found.iter().zip(0..).filter(|(found, _)| found.rows == 1 && found.differs);
         differing.map(|(_, position)| position).collect()
     }
 
     /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one.
-    fn correct(&mut self, positions: &[IdxSize], later: Self) {
+    pub(crate) fn correct(&mut self, positions: &[IdxSize], later: Self) {
         for (position, later) in positions.iter().zip(later.found) {
             if let Some(found) = usize::try_from(*position).ok().and_then(|position| self.found.get_mut(position)) {
                 *found = later;

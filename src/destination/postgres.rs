@@ -11,7 +11,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{Answer, Claim, Destination, Found, LookedUp, records_at};
+use super::{Answer, Claim, Destination, Found, LookedUp};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::before::Before;
@@ -26,8 +26,6 @@ pub(crate) struct PostgresDestination {
     transaction: Transaction,
     /// As the session was last told; `None` if that may not hold any more.
     planning: Option<Planning>,
-    /// Whether few records of the latest batch differed from their rows.
-    differing_are_few: bool,
 }
 
 /// How the server plans statements that are prepared.
@@ -46,10 +44,6 @@ fn reach(bounds: Option<&Bounds>) -> Reach {
 /// Source: `MaxTupleAttributeNumber` in `src/include/access/htup_details.h`.
 const FIELDS_AT_ONCE_MAX: usize = 800;
 
-/// Of how many records of a batch one may differ for them to be few. Twice a look-up's time is what updating at once takes,
-/// so looking up first is ahead until more than half of a batch is sent again; where it is not, little is lost.
-const FEW: usize = 4;
-
 /// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
 /// so that is remembered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +60,6 @@ impl Destination for PostgresDestination {
             session: Session::open(connection, connection.limits.idle_max()).await?,
             transaction: Transaction::None,
             planning: None,
-            differing_are_few: false,
         })
     }
 
@@ -112,8 +105,6 @@ impl Destination for PostgresDestination {
         read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
-    /// Where few records of the batch before differed, this one is looked up first, and only those that differ are sent to
-    /// be updated: a look-up alone takes the server half of the time.
     async fn update_differing(
         &mut self,
         layout: &Layout,
@@ -125,17 +116,18 @@ impl Destination for PostgresDestination {
             && layout.key_is_unique()
             && layout.fields.len() <= FIELDS_AT_ONCE_MAX
             && before != Before::OfAll;
-        if !is_possible {
-            return Ok(None);
-        }
-        let done = match self.differing_are_few {
-            false => self.update_at_once(layout, batch, before).await?,
-            true => self.update_found(layout, batch, before).await?,
-        };
-        if let Some((looked_up, _)) = &done {
-            self.differing_are_few = looked_up.differing().len() < batch.height() / FEW;
-        }
-        Ok(done)
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::update_differing(layout, before, reach(bounds.as_ref())).filter(|_| is_possible);
+        let Some(statement) = statement else { return Ok(None) };
+        let grant = statement::grant(layout, self.session.user(), Some("update"));
+        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
+        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let read = only(&rows).and_then(|row| {
+            let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
+            let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
+            Ok(Some((looked_up, u64::try_from(updated).unwrap_or_default())))
+        });
+        read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -205,46 +197,6 @@ impl Destination for PostgresDestination {
 }
 
 impl PostgresDestination {
-    /// Looks records up, and those that differ once more to update them.
-    async fn update_found(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
-        let mut looked_up = self.look_up(layout, batch, Before::Unread).await?;
-        let differing = looked_up.differing();
-        if differing.is_empty() {
-            return Ok(Some((looked_up, 0)));
-        }
-        let updated = self.update_at_once(layout, &records_at(batch, &differing), before).await?;
-        Ok(updated.map(|(found, updated)| {
-            looked_up.correct(&differing, found);
-            (looked_up, updated)
-        }))
-    }
-
-    /// Looks records up and updates those that differ, in one statement; `None` if no field is written.
-    async fn update_at_once(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
-        let grant = statement::grant(layout, self.session.user(), Some("update"));
-        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
-        let bounds = Bounds::of(layout, batch);
-        let statement = statement::update_differing(layout, before, reach(bounds.as_ref()));
-        let Some(statement) = statement else { return Ok(None) };
-        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
-        let read = only(&rows).and_then(|row| {
-            let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
-            let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
-            Ok(Some((looked_up, u64::try_from(updated).unwrap_or_default())))
-        });
-        read.map_err(|error| self.session.failed(purpose.doing, error))
-    }
-
     /// Sends a batch and fetches what the server answers.
     async fn ask(
         &mut self,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
-use super::writer::{Written, chosen, expect_matched, expect_unaltered};
+use super::writer::{Differing, Written, chosen, expect_matched, expect_unaltered};
 use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
@@ -175,7 +175,8 @@ impl Restoration {
                 }
             }
         }
-        Ok(Written { looked_up: LookedUp { found, before: images.finish() }, decisions })
+        let looked_up = LookedUp { found, before: images.finish() };
+        Ok(Written { looked_up, decisions, differing: Differing::Many })
     }
 
     /// The records whose rows are to be judged. Created rows are one group: all of what they were created with counts.

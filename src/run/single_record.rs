@@ -196,7 +196,15 @@ struct ReadBack {
 async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
-    let written = writer::write(&mut destination, &plan.destination, &plan.layout, record, Before::OfAll).await;
+    let written = writer::write(
+        &mut destination,
+        &plan.destination,
+        &plan.layout,
+        record,
+        Before::OfAll,
+        writer::Differing::Many,
+    )
+    .await;
     let written = match written {
         Ok(written) => written,
         Err(error) => {
