@@ -167,7 +167,9 @@ fn quoted(value: Option<&str>) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::told as told_of;
     use super::*;
+    use crate::domain::outcome::Stage;
     use crate::domain::share::Percent;
 
     fn share(text: &str) -> Canary {
@@ -217,6 +219,44 @@ mod tests {
         assert_eq!(share.of(0), (vec![], 5));
         let (ranges, left) = Share::default().and(2).of(9);
         assert_eq!((ranges.first(), ranges.len(), left), (Some(&(0..2)), 1, 0));
+    }
+
+    #[test]
+    fn troubles_name_what_is_wrong_and_only_the_first_of_many() {
+        let altered = |key: &str, sent: Option<&str>, held: Option<&str>| Trouble::Altered {
+            key: key.to_owned(),
+            column: "note".to_owned(),
+            sent: sent.map(str::to_owned),
+            held: held.map(str::to_owned),
+            cause: Cause::Triggers(vec!["shout".to_owned()]),
+        };
+        assert_eq!(
+            altered("A1", Some("a\u{1b}[2J"), None).to_string(),
+            "record `A1` was sent `a\\u{1b}[2J` in column `note` and holds NULL (most likely trigger `shout`)"
+        );
+        let long = altered("A1", Some(&"x".repeat(61)), Some(&"x".repeat(60))).to_string();
+        assert!(long.contains(&format!("sent `{}…` in", "x".repeat(60))), "{long}");
+        assert!(long.contains(&format!("holds `{}` (", "x".repeat(60))), "{long}");
+        let example = Rejection {
+            record: 0,
+            key: Some("A2".to_owned()),
+            stage: Stage::Destination,
+            column: None,
+            reason: "no".to_owned(),
+        };
+        let bound = Percent::parse("5 %").map(RecordsMax::Share);
+        let rejected = |bound| Trouble::Rejected { records: 2, of: 1_400, bound, example: example.clone() };
+        assert_eq!(rejected(None).to_string(), "2 of 1 400 records rejected, none may; record `A2`: no");
+        let told = rejected(bound).to_string();
+        assert_eq!(told, "2 of 1 400 records rejected, at most 5 % may (`max_rejected`); record `A2`: no");
+        let gone = Trouble::Rows { key: "A3".to_owned(), rows: 0, cause: Cause::Unknown };
+        assert_eq!(
+            told_of(&[gone.clone(), rejected(None)]),
+            "record `A3` has 0 rows after it was written (the catalogue does not tell why); \
+             2 of 1 400 records rejected, none may; record `A2`: no"
+        );
+        let many = told_of(&vec![gone; 7]);
+        assert!(many.ends_with("; and 4 more like these") && many.matches("`A3`").count() == 3, "{many}");
     }
 
     proptest! {

@@ -161,3 +161,123 @@ fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<Layo
     let key = wanted == JournalColumn::Run;
     Ok(LayoutField { column: column.clone(), kind, when: When::Always, stamp: false, key, own_text: false })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::domain::connection::SqliteSettings;
+    use crate::domain::object::{Holds, NamePart, ObjectKind, Repertoire};
+
+    fn sqlite() -> System {
+        System::Sqlite(SqliteSettings { file: PathBuf::new(), database: None, create_from: None })
+    }
+
+    fn column(name: &str, holds: Holds) -> ObjectColumn {
+        ObjectColumn {
+            name: name.to_owned(),
+            declared: "declared".to_owned(),
+            holds,
+            nullable: true,
+            has_default: false,
+            generated: false,
+            may_select: false,
+            may_update: false,
+            may_insert: true,
+            loosely_compared: false,
+            collation: None,
+        }
+    }
+
+    /// A journal whose rows may be added and nothing else, with its columns in another order.
+    fn journal() -> Object {
+        let text = || Holds::Text { limit: None, repertoire: Repertoire::Unicode { nul: true } };
+        let number = || Holds::Integer { min: i64::MIN.into(), max: i64::MAX.into() };
+        let moment = || Holds::Timestamp { fraction_digits: 6 };
+        let holds = |wanted: JournalColumn| match wanted.declared(&sqlite()) {
+            "bigint" => number(),
+            "timestamp" => moment(),
+            _ => text(),
+        };
+        let columns = JournalColumn::ALL.iter().rev().map(|wanted| column(wanted.name(), holds(*wanted)));
+        Object {
+            path: vec!["main".to_owned(), "journal".to_owned()],
+            spelling: Spelling { quote: '"', account: Some("writer".to_owned()) },
+            kind: ObjectKind::Table,
+            columns: columns.collect(),
+            unique_keys: Vec::new(),
+            indexes: Vec::new(),
+            may_enter: true,
+            hides_columns: false,
+            may_select: false,
+            may_select_rows: false,
+            primary_key: Vec::new(),
+        }
+    }
+
+    fn problems(change: impl Fn(&mut Object)) -> Vec<(String, Option<String>)> {
+        let mut object = journal();
+        change(&mut object);
+        layout(&sqlite(), &object).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_journal_needs_no_more_than_the_right_to_add_rows() {
+        let laid = layout(&sqlite(), &journal()).expect("a journal");
+        let names: Vec<&str> = laid.fields.iter().map(|field| field.column.name.as_str()).collect();
+        assert_eq!(names, JournalColumn::ALL.map(JournalColumn::name));
+        assert_eq!(laid.key_fields().map(|field| field.column.name.as_str()).collect::<Vec<_>>(), ["run"]);
+    }
+
+    #[test]
+    fn what_a_table_lacks_is_told_with_what_mends_it() {
+        let named = |object: &mut Object, name: &str, change: &dyn Fn(&mut ObjectColumn)| {
+            object.columns.iter_mut().filter(|column| column.name == name).for_each(change);
+        };
+        let told = |message: &str, hint: &str| vec![(message.to_owned(), Some(hint.to_owned()))];
+        assert_eq!(
+            problems(|object| object.columns.retain(|column| column.name != "new_value")),
+            told("it has no column `new_value`", "add it: `\"new_value\" text`")
+        );
+        assert_eq!(
+            problems(|object| named(object, "run", &|column| column.holds = Holds::Boolean)),
+            told("its column `run` is declared", "declare it as bigint")
+        );
+        assert_eq!(
+            problems(|object| named(object, "job", &|column| column.may_insert = false)),
+            told("rows may not be added to it", "`GRANT INSERT ON \"main\".\"journal\" TO writer`")
+        );
+        assert_eq!(
+            problems(|object| object.may_enter = false),
+            told("its schema may not be used", "`GRANT USAGE ON SCHEMA \"main\" TO writer`")
+        );
+        let extra = |change: &dyn Fn(&mut ObjectColumn)| {
+            problems(|object| {
+                let mut own = column("own", Holds::Unsupported);
+                own.nullable = false;
+                change(&mut own);
+                object.columns.push(own);
+            })
+        };
+        assert_eq!(
+            extra(&|_| {}),
+            told(
+                "its column `own` is NOT NULL without a default, and the journal has none",
+                "give it a default, or let it be NULL"
+            )
+        );
+        assert_eq!(extra(&|own| own.has_default = true), []);
+        assert_eq!(extra(&|own| own.generated = true), []);
+    }
+
+    #[test]
+    fn the_statement_names_the_table_as_its_database_does() {
+        let part = |text: &str| NamePart { text: text.to_owned(), quoted: true };
+        let name = ObjectName { parts: vec![part("CRM"), part("a\"b")] };
+        let statement = create_table(&sqlite(), &name);
+        assert!(statement.starts_with("CREATE TABLE \"a\"\"b\" (\"run\" bigint not null, "), "{statement}");
+        assert!(statement.ends_with(", \"written_at\" timestamp not null)"), "{statement}");
+        assert!(statement.contains("\"old_value\" text, \"new_value\" text, "), "{statement}");
+    }
+}

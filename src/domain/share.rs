@@ -154,6 +154,13 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_few_is_at_least_one_and_of_all_all() {
+        let part = |text: &str, whole| Percent::parse(text).unwrap().part_of(whole);
+        assert_eq!([part("1 %", 1_400), part("1 %", 1_401), part("0.01 %", 1), part("0 %", 9)], [14, 15, 1, 0]);
+        assert_eq!([part("100 %", u64::MAX), part("100000 %", u64::MAX), part("1 %", 0)], [u64::MAX, u64::MAX, 0]);
+    }
+
+    #[test]
     fn a_share_is_exceeded_only_by_more_than_it() {
         let share = RecordsMax::Share(Percent::parse("5 %").unwrap());
         assert!(!share.is_exceeded_by(5, 100));
