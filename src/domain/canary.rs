@@ -81,8 +81,8 @@ impl Share {
     }
 }
 
-/// At most `places_max` ranges of about one size, evenly spread over `all` records from the first to the last: `records`
-/// of them, of which there are no more than `all`.
+/// At most `places_max` ranges of about one size, each in the middle of its part of `all` records, so that those of one
+/// partition are as far from those of the next as from one another: `records` of them, no more than `all`.
 fn spread(records: u64, all: u64, places_max: u64) -> Vec<Range<u64>> {
     let places = places_max.min(records);
     let part = |whole: u64, of: u64, place: u64| {
@@ -90,7 +90,7 @@ fn spread(records: u64, all: u64, places_max: u64) -> Vec<Range<u64>> {
         u64::try_from(part).unwrap_or(whole)
     };
     let range = |place: u64| {
-        let skipped = part(all - records, places - 1, place);
+        let skipped = part(all - records, 2 * places, 2 * place + 1);
         skipped + part(records, places, place)..skipped + part(records, places, place + 1)
     };
     (0..places).map(range).collect()
@@ -204,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn records_are_taken_from_the_first_to_the_last() {
-        assert_eq!(spread(4, 10, 2), [0..2, 8..10]);
-        assert_eq!(spread(3, 9, 10), [0..1, 4..5, 8..9]);
-        assert_eq!(spread(1, 9, 10).first(), Some(&(0..1)));
+    fn records_are_taken_from_all_over() {
+        assert_eq!(spread(4, 10, 2), [1..3, 6..8]);
+        assert_eq!(spread(3, 9, 10), [1..2, 4..5, 7..8]);
+        assert_eq!(spread(1, 9, 10).first(), Some(&(4..5)));
         assert_eq!(spread(9, 9, 3), [0..3, 3..6, 6..9]);
         assert_eq!(spread(0, 9, 3), []);
     }
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(share.of(3), (vec![0..1, 1..3], 2));
         assert_eq!(share.of(0), (vec![], 5));
         let (ranges, left) = Share::default().and(2).of(9);
-        assert_eq!((ranges.first(), ranges.len(), left), (Some(&(0..2)), 1, 0));
+        assert_eq!((ranges.first(), ranges.len(), left), (Some(&(3..5)), 1, 0));
     }
 
     #[test]

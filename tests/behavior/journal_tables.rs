@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, csv_cells};
+use crate::harness::{Act, At, FIELDS, Fault, Proxy, Ran, SCORES, Server, WRITER, Workspace, csv_cells};
 
 const HEADER: &str = "id,score,note,phone\n";
 const ROWS: &str = "id,score,note,phone\nA1,1,,555\nA2,2,same,\nA3,3,\"\",\n";
@@ -310,5 +310,26 @@ fn the_right_to_add_rows_is_enough() {
         let run = with_password(&["run", "job", "--json"]);
         assert_eq!(run.summary(), "3 read = 2 updated + 1 unchanged", "on {server}: {run}");
         assert_eq!(journal(&place).len(), 4, "on {server}");
+    }
+}
+
+/// A batch is sent again when nobody knows whether its commit held.
+#[test]
+fn a_commit_whose_answer_is_lost_leaves_each_row_once() {
+    for server in Server::WITH_USERS {
+        for at in [At::Answered { words: "COMMIT", nth: 0 }, At::Asked { words: "COMMIT", nth: 0 }] {
+            let place = Workspace::accounts(server, ROWS, SOURCE);
+            let crm = format!("{}\nwriters = 1\n", place.connection("crm").trim_end());
+            place.file("writeback.toml", &(place.connection("files") + &crm));
+            let proxy = Proxy::before(&place);
+            with_journal(&place, "matching = 'upsert'");
+            place.file("data/scores.csv", &format!("{SOURCE}A9,9,n\n"));
+            proxy.arm(vec![Fault { connection: Some(WRITER), at: at.clone(), act: Act::Cut }]);
+            let run = place.run();
+            assert_eq!(proxy.met(), 1, "{at:?} on {server}: {run}");
+            assert_eq!(run.summary(), "4 read = 1 inserted + 2 updated + 1 unchanged", "{at:?} on {server}: {run}");
+            let told = journal(&place);
+            assert_eq!((told.len(), told.clone()), (6, history(&place, &["A1", "A3", "A9"])), "{at:?} on {server}");
+        }
     }
 }
