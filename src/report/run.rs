@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::RunStatus;
-use crate::report::history::summary_line;
+use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::saved_plan::Applied;
 use crate::run::{Guarded, RunReport, WriteBackReport};
@@ -27,6 +27,7 @@ pub(crate) fn text(report: &RunReport) -> String {
         lines.extend(report.write_backs.iter().map(line));
     }
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
+    lines.extend(report.write_backs.iter().filter_map(|one| Some(canary_line(&one.name, one.canary.as_ref()?))));
     lines.extend(report.applied.iter().flat_map(left_of_plan));
     let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
     lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
@@ -83,6 +84,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "batches": one.batches,
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
+            "canary": one.canary,
         })
     };
     json!({

@@ -317,10 +317,28 @@ pub(crate) enum Sent<'a> {
 }
 
 impl Sent<'_> {
-    fn records(&self) -> &DataFrame {
+    pub(crate) fn records(&self) -> &DataFrame {
         match self {
             Self::ByRule(records) => records,
             Self::Back { records, .. } | Self::AsShown { records, .. } => records,
+        }
+    }
+
+    /// Whether an update writes a field of the record at a position of the batch, whose row held `before`.
+    pub(crate) fn is_written(
+        &self,
+        layout: &Layout,
+        field: &LayoutField,
+        record: usize,
+        before: Option<&str>,
+        sends_null: bool,
+    ) -> bool {
+        match self {
+            Self::ByRule(_) => layout.is_written(field, before, sends_null),
+            Self::Back { images: told, .. } | Self::AsShown { shown: told, .. } => {
+                let written = told.column(&written_column(&field.column.name)).and_then(|column| column.bool());
+                written.ok().and_then(|written| written.get(record)).unwrap_or(true)
+            }
         }
     }
 }

@@ -3,11 +3,13 @@
 
 mod at_work;
 mod batch;
+mod canary;
 mod files;
 pub(crate) mod guards;
 pub(crate) mod history;
 mod images;
 pub(crate) mod journal;
+mod journal_table;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -38,8 +40,9 @@ use self::images::ImageError;
 use self::pending::{Retry, RetryReport, Scope};
 use self::saved_plan::{Applied, SavedPlanError};
 use self::selection::Selection;
-pub(crate) use self::swap::CreatedRows;
+pub(crate) use self::swap::{ChangedRows, CreatedRows};
 use crate::config::{CheckedJob, Project};
+use crate::domain::canary::{self as canaries, Trouble};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::SystemError;
 use crate::domain::guard::Objection;
@@ -48,7 +51,7 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
-use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
+use crate::ledger::{Ledger, LedgerError, NewRun, PassedCanary, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::run::plan::Plan;
 use crate::run::reader::ReadError;
@@ -100,6 +103,9 @@ pub(crate) enum RunError {
     /// An object that a run wrote to is to be met again.
     #[error("could not describe `{object}` of `{connection}`")]
     Undescribed { object: String, connection: String, source: Box<SystemError> },
+    /// What went first is not as it should be, at least one thing; the rest was not sent.
+    #[error("the canary of `{write_back}` is in trouble: {}", canaries::told(troubles))]
+    Canary { write_back: String, troubles: Vec<Trouble>, created: bool, keeps_before_images: bool },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
@@ -148,8 +154,14 @@ impl RunError {
             | Self::NoBeforeImages { .. }
             | Self::NotWritten { .. }
             | Self::Undescribed { .. }
+            | Self::Canary { .. }
             | Self::Worker(_) => false,
         }
+    }
+
+    /// Whether it is for a person to say how to go on, and the run said so in the ledger.
+    pub(crate) fn gave_up(&self) -> bool {
+        if let Self::Unfinished { source, .. } = self { matches!(**source, Self::Canary { .. }) } else { false }
     }
 
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
@@ -173,6 +185,8 @@ impl RunError {
             | Self::NoBeforeImages { .. }
             | Self::NotWritten { .. }
             | Self::Undescribed { .. }
+            // A later run sends a canary of its own.
+            | Self::Canary { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -195,6 +209,11 @@ impl RunError {
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
             Self::SavedPlan(error) => error.hint(),
+            Self::Canary { keeps_before_images, .. } => {
+                let nothing = "; no before-images were kept, so nothing takes it back";
+                let undo = if *keeps_before_images { "" } else { nothing };
+                Some(format!("see to the cause, then run again: a new run sends a new canary{undo}"))
+            }
             Self::Unfinished { source, .. } => {
                 let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
                 (!hints.is_empty()).then(|| hints.join("; "))
@@ -220,7 +239,8 @@ impl From<ReadError> for RunError {
 impl RunError {
     /// How an unfinished run is gone on with, and how what it wrote is taken back.
     fn going_on(&self) -> Vec<String> {
-        let Self::Unfinished { run, job, way_on: WayOn { resumable, undo_of, of_plan, has_images }, .. } = self else {
+        let Self::Unfinished { run, job, way_on: WayOn { resumable, undo_of, of_plan, has_images }, source, .. } = self
+        else {
             return Vec::new();
         };
         let going_on = match undo_of {
@@ -229,8 +249,15 @@ impl RunError {
             None if *of_plan => Some(format!("the same `writeback run {job} --plan FILE` goes on where it stood")),
             None => Some("the next run goes on where it stood".to_owned()),
         };
-        let undo =
-            (undo_of.is_none() && *has_images).then(|| format!("`writeback undo {run}` takes back what it wrote"));
+        let undo = (undo_of.is_none() && *has_images).then(|| {
+            let Self::Canary { write_back, troubles, created, .. } = &**source else {
+                return format!("`writeback undo {run}` takes back what it wrote");
+            };
+            let altered = troubles.iter().any(|trouble| matches!(trouble, Trouble::Altered { .. }));
+            let changed = if altered { " --even-changed" } else { "" };
+            let created = if *created { " --delete-created" } else { "" };
+            format!("`writeback undo {run} --write-back {write_back}{changed}{created}` takes the canary back")
+        });
         going_on.into_iter().chain(undo).collect()
     }
 }
@@ -346,6 +373,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) parked: Vec<LeftAlone>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
+    /// What went first of its records, if anything did.
+    pub(crate) canary: Option<PassedCanary>,
 }
 
 /// Why a run stopped before its first write.

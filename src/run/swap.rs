@@ -29,6 +29,15 @@ pub(crate) enum CreatedRows {
     Delete,
 }
 
+/// What becomes of rows that no longer hold what the run sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangedRows {
+    Keep,
+    /// They are taken back all the same: a trigger may have changed them as they were written, and what somebody else made
+    /// of them is given up.
+    Restore,
+}
+
 /// How the records of one write-back are written where their rows hold what is expected.
 #[derive(Debug)]
 pub(crate) struct Swap {
@@ -44,7 +53,7 @@ pub(crate) struct Swap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// What was sent is expected, and what was before is restored.
-    Back { created: CreatedRows },
+    Back { created: CreatedRows, changed: ChangedRows },
     /// What was before is expected, and what is to be sent is written.
     Forward,
 }
@@ -57,10 +66,12 @@ impl Direction {
             (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
             (Self::Forward, true, 0, _) => Decision::Insert,
             (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
-            (_, _, 1, true) => Decision::Skip(SkipReason::ChangedSince),
+            (Self::Forward | Self::Back { changed: ChangedRows::Keep, .. }, _, 1, true) => {
+                Decision::Skip(SkipReason::ChangedSince)
+            }
             (Self::Forward, true, 1, false) => Decision::Leave,
-            (Self::Back { .. }, true, 1, false) => Decision::Delete,
-            (_, false, 1, false) => Decision::Update,
+            (Self::Back { .. }, true, 1, _) => Decision::Delete,
+            (_, false, 1, _) => Decision::Update,
         }
     }
 }
@@ -84,8 +95,8 @@ struct Group {
 
 impl Swap {
     /// Takes a run back; `sent` is the layout of what it sent, with every field but the key compared.
-    pub(super) fn back(sent: Layout, created: CreatedRows) -> Self {
-        Self::new(Direction::Back { created }, sent)
+    pub(super) fn back(sent: Layout, created: CreatedRows, changed: ChangedRows) -> Self {
+        Self::new(Direction::Back { created, changed }, sent)
     }
 
     /// Writes what was previewed with this layout. Which fields of a row are written was decided then.
@@ -138,6 +149,11 @@ impl Swap {
         let restored = self.before.fields.iter().filter(|field| !field.key);
         sent && restored.into_iter().all(|field| has(&before_column(&field.column.name), field))
             && records.column(CREATED).is_ok_and(|created| created.bool().is_ok())
+    }
+
+    /// What is or was sent of the records. Shape: a batch's, in the layout's order.
+    pub(super) fn sent(&self, records: &DataFrame) -> PolarsResult<DataFrame> {
+        self.values(Side::Sent, records, &self.every_field())
     }
 
     /// What is written to rows, for the before-images of the run that writes it.
@@ -274,7 +290,7 @@ impl Swap {
         let mut groups: BTreeMap<(bool, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
         for (record, position) in (0..records.height()).zip(0..) {
             let is_created = created.get(record).unwrap_or_default();
-            if is_created && self.direction == (Direction::Back { created: CreatedRows::Keep }) {
+            if is_created && matches!(self.direction, Direction::Back { created: CreatedRows::Keep, .. }) {
                 continue;
             }
             let is_written = |field: &usize| {
@@ -352,7 +368,7 @@ fn index(position: IdxSize) -> usize {
 mod tests {
     use super::*;
 
-    const BACK: Direction = Direction::Back { created: CreatedRows::Delete };
+    const BACK: Direction = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Keep };
 
     fn decided(direction: Direction, created: bool, rows: u64, differs: bool) -> Decision {
         direction.decide(created, Found { rows, differs })
@@ -380,6 +396,13 @@ mod tests {
             Decision::Leave,
             "somebody else has made just this row"
         );
+    }
+
+    #[test]
+    fn a_row_that_holds_something_else_is_taken_back_when_that_is_asked_for() {
+        let all = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Restore };
+        assert_eq!(decided(all, false, 1, true), Decision::Update);
+        assert_eq!(decided(all, true, 1, true), Decision::Delete);
     }
 
     #[test]

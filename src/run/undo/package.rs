@@ -113,6 +113,7 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
         elapsed,
         parked: Vec::new(),
         keeps_before_images: true,
+        canary: None,
     };
     Ok(Undone { report, changed_since, gone, created })
 }

@@ -127,6 +127,7 @@ fn report(tally: Tally) -> WriteBackReport {
         elapsed: Duration::from_secs(1),
         parked: Vec::new(),
         keeps_before_images: true,
+        canary: None,
     }
 }
 
