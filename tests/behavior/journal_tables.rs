@@ -15,7 +15,7 @@ fn proposed(ran: &Ran) -> String {
 }
 
 /// Lets the test's job fill the table `journal`, which is made as proposed.
-fn with_journal<'a>(place: &'a Workspace, settings: &str) -> &'a Workspace {
+pub(crate) fn with_journal<'a>(place: &'a Workspace, settings: &str) -> &'a Workspace {
     place.job(&format!("{settings}\njournal_table = 'journal'"), FIELDS);
     let check = place.command(&["check"]);
     assert_eq!(check.code, 2, "{check}");

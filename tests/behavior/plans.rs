@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, faketime_library, write_back};
+use crate::journal_tables::with_journal;
 use crate::undo::outcomes;
 use crate::values::{TRIPS, source};
 
@@ -660,6 +661,25 @@ fn another_run_leaves_an_interrupted_plan_behind_and_a_plan_another_run() {
         assert_eq!((applied.run(), applied.summary().as_str()), (4, "5 read = 5 updated"), "on {server}: {applied}");
         let left = place.command(&["runs", "3"]).stdout;
         assert!(left.contains("a saved plan is applied instead"), "on {server}: {left}");
+    }
+}
+
+#[test]
+fn a_plan_s_canary_goes_first_and_its_writes_are_journaled() {
+    for server in Server::ALL {
+        let place = place(server);
+        with_journal(&place, "");
+        let fields = "id = 'id'\nscore = 'score'\nnote = { column = 'note', when = 'if_empty' }";
+        place.job("matching = 'upsert'\nnulls = 'keep'\ncanary = 4\njournal_table = 'journal'", fields);
+        save(&place);
+        // Values that the plan keeps are nobody's business, and no reason for a canary to be in trouble.
+        place.execute("UPDATE accounts SET note = 'mine' WHERE id = 'A4'");
+        let run = apply(&place);
+        assert_eq!(run.summary(), "4 read = 1 inserted + 3 updated", "on {server}: {run}");
+        assert_eq!(run.json()["write_backs"][0]["canary"]["records"], 4, "on {server}: {run}");
+        assert!(place.rows("accounts").contains("A4,40,mine,\n"), "on {server}");
+        let told = place.query("SELECT match_key, column_name, old_value, new_value FROM journal WHERE match_key = 'A4'");
+        assert_eq!(told, "match_key,column_name,old_value,new_value\nA4,score,4,40\n", "on {server}");
     }
 }
 
