@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use polars::prelude::{
     BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader,
-    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked,
+    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked, polars_err,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,6 +25,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
+use crate::run::conflicts::Conflicts;
 use crate::{fault, state};
 
 /// Why before-images could not be kept.
@@ -41,7 +42,7 @@ pub(crate) enum ImageError {
 }
 
 impl ImageError {
-    fn frame(path: &Path, source: polars::error::PolarsError) -> Self {
+    pub(crate) fn frame(path: &Path, source: polars::error::PolarsError) -> Self {
         Self::Frame { path: path.display().to_string(), source }
     }
 
@@ -129,6 +130,12 @@ impl Segment {
         if xxh3_64(&bytes) != segment.xxh3 {
             return Err(damaged(&path, "a checksum is wrong"));
         }
+        Self::parsed(path, bytes)
+    }
+
+    /// A segment from its bytes; `path` says where they stand.
+    /// Errors: `Damaged`.
+    pub(crate) fn parsed(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ImageError> {
         let metadata = IpcReader::new(Cursor::new(&bytes)).custom_metadata();
         let metadata = metadata.map_err(|error| damaged(&path, error.to_string()))?;
         let fields = metadata.as_ref().and_then(|metadata| metadata.get(FIELDS));
@@ -165,7 +172,7 @@ impl Segment {
         let column = column.map_err(|error| damaged(&self.path, error.to_string()))?;
         let expected = match which {
             "sent" if !field.own_text => field.kind.representation(),
-            "written" => DataType::Boolean,
+            "written" | "agreed" | "kept" => DataType::Boolean,
             _ => DataType::String,
         };
         match *column.dtype() == expected {
@@ -208,6 +215,10 @@ impl Segment {
             false => texts_of(sent.as_materialized_series(), field.kind),
         };
         texts.map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    pub(crate) fn damaged(&self, what: impl Into<String>) -> ImageError {
+        damaged(&self.path, what)
     }
 
     fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
@@ -254,17 +265,12 @@ impl ImageFile {
     }
 
     /// Appends a segment and waits until it is on disk. After an error the next segment begins another file.
-    fn append(&mut self, mut images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
+    pub(crate) fn append(&mut self, images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => OpenFile::create(&self.folder)?,
         };
-        let mut bytes = Vec::new();
-        images.rechunk_mut();
-        let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
-        let described = serde_json::to_string(fields).map_err(|error| ImageError::io(&open.path, error.into()))?;
-        writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
-        writer.finish(&mut images).map_err(|error| ImageError::frame(&open.path, error))?;
+        let bytes = segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
         let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
         written.map_err(|error| ImageError::io(&open.path, error))?;
         fault::point("before-images kept");
@@ -294,22 +300,31 @@ impl OpenFile {
 }
 
 fn image_fields(layout: &Layout) -> Vec<ImageField> {
-    let key = |position: usize| layout.key.iter().position(|part| *part == position);
-    let fields = layout.fields.iter().enumerate();
-    let field = |(position, field): (usize, &LayoutField)| ImageField {
-        name: field.column.name.clone(),
-        kind: field.kind,
-        own_text: field.own_text,
-        key: key(position),
-    };
-    fields.map(field).collect()
+    (0..layout.fields.len()).filter_map(|position| image_field(layout, position)).collect()
+}
+
+pub(crate) fn image_field(layout: &Layout, position: usize) -> Option<ImageField> {
+    let LayoutField { column, kind, own_text, .. } = layout.fields.get(position)?;
+    let key = layout.key.iter().position(|part| *part == position);
+    Some(ImageField { name: column.name.clone(), kind: *kind, own_text: *own_text, key })
+}
+
+/// A segment's bytes: the frame in Arrow's form, with what its fields are.
+pub(crate) fn segment_bytes(mut frame: DataFrame, fields: &[ImageField]) -> PolarsResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    frame.rechunk_mut();
+    let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
+    let described = serde_json::to_string(fields).map_err(|error| polars_err!(ComputeError: "{error}"))?;
+    writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
+    writer.finish(&mut frame)?;
+    Ok(bytes)
 }
 
 /// What was sent of a batch.
 /// Shape of the records: the batch's, in the layout's order.
 pub(crate) enum Sent<'a> {
-    /// Which fields were written is what the layout's rules say.
-    ByRule(&'a DataFrame),
+    /// Which fields were written is what the layout's rules say, but for values that were left alone.
+    Mapped { records: &'a DataFrame, conflicts: &'a Conflicts },
     /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
     Back { records: DataFrame, images: &'a DataFrame },
 }
@@ -317,7 +332,7 @@ pub(crate) enum Sent<'a> {
 impl Sent<'_> {
     fn records(&self) -> &DataFrame {
         match self {
-            Self::ByRule(records) => records,
+            Self::Mapped { records, .. } => records,
             Self::Back { records, .. } => records,
         }
     }
@@ -359,7 +374,10 @@ fn segment(
         }
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
-            Sent::ByRule(_) => written_in(layout, position, values, &positions, before).map(IntoColumn::into_column),
+            Sent::Mapped { conflicts, .. } => {
+                let by_rule = written_in(layout, position, values, &positions, before);
+                conflicts.written(position, &positions, by_rule).map(IntoColumn::into_column)
+            }
             Sent::Back { images, .. } => match images.column(&written_column(name)) {
                 Ok(written) => Some(written.take(&indices)?),
                 Err(_) => None,

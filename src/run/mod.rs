@@ -3,11 +3,13 @@
 
 mod at_work;
 mod batch;
+pub(crate) mod conflicts;
 mod files;
 pub(crate) mod guards;
 pub(crate) mod history;
 mod images;
 pub(crate) mod journal;
+mod newest;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -24,13 +26,18 @@ pub(crate) mod undo;
 pub(crate) mod verify;
 mod writer;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
 use self::at_work::AtWork;
+use self::conflicts::kept::{self, KEPT_CSV};
+use self::conflicts::last_written::LastWrittenError;
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
@@ -48,7 +55,7 @@ use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
-use crate::run::plan::Plan;
+use crate::run::plan::{Plan, Until};
 use crate::run::reader::ReadError;
 use crate::run::stop::Stop;
 use crate::state;
@@ -71,6 +78,8 @@ pub(crate) enum RunError {
     Report(#[from] ReportError),
     #[error(transparent)]
     Images(#[from] ImageError),
+    #[error(transparent)]
+    LastWritten(#[from] LastWrittenError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -133,6 +142,7 @@ impl RunError {
             | Self::Package(_)
             | Self::Report(_)
             | Self::Images(_)
+            | Self::LastWritten(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -152,7 +162,7 @@ impl RunError {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
             Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
-            Self::Ledger(_) | Self::Images(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Ledger(_) | Self::Images(_) | Self::LastWritten(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
@@ -188,6 +198,7 @@ impl RunError {
             Self::Package(error) => error.hint(),
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
+            Self::LastWritten(error) => error.hint(),
             Self::Unfinished { source, .. } => {
                 let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
                 (!hints.is_empty()).then(|| hints.join("; "))
@@ -334,6 +345,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) elapsed: Duration,
     /// Parked records, of those skipped.
     pub(crate) parked: Vec<LeftAlone>,
+    /// By column: values that were left alone, for someone else had changed them.
+    pub(crate) kept: BTreeMap<String, u64>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
 }
@@ -572,6 +585,10 @@ impl Begun<'_> {
             let (package, pulled) = self.package(plan, id).await?;
             packages.push((id, package, pulled, begun.elapsed()));
         }
+        for plan in &mut *plans {
+            let until = Until::Run(self.facts.run);
+            plan.remember(self.request.project, self.ledger, &self.facts.job, until).await?;
+        }
         let pulled: Vec<Pulled<'_>> =
             plans.iter().zip(&packages).map(|(plan, (id, package, ..))| Pulled { plan, id: *id, package }).collect();
         let objections = self.objections(&pulled).await?;
@@ -639,10 +656,11 @@ impl Begun<'_> {
         for WriteBack { name, before_images_kept, .. } in plans.iter().map(|plan| &plan.write_back) {
             let kept = before_images_kept.and_then(|kept| TimeDelta::from_std(kept).ok());
             let Some(before) = kept.and_then(|kept| Utc::now().checked_sub_signed(kept)) else { continue };
+            let last_written = self.ledger.last_written(&self.facts.job, name).await?;
             for run in self.ledger.runs_ended_before(&self.facts.job, name, before).await? {
-                let folder = images::folder_in(&run_folder(self.request.project, run).join(name));
-                if let Err(error) = state::remove_folder_if_there(&folder) {
-                    warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
+                // What a later run has not folded into what was last written is still to be read.
+                if last_written.as_ref().is_none_or(|last_written| run < last_written.run) {
+                    remove_images(&run_folder(self.request.project, run).join(name));
                 }
             }
         }
@@ -671,6 +689,20 @@ impl Begun<'_> {
             }
             Err(error) => Err(self.at_work().stopped(error).await),
         }
+    }
+}
+
+/// Removes the before-images in the folder of a write-back beside its run, and the values that were kept.
+fn remove_images(folder: &Path) {
+    let remove_file = |file: PathBuf| match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let removed = state::remove_folder_if_there(&images::folder_in(folder))
+        .and_then(|()| state::remove_folder_if_there(&kept::folder_in(folder)))
+        .and_then(|()| remove_file(folder.join(KEPT_CSV)));
+    if let Err(error) = removed {
+        warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
     }
 }
 

@@ -19,6 +19,8 @@ use crate::domain::record::Identities;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
+use crate::run::conflicts::kept;
+use crate::run::conflicts::last_written::{LastValues, LastWritten};
 use crate::run::images;
 use crate::run::outcomes::{self, PushedPartition};
 use crate::run::restoration::Restoration;
@@ -35,6 +37,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) keeps_before_images: bool,
     pub(crate) contents: Contents<'a>,
+    /// Absent if no field keeps someone else's values.
+    pub(crate) last_written: Option<&'a LastWritten>,
 }
 
 /// What the records of a package are.
@@ -114,10 +118,14 @@ impl Push<'_> {
         let spans = SpanCutter::new(batch_records_max, earlier.committed, earlier.sent);
         let (queue, writers) = self.start_writers();
         let mut pushed = Tally::default();
+        let mut beside = self.assignment.last_written.map(LastWritten::beside);
         for partition in 0..self.package.partition_count() {
             let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents);
+            let layout = self.assignment.layout;
+            let last = beside.as_mut().map(|beside| block_in_place(|| beside.values(layout, &loaded.records)));
+            let last = last.transpose()?;
+            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, last.as_ref());
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -139,6 +147,7 @@ impl Push<'_> {
             work: self.assignment.contents.work(),
             id: self.id,
             ledger: self.ledger.clone(),
+            conflicts_folder: kept::folder_in(&self.folder),
             images_folder: self.assignment.keeps_before_images.then(|| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
             stop: self.stop.clone(),
@@ -209,14 +218,22 @@ impl SpanCutter {
         Self { batch_records_max, committed, sent }
     }
 
-    fn cut(&self, partition: usize, loaded: &Partition, contents: Contents<'_>) -> (Vec<Batch>, PushedPartition) {
+    fn cut(
+        &self,
+        partition: usize,
+        loaded: &Partition,
+        contents: Contents<'_>,
+        last: Option<&LastValues>,
+    ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
         let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
+        let size = |span: BatchSpan| usize::try_from(span.records).unwrap_or(usize::MAX);
         let batch = |span: BatchSpan| Batch {
-            records: records.slice(i64::from(span.first), usize::try_from(span.records).unwrap_or(usize::MAX)),
+            records: records.slice(i64::from(span.first), size(span)),
+            last_written: last.map(|last| last.slice(i64::from(span.first), size(span))),
             identities: Arc::clone(&identities),
             under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),

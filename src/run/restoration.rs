@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
+use super::conflicts::Conflicts;
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
 use super::writer::{Written, chosen, expect_matched, expect_unaltered, taken};
 use crate::destination::{AnyDestination, Destination, Found, LookedUp};
@@ -104,7 +105,7 @@ impl Restoration {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
                 let restored = self.shaped(connection, self.restoring(&taken(records, &updates), &group.fields))?;
-                let updated = destination.update(&narrowed(&self.before, &group.fields), &restored).await?;
+                let updated = destination.update(&self.before.narrowed(&group.fields), &restored).await?;
                 expect_matched(connection, updated, updates.len())?;
             }
         }
@@ -130,12 +131,12 @@ impl Restoration {
         for group in self.shaped(connection, self.groups(records))? {
             let own = taken(records, &group.records);
             let sent = self.shaped(connection, self.sending(&own, &group.fields))?;
-            let looked_up = destination.look_up(&narrowed(&self.sent, &group.fields), &sent, before).await?;
+            let looked_up = destination.look_up(&self.sent.narrowed(&group.fields), &sent, before).await?;
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
             let mut decided: Vec<Decision> = looked_up.found.iter().map(|found| group.decide(*found)).collect();
             if !group.created && !differing.is_empty() {
                 let restored = self.shaped(connection, self.restoring(&taken(&own, &differing), &group.fields))?;
-                let layout = narrowed(&self.before, &group.fields);
+                let layout = self.before.narrowed(&group.fields);
                 let held = destination.look_up(&layout, &restored, Before::Unread).await?.found;
                 for (record, held) in differing.iter().zip(held) {
                     if let (Some(decision), false) = (decided.get_mut(index(*record)), held.differs || held.rows != 1) {
@@ -159,7 +160,11 @@ impl Restoration {
                 }
             }
         }
-        Ok(Written { looked_up: LookedUp { found, before: images.finish() }, decisions })
+        Ok(Written {
+            looked_up: LookedUp { found, before: images.finish() },
+            decisions,
+            conflicts: Conflicts::default(),
+        })
     }
 
     /// The records whose rows are to be judged. Created rows are one group: all of what they were created with counts.
@@ -244,16 +249,6 @@ fn select(
         Ok(values.with_name(field.column.name.as_str().into()))
     });
     DataFrame::new(records.height(), columns.collect::<PolarsResult<Vec<_>>>()?)
-}
-
-/// The layout with these fields only, the key's among them.
-fn narrowed(layout: &Layout, fields: &[usize]) -> Layout {
-    let place = |position: &usize| fields.iter().position(|field| field == position);
-    Layout {
-        fields: fields.iter().filter_map(|position| layout.fields.get(*position).cloned()).collect(),
-        key: layout.key.iter().filter_map(place).collect(),
-        ..layout.clone()
-    }
 }
 
 fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {

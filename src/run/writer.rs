@@ -19,8 +19,9 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
-use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
+use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::images::{ImageError, ImageFile, Sent};
 use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
@@ -47,6 +48,8 @@ pub(crate) struct WriterContext {
     pub(crate) ledger: Ledger,
     /// Where before-images are kept; `None` if they are not.
     pub(crate) images_folder: Option<PathBuf>,
+    /// Where it is kept which values were left alone.
+    pub(crate) conflicts_folder: PathBuf,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
@@ -60,15 +63,17 @@ impl WriterContext {
     async fn write(
         &self,
         destination: &mut AnyDestination,
-        records: &DataFrame,
+        batch: &Batch,
         keeps_images: bool,
     ) -> Result<Written, SystemError> {
-        match &self.work {
-            Work::Deliver => {
-                let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
-                write(destination, &self.connection, &self.layout, records, before).await
+        let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
+        let Self { connection, layout, .. } = self;
+        match (&self.work, &batch.last_written) {
+            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, before).await,
+            (Work::Deliver, Some(last)) => {
+                conflicts::write(destination, connection, layout, &batch.records, last, before).await
             }
-            Work::Restore(restoration) => restoration.restore(destination, &self.connection, records).await,
+            (Work::Restore(restoration), _) => restoration.restore(destination, connection, &batch.records).await,
         }
     }
 }
@@ -79,6 +84,7 @@ pub(crate) struct Writer {
     /// Absent before the first batch and after a connection broke.
     line: Option<Line>,
     images: Option<ImageFile>,
+    conflicts: ImageFile,
     /// What became of the records of its committed batches.
     tally: Tally,
 }
@@ -163,7 +169,8 @@ enum Delivery {
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
         let images = context.images_folder.clone().map(ImageFile::new);
-        Self { context, line: None, images, tally: Tally::default() }
+        let conflicts = ImageFile::new(context.conflicts_folder.clone());
+        Self { context, line: None, images, conflicts, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
@@ -283,14 +290,15 @@ impl Writer {
         let begun = Instant::now();
         let context = Arc::clone(&self.context);
         let written = self.write(batch).await?;
-        let images = self.keep_images(batch, &written)?;
+        let left =
+            Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, images.as_ref()).await?;
+        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, &left).await?;
         let outcomes = sent.insert(outcomes);
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
@@ -310,7 +318,7 @@ impl Writer {
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = context.write(destination, &batch.records, keeps_images).await;
+        let written = context.write(destination, batch, keeps_images).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
@@ -322,14 +330,25 @@ impl Writer {
     /// Keeps what the rows of the records that were written held before, if it is to be kept.
     fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
         let Some(file) = &mut self.images else { return Ok(None) };
-        let Written { looked_up, decisions } = written;
+        let Written { looked_up, decisions, conflicts } = written;
         let WriterContext { layout, work, .. } = &*self.context;
+        let records = &batch.records;
         block_in_place(|| match work {
-            Work::Deliver => file.keep(layout, Ok(Sent::ByRule(&batch.records)), decisions, &looked_up.before),
+            Work::Deliver => file.keep(layout, Ok(Sent::Mapped { records, conflicts }), decisions, &looked_up.before),
             Work::Restore(restoration) => {
                 file.keep(layout, restoration.sent_back(&batch.records), decisions, &looked_up.before)
             }
         })
+    }
+
+    /// Keeps which of a batch's values were left alone, if any.
+    fn keep_conflicts(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
+        let layout = &self.context.layout;
+        let segment = kept::segment(layout, &batch.records, &written.conflicts);
+        match segment.map_err(|error| ImageError::frame(&self.context.conflicts_folder, error))? {
+            Some((segment, fields)) => block_in_place(|| self.conflicts.append(segment, &fields)).map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
@@ -346,7 +365,7 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, None).await?;
+        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, &Left::default()).await?;
         Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
     }
 }
@@ -362,6 +381,8 @@ pub(crate) struct Written {
     /// What they found before they were written.
     pub(crate) looked_up: LookedUp,
     pub(crate) decisions: Vec<Decision>,
+    /// Values that were left alone for someone else had changed them.
+    pub(crate) conflicts: Conflicts,
 }
 
 /// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
@@ -398,7 +419,7 @@ pub(crate) async fn write(
         expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions })
+    Ok(Written { looked_up, decisions, conflicts: Conflicts::default() })
 }
 
 /// What the match rule says of each record.

@@ -6,6 +6,7 @@ mod altering;
 mod batches;
 mod commands;
 mod configuration;
+mod conflicts;
 mod connections;
 mod cycles;
 mod damaged;

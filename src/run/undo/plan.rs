@@ -47,6 +47,7 @@ impl UndoPlan {
             batch_records_max: project.defaults.batch_records_max,
             keeps_before_images: true,
             contents: Contents::BeforeImages(&self.restoration),
+            last_written: None,
         }
     }
 
@@ -147,7 +148,8 @@ fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError>
     let known = |field: &MappedField| {
         let column = object.columns.iter().find(|column| column.name == field.name)?.clone();
         let (kind, key) = (column.holds.kind()?, field.key.is_some());
-        let laid = LayoutField { column, kind, when: When::Always, stamp: false, key, own_text: field.own_text };
+        let (when, own_text) = (When::Always, field.own_text);
+        let laid = LayoutField { column, kind, when, stamp: false, key, own_text, keeps_foreign: false };
         Some((field.key, laid))
     };
     let laid: Vec<(Option<usize>, LayoutField)> = fields.iter().filter_map(known).collect();
