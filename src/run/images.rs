@@ -375,8 +375,7 @@ fn segment(
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
             Sent::Mapped { conflicts, .. } => {
-                let by_rule = written_in(layout, position, values, &positions, before);
-                conflicts.written(position, &positions, by_rule).map(IntoColumn::into_column)
+                written_in(layout, position, values, &positions, before, conflicts).map(IntoColumn::into_column)
             }
             Sent::Back { images, .. } => match images.column(&written_column(name)) {
                 Ok(written) => Some(written.take(&indices)?),
@@ -396,14 +395,17 @@ fn written_in(
     sent: &Column,
     positions: &[usize],
     before: &BeforeImages,
+    conflicts: &Conflicts,
 ) -> Option<BooleanChunked> {
     let field = layout.fields.get(position)?;
-    if layout.nulls == NullPolicy::Write && field.when == When::Always {
+    // All segments of a run have the same columns.
+    if layout.nulls == NullPolicy::Write && field.when == When::Always && !field.keeps_foreign {
         return None;
     }
     let nulls = sent.is_null();
     let is_written = |(record, sends_null): (&usize, Option<bool>)| {
-        layout.is_written(field, before.value(*record, position), sends_null == Some(true))
+        let by_rule = layout.is_written(field, before.value(*record, position), sends_null == Some(true));
+        by_rule && !conflicts.keeps(*record, position)
     };
     Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

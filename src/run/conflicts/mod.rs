@@ -7,7 +7,7 @@ pub(crate) mod last_written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
+use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
 
 use self::last_written::{LastField, LastValues};
 use super::reader::{ReadError, Reader};
@@ -57,24 +57,6 @@ impl Conflicts {
                 *counts.entry(field.column.name.clone()).or_default() += 1;
             }
         }
-    }
-
-    /// For which of the records at `positions` of the batch a field is written; `by_rule` says so but for conflicts.
-    /// `None`, if for all.
-    pub(super) fn written(
-        &self,
-        position: usize,
-        positions: &[usize],
-        by_rule: Option<BooleanChunked>,
-    ) -> Option<BooleanChunked> {
-        if !self.kept.iter().any(|kept| kept.position == position) {
-            return by_rule;
-        }
-        let not_kept: BooleanChunked = positions.iter().map(|record| !self.keeps(*record, position)).collect();
-        Some(match by_rule {
-            Some(by_rule) => &by_rule & &not_kept,
-            None => not_kept,
-        })
     }
 
     /// The fields of each record that has any that are left alone.
