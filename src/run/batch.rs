@@ -22,7 +22,7 @@ pub(super) struct Batch {
     /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
     pub(super) sent: Option<Vec<Outcome>>,
     /// What was last written into fields in which someone else's values are kept, if there are such fields.
-    pub(super) last_written: Option<LastValues>,
+    pub(super) last_written: Option<Box<LastValues>>,
 }
 
 impl Batch {
@@ -42,13 +42,11 @@ impl Batch {
     }
 
     fn part(&self, first: u32, records: u32) -> Self {
+        let size = usize::try_from(records).unwrap_or(usize::MAX);
         Self {
             span: BatchSpan { first: self.span.first + first, records, ..self.span },
-            records: self.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
-            last_written: self
-                .last_written
-                .as_ref()
-                .map(|last| last.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX))),
+            records: self.records.slice(i64::from(first), size),
+            last_written: self.last_written.as_ref().map(|last| Box::new(last.slice(i64::from(first), size))),
             identities: Arc::clone(&self.identities),
             under_way: self.under_way.clone(),
             sent: None,

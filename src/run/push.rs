@@ -233,7 +233,7 @@ impl SpanCutter {
         let size = |span: BatchSpan| usize::try_from(span.records).unwrap_or(usize::MAX);
         let batch = |span: BatchSpan| Batch {
             records: records.slice(i64::from(span.first), size(span)),
-            last_written: last.map(|last| last.slice(i64::from(span.first), size(span))),
+            last_written: last.map(|last| Box::new(last.slice(i64::from(span.first), size(span)))),
             identities: Arc::clone(&identities),
             under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),

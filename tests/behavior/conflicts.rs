@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::harness::{FIELDS, Ran, Server, Workspace, faketime_library};
+use crate::faults::wait_for_its_waiting;
+use crate::harness::{FIELDS, Ran, Running, Server, Workspace, faketime_library};
 use crate::values::{TRIPS, source};
 
 /// The score keeps what other people write, the note does not.
@@ -101,6 +102,25 @@ fn a_value_is_written_again_once_it_is_put_back_or_agreed_with() {
         let ran = bring(&place, "A1,13,a\nA2,23,b\nA3,33,c\n");
         assert_eq!((ran.summary().as_str(), kept(&ran).as_str()), ("3 read = 3 updated", "{}"), "on {server}: {ran}");
         assert_eq!(held(&place), "A1,13,a\nA2,23,b\nA3,33,c\n", "on {server}");
+    }
+}
+
+#[test]
+fn an_edit_that_a_run_has_to_wait_for_is_kept() {
+    for server in Server::WITH_USERS {
+        let others: String = (0..1000).map(|id| format!("Z{id},1,,\n")).collect();
+        let place = Workspace::accounts(server, &format!("{ROWS}{others}"), SOURCE);
+        place.job("", KEEP_SCORE);
+        place.run();
+        place.file("data/scores.csv", "id,score,note\nA1,11,a\nA2,21,b\nA3,31,c\n");
+        place.execute("BEGIN; UPDATE accounts SET score = 99 WHERE id = 'A2'");
+        let run = Running::start(&place);
+        wait_for_its_waiting(&place);
+        place.execute("COMMIT");
+        let ran = run.finish();
+        assert_eq!(ran.summary(), "3 read = 2 updated + 1 skipped", "on {server}: {ran}");
+        let accounts = place.query("SELECT id, score FROM accounts WHERE id < 'B'");
+        assert_eq!(accounts, "id,score\nA1,11\nA2,99\nA3,31\n", "on {server}");
     }
 }
 
@@ -435,13 +455,16 @@ fn rounds() -> impl Strategy<Value = Vec<Round>> {
     prop::collection::vec(round.prop_map(|(steps, undo)| Round { steps, undo }), 4..6)
 }
 
+/// What a field held, and what was sent to it.
+type Write = (Option<i32>, Option<i32>);
+
 /// A row as a model has it: score and note, and what is known to have been last written into each.
 #[derive(Debug, Clone, Default)]
 struct Row {
     held: [Option<i32>; 2],
     last: [Option<Option<i32>>; 2],
     /// What the last run wrote, if it did: what was there, and what was sent; each field that it left alone is `None`.
-    image: Option<[Option<(Option<i32>, Option<i32>)>; 2]>,
+    image: Option<[Option<Write>; 2]>,
 }
 
 impl Row {

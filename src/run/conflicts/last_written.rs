@@ -36,13 +36,13 @@ pub(crate) enum LastWrittenError {
     Ledger(#[from] LedgerError),
     /// Before-images of an earlier run, or what it left beside them.
     #[error("it is not known what run {run} wrote into the fields of `{write_back}` that keep other people's values")]
-    Run { write_back: String, run: i64, source: ImageError },
+    Run { write_back: String, run: i64, source: Box<ImageError> },
     #[error("what was last written of `{write_back}`, in `{folder}`, cannot be used")]
-    Unusable { write_back: String, folder: String, source: PackageError },
+    Unusable { write_back: String, folder: String, source: Box<PackageError> },
     #[error("what was last written of `{write_back}` could not be gathered")]
-    Gathering { write_back: String, source: PackageError },
+    Gathering { write_back: String, source: Box<PackageError> },
     #[error("what was last written of `{write_back}` could not be gathered")]
-    Frame { write_back: String, source: polars::error::PolarsError },
+    Frame { write_back: String, source: Box<polars::error::PolarsError> },
     #[error("could not make a temporary folder")]
     Io(#[from] io::Error),
 }
@@ -243,11 +243,7 @@ impl Subject<'_> {
             match self.trace(&run).await? {
                 Ok(trace) => steps.push(Step::Run(trace)),
                 Err(Gap::Removed(source)) => {
-                    return Err(LastWrittenError::Run {
-                        write_back: self.write_back.to_owned(),
-                        run: run.id.run,
-                        source,
-                    });
+                    return Err(self.of_run(run.id.run, source));
                 }
                 Err(Gap::Deliberate) => return Ok(oldest_first(steps)),
             }
@@ -279,11 +275,8 @@ impl Subject<'_> {
     ) -> Result<(), LastWrittenError> {
         while let Some(newest) = tested.pop_if(|tested| after.is_none_or(|run| tested.after_run >= run.id.run)) {
             let path = self.project.state_folder().join("ledger.db");
-            let segment = Segment::parsed(path, newest.segment).map_err(|source| LastWrittenError::Run {
-                write_back: self.write_back.to_owned(),
-                run: newest.after_run,
-                source,
-            })?;
+            let segment = Segment::parsed(path, newest.segment);
+            let segment = segment.map_err(|source| self.of_run(newest.after_run, source))?;
             if has_key(&segment.fields, &self.fields()) {
                 steps.push(Step::Tested(segment));
             }
@@ -306,8 +299,7 @@ impl Subject<'_> {
                 Err(Gap::Removed(ImageError::Unreadable { path, source }))
             }
             Err(source) => {
-                let write_back = self.write_back.to_owned();
-                return Err(LastWrittenError::Run { write_back, run: run.id.run, source });
+                return Err(self.of_run(run.id.run, source));
             }
         })
     }
@@ -445,20 +437,20 @@ impl Subject<'_> {
     }
 
     fn gathering(&self, source: PackageError) -> LastWrittenError {
-        LastWrittenError::Gathering { write_back: self.write_back.to_owned(), source }
+        LastWrittenError::Gathering { write_back: self.write_back.to_owned(), source: Box::new(source) }
     }
 
     fn unusable(&self, folder: &Path, source: PackageError) -> LastWrittenError {
         let folder = folder.display().to_string();
-        LastWrittenError::Unusable { write_back: self.write_back.to_owned(), folder, source }
+        LastWrittenError::Unusable { write_back: self.write_back.to_owned(), folder, source: Box::new(source) }
     }
 
     fn frame(&self, source: polars::error::PolarsError) -> LastWrittenError {
-        LastWrittenError::Frame { write_back: self.write_back.to_owned(), source }
+        LastWrittenError::Frame { write_back: self.write_back.to_owned(), source: Box::new(source) }
     }
 
     fn of_run(&self, run: i64, source: ImageError) -> LastWrittenError {
-        LastWrittenError::Run { write_back: self.write_back.to_owned(), run, source }
+        LastWrittenError::Run { write_back: self.write_back.to_owned(), run, source: Box::new(source) }
     }
 }
 
@@ -492,11 +484,14 @@ impl LastWrittenBeside<'_> {
         let unusable = |source| LastWrittenError::Unusable {
             write_back: self.of.write_back.clone(),
             folder: self.of.folder.display().to_string(),
-            source,
+            source: Box::new(source),
         };
         let aligned = self.beside.records(records).map_err(unusable)?;
         let values = LastValues::of(layout, aligned.as_ref(), records.height());
-        values.map_err(|source| LastWrittenError::Frame { write_back: self.of.write_back.clone(), source })
+        values.map_err(|source| LastWrittenError::Frame {
+            write_back: self.of.write_back.clone(),
+            source: Box::new(source),
+        })
     }
 }
 
