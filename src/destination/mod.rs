@@ -5,7 +5,7 @@ pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
@@ -31,6 +31,33 @@ pub(crate) struct LookedUp {
     pub(crate) found: Vec<Found>,
     /// If asked for, of every record that has one row.
     pub(crate) before: BeforeImages,
+}
+
+impl LookedUp {
+    /// Positions of the records that have one row and differ from it.
+    pub(crate) fn differing(&self) -> Vec<IdxSize> {
+        let differing = self.found.iter().zip(0..).filter(|(found, _)| found.rows == 1 && found.differs);
+        differing.map(|(_, position)| position).collect()
+    }
+
+    /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one.
+    pub(crate) fn correct(&mut self, positions: &[IdxSize], later: Self) {
+        for (position, later) in positions.iter().zip(later.found) {
+            if let Some(found) = usize::try_from(*position).ok().and_then(|position| self.found.get_mut(position)) {
+                *found = later;
+            }
+        }
+        self.before = later.before.spread(self.found.len(), positions);
+    }
+}
+
+/// The records at `positions`, which ascend; all of them without a copy.
+pub(crate) fn records_at(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
+    if positions.len() == records.height() {
+        return records.clone();
+    }
+    let positions = IdxCa::from_vec("".into(), positions.to_vec());
+    records.take(&positions).expect("positions are those of records, so every one is in range")
 }
 
 /// A look-up's answer as it comes in.

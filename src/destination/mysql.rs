@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlRow;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Answer, Claim, Destination, LookedUp};
+use super::{Answer, Claim, Destination, LookedUp, records_at};
 use crate::database::Dialect;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::before::Before;
@@ -89,26 +89,27 @@ impl Destination for MysqlDestination {
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
-        self.use_object(&layout.object);
-        let statements = Statements::of(layout);
-        let step = Step::LookUp { before: before.is_read() };
-        let payload = self.payload(layout, &statements.carried(step), batch)?;
-        let sql = statements.render(step);
-        let mut answer = Answer::to(layout, batch);
-        for portion in payload.portions(self.portion_limit()) {
-            let portion = portion?;
-            let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
-            for row in &rows {
-                let noted = note_found(&mut answer, portion.first, row, layout, before);
-                noted.ok_or_else(|| self.misread("the answer names no record of the batch".into()))?;
-            }
-            for record in portion.unholdable {
-                if let Some(found) = answer.found.get_mut(record) {
-                    found.differs = found.rows > 0;
-                }
-            }
+        self.find(Step::LookUp { before: before.is_read(), locks: false }, layout, batch, before).await
+    }
+
+    /// Where before-images are wanted, rows are locked as they are looked up: nobody changes them until they are updated.
+    async fn update_differing(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+        if !before.is_read() || !layout.key_is_unique() {
+            return Ok(None);
         }
-        Ok(answer.finish())
+        let step = Step::LookUp { before: true, locks: true };
+        let looked_up = self.find(step, layout, batch, before).await?;
+        let differing = looked_up.differing();
+        let updated = match differing.is_empty() {
+            true => 0,
+            false => self.update(layout, &records_at(batch, &differing)).await?,
+        };
+        Ok(Some((looked_up, updated)))
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -158,6 +159,35 @@ impl Destination for MysqlDestination {
 }
 
 impl MysqlDestination {
+    /// Looks records up by `step`.
+    async fn find(
+        &mut self,
+        step: Step,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        self.use_object(&layout.object);
+        let statements = Statements::of(layout);
+        let payload = self.payload(layout, &statements.carried(step), batch)?;
+        let sql = statements.render(step);
+        let mut answer = Answer::to(layout, batch);
+        for portion in payload.portions(self.portion_limit()) {
+            let portion = portion?;
+            let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
+            for row in &rows {
+                let noted = note_found(&mut answer, portion.first, row, layout, before);
+                noted.ok_or_else(|| self.misread("the answer names no record of the batch".into()))?;
+            }
+            for record in portion.unholdable {
+                if let Some(found) = answer.found.get_mut(record) {
+                    found.differs = found.rows > 0;
+                }
+            }
+        }
+        Ok(answer.finish())
+    }
+
     /// Writes a batch in as many statements as the server's packets ask for.
     /// Errors: `Refused` also for what the server would only have noted: that it cut or rounded a value.
     async fn write(&mut self, step: Step, layout: &Layout, batch: &DataFrame, doing: &str) -> Result<u64, SystemError> {
@@ -253,8 +283,7 @@ fn note_found(answer: &mut Answer, first: usize, row: &MySqlRow, layout: &Layout
     let found = answer.found.get_mut(record)?;
     found.rows += number(1)?;
     found.differs |= number(2)? > 0;
-    let wanted = before == Before::OfAll || before == Before::OfDiffering && found.differs;
-    if wanted && found.rows == 1 {
+    if found.rows == 1 && before.is_of(found.differs) {
         let fields = layout.fields.iter().enumerate();
         let old: Vec<Option<String>> =
             fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds)).collect();

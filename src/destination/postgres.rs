@@ -1,6 +1,7 @@
 //! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server; records are updated
 //! in the order of their keys where an index leads to them.
 
+mod numeric;
 mod statement;
 mod values;
 
@@ -16,7 +17,7 @@ use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 
 /// One writer's connection.
@@ -89,21 +90,19 @@ impl Destination for PostgresDestination {
     }
 
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
-        let bounds = Bounds::of(layout, batch);
-        let statement = statement::look_up(layout, before.is_read(), reach(bounds.as_ref()));
         let grant = statement::grant(layout, self.session.user(), None);
         let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
-        let mut answer = Answer::to(layout, batch);
         if batch.height() == 0 {
-            return Ok(answer.finish());
+            return Ok(Answer::to(layout, batch).finish());
         }
-        let Statement { sql, parameters } = statement;
-        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
-        let rows = self.session.fetch(purpose, sql, arguments).await;
-        for row in self.explain(&layout.object, rows).await? {
-            read_found(&row, layout, before, &mut answer).map_err(|error| self.session.failed(purpose.doing, error))?;
-        }
-        Ok(answer.finish())
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
+        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let read = match layout.key_is_unique() {
+            true => only(&rows).and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
+            false => read_counted(&rows, layout, batch, before),
+        };
+        read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
     async fn update_differing(
@@ -118,17 +117,17 @@ impl Destination for PostgresDestination {
             && layout.fields.len() <= FIELDS_AT_ONCE_MAX
             && before != Before::OfAll;
         let bounds = Bounds::of(layout, batch);
-        let statement =
-            statement::update_differing(layout, before.is_read(), reach(bounds.as_ref())).filter(|_| is_possible);
-        let Some(Statement { sql, parameters }) = statement else { return Ok(None) };
+        let statement = statement::update_differing(layout, before, reach(bounds.as_ref())).filter(|_| is_possible);
+        let Some(statement) = statement else { return Ok(None) };
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
-        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds.as_ref()).await?;
-        let rows = self.session.fetch(purpose, sql, arguments).await;
-        let rows = self.explain(&layout.object, rows).await?;
-        let read = rows.first().ok_or(sqlx::Error::RowNotFound);
-        let read = read.and_then(|row| read_updated(row, layout, batch, before));
-        read.map(Some).map_err(|error| self.session.failed(purpose.doing, error))
+        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let read = only(&rows).and_then(|row| {
+            let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
+            let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
+            Ok(Some((looked_up, u64::try_from(updated).unwrap_or_default())))
+        });
+        read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -198,6 +197,21 @@ impl Destination for PostgresDestination {
 }
 
 impl PostgresDestination {
+    /// Sends a batch and fetches what the server answers.
+    async fn ask(
+        &mut self,
+        purpose: Purpose<'_>,
+        layout: &Layout,
+        batch: &DataFrame,
+        statement: Statement,
+        bounds: Option<&Bounds>,
+    ) -> Result<Vec<PgRow>, SystemError> {
+        let Statement { sql, parameters } = statement;
+        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds).await?;
+        let rows = self.session.fetch(purpose, sql, arguments).await;
+        self.explain(&layout.object, rows).await
+    }
+
     async fn write(
         &mut self,
         purpose: Purpose<'_>,
@@ -265,47 +279,57 @@ impl PostgresDestination {
     }
 }
 
-/// Adds one row of a lookup to its answer.
-fn read_found(row: &PgRow, layout: &Layout, before: Before, answer: &mut Answer) -> Result<(), sqlx::Error> {
-    let ordinal: i64 = row.try_get(0)?;
-    let rows: i64 = row.try_get(1)?;
-    let differs: bool = row.try_get(2)?;
-    let record = record_of(ordinal)?;
-    let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
-    found.rows += u64::try_from(rows).unwrap_or_default();
-    found.differs |= differs;
-    if found.rows == 1 && (before == Before::OfAll || before == Before::OfDiffering && differs) {
-        let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
-        answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
-    }
-    Ok(())
+/// The one row that a statement answers with.
+fn only(rows: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
+    rows.first().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Reads the one row of an update that looked its records up: what it found, and how many rows it updated.
-fn read_updated(
+/// Reads what was found of the records whose key is unique: their ordinals in the row's first column, and in the next ones
+/// the old texts of the `held` fields.
+fn read_found(
     row: &PgRow,
     layout: &Layout,
     batch: &DataFrame,
     before: Before,
-) -> Result<(LookedUp, u64), sqlx::Error> {
+    held: impl Fn(&LayoutField) -> bool,
+) -> Result<LookedUp, sqlx::Error> {
     let ordinals: Vec<i64> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
-    let updated: i64 = row.try_get(1)?;
     let mut answer = Answer::to(layout, batch);
     for ordinal in &ordinals {
         let found = answer.found.get_mut(record_of(ordinal.abs())?).ok_or_else(|| not_asked_for(*ordinal))?;
         *found = Found { rows: 1, differs: *ordinal > 0 };
     }
-    if before.is_read() {
-        let written = layout.fields.iter().filter(|field| !field.key).enumerate();
-        let images = written.map(|(index, _)| Ok(row.try_get::<Option<_>, _>(index + 2)?.unwrap_or_default()));
-        let images: Vec<Vec<Option<String>>> = images.collect::<Result<_, sqlx::Error>>()?;
-        for (image, ordinal) in ordinals.iter().filter(|ordinal| **ordinal > 0).enumerate() {
-            let mut held = images.iter().map(|column| column.get(image)?.as_deref());
-            let values = layout.fields.iter().map(|field| if field.key { None } else { held.next().flatten() });
-            answer.before.push(record_of(*ordinal)?, values);
+    let mut column = 0;
+    let images = layout.fields.iter().map(|field| {
+        if !held(field) {
+            return Ok(None);
+        }
+        column += 1;
+        Ok(Some(row.try_get::<Option<Vec<Option<String>>>, _>(column)?.unwrap_or_default()))
+    });
+    let images = images.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let wanted = ordinals.iter().filter(|ordinal| before.is_of(**ordinal > 0));
+    for (image, ordinal) in wanted.enumerate() {
+        let values = images.iter().map(|held| held.as_ref()?.get(image)?.as_deref());
+        answer.before.push(record_of(ordinal.abs())?, values);
+    }
+    Ok(answer.finish())
+}
+
+/// Reads what was found of records whose rows the server counted: each row of the answer is one of them.
+fn read_counted(rows: &[PgRow], layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, sqlx::Error> {
+    let mut answer = Answer::to(layout, batch);
+    for row in rows {
+        let (ordinal, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let record = record_of(ordinal)?;
+        let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
+        *found = Found { rows: u64::try_from(rows).unwrap_or_default(), differs: row.try_get(2)? };
+        if found.rows == 1 && before.is_of(found.differs) {
+            let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
+            answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
         }
     }
-    Ok((answer.finish(), u64::try_from(updated).unwrap_or_default()))
+    Ok(answer.finish())
 }
 
 /// The position in its batch of the record that a statement numbers from 1.

@@ -299,13 +299,10 @@ async fn read_matches(
         let Some(found) = answer.found.get_mut(record) else { continue };
         found.rows += 1;
         found.differs = row.try_get_unchecked(1)?;
-        match (found.rows, before) {
-            (1, Before::OfAll) => answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref)),
-            (1, Before::OfDiffering) if found.differs => {
-                answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref));
-            }
-            (1, Before::OfDiffering | Before::Unread) => {}
-            _ => answer.before.forget(record),
+        if found.rows > 1 {
+            answer.before.forget(record);
+        } else if before.is_of(found.differs) {
+            answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref));
         }
     }
     Ok(())

@@ -18,6 +18,15 @@ impl Before {
     pub(crate) fn is_read(self) -> bool {
         self != Self::Unread
     }
+
+    /// Whether it brings the image of a record with one row, which `differs` or does not.
+    pub(crate) fn is_of(self, differs: bool) -> bool {
+        match self {
+            Self::Unread => false,
+            Self::OfDiffering => differs,
+            Self::OfAll => true,
+        }
+    }
 }
 
 /// A mark before the text of a value: with it, the text tells the value apart from every other.
@@ -59,6 +68,17 @@ impl BeforeImages {
     /// As [`BeforeImages::value`], marked where that is needed to restore it.
     pub(crate) fn exact(&self, record: usize, field: usize) -> Option<&str> {
         self.columns.get(field)?.get(self.row(record)?)
+    }
+
+    /// As those of a batch of `records`, of which these are the images of the records at `positions`.
+    pub(crate) fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
+        let mut rows = vec![None; records];
+        for (row, position) in self.rows.into_iter().zip(positions) {
+            if let Some(place) = usize::try_from(*position).ok().and_then(|position| rows.get_mut(position)) {
+                *place = row;
+            }
+        }
+        Self { rows, columns: self.columns }
     }
 
     fn row(&self, record: usize) -> Option<usize> {

@@ -27,6 +27,16 @@ pub(crate) enum Decision {
     Reject(RejectReason),
 }
 
+impl Decision {
+    /// Whether the record's row becomes another.
+    pub(crate) fn is_write(&self) -> bool {
+        match self {
+            Self::Insert | Self::Update | Self::Delete => true,
+            Self::Leave | Self::Skip(_) | Self::Reject(_) => false,
+        }
+    }
+}
+
 impl MatchMode {
     pub(crate) const ALL: [Self; 3] = [Self::UpdateOnly, Self::Upsert, Self::CreateOnly];
 

@@ -417,6 +417,22 @@ impl Ledger {
         .await
     }
 
+    /// A batch is over, after `seconds` of work, and the destination is as it was: `outcomes` are those of the span.
+    pub(crate) async fn record_settled(
+        &self,
+        id: WriteBackId,
+        span: BatchSpan,
+        outcomes: &[Outcome],
+        attempts: u32,
+        seconds: f64,
+    ) -> Result<(), LedgerError> {
+        self.write_of(id, "record a batch in", async |connection, write_back| {
+            rows::record_sent(connection, write_back, span, outcomes, attempts).await?;
+            rows::record_committed(connection, write_back, span, seconds).await
+        })
+        .await
+    }
+
     /// The destination refused the commit of a batch recorded as sent: it was not written.
     pub(crate) async fn forget_sent(&self, id: WriteBackId, span: BatchSpan) -> Result<(), LedgerError> {
         self.write_of(id, "forget a batch in", async |connection, write_back| {

@@ -49,14 +49,26 @@ pub(super) fn cut(
         files.iter_mut().map(|file| PartitionWriter::begin(file, &schema)).collect();
     let mut writers = writers.map_err(|error| PackageError::frame("write", folder, error))?;
     spool.replay(|segment| {
-        let parts = split(&segment, splitters, key_columns);
-        let written = parts
-            .and_then(|parts| writers.iter_mut().zip(parts).try_for_each(|(writer, records)| writer.write(&records)));
+        let written = split(&segment, splitters, key_columns).and_then(|parts| write_parts(&mut writers, &parts));
         written.map_err(|error| PackageError::frame("write", folder, error))
     })?;
     let records: PolarsResult<Vec<u64>> = writers.into_iter().map(PartitionWriter::finish).collect();
     let records = records.map_err(|error| PackageError::frame("write", folder, error))?;
     files.into_iter().zip(records).map(|(file, records)| file.into_entry(records)).collect()
+}
+
+/// Writes each writer's part, two at a time: compressing is most of the work.
+fn write_parts(writers: &mut [PartitionWriter<'_>], parts: &[DataFrame]) -> PolarsResult<()> {
+    let write = |writers: &mut [PartitionWriter<'_>], parts: &[DataFrame]| {
+        writers.iter_mut().zip(parts).try_for_each(|(writer, records)| writer.write(records))
+    };
+    let half = writers.len() / 2;
+    let ((left, right), (left_parts, right_parts)) = (writers.split_at_mut(half), parts.split_at(half));
+    std::thread::scope(|scope| {
+        let written = scope.spawn(|| write(left, left_parts));
+        write(right, right_parts)?;
+        written.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Slices records, sorted by key, at the splitters: one slice more than there are splitters.

@@ -346,14 +346,13 @@ fn segment(
     decisions: &[Decision],
     before: &BeforeImages,
 ) -> PolarsResult<Option<DataFrame>> {
-    let is_written = |decision: &Decision| matches!(decision, Decision::Update | Decision::Insert | Decision::Delete);
     let written: Vec<IdxSize> =
-        decisions.iter().zip(0..).filter(|(decision, _)| is_written(decision)).map(|(_, index)| index).collect();
+        decisions.iter().zip(0..).filter(|(decision, _)| decision.is_write()).map(|(_, index)| index).collect();
     if written.is_empty() {
         return Ok(None);
     }
     let created: BooleanChunked =
-        decisions.iter().filter(|decision| is_written(decision)).map(|made| *made == Decision::Insert).collect();
+        decisions.iter().filter(|decision| decision.is_write()).map(|made| *made == Decision::Insert).collect();
     let positions: Vec<usize> = written.iter().filter_map(|index| usize::try_from(*index).ok()).collect();
     let indices = IdxCa::from_vec("".into(), written.clone());
     let sent = match written.len() == batch.records().height() {
@@ -363,7 +362,7 @@ fn segment(
     let mut columns = vec![Column::new(RECORD.into(), written), created.with_name(CREATED.into()).into_column()];
     if let Sent::Back { .. } = batch {
         let deleted: BooleanChunked =
-            decisions.iter().filter(|decision| is_written(decision)).map(|made| *made == Decision::Delete).collect();
+            decisions.iter().filter(|decision| decision.is_write()).map(|made| *made == Decision::Delete).collect();
         columns.push(deleted.with_name(DELETED.into()).into_column());
     }
     for (field, (position, values)) in layout.fields.iter().zip(sent.columns().iter().enumerate()) {

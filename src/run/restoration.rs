@@ -10,8 +10,8 @@ use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
-use super::writer::{Written, chosen, expect_matched, expect_unaltered, taken};
-use crate::destination::{AnyDestination, Destination, Found, LookedUp};
+use super::writer::{Differing, Written, chosen, expect_matched, expect_unaltered};
+use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -104,7 +104,8 @@ impl Restoration {
         for group in self.shaped(connection, self.groups(records))? {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
-                let restored = self.shaped(connection, self.restoring(&taken(records, &updates), &group.fields))?;
+                let restored =
+                    self.shaped(connection, self.restoring(&records_at(records, &updates), &group.fields))?;
                 let updated = destination.update(&self.before.narrowed(&group.fields), &restored).await?;
                 expect_matched(connection, updated, updates.len())?;
             }
@@ -112,7 +113,11 @@ impl Restoration {
         crate::fault::point("records restored");
         let deletes = chosen(&written.decisions, &Decision::Delete);
         if !deletes.is_empty() {
-            expect_matched(connection, destination.delete(&self.sent, &taken(&sent, &deletes)).await?, deletes.len())?;
+            expect_matched(
+                connection,
+                destination.delete(&self.sent, &records_at(&sent, &deletes)).await?,
+                deletes.len(),
+            )?;
         }
         Ok(written)
     }
@@ -129,13 +134,13 @@ impl Restoration {
         let mut found = vec![Found::default(); records.height()];
         let mut images = BeforeImagesBuilder::new(records.height(), self.before.fields.len());
         for group in self.shaped(connection, self.groups(records))? {
-            let own = taken(records, &group.records);
+            let own = records_at(records, &group.records);
             let sent = self.shaped(connection, self.sending(&own, &group.fields))?;
             let looked_up = destination.look_up(&self.sent.narrowed(&group.fields), &sent, before).await?;
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
             let mut decided: Vec<Decision> = looked_up.found.iter().map(|found| group.decide(*found)).collect();
             if !group.created && !differing.is_empty() {
-                let restored = self.shaped(connection, self.restoring(&taken(&own, &differing), &group.fields))?;
+                let restored = self.shaped(connection, self.restoring(&records_at(&own, &differing), &group.fields))?;
                 let layout = self.before.narrowed(&group.fields);
                 let held = destination.look_up(&layout, &restored, Before::Unread).await?.found;
                 for (record, held) in differing.iter().zip(held) {
@@ -160,11 +165,8 @@ impl Restoration {
                 }
             }
         }
-        Ok(Written {
-            looked_up: LookedUp { found, before: images.finish() },
-            decisions,
-            conflicts: Conflicts::default(),
-        })
+        let looked_up = LookedUp { found, before: images.finish() };
+        Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
     }
 
     /// The records whose rows are to be judged. Created rows are one group: all of what they were created with counts.

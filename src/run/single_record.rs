@@ -221,9 +221,10 @@ async fn write_and_read_back(
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
     let Plan { destination: connection, layout, .. } = plan;
+    let (before, many) = (Before::OfAll, writer::Differing::Many);
     let written = match last {
-        Some(last) => conflicts::write(&mut destination, connection, layout, record, last, Before::OfAll).await,
-        None => writer::write(&mut destination, connection, layout, record, Before::OfAll).await,
+        Some(last) => conflicts::write(&mut destination, connection, layout, record, last, before, many).await,
+        None => writer::write(&mut destination, connection, layout, record, before, many).await,
     };
     let written = match written {
         Ok(written) => written,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp};
+use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -65,13 +65,14 @@ impl WriterContext {
         destination: &mut AnyDestination,
         batch: &Batch,
         keeps_images: bool,
+        expected: Differing,
     ) -> Result<Written, SystemError> {
         let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
         let Self { connection, layout, .. } = self;
         match (&self.work, &batch.last_written) {
-            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, before).await,
+            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, before, expected).await,
             (Work::Deliver, Some(last)) => {
-                conflicts::write(destination, connection, layout, &batch.records, last, before).await
+                conflicts::write(destination, connection, layout, &batch.records, last, before, expected).await
             }
             (Work::Restore(restoration), _) => restoration.restore(destination, connection, &batch.records).await,
         }
@@ -85,6 +86,8 @@ pub(crate) struct Writer {
     line: Option<Line>,
     images: Option<ImageFile>,
     conflicts: ImageFile,
+    /// As of the batch before.
+    differing: Differing,
     /// What became of the records of its committed batches.
     tally: Tally,
 }
@@ -170,7 +173,7 @@ impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
         let images = context.images_folder.clone().map(ImageFile::new);
         let conflicts = ImageFile::new(context.conflicts_folder.clone());
-        Self { context, line: None, images, conflicts, tally: Tally::default() }
+        Self { context, line: None, images, conflicts, differing: Differing::Many, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
@@ -288,49 +291,60 @@ impl Writer {
         attempts: u32,
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
-        let context = Arc::clone(&self.context);
         let written = self.write(batch).await?;
         let left =
             Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
+        // A batch that changes nothing, and has nothing to tell of its values, need not be known before it is over: done
+        // again, it changes nothing again.
+        let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
+        let is_told = sent.is_some() || tells;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
             outcomes =
                 twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
         }
-        context.ledger.record_sent(context.id, batch.span, &outcomes, attempts, &left).await?;
-        let outcomes = sent.insert(outcomes);
+        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
+        if is_told {
+            ledger.record_sent(*id, batch.span, &outcomes, attempts, &left).await?;
+            *sent = Some(outcomes.clone());
+        }
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
         let elapsed = begun.elapsed();
-        context.ledger.record_committed(context.id, batch.span, elapsed.as_secs_f64()).await?;
+        match is_told {
+            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64()).await?,
+            false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
+        }
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
-        debug!(write_back = %context.write_back, partition = batch.span.partition, first = batch.span.first,
+        debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Ok(())
     }
 
     /// Opens a transaction and writes a batch in it.
     async fn write(&mut self, batch: &Batch) -> Result<Written, SystemError> {
-        let keeps_images = self.images.is_some();
+        let (keeps_images, expected) = (self.images.is_some(), self.differing);
         let context = Arc::clone(&self.context);
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = context.write(destination, batch, keeps_images).await;
+        let written = context.write(destination, batch, keeps_images, expected).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
             expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
         }
-        written
+        let written = written?;
+        self.differing = written.differing;
+        Ok(written)
     }
 
     /// Keeps what the rows of the records that were written held before, if it is to be kept.
     fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
         let Some(file) = &mut self.images else { return Ok(None) };
-        let Written { looked_up, decisions, conflicts } = written;
+        let Written { looked_up, decisions, conflicts, .. } = written;
         let WriterContext { layout, work, .. } = &*self.context;
         let records = &batch.records;
         block_in_place(|| match work {
@@ -365,8 +379,7 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        ledger.record_sent(self.context.id, batch.span, &[outcome], 1, &Left::default()).await?;
-        Ok(ledger.record_committed(self.context.id, batch.span, 0.0).await?)
+        Ok(ledger.record_settled(self.context.id, batch.span, &[outcome], 1, 0.0).await?)
     }
 }
 
@@ -376,6 +389,25 @@ fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
     Claim::of(&format!("{id:?} {:?} {span:?}", layout.object.path))
 }
 
+/// How many records of a batch differ from their rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Differing {
+    Many,
+    /// Few enough that they are worth another statement, after a look-up that neither locks nor brings before-images.
+    Few,
+}
+
+/// Of so many records of a batch, one differs where few do. A look-up alone takes half of the time of one that also
+/// updates or locks, so that it comes first until half of a batch is to be sent twice.
+const FEW: usize = 4;
+
+impl Differing {
+    /// Of the records that were looked up.
+    pub(super) fn of(looked_up: &LookedUp) -> Self {
+        if looked_up.differing().len() < looked_up.found.len() / FEW { Self::Few } else { Self::Many }
+    }
+}
+
 /// What a destination did with records within the open transaction.
 pub(crate) struct Written {
     /// What they found before they were written.
@@ -383,6 +415,8 @@ pub(crate) struct Written {
     pub(crate) decisions: Vec<Decision>,
     /// Values that were left alone for someone else had changed them.
     pub(crate) conflicts: Conflicts,
+    /// `Many` also where it makes no difference to the destination.
+    pub(crate) differing: Differing,
 }
 
 /// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
@@ -392,11 +426,14 @@ pub(crate) async fn write(
     layout: &Layout,
     records: &DataFrame,
     before: Before,
+    expected: Differing,
 ) -> Result<Written, SystemError> {
-    let at_once = match layout.mode.updates() {
-        true => destination.update_differing(layout, records, before).await?,
-        false => None,
+    let at_once = match (layout.mode.updates(), expected) {
+        (true, Differing::Many) => destination.update_differing(layout, records, before).await?,
+        (true, Differing::Few) => update_found(destination, layout, records, before).await?,
+        (false, _) => None,
     };
+    let differing = at_once.as_ref().map_or(Differing::Many, |(looked_up, _)| Differing::of(looked_up));
     let (looked_up, updated) = match at_once {
         Some((looked_up, updated)) => (looked_up, Some(updated)),
         None => (destination.look_up(layout, records, before).await?, None),
@@ -410,16 +447,35 @@ pub(crate) async fn write(
     if !updates.is_empty() {
         let updated = match updated {
             Some(updated) => updated,
-            None => destination.update(layout, &taken(records, &updates)).await?,
+            None => destination.update(layout, &records_at(records, &updates)).await?,
         };
         expect_matched(connection, updated, updates.len())?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
+        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions, conflicts: Conflicts::default() })
+    Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing })
+}
+
+/// Looks records up, and has those that differ looked up and updated at once, if the destination can.
+async fn update_found(
+    destination: &mut AnyDestination,
+    layout: &Layout,
+    records: &DataFrame,
+    before: Before,
+) -> Result<Option<(LookedUp, u64)>, SystemError> {
+    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
+    let differing = looked_up.differing();
+    if differing.is_empty() {
+        return Ok(Some((looked_up, 0)));
+    }
+    let updated = destination.update_differing(layout, &records_at(records, &differing), before).await?;
+    Ok(updated.map(|(found, updated)| {
+        looked_up.correct(&differing, found);
+        (looked_up, updated)
+    }))
 }
 
 /// What the match rule says of each record.
@@ -430,15 +486,6 @@ pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
 /// Positions of the records with one decision, in order.
 pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
     decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
-}
-
-/// The records at `positions`, which ascend; all of them without a copy.
-pub(super) fn taken(records: &DataFrame, positions: &[IdxSize]) -> DataFrame {
-    if positions.len() == records.height() {
-        return records.clone();
-    }
-    let positions = IdxCa::from_vec("".into(), positions.to_vec());
-    records.take(&positions).expect("a destination finds one thing per record, so every position is in range")
 }
 
 /// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.

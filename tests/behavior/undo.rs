@@ -80,6 +80,29 @@ fn what_somebody_changed_since_is_kept_whole() {
 }
 
 #[test]
+fn of_many_batches_that_are_alike_only_the_differing_rows_are_written_and_come_back() {
+    for server in Server::ALL {
+        let numbered = |row: fn(u32) -> String| (0..600).map(row).collect::<String>();
+        let rows = numbered(|id| format!("A{id:03},{},same,555\n", id % 7));
+        let source = numbered(|id| format!("A{id:03},{},same\n", id % 7));
+        let place =
+            Workspace::accounts(server, &format!("id,score,note,phone\n{rows}"), &format!("id,score,note\n{source}"));
+        place.job("batch_size = 20", FIELDS);
+        place.execute("UPDATE accounts SET score = 99 WHERE id IN ('A003', 'A321', 'A322')");
+        place.execute("UPDATE accounts SET note = NULL WHERE id BETWEEN 'A400' AND 'A459'");
+        place.execute("DELETE FROM accounts WHERE id IN ('A005', 'A350', 'A499')");
+        let before = place.rows("accounts");
+        place.count_writes("accounts");
+        let run = place.run();
+        assert_eq!(run.summary(), "600 read = 63 updated + 534 unchanged + 3 skipped", "on {server}: {run}");
+        assert_eq!(place.writes(), 63, "on {server}");
+        assert_eq!(place.run().summary(), "600 read = 597 unchanged + 3 skipped", "on {server}");
+        assert_eq!(undo(&place, 1, &[]).summary(), "63 read = 63 updated", "on {server}");
+        assert_eq!(place.rows("accounts"), before, "on {server}");
+    }
+}
+
+#[test]
 fn a_preview_of_an_undo_writes_nothing() {
     for server in Server::ALL {
         let place = place(server);

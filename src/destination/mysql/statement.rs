@@ -15,6 +15,8 @@ pub(super) enum Step {
     /// Yields `position, rows, differs, old values…` for every record that has rows, all as text.
     LookUp {
         before: bool,
+        /// Whether the rows are locked until the transaction ends. For keys that the catalogue calls unique.
+        locks: bool,
     },
     Update,
     Insert,
@@ -45,7 +47,7 @@ impl<'a> Statements<'a> {
 
     pub(super) fn render(&self, step: Step) -> String {
         match step {
-            Step::LookUp { before } => self.look_up(before),
+            Step::LookUp { before, locks } => self.look_up(before, locks),
             Step::Update => self.update(),
             Step::Insert => self.insert(),
             Step::Lock => format!("SELECT '1' FROM {} FOR UPDATE", self.joined(Step::Lock)),
@@ -53,13 +55,17 @@ impl<'a> Statements<'a> {
         }
     }
 
-    fn look_up(&self, before: bool) -> String {
+    fn look_up(&self, before: bool, locks: bool) -> String {
         let differs = self.differs();
         let before = if before { self.old_values() } else { Vec::new() };
-        let step = Step::LookUp { before: false };
+        let step = Step::LookUp { before: false, locks };
         if self.layout.key_is_unique() {
             let old: String = before.iter().map(|value| format!(", {value}")).collect();
-            return format!("SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {}", self.joined(step));
+            let lock = if locks { " FOR UPDATE" } else { "" };
+            return format!(
+                "SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {}{lock}",
+                self.joined(step)
+            );
         }
         // A key may match any number of rows; one line a record comes back all the same.
         let old: String = before.iter().map(|value| format!(", MIN({value})")).collect();
@@ -394,13 +400,13 @@ mod tests {
              c2 LONGTEXT {text} PATH '$.c2' NULL ON EMPTY ERROR ON ERROR)) AS j \
              STRAIGHT_JOIN `crm`.`accounts` AS o ON {ID_MATCHES}"
         );
-        assert_eq!(Statements::of(&layout).render(Step::LookUp { before: false }), expected);
+        assert_eq!(Statements::of(&layout).render(Step::LookUp { before: false, locks: false }), expected);
     }
 
     #[test]
     fn a_key_that_may_match_many_rows_is_counted() {
         let layout = layout(NullPolicy::Write, true, false);
-        let sql = Statements::of(&layout).render(Step::LookUp { before: true });
+        let sql = Statements::of(&layout).render(Step::LookUp { before: true, locks: false });
         assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX("), "{sql}");
         assert!(sql.contains(", MIN(CAST(o.`a``b` AS CHAR)), "), "{sql}");
         assert!(sql.ends_with(" GROUP BY j.n"), "{sql}");

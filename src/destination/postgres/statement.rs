@@ -4,6 +4,7 @@
 
 use crate::database::Dialect;
 use crate::database::postgres::quote;
+use crate::domain::before::Before;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Holds;
@@ -28,30 +29,65 @@ pub(super) struct Statement {
 }
 
 /// Finds the rows that match each record.
-/// Shape of the result: `ordinal` from 1, how many rows, whether they differ, then the old text of every field if
-/// `before`. Records without a match are left out. Where the catalogue does not vouch that a key is unique, rows are
-/// counted by the server: a key may match a million of them.
-pub(super) fn look_up(layout: &Layout, before: bool, reach: Reach) -> Statement {
+/// Shape of the result: one row as [`update_differing`] has it, without the number of rows updated and with the old texts
+/// of every field. Where the catalogue does not vouch that a key is unique, it is [`look_up_ambiguous`].
+pub(super) fn look_up(layout: &Layout, before: Before, reach: Reach) -> Statement {
+    if !layout.key_is_unique() {
+        return look_up_ambiguous(layout, before, reach);
+    }
     let parameters = layout.looked_up();
-    let differs = differs(layout);
-    let old = |field: &LayoutField| format!("{}::text", column(field));
-    let old: Vec<String> = layout.fields.iter().filter(|_| before).map(old).collect();
-    let (results, grouping) = if layout.key_is_unique() {
-        (["1::int8".to_owned(), differs].into_iter().chain(old).collect::<Vec<_>>(), "")
-    } else {
-        let any = old.into_iter().map(|old| format!("min({old} COLLATE \"C\")"));
-        let counted = ["count(*)".to_owned(), format!("bool_or({differs})")];
-        (counted.into_iter().chain(any).collect(), " GROUP BY batch.ordinal")
-    };
+    let held: Vec<(usize, &LayoutField)> = numbered(layout).filter(|_| before.is_read()).collect();
+    // What is asked of a row several times is worth keeping; else the server need not keep rows.
+    let kept = if before.is_read() { " MATERIALIZED" } else { "" };
     let sql = format!(
-        "SELECT batch.ordinal, {results} FROM {batch} JOIN {object} AS object ON {key}{bounds}{grouping}",
-        results = results.join(", "),
+        "WITH found AS{kept} ({found}) SELECT {ORDINALS}{images} FROM found",
+        found = found(layout, &parameters, &["batch.ordinal"], &held, reach),
+        images = images(&held, before),
+    );
+    Statement { sql, parameters }
+}
+
+/// Finds the rows that match each record, where a key may match a million of them: they are counted by the server.
+/// Shape of the result: `ordinal` from 1, how many rows, whether any differs, then the least old text of every field if
+/// `before` is read. Records without a match are left out.
+fn look_up_ambiguous(layout: &Layout, before: Before, reach: Reach) -> Statement {
+    let parameters = layout.looked_up();
+    let held = layout.fields.iter().filter(|_| before.is_read());
+    let sql = format!(
+        "SELECT batch.ordinal, count(*), bool_or({differs}){held} FROM {batch} JOIN {object} AS object ON {key}{bounds} \
+         GROUP BY batch.ordinal",
+        differs = differs(layout),
+        held = held.map(|field| format!(", min({}::text COLLATE \"C\")", column(field))).collect::<String>(),
         batch = batch(layout, &parameters),
         object = object(layout),
         key = key(layout),
         bounds = bounds(layout, reach, parameters.len()),
     );
     Statement { sql, parameters }
+}
+
+/// The ordinals of the records found, negative where the row does not differ.
+const ORDINALS: &str = "array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END)";
+
+/// The records that have a row: `also`, whether the two differ, and what the row holds in the `held` fields.
+fn found(layout: &Layout, parameters: &[usize], also: &[&str], held: &[(usize, &LayoutField)], reach: Reach) -> String {
+    let held = held.iter().map(|(position, field)| format!(", {} AS b{position}", column(field)));
+    format!(
+        "SELECT {also}, {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}{bounds}",
+        also = also.join(", "),
+        differs = differs(layout),
+        held = held.collect::<String>(),
+        batch = batch(layout, parameters),
+        object = object(layout),
+        key = key(layout),
+        bounds = bounds(layout, reach, parameters.len()),
+    )
+}
+
+/// The old texts of the `held` fields, of the records whose before-images are wanted.
+fn images(held: &[(usize, &LayoutField)], before: Before) -> String {
+    let wanted = if before == Before::OfAll { "" } else { " FILTER (WHERE differs)" };
+    held.iter().map(|(position, _)| format!(", array_agg(b{position}::text){wanted}")).collect()
 }
 
 /// Updates the rows that match; `None` if no field is written.
@@ -69,33 +105,27 @@ pub(super) fn update(layout: &Layout) -> Option<Statement> {
 
 /// Looks records up and updates those that differ; `None` if no field is written. For a table whose key the catalogue
 /// calls unique.
-/// Shape of the result: one row; the ordinals of the records found, negative where the row does not differ; how many
-/// rows were updated; and with `before` one array for each written field, the old texts of those that differ, in the order
-/// of their ordinals in the first array.
+/// Shape of the result: one row; the ordinals of the records found, negative where the row does not differ; if `before`
+/// is read, one array for each written field, the old texts of those whose before-images are wanted, in the order of their
+/// ordinals in the first array; how many rows were updated.
 ///
 /// A row is updated in the version that was looked up, or not at all: somebody else's change in between leaves fewer rows
 /// updated than differ.
-pub(super) fn update_differing(layout: &Layout, before: bool, reach: Reach) -> Option<Statement> {
+pub(super) fn update_differing(layout: &Layout, before: Before, reach: Reach) -> Option<Statement> {
     let parameters = layout.positions(|_| true);
-    let written: Vec<(usize, &LayoutField)> = numbered(layout).filter(|(_, field)| before && !field.key).collect();
-    let held = |(position, field): &(usize, &LayoutField)| format!(", {} AS b{position}", column(field));
-    let images =
-        |(position, _): &(usize, &LayoutField)| format!(", array_agg(b{position}::text) FILTER (WHERE differs)");
+    let held: Vec<(usize, &LayoutField)> =
+        numbered(layout).filter(|(_, field)| before.is_read() && !field.key).collect();
+    let version = ["batch.*", "object.tableoid AS part", "object.ctid AS version"];
     let sql = format!(
-        "WITH found AS MATERIALIZED (SELECT batch.*, object.tableoid AS part, object.ctid AS version, \
-         {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}{bounds}), \
+        "WITH found AS MATERIALIZED ({found}), \
          updated AS (UPDATE {object} AS object SET {assignments} FROM found AS batch \
          WHERE {key} AND object.ctid = batch.version AND object.tableoid = batch.part AND batch.differs RETURNING 1) \
-         SELECT array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END), (SELECT count(*) FROM updated){images} \
-         FROM found",
-        differs = differs(layout),
-        held = written.iter().map(held).collect::<String>(),
-        batch = batch(layout, &parameters),
+         SELECT {ORDINALS}{images}, (SELECT count(*) FROM updated) FROM found",
+        found = found(layout, &parameters, &version, &held, reach),
         object = object(layout),
-        key = key(layout),
-        bounds = bounds(layout, reach, parameters.len()),
         assignments = assignments(layout)?,
-        images = written.iter().map(images).collect::<String>(),
+        key = key(layout),
+        images = images(&held, before),
     );
     Some(Statement { sql, parameters })
 }
@@ -189,7 +219,8 @@ fn array_type(field: &LayoutField) -> &'static str {
 
 fn array_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => "text[]",
+        Kind::Text | Kind::Uuid | Kind::Json => "text[]",
+        Kind::Decimal => "numeric[]",
         Kind::Integer => "int8[]",
         Kind::Float32 => "float4[]",
         Kind::Float64 => "float8[]",
@@ -232,11 +263,6 @@ impl Comparison {
             Holds::Json if declared == "json" => Self::Document,
             Holds::Json => Self::Value { cast: same() },
             Holds::Uuid => Self::Value { cast: Some("uuid".to_owned()) },
-            Holds::Decimal { .. } | Holds::DecimalAsFloat { .. } | Holds::Integer { .. }
-                if field.kind == Kind::Decimal =>
-            {
-                Self::Value { cast: Some("numeric".to_owned()) }
-            }
             Holds::Integer { .. }
             | Holds::Decimal { .. }
             | Holds::DecimalAsFloat { .. }
@@ -432,16 +458,17 @@ mod tests {
     #[test]
     fn a_lookup_counts_matches_and_compares_all_but_stamps() {
         assert_eq!(
-            look_up(&accounts(true), false, Reach::Everywhere).sql,
-            "SELECT batch.ordinal, 1::int8, (object.\"score\" IS DISTINCT FROM batch.f1::numeric) \
-             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS batch (f0, f1, ordinal) \
-             JOIN \"CRM\".\"a\"\"b\" AS object ON object.\"id\" = batch.f0"
+            look_up(&accounts(true), Before::Unread, Reach::Everywhere).sql,
+            "WITH found AS (SELECT batch.ordinal, (object.\"score\" IS DISTINCT FROM batch.f1) AS differs \
+             FROM unnest($1::text[], $2::numeric[]) WITH ORDINALITY AS batch (f0, f1, ordinal) \
+             JOIN \"CRM\".\"a\"\"b\" AS object ON object.\"id\" = batch.f0) \
+             SELECT array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END) FROM found"
         );
     }
 
     #[test]
     fn a_key_nobody_vouches_for_is_counted_by_the_server() {
-        let statement = look_up(&accounts(false), true, Reach::Everywhere);
+        let statement = look_up(&accounts(false), Before::OfAll, Reach::Everywhere);
         assert!(statement.sql.starts_with("SELECT batch.ordinal, count(*), bool_or("), "{}", statement.sql);
         assert!(statement.sql.contains("min(object.\"at\"::text COLLATE \"C\")"), "{}", statement.sql);
         assert!(statement.sql.ends_with(" GROUP BY batch.ordinal"), "{}", statement.sql);
@@ -452,8 +479,8 @@ mod tests {
         let statement = update(&accounts(true)).expect("fields to write");
         assert_eq!(
             statement.sql,
-            "UPDATE \"CRM\".\"a\"\"b\" AS object SET \"score\" = batch.f1::numeric, \"at\" = batch.f2 \
-             FROM unnest($1::text[], $2::text[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal) \
+            "UPDATE \"CRM\".\"a\"\"b\" AS object SET \"score\" = batch.f1, \"at\" = batch.f2 \
+             FROM unnest($1::text[], $2::numeric[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal) \
              WHERE object.\"id\" = batch.f0"
         );
         assert_eq!(statement.parameters, [0, 1, 2]);
@@ -464,8 +491,8 @@ mod tests {
     fn an_insert_names_every_field() {
         assert_eq!(
             insert(&accounts(true)).sql,
-            "INSERT INTO \"CRM\".\"a\"\"b\" (\"id\", \"score\", \"at\") SELECT batch.f0, batch.f1::numeric, batch.f2 \
-             FROM unnest($1::text[], $2::text[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal)"
+            "INSERT INTO \"CRM\".\"a\"\"b\" (\"id\", \"score\", \"at\") SELECT batch.f0, batch.f1, batch.f2 \
+             FROM unnest($1::text[], $2::numeric[], $3::timestamp[]) WITH ORDINALITY AS batch (f0, f1, f2, ordinal)"
         );
     }
 
@@ -474,7 +501,7 @@ mod tests {
         let mut fields = vec![key_field(text("id", "text")), text("note", "text")];
         fields.extend(fields.get(1).cloned().map(|field| LayoutField { when: When::IfEmpty, ..field }));
         let layout = Layout { nulls: NullPolicy::Keep, ..layout(fields, true) };
-        let sql = look_up(&layout, false, Reach::Everywhere).sql;
+        let sql = look_up(&layout, Before::Unread, Reach::Everywhere).sql;
         let distinct = |field: &str| format!("object.\"note\"::text COLLATE \"C\" IS DISTINCT FROM batch.{field}");
         let empty = "(object.\"note\" IS NULL OR object.\"note\"::text = '')";
         assert!(sql.contains(&format!("((batch.f1 IS NOT NULL AND {})", distinct("f1"))), "{sql}");
@@ -488,10 +515,11 @@ mod tests {
     #[test]
     fn loose_keys_are_matched_by_their_bytes_as_well() {
         for (declared, cast) in [("citext", "citext"), ("character(5)", "bpchar")] {
-            let sql = look_up(&layout(vec![key_field(text("id", declared))], true), false, Reach::Everywhere).sql;
+            let sql =
+                look_up(&layout(vec![key_field(text("id", declared))], true), Before::Unread, Reach::Everywhere).sql;
             let matched =
                 format!("ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0");
-            assert!(sql.ends_with(&matched), "{sql}");
+            assert!(sql.contains(&matched), "{sql}");
         }
     }
 
@@ -506,8 +534,7 @@ mod tests {
             field("facts", "json", Holds::Json),
         ];
         let sql = insert(&layout(fields, true)).sql;
-        let expected =
-            "SELECT batch.f0, batch.f1::bpchar, batch.f2::numeric, batch.f3, batch.f4::crm.stage, batch.f5::json";
+        let expected = "SELECT batch.f0, batch.f1::bpchar, batch.f2, batch.f3, batch.f4::crm.stage, batch.f5::json";
         assert!(sql.contains(expected), "{sql}");
     }
 

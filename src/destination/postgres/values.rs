@@ -5,6 +5,7 @@ use polars::prelude::{ChunkAgg, Column, DataFrame};
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
 
+use super::numeric::Numeric;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::value::Kind;
@@ -97,9 +98,8 @@ fn text_length(column: &Column) -> usize {
 fn add(arguments: &mut PgArguments, field: &LayoutField, column: &Column) -> Result<(), Cause> {
     let kind = if field.own_text { Kind::Text } else { field.kind };
     match kind {
-        Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => {
-            arguments.add(column.str()?.iter().collect::<Vec<Option<&str>>>())
-        }
+        Kind::Text | Kind::Uuid | Kind::Json => arguments.add(column.str()?.iter().collect::<Vec<Option<&str>>>()),
+        Kind::Decimal => arguments.add(column.str()?.iter().map(|text| text.map(Numeric)).collect::<Vec<_>>()),
         Kind::Integer => arguments.add(column.i64()?.iter().collect::<Vec<Option<i64>>>()),
         Kind::Float32 => arguments.add(column.f32()?.iter().collect::<Vec<Option<f32>>>()),
         Kind::Float64 => arguments.add(column.f64()?.iter().collect::<Vec<Option<f64>>>()),

@@ -130,21 +130,29 @@ fn natural_integers(pulled: &Series) -> Result<Natural, Misfit> {
 }
 
 fn natural_decimals(pulled: &Series, precision: usize, scale: usize) -> Result<Natural, Misfit> {
+    let mut buffer = itoa::Buffer::new();
     let write = |unscaled: i128, out: &mut String| -> Result<(), &'static str> {
-        write!(out, "{unscaled}").map_err(|_| "not a number")?;
-        let digits_at = usize::from(unscaled < 0);
-        while out.len() - digits_at <= scale {
-            out.insert(digits_at, '0');
-        }
-        if scale > 0 {
-            out.insert(out.len() - scale, '.');
-        }
+        write_scaled(unscaled, scale, buffer.format(unscaled.unsigned_abs()), out);
         Ok(())
     };
     let (decimals, faults) = texts(pulled.name(), pulled.decimal()?.phys.iter(), write);
     let digits = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
     let size = DecimalSize { precision: digits(precision), scale: digits(scale) };
     Ok(Natural::new(decimals, SchemaType::Decimal { size: Some(size) }, faults))
+}
+
+/// Writes a number of which `digits` are all digits, the last `scale` of them behind the point.
+fn write_scaled(unscaled: i128, scale: usize, digits: &str, out: &mut String) {
+    if unscaled < 0 {
+        out.push('-');
+    }
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+    out.push_str(if whole.is_empty() { "0" } else { whole });
+    if scale > 0 {
+        out.push('.');
+        out.extend(std::iter::repeat_n('0', scale - fraction.len()));
+        out.push_str(fraction);
+    }
 }
 
 fn natural_moments(pulled: &Series, unit: TimeUnit, schema_type: SchemaType) -> Result<Natural, Misfit> {
@@ -224,4 +232,26 @@ fn check_finite(value: f64) -> Result<(), &'static str> {
 
 fn misfit(from: SchemaType, to: SchemaType) -> Misfit {
     Misfit::Type { from: from.to_string(), to: to.to_string(), instead: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_keep_their_point_and_their_sign() {
+        for (unscaled, scale, expected) in [
+            (0, 2, "0.00"),
+            (5, 2, "0.05"),
+            (-5, 2, "-0.05"),
+            (-1_234, 2, "-12.34"),
+            (1_234, 4, "0.1234"),
+            (-70, 0, "-70"),
+            (i128::MIN, 38, "-1.70141183460469231731687303715884105728"),
+        ] {
+            let mut out = String::new();
+            write_scaled(unscaled, scale, &unscaled.unsigned_abs().to_string(), &mut out);
+            assert_eq!(out, expected);
+        }
+    }
 }

@@ -11,9 +11,9 @@ use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
 
 use self::last_written::{LastField, LastValues};
 use super::reader::{ReadError, Reader};
-use super::writer::{self, Written, chosen, expect_matched, expect_unaltered, taken};
-use crate::destination::{AnyDestination, Destination, LookedUp};
-use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
+use super::writer::{self, Differing, Written, chosen, expect_matched, expect_unaltered};
+use crate::destination::{AnyDestination, Destination, LookedUp, records_at};
+use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::field::{NullPolicy, When};
@@ -100,13 +100,15 @@ pub(crate) async fn write(
     records: &DataFrame,
     last: &LastValues,
     before: Before,
+    expected: Differing,
 ) -> Result<Written, SystemError> {
     if !last.tells_anything() {
-        let mut written = writer::write(destination, connection, layout, records, before).await?;
+        let mut written = writer::write(destination, connection, layout, records, before, expected).await?;
         written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
         return Ok(written);
     }
-    let looked_up = look_up_and_lock(destination, layout, records, before).await?;
+    let looked_up = look_up_and_lock(destination, layout, records, before, expected).await?;
+    let differing = Differing::of(&looked_up);
     let mut decisions = writer::decide(layout, &looked_up.found);
     let conflicts = judge(destination, layout, records, last, &looked_up.before, &mut decisions).await?;
     let updates = chosen(&decisions, &Decision::Update);
@@ -115,55 +117,39 @@ pub(crate) async fn write(
         expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
     }
     for (left_alone, updates) in groups(&conflicts, &updates) {
-        let (layout, records) = without(layout, &taken(records, &updates), &left_alone);
+        let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
         expect_matched(connection, destination.update(&layout, &records).await?, updates.len())?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &taken(records, &inserts)).await?, inserts.len())?;
+        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions, conflicts })
+    Ok(Written { looked_up, decisions, conflicts, differing })
 }
 
-/// Looks records up; those that differ again once their rows are locked, so that they stay as they are found.
+/// Looks records up with the rows of those that differ locked, so that they stay as they are found. Where few differ, these
+/// are found before, for locking a row costs as much as writing it.
 async fn look_up_and_lock(
     destination: &mut AnyDestination,
     layout: &Layout,
     records: &DataFrame,
     before: Before,
+    expected: Differing,
 ) -> Result<LookedUp, SystemError> {
-    let first = if before == Before::OfAll { Before::OfAll } else { Before::Unread };
-    let mut looked_up = Destination::look_up(destination, layout, records, first).await?;
-    let differing: Vec<IdxSize> = (0..)
-        .zip(&looked_up.found)
-        .filter(|(_, found)| found.rows == 1 && found.differs)
-        .map(|(record, _)| record)
-        .collect();
-    if differing.is_empty() {
-        return Ok(looked_up);
+    let before = if before == Before::OfAll { before } else { Before::OfDiffering };
+    if expected == Differing::Many {
+        destination.lock(layout, records).await?;
+        return Destination::look_up(destination, layout, records, before).await;
     }
-    let subset = taken(records, &differing);
-    destination.lock(layout, &subset).await?;
-    let again = Destination::look_up(destination, layout, &subset, Before::OfAll).await?;
-    let mut images = BeforeImagesBuilder::new(records.height(), layout.fields.len());
-    let mut locked = differing.into_iter().map(index).zip(again.found).enumerate().peekable();
-    for record in 0..records.height() {
-        match locked.next_if(|(_, (position, _))| *position == record) {
-            Some((place, (_, found))) => {
-                looked_up.found.get_mut(record).into_iter().for_each(|first| *first = found);
-                take_image(&mut images, record, &again.before, place, layout);
-            }
-            None => take_image(&mut images, record, &looked_up.before, record, layout),
-        }
+    let mut looked_up = Destination::look_up(destination, layout, records, Before::Unread).await?;
+    let differing = looked_up.differing();
+    if !differing.is_empty() {
+        let subset = records_at(records, &differing);
+        destination.lock(layout, &subset).await?;
+        looked_up.correct(&differing, Destination::look_up(destination, layout, &subset, before).await?);
     }
-    Ok(LookedUp { before: images.finish(), ..looked_up })
-}
-
-fn take_image(images: &mut BeforeImagesBuilder, record: usize, of: &BeforeImages, place: usize, layout: &Layout) {
-    if of.of(place).is_some() {
-        images.push(record, (0..layout.fields.len()).map(|field| of.exact(place, field)));
-    }
+    Ok(looked_up)
 }
 
 /// Finds the values that are to be left alone. A record of which nothing else differs is skipped. Writes nothing.
@@ -195,7 +181,7 @@ pub(crate) async fn judge<By: LooksUp>(
         if left_alone.is_empty() {
             continue;
         }
-        let (layout, records) = without(layout, &taken(records, &updates), &left_alone);
+        let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
         let differs: Vec<bool> = match layout.fields.iter().any(LayoutField::is_compared) {
             true => {
                 by.look_up(&layout, &records, Before::Unread).await?.found.iter().map(|found| found.differs).collect()
@@ -249,7 +235,7 @@ async fn suspects<By: LooksUp>(
         .into_iter()
         .filter(|position| is_or_key(layout, *position, field.position))
         .collect();
-    let batch = narrowed(&taken(records, &positions(&differing)), &fields);
+    let batch = narrowed(&records_at(records, &positions(&differing)), &fields);
     let found = by.look_up(&layout.narrowed(&fields), &batch, Before::Unread).await?.found;
     let (changed, as_sent): (Vec<_>, Vec<_>) = differing.into_iter().zip(found).partition(|(_, found)| found.differs);
     let holds = |record: &usize| is_held_when_left(layout, records, field.position, *record);
@@ -288,7 +274,7 @@ fn last_written(
     };
     let columns: Vec<Column> = fields.iter().zip(&narrow.fields).map(column).collect();
     let batch = DataFrame::new(records.height(), columns).expect("last written values stand beside their records");
-    let batch = taken(&batch, &positions(asked));
+    let batch = records_at(&batch, &positions(asked));
     (narrow, batch)
 }
 
