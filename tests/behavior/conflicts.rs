@@ -125,6 +125,42 @@ fn an_edit_that_a_run_has_to_wait_for_is_kept() {
 }
 
 #[test]
+fn an_edit_is_kept_that_a_run_has_to_wait_for_where_few_records_differ() {
+    for server in Server::WITH_USERS {
+        let others: String = (0..1000).map(|id| format!("Z{id},1,,\n")).collect();
+        let lines = |score: usize| format!("A1,1,\nA2,1,\nA3,1,\nA4,1,\nB1,1,\nB2,{score},\nB3,1,\nB4,1,\nB5,1,\n");
+        let rows: String = lines(1).replace(",\n", ",,\n");
+        let place = Workspace::accounts(server, &format!("id,score,note,phone\n{rows}{others}"), "");
+        let crm = place.connection("crm").trim_end().to_owned() + "\nwriters = 1\n";
+        place.file("writeback.toml", &(place.connection("files") + &crm)).job("batch_size = 4", KEEP_SCORE);
+        bring(&place, &lines(1));
+        place.execute("BEGIN; UPDATE accounts SET score = 99 WHERE id = 'B2'");
+        place.file("data/scores.csv", &format!("id,score,note\n{}", lines(2)));
+        let run = Running::start(&place);
+        wait_for_its_waiting(&place);
+        place.execute("COMMIT");
+        let ran = run.finish();
+        assert_eq!(ran.summary(), "9 read = 8 unchanged + 1 skipped", "on {server}: {ran}");
+        assert_eq!(place.query("SELECT score FROM accounts WHERE id = 'B2'"), "score\n99\n", "on {server}");
+    }
+}
+
+#[test]
+fn what_may_have_been_written_by_a_killed_run_that_is_left_behind_is_nobody_elses_change() {
+    for server in Server::ALL {
+        let place = place(server, "", KEEP_SCORE);
+        place.file("data/scores.csv", "id,score,note\nA1,11,a\nA2,21,b\nA3,30,c\n");
+        let killed = place.command_with(&["run", "job"], &[(ABORT_AT, "1 a batch committed")]);
+        assert_eq!(killed.code, -1, "on {server}: {killed}");
+        assert_eq!(held(&place), "A1,11,a\nA2,21,b\nA3,30,c\n", "the commit is not recorded on {server}");
+        place.job("batch_size = 7", KEEP_SCORE).execute("UPDATE accounts SET score = 99 WHERE id = 'A3'");
+        let ran = bring(&place, "A1,12,a\nA2,22,b\nA3,32,c\n");
+        assert_eq!(ran.summary(), "3 read = 2 updated + 1 skipped", "on {server}: {ran}");
+        assert_eq!(held(&place), "A1,12,a\nA2,22,b\nA3,99,c\n", "on {server}");
+    }
+}
+
+#[test]
 fn nulls_are_values_that_someone_may_have_changed() {
     for server in Server::ALL {
         let place = place(server, "", KEEP_BOTH);
