@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use polars::prelude::{DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, SerReader, SerWriter, polars_ensure};
 
@@ -108,20 +110,29 @@ impl Spool {
 }
 
 impl FilledSpool {
-    /// Hands every segment to `take`, one after the other in the order they were pulled.
+    /// Hands every segment to `take`, one after the other in the order they were pulled; the next one is read meanwhile.
     pub(super) fn replay(
         mut self,
         mut take: impl FnMut(DataFrame) -> Result<(), PackageError>,
     ) -> Result<(), PackageError> {
-        let mut bytes = Vec::new();
         self.file.seek(SeekFrom::Start(0)).map_err(|error| PackageError::io("read", &self.path, error))?;
-        for segment in &self.segments {
-            bytes.resize(*segment, 0);
-            self.file.read_exact(&mut bytes).map_err(|error| PackageError::io("read", &self.path, error))?;
-            let records = IpcReader::new(Cursor::new(&bytes)).finish();
-            take(records.map_err(|error| PackageError::frame("read", &self.path, error))?)?;
-        }
-        Ok(())
+        thread::scope(|scope| {
+            let (sender, segments) = mpsc::sync_channel(0);
+            scope.spawn(move || {
+                let (lengths, mut bytes) = (std::mem::take(&mut self.segments), Vec::new());
+                let mut segments = lengths.into_iter().map(|length| self.read_segment(length, &mut bytes));
+                // Whoever takes no more of them says why.
+                while segments.next().is_some_and(|segment| sender.send(segment).is_ok()) {}
+            });
+            segments.into_iter().try_for_each(|segment| take(segment?))
+        })
+    }
+
+    fn read_segment(&mut self, length: usize, bytes: &mut Vec<u8>) -> Result<DataFrame, PackageError> {
+        bytes.resize(length, 0);
+        self.file.read_exact(bytes).map_err(|error| PackageError::io("read", &self.path, error))?;
+        let records = IpcReader::new(Cursor::new(&bytes)).finish();
+        records.map_err(|error| PackageError::frame("read", &self.path, error))
     }
 }
 
