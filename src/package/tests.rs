@@ -134,8 +134,8 @@ proptest! {
         let mut model: BTreeMap<(Option<String>, i64), Record> = BTreeMap::new();
         // Some of the keys are the same.
         let shared = contents(&package).0.into_iter().step_by(2).map(|(record, _)| record);
-        for record in others.into_iter().chain(shared) {
-            model.insert((record.0.clone(), record.1), (record.0, record.1, Some(record.1 as f64)));
+        for (number, (account, part, _)) in (0_i32..).zip(others.into_iter().chain(shared)) {
+            model.insert((account.clone(), part), (account, part, Some(number.into())));
         }
         let others: Vec<Record> = model.values().cloned().collect();
         let bounds = Bounds { partition_records: partition_records_of_others, ..TINY };

@@ -313,6 +313,19 @@ fn what_was_last_written_is_known_when_its_before_images_are_gone() {
 }
 
 #[test]
+fn runs_that_wrote_nothing_leave_what_was_last_written_as_it_stands() {
+    let place = place(Server::Sqlite, "", KEEP_SCORE);
+    for _ in 0..3 {
+        assert_eq!(place.run().summary(), "3 read = 3 unchanged");
+    }
+    let folders = std::fs::read_dir(place.path(".writeback/last_written/job/scores")).expect("a folder");
+    let names: Vec<_> = folders.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["2"]);
+    place.execute("UPDATE accounts SET score = 99 WHERE id = 'A1'");
+    assert_eq!(kept(&bring(&place, "A1,11,a\nA2,21,b\nA3,31,c\n")), "{\"score\":1}");
+}
+
+#[test]
 fn what_an_undo_sent_back_counts_as_written_back() {
     for server in Server::ALL {
         let place = place(server, "", KEEP_SCORE);

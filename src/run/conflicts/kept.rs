@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, PolarsResult, StringChunked};
+use polars::prelude::{
+    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, PolarsError, PolarsResult, StringChunked,
+};
 use tokio::task::block_in_place;
 
 use super::Conflicts;
@@ -152,8 +154,9 @@ fn lines(segment: &Segment) -> Result<Vec<Line>, ImageError> {
     for field in segment.fields.iter().filter(|field| field.key.is_none()) {
         let (kept, sent) = (segment.column(&frame, "kept", field)?, segment.sent_texts(&frame, field)?);
         let (last, held) = (segment.column(&frame, "last", field)?, segment.column(&frame, "held", field)?);
-        let told = (kept.bool(), last.str(), held.str());
-        let (Ok(kept), Ok(last), Ok(held)) = told else { continue };
+        let damaged = |error: PolarsError| segment.damaged(error.to_string());
+        let kept = kept.bool().map_err(damaged)?;
+        let (last, held) = (last.str().map_err(damaged)?, held.str().map_err(damaged)?);
         for (record, key) in keys.iter().enumerate().filter(|(record, _)| kept.get(*record) == Some(true)) {
             let text = |texts: &StringChunked| texts.get(record).map(str::to_owned);
             let (last, held, sent) = (text(last), text(held), text(&sent));

@@ -154,7 +154,12 @@ impl Subject<'_> {
             }
             return Ok(None);
         }
+        let is_known = entry.is_some();
         let base = self.base(entry);
+        if is_known && base.is_none() {
+            let Self { job, write_back, .. } = self;
+            tracing::warn!(job, write_back, "what was last written is of another object or key, and is forgotten");
+        }
         if base.as_ref().is_some_and(|base| base.entry.run == run) {
             return self.open(run).map(Some);
         }
@@ -180,12 +185,20 @@ impl Subject<'_> {
         if self.layout.keeping_foreign().is_empty() {
             return Ok(None);
         }
+        state::make_folder(folder)?;
+        match self.gathered(folder).await {
+            // A run may have put another in its place meanwhile.
+            Err(LastWrittenError::Unusable { .. }) => self.gathered(folder).await.map(Some),
+            gathered => gathered.map(Some),
+        }
+    }
+
+    async fn gathered(&self, folder: &Path) -> Result<LastWritten, LastWrittenError> {
         let base = self.base(self.ledger.last_written(self.job, self.write_back).await?);
         let steps = self.steps(base.as_ref(), i64::MAX).await?;
-        state::make_folder(folder)?;
         let place = folder.join("last_written");
         let package = block_in_place(|| self.fold(base.as_ref(), &steps, &folder.join("gathered"), &place))?;
-        Ok(Some(LastWritten { package, write_back: self.write_back.to_owned(), folder: place }))
+        Ok(LastWritten { package, write_back: self.write_back.to_owned(), folder: place })
     }
 
     fn folder(&self) -> PathBuf {
@@ -241,7 +254,7 @@ impl Subject<'_> {
         while let Some(run) = runs.pop_if(|run| run.id.run >= since) {
             self.take_tested(&mut steps, &mut tested, Some(&run))?;
             match self.trace(&run).await? {
-                Ok(trace) => steps.push(Step::Run(trace)),
+                Ok(trace) => steps.extend(trace.tells_anything().then_some(Step::Run(trace))),
                 Err(Gap::Removed(source)) => {
                     return Err(self.of_run(run.id.run, source));
                 }
@@ -258,7 +271,7 @@ impl Subject<'_> {
         while let Some(run) = runs.pop() {
             self.take_tested(&mut steps, &mut tested, Some(&run))?;
             match self.trace(&run).await? {
-                Ok(trace) => steps.push(Step::Run(trace)),
+                Ok(trace) => steps.extend(trace.tells_anything().then_some(Step::Run(trace))),
                 Err(_) => return Ok(oldest_first(steps)),
             }
         }
@@ -455,6 +468,11 @@ impl Subject<'_> {
 }
 
 impl Trace {
+    fn tells_anything(&self) -> bool {
+        let SentSegments { committed, doubtful, conflicts } = &self.segments;
+        [committed, doubtful, conflicts].iter().any(|segments| !segments.is_empty())
+    }
+
     /// The fields of its records, once all its files are found; `None` if it has none.
     fn key_fields(&self) -> Result<Option<Vec<ImageField>>, ImageError> {
         let SentSegments { committed, doubtful, conflicts } = &self.segments;
