@@ -403,6 +403,10 @@ pub(crate) struct UndoArguments {
     #[arg(long)]
     pub(crate) delete_created: bool,
 
+    /// Also restore rows that no longer hold what the run wrote, whoever changed them
+    #[arg(long)]
+    pub(crate) even_changed: bool,
+
     /// Show what would be restored; write nothing
     #[arg(long)]
     pub(crate) preview: bool,

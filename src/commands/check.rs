@@ -9,6 +9,7 @@ use super::{CommandError, Ending, load_job, load_project, print, print_json, war
 use crate::cli::CheckArguments;
 use crate::config::Project;
 use crate::domain::cadence::Cadence;
+use crate::domain::canary::Canary;
 use crate::domain::channel::{Channel, Channels};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
@@ -203,12 +204,21 @@ fn cadence_text(ready: &Ready) -> String {
 
 fn line(plan: &Plan) -> String {
     let guards = guards::in_force(&plan.write_back.guards);
-    let undo = match plan.write_back.before_images_kept {
-        Some(_) => "",
-        None => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
+    let canary = plan.write_back.canary.map(Canary::size);
+    let first = canary.map(|size| format!("    canary: {size} of its records go first and are checked\n"));
+    let first = first.unwrap_or_default();
+    let journal = plan.journal_table.as_ref().map(|journal| journal.object.display_name());
+    let journal =
+        journal.map(|name| format!("    journal: each change goes into `{name}` as well\n")).unwrap_or_default();
+    let undo = match (plan.write_back.before_images_kept, canary) {
+        (Some(_), _) => "",
+        (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
+        (None, Some(_)) => {
+            "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone, not even a canary in trouble\n"
+        }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{first}{journal}{undo}",
         plan.write_back.name,
         plan.write_back.schema.table.join("."),
         plan.source.name,
@@ -242,6 +252,8 @@ fn json_of(found: &Found) -> Value {
             "matching": plan.layout.mode.name(),
             "fields": plan.layout.fields.len(),
             "guards": guards_json(&plan.write_back.guards),
+            "canary": plan.write_back.canary.map(Canary::size),
+            "journal_table": plan.journal_table.as_ref().map(|journal| journal.object.display_name()),
             "keeps_before_images": plan.write_back.before_images_kept.is_some(),
             "batch_size": plan.write_back.batch_records_max,
         })

@@ -8,9 +8,9 @@ use super::{CommandError, Ending, key_of, load_project, print, print_json, signa
 use crate::cli::UndoArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
-use crate::run::CreatedRows;
 use crate::run::stop::Stop;
 use crate::run::undo::{self, UndoReport, UndoRequest};
+use crate::run::{ChangedRows, CreatedRows};
 
 pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -23,6 +23,7 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         write_back: arguments.write_back.as_deref(),
         records: arguments.records.iter().map(|typed| key_of(typed)).collect(),
         created: if arguments.delete_created { CreatedRows::Delete } else { CreatedRows::Keep },
+        changed: if arguments.even_changed { ChangedRows::Restore } else { ChangedRows::Keep },
         stop,
     };
     let undone = carry_out(&request, &ledger, arguments.preview).await;

@@ -1,12 +1,13 @@
-//! Guards, as `[defaults]` and each `[[write_back]]` name them.
+//! Guards and canaries, as `[defaults]` and each `[[write_back]]` name them.
 
 use super::alerts::read_records_max;
 use super::document::{Table, Value};
+use crate::domain::canary::Canary;
 use crate::domain::guard::Guards;
 use crate::domain::share::RecordsMax;
 
 /// The keys read here.
-pub(super) const KEYS: [&str; 5] = ["min_read", "max_changed", "max_nulls", "max_rejected", "require_test"];
+pub(super) const KEYS: [&str; 6] = ["min_read", "max_changed", "max_nulls", "max_rejected", "require_test", "canary"];
 
 /// More records than anybody pulls: who expects more has slipped a digit.
 const MIN_READ_MAX: u32 = 1_000_000_000;
@@ -25,9 +26,28 @@ pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
     }
 }
 
+/// Reads the canary of a table; one that it does not name is as `usual`.
+pub(super) fn read_canary(table: &Table<'_>, usual: Option<Canary>) -> Option<Canary> {
+    let Some(value) = table.get("canary") else { return usual };
+    if is_off(&value) {
+        return None;
+    }
+    let canary = Canary::new(read_records_max(value)?);
+    if canary.is_none() {
+        let hint = "write a share of all in quotes, `\"1 %\"`, or a count, `100`; `\"off\"` sends all at once";
+        value.mistake("`canary` is of no record", Some(hint.to_owned()));
+    }
+    canary
+}
+
+/// Whether it takes a default away.
+pub(super) fn is_off(value: &Value<'_>) -> bool {
+    value.is_text() && value.text() == Some("off")
+}
+
 /// A count, a share of at most all, or `"off"`, which is none.
 fn read_max(value: Value<'_>) -> Option<Option<RecordsMax>> {
-    match value.is_text() && value.text() == Some("off") {
+    match is_off(&value) {
         true => Some(None),
         false => read_records_max(value).map(Some),
     }

@@ -11,9 +11,11 @@ use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::{check_conflicts, read_fields};
-use super::guards::{KEYS as GUARD_KEYS, read_guards};
-use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same, parse_object_name};
-use super::project_file::{batch_size, before_images_kept, known_connection, null_policy, word};
+use super::guards::{KEYS as GUARD_KEYS, read_canary, read_guards};
+use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
+use super::project_file::{
+    batch_size, before_images_kept, journal_table, known_connection, null_policy, table_name, word,
+};
 use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
@@ -41,6 +43,8 @@ const WRITE_BACK_KEYS: &[&str] = &[
     "max_nulls",
     "max_rejected",
     "require_test",
+    "canary",
+    "journal_table",
     "keep_before_images",
     "retention",
 ];
@@ -123,7 +127,7 @@ fn read_write_back(
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
     let source = table.require("source", &hint()).and_then(|value| known_connection(value, project));
     let destination = table.require("destination", &hint()).and_then(|value| read_destination(value, project));
-    let object = table.require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`").and_then(read_table_name);
+    let object = table.require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`").and_then(table_name);
     let batch_records_max = table.get("batch_size").and_then(batch_size).unwrap_or(project.defaults.batch_records_max);
     let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
     let mode = table.get("matching").map_or(Some(MatchMode::default()), |value| word(value, &modes));
@@ -137,17 +141,19 @@ fn read_write_back(
     if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
         claims.columns(table, destination, object, fields, schema.as_ref());
     }
-    let (table_name, table_location) = object?;
+    let (object, table_location) = object?;
     Some(WriteBack {
         name: name?.to_owned(),
         schema: schema?,
         source: source?.to_owned(),
         destination: destination?.to_owned(),
-        table: table_name,
+        table: object,
         batch_records_max,
         mode: mode?,
         nulls,
         guards: read_guards(table, &project.defaults.guards),
+        canary: read_canary(table, project.defaults.canary),
+        journal_table: journal_table(table, project.defaults.journal_table.as_ref()),
         before_images_kept,
         version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
@@ -164,18 +170,6 @@ fn read_destination<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> 
         return None;
     }
     Some(name)
-}
-
-fn read_table_name(value: Value<'_>) -> Option<(ObjectName, Location)> {
-    let text = value.text()?;
-    match parse_object_name(text) {
-        Ok(name) => Some((name, value.key_location())),
-        Err(why) => {
-            let hint = "write `accounts`, `crm.accounts` or `'\"CRM\".\"ACCOUNTS\"'`".to_owned();
-            value.mistake(format!("{} is not a table's name: {why}", shown(text)), Some(hint));
-            None
-        }
-    }
 }
 
 /// Schema files, each read once however many write-backs name it.
@@ -225,7 +219,9 @@ impl Schemas<'_> {
 
     /// The version of a write-back: its settings as they are meant, and its schema.
     fn version(&self, table: &Table<'_>, schema_file: &str, nulls: NullPolicy) -> String {
-        let counts = |value: &Value<'_>| value.key != "batch_size" && !GUARD_KEYS.contains(&value.key);
+        let counts = |value: &Value<'_>| {
+            !["batch_size", "journal_table"].contains(&value.key) && !GUARD_KEYS.contains(&value.key)
+        };
         let mut settings: Vec<String> =
             table.entries().filter(counts).map(|value| format!("{} = {}", value.key, value.plain())).collect();
         settings.sort();

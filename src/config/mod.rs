@@ -31,13 +31,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::domain::alert::Thresholds;
+use crate::domain::canary::Canary;
 use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
 use crate::domain::job::Job;
-use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
+use crate::domain::object::ObjectName;
+use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
 use alerts::AlertSettings;
 use document::read_text;
 use secret::Surroundings;
@@ -70,6 +72,10 @@ pub(crate) struct Defaults {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) nulls: NullPolicy,
     pub(crate) guards: Guards,
+    /// What goes first; `None`: all goes at once.
+    pub(crate) canary: Option<Canary>,
+    /// The table that tells what was written, in each destination, and where that is said.
+    pub(crate) journal_table: Option<(ObjectName, Location)>,
     /// How long before-images are kept; `None`: not at all.
     pub(crate) before_images_kept: Option<Duration>,
 }

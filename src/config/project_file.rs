@@ -9,15 +9,16 @@ use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
-use super::guards::read_guards;
-use super::names::{PLAIN_NAME_HINT, is_plain_name};
+use super::guards::{is_off, read_canary, read_guards};
+use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_object_name};
 use super::secret::Surroundings;
 use super::times::duration_within;
 use super::{Defaults, PROJECT_FILE, Project};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
 use crate::domain::guard::Guards;
-use crate::domain::problem::{Problem, did_you_mean, quoted_list};
+use crate::domain::object::ObjectName;
+use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
 
 /// Records per write where nobody says otherwise: large enough that a database's work outweighs the round trip, small
 /// enough that its locks are short.
@@ -40,6 +41,8 @@ const DEFAULTS_KEYS: &[&str] = &[
     "max_nulls",
     "max_rejected",
     "require_test",
+    "canary",
+    "journal_table",
     "keep_before_images",
     "retention",
 ];
@@ -111,6 +114,8 @@ fn defaults(root: &Table<'_>) -> Defaults {
         batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
         guards: table.as_ref().map_or_else(Guards::default, |table| read_guards(table, &Guards::default())),
+        canary: table.as_ref().and_then(|table| read_canary(table, None)),
+        journal_table: table.as_ref().and_then(|table| journal_table(table, None)),
         before_images_kept: table
             .as_ref()
             .map_or(Some(RETENTION_USUAL), |table| before_images_kept(table, Some(RETENTION_USUAL))),
@@ -125,6 +130,31 @@ pub(super) fn before_images_kept(table: &Table<'_>, usual: Option<Duration>) -> 
         Some(false) => None,
         Some(true) => Some(retention.or(usual).unwrap_or(RETENTION_USUAL)),
         None => usual.map(|usual| retention.unwrap_or(usual)),
+    }
+}
+
+/// The journal's table, as a table says or as is `usual`.
+pub(super) fn journal_table(
+    table: &Table<'_>,
+    usual: Option<&(ObjectName, Location)>,
+) -> Option<(ObjectName, Location)> {
+    match table.get("journal_table") {
+        None => usual.cloned(),
+        Some(value) if is_off(&value) => None,
+        Some(value) => table_name(value),
+    }
+}
+
+/// The name of a table, and where it stands.
+pub(super) fn table_name(value: Value<'_>) -> Option<(ObjectName, Location)> {
+    let text = value.text()?;
+    match parse_object_name(text) {
+        Ok(name) => Some((name, value.key_location())),
+        Err(why) => {
+            let hint = "write `accounts`, `crm.accounts` or `'\"CRM\".\"ACCOUNTS\"'`".to_owned();
+            value.mistake(format!("{} is not a table's name: {why}", shown(text)), Some(hint));
+            None
+        }
     }
 }
 

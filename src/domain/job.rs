@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::alert::Thresholds;
 use super::cadence::Cadence;
+use super::canary::Canary;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
@@ -38,10 +39,14 @@ pub(crate) struct WriteBack {
     pub(crate) mode: MatchMode,
     pub(crate) nulls: NullPolicy,
     pub(crate) guards: Guards,
+    /// What goes first; `None`: all goes at once.
+    pub(crate) canary: Option<Canary>,
+    /// The table of the destination that tells what was written, and where the job says so.
+    pub(crate) journal_table: Option<(ObjectName, Location)>,
     /// How long before-images are kept; `None`: not at all, and its runs cannot be undone.
     pub(crate) before_images_kept: Option<Duration>,
     /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How much is written at once,
-    /// how files are laid out and what guards it makes no other version.
+    /// how files are laid out, what guards it, what goes first and what tells of it makes no other version.
     pub(crate) version: String,
     /// In the order of the file. Every schema column stands in exactly one field or is ignored; the key columns stand
     /// in fields of the form [`FieldValue::Column`].

@@ -100,6 +100,11 @@ impl Identities {
         self.keys.column(self.positions.len())
     }
 
+    /// The key of the record at `index`, as [`key_text`] writes it.
+    pub(crate) fn key(&self, index: usize) -> Option<String> {
+        self.keys.text(index)
+    }
+
     /// The rejection of the record at `index`, which is one of the frame's.
     pub(crate) fn reject(&self, index: usize, stage: Stage, column: Option<String>, reason: String) -> Rejection {
         let record = *self.positions.get(index).expect("only records of the frame are rejected");

@@ -41,6 +41,12 @@ impl Percent {
         Self { hundredths }.min(Self::MAX)
     }
 
+    /// So much of `whole`, rounded up.
+    pub(crate) fn part_of(self, whole: u64) -> u64 {
+        let part = (u128::from(whole) * u128::from(self.hundredths)).div_ceil(u128::from(Self::ALL.hundredths));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
     /// Whether `part` is a larger share of `whole`. No part of nothing is, and any part of nothing else is.
     pub(crate) fn is_exceeded_by(self, part: u128, whole: u128) -> bool {
         part.saturating_mul(u128::from(Self::ALL.hundredths)) > whole.saturating_mul(u128::from(self.hundredths))
@@ -145,6 +151,13 @@ mod tests {
         }
         assert_eq!(Percent::of(0, 0).to_string(), "0 %");
         assert_eq!(Percent::of(u64::MAX, 1), Percent::MAX);
+    }
+
+    #[test]
+    fn a_part_of_few_is_at_least_one_and_of_all_all() {
+        let part = |text: &str, whole| Percent::parse(text).unwrap().part_of(whole);
+        assert_eq!([part("1 %", 1_400), part("1 %", 1_401), part("0.01 %", 1), part("0 %", 9)], [14, 15, 1, 0]);
+        assert_eq!([part("100 %", u64::MAX), part("100000 %", u64::MAX), part("1 %", 0)], [u64::MAX, u64::MAX, 0]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
 
 mod alerts;
+mod canaries;
 pub(crate) mod cycles;
 mod guards;
 mod journal;
@@ -28,6 +29,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::Mutex;
 
 pub(crate) use self::alerts::{Notification, Telling, Told};
+pub(crate) use self::canaries::PassedCanary;
 pub(crate) use self::guards::Approval;
 pub(crate) use self::journal::{JournalRun, RunKind};
 pub(crate) use self::last_written::{LastWrittenEntry, SendingRun, SentSegments, TestedValues};
@@ -160,6 +162,8 @@ pub(crate) struct MappedFor {
     /// The object's path, outermost name first.
     pub(crate) object: Vec<String>,
     pub(crate) fields: Vec<MappedField>,
+    /// Path of the table that tells what was written, if there is one.
+    pub(crate) journal: Option<Vec<String>>,
 }
 
 /// A field as it was when records were made to fit it.
@@ -263,6 +267,9 @@ pub(crate) struct WriteBackEntry {
     pub(crate) tally: Tally,
     pub(crate) batches: u64,
     pub(crate) seconds: f64,
+    /// Of its records, those that went first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<PassedCanary>,
 }
 
 /// One batch of a run as history shows it.

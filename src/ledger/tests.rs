@@ -208,7 +208,10 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     ledger.finish_write_back(FIRST, 0.5).await.unwrap();
     assert!(ledger.progress(FIRST).await.unwrap().finished);
     let entry = ledger.run(1).await.unwrap().write_backs[0].clone();
-    assert_eq!(entry, WriteBackEntry { name: "health_score".to_owned(), tally, batches: 2, seconds: 2.0 });
+    assert_eq!(
+        entry,
+        WriteBackEntry { name: "health_score".to_owned(), tally, batches: 2, seconds: 2.0, canary: None }
+    );
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::domain::outcome::SkipReason;
 
 pub(super) async fn written_to(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WrittenTo>> {
     let rows = sqlx::query(
-        "SELECT position, name, layout, destination, object, fields,
+        "SELECT position, name, layout, destination, object, fields, journal,
                 (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
                  WHERE b.write_back = w.write_back AND committed = 1) AS written,
                 EXISTS (SELECT 1 FROM images JOIN batches AS b USING (batch)
@@ -36,6 +36,7 @@ fn written_to_in(row: &SqliteRow) -> Answer<WrittenTo> {
             destination,
             object: serde_json::from_str(&object).map_err(json)?,
             fields: serde_json::from_str(&fields).map_err(json)?,
+            journal: text("journal")?.map(|path| serde_json::from_str(&path)).transpose().map_err(json)?,
         }),
         _ => None,
     };

@@ -224,6 +224,11 @@ impl Package {
         self.manifest.records
     }
 
+    /// Records of each partition, those whose key occurs several times among them.
+    pub(crate) fn partition_records(&self) -> Vec<u64> {
+        self.manifest.partitions.iter().map(|entry| entry.records).collect()
+    }
+
     pub(crate) fn partition_count(&self) -> usize {
         self.manifest.partitions.len()
     }

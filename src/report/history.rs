@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::domain::outcome::{Rejection, Tally, grouped};
 use crate::domain::parking::LeftAlone;
-use crate::ledger::{Approval, BatchEntry, RunEntry, RunStatus, WriteBackEntry};
+use crate::ledger::{Approval, BatchEntry, PassedCanary, RunEntry, RunStatus, WriteBackEntry};
 use crate::report::guards;
 use crate::report::table::{self, fitted};
 
@@ -16,6 +16,14 @@ const BATCHES_SHOWN_MAX: usize = 1_000;
 /// One line that adds up: `weekly  run 7  10 000 read = 9 980 updated + 20 skipped  3.1 s`. Terms of zero are left out.
 pub(crate) fn summary_line(job: &str, run: i64, tally: &Tally, seconds: f64) -> String {
     format!("{}  run {run}  {tally}  {}", printable(job), duration(seconds))
+}
+
+/// What went first of a write-back's records.
+pub(crate) fn canary_line(write_back: &str, canary: &PassedCanary) -> String {
+    let PassedCanary { records, read_back } = canary;
+    let plural = if *records == 1 { "" } else { "s" };
+    let (records, read_back) = (grouped(*records), grouped(*read_back));
+    format!("canary of {}: {records} record{plural}, checked ({read_back} read back)", printable(write_back))
 }
 
 fn duration(seconds: f64) -> String {
@@ -80,6 +88,11 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
     [fitted(table, &[1, 2])].into_iter().chain(stopped).collect::<Vec<_>>().join("\n\n")
 }
 
+fn canary_lines(write_backs: &[WriteBackEntry]) -> String {
+    let line = |one: &WriteBackEntry| Some(canary_line(&one.name, one.canary.as_ref()?));
+    write_backs.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Why guards stopped a run, and who let it go ahead.
 fn stopped_lines(run: &RunEntry) -> String {
     let mut lines = Vec::new();
@@ -112,6 +125,7 @@ pub(crate) fn run_in_full(
         facts(run),
         stopped_lines(run),
         write_backs_table(&run.write_backs),
+        canary_lines(&run.write_backs),
         batches_table(batches),
         left_alone_table(left_alone),
         rejections_table(run, rejections),
@@ -287,6 +301,7 @@ mod tests {
                 tally: tally(),
                 batches: 20,
                 seconds: 2.9,
+                canary: None,
             }],
         }
     }

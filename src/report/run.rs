@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::RunStatus;
-use crate::report::history::summary_line;
+use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
 use crate::run::{Guarded, RunReport, WriteBackReport};
@@ -30,6 +30,7 @@ pub(crate) fn text(report: &RunReport) -> String {
         lines.extend(report.write_backs.iter().map(line));
     }
     lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
+    lines.extend(report.write_backs.iter().filter_map(|one| Some(canary_line(&one.name, one.canary.as_ref()?))));
     let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
     lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
     lines.extend(report.write_backs.iter().flat_map(|one| kept(one, report.folder.as_deref())));
@@ -90,6 +91,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
             "kept": one.kept,
+            "canary": one.canary,
         })
     };
     json!({

@@ -22,8 +22,11 @@ pub(crate) fn text(report: &UndoReport) -> String {
         let file = report.folder.join("rejected.csv");
         lines.push(format!("rejected records: {}", file.strip_prefix(".").unwrap_or(&file).display()));
     }
+    let of = report.undo_of;
+    if report.write_backs.iter().any(|undone| undone.changed_since > 0) {
+        lines.push(format!("hint: `writeback undo {of} --even-changed` also restores rows changed since"));
+    }
     if report.write_backs.iter().any(|undone| undone.created > 0) {
-        let of = report.undo_of;
         lines.push(format!("hint: `writeback undo {of} --delete-created` also removes rows that run {of} created"));
     }
     if let Some(run) = report.run.filter(|_| reversed(&total(report)) > 0) {

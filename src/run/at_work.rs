@@ -61,8 +61,8 @@ impl AtWork<'_> {
         let begun = Instant::now();
         let name = assignment.write_back.to_owned();
         let folder = run_folder(self.project, id.run).join(&name);
-        let Self { ledger, progress, stop, .. } = *self;
-        let push = Push { assignment, id, package, ledger, progress, stop, folder };
+        let Self { ledger, progress, stop, facts, .. } = *self;
+        let push = Push { assignment, id, facts, package, ledger, progress, stop, folder };
         let pushed = push.carry_out().await?;
         let kept = match assignment.last_written {
             Some(_) => kept::report(ledger, id, &run_folder(self.project, id.run).join(&name)).await?,
@@ -83,6 +83,7 @@ impl AtWork<'_> {
         info!(job = %self.facts.job, run = id.run, write_back = %name, read = tally.read, "delivered");
         let keeps_before_images = assignment.keeps_before_images;
         let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        let canary = self.ledger.canary(id).await?;
         Ok(WriteBackReport {
             name,
             tally,
@@ -91,6 +92,7 @@ impl AtWork<'_> {
             parked,
             kept,
             keeps_before_images,
+            canary,
         })
     }
 
@@ -103,6 +105,7 @@ impl AtWork<'_> {
         let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
         let cause = chain(&source).join(": ");
         let told = match (&source, resumable) {
+            (RunError::Canary { .. }, _) => self.ledger.give_up_run(run, &cause).await,
             (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
             (_, true) => self.ledger.stop_run(run, &cause).await,
             (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,

@@ -32,6 +32,12 @@ impl Batch {
         self.identities.reject(index_in_partition, stage, column, reason)
     }
 
+    /// The match key of the record at `index` of the batch.
+    pub(super) fn key(&self, index: usize) -> String {
+        let first = usize::try_from(self.span.first).unwrap_or(usize::MAX);
+        self.identities.key(first.saturating_add(index)).unwrap_or_default()
+    }
+
     /// Two halves of a batch; a batch of one comes back whole.
     pub(super) fn halve(self) -> Result<(Self, Self), Self> {
         if self.span.records < 2 {

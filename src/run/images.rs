@@ -330,10 +330,31 @@ pub(crate) enum Sent<'a> {
 }
 
 impl Sent<'_> {
-    fn records(&self) -> &DataFrame {
+    pub(crate) fn records(&self) -> &DataFrame {
         match self {
             Self::Mapped { records, .. } => records,
             Self::Back { records, .. } => records,
+        }
+    }
+
+    /// Whether an update writes a field of the record at a position of the batch, whose row held `before`.
+    pub(crate) fn is_written(
+        &self,
+        layout: &Layout,
+        position: usize,
+        record: usize,
+        before: Option<&str>,
+        sends_null: bool,
+    ) -> bool {
+        let Some(field) = layout.fields.get(position) else { return false };
+        match self {
+            Self::Mapped { conflicts, .. } => {
+                layout.is_written(field, before, sends_null) && !conflicts.keeps(record, position)
+            }
+            Self::Back { images, .. } => {
+                let written = images.column(&written_column(&field.column.name)).and_then(|column| column.bool());
+                written.ok().and_then(|written| written.get(record)).unwrap_or(true)
+            }
         }
     }
 }
@@ -373,8 +394,8 @@ fn segment(
         }
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
-            Sent::Mapped { conflicts, .. } => {
-                written_in(layout, position, values, &positions, before, conflicts).map(IntoColumn::into_column)
+            Sent::Mapped { .. } => {
+                written_in(layout, position, values, &positions, before, batch).map(IntoColumn::into_column)
             }
             Sent::Back { images, .. } => match images.column(&written_column(name)) {
                 Ok(written) => Some(written.take(&indices)?),
@@ -394,7 +415,7 @@ fn written_in(
     sent: &Column,
     positions: &[usize],
     before: &BeforeImages,
-    conflicts: &Conflicts,
+    batch: &Sent<'_>,
 ) -> Option<BooleanChunked> {
     let field = layout.fields.get(position)?;
     // All segments of a run have the same columns.
@@ -403,8 +424,7 @@ fn written_in(
     }
     let nulls = sent.is_null();
     let is_written = |(record, sends_null): (&usize, Option<bool>)| {
-        let by_rule = layout.is_written(field, before.value(*record, position), sends_null == Some(true));
-        by_rule && !conflicts.keeps(*record, position)
+        batch.is_written(layout, position, *record, before.value(*record, position), sends_null == Some(true))
     };
     Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

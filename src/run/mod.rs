@@ -3,12 +3,14 @@
 
 mod at_work;
 mod batch;
+mod canary;
 pub(crate) mod conflicts;
 mod files;
 pub(crate) mod guards;
 pub(crate) mod history;
 mod images;
 pub(crate) mod journal;
+mod journal_table;
 mod newest;
 mod outcomes;
 pub(crate) mod pending;
@@ -42,9 +44,10 @@ use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
 use self::pending::{Retry, RetryReport, Scope};
-pub(crate) use self::restoration::CreatedRows;
+pub(crate) use self::restoration::{ChangedRows, CreatedRows};
 use self::selection::Selection;
 use crate::config::{CheckedJob, Project};
+use crate::domain::canary::{self as canaries, Trouble};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::SystemError;
 use crate::domain::guard::Objection;
@@ -53,7 +56,7 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
-use crate::ledger::{Ledger, LedgerError, NewRun, RunStatus, UnfinishedRun, WriteBackId};
+use crate::ledger::{Ledger, LedgerError, NewRun, PassedCanary, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::run::plan::{Plan, Until};
 use crate::run::reader::ReadError;
@@ -105,6 +108,9 @@ pub(crate) enum RunError {
     /// An object that a run wrote to is to be met again.
     #[error("could not describe `{object}` of `{connection}`")]
     Undescribed { object: String, connection: String, source: Box<SystemError> },
+    /// What went first is not as it should be, at least one thing; the rest was not sent.
+    #[error("the canary of `{write_back}` is in trouble: {}", canaries::told(troubles))]
+    Canary { write_back: String, troubles: Vec<Trouble>, created: bool, keeps_before_images: bool },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
@@ -153,8 +159,14 @@ impl RunError {
             | Self::NoBeforeImages { .. }
             | Self::NotWritten { .. }
             | Self::Undescribed { .. }
+            | Self::Canary { .. }
             | Self::Worker(_) => false,
         }
+    }
+
+    /// Whether it is for a person to say how to go on, and the run said so in the ledger.
+    pub(crate) fn gave_up(&self) -> bool {
+        if let Self::Unfinished { source, .. } = self { matches!(**source, Self::Canary { .. }) } else { false }
     }
 
     /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
@@ -177,6 +189,8 @@ impl RunError {
             | Self::NoBeforeImages { .. }
             | Self::NotWritten { .. }
             | Self::Undescribed { .. }
+            // A later run sends a canary of its own.
+            | Self::Canary { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -199,6 +213,11 @@ impl RunError {
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
             Self::LastWritten(error) => error.hint(),
+            Self::Canary { keeps_before_images, .. } => {
+                let nothing = "; no before-images were kept, so nothing takes it back";
+                let undo = if *keeps_before_images { "" } else { nothing };
+                Some(format!("see to the cause, then run again: a new run sends a new canary{undo}"))
+            }
             Self::Unfinished { source, .. } => {
                 let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
                 (!hints.is_empty()).then(|| hints.join("; "))
@@ -224,7 +243,7 @@ impl From<ReadError> for RunError {
 impl RunError {
     /// How an unfinished run is gone on with, and how what it wrote is taken back.
     fn going_on(&self) -> Vec<String> {
-        let Self::Unfinished { run, way_on: WayOn { resumable, undo_of, has_images }, .. } = self else {
+        let Self::Unfinished { run, way_on: WayOn { resumable, undo_of, has_images }, source, .. } = self else {
             return Vec::new();
         };
         let going_on = match undo_of {
@@ -232,8 +251,15 @@ impl RunError {
             Some(undone) => Some(format!("the same `writeback undo {undone}` goes on where it stood")),
             None => Some("the next run goes on where it stood".to_owned()),
         };
-        let undo =
-            (undo_of.is_none() && *has_images).then(|| format!("`writeback undo {run}` takes back what it wrote"));
+        let undo = (undo_of.is_none() && *has_images).then(|| {
+            let Self::Canary { write_back, troubles, created, .. } = &**source else {
+                return format!("`writeback undo {run}` takes back what it wrote");
+            };
+            let altered = troubles.iter().any(|trouble| matches!(trouble, Trouble::Altered { .. }));
+            let changed = if altered { " --even-changed" } else { "" };
+            let created = if *created { " --delete-created" } else { "" };
+            format!("`writeback undo {run} --write-back {write_back}{changed}{created}` takes the canary back")
+        });
         going_on.into_iter().chain(undo).collect()
     }
 }
@@ -349,6 +375,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) kept: BTreeMap<String, u64>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
+    /// What went first of its records, if anything did.
+    pub(crate) canary: Option<PassedCanary>,
 }
 
 /// Why a run stopped before its first write.

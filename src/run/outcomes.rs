@@ -39,6 +39,11 @@ impl PushedPartition {
         let (holder, under_way) = mpsc::channel(1);
         (Self { number, records, under_way }, holder)
     }
+
+    /// Waits until none of its batches is under way any more.
+    pub(super) async fn ended(&mut self) {
+        while self.under_way.recv().await.is_some() {}
+    }
 }
 
 /// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
@@ -54,7 +59,7 @@ pub(super) async fn write(
     let aside = AsideFile::create(&file).map_err(|error| ReportError::io(&file, error))?;
     let mut rows = RowsWriter::begin(&aside, &file)?;
     while let Some(mut partition) = partitions.recv().await {
-        while partition.under_way.recv().await.is_some() {}
+        partition.ended().await;
         let batches = ledger.outcomes(id, partition.number).await?;
         let outcomes = laid_along(&partition, batches)?;
         block_in_place(|| rows.write_records(&partition.records, &outcomes))?;

@@ -91,10 +91,12 @@ pub(super) async fn report(retry: &Retry, request: &RunRequest<'_>, ledger: &Led
     Ok(RetryReport { of: Some(retry.of), pending: pending(request, ledger).await? })
 }
 
-/// Leaves only the write-backs that a retry has records of, with guards that suit so few.
+/// Leaves only the write-backs that a retry has records of, with guards that suit so few. Nothing of them goes first: they
+/// were rejected before, and that some are again is nothing to stop for.
 pub(super) fn restrict(plans: &mut Vec<Plan>, retry: &Retry) {
     plans.retain(|plan| retry.keys.contains_key(&plan.write_back.name));
     for plan in plans {
         plan.write_back.guards = plan.write_back.guards.of_some_records();
+        plan.write_back.canary = None;
     }
 }

@@ -10,6 +10,7 @@ use crate::destination::{AnyDestination, Destination};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::job::{Job, WriteBack};
+use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
@@ -18,7 +19,7 @@ use crate::domain::problem::{Location, Problem, Severity};
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::RunError;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
-use crate::run::push::{Assignment, Contents};
+use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::source::{AnySource, Source};
 
 /// A write-back that can be carried out.
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) destination: Connection,
     pub(crate) layout: Arc<Layout>,
     pub(crate) mapping: Arc<Mapping>,
+    /// The table that tells what is written.
+    pub(crate) journal_table: Option<Layout>,
     pub(crate) warnings: Vec<Problem>,
     /// Absent before it is gathered, and if no field keeps someone else's values.
     pub(crate) last_written: Option<LastWritten>,
@@ -62,6 +65,8 @@ impl Plan {
             layout: &self.layout,
             batch_records_max: self.write_back.batch_records_max,
             keeps_before_images: self.write_back.before_images_kept.is_some(),
+            journal_table: self.journal_table.as_ref(),
+            canary: self.canary(),
             contents: Contents::Mapped(&self.mapping),
             last_written: self.last_written.as_ref(),
         }
@@ -91,6 +96,11 @@ impl Plan {
         ledger.record_tested_values(job, write_back, destination, &self.layout.object.path, segment).await
     }
 
+    fn canary(&self) -> Option<CanaryRule> {
+        let rejected_max = self.write_back.guards.max_rejected;
+        self.write_back.canary.map(|canary| CanaryRule { canary, rejected_max })
+    }
+
     /// What its records are mapped for.
     pub(crate) fn mapped_for(&self) -> MappedFor {
         MappedFor {
@@ -98,6 +108,7 @@ impl Plan {
             destination: self.destination.name.clone(),
             object: self.layout.object.path.clone(),
             fields: mapped_fields(&self.layout),
+            journal: self.journal_table.as_ref().map(|journal| journal.object.path.clone()),
         }
     }
 
@@ -188,6 +199,7 @@ impl Planner<'_> {
                 .push(problem_of(error, Location { line: 1, column: 1, file: write_back.schema.file.clone() }));
         }
         let object = self.describe(write_back, &destination).await?;
+        let journal_table = self.journal_table(write_back, &destination).await;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
             Ok((layout, mapping, warnings)) => Some(Plan {
                 write_back: write_back.clone(),
@@ -195,6 +207,7 @@ impl Planner<'_> {
                 destination,
                 layout: Arc::new(layout),
                 mapping: Arc::new(mapping),
+                journal_table,
                 warnings,
                 last_written: None,
                 object,
@@ -235,6 +248,35 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+
+    /// The table that is to tell what is written. What it lacks becomes a problem, with the statement that makes it.
+    async fn journal_table(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Layout> {
+        let (name, location) = write_back.journal_table.as_ref()?;
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        let problems = match destination.describe(name).await {
+            Ok(object) => match journal_table::layout(&connection.system, &object) {
+                Ok(layout) => return Some(layout),
+                Err(problems) => problems,
+            },
+            Err(SystemError::NotFound { .. }) => {
+                let statement = journal_table::create_table(&connection.system, name);
+                vec![(format!("there is none in `{}`", connection.name), Some(format!("make it: {statement}")))]
+            }
+            Err(error) => {
+                self.problems.push(problem_of(&error, location.clone()));
+                return None;
+            }
+        };
+        for (what, hint) in problems {
+            let problem = Problem::mistake(location.clone(), format!("`{name}` cannot be the journal: {what}"));
+            let problem = problem.hint_if(hint);
+            // One that several write-backs share is told of once.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        None
     }
 
     /// Names that differ on paper may be one column in the catalogue; only here can that be seen.

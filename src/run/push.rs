@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,17 +13,20 @@ use polars::prelude::DataFrame;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
 
+use crate::domain::canary::Canary;
 use crate::domain::connection::Connection;
 use crate::domain::layout::Layout;
-use crate::domain::mapping::Mapping;
+use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
 use crate::domain::record::Identities;
+use crate::domain::share::RecordsMax;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
 use crate::run::conflicts::kept;
-use crate::run::conflicts::last_written::{LastValues, LastWritten};
+use crate::run::conflicts::last_written::{LastValues, LastWritten, LastWrittenBeside};
 use crate::run::images;
+use crate::run::journal_table::JournalTable;
 use crate::run::outcomes::{self, PushedPartition};
 use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
@@ -36,9 +41,21 @@ pub(crate) struct Assignment<'a> {
     pub(crate) layout: &'a Arc<Layout>,
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) keeps_before_images: bool,
+    /// The table that tells what is written.
+    pub(crate) journal_table: Option<&'a Layout>,
+    /// What goes first, and how it is judged.
+    pub(crate) canary: Option<CanaryRule>,
     pub(crate) contents: Contents<'a>,
     /// Absent if no field keeps someone else's values.
     pub(crate) last_written: Option<&'a LastWritten>,
+}
+
+/// What goes first of a package, and when it is well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CanaryRule {
+    pub(crate) canary: Canary,
+    /// Records of it that may be rejected; `None`: not one.
+    pub(crate) rejected_max: Option<RecordsMax>,
 }
 
 /// What the records of a package are.
@@ -52,7 +69,7 @@ pub(crate) enum Contents<'a> {
 
 impl Contents<'_> {
     /// Names of the columns that hold the match key, in the key's order.
-    fn key_columns(&self) -> &[String] {
+    pub(super) fn key_columns(&self) -> &[String] {
         match self {
             Self::Mapped(mapping) => mapping.key_columns(),
             Self::BeforeImages(restoration) => restoration.key_columns(),
@@ -68,7 +85,7 @@ impl Contents<'_> {
     }
 
     /// The records as batches have them.
-    fn complete(&self, records: &DataFrame) -> DataFrame {
+    pub(super) fn complete(&self, records: &DataFrame) -> DataFrame {
         match self {
             Self::Mapped(mapping) => mapping.complete(records),
             Self::BeforeImages(_) => records.clone(),
@@ -87,6 +104,7 @@ impl Contents<'_> {
 pub(crate) struct Push<'a> {
     pub(crate) assignment: Assignment<'a>,
     pub(crate) id: WriteBackId,
+    pub(crate) facts: &'a RunFacts,
     pub(crate) package: &'a Package,
     pub(crate) ledger: &'a Ledger,
     pub(crate) progress: &'a Arc<dyn Progress>,
@@ -104,7 +122,9 @@ impl Push<'_> {
         let (pushed_partitions, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
         report.spawn(outcomes::write(self.folder.join("outcomes.parquet"), self.ledger.clone(), self.id, partitions));
-        let pushed = self.push_partitions(pushed_partitions).await?;
+        let first = self.push_canary().await?;
+        let mut pushed = self.push_partitions(pushed_partitions).await?;
+        pushed += first;
         while let Some(written) = report.join_next().await {
             written??;
         }
@@ -112,20 +132,28 @@ impl Push<'_> {
         Ok(pushed)
     }
 
+    /// What was last written of a partition, if a field keeps someone else's values. From call to call partitions ascend.
+    pub(super) fn last_values(
+        &self,
+        beside: Option<&mut LastWrittenBeside<'_>>,
+        loaded: &Partition,
+    ) -> Result<Option<LastValues>, RunError> {
+        let Some(beside) = beside else { return Ok(None) };
+        Ok(Some(block_in_place(|| beside.values(self.assignment.layout, &loaded.records))?))
+    }
+
     async fn push_partitions(&self, pushed_partitions: mpsc::Sender<PushedPartition>) -> Result<Tally, RunError> {
-        let earlier = self.ledger.progress(self.id).await?;
-        let batch_records_max = self.assignment.batch_records_max.get();
-        let spans = SpanCutter::new(batch_records_max, earlier.committed, earlier.sent);
+        let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
+        let all = 0..u32::MAX;
         let mut pushed = Tally::default();
         let mut beside = self.assignment.last_written.map(LastWritten::beside);
         for partition in 0..self.package.partition_count() {
             let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let layout = self.assignment.layout;
-            let last = beside.as_mut().map(|beside| block_in_place(|| beside.values(layout, &loaded.records)));
-            let last = last.transpose()?;
-            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, last.as_ref());
+            let last = self.last_values(beside.as_mut(), &loaded)?;
+            let within = slice::from_ref(&all);
+            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, within, last.as_ref());
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -137,7 +165,13 @@ impl Push<'_> {
         Ok(pushed)
     }
 
-    fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
+    /// Cuts around what is committed by now.
+    pub(super) async fn span_cutter(&self) -> Result<SpanCutter, RunError> {
+        let earlier = self.ledger.progress(self.id).await?;
+        Ok(SpanCutter::new(self.assignment.batch_records_max.get(), earlier.committed, earlier.sent))
+    }
+
+    pub(super) fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
         let writer_count = self.assignment.destination.limits.writers;
         let (queue, receiver) = mpsc::channel(writer_count);
         let context = WriterContext {
@@ -148,6 +182,7 @@ impl Push<'_> {
             id: self.id,
             ledger: self.ledger.clone(),
             conflicts_folder: kept::folder_in(&self.folder),
+            journal: self.journal(),
             images_folder: self.assignment.keeps_before_images.then(|| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
             stop: self.stop.clone(),
@@ -155,6 +190,11 @@ impl Push<'_> {
             connected: AtomicUsize::new(0),
         };
         (queue, Writers::start(writer_count, context, receiver))
+    }
+
+    fn journal(&self) -> Option<JournalTable> {
+        let Assignment { write_back, destination, journal_table, .. } = self.assignment;
+        Some(JournalTable::new(journal_table?.clone(), self.facts.clone(), write_back, &destination.name))
     }
 
     /// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how
@@ -186,7 +226,7 @@ pub(super) fn load(
 }
 
 /// Hands batches to the writers; `false` once none of them is left to take one.
-async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) -> bool {
+pub(super) async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) -> bool {
     for batch in batches {
         if queue.send(batch).await.is_err() {
             return false;
@@ -206,7 +246,7 @@ fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
 }
 
 /// Cuts partitions into batches, around what earlier processes have done.
-struct SpanCutter {
+pub(super) struct SpanCutter {
     batch_records_max: usize,
     committed: Vec<BatchSpan>,
     sent: BTreeMap<BatchSpan, Vec<Outcome>>,
@@ -218,11 +258,13 @@ impl SpanCutter {
         Self { batch_records_max, committed, sent }
     }
 
-    fn cut(
+    /// The batches of a partition that are still to be written, as far as they begin `within` these ranges.
+    pub(super) fn cut(
         &self,
         partition: usize,
         loaded: &Partition,
         contents: Contents<'_>,
+        within: &[Range<u32>],
         last: Option<&LastValues>,
     ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
@@ -239,28 +281,31 @@ impl SpanCutter {
             sent: self.sent.get(&span).cloned(),
             span,
         };
-        (self.spans(partition, record_count).into_iter().map(batch).collect(), pushed)
+        let clipped = within.iter().map(|range| range.start..range.end.min(record_count));
+        (clipped.flat_map(|range| self.spans(partition, range)).map(batch).collect(), pushed)
     }
 
-    /// The spans of a partition that are still to be written: those sent earlier as they were sent, and the gaps
-    /// between these and the committed ones in batches of the wanted size.
-    fn spans(&self, partition: u32, record_count: u32) -> Vec<BatchSpan> {
-        let of_partition = |span: &&BatchSpan| span.partition == partition;
+    /// The spans of a partition that are still to be written and begin `within` a range: those sent earlier as they were
+    /// sent, and the gaps between these and the committed ones in batches of the wanted size.
+    fn spans(&self, partition: u32, within: Range<u32>) -> Vec<BatchSpan> {
+        let end = |span: &BatchSpan| span.first + span.records;
+        let of_partition =
+            |span: &&BatchSpan| span.partition == partition && span.first < within.end && end(span) > within.start;
         let mut done: Vec<(BatchSpan, bool)> =
             self.committed.iter().filter(of_partition).map(|span| (*span, true)).collect();
         done.extend(self.sent.keys().filter(of_partition).map(|span| (*span, false)));
         done.sort_by_key(|(span, _)| span.first);
         let batch_records_max = u32::try_from(self.batch_records_max).unwrap_or(u32::MAX);
         let mut spans = Vec::new();
-        let mut next = 0;
+        let mut next = within.start;
         for (span, committed) in done {
             spans.extend(batches(partition, next, span.first, batch_records_max));
-            if !committed {
+            if !committed && within.contains(&span.first) {
                 spans.push(span);
             }
-            next = span.first + span.records;
+            next = end(&span);
         }
-        spans.extend(batches(partition, next, record_count, batch_records_max));
+        spans.extend(batches(partition, next, within.end, batch_records_max));
         spans
     }
 }
@@ -276,7 +321,7 @@ fn batches(partition: u32, first: u32, end: u32, records_max: u32) -> impl Itera
 }
 
 /// The writers of one write-back, at work.
-struct Writers {
+pub(super) struct Writers {
     tasks: JoinSet<Result<Tally, RunError>>,
 }
 
@@ -292,7 +337,7 @@ impl Writers {
     }
 
     /// Waits for all writers and sums what they did; each finishes the batch it has in hand even when another one failed.
-    async fn join(mut self) -> Result<Tally, RunError> {
+    pub(super) async fn join(mut self) -> Result<Tally, RunError> {
         let mut sum = Ok(Tally::default());
         while let Some(joined) = self.tasks.join_next().await {
             match (&mut sum, joined.map_err(RunError::from).flatten()) {
@@ -336,14 +381,25 @@ mod tests {
     #[test]
     fn a_fresh_partition_is_cut_into_batches_of_the_wanted_size() {
         let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
-        assert_eq!(cutter.spans(0, 10), [span(0, 4), span(4, 4), span(8, 2)]);
+        assert_eq!(cutter.spans(0, 0..10), [span(0, 4), span(4, 4), span(8, 2)]);
     }
 
     #[test]
     fn committed_spans_are_left_out_and_sent_ones_repeated_as_they_were() {
         let sent = SentBatch { span: span(6, 3), outcomes: vec![Outcome::Updated; 3] };
         let cutter = SpanCutter::new(4, vec![span(0, 4)], vec![sent]);
-        assert_eq!(cutter.spans(0, 12), [span(4, 2), span(6, 3), span(9, 3)]);
+        assert_eq!(cutter.spans(0, 0..12), [span(4, 2), span(6, 3), span(9, 3)]);
+    }
+
+    #[test]
+    fn only_what_begins_within_a_range_is_cut_from_it() {
+        let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
+        assert_eq!(cutter.spans(0, 3..9), [span(3, 4), span(7, 2)]);
+        let sent = SentBatch { span: span(8, 4), outcomes: vec![Outcome::Updated; 4] };
+        let cutter = SpanCutter::new(4, vec![span(0, 5)], vec![sent]);
+        assert_eq!(cutter.spans(0, 3..9), [span(5, 3), span(8, 4)]);
+        assert_eq!(cutter.spans(0, 10..14), [span(12, 2)], "what was sent before is sent once");
+        assert_eq!(cutter.spans(0, 1..4), []);
     }
 
     proptest! {
@@ -359,7 +415,7 @@ mod tests {
                 .map(|pair| { let [first, end] = <[u32; 2]>::try_from(pair).unwrap(); span(first, end - first) })
                 .collect();
             let cutter = SpanCutter::new(size, committed.clone(), Vec::new());
-            let mut all: Vec<BatchSpan> = cutter.spans(0, record_count);
+            let mut all: Vec<BatchSpan> = cutter.spans(0, 0..record_count);
             all.extend(committed);
             all.sort_by_key(|span| span.first);
             let mut next = 0;

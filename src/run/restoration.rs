@@ -27,6 +27,15 @@ pub(crate) enum CreatedRows {
     Delete,
 }
 
+/// What becomes of rows that no longer hold what the run sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangedRows {
+    Keep,
+    /// They are taken back all the same: a trigger may have changed them as they were written, and what somebody else made
+    /// of them is given up.
+    Restore,
+}
+
 /// How the records of one write-back of a run are taken back.
 #[derive(Debug)]
 pub(crate) struct Restoration {
@@ -35,6 +44,7 @@ pub(crate) struct Restoration {
     /// What is restored: but for the key, the database's own text.
     before: Arc<Layout>,
     created: CreatedRows,
+    changed: ChangedRows,
     key_columns: Vec<String>,
 }
 
@@ -49,11 +59,11 @@ struct Group {
 
 impl Restoration {
     /// `sent` is the layout of what the run sent, with every field but the key compared.
-    pub(super) fn new(sent: Layout, created: CreatedRows) -> Self {
+    pub(super) fn new(sent: Layout, created: CreatedRows, changed: ChangedRows) -> Self {
         let restored = |field: &LayoutField| LayoutField { own_text: !field.key || field.own_text, ..field.clone() };
         let before = Layout { fields: sent.fields.iter().map(restored).collect(), ..sent.clone() };
         let key_columns = sent.key_fields().map(|field| sent_column(&field.column.name)).collect();
-        Self { sent, before: Arc::new(before), created, key_columns }
+        Self { sent, before: Arc::new(before), created, changed, key_columns }
     }
 
     /// What batches write.
@@ -138,7 +148,8 @@ impl Restoration {
             let sent = self.shaped(connection, self.sending(&own, &group.fields))?;
             let looked_up = destination.look_up(&self.sent.narrowed(&group.fields), &sent, before).await?;
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
-            let mut decided: Vec<Decision> = looked_up.found.iter().map(|found| group.decide(*found)).collect();
+            let mut decided: Vec<Decision> =
+                looked_up.found.iter().map(|found| group.decide(*found, self.changed)).collect();
             if !group.created && !differing.is_empty() {
                 let restored = self.shaped(connection, self.restoring(&records_at(&own, &differing), &group.fields))?;
                 let layout = self.before.narrowed(&group.fields);
@@ -217,12 +228,12 @@ impl Restoration {
 
 impl Group {
     /// What becomes of a record whose row was looked up as the run left it.
-    fn decide(&self, found: Found) -> Decision {
+    fn decide(&self, found: Found, changed: ChangedRows) -> Decision {
         match (found.rows, found.differs) {
             (0, _) => Decision::Skip(SkipReason::NoMatch),
-            (1, true) => Decision::Skip(SkipReason::ChangedSince),
-            (1, false) if self.created => Decision::Delete,
-            (1, false) => Decision::Update,
+            (1, true) if changed == ChangedRows::Keep => Decision::Skip(SkipReason::ChangedSince),
+            (1, _) if self.created => Decision::Delete,
+            (1, _) => Decision::Update,
             (rows, _) => Decision::Reject(RejectReason::AmbiguousMatch { found: rows }),
         }
     }

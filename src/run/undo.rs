@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::plan::UndoPlan;
 use super::at_work::AtWork;
-use super::restoration::CreatedRows;
+use super::restoration::{ChangedRows, CreatedRows};
 use super::stop::Stop;
 use super::{NO_RUN, Progress, RunError, WriteBackReport, files, leave_behind, run_folder};
 use crate::config::Project;
@@ -37,13 +37,14 @@ pub(crate) struct UndoRequest<'a> {
     /// Only records with these match keys; all if there is none.
     pub(crate) records: BTreeSet<String>,
     pub(crate) created: CreatedRows,
+    pub(crate) changed: ChangedRows,
     pub(crate) stop: Stop,
 }
 
 impl UndoRequest<'_> {
     /// What an undo must share with an interrupted one to take it up.
     fn digest(&self) -> String {
-        let told = format!("{:?}", (self.run, self.write_back, &self.records, self.created));
+        let told = format!("{:?}", (self.run, self.write_back, &self.records, self.created, self.changed));
         format!("undo {:032x}", xxh3_128(told.as_bytes()))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use polars::prelude::{DataFrame, IdxSize};
+use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
@@ -23,6 +23,7 @@ use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, Left, WriteBac
 use crate::run::batch::Batch;
 use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::images::{ImageError, ImageFile, Sent};
+use crate::run::journal_table::JournalTable;
 use crate::run::restoration::Restoration;
 use crate::run::stop::Stop;
 use crate::run::{Progress, RunError, retry};
@@ -38,6 +39,16 @@ pub(crate) enum Work {
     Restore(Arc<Restoration>),
 }
 
+impl Work {
+    /// What is sent of a batch.
+    fn sent<'a>(&self, batch: &'a Batch, written: &'a Written) -> PolarsResult<Sent<'a>> {
+        match self {
+            Self::Deliver => Ok(Sent::Mapped { records: &batch.records, conflicts: &written.conflicts }),
+            Self::Restore(restoration) => restoration.sent_back(&batch.records),
+        }
+    }
+}
+
 /// What the writers of one write-back share.
 pub(crate) struct WriterContext {
     pub(crate) write_back: String,
@@ -46,6 +57,8 @@ pub(crate) struct WriterContext {
     pub(crate) work: Work,
     pub(crate) id: WriteBackId,
     pub(crate) ledger: Ledger,
+    /// The table of the destination that tells what is written.
+    pub(crate) journal: Option<JournalTable>,
     /// Where before-images are kept; `None` if they are not.
     pub(crate) images_folder: Option<PathBuf>,
     /// Where it is kept which values were left alone.
@@ -292,6 +305,7 @@ impl Writer {
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
         let written = self.write(batch).await?;
+        self.fill_journal(batch, &written).await?;
         let left =
             Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
         // A batch that changes nothing, and has nothing to tell of its values, need not be known before it is over: done
@@ -324,8 +338,8 @@ impl Writer {
 
     /// Opens a transaction and writes a batch in it.
     async fn write(&mut self, batch: &Batch) -> Result<Written, SystemError> {
-        let (keeps_images, expected) = (self.images.is_some(), self.differing);
-        let context = Arc::clone(&self.context);
+        let (context, expected) = (Arc::clone(&self.context), self.differing);
+        let keeps_images = self.images.is_some() || context.journal.is_some();
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
@@ -344,15 +358,16 @@ impl Writer {
     /// Keeps what the rows of the records that were written held before, if it is to be kept.
     fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
         let Some(file) = &mut self.images else { return Ok(None) };
-        let Written { looked_up, decisions, conflicts, .. } = written;
+        let Written { looked_up, decisions, .. } = written;
         let WriterContext { layout, work, .. } = &*self.context;
-        let records = &batch.records;
-        block_in_place(|| match work {
-            Work::Deliver => file.keep(layout, Ok(Sent::Mapped { records, conflicts }), decisions, &looked_up.before),
-            Work::Restore(restoration) => {
-                file.keep(layout, restoration.sent_back(&batch.records), decisions, &looked_up.before)
-            }
-        })
+        block_in_place(|| file.keep(layout, work.sent(batch, written), decisions, &looked_up.before))
+    }
+
+    /// Tells what the batch changed, in its own transaction, where a table of the destination is for that.
+    async fn fill_journal(&mut self, batch: &Batch, written: &Written) -> Result<(), SystemError> {
+        let context = Arc::clone(&self.context);
+        let WriterContext { layout, work, journal: Some(journal), .. } = &*context else { return Ok(()) };
+        journal.fill(self.connected().await?, layout, batch, work.sent(batch, written), written).await
     }
 
     /// Keeps which of a batch's values were left alone, if any.

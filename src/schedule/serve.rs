@@ -557,7 +557,9 @@ impl Server {
                 self.tell_end(job, RunStatus::Failed, &[], elapsed);
                 let told = why(&error);
                 error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
-                self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
+                if !error.gave_up() {
+                    self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
+                }
             }
         }
         Ok(())

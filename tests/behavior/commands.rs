@@ -133,6 +133,8 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                     "require_test": false,
                 },
                 "batch_size": 5000,
+                "canary": null,
+                "journal_table": null,
                 "keeps_before_images": true,
             }],
             "openings": [],

@@ -326,6 +326,27 @@ fn runs_that_wrote_nothing_leave_what_was_last_written_as_it_stands() {
 }
 
 #[test]
+fn a_canary_and_a_journal_are_told_of_what_was_kept() {
+    for server in Server::ALL {
+        let place = place(server, "", KEEP_SCORE);
+        let check = place.job("canary = 2\njournal_table = 'journal'", KEEP_SCORE).command(&["check"]);
+        let hint = check.stderr.lines().find_map(|line| line.split_once("hint: make it: "));
+        place.execute(hint.unwrap_or_else(|| panic!("no statement in {check}")).1);
+        place.execute("UPDATE accounts SET score = 99");
+        let ran = bring(&place, "A1,11,new\nA2,21,b\nA3,31,new\n");
+        assert_eq!(ran.summary(), "3 read = 2 updated + 1 skipped", "on {server}: {ran}");
+        assert_eq!(
+            (kept(&ran), held(&place)),
+            ("{\"score\":3}".to_owned(), "A1,99,new\nA2,99,b\nA3,99,new\n".to_owned()),
+            "on {server}"
+        );
+        let journal = place.query("SELECT match_key, column_name, new_value FROM journal");
+        let expected = "match_key,column_name,new_value\nA1,note,new\nA3,note,new\n";
+        assert_eq!(journal, expected, "on {server}");
+    }
+}
+
+#[test]
 fn what_an_undo_sent_back_counts_as_written_back() {
     for server in Server::ALL {
         let place = place(server, "", KEEP_SCORE);

@@ -4,6 +4,7 @@
 mod alerts;
 mod altering;
 mod batches;
+mod canaries;
 mod commands;
 mod configuration;
 mod conflicts;
@@ -21,6 +22,7 @@ mod harness;
 mod init;
 mod injection;
 mod journal;
+mod journal_tables;
 mod killed;
 mod limits;
 mod mapping;

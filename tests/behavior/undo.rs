@@ -519,3 +519,31 @@ fn a_record_that_is_refused_costs_no_other() {
         assert!(place.rejected(2).contains(",A3,destination,"), "on {server}: {}", place.rejected(2));
     }
 }
+
+#[test]
+fn rows_that_were_changed_since_are_restored_only_when_asked() {
+    for server in Server::ALL {
+        let place = place(server);
+        place.job("matching = 'upsert'", FIELDS);
+        place.file("data/scores.csv", "id,score,note\nA1,10,y\nA3,,z\nN1,1,new\nN2,2,new\n");
+        let before = place.rows("accounts");
+        assert_eq!(place.run().summary(), "4 read = 2 inserted + 2 updated", "on {server}");
+        place.execute("UPDATE accounts SET note = 'mine', phone = '1' WHERE id IN ('A1', 'N1')");
+        place.execute("DELETE FROM accounts WHERE id = 'A3'");
+        let kept = undo(&place, 1, &["--delete-created", "--preview"]);
+        assert_eq!(kept.json()["write_backs"][0]["changed_since"], 2, "on {server}: {kept}");
+        let foreseen = undo(&place, 1, &["--even-changed", "--preview"]);
+        assert_eq!(foreseen.json()["write_backs"][0]["changed_since"], 0, "on {server}: {foreseen}");
+        let held = place.rows("accounts");
+        let undone = undo(&place, 1, &["--even-changed", "--delete-created"]);
+        assert_eq!(undone.summary(), "4 read = 1 updated + 2 deleted + 1 skipped", "on {server}: {undone}");
+        let expected = ["A1 updated", "A3 skipped no match", "N1 deleted", "N2 deleted"];
+        assert_eq!(outcomes(&place, undone.run()), expected, "on {server}");
+        let restored = before.replace("A1,1,,555", "A1,1,,1").replace("A3,3,\"\",\n", "");
+        assert_eq!(place.rows("accounts"), restored, "what no run wrote stays, on {server}");
+        let redone = undo(&place, undone.run(), &[]);
+        assert_eq!(redone.summary(), "3 read = 1 updated + 2 skipped", "on {server}: {redone}");
+        let of_first = |rows: &str| rows.lines().find(|row| row.starts_with("A1")).map(str::to_owned);
+        assert_eq!(of_first(&place.rows("accounts")), of_first(&held), "on {server}");
+    }
+}

@@ -33,6 +33,8 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         location: at(10 + index),
     };
     WriteBack {
+        canary: None,
+        journal_table: None,
         before_images_kept: None,
         guards: crate::domain::guard::Guards::default(),
         version: String::new(),

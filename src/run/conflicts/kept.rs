@@ -137,6 +137,20 @@ pub(crate) async fn report(ledger: &Ledger, id: WriteBackId, folder: &Path) -> R
     Ok(counts)
 }
 
+/// The keys and columns of values that were kept in a write-back's batches so far.
+pub(crate) async fn values(
+    ledger: &Ledger,
+    id: WriteBackId,
+    folder: &Path,
+) -> Result<BTreeSet<(String, String)>, RunError> {
+    let mut kept = BTreeSet::new();
+    for segment in ledger.conflicts(id).await? {
+        let lines = block_in_place(|| lines(&Segment::read(&folder_in(folder), &segment)?))?;
+        kept.extend(lines.into_iter().map(|line| (line.key, line.column)));
+    }
+    Ok(kept)
+}
+
 /// One value that was kept.
 struct Line {
     key: String,

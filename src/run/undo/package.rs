@@ -114,6 +114,7 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
         parked: Vec::new(),
         kept: BTreeMap::new(),
         keeps_before_images: true,
+        canary: None,
     };
     Ok(Undone { report, changed_since, gone, created })
 }

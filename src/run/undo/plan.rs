@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::UndoRequest;
 use crate::config::Project;
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::connection::Connection;
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::field::{NullPolicy, When};
+use crate::domain::journal_table as journal;
 use crate::domain::layout::{Layout, LayoutField, altered_column};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Declaration, NamePart, Object, ObjectColumn, ObjectName};
@@ -23,6 +26,8 @@ pub(super) struct UndoPlan {
     pub(super) write_back: String,
     pub(super) destination: Connection,
     pub(super) restoration: Arc<Restoration>,
+    /// The table that told what the run wrote.
+    pub(super) journal_table: Option<Layout>,
     /// Where it stands in the run that is taken back.
     pub(super) of: WriteBackId,
     /// Of its before-images.
@@ -46,6 +51,8 @@ impl UndoPlan {
             layout: self.restoration.layout(),
             batch_records_max: project.defaults.batch_records_max,
             keeps_before_images: true,
+            journal_table: self.journal_table.as_ref(),
+            canary: None,
             contents: Contents::BeforeImages(&self.restoration),
             last_written: None,
         }
@@ -59,6 +66,7 @@ impl UndoPlan {
             destination: self.destination.name.clone(),
             object: layout.object.path.clone(),
             fields: mapped_fields(layout),
+            journal: self.journal_table.as_ref().map(|journal| journal.object.path.clone()),
         }
     }
 }
@@ -108,11 +116,12 @@ async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoP
     };
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
     let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
+    let journal_table = journal_table(&destination, mapped_for.journal.as_deref()).await;
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
-    let restoration = Arc::new(Restoration::new(layout, request.created));
+    let restoration = Arc::new(Restoration::new(layout, request.created, request.changed));
     let of = WriteBackId { run: request.run, position };
-    Ok(UndoPlan { write_back: name, destination, restoration, of, folder, altered })
+    Ok(UndoPlan { write_back: name, destination, restoration, journal_table, of, folder, altered })
 }
 
 fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> {
@@ -130,6 +139,21 @@ async fn describe(connection: &Connection, path: &[String]) -> Result<Object, Sy
     let object = destination.describe(&name).await;
     destination.close().await;
     object
+}
+
+/// The journal that the run filled. Where it is no longer there, an undo goes without: it may be urgent.
+async fn journal_table(connection: &Connection, path: Option<&[String]>) -> Option<Layout> {
+    let path = path?;
+    let described = describe(connection, path).await;
+    let why = match described {
+        Ok(object) => match journal::layout(&connection.system, &object) {
+            Ok(layout) => return Some(layout),
+            Err(problems) => problems.into_iter().map(|(what, _)| what).collect::<Vec<_>>().join("; "),
+        },
+        Err(error) => chain(&error).join(": "),
+    };
+    warn!(journal = %path.join("."), why, "the journal cannot be filled; the undo goes without");
+    None
 }
 
 fn altered(fields: &[MappedField], object: &Object) -> Option<Altered> {

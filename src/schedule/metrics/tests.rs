@@ -128,6 +128,7 @@ fn report(tally: Tally) -> WriteBackReport {
         parked: Vec::new(),
         kept: Default::default(),
         keeps_before_images: true,
+        canary: None,
     }
 }
 

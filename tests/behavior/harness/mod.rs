@@ -17,4 +17,4 @@ pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use serving::{Serving, faketime_library};
-pub(crate) use workspace::{Client, FIELDS, Ran, SCORES, Workspace, write_back};
+pub(crate) use workspace::{Client, FIELDS, Ran, SCORES, Workspace, csv_cells, write_back};

@@ -1,0 +1,188 @@
+//! The journal as a table of the destination, filled in the transaction of each batch: one row for each value that the
+//! batch changed, as `writeback history` tells it.
+
+use chrono::{DateTime, Utc};
+use polars::prelude::{Column, DataFrame, DataType, PolarsResult, StringChunked, TimeUnit};
+
+use super::batch::Batch;
+use super::images::Sent;
+use super::writer::Written;
+use crate::destination::{AnyDestination, Destination};
+use crate::domain::before::unmarked;
+use crate::domain::conversion::texts_of;
+use crate::domain::error::SystemError;
+use crate::domain::journal_table::JournalColumn;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::mapping::RunFacts;
+use crate::domain::match_rule::Decision;
+use crate::domain::sameness::same;
+
+/// The journal of one write-back of a run.
+pub(crate) struct JournalTable {
+    layout: Layout,
+    facts: RunFacts,
+    write_back: String,
+    connection: String,
+}
+
+impl JournalTable {
+    pub(super) fn new(layout: Layout, facts: RunFacts, write_back: &str, connection: &str) -> Self {
+        Self { layout, facts, write_back: write_back.to_owned(), connection: connection.to_owned() }
+    }
+
+    /// Tells what a batch of `layout` changed, within its own transaction. `sent` is as for before-images.
+    /// Errors: never `Refused`: no record is to blame for what the journal does not take.
+    pub(super) async fn fill(
+        &self,
+        destination: &mut AnyDestination,
+        layout: &Layout,
+        batch: &Batch,
+        sent: PolarsResult<Sent<'_>>,
+        written: &Written,
+    ) -> Result<(), SystemError> {
+        let rows = sent.and_then(|sent| self.rows(layout, batch, &sent, written, Utc::now()));
+        let rows = rows.map_err(|error| self.failed(error.into()))?;
+        if rows.height() == 0 {
+            return Ok(());
+        }
+        let inserted = match destination.insert(&self.layout, &rows).await {
+            Err(SystemError::Refused { message, .. }) => return Err(self.failed(message.into())),
+            inserted => inserted?,
+        };
+        crate::fault::point("a journal filled");
+        match usize::try_from(inserted) == Ok(rows.height()) {
+            true => Ok(()),
+            false => Err(self.failed(format!("it took {inserted} of {} rows", rows.height()).into())),
+        }
+    }
+
+    fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
+        let object = self.layout.object.display_name();
+        let hint = Some(format!("see to `{object}`, or take `journal_table` out of the job; then run again"));
+        let doing = format!("filling the journal `{object}`");
+        SystemError::Failed { connection: self.connection.clone(), doing, source, hint }
+    }
+
+    /// Shape: one row for each value that changed, columns as the journal's layout has them.
+    fn rows(
+        &self,
+        layout: &Layout,
+        batch: &Batch,
+        sent: &Sent<'_>,
+        written: &Written,
+        at: DateTime<Utc>,
+    ) -> PolarsResult<DataFrame> {
+        let mut changes = Changes::default();
+        let columns = layout.fields.iter().zip(sent.records().columns()).enumerate();
+        let fields: Vec<SentField<'_>> = columns
+            .filter(|(_, (field, _))| !field.key)
+            .map(|(position, (field, values))| SentField::of(position, field, values))
+            .collect::<PolarsResult<_>>()?;
+        for (record, decision) in written.decisions.iter().enumerate().filter(|(_, decision)| decision.is_write()) {
+            let key = batch.key(record);
+            for field in &fields {
+                let before = written.looked_up.before.value(record, field.position);
+                let after = field.after(layout, sent, record, decision, before);
+                if !same(field.field.kind, before, after) {
+                    changes.push(&key, &field.field.column.name, before, after, change(sent, decision));
+                }
+            }
+        }
+        changes.into_frame(self, layout, at)
+    }
+}
+
+/// What the journal calls a write.
+fn change(sent: &Sent<'_>, decision: &Decision) -> &'static str {
+    match (sent, decision) {
+        (Sent::Back { .. }, _) => "undo",
+        (Sent::Mapped { .. }, Decision::Insert) => "insert",
+        (Sent::Mapped { .. }, _) => "update",
+    }
+}
+
+/// What a batch sends to a field that is no part of the match key, as people read it.
+struct SentField<'a> {
+    position: usize,
+    field: &'a LayoutField,
+    texts: StringChunked,
+}
+
+impl<'a> SentField<'a> {
+    fn of(position: usize, field: &'a LayoutField, values: &Column) -> PolarsResult<Self> {
+        let texts = match field.own_text {
+            true => values.str()?.iter().map(|text| text.map(|exact| unmarked(exact).1)).collect(),
+            false => texts_of(values.as_materialized_series(), field.kind)?,
+        };
+        Ok(Self { position, field, texts })
+    }
+
+    /// What the row of a record holds after it was written.
+    fn after<'b>(
+        &'b self,
+        layout: &Layout,
+        sent: &Sent<'_>,
+        record: usize,
+        decision: &Decision,
+        before: Option<&'b str>,
+    ) -> Option<&'b str> {
+        let text = self.texts.get(record);
+        let is_written = || sent.is_written(layout, self.position, record, before, text.is_none());
+        match decision {
+            Decision::Insert => text,
+            Decision::Update if is_written() => text,
+            Decision::Update | Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => before,
+            Decision::Delete => None,
+        }
+    }
+}
+
+/// Values that a batch changed, column by column.
+#[derive(Default)]
+struct Changes {
+    keys: Vec<String>,
+    columns: Vec<String>,
+    before: Vec<Option<String>>,
+    after: Vec<Option<String>>,
+    kinds: Vec<&'static str>,
+}
+
+impl Changes {
+    fn push(&mut self, key: &str, column: &str, before: Option<&str>, after: Option<&str>, kind: &'static str) {
+        self.keys.push(key.to_owned());
+        self.columns.push(column.to_owned());
+        self.before.push(before.map(str::to_owned));
+        self.after.push(after.map(str::to_owned));
+        self.kinds.push(kind);
+    }
+
+    fn into_frame(self, journal: &JournalTable, written: &Layout, at: DateTime<Utc>) -> PolarsResult<DataFrame> {
+        let Self { keys, columns, before, after, kinds } = self;
+        let rows = keys.len();
+        let RunFacts { run, job, cycle, .. } = &journal.facts;
+        let repeated = |name, text: &str| Column::new(name, vec![text; rows]);
+        let (mut keys, mut columns) = (Some(keys), Some(columns));
+        let (mut before, mut after) = (Some(before), Some(after));
+        let column = |(wanted, field): (JournalColumn, &LayoutField)| {
+            let name = field.column.name.as_str().into();
+            Ok(match wanted {
+                JournalColumn::Run => Column::new(name, vec![*run; rows]),
+                JournalColumn::Job => repeated(name, job),
+                JournalColumn::WriteBack => repeated(name, &journal.write_back),
+                JournalColumn::Cycle => repeated(name, &cycle.id),
+                JournalColumn::Object => repeated(name, &written.object.display_name()),
+                JournalColumn::MatchKey => Column::new(name, keys.take().unwrap_or_default()),
+                JournalColumn::ColumnName => Column::new(name, columns.take().unwrap_or_default()),
+                JournalColumn::OldValue => Column::new(name, before.take().unwrap_or_default()),
+                JournalColumn::NewValue => Column::new(name, after.take().unwrap_or_default()),
+                JournalColumn::Change => Column::new(name, kinds.clone()),
+                JournalColumn::WrittenAt => {
+                    let instants = Column::new(name, vec![at.timestamp_micros(); rows]);
+                    instants.cast(&DataType::Datetime(TimeUnit::Microseconds, None))?
+                }
+            })
+        };
+        let fields = JournalColumn::ALL.into_iter().zip(&journal.layout.fields);
+        DataFrame::new(rows, fields.map(column).collect::<PolarsResult<Vec<_>>>()?)
+    }
+}
