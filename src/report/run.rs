@@ -51,7 +51,7 @@ pub(crate) fn text(report: &RunReport) -> String {
 fn kept(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
     let file = folder?.join(&one.name).join(KEPT_CSV);
     let shown = file.strip_prefix(".").unwrap_or(&file).display().to_string();
-    (!one.kept.is_empty()).then(|| format!("{}: {shown}", kept_counts(&one.kept)))
+    (!one.kept.is_empty()).then(|| format!("{}; see {shown}", kept_counts(&one.kept)))
 }
 
 /// `values kept, for someone else changed them: 3 of HEALTH_SCORE, 1 of CHURN_RISK`

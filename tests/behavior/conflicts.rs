@@ -80,7 +80,7 @@ fn people_read_how_many_values_were_kept_and_where_they_are_listed() {
     let foreseen = place.command(&["preview", "job"]);
     assert!(foreseen.stdout.contains(&format!("{told}\n")), "{foreseen}");
     let ran = place.command(&["run", "job"]);
-    assert!(ran.stdout.contains(&format!("{told}: .writeback/runs/2/scores/kept.csv\n")), "{ran}");
+    assert!(ran.stdout.contains(&format!("{told}; see .writeback/runs/2/scores/kept.csv\n")), "{ran}");
     let tested = place.command(&["test", "job", "--record", "A1"]);
     assert!(tested.stdout.contains("skipped: kept: changed since it was last written back"), "{tested}");
 }
