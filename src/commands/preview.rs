@@ -13,6 +13,7 @@ use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
+use crate::run::plan::Until;
 use crate::run::preview::Known;
 use crate::run::saved_plan::{Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
@@ -48,6 +49,10 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
     for plan in &mut plans {
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
+        if let Some(ledger) = &ledger {
+            let until = Until::Now(&folder.path().join(format!("{} last written", previews.len())));
+            plan.remember(&project, ledger, &checked.job.name, until).await.map_err(RunError::from)?;
+        }
         let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
         let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
         let limit = arguments.limit;

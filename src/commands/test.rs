@@ -10,7 +10,9 @@ use crate::cli::TestArguments;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::run::RunError;
 use crate::run::plan;
+use crate::run::plan::Until;
 use crate::run::selection::Selection;
 use crate::run::single_record::{self, SingleOutcome, SingleRecord};
 use crate::schedule::notice::Book;
@@ -27,10 +29,17 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let ending = if arguments.rollback { single_record::Ending::Rollback } else { single_record::Ending::Commit };
     let key = key_of(&arguments.record);
     let mut records = Vec::new();
-    for plan in &mut plans {
+    let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
+    for (plan, position) in plans.iter_mut().zip(0_u32..) {
         warn_of(&plan.warnings);
+        let until = Until::Now(&folder.path().join(position.to_string()));
+        plan.remember(&project, &ledger, &checked.job.name, until).await.map_err(RunError::from)?;
         let selection = Selection::of(&ledger, &facts, &plan.write_back.name, None).await?;
-        records.push(single_record::try_record(plan, &key, selection, ending).await?);
+        let record = single_record::try_record(plan, &key, selection, ending).await?;
+        if let Some(segment) = &record.last_written {
+            plan.record_test(&ledger, &checked.job.name, segment).await?;
+        }
+        records.push(record);
     }
     let proven = plans.iter().zip(&records).filter(|(_, record)| record.proves());
     let versions: Vec<(&str, &str)> =

@@ -5,14 +5,14 @@ use super::document::{Table, Value, shown};
 use super::labels::read_labels;
 use super::names::parse_column_name;
 use super::project_file::word;
-use crate::domain::field::{Field, FieldValue, When};
+use crate::domain::field::{Field, FieldValue, OnConflict, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{Label, Method, MethodCall};
 use crate::domain::object::{NamePart, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::schema::Schema;
 
-const FIELD_KEYS: &[&str] = &["column", "string", "method", "labels", "when"];
+const FIELD_KEYS: &[&str] = &["column", "string", "method", "labels", "when", "on_conflict"];
 const FIELD_HINT: &str = "write a schema column's name, `{ string = \"…\" }` or `{ method = \"…\" }`";
 
 /// Reads the fields of a write-back, those without a mistake; `None` if there are none at all. Without a schema, which
@@ -81,14 +81,14 @@ impl Reader<'_> {
         if read.is_none() {
             self.excuse_mentioned(entry);
         }
-        let (value, when) = read?;
-        Some(Field { column: column?, value, when, location: entry.key_location() })
+        let (value, when, on_conflict) = read?;
+        Some(Field { column: column?, value, when, on_conflict, location: entry.key_location() })
     }
 
-    fn value(&mut self, entry: Value<'_>) -> Option<(FieldValue, When)> {
+    fn value(&mut self, entry: Value<'_>) -> Option<(FieldValue, When, OnConflict)> {
         if entry.is_text() {
             let column = self.use_column(entry, entry.key, How::Directly)?;
-            return Some((FieldValue::Column(column), When::Always));
+            return Some((FieldValue::Column(column), When::Always, OnConflict::Overwrite));
         }
         if !entry.is_table() {
             entry.mistake(format!("field `{}` names no value", entry.key), Some(FIELD_HINT.to_owned()));
@@ -98,8 +98,10 @@ impl Reader<'_> {
         table.expect_keys(FIELD_KEYS);
         let whens = [("always", When::Always), ("if_empty", When::IfEmpty)];
         let when = table.get("when").map_or(Some(When::Always), |value| word(value, &whens));
+        let words = [("overwrite", OnConflict::Overwrite), ("keep", OnConflict::Keep)];
+        let on_conflict = table.get("on_conflict").map_or(Some(OnConflict::Overwrite), |value| word(value, &words));
         let value = self.inline_value(&table, entry.key, when);
-        Some((value?, when?))
+        Some((value?, when?, on_conflict?))
     }
 
     fn inline_value(&mut self, table: &Table<'_>, field: &str, when: Option<When>) -> Option<FieldValue> {
@@ -252,6 +254,43 @@ fn check_writes_something(schema: &Schema, mode: Option<MatchMode>, fields: &[Fi
     if all_keys && mode == Some(MatchMode::UpdateOnly) {
         let hint = "add the fields to update".to_owned();
         table.mistake("the write-back has no field but its key, so it would write nothing".to_owned(), Some(hint));
+    }
+}
+
+/// Says where keeping what someone else changed can have no effect, or no means.
+pub(super) fn check_conflicts(
+    write_back: &Table<'_>,
+    schema: Option<&Schema>,
+    mode: MatchMode,
+    keeps_before_images: bool,
+    fields: &[Field],
+) {
+    let note = |field: &Field, told: (String, &str)| {
+        write_back.document.note(Problem::mistake(field.location.clone(), told.0).hint(told.1));
+    };
+    for field in fields.iter().filter(|field| field.on_conflict == OnConflict::Keep) {
+        let name = &field.column.text;
+        match &field.value {
+            FieldValue::Column(column) if schema.is_some_and(|schema| schema.key.contains(column)) => {
+                let message = format!("the unique identifier `{name}` has `on_conflict = \"keep\"`");
+                note(field, (message, "leave `on_conflict` out: records are matched on it, and it is never updated"));
+            }
+            FieldValue::Method(call) if !call.method.takes_column() => {
+                let message = format!("the stamp `{name}` has `on_conflict = \"keep\"`");
+                note(field, (message, "leave `on_conflict` out: a stamp tells of the write it goes along with"));
+            }
+            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) if !keeps_before_images => {
+                let message = format!("`{name}` has `on_conflict = \"keep\"` and `keep_before_images` is `false`");
+                note(field, (message, "keep them: what was last written back is known from before-images alone"));
+            }
+            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) if !mode.updates() => {
+                let message =
+                    format!("`on_conflict = \"keep\"` of `{name}` has no effect with `matching = \"{}\"`", mode.name());
+                let warning = Problem::warning(field.location.clone(), message);
+                write_back.document.note(warning.hint("leave it out: no row is ever updated"));
+            }
+            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) => {}
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
-use super::fields::read_fields;
+use super::fields::{check_conflicts, read_fields};
 use super::guards::{KEYS as GUARD_KEYS, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
 use super::project_file::{
@@ -134,6 +134,10 @@ fn read_write_back(
     let nulls = table.get("nulls").and_then(null_policy).unwrap_or(project.defaults.nulls);
     let schema = schema.flatten();
     let fields = read_fields(table, schema.as_ref(), mode);
+    let before_images_kept = before_images_kept(table, project.defaults.before_images_kept);
+    if let (Some(fields), Some(mode)) = (&fields, mode) {
+        check_conflicts(table, schema.as_ref(), mode, before_images_kept.is_some(), fields);
+    }
     if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
         claims.columns(table, destination, object, fields, schema.as_ref());
     }
@@ -150,7 +154,7 @@ fn read_write_back(
         guards: read_guards(table, &project.defaults.guards),
         canary: read_canary(table, project.defaults.canary),
         journal_table: journal_table(table, project.defaults.journal_table.as_ref()),
-        before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
+        before_images_kept,
         version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
         location: table.location(),

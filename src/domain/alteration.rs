@@ -105,7 +105,15 @@ mod tests {
             loosely_compared: false,
             collation: None,
         };
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
+        LayoutField {
+            column,
+            kind,
+            when: When::Always,
+            stamp: false,
+            key: false,
+            own_text: false,
+            keeps_foreign: false,
+        }
     }
 
     fn text(declared: &str) -> LayoutField {

@@ -34,6 +34,16 @@ pub(crate) enum NullPolicy {
     Keep,
 }
 
+/// What becomes of a value that someone else changed since it was last written back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnConflict {
+    /// It is overwritten.
+    #[default]
+    Overwrite,
+    /// It is kept, and reported.
+    Keep,
+}
+
 /// One line of `[write_back.fields]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Field {
@@ -41,5 +51,6 @@ pub(crate) struct Field {
     pub(crate) column: NamePart,
     pub(crate) value: FieldValue,
     pub(crate) when: When,
+    pub(crate) on_conflict: OnConflict,
     pub(crate) location: Location,
 }

@@ -159,7 +159,8 @@ fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<Layo
         return Err((format!("its column `{name}` is generated"), Some("declare it without an expression".to_owned())));
     }
     let key = wanted == JournalColumn::Run;
-    Ok(LayoutField { column: column.clone(), kind, when: When::Always, stamp: false, key, own_text: false })
+    let (column, when, stamp) = (column.clone(), When::Always, false);
+    Ok(LayoutField { column, kind, when, stamp, key, own_text: false, keeps_foreign: false })
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub(crate) struct LayoutField {
     /// The batch's values are the database's own text, as before-images hold it, whatever `kind` says; the database
     /// makes values of the column's type of them.
     pub(crate) own_text: bool,
+    /// A value that someone else changed since it was last written back is left alone.
+    pub(crate) keeps_foreign: bool,
 }
 
 impl LayoutField {
@@ -50,10 +52,18 @@ impl Layout {
     pub(crate) fn fingerprint(&self) -> String {
         let field = |field: &LayoutField| {
             let ObjectColumn { name, declared, holds, nullable, loosely_compared, collation, .. } = &field.column;
-            let LayoutField { kind, when, stamp, key, own_text, .. } = field;
+            let LayoutField { kind, when, stamp, key, own_text, keeps_foreign, .. } = field;
             format!(
                 "{:?}",
-                (name, declared, holds, nullable, loosely_compared, collation, kind, when, stamp, key, own_text)
+                (
+                    (name, declared, holds, nullable, loosely_compared, collation),
+                    kind,
+                    when,
+                    stamp,
+                    key,
+                    own_text,
+                    keeps_foreign
+                )
             )
         };
         let fields: Vec<String> = self.fields.iter().map(field).collect();
@@ -68,6 +78,21 @@ impl Layout {
 
     pub(crate) fn key_fields(&self) -> impl Iterator<Item = &LayoutField> {
         self.numbered_key().map(|(_, field)| field)
+    }
+
+    /// The layout with these fields only, the key's among them.
+    pub(crate) fn narrowed(&self, fields: &[usize]) -> Self {
+        let place = |position: &usize| fields.iter().position(|field| field == position);
+        Self {
+            fields: fields.iter().filter_map(|position| self.fields.get(*position).cloned()).collect(),
+            key: self.key.iter().filter_map(place).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Positions of the fields in which someone else's values are kept; none where records only create rows.
+    pub(crate) fn keeping_foreign(&self) -> Vec<usize> {
+        self.positions(|field| field.keeps_foreign && self.mode.updates())
     }
 
     /// Positions of the fields that looking records up takes.

@@ -45,6 +45,8 @@ pub(crate) enum SkipReason {
     AlreadyExists,
     /// Somebody changed what an earlier run wrote, which was to be taken back.
     ChangedSince,
+    /// Somebody changed what was last written back, and the job says to keep that.
+    Kept,
     /// An earlier run made the row, and removing rows was not asked for.
     CreatedByRun,
 }
@@ -56,6 +58,7 @@ impl SkipReason {
             Self::NoMatch => "no match",
             Self::AlreadyExists => "already exists",
             Self::ChangedSince => "changed since",
+            Self::Kept => "kept: changed since it was last written back",
             Self::CreatedByRun => "created by the run",
         }
     }
@@ -111,7 +114,8 @@ impl Outcome {
     /// that `differs` from what an insert writes was created by somebody else in the meantime.
     pub(crate) fn after_unknown_commit(self, first: &Self, differs: bool) -> Self {
         match (first, self) {
-            (Self::Updated, Self::Unchanged) => Self::Updated,
+            // What the first writing left out of the row, the second one finds kept.
+            (Self::Updated, Self::Unchanged | Self::Skipped(SkipReason::Kept)) => Self::Updated,
             (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
             (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) if !differs => Self::Inserted,
             (_, second) => second,
@@ -214,6 +218,7 @@ mod tests {
     fn a_batch_written_twice_counts_as_its_first_writing() {
         let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, false);
         assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
+        assert_eq!(twice(&Outcome::Updated, Outcome::Skipped(SkipReason::Kept)), Outcome::Updated);
         assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
         let gone = Outcome::Skipped(SkipReason::NoMatch);
         assert_eq!(twice(&Outcome::Deleted, gone.clone()), Outcome::Deleted);

@@ -137,7 +137,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 /// A file's name for a job: what cannot stand in one, or would mean another folder, is written as `%` and two
 /// hexadecimal digits. Different jobs have different names, and none is `%ledger` or
 /// `%serve`.
-fn file_name_of(job: &str) -> String {
+pub(crate) fn file_name_of(job: &str) -> String {
     let mut name = String::with_capacity(job.len());
     for (index, letter) in job.chars().enumerate() {
         match letter {

@@ -7,6 +7,7 @@ mod canaries;
 pub(crate) mod cycles;
 mod guards;
 mod journal;
+mod last_written;
 mod lock;
 mod outcomes;
 mod parked;
@@ -31,7 +32,8 @@ pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::canaries::PassedCanary;
 pub(crate) use self::guards::Approval;
 pub(crate) use self::journal::{JournalRun, RunKind};
-pub(crate) use self::lock::{JobLock, ServeLock};
+pub(crate) use self::last_written::{LastWrittenEntry, SendingRun, SentSegments, TestedValues};
+pub(crate) use self::lock::{JobLock, ServeLock, file_name_of as job_file_name};
 pub(crate) use self::pending::Pending;
 use self::rows::{Fault, Which};
 use self::seal::Changes;
@@ -202,6 +204,14 @@ pub(crate) struct ImageSegment {
     pub(crate) bytes: u64,
     /// XXH3 of the piece, 64 bits.
     pub(crate) xxh3: u64,
+}
+
+/// What a batch left in files beside its run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Left {
+    pub(crate) images: Option<ImageSegment>,
+    /// Which of its values were kept, and which were found to be what was sent.
+    pub(crate) conflicts: Option<ImageSegment>,
 }
 
 /// An interrupted run, to be taken up.
@@ -387,18 +397,19 @@ impl Ledger {
 
     /// A batch's statements are done and its commit comes next. `outcomes` are those of the span, in order; rejected
     /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it, but for
-    /// its before-images: `images` are added to those that an earlier sending, which may have been committed, had.
+    /// its before-images: `left.images` are added to those that an earlier sending, which may have been committed, had.
     pub(crate) async fn record_sent(
         &self,
         id: WriteBackId,
         span: BatchSpan,
         outcomes: &[Outcome],
         attempts: u32,
-        images: Option<&ImageSegment>,
+        left: &Left,
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a batch in", async |connection, write_back| {
             let batch = rows::record_sent(connection, write_back, span, outcomes, attempts).await?;
-            match images {
+            last_written::record_conflicts(connection, batch, left.conflicts.as_ref()).await?;
+            match &left.images {
                 Some(images) => rows::record_images(connection, batch, images).await,
                 None => Ok(()),
             }

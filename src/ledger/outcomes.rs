@@ -15,6 +15,7 @@ enum Code {
     Deleted,
     ChangedSince,
     CreatedByRun,
+    Kept,
 }
 
 impl From<Code> for u8 {
@@ -29,6 +30,7 @@ impl From<Code> for u8 {
             Code::Deleted => 7,
             Code::ChangedSince => 8,
             Code::CreatedByRun => 9,
+            Code::Kept => 12,
         }
     }
 }
@@ -47,6 +49,7 @@ impl TryFrom<u8> for Code {
             7 => Self::Deleted,
             8 => Self::ChangedSince,
             9 => Self::CreatedByRun,
+            12 => Self::Kept,
             other => return Err(format!("no outcome has the code {other}")),
         })
     }
@@ -59,6 +62,7 @@ impl Code {
             Self::AlreadyExists => Some(SkipReason::AlreadyExists),
             Self::ChangedSince => Some(SkipReason::ChangedSince),
             Self::CreatedByRun => Some(SkipReason::CreatedByRun),
+            Self::Kept => Some(SkipReason::Kept),
             Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => None,
         }
     }
@@ -74,6 +78,7 @@ impl From<&Outcome> for Code {
             Outcome::Skipped(SkipReason::AlreadyExists) => Self::AlreadyExists,
             Outcome::Skipped(SkipReason::ChangedSince) => Self::ChangedSince,
             Outcome::Skipped(SkipReason::CreatedByRun) => Self::CreatedByRun,
+            Outcome::Skipped(SkipReason::Kept) => Self::Kept,
             Outcome::Deleted => Self::Deleted,
             Outcome::Rejected(_) => Self::Rejected,
         }
@@ -97,6 +102,7 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
             Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
             Code::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
             Code::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
+            Code::Kept => Outcome::Skipped(SkipReason::Kept),
             Code::Deleted => Outcome::Deleted,
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
@@ -142,13 +148,14 @@ mod tests {
             Outcome::Deleted,
             Outcome::Skipped(SkipReason::ChangedSince),
             Outcome::Skipped(SkipReason::CreatedByRun),
+            Outcome::Skipped(SkipReason::Kept),
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

@@ -305,17 +305,14 @@ pub(super) async fn images(
         "SELECT partition, first, records, file, offset, bytes, i.xxh3 FROM images AS i JOIN batches USING (batch)
          WHERE write_back = ? AND committed = 1 ORDER BY partition, first, image",
     );
-    let segment = |row: &SqliteRow| {
-        let (file, xxh3): (String, i64) = (row.try_get("file")?, row.try_get("xxh3")?);
-        let segment = ImageSegment {
-            file,
-            offset: count(row, "offset")?,
-            bytes: count(row, "bytes")?,
-            xxh3: xxh3.cast_unsigned(),
-        };
-        Ok((span(row)?, segment))
-    };
+    let segment = |row: &SqliteRow| Ok((span(row)?, image_segment(row)?));
     images.bind(write_back).fetch_all(connection).await?.iter().map(segment).collect()
+}
+
+pub(super) fn image_segment(row: &SqliteRow) -> Answer<ImageSegment> {
+    let (file, xxh3): (String, i64) = (row.try_get("file")?, row.try_get("xxh3")?);
+    let (offset, bytes) = (count(row, "offset")?, count(row, "bytes")?);
+    Ok(ImageSegment { file, offset, bytes, xxh3: xxh3.cast_unsigned() })
 }
 
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {

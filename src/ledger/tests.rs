@@ -120,7 +120,7 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
     ledger.record_packaged(FIRST, 5, &mapped_for()).await.unwrap();
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 2, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 2, &Left::default()).await.unwrap();
     let sent = SentBatch { span: SPAN, outcomes: outcomes() };
     let expected =
         Progress { packaged: true, layout: Some("layout".to_owned()), sent: vec![sent.clone()], ..Progress::default() };
@@ -140,7 +140,7 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
     assert_eq!(ledger.progress(WriteBackId { position: 1, ..FIRST }).await.unwrap(), Progress::default());
 
     let next = BatchSpan { first: SPAN.records, ..SPAN };
-    ledger.record_sent(FIRST, next, &vec![Outcome::Updated; 4], 1, None).await.unwrap();
+    ledger.record_sent(FIRST, next, &vec![Outcome::Updated; 4], 1, &Left::default()).await.unwrap();
     ledger.record_committed(FIRST, next, 0.5).await.unwrap();
     let spans: Vec<BatchSpan> = ledger.outcomes(FIRST, 0).await.unwrap().iter().map(|batch| batch.span).collect();
     assert_eq!(spans, [SPAN, next], "in the order of their records");
@@ -151,18 +151,18 @@ async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap().len(), 2);
-    ledger.record_sent(FIRST, SPAN, &vec![Outcome::Updated; 4], 2, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &vec![Outcome::Updated; 4], 2, &Left::default()).await.unwrap();
     assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), [rejection(2, Stage::Schema)]);
     let half = BatchSpan { records: 2, ..SPAN };
-    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 3, None).await.unwrap();
+    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 3, &Left::default()).await.unwrap();
     let sent = SentBatch { span: half, outcomes: vec![Outcome::Inserted; 2] };
     assert_eq!(ledger.progress(FIRST).await.unwrap().sent, std::slice::from_ref(&sent));
     // Batches after it are others, and so is one that begins there and is longer.
     let next = BatchSpan { first: SPAN.first + half.records, ..half };
-    ledger.record_sent(FIRST, next, &vec![Outcome::Unchanged; 2], 1, None).await.unwrap();
-    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 4, None).await.unwrap();
+    ledger.record_sent(FIRST, next, &vec![Outcome::Unchanged; 2], 1, &Left::default()).await.unwrap();
+    ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 4, &Left::default()).await.unwrap();
     let after = SentBatch { span: next, outcomes: vec![Outcome::Unchanged; 2] };
     assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent, after]);
     assert!(ledger.record_committed(FIRST, SPAN, 0.1).await.is_err());
@@ -173,13 +173,13 @@ async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
 async fn a_refused_commit_is_forgotten_and_a_commit_never_sent_is_an_error() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     ledger.forget_sent(FIRST, SPAN).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
     assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), []);
     let error = ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap_err();
     assert_eq!(error.to_string(), "no batch of partition 0 that begins at record 0 was recorded");
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap();
     ledger.forget_sent(FIRST, SPAN).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap().committed, [SPAN], "what is committed is not forgotten");
@@ -193,11 +193,11 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     ledger.record_rejections(FIRST, &early).await.unwrap();
     ledger.record_rejections(FIRST, &early).await.unwrap();
     ledger.record_packaged(FIRST, 9, &mapped_for()).await.unwrap();
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
     let second = BatchSpan { partition: 1, first: 0, records: 2 };
     ledger
-        .record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Skipped(SkipReason::NoMatch)], 1, None)
+        .record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Skipped(SkipReason::NoMatch)], 1, &Left::default())
         .await
         .unwrap();
     assert!(!ledger.tally(FIRST).await.unwrap().balances(), "one batch is still in the air");
@@ -222,7 +222,7 @@ async fn a_pull_begun_again_starts_from_nothing() {
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_rejections(FIRST, &[rejection(2, Stage::Schema)]).await.unwrap();
     ledger.record_packaged(FIRST, 9, &mapped_for()).await.unwrap();
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     ledger.restart_pull(FIRST).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
     assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally::default());
@@ -243,7 +243,7 @@ async fn rejections_come_in_pages_by_position() {
         pages.extend_from_slice(page);
     }
     assert_eq!(pages, all);
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     assert_eq!(ledger.rejections(FIRST, Some(30), 1).await.unwrap(), [rejection(31, Stage::Destination)]);
     assert_eq!(ledger.rejections_outside_batches(FIRST, Some(30), 1).await.unwrap(), [rejection(33, Stage::Schema)]);
 }
@@ -288,7 +288,7 @@ async fn two_writers_share_a_ledger() {
             tokio::spawn(async move {
                 for first in 0..50 {
                     let span = BatchSpan { partition, first, records: 1 };
-                    ledger.record_sent(FIRST, span, &[Outcome::Updated], 1, None).await.unwrap();
+                    ledger.record_sent(FIRST, span, &[Outcome::Updated], 1, &Left::default()).await.unwrap();
                     ledger.record_committed(FIRST, span, 0.0).await.unwrap();
                     ledger.progress(FIRST).await.unwrap();
                 }
@@ -373,11 +373,11 @@ async fn a_damaged_ledger_says_so() {
 async fn contents_that_no_version_writes_are_damage_too() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     let shorter = "UPDATE batches SET records = records - 1";
     sqlx::query(shorter).execute(&mut *ledger.connection.lock().await).await.unwrap();
     assert!(matches!(ledger.progress(FIRST).await, Err(LedgerError::Damaged { .. })));
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     for statement in [
         "UPDATE batches SET outcomes = x'01'",
         "UPDATE batches SET outcomes = x'01010199'",
@@ -429,10 +429,10 @@ async fn a_ledger_with_a_bit_flipped_is_refused_or_tells_the_same() {
     let (folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_packaged(FIRST, 6, &mapped_for()).await.unwrap();
-    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+    ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
     ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
     let second = BatchSpan { first: 4, records: 2, ..SPAN };
-    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1, None).await.unwrap();
+    ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1, &Left::default()).await.unwrap();
     ledger.stop_run(1, "unreachable").await.unwrap();
     begin(&ledger, "daily", &cycle("c1", 0)).await;
     let sound = told(&ledger).await.unwrap();
@@ -474,7 +474,7 @@ async fn what_a_sealed_row_says_cannot_be_changed_behind_its_seal() {
     ] {
         let (folder, ledger) = ledger().await;
         begin(&ledger, "weekly", &cycle("c1", 0)).await;
-        ledger.record_sent(FIRST, SPAN, &outcomes(), 1, None).await.unwrap();
+        ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
         sqlx::query(change).execute(&mut *ledger.connection.lock().await).await.unwrap();
         close(ledger).await;
         let error = Ledger::open(&folder.path().join(".writeback")).await.unwrap_err();

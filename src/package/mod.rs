@@ -4,6 +4,7 @@
 //! Ranges instead of hashes: pushed one after the other they visit the destination in key order, and two writers never
 //! meet on a page except at a batch's edge.
 
+mod beside;
 mod key;
 mod manifest;
 mod partition;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::DataFrame;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub(crate) use self::beside::Beside;
 use self::manifest::{Manifest, PartitionEntry};
 use self::spool::Spool;
 use crate::{fault, state};
@@ -34,7 +36,7 @@ pub(crate) enum PackageError {
 }
 
 impl PackageError {
-    fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.display().to_string(), source }
     }
 
@@ -246,6 +248,11 @@ impl Package {
             return Err(PackageError::damaged(&manifest, format!("it names no partition {partition}")));
         };
         partition::load(&self.folder, entry, &self.manifest.key_columns)
+    }
+
+    /// Its records beside others, from the first on.
+    pub(crate) fn beside(&self) -> Beside<'_> {
+        Beside::new(self)
     }
 }
 

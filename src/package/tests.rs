@@ -121,6 +121,37 @@ proptest! {
         prop_assert_eq!(contents(&package), (unique, duplicates));
         prop_assert_eq!(contents(&written), contents(&package));
     }
+
+    #[test]
+    fn each_record_meets_the_one_of_its_key_in_another_package(
+        records in prop::collection::vec(record(), 0..40),
+        others in prop::collection::vec(record(), 0..40),
+        partition_records in 1..9_u64,
+        partition_records_of_others in 1..9_u64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let package = write(&folder.path().join("package"), Bounds { partition_records, ..TINY }, &[records]);
+        let mut model: BTreeMap<(Option<String>, i64), Record> = BTreeMap::new();
+        // Some of the keys are the same.
+        let shared = contents(&package).0.into_iter().step_by(2).map(|(record, _)| record);
+        for (number, (account, part, _)) in (0_i32..).zip(others.into_iter().chain(shared)) {
+            model.insert((account.clone(), part), (account, part, Some(number.into())));
+        }
+        let others: Vec<Record> = model.values().cloned().collect();
+        let bounds = Bounds { partition_records: partition_records_of_others, ..TINY };
+        let others = write(&folder.path().join("others"), bounds, &[others]);
+        let mut beside = others.beside();
+        for partition in 0..package.partition_count() {
+            let records = package.load(partition).unwrap().records;
+            let met = beside.records(&records).unwrap();
+            for (index, (record, _)) in records_of(&records).into_iter().enumerate() {
+                let scores = met.as_ref().map(|met| met.column("score").unwrap().f64().unwrap().get(index));
+                let expected = model.get(&(record.0, record.1)).and_then(|other| other.2);
+                prop_assert_eq!(scores.flatten(), expected);
+            }
+            prop_assert!(met.is_none_or(|met| met.height() == records.height()));
+        }
+    }
 }
 
 #[test]

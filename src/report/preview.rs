@@ -8,6 +8,7 @@ use std::path::Path;
 use comfy_table::{Cell, CellAlignment, presets};
 
 use crate::domain::outcome::grouped;
+use crate::report::run::kept_counts;
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
 use crate::run::guards::shell_word;
@@ -63,6 +64,9 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         let all = usize::try_from(preview.parked).unwrap_or(usize::MAX);
         text += &format!("{}:\n", counted(all, "parked record"));
         text += &format!("{}\n", parked::lines(&preview.left_alone, preview.parked).join("\n"));
+    }
+    if !preview.kept.is_empty() {
+        text += &format!("{}\n", kept_counts(&preview.kept));
     }
     if !preview.guards.is_empty() {
         text += &format!("guards would stop the run:\n{}\n", guards::lines(job, &preview.guards).join("\n"));

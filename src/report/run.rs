@@ -1,5 +1,8 @@
 //! A run's end as people and machines read it.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::domain::outcome::{Tally, grouped};
@@ -7,6 +10,7 @@ use crate::domain::parking::LeftAlone;
 use crate::ledger::RunStatus;
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
+use crate::run::conflicts::kept::KEPT_CSV;
 use crate::run::saved_plan::Applied;
 use crate::run::{Guarded, RunReport, WriteBackReport};
 
@@ -31,6 +35,7 @@ pub(crate) fn text(report: &RunReport) -> String {
     lines.extend(report.applied.iter().flat_map(left_of_plan));
     let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
     lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
+    lines.extend(report.write_backs.iter().flat_map(|one| kept(one, report.folder.as_deref())));
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
         let file = folder.join("rejected.csv");
         let shown = file.strip_prefix(".").unwrap_or(&file);
@@ -52,6 +57,19 @@ fn left_of_plan(applied: &Applied) -> Vec<String> {
     ];
     let told = parts.into_iter().filter(|(records, _)| *records > 0);
     told.map(|(records, what)| format!("{:>9} {what}", grouped(records))).collect()
+}
+
+/// What was left alone, and the file that lists it.
+fn kept(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
+    let file = folder?.join(&one.name).join(KEPT_CSV);
+    let shown = file.strip_prefix(".").unwrap_or(&file).display().to_string();
+    (!one.kept.is_empty()).then(|| format!("{}; see {shown}", kept_counts(&one.kept)))
+}
+
+/// `values kept, for someone else changed them: 3 of HEALTH_SCORE, 1 of CHURN_RISK`
+pub(super) fn kept_counts(kept: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<String> = kept.iter().map(|(column, values)| format!("{} of {column}", grouped(*values))).collect();
+    format!("values kept, for someone else changed them: {}", counts.join(", "))
 }
 
 /// What stopped the run, how to see more, and how to let it go ahead.
@@ -84,6 +102,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "batches": one.batches,
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
+            "kept": one.kept,
             "canary": one.canary,
         })
     };

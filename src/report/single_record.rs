@@ -39,10 +39,11 @@ fn columns(record: &SingleRecord) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["column", "before", "sent", now, ""]);
     for column in &record.columns {
-        let mark = match (column.as_written, column.changed) {
-            (false, _) => "not as written",
-            (true, true) => "changed",
-            (true, false) => "",
+        let mark = match (column.as_written, column.changed, column.kept) {
+            (false, _, _) => "not as written",
+            (true, true, _) => "changed",
+            (true, false, true) => "kept",
+            (true, false, false) => "",
         };
         table.add_row([
             &column.column,

@@ -1,12 +1,14 @@
 //! A run at work, as far as it is the same whether it delivers records or takes an earlier run back: where its files
 //! stand, how its packages are pushed and accounted for, and what it leaves when it cannot finish.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::conflicts::kept;
 use super::push::{Assignment, Push};
 use super::stop::Stop;
 use super::{LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, run_folder};
@@ -62,6 +64,10 @@ impl AtWork<'_> {
         let Self { ledger, progress, stop, facts, .. } = *self;
         let push = Push { assignment, id, facts, package, ledger, progress, stop, folder };
         let pushed = push.carry_out().await?;
+        let kept = match assignment.last_written {
+            Some(_) => kept::report(ledger, id, &run_folder(self.project, id.run).join(&name)).await?,
+            None => BTreeMap::new(),
+        };
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
         let batches = self.ledger.progress(id).await?.committed.len();
@@ -84,6 +90,7 @@ impl AtWork<'_> {
             batches: u64::try_from(batches).unwrap_or(u64::MAX),
             elapsed,
             parked,
+            kept,
             keeps_before_images,
             canary,
         })

@@ -7,6 +7,7 @@ use polars::prelude::DataFrame;
 use crate::domain::outcome::{Outcome, Rejection, Stage};
 use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
+use crate::run::conflicts::last_written::LastValues;
 use crate::run::outcomes::UnderWay;
 
 /// The records of one write.
@@ -20,6 +21,8 @@ pub(super) struct Batch {
     pub(super) under_way: UnderWay,
     /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
     pub(super) sent: Option<Vec<Outcome>>,
+    /// What was last written into fields in which someone else's values are kept, if there are such fields.
+    pub(super) last_written: Option<Box<LastValues>>,
 }
 
 impl Batch {
@@ -45,9 +48,11 @@ impl Batch {
     }
 
     fn part(&self, first: u32, records: u32) -> Self {
+        let size = usize::try_from(records).unwrap_or(usize::MAX);
         Self {
             span: BatchSpan { first: self.span.first + first, records, ..self.span },
-            records: self.records.slice(i64::from(first), usize::try_from(records).unwrap_or(usize::MAX)),
+            records: self.records.slice(i64::from(first), size),
+            last_written: self.last_written.as_ref().map(|last| Box::new(last.slice(i64::from(first), size))),
             identities: Arc::clone(&self.identities),
             under_way: self.under_way.clone(),
             sent: None,

@@ -2,13 +2,16 @@
 //! Which records those are stands in [`crate::domain::canary`]; the ledger remembers that they were well, so that a run
 //! that is taken up neither sends a second canary nor goes on past one that nobody looked at.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use polars::prelude::{DataFrame, IdxSize};
+use polars::prelude::{BooleanChunked, DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::info;
 
 use super::RunError;
+use super::conflicts::kept;
+use super::conflicts::last_written::LastWritten;
 use super::push::{CanaryRule, Contents, Push, hand_over, load};
 use super::reader::Reader;
 use crate::destination::{AnyDestination, Destination, records_at};
@@ -62,6 +65,7 @@ impl Push<'_> {
         let samples_max = READ_BACK_MAX.div_ceil(shares.iter().filter(|share| share.records > 0).count().max(1));
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
+        let mut beside = self.assignment.last_written.map(LastWritten::beside);
         let mut sent = SentCanary::default();
         let mut left = 0;
         for (partition, share) in shares.into_iter().enumerate() {
@@ -74,7 +78,9 @@ impl Push<'_> {
             left = not_taken;
             let ranges: Vec<Range<u32>> =
                 ranges.into_iter().map(|range| narrow(range.start)..narrow(range.end)).collect();
-            let (batches, mut under_way) = spans.cut(partition, &loaded, self.assignment.contents, &ranges);
+            let last = self.last_values(beside.as_mut(), &loaded)?;
+            let (batches, mut under_way) =
+                spans.cut(partition, &loaded, self.assignment.contents, &ranges, last.as_ref());
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -91,6 +97,7 @@ impl Push<'_> {
         let mut troubles: Vec<Trouble> = sent.too_many_rejected(rule).into_iter().collect();
         let layout = &**self.assignment.layout;
         let mut reader = Reader::new(self.assignment.write_back, self.assignment.destination, self.stop);
+        let left_alone = kept::values(self.ledger, self.id, &self.folder).await?;
         let mut doubts = Vec::new();
         for sample in &sent.samples {
             let held = reader.look_up(layout, &sample.records, Before::OfAll).await?;
@@ -98,7 +105,7 @@ impl Push<'_> {
                 let values = held.before.of(record).filter(|_| found.rows == 1);
                 match values {
                     None => doubts.extend(sample.keys.get(record).map(|key| Doubt::Rows { key, rows: found.rows })),
-                    Some(values) => doubts.extend(sample.altered(layout, record, &values)),
+                    Some(values) => doubts.extend(sample.altered(layout, record, &values, &left_alone)),
                 }
             }
         }
@@ -201,6 +208,8 @@ struct Sample {
     /// Shape: a batch's, in the layout's order.
     records: DataFrame,
     keys: Vec<String>,
+    /// Which fields of each are written, where that was decided before; a column for each field.
+    written: Vec<Option<BooleanChunked>>,
     reached: Vec<Reached>,
 }
 
@@ -209,17 +218,30 @@ impl Sample {
     fn of(contents: Contents<'_>, loaded: &Partition, chosen: Vec<(IdxSize, Reached)>) -> Self {
         let (positions, reached): (Vec<_>, Vec<_>) = chosen.into_iter().unzip();
         let records = records_at(&loaded.records, &positions);
-        Self { keys: key_texts(&records, contents.key_columns()), records: contents.sent(&records), reached }
+        Self {
+            keys: key_texts(&records, contents.key_columns()),
+            records: contents.sent(&records),
+            written: contents.written(&records),
+            reached,
+        }
     }
 
-    /// The fields of a record's row that hold something else than was sent.
-    fn altered<'a>(&'a self, layout: &'a Layout, record: usize, held: &[Option<&str>]) -> Vec<Doubt<'a>> {
+    /// The fields of a record's row that hold something else than was sent, but for values that were left alone.
+    fn altered<'a>(
+        &'a self,
+        layout: &'a Layout,
+        record: usize,
+        held: &[Option<&str>],
+        left_alone: &BTreeSet<(String, String)>,
+    ) -> Vec<Doubt<'a>> {
         let (Some(key), Some(reached)) = (self.keys.get(record), self.reached.get(record)) else { return Vec::new() };
-        let fields = layout.fields.iter().zip(self.records.columns()).zip(held);
-        let altered = fields.filter_map(|((field, column), held)| {
+        let fields = layout.fields.iter().zip(self.records.columns()).zip(held).enumerate();
+        let altered = fields.filter_map(|(position, ((field, column), held))| {
             let sent = cell_text(column, record);
             let to_hold = to_hold(layout, field, *reached, sent.as_deref(), *held);
-            let is_altered = !same(field.kind, to_hold, *held);
+            let is_left_alone = left_alone.contains(&(key.clone(), field.column.name.clone()));
+            let written = self.written.get(position).and_then(|written| written.as_ref()?.get(record));
+            let is_altered = !is_left_alone && written != Some(false) && !same(field.kind, to_hold, *held);
             is_altered.then(|| Doubt::Altered { key, field, held: held.map(str::to_owned), sent })
         });
         altered.collect()

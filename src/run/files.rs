@@ -125,7 +125,7 @@ fn cells(write_back: &str, rejection: &Rejection) -> [String; 6] {
 /// spreadsheets trim. A key such as `-5` reads `'-5` in the file for that reason: whether a program takes it for a number
 /// or a formula cannot be told from here.
 /// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
-fn harmless(cell: &str) -> String {
+pub(super) fn harmless(cell: &str) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     let trimmed = cell.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
     if cell.starts_with(['\t', '\r', '\n']) || trimmed.starts_with(SIGNS) {
@@ -148,7 +148,7 @@ pub(super) mod tests {
     use crate::domain::cycle::Cycle;
     use crate::domain::outcome::{Outcome, Stage};
     use crate::domain::record::RECORD_POSITION;
-    use crate::ledger::{BatchSpan, MappedFor, NewRun};
+    use crate::ledger::{BatchSpan, Left, MappedFor, NewRun};
     use crate::package::{Package, PackageWriter};
 
     pub(in crate::run) const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
@@ -200,7 +200,7 @@ pub(super) mod tests {
 
     pub(in crate::run) async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
         let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
-        ledger.record_sent(FIRST, span, outcomes, 1, None).await.unwrap();
+        ledger.record_sent(FIRST, span, outcomes, 1, &Left::default()).await.unwrap();
         ledger.record_committed(FIRST, span, 0.1).await.unwrap();
     }
 

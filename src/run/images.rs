@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use polars::prelude::{
     BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader,
-    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked,
+    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked, polars_err,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,6 +25,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
+use crate::run::conflicts::Conflicts;
 use crate::{fault, state};
 
 /// Why before-images could not be kept.
@@ -41,7 +42,7 @@ pub(crate) enum ImageError {
 }
 
 impl ImageError {
-    fn frame(path: &Path, source: polars::error::PolarsError) -> Self {
+    pub(crate) fn frame(path: &Path, source: polars::error::PolarsError) -> Self {
         Self::Frame { path: path.display().to_string(), source }
     }
 
@@ -129,6 +130,12 @@ impl Segment {
         if xxh3_64(&bytes) != segment.xxh3 {
             return Err(damaged(&path, "a checksum is wrong"));
         }
+        Self::parsed(path, bytes)
+    }
+
+    /// A segment from its bytes; `path` says where they stand.
+    /// Errors: `Damaged`.
+    pub(crate) fn parsed(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ImageError> {
         let metadata = IpcReader::new(Cursor::new(&bytes)).custom_metadata();
         let metadata = metadata.map_err(|error| damaged(&path, error.to_string()))?;
         let fields = metadata.as_ref().and_then(|metadata| metadata.get(FIELDS));
@@ -165,7 +172,7 @@ impl Segment {
         let column = column.map_err(|error| damaged(&self.path, error.to_string()))?;
         let expected = match which {
             "sent" if !field.own_text => field.kind.representation(),
-            "written" => DataType::Boolean,
+            "written" | "agreed" | "kept" => DataType::Boolean,
             _ => DataType::String,
         };
         match *column.dtype() == expected {
@@ -208,6 +215,10 @@ impl Segment {
             false => texts_of(sent.as_materialized_series(), field.kind),
         };
         texts.map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    pub(crate) fn damaged(&self, what: impl Into<String>) -> ImageError {
+        damaged(&self.path, what)
     }
 
     fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
@@ -254,17 +265,12 @@ impl ImageFile {
     }
 
     /// Appends a segment and waits until it is on disk. After an error the next segment begins another file.
-    fn append(&mut self, mut images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
+    pub(crate) fn append(&mut self, images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => OpenFile::create(&self.folder)?,
         };
-        let mut bytes = Vec::new();
-        images.rechunk_mut();
-        let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
-        let described = serde_json::to_string(fields).map_err(|error| ImageError::io(&open.path, error.into()))?;
-        writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
-        writer.finish(&mut images).map_err(|error| ImageError::frame(&open.path, error))?;
+        let bytes = segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
         let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
         written.map_err(|error| ImageError::io(&open.path, error))?;
         fault::point("before-images kept");
@@ -294,22 +300,31 @@ impl OpenFile {
 }
 
 fn image_fields(layout: &Layout) -> Vec<ImageField> {
-    let key = |position: usize| layout.key.iter().position(|part| *part == position);
-    let fields = layout.fields.iter().enumerate();
-    let field = |(position, field): (usize, &LayoutField)| ImageField {
-        name: field.column.name.clone(),
-        kind: field.kind,
-        own_text: field.own_text,
-        key: key(position),
-    };
-    fields.map(field).collect()
+    (0..layout.fields.len()).filter_map(|position| image_field(layout, position)).collect()
+}
+
+pub(crate) fn image_field(layout: &Layout, position: usize) -> Option<ImageField> {
+    let LayoutField { column, kind, own_text, .. } = layout.fields.get(position)?;
+    let key = layout.key.iter().position(|part| *part == position);
+    Some(ImageField { name: column.name.clone(), kind: *kind, own_text: *own_text, key })
+}
+
+/// A segment's bytes: the frame in Arrow's form, with what its fields are.
+pub(crate) fn segment_bytes(mut frame: DataFrame, fields: &[ImageField]) -> PolarsResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    frame.rechunk_mut();
+    let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
+    let described = serde_json::to_string(fields).map_err(|error| polars_err!(ComputeError: "{error}"))?;
+    writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
+    writer.finish(&mut frame)?;
+    Ok(bytes)
 }
 
 /// What was sent of a batch.
 /// Shape of the records: the batch's, in the layout's order.
 pub(crate) enum Sent<'a> {
-    /// Which fields were written is what the layout's rules say.
-    ByRule(&'a DataFrame),
+    /// Which fields were written is what the layout's rules say, but for values that were left alone.
+    Mapped { records: &'a DataFrame, conflicts: &'a Conflicts },
     /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
     Back { records: DataFrame, images: &'a DataFrame },
     /// As a preview showed it: which fields are written stands there, in the columns `written NAME`.
@@ -319,7 +334,7 @@ pub(crate) enum Sent<'a> {
 impl Sent<'_> {
     pub(crate) fn records(&self) -> &DataFrame {
         match self {
-            Self::ByRule(records) => records,
+            Self::Mapped { records, .. } => records,
             Self::Back { records, .. } | Self::AsShown { records, .. } => records,
         }
     }
@@ -328,13 +343,16 @@ impl Sent<'_> {
     pub(crate) fn is_written(
         &self,
         layout: &Layout,
-        field: &LayoutField,
+        position: usize,
         record: usize,
         before: Option<&str>,
         sends_null: bool,
     ) -> bool {
+        let Some(field) = layout.fields.get(position) else { return false };
         match self {
-            Self::ByRule(_) => layout.is_written(field, before, sends_null),
+            Self::Mapped { conflicts, .. } => {
+                layout.is_written(field, before, sends_null) && !conflicts.keeps(record, position)
+            }
             Self::Back { images: told, .. } | Self::AsShown { shown: told, .. } => {
                 let written = told.column(&written_column(&field.column.name)).and_then(|column| column.bool());
                 written.ok().and_then(|written| written.get(record)).unwrap_or(true)
@@ -378,7 +396,9 @@ pub(super) fn segment(
         }
         let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
         let written = match batch {
-            Sent::ByRule(_) => written_in(layout, position, values, &positions, before).map(IntoColumn::into_column),
+            Sent::Mapped { .. } => {
+                written_in(layout, position, values, &positions, before, batch).map(IntoColumn::into_column)
+            }
             Sent::Back { images: told, .. } | Sent::AsShown { shown: told, .. } => {
                 match told.column(&written_column(name)) {
                     Ok(written) => Some(written.take(&indices)?),
@@ -399,14 +419,16 @@ fn written_in(
     sent: &Column,
     positions: &[usize],
     before: &BeforeImages,
+    batch: &Sent<'_>,
 ) -> Option<BooleanChunked> {
     let field = layout.fields.get(position)?;
-    if layout.nulls == NullPolicy::Write && field.when == When::Always {
+    // All segments of a run have the same columns.
+    if layout.nulls == NullPolicy::Write && field.when == When::Always && !field.keeps_foreign {
         return None;
     }
     let nulls = sent.is_null();
     let is_written = |(record, sends_null): (&usize, Option<bool>)| {
-        layout.is_written(field, before.value(*record, position), sends_null == Some(true))
+        batch.is_written(layout, position, *record, before.value(*record, position), sends_null == Some(true))
     };
     Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

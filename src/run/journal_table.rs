@@ -96,8 +96,8 @@ impl JournalTable {
 fn change(sent: &Sent<'_>, decision: &Decision) -> &'static str {
     match (sent, decision) {
         (Sent::Back { .. }, _) => "undo",
-        (Sent::ByRule(_) | Sent::AsShown { .. }, Decision::Insert) => "insert",
-        (Sent::ByRule(_) | Sent::AsShown { .. }, _) => "update",
+        (Sent::Mapped { .. } | Sent::AsShown { .. }, Decision::Insert) => "insert",
+        (Sent::Mapped { .. } | Sent::AsShown { .. }, _) => "update",
     }
 }
 
@@ -127,7 +127,7 @@ impl<'a> SentField<'a> {
         before: Option<&'b str>,
     ) -> Option<&'b str> {
         let text = self.texts.get(record);
-        let is_written = || sent.is_written(layout, self.field, record, before, text.is_none());
+        let is_written = || sent.is_written(layout, self.position, record, before, text.is_none());
         match decision {
             Decision::Insert => text,
             Decision::Update if is_written() => text,

@@ -4,12 +4,14 @@
 mod at_work;
 mod batch;
 mod canary;
+pub(crate) mod conflicts;
 mod files;
 pub(crate) mod guards;
 pub(crate) mod history;
 mod images;
 pub(crate) mod journal;
 mod journal_table;
+mod newest;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -27,13 +29,18 @@ pub(crate) mod undo;
 pub(crate) mod verify;
 mod writer;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
 use self::at_work::AtWork;
+use self::conflicts::kept::{self, KEPT_CSV};
+use self::conflicts::last_written::LastWrittenError;
 use self::files::ReportError;
 use self::guards::{Approver, Pulled};
 use self::images::ImageError;
@@ -53,7 +60,7 @@ use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, NewRun, PassedCanary, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::{Package, PackageError};
-use crate::run::plan::Plan;
+use crate::run::plan::{Plan, Until};
 use crate::run::reader::ReadError;
 use crate::run::stop::Stop;
 use crate::state;
@@ -78,6 +85,8 @@ pub(crate) enum RunError {
     Images(#[from] ImageError),
     #[error(transparent)]
     SavedPlan(#[from] SavedPlanError),
+    #[error(transparent)]
+    LastWritten(#[from] LastWrittenError),
     /// The sums do not balance: a defect of this program, never hidden.
     #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
     Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
@@ -144,6 +153,7 @@ impl RunError {
             | Self::Report(_)
             | Self::Images(_)
             | Self::SavedPlan(_)
+            | Self::LastWritten(_)
             | Self::Unbalanced { .. }
             | Self::ObjectChanged { .. }
             | Self::NoSuchWriteBack { .. }
@@ -169,7 +179,7 @@ impl RunError {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
             Self::Push { source, .. } => !matches!(**source, SystemError::Altered { .. }),
-            Self::Ledger(_) | Self::Images(_) | Self::Worker(_) | Self::Interrupted => true,
+            Self::Ledger(_) | Self::Images(_) | Self::LastWritten(_) | Self::Worker(_) | Self::Interrupted => true,
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             Self::Problems { .. }
@@ -209,6 +219,7 @@ impl RunError {
             Self::Report(error) => error.hint(),
             Self::Images(error) => error.hint(),
             Self::SavedPlan(error) => error.hint(),
+            Self::LastWritten(error) => error.hint(),
             Self::Canary { keeps_before_images, .. } => {
                 let nothing = "; no before-images were kept, so nothing takes it back";
                 let undo = if *keeps_before_images { "" } else { nothing };
@@ -371,6 +382,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) elapsed: Duration,
     /// Parked records, of those skipped.
     pub(crate) parked: Vec<LeftAlone>,
+    /// By column: values that were left alone, for someone else had changed them.
+    pub(crate) kept: BTreeMap<String, u64>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
     /// What went first of its records, if anything did.
@@ -652,6 +665,13 @@ impl Begun<'_> {
             let (package, pulled) = self.package(plan, id).await?;
             packages.push((id, package, pulled, begun.elapsed()));
         }
+        // What is left alone of a saved plan's records was decided when they were shown.
+        if planned(self.request).is_none() {
+            for plan in &mut *plans {
+                let until = Until::Run(self.facts.run);
+                plan.remember(self.request.project, self.ledger, &self.facts.job, until).await?;
+            }
+        }
         let pulled: Vec<Pulled<'_>> =
             plans.iter().zip(&packages).map(|(plan, (id, package, ..))| Pulled { plan, id: *id, package }).collect();
         let objections = self.objections(&pulled).await?;
@@ -725,10 +745,11 @@ impl Begun<'_> {
         for WriteBack { name, before_images_kept, .. } in plans.iter().map(|plan| &plan.write_back) {
             let kept = before_images_kept.and_then(|kept| TimeDelta::from_std(kept).ok());
             let Some(before) = kept.and_then(|kept| Utc::now().checked_sub_signed(kept)) else { continue };
+            let last_written = self.ledger.last_written(&self.facts.job, name).await?;
             for run in self.ledger.runs_ended_before(&self.facts.job, name, before).await? {
-                let folder = images::folder_in(&run_folder(self.request.project, run).join(name));
-                if let Err(error) = state::remove_folder_if_there(&folder) {
-                    warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
+                // What a later run has not folded into what was last written is still to be read.
+                if last_written.as_ref().is_none_or(|last_written| run < last_written.run) {
+                    remove_images(&run_folder(self.request.project, run).join(name));
                 }
             }
         }
@@ -757,6 +778,20 @@ impl Begun<'_> {
             }
             Err(error) => Err(self.at_work().stopped(error).await),
         }
+    }
+}
+
+/// Removes the before-images in the folder of a write-back beside its run, and the values that were kept.
+fn remove_images(folder: &Path) {
+    let remove_file = |file: PathBuf| match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let removed = state::remove_folder_if_there(&images::folder_in(folder))
+        .and_then(|()| state::remove_folder_if_there(&kept::folder_in(folder)))
+        .and_then(|()| remove_file(folder.join(KEPT_CSV)));
+    if let Err(error) = removed {
+        warn!(folder = %folder.display(), %error, "could not remove before-images that are old");
     }
 }
 

@@ -2,6 +2,7 @@
 //! first record is read.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Project;
@@ -15,8 +16,9 @@ use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
 use crate::domain::object::Object;
 use crate::domain::problem::{Location, Problem, Severity};
-use crate::ledger::{MappedField, MappedFor};
+use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::RunError;
+use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
@@ -33,9 +35,20 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<Problem>,
     /// How it is written, if that is as a saved plan has it.
     swap: Option<Arc<Swap>>,
+    /// Absent before it is gathered, and if no field keeps someone else's values.
+    pub(crate) last_written: Option<LastWritten>,
     object: Object,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
+}
+
+/// Up to when what was last written is gathered.
+#[derive(Clone, Copy)]
+pub(crate) enum Until<'a> {
+    /// Before the run of this number, for it to know when it is taken up.
+    Run(i64),
+    /// For the while, in this folder.
+    Now(&'a Path),
 }
 
 impl Plan {
@@ -61,7 +74,32 @@ impl Plan {
                 Some(swap) => Contents::Swapped(swap),
                 None => Contents::Mapped(&self.mapping),
             },
+            last_written: self.last_written.as_ref(),
         }
+    }
+
+    /// Gathers what was last written into fields in which someone else's values are kept: before a run, or in `folder`
+    /// until now.
+    pub(crate) async fn remember(
+        &mut self,
+        project: &Project,
+        ledger: &Ledger,
+        job: &str,
+        until: Until<'_>,
+    ) -> Result<(), LastWrittenError> {
+        let (write_back, destination) = (self.write_back.name.as_str(), self.destination.name.as_str());
+        let subject = Subject { project, ledger, job, write_back, destination, layout: &self.layout };
+        self.last_written = match until {
+            Until::Run(run) => subject.before_run(run).await?,
+            Until::Now(folder) => subject.until_now(folder).await?,
+        };
+        Ok(())
+    }
+
+    /// Tells the ledger what a test wrote, for later runs to know.
+    pub(crate) async fn record_test(&self, ledger: &Ledger, job: &str, segment: &[u8]) -> Result<(), LedgerError> {
+        let (write_back, destination) = (self.write_back.name.as_str(), self.destination.name.as_str());
+        ledger.record_tested_values(job, write_back, destination, &self.layout.object.path, segment).await
     }
 
     fn canary(&self) -> Option<CanaryRule> {
@@ -203,6 +241,7 @@ impl Planner<'_> {
                 journal_table,
                 warnings,
                 swap: None,
+                last_written: None,
                 object,
                 opened,
             }),

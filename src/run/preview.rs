@@ -3,7 +3,7 @@
 //! sums, samples and bounded summaries, so that its memory does not grow with them.
 
 pub(crate) mod columns;
-mod comparison;
+pub(super) mod comparison;
 pub(crate) mod numbers;
 pub(crate) mod pairs;
 
@@ -11,23 +11,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use polars::prelude::DataFrame;
 use serde::Serialize;
 use tokio::task::block_in_place;
 
 use crate::destination::LookedUp;
-use crate::domain::before::{Before, BeforeImages};
+use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
-use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
 use crate::ledger::Pace;
 use crate::package::{Package, Partition};
+use crate::run::conflicts::last_written::{LastValues, LastWritten};
+use crate::run::conflicts::{self, Conflicts};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
-use crate::run::preview::comparison::{Comparison, Write};
+use crate::run::preview::comparison::{Comparison, Met, Write};
 use crate::run::pull::Account;
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
@@ -60,6 +60,8 @@ pub(crate) struct WriteBackPreview {
     pub(crate) parked: u64,
     /// The first of them.
     pub(crate) left_alone: Vec<LeftAlone>,
+    /// By column: values that would be left alone, for someone else has changed them.
+    pub(crate) kept: BTreeMap<String, u64>,
 }
 
 /// What the destination would be asked to do, each for a batch. A database that looks up and updates at once is sent one
@@ -254,12 +256,14 @@ impl Preview<'_> {
         progress: Option<&dyn Progress>,
     ) -> Result<(), RunError> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
+        let mut beside = plan.last_written.as_ref().map(LastWritten::beside);
         for index in 0..package.partition_count() {
             let partition = block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
             duplicates(plan.assignment().contents, &partition.duplicates)
                 .into_iter()
                 .for_each(|rejection| self.count_rejection(rejection));
-            self.look_up_partition(plan, &mut reader, &partition, progress).await?;
+            let last = beside.as_mut().map(|beside| block_in_place(|| beside.values(&plan.layout, &partition.records)));
+            self.look_up_partition(plan, &mut reader, &partition, last.transpose()?.as_ref(), progress).await?;
         }
         reader.close().await;
         Ok(())
@@ -271,6 +275,7 @@ impl Preview<'_> {
         plan: &Plan,
         reader: &mut Reader<'_>,
         partition: &Partition,
+        last: Option<&LastValues>,
         progress: Option<&dyn Progress>,
     ) -> Result<(), RunError> {
         let records = plan.mapping.complete(&partition.records);
@@ -280,17 +285,23 @@ impl Preview<'_> {
             let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
             let batch = records.slice(first, batch_keys.len());
             let watched = guards::watched_nulls(plan, &batch);
-            let wants_before = self.shown.is_some() || !watched.is_empty();
+            let wants_before = self.shown.is_some() || last.is_some() || !watched.is_empty();
             let before = if wants_before { Before::OfDiffering } else { Before::Unread };
             let LookedUp { found, before } = reader.look_up(&plan.layout, &batch, before).await?;
+            let mut decisions = writer::decide(&plan.layout, &found);
+            let conflicts = match last.map(|last| last.slice(first, batch_keys.len())) {
+                Some(last) => conflicts::judge(reader, &plan.layout, &batch, &last, &before, &mut decisions).await?,
+                None => Conflicts::default(),
+            };
+            conflicts.count(&plan.layout, &mut self.report.kept);
             block_in_place(|| {
-                let decisions = writer::decide(&plan.layout, &found);
+                let met = Met { layout: &plan.layout, batch: &batch, before: &before, conflicts: &conflicts };
                 if let Some(saved) = &mut self.saved {
                     let records = partition.records.slice(first, batch_keys.len());
-                    saved.keep(&plan.layout, &batch, &records, &decisions, &before)?;
+                    saved.keep(&met, &records, &decisions)?;
                 }
-                self.show(&plan.layout, &batch, batch_keys, &before, &decisions);
-                self.count_emptied(&plan.layout, &batch, &before, &decisions, &watched);
+                self.show(&met, batch_keys, &decisions);
+                self.count_emptied(&met, &decisions, &watched);
                 self.count(decisions, batch_keys);
                 Ok::<_, SavedPlanError>(())
             })?;
@@ -302,19 +313,12 @@ impl Preview<'_> {
     }
 
     /// Keeps what is to be shown of a batch.
-    fn show(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        keys: &[String],
-        before: &BeforeImages,
-        decisions: &[Decision],
-    ) {
+    fn show(&mut self, met: &Met<'_>, keys: &[String], decisions: &[Decision]) {
         let Some(shown) = &mut self.shown else { return };
         let writes = decisions.iter().enumerate();
         let writes: Vec<(usize, Write)> =
             writes.filter_map(|(record, made)| Some((record, Write::of(made)?))).collect();
-        let batch = Comparison::of(layout, batch, before);
+        let batch = Comparison::of(met);
         shown.columns.add(&batch, &writes);
         let wanted = shown.samples_max.saturating_sub(self.report.samples.len());
         let samples = writes.into_iter().take(wanted).filter_map(|(record, write)| {
@@ -337,14 +341,8 @@ impl Preview<'_> {
     }
 
     /// Counts rows that would lose a value in one of the `watched` fields, given by their positions.
-    fn count_emptied(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: &BeforeImages,
-        decisions: &[Decision],
-        watched: &[usize],
-    ) {
+    fn count_emptied(&mut self, met: &Met<'_>, decisions: &[Decision], watched: &[usize]) {
+        let Met { layout, batch, before, conflicts } = met;
         for position in watched {
             let (Some(field), Some(sent)) = (layout.fields.get(*position), batch.columns().get(*position)) else {
                 continue;
@@ -354,6 +352,7 @@ impl Preview<'_> {
                 **decision == Decision::Update
                     && nulls.get(*record) == Some(true)
                     && before.value(*record, *position).is_some_and(|text| !text.is_empty())
+                    && !conflicts.keeps(*record, *position)
             };
             let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count()).unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;

@@ -9,7 +9,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use polars::prelude::DataFrame;
+use polars::prelude::{BooleanChunked, DataFrame};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
 
@@ -23,6 +23,8 @@ use crate::domain::share::RecordsMax;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
+use crate::run::conflicts::kept;
+use crate::run::conflicts::last_written::{LastValues, LastWritten, LastWrittenBeside};
 use crate::run::images;
 use crate::run::journal_table::JournalTable;
 use crate::run::outcomes::{self, PushedPartition};
@@ -44,6 +46,8 @@ pub(crate) struct Assignment<'a> {
     /// What goes first, and how it is judged.
     pub(crate) canary: Option<CanaryRule>,
     pub(crate) contents: Contents<'a>,
+    /// Absent if no field keeps someone else's values.
+    pub(crate) last_written: Option<&'a LastWritten>,
 }
 
 /// What goes first of a package, and when it is well.
@@ -96,6 +100,14 @@ impl Contents<'_> {
         }
     }
 
+    /// For each field which records it is written of, where the records tell; nothing, where rules do.
+    pub(super) fn written(&self, records: &DataFrame) -> Vec<Option<BooleanChunked>> {
+        match self {
+            Self::Mapped(_) => Vec::new(),
+            Self::Swapped(swap) => swap.written(records),
+        }
+    }
+
     fn work(&self) -> Work {
         match self {
             Self::Mapped(_) => Work::Deliver,
@@ -136,15 +148,28 @@ impl Push<'_> {
         Ok(pushed)
     }
 
+    /// What was last written of a partition, if a field keeps someone else's values. From call to call partitions ascend.
+    pub(super) fn last_values(
+        &self,
+        beside: Option<&mut LastWrittenBeside<'_>>,
+        loaded: &Partition,
+    ) -> Result<Option<LastValues>, RunError> {
+        let Some(beside) = beside else { return Ok(None) };
+        Ok(Some(block_in_place(|| beside.values(self.assignment.layout, &loaded.records))?))
+    }
+
     async fn push_partitions(&self, pushed_partitions: mpsc::Sender<PushedPartition>) -> Result<Tally, RunError> {
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
         let all = 0..u32::MAX;
         let mut pushed = Tally::default();
+        let mut beside = self.assignment.last_written.map(LastWritten::beside);
         for partition in 0..self.package.partition_count() {
             let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, slice::from_ref(&all));
+            let last = self.last_values(beside.as_mut(), &loaded)?;
+            let within = slice::from_ref(&all);
+            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, within, last.as_ref());
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -172,6 +197,7 @@ impl Push<'_> {
             work: self.assignment.contents.work(),
             id: self.id,
             ledger: self.ledger.clone(),
+            conflicts_folder: kept::folder_in(&self.folder),
             journal: self.journal(),
             images_folder: self.assignment.keeps_before_images.then(|| images::folder_in(&self.folder)),
             progress: Arc::clone(self.progress),
@@ -255,14 +281,17 @@ impl SpanCutter {
         loaded: &Partition,
         contents: Contents<'_>,
         within: &[Range<u32>],
+        last: Option<&LastValues>,
     ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
         let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
+        let size = |span: BatchSpan| usize::try_from(span.records).unwrap_or(usize::MAX);
         let batch = |span: BatchSpan| Batch {
-            records: records.slice(i64::from(span.first), usize::try_from(span.records).unwrap_or(usize::MAX)),
+            records: records.slice(i64::from(span.first), size(span)),
+            last_written: last.map(|last| Box::new(last.slice(i64::from(span.first), size(span)))),
             identities: Arc::clone(&identities),
             under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),

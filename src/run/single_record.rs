@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
+use tokio::task::block_in_place;
 
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::alteration::Cause;
@@ -15,6 +16,8 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
+use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::plan::Plan;
 use crate::run::selection::{Selected, Selection};
 use crate::run::{RunError, writer};
@@ -38,6 +41,9 @@ pub(crate) struct SingleRecord {
     pub(crate) alteration: Option<String>,
     /// In the layout's order; empty if nothing was looked up.
     pub(crate) columns: Vec<ColumnProof>,
+    /// The segment that tells what was last written into fields in which someone else's values are kept.
+    #[serde(skip)]
+    pub(crate) last_written: Option<Vec<u8>>,
 }
 
 impl SingleRecord {
@@ -90,6 +96,8 @@ pub(crate) struct ColumnProof {
     pub(crate) changed: bool,
     /// Whether the row holds what was written: what was sent, unless the job says to keep what was there.
     pub(crate) as_written: bool,
+    /// Whether it was left alone, for someone else had changed it.
+    pub(crate) kept: bool,
 }
 
 /// Takes the record with key `key` the whole way, unless `selection` leaves it alone.
@@ -108,7 +116,9 @@ pub(crate) async fn try_record(
         rolled_back: ending == Ending::Rollback,
         alteration: None,
         columns: Vec::new(),
+        last_written: None,
     };
+    let last = last_values(plan, &wanted)?;
     let wanted = wanted.map_err(|source| RunError::Pull {
         write_back: plan.write_back.name.clone(),
         connection: plan.source.name.clone(),
@@ -118,8 +128,10 @@ pub(crate) async fn try_record(
         Wanted::Record(record) => record,
         Wanted::Outcome(outcome) => return Ok(report(outcome)),
     };
-    match write_and_read_back(plan, &record, ending).await {
-        Ok(ReadBack { outcome, columns, alteration }) => Ok(SingleRecord { alteration, columns, ..report(outcome) }),
+    match write_and_read_back(plan, &record, last.as_ref(), ending).await {
+        Ok(ReadBack { outcome, columns, alteration, last_written }) => {
+            Ok(SingleRecord { alteration, columns, last_written, ..report(outcome) })
+        }
         Err(SystemError::Refused { message, column }) => {
             Ok(report(SingleOutcome::Rejected { stage: Stage::Destination, column, reason: message }))
         }
@@ -129,6 +141,12 @@ pub(crate) async fn try_record(
             source: Box::new(source),
         }),
     }
+}
+
+/// What was last written of the record, if a field keeps someone else's values.
+fn last_values(plan: &Plan, wanted: &Result<Wanted, SystemError>) -> Result<Option<LastValues>, RunError> {
+    let (Some(last), Ok(Wanted::Record(record))) = (&plan.last_written, wanted) else { return Ok(None) };
+    Ok(Some(block_in_place(|| last.beside().values(&plan.layout, record))?))
 }
 
 enum Wanted {
@@ -190,21 +208,24 @@ struct ReadBack {
     outcome: SingleOutcome,
     columns: Vec<ColumnProof>,
     alteration: Option<String>,
+    last_written: Option<Vec<u8>>,
 }
 
 /// Writes the record in one transaction; reads it back in a new one, or in the same before it is rolled back.
-async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) -> Result<ReadBack, SystemError> {
+async fn write_and_read_back(
+    plan: &Plan,
+    record: &DataFrame,
+    last: Option<&LastValues>,
+    ending: Ending,
+) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     destination.begin().await?;
-    let written = writer::write(
-        &mut destination,
-        &plan.destination,
-        &plan.layout,
-        record,
-        Before::OfAll,
-        writer::Differing::Many,
-    )
-    .await;
+    let Plan { destination: connection, layout, .. } = plan;
+    let (before, many) = (Before::OfAll, writer::Differing::Many);
+    let written = match last {
+        Some(last) => conflicts::write(&mut destination, connection, layout, record, last, before, many).await,
+        None => writer::write(&mut destination, connection, layout, record, before, many).await,
+    };
     let written = match written {
         Ok(written) => written,
         Err(error) => {
@@ -227,7 +248,13 @@ async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) ->
         }
     };
     let decision = written.decisions.into_iter().next();
+    let is_kept = ending == Ending::Commit && last.is_some();
+    let last_written = decision
+        .as_ref()
+        .filter(|_| is_kept)
+        .and_then(|decision| kept::tested(layout, record, &written.conflicts, &written.looked_up.before, decision));
     let proofs = Proofs {
+        conflicts: &written.conflicts,
         layout: &plan.layout,
         record,
         decision: decision.as_ref(),
@@ -239,7 +266,7 @@ async fn write_and_read_back(plan: &Plan, record: &DataFrame, ending: Ending) ->
     let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
     let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
-    Ok(ReadBack { outcome, columns, alteration })
+    Ok(ReadBack { outcome, columns, alteration, last_written })
 }
 
 fn outcome_of(decision: Decision) -> SingleOutcome {
@@ -257,6 +284,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
 
 /// A row before and after one record was written.
 struct Proofs<'a> {
+    conflicts: &'a Conflicts,
     layout: &'a Layout,
     record: &'a DataFrame,
     decision: Option<&'a Decision>,
@@ -278,8 +306,13 @@ impl Proofs<'_> {
         let held = |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
         let (before, after) = (held(&self.before), held(&self.after));
         let sent = self.record.columns().get(position).and_then(|column| cell_text(column, 0));
-        let written = self.written(field, before.as_deref(), sent.as_deref());
+        let kept = self.conflicts.keeps(0, position);
+        let written = match kept {
+            true => before.as_deref(),
+            false => self.written(field, before.as_deref(), sent.as_deref()),
+        };
         ColumnProof {
+            kept,
             column: field.column.name.clone(),
             changed: !same(field.kind, before.as_deref(), after.as_deref()),
             as_written: same(field.kind, written, after.as_deref()),
@@ -330,8 +363,11 @@ impl Proofs<'_> {
     fn causes<'a>(&self, columns: &'a [ColumnProof], triggers: &[String]) -> Vec<(Cause, Vec<&'a str>)> {
         let mut causes: Vec<(Cause, Vec<&str>)> = Vec::new();
         let altered = self.layout.fields.iter().zip(columns).filter(|(_, column)| !column.as_written);
-        for (field, ColumnProof { column, before, sent, after, .. }) in altered {
-            let written = self.written(field, before.as_deref(), sent.as_deref());
+        for (field, ColumnProof { column, before, sent, after, kept, .. }) in altered {
+            let written = match kept {
+                true => before.as_deref(),
+                false => self.written(field, before.as_deref(), sent.as_deref()),
+            };
             let cause = Cause::likely(field, written, after.as_deref(), triggers);
             match causes.iter_mut().find(|(known, _)| *known == cause) {
                 Some((_, names)) => names.push(column),

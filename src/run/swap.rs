@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
+use super::conflicts::Conflicts;
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
 use super::writer::{Differing, Written, chosen, expect_matched, expect_unaltered};
 use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
@@ -101,7 +102,7 @@ impl Swap {
 
     /// Writes what was previewed with this layout. Which fields of a row are written was decided then.
     pub(super) fn forward(layout: &Layout) -> Self {
-        let decided = |field: &LayoutField| LayoutField { when: When::Always, ..field.clone() };
+        let decided = |field: &LayoutField| LayoutField { when: When::Always, keeps_foreign: false, ..field.clone() };
         let fields = layout.fields.iter().map(decided).collect();
         Self::new(Direction::Forward, Layout { nulls: NullPolicy::Write, fields, ..layout.clone() })
     }
@@ -156,6 +157,11 @@ impl Swap {
         self.values(Side::Sent, records, &self.every_field())
     }
 
+    /// For each field which records it is written of; `None` if of all.
+    pub(super) fn written(&self, records: &DataFrame) -> Vec<Option<BooleanChunked>> {
+        self.sent.fields.iter().map(|field| mask(records, field).cloned()).collect()
+    }
+
     /// What is written to rows, for the before-images of the run that writes it.
     pub(super) fn writes<'a>(&self, records: &'a DataFrame) -> PolarsResult<Sent<'a>> {
         let written = self.values(self.written_side(), records, &self.every_field())?;
@@ -186,7 +192,7 @@ impl Swap {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
                 let values = self.values(self.written_side(), &records_at(records, &updates), &group.fields);
-                let layout = narrowed(self.layout(), &group.fields);
+                let layout = self.layout().narrowed(&group.fields);
                 let updated = destination.update(&layout, &shaped(connection, values)?).await?;
                 expect_matched(connection, updated, updates.len())?;
             }
@@ -239,7 +245,7 @@ impl Swap {
             let own = records_at(records, &group.records);
             let expected = self.expected_side(&group);
             let values = shaped(connection, self.values(expected, &own, &group.fields))?;
-            let layout = narrowed(self.layout_of(expected), &group.fields);
+            let layout = self.layout_of(expected).narrowed(&group.fields);
             let looked_up = destination.look_up(&layout, &values, before).await?;
             let mut decided: Vec<Decision> =
                 looked_up.found.iter().map(|found| self.direction.decide(group.created, *found)).collect();
@@ -247,7 +253,7 @@ impl Swap {
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
                 let values = shaped(connection, self.values(side, &records_at(&own, &differing), &group.fields))?;
-                let layout = narrowed(self.layout_of(side), &group.fields);
+                let layout = self.layout_of(side).narrowed(&group.fields);
                 let held = destination.look_up(&layout, &values, Before::Unread).await?.found;
                 for (record, held) in differing.iter().zip(held) {
                     if let (Some(decision), false) = (decided.get_mut(index(*record)), held.differs || held.rows != 1) {
@@ -272,7 +278,7 @@ impl Swap {
             }
         }
         let looked_up = LookedUp { found, before: images.finish() };
-        Ok(Written { looked_up, decisions, differing: Differing::Many })
+        Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
     }
 
     /// What rows of a group are looked up for first: of rows that a run makes there is nothing before.
@@ -344,16 +350,6 @@ impl Group {
 /// For which records a field is written; `None` if for all.
 fn mask<'a>(records: &'a DataFrame, field: &LayoutField) -> Option<&'a BooleanChunked> {
     records.column(&written_column(&field.column.name)).ok()?.bool().ok()
-}
-
-/// The layout with these fields only, the key's among them.
-fn narrowed(layout: &Layout, fields: &[usize]) -> Layout {
-    let place = |position: &usize| fields.iter().position(|field| field == position);
-    Layout {
-        fields: fields.iter().filter_map(|position| layout.fields.get(*position).cloned()).collect(),
-        key: layout.key.iter().filter_map(place).collect(),
-        ..layout.clone()
-    }
 }
 
 fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {

@@ -19,8 +19,9 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Stage, Tally};
 use crate::fault;
-use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, WriteBackId};
+use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::images::{ImageError, ImageFile, Sent};
 use crate::run::journal_table::JournalTable;
 use crate::run::stop::Stop;
@@ -41,9 +42,9 @@ pub(crate) enum Work {
 
 impl Work {
     /// What is sent of a batch.
-    fn sent<'a>(&self, batch: &'a Batch) -> PolarsResult<Sent<'a>> {
+    fn sent<'a>(&self, batch: &'a Batch, written: &'a Written) -> PolarsResult<Sent<'a>> {
         match self {
-            Self::Deliver => Ok(Sent::ByRule(&batch.records)),
+            Self::Deliver => Ok(Sent::Mapped { records: &batch.records, conflicts: &written.conflicts }),
             Self::Swap(swap) => swap.writes(&batch.records),
         }
     }
@@ -61,6 +62,8 @@ pub(crate) struct WriterContext {
     pub(crate) journal: Option<JournalTable>,
     /// Where before-images are kept; `None` if they are not.
     pub(crate) images_folder: Option<PathBuf>,
+    /// Where it is kept which values were left alone.
+    pub(crate) conflicts_folder: PathBuf,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) stop: Stop,
     /// Set when one writer has failed for good: the others finish the batch in hand and stop.
@@ -74,16 +77,18 @@ impl WriterContext {
     async fn write(
         &self,
         destination: &mut AnyDestination,
-        records: &DataFrame,
+        batch: &Batch,
         keeps_images: bool,
         expected: Differing,
     ) -> Result<Written, SystemError> {
-        match &self.work {
-            Work::Deliver => {
-                let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
-                write(destination, &self.connection, &self.layout, records, before, expected).await
+        let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
+        let Self { connection, layout, .. } = self;
+        match (&self.work, &batch.last_written) {
+            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, before, expected).await,
+            (Work::Deliver, Some(last)) => {
+                conflicts::write(destination, connection, layout, &batch.records, last, before, expected).await
             }
-            Work::Swap(swap) => swap.write(destination, &self.connection, records).await,
+            (Work::Swap(swap), _) => swap.write(destination, connection, &batch.records).await,
         }
     }
 }
@@ -94,6 +99,7 @@ pub(crate) struct Writer {
     /// Absent before the first batch and after a connection broke.
     line: Option<Line>,
     images: Option<ImageFile>,
+    conflicts: ImageFile,
     /// As of the batch before.
     differing: Differing,
     /// What became of the records of its committed batches.
@@ -180,7 +186,8 @@ enum Delivery {
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
         let images = context.images_folder.clone().map(ImageFile::new);
-        Self { context, line: None, images, differing: Differing::Many, tally: Tally::default() }
+        let conflicts = ImageFile::new(context.conflicts_folder.clone());
+        Self { context, line: None, images, conflicts, differing: Differing::Many, tally: Tally::default() }
     }
 
     /// Closes the connection and tells what became of the records of its committed batches.
@@ -300,9 +307,12 @@ impl Writer {
         let begun = Instant::now();
         let written = self.write(batch).await?;
         self.fill_journal(batch, &written).await?;
-        let images = self.keep_images(batch, &written)?;
-        // A batch that changes nothing need not be known before it is over: done again, it changes nothing again.
-        let is_told = sent.is_some() || written.decisions.iter().any(Decision::is_write);
+        let left =
+            Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
+        // A batch that changes nothing, and has nothing to tell of its values, need not be known before it is over: done
+        // again, it changes nothing again.
+        let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
+        let is_told = sent.is_some() || tells;
         let mut outcomes = outcomes(written.decisions, batch);
         if let Some(first) = sent.take() {
             let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
@@ -311,7 +321,7 @@ impl Writer {
         }
         let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
         if is_told {
-            ledger.record_sent(*id, batch.span, &outcomes, attempts, images.as_ref()).await?;
+            ledger.record_sent(*id, batch.span, &outcomes, attempts, &left).await?;
             *sent = Some(outcomes.clone());
         }
         self.connected().await?.commit().await?;
@@ -335,7 +345,7 @@ impl Writer {
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = context.write(destination, &batch.records, keeps_images, expected).await;
+        let written = context.write(destination, batch, keeps_images, expected).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
@@ -351,14 +361,24 @@ impl Writer {
         let Some(file) = &mut self.images else { return Ok(None) };
         let Written { looked_up, decisions, .. } = written;
         let WriterContext { layout, work, .. } = &*self.context;
-        block_in_place(|| file.keep(layout, work.sent(batch), decisions, &looked_up.before))
+        block_in_place(|| file.keep(layout, work.sent(batch, written), decisions, &looked_up.before))
     }
 
     /// Tells what the batch changed, in its own transaction, where a table of the destination is for that.
     async fn fill_journal(&mut self, batch: &Batch, written: &Written) -> Result<(), SystemError> {
         let context = Arc::clone(&self.context);
         let WriterContext { layout, work, journal: Some(journal), .. } = &*context else { return Ok(()) };
-        journal.fill(self.connected().await?, layout, batch, work.sent(batch), written).await
+        journal.fill(self.connected().await?, layout, batch, work.sent(batch, written), written).await
+    }
+
+    /// Keeps which of a batch's values were left alone, if any.
+    fn keep_conflicts(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
+        let layout = &self.context.layout;
+        let segment = kept::segment(layout, &batch.records, &written.conflicts);
+        match segment.map_err(|error| ImageError::frame(&self.context.conflicts_folder, error))? {
+            Some((segment, fields)) => block_in_place(|| self.conflicts.append(segment, &fields)).map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
@@ -399,7 +419,7 @@ const FEW: usize = 4;
 
 impl Differing {
     /// Of the records that were looked up.
-    fn of(looked_up: &LookedUp) -> Self {
+    pub(super) fn of(looked_up: &LookedUp) -> Self {
         if looked_up.differing().len() < looked_up.found.len() / FEW { Self::Few } else { Self::Many }
     }
 }
@@ -409,6 +429,8 @@ pub(crate) struct Written {
     /// What they found before they were written.
     pub(crate) looked_up: LookedUp,
     pub(crate) decisions: Vec<Decision>,
+    /// Values that were left alone for someone else had changed them.
+    pub(crate) conflicts: Conflicts,
     /// `Many` also where it makes no difference to the destination.
     pub(crate) differing: Differing,
 }
@@ -450,7 +472,7 @@ pub(crate) async fn write(
         expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions, differing })
+    Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing })
 }
 
 /// Looks records up, and has those that differ looked up and updated at once, if the destination can.

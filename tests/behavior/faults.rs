@@ -56,7 +56,7 @@ fn waiting(place: &Workspace) -> String {
     place.query(&sql).lines().nth(1).unwrap_or_default().to_owned()
 }
 
-fn wait_for_its_waiting(place: &Workspace) -> String {
+pub(crate) fn wait_for_its_waiting(place: &Workspace) -> String {
     wait_until("the run waits for the lock", || !waiting(place).is_empty());
     waiting(place)
 }

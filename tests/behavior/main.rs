@@ -7,6 +7,7 @@ mod batches;
 mod canaries;
 mod commands;
 mod configuration;
+mod conflicts;
 mod connections;
 mod cycles;
 mod damaged;

@@ -678,8 +678,26 @@ fn a_plan_s_canary_goes_first_and_its_writes_are_journaled() {
         assert_eq!(run.summary(), "4 read = 1 inserted + 3 updated", "on {server}: {run}");
         assert_eq!(run.json()["write_backs"][0]["canary"]["records"], 4, "on {server}: {run}");
         assert!(place.rows("accounts").contains("A4,40,mine,\n"), "on {server}");
-        let told = place.query("SELECT match_key, column_name, old_value, new_value FROM journal WHERE match_key = 'A4'");
+        let told =
+            place.query("SELECT match_key, column_name, old_value, new_value FROM journal WHERE match_key = 'A4'");
         assert_eq!(told, "match_key,column_name,old_value,new_value\nA4,score,4,40\n", "on {server}");
+    }
+}
+
+#[test]
+fn values_that_a_preview_leaves_alone_a_plan_leaves_too() {
+    for server in Server::ALL {
+        let place = place(server);
+        let fields = "id = 'id'\nscore = { column = 'score', on_conflict = 'keep' }\nnote = 'note'";
+        place.job("canary = 2", fields);
+        place.run();
+        place.execute("UPDATE accounts SET score = 77 WHERE id = 'A1'");
+        place.file("data/scores.csv", "id,score,note\nA1,11,new\nA2,12,new\n");
+        save(&place);
+        let run = apply(&place);
+        assert_eq!(run.summary(), "2 read = 2 updated", "on {server}: {run}");
+        let held = place.query("SELECT id, score, note FROM accounts WHERE note = 'new'");
+        assert_eq!(held, "id,score,note\nA1,77,new\nA2,12,new\n", "on {server}");
     }
 }
 

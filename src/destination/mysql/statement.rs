@@ -343,7 +343,15 @@ mod tests {
             holds,
         };
         let kind = column.holds.kind().unwrap_or(Kind::Text);
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
+        LayoutField {
+            column,
+            kind,
+            when: When::Always,
+            stamp: false,
+            key: false,
+            own_text: false,
+            keeps_foreign: false,
+        }
     }
 
     fn layout(nulls: NullPolicy, indexed: bool, unique: bool) -> Layout {

@@ -410,7 +410,15 @@ mod tests {
             loosely_compared: declared == "citext" || declared.starts_with("character("),
             collation: None,
         };
-        LayoutField { column, kind, when: When::Always, stamp: false, key: false, own_text: false }
+        LayoutField {
+            column,
+            kind,
+            when: When::Always,
+            stamp: false,
+            key: false,
+            own_text: false,
+            keeps_foreign: false,
+        }
     }
 
     fn text(name: &str, declared: &str) -> LayoutField {

@@ -9,7 +9,7 @@ use super::{Mapping, Route, RunFacts, Varying, Zones};
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
-use crate::domain::field::{Field, FieldValue, NullPolicy, When};
+use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::method::{Method, MethodCall};
@@ -416,7 +416,8 @@ impl<'a> Planner<'a> {
 fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<LayoutField> {
     let kind = column.holds.kind()?;
     let (column, stamp) = (column.clone(), is_stamp(field));
-    Some(LayoutField { column, kind, when: field.when, stamp, key: is_key, own_text: false })
+    let keeps_foreign = field.on_conflict == OnConflict::Keep && !is_key && !stamp;
+    Some(LayoutField { column, kind, when: field.when, stamp, key: is_key, own_text: false, keeps_foreign })
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {

@@ -29,6 +29,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         column: NamePart { text: name.to_owned(), quoted: false },
         value,
         when: When::Always,
+        on_conflict: crate::domain::field::OnConflict::Overwrite,
         location: at(10 + index),
     };
     WriteBack {

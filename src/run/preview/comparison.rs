@@ -8,6 +8,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::record::column_texts;
 use crate::domain::sameness::same;
+use crate::run::conflicts::Conflicts;
 
 /// What is done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +35,28 @@ impl Write {
 }
 
 /// A batch and what was found of it.
+#[derive(Clone, Copy)]
+pub(in crate::run) struct Met<'a> {
+    pub(in crate::run) layout: &'a Layout,
+    pub(in crate::run) batch: &'a DataFrame,
+    pub(in crate::run) before: &'a BeforeImages,
+    pub(in crate::run) conflicts: &'a Conflicts,
+}
+
+/// The same as text.
 pub(super) struct Comparison<'a> {
     pub(super) layout: &'a Layout,
     before: &'a BeforeImages,
+    conflicts: &'a Conflicts,
     /// What is sent, field by field.
     sent: Vec<StringChunked>,
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn of(layout: &'a Layout, batch: &DataFrame, before: &'a BeforeImages) -> Self {
+    pub(super) fn of(&Met { layout, batch, before, conflicts }: &Met<'a>) -> Self {
         let texts = batch.columns().iter().map(column_texts).collect::<Result<_, _>>();
         let sent = texts.expect("a batch has its values in their kinds' representations");
-        Self { layout, before, sent }
+        Self { layout, before, conflicts, sent }
     }
 
     /// What the row held in a field; `None` for NULL, and of an insert.
@@ -58,6 +69,7 @@ impl<'a> Comparison<'a> {
         let sent = self.sent.get(position).and_then(|texts| texts.get(record));
         match write {
             Write::Insert => sent,
+            Write::Update if self.conflicts.keeps(record, position) => self.before(record, position),
             Write::Update => self.layout.after_update(field, self.before(record, position), sent),
         }
     }

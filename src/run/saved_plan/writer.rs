@@ -9,15 +9,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Contents, FORMAT, PlannedSegment, PlannedWriteBack, SavedPlanError, TITLE, hexadecimal};
 use crate::config::CheckedJob;
-use crate::domain::before::BeforeImages;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Forecast;
-use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::record::RECORD_POSITION;
 use crate::package::Package;
 use crate::run::images::{self, RECORD, Sent};
 use crate::run::plan::Plan;
+use crate::run::preview::comparison::Met;
 use crate::state::AsideFile;
 
 /// Records of a segment at least, but for the last, and bytes they take in memory: a segment is all of a plan that is in
@@ -68,16 +67,15 @@ impl SavedPlanWriter {
     }
 
     /// Keeps the records of a batch that would be written.
-    /// Shape: `batch` as the layout has it, `records` with the position of each.
-    pub(crate) fn keep(
+    /// Shape: `records` has the position of each.
+    pub(in crate::run) fn keep(
         &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
+        met: &Met<'_>,
         records: &DataFrame,
         decisions: &[Decision],
-        before: &BeforeImages,
     ) -> Result<(), SavedPlanError> {
-        let shown = images::segment(layout, &Sent::ByRule(batch), decisions, before);
+        let sent = Sent::Mapped { records: met.batch, conflicts: met.conflicts };
+        let shown = images::segment(met.layout, &sent, decisions, met.before);
         let shown = shown.and_then(|shown| shown.map(|shown| with_positions(shown, records)).transpose());
         let Some(shown) = shown.map_err(|error| self.frame(error))? else { return Ok(()) };
         let pending = match self.pending.take() {

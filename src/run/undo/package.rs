@@ -1,6 +1,6 @@
 //! The before-images of a run as the records of an undo: gathered into a package, or judged without one.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
                             SkipReason::ChangedSince => changed_since += 1,
                             SkipReason::NoMatch => gone += 1,
                             SkipReason::CreatedByRun => created += 1,
-                            SkipReason::AlreadyExists => {}
+                            SkipReason::AlreadyExists | SkipReason::Kept => {}
                         }
                     }
                     Decision::Reject(RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. }) => {
@@ -112,6 +112,7 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
         batches: 0,
         elapsed,
         parked: Vec::new(),
+        kept: BTreeMap::new(),
         keeps_before_images: true,
         canary: None,
     };

@@ -54,6 +54,7 @@ impl UndoPlan {
             journal_table: self.journal_table.as_ref(),
             canary: None,
             contents: Contents::Swapped(&self.restoration),
+            last_written: None,
         }
     }
 
@@ -171,7 +172,8 @@ fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError>
     let known = |field: &MappedField| {
         let column = object.columns.iter().find(|column| column.name == field.name)?.clone();
         let (kind, key) = (column.holds.kind()?, field.key.is_some());
-        let laid = LayoutField { column, kind, when: When::Always, stamp: false, key, own_text: field.own_text };
+        let (when, own_text) = (When::Always, field.own_text);
+        let laid = LayoutField { column, kind, when, stamp: false, key, own_text, keeps_foreign: false };
         Some((field.key, laid))
     };
     let laid: Vec<(Option<usize>, LayoutField)> = fields.iter().filter_map(known).collect();

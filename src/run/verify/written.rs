@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, IdxCa, IdxSize, Int64Chunked, IntoColumn, PolarsResult,
-    SortMultipleOptions, StringChunked,
+    BooleanChunked, Column, DataFrame, DataType, Int64Chunked, IntoColumn, PolarsResult, StringChunked,
 };
 
 use super::{Traced, VerifyRequest};
@@ -20,6 +19,7 @@ use crate::ledger::JournalRun;
 use crate::package::{Package, PackageWriter, Partition};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::JournalError;
+use crate::run::newest::{groups, in_order, newest_row, rows};
 
 /// Names a frame's column (`Int64`) with the run that wrote the record. No SQL name holds a NUL.
 const RUN: &str = "\0run";
@@ -150,7 +150,7 @@ impl Written {
 
     /// Of each key and field the newest value.
     pub(super) fn latest(&self, partition: Partition) -> Result<Latest, JournalError> {
-        let sorted = self.in_order(&partition)?;
+        let sorted = in_order(&partition, &self.key_columns)?;
         let keys = key_texts(&sorted, &self.key_columns);
         let deleted = sorted.column(DELETED)?.bool()?.clone();
         // Of a row that was deleted nothing is left to compare.
@@ -188,15 +188,6 @@ impl Written {
             values,
         })
     }
-
-    /// A partition's records by key, and those of one key in the order in which they were written.
-    fn in_order(&self, partition: &Partition) -> PolarsResult<DataFrame> {
-        if partition.duplicates.height() == 0 {
-            return Ok(partition.records.clone());
-        }
-        let all = partition.records.vstack(&partition.duplicates)?;
-        all.sort(&self.key_columns, SortMultipleOptions::default().with_maintain_order(true))
-    }
 }
 
 /// The object's column of a field, as long as it takes the values that were sent.
@@ -222,6 +213,7 @@ fn layout_field(image: &ImageField, column: &ObjectColumn) -> LayoutField {
         stamp: false,
         key: image.key.is_some(),
         own_text: false,
+        keeps_foreign: false,
     }
 }
 
@@ -231,27 +223,6 @@ fn known(field: &str, written: Option<BooleanChunked>, fits: bool, records: usiz
         None => std::iter::repeat_n(None::<bool>, records).collect(),
     };
     known.into_column().with_name(known_column(field).into())
-}
-
-/// First and last row of each key in rows that are sorted by key.
-fn groups(keys: &[String]) -> Vec<(usize, usize)> {
-    let mut next = 0;
-    let group = |keys: &[String]| {
-        let first = next;
-        next += keys.len();
-        (first, next - 1)
-    };
-    keys.chunk_by(|left, right| left == right).map(group).collect()
-}
-
-/// The last row of a group that a field was written in; the last of all if there is none.
-fn newest_row(&(first, last): &(usize, usize), known: &BooleanChunked) -> usize {
-    (first..=last).rev().find(|row| known.get(*row).is_some()).unwrap_or(last)
-}
-
-fn rows(rows: &[usize]) -> IdxCa {
-    let rows = rows.iter().filter_map(|row| IdxSize::try_from(*row).ok()).collect();
-    IdxCa::from_vec("".into(), rows)
 }
 
 /// What was last written of some records, sorted by key, every key once.
@@ -362,7 +333,15 @@ mod tests {
             loosely_compared: false,
             collation: None,
         };
-        LayoutField { column, kind: Kind::Integer, when: When::Always, stamp: false, key, own_text: false }
+        LayoutField {
+            column,
+            kind: Kind::Integer,
+            when: When::Always,
+            stamp: false,
+            key,
+            own_text: false,
+            keeps_foreign: false,
+        }
     }
 
     fn written() -> Written {

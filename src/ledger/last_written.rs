@@ -1,0 +1,233 @@
+//! What is known of values last written into fields in which someone else's are kept: where they stand, and which runs
+//! wrote others since.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::rows::{Answer, Fault, count, image_segment, kept};
+use super::{ImageSegment, Ledger, LedgerError, WriteBackId};
+
+/// What the values last written of a write-back are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastWrittenEntry {
+    /// They were written before this run.
+    pub(crate) run: i64,
+    /// Name of the connection.
+    pub(crate) destination: String,
+    /// The object's path, outermost name first.
+    pub(crate) object: Vec<String>,
+    /// JSON.
+    pub(crate) fields: String,
+}
+
+/// A write-back of a run that sent at least one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SendingRun {
+    pub(crate) id: WriteBackId,
+    pub(crate) destination: String,
+    pub(crate) object: Vec<String>,
+    /// Records that it wrote without keeping before-images.
+    pub(crate) unkept: u64,
+}
+
+/// What a run left of what it sent, each sort in the order of partitions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SentSegments {
+    pub(crate) committed: Vec<ImageSegment>,
+    /// Of batches whose commit nobody can vouch for.
+    pub(crate) doubtful: Vec<ImageSegment>,
+    /// Which values were kept, and which were found to be what was sent.
+    pub(crate) conflicts: Vec<ImageSegment>,
+}
+
+/// What a test of one record wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TestedValues {
+    /// The latest run of any job that had begun then.
+    pub(crate) after_run: i64,
+    pub(crate) destination: String,
+    pub(crate) object: Vec<String>,
+    /// The bytes of a segment.
+    pub(crate) segment: Vec<u8>,
+}
+
+impl Ledger {
+    pub(crate) async fn last_written(
+        &self,
+        job: &str,
+        write_back: &str,
+    ) -> Result<Option<LastWrittenEntry>, LedgerError> {
+        self.read(async |connection| {
+            let row = sqlx::query("SELECT * FROM last_written WHERE job = ? AND write_back = ?");
+            row.bind(job).bind(write_back).fetch_optional(connection).await?.as_ref().map(entry).transpose()
+        })
+        .await
+    }
+
+    /// What was last written stands anew, in place of what stood before and what tests wrote since.
+    pub(crate) async fn record_last_written(
+        &self,
+        job: &str,
+        write_back: &str,
+        entry: &LastWrittenEntry,
+    ) -> Result<(), LedgerError> {
+        self.write("record what was last written in", async |connection| {
+            let object = serde_json::to_string(&entry.object).map_err(|error| Fault::Contents(error.to_string()))?;
+            let insert = sqlx::query(
+                "INSERT INTO last_written (job, write_back, run, destination, object, fields) VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT (job, write_back) DO UPDATE SET run = excluded.run, destination = excluded.destination,
+                     object = excluded.object, fields = excluded.fields",
+            );
+            let insert = insert.bind(job).bind(write_back).bind(entry.run).bind(&entry.destination);
+            insert.bind(object).bind(&entry.fields).execute(&mut *connection).await?;
+            forget_tested(connection, job, write_back).await
+        })
+        .await
+    }
+
+    pub(crate) async fn forget_last_written(&self, job: &str, write_back: &str) -> Result<(), LedgerError> {
+        self.write("forget what was last written in", async |connection| {
+            let delete = sqlx::query("DELETE FROM last_written WHERE job = ? AND write_back = ?");
+            delete.bind(job).bind(write_back).execute(&mut *connection).await?;
+            forget_tested(connection, job, write_back).await
+        })
+        .await
+    }
+
+    /// A test wrote one record: `segment` tells which values, of the connection and the object.
+    pub(crate) async fn record_tested_values(
+        &self,
+        job: &str,
+        write_back: &str,
+        destination: &str,
+        object: &[String],
+        segment: &[u8],
+    ) -> Result<(), LedgerError> {
+        self.write("record what a test wrote in", async |connection| {
+            let object = serde_json::to_string(object).map_err(|error| Fault::Contents(error.to_string()))?;
+            let insert = sqlx::query(
+                "INSERT INTO tested_values (job, write_back, after_run, destination, object, segment)
+                 VALUES (?, ?, (SELECT coalesce(max(run), 0) FROM runs), ?, ?, ?)",
+            );
+            let insert = insert.bind(job).bind(write_back).bind(destination).bind(object).bind(segment);
+            insert.execute(connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What tests wrote since what was last written was recorded, oldest first.
+    pub(crate) async fn tested_values(&self, job: &str, write_back: &str) -> Result<Vec<TestedValues>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query("SELECT * FROM tested_values WHERE job = ? AND write_back = ? ORDER BY tested");
+            rows.bind(job).bind(write_back).fetch_all(connection).await?.iter().map(tested).collect()
+        })
+        .await
+    }
+
+    /// The runs before `run` that sent records of a job's write-back, oldest first.
+    pub(crate) async fn sending_runs(
+        &self,
+        job: &str,
+        write_back: &str,
+        run: i64,
+    ) -> Result<Vec<SendingRun>, LedgerError> {
+        self.read(async |connection| {
+            let runs = sqlx::query(
+                "SELECT run, w.position, destination, object,
+                        sum(CASE WHEN committed = 0 OR EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
+                                 ELSE inserted + updated + deleted END) AS unkept
+                 FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
+                 WHERE job = ? AND w.name = ? AND run < ? GROUP BY w.write_back ORDER BY run, w.position",
+            );
+            runs.bind(job).bind(write_back).bind(run).fetch_all(connection).await?.iter().map(sending_run).collect()
+        })
+        .await
+    }
+
+    /// What a write-back of a run left of what it sent.
+    pub(crate) async fn sent_segments(&self, id: WriteBackId) -> Result<SentSegments, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            Ok(SentSegments {
+                committed: images(connection, write_back, true).await?,
+                doubtful: images(connection, write_back, false).await?,
+                conflicts: conflicts(connection, write_back).await?,
+            })
+        })
+        .await
+    }
+
+    /// Which values of a write-back's committed batches were kept: batch by batch, in the order of partitions.
+    pub(crate) async fn conflicts(&self, id: WriteBackId) -> Result<Vec<ImageSegment>, LedgerError> {
+        self.read_of(id, async |connection, write_back| conflicts(connection, write_back).await).await
+    }
+}
+
+fn entry(row: &SqliteRow) -> Answer<LastWrittenEntry> {
+    Ok(LastWrittenEntry {
+        run: row.try_get("run")?,
+        destination: row.try_get("destination")?,
+        object: path(Some(row.try_get("object")?))?,
+        fields: row.try_get("fields")?,
+    })
+}
+
+fn tested(row: &SqliteRow) -> Answer<TestedValues> {
+    Ok(TestedValues {
+        after_run: row.try_get("after_run")?,
+        destination: row.try_get("destination")?,
+        object: path(Some(row.try_get("object")?))?,
+        segment: row.try_get("segment")?,
+    })
+}
+
+async fn forget_tested(connection: &mut SqliteConnection, job: &str, write_back: &str) -> Answer<()> {
+    let delete = sqlx::query("DELETE FROM tested_values WHERE job = ? AND write_back = ?");
+    delete.bind(job).bind(write_back).execute(connection).await?;
+    Ok(())
+}
+
+fn sending_run(row: &SqliteRow) -> Answer<SendingRun> {
+    Ok(SendingRun {
+        id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
+        destination: row.try_get::<Option<String>, _>("destination")?.unwrap_or_default(),
+        object: path(row.try_get("object")?)?,
+        unkept: count(row, "unkept")?,
+    })
+}
+
+/// Absent in runs of the first versions.
+fn path(object: Option<&str>) -> Answer<Vec<String>> {
+    let path = object.map_or(Ok(Vec::new()), serde_json::from_str);
+    path.map_err(|error| Fault::Contents(error.to_string()))
+}
+
+async fn images(connection: &mut SqliteConnection, write_back: i64, committed: bool) -> Answer<Vec<ImageSegment>> {
+    let images = sqlx::query(
+        "SELECT file, offset, bytes, i.xxh3 FROM images AS i JOIN batches USING (batch)
+         WHERE write_back = ? AND committed = ? ORDER BY partition, first, image",
+    );
+    images.bind(write_back).bind(committed).fetch_all(connection).await?.iter().map(image_segment).collect()
+}
+
+async fn conflicts(connection: &mut SqliteConnection, write_back: i64) -> Answer<Vec<ImageSegment>> {
+    let conflicts = sqlx::query(
+        "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
+         WHERE write_back = ? AND committed = 1 ORDER BY partition, first",
+    );
+    conflicts.bind(write_back).fetch_all(connection).await?.iter().map(image_segment).collect()
+}
+
+/// Says where a batch's conflicts stand, if it has any; what was said of an earlier sending no longer holds.
+pub(super) async fn record_conflicts(
+    connection: &mut SqliteConnection,
+    batch: i64,
+    conflicts: Option<&ImageSegment>,
+) -> Answer<()> {
+    sqlx::query("DELETE FROM conflicts WHERE batch = ?").bind(batch).execute(&mut *connection).await?;
+    let Some(conflicts) = conflicts else { return Ok(()) };
+    let insert = sqlx::query("INSERT INTO conflicts (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)");
+    let insert = insert.bind(batch).bind(&conflicts.file).bind(kept(conflicts.offset)?).bind(kept(conflicts.bytes)?);
+    insert.bind(conflicts.xxh3.cast_signed()).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The conflict guard: a value that someone else changed since it was last written back is left alone, in fields whose job
+//! says so. Whether a row still holds what was last written is asked of the database's own equality, in the transaction
+//! that writes and with the rows locked; values that are spelled alike are taken for equal without asking.
+
+pub(crate) mod kept;
+pub(crate) mod last_written;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
+
+use self::last_written::{LastField, LastValues};
+use super::reader::{ReadError, Reader};
+use super::writer::{self, Differing, Written, chosen, expect_matched, expect_unaltered};
+use crate::destination::{AnyDestination, Destination, LookedUp, records_at};
+use crate::domain::before::{Before, BeforeImages};
+use crate::domain::connection::Connection;
+use crate::domain::error::SystemError;
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::match_rule::Decision;
+use crate::domain::outcome::SkipReason;
+use crate::domain::record::column_texts;
+use crate::fault;
+
+/// What was found of values in which someone else's are kept, record by record of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Conflicts {
+    /// Ascending by record, then by field.
+    kept: Vec<Kept>,
+    /// Records and positions of fields whose row holds what was to be written, and that was not known.
+    agreed: Vec<(usize, usize)>,
+}
+
+/// One value that is left alone.
+#[derive(Debug)]
+struct Kept {
+    record: usize,
+    /// Of the field, in the layout.
+    position: usize,
+    /// As people read them; `None` for NULL.
+    last: Option<String>,
+    held: Option<String>,
+}
+
+impl Conflicts {
+    /// Whether a record's field is left alone.
+    pub(crate) fn keeps(&self, record: usize, position: usize) -> bool {
+        let found = self.kept.binary_search_by_key(&(record, position), |kept| (kept.record, kept.position));
+        found.is_ok()
+    }
+
+    /// How many values are kept of each column.
+    pub(crate) fn count(&self, layout: &Layout, counts: &mut BTreeMap<String, u64>) {
+        for kept in &self.kept {
+            if let Some(field) = layout.fields.get(kept.position) {
+                *counts.entry(field.column.name.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// The fields of each record that has any that are left alone.
+    fn by_record(&self) -> BTreeMap<usize, Vec<usize>> {
+        let mut fields: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for kept in &self.kept {
+            fields.entry(kept.record).or_default().push(kept.position);
+        }
+        fields
+    }
+}
+
+/// Whoever records can be looked up with.
+pub(crate) trait LooksUp {
+    type Error;
+
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, Self::Error>;
+}
+
+impl LooksUp for AnyDestination {
+    type Error = SystemError;
+
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+        Destination::look_up(self, layout, batch, before).await
+    }
+}
+
+impl LooksUp for Reader<'_> {
+    type Error = ReadError;
+
+    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, ReadError> {
+        Reader::look_up(self, layout, batch, before).await
+    }
+}
+
+/// As [`writer::write`], but that values which someone else changed since are left alone.
+pub(crate) async fn write(
+    destination: &mut AnyDestination,
+    connection: &Connection,
+    layout: &Layout,
+    records: &DataFrame,
+    last: &LastValues,
+    before: Before,
+    expected: Differing,
+) -> Result<Written, SystemError> {
+    if !last.tells_anything() {
+        let mut written = writer::write(destination, connection, layout, records, before, expected).await?;
+        written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
+        return Ok(written);
+    }
+    let looked_up = look_up_and_lock(destination, layout, records, before, expected).await?;
+    let differing = Differing::of(&looked_up);
+    let mut decisions = writer::decide(layout, &looked_up.found);
+    let conflicts = judge(destination, layout, records, last, &looked_up.before, &mut decisions).await?;
+    let updates = chosen(&decisions, &Decision::Update);
+    let inserts = chosen(&decisions, &Decision::Insert);
+    if !updates.is_empty() || !inserts.is_empty() {
+        expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
+    }
+    for (left_alone, updates) in groups(&conflicts, &updates) {
+        let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
+        expect_matched(connection, destination.update(&layout, &records).await?, updates.len())?;
+        fault::point("records updated");
+    }
+    if !inserts.is_empty() {
+        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
+        fault::point("records inserted");
+    }
+    Ok(Written { looked_up, decisions, conflicts, differing })
+}
+
+/// Looks records up with the rows of those that differ locked, so that they stay as they are found. Where few differ, these
+/// are found before, for locking a row costs as much as writing it.
+async fn look_up_and_lock(
+    destination: &mut AnyDestination,
+    layout: &Layout,
+    records: &DataFrame,
+    before: Before,
+    expected: Differing,
+) -> Result<LookedUp, SystemError> {
+    let before = if before == Before::OfAll { before } else { Before::OfDiffering };
+    if expected == Differing::Many {
+        destination.lock(layout, records).await?;
+        return Destination::look_up(destination, layout, records, before).await;
+    }
+    let mut looked_up = Destination::look_up(destination, layout, records, Before::Unread).await?;
+    let differing = looked_up.differing();
+    if !differing.is_empty() {
+        let subset = records_at(records, &differing);
+        destination.lock(layout, &subset).await?;
+        looked_up.correct(&differing, Destination::look_up(destination, layout, &subset, before).await?);
+    }
+    Ok(looked_up)
+}
+
+/// Finds the values that are to be left alone. A record of which nothing else differs is skipped. Writes nothing.
+/// `before` are the images of the records that differ.
+pub(crate) async fn judge<By: LooksUp>(
+    by: &mut By,
+    layout: &Layout,
+    records: &DataFrame,
+    last: &LastValues,
+    before: &BeforeImages,
+    decisions: &mut [Decision],
+) -> Result<Conflicts, By::Error> {
+    let mut conflicts = Conflicts { kept: Vec::new(), agreed: agreed(layout, records, last, decisions) };
+    let updates = chosen(decisions, &Decision::Update);
+    let mut same: Vec<(usize, usize)> = Vec::new();
+    for field in &last.fields {
+        let Suspects { changed, as_sent } = suspects(by, layout, records, field, before, &updates).await?;
+        same.extend(as_sent.into_iter().map(|record| (record, field.position)));
+        conflicts.kept.extend(changed.into_iter().map(|record| Kept {
+            record,
+            position: field.position,
+            last: field.text(record).map(str::to_owned),
+            held: before.value(record, field.position).map(str::to_owned),
+        }));
+    }
+    conflicts.kept.sort_by_key(|kept| (kept.record, kept.position));
+    let all: Vec<IdxSize> = updates;
+    for (left_alone, updates) in groups(&conflicts, &all) {
+        if left_alone.is_empty() {
+            continue;
+        }
+        let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
+        let differs: Vec<bool> = match layout.fields.iter().any(LayoutField::is_compared) {
+            true => {
+                by.look_up(&layout, &records, Before::Unread).await?.found.iter().map(|found| found.differs).collect()
+            }
+            false => vec![false; updates.len()],
+        };
+        for (record, _) in updates.into_iter().map(index).zip(differs).filter(|(_, differs)| !differs) {
+            decisions.get_mut(record).into_iter().for_each(|made| *made = Decision::Skip(SkipReason::Kept));
+        }
+    }
+    // Of a record that is written, the before-images tell.
+    same.retain(|(record, _)| decisions.get(*record) == Some(&Decision::Skip(SkipReason::Kept)));
+    conflicts.agreed.extend(same);
+    Ok(conflicts)
+}
+
+/// Records, of those to be updated, whose row is not known to hold what was last written into a field.
+struct Suspects {
+    /// Someone else changed it, to something else than is to be written.
+    changed: Vec<usize>,
+    /// The row holds what is to be written.
+    as_sent: Vec<usize>,
+}
+
+async fn suspects<By: LooksUp>(
+    by: &mut By,
+    layout: &Layout,
+    records: &DataFrame,
+    field: &LastField,
+    before: &BeforeImages,
+    updates: &[IdxSize],
+) -> Result<Suspects, By::Error> {
+    let spelled_otherwise =
+        |record: &usize| field.is_known(*record) && field.exact(*record) != before.exact(*record, field.position);
+    let records_of_field = updates.iter().map(|record| index(*record)).filter(spelled_otherwise);
+    let (own, others): (Vec<usize>, Vec<usize>) = records_of_field.partition(|record| field.is_own(*record));
+    let mut differing = Vec::new();
+    for (own_text, asked) in [(true, own), (false, others)] {
+        if !asked.is_empty() {
+            let (layout, batch) = last_written(layout, records, field, &asked, own_text);
+            let found = by.look_up(&layout, &batch, Before::Unread).await?.found;
+            differing.extend(asked.into_iter().zip(found).filter(|(_, found)| found.differs).map(|(record, _)| record));
+        }
+    }
+    differing.sort_unstable();
+    if differing.is_empty() {
+        return Ok(Suspects { changed: Vec::new(), as_sent: Vec::new() });
+    }
+    let fields: Vec<usize> = layout
+        .positions(|_| true)
+        .into_iter()
+        .filter(|position| is_or_key(layout, *position, field.position))
+        .collect();
+    let batch = narrowed(&records_at(records, &positions(&differing)), &fields);
+    let found = by.look_up(&layout.narrowed(&fields), &batch, Before::Unread).await?.found;
+    let (changed, as_sent): (Vec<_>, Vec<_>) = differing.into_iter().zip(found).partition(|(_, found)| found.differs);
+    let holds = |record: &usize| is_held_when_left(layout, records, field.position, *record);
+    Ok(Suspects {
+        changed: changed.into_iter().map(|(record, _)| record).collect(),
+        as_sent: as_sent.into_iter().map(|(record, _)| record).filter(holds).collect(),
+    })
+}
+
+/// What was last written into a field of the records at `asked`, whatever the job's rules for it.
+/// Shape: as a batch of the layout, which has that field beside the key.
+fn last_written(
+    layout: &Layout,
+    records: &DataFrame,
+    field: &LastField,
+    asked: &[usize],
+    own_text: bool,
+) -> (Layout, DataFrame) {
+    let fields = layout.positions(|_| true);
+    let fields: Vec<usize> =
+        fields.into_iter().filter(|position| is_or_key(layout, *position, field.position)).collect();
+    let plain = |laid: LayoutField| match laid.key {
+        true => laid,
+        false => LayoutField { when: When::Always, own_text, ..laid },
+    };
+    let narrow = layout.narrowed(&fields);
+    let narrow =
+        Layout { nulls: NullPolicy::Write, fields: narrow.fields.iter().cloned().map(plain).collect(), ..narrow };
+    let column = |(position, laid): (&usize, &LayoutField)| {
+        let values = match (*position == field.position, own_text) {
+            (true, true) => field.own.clone().into_column(),
+            (true, false) => field.values.clone(),
+            (false, _) => records.columns().get(*position).cloned().unwrap_or_default(),
+        };
+        values.with_name(laid.column.name.as_str().into())
+    };
+    let columns: Vec<Column> = fields.iter().zip(&narrow.fields).map(column).collect();
+    let batch = DataFrame::new(records.height(), columns).expect("last written values stand beside their records");
+    let batch = records_at(&batch, &positions(asked));
+    (narrow, batch)
+}
+
+fn is_or_key(layout: &Layout, position: usize, wanted: usize) -> bool {
+    position == wanted || layout.key.contains(&position)
+}
+
+/// Records and fields that are left as they are because the row holds what was to be written, unless that is known.
+fn agreed(layout: &Layout, records: &DataFrame, last: &LastValues, decisions: &[Decision]) -> Vec<(usize, usize)> {
+    let left: Vec<usize> = chosen(decisions, &Decision::Leave).into_iter().map(index).collect();
+    let mut agreed = BTreeSet::new();
+    for field in last.fields.iter().filter(|_| !left.is_empty()) {
+        let texts = records.columns().get(field.position).map(column_texts);
+        let texts = texts.transpose().expect("a batch has its values in their kinds' representations");
+        let sent = |record: usize| texts.as_ref().and_then(|texts| texts.get(record));
+        let is_news = |record: &&usize| {
+            let is_known =
+                field.is_known(**record) && !field.is_own(**record) && field.text(**record) == sent(**record);
+            !is_known && is_held_when_left(layout, records, field.position, **record)
+        };
+        agreed.extend(left.iter().filter(is_news).map(|record| (*record, field.position)));
+    }
+    agreed.into_iter().collect()
+}
+
+/// Whether a field that an update would not change holds what is sent, and not merely what the job's rules keep.
+fn is_held_when_left(layout: &Layout, records: &DataFrame, position: usize, record: usize) -> bool {
+    let sends_null = || {
+        let value = records.columns().get(position).map(|column| column.get(record));
+        !matches!(value, Some(Ok(value)) if !value.is_null())
+    };
+    let always = layout.fields.get(position).is_some_and(|field| field.when == When::Always);
+    always && !(layout.nulls == NullPolicy::Keep && sends_null())
+}
+
+/// The records at `updates` by the fields of them that are left alone.
+fn groups(conflicts: &Conflicts, updates: &[IdxSize]) -> BTreeMap<Vec<usize>, Vec<IdxSize>> {
+    let mut by_record = conflicts.by_record();
+    let mut groups: BTreeMap<Vec<usize>, Vec<IdxSize>> = BTreeMap::new();
+    for record in updates {
+        groups.entry(by_record.remove(&index(*record)).unwrap_or_default()).or_default().push(*record);
+    }
+    groups
+}
+
+/// Layout and batch without the fields at `left_alone`.
+fn without(layout: &Layout, records: &DataFrame, left_alone: &[usize]) -> (Layout, DataFrame) {
+    if left_alone.is_empty() {
+        return (layout.clone(), records.clone());
+    }
+    let fields: Vec<usize> =
+        layout.positions(|_| true).into_iter().filter(|position| !left_alone.contains(position)).collect();
+    (layout.narrowed(&fields), narrowed(records, &fields))
+}
+
+fn narrowed(records: &DataFrame, fields: &[usize]) -> DataFrame {
+    let columns = fields.iter().filter_map(|position| records.columns().get(*position).cloned());
+    let narrowed: PolarsResult<DataFrame> = DataFrame::new(records.height(), columns.collect());
+    narrowed.expect("columns of one frame stand beside one another")
+}
+
+fn positions(records: &[usize]) -> Vec<IdxSize> {
+    records.iter().filter_map(|record| IdxSize::try_from(*record).ok()).collect()
+}
+
+fn index(position: IdxSize) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
