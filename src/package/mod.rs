@@ -87,13 +87,13 @@ struct Bounds {
 }
 
 /// A partition is in memory about four times while it is loaded (its file, parsed, gathered, sorted), and two may be at
-/// once: 16 MiB keep that at half of the 256 MiB a run may use, however wide the records are. 150 000 records keep the
-/// outcomes beside them small too. Segments are large enough that their slices, one for each partition, stay worth
+/// once: 12 MiB keep that well below half of the 256 MiB a run may use, however wide the records are. 100 000 records keep
+/// the outcomes beside them small too. Segments are large enough that their slices, one for each partition, stay worth
 /// writing. The sample's 65 536 keys are hundreds for each partition of ten million records, so that few
 /// partitions come out a tenth too large.
 const BOUNDS: Bounds = Bounds {
-    partition_records: 150_000,
-    partition_bytes: 16 << 20,
+    partition_records: 100_000,
+    partition_bytes: 12 << 20,
     segment_records: 65_536,
     segment_bytes: 8 << 20,
     sample_keys_max: 65_536,
