@@ -94,3 +94,51 @@ fn the_readme_s_first_command_is_the_one_that_is_run_here() {
     assert!(run.stdout.contains(SUM), "{run}");
     assert!(place.path("fixtures/crm.db").exists());
 }
+
+#[test]
+fn the_readme_s_careful_run_goes_as_it_stands_there() {
+    let readme = include_str!("../../README.md");
+    let story = readme.split("## A careful run").nth(1).expect("the section");
+    let story = story.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its commands");
+    let place = Workspace::example();
+    let job = place.text("schedules/weekly.toml");
+    let batch_size = job.lines().find(|line| line.starts_with("batch_size")).expect("the first write-back's");
+    place.file("schedules/weekly.toml", &job.replacen(batch_size, &format!("{batch_size}\ncanary = 20"), 1));
+    let mut commands = 0;
+    for step in story.split("$ ").skip(1) {
+        let (command, expected) = step.split_once('\n').expect("a line");
+        commands += 1;
+        if let Some(statement) = command.strip_prefix("sqlite3 fixtures/crm.db ") {
+            place.execute_file("fixtures/crm.db", statement.trim_matches('"'));
+            continue;
+        }
+        let arguments: Vec<&str> = command.strip_prefix("writeback ").expect("a command").split(' ').collect();
+        let ran = place.command(&arguments);
+        let mut told = ran.stdout.lines().map(timeless);
+        let mut is_gap = false;
+        for line in expected.lines() {
+            match line {
+                "…" => is_gap = true,
+                line if is_gap => {
+                    is_gap = false;
+                    assert!(told.any(|told| told == timeless(line)), "`{line}` is missing: {ran}");
+                }
+                line => assert_eq!(told.next(), Some(timeless(line)), "{ran}"),
+            }
+        }
+        assert_eq!(told.next(), None, "{ran}");
+    }
+    assert_eq!(commands, 5);
+}
+
+/// A line without how long it took, and when it was, which stand at its end.
+fn timeless(line: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    let of_time = match words.last() {
+        Some(&"s") => 2,
+        Some(&"UTC") => 3,
+        _ => 0,
+    };
+    words.truncate(words.len() - of_time);
+    words.join(" ")
+}
