@@ -72,7 +72,7 @@ struct Options {
 }
 
 const EXAMPLES: &str = "Examples:
-  cargo bench                                          everything; about half an hour
+  cargo bench                                          everything; about twenty minutes
   cargo bench -- --quick
   cargo bench -- --only postgres,unchanged --repeats 9
   cargo bench -- --json figures.json --plot docs/batch-size.svg";

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, write_back};
-use crate::values::{TRIPS, source as trips_of};
+use crate::values::TRIPS;
 
 /// Accounts that the job writes; the first and the last are `A100` and `A149`.
 const ACCOUNTS: std::ops::Range<u32> = 100..150;
@@ -376,12 +376,7 @@ fn a_scheduler_tries_no_cycle_again_whose_canary_was_in_trouble() {
 fn values_of_every_type_are_found_as_they_were_sent() {
     for server in Server::ALL {
         for trip in TRIPS {
-            let object = (trip.object)(server);
-            let place = Workspace::on(server);
-            let ids: String = (0..trip.values.len()).map(|index| format!("{index}\n")).collect();
-            place.table("accounts", &format!("id INTEGER PRIMARY KEY, v {object}"), &format!("id\n{ids}999\n"));
-            place.scores(&format!("id INTEGER PRIMARY KEY, v {}", trip.schema), &trips_of(trip.values));
-            let label = format!("{} in {object} on {server}", trip.schema);
+            let (place, label) = (trip.place(server), trip.label(server));
             for (mode, rows) in [("update_only", "kept"), ("update_only", "kept"), ("upsert", "deleted")] {
                 place.job(&format!("canary = '100 %'\nmatching = '{mode}'"), "id = 'id'\nv = 'v'");
                 if rows == "deleted" {

@@ -200,17 +200,11 @@ fn the_rules_for_nulls_and_empty_values_hold_beside() {
 fn whether_a_value_is_another_is_for_the_database_to_say() {
     for server in Server::ALL {
         for trip in TRIPS {
-            let object = (trip.object)(server);
-            let place = Workspace::on(server);
-            let ids: String = (0..trip.values.len()).map(|index| format!("{index}\n")).collect();
-            place.table("accounts", &format!("id INTEGER PRIMARY KEY, v {object}"), &format!("id\n{ids}999\n"));
-            place.scores(&format!("id INTEGER PRIMARY KEY, v {}", trip.schema), &source(trip.values));
+            let place = trip.place(server);
             place.job("", "id = 'id'\nv = { column = 'v', on_conflict = 'keep' }");
-            let label = format!("{} in {object} on {server}", trip.schema);
+            let label = trip.label(server);
             place.run();
-            let mut turned: Vec<&str> = trip.values.to_vec();
-            turned.rotate_left(1);
-            place.file("data/scores.csv", &source(&turned));
+            place.file("data/scores.csv", &source(&trip.turned()));
             let ran = place.run();
             assert_eq!(kept(&ran), "{}", "nobody changed anything: {label}: {ran}");
             let written = place.rows("accounts");

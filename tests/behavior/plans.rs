@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, faketime_library, write_back};
 use crate::journal_tables::with_journal;
 use crate::undo::outcomes;
-use crate::values::{TRIPS, source};
+use crate::values::TRIPS;
 
 const ROWS: &str = "id,score,note,phone\nA1,1,,555\nA2,2,same,\nA3,3,\"\",\nA4,4,old,\n";
 const SOURCE: &str = "id,score,note\nA1,10,y\nA2,2,same\nA3,,z\nA4,40,old\nN1,7,new\n";
@@ -190,22 +190,11 @@ fn values_of_any_storage_class_are_told_apart_in_sqlite() {
 fn every_type_is_applied_value_for_value() {
     for server in Server::ALL {
         for trip in TRIPS {
-            let object = (trip.object)(server);
-            let place = Workspace::on(server);
-            let ids: String = (0..trip.values.len()).map(|index| format!("{index}\n")).collect();
-            place.table("accounts", &format!("id INTEGER PRIMARY KEY, v {object}"), &format!("id\n{ids}999\n"));
-            place.scores(&format!("id INTEGER PRIMARY KEY, v {}", trip.schema), &source(trip.values));
-            place.job("", "id = 'id'\nv = 'v'");
-            let label = format!("{} in {object} on {server}", trip.schema);
+            let place = trip.place(server);
+            let label = trip.label(server);
             place.run();
             let first = place.rows("accounts");
-            // Every value gives way to its neighbour, and NULL to a value.
-            let mut turned: Vec<&str> = trip.values.to_vec();
-            turned.rotate_left(1);
-            let plain = trip.values.iter().find(|value| !value.contains(['"', ',', '\n', '\r'])).unwrap_or(&"");
-            let csv = source(&turned);
-            let turned = csv.strip_suffix("999,\n").expect("NULL comes last");
-            place.file("data/scores.csv", &format!("{turned}999,{plain}\n"));
+            place.file("data/scores.csv", &trip.turned_source());
             let shown = save(&place).json()["write_backs"][0]["updated"].as_u64().expect("a count");
             let run = apply(&place);
             assert_eq!(run.summary(), format!("{shown} read = {shown} updated"), "{label}: {run}");

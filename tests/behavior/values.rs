@@ -13,6 +13,38 @@ pub(crate) struct Trip {
     pub(crate) values: &'static [&'static str],
 }
 
+impl Trip {
+    /// A job whose records 0, 1, … bring the values, and 999 a NULL, to rows of `accounts` that hold nothing in `v`.
+    pub(crate) fn place(&self, server: Server) -> Workspace {
+        let place = Workspace::on(server);
+        let ids: String = (0..self.values.len()).map(|index| format!("{index}\n")).collect();
+        let columns = format!("id INTEGER PRIMARY KEY, v {}", (self.object)(server));
+        place.table("accounts", &columns, &format!("id\n{ids}999\n"));
+        place.scores(&format!("id INTEGER PRIMARY KEY, v {}", self.schema), &source(self.values));
+        place.job("", "id = 'id'\nv = 'v'");
+        place
+    }
+
+    pub(crate) fn label(&self, server: Server) -> String {
+        format!("{} to {} on {server}", self.schema, (self.object)(server))
+    }
+
+    /// The values, each in its neighbour's place.
+    pub(crate) fn turned(&self) -> Vec<&'static str> {
+        let mut turned = self.values.to_vec();
+        turned.rotate_left(1);
+        turned
+    }
+
+    /// A source in which every value gives way to its neighbour, and the NULL to a value.
+    pub(crate) fn turned_source(&self) -> String {
+        let plain = self.values.iter().find(|value| !value.contains(['"', ',', '\n', '\r'])).unwrap_or(&"");
+        let csv = source(&self.turned());
+        let turned = csv.strip_suffix("999,\n").expect("NULL comes last");
+        format!("{turned}999,{plain}\n")
+    }
+}
+
 pub(crate) const TRIPS: &[Trip] = &[
     Trip {
         schema: "TEXT",
@@ -95,14 +127,9 @@ pub(crate) const TRIPS: &[Trip] = &[
 fn every_type_arrives_and_is_then_unchanged() {
     for server in Server::ALL {
         for trip in TRIPS {
-            let object = (trip.object)(server);
-            let place = Workspace::on(server);
-            let ids: String = (0..trip.values.len()).map(|index| format!("{index}\n")).collect();
-            place.table("accounts", &format!("id INTEGER PRIMARY KEY, v {object}"), &format!("id\n{ids}999\n"));
-            place.scores(&format!("id INTEGER PRIMARY KEY, v {}", trip.schema), &source(trip.values));
-            place.job("", "id = 'id'\nv = 'v'");
+            let place = trip.place(server);
             let count = trip.values.len();
-            let label = format!("{} to {object} on {server}", trip.schema);
+            let label = trip.label(server);
             assert_eq!(place.run().summary(), format!("{} read = {count} updated + 1 unchanged", count + 1), "{label}");
             assert_eq!(place.run().summary(), format!("{0} read = {0} unchanged", count + 1), "{label}, again");
             for (index, value) in trip.values.iter().enumerate() {
