@@ -116,8 +116,11 @@ impl Destination for PostgresDestination {
             && layout.key_is_unique()
             && layout.fields.len() <= FIELDS_AT_ONCE_MAX
             && before != Before::OfAll;
+        if !is_possible {
+            return Ok(None);
+        }
         let bounds = Bounds::of(layout, batch);
-        let statement = statement::update_differing(layout, before, reach(bounds.as_ref())).filter(|_| is_possible);
+        let statement = statement::update_differing(layout, before, reach(bounds.as_ref()));
         let Some(statement) = statement else { return Ok(None) };
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };

@@ -87,33 +87,11 @@ impl fmt::Display for Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::field::When;
     use crate::domain::object::{ObjectColumn, Repertoire};
 
     fn field(declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
-        let column = ObjectColumn {
-            name: "v".to_owned(),
-            declared: declared.to_owned(),
-            holds,
-            nullable: true,
-            has_default: false,
-            generated: false,
-            may_select: true,
-            may_update: true,
-            may_insert: true,
-            loosely_compared: false,
-            collation: None,
-        };
-        LayoutField {
-            column,
-            kind,
-            when: When::Always,
-            stamp: false,
-            key: false,
-            own_text: false,
-            keeps_foreign: false,
-        }
+        LayoutField::plain(ObjectColumn::plain("v", declared, holds), kind)
     }
 
     fn text(declared: &str) -> LayoutField {

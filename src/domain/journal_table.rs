@@ -1,7 +1,7 @@
 //! The journal as a table of the destination: its columns, the statement that makes it, and whether a table is one.
 
 use super::connection::System;
-use super::field::{NullPolicy, When};
+use super::field::NullPolicy;
 use super::layout::{Layout, LayoutField};
 use super::match_rule::MatchMode;
 use super::object::{Object, ObjectColumn, ObjectName, Spelling};
@@ -159,8 +159,7 @@ fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<Layo
         return Err((format!("its column `{name}` is generated"), Some("declare it without an expression".to_owned())));
     }
     let key = wanted == JournalColumn::Run;
-    let (column, when, stamp) = (column.clone(), When::Always, false);
-    Ok(LayoutField { column, kind, when, stamp, key, own_text: false, keeps_foreign: false })
+    Ok(LayoutField { key, ..LayoutField::plain(column.clone(), kind) })
 }
 
 #[cfg(test)]
@@ -176,19 +175,7 @@ mod tests {
     }
 
     fn column(name: &str, holds: Holds) -> ObjectColumn {
-        ObjectColumn {
-            name: name.to_owned(),
-            declared: "declared".to_owned(),
-            holds,
-            nullable: true,
-            has_default: false,
-            generated: false,
-            may_select: false,
-            may_update: false,
-            may_insert: true,
-            loosely_compared: false,
-            collation: None,
-        }
+        ObjectColumn { may_select: false, may_update: false, ..ObjectColumn::plain(name, "declared", holds) }
     }
 
     /// A journal whose rows may be added and nothing else, with its columns in another order.

@@ -26,6 +26,11 @@ pub(crate) struct LayoutField {
 }
 
 impl LayoutField {
+    /// A field that is compared and always written; no stamp, and no part of the match key.
+    pub(crate) fn plain(column: ObjectColumn, kind: Kind) -> Self {
+        Self { column, kind, when: When::Always, stamp: false, key: false, own_text: false, keeps_foreign: false }
+    }
+
     /// Whether another value in it makes a record differ from its row: a key leads to the row, and a stamp alone never
     /// causes a write.
     pub(crate) fn is_compared(&self) -> bool {

@@ -121,6 +121,26 @@ pub(crate) struct ObjectColumn {
     pub(crate) collation: Option<String>,
 }
 
+#[cfg(test)]
+impl ObjectColumn {
+    /// A column that may be NULL, is filled by nobody else, and may be read and written.
+    pub(crate) fn plain(name: &str, declared: &str, holds: Holds) -> Self {
+        Self {
+            name: name.to_owned(),
+            declared: declared.to_owned(),
+            holds,
+            nullable: true,
+            has_default: false,
+            generated: false,
+            may_select: true,
+            may_update: true,
+            may_insert: true,
+            loosely_compared: false,
+            collation: None,
+        }
+    }
+}
+
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ObjectKind {

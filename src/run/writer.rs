@@ -413,8 +413,8 @@ pub(crate) enum Differing {
     Few,
 }
 
-/// Of so many records of a batch, one differs where few do. A look-up alone takes half of the time of one that also
-/// updates or locks, so that it comes first until half of a batch is to be sent twice.
+/// Of so many records of a batch, less than one differs where few do. A look-up alone takes half of the time of one that
+/// also updates or locks, so that it would be worth coming first until half of a batch is sent twice.
 const FEW: usize = 4;
 
 impl Differing {

@@ -329,29 +329,13 @@ mod tests {
     use crate::domain::value::Kind;
 
     fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
+        let kind = holds.kind().unwrap_or(Kind::Text);
         let column = ObjectColumn {
-            name: name.to_owned(),
-            declared: String::new(),
-            nullable: true,
-            has_default: false,
-            generated: false,
-            may_update: true,
-            may_select: true,
-            may_insert: true,
             loosely_compared: collation.is_some(),
             collation: collation.map(str::to_owned),
-            holds,
+            ..ObjectColumn::plain(name, "", holds)
         };
-        let kind = column.holds.kind().unwrap_or(Kind::Text);
-        LayoutField {
-            column,
-            kind,
-            when: When::Always,
-            stamp: false,
-            key: false,
-            own_text: false,
-            keeps_foreign: false,
-        }
+        LayoutField::plain(column, kind)
     }
 
     fn layout(nulls: NullPolicy, indexed: bool, unique: bool) -> Layout {

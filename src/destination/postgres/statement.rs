@@ -397,28 +397,9 @@ mod tests {
 
     fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
-        let column = ObjectColumn {
-            name: name.to_owned(),
-            declared: declared.to_owned(),
-            holds,
-            nullable: true,
-            has_default: false,
-            generated: false,
-            may_update: true,
-            may_select: true,
-            may_insert: true,
-            loosely_compared: declared == "citext" || declared.starts_with("character("),
-            collation: None,
-        };
-        LayoutField {
-            column,
-            kind,
-            when: When::Always,
-            stamp: false,
-            key: false,
-            own_text: false,
-            keeps_foreign: false,
-        }
+        let loosely_compared = declared == "citext" || declared.starts_with("character(");
+        let column = ObjectColumn { loosely_compared, ..ObjectColumn::plain(name, declared, holds) };
+        LayoutField::plain(column, kind)
     }
 
     fn text(name: &str, declared: &str) -> LayoutField {

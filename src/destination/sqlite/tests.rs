@@ -68,15 +68,7 @@ fn layout(object: &Object, fields: &[&str]) -> Layout {
     let field = |(position, wanted): (usize, &&str)| {
         let column = object.columns.iter().find(|column| column.name == **wanted).unwrap().clone();
         let kind = column.holds.kind().unwrap();
-        LayoutField {
-            column,
-            kind,
-            when: When::Always,
-            stamp: false,
-            key: position == 0,
-            own_text: false,
-            keeps_foreign: false,
-        }
+        LayoutField { key: position == 0, ..LayoutField::plain(column, kind) }
     };
     Layout {
         object: object.clone(),

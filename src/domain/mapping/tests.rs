@@ -58,33 +58,17 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
     }
 }
 
-fn column(name: &str, declared: &str, holds: Holds) -> ObjectColumn {
-    ObjectColumn {
-        name: name.to_owned(),
-        declared: declared.to_owned(),
-        holds,
-        nullable: true,
-        has_default: false,
-        generated: false,
-        may_update: true,
-        may_select: true,
-        may_insert: true,
-        loosely_compared: false,
-        collation: None,
-    }
-}
-
 fn varchar(name: &str, characters: u64) -> ObjectColumn {
     let holds = Holds::Text { limit: Some(TextLimit::Characters(characters)), repertoire: UTF8 };
-    column(name, &format!("varchar({characters})"), holds)
+    ObjectColumn::plain(name, &format!("varchar({characters})"), holds)
 }
 
 fn numeric(name: &str) -> ObjectColumn {
-    column(name, "numeric(4,1)", Holds::Decimal { size: Some((4, 1)) })
+    ObjectColumn::plain(name, "numeric(4,1)", Holds::Decimal { size: Some((4, 1)) })
 }
 
 fn integer(name: &str) -> ObjectColumn {
-    column(name, "integer", Holds::Integer { min: i128::from(i32::MIN), max: i128::from(i32::MAX) })
+    ObjectColumn::plain(name, "integer", Holds::Integer { min: i128::from(i32::MIN), max: i128::from(i32::MAX) })
 }
 
 fn object(columns: Vec<ObjectColumn>) -> Object {
@@ -163,9 +147,13 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
         varchar("ACCOUNT_ID", 18),
         numeric("HEALTH_SCORE"),
         varchar("SOURCE", 20),
-        column("SCORED_AT", "datetime", Holds::Timestamp { fraction_digits: 0 }),
+        ObjectColumn::plain("SCORED_AT", "datetime", Holds::Timestamp { fraction_digits: 0 }),
         integer("RUN"),
-        column("TIER", "enum('at risk','healthy')", Holds::Label(vec!["at risk".to_owned(), "healthy".to_owned()])),
+        ObjectColumn::plain(
+            "TIER",
+            "enum('at risk','healthy')",
+            Holds::Label(vec!["at risk".to_owned(), "healthy".to_owned()]),
+        ),
     ]);
     let (layout, mapping, warnings) = plan(&write_back(&SCORE_COLUMNS, fields), &object).unwrap();
     assert_eq!(shown(&warnings), [""; 0]);
@@ -233,7 +221,7 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
 #[test]
 fn a_fraction_that_the_column_does_not_keep_rejects_its_record() {
     let holds = Holds::Timestamp { fraction_digits: 0 };
-    let object = object(vec![varchar("ACCOUNT_ID", 18), column("SCORED_AT", "datetime", holds)]);
+    let object = object(vec![varchar("ACCOUNT_ID", 18), ObjectColumn::plain("SCORED_AT", "datetime", holds)]);
     let columns = [("account_id", TEXT, false), ("scored_at", SchemaType::Timestamp, true)];
     let fields = vec![("ACCOUNT_ID", FieldValue::Column(0)), ("SCORED_AT", FieldValue::Column(1))];
     let (_, mapping, _) = plan(&write_back(&columns, fields), &object).unwrap();
@@ -250,8 +238,8 @@ fn a_fraction_that_the_column_does_not_keep_rejects_its_record() {
 fn columns_that_fit_as_they_are_are_not_copied() {
     let holds = Holds::Decimal { size: Some((10, 2)) };
     let object = object(vec![
-        column("ACCOUNT_ID", "text", Holds::Text { limit: None, repertoire: UTF8 }),
-        column("HEALTH_SCORE", "numeric(10,2)", holds),
+        ObjectColumn::plain("ACCOUNT_ID", "text", Holds::Text { limit: None, repertoire: UTF8 }),
+        ObjectColumn::plain("HEALTH_SCORE", "numeric(10,2)", holds),
     ]);
     let (_, mapping, _) = plan(&write_back(&SCORE_COLUMNS, scores()), &object).unwrap();
     let conformed = df!("account_id" => ["A1"], "health_score" => ["87.50"], RECORD_POSITION => [0_u64]).unwrap();
@@ -307,7 +295,8 @@ fn rights_that_are_missing_are_told_with_the_grant() {
 fn columns_that_cannot_be_written_are_told() {
     let mut generated = numeric("HEALTH_SCORE");
     generated.generated = true;
-    let mut object = object(vec![varchar("ACCOUNT_ID", 18), generated, column("PHOTO", "bytea", Holds::Unsupported)]);
+    let mut object =
+        object(vec![varchar("ACCOUNT_ID", 18), generated, ObjectColumn::plain("PHOTO", "bytea", Holds::Unsupported)]);
     let mut fields = scores();
     fields.push(("PHOTO", FieldValue::String("x".to_owned())));
     let expected = [
@@ -371,10 +360,10 @@ fn types_that_never_fit_are_told_with_the_type_that_would() {
     let object = object(vec![
         varchar("ACCOUNT_ID", 18),
         integer("RISK"),
-        column("SCORED_AT", "timestamptz", Holds::Instant { fraction_digits: 6 }),
+        ObjectColumn::plain("SCORED_AT", "timestamptz", Holds::Instant { fraction_digits: 6 }),
         numeric("SCORE"),
         varchar("ID", 18),
-        column("DAY", "date", Holds::Date),
+        ObjectColumn::plain("DAY", "date", Holds::Date),
         integer("LOWER"),
         integer("LITERAL"),
         varchar("SOURCE", 4),
@@ -413,8 +402,8 @@ fn strings_are_read_as_their_columns_type() {
     let object = object(vec![
         varchar("ACCOUNT_ID", 18),
         numeric("HEALTH_SCORE"),
-        column("ACTIVE", "boolean", Holds::Boolean),
-        column("SINCE", "date", Holds::Date),
+        ObjectColumn::plain("ACTIVE", "boolean", Holds::Boolean),
+        ObjectColumn::plain("SINCE", "date", Holds::Date),
     ]);
     let (_, mapping, _) = plan(&write_back(&SCORE_COLUMNS, fields), &object).unwrap();
     let completed = mapping.complete(&df!("ACCOUNT_ID" => ["A1"], "HEALTH_SCORE" => ["1.5"]).unwrap());

@@ -10,7 +10,7 @@ use crate::config::Project;
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::NullPolicy;
 use crate::domain::journal_table as journal;
 use crate::domain::layout::{Layout, LayoutField, altered_column};
 use crate::domain::match_rule::MatchMode;
@@ -172,8 +172,7 @@ fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError>
     let known = |field: &MappedField| {
         let column = object.columns.iter().find(|column| column.name == field.name)?.clone();
         let (kind, key) = (column.holds.kind()?, field.key.is_some());
-        let (when, own_text) = (When::Always, field.own_text);
-        let laid = LayoutField { column, kind, when, stamp: false, key, own_text, keeps_foreign: false };
+        let laid = LayoutField { key, own_text: field.own_text, ..LayoutField::plain(column, kind) };
         Some((field.key, laid))
     };
     let laid: Vec<(Option<usize>, LayoutField)> = fields.iter().filter_map(known).collect();

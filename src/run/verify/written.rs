@@ -10,7 +10,7 @@ use polars::prelude::{
 use super::{Traced, VerifyRequest};
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::NullPolicy;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Object, ObjectColumn};
@@ -205,16 +205,7 @@ fn meet<'a>(image: &ImageField, run: &JournalRun, object: &'a Object) -> Result<
 
 /// A field that is compared whatever it was written for.
 fn layout_field(image: &ImageField, column: &ObjectColumn) -> LayoutField {
-    let column = column.clone();
-    LayoutField {
-        column,
-        kind: image.kind,
-        when: When::Always,
-        stamp: false,
-        key: image.key.is_some(),
-        own_text: false,
-        keeps_foreign: false,
-    }
+    LayoutField { key: image.key.is_some(), ..LayoutField::plain(column.clone(), image.kind) }
 }
 
 fn known(field: &str, written: Option<BooleanChunked>, fits: bool, records: usize) -> Column {
@@ -320,28 +311,8 @@ mod tests {
     use crate::domain::value::Kind;
 
     fn field(name: &str, key: bool) -> LayoutField {
-        let column = ObjectColumn {
-            name: name.to_owned(),
-            declared: "bigint".to_owned(),
-            holds: Holds::Integer { min: 0, max: 9 },
-            nullable: true,
-            has_default: false,
-            generated: false,
-            may_select: true,
-            may_update: true,
-            may_insert: true,
-            loosely_compared: false,
-            collation: None,
-        };
-        LayoutField {
-            column,
-            kind: Kind::Integer,
-            when: When::Always,
-            stamp: false,
-            key,
-            own_text: false,
-            keeps_foreign: false,
-        }
+        let column = ObjectColumn::plain(name, "bigint", Holds::Integer { min: 0, max: 9 });
+        LayoutField { key, ..LayoutField::plain(column, Kind::Integer) }
     }
 
     fn written() -> Written {
