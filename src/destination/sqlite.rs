@@ -117,11 +117,7 @@ impl Destination for SqliteDestination {
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);
-        // SQLite does not count rows that a view's triggers write.
-        let counted_before = match layout.object.kind {
-            ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
-            ObjectKind::Table => None,
-        };
+        let counted_before = self.counted_of_view(layout, batch).await?;
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut updated = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
@@ -162,6 +158,7 @@ impl Destination for SqliteDestination {
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let sent = Sent::to_count(layout);
         let table = self.table_of(layout);
+        let counted_before = self.counted_of_view(layout, batch).await?;
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut deleted = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
@@ -170,7 +167,10 @@ impl Destination for SqliteDestination {
             let written = self.database.execute(sql, arguments).await;
             deleted += written.map_err(|error| self.database.sort_error("deleting", error))?.rows_affected();
         }
-        Ok(deleted)
+        match counted_before {
+            Some(before) => Ok(before.saturating_sub(self.count(layout, batch).await?)),
+            None => Ok(deleted),
+        }
     }
 
     async fn commit(&mut self) -> Result<(), SystemError> {
@@ -243,6 +243,14 @@ impl SqliteDestination {
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let set = self.database.fetch(format!("PRAGMA busy_timeout = {milliseconds}")).await;
         set.map(|_| ()).map_err(|error| self.database.sort_error("setting the lock timeout", error))
+    }
+
+    /// Rows of a view that the records' keys match: SQLite does not count what a view's triggers write.
+    async fn counted_of_view(&mut self, layout: &Layout, batch: &DataFrame) -> Result<Option<u64>, SystemError> {
+        Ok(match layout.object.kind {
+            ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
+            ObjectKind::Table => None,
+        })
     }
 
     /// Rows that the records' keys match.

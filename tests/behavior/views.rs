@@ -42,6 +42,29 @@ fn a_view_with_triggers_is_written_through_them() {
 }
 
 #[test]
+fn rows_that_a_run_created_through_a_view_are_deleted_through_it() {
+    for server in Server::ALL {
+        let place = place_with_a_view(server, "id, score, note");
+        if server == Server::Sqlite {
+            place.execute(
+                "CREATE TRIGGER write_active INSTEAD OF UPDATE ON active BEGIN \
+                 UPDATE accounts SET score = new.score, note = new.note WHERE id = old.id; END; \
+                 CREATE TRIGGER make_active INSTEAD OF INSERT ON active BEGIN \
+                 INSERT INTO accounts (id, score, note) VALUES (new.id, new.score, new.note); END; \
+                 CREATE TRIGGER delete_active INSTEAD OF DELETE ON active BEGIN \
+                 DELETE FROM accounts WHERE id = old.id; END",
+            );
+        }
+        place.job("table = 'active'\nmatching = 'upsert'", FIELDS);
+        place.file("data/scores.csv", "id,score,note\nA1,2,x\nA9,2,x\n");
+        assert_eq!(place.run().summary(), "2 read = 1 inserted + 1 updated", "on {server}");
+        let undo = place.command(&["undo", "1", "--delete-created", "--json"]);
+        assert_eq!(undo.summary(), "2 read = 1 updated + 1 deleted", "on {server}: {undo}");
+        assert_eq!(place.rows("accounts"), ROWS, "on {server}");
+    }
+}
+
+#[test]
 fn a_view_that_cannot_be_updated_is_a_mistake() {
     for server in Server::ALL {
         let place = Workspace::accounts(server, ROWS, SOURCE);

@@ -77,12 +77,17 @@ impl Sent {
         fields.filter_map(|(column, position)| Some((format!("incoming.c{column}"), layout.fields.get(*position)?)))
     }
 
-    /// Which rows of `t` a record means. Where the column takes more than the same bytes for equal, its own comparison
-    /// finds candidates by the index and the second one looks at the bytes.
+    /// Which rows of `t` a record means.
     fn matches(&self, layout: &Layout) -> String {
+        self.matches_in(ALIAS, layout)
+    }
+
+    /// Which rows of a table a record means. Where the column takes more than the same bytes for equal, its own comparison
+    /// finds candidates by the index and the second one looks at the bytes.
+    fn matches_in(&self, table: &str, layout: &Layout) -> String {
         let mut conditions = Vec::new();
         for (incoming, field) in self.named(layout).filter(|(_, field)| field.key) {
-            let column = column_of(field);
+            let column = column_in(table, field);
             conditions.push(format!("{column} = {incoming}"));
             if is_text_kept_as_number(&field.column) {
                 conditions.push(format!("CAST({column} AS TEXT) = {incoming} COLLATE BINARY"));
@@ -182,22 +187,30 @@ pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize) 
 }
 
 /// Deletes the rows that the records match. What is in the batch is looked for by the index first, and held against the
-/// bytes then.
+/// bytes then. A view that is deleted from has no other name in its conditions.
 pub(super) fn delete(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
+    let keys = sent.named(layout).filter(|(_, field)| field.key);
     let (columns, values): (Vec<String>, Vec<String>) =
-        sent.named(layout).filter(|(_, field)| field.key).map(|(incoming, field)| (column_of(field), incoming)).unzip();
+        keys.map(|(incoming, field)| (column_in(table, field), incoming)).unzip();
     format!(
-        "{incoming} DELETE FROM {table} AS t WHERE ({columns}) IN (SELECT {values} FROM incoming) \
+        "{incoming} DELETE FROM {table} WHERE ({columns}) IN (SELECT {values} FROM incoming) \
          AND EXISTS (SELECT 1 FROM incoming WHERE {matches})",
         incoming = sent.incoming(records),
         columns = columns.join(", "),
         values = values.join(", "),
-        matches = sent.matches(layout)
+        matches = sent.matches_in(table, layout)
     )
 }
 
+/// The name by which statements know the rows of the object.
+const ALIAS: &str = "t";
+
 fn column_of(field: &LayoutField) -> String {
-    format!("t.{}", Dialect::Sqlite.quote(&field.column.name))
+    column_in(ALIAS, field)
+}
+
+fn column_in(table: &str, field: &LayoutField) -> String {
+    format!("{table}.{}", Dialect::Sqlite.quote(&field.column.name))
 }
 
 /// Whether the row's value is NULL or the empty text.
