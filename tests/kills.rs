@@ -1,5 +1,5 @@
-//! The long form of the behavior tests' `killed`: the program is killed at random moments of random histories, and what it leaves equals a
-//! model. `tests/soak` runs it and says how.
+//! The long form of two behavior tests: of `killed`, where the program is killed at random moments and what it leaves equals
+//! a model, and of `histories`, where it is also cut off and others write as well. `tests/soak` runs it and says how.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 
 #[path = "behavior/harness/mod.rs"]
 mod harness;
+#[path = "behavior/histories/mod.rs"]
+mod histories;
 
 use harness::{FIELDS, Ran, SCORES, Server, Workspace};
+use histories::Dice;
 
 const COLUMNS: &str = "id VARCHAR(18) NOT NULL, score INTEGER CHECK (score < 1000), note VARCHAR(40)";
 
@@ -25,23 +28,6 @@ const REFUSED: u64 = 1000;
 
 /// Kills of one run before it is let live.
 const KILLS_PER_RUN_MAX: u64 = 8;
-
-/// What is random in this file, all of it from one seed.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `end`, by splitmix64.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[usize::try_from(self.below(among.len() as u64)).expect("a position")]
-    }
-}
 
 /// `id`, `score`, `note`.
 type Row = (String, u64, u64);
@@ -227,13 +213,26 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+fn number(name: &str) -> u64 {
+    setting(name).map_or(0, |number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
 fn main() {
-    let wanted: u64 = setting("SOAK_KILLS").map_or(100, |kills| kills.parse().expect("SOAK_KILLS is a number"));
-    let seed: u64 = setting("SOAK_SEED").expect("SOAK_SEED is set").parse().expect("SOAK_SEED is a number");
+    let (wanted, rounds, seed) = (number("SOAK_KILLS"), number("SOAK_ROUNDS"), number("SOAK_SEED"));
     let server = Server::ALL.into_iter().find(|server| Some(server.kind().to_owned()) == setting("SOAK_DATABASE"));
     let server = server.expect("SOAK_DATABASE is sqlite, postgres or mysql");
+    if wanted > 0 {
+        kill(server, seed, wanted);
+    }
+    if rounds > 0 && let_happen(server, seed, rounds) > 0 {
+        std::process::exit(1);
+    }
+}
+
+fn kill(server: Server, seed: u64, wanted: u64) {
     let place = Workspace::on(server);
-    let (mut dice, mut usual, mut kills, mut histories) = (Dice(seed), Duration::from_millis(300), Kills::default(), 0);
+    let (mut dice, mut usual, mut kills, mut histories) =
+        (Dice::new(seed), Duration::from_millis(300), Kills::default(), 0);
     let begun = Instant::now();
     while kills.sum() < wanted {
         let case = Case::throw(&mut dice);
@@ -249,4 +248,21 @@ fn main() {
         before_the_push + in_the_push + when_finished,
         begun.elapsed().as_secs()
     );
+}
+
+/// Returns how many of the histories were violations.
+fn let_happen(server: Server, seed: u64, rounds: u64) -> usize {
+    let begun = Instant::now();
+    let toll = histories::happen(server, seed, rounds, &mut |seed, violation| {
+        println!("violated on {server} with seed {seed}:\n{violation}\n");
+    });
+    let histories::Toll { calls, changes, foreign, violations } = toll;
+    println!("| database | seeds | rounds | calls of the program | changed rows | by others | violations | time |");
+    println!(
+        "| {server} | {seed} to {} | {rounds} | {calls} | {changes} | {foreign} | {} | {} s |",
+        seed + rounds - 1,
+        violations.len(),
+        begun.elapsed().as_secs()
+    );
+    violations.len()
 }

@@ -212,7 +212,10 @@ impl Workspace {
 
     /// As [`Workspace::client`], if the server lets one in.
     pub(crate) fn try_client(&self) -> Option<Client> {
-        Database::try_connect(self.server, self.port(), Some(&self.database.name)).ok().map(Client)
+        match self.host.port() {
+            Some(port) => Database::try_connect(self.server, port, Some(&self.database.name)).ok().map(Client),
+            None => Some(Client(Database::open_file(&self.path("crm.db")))),
+        }
     }
 
     /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an empty string `""`.
