@@ -8,6 +8,7 @@ pub(crate) mod sqlite;
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
@@ -130,8 +131,14 @@ pub(crate) trait Destination: Sized {
     /// Names of the object's triggers that are at work, as far as the catalogue shows them to this user.
     async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
 
+    /// What of the object may keep such a change from a row without an error, in words: ``trigger `guard` ``.
+    async fn hindrances(&mut self, object: &Object, _change: Change) -> Result<Vec<String>, SystemError> {
+        let triggers = self.triggers(object).await?;
+        Ok(triggers.iter().map(|name| format!("trigger `{name}`")).collect())
+    }
+
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
-    /// than records means that somebody changed the object in the meantime.
+    /// than records means that somebody changed the object in the meantime, or that the database left rows as they were.
     /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
     /// rolled back.
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
@@ -235,6 +242,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.triggers(object).await,
             Self::Postgres(destination) => destination.triggers(object).await,
             Self::Mysql(destination) => destination.triggers(object).await,
+        }
+    }
+
+    async fn hindrances(&mut self, object: &Object, change: Change) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.hindrances(object, change).await,
+            Self::Postgres(destination) => destination.hindrances(object, change).await,
+            Self::Mysql(destination) => destination.hindrances(object, change).await,
         }
     }
 

@@ -14,6 +14,7 @@ use self::values::Bounds;
 use super::{Answer, Claim, Destination, Found, LookedUp};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
+use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -141,6 +142,11 @@ impl Destination for PostgresDestination {
     async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
         let triggers = catalogue::triggers(&mut self.session, &object.path).await;
         self.note(triggers)
+    }
+
+    async fn hindrances(&mut self, object: &Object, change: Change) -> Result<Vec<String>, SystemError> {
+        let hindrances = catalogue::hindrances(&mut self.session, &object.path, change).await;
+        self.note(hindrances)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

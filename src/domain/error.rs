@@ -19,6 +19,10 @@ pub(crate) enum SystemError {
     /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same call may work later.
     #[error("`{connection}` is busy")]
     Contended { connection: String, source: Cause },
+    /// Rows that were looked up were not written, or are gone: somebody changed them meanwhile, or the database left them
+    /// as they were. Which of the two shows when the same is done with the rows locked first.
+    #[error("`{connection}` did not write every row: {what}")]
+    Missed { connection: String, what: String },
     /// The destination refuses the values of one or more records of the batch, in its own words.
     #[error("{message}")]
     Refused { message: String, column: Option<String> },
@@ -40,7 +44,11 @@ impl SystemError {
     /// Whether the same call may work later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::ReadOnly { .. } | Self::Exhausted { .. } | Self::Contended { .. } => true,
+            Self::Unavailable { .. }
+            | Self::ReadOnly { .. }
+            | Self::Exhausted { .. }
+            | Self::Contended { .. }
+            | Self::Missed { .. } => true,
             Self::Refused { .. }
             | Self::Forbidden { .. }
             | Self::Altered { .. }
@@ -63,6 +71,7 @@ impl SystemError {
                  need fewer connections"
             )),
             Self::Contended { .. } => Some("see who holds the lock, or run again later".to_owned()),
+            Self::Missed { .. } => Some("see who else writes these rows, or run again later".to_owned()),
             Self::Refused { .. } => None,
             Self::Altered { .. } => Some("run again: the records are pulled and checked anew".to_owned()),
             Self::Forbidden { hint, .. } => Some(hint.clone()),

@@ -55,6 +55,11 @@ impl JournalColumn {
         }
     }
 
+    /// Whether it tells, with the others that do, one change of one value from every other of its run.
+    fn identifies(self) -> bool {
+        matches!(self, Self::Run | Self::WriteBack | Self::MatchKey | Self::ColumnName)
+    }
+
     fn is_nullable(self) -> bool {
         matches!(self, Self::OldValue | Self::NewValue)
     }
@@ -142,6 +147,15 @@ pub(crate) fn layout(system: &System, object: &Object) -> Result<Layout, Vec<(St
         }),
         false => Err(problems),
     }
+}
+
+/// A journal's layout by which the row of each change is found.
+pub(crate) fn identified(layout: &Layout) -> Layout {
+    let identifying = |position: &usize| JournalColumn::ALL.get(*position).is_some_and(|column| column.identifies());
+    let key: Vec<usize> = (0..layout.fields.len()).filter(identifying).collect();
+    let fields = layout.fields.iter().enumerate();
+    let fields = fields.map(|(position, field)| LayoutField { key: key.contains(&position), ..field.clone() });
+    Layout { fields: fields.collect(), key, ..layout.clone() }
 }
 
 fn field(system: &System, object: &Object, wanted: JournalColumn) -> Result<LayoutField, (String, Option<String>)> {

@@ -6,12 +6,14 @@ use polars::prelude::{Column, DataFrame, DataType, PolarsResult, StringChunked, 
 
 use super::batch::Batch;
 use super::images::Sent;
+use super::reached::{Hold, Write};
 use super::writer::Written;
 use crate::destination::{AnyDestination, Destination};
+use crate::domain::alteration::Change;
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
 use crate::domain::error::SystemError;
-use crate::domain::journal_table::JournalColumn;
+use crate::domain::journal_table::{self as journal, JournalColumn};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::RunFacts;
 use crate::domain::match_rule::Decision;
@@ -50,10 +52,14 @@ impl JournalTable {
             inserted => inserted?,
         };
         crate::fault::point("a journal filled");
-        match usize::try_from(inserted) == Ok(rows.height()) {
-            true => Ok(()),
-            false => Err(self.failed(format!("it took {inserted} of {} rows", rows.height()).into())),
+        if usize::try_from(inserted) == Ok(rows.height()) {
+            return Ok(());
         }
+        // A trigger may have put them where they can be found all the same.
+        let layout = journal::identified(&self.layout);
+        let write = Write { change: Change::Insert, layout: &layout, records: &rows, hold: Hold::Loose };
+        let reached = write.expect_reached(destination, &self.connection, inserted, None).await;
+        reached.map_err(|_| self.failed(format!("it took {inserted} of {} rows", rows.height()).into()))
     }
 
     fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {

@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod preview;
 mod pull;
 mod push;
+mod reached;
 mod reader;
 mod retry;
 pub(crate) mod saved_plan;

@@ -16,11 +16,13 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
+use crate::run::RunError;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::plan::Plan;
+use crate::run::reached::Hold;
 use crate::run::selection::{Selected, Selection};
-use crate::run::{RunError, writer};
+use crate::run::writer::{self, Differing, Manner, Written};
 use crate::source::Source;
 
 /// What becomes of a test's write.
@@ -219,21 +221,11 @@ async fn write_and_read_back(
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
-    destination.begin().await?;
-    let Plan { destination: connection, layout, .. } = plan;
-    let (before, many) = (Before::OfAll, writer::Differing::Many);
-    let written = match last {
-        Some(last) => conflicts::write(&mut destination, connection, layout, record, last, before, many).await,
-        None => writer::write(&mut destination, connection, layout, record, before, many).await,
+    let written = match write(plan, &mut destination, record, last, Hold::Loose).await {
+        Err(SystemError::Missed { .. }) => write(plan, &mut destination, record, last, Hold::Locked).await?,
+        written => written?,
     };
-    let written = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // The refusal is what the user asked about; a failed rollback ends with the connection anyway.
-            drop(destination.rollback().await);
-            return Err(error);
-        }
-    };
+    let layout = &plan.layout;
     let after = match ending {
         Ending::Rollback => {
             let after = destination.look_up(&plan.layout, record, Before::OfAll).await?;
@@ -267,6 +259,28 @@ async fn write_and_read_back(
     destination.close().await;
     let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
     Ok(ReadBack { outcome, columns, alteration, last_written })
+}
+
+/// Writes the record in a transaction of its own, which is still open then.
+async fn write(
+    plan: &Plan,
+    destination: &mut AnyDestination,
+    record: &DataFrame,
+    last: Option<&LastValues>,
+    hold: Hold,
+) -> Result<Written, SystemError> {
+    destination.begin().await?;
+    let Plan { destination: connection, layout, .. } = plan;
+    let manner = Manner { before: Before::OfAll, expected: Differing::Many, hold };
+    let written = match last {
+        Some(last) => conflicts::write(destination, connection, layout, record, last, manner).await,
+        None => writer::write(destination, connection, layout, record, manner).await,
+    };
+    if written.is_err() {
+        // The refusal is what the user asked about; a failed rollback ends with the connection anyway.
+        drop(destination.rollback().await);
+    }
+    written
 }
 
 fn outcome_of(decision: Decision) -> SingleOutcome {

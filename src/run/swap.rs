@@ -12,8 +12,10 @@ use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
 use super::images::{CREATED, Sent, before_column, sent_column, written_column};
-use super::writer::{Differing, Written, chosen, expect_matched, expect_unaltered};
+use super::reached::{Hold, Write};
+use super::writer::{Differing, Written, chosen, expect_unaltered};
 use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
+use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -193,26 +195,19 @@ impl Swap {
             if !updates.is_empty() {
                 let values = self.values(self.written_side(), &records_at(records, &updates), &group.fields);
                 let layout = self.layout().narrowed(&group.fields);
-                let updated = destination.update(&layout, &shaped(connection, values)?).await?;
-                expect_matched(connection, updated, updates.len())?;
+                let records = &shaped(connection, values)?;
+                let write = Write { change: Change::Update, layout: &layout, records, hold: Hold::Locked };
+                write.carry_out(destination, connection).await?;
             }
         }
         crate::fault::point("rows swapped");
-        let inserts = chosen(&written.decisions, &Decision::Insert);
-        if !inserts.is_empty() {
-            expect_matched(
-                connection,
-                destination.insert(&self.sent, &records_at(&sent, &inserts)).await?,
-                inserts.len(),
-            )?;
-        }
-        let deletes = chosen(&written.decisions, &Decision::Delete);
-        if !deletes.is_empty() {
-            expect_matched(
-                connection,
-                destination.delete(&self.sent, &records_at(&sent, &deletes)).await?,
-                deletes.len(),
-            )?;
+        for (decision, change) in [(Decision::Insert, Change::Insert), (Decision::Delete, Change::Delete)] {
+            let positions = chosen(&written.decisions, &decision);
+            if !positions.is_empty() {
+                let records = &records_at(&sent, &positions);
+                let write = Write { change, layout: &self.sent, records, hold: Hold::Locked };
+                write.carry_out(destination, connection).await?;
+            }
         }
         Ok(written)
     }

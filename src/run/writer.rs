@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
 use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp, records_at};
+use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -24,6 +25,7 @@ use crate::run::batch::Batch;
 use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::images::{ImageError, ImageFile, Sent};
 use crate::run::journal_table::JournalTable;
+use crate::run::reached::{Hold, Write};
 use crate::run::stop::Stop;
 use crate::run::swap::Swap;
 use crate::run::{Progress, RunError, retry};
@@ -78,15 +80,13 @@ impl WriterContext {
         &self,
         destination: &mut AnyDestination,
         batch: &Batch,
-        keeps_images: bool,
-        expected: Differing,
+        manner: Manner,
     ) -> Result<Written, SystemError> {
-        let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
         let Self { connection, layout, .. } = self;
         match (&self.work, &batch.last_written) {
-            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, before, expected).await,
+            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, manner).await,
             (Work::Deliver, Some(last)) => {
-                conflicts::write(destination, connection, layout, &batch.records, last, before, expected).await
+                conflicts::write(destination, connection, layout, &batch.records, last, manner).await
             }
             (Work::Swap(swap), _) => swap.write(destination, connection, &batch.records).await,
         }
@@ -199,14 +199,16 @@ impl Writer {
     }
 
     /// Writes a batch and records its outcomes. A refused batch is halved, and a half is not attempted whole if it is
-    /// known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts.
+    /// known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one
+    /// more where rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
+        let mut hold = Hold::Loose;
         let mut pending = vec![Part { batch, first_half: false }];
         while let Some(Part { batch, first_half }) = pending.pop() {
             if self.context.stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
-            match self.attempt_until_settled(&batch).await? {
+            match self.attempt_until_settled(&batch, &mut hold).await? {
                 Delivery::Committed => {
                     self.tell(&batch);
                     // Whatever both halves together were refused for is in the other one, then.
@@ -231,39 +233,59 @@ impl Writer {
         self.context.progress.pushed(&self.context.write_back, u64::from(batch.span.records));
     }
 
-    /// Attempts a batch until it is committed or refused, a bounded number of times.
-    async fn attempt_until_settled(&mut self, batch: &Batch) -> Result<Delivery, RunError> {
+    /// Attempts a batch until it is committed or refused, a bounded number of times. Once rows were missed, they are
+    /// locked first; rows that are missed even so, however often it is tried, are the database's own doing.
+    async fn attempt_until_settled(&mut self, batch: &Batch, hold: &mut Hold) -> Result<Delivery, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut sent = batch.sent.clone();
         let mut attempts = 1;
         loop {
-            let error = match self.attempt(batch, &mut sent, attempts).await {
+            let error = match self.attempt(batch, &mut sent, attempts, *hold).await {
                 Ok(()) => return Ok(Delivery::Committed),
                 Err(AttemptError::Run(error)) => return Err(error),
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
             if let SystemError::Refused { message, column } = error {
-                debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
-                    records = batch.span.records, "the destination refused a batch");
-                if sent.is_some() {
-                    self.context.ledger.forget_sent(self.context.id, batch.span).await?;
-                }
-                return Ok(Delivery::Refused { message, column });
+                return self.refused(batch, sent.is_some(), message, column).await;
             }
             if self.can_wait_its_turn(&error) {
                 debug!(write_back = %self.context.write_back, error = %chain(&error).join(": "), "waiting for another writer");
                 self.wait(TURN_INTERVAL).await?;
                 continue;
             }
+            let is_missed = matches!(error, SystemError::Missed { .. });
+            if is_missed && *hold == Hold::Loose {
+                debug!(write_back = %self.context.write_back, error = %error, "trying a batch again with its rows locked");
+                *hold = Hold::Locked;
+                continue;
+            }
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
-                return Err(self.failed(error));
+                return match is_missed {
+                    true => self.refused(batch, sent.is_some(), error.to_string(), None).await,
+                    false => Err(self.failed(error)),
+                };
             };
             let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
             self.wait(delay).await?;
             attempts += 1;
         }
+    }
+
+    async fn refused(
+        &self,
+        batch: &Batch,
+        is_sent: bool,
+        message: String,
+        column: Option<String>,
+    ) -> Result<Delivery, RunError> {
+        debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
+            records = batch.span.records, "the destination refused a batch");
+        if is_sent {
+            self.context.ledger.forget_sent(self.context.id, batch.span).await?;
+        }
+        Ok(Delivery::Refused { message, column })
     }
 
     async fn wait(&self, delay: Duration) -> Result<(), RunError> {
@@ -303,9 +325,10 @@ impl Writer {
         batch: &Batch,
         sent: &mut Option<Vec<Outcome>>,
         attempts: u32,
+        hold: Hold,
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
-        let written = self.write(batch).await?;
+        let written = self.write(batch, hold).await?;
         self.fill_journal(batch, &written).await?;
         let left =
             Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
@@ -338,14 +361,16 @@ impl Writer {
     }
 
     /// Opens a transaction and writes a batch in it.
-    async fn write(&mut self, batch: &Batch) -> Result<Written, SystemError> {
-        let (context, expected) = (Arc::clone(&self.context), self.differing);
+    async fn write(&mut self, batch: &Batch, hold: Hold) -> Result<Written, SystemError> {
+        let context = Arc::clone(&self.context);
         let keeps_images = self.images.is_some() || context.journal.is_some();
+        let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
+        let manner = Manner { before, expected: self.differing, hold };
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.claim(claim(context.id, &context.layout, batch.span)).await?;
         fault::point("a transaction begun");
-        let written = context.write(destination, batch, keeps_images, expected).await;
+        let written = context.write(destination, batch, manner).await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
@@ -424,6 +449,15 @@ impl Differing {
     }
 }
 
+/// How records are looked up and written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Whose before-images are wanted.
+    pub(crate) before: Before,
+    pub(crate) expected: Differing,
+    pub(crate) hold: Hold,
+}
+
 /// What a destination did with records within the open transaction.
 pub(crate) struct Written {
     /// What they found before they were written.
@@ -441,13 +475,15 @@ pub(crate) async fn write(
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
-    before: Before,
-    expected: Differing,
+    Manner { before, expected, hold }: Manner,
 ) -> Result<Written, SystemError> {
-    let at_once = match (layout.mode.updates(), expected) {
-        (true, Differing::Many) => destination.update_differing(layout, records, before).await?,
-        (true, Differing::Few) => update_found(destination, layout, records, before).await?,
-        (false, _) => None,
+    if layout.mode.updates() && hold == Hold::Locked {
+        destination.lock(layout, records).await?;
+    }
+    let at_once = match (layout.mode.updates(), hold, expected) {
+        (true, Hold::Loose, Differing::Many) => destination.update_differing(layout, records, before).await?,
+        (true, Hold::Loose, Differing::Few) => update_found(destination, layout, records, before).await?,
+        (true, Hold::Locked, _) | (false, _, _) => None,
     };
     let differing = at_once.as_ref().map_or(Differing::Many, |(looked_up, _)| Differing::of(looked_up));
     let (looked_up, updated) = match at_once {
@@ -461,15 +497,17 @@ pub(crate) async fn write(
         expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
     }
     if !updates.is_empty() {
-        let updated = match updated {
-            Some(updated) => updated,
-            None => destination.update(layout, &records_at(records, &updates)).await?,
-        };
-        expect_matched(connection, updated, updates.len())?;
+        let records = &records_at(records, &updates);
+        let write = Write { change: Change::Update, layout, records, hold };
+        match updated {
+            Some(updated) => write.expect_reached(destination, &connection.name, updated, None).await?,
+            None => write.carry_out(destination, connection).await?,
+        }
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
+        let records = &records_at(records, &inserts);
+        Write { change: Change::Insert, layout, records, hold }.carry_out(destination, connection).await?;
         fault::point("records inserted");
     }
     Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing })
@@ -509,17 +547,6 @@ pub(super) fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(
     match layout.altered(now) {
         None => Ok(()),
         Some(what) => Err(SystemError::Altered { object: layout.object.display_name(), what }),
-    }
-}
-
-pub(super) fn expect_matched(connection: &Connection, matched: u64, records: usize) -> Result<(), SystemError> {
-    let expected = u64::try_from(records).unwrap_or(u64::MAX);
-    match matched == expected {
-        true => Ok(()),
-        false => Err(SystemError::Contended {
-            connection: connection.name.clone(),
-            source: format!("{matched} of {expected} records found their row; somebody changed it meanwhile").into(),
-        }),
     }
 }
 

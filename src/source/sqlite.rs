@@ -117,6 +117,7 @@ async fn columns_of(
             | SystemError::Exhausted { .. }
             | SystemError::Altered { .. }
             | SystemError::Contended { .. }
+            | SystemError::Missed { .. }
             | SystemError::Refused { .. }
             | SystemError::Forbidden { .. }) => other,
         }),

@@ -46,6 +46,7 @@ mod sources;
 mod stopping;
 mod twins;
 mod undo;
+mod untouched;
 mod values;
 mod views;
 mod wire;

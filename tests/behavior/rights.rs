@@ -5,7 +5,7 @@ use crate::harness::{FIELDS, Ran, Server, Workspace};
 const ROWS: &str = "id,score,note,phone\nA1,1,,\n";
 
 /// A place whose `crm` is used by a user that may do nothing yet, and the user's name.
-fn place_with_a_new_user(server: Server) -> (Workspace, String) {
+pub(crate) fn place_with_a_new_user(server: Server) -> (Workspace, String) {
     let place = Workspace::accounts(server, ROWS, "id,score,note\nA1,2,x\n");
     let user = format!("writer_{}", place.database_name());
     match server {
@@ -20,7 +20,7 @@ fn place_with_a_new_user(server: Server) -> (Workspace, String) {
     (place, user)
 }
 
-fn grant(place: &Workspace, rights: &str, user: &str) {
+pub(crate) fn grant(place: &Workspace, rights: &str, user: &str) {
     let (table, user) = match place.server {
         Server::Sqlite | Server::Postgres => ("accounts".to_owned(), user.to_owned()),
         Server::MariaDb => (format!("{}.accounts", place.database_name()), format!("{user}@'%'")),

@@ -5,6 +5,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 
 use super::{Purpose, Session};
 use crate::database::Dialect;
+use crate::domain::alteration::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit,
@@ -82,6 +83,33 @@ pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<V
     names.map_err(|error| session.failed(purpose.doing, error))
 }
 
+/// What may keep a change from rows of a table without an error: triggers before or instead of it, rules, and policies.
+pub(crate) async fn hindrances(
+    session: &mut Session,
+    path: &[String],
+    change: Change,
+) -> Result<Vec<String>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    // The bit of `pg_trigger.tgtype`, `pg_rewrite.ev_type` and `pg_policy.polcmd`.
+    let (bit, event, command) = match change {
+        Change::Update => (16, "2", "w"),
+        Change::Insert => (4, "3", "a"),
+        Change::Delete => (8, "4", "d"),
+    };
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    let add = || {
+        sqlx::Arguments::add(&mut arguments, name)?;
+        sqlx::Arguments::add(&mut arguments, bit)?;
+        sqlx::Arguments::add(&mut arguments, event)?;
+        sqlx::Arguments::add(&mut arguments, command)
+    };
+    add().map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session.fetch(purpose, HINDRANCES.to_owned(), arguments).await?;
+    let words: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
+    words.map_err(|error| session.failed(purpose.doing, error))
+}
+
 /// Who has the longest open transaction among those that hold a lock on a table stronger than a reader's, in words.
 pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Result<Option<String>, SystemError> {
     let purpose = Purpose::plain("asking who holds a lock");
@@ -118,8 +146,12 @@ ORDER BY n.nspname, c.relname";
 
 /// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts.
 /// Source: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
+///
+/// A table with rules is told as `rules`: what becomes of its rows is theirs to say, as with a view.
 const RELATION: &str = "\
-SELECT c.relkind::text,
+SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
+           SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D'
+       ) THEN 'rules' ELSE c.relkind::text END,
        pg_relation_is_updatable(c.oid, true) & 4 <> 0,
        pg_relation_is_updatable(c.oid, true) & 8 <> 0,
        c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhparent = c.oid),
@@ -179,6 +211,24 @@ SELECT DISTINCT t.tgname::text FROM pg_trigger AS t
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
   AND (t.tgrelid = $1::regclass OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree($1::regclass) AS p))
 ORDER BY 1";
+
+/// `$2`, `$3` and `$4` say for which change, each in its catalogue's own way. Of a trigger's type, 2 is before and 64
+/// instead of; triggers of tables that inherit from this one are at work as well.
+const HINDRANCES: &str = "\
+SELECT DISTINCT words, place FROM (
+    SELECT format('trigger `%s`', t.tgname), 1 FROM pg_trigger AS t
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::int4 & 66 <> 0 AND t.tgtype::int4 & $2::int4 <> 0
+      AND (t.tgrelid = $1::regclass OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree($1::regclass) AS p)
+           OR t.tgrelid IN (SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = $1::regclass))
+    UNION ALL
+    SELECT format('rule `%s`', r.rulename), 2 FROM pg_rewrite AS r
+    WHERE r.ev_class = $1::regclass AND r.is_instead AND r.ev_enabled <> 'D' AND r.ev_type::text = $3::text
+    UNION ALL
+    SELECT 'row-level security' || coalesce((
+               SELECT format(' (policy `%s`)', string_agg(p.polname, '`, `' ORDER BY p.polname)) FROM pg_policy AS p
+               WHERE p.polrelid = $1::regclass AND p.polcmd::text IN ('*', $4::text) HAVING count(*) > 0), ''), 3
+    WHERE row_security_active($1::regclass)
+) AS hindrance (words, place) ORDER BY place, words";
 
 /// Other users' transactions do not tell how long they are open; they stand before our own.
 const LOCK_HOLDER: &str = "\
@@ -285,7 +335,7 @@ fn not_found(what: &str, name: &str, error: &NameError, suggestion: impl Fn() ->
 }
 
 struct RelationFacts {
-    /// `pg_class.relkind`.
+    /// `pg_class.relkind`, or `rules`.
     kind: String,
     takes_updates: bool,
     takes_inserts: bool,
@@ -313,7 +363,7 @@ impl RelationFacts {
 
     fn object_kind(&self) -> ObjectKind {
         match self.kind.as_str() {
-            "v" | "m" | "f" => ObjectKind::View { updatable: self.takes_updates },
+            "v" | "m" | "f" | "rules" => ObjectKind::View { updatable: self.takes_updates },
             _ => ObjectKind::Table,
         }
     }

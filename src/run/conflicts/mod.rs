@@ -10,9 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
 
 use self::last_written::{LastField, LastValues};
+use super::reached::{Hold, Write};
 use super::reader::{ReadError, Reader};
-use super::writer::{self, Differing, Written, chosen, expect_matched, expect_unaltered};
+use super::writer::{self, Differing, Manner, Written, chosen, expect_unaltered};
 use crate::destination::{AnyDestination, Destination, LookedUp, records_at};
+use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -99,15 +101,14 @@ pub(crate) async fn write(
     layout: &Layout,
     records: &DataFrame,
     last: &LastValues,
-    before: Before,
-    expected: Differing,
+    manner: Manner,
 ) -> Result<Written, SystemError> {
     if !last.tells_anything() {
-        let mut written = writer::write(destination, connection, layout, records, before, expected).await?;
+        let mut written = writer::write(destination, connection, layout, records, manner).await?;
         written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
         return Ok(written);
     }
-    let looked_up = look_up_and_lock(destination, layout, records, before, expected).await?;
+    let looked_up = look_up_and_lock(destination, layout, records, manner).await?;
     let differing = Differing::of(&looked_up);
     let mut decisions = writer::decide(layout, &looked_up.found);
     let conflicts = judge(destination, layout, records, last, &looked_up.before, &mut decisions).await?;
@@ -118,11 +119,15 @@ pub(crate) async fn write(
     }
     for (left_alone, updates) in groups(&conflicts, &updates) {
         let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
-        expect_matched(connection, destination.update(&layout, &records).await?, updates.len())?;
+        let write = Write { change: Change::Update, layout: &layout, records: &records, hold: Hold::Locked };
+        write.carry_out(destination, connection).await?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
-        expect_matched(connection, destination.insert(layout, &records_at(records, &inserts)).await?, inserts.len())?;
+        let records = &records_at(records, &inserts);
+        Write { change: Change::Insert, layout, records, hold: Hold::Locked }
+            .carry_out(destination, connection)
+            .await?;
         fault::point("records inserted");
     }
     Ok(Written { looked_up, decisions, conflicts, differing })
@@ -134,11 +139,10 @@ async fn look_up_and_lock(
     destination: &mut AnyDestination,
     layout: &Layout,
     records: &DataFrame,
-    before: Before,
-    expected: Differing,
+    manner: Manner,
 ) -> Result<LookedUp, SystemError> {
-    let before = if before == Before::OfAll { before } else { Before::OfDiffering };
-    if expected == Differing::Many {
+    let before = if manner.before == Before::OfAll { manner.before } else { Before::OfDiffering };
+    if manner.expected == Differing::Many || manner.hold == Hold::Locked {
         destination.lock(layout, records).await?;
         return Destination::look_up(destination, layout, records, before).await;
     }
