@@ -151,6 +151,11 @@ impl Session {
         }
     }
 
+    /// Something of somebody else's is in the way.
+    pub(crate) fn contended(&self, cause: &str) -> SystemError {
+        SystemError::Contended { connection: self.place.connection().to_owned(), source: cause.into() }
+    }
+
     /// Says goodbye to the server. A goodbye that does not reach it changes nothing.
     pub(crate) async fn close(mut self) {
         if let Some(connection) = self.connection.take() {

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
 use crate::domain::connection::{Connection, System};
+use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Declaration, Object, ObjectName};
@@ -154,6 +155,17 @@ pub(crate) trait Destination: Sized {
     /// Errors: as [`Destination::update`].
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
+    /// A text by which [`Destination::fate_of`] knows the open transaction later; `None` where nothing tells.
+    async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
+        Ok(None)
+    }
+
+    /// What became of the transaction of this mark, which is over: whoever made it has been waited for. Works within a
+    /// transaction and without one.
+    async fn fate_of(&mut self, _mark: &str) -> Result<Fate, SystemError> {
+        Ok(Fate::Unknown)
+    }
+
     async fn commit(&mut self) -> Result<(), SystemError>;
 
     async fn rollback(&mut self) -> Result<(), SystemError>;
@@ -282,6 +294,22 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.delete(layout, batch).await,
             Self::Postgres(destination) => destination.delete(layout, batch).await,
             Self::Mysql(destination) => destination.delete(layout, batch).await,
+        }
+    }
+
+    async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.transaction_mark().await,
+            Self::Postgres(destination) => destination.transaction_mark().await,
+            Self::Mysql(destination) => destination.transaction_mark().await,
+        }
+    }
+
+    async fn fate_of(&mut self, mark: &str) -> Result<Fate, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.fate_of(mark).await,
+            Self::Postgres(destination) => destination.fate_of(mark).await,
+            Self::Mysql(destination) => destination.fate_of(mark).await,
         }
     }
 

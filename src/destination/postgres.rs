@@ -17,6 +17,7 @@ use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
+use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
@@ -44,6 +45,11 @@ fn reach(bounds: Option<&Bounds>) -> Reach {
 /// sent and as it is held, and an inner result has at most 1 664 columns.
 /// Source: `MaxTupleAttributeNumber` in `src/include/access/htup_details.h`.
 const FIELDS_AT_ONCE_MAX: usize = 800;
+
+/// What a transaction's number is one of: a database, and a server since it was started. A server that was started since
+/// may be another one, or the same in an earlier state: restored from a backup, or taken over by a standby.
+const SERVER: &str = "(SELECT extract(epoch FROM pg_postmaster_start_time()) || ' ' || oid FROM pg_database \
+     WHERE datname = current_database())";
 
 /// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
 /// so that is remembered here.
@@ -175,6 +181,39 @@ impl Destination for PostgresDestination {
         let grant = statement::grant(layout, self.session.user(), Some("delete"));
         let purpose = Purpose { doing: "deleting", grant: &grant, carries_records: true };
         self.write(purpose, layout, batch, statement::delete(layout)).await
+    }
+
+    async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
+        let purpose = Purpose::plain("asking which transaction this is");
+        let sql = format!("SELECT {SERVER} || ' ' || txid_current()");
+        let rows = self.session.fetch(purpose, sql, PgArguments::default()).await;
+        let mark = self.note(rows)?;
+        let mark = only(&mark).and_then(|row| row.try_get(0));
+        mark.map(Some).map_err(|error| self.session.failed(purpose.doing, error))
+    }
+
+    /// The server forgets the oldest transactions. One whose number is not given out yet was made before the server went
+    /// back to an earlier state.
+    async fn fate_of(&mut self, mark: &str) -> Result<Fate, SystemError> {
+        let purpose = Purpose::plain("asking what became of a transaction");
+        let transaction =
+            mark.rsplit_once(' ').and_then(|(server, number)| Some((server, number.parse::<i64>().ok()?)));
+        let Some((server, number)) = transaction else { return Ok(Fate::Unknown) };
+        let sql = format!(
+            "SELECT CASE WHEN {SERVER} = $1 AND $2 < txid_snapshot_xmax(txid_current_snapshot()) THEN txid_status($2) END"
+        );
+        let mut arguments = PgArguments::default();
+        let added = arguments.add(server).and_then(|()| arguments.add(number));
+        added.map_err(|error| self.session.failed(purpose.doing, error))?;
+        let rows = self.session.fetch(purpose, sql, arguments).await;
+        let rows = self.note(rows)?;
+        let status = only(&rows).and_then(|row| row.try_get::<Option<String>, _>(0));
+        match status.map_err(|error| self.session.failed(purpose.doing, error))?.as_deref() {
+            Some("committed") => Ok(Fate::Committed),
+            Some("aborted") => Ok(Fate::RolledBack),
+            Some("in progress") => Err(self.session.contended("an earlier sending of the batch is still under way")),
+            Some(_) | None => Ok(Fate::Unknown),
+        }
     }
 
     /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and all is undone.

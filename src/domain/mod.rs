@@ -13,6 +13,7 @@ pub(crate) mod connection;
 pub(crate) mod conversion;
 pub(crate) mod cycle;
 pub(crate) mod decimal;
+pub(crate) mod doubt;
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod gate;

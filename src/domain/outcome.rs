@@ -5,6 +5,8 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
+use super::doubt::Replay;
+
 /// How far a rejected record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +51,8 @@ pub(crate) enum SkipReason {
     Kept,
     /// An earlier run made the row, and removing rows was not asked for.
     CreatedByRun,
+    /// An earlier run made the row, or somebody else did while the run's batch was in doubt.
+    CreatedInDoubt,
 }
 
 impl SkipReason {
@@ -60,6 +64,7 @@ impl SkipReason {
             Self::ChangedSince => "changed since",
             Self::Kept => "kept: changed since it was last written back",
             Self::CreatedByRun => "created by the run",
+            Self::CreatedInDoubt => "it is not known whether the run made this row",
         }
     }
 }
@@ -109,16 +114,28 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a record whose batch was written twice because nobody knew whether its first commit had held:
-    /// what the first writing did (`first`) is what the run did, however the second one (`self`) found the row. A row
-    /// that `differs` from what an insert writes was created by somebody else in the meantime.
-    pub(crate) fn after_unknown_commit(self, first: &Self, differs: bool) -> Self {
+    /// The outcome of a record whose batch was sent twice because nobody knew whether its first commit had held: what
+    /// the first sending did (`first`) is what the run did, unless the record was written only now (`self`). Where there
+    /// is no first before-image to tell, equality does, and a row that differs from what an insert writes was created by
+    /// somebody else in the meantime.
+    pub(crate) fn after_unknown_commit(self, first: &Self, replay: Replay) -> Self {
+        let Replay::Compared { differs } = replay else {
+            return if replay == Replay::Again { self } else { first.clone() };
+        };
         match (first, self) {
             // What the first writing left out of the row, the second one finds kept.
             (Self::Updated, Self::Unchanged | Self::Skipped(SkipReason::Kept)) => Self::Updated,
             (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
             (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) if !differs => Self::Inserted,
             (_, second) => second,
+        }
+    }
+
+    /// Whether the record's row became another.
+    pub(crate) fn is_write(&self) -> bool {
+        match self {
+            Self::Inserted | Self::Updated | Self::Deleted => true,
+            Self::Unchanged | Self::Skipped(_) | Self::Rejected(_) => false,
         }
     }
 }
@@ -215,8 +232,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_written_twice_counts_as_its_first_writing() {
-        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, false);
+    fn a_record_that_is_not_sent_again_counts_as_first_recorded_and_one_that_is_as_it_was_written_now() {
+        let every = [
+            Outcome::Inserted,
+            Outcome::Updated,
+            Outcome::Unchanged,
+            Outcome::Deleted,
+            Outcome::Skipped(SkipReason::NoMatch),
+        ];
+        for first in &every {
+            for second in &every {
+                assert_eq!(&second.clone().after_unknown_commit(first, Replay::AsSent), first);
+                assert_eq!(&second.clone().after_unknown_commit(first, Replay::Again), second);
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_written_twice_without_a_before_image_counts_as_its_first_writing_where_rows_are_equal() {
+        let compared = |differs| Replay::Compared { differs };
+        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, compared(false));
         assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
         assert_eq!(twice(&Outcome::Updated, Outcome::Skipped(SkipReason::Kept)), Outcome::Updated);
         assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
@@ -224,7 +259,7 @@ mod tests {
         assert_eq!(twice(&Outcome::Deleted, gone.clone()), Outcome::Deleted);
         assert_eq!(twice(&Outcome::Updated, gone.clone()), gone);
         let exists = Outcome::Skipped(SkipReason::AlreadyExists);
-        assert_eq!(exists.clone().after_unknown_commit(&Outcome::Inserted, true), exists);
+        assert_eq!(exists.clone().after_unknown_commit(&Outcome::Inserted, compared(true)), exists);
         assert_eq!(twice(&Outcome::Unchanged, Outcome::Updated), Outcome::Updated);
         assert_eq!(twice(&Outcome::Unchanged, Outcome::Unchanged), Outcome::Unchanged);
     }

@@ -34,7 +34,7 @@ impl RunKind {
     }
 }
 
-/// A write-back of a run that wrote records: at least one batch of it is committed.
+/// A write-back of a run that wrote records: at least one batch of it is or may be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JournalRun {
     pub(crate) id: WriteBackId,
@@ -53,6 +53,8 @@ pub(crate) struct JournalRun {
     pub(crate) written: u64,
     /// Of these, records of batches whose before-images were not kept.
     pub(crate) unkept: u64,
+    /// Of these, records of batches that were sent and are not known to be committed.
+    pub(crate) in_doubt: u64,
 }
 
 impl Ledger {
@@ -79,9 +81,10 @@ async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_bac
         "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
                 sum(inserted + updated + deleted) AS written,
                 sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
-                         ELSE inserted + updated + deleted END) AS unkept
+                         ELSE inserted + updated + deleted END) AS unkept,
+                sum(CASE committed WHEN 0 THEN inserted + updated + deleted ELSE 0 END) AS in_doubt
          FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
-         WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2) AND committed = 1
+         WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2)
          GROUP BY w.write_back HAVING sum(inserted + updated + deleted) > 0 ORDER BY run, w.position",
     );
     runs.bind(write_back).bind(job).fetch_all(connection).await?.iter().map(journal_run).collect()
@@ -110,5 +113,6 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
         object: object.map_err(|error| Fault::Contents(error.to_string()))?,
         written: count(row, "written")?,
         unkept: count(row, "unkept")?,
+        in_doubt: count(row, "in_doubt")?,
     })
 }

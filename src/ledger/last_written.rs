@@ -4,8 +4,8 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Answer, Fault, count, image_segment, kept};
-use super::{ImageSegment, Ledger, LedgerError, WriteBackId};
+use super::rows::{self, Answer, Fault, count, image_segment, kept};
+use super::{Commit, ImageSegment, Ledger, LedgerError, SentImages, WriteBackId};
 
 /// What the values last written of a write-back are of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub(crate) struct SendingRun {
 /// What a run left of what it sent, each sort in the order of partitions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SentSegments {
-    pub(crate) committed: Vec<ImageSegment>,
-    /// Of batches whose commit nobody can vouch for.
-    pub(crate) doubtful: Vec<ImageSegment>,
+    pub(crate) written: Vec<ImageSegment>,
+    /// Of batches that are not known to be committed.
+    pub(crate) in_doubt: Vec<SentImages>,
     /// Which values were kept, and which were found to be what was sent.
     pub(crate) conflicts: Vec<ImageSegment>,
 }
@@ -135,7 +135,7 @@ impl Ledger {
         self.read(async |connection| {
             let runs = sqlx::query(
                 "SELECT run, w.position, destination, object,
-                        sum(CASE WHEN committed = 0 OR EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
+                        sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
                                  ELSE inserted + updated + deleted END) AS unkept
                  FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
                  WHERE job = ? AND w.name = ? AND run < ? GROUP BY w.write_back ORDER BY run, w.position",
@@ -148,16 +148,19 @@ impl Ledger {
     /// What a write-back of a run left of what it sent.
     pub(crate) async fn sent_segments(&self, id: WriteBackId) -> Result<SentSegments, LedgerError> {
         self.read_of(id, async |connection, write_back| {
+            let images = rows::images(connection, write_back, None).await?;
+            let (in_doubt, written): (Vec<_>, Vec<_>) =
+                images.into_iter().partition(|images| images.commit == Commit::InDoubt);
             Ok(SentSegments {
-                committed: images(connection, write_back, true).await?,
-                doubtful: images(connection, write_back, false).await?,
+                written: written.into_iter().map(|images| images.segment).collect(),
+                in_doubt,
                 conflicts: conflicts(connection, write_back).await?,
             })
         })
         .await
     }
 
-    /// Which values of a write-back's committed batches were kept: batch by batch, in the order of partitions.
+    /// Which values of a write-back's batches were kept: batch by batch, in the order of partitions.
     pub(crate) async fn conflicts(&self, id: WriteBackId) -> Result<Vec<ImageSegment>, LedgerError> {
         self.read_of(id, async |connection, write_back| conflicts(connection, write_back).await).await
     }
@@ -202,18 +205,11 @@ fn path(object: Option<&str>) -> Answer<Vec<String>> {
     path.map_err(|error| Fault::Contents(error.to_string()))
 }
 
-async fn images(connection: &mut SqliteConnection, write_back: i64, committed: bool) -> Answer<Vec<ImageSegment>> {
-    let images = sqlx::query(
-        "SELECT file, offset, bytes, i.xxh3 FROM images AS i JOIN batches USING (batch)
-         WHERE write_back = ? AND committed = ? ORDER BY partition, first, image",
-    );
-    images.bind(write_back).bind(committed).fetch_all(connection).await?.iter().map(image_segment).collect()
-}
-
+/// What rows were found to hold they held, whatever became of the commit that followed.
 async fn conflicts(connection: &mut SqliteConnection, write_back: i64) -> Answer<Vec<ImageSegment>> {
     let conflicts = sqlx::query(
         "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
-         WHERE write_back = ? AND committed = 1 ORDER BY partition, first",
+         WHERE write_back = ? ORDER BY partition, first",
     );
     conflicts.bind(write_back).fetch_all(connection).await?.iter().map(image_segment).collect()
 }

@@ -38,6 +38,7 @@ pub(crate) use self::pending::Pending;
 use self::rows::{Fault, Which};
 use self::seal::Changes;
 use crate::domain::cycle::Cycle;
+use crate::domain::doubt::Marker;
 use crate::domain::guard::Objection;
 use crate::domain::outcome::{Outcome, Rejection, SkipReason, Tally};
 use crate::{fault, state};
@@ -189,9 +190,9 @@ pub(crate) struct WrittenTo {
     pub(crate) name: String,
     /// What its records were mapped for, but for the layout; absent if it never came to that, or an earlier version wrote it.
     pub(crate) mapped_for: Option<MappedFor>,
-    /// Records that it updated, inserted or deleted.
+    /// Records that it updated, inserted or deleted, or may have.
     pub(crate) written: u64,
-    /// Whether there are before-images of any of them.
+    /// Whether there are before-images of them.
     pub(crate) has_images: bool,
 }
 
@@ -206,12 +207,63 @@ pub(crate) struct ImageSegment {
     pub(crate) xxh3: u64,
 }
 
+/// The before-images of one sending of a batch, and what is known of its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SentImages {
+    /// Under which the ledger knows them.
+    pub(crate) image: i64,
+    pub(crate) span: BatchSpan,
+    pub(crate) segment: ImageSegment,
+    pub(crate) commit: Commit,
+    /// What tells whether it was committed, if anything does.
+    pub(crate) marker: Option<Marker>,
+}
+
+impl SentImages {
+    /// Orders a batch's sendings by whose before-image of a record counts: the latest that is known to be committed, else
+    /// the first, which may be. What rows held after that, earlier versions kept too.
+    pub(crate) fn that_count_first(sendings: &[Self]) -> Vec<&Self> {
+        let is_known = |sending: &&Self| sending.commit == Commit::Known;
+        sendings.iter().rev().filter(is_known).chain(sendings.iter().filter(|sending| !is_known(sending))).collect()
+    }
+}
+
+/// What is known of the commit of a sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    Known,
+    /// The batch is over, and what this sending was to write is taken for written: rows no longer held what they held
+    /// before.
+    Doubtful,
+    /// The batch was sent and is not known to be committed.
+    InDoubt,
+}
+
 /// What a batch left in files beside its run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Left {
     pub(crate) images: Option<ImageSegment>,
+    /// What tells whether the sending was committed.
+    pub(crate) marker: Option<Marker>,
     /// Which of its values were kept, and which were found to be what was sent.
     pub(crate) conflicts: Option<ImageSegment>,
+    /// What earlier sendings left.
+    pub(crate) earlier: Earlier,
+}
+
+/// What becomes of what earlier sendings of a batch left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// These before-images go: the destination says that their sendings were rolled back.
+    RolledBack(Vec<i64>),
+    /// As above, and the others stay in doubt for good: what rows no longer held was not sent again.
+    Doubtful(Vec<i64>),
+}
+
+impl Default for Earlier {
+    fn default() -> Self {
+        Self::RolledBack(Vec::new())
+    }
 }
 
 /// An interrupted run, to be taken up.
@@ -272,11 +324,20 @@ pub(crate) struct WriteBackEntry {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) tally: Tally,
+    /// Those known to be committed.
     pub(crate) batches: u64,
     pub(crate) seconds: f64,
+    /// Of the records that count as written, those of batches that were sent and are not known to be committed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) in_doubt: u64,
     /// Of its records, those that went first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) canary: Option<PassedCanary>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(records: &u64) -> bool {
+    *records == 0
 }
 
 /// One batch of a run as history shows it.
@@ -397,7 +458,8 @@ impl Ledger {
 
     /// A batch's statements are done and its commit comes next. `outcomes` are those of the span, in order; rejected
     /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it, but for
-    /// its before-images: `left.images` are added to those that an earlier sending, which may have been committed, had.
+    /// its before-images: `left.images` are added to those that an earlier sending, which may have been committed, had, and
+    /// `left.earlier` says what becomes of these.
     pub(crate) async fn record_sent(
         &self,
         id: WriteBackId,
@@ -408,25 +470,30 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a batch in", async |connection, write_back| {
             let batch = rows::record_sent(connection, write_back, span, outcomes, attempts).await?;
-            last_written::record_conflicts(connection, batch, left.conflicts.as_ref()).await?;
+            rows::settle_earlier(connection, batch, &left.earlier).await?;
+            if let Earlier::RolledBack(_) = left.earlier {
+                last_written::record_conflicts(connection, batch, left.conflicts.as_ref()).await?;
+            }
             match &left.images {
-                Some(images) => rows::record_images(connection, batch, images).await,
+                Some(images) => rows::record_images(connection, batch, images, left.marker.as_ref()).await,
                 None => Ok(()),
             }
         })
         .await
     }
 
-    /// The batch is committed, after `seconds` of work.
+    /// The batch is committed, after `seconds` of work; its before-images are forgotten unless they are kept.
     /// Errors: `NoSuchBatch`, if it was not recorded as sent.
     pub(crate) async fn record_committed(
         &self,
         id: WriteBackId,
         span: BatchSpan,
         seconds: f64,
+        keeps_images: bool,
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a commit in", async |connection, write_back| {
-            rows::record_committed(connection, write_back, span, seconds).await
+            rows::record_committed(connection, write_back, span, seconds).await?;
+            if keeps_images { Ok(()) } else { rows::forget_images(connection, write_back, span).await }
         })
         .await
     }
@@ -460,7 +527,7 @@ impl Ledger {
         self.read_of(id, async |connection, write_back| rows::progress(connection, write_back).await).await
     }
 
-    /// What the ledger's own rows (committed batches, rejections, read count) sum to.
+    /// What the ledger's own rows (batches that are or may be committed, rejections, read count) sum to.
     pub(crate) async fn tally(&self, id: WriteBackId) -> Result<Tally, LedgerError> {
         self.read_of(id, async |connection, write_back| rows::tally(connection, write_back).await).await
     }
@@ -580,10 +647,15 @@ impl Ledger {
         self.read_of(id, async |connection, write_back| rows::outcomes(connection, write_back, partition).await).await
     }
 
-    /// Where the before-images of a write-back's committed batches stand: batch by batch, in the order of partitions; of
-    /// several segments of one batch the latest last.
-    pub(crate) async fn images(&self, id: WriteBackId) -> Result<Vec<(BatchSpan, ImageSegment)>, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::images(connection, write_back).await).await
+    /// The before-images of a write-back's batches that are or may be committed: batch by batch, in the order of
+    /// partitions; of several sendings of one batch the latest last.
+    pub(crate) async fn images(&self, id: WriteBackId) -> Result<Vec<SentImages>, LedgerError> {
+        self.read_of(id, async |connection, write_back| rows::images(connection, write_back, None).await).await
+    }
+
+    /// As [`Ledger::images`], those of one batch.
+    pub(crate) async fn images_of(&self, id: WriteBackId, span: BatchSpan) -> Result<Vec<SentImages>, LedgerError> {
+        self.read_of(id, async |connection, write_back| rows::images(connection, write_back, Some(span)).await).await
     }
 
     /// What each write-back of a run wrote, in the run's order.
@@ -592,7 +664,7 @@ impl Ledger {
         self.read(async |connection| undo::written_to(connection, run).await).await
     }
 
-    /// How many records of a write-back's committed batches were skipped for each reason.
+    /// How many records of a write-back's batches were skipped for each reason.
     pub(crate) async fn skipped(&self, id: WriteBackId) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
         self.read_of(id, async |connection, write_back| undo::skipped(connection, write_back).await).await
     }

@@ -16,6 +16,7 @@ enum Code {
     ChangedSince,
     CreatedByRun,
     Kept,
+    CreatedInDoubt,
 }
 
 impl From<Code> for u8 {
@@ -31,6 +32,7 @@ impl From<Code> for u8 {
             Code::ChangedSince => 8,
             Code::CreatedByRun => 9,
             Code::Kept => 12,
+            Code::CreatedInDoubt => 13,
         }
     }
 }
@@ -50,6 +52,7 @@ impl TryFrom<u8> for Code {
             8 => Self::ChangedSince,
             9 => Self::CreatedByRun,
             12 => Self::Kept,
+            13 => Self::CreatedInDoubt,
             other => return Err(format!("no outcome has the code {other}")),
         })
     }
@@ -63,6 +66,7 @@ impl Code {
             Self::ChangedSince => Some(SkipReason::ChangedSince),
             Self::CreatedByRun => Some(SkipReason::CreatedByRun),
             Self::Kept => Some(SkipReason::Kept),
+            Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
             Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => None,
         }
     }
@@ -79,6 +83,7 @@ impl From<&Outcome> for Code {
             Outcome::Skipped(SkipReason::ChangedSince) => Self::ChangedSince,
             Outcome::Skipped(SkipReason::CreatedByRun) => Self::CreatedByRun,
             Outcome::Skipped(SkipReason::Kept) => Self::Kept,
+            Outcome::Skipped(SkipReason::CreatedInDoubt) => Self::CreatedInDoubt,
             Outcome::Deleted => Self::Deleted,
             Outcome::Rejected(_) => Self::Rejected,
         }
@@ -103,6 +108,7 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
             Code::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
             Code::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
             Code::Kept => Outcome::Skipped(SkipReason::Kept),
+            Code::CreatedInDoubt => Outcome::Skipped(SkipReason::CreatedInDoubt),
             Code::Deleted => Outcome::Deleted,
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
@@ -149,13 +155,14 @@ mod tests {
             Outcome::Skipped(SkipReason::ChangedSince),
             Outcome::Skipped(SkipReason::CreatedByRun),
             Outcome::Skipped(SkipReason::Kept),
+            Outcome::Skipped(SkipReason::CreatedInDoubt),
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

@@ -7,10 +7,11 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    BatchEntry, BatchSpan, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus, SentBatch,
-    UnfinishedRun, WriteBackEntry, WriteBackId, canaries, cycles, guards, outcomes, pending,
+    BatchEntry, BatchSpan, Commit, Earlier, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus,
+    SentBatch, SentImages, UnfinishedRun, WriteBackEntry, WriteBackId, canaries, cycles, guards, outcomes, pending,
 };
 use crate::domain::cycle::Cycle;
+use crate::domain::doubt::Marker;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 
 /// Rejections one statement inserts: nine values each, far below the 32 766 that SQLite binds.
@@ -290,23 +291,75 @@ pub(super) async fn record_sent(
     Ok(batch)
 }
 
-pub(super) async fn record_images(connection: &mut SqliteConnection, batch: i64, images: &ImageSegment) -> Answer<()> {
-    let insert = sqlx::query("INSERT INTO images (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)");
+pub(super) async fn record_images(
+    connection: &mut SqliteConnection,
+    batch: i64,
+    images: &ImageSegment,
+    marker: Option<&Marker>,
+) -> Answer<()> {
+    let insert = sqlx::query("INSERT INTO images (batch, file, offset, bytes, xxh3, marker) VALUES (?, ?, ?, ?, ?, ?)");
+    let marker = marker.map(serde_json::to_string).transpose();
+    let marker = marker.map_err(|error| Fault::Contents(error.to_string()))?;
     let insert = insert.bind(batch).bind(&images.file).bind(kept(images.offset)?).bind(kept(images.bytes)?);
-    insert.bind(images.xxh3.cast_signed()).execute(connection).await?;
+    insert.bind(images.xxh3.cast_signed()).bind(marker).execute(connection).await?;
     Ok(())
 }
 
+/// Settles what earlier sendings of a batch left.
+pub(super) async fn settle_earlier(connection: &mut SqliteConnection, batch: i64, earlier: &Earlier) -> Answer<()> {
+    let (rolled_back, is_doubtful) = match earlier {
+        Earlier::RolledBack(images) => (images, false),
+        Earlier::Doubtful(images) => (images, true),
+    };
+    for image in rolled_back {
+        let delete = sqlx::query("DELETE FROM images WHERE batch = ? AND image = ?");
+        delete.bind(batch).bind(image).execute(&mut *connection).await?;
+    }
+    if is_doubtful {
+        let update = sqlx::query("UPDATE images SET doubtful = 1 WHERE batch = ?");
+        update.bind(batch).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn forget_images(connection: &mut SqliteConnection, write_back: i64, span: BatchSpan) -> Answer<()> {
+    let delete = sqlx::query(
+        "DELETE FROM images
+         WHERE batch IN (SELECT batch FROM batches WHERE write_back = ? AND partition = ? AND first = ?)",
+    );
+    delete.bind(write_back).bind(span.partition).bind(span.first).execute(connection).await?;
+    Ok(())
+}
+
+/// Of all batches, whether or not they are known to be committed: what was sent may be written.
 pub(super) async fn images(
     connection: &mut SqliteConnection,
     write_back: i64,
-) -> Answer<Vec<(BatchSpan, ImageSegment)>> {
+    of: Option<BatchSpan>,
+) -> Answer<Vec<SentImages>> {
     let images = sqlx::query(
-        "SELECT partition, first, records, file, offset, bytes, i.xxh3 FROM images AS i JOIN batches USING (batch)
-         WHERE write_back = ? AND committed = 1 ORDER BY partition, first, image",
+        "SELECT image, partition, first, records, file, offset, bytes, i.xxh3, marker, committed, doubtful
+         FROM images AS i JOIN batches USING (batch)
+         WHERE write_back = ?1 AND (?2 IS NULL OR (partition = ?2 AND first = ?3)) ORDER BY partition, first, image",
     );
-    let segment = |row: &SqliteRow| Ok((span(row)?, image_segment(row)?));
-    images.bind(write_back).fetch_all(connection).await?.iter().map(segment).collect()
+    let images = images.bind(write_back).bind(of.map(|span| span.partition)).bind(of.map(|span| span.first));
+    images.fetch_all(connection).await?.iter().map(sent_images).collect()
+}
+
+pub(super) fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
+    let marker = row.try_get::<Option<&str>, _>("marker")?.map(serde_json::from_str).transpose();
+    let (committed, doubtful): (bool, bool) = (row.try_get("committed")?, row.try_get("doubtful")?);
+    Ok(SentImages {
+        image: row.try_get("image")?,
+        span: span(row)?,
+        segment: image_segment(row)?,
+        commit: match (committed, doubtful) {
+            (true, false) => Commit::Known,
+            (true, true) => Commit::Doubtful,
+            (false, _) => Commit::InDoubt,
+        },
+        marker: marker.map_err(|error| Fault::Contents(error.to_string()))?,
+    })
 }
 
 pub(super) fn image_segment(row: &SqliteRow) -> Answer<ImageSegment> {
@@ -427,9 +480,9 @@ fn rejection_digest(rejection: &Rejection) -> i64 {
     xxh3_64(format!("{:?}", (record, key, stage.name(), column, reason)).as_bytes()).cast_signed()
 }
 
-/// What counts: records read, the outcomes of committed batches, parked records that were left alone, and rejections, one by one, of records that are in a
-/// committed batch or never came into one. Rejected records are counted apart from what batches say of them, so that
-/// the one holds the other to account.
+/// What counts: records read, the outcomes of batches, parked records that were left alone, and rejections, one by one, of
+/// records that are in a batch or never came into one. A batch that is not known to be committed counts as one that is.
+/// Rejected records are counted apart from what batches say of them, so that the one holds the other to account.
 pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
     let row = sqlx::query(
         "SELECT coalesce(read, 0) AS read,
@@ -437,9 +490,8 @@ pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) ->
                 coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(deleted), 0) AS deleted,
                 coalesce(sum(skipped), 0)
                     + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
-                (SELECT count(*) FROM rejections LEFT JOIN batches USING (batch)
-                 WHERE rejections.write_back = w.write_back AND (rejections.batch IS NULL OR committed = 1)) AS rejected
-         FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back AND b.committed = 1
+                (SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back) AS rejected
+         FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
          WHERE w.write_back = ?",
     );
     tally_in(&row.bind(write_back).fetch_one(connection).await?, "read")
@@ -561,7 +613,9 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
 pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
     let rows = sqlx::query(
         "SELECT write_back, name, seconds,
-                (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches
+                (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches,
+                (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
+                 WHERE b.write_back = w.write_back AND committed = 0) AS in_doubt
          FROM write_backs AS w WHERE run = ? ORDER BY position",
     );
     let rows = rows.bind(run).fetch_all(&mut *connection).await?;
@@ -572,6 +626,7 @@ pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i
             tally: tally(connection, row.try_get("write_back")?).await?,
             batches: count(row, "batches")?,
             seconds: row.try_get("seconds")?,
+            in_doubt: count(row, "in_doubt")?,
             canary: canaries::canary(connection, row.try_get("write_back")?).await?,
         });
     }

@@ -126,9 +126,13 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
         Progress { packaged: true, layout: Some("layout".to_owned()), sent: vec![sent.clone()], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
     assert_eq!(ledger.outcomes(FIRST, 0).await.unwrap(), []);
-    assert_eq!(ledger.tally(FIRST).await.unwrap(), Tally { read: 5, ..Tally::default() });
+    let tally = Tally { read: 5, updated: 1, unchanged: 1, skipped: 1, rejected: 1, ..Tally::default() };
+    assert_eq!(ledger.tally(FIRST).await.unwrap(), tally, "what was sent may be written");
+    let in_doubt = async || ledger.run(1).await.unwrap().write_backs[0].in_doubt;
+    assert_eq!(in_doubt().await, 1);
 
-    ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.5, true).await.unwrap();
+    assert_eq!(in_doubt().await, 0);
     let expected =
         Progress { packaged: true, layout: Some("layout".to_owned()), committed: vec![SPAN], ..Progress::default() };
     assert_eq!(ledger.progress(FIRST).await.unwrap(), expected);
@@ -141,7 +145,7 @@ async fn a_batch_is_sent_then_committed_and_its_outcomes_come_back() {
 
     let next = BatchSpan { first: SPAN.records, ..SPAN };
     ledger.record_sent(FIRST, next, &vec![Outcome::Updated; 4], 1, &Left::default()).await.unwrap();
-    ledger.record_committed(FIRST, next, 0.5).await.unwrap();
+    ledger.record_committed(FIRST, next, 0.5, true).await.unwrap();
     let spans: Vec<BatchSpan> = ledger.outcomes(FIRST, 0).await.unwrap().iter().map(|batch| batch.span).collect();
     assert_eq!(spans, [SPAN, next], "in the order of their records");
 }
@@ -165,8 +169,37 @@ async fn a_batch_recorded_again_replaces_its_outcomes_and_its_rejections() {
     ledger.record_sent(FIRST, half, &vec![Outcome::Inserted; 2], 4, &Left::default()).await.unwrap();
     let after = SentBatch { span: next, outcomes: vec![Outcome::Unchanged; 2] };
     assert_eq!(ledger.progress(FIRST).await.unwrap().sent, [sent, after]);
-    assert!(ledger.record_committed(FIRST, SPAN, 0.1).await.is_err());
+    assert!(ledger.record_committed(FIRST, SPAN, 0.1, true).await.is_err());
     assert_eq!(ledger.progress(FIRST).await.unwrap().committed, []);
+}
+
+#[tokio::test]
+async fn before_images_of_a_batch_in_doubt_go_when_it_was_rolled_back_and_stay_in_doubt_when_nobody_knows() {
+    let (_folder, ledger) = ledger().await;
+    begin(&ledger, "weekly", &cycle("c1", 0)).await;
+    let sent = async |offset: u64, earlier: Earlier| {
+        let images = ImageSegment { file: "0001.images".to_owned(), offset, bytes: 1, xxh3: 7 };
+        let marker = Marker { transaction: Some(offset.to_string()), journal: None };
+        let left = Left { images: Some(images), marker: Some(marker), earlier, ..Left::default() };
+        ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &left).await.unwrap();
+    };
+    let held = async || {
+        let images = ledger.images_of(FIRST, SPAN).await.unwrap();
+        assert_eq!(ledger.images(FIRST).await.unwrap(), images);
+        images.into_iter().map(|images| (images.image, images.segment.offset, images.commit)).collect::<Vec<_>>()
+    };
+    sent(0, Earlier::default()).await;
+    assert_eq!(held().await, [(1, 0, Commit::InDoubt)]);
+    sent(1, Earlier::RolledBack(vec![1])).await;
+    sent(2, Earlier::Doubtful(Vec::new())).await;
+    assert_eq!(held().await, [(2, 1, Commit::InDoubt), (3, 2, Commit::InDoubt)]);
+    assert_eq!(ledger.images(FIRST).await.unwrap()[1].marker.as_ref().unwrap().transaction.as_deref(), Some("2"));
+    ledger.record_committed(FIRST, SPAN, 0.1, true).await.unwrap();
+    assert_eq!(held().await, [(2, 1, Commit::Doubtful), (3, 2, Commit::Known)]);
+    let next = BatchSpan { first: SPAN.records, ..SPAN };
+    assert_eq!(ledger.images_of(FIRST, next).await.unwrap(), []);
+    ledger.record_committed(FIRST, SPAN, 0.1, false).await.unwrap();
+    assert_eq!(held().await, [], "they are not to be kept");
 }
 
 #[tokio::test]
@@ -177,10 +210,10 @@ async fn a_refused_commit_is_forgotten_and_a_commit_never_sent_is_an_error() {
     ledger.forget_sent(FIRST, SPAN).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap(), Progress::default());
     assert_eq!(ledger.rejections(FIRST, None, 10).await.unwrap(), []);
-    let error = ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap_err();
+    let error = ledger.record_committed(FIRST, SPAN, 0.1, true).await.unwrap_err();
     assert_eq!(error.to_string(), "no batch of partition 0 that begins at record 0 was recorded");
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
-    ledger.record_committed(FIRST, SPAN, 0.1).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.1, true).await.unwrap();
     ledger.forget_sent(FIRST, SPAN).await.unwrap();
     assert_eq!(ledger.progress(FIRST).await.unwrap().committed, [SPAN], "what is committed is not forgotten");
 }
@@ -194,14 +227,15 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     ledger.record_rejections(FIRST, &early).await.unwrap();
     ledger.record_packaged(FIRST, 9, &mapped_for()).await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
-    ledger.record_committed(FIRST, SPAN, 0.25).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.25, true).await.unwrap();
     let second = BatchSpan { partition: 1, first: 0, records: 2 };
     ledger
         .record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Skipped(SkipReason::NoMatch)], 1, &Left::default())
         .await
         .unwrap();
-    assert!(!ledger.tally(FIRST).await.unwrap().balances(), "one batch is still in the air");
-    ledger.record_committed(FIRST, second, 0.25).await.unwrap();
+    let entry = ledger.run(1).await.unwrap().write_backs[0].clone();
+    assert_eq!((entry.batches, entry.in_doubt), (1, 1), "one batch is still in the air");
+    ledger.record_committed(FIRST, second, 0.25, true).await.unwrap();
     let tally = Tally { read: 9, inserted: 1, updated: 1, unchanged: 1, skipped: 2, rejected: 4, ..Tally::default() };
     assert_eq!(ledger.tally(FIRST).await.unwrap(), tally);
     assert!(tally.balances());
@@ -212,7 +246,7 @@ async fn the_tally_sums_batches_and_rejections_to_what_was_read() {
     let entry = ledger.run(1).await.unwrap().write_backs[0].clone();
     assert_eq!(
         entry,
-        WriteBackEntry { name: "health_score".to_owned(), tally, batches: 2, seconds: 2.0, canary: None }
+        WriteBackEntry { name: "health_score".to_owned(), tally, batches: 2, seconds: 2.0, in_doubt: 0, canary: None }
     );
 }
 
@@ -289,7 +323,7 @@ async fn two_writers_share_a_ledger() {
                 for first in 0..50 {
                     let span = BatchSpan { partition, first, records: 1 };
                     ledger.record_sent(FIRST, span, &[Outcome::Updated], 1, &Left::default()).await.unwrap();
-                    ledger.record_committed(FIRST, span, 0.0).await.unwrap();
+                    ledger.record_committed(FIRST, span, 0.0, true).await.unwrap();
                     ledger.progress(FIRST).await.unwrap();
                 }
             })
@@ -430,7 +464,7 @@ async fn a_ledger_with_a_bit_flipped_is_refused_or_tells_the_same() {
     begin(&ledger, "weekly", &cycle("c1", 0)).await;
     ledger.record_packaged(FIRST, 6, &mapped_for()).await.unwrap();
     ledger.record_sent(FIRST, SPAN, &outcomes(), 1, &Left::default()).await.unwrap();
-    ledger.record_committed(FIRST, SPAN, 0.5).await.unwrap();
+    ledger.record_committed(FIRST, SPAN, 0.5, true).await.unwrap();
     let second = BatchSpan { first: 4, records: 2, ..SPAN };
     ledger.record_sent(FIRST, second, &[Outcome::Inserted, Outcome::Updated], 1, &Left::default()).await.unwrap();
     ledger.stop_run(1, "unreachable").await.unwrap();

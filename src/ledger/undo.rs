@@ -15,9 +15,11 @@ pub(super) async fn written_to(connection: &mut SqliteConnection, run: i64) -> A
     let rows = sqlx::query(
         "SELECT position, name, layout, destination, object, fields, journal,
                 (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
-                 WHERE b.write_back = w.write_back AND committed = 1) AS written,
-                EXISTS (SELECT 1 FROM images JOIN batches AS b USING (batch)
-                        WHERE b.write_back = w.write_back AND committed = 1) AS has_images
+                 WHERE b.write_back = w.write_back) AS written,
+                EXISTS (SELECT 1 FROM images JOIN batches AS b USING (batch) WHERE b.write_back = w.write_back)
+                AND NOT EXISTS (SELECT 1 FROM batches AS b
+                                WHERE b.write_back = w.write_back AND inserted + updated + deleted > 0
+                                      AND NOT EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch)) AS has_images
          FROM write_backs AS w WHERE run = ? ORDER BY position",
     );
     let rows = rows.bind(run).fetch_all(connection).await?;
@@ -50,7 +52,7 @@ fn written_to_in(row: &SqliteRow) -> Answer<WrittenTo> {
 }
 
 pub(super) async fn skipped(connection: &mut SqliteConnection, write_back: i64) -> Answer<BTreeMap<SkipReason, u64>> {
-    let rows = sqlx::query("SELECT outcomes FROM batches WHERE write_back = ? AND committed = 1 AND skipped > 0");
+    let rows = sqlx::query("SELECT outcomes FROM batches WHERE write_back = ? AND skipped > 0");
     let mut rows = rows.bind(write_back).fetch(connection);
     let mut skipped = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {

@@ -94,6 +94,16 @@ fn canary_lines(write_backs: &[WriteBackEntry]) -> String {
     write_backs.iter().filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// How many of the records that count as written may not be.
+fn doubt_line(run: &RunEntry) -> String {
+    let in_doubt: u64 = run.write_backs.iter().map(|write_back| write_back.in_doubt).sum();
+    match in_doubt {
+        0 => String::new(),
+        1 => "1 record is in doubt: it was sent, and counts as written".to_owned(),
+        _ => format!("{} records are in doubt: they were sent, and count as written", grouped(in_doubt)),
+    }
+}
+
 /// Why guards stopped a run, and who let it go ahead.
 fn stopped_lines(run: &RunEntry) -> String {
     let mut lines = Vec::new();
@@ -127,6 +137,7 @@ pub(crate) fn run_in_full(
         stopped_lines(run),
         write_backs_table(&run.write_backs),
         canary_lines(&run.write_backs),
+        doubt_line(run),
         batches_table(batches),
         left_alone_table(left_alone),
         rejections_table(run, rejections),
@@ -189,7 +200,7 @@ fn batches_table(batches: &[BatchEntry]) -> String {
             right(grouped(batch.partition.into())),
             right(grouped(batch.first.into())),
             right(grouped(batch.attempts.into())),
-            left(if batch.committed { "yes" } else { "no" }),
+            left(if batch.committed { "yes" } else { "in doubt" }),
             right(duration(batch.seconds)),
         ];
         cells.extend(tallies.cells(&batch.tally));
@@ -307,6 +318,7 @@ mod tests {
                 tally: tally(),
                 batches: 20,
                 seconds: 2.9,
+                in_doubt: 0,
                 canary: None,
             }],
         }

@@ -52,7 +52,8 @@ fn by(entry: &Entry) -> String {
     match entry.by {
         By::Run(kind) => {
             let undone = entry.undone_by.map(|undo| format!(", undone by run {undo}"));
-            format!("{} {}{}", kind.name(), entry.run, undone.unwrap_or_default())
+            let doubt = if entry.in_doubt { ", in doubt" } else { "" };
+            format!("{} {}{doubt}{}", kind.name(), entry.run, undone.unwrap_or_default())
         }
         By::SomeoneElse => format!("someone else, before run {}", entry.run),
     }

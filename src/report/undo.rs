@@ -61,6 +61,7 @@ fn parts(undone: &Undone) -> Vec<String> {
         (unchanged, "reversed already: the row holds what it held before"),
         (undone.changed_since, "kept: somebody changed the row since"),
         (undone.created, "kept: the run created the row"),
+        (undone.created_in_doubt, "kept: it is not known whether the run made this row"),
         (undone.gone, "could not: the row is gone"),
         (rejected, "could not: rejected"),
     ];
@@ -84,6 +85,7 @@ pub(crate) fn json(report: &UndoReport) -> Value {
             "reversed": reversed(&undone.report.tally),
             "changed_since": undone.changed_since,
             "created": undone.created,
+            "created_in_doubt": undone.created_in_doubt,
             "could_not": undone.gone + rejected,
             "batches": undone.report.batches,
             "seconds": undone.report.elapsed.as_secs_f64(),

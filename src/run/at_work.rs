@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::conflicts::kept;
 use super::push::{Assignment, Push};
 use super::stop::Stop;
-use super::{LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, run_folder};
+use super::{LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, images, run_folder};
 use crate::config::Project;
 use crate::domain::error::chain;
 use crate::domain::mapping::RunFacts;
@@ -70,18 +70,25 @@ impl AtWork<'_> {
         };
         let elapsed = pulling + begun.elapsed();
         self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
-        let batches = self.ledger.progress(id).await?.committed.len();
+        let progress = self.ledger.progress(id).await?;
+        let (batches, is_in_doubt) = (progress.committed.len(), !progress.sent.is_empty());
         let tally = self.ledger.tally(id).await?;
         // Of a run taken up, an earlier process counted a part that only the ledger knows.
         let counted = pulled.map_or(tally, |mut counted| {
             counted += pushed;
             counted
         });
-        if !tally.balances() || tally != counted {
+        if is_in_doubt || !tally.balances() || tally != counted {
             return Err(RunError::Unbalanced { write_back: name, counted: Box::new(counted), ledger: Box::new(tally) });
         }
         info!(job = %self.facts.job, run = id.run, write_back = %name, read = tally.read, "delivered");
         let keeps_before_images = assignment.keeps_before_images;
+        if !keeps_before_images {
+            let folder = images::folder_in(&run_folder(self.project, id.run).join(&name));
+            if let Err(error) = state::remove_folder_if_there(&folder) {
+                warn!(folder = %folder.display(), %error, "could not remove before-images that are not to be kept");
+            }
+        }
         let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
         let canary = self.ledger.canary(id).await?;
         Ok(WriteBackReport {

@@ -201,7 +201,7 @@ pub(super) mod tests {
     pub(in crate::run) async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
         let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
         ledger.record_sent(FIRST, span, outcomes, 1, &Left::default()).await.unwrap();
-        ledger.record_committed(FIRST, span, 0.1).await.unwrap();
+        ledger.record_committed(FIRST, span, 0.1, true).await.unwrap();
     }
 
     pub(in crate::run) fn refused() -> Outcome {

@@ -12,7 +12,7 @@ use crate::domain::before::unmarked;
 use crate::domain::record::key_texts;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
-use crate::ledger::{JournalRun, Ledger, RunKind};
+use crate::ledger::{Commit, JournalRun, Ledger, RunKind, SentImages};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::{JournalError, RunAt, Trace, Unknown};
 use crate::run::preview::Change;
@@ -41,6 +41,9 @@ pub(crate) struct Entry {
     pub(crate) cycle: String,
     /// Of the run.
     pub(crate) started_at: DateTime<Utc>,
+    /// Whether the run sent it and is not known to have written it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) in_doubt: bool,
     pub(crate) row: RowFate,
     /// The latest run that took this one's write back.
     pub(crate) undone_by: Option<i64>,
@@ -128,7 +131,7 @@ pub(crate) async fn of_record(
             row.values.clear();
             history.unknown.push(Unknown { run: RunAt::of(&run), why });
         }
-        if !trace.segments.is_empty() {
+        if !trace.images.is_empty() {
             history.since.get_or_insert_with(|| RunAt::of(&run));
         }
         if let Some(image) = block_in_place(|| find(&trace, record))? {
@@ -166,6 +169,7 @@ fn keep_field(history: &mut RecordHistory, field: &str, row: &Row) -> Result<(),
 
 /// What a run wrote into one record's row.
 struct Image {
+    in_doubt: bool,
     created: bool,
     deleted: bool,
     fields: Vec<FieldImage>,
@@ -199,21 +203,20 @@ fn change(kind: Kind, column: &str, before: Option<&str>, after: Option<&str>) -
     })
 }
 
-/// The image of a record among a run's; of several the latest counts.
+/// The image of a record among a run's.
 fn find(trace: &Trace, record: &str) -> Result<Option<Image>, JournalError> {
-    let mut found = None;
-    for segment in &trace.segments {
+    for SentImages { segment, commit, .. } in SentImages::that_count_first(&trace.images) {
         let segment = Segment::read(&trace.folder, segment)?;
         let key_columns: Vec<String> = segment.key().iter().map(|field| field.name.clone()).collect();
         let keys = key_texts(&segment.sent_keys()?, &key_columns);
         if let Some(position) = keys.iter().position(|key| key == record) {
-            found = Some(image(&segment, position)?);
+            return image(&segment, position, *commit == Commit::InDoubt).map(Some);
         }
     }
-    Ok(found)
+    Ok(None)
 }
 
-fn image(segment: &Segment, position: usize) -> Result<Image, JournalError> {
+fn image(segment: &Segment, position: usize, in_doubt: bool) -> Result<Image, JournalError> {
     let frame = segment.frame()?;
     let created = segment.created(&frame)?.get(position) == Some(true);
     let field = |field: &ImageField| {
@@ -229,7 +232,7 @@ fn image(segment: &Segment, position: usize) -> Result<Image, JournalError> {
     };
     let values = segment.fields.iter().filter(|field| field.key.is_none());
     let deleted = segment.deleted(&frame)?.get(position) == Some(true);
-    Ok(Image { created, deleted, fields: values.map(field).collect::<Result<_, JournalError>>()? })
+    Ok(Image { in_doubt, created, deleted, fields: values.map(field).collect::<Result<_, JournalError>>()? })
 }
 
 /// The record's row as the runs so far left it.
@@ -237,6 +240,10 @@ fn image(segment: &Segment, position: usize) -> Result<Image, JournalError> {
 struct Row {
     /// What is known of it.
     values: BTreeMap<String, Option<String>>,
+    /// What it held before a write in doubt, and holds if nothing was written.
+    before_doubt: BTreeMap<String, Option<String>>,
+    /// Whether it may not be there, as what made it is in doubt.
+    may_be_absent: bool,
     /// Every field that a run ever had.
     fields: BTreeSet<String>,
 }
@@ -244,23 +251,32 @@ struct Row {
 impl Row {
     /// What happened up to a run's write and by it, oldest first.
     fn take(&mut self, run: &JournalRun, image: Image) -> Vec<Entry> {
+        let in_doubt = image.in_doubt;
         let entry = |by, row, changes| Entry {
             by,
             run: run.id.run,
             cycle: run.cycle.clone(),
             started_at: run.started_at,
+            in_doubt: in_doubt && by != By::SomeoneElse,
             row,
             undone_by: None,
             changes,
         };
         let mut entries = Vec::new();
-        if image.created && !self.values.is_empty() {
+        if image.created && !self.values.is_empty() && !self.may_be_absent {
             entries.push(entry(By::SomeoneElse, RowFate::Removed, Vec::new()));
         } else if !image.created {
             let foreign: Vec<Change> = image.fields.iter().filter_map(|field| self.foreign_change(field)).collect();
             if !foreign.is_empty() {
                 entries.push(entry(By::SomeoneElse, RowFate::Changed, foreign));
             }
+        }
+        self.before_doubt.clear();
+        self.may_be_absent = in_doubt && image.created;
+        if in_doubt {
+            // If it was not deleted after all, somebody else may have changed it meanwhile: nothing is known of it.
+            let held = image.fields.iter().filter(|_| !image.created);
+            self.before_doubt = held.map(|field| (field.name.clone(), field.before.clone())).collect();
         }
         if image.deleted {
             self.values.clear();
@@ -284,6 +300,10 @@ impl Row {
     /// How the field changed between the last run that wrote the record and this one.
     fn foreign_change(&self, field: &FieldImage) -> Option<Change> {
         let left = self.values.get(&field.name)?;
+        let unwritten = self.before_doubt.get(&field.name);
+        if unwritten.is_some_and(|unwritten| same(field.kind, unwritten.as_deref(), field.before.as_deref())) {
+            return None;
+        }
         change(field.kind, &field.name, left.as_deref(), field.before.as_deref())
     }
 }

@@ -50,10 +50,15 @@ impl ImageError {
         Self::Io { path: path.display().to_string(), source }
     }
 
+    /// Whether they were removed.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Self::Unreadable { .. } if self.is_gone() => {
                 Some("they were removed after the `retention` of the job, or by hand".to_owned())
             }
             Self::Io { source, .. } | Self::Unreadable { source, .. } => state::hint(source).map(str::to_owned),
@@ -67,6 +72,8 @@ impl ImageError {
 pub(crate) const RECORD: &str = "record";
 /// Whether the run made the record's row.
 pub(crate) const CREATED: &str = "created";
+/// Whether the batch is in doubt that the record was sent in. Stands in the records of an undo alone.
+pub(crate) const IN_DOUBT: &str = "in doubt";
 /// Whether the run deleted it. Stands in the before-images of an undo alone.
 const DELETED: &str = "deleted";
 
@@ -247,6 +254,15 @@ struct OpenFile {
 impl ImageFile {
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder, open: None }
+    }
+
+    /// What it holds is needed no longer.
+    pub(crate) fn forget(&mut self) {
+        // A file that cannot be emptied goes with its folder when the run is over.
+        self.open.take_if(|open| {
+            open.end = 0;
+            open.file.set_len(0).and_then(|()| open.file.rewind()).is_err()
+        });
     }
 
     /// Keeps the images of a batch that was written, if any of its records was: see [`segment`].

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::Project;
 use crate::domain::error::SystemError;
 use crate::domain::problem::Problem;
-use crate::ledger::{ImageSegment, JournalRun, Ledger, LedgerError};
+use crate::ledger::{JournalRun, Ledger, LedgerError, SentImages};
 use crate::package::PackageError;
 use crate::run::images::{self, ImageError};
 use crate::run::reader::ReadError;
@@ -143,7 +143,7 @@ pub(crate) struct Unknown {
 pub(crate) struct Trace {
     pub(crate) folder: PathBuf,
     /// In the order of partitions; of several of one batch the latest last.
-    pub(crate) segments: Vec<ImageSegment>,
+    pub(crate) images: Vec<SentImages>,
     /// Why there are not all.
     pub(crate) gap: Option<Gap>,
 }
@@ -151,9 +151,9 @@ pub(crate) struct Trace {
 impl Trace {
     pub(crate) async fn of(project: &Project, ledger: &Ledger, run: &JournalRun) -> Result<Self, JournalError> {
         let folder = images::folder_in(&run_folder(project, run.id.run).join(&run.write_back));
-        let segments = ledger.images(run.id).await?.into_iter().map(|(_, segment)| segment);
-        let mut trace = Self { folder, segments: segments.collect(), gap: (run.unkept > 0).then_some(Gap::NotKept) };
-        let files: BTreeSet<&String> = trace.segments.iter().map(|segment| &segment.file).collect();
+        let images = ledger.images(run.id).await?;
+        let mut trace = Self { folder, images, gap: (run.unkept > 0).then_some(Gap::NotKept) };
+        let files: BTreeSet<&String> = trace.images.iter().map(|images| &images.segment.file).collect();
         let mut gone = BTreeSet::new();
         for file in files {
             let path = trace.folder.join(file);
@@ -165,7 +165,7 @@ impl Trace {
         }
         if !gone.is_empty() {
             trace.gap = Some(Gap::Removed);
-            trace.segments.retain(|segment| !gone.contains(&segment.file));
+            trace.images.retain(|images| !gone.contains(&images.segment.file));
         }
         Ok(trace)
     }

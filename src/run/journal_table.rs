@@ -10,8 +10,9 @@ use super::reached::{Hold, Write};
 use super::writer::Written;
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::alteration::Change;
-use crate::domain::before::unmarked;
+use crate::domain::before::{Before, unmarked};
 use crate::domain::conversion::texts_of;
+use crate::domain::doubt::JournalMark;
 use crate::domain::error::SystemError;
 use crate::domain::journal_table::{self as journal, JournalColumn};
 use crate::domain::layout::{Layout, LayoutField};
@@ -32,7 +33,14 @@ impl JournalTable {
         Self { layout, facts, write_back: write_back.to_owned(), connection: connection.to_owned() }
     }
 
-    /// Tells what a batch of `layout` changed, within its own transaction. `sent` is as for before-images.
+    /// Who finds its rows again.
+    pub(super) fn witness(&self) -> JournalWitness<'_> {
+        let RunFacts { run, job, .. } = &self.facts;
+        JournalWitness { layout: &self.layout, run: *run, job, write_back: &self.write_back }
+    }
+
+    /// Tells what a batch of `layout` changed, within its own transaction, and how one of the rows that tell it is found
+    /// again. `sent` is as for before-images.
     /// Errors: never `Refused`: no record is to blame for what the journal does not take.
     pub(super) async fn fill(
         &self,
@@ -41,11 +49,11 @@ impl JournalTable {
         batch: &Batch,
         sent: PolarsResult<Sent<'_>>,
         written: &Written,
-    ) -> Result<(), SystemError> {
+    ) -> Result<Option<JournalMark>, SystemError> {
         let rows = sent.and_then(|sent| self.rows(layout, batch, &sent, written, Utc::now()));
         let rows = rows.map_err(|error| self.failed(error.into()))?;
         if rows.height() == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let inserted = match destination.insert(&self.layout, &rows).await {
             Err(SystemError::Refused { message, .. }) => return Err(self.failed(message.into())),
@@ -53,13 +61,14 @@ impl JournalTable {
         };
         crate::fault::point("a journal filled");
         if usize::try_from(inserted) == Ok(rows.height()) {
-            return Ok(());
+            return Ok(mark(&rows));
         }
         // A trigger may have put them where they can be found all the same.
         let layout = journal::identified(&self.layout);
         let write = Write { change: Change::Insert, layout: &layout, records: &rows, hold: Hold::Loose };
         let reached = write.expect_reached(destination, &self.connection, inserted, None).await;
-        reached.map_err(|_| self.failed(format!("it took {inserted} of {} rows", rows.height()).into()))
+        let reached = reached.map_err(|_| self.failed(format!("it took {inserted} of {} rows", rows.height()).into()));
+        reached.map(|()| mark(&rows))
     }
 
     fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
@@ -95,6 +104,70 @@ impl JournalTable {
             }
         }
         changes.into_frame(self, layout, at)
+    }
+}
+
+/// How the first of a batch's rows in the journal is found again.
+fn mark(rows: &DataFrame) -> Option<JournalMark> {
+    let text = |wanted: JournalColumn| {
+        let position = JournalColumn::ALL.iter().position(|column| *column == wanted)?;
+        rows.columns().get(position)?.str().ok()?.get(0).map(str::to_owned)
+    };
+    Some(JournalMark { key: text(JournalColumn::MatchKey)?, column: text(JournalColumn::ColumnName)? })
+}
+
+/// Finds rows of one write-back of a run in its journal.
+pub(super) struct JournalWitness<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) run: i64,
+    pub(super) job: &'a str,
+    pub(super) write_back: &'a str,
+}
+
+impl JournalWitness<'_> {
+    /// What tells one row from those of other sendings.
+    const TELLING: [JournalColumn; 5] = [
+        JournalColumn::Run,
+        JournalColumn::Job,
+        JournalColumn::WriteBack,
+        JournalColumn::MatchKey,
+        JournalColumn::ColumnName,
+    ];
+
+    /// Whether a row of this mark is there, as far as this user may look.
+    pub(super) async fn has(&self, destination: &mut AnyDestination, mark: &JournalMark) -> Result<bool, SystemError> {
+        let positions: Vec<usize> = (0..)
+            .zip(JournalColumn::ALL)
+            .filter(|(_, column)| Self::TELLING.contains(column))
+            .map(|(position, _)| position)
+            .collect();
+        let narrow = self.layout.narrowed(&positions);
+        let fields: Vec<LayoutField> =
+            narrow.fields.iter().map(|field| LayoutField { key: true, ..field.clone() }).collect();
+        if !narrow.object.may_select_rows || !fields.iter().all(|field| field.column.may_select) {
+            return Ok(false);
+        }
+        let key = (0..fields.len()).collect();
+        let values = Self::TELLING.iter().zip(&fields).map(|(column, field)| {
+            let name = field.column.name.as_str().into();
+            match column {
+                JournalColumn::Job => Column::new(name, [self.job]),
+                JournalColumn::WriteBack => Column::new(name, [self.write_back]),
+                JournalColumn::MatchKey => Column::new(name, [mark.key.as_str()]),
+                JournalColumn::ColumnName => Column::new(name, [mark.column.as_str()]),
+                JournalColumn::Run
+                | JournalColumn::Cycle
+                | JournalColumn::Object
+                | JournalColumn::OldValue
+                | JournalColumn::NewValue
+                | JournalColumn::Change
+                | JournalColumn::WrittenAt => Column::new(name, [self.run]),
+            }
+        });
+        let row = DataFrame::new(1, values.collect()).expect("every column has one value");
+        let layout = Layout { fields, key, ..narrow };
+        let found = destination.look_up(&layout, &row, Before::Unread).await?.found;
+        Ok(found.iter().any(|found| found.rows > 0))
     }
 }
 

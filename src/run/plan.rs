@@ -88,7 +88,11 @@ impl Plan {
         until: Until<'_>,
     ) -> Result<(), LastWrittenError> {
         let (write_back, destination) = (self.write_back.name.as_str(), self.destination.name.as_str());
-        let subject = Subject { project, ledger, job, write_back, destination, layout: &self.layout };
+        let is_alone = match until {
+            Until::Run(_) => true,
+            Until::Now(_) => !ledger.is_running(job)?,
+        };
+        let subject = Subject { project, ledger, job, write_back, destination, layout: &self.layout, is_alone };
         self.last_written = match until {
             Until::Run(run) => subject.before_run(run).await?,
             Until::Now(folder) => subject.until_now(folder).await?,

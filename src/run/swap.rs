@@ -11,7 +11,7 @@ use std::sync::Arc;
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
-use super::images::{CREATED, Sent, before_column, sent_column, written_column};
+use super::images::{CREATED, IN_DOUBT, Sent, before_column, sent_column, written_column};
 use super::reached::{Hold, Write};
 use super::writer::{Differing, Written, chosen, expect_unaltered};
 use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
@@ -63,9 +63,12 @@ enum Direction {
 
 impl Direction {
     /// What becomes of a record whose row was looked up for what is expected of it; `created` tells that the row is or was
-    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent.
-    fn decide(self, created: bool, found: Found) -> Decision {
+    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent; and one
+    /// that either may have made, as its batch is `in_doubt`, is left.
+    fn decide(self, created: bool, in_doubt: bool, found: Found) -> Decision {
         match (self, created, found.rows, found.differs) {
+            (Self::Back { .. }, true, 0, _) if in_doubt => Decision::Leave,
+            (Self::Back { .. }, true, 1.., _) if in_doubt => Decision::Skip(SkipReason::CreatedInDoubt),
             (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
             (Self::Forward, true, 0, _) => Decision::Insert,
             (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
@@ -94,6 +97,8 @@ struct Group {
     records: Vec<IdxSize>,
     /// Whether their rows are or were made by the run.
     created: bool,
+    /// Whether nobody knows that they were.
+    in_doubt: bool,
 }
 
 impl Swap {
@@ -242,8 +247,11 @@ impl Swap {
             let values = shaped(connection, self.values(expected, &own, &group.fields))?;
             let layout = self.layout_of(expected).narrowed(&group.fields);
             let looked_up = destination.look_up(&layout, &values, before).await?;
-            let mut decided: Vec<Decision> =
-                looked_up.found.iter().map(|found| self.direction.decide(group.created, *found)).collect();
+            let mut decided: Vec<Decision> = looked_up
+                .found
+                .iter()
+                .map(|found| self.direction.decide(group.created, group.in_doubt, *found))
+                .collect();
             let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
@@ -287,11 +295,14 @@ impl Swap {
     /// The records whose rows are to be judged. Created rows are one group: all of what they are created with counts.
     fn groups(&self, records: &DataFrame) -> PolarsResult<Vec<Group>> {
         let created = records.column(CREATED)?.bool()?;
+        let in_doubt = records.column(IN_DOUBT).and_then(|in_doubt| in_doubt.bool()).ok();
         let masks: Vec<Option<&BooleanChunked>> = self.sent.fields.iter().map(|field| mask(records, field)).collect();
-        let mut groups: BTreeMap<(bool, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
+        let mut groups: BTreeMap<(bool, bool, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
         for (record, position) in (0..records.height()).zip(0..) {
             let is_created = created.get(record).unwrap_or_default();
-            if is_created && matches!(self.direction, Direction::Back { created: CreatedRows::Keep, .. }) {
+            let is_in_doubt = is_created && in_doubt.and_then(|in_doubt| in_doubt.get(record)).unwrap_or_default();
+            let keeps_created = matches!(self.direction, Direction::Back { created: CreatedRows::Keep, .. });
+            if is_created && !is_in_doubt && keeps_created {
                 continue;
             }
             let is_written = |field: &usize| {
@@ -299,9 +310,9 @@ impl Swap {
                 is_created || mask.is_none_or(|mask| mask.get(record).unwrap_or(true))
             };
             let fields = self.every_field().into_iter().filter(is_written).collect();
-            groups.entry((is_created, fields)).or_default().push(position);
+            groups.entry((is_created, is_in_doubt, fields)).or_default().push(position);
         }
-        let group = |((created, fields), records)| Group { fields, records, created };
+        let group = |((created, in_doubt, fields), records)| Group { fields, records, created, in_doubt };
         Ok(groups.into_iter().map(group).collect())
     }
 
@@ -362,7 +373,7 @@ mod tests {
     const BACK: Direction = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Keep };
 
     fn decided(direction: Direction, created: bool, rows: u64, differs: bool) -> Decision {
-        direction.decide(created, Found { rows, differs })
+        direction.decide(created, false, Found { rows, differs })
     }
 
     #[test]
@@ -394,6 +405,18 @@ mod tests {
         let all = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Restore };
         assert_eq!(decided(all, false, 1, true), Decision::Update);
         assert_eq!(decided(all, true, 1, true), Decision::Delete);
+    }
+
+    #[test]
+    fn a_row_that_somebody_else_may_have_made_is_left_whatever_is_asked_for() {
+        for changed in [ChangedRows::Keep, ChangedRows::Restore] {
+            let back = Direction::Back { created: CreatedRows::Delete, changed };
+            let decided = |rows, differs| back.decide(true, true, Found { rows, differs });
+            for (rows, differs) in [(1, false), (1, true), (2, false)] {
+                assert_eq!(decided(rows, differs), Decision::Skip(SkipReason::CreatedInDoubt));
+            }
+            assert_eq!(decided(0, false), Decision::Leave, "there is nothing to take back");
+        }
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Undone {
     pub(crate) gone: u64,
     /// Rows that the run created and that stay.
     pub(crate) created: u64,
+    /// Rows that stay because nobody knows whether the run made them.
+    pub(crate) created_in_doubt: u64,
 }
 
 /// What an undo did, or would do.
@@ -84,8 +86,8 @@ pub(crate) async fn carry_out(
 ) -> Result<UndoReport, RunError> {
     let entry = ledger.run(request.run).await?;
     let _lock = ledger.lock_job(&entry.job)?;
-    let plans = plan::plan(request, ledger, &entry).await?;
-    package::expect_written(&plans, request, ledger).await?;
+    let plans = plan::plan(request, ledger, &entry, true).await?;
+    package::expect_written(&plans, request)?;
     if request.stop.is_asked() {
         return Err(RunError::Interrupted);
     }
@@ -105,11 +107,12 @@ pub(crate) async fn carry_out(
 /// What an undo would do; writes nothing.
 pub(crate) async fn preview(request: &UndoRequest<'_>, ledger: &Ledger) -> Result<UndoReport, RunError> {
     let entry = ledger.run(request.run).await?;
-    let plans = plan::plan(request, ledger, &entry).await?;
-    package::expect_written(&plans, request, ledger).await?;
+    let is_alone = !ledger.is_running(&entry.job)?;
+    let plans = plan::plan(request, ledger, &entry, is_alone).await?;
+    package::expect_written(&plans, request)?;
     let mut write_backs = Vec::new();
     for plan in &plans {
-        write_backs.push(package::foresee(plan, request, ledger).await?);
+        write_backs.push(package::foresee(plan, request).await?);
     }
     Ok(UndoReport {
         run: None,
@@ -204,6 +207,7 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
             changed_since: count(SkipReason::ChangedSince),
             gone: count(SkipReason::NoMatch),
             created: count(SkipReason::CreatedByRun),
+            created_in_doubt: count(SkipReason::CreatedInDoubt),
         });
     }
     let folder = run_folder(request.project, run);

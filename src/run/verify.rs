@@ -4,7 +4,7 @@
 
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tokio::task::block_in_place;
@@ -17,8 +17,9 @@ use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::job::WriteBack;
 use crate::domain::object::{NamePart, Object, ObjectName};
-use crate::ledger::{JournalRun, Ledger};
+use crate::ledger::{Commit, JournalRun, Ledger, SentImages};
 use crate::run::Progress;
+use crate::run::doubt::{self, FirstImages};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::{Gap, JournalError, RunAt, Trace, Unknown};
 use crate::run::reader::Reader;
@@ -115,12 +116,13 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
     let Some(newest) = runs.last() else {
         return Ok(Verification { name: name.clone(), ..Verification::default() });
     };
-    let (traced, unknown) = known(request, &runs, newest).await?;
+    let (mut traced, unknown) = known(request, &runs, newest).await?;
     let connection = connection(request.project, &newest.destination)?;
     let object = describe(connection, newest, name).await?;
+    let unwritten = unwritten(request, connection, &mut traced, &object).await?;
     let written = Written::meet(&traced, object)?;
     let folder = tempfile::tempdir()?;
-    let package = block_in_place(|| written.pack(&traced, &folder.path().join("written"), request))?;
+    let package = block_in_place(|| written.pack(&traced, &unwritten, &folder.path().join("written"), request))?;
     let mut verification = Verification {
         name: name.clone(),
         destination: newest.destination.clone(),
@@ -201,16 +203,50 @@ async fn known<'a>(
     }
 }
 
+/// Of each run which records of which of its segments were not written, as rows are as they were before: a batch in doubt is
+/// one that may be written.
+type Unwritten = Vec<BTreeMap<i64, Vec<bool>>>;
+
+/// Asks what became of batches in doubt; segments of sendings that were rolled back go.
+async fn unwritten(
+    request: &VerifyRequest<'_>,
+    connection: &Connection,
+    traced: &mut [Traced<'_>],
+    object: &Object,
+) -> Result<Unwritten, JournalError> {
+    let failed = |error: SystemError| look_up_error(&request.write_back.name, connection, error);
+    let is_running = request.ledger.is_running(request.job)?;
+    let is_in_doubt = |images: &SentImages| images.commit == Commit::InDoubt;
+    let mut unwritten = Vec::new();
+    for Traced { run, trace, .. } in traced {
+        let mut of_run = BTreeMap::new();
+        if trace.images.iter().any(is_in_doubt) {
+            if !is_running {
+                let sendings = std::mem::take(&mut trace.images);
+                trace.images = doubt::settled(connection, None, run.id, &run.object, sendings).await.map_err(failed)?;
+            }
+            let mut destination = AnyDestination::connect(connection).await.map_err(failed)?;
+            for images in trace.images.iter().filter(|images| is_in_doubt(images)) {
+                let first = block_in_place(|| FirstImages::read(&trace.folder, &images.segment, object))?;
+                of_run.insert(images.image, first.still_to_do(&mut destination).await.map_err(failed)?);
+            }
+            destination.close().await;
+        }
+        unwritten.push(of_run);
+    }
+    Ok(unwritten)
+}
+
 /// A run beside the newest one: whether what it wrote can be told, of the same records.
 fn meet<'a>(
     run: &'a JournalRun,
     trace: Trace,
     newest: Option<&Traced<'_>>,
 ) -> Result<Result<Traced<'a>, Gap>, JournalError> {
-    let Some(segment) = trace.segments.first().filter(|_| trace.gap.is_none()) else {
+    let Some(images) = trace.images.first().filter(|_| trace.gap.is_none()) else {
         return Ok(Err(trace.gap.unwrap_or(Gap::NotKept)));
     };
-    let fields = Segment::read(&trace.folder, segment)?.fields;
+    let fields = Segment::read(&trace.folder, &images.segment)?.fields;
     let traced = Traced { run, trace, fields };
     match newest.is_none_or(|newest| newest.key() == traced.key()) {
         true => Ok(Ok(traced)),

@@ -1,6 +1,7 @@
 //! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
 //! until the bad records stand alone and the good ones are in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,19 +11,22 @@ use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Claim, Destination, Found, LookedUp, records_at};
+use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
 use crate::domain::alteration::Change;
-use crate::domain::before::Before;
+use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
+use crate::domain::doubt::{JournalMark, Marker, Replay};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
-use crate::domain::outcome::{Outcome, Stage, Tally};
+use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
-use crate::ledger::{BatchSpan, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
+use crate::ledger::{Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{self, Conflicts, kept};
+use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile, Sent};
 use crate::run::journal_table::JournalTable;
 use crate::run::reached::{Hold, Write};
@@ -62,8 +66,10 @@ pub(crate) struct WriterContext {
     pub(crate) ledger: Ledger,
     /// The table of the destination that tells what is written.
     pub(crate) journal: Option<JournalTable>,
-    /// Where before-images are kept; `None` if they are not.
-    pub(crate) images_folder: Option<PathBuf>,
+    /// Where before-images are kept: of a batch at least until it is known to be committed.
+    pub(crate) images_folder: PathBuf,
+    /// Whether they are kept beyond that.
+    pub(crate) keeps_before_images: bool,
     /// Where it is kept which values were left alone.
     pub(crate) conflicts_folder: PathBuf,
     pub(crate) progress: Arc<dyn Progress>,
@@ -75,20 +81,21 @@ pub(crate) struct WriterContext {
 }
 
 impl WriterContext {
-    /// Does with a batch's records what they are for, within the open transaction.
+    /// Does with records of a batch what they are for, within the open transaction.
     async fn write(
         &self,
         destination: &mut AnyDestination,
-        batch: &Batch,
+        records: &DataFrame,
+        last: Option<&LastValues>,
         manner: Manner,
     ) -> Result<Written, SystemError> {
         let Self { connection, layout, .. } = self;
-        match (&self.work, &batch.last_written) {
-            (Work::Deliver, None) => write(destination, connection, layout, &batch.records, manner).await,
+        match (&self.work, last) {
+            (Work::Deliver, None) => write(destination, connection, layout, records, manner).await,
             (Work::Deliver, Some(last)) => {
-                conflicts::write(destination, connection, layout, &batch.records, last, manner).await
+                conflicts::write(destination, connection, layout, records, last, manner).await
             }
-            (Work::Swap(swap), _) => swap.write(destination, connection, &batch.records).await,
+            (Work::Swap(swap), _) => swap.write(destination, connection, records).await,
         }
     }
 }
@@ -98,7 +105,7 @@ pub(crate) struct Writer {
     context: Arc<WriterContext>,
     /// Absent before the first batch and after a connection broke.
     line: Option<Line>,
-    images: Option<ImageFile>,
+    images: ImageFile,
     conflicts: ImageFile,
     /// As of the batch before.
     differing: Differing,
@@ -173,6 +180,37 @@ impl Part {
     }
 }
 
+/// What is known of earlier sendings of a batch.
+struct Sending {
+    /// As the ledger has them.
+    outcomes: Vec<Outcome>,
+    /// What the last attempt sent of it.
+    part: Share,
+    /// Records that are sent at once where the batch cannot be halved, for some of them are written.
+    records_max: usize,
+}
+
+/// What is sent of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Share {
+    /// All its records, as if none of them had been sent.
+    All,
+    /// The records at these positions: the first sending was to write them, and their rows are as they were before.
+    /// `is_last` tells whether there are no others.
+    StillToDo { positions: Vec<IdxSize>, is_last: bool },
+    /// All its records: an earlier version sent them and kept no before-images that would tell more, or these are gone.
+    Compared,
+    /// Nothing: what was sent was committed.
+    Nothing,
+}
+
+/// What one attempt at a batch came to.
+enum Attempted {
+    Committed,
+    /// More of the batch is still to be written.
+    InPart,
+}
+
 /// What came of a batch.
 enum Delivery {
     Committed,
@@ -185,7 +223,7 @@ enum Delivery {
 
 impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
-        let images = context.images_folder.clone().map(ImageFile::new);
+        let images = ImageFile::new(context.images_folder.clone());
         let conflicts = ImageFile::new(context.conflicts_folder.clone());
         Self { context, line: None, images, conflicts, differing: Differing::Many, tally: Tally::default() }
     }
@@ -237,17 +275,21 @@ impl Writer {
     /// locked first; rows that are missed even so, however often it is tried, are the database's own doing.
     async fn attempt_until_settled(&mut self, batch: &Batch, hold: &mut Hold) -> Result<Delivery, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
-        let mut sent = batch.sent.clone();
+        let mut sent = batch.sent.clone().map(Sending::of);
         let mut attempts = 1;
         loop {
             let error = match self.attempt(batch, &mut sent, attempts, *hold).await {
-                Ok(()) => return Ok(Delivery::Committed),
+                Ok(Attempted::Committed) => return Ok(Delivery::Committed),
+                Ok(Attempted::InPart) => continue,
                 Err(AttemptError::Run(error)) => return Err(error),
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
             if let SystemError::Refused { message, column } = error {
-                return self.refused(batch, sent.is_some(), message, column).await;
+                match self.refused(batch, &mut sent, message, column).await? {
+                    Some(refused) => return Ok(refused),
+                    None => continue,
+                }
             }
             if self.can_wait_its_turn(&error) {
                 debug!(write_back = %self.context.write_back, error = %chain(&error).join(": "), "waiting for another writer");
@@ -261,10 +303,13 @@ impl Writer {
                 continue;
             }
             let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
-                return match is_missed {
-                    true => self.refused(batch, sent.is_some(), error.to_string(), None).await,
-                    false => Err(self.failed(error)),
-                };
+                if !is_missed {
+                    return Err(self.failed(error));
+                }
+                match self.refused(batch, &mut sent, error.to_string(), None).await? {
+                    Some(refused) => return Ok(refused),
+                    None => continue,
+                }
             };
             let cause = chain(&error).join(": ");
             warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause, "trying a batch again");
@@ -273,19 +318,26 @@ impl Writer {
         }
     }
 
+    /// What follows when the destination refuses a batch; `None`, if it is sent again with fewer of its records: some of the
+    /// others may be written, so that it stays one batch.
     async fn refused(
         &self,
         batch: &Batch,
-        is_sent: bool,
+        sent: &mut Option<Sending>,
         message: String,
         column: Option<String>,
-    ) -> Result<Delivery, RunError> {
+    ) -> Result<Option<Delivery>, RunError> {
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, "the destination refused a batch");
-        if is_sent {
-            self.context.ledger.forget_sent(self.context.id, batch.span).await?;
+        match sent {
+            None => {}
+            Some(sending) if sending.is_written_in_part() => {
+                sending.narrow(|record| batch.reject(record, Stage::Destination, column, message));
+                return Ok(None);
+            }
+            Some(_) => self.context.ledger.forget_sent(self.context.id, batch.span).await?,
         }
-        Ok(Delivery::Refused { message, column })
+        Ok(Some(Delivery::Refused { message, column }))
     }
 
     async fn wait(&self, delay: Duration) -> Result<(), RunError> {
@@ -323,54 +375,149 @@ impl Writer {
     async fn attempt(
         &mut self,
         batch: &Batch,
-        sent: &mut Option<Vec<Outcome>>,
+        sent: &mut Option<Sending>,
         attempts: u32,
         hold: Hold,
-    ) -> Result<(), AttemptError> {
+    ) -> Result<Attempted, AttemptError> {
         let begun = Instant::now();
-        let written = self.write(batch, hold).await?;
-        self.fill_journal(batch, &written).await?;
-        let left =
-            Left { images: self.keep_images(batch, &written)?, conflicts: self.keep_conflicts(batch, &written)? };
+        self.begin(batch).await?;
+        let (share, earlier) = match sent {
+            Some(sending) => self.in_doubt(batch, sending).await?,
+            None => (Share::All, Earlier::default()),
+        };
+        if let Some(sending) = sent {
+            sending.part.clone_from(&share);
+        }
+        let WriterContext { ledger, id, keeps_before_images, .. } = &*Arc::clone(&self.context);
+        if let (Share::Nothing, Some(sending)) = (&share, &sent) {
+            self.connected().await?.rollback().await?;
+            ledger.record_committed(*id, batch.span, begun.elapsed().as_secs_f64(), *keeps_before_images).await?;
+            return Ok(self.committed(batch, &sending.outcomes, begun.elapsed()));
+        }
+        let written = self.write(batch, &share, hold).await?;
+        let journal = self.fill_journal(batch, &written).await?;
+        let images = self.keep_images(batch, &written)?;
+        let is_last = !matches!(share, Share::StillToDo { is_last: false, .. });
+        let marker = self.marker(journal, images.is_some() && is_last).await?;
+        let left = Left { images, marker, conflicts: self.keep_conflicts(batch, &written)?, earlier };
         // A batch that changes nothing, and has nothing to tell of its values, need not be known before it is over: done
         // again, it changes nothing again.
         let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
         let is_told = sent.is_some() || tells;
+        let found = written.looked_up.found;
         let mut outcomes = outcomes(written.decisions, batch);
-        if let Some(first) = sent.take() {
-            let twice = outcomes.into_iter().zip(&first).zip(&written.looked_up.found);
-            outcomes =
-                twice.map(|((second, first), found)| second.after_unknown_commit(first, found.differs)).collect();
+        if let Some(Sending { outcomes: first, .. }) = sent {
+            let twice = outcomes.into_iter().zip(first).zip(found).enumerate();
+            let resolved = |(record, ((second, first), found)): (usize, ((Outcome, &mut Outcome), Found))| {
+                second.after_unknown_commit(first, share.replay(record, found))
+            };
+            outcomes = twice.map(resolved).collect();
         }
-        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
         if is_told {
             ledger.record_sent(*id, batch.span, &outcomes, attempts, &left).await?;
-            *sent = Some(outcomes.clone());
+            sent.get_or_insert_with(|| Sending::of(Vec::new())).outcomes.clone_from(&outcomes);
         }
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
+        if let (false, Some(sending)) = (is_last, sent) {
+            sending.records_max = sending.records_max.saturating_mul(2);
+            return Ok(Attempted::InPart);
+        }
         let elapsed = begun.elapsed();
         match is_told {
-            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64()).await?,
+            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64(), *keeps_before_images).await?,
             false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
+        }
+        Ok(self.committed(batch, &outcomes, elapsed))
+    }
+
+    /// A batch is over.
+    fn committed(&mut self, batch: &Batch, outcomes: &[Outcome], elapsed: Duration) -> Attempted {
+        if !self.context.keeps_before_images {
+            self.images.forget();
         }
         outcomes.iter().for_each(|outcome| self.tally.count(outcome));
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
+        Attempted::Committed
+    }
+
+    /// Opens a transaction for a batch.
+    async fn begin(&mut self, batch: &Batch) -> Result<(), SystemError> {
+        let claim = claim(self.context.id, &self.context.layout.object.path, batch.span);
+        let destination = self.connected().await?;
+        destination.begin().await?;
+        destination.claim(claim).await?;
+        fault::point("a transaction begun");
         Ok(())
     }
 
-    /// Opens a transaction and writes a batch in it.
-    async fn write(&mut self, batch: &Batch, hold: Hold) -> Result<Written, SystemError> {
+    /// What is to be sent of a batch in doubt, and what becomes of what earlier sendings left. The rows that are looked at
+    /// for it stay as they are until the open transaction ends.
+    async fn in_doubt(&mut self, batch: &Batch, sending: &Sending) -> Result<(Share, Earlier), AttemptError> {
         let context = Arc::clone(&self.context);
-        let keeps_images = self.images.is_some() || context.journal.is_some();
-        let before = if keeps_images { Before::OfDiffering } else { Before::Unread };
-        let manner = Manner { before, expected: self.differing, hold };
+        let WriterContext { ledger, id, layout, journal, images_folder, .. } = &*context;
+        let sendings = ledger.images_of(*id, batch.span).await?;
+        if sendings.is_empty() && sending.outcomes.iter().any(Outcome::is_write) {
+            return Ok((Share::Compared, Earlier::default()));
+        }
         let destination = self.connected().await?;
-        destination.begin().await?;
-        destination.claim(claim(context.id, &context.layout, batch.span)).await?;
-        fault::point("a transaction begun");
-        let written = context.write(destination, batch, manner).await;
+        let witness = journal.as_ref().map(JournalTable::witness);
+        let verdict = doubt::verdict(destination, witness.as_ref(), sendings).await?;
+        let Verdict { is_committed, rolled_back, unknown } = verdict;
+        if is_committed {
+            return Ok((Share::Nothing, Earlier::default()));
+        }
+        if unknown.is_empty() {
+            return Ok((Share::All, Earlier::RolledBack(rolled_back)));
+        }
+        let mut still_to_do = BTreeMap::new();
+        for images in &unknown {
+            let images = match block_in_place(|| FirstImages::read(images_folder, &images.segment, &layout.object)) {
+                Err(error) if error.is_gone() => {
+                    warn!(write_back = %context.write_back, error = %chain(&error).join(": "), "a batch in doubt is compared");
+                    return Ok((Share::Compared, Earlier::default()));
+                }
+                images => images?,
+            };
+            images.lock(destination).await?;
+            let found = images.still_to_do(destination).await?;
+            // A first before-image is never replaced: earlier versions kept what rows held after their first sending too.
+            for (record, found) in images.positions.into_iter().zip(found) {
+                still_to_do.entry(record).or_insert(found);
+            }
+        }
+        Ok((sending.share(&still_to_do), Earlier::Doubtful(rolled_back)))
+    }
+
+    /// What tells later whether the open transaction was committed, if it `writes` all that there is to write.
+    async fn marker(&mut self, journal: Option<JournalMark>, writes: bool) -> Result<Option<Marker>, SystemError> {
+        if !writes {
+            return Ok(None);
+        }
+        let transaction = self.connected().await?.transaction_mark().await?;
+        let tells = transaction.is_some() || journal.is_some();
+        Ok(tells.then_some(Marker { transaction, journal }))
+    }
+
+    /// Writes a share of a batch in the open transaction.
+    async fn write(&mut self, batch: &Batch, share: &Share, hold: Hold) -> Result<Written, SystemError> {
+        let context = Arc::clone(&self.context);
+        let manner = Manner { before: Before::OfDiffering, expected: self.differing, hold };
+        let destination = self.connected().await?;
+        let written = match share {
+            Share::Nothing => Ok(Written::nothing(batch.records.height())),
+            Share::StillToDo { positions, .. } if positions.is_empty() => Ok(Written::nothing(batch.records.height())),
+            Share::StillToDo { positions, .. } => {
+                let records = records_at(&batch.records, positions);
+                let last = batch.last_written.as_ref().map(|last| last.at(positions));
+                let written = context.write(destination, &records, last.as_ref(), manner).await;
+                written.map(|written| written.spread(batch.records.height(), positions))
+            }
+            Share::All | Share::Compared => {
+                context.write(destination, &batch.records, batch.last_written.as_deref(), manner).await
+            }
+        };
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit it.
             destination.rollback().await?;
@@ -381,18 +528,17 @@ impl Writer {
         Ok(written)
     }
 
-    /// Keeps what the rows of the records that were written held before, if it is to be kept.
+    /// Keeps what the rows of the records that were written held before.
     fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
-        let Some(file) = &mut self.images else { return Ok(None) };
         let Written { looked_up, decisions, .. } = written;
         let WriterContext { layout, work, .. } = &*self.context;
-        block_in_place(|| file.keep(layout, work.sent(batch, written), decisions, &looked_up.before))
+        block_in_place(|| self.images.keep(layout, work.sent(batch, written), decisions, &looked_up.before))
     }
 
     /// Tells what the batch changed, in its own transaction, where a table of the destination is for that.
-    async fn fill_journal(&mut self, batch: &Batch, written: &Written) -> Result<(), SystemError> {
+    async fn fill_journal(&mut self, batch: &Batch, written: &Written) -> Result<Option<JournalMark>, SystemError> {
         let context = Arc::clone(&self.context);
-        let WriterContext { layout, work, journal: Some(journal), .. } = &*context else { return Ok(()) };
+        let WriterContext { layout, work, journal: Some(journal), .. } = &*context else { return Ok(None) };
         journal.fill(self.connected().await?, layout, batch, work.sent(batch, written), written).await
     }
 
@@ -424,10 +570,59 @@ impl Writer {
     }
 }
 
-/// Another writing of the same batch may be under way: its connection broke, or its process was killed, while it
-/// committed. Whatever is written of a batch whose commit is unknown has the span it was sent with.
-fn claim(id: WriteBackId, layout: &Layout, span: BatchSpan) -> Claim {
-    Claim::of(&format!("{id:?} {:?} {span:?}", layout.object.path))
+impl Sending {
+    fn of(outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, part: Share::All, records_max: usize::MAX }
+    }
+
+    /// What is sent again, given for which of the records that were sent the rows are as they were before.
+    fn share(&self, still_to_do: &BTreeMap<usize, bool>) -> Share {
+        let was_to_be_written = |record: &usize| self.outcomes.get(*record).is_some_and(Outcome::is_write);
+        let open = still_to_do.iter().filter(|(record, still_to_do)| **still_to_do && was_to_be_written(record));
+        let mut positions: Vec<IdxSize> = open.filter_map(|(record, _)| IdxSize::try_from(*record).ok()).collect();
+        let all = self.outcomes.iter().filter(|outcome| outcome.is_write()).count();
+        // Not one of them is written: they are as good as never sent, and may be halved.
+        if positions.len() == all && self.records_max == usize::MAX {
+            return Share::StillToDo { positions, is_last: true };
+        }
+        let is_last = positions.len() <= self.records_max;
+        positions.truncate(self.records_max);
+        Share::StillToDo { positions, is_last }
+    }
+
+    /// Whether the last attempt left records out because they may be written, or others of the batch are.
+    fn is_written_in_part(&self) -> bool {
+        let Share::StillToDo { positions, is_last } = &self.part else { return false };
+        let all = self.outcomes.iter().filter(|outcome| outcome.is_write()).count();
+        self.records_max < usize::MAX || !is_last || positions.len() < all
+    }
+
+    /// The destination refused the last attempt: fewer records are sent with the next, or the only one is rejected.
+    fn narrow(&mut self, reject: impl FnOnce(u32) -> Rejection) {
+        let Share::StillToDo { positions, .. } = &self.part else { return };
+        if let [only] = positions.as_slice() {
+            let place = usize::try_from(*only).ok().and_then(|record| self.outcomes.get_mut(record));
+            if let Some(outcome) = place {
+                *outcome = Outcome::Rejected(Box::new(reject(*only)));
+            }
+            return;
+        }
+        self.records_max = (positions.len() / 2).max(1);
+    }
+}
+
+impl Share {
+    fn replay(&self, record: usize, found: Found) -> Replay {
+        match self {
+            Self::All => Replay::Again,
+            Self::StillToDo { positions, .. } => {
+                let is_sent = IdxSize::try_from(record).is_ok_and(|record| positions.binary_search(&record).is_ok());
+                if is_sent { Replay::Again } else { Replay::AsSent }
+            }
+            Self::Compared => Replay::Compared { differs: found.differs },
+            Self::Nothing => Replay::AsSent,
+        }
+    }
 }
 
 /// How many records of a batch differ from their rows.
@@ -467,6 +662,31 @@ pub(crate) struct Written {
     pub(crate) conflicts: Conflicts,
     /// `Many` also where it makes no difference to the destination.
     pub(crate) differing: Differing,
+}
+
+impl Written {
+    /// Of a batch of which nothing is sent.
+    fn nothing(records: usize) -> Self {
+        Self {
+            looked_up: LookedUp { found: vec![Found::default(); records], before: BeforeImages::default() },
+            decisions: vec![Decision::Leave; records],
+            conflicts: Conflicts::default(),
+            differing: Differing::Many,
+        }
+    }
+
+    /// As of a batch of `records`, of which only those at `positions`, which ascend, were sent.
+    fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
+        let Self { looked_up, decisions, conflicts, differing } = self;
+        let mut all = Self::nothing(records);
+        for ((position, found), decision) in positions.iter().zip(looked_up.found).zip(decisions) {
+            let Ok(record) = usize::try_from(*position) else { continue };
+            all.looked_up.found.get_mut(record).into_iter().for_each(|place| *place = found);
+            all.decisions.get_mut(record).into_iter().for_each(|place| place.clone_from(&decision));
+        }
+        all.looked_up.before = looked_up.before.spread(records, positions);
+        Self { conflicts: conflicts.spread(positions), differing, ..all }
+    }
 }
 
 /// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.

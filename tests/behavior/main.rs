@@ -13,6 +13,7 @@ mod cycles;
 mod damaged;
 mod deploy;
 mod disk;
+mod doubt;
 mod edges;
 mod example;
 mod faults;

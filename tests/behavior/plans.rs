@@ -623,7 +623,14 @@ fn a_plan_whose_run_is_killed_anywhere_is_applied_by_the_next() {
             // What the killed run wrote can be undone as well.
             if number % 4 == 3 {
                 let undone = place.command(&["undo", &applied.run().to_string(), "--delete-created", "--json"]);
-                assert_eq!(undone.summary(), "5 read = 4 updated + 1 deleted", "{told}: {undone}");
+                // Only the one server tells that what it was asked to commit was committed.
+                let in_doubt = undone.json()["write_backs"][0]["created_in_doubt"] == 1;
+                let created = if in_doubt { "skipped" } else { "deleted" };
+                assert_eq!(undone.summary(), format!("5 read = 4 updated + 1 {created}"), "{told}: {undone}");
+                if in_doubt {
+                    assert_ne!(server, Server::Postgres, "{told}");
+                    place.execute("DELETE FROM accounts WHERE id = 'N1'");
+                }
             } else {
                 place.execute("DELETE FROM accounts").execute(insert);
             }

@@ -11,19 +11,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, ChunkFull, ChunkFullNull, Column, DataFrame, DataType, IntoColumn, PolarsResult, StringChunked,
+    BooleanChunked, ChunkFull, ChunkFullNull, ChunkTake, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn,
+    PolarsResult, StringChunked,
 };
 use tokio::task::block_in_place;
 
 use crate::config::Project;
+use crate::destination::{AnyDestination, Destination};
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
+use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::record::key_texts;
 use crate::ledger::{
-    ImageSegment, LastWrittenEntry, Ledger, LedgerError, SendingRun, SentSegments, TestedValues, job_file_name,
+    Commit, ImageSegment, LastWrittenEntry, Ledger, LedgerError, SendingRun, SentImages, SentSegments, TestedValues,
+    job_file_name,
 };
 use crate::package::{Beside, Package, PackageError, PackageWriter};
+use crate::run::doubt::{self, FirstImages};
 use crate::run::images::{self, ImageError, ImageField, Segment, image_field};
 use crate::run::newest::{groups, in_order, newest_row, rows};
 use crate::run::run_folder;
@@ -45,6 +50,8 @@ pub(crate) enum LastWrittenError {
     Frame { write_back: String, source: Box<polars::error::PolarsError> },
     #[error("could not make a temporary folder")]
     Io(#[from] io::Error),
+    #[error("could not ask `{connection}` what an interrupted run wrote of `{write_back}`")]
+    Destination { write_back: String, connection: String, source: Box<SystemError> },
 }
 
 impl LastWrittenError {
@@ -60,6 +67,7 @@ impl LastWrittenError {
             )),
             Self::Unusable { .. } => Some(format!("restore it from a backup of the state folder, {anew}")),
             Self::Gathering { source, .. } => source.hint(),
+            Self::Destination { source, .. } => source.hint(),
             Self::Io(_) => Some("see that `TMPDIR` names a folder that you may write to".to_owned()),
             Self::Frame { .. } => None,
         }
@@ -87,6 +95,8 @@ pub(crate) struct Subject<'a> {
     /// Name of the connection.
     pub(crate) destination: &'a str,
     pub(crate) layout: &'a Layout,
+    /// Whether nobody else is at work on the job.
+    pub(crate) is_alone: bool,
 }
 
 /// What was last written of a write-back.
@@ -121,6 +131,8 @@ struct Trace {
     run: i64,
     folder: PathBuf,
     segments: SentSegments,
+    /// Of each segment in doubt, which of its records are not written: their rows are as they were before.
+    unwritten: Vec<Vec<bool>>,
 }
 
 /// How a segment tells of its records.
@@ -128,8 +140,6 @@ struct Trace {
 enum Telling {
     /// They were written.
     Written,
-    /// They may have been.
-    Doubtful,
     /// Their rows were found to hold some of it.
     Agreed,
 }
@@ -300,14 +310,17 @@ impl Subject<'_> {
     async fn trace(&self, run: &SendingRun) -> Result<Result<Trace, Gap>, LastWrittenError> {
         let segments = self.ledger.sent_segments(run.id).await?;
         let folder = run_folder(self.project, run.id.run).join(self.write_back);
-        let trace = Trace { run: run.id.run, folder, segments };
+        let mut trace = Trace { run: run.id.run, folder, segments, unwritten: Vec::new() };
         if run.unkept > 0 {
             return Ok(Err(Gap::Deliberate));
         }
         let told = block_in_place(|| trace.key_fields());
         Ok(match told {
             Ok(Some(fields)) if !has_key(&fields, &self.fields()) => Err(Gap::Deliberate),
-            Ok(_) => Ok(trace),
+            Ok(_) => {
+                self.ask(run, &mut trace).await?;
+                Ok(trace)
+            }
             Err(ImageError::Unreadable { path, source }) if source.kind() == io::ErrorKind::NotFound => {
                 Err(Gap::Removed(ImageError::Unreadable { path, source }))
             }
@@ -315,6 +328,39 @@ impl Subject<'_> {
                 return Err(self.of_run(run.id.run, source));
             }
         })
+    }
+
+    /// Asks the destination what became of a run's batches in doubt.
+    async fn ask(&self, run: &SendingRun, trace: &mut Trace) -> Result<(), LastWrittenError> {
+        let in_doubt = std::mem::take(&mut trace.segments.in_doubt);
+        if in_doubt.is_empty() {
+            return Ok(());
+        }
+        let path = &self.layout.object.path;
+        let failed = |source| LastWrittenError::Destination {
+            write_back: self.write_back.to_owned(),
+            connection: self.destination.to_owned(),
+            source: Box::new(source),
+        };
+        let Ok((connection, _)) = self.project.connection(self.destination) else { return Ok(()) };
+        let settled = match self.is_alone {
+            true => doubt::settled(connection, None, run.id, path, in_doubt).await.map_err(failed)?,
+            false => in_doubt,
+        };
+        let mut destination = AnyDestination::connect(connection).await.map_err(failed)?;
+        for sending in settled {
+            if sending.commit != Commit::InDoubt {
+                trace.segments.written.push(sending.segment);
+                continue;
+            }
+            let folder = images::folder_in(&trace.folder);
+            let images = block_in_place(|| FirstImages::read(&folder, &sending.segment, &self.layout.object));
+            let images = images.map_err(|source| self.of_run(run.id.run, source))?;
+            trace.unwritten.push(images.still_to_do(&mut destination).await.map_err(failed)?);
+            trace.segments.in_doubt.push(sending);
+        }
+        destination.close().await;
+        Ok(())
     }
 
     /// Packs what is to be folded in `gathered`, and of each key and field the newest value in `place`.
@@ -364,20 +410,23 @@ impl Subject<'_> {
     }
 
     fn gather_run(&self, trace: &Trace, writer: &mut PackageWriter) -> Result<(), LastWrittenError> {
-        let SentSegments { committed, doubtful, conflicts } = &trace.segments;
+        let SentSegments { written, in_doubt, conflicts } = &trace.segments;
         let images = images::folder_in(&trace.folder);
         let kept = super::kept::folder_in(&trace.folder);
-        let sorts = [
-            (committed, &images, Telling::Written),
-            (doubtful, &images, Telling::Doubtful),
-            (conflicts, &kept, Telling::Agreed),
-        ];
-        for (segments, folder, telling) in sorts {
-            for segment in segments {
-                let told = Segment::read(folder, segment).and_then(|segment| self.conform(&segment, telling));
-                let told = told.map_err(|source| self.of_run(trace.run, source))?;
-                writer.push(&told).map_err(|source| self.gathering(source))?;
-            }
+        let of_run = |source| self.of_run(trace.run, source);
+        for segment in written {
+            let told = Segment::read(&images, segment).and_then(|segment| self.conform(&segment, Telling::Written));
+            writer.push(&told.map_err(of_run)?).map_err(|source| self.gathering(source))?;
+        }
+        for (SentImages { segment, .. }, unwritten) in in_doubt.iter().zip(&trace.unwritten) {
+            let told = Segment::read(&images, segment).and_then(|segment| self.conform(&segment, Telling::Written));
+            let may_be_written: BooleanChunked = unwritten.iter().map(|unwritten| !unwritten).collect();
+            let told = told.map_err(of_run)?.filter(&may_be_written).map_err(|source| self.frame(source))?;
+            writer.push(&told).map_err(|source| self.gathering(source))?;
+        }
+        for segment in conflicts {
+            let told = Segment::read(&kept, segment).and_then(|segment| self.conform(&segment, Telling::Agreed));
+            writer.push(&told.map_err(of_run)?).map_err(|source| self.gathering(source))?;
         }
         Ok(())
     }
@@ -469,16 +518,17 @@ impl Subject<'_> {
 
 impl Trace {
     fn tells_anything(&self) -> bool {
-        let SentSegments { committed, doubtful, conflicts } = &self.segments;
-        [committed, doubtful, conflicts].iter().any(|segments| !segments.is_empty())
+        let SentSegments { written, in_doubt, conflicts } = &self.segments;
+        !(written.is_empty() && in_doubt.is_empty() && conflicts.is_empty())
     }
 
     /// The fields of its records, once all its files are found; `None` if it has none.
     fn key_fields(&self) -> Result<Option<Vec<ImageField>>, ImageError> {
-        let SentSegments { committed, doubtful, conflicts } = &self.segments;
+        let SentSegments { written, in_doubt, conflicts } = &self.segments;
         let images = images::folder_in(&self.folder);
         let kept = super::kept::folder_in(&self.folder);
-        let all = committed.iter().chain(doubtful).map(|segment| (&images, segment));
+        let in_doubt = in_doubt.iter().map(|images| &images.segment);
+        let all = written.iter().chain(in_doubt).map(|segment| (&images, segment));
         let all: Vec<(&PathBuf, &ImageSegment)> = all.chain(conflicts.iter().map(|segment| (&kept, segment))).collect();
         for (folder, segment) in &all {
             let path = folder.join(&segment.file);
@@ -553,6 +603,20 @@ impl LastValues {
             known: field.known.slice(first, records_max),
         };
         Self { fields: self.fields.iter().map(slice).collect() }
+    }
+
+    /// Those of the records at `positions`, which ascend.
+    pub(crate) fn at(&self, positions: &[IdxSize]) -> Self {
+        let positions = IdxCa::from_vec("".into(), positions.to_vec());
+        let expected = "positions are those of records, so every one is in range";
+        let at = |field: &LastField| LastField {
+            position: field.position,
+            values: field.values.take(&positions).expect(expected),
+            own: field.own.take(&positions).expect(expected),
+            texts: field.texts.take(&positions).expect(expected),
+            known: field.known.take(&positions).expect(expected),
+        };
+        Self { fields: self.fields.iter().map(at).collect() }
     }
 
     /// Whether anything is known of any record.
@@ -634,7 +698,7 @@ fn told(
     let (written, deleted) = (segment.written(frame, image)?, segment.deleted(frame)?);
     let said = |(written, deleted): (Option<bool>, Option<bool>)| match (written, deleted) {
         (_, Some(true)) => Some(false),
-        (Some(true), _) => Some(fits && telling == Telling::Written),
+        (Some(true), _) => Some(fits),
         (_, _) => None,
     };
     Ok(written.iter().zip(deleted.iter()).map(said).collect())

@@ -52,6 +52,14 @@ impl Conflicts {
         found.is_ok()
     }
 
+    /// Those of the records at `positions` of a batch, as of the batch.
+    pub(super) fn spread(self, positions: &[IdxSize]) -> Self {
+        let place = |record: usize| positions.get(record).map(|position| index(*position));
+        let kept = self.kept.into_iter().filter_map(|kept| Some(Kept { record: place(kept.record)?, ..kept }));
+        let agreed = self.agreed.into_iter().filter_map(|(record, field)| Some((place(record)?, field)));
+        Self { kept: kept.collect(), agreed: agreed.collect() }
+    }
+
     /// How many values are kept of each column.
     pub(crate) fn count(&self, layout: &Layout, counts: &mut BTreeMap<String, u64>) {
         for kept in &self.kept {

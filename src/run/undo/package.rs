@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, NewChunkedArray, PolarsResult};
+use polars::prelude::{BooleanChunked, ChunkFull, Column, DataFrame, IntoColumn, NewChunkedArray, PolarsResult};
 use tokio::task::block_in_place;
 
 use super::plan::{Altered, UndoPlan};
@@ -15,7 +15,7 @@ use crate::domain::error::SystemError;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, RejectReason, Rejection, SkipReason, Stage, Tally};
 use crate::domain::record::{KeyTexts, RECORD_POSITION};
-use crate::ledger::{BatchSpan, ImageSegment, Ledger, WriteBackId};
+use crate::ledger::{Commit, SentImages, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::at_work::AtWork;
 use crate::run::images::{self, ImageError};
@@ -30,11 +30,10 @@ pub(super) async fn gather(
     id: WriteBackId,
     folder: &Path,
 ) -> Result<(Package, Tally), RunError> {
-    let segments = work.ledger.images(plan.of).await?;
     let mut writer = block_in_place(|| PackageWriter::create(folder, plan.restoration.key_columns()))?;
     let mut tally = Tally::default();
     let mut reader = Reader::new(plan, &request.records);
-    for batch in segments.chunk_by(|(left, _), (right, _)| left == right) {
+    for batch in batches(plan) {
         if request.stop.is_asked() {
             return Err(RunError::Interrupted);
         }
@@ -60,9 +59,8 @@ pub(super) async fn gather(
 
 /// Judges the before-images of a write-back as an undo would; writes nothing.
 /// Errors: as [`gather`].
-pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: &Ledger) -> Result<Undone, RunError> {
+pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Result<Undone, RunError> {
     let begun = Instant::now();
-    let segments = ledger.images(plan.of).await?;
     let connection = plan.destination.name.clone();
     let failed = |source: SystemError| RunError::Push {
         write_back: plan.write_back.clone(),
@@ -71,9 +69,9 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
     };
     let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
     let mut tally = Tally::default();
-    let (mut changed_since, mut gone, mut created) = (0, 0, 0);
+    let (mut changed_since, mut gone, mut created, mut created_in_doubt) = (0, 0, 0, 0);
     let mut reader = Reader::new(plan, &request.records);
-    for batch in segments.chunk_by(|(left, _), (right, _)| left == right) {
+    for batch in batches(plan) {
         for records in block_in_place(|| reader.read(batch))? {
             let first = tally.read;
             tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
@@ -94,6 +92,7 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
                             SkipReason::ChangedSince => changed_since += 1,
                             SkipReason::NoMatch => gone += 1,
                             SkipReason::CreatedByRun => created += 1,
+                            SkipReason::CreatedInDoubt => created_in_doubt += 1,
                             SkipReason::AlreadyExists | SkipReason::Kept => {}
                         }
                     }
@@ -116,22 +115,18 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>, ledger: 
         keeps_before_images: true,
         canary: None,
     };
-    Ok(Undone { report, changed_since, gone, created })
+    Ok(Undone { report, changed_since, gone, created, created_in_doubt })
 }
 
 /// Errors: `NotWritten`, with the first record that is asked for and stands in no before-image; `Images`.
-pub(super) async fn expect_written(
-    plans: &[UndoPlan],
-    request: &UndoRequest<'_>,
-    ledger: &Ledger,
-) -> Result<(), RunError> {
+pub(super) fn expect_written(plans: &[UndoPlan], request: &UndoRequest<'_>) -> Result<(), RunError> {
     let mut missing = request.records.clone();
     for plan in plans {
         if missing.is_empty() {
             break;
         }
         let mut reader = Reader::new(plan, &request.records);
-        for batch in ledger.images(plan.of).await?.chunk_by(|(left, _), (right, _)| left == right) {
+        for batch in batches(plan) {
             block_in_place(|| reader.read(batch))?;
         }
         missing.retain(|key| !reader.met.contains(key));
@@ -155,13 +150,15 @@ impl<'a> Reader<'a> {
         Self { plan, wanted, met: BTreeSet::new() }
     }
 
-    /// The records of one batch: of one that stands in several segments, the latest counts.
-    fn read(&mut self, segments: &[(BatchSpan, ImageSegment)]) -> Result<Vec<DataFrame>, RunError> {
+    /// The records of one batch, each once.
+    fn read(&mut self, sendings: &[SentImages]) -> Result<Vec<DataFrame>, RunError> {
         let mut seen = HashSet::new();
         let mut frames = Vec::new();
-        for (_, segment) in segments.iter().rev() {
+        for SentImages { segment, commit, .. } in SentImages::that_count_first(sendings) {
             let images = images::read(&self.plan.folder, segment)?;
-            let records = self.chosen(&images, &mut seen).map_err(|error| unreadable(self.plan, &error))?;
+            let records = self.chosen(&images, &mut seen);
+            let records = records.and_then(|records| marked(records, *commit != Commit::Known));
+            let records = records.map_err(|error| unreadable(self.plan, &error))?;
             let misshapen = self.plan.altered.is_none() && !self.plan.restoration.accepts(&records);
             if misshapen {
                 let path = self.plan.folder.join(&segment.file).display().to_string();
@@ -177,11 +174,11 @@ impl<'a> Reader<'a> {
         let positions = images.column(images::RECORD)?.u32()?;
         let keys = KeyTexts::of(images, self.plan.restoration.key_columns())?;
         let mut is_chosen = |(index, record): (usize, Option<u32>)| {
-            let is_latest = record.is_some_and(|record| seen.insert(record));
+            let is_first = record.is_some_and(|record| seen.insert(record));
             if self.wanted.is_empty() {
-                return is_latest;
+                return is_first;
             }
-            let key = keys.text(index).filter(|key| is_latest && self.wanted.contains(key));
+            let key = keys.text(index).filter(|key| is_first && self.wanted.contains(key));
             key.is_some_and(|key| {
                 self.met.insert(key);
                 true
@@ -190,6 +187,18 @@ impl<'a> Reader<'a> {
         let chosen: Vec<bool> = positions.iter().enumerate().map(&mut is_chosen).collect();
         images.drop(images::RECORD)?.filter(&BooleanChunked::from_slice("".into(), &chosen))
     }
+}
+
+/// A run's before-images, batch by batch.
+fn batches(plan: &UndoPlan) -> impl Iterator<Item = &[SentImages]> {
+    plan.images.chunk_by(|left, right| left.span == right.span)
+}
+
+/// The records with a column that says whether their batch is in doubt.
+fn marked(mut records: DataFrame, in_doubt: bool) -> PolarsResult<DataFrame> {
+    let in_doubt = BooleanChunked::full(images::IN_DOUBT.into(), in_doubt, records.height());
+    records.with_column(in_doubt.into_column())?;
+    Ok(records)
 }
 
 fn numbered(records: &DataFrame, first: u64) -> PolarsResult<DataFrame> {

@@ -15,7 +15,9 @@ use crate::domain::journal_table as journal;
 use crate::domain::layout::{Layout, LayoutField, altered_column};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Declaration, NamePart, Object, ObjectColumn, ObjectName};
-use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, WriteBackId, WrittenTo};
+use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, SentImages, WriteBackId, WrittenTo};
+use crate::run::doubt;
+use crate::run::journal_table::JournalWitness;
 use crate::run::plan::mapped_fields;
 use crate::run::push::{Assignment, Contents};
 use crate::run::swap::Swap;
@@ -28,9 +30,10 @@ pub(super) struct UndoPlan {
     pub(super) restoration: Arc<Swap>,
     /// The table that told what the run wrote.
     pub(super) journal_table: Option<Layout>,
-    /// Where it stands in the run that is taken back.
-    pub(super) of: WriteBackId,
-    /// Of its before-images.
+    /// Its before-images, without those of sendings that were rolled back; of a batch in doubt nobody can tell which
+    /// records are written.
+    pub(super) images: Vec<SentImages>,
+    /// Where they stand.
     pub(super) folder: PathBuf,
     /// The first of its columns that is no longer as the run wrote it, and how: nothing can be restored then.
     pub(super) altered: Option<Altered>,
@@ -71,16 +74,18 @@ impl UndoPlan {
     }
 }
 
-/// Meets the write-backs that are to be taken back with their objects.
+/// Meets the write-backs that are to be taken back with their objects. `is_alone` tells that nobody else is at work on the
+/// job.
 /// Errors: `NoSuchWriteBack`; `NothingToUndo`; `NoBeforeImages`; `Undescribed`, if an object or a connection is gone.
 pub(super) async fn plan(
     request: &UndoRequest<'_>,
     ledger: &Ledger,
     entry: &RunEntry,
+    is_alone: bool,
 ) -> Result<Vec<UndoPlan>, RunError> {
     let mut plans = Vec::new();
     for written in chosen(request, ledger, entry).await? {
-        plans.push(plan_one(request, written).await?);
+        plans.push(plan_one(request, ledger, entry, written, is_alone).await?);
     }
     Ok(plans)
 }
@@ -98,7 +103,13 @@ async fn chosen(request: &UndoRequest<'_>, ledger: &Ledger, entry: &RunEntry) ->
     if all.is_empty() { Err(RunError::NothingToUndo { run: request.run }) } else { Ok(all) }
 }
 
-async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoPlan, RunError> {
+async fn plan_one(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    entry: &RunEntry,
+    written: WrittenTo,
+    is_alone: bool,
+) -> Result<UndoPlan, RunError> {
     let WrittenTo { position, name, mapped_for, has_images, .. } = written;
     let none = |why: &str| RunError::NoBeforeImages { run: request.run, write_back: name.clone(), why: why.to_owned() };
     let mapped_for = mapped_for.ok_or_else(|| none("an earlier version of this program wrote it"))?;
@@ -117,11 +128,27 @@ async fn plan_one(request: &UndoRequest<'_>, written: WrittenTo) -> Result<UndoP
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
     let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
     let journal_table = journal_table(&destination, mapped_for.journal.as_deref()).await;
+    let of = WriteBackId { run: request.run, position };
+    let witness = journal_table.as_ref().map(|layout| JournalWitness {
+        layout,
+        run: request.run,
+        job: &entry.job,
+        write_back: &name,
+    });
+    let sendings = ledger.images(of).await?;
+    let images = match is_alone {
+        true => doubt::settled(&destination, witness.as_ref(), of, &mapped_for.object, sendings).await,
+        false => Ok(sendings),
+    };
+    let images = images.map_err(|source| RunError::Push {
+        write_back: name.clone(),
+        connection: destination.name.clone(),
+        source: Box::new(source),
+    })?;
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
     let restoration = Arc::new(Swap::back(layout, request.created, request.changed));
-    let of = WriteBackId { run: request.run, position };
-    Ok(UndoPlan { write_back: name, destination, restoration, journal_table, of, folder, altered })
+    Ok(UndoPlan { write_back: name, destination, restoration, journal_table, images, folder, altered })
 }
 
 fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> {

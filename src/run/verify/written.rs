@@ -7,7 +7,7 @@ use polars::prelude::{
     BooleanChunked, Column, DataFrame, DataType, Int64Chunked, IntoColumn, PolarsResult, StringChunked,
 };
 
-use super::{Traced, VerifyRequest};
+use super::{Traced, Unwritten, VerifyRequest};
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
 use crate::domain::field::NullPolicy;
@@ -15,7 +15,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::record::key_texts;
-use crate::ledger::JournalRun;
+use crate::ledger::{JournalRun, SentImages};
 use crate::package::{Package, PackageWriter, Partition};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::JournalError;
@@ -99,18 +99,23 @@ impl Written {
     pub(super) fn pack(
         &self,
         runs: &[Traced<'_>],
+        unwritten: &Unwritten,
         folder: &Path,
         request: &VerifyRequest<'_>,
     ) -> Result<Package, JournalError> {
         let mut writer = PackageWriter::create(folder, &self.key_columns)?;
         let mut records = 0;
-        for Traced { run, trace, .. } in runs {
-            for segment in &trace.segments {
+        for (Traced { run, trace, .. }, unwritten) in runs.iter().zip(unwritten) {
+            for SentImages { image, segment, .. } in &trace.images {
                 if request.stop.is_asked() {
                     return Err(JournalError::Interrupted);
                 }
                 let segment = Segment::read(&trace.folder, segment)?;
-                let frame = self.conform(&segment, run.id.run)?;
+                let mut frame = self.conform(&segment, run.id.run)?;
+                if let Some(unwritten) = unwritten.get(image) {
+                    let may_be_written: BooleanChunked = unwritten.iter().map(|unwritten| !unwritten).collect();
+                    frame = frame.filter(&may_be_written)?;
+                }
                 writer.push(&frame)?;
                 records += frame.height() as u64;
                 request.progress.pulled(&request.write_back.name, records);
