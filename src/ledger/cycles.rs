@@ -93,6 +93,20 @@ pub(crate) struct Server {
     pub(crate) version: String,
 }
 
+/// A dashboard's cycles (`?2`) as they are ordered at a time (`?1`): one that completed later than now was noticed while
+/// this machine's clock was ahead, and stands before all that were noticed after it.
+macro_rules! placed_cycles {
+    () => {
+        "WITH placed AS (
+             SELECT position, cycle, noticed_at, completed_at AS told_at,
+                    CASE WHEN completed_at <= ?1 THEN completed_at
+                         ELSE min(?1, coalesce((SELECT min(later.completed_at) FROM cycles AS later
+                                                WHERE later.dashboard = cycles.dashboard
+                                                      AND later.position > cycles.position), ?1)) END AS completed_at
+             FROM cycles WHERE dashboard = ?2)"
+    };
+}
+
 impl Ledger {
     /// Records that a dashboard finished a cycle. One that is known stays as it was first seen.
     pub(crate) async fn see_cycle(
@@ -122,13 +136,20 @@ impl Ledger {
         .await
     }
 
-    /// The cycle that a dashboard completed last, of those noticed.
-    pub(crate) async fn newest_cycle(&self, dashboard: &str) -> Result<Option<Noticed>, LedgerError> {
+    /// The cycle that a dashboard completed last, of those noticed. What completed later than now is not newer than what
+    /// was noticed after it.
+    pub(crate) async fn newest_cycle(
+        &self,
+        dashboard: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Noticed>, LedgerError> {
         self.read(async |connection| {
-            let newest = sqlx::query(
-                "SELECT * FROM cycles WHERE dashboard = ? ORDER BY completed_at DESC, position DESC LIMIT 1",
-            );
-            let row = newest.bind(dashboard).fetch_optional(connection).await?;
+            let newest = sqlx::query(concat!(
+                placed_cycles!(),
+                " SELECT cycle, told_at AS completed_at, noticed_at FROM placed
+                 ORDER BY placed.completed_at DESC, position DESC LIMIT 1"
+            ));
+            let row = newest.bind(moment_text(now)).bind(dashboard).fetch_optional(connection).await?;
             row.as_ref().map(noticed_before).transpose()
         })
         .await
@@ -140,21 +161,32 @@ impl Ledger {
     }
 
     /// The newest cycle that a run of the job began with: an older one is not written after it. One that the job's
-    /// dashboard is known to have finished counts with the time the ledger has of it.
+    /// dashboard is known to have finished counts with the time the ledger has of it; one that completed later than now
+    /// counts for nothing.
     pub(crate) async fn newest_begun_cycle(
         &self,
         job: &str,
         dashboard: Option<&str>,
+        now: DateTime<Utc>,
     ) -> Result<Option<Cycle>, LedgerError> {
-        self.read(async |connection| Ok(fence(connection, job, dashboard).await?.map(|fence| fence.cycle))).await
+        self.read(async |connection| {
+            let fence = fence(connection, job, dashboard, Ahead::Ignored, now).await?;
+            Ok(fence.map(|fence| fence.cycle))
+        })
+        .await
     }
 
     /// What a job has to decide about: its dashboard's cycles from the newest begun on, and earlier ones without a fate;
     /// the 1 000 newest of them at most. Oldest completion first; of equal ones, first noticed first. If the job last
     /// began a cycle that its dashboard is not known to have finished (the user named it, or another dashboard finished
     /// it), that stands among them, since nothing older is written after it.
-    pub(crate) async fn job_cycles(&self, job: &str, dashboard: &str) -> Result<Vec<JobCycle>, LedgerError> {
-        self.read(async |connection| job_cycles(connection, job, dashboard).await).await
+    pub(crate) async fn job_cycles(
+        &self,
+        job: &str,
+        dashboard: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<JobCycle>, LedgerError> {
+        self.read(async |connection| job_cycles(connection, job, dashboard, now).await).await
     }
 
     /// An attempt at a cycle failed, whether a run began or not.
@@ -393,48 +425,71 @@ struct Fence {
     noticed_at: DateTime<Utc>,
 }
 
-async fn fence(connection: &mut SqliteConnection, job: &str, dashboard: Option<&str>) -> Answer<Option<Fence>> {
+/// What becomes of cycles that completed later than now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    Ignored,
+    /// They have a place among the dashboard's others, by when they were noticed.
+    Placed,
+}
+
+async fn fence(
+    connection: &mut SqliteConnection,
+    job: &str,
+    dashboard: Option<&str>,
+    ahead: Ahead,
+    now: DateTime<Utc>,
+) -> Answer<Option<Fence>> {
     // Runs of earlier versions may say that their cycle completed after they began.
-    let newest = sqlx::query(
-        "SELECT runs.cycle AS cycle, coalesce(cycles.noticed_at, started_at) AS noticed_at,
-                coalesce(cycles.completed_at, min(cycle_completed_at, started_at)) AS completed_at
-         FROM runs LEFT JOIN cycles ON cycles.dashboard = ?2 AND cycles.cycle = runs.cycle
-         WHERE job = ?1
-         ORDER BY 3 DESC, cycles.position DESC, run DESC LIMIT 1",
-    );
-    let row = newest.bind(job).bind(dashboard).fetch_optional(connection).await?;
+    let newest = sqlx::query(concat!(
+        placed_cycles!(),
+        " SELECT runs.cycle AS cycle, coalesce(placed.noticed_at, started_at) AS noticed_at,
+                coalesce(placed.completed_at, min(cycle_completed_at, started_at)) AS completed_at
+         FROM runs LEFT JOIN placed ON placed.cycle = runs.cycle
+         WHERE job = ?3 AND ((?4 AND placed.cycle IS NOT NULL)
+                             OR coalesce(placed.told_at, min(cycle_completed_at, started_at)) <= ?1)
+         ORDER BY 3 DESC, placed.position DESC, run DESC LIMIT 1"
+    ));
+    let newest = newest.bind(moment_text(now)).bind(dashboard).bind(job).bind(ahead == Ahead::Placed);
+    let row = newest.fetch_optional(connection).await?;
     let fence = |row: &SqliteRow| Ok(Fence { cycle: cycle(row)?, noticed_at: moment(row.try_get("noticed_at")?)? });
     row.as_ref().map(fence).transpose()
 }
 
-async fn job_cycles(connection: &mut SqliteConnection, job: &str, dashboard: &str) -> Answer<Vec<JobCycle>> {
-    let fence = fence(&mut *connection, job, Some(dashboard)).await?;
+async fn job_cycles(
+    connection: &mut SqliteConnection,
+    job: &str,
+    dashboard: &str,
+    now: DateTime<Utc>,
+) -> Answer<Vec<JobCycle>> {
+    let fence = fence(&mut *connection, job, Some(dashboard), Ahead::Placed, now).await?;
     let fence = fence.as_ref();
-    let rows = sqlx::query(
-        "WITH known AS (
-             SELECT position, cycle, completed_at, noticed_at FROM cycles WHERE dashboard = ?2
+    let rows = sqlx::query(concat!(
+        placed_cycles!(),
+        ", known AS (
+             SELECT position, cycle, completed_at, noticed_at FROM placed
              UNION ALL
-             SELECT 0, ?3, ?4, ?5 WHERE ?3 IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM cycles WHERE dashboard = ?2 AND cycle = ?3)
+             SELECT 0, ?3, ?4, ?5 WHERE ?3 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM placed WHERE cycle = ?3)
          )
          SELECT known.cycle AS cycle, completed_at, noticed_at, fate, attempts, attempted_at,
                 status, interrupted, finished_at,
-                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?1 AND done.cycle = known.cycle
+                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?7 AND done.cycle = known.cycle
                         AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
          FROM known
-         LEFT JOIN job_cycles ON job_cycles.job = ?1 AND job_cycles.cycle = known.cycle
-         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?1
+         LEFT JOIN job_cycles ON job_cycles.job = ?7 AND job_cycles.cycle = known.cycle
+         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?7
                                        AND latest.cycle = known.cycle AND latest.whole)
          WHERE ?4 IS NULL OR completed_at >= ?4 OR fate IS NULL
-         ORDER BY completed_at DESC, position DESC LIMIT ?6",
-    );
+         ORDER BY completed_at DESC, position DESC LIMIT ?6"
+    ));
     let rows = rows
-        .bind(job)
+        .bind(moment_text(now))
         .bind(dashboard)
         .bind(fence.map(|fence| fence.cycle.id.as_str()))
         .bind(fence.map(|fence| moment_text(fence.cycle.completed_at)))
         .bind(fence.map(|fence| moment_text(fence.noticed_at)))
         .bind(JOB_CYCLES_MAX)
+        .bind(job)
         .fetch_all(connection)
         .await?;
     rows.iter().rev().map(job_cycle).collect()

@@ -675,8 +675,9 @@ impl Ledger {
         job: &str,
         write_back: &str,
         instant: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<Vec<i64>, LedgerError> {
-        self.read(async |connection| undo::runs_ended_before(connection, job, write_back, instant).await).await
+        self.read(async |connection| undo::runs_ended_before(connection, job, write_back, instant, now).await).await
     }
 }
 

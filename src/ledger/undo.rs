@@ -68,9 +68,17 @@ pub(super) async fn runs_ended_before(
     job: &str,
     write_back: &str,
     instant: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Answer<Vec<i64>> {
+    // A run that ended later than now did so by a clock that was ahead: it ended before the next one began.
     let runs = sqlx::query_scalar(
-        "SELECT run FROM runs JOIN write_backs USING (run) WHERE job = ? AND name = ? AND finished_at < ? ORDER BY run",
+        "SELECT run FROM runs JOIN write_backs USING (run)
+         WHERE job = ?1 AND name = ?2
+               AND CASE WHEN finished_at <= ?4 THEN finished_at
+                        ELSE (SELECT min(started_at) FROM runs AS later WHERE later.run > runs.run) END < ?3
+               AND finished_at IS NOT NULL
+         ORDER BY run",
     );
-    Ok(runs.bind(job).bind(write_back).bind(moment_text(instant)).fetch_all(connection).await?)
+    let runs = runs.bind(job).bind(write_back).bind(moment_text(instant)).bind(moment_text(now));
+    Ok(runs.fetch_all(connection).await?)
 }

@@ -1,6 +1,7 @@
 //! Guards within a run: what they are told before the first write, what becomes of a run they stop, and how a person's
 //! approval takes it up. The rules stand in [`crate::domain::guard`].
 
+use chrono::Utc;
 use polars::prelude::DataFrame;
 use tokio::task::block_in_place;
 use tracing::info;
@@ -72,7 +73,7 @@ pub(super) async fn awaiting_approval(request: &RunRequest<'_>, ledger: &Ledger)
         let command = approving_command(job, request.only_write_back(), Some(&found.cycle.id), request.scope);
         return Err(refused(why, format!("`{command}` is for that one; {anew}")));
     }
-    match request.cycle.leaves_behind(&found.cycle) {
+    match request.cycle.leaves_behind(&found.cycle, Utc::now()) {
         Some(why) => Err(refused(format!("run {} cannot be taken up: {why}", found.run), anew)),
         None => Ok(found),
     }

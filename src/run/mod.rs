@@ -37,7 +37,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use self::at_work::AtWork;
@@ -358,11 +358,14 @@ impl RequestedCycle {
     }
 
     /// Why an unfinished run is not gone on with: its records are no longer those to write.
-    fn leaves_behind(&self, unfinished: &Cycle) -> Option<&'static str> {
+    fn leaves_behind(&self, unfinished: &Cycle, now: DateTime<Utc>) -> Option<&'static str> {
         match self {
-            Self::Given(cycle) => (cycle.id != unfinished.id && cycle.completed_at > unfinished.completed_at)
-                .then_some("a newer cycle finished before it could be taken up"),
-            Self::Own(cycle) => (cycle.completed_at - unfinished.completed_at > UNFINISHED_AGE_MAX)
+            Self::Given(cycle) => {
+                // What completed later than now did so by a clock that was ahead, and is not newer.
+                let is_newer = cycle.completed_at > unfinished.completed_at || unfinished.completed_at > now;
+                (cycle.id != unfinished.id && is_newer).then_some("a newer cycle finished before it could be taken up")
+            }
+            Self::Own(cycle) => ((cycle.completed_at - unfinished.completed_at).abs() > UNFINISHED_AGE_MAX)
                 .then_some("it is more than a day old, and no dashboard vouches for its records"),
         }
     }
@@ -447,7 +450,7 @@ pub(crate) async fn carry_out(
     let _lock = ledger.lock_job(&job.name)?;
     if let Scope::Planned(saved) = request.scope {
         saved.expect_job(request.checked)?;
-        if let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
+        if let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard(), Utc::now()).await?
             && request.cycle.is_older_than(&newest)
         {
             return Err(saved.outdated(&newest).into());
@@ -458,7 +461,7 @@ pub(crate) async fn carry_out(
         None => unfinished(request, ledger).await?,
     };
     if unfinished.is_none()
-        && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard()).await?
+        && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard(), Utc::now()).await?
         && request.cycle.is_older_than(&newest)
     {
         warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newest.id, "a newer cycle is already written back");
@@ -506,7 +509,7 @@ async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<
     if let Scope::OnlyRejected = request.scope {
         pending::refuse(&job.name, &unfinished)?;
     }
-    let why = match request.cycle.leaves_behind(&unfinished.cycle) {
+    let why = match request.cycle.leaves_behind(&unfinished.cycle, Utc::now()) {
         _ if unfinished.undo_of.is_some() => "an undo is taken up only by the same `writeback undo`",
         _ if unfinished.plan.is_some() && unfinished.plan.as_deref() != planned(request) => {
             "a saved plan is taken up only by a run of the same plan"
@@ -746,9 +749,10 @@ impl Begun<'_> {
     async fn prune_before_images(&self, plans: &[Plan]) -> Result<(), LedgerError> {
         for WriteBack { name, before_images_kept, .. } in plans.iter().map(|plan| &plan.write_back) {
             let kept = before_images_kept.and_then(|kept| TimeDelta::from_std(kept).ok());
-            let Some(before) = kept.and_then(|kept| Utc::now().checked_sub_signed(kept)) else { continue };
+            let now = Utc::now();
+            let Some(before) = kept.and_then(|kept| now.checked_sub_signed(kept)) else { continue };
             let last_written = self.ledger.last_written(&self.facts.job, name).await?;
-            for run in self.ledger.runs_ended_before(&self.facts.job, name, before).await? {
+            for run in self.ledger.runs_ended_before(&self.facts.job, name, before, now).await? {
                 // What a later run has not folded into what was last written is still to be read.
                 if last_written.as_ref().is_none_or(|last_written| run < last_written.run) {
                     remove_images(&run_folder(self.request.project, run).join(name));
@@ -799,8 +803,6 @@ fn remove_images(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     fn cycle(id: &str, hours: i64) -> Cycle {
@@ -819,12 +821,16 @@ mod tests {
 
     #[test]
     fn an_unfinished_run_is_gone_on_with_until_its_records_are_old() {
+        let now = cycle("now", 48).completed_at;
         let given = RequestedCycle::Given(cycle("c2", 2));
-        assert!(given.leaves_behind(&cycle("c1", 1)).is_some());
-        assert_eq!(given.leaves_behind(&cycle("c2", 1)), None);
-        assert_eq!(given.leaves_behind(&cycle("c3", 3)), None);
+        assert!(given.leaves_behind(&cycle("c1", 1), now).is_some());
+        assert_eq!(given.leaves_behind(&cycle("c2", 1), now), None);
+        assert_eq!(given.leaves_behind(&cycle("c3", 3), now), None);
+        assert!(given.leaves_behind(&cycle("ahead", 99), now).is_some(), "what completed later than now is not newer");
+        assert_eq!(given.leaves_behind(&cycle("c2", 99), now), None);
         let own = RequestedCycle::Own(cycle("now", 48));
-        assert_eq!(own.leaves_behind(&cycle("yesterday", 24)), None);
-        assert!(own.leaves_behind(&cycle("before", 23)).is_some());
+        assert_eq!(own.leaves_behind(&cycle("yesterday", 24), now), None);
+        assert!(own.leaves_behind(&cycle("before", 23), now).is_some());
+        assert!(own.leaves_behind(&cycle("ahead", 73), now).is_some());
     }
 }

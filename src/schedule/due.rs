@@ -29,7 +29,7 @@ pub(super) enum Kept {
 /// What is to be done about a job now.
 pub(super) async fn verdict(ledger: &Ledger, ages: &mut Ages<Kept>, asked: Asked<'_>) -> Result<Verdict, LedgerError> {
     let Asked { job, cadence, now, serving_since, at_work } = asked;
-    let cycles = ledger.job_cycles(job, &cadence.dashboard).await?;
+    let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
     // A run that was begun and is not ours is at work elsewhere, or was cut off.
     let begun = cycles.iter().any(|cycle| cycle.fate == StoredFate::Interrupted);
     let at_work = at_work || (begun && ledger.is_running(job)?);
@@ -45,7 +45,7 @@ pub(super) async fn silence(
 ) -> Result<Option<Silence>, LedgerError> {
     let Some(max) = asked.cadence.max_silence else { return Ok(None) };
     let dashboard = &asked.cadence.dashboard;
-    let lasting = match ledger.newest_cycle(dashboard).await? {
+    let lasting = match ledger.newest_cycle(dashboard, asked.now).await? {
         Some(newest) => {
             let noticing = Kept::Cycle { dashboard: dashboard.clone(), cycle: newest.cycle.id };
             ages.age(noticing, newest.noticed_at, asked.now)

@@ -142,7 +142,7 @@ pub(crate) async fn look(
     ledger: &Ledger,
     now: DateTime<Utc>,
 ) -> Result<Look, NoticeError> {
-    let known = ledger.newest_cycle(&dashboard.name).await?;
+    let known = ledger.newest_cycle(&dashboard.name, now).await?;
     let seen = Seen::of(project, dashboard, known.as_ref().map(|known| &known.cycle), now).await?;
     let noticed = ledger.see_cycles(&dashboard.name, &seen.finished, now).await?;
     Ok(Look { noticed, unfinished: seen.unfinished, mistakes: seen.mistakes })
@@ -165,9 +165,9 @@ impl Book<'_> {
         }
     }
 
-    async fn newest(&self, dashboard: &Dashboard) -> Result<Option<Cycle>, LedgerError> {
+    async fn newest(&self, dashboard: &Dashboard, now: DateTime<Utc>) -> Result<Option<Cycle>, LedgerError> {
         let Some(ledger) = self.ledger() else { return Ok(None) };
-        Ok(ledger.newest_cycle(&dashboard.name).await?.map(|noticed| noticed.cycle))
+        Ok(ledger.newest_cycle(&dashboard.name, now).await?.map(|noticed| noticed.cycle))
     }
 
     async fn named(&self, dashboard: &Dashboard, id: &str) -> Result<Option<Cycle>, LedgerError> {
@@ -186,7 +186,7 @@ impl Book<'_> {
             let look = look(project, dashboard, ledger, now).await?;
             return Ok((look.noticed.into_iter().map(|noticed| noticed.cycle).collect(), look.unfinished));
         }
-        let known = self.newest(dashboard).await?;
+        let known = self.newest(dashboard, now).await?;
         let seen = Seen::of(project, dashboard, known.as_ref(), now).await?;
         let mut finished = Vec::with_capacity(seen.finished.len());
         for cycle in seen.finished {
@@ -208,7 +208,7 @@ pub(crate) async fn newest_cycle(
 ) -> Result<Cycle, NoticeError> {
     let (mut finished, unfinished) = book.look(project, dashboard, now).await?;
     let newest = match (finished.pop(), &dashboard.signal) {
-        (None, Signal::Clock { .. } | Signal::Announced) => book.newest(dashboard).await?,
+        (None, Signal::Clock { .. } | Signal::Announced) => book.newest(dashboard, now).await?,
         (newest, _) => newest,
     };
     newest_of(dashboard, newest, unfinished)
@@ -435,6 +435,8 @@ fn clock_cycles(
     let Some(mut until) = TimeDelta::from_std(margin).ok().and_then(|margin| now.checked_sub_signed(margin)) else {
         return Vec::new();
     };
+    // One that completed later than now was noticed while this machine's clock was ahead.
+    let known = known.filter(|known| known.completed_at <= now);
     let cycles_max = if known.is_some() { INSTANTS_MAX } else { 1 };
     let mut cycles = Vec::new();
     while cycles.len() < cycles_max
@@ -620,6 +622,8 @@ mod tests {
         assert_eq!(clock(Some(&first), at("18T12:00") + TimeDelta::days(900)).len(), INSTANTS_MAX);
         let later = Cycle { completed_at: at("15T06:10"), ..first };
         assert_eq!(clock(Some(&later), at("15T12:00")), [], "the margin was longer then, and the cycle is the same");
+        let ahead = Cycle { completed_at: at("15T06:30") + TimeDelta::days(3_650), ..later.clone() };
+        assert_eq!(ids(clock(Some(&ahead), at("16T12:00"))), ["2026-11-16T06:00:00Z"], "the clock was ahead then");
         let by_hand = Cycle { id: "by hand".to_owned(), completed_at: at("16T08:00") };
         assert_eq!(ids(clock(Some(&by_hand), at("17T06:30"))), ["2026-11-17T06:00:00Z"]);
     }

@@ -78,7 +78,7 @@ async fn following(
     let watch = ledger.watches().await?.into_iter().find(|watch| watch.dashboard == cadence.dashboard);
     Ok(Following {
         cadence: cadence.clone(),
-        newest_cycle: ledger.newest_cycle(&cadence.dashboard).await?,
+        newest_cycle: ledger.newest_cycle(&cadence.dashboard, now).await?,
         watch,
         passed_over: verdict.passed_over,
         next: verdict.next,

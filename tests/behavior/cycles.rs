@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::harness::{FIELDS, Ran, Server, Workspace, write_back};
+use crate::harness::{FIELDS, Ran, Server, Workspace, faketime_library, write_back};
 
 /// One account, a job that follows the dashboard `health`, and what `writeback.toml` says of it.
 fn place_following(server: Server, dashboard: &str) -> Workspace {
@@ -98,6 +98,54 @@ fn what_cannot_be_announced_is_said_and_not_recorded() {
         assert!(refused.stderr.contains(message), "{refused}");
     }
     assert!(!place.path(".writeback").exists(), "nothing was recorded");
+}
+
+/// What a command does while this machine's clock is ten years ahead.
+fn ahead(place: &Workspace, arguments: &[&str]) -> Ran {
+    let library = faketime_library();
+    let faked = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+3650d"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    place.command_with(arguments, &faked)
+}
+
+#[test]
+fn a_cycle_that_a_clock_ten_years_ahead_completed_keeps_no_later_one_from_being_written_back() {
+    for dashboard in ["announced = true", MARKER] {
+        let place = place_following(Server::Sqlite, dashboard);
+        let finish = |id: &str, at: TimeDelta| match dashboard {
+            MARKER => mark(&place, id, &(Utc::now() + at).to_rfc3339()),
+            _ if at > TimeDelta::zero() => assert_eq!(ahead(&place, &["cycle", "health", "--id", id]).code, 0),
+            _ => assert_eq!(place.command(&["cycle", "health", "--id", id]).code, 0),
+        };
+        finish("ahead", TimeDelta::days(3_650));
+        let run = ahead(&place, &["run", "job", "--json"]);
+        assert_eq!((run.summary().as_str(), cycle_of(&run).as_str()), ("1 read = 1 updated", "ahead"), "{run}");
+        for (id, score) in [("W46", 3), ("W47", 4)] {
+            place.file("data/scores.csv", &format!("id,score,note\nA1,{score},\n"));
+            finish(id, TimeDelta::zero());
+            let run = place.run();
+            assert_eq!((run.summary().as_str(), cycle_of(&run).as_str()), ("1 read = 1 updated", id), "{run}");
+        }
+        place.file("data/scores.csv", "id,score,note\nA1,5,\n");
+        let by_hand = place.command(&["run", "job", "--cycle", "by hand", "--json"]);
+        assert_eq!(by_hand.summary(), "1 read = 1 updated", "{by_hand}");
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_while_a_clock_was_ahead_is_left_behind_by_a_later_cycle() {
+    let place = place_following(Server::Sqlite, MARKER);
+    mark(&place, "ahead", &(Utc::now() + TimeDelta::days(3_650)).to_rfc3339());
+    let library = faketime_library();
+    let faked = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME", "+3650d"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("WRITEBACK_ABORT_AT", "1 record a package in"),
+    ];
+    assert_eq!(place.command_with(&["run", "job"], &faked).code, -1);
+    mark(&place, "W46", &Utc::now().to_rfc3339());
+    let run = place.run();
+    assert_eq!((run.run(), cycle_of(&run).as_str()), (2, "W46"), "{run}");
 }
 
 #[test]

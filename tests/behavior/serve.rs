@@ -363,6 +363,23 @@ fn a_clock_that_is_set_makes_nothing_fire_twice_and_loses_nothing() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_for_ten_years_supersedes_nothing_that_comes_after() {
+    let place = place(Server::Sqlite, MARKER, "deadline = '1 day'");
+    set_clock(&place, 3_650);
+    let environment = faked(&place);
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut serving = place.serve_with(&[], &environment);
+    finish_cycle_at(&place, "ahead", 1, Utc::now() + TimeDelta::days(3_650));
+    wait_for_history(&place, &["ahead"]);
+    set_clock(&place, 0);
+    serving.wait_for_log("the clock was set");
+    for (id, cycles) in [("W46", ["ahead", "W46"].as_slice()), ("W47", &["ahead", "W46", "W47"])] {
+        finish_cycle(&place, id, 2);
+        wait_for_history(&place, cycles);
+    }
+}
+
+#[test]
 fn instants_are_shown_on_their_own_clocks_and_days_on_which_clocks_change_are_marked() {
     let place = place(Server::Sqlite, "announced = true", "gate = { cron = '30 2 * * *', timezone = 'Europe/Berlin' }");
     let environment =

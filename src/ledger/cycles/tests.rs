@@ -9,6 +9,11 @@ use crate::ledger::{NewRun, connect};
 
 const HEALTH: &str = "customer_health";
 
+/// Later than all that these tests tell of.
+fn late() -> DateTime<Utc> {
+    DateTime::from_timestamp(253_402_300_799, 0).unwrap()
+}
+
 /// A moment on the day of `cycle(_, days)`, some hours after it completed.
 fn moment_on(days: i64, hours: i64) -> DateTime<Utc> {
     cycle("any", days).completed_at + TimeDelta::hours(hours)
@@ -20,7 +25,7 @@ async fn see(ledger: &Ledger, id: &str, days: i64) -> Cycle {
 
 /// `id fate` for each cycle that the job has to decide about.
 async fn fates(ledger: &Ledger) -> Vec<(String, StoredFate)> {
-    let cycles = ledger.job_cycles("weekly", HEALTH).await.unwrap();
+    let cycles = ledger.job_cycles("weekly", HEALTH, late()).await.unwrap();
     cycles.into_iter().map(|known| (known.cycle.id, known.fate)).collect()
 }
 
@@ -51,7 +56,7 @@ async fn a_cycle_dated_in_the_future_counts_as_completed_when_it_was_noticed() {
     let noticed = ledger.see_cycle(HEALTH, &cycle("c9", 30_000), moment_on(0, 1)).await.unwrap();
     assert_eq!(noticed.cycle.completed_at, moment_on(0, 1));
     see(&ledger, "c1", 1).await;
-    assert_eq!(ledger.newest_cycle(HEALTH).await.unwrap().unwrap().cycle, cycle("c1", 1));
+    assert_eq!(ledger.newest_cycle(HEALTH, late()).await.unwrap().unwrap().cycle, cycle("c1", 1));
 }
 
 #[tokio::test]
@@ -60,19 +65,49 @@ async fn a_cycle_is_newer_than_those_known_though_the_clock_was_set_back() {
     see(&ledger, "c1", 5).await;
     let noticed = ledger.see_cycle(HEALTH, &cycle("c2", 6), moment_on(1, 0)).await.unwrap();
     assert_eq!(noticed.cycle.completed_at, cycle("c1", 5).completed_at);
-    assert_eq!(ledger.newest_cycle(HEALTH).await.unwrap().unwrap().cycle.id, "c2");
+    assert_eq!(ledger.newest_cycle(HEALTH, late()).await.unwrap().unwrap().cycle.id, "c2");
 }
 
 #[tokio::test]
 async fn the_newest_cycle_is_newest_by_completion_and_then_by_notice() {
     let (_folder, ledger) = ledger().await;
-    assert_eq!(ledger.newest_cycle(HEALTH).await.unwrap(), None);
+    assert_eq!(ledger.newest_cycle(HEALTH, late()).await.unwrap(), None);
     for (id, days) in [("c2", 2), ("c3", 2), ("c1", 1)] {
         see(&ledger, id, days).await;
     }
-    assert_eq!(ledger.newest_cycle(HEALTH).await.unwrap().unwrap().cycle, cycle("c3", 2));
+    assert_eq!(ledger.newest_cycle(HEALTH, late()).await.unwrap().unwrap().cycle, cycle("c3", 2));
     let order: Vec<String> = fates(&ledger).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(order, ["c1", "c2", "c3"]);
+}
+
+#[tokio::test]
+async fn a_cycle_that_completed_later_than_now_stands_before_those_noticed_after_it() {
+    let (_folder, ledger) = ledger().await;
+    see(&ledger, "c1", 1).await;
+    // A clock ten years ahead.
+    let ahead = see(&ledger, "ahead", 3_650).await;
+    begin(&ledger, "weekly", &ahead).await;
+    let now = moment_on(3, 0);
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), now).await.unwrap(), None);
+    see(&ledger, "c2", 2).await;
+    see(&ledger, "c3", 3).await;
+    let order = async |now| {
+        let cycles = ledger.job_cycles("weekly", HEALTH, now).await.unwrap();
+        cycles.into_iter().map(|known| known.cycle.id).collect::<Vec<_>>()
+    };
+    let newest = async |now| ledger.newest_cycle(HEALTH, now).await.unwrap().unwrap().cycle.id;
+    for now in [now, moment_on(30, 0)] {
+        assert_eq!(order(now).await, ["c1", "ahead", "c2", "c3"]);
+        assert_eq!(newest(now).await, "c3");
+    }
+    assert_eq!(
+        (order(late()).await, newest(late()).await),
+        (vec!["c1", "c2", "c3", "ahead"].into_iter().map(str::to_owned).collect(), "ahead".to_owned())
+    );
+    // One that nobody told of, named while the clock was ahead, keeps nothing back.
+    begin(&ledger, "daily", &cycle("by hand", 3_650)).await;
+    assert_eq!(ledger.newest_begun_cycle("daily", Some(HEALTH), now).await.unwrap(), None);
+    assert!(!ledger.job_cycles("daily", HEALTH, now).await.unwrap().iter().any(|known| known.cycle.id == "by hand"));
 }
 
 #[tokio::test]
@@ -198,8 +233,16 @@ async fn a_job_is_told_of_cycles_from_the_newest_begun_on_and_of_older_ones_with
     ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();
     let expected = [("c1", StoredFate::New), ("c3", StoredFate::Delivered), ("c4", StoredFate::New)];
     assert_eq!(fates(&ledger).await, expected.map(|(id, fate)| (id.to_owned(), fate)));
-    assert_eq!(ledger.job_cycles("daily", HEALTH).await.unwrap().len(), 4, "another job knows all of them as new");
-    assert_eq!(ledger.job_cycles("weekly", "churn").await.unwrap().len(), 1, "another dashboard has none of them");
+    assert_eq!(
+        ledger.job_cycles("daily", HEALTH, late()).await.unwrap().len(),
+        4,
+        "another job knows all of them as new"
+    );
+    assert_eq!(
+        ledger.job_cycles("weekly", "churn", late()).await.unwrap().len(),
+        1,
+        "another dashboard has none of them"
+    );
 }
 
 #[tokio::test]
@@ -207,7 +250,7 @@ async fn of_very_many_cycles_a_job_is_told_of_the_newest() {
     let (_folder, ledger) = ledger().await;
     let cycles: Vec<Cycle> = (0..1_200).map(|days| cycle(&format!("c{days}"), days)).collect();
     ledger.see_cycles(HEALTH, &cycles, moment_on(1_200, 0)).await.unwrap();
-    let told = ledger.job_cycles("weekly", HEALTH).await.unwrap();
+    let told = ledger.job_cycles("weekly", HEALTH, late()).await.unwrap();
     assert_eq!((told.len(), told[0].cycle.id.as_str(), told[999].cycle.id.as_str()), (1_000, "c200", "c1199"));
 }
 
@@ -231,15 +274,15 @@ async fn a_dashboards_oldest_cycles_are_forgotten_in_the_end() {
 #[tokio::test]
 async fn the_newest_begun_cycle_stands_before_older_ones_whatever_became_of_it() {
     let (_folder, ledger) = ledger().await;
-    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH)).await.unwrap(), None);
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), late()).await.unwrap(), None);
     let runs = [("c2", 2, RunStatus::Rejected), ("c4", 4, RunStatus::Failed), ("c3", 3, RunStatus::Guarded)];
     for (id, days, status) in runs {
         let run = begin(&ledger, "weekly", &cycle(id, days)).await;
         ledger.finish_run(run, status, None).await.unwrap();
     }
-    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH)).await.unwrap(), Some(cycle("c4", 4)));
-    assert_eq!(ledger.newest_begun_cycle("weekly", None).await.unwrap(), Some(cycle("c4", 4)));
-    assert_eq!(ledger.newest_begun_cycle("daily", None).await.unwrap(), None);
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), late()).await.unwrap(), Some(cycle("c4", 4)));
+    assert_eq!(ledger.newest_begun_cycle("weekly", None, late()).await.unwrap(), Some(cycle("c4", 4)));
+    assert_eq!(ledger.newest_begun_cycle("daily", None, late()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -260,7 +303,7 @@ async fn a_cycle_run_by_hand_before_it_was_noticed_counts_with_the_time_the_dash
     ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();
     see(&ledger, "c1", 1).await;
     see(&ledger, "c2", 2).await;
-    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH)).await.unwrap(), Some(cycle("c1", 1)));
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), late()).await.unwrap(), Some(cycle("c1", 1)));
     let expected = [("c1", StoredFate::Delivered), ("c2", StoredFate::New)];
     assert_eq!(fates(&ledger).await, expected.map(|(id, fate)| (id.to_owned(), fate)));
 }
@@ -285,7 +328,7 @@ async fn a_run_of_one_write_back_delivers_nothing_for_the_job_and_still_keeps_ol
     ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();
     let expected = [("c1", StoredFate::New), ("c2", StoredFate::New)];
     assert_eq!(fates(&ledger).await, expected.map(|(id, fate)| (id.to_owned(), fate)));
-    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH)).await.unwrap(), Some(weekly));
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), late()).await.unwrap(), Some(weekly));
 }
 
 #[tokio::test]
@@ -369,8 +412,8 @@ async fn a_ledger_of_the_previous_version_is_brought_up_to_date() {
     }
     assert_eq!(ledger.runs(None, 10).await.unwrap().len(), rows.len());
     assert_eq!(fates(&ledger).await, [("c3".to_owned(), StoredFate::Interrupted)], "older ones are decided");
-    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH)).await.unwrap(), Some(cycle("c3", 4)));
-    let daily = ledger.job_cycles("daily", HEALTH).await.unwrap();
+    assert_eq!(ledger.newest_begun_cycle("weekly", Some(HEALTH), late()).await.unwrap(), Some(cycle("c3", 4)));
+    let daily = ledger.job_cycles("daily", HEALTH, late()).await.unwrap();
     let attempts = 1;
     let failing = StoredFate::Failing { attempts, attempted_at: cycle("c1", 5).completed_at };
     assert_eq!((daily[0].cycle.id.as_str(), daily[0].fate), ("c1", failing));
@@ -383,7 +426,7 @@ async fn fates_that_no_version_writes_are_damage() {
     let (_folder, ledger) = ledger().await;
     begin(&ledger, "weekly", &see(&ledger, "c1", 1).await).await;
     execute(&ledger, "UPDATE runs SET status = 'failed'").await.unwrap();
-    assert!(matches!(ledger.job_cycles("weekly", HEALTH).await, Err(LedgerError::Damaged { .. })));
+    assert!(matches!(ledger.job_cycles("weekly", HEALTH, late()).await, Err(LedgerError::Damaged { .. })));
     execute(&ledger, "UPDATE job_cycles SET fate = 'superseded'").await.unwrap();
     assert!(matches!(ledger.passed_over("weekly", 1).await, Err(LedgerError::Damaged { .. })));
 }
