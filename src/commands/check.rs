@@ -210,6 +210,7 @@ fn line(plan: &Plan) -> String {
     let journal = plan.journal_table.as_ref().map(|journal| journal.object.display_name());
     let journal =
         journal.map(|name| format!("    journal: each change goes into `{name}` as well\n")).unwrap_or_default();
+    let driver = plan.driver().map(|driver| format!("    read by {driver}\n")).unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
@@ -218,7 +219,7 @@ fn line(plan: &Plan) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n    guards: {guards}\n{first}{journal}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}    guards: {guards}\n{first}{journal}{undo}",
         plan.write_back.name,
         plan.write_back.schema.table.join("."),
         plan.source.name,
@@ -246,6 +247,7 @@ fn json_of(found: &Found) -> Value {
         json!({
             "name": plan.write_back.name,
             "source": plan.source.name,
+            "driver": plan.driver(),
             "schema_table": plan.write_back.schema.table.join("."),
             "destination": plan.destination.name,
             "object": plan.layout.object.display_name(),

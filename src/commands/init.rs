@@ -34,7 +34,7 @@ pub(crate) struct InitArguments {
     /// Name of the job: its file in schedules/
     #[arg(long, value_name = "NAME")]
     pub(crate) job: Option<String>,
-    /// Where records come from: a folder of files, a SQLite file or a URL without a password
+    /// Where records come from: a folder of files, a file of SQLite or DuckDB, or a URL without a password
     #[arg(long, value_name = "FOLDER|FILE|URL")]
     pub(crate) source: Option<String>,
     /// Environment variable that holds the source's password; `-` for none
@@ -196,8 +196,8 @@ fn system(text: &str) -> Result<DraftSystem, String> {
 }
 
 fn check_destination(text: &str) -> Result<(), String> {
-    match system(text)?.is_folder() {
-        true => Err("files are read, never written; name a database: a file ending in .db, or a url".to_owned()),
+    match system(text)?.is_read_only() {
+        true => Err("it is read, never written; name a database: a file ending in .db, or a url".to_owned()),
         false => Ok(()),
     }
 }

@@ -15,10 +15,14 @@ pub(super) enum Kind {
     Sqlite,
     Postgres,
     Mysql,
+    Adbc,
+    Duckdb,
+    Snowflake,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Files, Self::Sqlite, Self::Postgres, Self::Mysql];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Files, Self::Sqlite, Self::Postgres, Self::Mysql, Self::Adbc, Self::Duckdb, Self::Snowflake];
 
     /// As `kind = "…"` names it.
     pub(super) fn name(self) -> &'static str {
@@ -27,6 +31,9 @@ impl Kind {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
             Self::Mysql => "mysql",
+            Self::Adbc => "adbc",
+            Self::Duckdb => "duckdb",
+            Self::Snowflake => "snowflake",
         }
     }
 
@@ -187,7 +194,7 @@ impl Address {
         let known: &[&str] = match self.kind {
             Kind::Postgres => &["sslmode", "sslrootcert", "host"],
             Kind::Mysql => &["ssl-mode", "ssl-ca", "socket"],
-            Kind::Files | Kind::Sqlite => &[],
+            Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake => &[],
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks like one.
         let named = name.len() <= 30 && name.chars().all(|sign| sign.is_ascii_lowercase() || "_-".contains(sign));

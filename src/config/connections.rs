@@ -1,6 +1,8 @@
 //! `[connections.NAME]`: from keys or a URL to a connection. What cannot be known yet, such as a password that is not
 //! in the environment, is put aside for whoever uses the connection.
 
+mod adbc;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -73,6 +75,17 @@ const ALL_KEYS: &[&str] = &[
     "lock_timeout",
     "attempts_max",
     "writers",
+    "driver",
+    "profile",
+    "uri",
+    "options",
+    "account",
+    "auth",
+    "private_key",
+    "token",
+    "warehouse",
+    "role",
+    "schema",
 ];
 
 /// A connection as far as it can be had now, and what its users are to be told.
@@ -124,6 +137,7 @@ impl<'a> Reader<'a> {
             Kind::Sqlite => System::Sqlite(self.sqlite(address)?),
             kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
             kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
+            kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
         };
         Some(Connection { name: self.name.to_owned(), system, timezone, limits })
     }
@@ -196,6 +210,7 @@ impl<'a> Reader<'a> {
             Some(kind @ Kind::Files) => (FILES_KEYS, kind.name()),
             Some(kind @ Kind::Sqlite) => (SQLITE_KEYS, kind.name()),
             Some(kind @ (Kind::Postgres | Kind::Mysql)) => (SERVER_KEYS, kind.name()),
+            Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => (adbc::keys(kind), kind.name()),
             None => (ALL_KEYS, ""),
         };
         self.table.expect_among(known, ALL_KEYS, &format!("a connection of kind `{name}`"));
@@ -297,10 +312,17 @@ impl<'a> Reader<'a> {
     }
 
     fn warn_of_password(&mut self, value: Value<'_>) {
-        let message = format!("the password of connection `{}` stands in this file", self.name);
-        let variable: String =
-            self.name.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect();
-        let hint = format!("write `password = {{ env = \"{}_PASSWORD\" }}`", variable.to_ascii_uppercase());
+        self.warn_of_secret(value, "password", "password");
+    }
+
+    /// Warns of a secret that everybody reads who reads the file; `what` it is, and the `key` to write it under.
+    fn warn_of_secret(&mut self, value: Value<'_>, what: &str, key: &str) {
+        let message = format!("the {what} of connection `{}` stands in this file", self.name);
+        let plain = |text: &str| -> String {
+            let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_uppercase() } else { '_' };
+            text.chars().map(sign).collect()
+        };
+        let hint = format!("write `{key} = {{ env = \"{}_{}\" }}`", plain(self.name), plain(what));
         self.told_to_users.push(Problem::warning(value.location(), message).hint(hint));
     }
 

@@ -278,6 +278,15 @@ impl<'a> Value<'a> {
         self.expect(integer.or_else(float).or_else(text), "a number")
     }
 
+    /// A number or a truth as it is written.
+    pub(super) fn number_or_boolean(&self) -> Option<String> {
+        let value = self.value.get_ref();
+        let integer = value.as_integer().map(|integer| integer.to_string());
+        let float = || value.as_float().map(|float| float.as_str().to_owned());
+        let boolean = || value.as_bool().map(|boolean| boolean.to_string());
+        self.expect(integer.or_else(float).or_else(boolean), "a string, a number, true or false")
+    }
+
     /// The value alone, however it is laid out in the file: two that mean the same have the same text.
     pub(super) fn plain(&self) -> String {
         plain(self.value.get_ref())

@@ -22,11 +22,12 @@ const SOURCE: &str = "dashboard";
 /// Name of the destination in a new project.
 const DESTINATION: &str = "crm";
 
-/// A system as one text names it: a folder, a SQLite file or a URL.
+/// A system as one text names it: a folder, a file of SQLite or DuckDB, or a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DraftSystem {
     Folder(String),
     SqliteFile(String),
+    DuckdbFile(String),
     /// A server's URL without a password, and the environment variable that holds the password, if it has one.
     Server {
         url: String,
@@ -94,7 +95,7 @@ pub(crate) struct Draft {
 }
 
 impl DraftSystem {
-    /// Reads a folder, a SQLite file or a URL.
+    /// Reads a folder, a file of SQLite or DuckDB, or a URL.
     /// Errors: why it is none of them; no part of a URL is told.
     pub(crate) fn parse(text: &str, password: Option<String>) -> Result<Self, String> {
         let text = text.trim();
@@ -104,12 +105,18 @@ impl DraftSystem {
         }
         if !text.contains("://") && !text.starts_with("sqlite:") {
             let path = text.strip_prefix("files:").unwrap_or(text).to_owned();
-            return Ok(if is_database { Self::SqliteFile(path) } else { Self::Folder(path) });
+            return Ok(match is_database {
+                true => Self::SqliteFile(path),
+                false if text.ends_with(".duckdb") => Self::DuckdbFile(path),
+                false => Self::Folder(path),
+            });
         }
         let address = Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
         match (address.kind, address.file) {
             (_, Some(file)) => Ok(Self::SqliteFile(file.display().to_string())),
-            (Kind::Files | Kind::Sqlite, None) => Err("name the file of the database".to_owned()),
+            (Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake, None) => {
+                Err("name the file of the database".to_owned())
+            }
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {
                 Err("leave the password out of the url: it would stand in a file".to_owned())
             }
@@ -121,8 +128,9 @@ impl DraftSystem {
         matches!(self, Self::Server { .. })
     }
 
-    pub(crate) fn is_folder(&self) -> bool {
-        matches!(self, Self::Folder(_))
+    /// Whether nothing can be written to it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Folder(_) | Self::DuckdbFile(_))
     }
 }
 
@@ -268,6 +276,7 @@ impl Draft {
                 let database = attached.map(|database| format!("database = {}\n", string(&database)));
                 format!("kind     = \"sqlite\"\nfile     = {}\n{}", string(file), database.unwrap_or_default())
             }
+            DraftSystem::DuckdbFile(file) => format!("kind   = \"duckdb\"\nfile   = {}\n", string(file)),
             DraftSystem::Server { url, password } => {
                 let password = password.as_ref().map(|name| format!("password = {{ env = {} }}\n", string(name)));
                 format!("url      = {}\n{}", string(url), password.unwrap_or_default())
@@ -370,7 +379,7 @@ impl Draft {
             DraftSystem::Folder(folder) => {
                 format!("Put the export into `{folder}` as `{0}.csv`, `{0}.parquet` or `{0}.ndjson`.", self.name)
             }
-            DraftSystem::SqliteFile(_) | DraftSystem::Server { .. } => {
+            DraftSystem::SqliteFile(_) | DraftSystem::DuckdbFile(_) | DraftSystem::Server { .. } => {
                 format!("See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.", self.name)
             }
         }
@@ -460,7 +469,10 @@ const GIT_IGNORE: &str = ".gitignore";
 fn password_step(system: &DraftSystem) -> Option<String> {
     match system {
         DraftSystem::Server { password: Some(name), .. } => Some(format!("`export {name}=…` sets the password.")),
-        DraftSystem::Server { password: None, .. } | DraftSystem::Folder(_) | DraftSystem::SqliteFile(_) => None,
+        DraftSystem::Server { password: None, .. }
+        | DraftSystem::Folder(_)
+        | DraftSystem::SqliteFile(_)
+        | DraftSystem::DuckdbFile(_) => None,
     }
 }
 

@@ -164,9 +164,9 @@ fn read_write_back(
 
 fn read_destination<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
     let name = known_connection(value, project)?;
-    if project.folders.contains(name) {
-        let hint = "files are read, never written; name a database".to_owned();
-        value.mistake(format!("destination `{name}` is a folder of files"), Some(hint));
+    if let Some(why) = project.read_only.get(name) {
+        let hint = "it is read, never written; name a database".to_owned();
+        value.mistake(format!("destination `{name}` {why}"), Some(hint));
         return None;
     }
     Some(name)

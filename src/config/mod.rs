@@ -62,8 +62,8 @@ pub(crate) struct Project {
     alerts: AlertSettings,
     /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,
-    /// Connections that are folders of files: nothing is written to them.
-    folders: BTreeSet<String>,
+    /// Connections that nothing is written to, and why.
+    read_only: BTreeMap<String, &'static str>,
 }
 
 /// What write-backs do that do not say themselves.

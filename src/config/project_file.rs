@@ -1,6 +1,6 @@
 //! `writeback.toml`: connections, dashboards, defaults and alerts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -70,13 +70,15 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         defaults: defaults(root),
         alerts: read_project_alerts(root, surroundings),
         told_to_users: BTreeMap::new(),
-        folders: BTreeSet::new(),
+        read_only: BTreeMap::new(),
     };
     for (name, table) in named_tables(root, "connections") {
         let ReadConnection { connection, told_to_users } = read_connection(name, &table, surroundings);
         if let Some(connection) = connection {
-            if let System::Files { .. } = connection.system {
-                project.folders.insert(name.to_owned());
+            match connection.system {
+                System::Files { .. } => drop(project.read_only.insert(name.to_owned(), "is a folder of files")),
+                System::Adbc(_) => drop(project.read_only.insert(name.to_owned(), "is read through a driver")),
+                System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {}
             }
             project.connections.insert(name.to_owned(), connection);
         }

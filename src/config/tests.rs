@@ -455,7 +455,7 @@ mod mistakes {
     fn neither_kind_nor_url() {
         insta::assert_snapshot!(project_with(&[("kind = \"files\"\n", "")]), @r#"
         writeback.toml:1:1: connection `dashboard` has neither `kind` nor `url`
-          hint: kinds are `files`, `sqlite`, `postgres`, `mysql`
+          hint: kinds are `files`, `sqlite`, `postgres`, `mysql`, `adbc`, `duckdb`, `snowflake`
         "#);
     }
 
@@ -703,7 +703,7 @@ mod mistakes {
     fn a_destination_of_files() {
         insta::assert_snapshot!(job_with(&[("destination = \"crm\"", "destination = \"dashboard\"")]), @r#"
         schedules/weekly.toml:10:15: destination `dashboard` is a folder of files
-          hint: files are read, never written; name a database
+          hint: it is read, never written; name a database
         "#);
     }
 

@@ -272,12 +272,14 @@ pub(crate) fn text(row: &MySqlRow, position: usize) -> Option<String> {
 fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
     match &connection.system {
         System::Mysql(settings) => Ok(settings),
-        other @ (System::Files { .. } | System::Sqlite(_) | System::Postgres(_)) => Err(SystemError::Failed {
-            connection: connection.name.clone(),
-            doing: "connecting".to_owned(),
-            source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),
-            hint: None,
-        }),
+        other @ (System::Files { .. } | System::Sqlite(_) | System::Postgres(_) | System::Adbc(_)) => {
+            Err(SystemError::Failed {
+                connection: connection.name.clone(),
+                doing: "connecting".to_owned(),
+                source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),
+                hint: None,
+            })
+        }
     }
 }
 

@@ -202,7 +202,7 @@ fn milliseconds(duration: Duration) -> u64 {
 pub(crate) fn settings_of(connection: &Connection) -> Result<&SqliteSettings, SystemError> {
     match &connection.system {
         System::Sqlite(settings) => Ok(settings),
-        System::Files { .. } | System::Postgres(_) | System::Mysql(_) => Err(SystemError::NotFound {
+        System::Files { .. } | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => Err(SystemError::NotFound {
             what: format!(
                 "a SQLite file behind `{}`, which is of kind `{}`,",
                 connection.name,

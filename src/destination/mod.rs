@@ -187,10 +187,14 @@ impl Destination for AnyDestination {
             System::Sqlite(_) => Self::Sqlite(sqlite::SqliteDestination::connect(connection).await?),
             System::Postgres(_) => Self::Postgres(postgres::PostgresDestination::connect(connection).await?),
             System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
-            System::Files { .. } => {
+            System::Files { .. } | System::Adbc(_) => {
                 return Err(SystemError::NotFound {
-                    what: format!("a database behind `{}`, a folder of files,", connection.name),
-                    hint: Some("files are read, never written; name a database as the destination".to_owned()),
+                    what: format!(
+                        "a destination behind `{}`, a connection of kind `{}`,",
+                        connection.name,
+                        connection.system.kind()
+                    ),
+                    hint: Some("it is read, never written; name a database as the destination".to_owned()),
                 });
             }
         })

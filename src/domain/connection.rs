@@ -54,6 +54,8 @@ pub(crate) enum System {
     Sqlite(SqliteSettings),
     Postgres(ServerSettings),
     Mysql(ServerSettings),
+    /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read, never written.
+    Adbc(AdbcSettings),
 }
 
 impl System {
@@ -64,6 +66,7 @@ impl System {
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgres",
             Self::Mysql(_) => "mysql",
+            Self::Adbc(settings) => settings.kind,
         }
     }
 }
@@ -90,6 +93,45 @@ pub(crate) struct ServerSettings {
     /// The database to connect to; MySQL may do without.
     pub(crate) database: Option<String>,
     pub(crate) tls: Tls,
+}
+
+/// A database that is reached through an ADBC driver, a shared library that is loaded when it is used.
+/// Source: <https://arrow.apache.org/adbc/current/index.html>.
+#[derive(Debug, Clone)]
+pub(crate) struct AdbcSettings {
+    /// As `kind = "…"` names it: `adbc`, or a name of its own for one driver.
+    pub(crate) kind: &'static str,
+    pub(crate) driver: AdbcDriver,
+    /// Names and values as the driver knows them, in the order in which it is given them.
+    pub(crate) options: Vec<(String, OptionValue)>,
+    /// The schema of tables that are named without one, where the driver's database has several.
+    pub(crate) schema: Option<String>,
+}
+
+/// How a driver is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AdbcDriver {
+    /// By the name of its manifest, or by the absolute path of a manifest or a library.
+    Named(String),
+    /// By a connection profile, which names the driver and holds options of its own.
+    Profile(String),
+}
+
+/// The value of a driver's option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OptionValue {
+    Plain(String),
+    Secret(Secret),
+}
+
+impl OptionValue {
+    /// The value itself: for handing to the driver.
+    pub(crate) fn reveal(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.reveal(),
+        }
+    }
 }
 
 /// How a server is to prove who it is.

@@ -60,6 +60,11 @@ impl Plan {
         }
     }
 
+    /// The driver that reads its records, with its version, where one does.
+    pub(crate) fn driver(&self) -> Option<&str> {
+        self.opened.as_ref().and_then(AnySource::driver)
+    }
+
     /// What is pushed of it, and where to.
     pub(crate) fn assignment(&self) -> Assignment<'_> {
         Assignment {

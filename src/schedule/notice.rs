@@ -12,6 +12,7 @@ use polars::prelude::DataFrame;
 use serde::Deserialize;
 
 use crate::config::{Dashboard, Project, Signal};
+use crate::domain::conform::texts_of_pulled;
 use crate::domain::cycle::{Cycle, ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::error::SystemError;
 use crate::domain::problem::Location;
@@ -402,7 +403,8 @@ async fn ask(project: &Project, dashboard: &Dashboard, connection: &str, sql: &s
         if rows.len() + pulled.records.height() > ROWS_MAX {
             return Err(NoticeError::TooManyRows { dashboard: name() });
         }
-        rows.extend((0..pulled.records.height()).map(|record| read_row(dashboard, &pulled.records, record)));
+        let records = texts_of_pulled(&pulled.records);
+        rows.extend((0..records.height()).map(|record| read_row(dashboard, &records, record)));
     }
     seen_in(rows)
 }

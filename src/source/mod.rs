@@ -1,6 +1,7 @@
 //! Systems that records are read from. A source yields the schema's columns in bounded chunks, out of one consistent
 //! snapshot, as text or as native values; it converts nothing that the schema should judge.
 
+mod adbc;
 pub(crate) mod files;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
@@ -46,6 +47,17 @@ pub(crate) enum AnySource {
     Sqlite(sqlite::SqliteSource),
     Postgres(postgres::PostgresSource),
     Mysql(mysql::MysqlSource),
+    Adbc(adbc::AdbcSource),
+}
+
+impl AnySource {
+    /// What reads for this program, where that is a program of somebody else's: the driver, with its version.
+    pub(crate) fn driver(&self) -> Option<&str> {
+        match self {
+            Self::Adbc(source) => source.driver(),
+            Self::Files(_) | Self::Sqlite(_) | Self::Postgres(_) | Self::Mysql(_) => None,
+        }
+    }
 }
 
 impl Source for AnySource {
@@ -55,6 +67,7 @@ impl Source for AnySource {
             System::Sqlite(_) => Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?),
             System::Postgres(_) => Self::Postgres(postgres::PostgresSource::open(connection, schema).await?),
             System::Mysql(_) => Self::Mysql(mysql::MysqlSource::open(connection, schema).await?),
+            System::Adbc(settings) => Self::Adbc(adbc::AdbcSource::open(connection, settings, schema).await?),
         })
     }
 
@@ -64,6 +77,7 @@ impl Source for AnySource {
             Self::Sqlite(source) => source.next_chunk().await,
             Self::Postgres(source) => source.next_chunk().await,
             Self::Mysql(source) => source.next_chunk().await,
+            Self::Adbc(source) => source.next_chunk().await,
         }
     }
 }
@@ -96,5 +110,6 @@ pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Resu
         System::Sqlite(_) => sqlite::describe_table(connection, table).await,
         System::Postgres(_) => postgres::describe_table(connection, table).await,
         System::Mysql(_) => mysql::describe_table(connection, table).await,
+        System::Adbc(settings) => adbc::describe_table(connection, settings, table).await,
     }
 }

@@ -14,6 +14,7 @@ mod damaged;
 mod deploy;
 mod disk;
 mod doubt;
+mod drivers;
 mod edges;
 mod example;
 mod faults;

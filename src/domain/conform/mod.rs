@@ -15,7 +15,7 @@ mod native;
 mod tests;
 mod text;
 
-use polars::prelude::{Column, DataFrame, IntoColumn, Series};
+use polars::prelude::{Column, DataFrame, DataType, IntoColumn, Series};
 
 use super::columnar::{Converted, Fault, all_at_fault, check, nulls_at_fault};
 use super::conversion::Misfit;
@@ -60,6 +60,24 @@ pub(crate) fn conform(schema: &Schema, pulled: &DataFrame) -> Sifted {
     let records = DataFrame::new(pulled.height(), columns).expect("a schema's columns have different names");
     let key = if sieve.is_clean() { Vec::new() } else { pulled_key(schema, pulled) };
     sieve.sift(records, &key)
+}
+
+/// Pulled records as texts, whatever their columns are; a value without a text is NULL.
+pub(crate) fn texts_of_pulled(pulled: &DataFrame) -> DataFrame {
+    const TEXT: SchemaType = SchemaType::Text { characters_max: None };
+    let texts = |column: &Column| {
+        let values = column.as_materialized_series();
+        let texts = match values.str() {
+            Ok(_) => values.clone(),
+            Err(_) => native::convert_natives(values, TEXT).map_or_else(
+                |_| Series::full_null(values.name().clone(), values.len(), &DataType::String),
+                |texts| texts.values,
+            ),
+        };
+        texts.with_name(column.name().clone()).into_column()
+    };
+    let columns = pulled.columns().iter().map(texts).collect();
+    DataFrame::new(pulled.height(), columns).expect("columns of one frame stand beside one another")
 }
 
 fn conform_column(column: &SchemaColumn, is_key: bool, pulled: &Series) -> Converted {

@@ -11,8 +11,8 @@ use crate::domain::columnar::{Converted, Fault, check, numbers, texts};
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert, decimal_texts, schema_holds};
 use crate::domain::moment::Zones;
 use crate::domain::moment::{
-    DAY_MAX, DAY_MIN, FINER_THAN_MICROS, HAS_ZONE, MICROS_MAX, MICROS_MIN, MICROS_PER_SECOND, NANOS_PER_MICRO,
-    OUTSIDE_YEARS,
+    DAY_MAX, DAY_MIN, FINER_THAN_MICROS, HAS_ZONE, MICROS_MAX, MICROS_MIN, MICROS_PER_SECOND, NANOS_PER_DAY,
+    NANOS_PER_MICRO, OUTSIDE_YEARS,
 };
 use crate::domain::schema::{DecimalSize, SchemaType};
 use crate::domain::value::Kind;
@@ -217,6 +217,9 @@ fn check_day(day: i32) -> Result<(), &'static str> {
 }
 
 fn check_time(nanos: i64) -> Result<(), &'static str> {
+    if !(0..NANOS_PER_DAY).contains(&nanos) {
+        return Err("not a time of one day");
+    }
     if nanos.rem_euclid(NANOS_PER_MICRO) == 0 { Ok(()) } else { Err(FINER_THAN_MICROS) }
 }
 

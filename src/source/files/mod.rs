@@ -106,7 +106,7 @@ pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Resu
 fn folder_of(connection: &Connection) -> Result<&Path, SystemError> {
     match &connection.system {
         System::Files { folder } => Ok(folder),
-        System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => Err(SystemError::Failed {
+        System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => Err(SystemError::Failed {
             connection: connection.name.clone(),
             doing: "reading files".to_owned(),
             source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),

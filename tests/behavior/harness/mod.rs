@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 mod database;
 mod disk;
+mod drivers;
 mod proxy;
 mod running;
 mod server;
@@ -12,6 +13,8 @@ mod tests;
 mod workspace;
 
 pub(crate) use disk::Disk;
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use drivers::{DuckDb, drivers_folder};
 pub(crate) use proxy::{Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile};
 pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
