@@ -44,6 +44,8 @@ pub(crate) enum NoticeError {
     NotAMarker { file: String },
     #[error("marker file `{file}` is not a cycle")]
     Malformed { file: String, source: serde_json::Error },
+    #[error("marker file `{file}` is written in UTF-16, not in UTF-8")]
+    Utf16Marker { file: String },
     #[error("the query of dashboard `{dashboard}` failed")]
     Query { dashboard: String, source: SystemError },
     #[error("the query of dashboard `{dashboard}` yields more than {ROWS_MAX} rows")]
@@ -73,6 +75,7 @@ impl NoticeError {
     /// The next thing to do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
+            Self::Utf16Marker { .. } => Some("let the dashboard write it in UTF-8".to_owned()),
             Self::Marker { .. } | Self::NotAMarker { .. } | Self::Malformed { .. } => Some(
                 "the dashboard writes `{\"cycle_id\": \"…\", \"completed_at\": \"2026-11-15T06:30:00Z\", \"status\": \"succeeded\"}` \
                  there; or name a cycle with `--cycle ID`"
@@ -361,8 +364,12 @@ fn read_marker(dashboard: &Dashboard, file: &Path) -> Result<Told, NoticeError> 
     let name = || file.display().to_string();
     let text = marker_text(file).map_err(|source| NoticeError::Marker { file: name(), source })?;
     let text = text.ok_or_else(|| NoticeError::NotAMarker { file: name() })?;
+    let text = match text.as_slice() {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => return Err(NoticeError::Utf16Marker { file: name() }),
+        text => text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text),
+    };
     let marker: Marker =
-        serde_json::from_slice(&text).map_err(|source| NoticeError::Malformed { file: name(), source })?;
+        serde_json::from_slice(text).map_err(|source| NoticeError::Malformed { file: name(), source })?;
     let told = told(dashboard, Some(marker.cycle_id), Some(&marker.completed_at), marker.status)?;
     match with_offset(&marker.completed_at) {
         Some(_) => Ok(told),
@@ -664,7 +671,13 @@ mod tests {
             read_marker(&dashboard(), &file).map_err(|error| crate::domain::error::chain(&error).join(": "))
         };
         let w46 = Told { id: "W46".to_owned(), completed_at: Some(at("15T06:30")), status: "succeeded".to_owned() };
-        assert_eq!(read(r#"{"cycle_id": "W46", "completed_at": "2026-11-15T07:30:00+01:00"}"#), Ok(w46));
+        let whole = r#"{"cycle_id": "W46", "completed_at": "2026-11-15T07:30:00+01:00"}"#;
+        assert_eq!(read(whole), Ok(w46.clone()));
+        assert_eq!(read(&format!("\u{feff}{whole}")), Ok(w46), "editors put a mark before what they write in UTF-8");
+        let wide: Vec<u8> = format!("\u{feff}{whole}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&file, wide).unwrap();
+        let utf16 = read_marker(&dashboard(), &file).unwrap_err();
+        assert!(utf16.to_string().ends_with("is written in UTF-16, not in UTF-8"), "{utf16}");
         for (text, message) in [
             (r#"{"cycle_id": "W46", "comp"#, "is not a cycle: EOF while parsing a string"),
             ("", "is not a cycle: EOF while parsing a value"),
