@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column, DataFrame, PolarsResult, StringChunked, polars_err};
+use polars::prelude::{
+    ChunkApply, Column, DataFrame, DataType, IntoColumn, IntoSeries, PolarsResult, StringChunked, polars_err,
+};
 
 use super::conversion::texts_of;
 use super::outcome::{RejectReason, Rejection, Stage};
@@ -111,19 +113,35 @@ impl Identities {
         Rejection { record, key: self.keys.text(index), stage, column, reason }
     }
 
-    /// The rejections of all of them, for their keys occur several times: nobody knows which one is meant.
-    pub(crate) fn reject_duplicates(&self) -> Vec<Rejection> {
-        let keys: Vec<Option<String>> = (0..self.len()).map(|index| self.keys.text(index)).collect();
+    /// The rejections of a frame's records, for their keys occur several times: nobody knows which one is meant.
+    pub(crate) fn reject_duplicates(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Vec<Rejection>> {
+        let identities = Self::of(records, key_columns)?;
+        // Keys are compared as numbers, where both zeros are one.
+        let counted = Self::of(&with_one_zero(records, key_columns)?, key_columns)?;
+        let keys: Vec<Option<String>> = (0..counted.len()).map(|index| counted.key(index)).collect();
         let mut occurrences: BTreeMap<&Option<String>, u64> = BTreeMap::new();
         for key in &keys {
             *occurrences.entry(key).or_default() += 1;
         }
         let reject = |(index, key)| {
             let occurs = occurrences.get(key).copied().unwrap_or_default();
-            self.reject(index, Stage::Match, None, RejectReason::DuplicateKey { occurs }.to_string())
+            identities.reject(index, Stage::Match, None, RejectReason::DuplicateKey { occurs }.to_string())
         };
-        keys.iter().enumerate().map(reject).collect()
+        Ok(keys.iter().enumerate().map(reject).collect())
     }
+}
+
+/// Records whose floats among the key columns have no zero below zero.
+fn with_one_zero(records: &DataFrame, key_columns: &[String]) -> PolarsResult<DataFrame> {
+    let mut records = records.clone();
+    for name in key_columns {
+        let column = records.column(name)?;
+        if column.dtype().is_float() {
+            let floats = column.cast(&DataType::Float64)?.f64()?.apply_values(|float| float + 0.0);
+            records.with_column(floats.into_series().into_column())?;
+        }
+    }
+    Ok(records)
 }
 
 /// The match keys of a frame's records, one text each.

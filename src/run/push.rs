@@ -254,12 +254,16 @@ pub(super) async fn hand_over(queue: &mpsc::Sender<Batch>, batches: Vec<Batch>) 
 
 /// The rejections of records whose key occurs several times.
 pub(super) fn duplicates(contents: Contents<'_>, duplicates: &DataFrame) -> Vec<Rejection> {
-    identities(contents, duplicates).reject_duplicates()
+    let rejections = Identities::reject_duplicates(duplicates, contents.key_columns());
+    rejections.expect(ACCEPTED)
 }
+
+/// Why a package's records have what identifies them.
+const ACCEPTED: &str = "the contents accept the package's records, which have positions and key columns";
 
 fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
     let identities = Identities::of(records, contents.key_columns());
-    identities.expect("the contents accept the package's records, which have positions and key columns")
+    identities.expect(ACCEPTED)
 }
 
 /// Cuts partitions into batches, around what earlier processes have done.
