@@ -33,6 +33,7 @@ mod memory;
 mod names;
 mod outcomes;
 mod parked;
+mod parquet;
 mod places;
 mod plans;
 mod preview;

@@ -9,19 +9,19 @@ use crate::harness::{FIELDS, Ran, Server, Workspace};
 const RECORDS: u32 = 200_000;
 
 /// What a run may hold, however many records it moves, in KiB.
-const MEMORY_MAX: u64 = 256 * 1024;
+pub(crate) const MEMORY_MAX: u64 = 256 * 1024;
 
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The most that a process had in memory, in KiB.
 #[derive(Debug, Default)]
-struct Peak {
+pub(crate) struct Peak {
     /// Everything, pages of the program's own file included: a debug build's are a third of the bound. The system
     /// remembers it, so only what is taken after the last look goes unseen.
-    resident: u64,
+    pub(crate) resident: u64,
     /// What it asked for itself, as of the looks.
-    anonymous: u64,
+    pub(crate) anonymous: u64,
 }
 
 /// Inserts the records, each with a note of so many bytes, from CSV into SQLite, and watches.
@@ -47,7 +47,7 @@ fn insert_records(note_bytes: usize) -> Peak {
 
 /// Waits for the end of a process.
 /// Source: `VmHWM`, `RssAnon` of <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>.
-fn watch(child: &mut Child) -> Peak {
+pub(crate) fn watch(child: &mut Child) -> Peak {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = Peak::default();
     while child.try_wait().expect("a child").is_none() {

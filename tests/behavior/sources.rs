@@ -165,3 +165,75 @@ fn two_files_for_one_table_are_not_chosen_between() {
     assert_eq!(run.code, 2, "{run}");
     assert!(run.stderr.contains("scores.csv") && run.stderr.contains("scores.ndjson"), "{run}");
 }
+
+#[test]
+fn a_quote_that_is_never_closed_writes_nothing_and_is_named_by_its_line() {
+    for text in ["id,score,note\nA1,2,x\nA2,2,\"open\nA3,2,y\n", "id,score,note\nA1,2,\"x\nA2,2,y\nA3,2,z"] {
+        let place = place();
+        place.file("data/scores.csv", text);
+        let line = if text.contains("open") { 3 } else { 2 };
+        let run = place.run();
+        assert_eq!(run.code, 2, "{run}");
+        let cause = format!("line {line} of `scores.csv`, cell 3 (`note`): the quote that opens here is never closed");
+        assert!(run.stderr.contains(&cause), "{run}");
+        assert_eq!(place.rows("accounts"), ROWS);
+    }
+}
+
+#[test]
+fn quotes_and_cells_out_of_place_reject_their_record_by_its_line() {
+    let place = place();
+    place.file("data/scores.csv", "id,score,note\nA1,2,5\" pipe\nA2,2,\"x\"y\nA3,2\nA4,2,x,y\nA3,3,\"5\"\" pipe\"\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "5 read = 1 updated + 4 rejected");
+    assert_eq!(place.rows("accounts"), "id,score,note\nA1,1,\nA2,1,\nA3,3,\"5\"\" pipe\"\n");
+    let rejected = place.rejected(run.run());
+    for reason in [
+        "line 2 of `scores.csv`, cell 3 (`note`): a quote stands within a cell that is not quoted",
+        "line 3 of `scores.csv`, cell 3 (`note`): text follows the closing quote",
+        "line 4 of `scores.csv` has 2 cells where the header has 3",
+        "line 5 of `scores.csv` has 4 cells where the header has 3",
+    ] {
+        assert!(rejected.contains(reason), "{rejected}");
+    }
+}
+
+#[test]
+fn both_zeros_are_one_key_that_occurs_twice() {
+    let place = Workspace::on(Server::Sqlite);
+    place.table("accounts", "id REAL PRIMARY KEY, score INTEGER", "id,score\n1,1\n");
+    place.scores("id DOUBLE PRECISION PRIMARY KEY, score INTEGER", "id,score\n0,2\n-0.0,3\n1,4\n");
+    place.job("matching = 'upsert'", "id = 'id'\nscore = 'score'");
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected");
+    let rejected = place.rejected(run.run());
+    assert_eq!(rejected.matches("the key occurs 2 times in the source").count(), 2, "{rejected}");
+}
+
+#[test]
+fn a_number_that_json_does_not_have_is_rejected_with_its_key_and_column() {
+    let place = place();
+    place.file("data/scores.ndjson", "{\"id\":\"A1\",\"score\":NaN}\n{\"id\":\"A2\",\"score\":2,\"note\":null}\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected");
+    let rejected = place.rejected(run.run());
+    let expected = "scores,0,A1,schema,score,line 1 of `scores.ndjson`: NaN is not a number that can be written\n";
+    assert_eq!(rejected, expected);
+}
+
+#[test]
+fn a_model_over_text_orders_numbers_by_their_size() {
+    let place = place();
+    place.file("data/scores.csv", "id,score,note\nA1,9,x\nA2,100,x\nA3,20,x\n");
+    let model = |sql: &str| place.file("sql/scores.sql", &format!("CREATE TABLE scores ({SCORES});\n{sql}\n")).run();
+    let run = model("SELECT id, score, note FROM scores ORDER BY score DESC LIMIT 2");
+    assert_eq!(run.summary(), "2 read = 2 updated");
+    assert_eq!(place.rows("accounts"), "id,score,note\nA1,1,\nA2,100,x\nA3,20,x\n");
+    assert_eq!(model("SELECT id, score, note FROM scores WHERE score > 50").summary(), "1 read = 1 unchanged");
+    let refused = model("SELECT id, score, note FROM scores WHERE score > '50'");
+    assert_eq!(refused.code, 2, "{refused}");
+    place.file("data/scores.csv", "id,score,note\nA1,9,x\nA2,many,x\n");
+    let refused = model("SELECT id, score, note FROM scores ORDER BY score DESC LIMIT 2");
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("record 2, column `score`"), "{refused}");
+}

@@ -51,6 +51,7 @@ impl<R: Read> Blocks<R> {
     }
 
     /// Skips a byte order mark at the start of the file.
+    /// Errors: `InvalidData` for that of another encoding.
     pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<()> {
         while self.unread().len() < 3 && !self.at_end {
             self.fill()?;
@@ -58,7 +59,12 @@ impl<R: Read> Blocks<R> {
         if self.unread().starts_with(b"\xEF\xBB\xBF") {
             self.consume(3);
         }
-        Ok(())
+        match self.unread() {
+            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "it is written in UTF-16; save it in UTF-8"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads on: at least as much as is unread already, so that a record that spans many blocks is looked at a few

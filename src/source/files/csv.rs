@@ -28,8 +28,21 @@ pub(super) struct CsvReader<R> {
 impl CsvReader<std::fs::File> {
     /// Reads the header line and finds the wanted columns.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        let reader = file.reader()?;
-        Self::new(file.table.clone(), reader, BLOCK_BYTES, wanted)
+        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, wanted)
+    }
+
+    /// Goes on with another file of the same table.
+    /// Errors: its header line is another one.
+    pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
+        let mut lines = Lines::new(file.reader()?, BLOCK_BYTES);
+        let header = read_header(&file.table, &mut lines)?;
+        if header != self.header {
+            let cause = format!("its header line is another one than that of `{}`", self.table.name);
+            let hint = Some("let all files of a table have the same columns".to_owned());
+            return Err(file.table.failed_with_hint(cause, hint));
+        }
+        (self.table, self.lines) = (file.table.clone(), lines);
+        Ok(())
     }
 }
 
@@ -43,7 +56,7 @@ impl<R: Read> CsvReader<R> {
         let mut lines = Lines::new(reader, block_bytes);
         let header = read_header(&table, &mut lines)?;
         let selection = match wanted {
-            Wanted::All => Selection { names: header.clone(), key: Vec::new() },
+            Wanted::All | Wanted::Mentioned(_) => Selection { names: header.clone(), key: Vec::new() },
             Wanted::Columns(selection) => selection.clone(),
         };
         let wanted = table
@@ -64,7 +77,7 @@ impl<R: Read> CsvReader<R> {
             let Some(line) = self.lines.advance(self.header.len()).map_err(|fault| fault.explain(&self.table))? else {
                 break;
             };
-            self.read_record(&line);
+            self.read_record(&line)?;
         }
         match self.chunk.is_empty() {
             true => Ok(None),
@@ -72,7 +85,8 @@ impl<R: Read> CsvReader<R> {
         }
     }
 
-    fn read_record(&mut self, line: &Line) {
+    /// Errors: a quote that is never closed. It may have swallowed any number of records, so that there is no saying which.
+    fn read_record(&mut self, line: &Line) -> Result<(), SystemError> {
         let bytes = self.lines.bytes(line);
         match check(line, self.lines.cells(), bytes, &self.header) {
             Ok(text) => {
@@ -86,6 +100,13 @@ impl<R: Read> CsvReader<R> {
                 }
                 self.chunk.end_record(line.length);
             }
+            Err(flaw @ Flaw::UnclosedQuote { cell }) => {
+                let begin = self.lines.cells().get(cell).map_or(0, |cell| cell.start);
+                let opened_on = line.number + count_newlines(bytes.get(..begin).unwrap_or_default());
+                let hint = Some("close it, or double it if it is part of the text".to_owned());
+                let cause = flaw.explain(&self.table.name, opened_on, &self.header);
+                return Err(self.table.failed_with_hint(cause, hint));
+            }
             Err(flaw) => {
                 let key = flaw.keeps_key().then(|| self.readable_key(bytes)).flatten();
                 let reason = flaw.explain(&self.table.name, line.number, &self.header);
@@ -93,6 +114,7 @@ impl<R: Read> CsvReader<R> {
                 self.chunk.reject(key, column, reason);
             }
         }
+        Ok(())
     }
 
     /// The match key of a rejected record whose cells still stand where they belong.
@@ -115,6 +137,10 @@ fn read_header<R: Read>(table: &TableFile, lines: &mut Lines<R>) -> Result<Vec<S
         let hint = Some("its first line must name the columns".to_owned());
         return Err(table.failed_with_hint(format!("`{}` has no header line", table.name), hint));
     };
+    if ends_with_returns(&line, lines.cells(), lines.bytes(&line)) {
+        let hint = Some("save the file with line feeds, alone or behind carriage returns".to_owned());
+        return Err(table.failed_with_hint("its lines end with carriage returns alone", hint));
+    }
     let text = check_text(&line, lines.cells(), lines.bytes(&line)).map_err(|flaw| {
         let hint = Some("save the file as CSV in UTF-8, its first line naming the columns".to_owned());
         table.failed_with_hint(flaw.explain(&table.name, line.number, &[]), hint)
@@ -125,6 +151,13 @@ fn read_header<R: Read>(table: &TableFile, lines: &mut Lines<R>) -> Result<Vec<S
         Value::Null => String::new(),
     };
     Ok(lines.cells().iter().map(name).collect())
+}
+
+/// Whether the first line goes on behind a carriage return that no quote encloses: a name holds none.
+fn ends_with_returns(line: &Line, cells: &[Cell], bytes: &[u8]) -> bool {
+    let holds_return = |cell: &Cell| bytes.get(cell.start..cell.end).unwrap_or_default().contains(&b'\r');
+    let is_open = |cell: &Cell| cell.form == Form::Bare || matches!(line.flaw, Some(Flaw::TextAfterQuote { .. }));
+    cells.iter().any(|cell| is_open(cell) && holds_return(cell))
 }
 
 /// A header of one name that holds other separators is most likely not separated by commas.
@@ -296,6 +329,10 @@ enum Flaw {
     TextAfterQuote {
         cell: usize,
     },
+    /// A quote neither opens a cell nor is within quotes: what it is meant for cannot be told.
+    StrayQuote {
+        cell: usize,
+    },
     UnclosedQuote {
         cell: usize,
     },
@@ -305,7 +342,10 @@ impl Flaw {
     fn cell(self) -> Option<usize> {
         match self {
             Self::Width { .. } => None,
-            Self::NotUtf8 { cell, .. } | Self::TextAfterQuote { cell } | Self::UnclosedQuote { cell } => Some(cell),
+            Self::NotUtf8 { cell, .. }
+            | Self::TextAfterQuote { cell }
+            | Self::StrayQuote { cell }
+            | Self::UnclosedQuote { cell } => Some(cell),
         }
     }
 
@@ -325,8 +365,11 @@ impl Flaw {
             }
             Self::NotUtf8 { cell, offset } => format!("{}: not UTF-8 at byte {offset} of the file", place(cell)),
             Self::TextAfterQuote { cell } => format!("{}: text follows the closing quote", place(cell)),
+            Self::StrayQuote { cell } => {
+                format!("{}: a quote stands within a cell that is not quoted", place(cell))
+            }
             Self::UnclosedQuote { cell } => {
-                format!("{}: its quote is not closed before the file ends", place(cell))
+                format!("{}: the quote that opens here is never closed", place(cell))
             }
         }
     }
@@ -339,8 +382,10 @@ fn plural(cells: usize) -> &'static str {
 /// Checks that a record's bytes are text and that it has as many cells as the header.
 fn check<'a>(line: &Line, cells: &[Cell], bytes: &'a [u8], header: &[String]) -> Result<&'a str, Flaw> {
     match line.flaw {
-        // A quote that is never closed swallows the cells after it: their number says nothing.
-        Some(flaw @ (Flaw::UnclosedQuote { .. } | Flaw::TextAfterQuote { .. })) => return Err(flaw),
+        // A quote out of place may have taken the cells after it: their number says nothing.
+        Some(flaw @ (Flaw::UnclosedQuote { .. } | Flaw::StrayQuote { .. } | Flaw::TextAfterQuote { .. })) => {
+            return Err(flaw);
+        }
         Some(Flaw::Width { .. } | Flaw::NotUtf8 { .. }) | None => {}
     }
     if cells.len() != header.len() {
@@ -382,6 +427,7 @@ fn scan_record(bytes: &[u8], at_end: bool, cells: &mut Vec<Cell>) -> Option<Scan
         scanned.flaw = scanned.flaw.or(match ended.ending {
             Ending::Clean => None,
             Ending::TextAfterQuote => Some(Flaw::TextAfterQuote { cell: cells.len() }),
+            Ending::StrayQuote => Some(Flaw::StrayQuote { cell: cells.len() }),
             Ending::UnclosedQuote => Some(Flaw::UnclosedQuote { cell: cells.len() }),
         });
         cells.push(ended.cell);
@@ -394,6 +440,7 @@ fn scan_record(bytes: &[u8], at_end: bool, cells: &mut Vec<Cell>) -> Option<Scan
 enum Ending {
     Clean,
     TextAfterQuote,
+    StrayQuote,
     UnclosedQuote,
 }
 
@@ -410,7 +457,11 @@ struct ScannedCell {
 /// Scans a cell that begins at `start` and has no quotes from `from` on.
 fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<ScannedCell> {
     let rest = bytes.get(from..).unwrap_or_default();
-    let stop = rest.iter().position(|byte| matches!(byte, b',' | b'\n'));
+    let mut stray_quote = false;
+    let stop = rest.iter().position(|byte| {
+        stray_quote |= *byte == b'"';
+        matches!(byte, b',' | b'\n')
+    });
     let end = from + stop.unwrap_or(rest.len());
     let ended_by = bytes.get(end);
     if ended_by.is_none() && !at_end {
@@ -423,7 +474,7 @@ fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<Sc
         next: end + usize::from(ended_by.is_some()),
         last: !comma,
         newlines: u64::from(ended_by == Some(&b'\n')),
-        ending: Ending::Clean,
+        ending: if stray_quote { Ending::StrayQuote } else { Ending::Clean },
     })
 }
 
@@ -484,6 +535,7 @@ fn count_newlines(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
 mod tests {
+    use polars::prelude::DataFrame;
     use proptest::prelude::*;
 
     use super::super::folder::Folder;
@@ -547,7 +599,7 @@ mod tests {
 
     #[test]
     fn a_malformed_record_is_rejected_and_the_pull_goes_on() {
-        let bytes = b"id,note\n1,\"two\nlines\"\n2\n3,a,b\n4,\xFF\n\"5\"x,y\n6,ok\n7,\"open\n8,z\n";
+        let bytes = b"id,note\n1,\"two\nlines\"\n2\n3,a,b\n4,\xFF\n\"5\"x,y\n6,ok\n7,5\" pipe\n";
         for block_bytes in [1, 3, 1 << 20] {
             let (cells, rejections, positions) = read(bytes, block_bytes);
             assert_eq!(cells, [some(&["1", "two\nlines"]), some(&["6", "ok"])]);
@@ -560,13 +612,39 @@ mod tests {
                     "line 5 of `t.csv` has 3 cells where the header has 2",
                     "line 6 of `t.csv`, cell 2 (`note`): not UTF-8 at byte 32 of the file",
                     "line 7 of `t.csv`, cell 1 (`id`): text follows the closing quote",
-                    "line 9 of `t.csv`, cell 2 (`note`): its quote is not closed before the file ends",
+                    "line 9 of `t.csv`, cell 2 (`note`): a quote stands within a cell that is not quoted",
                 ]
             );
             assert_eq!(bytes[32], 0xFF);
             let records: Vec<u64> = rejections.iter().map(|rejection| rejection.record).collect();
             assert_eq!(records, [1, 2, 3, 4, 6]);
         }
+    }
+
+    /// What the first chunk or the header fails with.
+    fn fault(bytes: &[u8], block_bytes: usize) -> String {
+        let read = reader(bytes, block_bytes).and_then(|mut reader| reader.next_chunk());
+        let SystemError::Failed { source, .. } = read.err().unwrap() else { panic!("another error") };
+        source.to_string()
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_by_the_line_it_opens_on() {
+        for block_bytes in [1, 3, 1 << 20] {
+            let open = "line 4 of `t.csv`, cell 2 (`note`): the quote that opens here is never closed";
+            assert_eq!(fault(b"id,note\n1,a\n\"2\n3\",\"open\n8,z\n", block_bytes), open);
+            assert_eq!(fault(b"id,note\n1,a\n2,b\n3,\"open", block_bytes), open);
+        }
+        let header = fault(b"id,\"note\n1,a\n", 8);
+        assert_eq!(header, "line 1 of `t.csv`, cell 2: the quote that opens here is never closed");
+    }
+
+    #[test]
+    fn lines_that_end_with_carriage_returns_alone_are_told() {
+        for bytes in [&b"id,note\r1,a\r2,b\r"[..], b"\"id\",\"note\"\r\"1\",\"a\"\r", b"id\r1\r"] {
+            assert_eq!(fault(bytes, 8), "its lines end with carriage returns alone");
+        }
+        assert_eq!(read(b"id,\"no\rte\"\r\n1,a\r", 8).0, [some(&["1", "a"])]);
     }
 
     #[test]
@@ -644,7 +722,21 @@ mod tests {
             block_bytes in 1_usize..16,
         ) {
             let file = [b"a,b\n".as_slice(), &bytes].concat();
-            prop_assert_eq!(read(&file, block_bytes), read(&file, 1 << 20));
+            let outcome = |block_bytes: usize| {
+                let mut reader = reader(&file, block_bytes).unwrap();
+                let read = reader.next_chunk().map_err(|error| format!("{error:?}"));
+                read.map(|pulled| pulled.map(|pulled| (pulled.read, pulled.records, pulled.rejections)))
+            };
+            match (outcome(block_bytes), outcome(1 << 20)) {
+                (Ok(small), Ok(large)) => {
+                    let told = |pulled: &Option<_>| pulled.as_ref().map(|(read, _, rejections)| (*read, Vec::clone(rejections)));
+                    prop_assert_eq!(told(&small), told(&large));
+                    let equal = |(small, large): (&DataFrame, &DataFrame)| small.equals_missing(large);
+                    let frames = small.as_ref().zip(large.as_ref()).map(|(small, large)| (&small.1, &large.1));
+                    prop_assert!(frames.is_none_or(equal));
+                }
+                (small, large) => prop_assert_eq!(small.err(), large.err()),
+            }
         }
     }
 }

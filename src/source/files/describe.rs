@@ -8,11 +8,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use polars::prelude::{Column, DataFrame, DataType};
 use serde::de::IgnoredAny;
 
-use super::csv::CsvReader;
-use super::folder::{Folder, Format, OpenFile};
-use super::ndjson::NdjsonReader;
-use super::parquet::{Footer, ParquetTable};
-use super::{Selection, Wanted};
+use super::folder::{Folder, Format, OpenTable};
+use super::parquet::columns_of;
+use super::{Selection, TableReader, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::{DecimalSize, SchemaType};
@@ -38,8 +36,8 @@ pub(super) fn describe(connection: &str, folder: &Path, table: &str) -> Result<T
     let file = file.open()?;
     let (columns, primary_key) = match file.table.format {
         Format::Parquet => describe_parquet(&file)?,
-        Format::Csv => describe_text(sample_csv(&file)?, "text in CSV"),
-        Format::Ndjson => describe_text(sample_ndjson(&file)?, "a value in JSON"),
+        Format::Csv => describe_text(sample(&file)?, "text in CSV"),
+        Format::Ndjson => describe_text(sample(&file)?, "a value in JSON"),
     };
     file.check_unchanged()?;
     Ok(TableDescription { name, columns, primary_key })
@@ -47,22 +45,20 @@ pub(super) fn describe(connection: &str, folder: &Path, table: &str) -> Result<T
 
 type Described = (Vec<DescribedColumn>, Vec<String>);
 
-fn describe_parquet(file: &OpenFile) -> Result<Described, SystemError> {
-    let footer = Footer::read(file)?;
-    let columns: Vec<DescribedColumn> = footer
-        .columns
-        .iter()
+fn describe_parquet(file: &OpenTable) -> Result<Described, SystemError> {
+    let columns: Vec<DescribedColumn> = columns_of(&file.first()?)?
+        .into_iter()
         .map(|column| DescribedColumn {
-            name: column.name.clone(),
-            column_type: schema_type(&column.data_type),
-            declared: column.data_type.to_string(),
+            name: column.name,
+            column_type: column.schema_type,
+            declared: column.declared,
             nullable: column.nullable,
         })
         .collect();
     let mut primary_key = Vec::new();
     if let Some(first) = columns.first().filter(|first| is_named_like_key(&first.name) && first.column_type.is_some()) {
         let selection = Selection { names: vec![first.name.clone()], key: Vec::new() };
-        let mut reader = ParquetTable::open(file, Wanted::Columns(&selection))?;
+        let mut reader = TableReader::open(file, Wanted::Columns(&selection))?;
         let sample = reader.next_chunk()?.map(|pulled| pulled.records.head(Some(SAMPLE_RECORDS_MAX)));
         if sample.as_ref().and_then(first_column).is_some_and(is_unique) {
             primary_key.push(first.name.clone());
@@ -80,69 +76,32 @@ fn first_column(sample: &DataFrame) -> Option<&Column> {
     sample.columns().first()
 }
 
-/// The schema's type for a native one; `None` if write-backs cannot carry it.
-fn schema_type(data_type: &DataType) -> Option<SchemaType> {
-    Some(match data_type {
-        DataType::Boolean => SchemaType::Boolean,
-        DataType::Int8 | DataType::Int16 => SchemaType::Integer { bits: 16 },
-        DataType::Int32 => SchemaType::Integer { bits: 32 },
-        DataType::Int64 | DataType::UInt32 => SchemaType::Integer { bits: 64 },
-        DataType::UInt64 => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
-        DataType::Int128 => SchemaType::Decimal { size: None },
-        DataType::Float32 => SchemaType::Float { bits: 32 },
-        DataType::Float64 => SchemaType::Float { bits: 64 },
-        DataType::Decimal(precision, scale) => SchemaType::Decimal { size: decimal_size(*precision, *scale) },
-        DataType::Date => SchemaType::Date,
-        DataType::Time => SchemaType::Time,
-        DataType::Datetime(_, None) => SchemaType::Timestamp,
-        DataType::Datetime(_, Some(_)) => SchemaType::TimestampWithZone,
-        DataType::String | DataType::Categorical(..) | DataType::Enum(..) | DataType::Null => {
-            SchemaType::Text { characters_max: None }
-        }
-        DataType::UInt8
-        | DataType::UInt16
-        | DataType::UInt128
-        | DataType::Float16
-        | DataType::Binary
-        | DataType::BinaryOffset
-        | DataType::Duration(_)
-        | DataType::Array(..)
-        | DataType::List(_)
-        | DataType::Struct(_)
-        | DataType::Unknown(_) => return None,
-    })
-}
-
 fn decimal_size(precision: usize, scale: usize) -> Option<DecimalSize> {
     Some(DecimalSize { precision: u16::try_from(precision).ok()?, scale: u16::try_from(scale).ok()? })
 }
 
-fn sample_csv(file: &OpenFile) -> Result<DataFrame, SystemError> {
-    let mut reader = CsvReader::open(file, Wanted::All)?;
-    Ok(match reader.next_chunk()? {
-        Some(pulled) => pulled.records,
-        None => empty(file, reader.header())?,
-    })
+/// The first records; of NDJSON, the keys that occur among them.
+fn sample(file: &OpenTable) -> Result<DataFrame, SystemError> {
+    let mut reader = TableReader::open_sample(file, SAMPLE_RECORDS_MAX)?;
+    let mut sample = empty(file, &reader.names())?;
+    while sample.height() < SAMPLE_RECORDS_MAX
+        && let Some(pulled) = reader.next_chunk()?
+    {
+        let records = pulled.records.drop(RECORD_POSITION).map_err(|error| file.table.failed(error))?;
+        sample.vstack_mut(&records).map_err(|error| file.table.failed(error))?;
+    }
+    Ok(sample)
 }
 
-/// The keys that occur among the first records, and their values.
-fn sample_ndjson(file: &OpenFile) -> Result<DataFrame, SystemError> {
-    let mut reader = NdjsonReader::open_sample(file)?;
-    Ok(match reader.next_chunk()? {
-        Some(pulled) => pulled.records,
-        None => empty(file, reader.names())?,
-    })
-}
-
-fn empty(file: &OpenFile, names: &[String]) -> Result<DataFrame, SystemError> {
+fn empty(file: &OpenTable, names: &[String]) -> Result<DataFrame, SystemError> {
     let columns = names.iter().map(|name| Column::new_empty(name.as_str().into(), &DataType::String)).collect();
     DataFrame::new(0, columns).map_err(|error| file.table.failed(error))
 }
 
-/// Shape: `sample` is `(records, columns of text)`, RECORD_POSITION passed over.
+/// Shape: `sample` is `(records, columns of text)`.
 fn describe_text(sample: DataFrame, declared: &str) -> Described {
     let sample = sample.head(Some(SAMPLE_RECORDS_MAX));
-    let read: Vec<&Column> = sample.columns().iter().filter(|column| column.name() != RECORD_POSITION).collect();
+    let read: Vec<&Column> = sample.columns().iter().collect();
     let key: Option<&str> = read
         .first()
         .filter(|first| is_named_like_key(first.name()) && is_unique(first))

@@ -1,5 +1,5 @@
-//! The folder a connection names: which file holds a table, opening it safely, and noticing that it changed while it
-//! was read. Knows nothing of what stands in the files.
+//! The folder a connection names: which file holds a table, or which folder of part files does; opening them safely, and
+//! noticing that they changed while they were read. Knows nothing of what stands in the files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -15,6 +15,12 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Names that one message lists; more would hide the message.
 const NAMES_LISTED_MAX: usize = 30;
+
+/// Part files of one table. An engine writes one for each of its workers, some hundreds.
+const PARTS_MAX: usize = 10_000;
+
+/// What an engine leaves in a folder that it has not finished.
+const UNFINISHED: &str = "_temporary";
 
 /// How a file holds its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +39,14 @@ impl Format {
             _ => None,
         }
     }
+
+    /// As an engine names its part files: it calls newline-delimited JSON by the extension of JSON.
+    fn of_part(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "json" => Some(Self::Ndjson),
+            extension => Self::of_extension(extension),
+        }
+    }
 }
 
 /// A folder's tables.
@@ -42,7 +56,7 @@ pub(super) struct Folder {
     tables: Vec<TableFile>,
 }
 
-/// A file that holds a table.
+/// A file that holds a table, or a folder whose files do together.
 #[derive(Debug, Clone)]
 pub(super) struct TableFile {
     pub(super) connection: String,
@@ -52,6 +66,17 @@ pub(super) struct TableFile {
     pub(super) name: String,
     pub(super) format: Format,
     path: PathBuf,
+    /// The files of a folder; `None` for a file.
+    parts: Option<Parts>,
+}
+
+/// What a folder of part files holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Parts {
+    /// Sorted by name.
+    names: Vec<String>,
+    /// Why it cannot be read as one table.
+    flaw: Option<String>,
 }
 
 impl Folder {
@@ -59,10 +84,17 @@ impl Folder {
     pub(super) fn list(connection: &str, folder: &Path) -> Result<Self, SystemError> {
         let shown = folder.display().to_string();
         let failed = |error| io_error(connection, &format!("the folder `{shown}`"), error);
-        let mut tables = Vec::new();
+        let (mut tables, mut unmarked) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(failed)? {
-            tables.extend(TableFile::at(connection, entry.map_err(failed)?.path()));
+            let path = entry.map_err(failed)?.path();
+            match TableFile::at(connection, &path) {
+                Some(table) => tables.push(table),
+                None => unmarked.extend(TableFile::of_folder(connection, &path)),
+            }
         }
+        // A folder that only its files make a table of gives way to a file that says so itself.
+        unmarked.retain(|folder: &TableFile| tables.iter().all(|file| file.table != folder.table));
+        tables.extend(unmarked);
         tables.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(Self { connection: connection.to_owned(), tables })
     }
@@ -125,26 +157,51 @@ impl Folder {
 }
 
 impl TableFile {
-    fn at(connection: &str, path: PathBuf) -> Option<Self> {
+    /// The table that is named by a file's extension, or a folder's.
+    fn at(connection: &str, path: &Path) -> Option<Self> {
         let format = Format::of_extension(path.extension()?.to_str()?)?;
         let table = path.file_stem()?.to_str()?.to_owned();
         let name = path.file_name()?.to_str()?.to_owned();
-        Some(Self { connection: connection.to_owned(), table, name, format, path })
+        let parts = path.is_dir().then(|| Parts::of(path, Some(format)).0);
+        Some(Self { connection: connection.to_owned(), table, name, format, path: path.to_owned(), parts })
     }
 
-    /// Opens the file for one pull.
-    /// Errors: anything but a regular file is refused before it is opened, since opening a FIFO would wait for ever.
-    pub(super) fn open(&self) -> Result<OpenFile, SystemError> {
-        let failed = |error| self.io_failed(error);
-        if !fs::metadata(&self.path).map_err(failed)?.is_file() {
-            return Err(self.failed("it is not a regular file"));
+    /// The table that a folder without such a name holds.
+    fn of_folder(connection: &str, path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_owned();
+        if !path.is_dir() || name.starts_with(['.', '_']) {
+            return None;
         }
-        let file = File::open(&self.path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(self.failed("it is not a regular file"));
+        let (parts, format) = Parts::of(path, None);
+        let (table, connection) = (name.clone(), connection.to_owned());
+        Some(Self { connection, table, name, format: format?, path: path.to_owned(), parts: Some(parts) })
+    }
+
+    /// Opens the table's files for one pull.
+    /// Errors: anything but regular files is refused before it is opened, since opening a FIFO would wait for ever.
+    pub(super) fn open(&self) -> Result<OpenTable, SystemError> {
+        let (mut parts, mut empty) = (Vec::new(), Vec::new());
+        match &self.parts {
+            None => parts.push(OpenPart::of(self.clone())?),
+            Some(Parts { flaw: Some(flaw), .. }) => {
+                let hint = "a folder of part files of one kind is read as one table, in the order of their names";
+                return Err(self.failed_with_hint(flaw.clone(), Some(hint.to_owned())));
+            }
+            Some(Parts { names, flaw: None }) => {
+                for name in names {
+                    parts.push(OpenPart::of(self.part(name))?);
+                }
+            }
         }
-        Ok(OpenFile { table: self.clone(), file, stamp: Stamp::of(&metadata) })
+        // A worker without records leaves a file without even a header line.
+        if self.format == Format::Csv && parts.iter().any(|part| part.stamp.length > 0) {
+            (parts, empty) = parts.into_iter().partition(|part| part.stamp.length > 0);
+        }
+        Ok(OpenTable { table: self.clone(), parts, empty })
+    }
+
+    fn part(&self, name: &str) -> Self {
+        Self { name: format!("{}/{name}", self.name), path: self.path.join(name), parts: None, ..self.clone() }
     }
 
     /// An error of the file system while this file was read.
@@ -172,19 +229,138 @@ impl TableFile {
     }
 }
 
-/// A file kept open for the whole pull, with what it looked like at the beginning.
+impl Parts {
+    /// What a folder holds, and the format of its files. Those that begin with a dot or an underscore are an engine's own.
+    fn of(folder: &Path, wanted: Option<Format>) -> (Self, Option<Format>) {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+        entries.sort();
+        let mut parts = Self::default();
+        let mut format = wanted;
+        for path in &entries {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                parts.fails("it holds a file whose name is not UTF-8".to_owned());
+                continue;
+            };
+            let shown = name.escape_debug();
+            match (name.starts_with(['.', '_']), Format::of_part(path)) {
+                (true, _) if name == UNFINISHED => {
+                    parts.fails(format!("it is still being written: it holds `{UNFINISHED}`"));
+                }
+                (true, _) => {}
+                (false, _) if path.is_dir() => {
+                    parts.fails(format!("it holds the folder `{shown}`, and tables in partitions are not read"));
+                }
+                (false, Some(other)) if format.is_some_and(|format| format != other) => {
+                    parts.fails(format!("it holds files of more than one kind, `{shown}` among them"));
+                }
+                (false, Some(found)) => {
+                    format = Some(found);
+                    parts.names.push(name.to_owned());
+                }
+                (false, None) => {
+                    parts.fails(format!("it holds `{shown}`, which is no .csv, .parquet, .ndjson or .jsonl file"))
+                }
+            }
+        }
+        match parts.names.len() {
+            0 => parts.fails("it is a folder without part files".to_owned()),
+            PARTS_MAX.. => parts.fails(format!("it holds more than {PARTS_MAX} part files")),
+            _ => {}
+        }
+        let format = format.filter(|_| wanted.is_some() || !parts.names.is_empty());
+        (parts, format)
+    }
+
+    fn fails(&mut self, flaw: String) {
+        self.flaw.get_or_insert(flaw);
+    }
+}
+
+/// A table whose files are known for the whole pull, with what they looked like at the beginning.
 #[derive(Debug)]
-pub(super) struct OpenFile {
+pub(super) struct OpenTable {
     pub(super) table: TableFile,
-    file: File,
+    parts: Vec<OpenPart>,
+    /// Part files that hold nothing.
+    empty: Vec<OpenPart>,
+}
+
+#[derive(Debug)]
+struct OpenPart {
+    table: TableFile,
     stamp: Stamp,
 }
 
-impl OpenFile {
-    pub(super) fn length(&self) -> u64 {
-        self.stamp.length
+impl OpenPart {
+    fn of(table: TableFile) -> Result<Self, SystemError> {
+        let metadata = fs::metadata(&table.path).map_err(|error| table.io_failed(error))?;
+        match metadata.is_file() {
+            true => Ok(Self { stamp: Stamp::of(&metadata), table }),
+            false => Err(table.failed("it is not a regular file")),
+        }
     }
 
+    fn changed(&self) -> SystemError {
+        self.table.failed_with_hint(
+            format!("`{}` changed while it was read", self.table.name),
+            Some("run again; let the dashboard write the file aside and rename it into place".to_owned()),
+        )
+    }
+
+    fn is_unchanged(&self) -> bool {
+        fs::metadata(&self.table.path).is_ok_and(|metadata| Stamp::of(&metadata) == self.stamp)
+    }
+}
+
+impl OpenTable {
+    /// The file of this position; `None` behind the last.
+    /// Errors: `Failed` if it is no longer what it was.
+    pub(super) fn part(&self, position: usize) -> Result<Option<OpenFile>, SystemError> {
+        let Some(part) = self.parts.get(position) else { return Ok(None) };
+        if !part.is_unchanged() {
+            return Err(part.changed());
+        }
+        let file = File::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
+        let metadata = file.metadata().map_err(|error| part.table.io_failed(error))?;
+        match Stamp::of(&metadata) == part.stamp {
+            true => Ok(Some(OpenFile { table: part.table.clone(), file, length: metadata.len() })),
+            false => Err(part.changed()),
+        }
+    }
+
+    /// The first file.
+    pub(super) fn first(&self) -> Result<OpenFile, SystemError> {
+        self.part(0)?.ok_or_else(|| self.table.failed("it is a folder without part files"))
+    }
+
+    /// Whether what was read is one snapshot.
+    /// Errors: `Failed` if a file was written to, or another one put in its place, since the table was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), SystemError> {
+        if let Some(changed) = self.parts.iter().chain(&self.empty).find(|part| !part.is_unchanged()) {
+            return Err(changed.changed());
+        }
+        let now = self.table.parts.as_ref().map(|_| Parts::of(&self.table.path, Some(self.table.format)).0);
+        match now == self.table.parts {
+            true => Ok(()),
+            false => Err(self.table.failed_with_hint(
+                format!("the files in `{}` changed while they were read", self.table.name),
+                Some("run again, when whoever writes them has finished".to_owned()),
+            )),
+        }
+    }
+}
+
+/// An open file of a table.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) table: TableFile,
+    pub(super) file: File,
+    /// Bytes.
+    pub(super) length: u64,
+}
+
+impl OpenFile {
     /// A handle that reads from the beginning. All handles of a file share one place in it: use one at a time.
     pub(super) fn reader(&self) -> Result<File, SystemError> {
         let rewound = || -> io::Result<File> {
@@ -193,20 +369,6 @@ impl OpenFile {
             Ok(reader)
         };
         rewound().map_err(|error| self.table.io_failed(error))
-    }
-
-    /// Whether what was read is one snapshot.
-    /// Errors: `Failed` if the file was written to, or another one put in its place, since it was opened.
-    pub(super) fn check_unchanged(&self) -> Result<(), SystemError> {
-        let ours = self.file.metadata().map(|metadata| Stamp::of(&metadata));
-        let named = fs::metadata(&self.table.path).map(|metadata| Stamp::of(&metadata));
-        match (ours, named) {
-            (Ok(ours), Ok(named)) if ours == self.stamp && named == self.stamp => Ok(()),
-            _ => Err(self.table.failed_with_hint(
-                format!("`{}` changed while it was read", self.table.name),
-                Some("run again; let the dashboard write the file aside and rename it into place".to_owned()),
-            )),
-        }
     }
 }
 

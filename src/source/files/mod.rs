@@ -5,20 +5,24 @@ mod blocks;
 mod csv;
 mod describe;
 mod folder;
+mod library;
 mod model;
 mod ndjson;
 mod parquet;
+mod typed;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use polars::prelude::{DataType, Field, Schema as FrameSchema};
 use tokio::sync::mpsc;
 
 use self::csv::CsvReader;
-use self::folder::{Folder, Format, OpenFile};
+use self::folder::{Folder, Format, OpenTable};
 use self::model::Model;
 use self::ndjson::NdjsonReader;
 use self::parquet::ParquetTable;
@@ -43,7 +47,7 @@ impl Source for FilesSource {
         let folder = folder_of(connection)?.to_owned();
         let (sender, messages) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let (name, schema) = (connection.name.clone(), schema.clone());
-        let read = move || Delivery { sender }.carry_out(|delivery| pull(&name, &folder, &schema, delivery));
+        let read = move || Delivery { sender }.carry_out(&name, |delivery| pull(&name, &folder, &schema, delivery));
         std::thread::Builder::new()
             .name("files source".to_owned())
             .spawn(read)
@@ -98,9 +102,11 @@ fn stopped(connection: &str, cause: impl Into<Box<dyn std::error::Error + Send +
 /// 10 000 of their records suggest.
 pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
     let (name, folder, table) = (connection.name.clone(), folder_of(connection)?.to_owned(), table.to_owned());
-    tokio::task::spawn_blocking(move || describe::describe(&name, &folder, &table))
-        .await
-        .unwrap_or_else(|error| Err(stopped(&connection.name, error)))
+    let describe = move || {
+        let described = library::guarded(|| describe::describe(&name, &folder, &table));
+        described.unwrap_or_else(|gave_up| Err(stopped(&name, gave_up)))
+    };
+    tokio::task::spawn_blocking(describe).await.unwrap_or_else(|error| Err(stopped(&connection.name, error)))
 }
 
 fn folder_of(connection: &Connection) -> Result<&Path, SystemError> {
@@ -133,9 +139,9 @@ struct Delivery {
 }
 
 impl Delivery {
-    /// Does the reading and says how it ended.
-    fn carry_out(self, read: impl FnOnce(&Self) -> Result<(), SystemError>) {
-        let last = match read(&self) {
+    /// Does the reading and says how it ended. Whatever gives up underneath is an error here.
+    fn carry_out(self, connection: &str, read: impl FnOnce(&Self) -> Result<(), SystemError>) {
+        let last = match library::guarded(|| read(&self)).unwrap_or_else(|gave_up| Err(stopped(connection, gave_up))) {
             Ok(()) => Message::End,
             Err(error) => Message::Failed(Box::new(error)),
         };
@@ -168,7 +174,24 @@ impl Delivery {
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     All,
+    /// Those that a model may mean; more do no harm.
+    Mentioned(&'a Mentions),
     Columns(&'a Selection),
+}
+
+/// The words of a model, of which any may be a column.
+#[derive(Debug, Default)]
+struct Mentions {
+    /// In lower case.
+    words: HashSet<String>,
+    /// Whether it takes columns that it does not name.
+    everything: bool,
+}
+
+impl Mentions {
+    fn include(&self, column: &str) -> bool {
+        self.everything || self.words.contains(&column.to_lowercase())
+    }
 }
 
 /// Columns as the frames will call them.
@@ -195,41 +218,123 @@ fn pull_table(folder: &Folder, schema: &Schema, delivery: &Delivery) -> Result<(
     let table = schema.table.last().map(String::as_str).unwrap_or_default();
     let names = schema.columns.iter().map(|column| column.name.clone()).collect();
     let selection = Selection { names, key: schema.key.clone() };
-    let file = folder.find(table)?.open()?;
-    let mut reader = TableReader::open(&file, Wanted::Columns(&selection))?;
+    let table = folder.find(table)?.open()?;
+    let mut reader = TableReader::open(&table, Wanted::Columns(&selection))?;
     let mut flow = delivery.ready();
     while flow == ControlFlow::Continue(()) {
         match reader.next_chunk() {
             Ok(Some(pulled)) => flow = delivery.send(pulled),
-            Ok(None) => return file.check_unchanged(),
+            Ok(None) => return table.check_unchanged(),
             // A file that changed under the reader makes errors of other kinds, which explain nothing.
-            Err(error) => return file.check_unchanged().and(Err(error)),
+            Err(error) => return table.check_unchanged().and(Err(error)),
         }
     }
     Ok(())
 }
 
-/// A reader of one table, whatever its format.
-enum TableReader {
+/// A reader of one table, whatever its format and however many files hold it.
+struct TableReader<'a> {
+    table: &'a OpenTable,
+    /// Position of the file that comes next.
+    next_part: usize,
+    reader: FileReader,
+}
+
+/// A reader of the file at hand.
+enum FileReader {
     Csv(CsvReader<std::fs::File>),
     Ndjson(NdjsonReader<std::fs::File>),
     Parquet(ParquetTable),
 }
 
-impl TableReader {
-    fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        Ok(match file.table.format {
-            Format::Csv => Self::Csv(CsvReader::open(file, wanted)?),
-            Format::Ndjson => Self::Ndjson(NdjsonReader::open(file, wanted)?),
-            Format::Parquet => Self::Parquet(ParquetTable::open(file, wanted)?),
+impl<'a> TableReader<'a> {
+    /// Begins to read. NDJSON whose keys are not named by the wanted columns is read twice, first for all its keys.
+    fn open(table: &'a OpenTable, wanted: Wanted<'_>) -> Result<Self, SystemError> {
+        Self::begin(table, wanted, |mut first_pass| {
+            while first_pass.next_chunk()?.is_some() {}
+            Ok(first_pass)
         })
     }
 
+    /// As [`TableReader::open`] with [`Wanted::All`], for who looks at the first `records_max` records alone.
+    fn open_sample(table: &'a OpenTable, records_max: usize) -> Result<Self, SystemError> {
+        Self::begin(table, Wanted::All, |mut first_pass| {
+            let mut records = 0;
+            while records < records_max
+                && let Some(pulled) = first_pass.next_chunk()?
+            {
+                records += pulled.records.height();
+            }
+            Ok(first_pass)
+        })
+    }
+
+    fn begin(
+        table: &'a OpenTable,
+        wanted: Wanted<'_>,
+        look_through: impl FnOnce(Self) -> Result<Self, SystemError>,
+    ) -> Result<Self, SystemError> {
+        let first = table.first()?;
+        let open = |reader: FileReader| Self { table, next_part: 1, reader };
+        Ok(open(match (table.table.format, wanted) {
+            (Format::Csv, _) => FileReader::Csv(CsvReader::open(&first, wanted)?),
+            (Format::Parquet, _) => FileReader::Parquet(ParquetTable::open(&first, wanted)?),
+            (Format::Ndjson, Wanted::Columns(selection)) => FileReader::Ndjson(NdjsonReader::open(&first, selection)?),
+            (Format::Ndjson, Wanted::All | Wanted::Mentioned(_)) => {
+                let keyless = Selection { names: Vec::new(), key: Vec::new() };
+                let first_pass = open(FileReader::Ndjson(NdjsonReader::open(&first, &keyless)?));
+                let FileReader::Ndjson(first_pass) = look_through(first_pass)?.reader else {
+                    return Err(table.table.failed("it changed its format"));
+                };
+                let selection = Selection { names: first_pass.keys(), key: Vec::new() };
+                FileReader::Ndjson(NdjsonReader::open(&first, &selection)?)
+            }
+        }))
+    }
+
+    /// Names of the columns, as the file has them where they are not wanted by name.
+    fn names(&self) -> Vec<String> {
+        match &self.reader {
+            FileReader::Csv(reader) => reader.header().to_vec(),
+            FileReader::Ndjson(reader) => reader.names().to_vec(),
+            FileReader::Parquet(reader) => reader.frame_schema().iter_names().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Names and types of the frames' columns, RECORD_POSITION left out; those of text have the type that `text_type`
+    /// says.
+    fn frame_schema(&self, text_type: impl Fn(&str) -> Result<DataType, String>) -> Result<FrameSchema, SystemError> {
+        let field = |name: String| {
+            let data_type = text_type(&name).map_err(|cause| self.table.table.failed(cause))?;
+            Ok(Field::new(name.into(), data_type))
+        };
+        match &self.reader {
+            FileReader::Parquet(reader) => Ok(reader.frame_schema()),
+            FileReader::Csv(_) | FileReader::Ndjson(_) => self.names().into_iter().map(field).collect(),
+        }
+    }
+
     fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
-        match self {
-            Self::Csv(reader) => reader.next_chunk(),
-            Self::Ndjson(reader) => reader.next_chunk(),
-            Self::Parquet(reader) => reader.next_chunk(),
+        loop {
+            let pulled = match &mut self.reader {
+                FileReader::Csv(reader) => reader.next_chunk()?,
+                FileReader::Ndjson(reader) => reader.next_chunk()?,
+                FileReader::Parquet(reader) => reader.next_chunk()?,
+            };
+            if pulled.is_some() {
+                return Ok(pulled);
+            }
+            let Some(file) = self.table.part(self.next_part)? else { break };
+            self.next_part += 1;
+            match &mut self.reader {
+                FileReader::Csv(reader) => reader.follow(&file)?,
+                FileReader::Ndjson(reader) => reader.follow(&file)?,
+                FileReader::Parquet(reader) => reader.follow(&file)?,
+            }
+        }
+        match &self.reader {
+            FileReader::Ndjson(reader) => reader.check_columns().map(|()| None),
+            FileReader::Csv(_) | FileReader::Parquet(_) => Ok(None),
         }
     }
 }

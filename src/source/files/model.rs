@@ -1,8 +1,8 @@
 //! A model over files: the schema's `SELECT`, run by polars' SQL over the tables of the folder.
 //!
-//! polars is given files of ours only: text formats become Parquet whose columns are all text, Parquet is copied, in
-//! smaller row groups if need be. So each table is one snapshot, nobody can cut short a file that polars has mapped
-//! into memory, and what polars holds in memory is bounded.
+//! polars is given files of ours only: Parquet in small row groups, typed as `typed` has it. So each table
+//! is one snapshot, what it reads was checked, nobody can cut short a file that polars has mapped into memory, and what
+//! polars holds in memory is bounded. Only columns that the model may mean are read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,19 +12,19 @@ use std::sync::{Mutex, PoisonError};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
-    DataFrame, DataType, Engine, Expr, Field, LazyFrame, ParquetCompression, ParquetWriter, PlanCallback, PolarsError,
+    DataFrame, DataType, Engine, Expr, LazyFrame, ParquetCompression, ParquetWriter, PlanCallback, PolarsError,
     PolarsResult, ScanArgsParquet, ScanSources, Schema as FrameSchema, StatisticsOptions,
 };
 use polars::sql::SQLContext;
-use sqlparser::ast::{ObjectName, Query, TableFactor, Visit, Visitor};
+use sqlparser::ast::{ObjectName, Query, Statement, TableFactor, Visit, Visitor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::csv::CsvReader;
-use super::folder::{Folder, Format, OpenFile, resolve_columns};
-use super::ndjson::NdjsonReader;
-use super::parquet::{Footer, ParquetTable, Unreadable, check_type, deliver};
-use super::{Delivery, Wanted};
+use super::folder::{Folder, Format, OpenTable, list_names, resolve_columns};
+use super::parquet::{Unreadable, check_type, columns_of, deliver};
+use super::typed::TypedColumns;
+use super::{Delivery, Mentions, TableReader, Wanted, library};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
@@ -43,7 +43,7 @@ pub(super) struct Model {
     frame: LazyFrame,
     /// The schema's columns, in its order.
     names: Vec<String>,
-    files: Vec<OpenFile>,
+    files: Vec<OpenTable>,
 }
 
 /// What errors of a model name.
@@ -66,7 +66,8 @@ impl Place {
 
     /// What polars says, without the values of records that it likes to show.
     fn polars_failed(&self, error: &PolarsError) -> SystemError {
-        let hint = "over files a model is written in polars' SQL; columns of CSV and NDJSON files are text until CAST";
+        let hint = "over files a model is written in polars' SQL; a column of CSV and NDJSON that the schema does not name \
+                    is text until CAST, and a number is compared with a number, not with a text";
         self.failed(without_values(&error.to_string()), hint)
     }
 }
@@ -85,18 +86,29 @@ impl Model {
         let place = Place { connection: connection.to_owned(), model: format!("the model of `{}`", schema.file) };
         let mut context = SQLContext::new();
         let mut files = Vec::new();
-        for name in tables_of(&place, sql)? {
-            let file = folder.find(&name)?.open()?;
-            let Some(frame) = snapshot(&place, &file, delivery)? else { return Ok(None) };
+        let statements = Parser::parse_sql(&GenericDialect, sql)
+            .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
+        let columns =
+            ModelColumns { mentions: mentions_of(&place, sql)?, typed: TypedColumns::of(schema, &statements) };
+        for name in tables_of(&place, &statements)? {
+            let table = folder.find(&name)?.open()?;
+            let frame = snapshot(&place, &table, &columns, delivery);
+            // A file that changed under the reader makes errors of other kinds, which explain nothing.
+            let Some(frame) = frame.or_else(|error| table.check_unchanged().and(Err(error)))? else { return Ok(None) };
             context.register(&name, frame);
-            files.push(file);
+            files.push(table);
         }
         for file in &files {
             file.check_unchanged()?;
         }
-        let frame = context.execute(sql).map_err(|error| place.polars_failed(&error))?;
         let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
-        let frame = select_columns(&place, frame, &names)?;
+        let planned = library::guarded(|| {
+            let frame = context.execute(sql).map_err(|error| place.polars_failed(&error))?;
+            select_columns(&place, frame, &names)
+        });
+        let planned = planned.unwrap_or_else(|gave_up| Err(place.failed(gave_up, PLAIN_SQL)));
+        let frame =
+            planned.or_else(|error| Err(unreadable_mentions(&place, &files, &columns.mentions)?.unwrap_or(error)))?;
         Ok(Some(Self { place, frame, names, files }))
     }
 
@@ -107,25 +119,88 @@ impl Model {
         let delivery = delivery.clone();
         let callback = PlanCallback::new(move |records: DataFrame| -> PolarsResult<bool> {
             let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
-            let pulled = deliver(records.into_columns(), &names, *delivered)?;
+            let height = records.height();
+            let pulled = deliver(records.into_columns(), height, &names, *delivered)?;
             *delivered += pulled.read;
             Ok(delivery.send(pulled) == ControlFlow::Break(()))
         });
-        frame
-            .sink_batches(callback, true, NonZeroUsize::new(CHUNK_RECORDS_MAX))
-            .and_then(|plan| plan.collect_with_engine(Engine::Streaming))
-            .map(drop)
-            .map_err(|error| place.polars_failed(&error))
+        let ran = library::guarded(|| {
+            frame
+                .sink_batches(callback, true, NonZeroUsize::new(CHUNK_RECORDS_MAX))
+                .and_then(|plan| plan.collect_with_engine(Engine::Streaming))
+        });
+        match ran {
+            Ok(ran) => ran.map(drop).map_err(|error| place.polars_failed(&error)),
+            Err(gave_up) => Err(place.failed(gave_up, PLAIN_SQL)),
+        }
     }
 }
 
-/// Names of the tables that the model reads from the folder.
-fn tables_of(place: &Place, sql: &str) -> Result<Vec<String>, SystemError> {
-    let statements = Parser::parse_sql(&GenericDialect, sql)
+/// What a model needs of its tables' columns.
+struct ModelColumns {
+    mentions: Mentions,
+    typed: TypedColumns,
+}
+
+/// What to do where polars gives up on SQL.
+const PLAIN_SQL: &str = "write the model in plainer SQL, with `CAST(… AS DOUBLE)` where it groups or sums decimals";
+
+/// The words of a model, quoted or not.
+fn mentions_of(place: &Place, sql: &str) -> Result<Mentions, SystemError> {
+    let tokens = Tokenizer::new(&GenericDialect, sql)
+        .tokenize()
         .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
+    let mut mentions = Mentions::default();
+    let mut before = None;
+    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+        if let Token::Word(word) = token {
+            let lower = word.value.to_lowercase();
+            // `NATURAL JOIN` and `COLUMNS('…')` take columns that they do not name.
+            mentions.everything |= ["natural", "columns"].contains(&lower.as_str());
+            mentions.words.insert(lower);
+        }
+        mentions.everything |= *token == Token::Mul && before.is_none_or(begins_column);
+        before = Some(token);
+    }
+    Ok(mentions)
+}
+
+/// Whether a `*` behind this means all columns, and no product.
+fn begins_column(before: &Token) -> bool {
+    if let Token::Word(word) = before {
+        return ["select", "distinct", "all"].contains(&word.value.to_lowercase().as_str());
+    }
+    matches!(before, Token::Comma | Token::Period | Token::LParen)
+}
+
+/// What to say of a model that cannot be planned, if it may mean columns that cannot be read.
+fn unreadable_mentions(
+    place: &Place,
+    tables: &[OpenTable],
+    mentions: &Mentions,
+) -> Result<Option<SystemError>, SystemError> {
+    for table in tables.iter().filter(|table| table.table.format == Format::Parquet) {
+        let columns = columns_of(&table.first()?)?;
+        let unreadable = columns
+            .iter()
+            .find(|column| column.schema_type.is_none() && mentions.words.contains(&column.name.to_lowercase()));
+        if let Some(column) = unreadable {
+            let name = list_names(std::iter::once(column.name.as_str()));
+            let cause =
+                format!("column {name} of `{}` is of type {}, which cannot be read", table.table.name, column.declared);
+            return Ok(Some(place.failed(cause, "let the file hold it as text, a number or a time")));
+        }
+    }
+    Ok(None)
+}
+
+/// Names of the tables that the model reads from the folder.
+fn tables_of(place: &Place, statements: &[Statement]) -> Result<Vec<String>, SystemError> {
     let mut tables = Tables::default();
-    if let ControlFlow::Break(mistake) = statements.visit(&mut tables) {
-        return Err(place.failed(mistake, "name tables by their files' names alone, without their extensions"));
+    for statement in statements {
+        if let ControlFlow::Break(mistake) = statement.visit(&mut tables) {
+            return Err(place.failed(mistake, "name tables by their files' names alone, without their extensions"));
+        }
     }
     Ok(tables.read.into_iter().filter(|name| !tables.defined.contains(name)).collect())
 }
@@ -165,25 +240,14 @@ impl Visitor for Tables {
 }
 
 /// A table as polars reads it: from unnamed files of ours.
-fn snapshot(place: &Place, file: &OpenFile, delivery: &Delivery) -> Result<Option<LazyFrame>, SystemError> {
-    let parts = match file.table.format {
-        Format::Parquet if Footer::read(file)?.is_large() => {
-            let mut reader = ParquetTable::open(file, Wanted::All)?;
-            let schema = reader.frame_schema();
-            convert(file, &schema, delivery, || reader.next_chunk())?
-        }
-        Format::Parquet => vec![copy(file)?],
-        Format::Csv => {
-            let mut reader = CsvReader::open(file, Wanted::All)?;
-            let schema = text_schema(reader.header());
-            convert(file, &schema, delivery, || reader.next_chunk())?
-        }
-        Format::Ndjson => {
-            let mut reader = NdjsonReader::open(file, Wanted::All)?;
-            let schema = text_schema(reader.names());
-            convert(file, &schema, delivery, || reader.next_chunk())?
-        }
-    };
+fn snapshot(
+    place: &Place,
+    table: &OpenTable,
+    columns: &ModelColumns,
+    delivery: &Delivery,
+) -> Result<Option<LazyFrame>, SystemError> {
+    let mut reader = TableReader::open(table, Wanted::Mentioned(&columns.mentions))?;
+    let parts = convert(table, &mut reader, &columns.typed, delivery)?;
     if !delivery.is_awaited() {
         return Ok(None);
     }
@@ -194,39 +258,28 @@ fn snapshot(place: &Place, file: &OpenFile, delivery: &Delivery) -> Result<Optio
         .map_err(|error| place.polars_failed(&error))
 }
 
-fn copy(file: &OpenFile) -> Result<File, SystemError> {
-    let mut reader = file.reader()?;
-    let mut copied = || -> std::io::Result<File> {
-        let mut copy = tempfile::tempfile()?;
-        std::io::copy(&mut reader, &mut copy)?;
-        Ok(copy)
-    };
-    copied().map_err(|error| file.table.failed_with_hint(error, room_hint()))
-}
-
 fn room_hint() -> Option<String> {
     Some("see that the folder for temporary files (`TMPDIR`) has room".to_owned())
 }
 
-fn text_schema(names: &[String]) -> FrameSchema {
-    names.iter().map(|name| Field::new(name.as_str().into(), DataType::String)).collect()
-}
-
-/// Writes a file's records to Parquet, in small row groups and files of a bounded number of chunks.
-/// Shape: the columns of `schema`.
+/// Writes a table's records to Parquet, in small row groups and files of a bounded number of chunks.
 /// Errors: a record that is none; here it cannot be rejected, since nobody could say which of the model's records it
 /// would have become. Stops half-way if nobody waits for the records any more.
 fn convert(
-    file: &OpenFile,
-    schema: &FrameSchema,
+    table: &OpenTable,
+    reader: &mut TableReader<'_>,
+    typed: &TypedColumns,
     delivery: &Delivery,
-    mut next_chunk: impl FnMut() -> Result<Option<Pulled>, SystemError>,
 ) -> Result<Vec<File>, SystemError> {
+    let schema = reader.frame_schema(|column| typed.data_type(column))?;
+    if schema.is_empty() {
+        return Err(table.table.failed("it has no column that can be read"));
+    }
     let mut parts = Vec::new();
     let mut more = true;
     while more && delivery.is_awaited() {
-        let part = tempfile::tempfile().map_err(|error| file.table.failed_with_hint(error, room_hint()))?;
-        more = write_part(file, schema, &part, &mut next_chunk)?;
+        let part = tempfile::tempfile().map_err(|error| table.table.failed_with_hint(error, room_hint()))?;
+        more = write_part(table, &schema, &part, reader, typed)?;
         parts.push(part);
     }
     Ok(parts)
@@ -234,12 +287,13 @@ fn convert(
 
 /// Writes the next chunks; tells whether there may be more.
 fn write_part(
-    file: &OpenFile,
+    table: &OpenTable,
     schema: &FrameSchema,
     part: &File,
-    next_chunk: &mut impl FnMut() -> Result<Option<Pulled>, SystemError>,
+    reader: &mut TableReader<'_>,
+    typed: &TypedColumns,
 ) -> Result<bool, SystemError> {
-    let failed = |error: PolarsError| file.table.failed_with_hint(error, room_hint());
+    let failed = |error: PolarsError| table.table.failed_with_hint(error, room_hint());
     let mut writer = ParquetWriter::new(part)
         .with_compression(ParquetCompression::Snappy)
         .with_statistics(StatisticsOptions::empty())
@@ -247,15 +301,20 @@ fn write_part(
         .map_err(failed)?;
     let mut more = true;
     for _ in 0..PART_CHUNKS_MAX {
-        let Some(Pulled { records, rejections, .. }) = next_chunk()? else {
+        let Some(Pulled { records, rejections, .. }) = reader.next_chunk()? else {
             more = false;
             break;
         };
         if let Some(rejection) = rejections.first() {
             let hint = Some("a model reads whole files only; mend the record".to_owned());
-            return Err(file.table.failed_with_hint(rejection.reason.clone(), hint));
+            return Err(table.table.failed_with_hint(rejection.reason.clone(), hint));
         }
+        let records = match table.table.format {
+            Format::Csv | Format::Ndjson => typed.convert(&table.table, &records)?,
+            Format::Parquet => records,
+        };
         let records = records.drop(RECORD_POSITION).map_err(failed)?;
+        check_types(table, schema, &records)?;
         for start in (0..records.height()).step_by(ROW_GROUP_RECORDS_MAX) {
             let offset = i64::try_from(start).unwrap_or(i64::MAX);
             writer.write_batch(&records.slice(offset, ROW_GROUP_RECORDS_MAX)).map_err(failed)?;
@@ -263,6 +322,21 @@ fn write_part(
     }
     writer.finish().map_err(failed)?;
     Ok(more)
+}
+
+/// Whether all values are of their columns' types: those that are not come as they are, to be judged one by one, which
+/// a model cannot wait for.
+fn check_types(table: &OpenTable, schema: &FrameSchema, records: &DataFrame) -> Result<(), SystemError> {
+    for (column, data_type) in records.columns().iter().zip(schema.iter_values()) {
+        if column.dtype() != data_type {
+            let is_text = *column.dtype() == DataType::Binary;
+            let what = if is_text { "a text that is not UTF-8" } else { "a time finer than microseconds" };
+            let cause = format!("column `{}` holds {what}", column.name().escape_debug());
+            let hint = Some("a model reads whole files only; mend the record".to_owned());
+            return Err(table.table.failed_with_hint(cause, hint));
+        }
+    }
+    Ok(())
 }
 
 /// Narrows a model to the schema's columns, under the schema's names.

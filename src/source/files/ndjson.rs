@@ -10,23 +10,26 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Selection;
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
 use super::folder::{OpenFile, TableFile, list_names};
-use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::problem::did_you_mean;
+use crate::domain::record::key_text;
 use crate::source::Pulled;
 use crate::source::text::TextChunk;
 
 /// Different keys of one file. More of them are data used as keys, which no schema can name.
 const KEYS_MAX: usize = 65_536;
 
-/// An NDJSON file's records, of the wanted columns.
+/// An NDJSON file's records, of the wanted columns; then those of the files that follow it.
 pub(super) struct NdjsonReader<R> {
     table: TableFile,
     blocks: Blocks<R>,
     keys: Keys,
     names: Vec<String>,
+    /// Positions in `names` of the match key.
+    key: Vec<usize>,
     chunk: TextChunk,
     /// Physical line that comes next, from 1.
     number: u64,
@@ -34,24 +37,16 @@ pub(super) struct NdjsonReader<R> {
 }
 
 impl NdjsonReader<std::fs::File> {
-    /// Begins to read; with [`Wanted::All`] the file is read twice, first for the union of its keys.
-    pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        let names = match wanted {
-            Wanted::Columns(Selection { names, .. }) => names.clone(),
-            Wanted::All => {
-                let mut first_pass = Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, Vec::new())?;
-                while first_pass.next_chunk()?.is_some() {}
-                first_pass.keys.names()
-            }
-        };
-        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, names)
+    pub(super) fn open(file: &OpenFile, selection: &Selection) -> Result<Self, SystemError> {
+        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, selection)
     }
 
-    /// As [`NdjsonReader::open`] with [`Wanted::All`], for the keys of the first chunk alone.
-    pub(super) fn open_sample(file: &OpenFile) -> Result<Self, SystemError> {
-        let mut first_pass = Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, Vec::new())?;
-        first_pass.next_chunk()?;
-        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, first_pass.keys.names())
+    /// Goes on with another file of the same table.
+    pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
+        self.blocks = Blocks::new(file.reader()?, BLOCK_BYTES);
+        self.blocks.skip_byte_order_mark().map_err(|error| file.table.io_failed(error))?;
+        (self.table, self.number) = (file.table.clone(), 1);
+        Ok(())
     }
 }
 
@@ -60,12 +55,18 @@ impl<R: Read> NdjsonReader<R> {
         table: TableFile,
         reader: R,
         block_bytes: usize,
-        names: Vec<String>,
+        selection: &Selection,
     ) -> Result<Self, SystemError> {
         let mut blocks = Blocks::new(reader, block_bytes);
         blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
+        let Selection { names, key } = selection.clone();
         let (keys, chunk) = (Keys::new(&names), TextChunk::new(&names));
-        Ok(Self { table, blocks, keys, names, chunk, number: 1, records: 0 })
+        Ok(Self { table, blocks, keys, names, key, chunk, number: 1, records: 0 })
+    }
+
+    /// The keys met so far, in the order in which they were met.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.keys.names()
     }
 
     /// Names of the columns read.
@@ -73,8 +74,7 @@ impl<R: Read> NdjsonReader<R> {
         &self.names
     }
 
-    /// The next records; `None` after the last.
-    /// Errors: `NotFound` after the last record if a wanted column stands in none: a file has no header to ask sooner.
+    /// The next records; `None` after the last of this file.
     pub(super) fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
         while !self.chunk.is_full() {
             let Some(length) = self.next_line()? else { break };
@@ -83,7 +83,7 @@ impl<R: Read> NdjsonReader<R> {
             self.number += 1;
         }
         match self.chunk.is_empty() {
-            true => self.check_columns().map(|()| None),
+            true => Ok(None),
             false => self.chunk.take().map(Some).map_err(|error| self.table.failed(error)),
         }
     }
@@ -126,8 +126,26 @@ impl<R: Read> NdjsonReader<R> {
                 return Ok(());
             }
         };
+        let text = text.trim_ascii_end();
         self.keys.begin_record();
-        match read_object(text.trim_ascii_end(), &mut self.keys) {
+        let mut marked = None;
+        let mut read = read_object(text, &mut self.keys);
+        if read.is_err() {
+            if text.contains('\r') && without_returns(text) {
+                let hint = Some("save the file with line feeds, alone or behind carriage returns".to_owned());
+                return Err(self.table.failed_with_hint("its lines end with carriage returns alone", hint));
+            }
+            if let Some(text) = marked.insert(mark_non_numbers(text)) {
+                self.keys.begin_record();
+                read = read_object(text, &mut self.keys);
+            }
+        }
+        match read {
+            Ok(values) if let Some((position, word)) = non_number(&values) => {
+                let key = readable_key(&self.key, &values);
+                let reason = format!("{place}: {word} is not a number that can be written");
+                self.chunk.reject(key, self.names.get(position).cloned(), reason);
+            }
             Ok(values) => {
                 for (column, value) in self.chunk.columns().zip(values) {
                     column.append_option(value);
@@ -146,7 +164,9 @@ impl<R: Read> NdjsonReader<R> {
         }
     }
 
-    fn check_columns(&self) -> Result<(), SystemError> {
+    /// Whether each wanted column stands in a record: a file has no header to ask sooner.
+    /// Errors: `NotFound` with the keys there are.
+    pub(super) fn check_columns(&self) -> Result<(), SystemError> {
         let unseen = self.names.iter().zip(&self.keys.found).find(|(_, found)| !**found).map(|(name, _)| name);
         match unseen {
             Some(name) if self.records > 0 => {
@@ -161,6 +181,62 @@ impl<R: Read> NdjsonReader<R> {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Numbers that JSON does not have and many write all the same.
+const NON_NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// What such a number is replaced by before it is looked for: no text begins so.
+const MARK: &str = "\\u0000";
+
+/// The text with a string in the place of each such number; `None` if there is none.
+fn mark_non_numbers(text: &str) -> Option<String> {
+    let (mut marked, mut rest) = (String::with_capacity(text.len() + 16), text);
+    let (mut quoted, mut found) = (false, false);
+    while let Some(first) = rest.chars().next() {
+        let word = NON_NUMBERS.iter().find(|word| !quoted && rest.starts_with(**word));
+        let length = match (word, first) {
+            (Some(word), _) => {
+                found = true;
+                marked.extend(["\"", MARK, word, "\""]);
+                rest = rest.get(word.len()..).unwrap_or_default();
+                continue;
+            }
+            (None, '\\') if quoted => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            (None, '"') => {
+                quoted = !quoted;
+                1
+            }
+            (None, other) => other.len_utf8(),
+        };
+        let (taken, others) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        marked.push_str(taken);
+        rest = others;
+    }
+    found.then_some(marked)
+}
+
+/// The first such number among the wanted values: their position and the word.
+fn non_number(values: &[Option<Cow<'_, str>>]) -> Option<(usize, &'static str)> {
+    values.iter().enumerate().find_map(|(position, value)| {
+        let text = value.as_deref()?;
+        let holds = |word: &&&str| text.strip_prefix('\0') == Some(**word) || text.contains(&format!("{MARK}{word}\""));
+        NON_NUMBERS.iter().find(holds).map(|word| (position, *word))
+    })
+}
+
+/// The match key among the wanted values.
+fn readable_key(key: &[usize], values: &[Option<Cow<'_, str>>]) -> Option<String> {
+    let parts: Vec<&str> = key.iter().map(|position| values.get(*position)?.as_deref()).collect::<Option<_>>()?;
+    (!parts.is_empty()).then(|| key_text(parts.into_iter()))
+}
+
+/// Whether there are several objects, one behind each carriage return.
+fn without_returns(text: &str) -> bool {
+    let mut lines = text.split('\r').filter(|line| !line.trim().is_empty());
+    let is_object =
+        |line: &str| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() && line.trim().starts_with('{');
+    text.split('\r').filter(|line| !line.trim().is_empty()).count() > 1 && lines.all(is_object)
 }
 
 /// Why a line is no record. The reason begins with what continues "line 3 of `x.ndjson`".

@@ -1,252 +1,253 @@
-//! Reads Parquet with polars: row group by row group, only the wanted columns, native types left as they are.
+//! Reads Parquet: row group by row group, only the wanted columns, page by page.
 //!
-//! polars maps the files it reads into memory, where a file cut short by its writer ends the process. So each row
-//! group's wanted columns are first copied, at their own places, into an unnamed file of ours that has holes elsewhere.
+//! Footers and pages are read by ourselves: the library's reader believes what a file says of itself (sizes, counts, and
+//! what other libraries wrote beside), looks into columns that nobody wants, verifies no checksum, and gives up with a
+//! panic. Here a page is held against its checksum and its announced sizes before anything is made of it, and what is
+//! held at once is bounded whatever the file says.
+
+mod coding;
+mod footer;
+mod kind;
+mod pages;
+mod thrift;
+mod values;
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::sync::Arc;
 
 use polars::prelude::{
-    ArrowField, Column, DataFrame, DataType, Field, FileMetadata, IntoColumn, NamedFrom, ParallelStrategy,
-    ParquetReader, PolarsResult, Schema as FrameSchema, SerReader, Series,
+    Column, DataFrame, DataType, Field, IntoColumn, NamedFrom, PolarsResult, Schema as FrameSchema, Series,
 };
 
+use self::footer::{FileColumn, Footer, RowGroup};
+use self::pages::{ColumnPages, PageError};
+use self::values::Gathered;
 use super::folder::{OpenFile, TableFile};
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
+use crate::domain::schema::SchemaType;
 use crate::source::{CHUNK_RECORDS_MAX, Pulled};
 
-/// Records decoded at once. A page is decoded whole whenever any of its records is wanted, so that short slices decode
-/// it over and over.
-const SLICE_RECORDS_MAX: usize = 4 * CHUNK_RECORDS_MAX;
+/// Bytes of one chunk's values: a few chunks are under way at any time.
+const CHUNK_BYTES_MAX: usize = 8 << 20;
 
-/// Bytes of the wanted columns decoded at once, as the file states their size before compression.
-const SLICE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of one column's share in a chunk, however many columns there are.
+const COLUMN_BYTES_MIN: usize = 64 << 10;
 
-/// A Parquet file's records, of the wanted columns.
+/// Bytes of pages and dictionaries that columns keep between chunks; what is beyond is read again.
+const HELD_BYTES_MAX: usize = 32 << 20;
+
+/// A Parquet file's records, of the wanted columns; then those of the files that follow it.
 pub(super) struct ParquetTable {
     table: TableFile,
-    source: File,
-    /// Bytes of the file.
-    length: u64,
-    metadata: Arc<FileMetadata>,
-    /// The same without its row groups, to be given one of them.
-    frame_metadata: FileMetadata,
-    /// Positions in the file of the wanted columns, in the order wanted.
-    projection: Vec<usize>,
-    /// Wanted columns as the frames will call them, and as the file does.
-    names: Vec<String>,
-    file_names: Vec<String>,
-    types: Vec<DataType>,
-    /// Position of the row group at hand.
+    file: File,
+    row_groups: std::vec::IntoIter<RowGroup>,
+    /// Bytes of the file before its footer.
+    data_end: u64,
+    columns: Vec<WantedColumn>,
+    /// Position of the row group at hand, and its records that are not yet handed on.
     row_group: usize,
-    mirror: Option<Mirror>,
-    /// Records of the row group at hand that are decoded.
-    group_read: usize,
-    /// Decoded and not yet handed on.
-    decoded: DataFrame,
+    left: u64,
     /// Records handed on.
     delivered: u64,
 }
 
-/// The wanted columns of one row group, in a file of ours, and a footer that knows of no other row group: polars looks
-/// into the pages of every one it knows.
-struct Mirror {
-    file: File,
-    metadata: Arc<FileMetadata>,
+/// A column being read.
+struct WantedColumn {
+    /// As the frames will call it.
+    name: String,
+    found: FileColumn,
+    column: kind::Column,
+    pages: Option<ColumnPages>,
+    /// Read and not yet handed on.
+    ahead: Option<Series>,
 }
 
-/// One column of a Parquet file.
+/// One column of a Parquet file, for who describes it.
 #[derive(Debug, Clone)]
 pub(super) struct ParquetColumn {
     pub(super) name: String,
-    pub(super) data_type: DataType,
+    /// `None` if it cannot be read.
+    pub(super) schema_type: Option<SchemaType>,
+    /// Its type in words.
+    pub(super) declared: String,
     pub(super) nullable: bool,
 }
 
-/// What a Parquet file's footer says.
-pub(super) struct Footer {
-    pub(super) columns: Vec<ParquetColumn>,
-    metadata: Arc<FileMetadata>,
+/// The columns that a file has.
+pub(super) fn columns_of(file: &OpenFile) -> Result<Vec<ParquetColumn>, SystemError> {
+    let column = |column: FileColumn| ParquetColumn {
+        name: column.name,
+        schema_type: column.column.as_ref().ok().map(|column| column.kind.schema_type()),
+        declared: column.column.map_or_else(|declared| declared, |column| column.kind.data_type().to_string()),
+        nullable: column.nullable,
+    };
+    Ok(read_footer(file)?.columns.into_iter().map(column).collect())
 }
 
-impl Footer {
-    pub(super) fn read(file: &OpenFile) -> Result<Self, SystemError> {
-        let failed = |error| file.table.failed_with_hint(error, Some("is it a whole Parquet file?".to_owned()));
-        let clone = file.reader()?;
-        let mut reader = ParquetReader::new(clone);
-        let schema = reader.schema().map_err(failed)?;
-        let metadata = Arc::clone(reader.get_metadata().map_err(failed)?);
-        let column = |field: &ArrowField| ParquetColumn {
-            name: field.name.to_string(),
-            data_type: DataType::from_arrow_field(field),
-            nullable: field.is_nullable,
-        };
-        Ok(Self { columns: schema.iter_values().map(column).collect(), metadata })
-    }
-
-    /// Whether the file, or some row group of it, is more than should be held at once: polars, left to itself, decodes
-    /// row groups whole.
-    pub(super) fn is_large(&self) -> bool {
-        let is_large = |records: usize, bytes: usize| records > SLICE_RECORDS_MAX || bytes > SLICE_BYTES_MAX;
-        let groups = &self.metadata.row_groups;
-        let file_bytes: usize = groups.iter().map(|group| group.compressed_size()).sum();
-        file_bytes > SLICE_BYTES_MAX || groups.iter().any(|group| is_large(group.num_rows(), group.total_byte_size()))
-    }
-
-    /// Names and positions of the columns whose types this build of polars can decode.
-    fn decodable_columns(&self) -> (Vec<String>, Vec<usize>) {
-        let is_decodable = |data_type: &DataType| {
-            !matches!(data_type, DataType::UInt8 | DataType::UInt16 | DataType::UInt128 | DataType::Float16)
-        };
-        let columns = self.columns.iter().enumerate().filter(|(_, column)| is_decodable(&column.data_type));
-        columns.map(|(position, column)| (column.name.clone(), position)).unzip()
-    }
+fn read_footer(file: &OpenFile) -> Result<Footer, SystemError> {
+    Footer::read(&file.file, file.length).map_err(|error| {
+        let hint = error.hint();
+        file.table.failed_with_hint(error, hint)
+    })
 }
 
 impl ParquetTable {
     /// Reads the footer and finds the wanted columns.
-    /// Errors: `NotFound` for a column that is not there; `Failed` for one whose type write-backs do not carry. With
-    /// [`Wanted::All`] columns of such types come along if polars knows them: a model may make something of them.
+    /// Errors: `NotFound` for a column that is not there; `Failed` for one whose type cannot be read. Where columns are
+    /// not asked for by name, such columns are left out.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        let footer = Footer::read(file)?;
-        let there: Vec<String> = footer.columns.iter().map(|column| column.name.clone()).collect();
-        let (names, projection) = match wanted {
-            Wanted::All => footer.decodable_columns(),
-            Wanted::Columns(Selection { names, .. }) => (names.clone(), file.table.resolve_columns(names, &there)?),
+        let footer = read_footer(file)?;
+        let wanted_columns = match wanted {
+            Wanted::All => readable_columns(&footer, |_| true),
+            Wanted::Mentioned(mentions) => readable_columns(&footer, |name| mentions.include(name)),
+            Wanted::Columns(Selection { names, .. }) => find_columns(&file.table, &footer, names)?,
         };
-        let columns: Vec<&ParquetColumn> =
-            projection.iter().filter_map(|position| footer.columns.get(*position)).collect();
-        for column in columns.iter().filter(|_| matches!(wanted, Wanted::Columns(_))) {
-            check_type(&column.name, &column.data_type)
-                .map_err(|Unreadable { cause, hint }| file.table.failed_with_hint(cause, Some(hint)))?;
+        let names: Vec<String> = match wanted {
+            Wanted::All | Wanted::Mentioned(_) => wanted_columns.iter().map(|column| column.name.clone()).collect(),
+            Wanted::Columns(Selection { names, .. }) => names.clone(),
+        };
+        let mut columns = Vec::with_capacity(names.len());
+        for (name, found) in names.into_iter().zip(wanted_columns) {
+            let column = readable(&file.table, &found)?;
+            columns.push(WantedColumn { name, found, column, pages: None, ahead: None });
         }
-        Ok(Self {
-            table: file.table.clone(),
-            types: columns.iter().map(|column| carried_type(&column.data_type)).collect(),
-            source: file.reader()?,
-            length: file.length(),
-            file_names: columns.iter().map(|column| column.name.clone()).collect(),
-            frame_metadata: FileMetadata { row_groups: Vec::new(), ..FileMetadata::clone(&footer.metadata) },
-            metadata: footer.metadata,
-            projection,
-            names,
-            row_group: 0,
-            mirror: None,
-            group_read: 0,
-            decoded: DataFrame::empty(),
-            delivered: 0,
-        })
+        let (table, left, delivered) = (file.table.clone(), 0, 0);
+        let (row_groups, data_end) = (footer.row_groups.into_iter(), footer.data_end);
+        let file = clone(file)?;
+        Ok(Self { table, file, row_groups, data_end, columns, row_group: 0, left, delivered })
+    }
+
+    /// Goes on with another file of the same table.
+    /// Errors: as [`ParquetTable::open`]; `Failed` if a column is of another type there.
+    pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
+        let footer = read_footer(file)?;
+        let names: Vec<String> = self.columns.iter().map(|column| column.found.name.clone()).collect();
+        for (column, found) in self.columns.iter_mut().zip(find_columns(&file.table, &footer, &names)?) {
+            let read = readable(&file.table, &found)?;
+            if read.kind != column.column.kind {
+                let (there, here) = (read.kind.data_type(), column.column.kind.data_type());
+                let cause =
+                    format!("column `{}` is of type {there}, and of type {here} in `{}`", found.name, self.table.name);
+                let hint = Some("let all files of a table have the same columns".to_owned());
+                return Err(file.table.failed_with_hint(cause, hint));
+            }
+            (column.found, column.column, column.pages) = (found, read, None);
+        }
+        (self.table, self.file) = (file.table.clone(), clone(file)?);
+        (self.row_groups, self.data_end, self.row_group) = (footer.row_groups.into_iter(), footer.data_end, 0);
+        Ok(())
     }
 
     /// Names and types of the frames' columns, RECORD_POSITION left out.
     pub(super) fn frame_schema(&self) -> FrameSchema {
-        let field = |(name, data_type): (&String, &DataType)| Field::new(name.as_str().into(), data_type.clone());
-        self.names.iter().zip(&self.types).map(field).collect()
+        let field = |column: &WantedColumn| Field::new(column.name.as_str().into(), column.column.kind.data_type());
+        self.columns.iter().map(field).collect()
     }
 
-    /// The next records; `None` after the last.
+    /// The next records; `None` after the last of this file.
     pub(super) fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
-        while self.decoded.height() == 0 {
-            if !self.decode_slice()? {
-                return Ok(None);
-            }
+        while self.left == 0 {
+            let Some(group) = self.row_groups.next() else { return Ok(None) };
+            self.begin(&group)?;
         }
-        let height = self.decoded.height().min(CHUNK_RECORDS_MAX);
-        let chunk = self.decoded.slice(0, height);
-        let rest = i64::try_from(height).unwrap_or(i64::MAX);
-        self.decoded = self.decoded.slice(rest, self.decoded.height() - height);
-        let pulled =
-            deliver(chunk.into_columns(), &self.names, self.delivered).map_err(|error| self.table.failed(error))?;
+        let records = usize::try_from(self.left).unwrap_or(usize::MAX).min(CHUNK_RECORDS_MAX);
+        let bytes = (CHUNK_BYTES_MAX / self.columns.len().max(1)).max(COLUMN_BYTES_MIN);
+        for index in 0..self.columns.len() {
+            self.read_ahead(index, records, bytes)?;
+        }
+        let ahead = |column: &WantedColumn| column.ahead.as_ref().map_or(0, |ahead| ahead.len());
+        let height = self.columns.iter().map(ahead).min().unwrap_or(records);
+        let cut = |column: &mut WantedColumn| {
+            let offset = i64::try_from(height).unwrap_or(i64::MAX);
+            let ahead = column.ahead.take()?;
+            let chunk = ahead.slice(0, height);
+            column.ahead = (ahead.len() > height).then(|| ahead.slice(offset, ahead.len() - height));
+            Some(chunk.into_column())
+        };
+        let columns: Vec<Column> = self.columns.iter_mut().filter_map(cut).collect();
+        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let pulled = deliver(columns, height, &names, self.delivered).map_err(|error| self.table.failed(error))?;
         self.delivered += pulled.read;
+        self.left = self.left.saturating_sub(pulled.read);
         Ok(Some(pulled))
     }
 
-    /// Decodes the next slice of the row group at hand; `false` after the last.
-    fn decode_slice(&mut self) -> Result<bool, SystemError> {
-        let Some((records, slice_records)) = self.row_group_size() else { return Ok(false) };
-        if self.group_read >= records {
-            (self.row_group, self.group_read, self.mirror) = (self.row_group + 1, 0, None);
-            return Ok(self.row_group < self.metadata.row_groups.len());
-        }
-        let mirror = match self.mirror.take() {
-            Some(mirror) => mirror,
-            None => self.mirror_row_group()?,
-        };
-        let file = mirror.file.try_clone().map_err(|error| self.table.failed(error))?;
-        let slice = (self.group_read, slice_records.min(records - self.group_read));
-        let mut reader = ParquetReader::new(file);
-        reader.set_metadata(Arc::clone(&mirror.metadata));
-        self.decoded = reader
-            .with_projection(Some(self.projection.clone()))
-            .with_slice(Some(slice))
-            .read_parallel(ParallelStrategy::Columns)
-            .finish()
-            .map_err(|error| self.table.failed_with_hint(error, Some("is the file whole?".to_owned())))?;
-        if self.decoded.height() != slice.1 {
-            return Err(self.table.failed(format!("row group {} is cut short", self.row_group)));
-        }
-        self.group_read += slice.1;
-        self.mirror = Some(mirror);
-        Ok(true)
-    }
-
-    /// Records of the row group at hand, and how many to decode at once; `None` after the last.
-    fn row_group_size(&self) -> Option<(usize, usize)> {
-        let group = self.metadata.row_groups.get(self.row_group)?;
-        let bytes = |name: &String| {
-            let columns = group.columns_under_root_iter(name)?;
-            Some(columns.map(|column| usize::try_from(column.uncompressed_size()).unwrap_or(0)).sum::<usize>())
-        };
-        let bytes: usize = self.file_names.iter().filter_map(bytes).sum();
-        let record_bytes = (bytes / group.num_rows().max(1)).max(1);
-        Some((group.num_rows(), (SLICE_BYTES_MAX / record_bytes).clamp(1, SLICE_RECORDS_MAX)))
-    }
-
-    /// Copies the wanted columns of the row group at hand into a file of ours, at their own places.
-    fn mirror_row_group(&mut self) -> Result<Mirror, SystemError> {
-        let ranges = self.wanted_ranges()?;
-        let file = self.copy_ranges(&ranges).map_err(|error| {
-            let hint = Some("see that the folder for temporary files (`TMPDIR`) has room".to_owned());
-            self.table.failed_with_hint(error, hint)
-        })?;
-        let mut metadata = self.frame_metadata.clone();
-        metadata.row_groups.extend(self.metadata.row_groups.get(self.row_group).cloned());
-        metadata.num_rows = metadata.row_groups.iter().map(|group| group.num_rows()).sum();
-        Ok(Mirror { file, metadata: Arc::new(metadata) })
-    }
-
-    fn wanted_ranges(&self) -> Result<Vec<std::ops::Range<u64>>, SystemError> {
-        let mut ranges = Vec::with_capacity(self.file_names.len());
-        if let Some(group) = self.metadata.row_groups.get(self.row_group) {
-            for name in &self.file_names {
-                ranges.extend(
-                    group.columns_under_root_iter(name).into_iter().flatten().map(|column| column.byte_range()),
-                );
+    fn begin(&mut self, group: &RowGroup) -> Result<(), SystemError> {
+        let records = group.records.and_then(|records| u64::try_from(records).ok()).unwrap_or(0);
+        self.row_group += 1;
+        self.left = records;
+        for index in 0..if records > 0 { self.columns.len() } else { 0 } {
+            let Some(column) = self.columns.get(index) else { break };
+            let chunk = group.chunks.get(column.found.leaf).copied().unwrap_or_default();
+            let opened =
+                ColumnPages::open(&chunk, column.column.physical, column.found.nullable, records, self.data_end);
+            let pages = opened.map_err(|error| self.column_failed(index, error))?;
+            if let Some(column) = self.columns.get_mut(index) {
+                (column.pages, column.ahead) = (Some(pages), None);
             }
         }
-        match ranges.iter().all(|range| range.start <= range.end && range.end <= self.length) {
-            true => Ok(ranges),
-            false => Err(self.table.failed("its footer points past its end")),
-        }
+        Ok(())
     }
 
-    fn copy_ranges(&mut self, ranges: &[std::ops::Range<u64>]) -> std::io::Result<File> {
-        let mut mirror = tempfile::tempfile()?;
-        mirror.set_len(self.length)?;
-        for range in ranges {
-            self.source.seek(SeekFrom::Start(range.start))?;
-            mirror.seek(SeekFrom::Start(range.start))?;
-            let wanted = range.end - range.start;
-            let copied = std::io::copy(&mut std::io::Read::take(&mut self.source, wanted), &mut mirror)?;
-            if copied != wanted {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
+    /// Sees that a column has values ready: as many as wanted, or as fit.
+    fn read_ahead(&mut self, index: usize, records: usize, bytes_max: usize) -> Result<(), SystemError> {
+        let Some(column) = self.columns.get_mut(index).filter(|column| column.ahead.is_none()) else { return Ok(()) };
+        let Some(pages) = &mut column.pages else { return Ok(()) };
+        let mut gathered = Gathered::new(column.column, records);
+        let take = |value: Option<&[u8]>| {
+            gathered.push(value).map_err(PageError::Value)?;
+            Ok(gathered.bytes < bytes_max)
+        };
+        let read = pages.read(&self.file, records, take);
+        let series = read.and_then(|_| gathered.finish(column.name.as_str().into()).map_err(PageError::Value));
+        match series {
+            Ok(series) => column.ahead = Some(series),
+            Err(error) => return Err(self.column_failed(index, error)),
         }
-        Ok(mirror)
+        let held = |column: &WantedColumn| column.pages.as_ref().map_or(0, ColumnPages::held_bytes);
+        if self.columns.iter().map(held).sum::<usize>() > HELD_BYTES_MAX {
+            self.columns.iter_mut().filter_map(|column| column.pages.as_mut()).for_each(ColumnPages::let_go);
+        }
+        Ok(())
     }
+
+    fn column_failed(&self, index: usize, error: PageError) -> SystemError {
+        let name = self.columns.get(index).map_or("", |column| column.found.name.as_str());
+        let cause =
+            format!("column `{}`, row group {}: {error}", name.escape_debug(), self.row_group.saturating_sub(1));
+        let hint = error.hint();
+        if let PageError::Io(error) = error {
+            self.table.io_failed(error)
+        } else {
+            self.table.failed_with_hint(cause, hint)
+        }
+    }
+}
+
+fn clone(file: &OpenFile) -> Result<File, SystemError> {
+    file.file.try_clone().map_err(|error| file.table.io_failed(error))
+}
+
+/// The columns that can be read and are wanted; the first that can be read if none is, since records are counted by one.
+fn readable_columns(footer: &Footer, is_wanted: impl Fn(&str) -> bool) -> Vec<FileColumn> {
+    let readable = || footer.columns.iter().filter(|column| column.column.is_ok());
+    let wanted: Vec<FileColumn> = readable().filter(|column| is_wanted(&column.name)).cloned().collect();
+    if wanted.is_empty() { readable().take(1).cloned().collect() } else { wanted }
+}
+
+fn find_columns(table: &TableFile, footer: &Footer, names: &[String]) -> Result<Vec<FileColumn>, SystemError> {
+    let there: Vec<String> = footer.columns.iter().map(|column| column.name.clone()).collect();
+    let positions = table.resolve_columns(names, &there)?;
+    Ok(positions.into_iter().filter_map(|position| footer.columns.get(position).cloned()).collect())
+}
+
+fn readable(table: &TableFile, found: &FileColumn) -> Result<kind::Column, SystemError> {
+    let hint = "leave it out of the schema, or let the file hold it as text, a number or a time";
+    found
+        .column
+        .clone()
+        .map_err(|declared| table.failed_with_hint(not_carried(&found.name, &declared), Some(hint.to_owned())))
 }
 
 /// Why a column cannot be read.
@@ -254,6 +255,10 @@ impl ParquetTable {
 pub(super) struct Unreadable {
     pub(super) cause: String,
     pub(super) hint: String,
+}
+
+fn not_carried(column: &str, data_type: &str) -> String {
+    format!("column `{}` is of type {data_type}, which write-backs do not carry", column.escape_debug())
 }
 
 /// Whether write-backs carry values of a polars type, natively or as text.
@@ -288,14 +293,12 @@ pub(super) fn check_type(column: &str, data_type: &DataType) -> Result<(), Unrea
         | DataType::Struct(_)
         | DataType::Unknown(_) => "leave it out of the schema, or let a model turn it into text or a number",
     };
-    let cause = format!("column `{column}` is of type {data_type}, which write-backs do not carry");
-    Err(Unreadable { cause, hint: hint.to_owned() })
+    Err(Unreadable { cause: not_carried(column, &data_type.to_string()), hint: hint.to_owned() })
 }
 
 /// Makes a chunk of columns in the schema's order.
-/// Shape: `(records, columns)` in, one name per column; the same records with RECORD_POSITION from `first` out.
-pub(super) fn deliver(columns: Vec<Column>, names: &[String], first: u64) -> PolarsResult<Pulled> {
-    let height = columns.first().map_or(0, Column::len);
+/// Shape: `(height, columns)` in, one name per column; the same records with RECORD_POSITION from `first` out.
+pub(super) fn deliver(columns: Vec<Column>, height: usize, names: &[String], first: u64) -> PolarsResult<Pulled> {
     let read = u64::try_from(height).unwrap_or(u64::MAX);
     let mut carried = Vec::with_capacity(columns.len() + 1);
     for (column, name) in columns.into_iter().zip(names) {

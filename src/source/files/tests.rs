@@ -177,12 +177,41 @@ fn a_table_that_is_not_there_or_there_twice_is_explained() {
 fn only_regular_files_are_read() {
     let place = Place::with(&[]);
     fs::create_dir(place.folder.path().join("folder.csv")).unwrap();
+    fs::create_dir(place.folder.path().join("unmarked")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", place.folder.path().join("zeros.csv")).unwrap();
     std::os::unix::net::UnixListener::bind(place.folder.path().join("socket.csv")).unwrap();
-    for table in ["folder", "zeros", "socket"] {
+    for (table, cause) in [
+        ("folder", "it is a folder without part files"),
+        ("unmarked", "table `unmarked` of `dashboard` does not exist"),
+        ("zeros", "it is not a regular file"),
+        ("socket", "it is not a regular file"),
+    ] {
         let error = explain(&place.pull(&schema(table, &["id"], None)).unwrap_err());
-        assert!(error.contains("it is not a regular file"), "{error}");
+        assert!(error.contains(cause), "{error}");
     }
+}
+
+#[test]
+fn a_folder_of_part_files_gives_way_to_a_file_and_its_positions_go_on() {
+    let place = Place::with(&[("t.csv", "id\nfile\n")]);
+    let part = |folder: &str, name: &str, text: &str| {
+        fs::create_dir_all(place.folder.path().join(folder)).unwrap();
+        fs::write(place.folder.path().join(folder).join(name), text).unwrap();
+    };
+    part("t", "part-0.csv", "id\nfolder\n");
+    assert_eq!(place.pull(&schema("t", &["id"], None)).unwrap().texts("id"), [Some("file")]);
+    part("u", "b.csv", "id\n3\n4");
+    part("u", "a.csv", "id\n1\n2,x\n");
+    part("u", "0.csv", "");
+    part("u", "c.csv", "");
+    let yielded = place.pull(&schema("u", &["id"], None)).unwrap();
+    assert_eq!((yielded.texts("id"), yielded.positions()), (vec![Some("1"), Some("3"), Some("4")], vec![0, 2, 3]));
+    assert_eq!(yielded.reasons(), ["line 3 of `u/a.csv` has 2 cells where the header has 1"]);
+    part("n", "a.ndjson", "{\"id\":1}\n");
+    part("n", "b.ndjson", "{\"id\":2,\"late\":3}\n");
+    let yielded = place.pull(&schema("n", &["id", "late"], None)).unwrap();
+    assert_eq!(yielded.texts("late"), [None, Some("3")]);
+    assert_eq!(place.describe("n").unwrap(), ["id INTEGER NOT NULL KEY", "late INTEGER"]);
 }
 
 #[test]
@@ -336,6 +365,71 @@ fn a_parquet_file_damaged_anywhere_ends_in_an_error_or_in_records() {
     }
 }
 
+/// What a pull of a Parquet file of sixty scores yields, record by record.
+fn scores_of(bytes: &[u8]) -> Result<Vec<String>, SystemError> {
+    let place = Place::with(&[]);
+    fs::write(place.folder.path().join("t.parquet"), bytes).unwrap();
+    let yielded = place.pull(&schema("t", &["id", "score", "note"], None))?;
+    let columns = yielded.records.columns();
+    Ok((0..yielded.records.height())
+        .map(|record| columns.iter().map(|column| format!("{:?} ", column.get(record).unwrap())).collect())
+        .collect())
+}
+
+#[test]
+fn no_flipped_bit_of_a_file_with_checksums_changes_a_value() {
+    let whole = include_bytes!("../../../tests/parquet/pages.parquet");
+    let expected = scores_of(whole).unwrap();
+    assert_eq!(expected.len(), 60);
+    let mut told = 0;
+    for at in 0..whole.len() {
+        let mut flipped = whole.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        match scores_of(&flipped) {
+            Ok(scores) => assert_eq!(scores, expected, "byte {at}"),
+            Err(error) => {
+                let told_as = explain(&error);
+                assert!(!told_as.contains("a library could not"), "byte {at}: {told_as}");
+                told += 1;
+            }
+        }
+        if at % 8 == 0 {
+            assert!(scores_of(&whole[..at]).is_err(), "cut at byte {at}");
+        }
+    }
+    assert!(told > 1_000, "{told}");
+}
+
+#[test]
+fn a_number_that_json_does_not_have_is_told_with_its_key_and_column() {
+    let lines = concat!(
+        "{\"id\":\"A1\",\"score\":NaN}\n{\"id\":\"A2\",\"score\":[1,-Infinity]}\n{\"other\":NaN,\"id\":\"A3\",\"score\":1}\n",
+        "{\"id\":\"NaN\",\"score\":\"\\\"NaN\"}\n{\"id\":\"A5\",\"score\":Nan}\n",
+    );
+    let yielded = Place::with(&[("t.ndjson", lines)]).pull(&schema("t", &["id", "score"], None)).unwrap();
+    assert_eq!(yielded.texts("id"), [Some("A3"), Some("NaN")]);
+    assert_eq!(yielded.texts("score"), [Some("1"), Some("\"NaN")]);
+    let told = |rejection: &Rejection| (rejection.key.clone(), rejection.column.clone());
+    let at_score = |key: &str| (Some(key.to_owned()), Some("score".to_owned()));
+    assert_eq!(yielded.rejections.iter().map(told).collect::<Vec<_>>(), [at_score("A1"), at_score("A2"), (None, None)]);
+    assert_eq!(yielded.reasons()[0], "line 1 of `t.ndjson`: NaN is not a number that can be written");
+    assert_eq!(yielded.reasons()[1], "line 2 of `t.ndjson`: -Infinity is not a number that can be written");
+}
+
+#[test]
+fn files_of_other_encodings_and_line_ends_are_told_as_what_they_are() {
+    let returns = "{\"id\":1}\r{\"id\":2}\r";
+    let place = Place::with(&[("r.ndjson", returns), ("r.csv", ""), ("fine.ndjson", "{\"id\":\r1}\r\n{\"id\":2}\r\n")]);
+    fs::remove_file(place.folder.path().join("r.csv")).unwrap();
+    let error = explain(&place.pull(&schema("r", &["id"], None)).unwrap_err());
+    assert!(error.contains("its lines end with carriage returns alone"), "{error}");
+    assert_eq!(place.pull(&schema("fine", &["id"], None)).unwrap().texts("id"), [Some("1"), Some("2")]);
+    let wide: Vec<u8> = "\u{feff}id\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(place.folder.path().join("w.csv"), wide).unwrap();
+    let error = explain(&place.pull(&schema("w", &["id"], None)).unwrap_err());
+    assert!(error.contains("it is written in UTF-16"), "{error}");
+}
+
 #[test]
 fn a_model_joins_and_casts_over_files_of_every_format() {
     let mut accounts = df!("account" => ["A1", "A2", "A3"], "seats" => [10_i64, 20, 30]).unwrap();
@@ -400,6 +494,64 @@ fn a_model_that_cannot_run_is_explained() {
     let cast = fails("SELECT id, CAST(score AS INTEGER) AS score FROM t");
     assert!(cast.starts_with("the model of `sql/x.sql` failed"), "{cast}");
     assert!(!cast.contains("secret-value"), "{cast}");
+}
+
+/// A schema of typed columns, with a model.
+fn typed_schema(columns: &[(&str, SchemaType)], model: &str) -> WriteBackSchema {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let mut schema = schema("ignored", &names, Some(model));
+    for (column, (_, column_type)) in schema.columns.iter_mut().zip(columns) {
+        column.column_type = *column_type;
+    }
+    schema
+}
+
+const TEXT: SchemaType = SchemaType::Text { characters_max: None };
+const NUMBER: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 2 }) };
+
+#[test]
+fn a_model_over_text_compares_numbers_as_the_schema_declares_them() {
+    let csv = "id,score,rank\nA1,9.50,7\nA2,100.00,10\nA3,20,9\nA4,,8\n";
+    let ndjson = "{\"id\":\"A1\",\"score\":9.5,\"rank\":7}\n{\"id\":\"A2\",\"score\":\"100.00\",\"rank\":10}\n\
+                  {\"id\":\"A3\",\"score\":20,\"rank\":9}\n{\"id\":\"A4\",\"score\":null,\"rank\":8}\n";
+    for (file, text) in [("t.csv", csv), ("t.ndjson", ndjson)] {
+        let place = Place::with(&[(file, text)]);
+        let ids = |columns: &[(&str, SchemaType)], model: &str| {
+            let yielded = place.pull(&typed_schema(columns, model)).map_err(|error| explain(&error))?;
+            Ok::<Vec<String>, String>(yielded.texts("id").into_iter().flatten().map(str::to_owned).collect())
+        };
+        let columns = [("id", TEXT), ("score", NUMBER)];
+        for (model, expected) in [
+            ("SELECT id, score FROM t WHERE score IS NOT NULL ORDER BY score DESC LIMIT 2", &["A2", "A3"][..]),
+            ("SELECT id, score FROM t WHERE score > 50", &["A2"]),
+            ("SELECT id, score FROM t WHERE score >= 9.5 ORDER BY id", &["A1", "A2", "A3"]),
+            ("SELECT id, score FROM t WHERE score BETWEEN 10 AND 50", &["A3"]),
+            (
+                "WITH s AS (SELECT id, score AS points FROM t) SELECT id, points AS score FROM s WHERE points > 50",
+                &["A2"],
+            ),
+            ("SELECT id, CAST(score AS DOUBLE) AS score FROM t WHERE CAST(score AS DOUBLE) > 50", &["A2"]),
+            ("SELECT id, score FROM t WHERE score LIKE '9%'", &["A1"]),
+        ] {
+            assert_eq!(ids(&columns, model).unwrap(), expected, "{file}: {model}");
+        }
+        let ranked = [("id", TEXT), ("place", SchemaType::Integer { bits: 32 })];
+        let model = "SELECT id, rank AS place FROM t ORDER BY place DESC LIMIT 1";
+        assert_eq!(ids(&ranked, model).unwrap(), ["A2"], "{file}: {model}");
+        let refused = ids(&columns, "SELECT id, score FROM t WHERE score > '50'").unwrap_err();
+        assert!(refused.contains("the model of `sql/x.sql` failed"), "{refused}");
+    }
+}
+
+#[test]
+fn a_model_that_compares_a_value_its_column_cannot_hold_is_refused() {
+    let place = Place::with(&[("t.csv", "id,score\nA1,1.005\nA2,n/a\n")]);
+    let pull = |model: &str| place.pull(&typed_schema(&[("id", TEXT), ("score", NUMBER)], model));
+    let error = explain(&pull("SELECT id, score FROM t ORDER BY score").unwrap_err());
+    assert!(error.starts_with("reading `t.csv` failed on `dashboard`: record 1, column `score`: "), "{error}");
+    assert!(error.contains("CAST(NULLIF(score, …) AS DECIMAL(5,2))"), "{error}");
+    // What is only handed on is judged record by record.
+    assert_eq!(pull("SELECT id, score FROM t").unwrap().texts("score"), [Some("1.005"), Some("n/a")]);
 }
 
 #[test]
