@@ -104,6 +104,11 @@ pub(crate) trait Destination: Sized {
     /// Opens a transaction in which rows may be written.
     async fn begin(&mut self) -> Result<(), SystemError>;
 
+    /// Has constraints that can wait for the end of the open transaction wait for it.
+    async fn defer_constraints(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     /// Waits, within the open transaction, until no other with the same claim is under way, and keeps later ones waiting
     /// until it has ended. A process that was killed and a connection that broke may have left a commit behind that the
     /// server still works on: what it does is seen by looking up after this, and by nothing before.
@@ -166,6 +171,12 @@ pub(crate) trait Destination: Sized {
         Ok(Fate::Unknown)
     }
 
+    /// Marks a point of the open transaction that can be gone back to; the one before is forgotten.
+    async fn set_savepoint(&mut self) -> Result<(), SystemError>;
+
+    /// Undoes what was done in the open transaction since [`Destination::set_savepoint`], be it a statement that failed.
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError>;
+
     async fn commit(&mut self) -> Result<(), SystemError>;
 
     async fn rollback(&mut self) -> Result<(), SystemError>;
@@ -173,6 +184,11 @@ pub(crate) trait Destination: Sized {
     /// Closes the connection politely.
     async fn close(self);
 }
+
+/// The statements of [`Destination::set_savepoint`] and [`Destination::return_to_savepoint`], alike in every database: a second point of
+/// the same name hides the first.
+const SAVEPOINT: &str = "SAVEPOINT writeback";
+const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT writeback";
 
 /// The closed set of destinations.
 pub(crate) enum AnyDestination {
@@ -213,6 +229,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.begin().await,
             Self::Postgres(destination) => destination.begin().await,
             Self::Mysql(destination) => destination.begin().await,
+        }
+    }
+
+    async fn defer_constraints(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.defer_constraints().await,
+            Self::Postgres(destination) => destination.defer_constraints().await,
+            Self::Mysql(destination) => destination.defer_constraints().await,
         }
     }
 
@@ -314,6 +338,22 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.fate_of(mark).await,
             Self::Postgres(destination) => destination.fate_of(mark).await,
             Self::Mysql(destination) => destination.fate_of(mark).await,
+        }
+    }
+
+    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.set_savepoint().await,
+            Self::Postgres(destination) => destination.set_savepoint().await,
+            Self::Mysql(destination) => destination.set_savepoint().await,
+        }
+    }
+
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.return_to_savepoint().await,
+            Self::Postgres(destination) => destination.return_to_savepoint().await,
+            Self::Mysql(destination) => destination.return_to_savepoint().await,
         }
     }
 

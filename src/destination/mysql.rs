@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlRow;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Answer, Claim, Destination, LookedUp, records_at};
+use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT, records_at};
 use crate::database::Dialect;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::before::Before;
@@ -145,6 +145,14 @@ impl Destination for MysqlDestination {
         self.write(Step::Delete, layout, batch, "deleting rows").await
     }
 
+    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
+        self.session.run(SAVEPOINT.to_owned(), "marking a point of a transaction").await
+    }
+
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
+        self.session.run(TO_SAVEPOINT.to_owned(), "going back in a transaction").await
+    }
+
     async fn commit(&mut self) -> Result<(), SystemError> {
         self.session.run("COMMIT".to_owned(), "committing").await
     }
@@ -273,7 +281,7 @@ fn holdable(portion: Portion, layout: &Layout) -> Result<Portion, SystemError> {
 fn unheld(field: &LayoutField) -> SystemError {
     let column = &field.column;
     let message = format!("`{}` cannot hold the value exactly: it is {}", column.name, column.declared);
-    SystemError::Refused { message, column: Some(column.name.clone()) }
+    SystemError::Refused { message, column: Some(column.name.clone()), clashes: false }
 }
 
 /// `None` if the row names no record of the batch.

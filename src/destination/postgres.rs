@@ -11,7 +11,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{Answer, Claim, Destination, Found, LookedUp};
+use super::{Answer, Claim, Destination, Found, LookedUp, SAVEPOINT, TO_SAVEPOINT};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
@@ -85,6 +85,12 @@ impl Destination for PostgresDestination {
         self.session.command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         self.transaction = Transaction::Open;
         Ok(())
+    }
+
+    async fn defer_constraints(&mut self) -> Result<(), SystemError> {
+        let deferred =
+            self.session.command(Purpose::plain("deferring constraints"), "SET CONSTRAINTS ALL DEFERRED").await;
+        self.note(deferred)
     }
 
     async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
@@ -214,6 +220,19 @@ impl Destination for PostgresDestination {
             Some("in progress") => Err(self.session.contended("an earlier sending of the batch is still under way")),
             Some(_) | None => Ok(Fate::Unknown),
         }
+    }
+
+    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
+        let marked = self.session.command(Purpose::plain("marking a point of a transaction"), SAVEPOINT).await;
+        self.note(marked)
+    }
+
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
+        // How statements are planned goes back to what it was, too.
+        self.planning = None;
+        self.session.command(Purpose::plain("going back in a transaction"), TO_SAVEPOINT).await?;
+        self.transaction = Transaction::Open;
+        Ok(())
     }
 
     /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and all is undone.

@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use self::statements::Sent;
 use self::values::{BindError, Values};
-use super::{Answer, Claim, Destination, LookedUp};
+use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
 use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
@@ -173,6 +173,14 @@ impl Destination for SqliteDestination {
         }
     }
 
+    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
+        self.control(SAVEPOINT, "marking a point of a transaction").await
+    }
+
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
+        self.control(TO_SAVEPOINT, "going back in a transaction").await
+    }
+
     async fn commit(&mut self) -> Result<(), SystemError> {
         // A commit that fails leaves the transaction open, and with it our turn, until it is rolled back.
         self.control("COMMIT", "committing").await?;
@@ -278,7 +286,7 @@ impl SqliteDestination {
     fn bind_failure(&self, error: BindError) -> SystemError {
         match error {
             BindError::Refused { column, reason } => {
-                SystemError::Refused { message: reason.to_owned(), column: Some(column) }
+                SystemError::Refused { message: reason.to_owned(), column: Some(column), clashes: false }
             }
             BindError::Shape(shape) => SystemError::Failed {
                 connection: self.database.connection_name.clone(),

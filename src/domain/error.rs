@@ -25,7 +25,13 @@ pub(crate) enum SystemError {
     Missed { connection: String, what: String },
     /// The destination refuses the values of one or more records of the batch, in its own words.
     #[error("{message}")]
-    Refused { message: String, column: Option<String> },
+    Refused {
+        message: String,
+        column: Option<String>,
+        /// Whether it is for what other rows hold or do not hold, which may be written yet: a value that is to be unique,
+        /// or one that another row refers to.
+        clashes: bool,
+    },
     /// The user may not do this.
     #[error("`{connection}` does not allow it")]
     Forbidden { connection: String, source: Cause, hint: String },

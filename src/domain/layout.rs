@@ -111,6 +111,16 @@ impl Layout {
         self.positions(|field| writes_nulls && !field.key && field.when == When::Always)
     }
 
+    /// Positions of the fields an update can empty for a while: each is alone or with others to be unique, may be NULL, and
+    /// is written whatever it holds.
+    pub(crate) fn emptied(&self) -> Vec<usize> {
+        let is_unique = |name: &String| self.object.unique_keys.iter().any(|columns| columns.contains(name));
+        self.positions(|field| {
+            let always = field.when == When::Always && !field.keeps_foreign;
+            always && !field.key && field.column.nullable && is_unique(&field.column.name)
+        })
+    }
+
     /// Positions of the fields that are `wanted`.
     pub(crate) fn positions(&self, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
         let fields = self.fields.iter().enumerate().filter(|(_, field)| wanted(field));

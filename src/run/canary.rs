@@ -89,7 +89,11 @@ impl Push<'_> {
             block_in_place(|| sent.add(self.assignment.contents, &loaded, batches, &ranges, samples_max));
         }
         drop(queue);
-        Ok((writers.join().await?, sent))
+        let (mut pushed, held_up) = writers.join().await?;
+        let (tried, refused) = self.try_again(held_up).await?;
+        pushed += tried;
+        sent.hold_up(&tried, self.rejections(&refused).await?);
+        Ok((pushed, sent))
     }
 
     /// What is wrong with a canary that was sent.
@@ -173,6 +177,14 @@ impl SentCanary {
         if !chosen.is_empty() {
             self.samples.push(Sample::of(contents, loaded, chosen));
         }
+    }
+
+    /// Takes in records that clashed with other rows: those that a later round settled, and those that count as rejected
+    /// here, though what follows may yet make room for them.
+    fn hold_up(&mut self, settled: &Tally, refused: Vec<Rejection>) {
+        self.tally += *settled;
+        self.tally.rejected += u64::try_from(refused.len()).unwrap_or(u64::MAX);
+        self.rejection = self.rejection.take().or(refused.into_iter().next());
     }
 
     fn too_many_rejected(&self, CanaryRule { rejected_max, .. }: CanaryRule) -> Option<Trouble> {

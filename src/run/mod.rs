@@ -22,6 +22,7 @@ mod push;
 mod reached;
 mod reader;
 mod retry;
+mod rounds;
 pub(crate) mod saved_plan;
 pub(crate) mod selection;
 pub(crate) mod single_record;

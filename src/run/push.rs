@@ -30,7 +30,7 @@ use crate::run::journal_table::JournalTable;
 use crate::run::outcomes::{self, PushedPartition};
 use crate::run::stop::Stop;
 use crate::run::swap::Swap;
-use crate::run::writer::{Work, Writer, WriterContext};
+use crate::run::writer::{HeldUp, Work, Writer, WriterContext};
 use crate::run::{Progress, RunError};
 
 /// What is pushed, and where to.
@@ -139,10 +139,20 @@ impl Push<'_> {
         let mut report = JoinSet::new();
         report.spawn(outcomes::write(self.folder.join("outcomes.parquet"), self.ledger.clone(), self.id, partitions));
         let first = self.push_canary().await?;
-        let mut pushed = self.push_partitions(pushed_partitions).await?;
+        let (mut pushed, waiting) = self.push_partitions(pushed_partitions).await?;
         pushed += first;
+        let is_settled = waiting.is_empty();
+        let (tried, refused) = self.try_again(waiting).await?;
+        pushed += tried;
+        pushed += self.give_up(refused).await?;
         while let Some(written) = report.join_next().await {
-            written??;
+            if is_settled {
+                written??;
+            }
+        }
+        if !is_settled {
+            // The report that was begun could not tell of them.
+            self.report().await?;
         }
         self.progress.push_ends(name);
         Ok(pushed)
@@ -158,7 +168,11 @@ impl Push<'_> {
         Ok(Some(block_in_place(|| beside.values(self.assignment.layout, &loaded.records))?))
     }
 
-    async fn push_partitions(&self, pushed_partitions: mpsc::Sender<PushedPartition>) -> Result<Tally, RunError> {
+    /// Returns what became of records that were settled, and those that may be taken later.
+    async fn push_partitions(
+        &self,
+        pushed_partitions: mpsc::Sender<PushedPartition>,
+    ) -> Result<(Tally, Vec<HeldUp>), RunError> {
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
         let all = 0..u32::MAX;
@@ -177,8 +191,9 @@ impl Push<'_> {
             drop(pushed_partitions.send(under_way).await);
         }
         drop((queue, pushed_partitions));
-        pushed += writers.join().await?;
-        Ok(pushed)
+        let (written, held_up) = writers.join().await?;
+        pushed += written;
+        Ok((pushed, held_up))
     }
 
     /// Cuts around what is committed by now.
@@ -190,7 +205,11 @@ impl Push<'_> {
     pub(super) fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
         let writer_count = self.assignment.destination.limits.writers;
         let (queue, receiver) = mpsc::channel(writer_count);
-        let context = WriterContext {
+        (queue, Writers::start(writer_count, self.writer_context(), receiver))
+    }
+
+    pub(super) fn writer_context(&self) -> WriterContext {
+        WriterContext {
             write_back: self.assignment.write_back.to_owned(),
             connection: self.assignment.destination.clone(),
             layout: Arc::clone(self.assignment.layout),
@@ -205,8 +224,7 @@ impl Push<'_> {
             stop: self.stop.clone(),
             stopping: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
-        };
-        (queue, Writers::start(writer_count, context, receiver))
+        }
     }
 
     fn journal(&self) -> Option<JournalTable> {
@@ -261,7 +279,7 @@ pub(super) fn duplicates(contents: Contents<'_>, duplicates: &DataFrame) -> Vec<
 /// Why a package's records have what identifies them.
 const ACCEPTED: &str = "the contents accept the package's records, which have positions and key columns";
 
-fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
+pub(super) fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
     let identities = Identities::of(records, contents.key_columns());
     identities.expect(ACCEPTED)
 }
@@ -343,7 +361,7 @@ fn batches(partition: u32, first: u32, end: u32, records_max: u32) -> impl Itera
 
 /// The writers of one write-back, at work.
 pub(super) struct Writers {
-    tasks: JoinSet<Result<Tally, RunError>>,
+    tasks: JoinSet<Result<(Tally, Vec<HeldUp>), RunError>>,
 }
 
 impl Writers {
@@ -358,11 +376,14 @@ impl Writers {
     }
 
     /// Waits for all writers and sums what they did; each finishes the batch it has in hand even when another one failed.
-    pub(super) async fn join(mut self) -> Result<Tally, RunError> {
-        let mut sum = Ok(Tally::default());
+    pub(super) async fn join(mut self) -> Result<(Tally, Vec<HeldUp>), RunError> {
+        let mut sum = Ok((Tally::default(), Vec::new()));
         while let Some(joined) = self.tasks.join_next().await {
             match (&mut sum, joined.map_err(RunError::from).flatten()) {
-                (Ok(sum), Ok(written)) => *sum += written,
+                (Ok((sum, all_held_up)), Ok((written, held_up))) => {
+                    *sum += written;
+                    all_held_up.extend(held_up);
+                }
                 (Ok(_), Err(error)) => sum = Err(error),
                 // The first error is the one to tell.
                 (Err(_), _) => {}
@@ -372,7 +393,10 @@ impl Writers {
     }
 }
 
-async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) -> Result<Tally, RunError> {
+async fn write_all(
+    context: Arc<WriterContext>,
+    queue: Arc<Mutex<mpsc::Receiver<Batch>>>,
+) -> Result<(Tally, Vec<HeldUp>), RunError> {
     let mut writer = Writer::new(Arc::clone(&context));
     let mut written = Ok(());
     while written.is_ok() && !context.stopping.load(Ordering::Relaxed) {
@@ -383,8 +407,8 @@ async fn write_all(context: Arc<WriterContext>, queue: Arc<Mutex<mpsc::Receiver<
     if written.is_err() {
         context.stopping.store(true, Ordering::Relaxed);
     }
-    let tally = writer.close().await;
-    written.map(|()| tally)
+    let done = writer.close().await;
+    written.map(|()| done)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Write<'_> {
             1 => destination.hindrances(&self.layout.object, self.change).await.unwrap_or_default(),
             _ => Vec::new(),
         };
-        SystemError::Refused { message: self.change.left_undone(&hindrances), column: None }
+        SystemError::Refused { message: self.change.left_undone(&hindrances), column: None, clashes: false }
     }
 }
 

@@ -134,7 +134,7 @@ pub(crate) async fn try_record(
         Ok(ReadBack { outcome, columns, alteration, last_written }) => {
             Ok(SingleRecord { alteration, columns, last_written, ..report(outcome) })
         }
-        Err(SystemError::Refused { message, column }) => {
+        Err(SystemError::Refused { message, column, .. }) => {
             Ok(report(SingleOutcome::Rejected { stage: Stage::Destination, column, reason: message }))
         }
         Err(source) => Err(RunError::Push {

@@ -185,16 +185,41 @@ impl Swap {
         connection: &Connection,
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
+        let written = self.lock_and_judge(destination, connection, records).await?;
+        self.apply(destination, connection, records, &written).await?;
+        Ok(written)
+    }
+
+    /// Decides about each record with the rows locked.
+    pub(super) async fn lock_and_judge(
+        &self,
+        destination: &mut AnyDestination,
+        connection: &Connection,
+        records: &DataFrame,
+    ) -> Result<Written, SystemError> {
         let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
         let there = shaped(connection, self.expected_there(records, &sent))?;
         if there.height() > 0 {
             destination.lock(&self.sent, &there).await?;
         }
-        let written = self.judge(destination, connection, records, Before::OfAll).await?;
+        self.judge(destination, connection, records, Before::OfAll).await
+    }
+
+    /// Writes what was decided.
+    pub(super) async fn apply(
+        &self,
+        destination: &mut AnyDestination,
+        connection: &Connection,
+        records: &DataFrame,
+        written: &Written,
+    ) -> Result<(), SystemError> {
+        let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
         if written.decisions.iter().any(Decision::is_write) {
             let layout = self.layout();
             expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
         }
+        // Rows that go make room for what they held.
+        self.change(Change::Delete, destination, connection, &sent, &written.decisions).await?;
         for group in shaped(connection, self.groups(records))? {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
@@ -206,15 +231,29 @@ impl Swap {
             }
         }
         crate::fault::point("rows swapped");
-        for (decision, change) in [(Decision::Insert, Change::Insert), (Decision::Delete, Change::Delete)] {
-            let positions = chosen(&written.decisions, &decision);
-            if !positions.is_empty() {
-                let records = &records_at(&sent, &positions);
-                let write = Write { change, layout: &self.sent, records, hold: Hold::Locked };
-                write.carry_out(destination, connection).await?;
-            }
+        self.change(Change::Insert, destination, connection, &sent, &written.decisions).await
+    }
+
+    /// Inserts or deletes whole rows, as decided.
+    async fn change(
+        &self,
+        change: Change,
+        destination: &mut AnyDestination,
+        connection: &Connection,
+        sent: &DataFrame,
+        decisions: &[Decision],
+    ) -> Result<(), SystemError> {
+        let decision = match change {
+            Change::Insert => Decision::Insert,
+            Change::Delete => Decision::Delete,
+            Change::Update => Decision::Update,
+        };
+        let positions = chosen(decisions, &decision);
+        if positions.is_empty() {
+            return Ok(());
         }
-        Ok(written)
+        let records = &records_at(sent, &positions);
+        Write { change, layout: &self.sent, records, hold: Hold::Locked }.carry_out(destination, connection).await
     }
 
     /// What was or is sent to rows that are expected to be there. To lock others would ask for more rights than making
@@ -336,7 +375,7 @@ impl Swap {
 }
 
 /// Packages are looked at before they are pushed: what is not shaped as it should be is an error of this program.
-fn shaped<T>(connection: &Connection, shaped: PolarsResult<T>) -> Result<T, SystemError> {
+pub(super) fn shaped<T>(connection: &Connection, shaped: PolarsResult<T>) -> Result<T, SystemError> {
     shaped.map_err(|error| SystemError::Failed {
         connection: connection.name.clone(),
         doing: "reading before-images".to_owned(),

@@ -197,6 +197,10 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
         let (package, counted) = package_of(plan, request, work, WriteBackId { run, position }).await?;
         packages.push((plan, WriteBackId { run, position }, package, counted, begun.elapsed()));
     }
+    let is_backwards = goes_backwards(work.ledger, request.run).await?;
+    if is_backwards {
+        packages.reverse();
+    }
     let mut write_backs = Vec::new();
     for (plan, id, package, counted, elapsed) in packages {
         let report = work.deliver(plan.assignment(request.project), id, &package, counted, elapsed).await?;
@@ -210,6 +214,9 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
             created_in_doubt: count(SkipReason::CreatedInDoubt),
         });
     }
+    if is_backwards {
+        write_backs.reverse();
+    }
     let folder = run_folder(request.project, run);
     files::write_rejected(&folder.join("rejected.csv"), work.ledger, run).await?;
     Ok(UndoReport {
@@ -221,6 +228,18 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
         write_backs,
         folder,
     })
+}
+
+/// Whether write-backs are taken back last one first: what the second made may refer to what the first made, or hold what the
+/// first gave up. The undo of an undo goes the way of the run again.
+async fn goes_backwards(ledger: &Ledger, run: i64) -> Result<bool, RunError> {
+    let mut is_backwards = true;
+    let mut undone = ledger.run(run).await?;
+    while let Some(of) = undone.undo_of {
+        is_backwards = !is_backwards;
+        undone = ledger.run(of).await?;
+    }
+    Ok(is_backwards)
 }
 
 /// The package of a write-back's before-images: the one that stands, or a new one with what it counted.

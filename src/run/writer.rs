@@ -1,6 +1,8 @@
 //! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
 //! until the bad records stand alone and the good ones are in.
 
+pub(super) mod together;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::Declaration;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
-use crate::ledger::{Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
+use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{self, Conflicts, kept};
@@ -111,7 +113,18 @@ pub(crate) struct Writer {
     differing: Differing,
     /// What became of the records of its committed batches.
     tally: Tally,
+    held_up: Vec<HeldUp>,
 }
+
+/// A record that the destination refuses for what other rows hold: it may be taken once these are written.
+pub(super) struct HeldUp {
+    pub(super) span: BatchSpan,
+    pub(super) message: String,
+    pub(super) column: Option<String>,
+}
+
+/// Records that one writer holds up; it rejects what is more. Each takes a few hundred bytes.
+const HELD_UP_MAX: usize = 100_000;
 
 /// A writer's connection, counted among those of its write-back.
 struct Line {
@@ -159,6 +172,16 @@ impl From<ImageError> for AttemptError {
     fn from(error: ImageError) -> Self {
         Self::Run(error.into())
     }
+}
+
+/// A batch that can be committed.
+struct Prepared {
+    outcomes: Vec<Outcome>,
+    /// Whether the ledger knows that it is sent.
+    is_told: bool,
+    /// Whether nothing of it is left to be sent.
+    is_last: bool,
+    attempts: u32,
 }
 
 /// A batch, or a part of one that was refused.
@@ -218,6 +241,7 @@ enum Delivery {
     Refused {
         message: String,
         column: Option<String>,
+        clashes: bool,
     },
 }
 
@@ -225,19 +249,31 @@ impl Writer {
     pub(crate) fn new(context: Arc<WriterContext>) -> Self {
         let images = ImageFile::new(context.images_folder.clone());
         let conflicts = ImageFile::new(context.conflicts_folder.clone());
-        Self { context, line: None, images, conflicts, differing: Differing::Many, tally: Tally::default() }
+        Self {
+            context,
+            line: None,
+            images,
+            conflicts,
+            differing: Differing::Many,
+            tally: Tally::default(),
+            held_up: Vec::new(),
+        }
     }
 
-    /// Closes the connection and tells what became of the records of its committed batches.
-    pub(crate) async fn close(self) -> Tally {
+    /// Closes the connection and tells what became of the records of its committed batches, and which ones it held up.
+    pub(crate) async fn close(self) -> (Tally, Vec<HeldUp>) {
         if let Some(line) = self.line {
             line.destination.close().await;
         }
-        self.tally
+        (self.tally, self.held_up)
     }
 
-    /// Writes a batch and records its outcomes. A refused batch is halved, and a half is not attempted whole if it is
-    /// known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one
+    pub(super) fn take_held_up(&mut self) -> Vec<HeldUp> {
+        std::mem::take(&mut self.held_up)
+    }
+
+    /// Writes a batch and records its outcomes, but for records that are held up. A refused batch is halved, and a half is
+    /// not attempted whole if it is known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one
     /// more where rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
         let mut hold = Hold::Loose;
@@ -255,12 +291,12 @@ impl Writer {
                         other.into_iter().flat_map(|other| Part::halves(other.batch).unwrap_or_else(Part::alone)),
                     );
                 }
-                Delivery::Refused { message, column } => match Part::halves(batch) {
+                Delivery::Refused { message, column, clashes } => match Part::halves(batch) {
                     Ok(halves) => pending.extend(halves),
-                    Err(single) => {
-                        self.reject(&single, message, column).await?;
-                        self.tell(&single);
+                    Err(single) if clashes && self.held_up.len() < HELD_UP_MAX => {
+                        self.held_up.push(HeldUp { span: single.span, message, column });
                     }
+                    Err(single) => self.reject(&single, message, column).await?,
                 },
             }
         }
@@ -285,8 +321,8 @@ impl Writer {
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
-            if let SystemError::Refused { message, column } = error {
-                match self.refused(batch, &mut sent, message, column).await? {
+            if let SystemError::Refused { message, column, clashes } = error {
+                match self.refused(batch, &mut sent, Delivery::Refused { message, column, clashes }).await? {
                     Some(refused) => return Ok(refused),
                     None => continue,
                 }
@@ -306,7 +342,8 @@ impl Writer {
                 if !is_missed {
                     return Err(self.failed(error));
                 }
-                match self.refused(batch, &mut sent, error.to_string(), None).await? {
+                let refused = Delivery::Refused { message: error.to_string(), column: None, clashes: false };
+                match self.refused(batch, &mut sent, refused).await? {
                     Some(refused) => return Ok(refused),
                     None => continue,
                 }
@@ -324,20 +361,21 @@ impl Writer {
         &self,
         batch: &Batch,
         sent: &mut Option<Sending>,
-        message: String,
-        column: Option<String>,
+        delivery: Delivery,
     ) -> Result<Option<Delivery>, RunError> {
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, "the destination refused a batch");
         match sent {
             None => {}
             Some(sending) if sending.is_written_in_part() => {
-                sending.narrow(|record| batch.reject(record, Stage::Destination, column, message));
+                if let Delivery::Refused { message, column, .. } = delivery {
+                    sending.narrow(|record| batch.reject(record, Stage::Destination, column, message));
+                }
                 return Ok(None);
             }
             Some(_) => self.context.ledger.forget_sent(self.context.id, batch.span).await?,
         }
-        Ok(Some(Delivery::Refused { message, column }))
+        Ok(Some(delivery))
     }
 
     async fn wait(&self, delay: Duration) -> Result<(), RunError> {
@@ -395,6 +433,27 @@ impl Writer {
             return Ok(self.committed(batch, &sending.outcomes, begun.elapsed()));
         }
         let written = self.write(batch, &share, hold).await?;
+        let prepared = self.prepare(batch, written, sent, attempts, &share, earlier).await?;
+        self.connected().await?.commit().await?;
+        fault::point("a batch committed");
+        if let (false, Some(sending)) = (prepared.is_last, sent) {
+            sending.records_max = sending.records_max.saturating_mul(2);
+            return Ok(Attempted::InPart);
+        }
+        self.settle(batch, prepared, begun.elapsed()).await
+    }
+
+    /// Records what is to be known of a share of a batch before it is committed. `sent` as for an attempt.
+    async fn prepare(
+        &mut self,
+        batch: &Batch,
+        written: Written,
+        sent: &mut Option<Sending>,
+        attempts: u32,
+        share: &Share,
+        earlier: Earlier,
+    ) -> Result<Prepared, AttemptError> {
+        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
         let journal = self.fill_journal(batch, &written).await?;
         let images = self.keep_images(batch, &written)?;
         let is_last = !matches!(share, Share::StillToDo { is_last: false, .. });
@@ -417,13 +476,18 @@ impl Writer {
             ledger.record_sent(*id, batch.span, &outcomes, attempts, &left).await?;
             sent.get_or_insert_with(|| Sending::of(Vec::new())).outcomes.clone_from(&outcomes);
         }
-        self.connected().await?.commit().await?;
-        fault::point("a batch committed");
-        if let (false, Some(sending)) = (is_last, sent) {
-            sending.records_max = sending.records_max.saturating_mul(2);
-            return Ok(Attempted::InPart);
-        }
-        let elapsed = begun.elapsed();
+        Ok(Prepared { outcomes, is_told, is_last, attempts })
+    }
+
+    /// Records and counts the outcomes of a batch that is committed.
+    async fn settle(
+        &mut self,
+        batch: &Batch,
+        prepared: Prepared,
+        elapsed: Duration,
+    ) -> Result<Attempted, AttemptError> {
+        let Prepared { outcomes, is_told, attempts, .. } = prepared;
+        let WriterContext { ledger, id, keeps_before_images, .. } = &*Arc::clone(&self.context);
         match is_told {
             true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64(), *keeps_before_images).await?,
             false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
@@ -560,8 +624,14 @@ impl Writer {
         Ok(&mut self.line.insert(line).destination)
     }
 
-    /// A single record that the destination refuses, in its own words.
-    async fn reject(&mut self, batch: &Batch, message: String, column: Option<String>) -> Result<(), RunError> {
+    /// Rejects a single record that the destination refuses, in its own words.
+    pub(super) async fn reject(
+        &mut self,
+        batch: &Batch,
+        message: String,
+        column: Option<String>,
+    ) -> Result<(), RunError> {
+        self.tell(batch);
         let rejection = batch.reject(0, Stage::Destination, column, message);
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
@@ -711,8 +781,38 @@ pub(crate) async fn write(
         None => (destination.look_up(layout, records, before).await?, None),
     };
     let decisions = decide(layout, &looked_up.found);
-    let updates = chosen(&decisions, &Decision::Update);
-    let inserts = chosen(&decisions, &Decision::Insert);
+    let written = Written { looked_up, decisions, conflicts: Conflicts::default(), differing };
+    apply(destination, connection, layout, records, &written.decisions, updated, hold).await?;
+    Ok(written)
+}
+
+/// Looks records up with their rows locked, and decides about each.
+pub(super) async fn judge(
+    destination: &mut AnyDestination,
+    layout: &Layout,
+    records: &DataFrame,
+    before: Before,
+) -> Result<Written, SystemError> {
+    if layout.mode.updates() {
+        destination.lock(layout, records).await?;
+    }
+    let looked_up = destination.look_up(layout, records, before).await?;
+    let decisions = decide(layout, &looked_up.found);
+    Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
+}
+
+/// Writes the records that are decided to be. `updated` is how many were updated, where that was done by the way.
+pub(super) async fn apply(
+    destination: &mut AnyDestination,
+    connection: &Connection,
+    layout: &Layout,
+    records: &DataFrame,
+    decisions: &[Decision],
+    updated: Option<u64>,
+    hold: Hold,
+) -> Result<(), SystemError> {
+    let updates = chosen(decisions, &Decision::Update);
+    let inserts = chosen(decisions, &Decision::Insert);
     if !updates.is_empty() || !inserts.is_empty() {
         expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
     }
@@ -730,7 +830,7 @@ pub(crate) async fn write(
         Write { change: Change::Insert, layout, records, hold }.carry_out(destination, connection).await?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing })
+    Ok(())
 }
 
 /// Looks records up, and has those that differ looked up and updated at once, if the destination can.

@@ -20,6 +20,7 @@ mod example;
 mod faults;
 mod guards;
 mod halving;
+mod handed_on;
 mod harness;
 mod init;
 mod injection;

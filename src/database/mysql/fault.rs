@@ -19,7 +19,10 @@ pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error:
         Meaning::ReadOnly => SystemError::ReadOnly { connection: connection.to_owned(), source: Box::new(error) },
         Meaning::Exhausted => SystemError::Exhausted { connection: connection.to_owned(), source: Box::new(error) },
         Meaning::Contended => SystemError::Contended { connection: connection.to_owned(), source: Box::new(error) },
-        Meaning::Refused => SystemError::Refused { column: column_named(&message), message },
+        Meaning::Refused => {
+            let clashes = CLASHES.contains(&database.number());
+            SystemError::Refused { column: column_named(&message), message, clashes }
+        }
         Meaning::Forbidden => SystemError::Forbidden {
             connection: connection.to_owned(),
             hint: grant(&message, table),
@@ -164,6 +167,9 @@ fn meaning(number: u16, state: &str, message: &str) -> Meaning {
         _ => meaning_of_state(state),
     }
 }
+
+/// Errors about other rows: a key or an index that holds the value, a foreign key.
+const CLASHES: [u16; 9] = [1062, 1216, 1217, 1451, 1452, 1557, 1586, 1761, 1762];
 
 /// What the class of an SQLSTATE says when the number is not known: triggers choose theirs freely.
 fn meaning_of_state(state: &str) -> Meaning {

@@ -82,6 +82,9 @@ impl Fault {
     }
 }
 
+/// SQLSTATEs about other rows: a foreign key, a unique index, an exclusion constraint.
+const CLASHES: [&str; 3] = ["23503", "23505", "23P01"];
+
 /// The server's own words. Its DETAIL stays out: it quotes values.
 #[derive(Debug)]
 struct ServerWords {
@@ -124,9 +127,11 @@ pub(super) fn system_error(place: &Place, purpose: Purpose<'_>, error: sqlx::Err
             source: cause(error),
         },
         Fault::Contended => SystemError::Contended { connection, source: cause(error) },
-        Fault::Refused if purpose.carries_records => {
-            SystemError::Refused { message: server.message().to_owned(), column: server.column().map(str::to_owned) }
-        }
+        Fault::Refused if purpose.carries_records => SystemError::Refused {
+            message: server.message().to_owned(),
+            column: server.column().map(str::to_owned),
+            clashes: CLASHES.contains(&server.code()),
+        },
         Fault::Forbidden if !purpose.grant.is_empty() => {
             SystemError::Forbidden { connection, hint: purpose.grant.to_owned(), source: cause(error) }
         }

@@ -22,6 +22,9 @@ const MISMATCH: i32 = 20;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
+/// Constraints about other rows: `FOREIGNKEY`, `PRIMARYKEY`, `UNIQUE` and `ROWID`.
+const CLASHES: [i32; 4] = [787, 1555, 2067, 2579];
+
 /// Sorts an error by what can be done about it; `doing` completes "… failed".
 ///
 /// A full disk is `Failed`: it does not empty itself within a retry. An input/output error is `Unavailable`: on network
@@ -41,8 +44,10 @@ pub(super) fn sort(connection_name: &str, doing: &str, error: sqlx::Error) -> Sy
     };
     match code & 0xff {
         BUSY | LOCKED | PROTOCOL | SCHEMA => SystemError::Contended { connection, source: error.into() },
-        CONSTRAINT | MISMATCH | TOOBIG => SystemError::Refused { column: column_at_fault(&message), message },
-        ERROR if refuses_a_value(&message) => SystemError::Refused { column: None, message },
+        CONSTRAINT | MISMATCH | TOOBIG => {
+            SystemError::Refused { column: column_at_fault(&message), message, clashes: CLASHES.contains(&code) }
+        }
+        ERROR if refuses_a_value(&message) => SystemError::Refused { column: None, message, clashes: false },
         ERROR if message.starts_with("no such table: ") => SystemError::NotFound {
             what: format!("table `{}`", message.trim_start_matches("no such table: ")),
             hint: None,

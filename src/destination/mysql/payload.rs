@@ -226,6 +226,7 @@ fn too_large(bytes: usize, limit: PortionLimit) -> SystemError {
             limit.record
         ),
         column: None,
+        clashes: false,
     }
 }
 

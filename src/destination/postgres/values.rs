@@ -87,7 +87,7 @@ pub(super) fn arguments(layout: &Layout, batch: &DataFrame, parameters: &[usize]
 }
 
 fn refused(message: String, column: Option<String>) -> SystemError {
-    SystemError::Refused { message, column }
+    SystemError::Refused { message, column, clashes: false }
 }
 
 /// Bytes of a column's text; 0 for values of a fixed size.

@@ -377,7 +377,7 @@ async fn what_the_database_refuses_is_told_in_its_own_words() {
         let layout = layout(&object, &["id", field]);
         let batch = batch(vec![texts("id", &[Some("a")]), texts(field, &[value])]);
         match written(&mut destination, &layout, &batch).await {
-            Err(SystemError::Refused { message, column: named }) => {
+            Err(SystemError::Refused { message, column: named, .. }) => {
                 assert_eq!((message.as_str(), named.as_deref()), (words, column));
             }
             other => panic!("{words}: {other:?}"),

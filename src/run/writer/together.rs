@@ -1,0 +1,205 @@
+//! Records that clash with one another: two rows swap values, or several hand them round. None of them can be written
+//! alone, so they are written in one transaction. Constraints that can wait for its end do, and what is to be unique is
+//! emptied first where the column may be NULL.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use polars::prelude::{Column, DataFrame};
+use tracing::{debug, warn};
+
+use super::{AttemptError, Sending, Share, Work, Writer, WriterContext, Written, apply, judge};
+use crate::destination::{AnyDestination, Destination};
+use crate::domain::alteration::Change;
+use crate::domain::before::Before;
+use crate::domain::error::{SystemError, chain};
+use crate::domain::field::NullPolicy;
+use crate::domain::layout::Layout;
+use crate::domain::match_rule::Decision;
+use crate::fault;
+use crate::ledger::Earlier;
+use crate::run::batch::Batch;
+use crate::run::doubt::claim;
+use crate::run::reached::{Hold, Write};
+use crate::run::swap::shaped;
+use crate::run::{RunError, retry};
+
+/// What came of records that were to be written together.
+pub(in crate::run) enum Together {
+    Committed,
+    /// None of them is written.
+    Refused {
+        /// Positions of those that cannot be written even with the others, ascending, where that is known.
+        at: Vec<usize>,
+    },
+}
+
+impl Writer {
+    /// Writes batches of one in one transaction and records their outcomes, or does neither.
+    pub(in crate::run) async fn deliver_together(&mut self, batches: &[Batch]) -> Result<Together, RunError> {
+        let mut delays = retry::delays(self.context.connection.limits.attempts_max);
+        let mut attempts = 1;
+        loop {
+            let mut sent: Vec<Option<Sending>> = batches.iter().map(|_| None).collect();
+            let mut at = Vec::new();
+            let error = match self.attempt_together(batches, &mut sent, attempts, &mut at).await {
+                Ok(()) => {
+                    batches.iter().for_each(|batch| self.tell(batch));
+                    return Ok(Together::Committed);
+                }
+                Err(AttemptError::Run(error)) => return Err(error),
+                Err(AttemptError::System(error)) => error,
+            };
+            self.recover(&error).await;
+            if matches!(error, SystemError::Refused { .. } | SystemError::Missed { .. }) {
+                for (batch, _) in batches.iter().zip(&sent).filter(|(_, sent)| sent.is_some()) {
+                    self.context.ledger.forget_sent(self.context.id, batch.span).await?;
+                }
+                return Ok(Together::Refused { at });
+            }
+            // Once they are recorded as sent they are in doubt, each for itself: whoever takes the run up looks into that.
+            let is_sent = sent.iter().any(Option::is_some);
+            let Some(delay) = delays.next().filter(|_| error.is_transient() && !is_sent) else {
+                return Err(self.failed(error));
+            };
+            let cause = chain(&error).join(": ");
+            warn!(write_back = %self.context.write_back, attempt = attempts, ?delay, error = %cause,
+                "trying records again that are written together");
+            self.wait(delay).await?;
+            attempts += 1;
+        }
+    }
+
+    /// One attempt. `at` takes the positions of the batches that are refused.
+    async fn attempt_together(
+        &mut self,
+        batches: &[Batch],
+        sent: &mut [Option<Sending>],
+        attempts: u32,
+        at: &mut Vec<usize>,
+    ) -> Result<(), AttemptError> {
+        let begun = Instant::now();
+        let context = Arc::clone(&self.context);
+        let destination = self.connected().await?;
+        destination.begin().await?;
+        destination.defer_constraints().await?;
+        let mut judged = Vec::new();
+        for batch in batches {
+            destination.claim(claim(context.id, &context.layout.object.path, batch.span)).await?;
+            judged.push(context.judge(destination, batch).await?);
+        }
+        for (position, (batch, written)) in batches.iter().zip(&judged).enumerate() {
+            destination.set_savepoint().await?;
+            let emptied = context.empty(destination, batch, written).await;
+            set_apart(destination, emptied, position, at).await?;
+        }
+        fault::point("values emptied");
+        for (position, (batch, written)) in batches.iter().zip(&judged).enumerate() {
+            destination.set_savepoint().await?;
+            let applied = context.apply(destination, batch, written).await;
+            set_apart(destination, applied, position, at).await?;
+        }
+        if !at.is_empty() {
+            at.sort_unstable();
+            at.dedup();
+            return Err(refused().into());
+        }
+        let mut prepared = Vec::new();
+        for ((batch, written), sent) in batches.iter().zip(judged).zip(sent) {
+            prepared.push(self.prepare(batch, written, sent, attempts, &Share::All, Earlier::default()).await?);
+        }
+        self.connected().await?.commit().await?;
+        fault::point("a batch committed");
+        debug!(write_back = %self.context.write_back, records = batches.len(), "wrote records together");
+        for (batch, prepared) in batches.iter().zip(prepared) {
+            self.settle(batch, prepared, begun.elapsed()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Goes back before what was refused and notes whose it was, so that one attempt finds all that stand in the way.
+async fn set_apart(
+    destination: &mut AnyDestination,
+    done: Result<(), SystemError>,
+    position: usize,
+    at: &mut Vec<usize>,
+) -> Result<(), SystemError> {
+    match done {
+        Err(SystemError::Refused { .. } | SystemError::Missed { .. }) => {
+            at.push(position);
+            destination.return_to_savepoint().await
+        }
+        done => done,
+    }
+}
+
+fn refused() -> SystemError {
+    SystemError::Refused { message: "some records clash with others".to_owned(), column: None, clashes: true }
+}
+
+impl WriterContext {
+    async fn judge(&self, destination: &mut AnyDestination, batch: &Batch) -> Result<Written, SystemError> {
+        match &self.work {
+            Work::Deliver => judge(destination, &self.layout, &batch.records, Before::OfDiffering).await,
+            Work::Swap(swap) => swap.lock_and_judge(destination, &self.connection, &batch.records).await,
+        }
+    }
+
+    async fn apply(
+        &self,
+        destination: &mut AnyDestination,
+        batch: &Batch,
+        written: &Written,
+    ) -> Result<(), SystemError> {
+        let Self { connection, layout, .. } = self;
+        match &self.work {
+            Work::Deliver => {
+                let decisions = &written.decisions;
+                apply(destination, connection, layout, &batch.records, decisions, None, Hold::Locked).await
+            }
+            Work::Swap(swap) => swap.apply(destination, connection, &batch.records, written).await,
+        }
+    }
+
+    /// Empties what a record's row holds that is to be unique and is written in a moment.
+    async fn empty(
+        &self,
+        destination: &mut AnyDestination,
+        batch: &Batch,
+        written: &Written,
+    ) -> Result<(), SystemError> {
+        if written.decisions != [Decision::Update] {
+            return Ok(());
+        }
+        let Self { connection, layout, work, .. } = self;
+        let sent = shaped(connection, work.sent(batch, written))?;
+        let columns = sent.records().columns();
+        let masks = match work {
+            Work::Deliver => Vec::new(),
+            Work::Swap(swap) => swap.written(&batch.records),
+        };
+        let is_written = |position: &usize| {
+            let is_left = masks.get(*position).and_then(|mask| mask.as_ref()?.get(0)) == Some(false);
+            let is_null = columns.get(*position).is_none_or(|values| values.null_count() > 0);
+            !is_left && !(layout.nulls == NullPolicy::Keep && is_null)
+        };
+        let emptied: Vec<usize> = layout.emptied().into_iter().filter(is_written).collect();
+        if emptied.is_empty() {
+            return Ok(());
+        }
+        let mut fields = layout.positions(|field| field.key);
+        fields.extend(&emptied);
+        fields.sort_unstable();
+        let value = |position: &usize| {
+            let values = columns.get(*position)?;
+            let none = || Column::full_null(values.name().clone(), values.len(), values.dtype());
+            Some(if emptied.contains(position) { none() } else { values.clone() })
+        };
+        let none = DataFrame::new(batch.records.height(), fields.iter().filter_map(value).collect());
+        let records = &shaped(connection, none)?;
+        let narrow = &Layout { nulls: NullPolicy::Write, ..layout.narrowed(&fields) };
+        let write = Write { change: Change::Update, layout: narrow, records, hold: Hold::Locked };
+        write.carry_out(destination, connection).await
+    }
+}
