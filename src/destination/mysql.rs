@@ -11,6 +11,7 @@ use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
 use super::{Answer, Claim, Destination, LookedUp, records_at};
 use crate::database::Dialect;
+use crate::database::mysql::settings::NOTES_MAX;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
@@ -208,7 +209,12 @@ impl MysqlDestination {
     /// are a trigger's own business.
     async fn refuse_altered_values(&mut self, layout: &Layout) -> Result<(), SystemError> {
         let doing = "reading the server's notes";
-        for row in self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await? {
+        let notes = self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await?;
+        if notes.len() >= NOTES_MAX {
+            let message = "the server has more notes on the batch than it keeps".to_owned();
+            return Err(SystemError::Refused { message, column: None });
+        }
+        for row in notes {
             let message = text(&row, 2).unwrap_or_default();
             let field = fault::column_named(&message).and_then(|name| field_named(layout, &name));
             let altered = text(&row, 1).is_some_and(|code| ALTERED_VALUE_NOTES.contains(&code.as_str()));

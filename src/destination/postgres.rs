@@ -13,7 +13,7 @@ use self::statement::{Reach, Statement};
 use self::values::Bounds;
 use super::{Answer, Claim, Destination, Found, LookedUp};
 use crate::database::postgres::fault::is_lock_timeout;
-use crate::database::postgres::{Purpose, Session, catalogue};
+use crate::database::postgres::{Access, Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
@@ -64,7 +64,7 @@ enum Transaction {
 impl Destination for PostgresDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(Self {
-            session: Session::open(connection, connection.limits.idle_max()).await?,
+            session: Session::open(connection, connection.limits.idle_max(), Access::Write).await?,
             transaction: Transaction::None,
             planning: None,
         })

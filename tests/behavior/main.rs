@@ -43,6 +43,7 @@ mod rights;
 mod running;
 mod secrets;
 mod serve;
+mod sessions;
 mod single_record;
 mod sources;
 mod stopping;
