@@ -2,6 +2,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod fault;
+mod pool;
 mod settings;
 
 use std::error::Error as StdError;
@@ -67,6 +68,9 @@ impl Session {
         let connecting = options.connect();
         let server = within(Some(limits.connect_timeout), CONNECTING, connecting).await;
         let mut server = server.map_err(|error| connect_error(&place, settings, error))?;
+        if pool::is_to_be_looked_for(settings) {
+            expect_no_pool(&mut server, &place, settings, limits.connect_timeout).await?;
+        }
         let pinning = settings::pin(&mut server, limits, idle_max, access);
         let pinned = within(Some(limits.connect_timeout), SETTING_UP, pinning).await;
         pinned.map_err(|error| fault::setting_error(&place, SETTING_UP, error))?;
@@ -166,6 +170,44 @@ impl Session {
                 tracing::debug!(connection = %self.place.connection(), error = %error, "could not close politely");
             }
         }
+    }
+}
+
+/// Looks for a pool that would give each transaction another session, by a second connection.
+/// Errors: `Failed`, if there is one; `Unavailable`, if no answer comes.
+async fn expect_no_pool(
+    server: &mut PgConnection,
+    place: &Place,
+    settings: &ServerSettings,
+    wait_max: Duration,
+) -> Result<(), SystemError> {
+    const LOOKING: &str = "looking for a pool between here and the server";
+    let options = connect_options(settings).application_name(pool::LOOKER);
+    let second = match within(Some(wait_max), CONNECTING, options.connect()).await {
+        Ok(second) => second,
+        // A server that has no connection left says so; a pool would let it wait.
+        Err(error) => {
+            tracing::debug!(connection = %place.connection(), error = %error, "could not look for a pool");
+            return Ok(());
+        }
+    };
+    let looked = within(Some(wait_max), LOOKING, pool::mixes_sessions(server, second)).await;
+    match looked.map_err(|error| system_error(place, Purpose::plain(LOOKING), error))? {
+        false => {
+            pool::remember(settings);
+            Ok(())
+        }
+        true => Err(SystemError::Failed {
+            connection: place.connection().to_owned(),
+            doing: CONNECTING.to_owned(),
+            source: "a pool in between gives each transaction another session of the server (as PgBouncer does in \
+                     transaction mode), so that no setting would stay, and others would get ours"
+                .into(),
+            hint: Some(format!(
+                "let `[connections.{}]` name the server itself, or a pool in session mode",
+                place.connection()
+            )),
+        }),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Settings of servers, databases and users that would change what is read or written: a run is exact all the same, or
 //! refuses before it writes anything.
 
-use crate::harness::{FIELDS, SCORES, Server, Workspace};
+use std::fmt::Write as _;
+
+use crate::harness::{FIELDS, PASSWORD, SCORES, Server, Workspace};
 
 /// Records of the tests that count them.
 const RECORDS: usize = 3_000;
@@ -176,4 +178,90 @@ fn a_user_whose_triggers_are_turned_off_is_refused() {
         assert!(ran.stderr.contains(&format!("ALTER ROLE \"{user}\" RESET")), "{ran}");
     }
     assert_eq!(place.query("SELECT score FROM accounts"), "score\n1\n");
+}
+
+/// `pgbouncer` before a project's server, in a pool mode, with this many sessions of the server.
+struct Pool {
+    child: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Pool {
+    fn before(place: &Workspace, mode: &str, sessions: usize, further: &str) -> Self {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let port = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("an address").port()
+        };
+        let mut settings = String::new();
+        let password = PASSWORD.replace('\'', "''");
+        write!(
+            settings,
+            "[databases]\n* = host=127.0.0.1 port={} user=tester password='{password}'\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
+             default_pool_size = {sessions}\nignore_startup_parameters = extra_float_digits\n{further}\n",
+            place.port()
+        )
+        .expect("a text");
+        let file = folder.path().join("pgbouncer.ini");
+        std::fs::write(&file, settings).expect("a file");
+        let mut command = std::process::Command::new("sh");
+        // It refuses to run as root.
+        let start = "PATH=\"$PATH:/usr/sbin:/usr/local/sbin\"; as=; \
+                     if [ \"$(id -u)\" = 0 ]; then chown -R postgres \"$(dirname \"$1\")\"; as='-u postgres'; fi; \
+                     exec pgbouncer -q $as \"$1\"";
+        command.args(["-c", start, "sh"]).arg(&file);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let pool = Self { child: command.spawn().expect("`sh` starts"), _folder: folder };
+        crate::harness::wait_until("the pool listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let settings = place.text("writeback.toml");
+        place.file("writeback.toml", &settings.replace(&format!(":{}/", place.port()), &format!(":{port}/")));
+        pool
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn a_pool_that_gives_each_transaction_another_session_is_refused() {
+    for further in ["", "server_round_robin = 1"] {
+        let place = Workspace::accounts(Server::Postgres, "id,score,note\nA1,1,\n", "id,score,note\nA1,2,x\n");
+        let _pool = Pool::before(&place, "transaction", 20, further);
+        for arguments in [&["check"][..], &["run", "job"], &["schema", "crm", "accounts"]] {
+            let ran = place.command(arguments);
+            assert_eq!(ran.code, 2, "{further}: {ran}");
+            assert!(
+                ran.stderr.contains("a pool in between gives each transaction another session"),
+                "{further}: {ran}"
+            );
+            assert!(ran.stderr.contains("name the server itself, or a pool in session mode"), "{further}: {ran}");
+        }
+        assert_eq!(place.query("SELECT score FROM accounts"), "score\n1\n");
+    }
+}
+
+#[test]
+fn so_is_one_with_a_single_session() {
+    let place = Workspace::accounts(Server::Postgres, "id,score,note\nA1,1,\n", "id,score,note\nA1,2,x\n");
+    let settings = format!("{}\nconnect_timeout = '2s'\n", place.connection("crm").trim_end());
+    place.file("writeback.toml", &(place.connection("files") + &settings));
+    let _pool = Pool::before(&place, "transaction", 1, "");
+    let ran = place.command(&["run", "job"]);
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(ran.stderr.contains("while looking for a pool between here and the server"), "{ran}");
+    assert_eq!(place.query("SELECT score FROM accounts"), "score\n1\n");
+}
+
+#[test]
+fn a_pool_in_session_mode_is_as_good_as_the_server() {
+    let place = Workspace::accounts(Server::Postgres, "id,score,note\nA1,1,\n", "id,score,note\nA1,2,x\n");
+    let _pool = Pool::before(&place, "session", 20, "");
+    assert_eq!(place.command(&["check"]).code, 0);
+    assert_eq!(place.run().summary(), "1 read = 1 updated");
+    assert_eq!(place.run().summary(), "1 read = 1 unchanged");
 }
