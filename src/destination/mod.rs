@@ -138,6 +138,10 @@ pub(crate) trait Destination: Sized {
         Ok(triggers.iter().map(|name| format!("trigger `{name}`")).collect())
     }
 
+    /// Names of the tables of which the database deletes or empties rows along with a row of the object (`ON DELETE …`), as
+    /// far as the catalogue shows them to this user.
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
+
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
     /// than records means that somebody changed the object in the meantime, or that the database left rows as they were.
     /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
@@ -266,6 +270,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.hindrances(object, change).await,
             Self::Postgres(destination) => destination.hindrances(object, change).await,
             Self::Mysql(destination) => destination.hindrances(object, change).await,
+        }
+    }
+
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.dependents(object).await,
+            Self::Postgres(destination) => destination.dependents(object).await,
+            Self::Mysql(destination) => destination.dependents(object).await,
         }
     }
 

@@ -155,6 +155,11 @@ impl Destination for PostgresDestination {
         self.note(hindrances)
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let dependents = catalogue::dependents(&mut self.session, &object.path).await;
+        self.note(dependents)
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };

@@ -18,7 +18,7 @@ use polars::prelude::DataFrame;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
-use self::statements::Sent;
+use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
 use super::{Answer, Claim, Destination, LookedUp};
 use crate::database::sqlite::declared::affinity;
@@ -114,16 +114,21 @@ impl Destination for SqliteDestination {
         self.database.triggers(object).await
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        self.database.dependents(object).await
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);
         let counted_before = self.counted_of_view(layout, batch).await?;
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let on_conflict = self.on_conflict(layout).await?;
         let mut updated = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
         while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let room = sent.room_for(layout, records);
-            let Some(sql) = statements::update(&table, layout, &sent, room) else {
+            let Some(sql) = statements::update(&table, layout, &sent, room, on_conflict) else {
                 return self.count(layout, batch).await;
             };
             let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
@@ -136,10 +141,11 @@ impl Destination for SqliteDestination {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let on_conflict = self.on_conflict(layout).await?;
         let mut inserted = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
         while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
-            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records));
+            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records), on_conflict);
             let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
             let affected = written.map_err(|error| self.database.sort_error("inserting", error))?.rows_affected();
             inserted += match layout.object.kind {
@@ -268,6 +274,15 @@ impl SqliteDestination {
             rows += u64::try_from(counted).unwrap_or_default();
         }
         Ok(rows)
+    }
+
+    /// Asked in the transaction that writes, for the table may have been altered.
+    async fn on_conflict(&mut self, layout: &Layout) -> Result<OnConflict, SystemError> {
+        let table = layout.object.path.last().map(String::as_str).unwrap_or_default();
+        let is_view = matches!(layout.object.kind, ObjectKind::View { .. });
+        let asked = self.database.has_conflict_clauses(table, is_view).await;
+        let has_clauses = asked.map_err(|error| self.database.sort_error("reading the catalogue", error))?;
+        Ok(if has_clauses { OnConflict::Abort } else { OnConflict::Unsaid })
     }
 
     fn table_of(&self, layout: &Layout) -> String {
