@@ -172,6 +172,17 @@ pub(crate) trait Destination: Sized {
 
     async fn commit(&mut self) -> Result<(), SystemError>;
 
+    /// Opens a transaction that is to be rolled back, in which a commit can be tried out.
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        self.begin().await
+    }
+
+    /// Has what would wait for the commit judged now, in a transaction that was opened for that.
+    /// Errors: as [`Destination::commit`].
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     async fn rollback(&mut self) -> Result<(), SystemError>;
 
     /// Closes the connection politely.
@@ -334,6 +345,22 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.commit().await,
             Self::Postgres(destination) => destination.commit().await,
             Self::Mysql(destination) => destination.commit().await,
+        }
+    }
+
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.begin_trial().await,
+            Self::Postgres(destination) => destination.begin_trial().await,
+            Self::Mysql(destination) => destination.begin_trial().await,
+        }
+    }
+
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.try_commit().await,
+            Self::Postgres(destination) => destination.try_commit().await,
+            Self::Mysql(destination) => destination.try_commit().await,
         }
     }
 

@@ -1,10 +1,10 @@
 //! The journal as a table of the destination: its columns, the statement that makes it, and whether a table is one.
 
+use super::alteration::Change;
 use super::connection::System;
 use super::field::NullPolicy;
 use super::layout::{Layout, LayoutField};
 use super::match_rule::MatchMode;
-use super::alteration::Change;
 use super::object::{Object, ObjectColumn, ObjectName, Spelling};
 use super::value::Kind;
 

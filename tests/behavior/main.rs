@@ -12,6 +12,7 @@ mod conflicts;
 mod connections;
 mod cycles;
 mod damaged;
+mod deferred;
 mod deploy;
 mod disk;
 mod doubt;
