@@ -2,6 +2,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod fault;
+pub(crate) mod settings;
 
 use std::time::Duration;
 
@@ -61,9 +62,10 @@ pub(crate) struct Session {
     table: Option<String>,
 }
 
-/// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed.
-const STRICT_MODE: &str =
-    "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+/// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed. Without
+/// `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number.
+const STRICT_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
+                           NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
 impl Session {
     /// Connects and sets the session up, within the connection's time limit.
@@ -93,12 +95,14 @@ impl Session {
             packet_bytes_max: 0,
             table: None,
         };
+        session.run(settings::UNCUT.to_owned(), "setting up the session").await?;
         session.greet().await?;
         for statement in session_statements(session.server, purpose, connection) {
             session.run(statement, "setting up the session").await?;
         }
+        settings::pin(&mut session, purpose).await?;
         match purpose {
-            Purpose::Read => {}
+            Purpose::Read => settings::unpad(&mut session).await?,
             Purpose::Write => session.insist_on_strictness().await?,
         }
         Ok(session)
@@ -316,21 +320,18 @@ fn session_statements(server: Server, purpose: Purpose, connection: &Connection)
     let lock_seconds = limits.lock_timeout.as_secs().max(1);
     let mut statements = vec![
         // A connection that waits for its next batch longer than the server likes must not be lost for it.
-        "SET SESSION time_zone = '+00:00', wait_timeout = 28800".to_owned(),
+        "SET SESSION wait_timeout = 28800, timestamp = DEFAULT".to_owned(),
         format!("SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}"),
     ];
     match purpose {
         // The pull bounds its waiting row by row: how long all of it takes is no measure of anything. The server must
         // not take a slow reader for a lost one either.
         Purpose::Read => statements.extend([
-            "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ".to_owned(),
             format!("SET SESSION net_write_timeout = {}", limits.statement_timeout.as_secs().max(600)),
             unlimited_statements(server).to_owned(),
         ]),
         Purpose::Write => statements.extend([
             format!("SET SESSION sql_mode = '{STRICT_MODE}'"),
-            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
-            "SET SESSION autocommit = 1".to_owned(),
             limited_statements(server, limits.statement_timeout),
             limited_idleness(server, limits.idle_max()),
         ]),
@@ -369,7 +370,7 @@ fn unlimited_statements(server: Server) -> &'static str {
 fn is_strict(mode: &str) -> bool {
     let has = |flag: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(flag));
     let parsing = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "PAD_CHAR_TO_FULL_LENGTH"];
-    has("STRICT_ALL_TABLES") && !parsing.into_iter().any(has)
+    has("STRICT_ALL_TABLES") && has("NO_AUTO_VALUE_ON_ZERO") && !parsing.into_iter().any(has)
 }
 
 fn silent(connection: &str, doing: &str, waited: Duration) -> SystemError {

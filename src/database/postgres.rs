@@ -2,6 +2,8 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod fault;
+mod pool;
+mod settings;
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -12,6 +14,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
 
 use self::fault::{Place, connect_error, system_error};
+pub(crate) use self::settings::Access;
 use super::{ANSWER_GRACE, Dialect, audited, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
@@ -47,7 +50,7 @@ pub(crate) struct Session {
 impl Session {
     /// Connects within the connection's `connect_timeout` and sets the session's limits and formats. `idle_max` bounds
     /// how long a transaction may lie open between two statements, should this process be stopped.
-    pub(crate) async fn open(connection: &Connection, idle_max: Duration) -> Result<Self, SystemError> {
+    pub(crate) async fn open(connection: &Connection, idle_max: Duration, access: Access) -> Result<Self, SystemError> {
         let System::Postgres(settings) = &connection.system else {
             return Err(SystemError::NotFound {
                 what: format!(
@@ -59,15 +62,18 @@ impl Session {
             });
         };
         let place = Place::new(&connection.name, settings);
-        let set_up = settings_sql(connection, idle_max);
-        let connecting = async {
-            let mut server = connect_options(settings).connect().await?;
-            sqlx::raw_sql(audited(set_up)).execute(&mut server).await?;
-            Ok(server)
-        };
-        // The future may be dropped: the connection is dropped whole with it.
-        let server = within(Some(connection.limits.connect_timeout), CONNECTING, connecting).await;
-        let server = server.map_err(|error| connect_error(&place, settings, error))?;
+        let limits = &connection.limits;
+        // These futures may be dropped: the connection is dropped whole with them.
+        let options = connect_options(settings);
+        let connecting = options.connect();
+        let server = within(Some(limits.connect_timeout), CONNECTING, connecting).await;
+        let mut server = server.map_err(|error| connect_error(&place, settings, error))?;
+        if pool::is_to_be_looked_for(settings) {
+            expect_no_pool(&mut server, &place, settings, limits.connect_timeout).await?;
+        }
+        let pinning = settings::pin(&mut server, limits, idle_max, access);
+        let pinned = within(Some(limits.connect_timeout), SETTING_UP, pinning).await;
+        pinned.map_err(|error| fault::setting_error(&place, SETTING_UP, error))?;
         let statement_timeout = connection.limits.statement_timeout;
         let deadline = (!statement_timeout.is_zero()).then(|| statement_timeout.saturating_add(ANSWER_GRACE));
         Ok(Self { place, deadline, connection: Some(server) })
@@ -167,8 +173,47 @@ impl Session {
     }
 }
 
+/// Looks for a pool that would give each transaction another session, by a second connection.
+/// Errors: `Failed`, if there is one; `Unavailable`, if no answer comes.
+async fn expect_no_pool(
+    server: &mut PgConnection,
+    place: &Place,
+    settings: &ServerSettings,
+    wait_max: Duration,
+) -> Result<(), SystemError> {
+    const LOOKING: &str = "looking for a pool between here and the server";
+    let options = connect_options(settings).application_name(pool::LOOKER);
+    let second = match within(Some(wait_max), CONNECTING, options.connect()).await {
+        Ok(second) => second,
+        // A server that has no connection left says so; a pool would let it wait.
+        Err(error) => {
+            tracing::debug!(connection = %place.connection(), error = %error, "could not look for a pool");
+            return Ok(());
+        }
+    };
+    let looked = within(Some(wait_max), LOOKING, pool::mixes_sessions(server, second)).await;
+    match looked.map_err(|error| system_error(place, Purpose::plain(LOOKING), error))? {
+        false => {
+            pool::remember(settings);
+            Ok(())
+        }
+        true => Err(SystemError::Failed {
+            connection: place.connection().to_owned(),
+            doing: CONNECTING.to_owned(),
+            source: "a pool in between gives each transaction another session of the server (as PgBouncer does in \
+                     transaction mode), so that no setting would stay, and others would get ours"
+                .into(),
+            hint: Some(format!(
+                "let `[connections.{}]` name the server itself, or a pool in session mode",
+                place.connection()
+            )),
+        }),
+    }
+}
+
 /// What [`Session::open`] does, in words.
 const CONNECTING: &str = "connecting";
+const SETTING_UP: &str = "setting up the session";
 
 async fn within<T>(
     deadline: Option<Duration>,
@@ -205,36 +250,6 @@ fn connect_options(settings: &ServerSettings) -> PgConnectOptions {
     }
 }
 
-/// Limits, formats and the planner's settings of a session.
-///
-/// The planner does not know how many records a batch has. Planning anew for each batch (5 000 records against 500 000
-/// rows, key indexed) it chose a merge join over the whole index, 54 ms to 68 ms; planned once for an unknown batch and
-/// with pages priced as a warm cache serves them, it probes the index in key order, 14 ms; 100 000 records take 0.73 s
-/// to update that way and 0.80 s with a hash join over the whole table. Without an index it hashes the batch and reads
-/// the table once, 36 ms. At the stock price of a page the plan made for an object that is still empty reads the whole
-/// table, and is kept while the object grows. `enable_seqscan = off` must not be used: without an index it
-/// compared every record with every row, 145 s.
-fn settings_sql(connection: &Connection, idle_max: Duration) -> String {
-    let limits = &connection.limits;
-    let settings = [
-        ("statement_timeout", milliseconds(limits.statement_timeout)),
-        ("lock_timeout", milliseconds(limits.lock_timeout)),
-        ("idle_in_transaction_session_timeout", milliseconds(idle_max)),
-        ("timezone", "'UTC'".to_owned()),
-        ("datestyle", "'ISO, YMD'".to_owned()),
-        ("intervalstyle", "'iso_8601'".to_owned()),
-        ("bytea_output", "'hex'".to_owned()),
-        ("extra_float_digits", "3".to_owned()),
-        ("client_encoding", "'UTF8'".to_owned()),
-        ("standard_conforming_strings", "on".to_owned()),
-        ("plan_cache_mode", "force_generic_plan".to_owned()),
-        ("random_page_cost", "1.1".to_owned()),
-        ("cursor_tuple_fraction", "1".to_owned()),
-        ("jit", "off".to_owned()),
-    ];
-    settings.map(|(name, value)| format!("SET {name} = {value}")).join("; ")
-}
-
 /// For a timeout of the server: whole milliseconds, 0 for none, at most what it takes.
 /// Source: <https://www.postgresql.org/docs/current/runtime-config-client.html>.
 fn milliseconds(duration: Duration) -> String {
@@ -250,7 +265,7 @@ pub(crate) fn quote(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::connection::{Limits, Secret};
+    use crate::domain::connection::Secret;
 
     fn settings() -> ServerSettings {
         ServerSettings {
@@ -277,23 +292,5 @@ mod tests {
         assert_eq!(milliseconds(Duration::from_micros(1)), "1");
         assert_eq!(milliseconds(Duration::from_secs(5)), "5000");
         assert_eq!(milliseconds(Duration::MAX), i32::MAX.to_string());
-    }
-
-    #[test]
-    fn the_session_bounds_every_kind_of_waiting() {
-        let connection = Connection {
-            name: "crm".to_owned(),
-            system: System::Postgres(settings()),
-            timezone: None,
-            limits: Limits::default(),
-        };
-        let sql = settings_sql(&connection, Duration::from_secs(60));
-        for setting in [
-            "SET statement_timeout = 300000",
-            "SET lock_timeout = 5000",
-            "SET idle_in_transaction_session_timeout = 60000",
-        ] {
-            assert!(sql.contains(setting), "{setting} in {sql}");
-        }
     }
 }

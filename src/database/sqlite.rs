@@ -6,6 +6,7 @@
 //! `"CRM"."ACCOUNTS"` as well.
 
 pub(crate) mod catalogue;
+mod conflict;
 mod creation;
 pub(crate) mod declared;
 mod failure;
@@ -98,7 +99,13 @@ impl SqliteDatabase {
         Ok(database)
     }
 
-    /// Settings of the session. `synchronous` is FULL because the ledger calls a batch committed the moment the commit
+    /// Settings of the session. Each is the connection's own, so that nobody else's choice reaches it; what a file keeps is
+    /// its encoding, which is looked at, and its journal, which is asked for elsewhere. `foreign_keys` is turned on as the
+    /// file is opened. Left at SQLite's own defaults, which are what is wanted: `ignore_check_constraints`,
+    /// `defer_foreign_keys`, `writable_schema`, `read_uncommitted`, `reverse_unordered_selects` and `recursive_triggers` off,
+    /// `case_sensitive_like` off for models as everywhere else.
+    ///
+    /// `synchronous` is FULL because the ledger calls a batch committed the moment the commit
     /// returns: with NORMAL a power failure could take it back.
     async fn prepare_session(&mut self, access: Access) -> Result<(), sqlx::Error> {
         let schema = Dialect::Sqlite.quote(&self.schema);

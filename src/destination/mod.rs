@@ -143,6 +143,10 @@ pub(crate) trait Destination: Sized {
         Ok(triggers.iter().map(|name| format!("trigger `{name}`")).collect())
     }
 
+    /// Names of the tables of which the database deletes or empties rows along with a row of the object (`ON DELETE …`), as
+    /// far as the catalogue shows them to this user.
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
+
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
     /// than records means that somebody changed the object in the meantime, or that the database left rows as they were.
     /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
@@ -178,6 +182,17 @@ pub(crate) trait Destination: Sized {
     async fn return_to_savepoint(&mut self) -> Result<(), SystemError>;
 
     async fn commit(&mut self) -> Result<(), SystemError>;
+
+    /// Opens a transaction that is to be rolled back, in which a commit can be tried out.
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        self.begin().await
+    }
+
+    /// Has what would wait for the commit judged now, in a transaction that was opened for that.
+    /// Errors: as [`Destination::commit`].
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     async fn rollback(&mut self) -> Result<(), SystemError>;
 
@@ -293,6 +308,14 @@ impl Destination for AnyDestination {
         }
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.dependents(object).await,
+            Self::Postgres(destination) => destination.dependents(object).await,
+            Self::Mysql(destination) => destination.dependents(object).await,
+        }
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         match self {
             Self::Sqlite(destination) => destination.update(layout, batch).await,
@@ -362,6 +385,22 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.commit().await,
             Self::Postgres(destination) => destination.commit().await,
             Self::Mysql(destination) => destination.commit().await,
+        }
+    }
+
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.begin_trial().await,
+            Self::Postgres(destination) => destination.begin_trial().await,
+            Self::Mysql(destination) => destination.begin_trial().await,
+        }
+    }
+
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.try_commit().await,
+            Self::Postgres(destination) => destination.try_commit().await,
+            Self::Mysql(destination) => destination.try_commit().await,
         }
     }
 

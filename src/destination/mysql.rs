@@ -6,11 +6,13 @@ mod statement;
 
 use polars::prelude::DataFrame;
 use sqlx::mysql::MySqlRow;
+use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
 use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT, records_at};
 use crate::database::Dialect;
+use crate::database::mysql::settings::NOTES_MAX;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
@@ -120,6 +122,10 @@ impl Destination for MysqlDestination {
         catalogue::triggers(&mut self.session, &object.path).await
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        catalogue::dependents(&mut self.session, &object.path).await
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         if layout.written_fields().next().is_none() {
             return Ok(batch.height().try_into().unwrap_or(u64::MAX));
@@ -158,7 +164,13 @@ impl Destination for MysqlDestination {
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {
-        self.session.run("ROLLBACK".to_owned(), "rolling back").await
+        let doing = "rolling back";
+        self.session.run("ROLLBACK".to_owned(), doing).await?;
+        let warnings = self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await?;
+        match warnings.iter().any(|row| text(row, 1).as_deref() == Some(NOT_ROLLED_BACK)) {
+            false => Ok(()),
+            true => Err(self.kept_writes(doing)),
+        }
     }
 
     async fn close(self) {
@@ -216,7 +228,12 @@ impl MysqlDestination {
     /// are a trigger's own business.
     async fn refuse_altered_values(&mut self, layout: &Layout) -> Result<(), SystemError> {
         let doing = "reading the server's notes";
-        for row in self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await? {
+        let notes = self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await?;
+        if notes.len() >= NOTES_MAX {
+            let message = "the server has more notes on the batch than it keeps".to_owned();
+            return Err(SystemError::Refused { message, column: None });
+        }
+        for row in notes {
             let message = text(&row, 2).unwrap_or_default();
             let field = fault::column_named(&message).and_then(|name| field_named(layout, &name));
             let altered = text(&row, 1).is_some_and(|code| ALTERED_VALUE_NOTES.contains(&code.as_str()));
@@ -234,6 +251,18 @@ impl MysqlDestination {
     fn misread(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
         let doing = "matching the batch with its layout".to_owned();
         SystemError::Failed { connection: self.session.name().to_owned(), doing, source, hint: None }
+    }
+
+    /// The catalogue shows neither what triggers write to nor what is behind a view whose definition is not ours to see.
+    fn kept_writes(&self, doing: &str) -> SystemError {
+        let connection = self.session.name().to_owned();
+        warn!(%connection, "a table without transactions was written to, and what was to be rolled back stays in it");
+        SystemError::Failed {
+            connection,
+            doing: doing.to_owned(),
+            source: "a table without transactions keeps what was written to it".into(),
+            hint: Some("look for what triggers write to, and let InnoDB keep it".to_owned()),
+        }
     }
 
     fn use_object(&mut self, object: &Object) {
@@ -256,6 +285,9 @@ const STATEMENT_BYTES_MAX: usize = 1024;
 
 /// Codes of the notes that tell of a value cut, rounded or clamped.
 const ALTERED_VALUE_NOTES: [&str; 5] = ["1264", "1265", "1292", "1366", "1406"];
+
+/// The code of the warning that a rollback left something behind.
+const NOT_ROLLED_BACK: &str = "1196";
 
 /// How many bytes of JSON a statement may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use self::statement::{Reach, Statement};
 use self::values::Bounds;
 use super::{Answer, Claim, Destination, Found, LookedUp, SAVEPOINT, TO_SAVEPOINT};
 use crate::database::postgres::fault::is_lock_timeout;
-use crate::database::postgres::{Purpose, Session, catalogue};
+use crate::database::postgres::{Access, Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
@@ -64,7 +64,7 @@ enum Transaction {
 impl Destination for PostgresDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(Self {
-            session: Session::open(connection, connection.limits.idle_max()).await?,
+            session: Session::open(connection, connection.limits.idle_max(), Access::Write).await?,
             transaction: Transaction::None,
             planning: None,
         })
@@ -161,6 +161,11 @@ impl Destination for PostgresDestination {
         self.note(hindrances)
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let dependents = catalogue::dependents(&mut self.session, &object.path).await;
+        self.note(dependents)
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
@@ -246,6 +251,12 @@ impl Destination for PostgresDestination {
         // Whatever the answer, the transaction is over.
         self.transaction = Transaction::None;
         self.session.command(purpose, "COMMIT").await
+    }
+
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        let purpose = Purpose { carries_records: true, ..Purpose::plain("trying out a commit") };
+        let judged = self.session.command(purpose, "SET CONSTRAINTS ALL IMMEDIATE").await;
+        self.note(judged)
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError> {

@@ -18,7 +18,7 @@ use polars::prelude::DataFrame;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
-use self::statements::Sent;
+use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
 use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
 use crate::database::sqlite::declared::affinity;
@@ -43,7 +43,12 @@ pub(crate) struct SqliteDestination {
     lock_timeout: Duration,
     /// Whether the file was asked to keep a write-ahead log.
     log_asked_for: bool,
+    /// Rows that referred to none before a trial began.
+    dangling: HashMap<Dangling, u64>,
 }
+
+/// A row that refers to none: its table, its number if it has one, the other table, and which of the foreign keys it is.
+type Dangling = (String, Option<i64>, String, i64);
 
 impl Destination for SqliteDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
@@ -55,6 +60,7 @@ impl Destination for SqliteDestination {
             turn_timeout: connection.limits.statement_timeout,
             lock_timeout: connection.limits.lock_timeout,
             log_asked_for: false,
+            dangling: HashMap::new(),
         })
     }
 
@@ -114,16 +120,21 @@ impl Destination for SqliteDestination {
         self.database.triggers(object).await
     }
 
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        self.database.dependents(object).await
+    }
+
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);
         let counted_before = self.counted_of_view(layout, batch).await?;
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let on_conflict = self.on_conflict(layout).await?;
         let mut updated = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
         while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
             let room = sent.room_for(layout, records);
-            let Some(sql) = statements::update(&table, layout, &sent, room) else {
+            let Some(sql) = statements::update(&table, layout, &sent, room, on_conflict) else {
                 return self.count(layout, batch).await;
             };
             let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
@@ -136,10 +147,11 @@ impl Destination for SqliteDestination {
         let sent = Sent::to_write(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
+        let on_conflict = self.on_conflict(layout).await?;
         let mut inserted = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
         while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
-            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records));
+            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records), on_conflict);
             let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
             let affected = written.map_err(|error| self.database.sort_error("inserting", error))?.rows_affected();
             inserted += match layout.object.kind {
@@ -188,6 +200,26 @@ impl Destination for SqliteDestination {
         Ok(())
     }
 
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        self.begin().await?;
+        self.dangling = self.find_dangling().await?;
+        Ok(())
+    }
+
+    /// SQLite counts what foreign keys wait for and tells nobody before a commit; so rows are looked for that refer to none.
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        let mut before = std::mem::take(&mut self.dangling);
+        let now = self.find_dangling().await?;
+        let is_new = |(dangling, rows): &(Dangling, u64)| before.remove(dangling).unwrap_or_default() < *rows;
+        match now.into_iter().find(is_new) {
+            None => Ok(()),
+            Some(((table, _, parent, _), _)) => Err(SystemError::Refused {
+                message: format!("FOREIGN KEY constraint failed: a row of `{table}` refers to none of `{parent}`"),
+                column: None,
+            }),
+        }
+    }
+
     async fn rollback(&mut self) -> Result<(), SystemError> {
         // Some errors, a full disk or `RAISE(ROLLBACK)` for one, end the transaction by themselves.
         let rolled_back = match self.control("ROLLBACK", "rolling back").await {
@@ -224,6 +256,25 @@ impl SqliteDestination {
         if let Err(error) = self.database.fetch(format!("PRAGMA {schema}.journal_mode = WAL")).await {
             tracing::debug!(connection = %self.database.connection_name, error = %error, "no write-ahead log");
         }
+    }
+
+    /// Rows that refer to none, where foreign keys may wait for a commit to be judged, and how often each is found.
+    async fn find_dangling(&mut self) -> Result<HashMap<Dangling, u64>, SystemError> {
+        let schema = Dialect::Sqlite.quote(&self.database.schema);
+        let waiting = format!("SELECT 1 FROM {schema}.sqlite_schema WHERE sql LIKE '%DEFERRED%' LIMIT 1");
+        let found = async {
+            let mut dangling = HashMap::new();
+            if self.database.fetch(waiting).await?.is_empty() {
+                return Ok(dangling);
+            }
+            for row in self.database.fetch(format!("PRAGMA {schema}.foreign_key_check")).await? {
+                let key = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+                *dangling.entry(key).or_default() += 1;
+            }
+            Ok(dangling)
+        };
+        let found: Result<HashMap<Dangling, u64>, sqlx::Error> = found.await;
+        found.map_err(|error| self.database.sort_error("checking foreign keys", error))
     }
 
     async fn control(&mut self, sql: &'static str, doing: &str) -> Result<(), SystemError> {
@@ -276,6 +327,15 @@ impl SqliteDestination {
             rows += u64::try_from(counted).unwrap_or_default();
         }
         Ok(rows)
+    }
+
+    /// Asked in the transaction that writes, for the table may have been altered.
+    async fn on_conflict(&mut self, layout: &Layout) -> Result<OnConflict, SystemError> {
+        let table = layout.object.path.last().map(String::as_str).unwrap_or_default();
+        let is_view = matches!(layout.object.kind, ObjectKind::View { .. });
+        let asked = self.database.has_conflict_clauses(table, is_view).await;
+        let has_clauses = asked.map_err(|error| self.database.sort_error("reading the catalogue", error))?;
+        Ok(if has_clauses { OnConflict::Abort } else { OnConflict::Unsaid })
     }
 
     fn table_of(&self, layout: &Layout) -> String {

@@ -11,6 +11,7 @@ use polars::prelude::{
 
 use super::columnar::{Converted, Fault, check, numbers, texts};
 use super::decimal::Decimal;
+use super::json::check_jsonb;
 use super::moment::Zones;
 use super::moment::{instant_to_wall, wall_to_instant, write_date, write_instant, write_time, write_timestamp};
 use super::object::{Holds, Repertoire, TextLimit};
@@ -72,6 +73,7 @@ pub(crate) fn convert(values: &Series, from: SchemaType, holder: Holder<'_>) -> 
         Holds::Time { fraction_digits } => to_time(values, from, *fraction_digits, holder),
         Holds::Timestamp { fraction_digits } => to_timestamp(values, from, *fraction_digits, holder),
         Holds::Instant { fraction_digits } => to_instant(values, from, *fraction_digits, holder),
+        Holds::Json if holder.declared == "jsonb" => to_jsonb(values, from, holder),
         Holds::Boolean | Holds::Date | Holds::Uuid | Holds::Json => to_same_kind(values, from, holder),
         Holds::Unsupported => Err(misfit(from, holder)),
     }
@@ -363,6 +365,13 @@ fn to_same_kind(values: &Series, from: SchemaType, holder: Holder<'_>) -> Result
     } else {
         Err(misfit(from, holder))
     }
+}
+
+/// JSON for a column that keeps what it means instead of the text.
+fn to_jsonb(values: &Series, from: SchemaType, holder: Holder<'_>) -> Result<Converted, Misfit> {
+    let same = to_same_kind(values, from, holder)?;
+    let faults = check(same.values.str()?.iter(), check_jsonb);
+    Ok(Converted { faults, ..same })
 }
 
 /// Microseconds that stay what they are; copied only if their fractions are to be looked at.

@@ -1,5 +1,6 @@
 //! The journal as a table of the destination: its columns, the statement that makes it, and whether a table is one.
 
+use super::alteration::Change;
 use super::connection::System;
 use super::field::NullPolicy;
 use super::layout::{Layout, LayoutField};
@@ -130,6 +131,9 @@ pub(crate) fn layout(system: &System, object: &Object) -> Result<Layout, Vec<(St
         let grant = object.grant("INSERT").map(|grant| format!("`{grant}`"));
         problems.push(("rows may not be added to it".to_owned(), grant));
     }
+    if let Some(obstacle) = object.obstacle(Change::Insert) {
+        problems.push((format!("it {}", obstacle.why), Some(obstacle.hint.clone())));
+    }
     let is_journal = |column: &ObjectColumn| JournalColumn::ALL.iter().any(|wanted| wanted.name() == column.name);
     let unfilled = |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
     for column in object.columns.iter().filter(|column| !is_journal(column)).filter(unfilled) {
@@ -215,6 +219,7 @@ mod tests {
             may_select: false,
             may_select_rows: false,
             primary_key: Vec::new(),
+            obstacles: Vec::new(),
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod gate;
 pub(crate) mod guard;
 pub(crate) mod job;
 pub(crate) mod journal_table;
+pub(crate) mod json;
 pub(crate) mod layout;
 pub(crate) mod mapping;
 pub(crate) mod match_rule;

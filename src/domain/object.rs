@@ -1,5 +1,6 @@
 //! The destination's object as its catalogue describes it: which columns there are and what each can hold.
 
+use super::alteration::Change;
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
@@ -189,6 +190,25 @@ pub(crate) struct Object {
     pub(crate) may_select_rows: bool,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
     pub(crate) primary_key: Vec<String>,
+    /// Why it must not be written, as far as the catalogue tells.
+    pub(crate) obstacles: Vec<Obstacle>,
+}
+
+/// What makes something else of a write than what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// The changes it stands against.
+    pub(crate) against: Vec<Change>,
+    /// Completes "`crm.accounts` …".
+    pub(crate) why: String,
+    pub(crate) hint: String,
+}
+
+impl Obstacle {
+    /// Something that stands against every write.
+    pub(crate) fn to_all(why: String, hint: String) -> Self {
+        Self { against: vec![Change::Update, Change::Insert, Change::Delete], why, hint }
+    }
 }
 
 /// A column's name and declared type, as the catalogue has them now.
@@ -203,6 +223,11 @@ impl Object {
     /// As people read it: `CRM.ACCOUNTS`.
     pub(crate) fn display_name(&self) -> String {
         self.path.join(".")
+    }
+
+    /// What stands against a change; the first, if several things do.
+    pub(crate) fn obstacle(&self, change: Change) -> Option<&Obstacle> {
+        self.obstacles.iter().find(|obstacle| obstacle.against.contains(&change))
     }
 
     /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`; `None` where there

@@ -221,13 +221,17 @@ async fn write_and_read_back(
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
-    let written = match write(plan, &mut destination, record, last, Hold::Loose).await {
-        Err(SystemError::Missed { .. }) => write(plan, &mut destination, record, last, Hold::Locked).await?,
+    let written = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
+        Err(SystemError::Missed { .. }) => write(plan, &mut destination, record, last, Hold::Locked, ending).await?,
         written => written?,
     };
     let layout = &plan.layout;
     let after = match ending {
         Ending::Rollback => {
+            if let Err(error) = destination.try_commit().await {
+                drop(destination.rollback().await);
+                return Err(error);
+            }
             let after = destination.look_up(&plan.layout, record, Before::OfAll).await?;
             destination.rollback().await?;
             after
@@ -268,8 +272,12 @@ async fn write(
     record: &DataFrame,
     last: Option<&LastValues>,
     hold: Hold,
+    ending: Ending,
 ) -> Result<Written, SystemError> {
-    destination.begin().await?;
+    match ending {
+        Ending::Commit => destination.begin().await?,
+        Ending::Rollback => destination.begin_trial().await?,
+    }
     let Plan { destination: connection, layout, .. } = plan;
     let manner = Manner { before: Before::OfAll, expected: Differing::Many, hold };
     let written = match last {

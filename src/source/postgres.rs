@@ -11,7 +11,7 @@ use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
 
 use super::text::TextChunk;
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
-use crate::database::postgres::{Purpose, Session, catalogue, quote};
+use crate::database::postgres::{Access, Purpose, Session, catalogue, quote};
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -35,7 +35,7 @@ pub(crate) struct PostgresSource {
 
 impl Source for PostgresSource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
-        let mut session = Session::open(connection, IDLE_MAX).await?;
+        let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
         session.command(PULLING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let relation = relation(&mut session, schema).await?;
         let yielded = yielded_columns(&mut session, &relation).await?;
@@ -61,7 +61,7 @@ impl Source for PostgresSource {
 
 /// Describes a table, to start a schema file from.
 pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
-    let mut session = Session::open(connection, IDLE_MAX).await?;
+    let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
     let parts = dotted_parts(table)?;
     let relation = catalogue::locate(&mut session, &parts).await?;
     let object = catalogue::describe(&mut session, &relation).await?;

@@ -1,6 +1,8 @@
 //! What MySQL's and MariaDB's catalogue (`information_schema`) says of a table. Every value is asked for as text: the
 //! servers disagree about the types of their catalogue's columns.
 
+mod engines;
+
 use sqlx::mysql::MySqlRow;
 
 use super::{Session, text};
@@ -110,6 +112,17 @@ pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<V
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
+/// Names of the tables of which rows are deleted or emptied along with a row of a table, if the user may see them.
+pub(crate) async fn dependents(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+    let [database, table] = path else { return Ok(Vec::new()) };
+    let sql = "SELECT DISTINCT CAST(CONCAT(CONSTRAINT_SCHEMA, '.', TABLE_NAME) AS CHAR) \
+               FROM information_schema.REFERENTIAL_CONSTRAINTS \
+               WHERE UNIQUE_CONSTRAINT_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? \
+               AND DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1";
+    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
 /// Everything a write-back must know about its table.
 pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result<Object, SystemError> {
     let table = find_table(session, name).await?;
@@ -128,6 +141,7 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),
         primary_key: primary_key_of(&indexes),
+        obstacles: engines::obstacle(session, &table).await?.into_iter().collect(),
         path: vec![table.database, table.name],
     })
 }

@@ -8,8 +8,8 @@ use crate::database::Dialect;
 use crate::domain::alteration::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit,
-    resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, Spelling,
+    TextLimit, resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
 
@@ -57,7 +57,37 @@ pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Resu
     let columns = read(session, &format!("{BASE_TYPES}\n{COLUMNS}"), relation.id, ColumnFacts::of).await?;
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
     let account = Dialect::Postgres.quote(session.user());
-    Ok(object(relation, &facts, columns, &indexes, account))
+    let rules = read(session, RULES, relation.id, rule_obstacle).await?;
+    let wrappers = read(session, WRAPPERS, relation.id, wrapper_obstacle).await?;
+    Ok(Object {
+        obstacles: rules.into_iter().chain(wrappers).collect(),
+        ..object(relation, &facts, columns, &indexes, account)
+    })
+}
+
+/// A rule that puts something in the place of a write.
+fn rule_obstacle(row: &PgRow) -> Result<Obstacle, sqlx::Error> {
+    let (name, event): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let (change, changes) = match event.as_str() {
+        "2" => (Change::Update, "updates"),
+        _ => (Change::Delete, "deletions"),
+    };
+    Ok(Obstacle {
+        against: vec![change],
+        why: format!("has a rule, `{name}`, that puts something else in the place of {changes}"),
+        hint: "let a trigger do what the rule does, and drop the rule".to_owned(),
+    })
+}
+
+/// Rows that another server keeps, behind a wrapper that does not roll them back with ours.
+fn wrapper_obstacle(row: &PgRow) -> Result<Obstacle, sqlx::Error> {
+    let (table, wrapper): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Obstacle::to_all(
+        format!(
+            "writes to the foreign table `{table}` through `{wrapper}`, which is not known to take part in transactions"
+        ),
+        "name the table of the other server, over a connection to that server".to_owned(),
+    ))
 }
 
 /// How the columns of a table are declared now.
@@ -74,11 +104,21 @@ pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Resu
 
 /// Names of a table's triggers that are at work, those of its partitions included.
 pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+    names(session, TRIGGERS, path).await
+}
+
+/// Names of the tables of which rows are deleted or emptied along with a row of a table.
+pub(crate) async fn dependents(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+    names(session, DEPENDENTS, path).await
+}
+
+/// Names that one of the catalogue's queries about one relation yields.
+async fn names(session: &mut Session, sql: &str, path: &[String]) -> Result<Vec<String>, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
     let name = Dialect::Postgres.quote_path(path);
     let mut arguments = PgArguments::default();
     sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session.fetch(purpose, TRIGGERS.to_owned(), arguments).await?;
+    let rows = session.fetch(purpose, sql.to_owned(), arguments).await?;
     let names: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
     names.map_err(|error| session.failed(purpose.doing, error))
 }
@@ -229,6 +269,47 @@ SELECT DISTINCT words, place FROM (
                WHERE p.polrelid = $1::regclass AND p.polcmd::text IN ('*', $4::text) HAVING count(*) > 0), ''), 3
     WHERE row_security_active($1::regclass)
 ) AS hindrance (words, place) ORDER BY place, words";
+
+/// Rules of a table that put something in the place of every update or deletion. One that does nothing, is for some rows only,
+/// or redirects an insert, perhaps to where the row is found, is judged by what becomes of each row; a view is written
+/// through its rules.
+const RULES: &str = "\
+SELECT r.rulename::text, r.ev_type::text
+FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
+WHERE r.ev_class = $1::oid AND c.relkind IN ('r', 'p') AND r.ev_enabled IN ('O', 'A')
+  AND r.is_instead AND r.ev_qual::text = '<>' AND r.ev_type IN ('2', '4')
+  AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD +NOTHING;$'
+ORDER BY r.ev_type, r.rulename";
+
+/// Foreign tables that can be written, among the relation itself, its partitions and what a view shows, and their wrappers,
+/// but for the one that begins, commits and rolls back over there as here.
+/// Source: <https://www.postgresql.org/docs/current/postgres-fdw.html#id-1.11.7.47.14>.
+const WRAPPERS: &str = "\
+WITH RECURSIVE beneath AS (
+    SELECT $1::oid AS id
+  UNION
+    SELECT next.id FROM beneath, LATERAL (
+        SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = beneath.id
+      UNION
+        SELECT d.refobjid FROM pg_rewrite AS r
+        JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
+        WHERE r.ev_class = beneath.id
+    ) AS next (id)
+)
+SELECT f.ftrelid::regclass::text, w.fdwname::text
+FROM beneath
+JOIN pg_foreign_table AS f ON f.ftrelid = beneath.id
+JOIN pg_foreign_server AS s ON s.oid = f.ftserver
+JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+LEFT JOIN pg_proc AS h ON h.oid = w.fdwhandler
+WHERE h.proname IS DISTINCT FROM 'postgres_fdw_handler' AND pg_relation_is_updatable(f.ftrelid, false) & 28 <> 0
+ORDER BY 1";
+
+/// The letters are those of CASCADE, SET NULL and SET DEFAULT.
+const DEPENDENTS: &str = "\
+SELECT DISTINCT c.conrelid::regclass::text FROM pg_constraint AS c
+WHERE c.contype = 'f' AND c.confrelid = $1::regclass AND c.confdeltype IN ('c', 'n', 'd') ORDER BY 1";
 
 /// Other users' transactions do not tell how long they are open; they stand before our own.
 const LOCK_HOLDER: &str = "\
@@ -493,6 +574,7 @@ fn object(
         may_select: facts.may_select,
         may_select_rows: facts.may_select_rows,
         primary_key: primary_key.unwrap_or_default(),
+        obstacles: Vec::new(),
     }
 }
 

@@ -157,6 +157,24 @@ pub(super) fn connect_error(place: &Place, settings: &ServerSettings, error: sql
     }
 }
 
+/// Says what an error of setting the session up means.
+pub(super) fn setting_error(place: &Place, doing: &str, error: sqlx::Error) -> SystemError {
+    let is_denied = of_server(&error).is_some_and(|server| server.code() == "42501");
+    match is_denied {
+        // The server names the setting.
+        true => SystemError::Failed {
+            connection: place.connection.clone(),
+            doing: doing.to_owned(),
+            hint: Some(format!(
+                "have an administrator take it back where it was set: `ALTER ROLE {} RESET …`, or that of the database",
+                quote(&place.user)
+            )),
+            source: cause(error),
+        },
+        false => system_error(place, Purpose::plain(doing), error),
+    }
+}
+
 enum ConnectHint {
     /// Waiting may help.
     Wait,

@@ -49,6 +49,21 @@ impl SqliteDatabase {
         names.map_err(|error| self.sort_error(READING, error))
     }
 
+    /// Names of the tables of which rows are deleted or emptied along with a row of an object.
+    pub(crate) async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let table = object.path.last().map_or("", String::as_str);
+        let schema = Dialect::Sqlite.quote(&self.schema);
+        let sql = format!(
+            "SELECT DISTINCT referring.name FROM {schema}.sqlite_schema AS referring \
+             JOIN pragma_foreign_key_list(referring.name, ?) AS foreign_key \
+             WHERE referring.type = 'table' AND foreign_key.\"table\" = ? COLLATE NOCASE \
+             AND foreign_key.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1"
+        );
+        let query = sqlx::query_scalar(audited(sql)).bind(self.schema.clone()).bind(table.to_owned());
+        let names = query.fetch_all(self.connection()).await;
+        names.map_err(|error| self.sort_error(READING, error))
+    }
+
     /// Tables and views of the file, SQLite's own left out, in the order of their names.
     pub(crate) async fn table_names(&mut self) -> Result<Vec<String>, sqlx::Error> {
         let schema = Dialect::Sqlite.quote(&self.schema);
@@ -138,6 +153,7 @@ impl SqliteDatabase {
             may_select: true,
             may_select_rows: true,
             primary_key,
+            obstacles: Vec::new(),
         })
     }
 

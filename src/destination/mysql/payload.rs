@@ -9,6 +9,7 @@ use polars::prelude::{PolarsError, StringChunked};
 
 use super::PortionLimit;
 use crate::domain::error::SystemError;
+use crate::domain::json::is_kept_by_value;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::moment::{self, DAY_MAX, DAY_MIN, MICROS_MAX, MICROS_MIN, NANOS_PER_DAY};
 use crate::domain::object::Holds;
@@ -38,6 +39,8 @@ struct PayloadColumn {
     values: Values,
     /// `CHAR(n)` drops trailing blanks, so a value that ends in one is never held.
     drops_blanks: bool,
+    /// MySQL's own JSON keeps what a text means, as far as its numbers can; MariaDB's is the text.
+    by_value: bool,
     key: bool,
     /// Least and greatest value of a 64-bit integer column: its digits stand without quotes.
     whole: Option<(i128, i128)>,
@@ -152,6 +155,7 @@ impl PayloadColumn {
             field: position,
             values: Values::of(if field.own_text { Kind::Text } else { field.kind }, column)?,
             drops_blanks: declared.starts_with("char") && matches!(field.column.holds, Holds::Text { .. }),
+            by_value: field.column.holds == Holds::Json && field.column.collation.is_none(),
             key: field.key,
             whole: whole_range(&field.column.holds),
         })
@@ -185,6 +189,10 @@ impl PayloadColumn {
                     Written::Altered
                 }
             },
+            None if self.by_value && !is_kept_by_value(value) => {
+                write_string(json, value);
+                Written::Altered
+            }
             None => write_string(json, value),
         }
     }
@@ -369,7 +377,7 @@ mod tests {
     fn payload(values: &[Option<&str>], drops_blanks: bool) -> Payload {
         let texts = Column::new("x".into(), values);
         let values = Values::of(Kind::Text, &texts).expect("texts");
-        let column = PayloadColumn { field: 3, values, drops_blanks, key: false, whole: None };
+        let column = PayloadColumn { field: 3, values, drops_blanks, by_value: false, key: false, whole: None };
         Payload { records: texts.len(), columns: vec![column] }
     }
 

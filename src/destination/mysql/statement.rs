@@ -359,6 +359,7 @@ mod tests {
                 may_select: true,
                 may_select_rows: true,
                 primary_key: Vec::new(),
+                obstacles: Vec::new(),
             },
             mode: MatchMode::UpdateOnly,
             nulls,

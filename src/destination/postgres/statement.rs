@@ -426,6 +426,7 @@ mod tests {
             may_select: true,
             may_select_rows: true,
             primary_key: Vec::new(),
+            obstacles: Vec::new(),
         };
         Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key }
     }

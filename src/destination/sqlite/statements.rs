@@ -148,8 +148,32 @@ pub(super) fn count(table: &str, layout: &Layout, sent: &Sent, records: usize) -
     )
 }
 
+/// What a statement says of constraints that refuse a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnConflict {
+    /// Nothing: no constraint says anything else than that the statement fails.
+    Unsaid,
+    /// That the statement fails, whatever constraints say.
+    Abort,
+}
+
+impl OnConflict {
+    fn clause(self) -> &'static str {
+        match self {
+            Self::Unsaid => "",
+            Self::Abort => "OR ABORT ",
+        }
+    }
+}
+
 /// Writes each record into its row; `None` if the layout has nothing to write.
-pub(super) fn update(table: &str, layout: &Layout, sent: &Sent, records: usize) -> Option<String> {
+pub(super) fn update(
+    table: &str,
+    layout: &Layout,
+    sent: &Sent,
+    records: usize,
+    on_conflict: OnConflict,
+) -> Option<String> {
     let assignments: Vec<String> = sent
         .named(layout)
         .filter(|(_, field)| !field.key)
@@ -160,7 +184,8 @@ pub(super) fn update(table: &str, layout: &Layout, sent: &Sent, records: usize) 
         .collect();
     (!assignments.is_empty()).then(|| {
         format!(
-            "{incoming} UPDATE {table} AS t SET {assignments} FROM incoming WHERE {matches}",
+            "{incoming} UPDATE {or}{table} AS t SET {assignments} FROM incoming WHERE {matches}",
+            or = on_conflict.clause(),
             incoming = sent.incoming(records),
             assignments = assignments.join(", "),
             matches = sent.matches(layout)
@@ -169,7 +194,7 @@ pub(super) fn update(table: &str, layout: &Layout, sent: &Sent, records: usize) 
 }
 
 /// Inserts each record.
-pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
+pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize, on_conflict: OnConflict) -> String {
     let columns: Vec<String> = sent.named(layout).map(|(_, field)| Dialect::Sqlite.quote(&field.column.name)).collect();
     let values: Vec<String> = sent.named(layout).map(|(incoming, _)| incoming).collect();
     let is_record: Vec<String> = sent
@@ -178,7 +203,8 @@ pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize) 
         .map(|(incoming, _)| format!("{incoming} IS NOT NULL"))
         .collect();
     format!(
-        "{incoming} INSERT INTO {table} ({columns}) SELECT {values} FROM incoming WHERE {is_record}",
+        "{incoming} INSERT {or}INTO {table} ({columns}) SELECT {values} FROM incoming WHERE {is_record}",
+        or = on_conflict.clause(),
         incoming = sent.incoming(records),
         columns = columns.join(", "),
         values = values.join(", "),

@@ -329,7 +329,7 @@ async fn look_ups_and_updates_search_the_index() {
         let sent = Sent::to_write(&layout);
         for sql in [
             statements::look_up("main.t", &layout, &sent, 64, true),
-            statements::update("main.t", &layout, &sent, 64).unwrap(),
+            statements::update("main.t", &layout, &sent, 64, statements::OnConflict::Unsaid).unwrap(),
         ] {
             let plan = destination.database.fetch(format!("EXPLAIN QUERY PLAN {sql}")).await.unwrap();
             let plan: Vec<String> = plan.iter().map(|step| step.get(3)).collect();

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use polars::prelude::{IntoSeries, NamedFrom, Scalar, Series, TimeUnit};
 
 use super::{Mapping, Route, RunFacts, Varying, Zones};
+use crate::domain::alteration::Change;
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
@@ -85,6 +86,13 @@ impl<'a> Planner<'a> {
         if let ObjectKind::View { updatable: false } = self.object.kind {
             let mistake = Problem::mistake(location.clone(), format!("`{object}` is a view that cannot be written"));
             self.problems.push(mistake.hint("name the table behind it"));
+        }
+        let mode = self.write_back.mode;
+        let updates = self.object.obstacle(Change::Update).filter(|_| mode.updates());
+        let inserts = self.object.obstacle(Change::Insert).filter(|_| mode.inserts());
+        for obstacle in updates.into_iter().chain(inserts.filter(|inserts| updates != Some(*inserts))) {
+            let mistake = Problem::mistake(location.clone(), format!("`{object}` {}", obstacle.why));
+            self.problems.push(mistake.hint(obstacle.hint.clone()));
         }
         if !self.object.may_enter {
             let mistake = Problem::mistake(location.clone(), format!("the schema of `{object}` may not be used"));

@@ -85,6 +85,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         may_select: true,
         may_select_rows: true,
         primary_key: key,
+        obstacles: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::UndoRequest;
 use crate::config::Project;
 use crate::destination::{AnyDestination, Destination};
+use crate::domain::alteration::Change;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::NullPolicy;
@@ -20,7 +21,7 @@ use crate::run::doubt;
 use crate::run::journal_table::JournalWitness;
 use crate::run::plan::mapped_fields;
 use crate::run::push::{Assignment, Contents};
-use crate::run::swap::Swap;
+use crate::run::swap::{CreatedRows, Swap};
 use crate::run::{RunError, images, run_folder};
 
 /// A write-back whose records can be taken back.
@@ -127,6 +128,10 @@ async fn plan_one(
     };
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
     let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
+    expect_no_obstacle(&destination, &object, request.created).map_err(undescribed)?;
+    if request.created == CreatedRows::Delete {
+        warn_of_dependents(&destination, &object).await.map_err(undescribed)?;
+    }
     let journal_table = journal_table(&destination, mapped_for.journal.as_deref()).await;
     let of = WriteBackId { run: request.run, position };
     let witness = journal_table.as_ref().map(|layout| JournalWitness {
@@ -166,6 +171,31 @@ async fn describe(connection: &Connection, path: &[String]) -> Result<Object, Sy
     let object = destination.describe(&name).await;
     destination.close().await;
     object
+}
+
+/// What is taken back must be written as it is said.
+fn expect_no_obstacle(connection: &Connection, object: &Object, created: CreatedRows) -> Result<(), SystemError> {
+    let deletes = object.obstacle(Change::Delete).filter(|_| created == CreatedRows::Delete);
+    let Some(obstacle) = object.obstacle(Change::Update).or(deletes) else { return Ok(()) };
+    Err(SystemError::Failed {
+        connection: connection.name.clone(),
+        doing: "taking rows back".to_owned(),
+        source: format!("`{}` {}", object.display_name(), obstacle.why).into(),
+        hint: Some(obstacle.hint.clone()),
+    })
+}
+
+/// What goes along with a row that is deleted is not ours, and is in no before-image.
+async fn warn_of_dependents(connection: &Connection, object: &Object) -> Result<(), SystemError> {
+    let mut destination = AnyDestination::connect(connection).await?;
+    let dependents = destination.dependents(object).await;
+    destination.close().await;
+    let dependents = dependents?;
+    if !dependents.is_empty() {
+        let (object, tables) = (object.display_name(), dependents.join("`, `"));
+        warn!("rows of `{tables}` go along with rows of `{object}` that are deleted (ON DELETE …), for good");
+    }
+    Ok(())
 }
 
 /// The journal that the run filled. Where it is no longer there, an undo goes without: it may be urgent.

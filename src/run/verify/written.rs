@@ -333,6 +333,7 @@ mod tests {
             may_select: true,
             may_select_rows: true,
             primary_key: Vec::new(),
+            obstacles: Vec::new(),
         };
         let fields = vec![field("id", true), field("a", false), field("b", false)];
         let (mode, nulls) = (MatchMode::UpdateOnly, NullPolicy::Write);

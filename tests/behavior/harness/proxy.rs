@@ -16,6 +16,9 @@ use super::workspace::{Ran, Workspace};
 /// Bytes of a message that are kept: enough for a statement's first words.
 const KEPT_BYTES_MAX: usize = 4096;
 
+/// The number of connections that only look for a pool, which are not counted.
+const LOOKER: usize = usize::MAX;
+
 /// The connection on which a run is planned.
 pub(crate) const PLANNER: usize = 0;
 
@@ -211,14 +214,26 @@ impl Shared {
     }
 }
 
+/// Whether it is the program's second connection, by which it finds out whether a pool stands before PostgreSQL: its first
+/// message, which names it, is waited for and left to be read.
+async fn looks_for_a_pool(program: &TcpStream) -> bool {
+    let mut begin = [0; 1024];
+    let read = program.peek(&mut begin).await.unwrap_or_default();
+    String::from_utf8_lossy(&begin[..read]).contains("writeback pool check")
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((program, _)) = listener.accept().await {
-        let number = {
-            let mut state = shared.lock();
-            state.connections += 1;
-            state.connections - 1
-        };
         let shared = Arc::clone(&shared);
+        let only_looks = shared.server == Server::Postgres && looks_for_a_pool(&program).await;
+        let number = match only_looks {
+            true => LOOKER,
+            false => {
+                let mut state = shared.lock();
+                state.connections += 1;
+                state.connections - 1
+            }
+        };
         tokio::spawn(async move {
             // That a server is not there is for the program to find out.
             let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server_port)).await else { return };
