@@ -16,14 +16,14 @@ use super::folder::{OpenFile, TableFile};
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
-use crate::source::{CHUNK_RECORDS_MAX, Pulled};
+use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 
 /// Records decoded at once. A page is decoded whole whenever any of its records is wanted, so that short slices decode
 /// it over and over.
 const SLICE_RECORDS_MAX: usize = 4 * CHUNK_RECORDS_MAX;
 
 /// Bytes of the wanted columns decoded at once, as the file states their size before compression.
-const SLICE_BYTES_MAX: usize = 32 << 20;
+const SLICE_BYTES_MAX: usize = 16 << 20;
 
 /// A Parquet file's records, of the wanted columns.
 pub(super) struct ParquetTable {
@@ -154,7 +154,7 @@ impl ParquetTable {
                 return Ok(None);
             }
         }
-        let height = self.decoded.height().min(CHUNK_RECORDS_MAX);
+        let height = self.decoded.height().min(chunk_records_max(&self.decoded));
         let chunk = self.decoded.slice(0, height);
         let rest = i64::try_from(height).unwrap_or(i64::MAX);
         self.decoded = self.decoded.slice(rest, self.decoded.height() - height);
@@ -247,6 +247,12 @@ impl ParquetTable {
         }
         Ok(mirror)
     }
+}
+
+/// Records of a frame that one chunk has at most.
+fn chunk_records_max(records: &DataFrame) -> usize {
+    let record_bytes = (records.estimated_size() / records.height().max(1)).max(1);
+    (CHUNK_BYTES_MAX / record_bytes).clamp(1, CHUNK_RECORDS_MAX)
 }
 
 /// Why a column cannot be read.
