@@ -34,8 +34,9 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Rows that may wait between SQLite's thread and ours: enough that neither waits for every single one.
-const ROWS_WAITING_MAX: usize = 1_024;
+/// Rows that may wait between SQLite's thread and ours: enough that neither waits for every single one, few enough that
+/// wide ones do not fill the memory.
+const ROWS_WAITING_MAX: usize = 64;
 
 /// Prepared statements kept per connection. A write-back needs three statements in six sizes at most.
 const STATEMENTS_KEPT_MAX: usize = 64;

@@ -277,8 +277,9 @@ impl MysqlDestination {
     }
 }
 
-/// Beyond this a larger statement saves no round trip worth the memory.
-const PORTION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Beyond this a larger statement saves no round trip worth the memory: each is there as JSON, as the parameter that is
+/// bound and as the packet that is sent.
+const PORTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Room in a packet for what surrounds the JSON.
 const STATEMENT_BYTES_MAX: usize = 1024;

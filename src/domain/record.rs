@@ -150,6 +150,21 @@ pub(crate) fn key_texts(records: &DataFrame, key_columns: &[String]) -> Vec<Stri
     keys.expect("the frame has its key columns in their representations").texts(records.height())
 }
 
+/// Bytes that any value takes, about; a text takes its own beside them.
+const VALUE_BYTES: u64 = 8;
+
+/// How many bytes each record of a frame has, about. The same records have the same, in whatever frame they stand.
+pub(crate) fn record_bytes(records: &DataFrame) -> Vec<u64> {
+    let values = VALUE_BYTES * u64::try_from(records.width()).unwrap_or(u64::MAX);
+    let mut bytes = vec![values; records.height()];
+    for texts in records.columns().iter().filter_map(|column| column.str().ok()) {
+        for (bytes, text) in bytes.iter_mut().zip(texts.iter()) {
+            *bytes += text.map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX));
+        }
+    }
+    bytes
+}
+
 /// One cell of a frame in its kind's representation, as people read it; `None` for NULL.
 pub(crate) fn cell_text(column: &Column, record: usize) -> Option<String> {
     let cell = column.slice(i64::try_from(record).ok()?, 1);

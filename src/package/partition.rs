@@ -17,20 +17,29 @@ use super::{Bounds, PackageError, Partition};
 use crate::{fault, state};
 
 /// Bytes that all partitions together hold back before they write, while a package is cut.
-const PENDING_BYTES_MAX: usize = 16 << 20;
+const PENDING_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes one partition gathers at least before it writes: fewer would cost more in opening the file than in writing.
 const PENDING_BYTES_MIN: usize = 8 << 10;
 
-/// Keys at which partitions begin, the first left out: ascending, each once, each a key of the package that others stand
+/// Keys at which partitions begin, the first left out, so that each has about as much: ascending, each once, each a key of the package that others stand
 /// before, so that no partition is empty.
 pub(super) fn splitters(spool: &FilledSpool, bounds: &Bounds) -> Vec<Key> {
-    let partitions = spool.records.div_ceil(bounds.partition_records).max(spool.bytes.div_ceil(bounds.partition_bytes));
-    let partitions = usize::try_from(partitions).unwrap_or(usize::MAX).min(spool.sample.len());
-    let quantile = |partition: usize| spool.sample.get(partition * spool.sample.len() / partitions).cloned();
-    let mut splitters: Vec<Key> = (1..partitions).filter_map(quantile).collect();
+    let partitions = u128::from(spool.weight.div_ceil(bounds.partition_bytes).max(1));
+    let all: u128 = spool.sample.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    let mut splitters: Vec<Key> = Vec::new();
+    let (mut sum, mut partition) = (0, 1);
+    for (key, weight) in &spool.sample {
+        sum += u128::from(*weight);
+        if sum * partitions <= partition * all {
+            continue;
+        }
+        // A record that weighs as much as several partitions begins one.
+        partition = (sum * partitions - 1) / all + 1;
+        splitters.push(key.clone());
+    }
     splitters.dedup();
-    splitters.retain(|splitter| spool.sample.first() < Some(splitter));
+    splitters.retain(|splitter| spool.sample.first().is_some_and(|(first, _)| first < splitter));
     splitters
 }
 

@@ -11,6 +11,7 @@ use polars::prelude::{DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, 
 
 use super::key::{self, Key, Keys};
 use super::{Bounds, PackageError};
+use crate::domain::record::record_bytes;
 use crate::{fault, state};
 
 /// Records on their way to partitions. Neither synced nor checksummed nor compressed: it lives for one pull.
@@ -25,6 +26,8 @@ pub(super) struct Spool {
     /// Lengths in bytes of the segments, in the order of the file.
     segments: Vec<usize>,
     records: u64,
+    /// Of all records: see [`Bounds::weight`].
+    weight: u64,
     sample: Sample,
 }
 
@@ -34,10 +37,11 @@ pub(super) struct FilledSpool {
     file: File,
     segments: Vec<usize>,
     pub(super) records: u64,
-    pub(super) bytes: u64,
+    /// Of all records: see [`Bounds::weight`].
+    pub(super) weight: u64,
     pub(super) schema: Option<SchemaRef>,
-    /// Some of the keys, evenly spread, sorted.
-    pub(super) sample: Vec<Key>,
+    /// Some of the keys, evenly spread, sorted, each with the weight of its record.
+    pub(super) sample: Vec<(Key, u64)>,
 }
 
 impl Spool {
@@ -52,14 +56,14 @@ impl Spool {
             pending: None,
             segments: Vec::new(),
             records: 0,
+            weight: 0,
             sample: Sample::new(bounds.sample_keys_max),
         })
     }
 
     pub(super) fn push(&mut self, records: &DataFrame) -> Result<(), PackageError> {
         let pending = self.joined(records).map_err(|error| PackageError::frame("write", &self.path, error))?;
-        let full =
-            pending.height() >= self.bounds.segment_records || pending.estimated_size() >= self.bounds.segment_bytes;
+        let full = pending.height() >= self.bounds.segment_records || bytes_of(&pending) >= self.bounds.segment_bytes;
         self.pending = Some(pending);
         if full { self.write_segment() } else { Ok(()) }
     }
@@ -85,9 +89,11 @@ impl Spool {
     fn encode(&mut self, records: &DataFrame) -> PolarsResult<Vec<u8>> {
         let mut sorted = key::sorted_by_key(records, &self.key_columns)?;
         let keys = Keys::of(&sorted, &self.key_columns)?;
-        for index in 0..sorted.height() {
-            self.sample.offer(self.records, || keys.at(index));
+        for (index, bytes) in record_bytes(&sorted).into_iter().enumerate() {
+            let weight = self.bounds.weight(bytes);
+            self.sample.offer(self.records, weight, || keys.at(index));
             self.records += 1;
+            self.weight += weight;
         }
         let mut bytes = Vec::new();
         sorted.rechunk_mut();
@@ -98,7 +104,7 @@ impl Spool {
     pub(super) fn fill(mut self) -> Result<FilledSpool, PackageError> {
         self.write_segment()?;
         Ok(FilledSpool {
-            bytes: self.segments.iter().map(|bytes| *bytes as u64).sum(),
+            weight: self.weight,
             path: self.path,
             file: self.file,
             segments: self.segments,
@@ -107,6 +113,13 @@ impl Spool {
             sample: self.sample.into_sorted(),
         })
     }
+}
+
+/// Bytes of a frame in memory. What polars estimates leaves out the views of texts, which are more than short texts are.
+fn bytes_of(records: &DataFrame) -> usize {
+    const VIEW_BYTES: usize = 16;
+    let texts = records.columns().iter().filter(|column| column.dtype().is_string()).count();
+    records.estimated_size() + texts * records.height() * VIEW_BYTES
 }
 
 impl FilledSpool {
@@ -142,7 +155,7 @@ struct Sample {
     keys_max: usize,
     /// Records whose hash begins with this many zero bits are taken: one in two to this power.
     zeros: u32,
-    taken: Vec<(u32, Key)>,
+    taken: Vec<(u32, Key, u64)>,
 }
 
 impl Sample {
@@ -150,20 +163,20 @@ impl Sample {
         Self { keys_max, zeros: 0, taken: Vec::new() }
     }
 
-    fn offer(&mut self, number: u64, key: impl FnOnce() -> Key) {
+    fn offer(&mut self, number: u64, weight: u64, key: impl FnOnce() -> Key) {
         let zeros = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()).leading_zeros();
         if zeros < self.zeros {
             return;
         }
-        self.taken.push((zeros, key()));
+        self.taken.push((zeros, key(), weight));
         while self.taken.len() > self.keys_max && self.zeros < u64::BITS {
             self.zeros += 1;
-            self.taken.retain(|(zeros, _)| *zeros >= self.zeros);
+            self.taken.retain(|(zeros, ..)| *zeros >= self.zeros);
         }
     }
 
-    fn into_sorted(self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.taken.into_iter().map(|(_, key)| key).collect();
+    fn into_sorted(self) -> Vec<(Key, u64)> {
+        let mut keys: Vec<(Key, u64)> = self.taken.into_iter().map(|(_, key, weight)| (key, weight)).collect();
         keys.sort_unstable();
         keys
     }

@@ -7,7 +7,7 @@ use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::record::RECORD_POSITION;
+use crate::domain::record::{RECORD_POSITION, record_bytes};
 
 /// Bounds under which a handful of records needs every part of the machinery.
 const TINY: Bounds = Bounds {
@@ -186,6 +186,18 @@ fn wide_records_make_more_partitions() {
     let records: Vec<Record> = (0..100).map(|number| (Some("x".repeat(1000)), number, None)).collect();
     let package = write(&folder.path().join("package"), bounds, &[records]);
     assert!((8..=16).contains(&package.partition_count()), "{}", package.partition_count());
+}
+
+#[test]
+fn wide_records_side_by_side_are_not_all_in_one_partition() {
+    let folder = tempfile::tempdir().unwrap();
+    let bounds = Bounds { partition_bytes: 10_000, segment_bytes: 20_000, ..BOUNDS };
+    let narrow = (0..2_000).map(|number| (Some("narrow".to_owned()), number, None));
+    let wide = (0..50).map(|number| (Some("wide".repeat(250)), number, None));
+    let package = write(&folder.path().join("package"), bounds, &[narrow.chain(wide).collect()]);
+    let bytes = |number: usize| record_bytes(&package.load(number).unwrap().records).iter().sum::<u64>();
+    let largest = (0..package.partition_count()).map(bytes).max().unwrap();
+    assert!(largest < 20_000, "{largest}");
 }
 
 #[test]

@@ -20,6 +20,12 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::match_rule::Decision;
 use crate::domain::sameness::same;
 
+/// Bytes of rows that one statement fills in, about: of a batch of many fields the journal has many times as many rows.
+const ROWS_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of a row beside its key and its two values, about.
+const ROW_BYTES: usize = 128;
+
 /// The journal of one write-back of a run.
 pub(crate) struct JournalTable {
     layout: Layout,
@@ -50,8 +56,37 @@ impl JournalTable {
         sent: PolarsResult<Sent<'_>>,
         written: &Written,
     ) -> Result<Option<JournalMark>, SystemError> {
-        let rows = sent.and_then(|sent| self.rows(layout, batch, &sent, written, Utc::now()));
-        let rows = rows.map_err(|error| self.failed(error.into()))?;
+        let sent = sent.map_err(|error| self.failed(error.into()))?;
+        let fields = sent_fields(layout, &sent).map_err(|error| self.failed(error.into()))?;
+        let at = Utc::now();
+        let (mut changes, mut first) = (Changes::default(), None);
+        for (record, decision) in written.decisions.iter().enumerate().filter(|(_, decision)| decision.is_write()) {
+            let key = batch.key(record);
+            for field in &fields {
+                let before = written.looked_up.before.value(record, field.position);
+                let after = field.after(layout, &sent, record, decision, before);
+                if !same(field.field.kind, before, after) {
+                    changes.push(&key, &field.field.column.name, before, after, change(&sent, decision));
+                }
+            }
+            if changes.bytes >= ROWS_BYTES_MAX {
+                let mark = self.insert(destination, layout, std::mem::take(&mut changes), at).await?;
+                first = first.or(mark);
+            }
+        }
+        let last = self.insert(destination, layout, changes, at).await?;
+        Ok(first.or(last))
+    }
+
+    /// Inserts rows, if there are any; returns how the first of them is found again.
+    async fn insert(
+        &self,
+        destination: &mut AnyDestination,
+        written: &Layout,
+        changes: Changes,
+        at: DateTime<Utc>,
+    ) -> Result<Option<JournalMark>, SystemError> {
+        let rows = changes.into_frame(self, written, at).map_err(|error| self.failed(error.into()))?;
         if rows.height() == 0 {
             return Ok(None);
         }
@@ -77,34 +112,15 @@ impl JournalTable {
         let doing = format!("filling the journal `{object}`");
         SystemError::Failed { connection: self.connection.clone(), doing, source, hint }
     }
+}
 
-    /// Shape: one row for each value that changed, columns as the journal's layout has them.
-    fn rows(
-        &self,
-        layout: &Layout,
-        batch: &Batch,
-        sent: &Sent<'_>,
-        written: &Written,
-        at: DateTime<Utc>,
-    ) -> PolarsResult<DataFrame> {
-        let mut changes = Changes::default();
-        let columns = layout.fields.iter().zip(sent.records().columns()).enumerate();
-        let fields: Vec<SentField<'_>> = columns
-            .filter(|(_, (field, _))| !field.key)
-            .map(|(position, (field, values))| SentField::of(position, field, values))
-            .collect::<PolarsResult<_>>()?;
-        for (record, decision) in written.decisions.iter().enumerate().filter(|(_, decision)| decision.is_write()) {
-            let key = batch.key(record);
-            for field in &fields {
-                let before = written.looked_up.before.value(record, field.position);
-                let after = field.after(layout, sent, record, decision, before);
-                if !same(field.field.kind, before, after) {
-                    changes.push(&key, &field.field.column.name, before, after, change(sent, decision));
-                }
-            }
-        }
-        changes.into_frame(self, layout, at)
-    }
+/// What a batch sends to the fields that are no part of the match key.
+fn sent_fields<'a>(layout: &'a Layout, sent: &Sent<'_>) -> PolarsResult<Vec<SentField<'a>>> {
+    let columns = layout.fields.iter().zip(sent.records().columns()).enumerate();
+    columns
+        .filter(|(_, (field, _))| !field.key)
+        .map(|(position, (field, values))| SentField::of(position, field, values))
+        .collect()
 }
 
 /// How the first of a batch's rows in the journal is found again.
@@ -224,10 +240,13 @@ struct Changes {
     before: Vec<Option<String>>,
     after: Vec<Option<String>>,
     kinds: Vec<&'static str>,
+    /// Of all rows, about.
+    bytes: usize,
 }
 
 impl Changes {
     fn push(&mut self, key: &str, column: &str, before: Option<&str>, after: Option<&str>, kind: &'static str) {
+        self.bytes += ROW_BYTES + key.len() + before.map_or(0, str::len) + after.map_or(0, str::len);
         self.keys.push(key.to_owned());
         self.columns.push(column.to_owned());
         self.before.push(before.map(str::to_owned));
@@ -235,8 +254,9 @@ impl Changes {
         self.kinds.push(kind);
     }
 
+    /// Shape: one row for each value that changed, columns as the journal's layout has them.
     fn into_frame(self, journal: &JournalTable, written: &Layout, at: DateTime<Utc>) -> PolarsResult<DataFrame> {
-        let Self { keys, columns, before, after, kinds } = self;
+        let Self { keys, columns, before, after, kinds, .. } = self;
         let rows = keys.len();
         let RunFacts { run, job, cycle, .. } = &journal.facts;
         let repeated = |name, text: &str| Column::new(name, vec![text; rows]);

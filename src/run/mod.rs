@@ -5,6 +5,7 @@ mod at_work;
 mod batch;
 mod canary;
 pub(crate) mod conflicts;
+mod cut;
 mod doubt;
 mod files;
 pub(crate) mod guards;

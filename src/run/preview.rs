@@ -25,6 +25,7 @@ use crate::ledger::Pace;
 use crate::package::{Package, Partition};
 use crate::run::conflicts::last_written::{LastValues, LastWritten};
 use crate::run::conflicts::{self, Conflicts};
+use crate::run::cut::{self, RecordBytes};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 use crate::run::preview::comparison::{Comparison, Met, Write};
@@ -281,9 +282,10 @@ impl Preview<'_> {
         let records = plan.mapping.complete(&partition.records);
         let keys = key_texts(&partition.records, plan.mapping.key_columns());
         let batch_records_max = plan.write_back.batch_records_max.get();
-        for (batch_keys, batch) in keys.chunks(batch_records_max).zip(0_i64..) {
-            let first = batch * i64::try_from(batch_records_max).unwrap_or(i64::MAX);
-            let batch = records.slice(first, batch_keys.len());
+        for range in RecordBytes::of(&partition.records).batches(0..keys.len(), batch_records_max) {
+            let batch_keys = keys.get(range.clone()).unwrap_or_default();
+            let first = i64::try_from(range.start).unwrap_or(i64::MAX);
+            let batch = cut::slice(&records, &range);
             let watched = guards::watched_nulls(plan, &batch);
             let wants_before = self.shown.is_some() || last.is_some() || !watched.is_empty();
             let before = if wants_before { Before::OfDiffering } else { Before::Unread };
@@ -297,7 +299,7 @@ impl Preview<'_> {
             block_in_place(|| {
                 let met = Met { layout: &plan.layout, batch: &batch, before: &before, conflicts: &conflicts };
                 if let Some(saved) = &mut self.saved {
-                    let records = partition.records.slice(first, batch_keys.len());
+                    let records = cut::slice(&partition.records, &range);
                     saved.keep(&met, &records, &decisions)?;
                 }
                 self.show(&met, batch_keys, &decisions);

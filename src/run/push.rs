@@ -25,6 +25,7 @@ use crate::package::{Package, Partition};
 use crate::run::batch::Batch;
 use crate::run::conflicts::kept;
 use crate::run::conflicts::last_written::{LastValues, LastWritten, LastWrittenBeside};
+use crate::run::cut::RecordBytes;
 use crate::run::images;
 use crate::run::journal_table::JournalTable;
 use crate::run::outcomes::{self, PushedPartition};
@@ -307,6 +308,7 @@ impl SpanCutter {
         last: Option<&LastValues>,
     ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
+        let bytes = RecordBytes::of(&loaded.records);
         let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
         let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
@@ -321,12 +323,12 @@ impl SpanCutter {
             span,
         };
         let clipped = within.iter().map(|range| range.start..range.end.min(record_count));
-        (clipped.flat_map(|range| self.spans(partition, range)).map(batch).collect(), pushed)
+        (clipped.flat_map(|range| self.spans(&bytes, partition, range)).map(batch).collect(), pushed)
     }
 
     /// The spans of a partition that are still to be written and begin `within` a range: those sent earlier as they were
     /// sent, and the gaps between these and the committed ones in batches of the wanted size.
-    fn spans(&self, partition: u32, within: Range<u32>) -> Vec<BatchSpan> {
+    fn spans(&self, bytes: &RecordBytes, partition: u32, within: Range<u32>) -> Vec<BatchSpan> {
         let end = |span: &BatchSpan| span.first + span.records;
         let of_partition =
             |span: &&BatchSpan| span.partition == partition && span.first < within.end && end(span) > within.start;
@@ -334,29 +336,31 @@ impl SpanCutter {
             self.committed.iter().filter(of_partition).map(|span| (*span, true)).collect();
         done.extend(self.sent.keys().filter(of_partition).map(|span| (*span, false)));
         done.sort_by_key(|(span, _)| span.first);
-        let batch_records_max = u32::try_from(self.batch_records_max).unwrap_or(u32::MAX);
+        let gap = |first: u32, end: u32| {
+            let batches = bytes.batches(index(first)..index(end), self.batch_records_max);
+            batches.map(move |batch| BatchSpan { partition, first: narrow(batch.start), records: narrow(batch.len()) })
+        };
         let mut spans = Vec::new();
         let mut next = within.start;
         for (span, committed) in done {
-            spans.extend(batches(partition, next, span.first, batch_records_max));
+            spans.extend(gap(next, span.first));
             if !committed && within.contains(&span.first) {
                 spans.push(span);
             }
             next = end(&span);
         }
-        spans.extend(batches(partition, next, within.end, batch_records_max));
+        spans.extend(gap(next, within.end));
         spans
     }
 }
 
-/// Spans of at most `records_max` records from `first` up to `end`.
-fn batches(partition: u32, first: u32, end: u32, records_max: u32) -> impl Iterator<Item = BatchSpan> {
-    let step = usize::try_from(records_max).unwrap_or(usize::MAX);
-    (first..end).step_by(step).map(move |start| BatchSpan {
-        partition,
-        first: start,
-        records: records_max.min(end - start),
-    })
+fn index(position: u32) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+/// Positions in a partition are far below what 32 bits hold.
+fn narrow(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 /// The writers of one write-back, at work.
@@ -414,10 +418,16 @@ async fn write_all(
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
+    use polars::prelude::df;
     use proptest::prelude::*;
 
     use super::*;
     use crate::ledger::SentBatch;
+
+    /// More than any test cuts.
+    fn narrow_records() -> RecordBytes {
+        RecordBytes::of(&df!("number" => vec![0_i64; 200]).unwrap())
+    }
 
     fn span(first: u32, records: u32) -> BatchSpan {
         BatchSpan { partition: 0, first, records }
@@ -426,25 +436,25 @@ mod tests {
     #[test]
     fn a_fresh_partition_is_cut_into_batches_of_the_wanted_size() {
         let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
-        assert_eq!(cutter.spans(0, 0..10), [span(0, 4), span(4, 4), span(8, 2)]);
+        assert_eq!(cutter.spans(&narrow_records(), 0, 0..10), [span(0, 4), span(4, 4), span(8, 2)]);
     }
 
     #[test]
     fn committed_spans_are_left_out_and_sent_ones_repeated_as_they_were() {
         let sent = SentBatch { span: span(6, 3), outcomes: vec![Outcome::Updated; 3] };
         let cutter = SpanCutter::new(4, vec![span(0, 4)], vec![sent]);
-        assert_eq!(cutter.spans(0, 0..12), [span(4, 2), span(6, 3), span(9, 3)]);
+        assert_eq!(cutter.spans(&narrow_records(), 0, 0..12), [span(4, 2), span(6, 3), span(9, 3)]);
     }
 
     #[test]
     fn only_what_begins_within_a_range_is_cut_from_it() {
         let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
-        assert_eq!(cutter.spans(0, 3..9), [span(3, 4), span(7, 2)]);
+        assert_eq!(cutter.spans(&narrow_records(), 0, 3..9), [span(3, 4), span(7, 2)]);
         let sent = SentBatch { span: span(8, 4), outcomes: vec![Outcome::Updated; 4] };
         let cutter = SpanCutter::new(4, vec![span(0, 5)], vec![sent]);
-        assert_eq!(cutter.spans(0, 3..9), [span(5, 3), span(8, 4)]);
-        assert_eq!(cutter.spans(0, 10..14), [span(12, 2)], "what was sent before is sent once");
-        assert_eq!(cutter.spans(0, 1..4), []);
+        assert_eq!(cutter.spans(&narrow_records(), 0, 3..9), [span(5, 3), span(8, 4)]);
+        assert_eq!(cutter.spans(&narrow_records(), 0, 10..14), [span(12, 2)], "what was sent before is sent once");
+        assert_eq!(cutter.spans(&narrow_records(), 0, 1..4), []);
     }
 
     proptest! {
@@ -460,7 +470,7 @@ mod tests {
                 .map(|pair| { let [first, end] = <[u32; 2]>::try_from(pair).unwrap(); span(first, end - first) })
                 .collect();
             let cutter = SpanCutter::new(size, committed.clone(), Vec::new());
-            let mut all: Vec<BatchSpan> = cutter.spans(0, 0..record_count);
+            let mut all: Vec<BatchSpan> = cutter.spans(&narrow_records(), 0, 0..record_count);
             all.extend(committed);
             all.sort_by_key(|span| span.first);
             let mut next = 0;

@@ -289,8 +289,8 @@ impl Comparison<'_> {
     /// Looks the records of a partition up batch by batch.
     async fn partition(&mut self, latest: &Latest) -> Result<(), JournalError> {
         let batch_records_max = self.request.write_back.batch_records_max.get();
-        for first in (0..latest.keys.len()).step_by(batch_records_max) {
-            let batch = latest.slice(first, batch_records_max);
+        for range in latest.bytes()?.batches(0..latest.keys.len(), batch_records_max) {
+            let batch = latest.slice(&range);
             self.batch(&batch).await?;
             self.request.progress.pushed(&self.request.write_back.name, counted_records(batch.keys.iter()));
         }

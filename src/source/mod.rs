@@ -19,6 +19,10 @@ use crate::domain::schema::Schema;
 /// chunk is nothing against the work per record.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 32_768;
 
+/// Bytes of one chunk after which it is handed on, about, however few records it has: half a dozen chunks are under way at
+/// any time, each while it is conformed twice.
+pub(crate) const CHUNK_BYTES_MAX: usize = 4 << 20;
+
 /// One chunk of records as a source yields them.
 #[derive(Debug)]
 pub(crate) struct Pulled {

@@ -8,6 +8,8 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::{Column as _, Executor, Row, SqlSafeStr, Statement, ValueRef};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::text::TextChunk;
 use super::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled, Source, TableDescription};
@@ -26,11 +28,24 @@ const IDLE_MAX: Duration = Duration::from_secs(900);
 /// What is being done, in an error's words.
 const PULLING: Purpose<'static> = Purpose { doing: "pulling the model", grant: "", carries_records: false };
 
-/// One pull.
+/// Records of the first portion that the cursor is asked for, and bytes of later ones, about. A portion streams, and stands
+/// still while its chunks wait; it must end well before the server takes it for a statement that takes too long.
+const FIRST_PORTION_RECORDS: usize = 1_024;
+const PORTION_BYTES: usize = 32 << 20;
+
+/// Chunks that may wait for whoever takes them: one is worked on while the next is read.
+const CHUNKS_WAITING_MAX: usize = 1;
+
+/// One pull. Dropping it stops the reading.
 pub(crate) struct PostgresSource {
-    session: Session,
-    chunk: TextChunk,
-    finished: bool,
+    chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for PostgresSource {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
 }
 
 impl Source for PostgresSource {
@@ -43,19 +58,18 @@ impl Source for PostgresSource {
         let selected = select(schema, &columns, &yielded)?;
         let cursor = format!("DECLARE records NO SCROLL CURSOR FOR SELECT {selected} FROM {relation}");
         session.execute(PULLING, cursor, PgArguments::default()).await?;
-        Ok(Self { session, chunk: TextChunk::new(&columns), finished: false })
+        let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let reader = tokio::spawn(async move {
+            if let Err(error) = read_chunks(&mut session, TextChunk::new(&columns), &sender).await {
+                // Nobody is left to hear of it if the pull was given up.
+                drop(sender.send(Err(error)).await);
+            }
+        });
+        Ok(Self { chunks, reader })
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
-        if self.finished {
-            return Ok(None);
-        }
-        let mut connection = self.session.take()?;
-        let fetched = self.session.within(PULLING.doing, fetch(&mut connection, &mut self.chunk)).await;
-        let count = self.session.settle(connection, PULLING, fetched)?;
-        self.finished = count < CHUNK_RECORDS_MAX;
-        let pulled = (count > 0).then(|| self.chunk.take()).transpose();
-        pulled.map_err(|error| self.session.failed(PULLING.doing, error))
+        self.chunks.recv().await.transpose()
     }
 }
 
@@ -130,12 +144,56 @@ fn missing(schema: &Schema, column: &str, yielded: &[String], error: &NameError)
     SystemError::NotFound { what: format!("column `{column}` of {place}"), hint: Some(hint) }
 }
 
-/// Fetches the next records into a chunk; returns how many came.
-async fn fetch(connection: &mut PgConnection, chunk: &mut TextChunk) -> Result<usize, sqlx::Error> {
-    let sql = format!("FETCH FORWARD {CHUNK_RECORDS_MAX} FROM records");
+/// Reads all records into chunks and hands these over, until nobody takes them any more.
+async fn read_chunks(
+    session: &mut Session,
+    mut chunk: TextChunk,
+    chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
+) -> Result<(), SystemError> {
+    let mut wanted = FIRST_PORTION_RECORDS;
+    loop {
+        let mut connection = session.take()?;
+        let fetched = fetch(session, &mut connection, wanted, &mut chunk, chunks).await;
+        let fetched = session.settle(connection, PULLING, fetched)?;
+        if fetched.records < wanted {
+            break;
+        }
+        wanted = next_portion(&fetched);
+    }
+    if !chunk.is_empty() {
+        let last = chunk.take().map_err(|error| session.failed(PULLING.doing, error));
+        drop(chunks.send(last).await);
+    }
+    Ok(())
+}
+
+/// What came of one portion.
+#[derive(Debug, Default)]
+struct Fetched {
+    records: usize,
+    bytes: usize,
+}
+
+/// How many records to ask for after a portion: a power of two, so that few statements differ.
+fn next_portion(last: &Fetched) -> usize {
+    let record_bytes = (last.bytes / last.records.max(1)).max(1);
+    let fitting = (PORTION_BYTES / record_bytes).clamp(1, CHUNK_RECORDS_MAX);
+    1 << fitting.ilog2()
+}
+
+/// Fetches the next records, as many as wanted or all that are left. Chunks that they fill are handed over; what is left in
+/// the last is not.
+async fn fetch(
+    session: &Session,
+    connection: &mut PgConnection,
+    wanted: usize,
+    chunk: &mut TextChunk,
+    chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
+) -> Result<Fetched, sqlx::Error> {
+    let sql = format!("FETCH FORWARD {wanted} FROM records");
     let mut rows = sqlx::query(audited(sql)).fetch(connection);
-    let mut count = 0;
-    while let Some(row) = rows.try_next().await? {
+    let mut fetched = Fetched::default();
+    while let Some(row) = session.within(PULLING.doing, rows.try_next()).await? {
         let mut bytes = 0;
         for (position, column) in chunk.columns().enumerate() {
             let value = row.try_get_raw(position)?;
@@ -148,9 +206,16 @@ async fn fetch(connection: &mut PgConnection, chunk: &mut TextChunk) -> Result<u
             }
         }
         chunk.end_record(bytes);
-        count += 1;
+        fetched.records += 1;
+        fetched.bytes += bytes;
+        if chunk.is_full() {
+            let full = chunk.take().map_err(|error| sqlx::Error::Decode(error.into()))?;
+            if chunks.send(Ok(full)).await.is_err() {
+                return Ok(Fetched::default());
+            }
+        }
     }
-    Ok(count)
+    Ok(fetched)
 }
 
 /// The parts of a dotted name as typed, quoted or not.

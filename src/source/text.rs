@@ -4,15 +4,15 @@ use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series, StringChunkedBuilder,
 };
 
-use super::{CHUNK_RECORDS_MAX, Pulled};
+use super::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::record::RECORD_POSITION;
 
-/// Text of one chunk after which it is handed on, in bytes: a few chunks are under way at any time.
-const CHUNK_BYTES_MAX: usize = 4 << 20;
-
 /// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by itself.
-const CAPACITY: usize = 4_096;
+const CAPACITY: usize = 1_024;
+
+/// Bytes of a cell beside its text: polars' view of it.
+const CELL_BYTES: usize = 16;
 
 /// A chunk being filled, record by record.
 pub(super) struct TextChunk {
@@ -52,7 +52,7 @@ impl TextChunk {
     /// Ends a record of `bytes` bytes whose cells were all given.
     pub(super) fn end_record(&mut self, bytes: usize) {
         self.positions.push(self.next_position);
-        self.bytes += bytes;
+        self.bytes += bytes + CELL_BYTES * self.columns.len();
         self.count();
     }
 

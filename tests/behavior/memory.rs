@@ -1,10 +1,17 @@
 //! Memory stays flat: what a run holds does not grow with what it moves.
 
 use std::fmt::Write;
-use std::process::Child;
+use std::io::Read;
+use std::process::{Child, Output};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use polars::prelude::{ParquetWriter, df};
+
 use crate::harness::{FIELDS, Ran, Server, Workspace};
+
+/// Characters of text that compresses badly.
+const BLOCK_BYTES: usize = 1 << 20;
 
 const RECORDS: u32 = 200_000;
 
@@ -77,3 +84,98 @@ fn an_export_larger_than_the_bound_stays_within_it() {
     let peak = insert_records(NOTE_BYTES);
     assert!(peak.anonymous < MEMORY_MAX, "{peak:?} in KiB");
 }
+
+/// A project whose `accounts` have a note of any length, and nothing in them yet.
+fn wide_notes(server: Server) -> Workspace {
+    let place = Workspace::on(server);
+    let note = if server == Server::MariaDb { "LONGTEXT" } else { "TEXT" };
+    place.table("accounts", &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note}"), "");
+    place.file("sql/scores.sql", "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT);\n");
+    place.job("matching = 'upsert'", FIELDS);
+    place
+}
+
+/// Letters and digits in no order, the same each time.
+fn noise(bytes: usize) -> String {
+    let mut state = 0x9e37_79b9_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        char::from(b"abcdefghijklmnopqrstuvwxyz012345"[(state % 32) as usize])
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// Runs the program, which is to end with a code, and sees that it stays within the bound.
+fn stays_within_the_bound(place: &Workspace, arguments: &[&str], code: i32) -> Ran {
+    let mut child = place.start(arguments);
+    let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
+    let peak = watch(&mut child);
+    let [stdout, stderr] = [stdout, stderr].map(|printed| printed.join().expect("what it printed"));
+    let ran = Ran::of(arguments, &Output { status: child.wait().expect("a child"), stdout, stderr });
+    assert_eq!(ran.code, code, "{ran}");
+    assert!(peak.anonymous < MEMORY_MAX, "{arguments:?} on {}: {peak:?} in KiB", place.server);
+    ran
+}
+
+/// Reads what a process prints while it runs: values are wider than a pipe.
+fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut printed = Vec::new();
+        pipe.expect("a pipe").read_to_end(&mut printed).expect("what it prints");
+        printed
+    })
+}
+
+#[test]
+fn wide_rows_of_a_database_stay_within_the_bound() {
+    for server in Server::ALL {
+        let place = wide_notes(server);
+        let note = if server == Server::MariaDb { "LONGTEXT" } else { "TEXT" };
+        let filled = match server {
+            Server::Sqlite => {
+                "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 3000) \
+                 SELECT 'A' || n, n, hex(randomblob(16384)) FROM n"
+            }
+            Server::Postgres => "SELECT 'A' || n, n, repeat(md5(n::text), 1024) FROM generate_series(1, 3000) AS n",
+            Server::MariaDb => "SELECT concat('A', seq), seq, repeat(md5(seq), 1024) FROM seq_1_to_3000",
+        };
+        place.execute(&format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note})"));
+        place.execute(&format!("INSERT INTO scores {filled}"));
+        place.job("source = 'crm'\nmatching = 'upsert'", FIELDS);
+        let preview = stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
+        assert_eq!(preview.json()["write_backs"][0]["inserted"], 3_000, "on {server}");
+    }
+}
+
+#[test]
+fn wide_rows_of_other_files_stay_within_the_bound() {
+    const RECORDS: usize = 3_000;
+    let block = noise(BLOCK_BYTES);
+    let note = |id: usize| block.get(id * 101..id * 101 + 32_768).expect("ASCII").to_owned();
+    let ids: Vec<String> = (0..RECORDS).map(|id| format!("A{id:06}")).collect();
+    for (format, model) in [("ndjson", ""), ("parquet", ""), ("ndjson", MODEL), ("parquet", MODEL)] {
+        let place = wide_notes(Server::Sqlite);
+        let file = format!("data/scores.{format}");
+        place.file("sql/scores.sql", &format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, note TEXT);\n{model}"));
+        place.job("matching = 'upsert'", "id = 'id'\nnote = 'note'");
+        place.file(&file, "");
+        match format {
+            "ndjson" => {
+                let line = |id: usize| format!("{{\"id\":\"A{id:06}\",\"note\":\"{}\"}}\n", note(id));
+                place.file(&file, &(0..RECORDS).map(line).collect::<String>());
+            }
+            _ => {
+                let notes: Vec<String> = (0..RECORDS).map(note).collect();
+                let mut frame = df!("id" => &ids, "note" => notes).expect("a frame");
+                let written = std::fs::File::create(place.path(&file)).expect("a file");
+                ParquetWriter::new(written).finish(&mut frame).expect("a written file");
+            }
+        }
+        let preview = stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
+        assert_eq!(preview.json()["write_backs"][0]["inserted"], RECORDS, "{format} {model}");
+    }
+}
+
+const MODEL: &str = "SELECT id, note FROM scores WHERE id >= 'A';\n";

@@ -22,7 +22,7 @@ use crate::state::AsideFile;
 /// Records of a segment at least, but for the last, and bytes they take in memory: a segment is all of a plan that is in
 /// memory at once, and small ones are many.
 const SEGMENT_RECORDS_MIN: usize = 20_000;
-const SEGMENT_BYTES_MIN: usize = 8 << 20;
+const SEGMENT_BYTES_MIN: usize = 4 << 20;
 
 /// A preview whose plan is saved.
 #[derive(Debug)]

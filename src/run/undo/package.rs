@@ -18,6 +18,7 @@ use crate::domain::record::{KeyTexts, RECORD_POSITION};
 use crate::ledger::{Commit, SentImages, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::at_work::AtWork;
+use crate::run::cut;
 use crate::run::images::{self, ImageError};
 use crate::run::{RunError, WriteBackReport};
 
@@ -79,8 +80,12 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Resul
                 tally.rejected += u64::try_from(reject(plan, &records, first, altered)?.len()).unwrap_or(u64::MAX);
                 continue;
             }
-            let judged = plan.restoration.judge(&mut destination, &plan.destination, &records, Before::Unread).await;
-            for decision in judged.map_err(failed)?.decisions {
+            let mut decisions = Vec::with_capacity(records.height());
+            for piece in cut::pieces(&records) {
+                let judged = plan.restoration.judge(&mut destination, &plan.destination, &piece, Before::Unread).await;
+                decisions.extend(judged.map_err(failed)?.decisions);
+            }
+            for decision in decisions {
                 match decision {
                     Decision::Update => tally.count(&Outcome::Updated),
                     Decision::Delete => tally.count(&Outcome::Deleted),

@@ -1,6 +1,7 @@
 //! What was last written back: the segments of several runs, which need not have had the same fields, brought into one
 //! form, packed by key, and of each key and field the newest value.
 
+use std::ops::Range;
 use std::path::Path;
 
 use polars::prelude::{
@@ -17,6 +18,7 @@ use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::record::key_texts;
 use crate::ledger::{JournalRun, SentImages};
 use crate::package::{Package, PackageWriter, Partition};
+use crate::run::cut::RecordBytes;
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::JournalError;
 use crate::run::newest::{groups, in_order, newest_row, rows};
@@ -244,9 +246,18 @@ struct LatestValues {
 }
 
 impl Latest {
-    /// At most `records_max` of the records, from the one at `first` on.
-    pub(super) fn slice(&self, first: usize, records_max: usize) -> Self {
-        let offset = i64::try_from(first).unwrap_or(i64::MAX);
+    /// How much there is of each record, in whichever form.
+    pub(super) fn bytes(&self) -> PolarsResult<RecordBytes> {
+        let own = self.values.iter().enumerate();
+        let own = own
+            .map(|(field, values)| values.own.clone().into_column().with_name(own_column(&field.to_string()).into()));
+        let columns = self.records.columns().iter().cloned().chain(own).collect();
+        Ok(RecordBytes::of(&DataFrame::new(self.records.height(), columns)?))
+    }
+
+    /// Some of the records.
+    pub(super) fn slice(&self, range: &Range<usize>) -> Self {
+        let (offset, records_max) = (i64::try_from(range.start).unwrap_or(i64::MAX), range.len());
         let values = |values: &LatestValues| LatestValues {
             texts: values.texts.slice(offset, records_max),
             own: values.own.slice(offset, records_max),
@@ -254,7 +265,7 @@ impl Latest {
             runs: values.runs.slice(offset, records_max),
         };
         Self {
-            keys: self.keys.iter().skip(first).take(records_max).cloned().collect(),
+            keys: self.keys.iter().skip(range.start).take(records_max).cloned().collect(),
             records: self.records.slice(offset, records_max),
             runs: self.runs.slice(offset, records_max),
             values: self.values.iter().map(values).collect(),
@@ -375,7 +386,7 @@ mod tests {
         assert_eq!(value(0, 2), None);
         assert_eq!(value(1, 2), Some((Some("7".to_owned()), 2)));
         assert_eq!([0, 1, 2].map(|record| latest.latest_run(record)), [3, 1, 2]);
-        let rest = latest.slice(1, 5);
+        let rest = latest.slice(&(1..3));
         assert_eq!(
             (rest.key(0), rest.text(0, 0), rest.run_of(1, 1), rest.keys.len()),
             ("2".to_owned(), Some("20"), 2, 2)

@@ -28,10 +28,7 @@ use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
-use crate::source::{CHUNK_RECORDS_MAX, DescribedColumn, Pulled};
-
-/// Bytes of one chunk after which it is handed on, as far as Arrow tells: a few chunks are under way at any time.
-const CHUNK_BYTES_MAX: usize = 4 << 20;
+use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled};
 
 /// Whom a thread works for.
 pub(super) struct Asked {

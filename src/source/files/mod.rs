@@ -32,7 +32,7 @@ use crate::domain::error::SystemError;
 use crate::domain::schema::Schema;
 
 /// Chunks read ahead of whoever takes them: enough to keep the reader busy, few enough to bound memory.
-const CHUNKS_AHEAD_MAX: usize = 2;
+const CHUNKS_AHEAD_MAX: usize = 1;
 
 /// One pull. Dropping it stops the reading.
 pub(crate) struct FilesSource {

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
@@ -28,14 +27,15 @@ use super::{Delivery, Mentions, TableReader, Wanted, library};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
-use crate::source::{CHUNK_RECORDS_MAX, Pulled};
+use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 
 /// Chunks of one file that a model reads. polars maps a file until it has read it to its end, so this bounds what is
 /// mapped; fewer would need many open files.
 const PART_CHUNKS_MAX: usize = 16;
 
-/// Records of one row group of such a file. polars decodes several dozen of them ahead.
+/// Records of one row group of such a file, and bytes, about. polars decodes several dozen of them ahead.
 const ROW_GROUP_RECORDS_MAX: usize = 8_192;
+const ROW_GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// A model ready to run.
 pub(super) struct Model {
@@ -115,25 +115,63 @@ impl Model {
     /// Runs the model and delivers its records, until the last or until nobody waits for them.
     pub(super) fn run(self, delivery: &Delivery) -> Result<(), SystemError> {
         let Self { place, frame, names, files: _files } = self;
-        let delivered = Mutex::new(0_u64);
-        let delivery = delivery.clone();
-        let callback = PlanCallback::new(move |records: DataFrame| -> PolarsResult<bool> {
-            let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
-            let height = records.height();
-            let pulled = deliver(records.into_columns(), height, &names, *delivered)?;
-            *delivered += pulled.read;
-            Ok(delivery.send(pulled) == ControlFlow::Break(()))
-        });
+        let gathered =
+            Arc::new(Mutex::new(Gathered { delivery: delivery.clone(), names, pending: None, delivered: 0 }));
+        let gathering = Arc::clone(&gathered);
+        let take = move |records: DataFrame| gathering.lock().unwrap_or_else(PoisonError::into_inner).take(records);
         let ran = library::guarded(|| {
             frame
-                .sink_batches(callback, true, NonZeroUsize::new(CHUNK_RECORDS_MAX))
+                .sink_batches(PlanCallback::new(take), true, None)
                 .and_then(|plan| plan.collect_with_engine(Engine::Streaming))
+                .and_then(|_| gathered.lock().unwrap_or_else(PoisonError::into_inner).deliver_pending())
         });
         match ran {
             Ok(ran) => ran.map(drop).map_err(|error| place.polars_failed(&error)),
             Err(gave_up) => Err(place.failed(gave_up, PLAIN_SQL)),
         }
     }
+}
+
+/// The records of a model as they come, of which small frames are put together and large ones taken apart.
+struct Gathered {
+    delivery: Delivery,
+    names: Vec<String>,
+    pending: Option<DataFrame>,
+    delivered: u64,
+}
+
+impl Gathered {
+    /// Takes more; tells whether nobody waits for them any more.
+    fn take(&mut self, records: DataFrame) -> PolarsResult<bool> {
+        let pending = match self.pending.take() {
+            Some(pending) => pending.vstack(&records)?,
+            None => records,
+        };
+        let is_enough = pending.height() >= CHUNK_RECORDS_MAX || pending.estimated_size() >= CHUNK_BYTES_MAX;
+        self.pending = Some(pending);
+        if is_enough { self.deliver_pending() } else { Ok(false) }
+    }
+
+    fn deliver_pending(&mut self) -> PolarsResult<bool> {
+        let Some(pending) = self.pending.take() else { return Ok(false) };
+        for records in pieces(&pending, CHUNK_RECORDS_MAX, CHUNK_BYTES_MAX) {
+            let height = records.height();
+            let pulled = deliver(records.into_columns(), height, &self.names, self.delivered)?;
+            self.delivered += pulled.read;
+            if self.delivery.send(pulled) == ControlFlow::Break(()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// A frame's records in pieces of so many records and bytes at most, about.
+fn pieces(records: &DataFrame, records_max: usize, bytes_max: usize) -> impl Iterator<Item = DataFrame> {
+    let record_bytes = (records.estimated_size() / records.height().max(1)).max(1);
+    let step = (bytes_max / record_bytes).clamp(1, records_max);
+    let slice = move |start: usize| records.slice(i64::try_from(start).unwrap_or(i64::MAX), step);
+    (0..records.height()).step_by(step).map(slice)
 }
 
 /// What a model needs of its tables' columns.
@@ -315,9 +353,8 @@ fn write_part(
         };
         let records = records.drop(RECORD_POSITION).map_err(failed)?;
         check_types(table, schema, &records)?;
-        for start in (0..records.height()).step_by(ROW_GROUP_RECORDS_MAX) {
-            let offset = i64::try_from(start).unwrap_or(i64::MAX);
-            writer.write_batch(&records.slice(offset, ROW_GROUP_RECORDS_MAX)).map_err(failed)?;
+        for group in pieces(&records, ROW_GROUP_RECORDS_MAX, ROW_GROUP_BYTES_MAX) {
+            writer.write_batch(&group).map_err(failed)?;
         }
     }
     writer.finish().map_err(failed)?;

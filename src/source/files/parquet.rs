@@ -26,10 +26,7 @@ use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::SchemaType;
-use crate::source::{CHUNK_RECORDS_MAX, Pulled};
-
-/// Bytes of one chunk's values: a few chunks are under way at any time.
-const CHUNK_BYTES_MAX: usize = 8 << 20;
+use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 
 /// Bytes of one column's share in a chunk, however many columns there are.
 const COLUMN_BYTES_MIN: usize = 64 << 10;
