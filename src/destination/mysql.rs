@@ -231,7 +231,7 @@ impl MysqlDestination {
         let notes = self.session.plain_rows("SHOW WARNINGS".to_owned(), doing).await?;
         if notes.len() >= NOTES_MAX {
             let message = "the server has more notes on the batch than it keeps".to_owned();
-            return Err(SystemError::Refused { message, column: None });
+            return Err(SystemError::Refused { message, column: None, clashes: false });
         }
         for row in notes {
             let message = text(&row, 2).unwrap_or_default();

@@ -215,6 +215,7 @@ impl Destination for SqliteDestination {
             None => Ok(()),
             Some(((table, _, parent, _), _)) => Err(SystemError::Refused {
                 message: format!("FOREIGN KEY constraint failed: a row of `{table}` refers to none of `{parent}`"),
+                clashes: true,
                 column: None,
             }),
         }
