@@ -214,6 +214,7 @@ mod tests {
             hides_columns: false,
             may_select: false,
             may_select_rows: false,
+            locks_rows: true,
             primary_key: Vec::new(),
         }
     }

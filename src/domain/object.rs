@@ -187,6 +187,8 @@ pub(crate) struct Object {
     pub(crate) may_select: bool,
     /// Whether whole rows may be read, with what the database itself keeps beside their columns.
     pub(crate) may_select_rows: bool,
+    /// Whether a statement can lock the rows that it reads; else all of what the object shows is locked at once.
+    pub(crate) locks_rows: bool,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
     pub(crate) primary_key: Vec<String>,
 }

@@ -4,6 +4,7 @@
 mod alerts;
 mod altering;
 mod batches;
+mod before_images;
 mod canaries;
 mod commands;
 mod configuration;
@@ -52,4 +53,5 @@ mod undo;
 mod untouched;
 mod values;
 mod views;
+mod waiting;
 mod wire;

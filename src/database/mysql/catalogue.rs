@@ -124,6 +124,7 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         hides_columns,
         may_select: columns.iter().any(|column| column.may("select")),
         may_select_rows: columns.iter().all(|column| column.may("select")),
+        locks_rows: true,
         columns: columns.iter().map(ColumnEntry::object_column).collect(),
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),

@@ -137,6 +137,7 @@ impl SqliteDatabase {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
+            locks_rows: true,
             primary_key,
         })
     }

@@ -84,6 +84,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         hides_columns: false,
         may_select: true,
         may_select_rows: true,
+        locks_rows: true,
         primary_key: key,
     }
 }

@@ -332,6 +332,7 @@ mod tests {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
+            locks_rows: true,
             primary_key: Vec::new(),
         };
         let fields = vec![field("id", true), field("a", false), field("b", false)];
