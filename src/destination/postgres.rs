@@ -20,7 +20,7 @@ use crate::domain::connection::Connection;
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName, RowLocks};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -186,7 +186,7 @@ impl Destination for PostgresDestination {
     async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "locking rows", grant: &grant, carries_records: true };
-        if layout.object.locks_rows {
+        if layout.object.locks == RowLocks::Each {
             return self.write(purpose, layout, batch, statement::lock(layout)).await.map(|_| ());
         }
         let locked = self.session.execute(purpose, statement::lock_all(layout), PgArguments::default()).await;

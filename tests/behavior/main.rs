@@ -22,6 +22,7 @@ mod faults;
 mod guards;
 mod halving;
 mod harness;
+mod held_values;
 mod init;
 mod injection;
 mod journal;

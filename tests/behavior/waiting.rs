@@ -214,3 +214,40 @@ fn a_test_of_one_record_shows_the_edit_that_it_waited_for() {
         }
     }
 }
+
+#[test]
+fn a_user_who_may_not_lock_what_must_be_locked_whole_is_told_before_anything_is_written() {
+    let object = Object::Groups;
+    let place = object.place(Server::Postgres, ROWS);
+    object.job(&place, "", FIELDS);
+    let user = format!("writer_{}", place.database_name());
+    place.execute(&format!(
+        "CREATE ROLE {user} LOGIN PASSWORD 'writer'; GRANT SELECT, UPDATE (score, note) ON object TO {user}"
+    ));
+    let crm = format!("[connections.crm]\nurl = \"{}\"\npassword = {{ env = 'WRITER_PASSWORD' }}\n", place.url(&user));
+    place.file("writeback.toml", &(place.connection("files") + &crm));
+    let check = place.command_with(&["check"], &[("WRITER_PASSWORD", "writer")]);
+    let told = "`public.object` is a view whose rows can only be locked all together, and the user may not lock them";
+    assert!(check.code == 2 && check.stderr.contains(told), "{check}");
+    place.execute(&format!("GRANT UPDATE ON object TO {user}; GRANT UPDATE, SELECT ON accounts TO {user}"));
+    let ran = place.command_with(&["run", "job", "--json"], &[("WRITER_PASSWORD", "writer")]);
+    assert_eq!(ran.summary(), "3 read = 3 updated", "{ran}");
+}
+
+#[test]
+fn rows_that_two_may_create_at_once_are_warned_of_until_the_proposed_index_is_there() {
+    for server in Server::ALL {
+        for mode in ["upsert", "create_only"] {
+            let place = Workspace::on(server);
+            place.table("accounts", "id VARCHAR(18), score INTEGER, note VARCHAR(40)", "id,score,note\nA1,1,\n");
+            place.scores(SCORES, "id,score,note\nA1,2,x\n").execute("CREATE INDEX by_id ON accounts (id)");
+            place.job(&format!("matching = '{mode}'"), FIELDS);
+            let check = place.command(&["check"]);
+            let mut lines = check.stderr.lines().skip_while(|line| !line.contains("a row that somebody else creates"));
+            assert!(check.code == 0 && lines.next().is_some(), "{mode} on {server}: {check}");
+            place.execute(lines.next().and_then(|hint| hint.trim().strip_prefix("hint: ")).expect("a hint"));
+            let check = place.command(&["check"]);
+            assert_eq!((check.code, check.stderr.as_str()), (0, ""), "{mode} on {server}: {check}");
+        }
+    }
+}

@@ -8,8 +8,8 @@ use crate::database::Dialect;
 use crate::domain::alteration::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, Spelling, TextLimit,
-    resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling,
+    TextLimit, resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
 
@@ -162,7 +162,8 @@ SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
        current_setting('server_encoding'),
        has_table_privilege(c.oid, 'SELECT'),
        c.relkind <> 'v' OR (pg_relation_is_updatable(c.oid, false) & 4 <> 0 AND NOT EXISTS (
-           SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1'))
+           SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1')),
+       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
 /// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
@@ -349,7 +350,9 @@ struct RelationFacts {
     may_use_schema: bool,
     encoding: String,
     may_select_rows: bool,
+    /// Whether rows can be locked one by one, and whether all may be at once.
     locks_rows: bool,
+    may_lock_all: bool,
 }
 
 impl RelationFacts {
@@ -364,7 +367,12 @@ impl RelationFacts {
             encoding: row.try_get(6)?,
             may_select_rows: row.try_get(7)?,
             locks_rows: row.try_get(8)?,
+            may_lock_all: row.try_get(9)?,
         })
+    }
+
+    fn locks(&self) -> RowLocks {
+        if self.locks_rows { RowLocks::Each } else { RowLocks::Whole { allowed: self.may_lock_all } }
     }
 
     fn object_kind(&self) -> ObjectKind {
@@ -498,7 +506,7 @@ fn object(
         hides_columns: false,
         may_select: facts.may_select,
         may_select_rows: facts.may_select_rows,
-        locks_rows: facts.locks_rows,
+        locks: facts.locks(),
         primary_key: primary_key.unwrap_or_default(),
     }
 }
@@ -651,6 +659,7 @@ mod tests {
             may_select: true,
             may_select_rows: true,
             locks_rows: true,
+            may_lock_all: true,
             may_use_schema: true,
             encoding: "UTF8".to_owned(),
         };

@@ -332,7 +332,7 @@ fn rounded_float(declared: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
     use crate::domain::value::Kind;
 
     fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
@@ -365,7 +365,7 @@ mod tests {
                 hides_columns: false,
                 may_select: true,
                 may_select_rows: true,
-                locks_rows: true,
+                locks: RowLocks::Each,
                 primary_key: Vec::new(),
             },
             mode: MatchMode::UpdateOnly,

@@ -400,7 +400,7 @@ fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
 
     fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
@@ -432,7 +432,7 @@ mod tests {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
-            locks_rows: true,
+            locks: RowLocks::Each,
             primary_key: Vec::new(),
         };
         Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key }
