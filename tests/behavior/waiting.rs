@@ -48,7 +48,7 @@ impl Object {
         if !made.is_empty() {
             place.execute(&made);
         }
-        let crm = place.connection("crm").trim_end().to_owned() + "\nwriters = 1\n";
+        let crm = place.connection("crm").trim_end().to_owned() + "\nwriters = 1\nlock_timeout = '60s'\n";
         place.file("writeback.toml", &(place.connection("files") + &crm));
         place
     }
