@@ -6,6 +6,7 @@ pub(crate) mod settings;
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection as _, MySqlConnection, Row};
 
@@ -66,6 +67,9 @@ pub(crate) struct Session {
 /// `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number.
 const STRICT_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
                            NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
+
+/// What takes every date that a column can hold.
+const LAX_MODE: &str = "ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
 
 impl Session {
     /// Connects and sets the session up, within the connection's time limit.
@@ -142,6 +146,17 @@ impl Session {
         Ok(())
     }
 
+    /// Lets the session take what a laxer server let in: dates that are none, and labels that are none. What does not fit is
+    /// cut in silence until [`Session::be_strict`] is called.
+    pub(crate) async fn be_lax(&mut self) -> Result<(), SystemError> {
+        self.run(format!("SET SESSION sql_mode = '{LAX_MODE}'"), "making the server lax").await
+    }
+
+    /// Makes the session as strict as it was opened.
+    pub(crate) async fn be_strict(&mut self) -> Result<(), SystemError> {
+        self.run(format!("SET SESSION sql_mode = '{STRICT_MODE}'"), "making the server strict").await
+    }
+
     /// The connection's name, for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -177,6 +192,27 @@ impl Session {
         let connection = self.connected()?;
         let query = parameters.iter().fold(sqlx::query(audited(sql)), |query, parameter| query.bind(*parameter));
         let answer = tokio::time::timeout(wait_max, query.fetch_all(connection)).await;
+        self.judge(answer, doing)
+    }
+
+    /// Runs one statement with a text parameter; hands each of its rows over as it comes, and keeps none.
+    pub(crate) async fn each_row(
+        &mut self,
+        sql: String,
+        parameter: &str,
+        doing: &str,
+        mut take: impl FnMut(&MySqlRow),
+    ) -> Result<(), SystemError> {
+        let wait_max = self.answer_wait_max;
+        let connection = self.connected()?;
+        let reading = async {
+            let mut rows = sqlx::query(audited(sql)).bind(parameter).fetch(connection);
+            while let Some(row) = rows.try_next().await? {
+                take(&row);
+            }
+            Ok(())
+        };
+        let answer = tokio::time::timeout(wait_max, reading).await;
         self.judge(answer, doing)
     }
 

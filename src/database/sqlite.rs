@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteQueryResult, SqliteRow};
 use sqlx::{ConnectOptions, Connection as _};
 
-pub(crate) use self::stored::{ExactValue, StoredValue, read_value};
+pub(crate) use self::stored::{ExactValue, StoredValue, read_value, unbound};
 use super::{Dialect, audited};
 use crate::domain::connection::{Connection, SqliteSettings, System};
 use crate::domain::error::SystemError;

@@ -42,9 +42,18 @@ impl LookedUp {
         differing.map(|(_, position)| position).collect()
     }
 
-    /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one.
+    /// Positions of the records that a second look-up is for, which locks their rows: those that have one row and differ
+    /// from it, and if all `before`-images are wanted, all that have one row.
+    pub(crate) fn to_lock(&self, before: Before) -> Vec<IdxSize> {
+        let is_wanted = |found: &Found| found.rows == 1 && (found.differs || before == Before::OfAll);
+        let wanted = self.found.iter().zip(0..).filter(|(found, _)| is_wanted(found));
+        wanted.map(|(_, position)| position).collect()
+    }
+
+    /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one. A record
+    /// whose row is out of sight by then keeps the one it had: that it cannot be updated shows as it is tried.
     pub(crate) fn correct(&mut self, positions: &[IdxSize], later: Self) {
-        for (position, later) in positions.iter().zip(later.found) {
+        for (position, later) in positions.iter().zip(later.found).filter(|(_, later)| later.rows > 0) {
             if let Some(found) = usize::try_from(*position).ok().and_then(|position| self.found.get_mut(position)) {
                 *found = later;
             }
@@ -60,6 +69,22 @@ pub(crate) fn records_at(records: &DataFrame, positions: &[IdxSize]) -> DataFram
     }
     let positions = IdxCa::from_vec("".into(), positions.to_vec());
     records.take(&positions).expect("positions are those of records, so every one is in range")
+}
+
+/// Locks and looks up, then updates what differs.
+async fn update_locked(
+    destination: &mut impl Destination,
+    layout: &Layout,
+    batch: &DataFrame,
+    before: Before,
+) -> Result<(LookedUp, u64), SystemError> {
+    let looked_up = destination.look_up_locked(layout, batch, before).await?;
+    let differing = looked_up.differing();
+    let updated = match differing.is_empty() {
+        true => 0,
+        false => destination.update(layout, &records_at(batch, &differing)).await?,
+    };
+    Ok((looked_up, updated))
 }
 
 /// A look-up's answer as it comes in.
@@ -117,17 +142,26 @@ pub(crate) trait Destination: Sized {
     /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
     async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError>;
 
-    /// Looks up each record's match key and, at the same time, updates every record that has one row and differs from
-    /// it; returns what was found before, and how many rows were updated. `None`, and nothing is done, where the
-    /// destination has no statement for that. Before-images are those of the very rows that were updated.
+    /// As [`Destination::look_up`], within the open transaction and with the rows locked until it ends: what is found stays
+    /// so. Whatever is decided by what is found is decided by this.
+    async fn look_up_locked(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError>;
+
+    /// Looks up each record's match key and updates every record that has one row and differs from it; returns what was
+    /// found before, and how many rows were updated. Before-images are those of the very rows that were updated: rows are
+    /// locked before they are judged, or one statement does all of it.
     /// Errors: as [`Destination::update`].
     async fn update_differing(
         &mut self,
-        _layout: &Layout,
-        _batch: &DataFrame,
-        _before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
-        Ok(None)
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<(LookedUp, u64), SystemError> {
+        update_locked(self, layout, batch, before).await
     }
 
     /// How the object's columns are declared now. After records were looked up in a transaction they stay so until it
@@ -271,12 +305,25 @@ impl Destination for AnyDestination {
         }
     }
 
+    async fn look_up_locked(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.look_up_locked(layout, batch, before).await,
+            Self::Postgres(destination) => destination.look_up_locked(layout, batch, before).await,
+            Self::Mysql(destination) => destination.look_up_locked(layout, batch, before).await,
+        }
+    }
+
     async fn update_differing(
         &mut self,
         layout: &Layout,
         batch: &DataFrame,
         before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+    ) -> Result<(LookedUp, u64), SystemError> {
         match self {
             Self::Sqlite(destination) => destination.update_differing(layout, batch, before).await,
             Self::Postgres(destination) => destination.update_differing(layout, batch, before).await,

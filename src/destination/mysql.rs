@@ -10,7 +10,7 @@ use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT, records_at};
+use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
 use crate::database::Dialect;
 use crate::database::mysql::settings::NOTES_MAX;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
@@ -94,24 +94,13 @@ impl Destination for MysqlDestination {
         self.find(Step::LookUp { before: before.is_read(), locks: false }, layout, batch, before).await
     }
 
-    /// Where before-images are wanted, rows are locked as they are looked up: nobody changes them until they are updated.
-    async fn update_differing(
+    async fn look_up_locked(
         &mut self,
         layout: &Layout,
         batch: &DataFrame,
         before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
-        if !before.is_read() || !layout.key_is_unique() {
-            return Ok(None);
-        }
-        let step = Step::LookUp { before: true, locks: true };
-        let looked_up = self.find(step, layout, batch, before).await?;
-        let differing = looked_up.differing();
-        let updated = match differing.is_empty() {
-            true => 0,
-            false => self.update(layout, &records_at(batch, &differing)).await?,
-        };
-        Ok(Some((looked_up, updated)))
+    ) -> Result<LookedUp, SystemError> {
+        self.find(Step::LookUp { before: before.is_read(), locks: true }, layout, batch, before).await
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
@@ -130,7 +119,13 @@ impl Destination for MysqlDestination {
         if layout.written_fields().next().is_none() {
             return Ok(batch.height().try_into().unwrap_or(u64::MAX));
         }
-        self.write(Step::Update, layout, batch, "updating rows").await
+        let written = self.write(Step::Update, layout, batch, "updating rows").await;
+        match written {
+            Err(refusal @ SystemError::Refused { .. }) if layout.written_fields().any(|field| field.own_text) => {
+                self.restore(layout, batch, refusal).await
+            }
+            written => written,
+        }
     }
 
     async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -194,10 +189,13 @@ impl MysqlDestination {
         let mut answer = Answer::to(layout, batch);
         for portion in payload.portions(self.portion_limit()) {
             let portion = portion?;
-            let rows = self.session.rows(sql.clone(), &[&portion.json], "looking records up").await?;
-            for row in &rows {
-                let noted = note_found(&mut answer, portion.first, row, layout, before);
-                noted.ok_or_else(|| self.misread("the answer names no record of the batch".into()))?;
+            let mut are_noted = true;
+            let note = |row: &MySqlRow| {
+                are_noted &= note_found(&mut answer, portion.first, row, layout, before).is_some();
+            };
+            self.session.each_row(sql.clone(), &portion.json, "looking records up", note).await?;
+            if !are_noted {
+                return Err(self.misread("the answer names no record of the batch".into()));
             }
             for record in portion.unholdable {
                 if let Some(found) = answer.found.get_mut(record) {
@@ -220,6 +218,34 @@ impl MysqlDestination {
             let portion = holdable(portion?, layout)?;
             written += self.session.write(sql.clone(), &portion.json, doing).await?;
             self.refuse_altered_values(layout).await?;
+        }
+        Ok(written)
+    }
+
+    /// Puts back what rows held and the server would not take today: a laxer mode once let in `0000-00-00`, or a label that
+    /// is none. It is taken in such a mode again and kept if, read back, it is what was there to the byte. Constraints
+    /// hold all the same.
+    /// Errors: `refusal` if it is not.
+    async fn restore(&mut self, layout: &Layout, batch: &DataFrame, refusal: SystemError) -> Result<u64, SystemError> {
+        self.session.be_lax().await?;
+        let restored = self.send(Step::Update, layout, batch, "restoring rows").await;
+        self.session.be_strict().await?;
+        let restored = restored?;
+        let held = self.look_up(layout, batch, Before::Unread).await?.found;
+        match held.iter().all(|found| found.rows == 1 && !found.differs) {
+            true => Ok(restored),
+            false => Err(refusal),
+        }
+    }
+
+    /// Writes a batch without a look at the server's notes.
+    async fn send(&mut self, step: Step, layout: &Layout, batch: &DataFrame, doing: &str) -> Result<u64, SystemError> {
+        let statements = Statements::of(layout);
+        let payload = self.payload(layout, &statements.carried(step), batch)?;
+        let sql = statements.render(step);
+        let mut written = 0;
+        for portion in payload.portions(self.portion_limit()) {
+            written += self.session.write(sql.clone(), &holdable(portion?, layout)?.json, doing).await?;
         }
         Ok(written)
     }
@@ -317,14 +343,16 @@ fn unheld(field: &LayoutField) -> SystemError {
     SystemError::Refused { message, column: Some(column.name.clone()), clashes: false }
 }
 
-/// `None` if the row names no record of the batch.
+/// Takes in a row of a look-up's answer; `None` if it names no record of the batch.
 fn note_found(answer: &mut Answer, first: usize, row: &MySqlRow, layout: &Layout, before: Before) -> Option<()> {
     let number = |position: usize| text(row, position)?.parse::<u64>().ok();
     let record = first.checked_add(usize::try_from(number(0)?).ok()?)?.checked_sub(1)?;
     let found = answer.found.get_mut(record)?;
     found.rows += number(1)?;
     found.differs |= number(2)? > 0;
-    if found.rows == 1 && before.is_of(found.differs) {
+    if found.rows > 1 {
+        answer.before.forget(record);
+    } else if before.is_of(found.differs) {
         let fields = layout.fields.iter().enumerate();
         let old: Vec<Option<String>> =
             fields.map(|(index, field)| old_text(row, index + 3, &field.column.holds)).collect();

@@ -11,7 +11,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{Answer, Claim, Destination, Found, LookedUp, SAVEPOINT, TO_SAVEPOINT};
+use super::{Answer, Claim, Destination, Found, LookedUp, SAVEPOINT, TO_SAVEPOINT, update_locked};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Access, Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
@@ -20,7 +20,7 @@ use crate::domain::connection::Connection;
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
+use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName, RowLocks};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -118,30 +118,42 @@ impl Destination for PostgresDestination {
         read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
+    /// A statement waits for the version of a row that is there when it ends, and a later one sees it. Rows of which
+    /// somebody may see more than change are found all the same.
+    async fn look_up_locked(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        self.lock(layout, batch).await?;
+        self.look_up(layout, batch, before).await
+    }
+
+    /// One statement where the catalogue vouches for the key, and for the version of a row that was looked up.
     async fn update_differing(
         &mut self,
         layout: &Layout,
         batch: &DataFrame,
         before: Before,
-    ) -> Result<Option<(LookedUp, u64)>, SystemError> {
+    ) -> Result<(LookedUp, u64), SystemError> {
         let is_possible = layout.object.kind == ObjectKind::Table
             && layout.object.may_select_rows
             && layout.key_is_unique()
             && layout.fields.len() <= FIELDS_AT_ONCE_MAX
             && before != Before::OfAll;
-        if !is_possible {
-            return Ok(None);
-        }
-        let bounds = Bounds::of(layout, batch);
+        let bounds = Bounds::of(layout, batch).filter(|_| is_possible);
         let statement = statement::update_differing(layout, before, reach(bounds.as_ref()));
-        let Some(statement) = statement else { return Ok(None) };
+        let Some(statement) = statement.filter(|_| is_possible) else {
+            return update_locked(self, layout, batch, before).await;
+        };
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
         let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
         let read = only(&rows).and_then(|row| {
             let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
             let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
-            Ok(Some((looked_up, u64::try_from(updated).unwrap_or_default())))
+            Ok((looked_up, u64::try_from(updated).unwrap_or_default()))
         });
         read.map_err(|error| self.session.failed(purpose.doing, error))
     }
@@ -185,7 +197,11 @@ impl Destination for PostgresDestination {
     async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
         let purpose = Purpose { doing: "locking rows", grant: &grant, carries_records: true };
-        self.write(purpose, layout, batch, statement::lock(layout)).await.map(|_| ())
+        if layout.object.locks == RowLocks::Each {
+            return self.write(purpose, layout, batch, statement::lock(layout)).await.map(|_| ());
+        }
+        let locked = self.session.execute(purpose, statement::lock_all(layout), PgArguments::default()).await;
+        self.explain(&layout.object, locked).await.map(|_| ())
     }
 
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {

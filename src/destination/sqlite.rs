@@ -112,6 +112,16 @@ impl Destination for SqliteDestination {
         Ok(answer.finish())
     }
 
+    /// One writer at a time: whoever is in the open transaction is alone.
+    async fn look_up_locked(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        self.look_up(layout, batch, before).await
+    }
+
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
         self.database.declarations(object).await
     }
@@ -162,7 +172,7 @@ impl Destination for SqliteDestination {
         Ok(inserted)
     }
 
-    /// One writer at a time: whoever is in the open transaction is alone.
+    /// As for [`Destination::look_up_locked`].
     async fn lock(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<(), SystemError> {
         Ok(())
     }

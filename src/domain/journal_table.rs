@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::domain::connection::SqliteSettings;
-    use crate::domain::object::{Holds, NamePart, ObjectKind, Repertoire};
+    use crate::domain::object::{Holds, NamePart, ObjectKind, Repertoire, RowLocks};
 
     fn sqlite() -> System {
         System::Sqlite(SqliteSettings { file: PathBuf::new(), database: None, create_from: None })
@@ -218,6 +218,7 @@ mod tests {
             hides_columns: false,
             may_select: false,
             may_select_rows: false,
+            locks: RowLocks::Each,
             primary_key: Vec::new(),
             obstacles: Vec::new(),
         }

@@ -152,6 +152,15 @@ pub(crate) enum ObjectKind {
     },
 }
 
+/// How rows are kept from other writers while it is decided about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowLocks {
+    /// A statement locks the rows that it reads.
+    Each,
+    /// All that stands behind the object is locked at once; whether this user may.
+    Whole { allowed: bool },
+}
+
 /// How a database writes names, for statements that are proposed to people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spelling {
@@ -188,6 +197,7 @@ pub(crate) struct Object {
     pub(crate) may_select: bool,
     /// Whether whole rows may be read, with what the database itself keeps beside their columns.
     pub(crate) may_select_rows: bool,
+    pub(crate) locks: RowLocks,
     /// Columns of the primary key, if there is one: `writeback schema` prints it.
     pub(crate) primary_key: Vec<String>,
     /// Why it must not be written, as far as the catalogue tells.
@@ -246,12 +256,22 @@ impl Object {
 
     /// The statement that adds an index over columns.
     pub(crate) fn create_index(&self, columns: &[&str]) -> String {
+        self.create("INDEX", columns, None)
+    }
+
+    /// As [`Object::create_index`], for one that lets no two rows have the same values there.
+    pub(crate) fn create_unique_index(&self, columns: &[&str]) -> String {
+        self.create("UNIQUE INDEX", columns, Some("key"))
+    }
+
+    fn create(&self, what: &str, columns: &[&str], suffix: Option<&str>) -> String {
         let table = self.path.last().map_or("", String::as_str);
-        let name = std::iter::once(table).chain(columns.iter().copied()).collect::<Vec<_>>().join("_").to_lowercase();
+        let parts = std::iter::once(table).chain(columns.iter().copied()).chain(suffix);
+        let name = parts.collect::<Vec<_>>().join("_").to_lowercase();
         let columns: Vec<String> = columns.iter().map(|column| self.spelling.quoted(column)).collect();
         // Without users there is one file, whose tables are named alone.
         let object = if self.spelling.account.is_some() { self.quoted_path() } else { self.spelling.quoted(table) };
-        format!("CREATE INDEX {} ON {object} ({})", self.spelling.quoted(&name), columns.join(", "))
+        format!("CREATE {what} {} ON {object} ({})", self.spelling.quoted(&name), columns.join(", "))
     }
 
     fn quoted_path(&self) -> String {

@@ -21,7 +21,7 @@ use crate::domain::doubt::{JournalMark, Marker, Replay};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
-use crate::domain::object::Declaration;
+use crate::domain::object::{Declaration, ObjectKind};
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
@@ -730,7 +730,6 @@ pub(crate) struct Written {
     pub(crate) decisions: Vec<Decision>,
     /// Values that were left alone for someone else had changed them.
     pub(crate) conflicts: Conflicts,
-    /// `Many` also where it makes no difference to the destination.
     pub(crate) differing: Differing,
 }
 
@@ -765,24 +764,20 @@ pub(crate) async fn write(
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
-    Manner { before, expected, hold }: Manner,
+    manner: Manner,
 ) -> Result<Written, SystemError> {
-    if layout.mode.updates() && hold == Hold::Locked {
-        destination.lock(layout, records).await?;
-    }
-    let at_once = match (layout.mode.updates(), hold, expected) {
-        (true, Hold::Loose, Differing::Many) => destination.update_differing(layout, records, before).await?,
-        (true, Hold::Loose, Differing::Few) => update_found(destination, layout, records, before).await?,
-        (true, Hold::Locked, _) | (false, _, _) => None,
+    let (looked_up, updated) = match (layout.mode.updates(), manner.hold, layout.object.kind) {
+        (true, Hold::Loose, ObjectKind::Table) => {
+            let (looked_up, updated) = update_differing(destination, layout, records, manner).await?;
+            (looked_up, Some(updated))
+        }
+        (true, Hold::Loose | Hold::Locked, _) => (look_up_to_write(destination, layout, records, manner).await?, None),
+        (false, _, _) => (destination.look_up(layout, records, manner.before).await?, None),
     };
-    let differing = at_once.as_ref().map_or(Differing::Many, |(looked_up, _)| Differing::of(looked_up));
-    let (looked_up, updated) = match at_once {
-        Some((looked_up, updated)) => (looked_up, Some(updated)),
-        None => (destination.look_up(layout, records, before).await?, None),
-    };
+    let differing = Differing::of(&looked_up);
     let decisions = decide(layout, &looked_up.found);
     let written = Written { looked_up, decisions, conflicts: Conflicts::default(), differing };
-    apply(destination, connection, layout, records, &written.decisions, updated, hold).await?;
+    apply(destination, connection, layout, records, &written.decisions, updated, manner.hold).await?;
     Ok(written)
 }
 
@@ -793,10 +788,10 @@ pub(super) async fn judge(
     records: &DataFrame,
     before: Before,
 ) -> Result<Written, SystemError> {
-    if layout.mode.updates() {
-        destination.lock(layout, records).await?;
-    }
-    let looked_up = destination.look_up(layout, records, before).await?;
+    let looked_up = match layout.mode.updates() {
+        true => destination.look_up_locked(layout, records, before).await?,
+        false => destination.look_up(layout, records, before).await?,
+    };
     let decisions = decide(layout, &looked_up.found);
     Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
 }
@@ -833,23 +828,49 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Looks records up, and has those that differ looked up and updated at once, if the destination can.
-async fn update_found(
+/// Whether records are looked up without a lock before the rows of those that differ are locked: where few do, for locking
+/// a row costs as much as writing it, and where a key may have any number of rows, which nobody is to lock or to read.
+fn is_looked_up_first(layout: &Layout, Manner { expected, hold, .. }: Manner) -> bool {
+    hold == Hold::Loose && (expected == Differing::Few || !layout.key_is_unique())
+}
+
+/// As [`Destination::update_differing`], of the records that differ by a look-up that comes first.
+async fn update_differing(
     destination: &mut AnyDestination,
     layout: &Layout,
     records: &DataFrame,
-    before: Before,
-) -> Result<Option<(LookedUp, u64)>, SystemError> {
-    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
-    let differing = looked_up.differing();
-    if differing.is_empty() {
-        return Ok(Some((looked_up, 0)));
+    manner: Manner,
+) -> Result<(LookedUp, u64), SystemError> {
+    if !is_looked_up_first(layout, manner) {
+        return destination.update_differing(layout, records, manner.before).await;
     }
-    let updated = destination.update_differing(layout, &records_at(records, &differing), before).await?;
-    Ok(updated.map(|(found, updated)| {
-        looked_up.correct(&differing, found);
-        (looked_up, updated)
-    }))
+    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
+    let wanted = looked_up.to_lock(manner.before);
+    if wanted.is_empty() {
+        return Ok((looked_up, 0));
+    }
+    let (found, updated) = destination.update_differing(layout, &records_at(records, &wanted), manner.before).await?;
+    looked_up.correct(&wanted, found);
+    Ok((looked_up, updated))
+}
+
+/// Looks records up, those that are to be written with their rows locked, so that they stay as they are found.
+pub(super) async fn look_up_to_write(
+    destination: &mut AnyDestination,
+    layout: &Layout,
+    records: &DataFrame,
+    manner: Manner,
+) -> Result<LookedUp, SystemError> {
+    if !is_looked_up_first(layout, manner) {
+        return destination.look_up_locked(layout, records, manner.before).await;
+    }
+    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
+    let wanted = looked_up.to_lock(manner.before);
+    if !wanted.is_empty() {
+        let found = destination.look_up_locked(layout, &records_at(records, &wanted), manner.before).await?;
+        looked_up.correct(&wanted, found);
+    }
+    Ok(looked_up)
 }
 
 /// What the match rule says of each record.

@@ -227,7 +227,7 @@ impl ChunkBuilder {
                     bytes += text.len();
                     column.append_value(text);
                 }
-                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8 => column.append_null(),
+                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => column.append_null(),
                 StoredValue::Integer(_) | StoredValue::Real(_) => column.append_value(plain_number(value)),
             }
         }
@@ -240,7 +240,7 @@ impl ChunkBuilder {
         let part = |position: &usize| match values.get(*position)? {
             StoredValue::Text(text) => Some((*text).to_owned()),
             number @ (StoredValue::Integer(_) | StoredValue::Real(_)) => Some(plain_number(number)),
-            StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8 => None,
+            StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => None,
         };
         let parts = self.key.iter().map(part).collect::<Option<Vec<_>>>()?;
         Some(key_text(parts.iter().map(String::as_str)))
@@ -255,7 +255,7 @@ impl ChunkBuilder {
 fn why_unreadable(value: &StoredValue<'_>) -> Option<&'static str> {
     match value {
         StoredValue::Blob(_) => Some("is a BLOB, neither text nor a number"),
-        StoredValue::NotUtf8 => Some("is text that is not UTF-8"),
+        StoredValue::NotUtf8(_) => Some("is text that is not UTF-8"),
         StoredValue::Null | StoredValue::Integer(_) | StoredValue::Real(_) | StoredValue::Text(_) => None,
     }
 }
@@ -265,7 +265,7 @@ fn plain_number(value: &StoredValue<'_>) -> String {
     match value {
         StoredValue::Integer(integer) => integer.to_string(),
         StoredValue::Real(real) => real.to_string(),
-        StoredValue::Null | StoredValue::Text(_) | StoredValue::Blob(_) | StoredValue::NotUtf8 => String::new(),
+        StoredValue::Null | StoredValue::Text(_) | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => String::new(),
     }
 }
 

@@ -9,7 +9,7 @@ const ROWS: &str = "id,score,note,phone\nA1,1,,555\nA2,2,same,\nA3,3,\"\",\n";
 const SOURCE: &str = "id,score,note\nA1,10,y\nA2,2,same\nA3,,z\n";
 
 /// The statement that a run or a check proposes for a journal that is not there.
-fn proposed(ran: &Ran) -> String {
+pub(crate) fn proposed(ran: &Ran) -> String {
     let hint = ran.stderr.lines().find_map(|line| line.split_once("hint: make it: "));
     hint.unwrap_or_else(|| panic!("no statement in {ran}")).1.to_owned()
 }

@@ -9,8 +9,8 @@ use super::{Session, text};
 use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, Spelling,
-    TextLimit, resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, RowLocks,
+    Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 use crate::domain::schema::{DecimalSize, SchemaType};
@@ -137,6 +137,7 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         hides_columns,
         may_select: columns.iter().any(|column| column.may("select")),
         may_select_rows: columns.iter().all(|column| column.may("select")),
+        locks: RowLocks::Each,
         columns: columns.iter().map(ColumnEntry::object_column).collect(),
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),

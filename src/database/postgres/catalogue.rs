@@ -8,8 +8,8 @@ use crate::database::Dialect;
 use crate::domain::alteration::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, Spelling,
-    TextLimit, resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks,
+    Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
 
@@ -184,7 +184,9 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
 ORDER BY n.nspname, c.relname";
 
-/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts.
+/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts. Rows of a view are locked where it is simple
+/// enough to be updated without triggers and rules of its own: a lock does not reach into its common table expressions, and
+/// is refused where it groups.
 /// Source: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
 ///
 /// A table with rules is told as `rules`: what becomes of its rows is theirs to say, as with a view.
@@ -198,7 +200,10 @@ SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
        has_any_column_privilege(c.oid, 'SELECT'),
        has_schema_privilege(c.relnamespace, 'USAGE'),
        current_setting('server_encoding'),
-       has_table_privilege(c.oid, 'SELECT')
+       has_table_privilege(c.oid, 'SELECT'),
+       c.relkind <> 'v' OR (pg_relation_is_updatable(c.oid, false) & 4 <> 0 AND NOT EXISTS (
+           SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1')),
+       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
 /// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
@@ -426,6 +431,9 @@ struct RelationFacts {
     may_use_schema: bool,
     encoding: String,
     may_select_rows: bool,
+    /// Whether rows can be locked one by one, and whether all may be at once.
+    locks_rows: bool,
+    may_lock_all: bool,
 }
 
 impl RelationFacts {
@@ -439,7 +447,13 @@ impl RelationFacts {
             may_use_schema: row.try_get(5)?,
             encoding: row.try_get(6)?,
             may_select_rows: row.try_get(7)?,
+            locks_rows: row.try_get(8)?,
+            may_lock_all: row.try_get(9)?,
         })
+    }
+
+    fn locks(&self) -> RowLocks {
+        if self.locks_rows { RowLocks::Each } else { RowLocks::Whole { allowed: self.may_lock_all } }
     }
 
     fn object_kind(&self) -> ObjectKind {
@@ -573,6 +587,7 @@ fn object(
         hides_columns: false,
         may_select: facts.may_select,
         may_select_rows: facts.may_select_rows,
+        locks: facts.locks(),
         primary_key: primary_key.unwrap_or_default(),
         obstacles: Vec::new(),
     }
@@ -725,6 +740,8 @@ mod tests {
             has_heirs,
             may_select: true,
             may_select_rows: true,
+            locks_rows: true,
+            may_lock_all: true,
             may_use_schema: true,
             encoding: "UTF8".to_owned(),
         };

@@ -7,7 +7,7 @@ use super::declared;
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Spelling, resolve_name,
+    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks, Spelling, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 
@@ -152,6 +152,7 @@ impl SqliteDatabase {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
+            locks: RowLocks::Each,
             primary_key,
             obstacles: Vec::new(),
         })

@@ -14,8 +14,8 @@ pub(crate) enum StoredValue<'a> {
     Real(f64),
     Text(&'a str),
     Blob(&'a [u8]),
-    /// SQLite takes any bytes for text; what they are is not read.
-    NotUtf8,
+    /// SQLite takes any bytes for text.
+    NotUtf8(&'a [u8]),
 }
 
 /// Reads a value by the class it is stored in.
@@ -28,7 +28,10 @@ pub(crate) fn read_value(row: &SqliteRow, column: usize) -> Result<StoredValue<'
         "INTEGER" => StoredValue::Integer(row.try_get_unchecked(column)?),
         "REAL" => StoredValue::Real(row.try_get_unchecked(column)?),
         "BLOB" => StoredValue::Blob(row.try_get_unchecked(column)?),
-        _ => row.try_get_unchecked(column).map_or(StoredValue::NotUtf8, StoredValue::Text),
+        _ => match row.try_get_unchecked(column) {
+            Ok(text) => StoredValue::Text(text),
+            Err(_) => StoredValue::NotUtf8(row.try_get_unchecked(column)?),
+        },
     })
 }
 
@@ -46,7 +49,7 @@ impl StoredValue<'_> {
             Self::Real(real) if !takes_numbers || !real.is_finite() => 'r',
             Self::Text(text) if text.starts_with('\0') || takes_numbers && number(text).is_some() => 't',
             Self::Blob(_) => 'b',
-            Self::NotUtf8 => 'x',
+            Self::NotUtf8(_) => 'x',
             Self::Null | Self::Integer(_) | Self::Real(_) | Self::Text(_) => return Some(shown),
         };
         Some(marked(class, &shown))
@@ -60,10 +63,9 @@ impl StoredValue<'_> {
             Self::Integer(integer) => Some(integer.to_string()),
             Self::Real(real) => Some(format!("{real:?}")),
             Self::Text(text) => Some((*text).to_owned()),
-            Self::Blob(bytes) => {
+            Self::Blob(bytes) | Self::NotUtf8(bytes) => {
                 Some(format!("X'{}'", bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()))
             }
-            Self::NotUtf8 => Some("(text that is not UTF-8)".to_owned()),
         }
     }
 }
@@ -75,10 +77,25 @@ pub(crate) enum ExactValue<'a> {
     Real(f64),
     Text(&'a str),
     Blob(Vec<u8>),
+    /// Text, all the same.
+    NotUtf8(Vec<u8>),
+}
+
+/// What stands before bytes that are bound, to tell what they are: the driver binds no text that is not UTF-8.
+const BLOB_TAG: u8 = b'b';
+const NOT_UTF8_TAG: u8 = b'x';
+
+/// The SQL that makes a value of what [`ExactValue::bind`] bound as `bound`.
+pub(crate) fn unbound(bound: &str) -> String {
+    format!(
+        "(CASE WHEN typeof({bound}) <> 'blob' THEN {bound} WHEN substr({bound}, 1, 1) = X'{NOT_UTF8_TAG:02X}' \
+         THEN CAST(substr({bound}, 2) AS TEXT) ELSE substr({bound}, 2) END)"
+    )
 }
 
 impl<'a> ExactValue<'a> {
-    /// The value that [`StoredValue::exact`] wrote; `None` if its bytes were not read, or it wrote no such text.
+    /// The value that [`StoredValue::exact`] wrote; `None` if it wrote no such text, or one of an earlier version that did
+    /// not read the bytes.
     pub(crate) fn parse(exact: &'a str, affinity: Affinity) -> Option<Self> {
         match unmarked(exact) {
             (None, text) => Some(match affinity {
@@ -88,17 +105,20 @@ impl<'a> ExactValue<'a> {
             (Some('i'), text) => text.parse().ok().map(Self::Integer),
             (Some('r'), text) => text.parse().ok().map(Self::Real),
             (Some('t'), text) => Some(Self::Text(text)),
-            (Some('b'), text) => bytes(text.strip_prefix("X'")?.strip_suffix('\'')?).map(Self::Blob),
+            (Some('b'), text) => quoted_bytes(text).map(Self::Blob),
+            (Some('x'), text) => quoted_bytes(text).map(Self::NotUtf8),
             (Some(_), _) => None,
         }
     }
 
+    /// Binds it; [`unbound`] makes the value of it.
     pub(crate) fn bind(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
         match self {
             Self::Integer(integer) => arguments.add(integer),
             Self::Real(real) => arguments.add(real),
             Self::Text(text) => arguments.add(text),
-            Self::Blob(bytes) => arguments.add(bytes),
+            Self::Blob(bytes) => arguments.add(tagged(BLOB_TAG, &bytes)),
+            Self::NotUtf8(bytes) => arguments.add(tagged(NOT_UTF8_TAG, &bytes)),
         }
     }
 }
@@ -108,6 +128,15 @@ fn number(text: &str) -> Option<ExactValue<'static>> {
     let integer = text.parse().ok().map(ExactValue::Integer);
     let real = || text.parse().ok().filter(|real: &f64| real.is_finite()).map(ExactValue::Real);
     integer.or_else(real)
+}
+
+fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[tag], bytes].concat()
+}
+
+/// The bytes that SQL writes as `X'00FF'`.
+fn quoted_bytes(text: &str) -> Option<Vec<u8>> {
+    bytes(text.strip_prefix("X'")?.strip_suffix('\'')?)
 }
 
 /// The bytes that are written as pairs of hexadecimal digits.
@@ -142,6 +171,7 @@ mod tests {
             (StoredValue::Text("\0i:5"), ExactValue::Text("\0i:5")),
             (StoredValue::Blob(&[0, 255]), ExactValue::Blob(vec![0, 255])),
             (StoredValue::Blob(&[]), ExactValue::Blob(Vec::new())),
+            (StoredValue::NotUtf8(&[0, 255]), ExactValue::NotUtf8(vec![0, 255])),
         ];
         for affinity in affinities {
             let mut texts = std::collections::BTreeSet::new();
@@ -151,10 +181,7 @@ mod tests {
                 assert!(texts.insert(text), "{stored:?} in {affinity:?}");
             }
         }
-        assert_eq!(
-            ExactValue::parse(&StoredValue::NotUtf8.exact(Affinity::Text).expect("a text"), Affinity::Text),
-            None
-        );
+        assert_eq!(ExactValue::parse("\0x:(text that is not UTF-8)", Affinity::Text), None, "of earlier versions");
         assert_eq!(ExactValue::parse("\0b:X'0'", Affinity::None), None);
     }
 }

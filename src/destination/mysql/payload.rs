@@ -49,6 +49,8 @@ struct PayloadColumn {
 /// Values of one column, in one chunk each.
 enum Values {
     Text(StringChunked),
+    /// Single-precision numbers as rows held them.
+    Float32Text(StringChunked),
     Integer(Int64Chunked),
     Float32(Float32Chunked),
     Float64(Float64Chunked),
@@ -153,7 +155,11 @@ impl PayloadColumn {
         let declared = field.column.declared.to_ascii_lowercase();
         Ok(Self {
             field: position,
-            values: Values::of(if field.own_text { Kind::Text } else { field.kind }, column)?,
+            values: match (field.own_text, field.kind) {
+                (true, Kind::Float32) => Values::Float32Text(column.rechunk().str()?.clone()),
+                (true, _) => Values::of(Kind::Text, column)?,
+                (false, kind) => Values::of(kind, column)?,
+            },
             drops_blanks: declared.starts_with("char") && matches!(field.column.holds, Holds::Text { .. }),
             by_value: field.column.holds == Holds::Json && field.column.collation.is_none(),
             key: field.key,
@@ -166,6 +172,11 @@ impl PayloadColumn {
             Values::Text(values) => match values.get(record) {
                 None => Written::Null,
                 Some(value) => self.write_text(json, value),
+            },
+            Values::Float32Text(values) => match values.get(record).map(str::parse::<f32>) {
+                None => Written::Null,
+                Some(Ok(number)) => write_float(json, Some(f64::from(number))),
+                Some(Err(_)) => Written::Unholdable,
             },
             Values::Integer(values) => write_plain(json, values.get(record)),
             Values::Boolean(values) => write_plain(json, values.get(record).map(u8::from)),

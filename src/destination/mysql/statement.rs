@@ -12,10 +12,11 @@ use crate::domain::object::{Holds, TextLimit};
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Yields `position, rows, differs, old values…` for every record that has rows, all as text.
+    /// Yields `position, rows, differs, old values…` for records that have rows, all as text: a line for each row, or
+    /// where nothing but their number is asked of a key that any number may have, one for all of them.
     LookUp {
         before: bool,
-        /// Whether the rows are locked until the transaction ends. For keys that the catalogue calls unique.
+        /// Whether the rows are locked until the transaction ends.
         locks: bool,
     },
     Update,
@@ -56,23 +57,19 @@ impl<'a> Statements<'a> {
     }
 
     fn look_up(&self, before: bool, locks: bool) -> String {
-        let differs = self.differs();
-        let before = if before { self.old_values() } else { Vec::new() };
-        let step = Step::LookUp { before: false, locks };
-        if self.layout.key_is_unique() {
-            let old: String = before.iter().map(|value| format!(", {value}")).collect();
-            let lock = if locks { " FOR UPDATE" } else { "" };
+        let (differs, joined) = (self.differs(), self.joined(Step::LookUp { before, locks }));
+        if !before && !locks && !self.layout.key_is_unique() {
             return format!(
-                "SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {}{lock}",
-                self.joined(step)
+                "SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX({differs}) AS CHAR) FROM {joined} \
+                 GROUP BY j.n"
             );
         }
-        // A key may match any number of rows; one line a record comes back all the same.
-        let old: String = before.iter().map(|value| format!(", MIN({value})")).collect();
-        format!(
-            "SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX({differs}) AS CHAR){old} FROM {} GROUP BY j.n",
-            self.joined(step)
-        )
+        // Old values come from the row itself. Whatever gathers rows puts them into a temporary table first, whose columns
+        // are as wide as the server guesses: a DOUBLE's text is cut after 22 characters there.
+        let old: String =
+            self.fields().filter(|_| before).map(|(_, field)| format!(", {}", old_value(field))).collect();
+        let lock = if locks { " FOR UPDATE" } else { "" };
+        format!("SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {joined}{lock}")
     }
 
     fn update(&self) -> String {
@@ -151,9 +148,10 @@ impl<'a> Statements<'a> {
         let distinct: Vec<String> = compared
             .map(|(index, field)| {
                 let mut terms = self.conditions(index, field);
-                terms.push(match is_text(field) {
-                    true => format!("NOT ({} <=> {})", old_bytes(field), new_bytes(index)),
-                    false => format!("NOT ({} <=> {})", old(field), new(index, field)),
+                terms.push(match (is_text(field), is_held_moment(field)) {
+                    (true, _) => format!("NOT ({} <=> {})", old_bytes(field), new_bytes(index)),
+                    (false, true) => format!("NOT (CAST({} AS BINARY) <=> {})", old_value(field), new_bytes(index)),
+                    (false, false) => format!("NOT ({} <=> {})", old(field), new(index, field)),
                 });
                 format!("({})", terms.join(" AND "))
             })
@@ -185,29 +183,37 @@ impl<'a> Statements<'a> {
         };
         keeps.into_iter().chain(fills).collect()
     }
+}
 
-    /// What the fields hold, as text that loses nothing.
-    fn old_values(&self) -> Vec<String> {
-        self.fields()
-            .map(|(_, field)| match field.column.holds {
-                Holds::Text { .. } | Holds::Label(_) => format!("CONVERT({} USING utf8mb4)", old(field)),
-                // As text a FLOAT shows six digits.
-                Holds::Float { bits: 32 } => format!("CAST({} + 0E0 AS CHAR)", old(field)),
-                Holds::Integer { .. }
-                | Holds::Decimal { .. }
-                | Holds::DecimalAsFloat { .. }
-                | Holds::Float { .. }
-                | Holds::Boolean
-                | Holds::Date
-                | Holds::Time { .. }
-                | Holds::Timestamp { .. }
-                | Holds::Instant { .. }
-                | Holds::Uuid
-                | Holds::Json
-                | Holds::Unsupported => format!("CAST({} AS CHAR)", old(field)),
-            })
-            .collect()
+/// What a field holds, as text that loses nothing.
+fn old_value(field: &LayoutField) -> String {
+    match field.column.holds {
+        Holds::Text { .. } | Holds::Label(_) => format!("CONVERT({} USING utf8mb4)", old(field)),
+        // As text a FLOAT shows six digits.
+        Holds::Float { bits: 32 } => format!("CAST({} + 0E0 AS CHAR)", old(field)),
+        Holds::Integer { .. }
+        | Holds::Decimal { .. }
+        | Holds::DecimalAsFloat { .. }
+        | Holds::Float { .. }
+        | Holds::Boolean
+        | Holds::Date
+        | Holds::Time { .. }
+        | Holds::Timestamp { .. }
+        | Holds::Instant { .. }
+        | Holds::Uuid
+        | Holds::Json
+        | Holds::Unsupported => format!("CAST({} AS CHAR)", old(field)),
     }
+}
+
+/// Whether a field's values are dates or times as a row held them. A laxer mode lets in some that no calendar has, such as
+/// `0000-00-00`: they stay text on their way and are held against the row's own text.
+fn is_held_moment(field: &LayoutField) -> bool {
+    field.own_text
+        && matches!(
+            field.column.holds,
+            Holds::Date | Holds::Time { .. } | Holds::Timestamp { .. } | Holds::Instant { .. }
+        )
 }
 
 fn quoted(field: &LayoutField) -> String {
@@ -295,6 +301,7 @@ fn batch_type(field: &LayoutField) -> String {
             format!("VARCHAR({}) {TEXT}", characters + 1)
         }
         Holds::Text { .. } | Holds::Label(_) | Holds::Json | Holds::Unsupported => format!("LONGTEXT {TEXT}"),
+        _ if is_held_moment(field) => format!("LONGTEXT {TEXT}"),
         Holds::Uuid => format!("VARCHAR(37) {TEXT}"),
         Holds::Integer { max, .. } if *max > i128::from(i64::MAX) => "BIGINT UNSIGNED".to_owned(),
         Holds::Integer { .. } | Holds::Boolean => "BIGINT".to_owned(),
@@ -325,7 +332,7 @@ fn rounded_float(declared: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
     use crate::domain::value::Kind;
 
     fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
@@ -358,6 +365,7 @@ mod tests {
                 hides_columns: false,
                 may_select: true,
                 may_select_rows: true,
+                locks: RowLocks::Each,
                 primary_key: Vec::new(),
                 obstacles: Vec::new(),
             },
@@ -391,10 +399,23 @@ mod tests {
     #[test]
     fn a_key_that_may_match_many_rows_is_counted() {
         let layout = layout(NullPolicy::Write, true, false);
-        let sql = Statements::of(&layout).render(Step::LookUp { before: true, locks: false });
+        let sql = Statements::of(&layout).render(Step::LookUp { before: false, locks: false });
         assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX("), "{sql}");
-        assert!(sql.contains(", MIN(CAST(o.`a``b` AS CHAR)), "), "{sql}");
         assert!(sql.ends_with(" GROUP BY j.n"), "{sql}");
+    }
+
+    #[test]
+    fn old_values_are_read_from_the_row_itself_whatever_the_key() {
+        for unique in [true, false] {
+            for locks in [true, false] {
+                let layout = layout(NullPolicy::Write, true, unique);
+                let sql = Statements::of(&layout).render(Step::LookUp { before: true, locks });
+                assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), '1', CAST(("), "{sql}");
+                assert!(sql.contains(", CAST(o.`a``b` AS CHAR), "), "{sql}");
+                assert!(!sql.contains("GROUP BY"), "{sql}");
+                assert_eq!(sql.ends_with(" FOR UPDATE"), locks, "{sql}");
+            }
+        }
     }
 
     #[test]

@@ -154,16 +154,23 @@ pub(super) fn insert(layout: &Layout) -> Statement {
     Statement { sql, parameters }
 }
 
-/// Locks the rows that match.
+/// Locks the rows that match against everybody who would change them, and nobody who refers to them.
 pub(super) fn lock(layout: &Layout) -> Statement {
     let parameters = layout.key.clone();
     let sql = format!(
-        "SELECT 1 FROM {batch} JOIN {object} AS object ON {key} FOR UPDATE OF object",
+        "SELECT 1 FROM {batch} JOIN {object} AS object ON {key} FOR NO KEY UPDATE OF object",
         batch = batch(layout, &parameters),
         object = object(layout),
         key = key(layout),
     );
     Statement { sql, parameters }
+}
+
+/// Locks all that stands behind a view against everybody who would change it. Readers are let in.
+/// Source: <https://www.postgresql.org/docs/current/sql-lock.html>: "all relations appearing in the view definition query
+/// are also locked recursively".
+pub(super) fn lock_all(layout: &Layout) -> String {
+    format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", object(layout))
 }
 
 /// Deletes the rows that match.
@@ -393,7 +400,7 @@ fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
 mod tests {
     use super::*;
     use crate::domain::match_rule::MatchMode;
-    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, Spelling};
+    use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
 
     fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
@@ -425,6 +432,7 @@ mod tests {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
+            locks: RowLocks::Each,
             primary_key: Vec::new(),
             obstacles: Vec::new(),
         };

@@ -10,6 +10,7 @@
 
 use crate::database::Dialect;
 use crate::database::sqlite::declared::{Affinity, affinity};
+use crate::database::sqlite::unbound;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, ObjectColumn};
@@ -73,8 +74,12 @@ impl Sent {
 
     /// The fields with the names their values go by in `incoming`.
     fn named<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = (String, &'a LayoutField)> {
-        let fields = self.fields.iter().enumerate();
-        fields.filter_map(|(column, position)| Some((format!("incoming.c{column}"), layout.fields.get(*position)?)))
+        let named = |(column, position): (usize, &usize)| {
+            let field = layout.fields.get(*position)?;
+            let incoming = format!("incoming.c{column}");
+            Some((if field.own_text { unbound(&incoming) } else { incoming }, field))
+        };
+        self.fields.iter().enumerate().filter_map(named)
     }
 
     /// Which rows of `t` a record means.

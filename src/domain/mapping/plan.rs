@@ -14,7 +14,7 @@ use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::method::{Method, MethodCall};
-use crate::domain::object::{Holds, NameError, Object, ObjectColumn, ObjectKind, resolve_name};
+use crate::domain::object::{Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name};
 use crate::domain::problem::{Problem, Severity, did_you_mean};
 use crate::domain::schema::{SchemaColumn, SchemaType};
 use crate::domain::value::Kind;
@@ -61,6 +61,7 @@ impl<'a> Planner<'a> {
         // Where a column is unknown, the layout has holes, and what follows from it is not to be told.
         if columns.iter().all(Option::is_some) {
             self.check_index(&layout);
+            self.check_doubles(&layout);
         }
         self.finish(layout, routes)
     }
@@ -93,6 +94,12 @@ impl<'a> Planner<'a> {
         for obstacle in updates.into_iter().chain(inserts.filter(|inserts| updates != Some(*inserts))) {
             let mistake = Problem::mistake(location.clone(), format!("`{object}` {}", obstacle.why));
             self.problems.push(mistake.hint(obstacle.hint.clone()));
+        }
+        if self.write_back.mode.updates() && self.object.locks == (RowLocks::Whole { allowed: false }) {
+            let message = format!(
+                "`{object}` is a view whose rows can only be locked all together, and the user may not lock them"
+            );
+            self.problems.push(Problem::mistake(location.clone(), message).hint_if(self.object.grant("UPDATE")));
         }
         if !self.object.may_enter {
             let mistake = Problem::mistake(location.clone(), format!("the schema of `{object}` may not be used"));
@@ -403,6 +410,23 @@ impl<'a> Planner<'a> {
         };
         let mistake = Problem::mistake(self.write_back.location.clone(), message);
         self.problems.push(mistake.hint("give a column of the schema a field"));
+    }
+
+    /// A row that two create at once is there twice where nothing forbids it: neither sees the other's before both are in. What
+    /// stands behind a view is not known here.
+    fn check_doubles(&mut self, layout: &Layout) {
+        if !layout.mode.inserts() || layout.key_is_unique() || self.object.kind != ObjectKind::Table {
+            return;
+        }
+        let names: Vec<&str> = layout.key_fields().map(|field| field.column.name.as_str()).collect();
+        let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let message = format!(
+            "no unique index of `{}` is over {}: a row that somebody else creates at the same moment is there twice",
+            self.object.display_name(),
+            shown.join(" and ")
+        );
+        let warning = Problem::warning(self.write_back.table_location.clone(), message);
+        self.problems.push(warning.hint(self.object.create_unique_index(&names)));
     }
 
     fn check_index(&mut self, layout: &Layout) {

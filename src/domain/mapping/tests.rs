@@ -6,7 +6,7 @@ use crate::domain::conversion::texts_of;
 use crate::domain::field::{Field, FieldValue, NullPolicy, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{Label, Method};
-use crate::domain::object::{Holds, NamePart, ObjectKind, ObjectName, Repertoire, Spelling, TextLimit};
+use crate::domain::object::{Holds, NamePart, ObjectKind, ObjectName, Repertoire, RowLocks, Spelling, TextLimit};
 use crate::domain::outcome::Stage;
 use crate::domain::problem::{Location, Severity};
 use crate::domain::schema::{DecimalSize, Schema, SchemaColumn};
@@ -84,6 +84,7 @@ fn object(columns: Vec<ObjectColumn>) -> Object {
         hides_columns: false,
         may_select: true,
         may_select_rows: true,
+        locks: RowLocks::Each,
         primary_key: key,
         obstacles: Vec::new(),
     }

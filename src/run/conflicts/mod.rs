@@ -116,7 +116,8 @@ pub(crate) async fn write(
         written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
         return Ok(written);
     }
-    let looked_up = look_up_and_lock(destination, layout, records, manner).await?;
+    let before = if manner.before == Before::OfAll { manner.before } else { Before::OfDiffering };
+    let looked_up = writer::look_up_to_write(destination, layout, records, Manner { before, ..manner }).await?;
     let differing = Differing::of(&looked_up);
     let mut decisions = writer::decide(layout, &looked_up.found);
     let conflicts = judge(destination, layout, records, last, &looked_up.before, &mut decisions).await?;
@@ -139,29 +140,6 @@ pub(crate) async fn write(
         fault::point("records inserted");
     }
     Ok(Written { looked_up, decisions, conflicts, differing })
-}
-
-/// Looks records up with the rows of those that differ locked, so that they stay as they are found. Where few differ, these
-/// are found before, for locking a row costs as much as writing it.
-async fn look_up_and_lock(
-    destination: &mut AnyDestination,
-    layout: &Layout,
-    records: &DataFrame,
-    manner: Manner,
-) -> Result<LookedUp, SystemError> {
-    let before = if manner.before == Before::OfAll { manner.before } else { Before::OfDiffering };
-    if manner.expected == Differing::Many || manner.hold == Hold::Locked {
-        destination.lock(layout, records).await?;
-        return Destination::look_up(destination, layout, records, before).await;
-    }
-    let mut looked_up = Destination::look_up(destination, layout, records, Before::Unread).await?;
-    let differing = looked_up.differing();
-    if !differing.is_empty() {
-        let subset = records_at(records, &differing);
-        destination.lock(layout, &subset).await?;
-        looked_up.correct(&differing, Destination::look_up(destination, layout, &subset, before).await?);
-    }
-    Ok(looked_up)
 }
 
 /// Finds the values that are to be left alone. A record of which nothing else differs is skipped. Writes nothing.

@@ -323,7 +323,7 @@ mod tests {
     use polars::prelude::df;
 
     use super::*;
-    use crate::domain::object::{Holds, ObjectKind, Spelling};
+    use crate::domain::object::{Holds, ObjectKind, RowLocks, Spelling};
     use crate::domain::value::Kind;
 
     fn field(name: &str, key: bool) -> LayoutField {
@@ -343,6 +343,7 @@ mod tests {
             hides_columns: false,
             may_select: true,
             may_select_rows: true,
+            locks: RowLocks::Each,
             primary_key: Vec::new(),
             obstacles: Vec::new(),
         };
