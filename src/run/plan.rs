@@ -19,6 +19,7 @@ use crate::domain::problem::{Location, Problem, Severity};
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::RunError;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
+use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     /// Absent before it is gathered, and if no field keeps someone else's values.
     pub(crate) last_written: Option<LastWritten>,
     object: Object,
+    /// The database that the object stands in.
+    pub(super) home: Home,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
 }
@@ -124,7 +127,7 @@ impl Plan {
     /// What its records are mapped for.
     pub(crate) fn mapped_for(&self) -> MappedFor {
         MappedFor {
-            layout: self.layout.fingerprint(),
+            layout: prepared::told(&self.layout, &self.home),
             destination: self.destination.name.clone(),
             object: self.layout.object.path.clone(),
             fields: mapped_fields(&self.layout),
@@ -239,21 +242,25 @@ impl Planner<'_> {
             false => None,
         };
         let object = self.describe(write_back, &destination).await?;
+        let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
-            Ok((layout, mapping, warnings)) => Some(Plan {
-                write_back: write_back.clone(),
-                source,
-                destination,
-                layout: Arc::new(layout),
-                mapping: Arc::new(mapping),
-                journal_table,
-                warnings,
-                swap: None,
-                last_written: None,
-                object,
-                opened,
-            }),
+            Ok((layout, mapping, warnings)) => {
+                Some(Plan {
+                    write_back: write_back.clone(),
+                    source,
+                    destination,
+                    layout: Arc::new(layout),
+                    mapping: Arc::new(mapping),
+                    journal_table,
+                    warnings,
+                    swap: None,
+                    last_written: None,
+                    object,
+                    home,
+                    opened,
+                })
+            }
             Err(problems) => {
                 self.problems.extend(problems);
                 None
@@ -295,6 +302,12 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+
+    async fn home(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Home> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        let home = Home::of(destination, connection).await;
+        home.map_err(|error| self.problems.push(problem_of(&error, write_back.location.clone()))).ok()
     }
 
     /// The table that is to tell what is written. What it lacks becomes a problem, with the statement that makes it.
