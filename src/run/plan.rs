@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination};
-use crate::domain::connection::Connection;
+use crate::destination::{AnyDestination, Destination, sqlite};
+use crate::domain::connection::{Connection, System};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
-use crate::domain::object::Object;
+use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::problem::{Location, Problem, Severity};
+use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::RunError;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
@@ -245,7 +246,8 @@ impl Planner<'_> {
         let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
-            Ok((layout, mapping, warnings)) => {
+            Ok((layout, mapping, mut warnings)) => {
+                warnings.extend(lost_keys(write_back, &destination, &layout));
                 Some(Plan {
                     write_back: write_back.clone(),
                     source,
@@ -357,6 +359,25 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Warnings of keys that a column keeps as numbers, though they are texts: `00123` has no row then, and gets none.
+fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) -> Vec<Problem> {
+    let is_lost = |field: &&LayoutField| {
+        matches!(destination.system, System::Sqlite(_))
+            && field.kind == Kind::Text
+            && sqlite::is_text_kept_as_number(&field.column)
+    };
+    let warning = |field: &LayoutField| {
+        let ObjectColumn { name, declared, .. } = &field.column;
+        let message = format!(
+            "`{name}` is declared {declared}, which makes SQLite keep texts that look like numbers as numbers: a key such as \
+             `00123` or `1e5` is no longer itself there, and a record whose key looks like a number is not written"
+        );
+        let hint = "declare the column TEXT, or VARCHAR(n), in the database";
+        Problem::warning(write_back.table_location.clone(), message).hint(hint)
+    };
+    layout.key_fields().filter(is_lost).map(warning).collect()
 }
 
 fn problem_of(error: &SystemError, location: Location) -> Problem {
