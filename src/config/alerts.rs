@@ -3,7 +3,7 @@
 //! `serve` tell it.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -130,7 +130,7 @@ fn read_command(value: Value<'_>, timeout: Duration, root: &Path, absent: &mut V
 
 fn read_webhook(value: Value<'_>, surroundings: Surroundings<'_>, absent: &mut Vec<Problem>) -> Option<Webhook> {
     let table = value.table("`webhook`".to_owned())?;
-    table.expect_keys(&["url", "secret", "timeout"]);
+    table.expect_keys(&["url", "secret", "timeout", "ca_file"]);
     let timeout = table.get("timeout").map_or(Some(WEBHOOK_TIMEOUT_USUAL), timeout);
     let hint = "write `url = \"https://…\"`, or `url = { env = \"NAME\" }` where the URL is a secret";
     let url = table.require("url", hint).and_then(|value| read_url(value, surroundings, absent));
@@ -140,7 +140,12 @@ fn read_webhook(value: Value<'_>, surroundings: Surroundings<'_>, absent: &mut V
         None => None,
         Some(secret) => Some(secret?),
     };
-    Some(Webhook { url: url?, secret, timeout: timeout? })
+    let ca_file = table.get("ca_file").map(|value| read_ca_file(value, surroundings.root, absent));
+    let ca_file = match ca_file {
+        None => None,
+        Some(file) => Some(file?),
+    };
+    Some(Webhook { url: url?, secret, ca_file, timeout: timeout? })
 }
 
 fn read_url(value: Value<'_>, surroundings: Surroundings<'_>, absent: &mut Vec<Problem>) -> Option<Secret> {
@@ -185,6 +190,17 @@ fn webhook_url(text: &str) -> Result<Secret, (&'static str, &'static str)> {
         )),
         _ => Err(("the webhook's url is neither https nor http", hint)),
     }
+}
+
+fn read_ca_file(value: Value<'_>, root: &Path, absent: &mut Vec<Problem>) -> Option<PathBuf> {
+    let file = root.join(value.text()?);
+    if !file.is_file() {
+        let problem =
+            Problem::mistake(value.location(), format!("there is no file {}", shown(&file.display().to_string())));
+        absent.push(problem.hint("name the PEM file with the certificate of the authority that signed the receiver's"));
+        return None;
+    }
+    Some(file)
 }
 
 fn read_secret(value: Value<'_>, surroundings: Surroundings<'_>, absent: &mut Vec<Problem>) -> Option<Secret> {

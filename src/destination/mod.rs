@@ -126,6 +126,10 @@ pub(crate) trait Destination: Sized {
     /// Errors: `NotFound` with a hint that names near misses.
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError>;
 
+    /// Who the database says it is, as far as it tells: a text that another one does not have, nor this one after it was put
+    /// back from elsewhere. Empty if it tells nothing.
+    async fn identity(&mut self) -> Result<String, SystemError>;
+
     /// Opens a transaction in which rows may be written.
     async fn begin(&mut self) -> Result<(), SystemError>;
 
@@ -270,6 +274,14 @@ impl Destination for AnyDestination {
             Self::Sqlite(destination) => destination.describe(name).await,
             Self::Postgres(destination) => destination.describe(name).await,
             Self::Mysql(destination) => destination.describe(name).await,
+        }
+    }
+
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        match self {
+            Self::Sqlite(destination) => destination.identity().await,
+            Self::Postgres(destination) => destination.identity().await,
+            Self::Mysql(destination) => destination.identity().await,
         }
     }
 

@@ -54,6 +54,10 @@ impl Destination for MysqlDestination {
         Ok(object)
     }
 
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        catalogue::identity(&mut self.session).await
+    }
+
     async fn begin(&mut self) -> Result<(), SystemError> {
         self.session.run("START TRANSACTION".to_owned(), "beginning a transaction").await
     }

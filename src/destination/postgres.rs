@@ -75,6 +75,10 @@ impl Destination for PostgresDestination {
         catalogue::describe(&mut self.session, &relation).await
     }
 
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        catalogue::identity(&mut self.session).await
+    }
+
     /// The isolation level is named, since a server's default may be another; whether writing is allowed is not,
     /// since a server that is read-only is so on purpose.
     async fn begin(&mut self) -> Result<(), SystemError> {

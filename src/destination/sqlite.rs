@@ -9,6 +9,7 @@ mod statements;
 mod values;
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use polars::prelude::DataFrame;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
+pub(crate) use self::statements::is_text_kept_as_number;
 use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
 use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
@@ -35,6 +37,7 @@ use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
 pub(crate) struct SqliteDestination {
     /// Stands before `turn`: a transaction that is dropped ends before the next writer begins.
     database: SqliteDatabase,
+    file: PathBuf,
     queue: Arc<tokio::sync::Mutex<()>>,
     /// Held from before a transaction begins until after it ends.
     turn: Option<tokio::sync::OwnedMutexGuard<()>>,
@@ -55,6 +58,7 @@ impl Destination for SqliteDestination {
         let database = SqliteDatabase::open(connection, Access::Write).await?;
         Ok(Self {
             database,
+            file: settings_of(connection)?.file.clone(),
             queue: queue_for(&settings_of(connection)?.file),
             turn: None,
             turn_timeout: connection.limits.statement_timeout,
@@ -73,6 +77,12 @@ impl Destination for SqliteDestination {
             }
         }
         Ok(object)
+    }
+
+    /// A copy that is moved into the file's place is another file; one that is written over it is not.
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        let told = std::fs::metadata(&self.file).map(|file| format!("{} {}", file.dev(), file.ino()));
+        told.map_err(|error| self.database.sort_error("looking at the file", sqlx::Error::Io(error)))
     }
 
     async fn begin(&mut self) -> Result<(), SystemError> {

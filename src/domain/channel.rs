@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::connection::Secret;
@@ -65,6 +66,8 @@ pub(crate) struct Webhook {
     pub(crate) url: Secret,
     /// Signs what is posted.
     pub(crate) secret: Option<Secret>,
+    /// Certificates of the authorities that vouch for the receiver, instead of those that the machine trusts.
+    pub(crate) ca_file: Option<PathBuf>,
     /// Of one attempt, from looking the host up to the last byte of the answer.
     pub(crate) timeout: Duration,
 }

@@ -44,6 +44,21 @@ pub(crate) struct Connection {
     pub(crate) limits: Limits,
 }
 
+impl Connection {
+    /// Where it leads, whoever goes there.
+    pub(crate) fn address(&self) -> String {
+        match &self.system {
+            System::Files { folder } => format!("{folder:?}"),
+            System::Sqlite(settings) => format!("{:?}", settings.file),
+            System::Adbc(settings) => format!("{} {:?}", settings.kind, settings.driver),
+            System::Postgres(settings) | System::Mysql(settings) => {
+                let ServerSettings { host, port, socket, database, .. } = settings;
+                format!("{} {:?}", self.system.kind(), (host, port, socket, database))
+            }
+        }
+    }
+}
+
 /// What a connection leads to.
 #[derive(Debug, Clone)]
 pub(crate) enum System {

@@ -28,7 +28,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The first instant, not before `from`, at which the gate opens. Gates open in the years 1970 to 2100.
+    /// The first instant, not before `from`, at which the gate opens. Gates open in the years 1970 to 2099.
     pub(crate) fn first_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         placed(self.wall_time_from(from)?, self.zone)
     }
@@ -136,7 +136,7 @@ fn offset_before(instant: DateTime<Utc>, zone: Tz) -> i32 {
 const MOMENT: TimeDelta = TimeDelta::nanoseconds(1);
 
 /// Two days past the last wall time a line can name, so past it in every zone.
-const YEARS_END: DateTime<Utc> = DateTime::from_timestamp(4_134_153_600, 0).expect("2101-01-03");
+const YEARS_END: DateTime<Utc> = DateTime::from_timestamp(4_102_617_600, 0).expect("2100-01-03");
 
 /// Nothing opens outside of these years, and within them no sum overflows.
 fn within_years(instant: DateTime<Utc>) -> DateTime<Utc> {

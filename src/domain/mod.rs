@@ -6,6 +6,7 @@ pub(crate) mod alteration;
 pub(crate) mod before;
 pub(crate) mod cadence;
 pub(crate) mod canary;
+pub(crate) mod certificate;
 pub(crate) mod channel;
 mod columnar;
 pub(crate) mod conform;

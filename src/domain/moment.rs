@@ -1,7 +1,7 @@
 //! Dates, times of day, timestamps and instants as text, read and written exactly. Years run from 1 to 9999: that is
 //! what `YYYY` can say and what every database holds.
 
-use chrono::{DateTime, Datelike, LocalResult, NaiveDate, Offset, TimeZone};
+use chrono::{DateTime, Datelike, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone, Weekday};
 use chrono_tz::Tz;
 
 /// Where wall clocks hang. A timestamp without a zone becomes an instant only if the source names its zone; an
@@ -120,12 +120,50 @@ pub(crate) fn wall_to_instant(wall: i64, zone: Tz) -> Result<i64, String> {
         return Ok(wall);
     }
     let naive = DateTime::from_timestamp_micros(wall).ok_or_else(|| OUTSIDE_YEARS.to_owned())?.naive_utc();
-    let instant = match zone.from_local_datetime(&naive) {
-        LocalResult::Single(instant) => instant.timestamp_micros(),
+    let within = within_tables(naive, zone, |naive| zone.from_local_datetime(&naive).map(|at| at.offset().fix()))?;
+    let instant = match within {
+        LocalResult::Single(offset) => wall - i64::from(offset.local_minus_utc()) * MICROS_PER_SECOND,
         LocalResult::None => return Err(format!("the clocks of {zone} skipped this time")),
         LocalResult::Ambiguous(_, _) => return Err(format!("the clocks of {zone} showed this time twice")),
     };
     if (MICROS_MIN..=MICROS_MAX).contains(&instant) { Ok(instant) } else { Err(format!("{OUTSIDE_YEARS} in UTC")) }
+}
+
+/// The last year of which the zones' tables tell when clocks change: they end there, and the rules go on.
+const TABLE_YEAR_LAST: i32 = 2099;
+
+/// Weekdays and leap days come again after so many years, as long as no century without a leap day is among them.
+const CALENDAR_YEARS: i32 = 28;
+
+/// Asks a zone's tables about a moment; of one beyond them, about the same day of a year with the same calendar, for rules
+/// go by weekdays. A zone whose clocks no longer change then is as it is.
+/// Errors: the clocks go by something else, such as the moon, and nobody knows yet what they will show.
+fn within_tables<T: PartialEq>(moment: NaiveDateTime, zone: Tz, ask: impl Fn(NaiveDateTime) -> T) -> Result<T, String> {
+    if moment.year() <= TABLE_YEAR_LAST || !changes_clocks(zone) {
+        return Ok(ask(moment));
+    }
+    let has_the_calendar = |year: &i32| calendar_of(*year) == calendar_of(moment.year());
+    let alike = |last: i32| (last - CALENDAR_YEARS + 1..=last).rev().find(has_the_calendar);
+    let told = |year: Option<i32>| Some(ask(moment.with_year(year?)?));
+    let later = told(alike(TABLE_YEAR_LAST));
+    match later {
+        Some(answer) if told(alike(TABLE_YEAR_LAST - CALENDAR_YEARS)).as_ref() == Some(&answer) => Ok(answer),
+        Some(_) | None => Err(format!("nobody knows what the clocks of {zone} will show after {TABLE_YEAR_LAST}")),
+    }
+}
+
+/// The weekday a year begins with, and whether it has a leap day.
+fn calendar_of(year: i32) -> Option<(Weekday, bool)> {
+    let first = NaiveDate::from_ymd_opt(year, 1, 1)?;
+    Some((first.weekday(), first.leap_year()))
+}
+
+/// Whether a zone's clocks change in the last year of its table.
+fn changes_clocks(zone: Tz) -> bool {
+    let noons = (1..=12).filter_map(|month| NaiveDate::from_ymd_opt(TABLE_YEAR_LAST, month, 1)?.and_hms_opt(12, 0, 0));
+    let mut offsets = noons.map(|noon| zone.offset_from_utc_datetime(&noon).fix());
+    let first = offsets.next();
+    offsets.any(|offset| Some(offset) != first)
 }
 
 /// What the clocks of a zone show at an instant.
@@ -134,7 +172,8 @@ pub(crate) fn instant_to_wall(instant: i64, zone: Tz) -> Result<i64, String> {
         return Ok(instant);
     }
     let utc = DateTime::from_timestamp_micros(instant).ok_or_else(|| OUTSIDE_YEARS.to_owned())?.naive_utc();
-    let offset = i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc());
+    let offset = within_tables(utc, zone, |utc| zone.offset_from_utc_datetime(&utc).fix())?;
+    let offset = i64::from(offset.local_minus_utc());
     let wall = instant + offset * MICROS_PER_SECOND;
     if (MICROS_MIN..=MICROS_MAX).contains(&wall) { Ok(wall) } else { Err(format!("{OUTSIDE_YEARS} in {zone}")) }
 }
@@ -329,6 +368,37 @@ mod tests {
         assert_eq!(wall_to_instant(wall("2026-03-08 02:30:00"), zone), Err(skipped.to_owned()));
         let twice = "the clocks of America/New_York showed this time twice";
         assert_eq!(wall_to_instant(wall("2026-11-01 01:30:00"), zone), Err(twice.to_owned()));
+    }
+
+    /// Computed by Python's zoneinfo, which goes by the rules where the tables end.
+    #[test]
+    fn clocks_go_on_changing_beyond_the_tables_of_their_zones() {
+        for (zone, wall, instant) in [
+            (Tz::Europe__Berlin, "2100-07-01 12:00:00", "2100-07-01T10:00:00Z"),
+            (Tz::Europe__Berlin, "2100-01-15 12:00:00", "2100-01-15T11:00:00Z"),
+            (Tz::America__New_York, "2150-07-01 00:00:00", "2150-07-01T04:00:00Z"),
+            (Tz::Pacific__Auckland, "2100-01-01 00:00:00", "2099-12-31T11:00:00Z"),
+            (Tz::Australia__Sydney, "9999-12-31 00:00:00", "9999-12-30T13:00:00Z"),
+            (Tz::America__Santiago, "2101-09-10 12:00:00", "2101-09-10T15:00:00Z"),
+            (Tz::Asia__Tokyo, "2200-06-01 09:00:00", "2200-06-01T00:00:00Z"),
+            (Tz::Africa__Casablanca, "2150-06-01 12:00:00", "2150-06-01T11:00:00Z"),
+            (Tz::Europe__Dublin, "2123-08-01 12:00:00", "2123-08-01T11:00:00Z"),
+        ] {
+            let (micros, at) = (parse_timestamp(wall).unwrap(), parse_instant(instant).unwrap());
+            assert_eq!(wall_to_instant(micros, zone), Ok(at), "{wall} in {zone}");
+            assert_eq!(instant_to_wall(at, zone), Ok(micros), "{instant} in {zone}");
+        }
+        let berlin = |wall: &str| wall_to_instant(parse_timestamp(wall).unwrap(), Tz::Europe__Berlin);
+        assert_eq!(berlin("2150-03-29 02:30:00"), Err("the clocks of Europe/Berlin skipped this time".to_owned()));
+        assert_eq!(berlin("2150-10-25 02:30:00"), Err("the clocks of Europe/Berlin showed this time twice".to_owned()));
+        // Ramadan takes an hour back in the years that the table knows, and nobody has computed it for later ones.
+        let gaza = |wall: &str| wall_to_instant(parse_timestamp(wall).unwrap(), Tz::Asia__Gaza);
+        let days = (1..=28).flat_map(|day| (3..=11).map(move |month| format!("2110-{month:02}-{day:02} 12:00:00")));
+        let unknown = days.filter_map(|wall| gaza(&wall).err()).collect::<Vec<_>>();
+        assert_eq!(
+            unknown.first().map(String::as_str),
+            Some("nobody knows what the clocks of Asia/Gaza will show after 2099")
+        );
     }
 
     proptest! {

@@ -17,6 +17,7 @@ mod seal;
 mod undo;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(crate) enum LedgerError {
     Io { doing: &'static str, path: String, source: std::io::Error },
     #[error("the run ledger `{path}` is damaged: {what}")]
     Damaged { path: String, what: String },
+    #[error("the run ledger `{path}` was removed or replaced while it was in use")]
+    Removed { path: String },
     #[error("the run ledger `{path}` was written by a newer version")]
     Newer { path: String },
     /// Another process carries out the same job.
@@ -84,6 +87,11 @@ impl LedgerError {
                 "restore `{path}` from a backup, or move it away with the files `{path}-wal` and `{path}-shm` beside it; \
                  without it history is empty and an interrupted run begins anew, which writes nothing twice"
             )),
+            Self::Removed { .. } => Some(
+                "begin again: there is a new ledger then, and nothing is written twice; what was written before cannot be \
+                 undone without the old one"
+                    .to_owned(),
+            ),
             Self::Newer { .. } => Some("use that version, or a newer one".to_owned()),
             Self::JobRunning { .. } => {
                 Some("wait until it is done, or stop it: the next run takes up its work".to_owned())
@@ -374,9 +382,25 @@ impl Pace {
 pub(crate) struct Ledger {
     state_folder: PathBuf,
     file: PathBuf,
+    /// The file that is open, whatever stands under its name by now.
+    opened: FileNumber,
     connection: Arc<Mutex<SqliteConnection>>,
     /// Of this connection, to be sealed by the end of each transaction.
     changes: Changes,
+}
+
+/// Tells a file from every other, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileNumber {
+    device: u64,
+    inode: u64,
+}
+
+impl FileNumber {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(file)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
 }
 
 const LEDGER_FILE: &str = "ledger.db";
@@ -397,7 +421,8 @@ impl Ledger {
         let mut connection = up_to_date(connection, &file).await?;
         let changes = Changes::watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
-        Ok(Self { state_folder: state_folder.to_owned(), file, connection, changes })
+        let opened = FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
+        Ok(Self { state_folder: state_folder.to_owned(), file, opened, connection, changes })
     }
 
     /// Opens the ledger if there is one.
@@ -690,6 +715,7 @@ impl Ledger {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
         let mut connection = self.connection.lock().await;
+        self.expect_in_place()?;
         // What a transaction that failed had changed is not changed.
         drop(self.changes.take());
         let written = transact(&mut connection, "BEGIN IMMEDIATE", async |connection| {
@@ -736,6 +762,15 @@ impl Ledger {
             work(connection, write_back).await
         })
         .await
+    }
+
+    /// What is written to a file that was removed is gone with the process, and nobody would know of it.
+    /// Errors: `Removed`.
+    fn expect_in_place(&self) -> Result<(), LedgerError> {
+        match FileNumber::of(&self.file) {
+            Ok(number) if number == self.opened => Ok(()),
+            Ok(_) | Err(_) => Err(LedgerError::Removed { path: self.file.display().to_string() }),
+        }
     }
 
     fn error(&self, doing: &'static str, fault: Fault) -> LedgerError {

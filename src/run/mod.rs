@@ -17,6 +17,7 @@ mod newest;
 mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod plan;
+mod prepared;
 pub(crate) mod preview;
 mod pull;
 mod push;
@@ -533,13 +534,16 @@ async fn leave_behind(ledger: &Ledger, job: &str, run: i64, why: &str) -> Result
     Ok(ledger.finish_run(run, RunStatus::Failed, Some(&format!("{before}; {why}"))).await?)
 }
 
-/// The object that a package of an unfinished run no longer fits, if there is one: it was altered after the records were
-/// mapped for it.
-async fn altered_object(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<String>, RunError> {
+/// Why a package of an unfinished run is no longer to be written: its object was altered after the records were mapped for
+/// it, or its connection leads elsewhere by now. `None` if all may be.
+async fn why_unfit(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<String>, RunError> {
     for (plan, position) in plans.iter().zip(0..) {
         let progress = ledger.progress(WriteBackId { run, position }).await?;
-        if progress.packaged && progress.layout.is_some_and(|layout| layout != plan.layout.fingerprint()) {
-            return Ok(Some(plan.layout.object.display_name()));
+        let prepared = progress.layout.filter(|_| progress.packaged);
+        let why = prepared
+            .and_then(|prepared| prepared::why_unfit(&prepared, &plan.layout, &plan.home, &plan.destination.name));
+        if why.is_some() {
+            return Ok(why);
         }
     }
     Ok(None)
@@ -557,8 +561,7 @@ async fn begin_or_take_up(
     if facts.run == NO_RUN {
         return begin(request, ledger, facts, plans, retry_of).await;
     }
-    if let Some(object) = altered_object(ledger, facts.run, plans).await? {
-        let why = format!("`{object}` was altered before it could be taken up");
+    if let Some(why) = why_unfit(ledger, facts.run, plans).await? {
         leave_behind(ledger, &facts.job, facts.run, &why).await?;
         // The cycle that is owed; a run that makes its own makes it of the time it pulls at.
         let cycle = [request.cycle.cycle(), &facts.cycle].into_iter().max_by_key(|cycle| cycle.completed_at);

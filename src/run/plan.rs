@@ -6,19 +6,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination};
-use crate::domain::connection::Connection;
+use crate::destination::{AnyDestination, Destination, sqlite};
+use crate::domain::connection::{Connection, System};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
-use crate::domain::object::Object;
+use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::problem::{Location, Problem, Severity};
+use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::RunError;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
+use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     /// Absent before it is gathered, and if no field keeps someone else's values.
     pub(crate) last_written: Option<LastWritten>,
     object: Object,
+    /// The database that the object stands in.
+    pub(super) home: Home,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
 }
@@ -124,7 +128,7 @@ impl Plan {
     /// What its records are mapped for.
     pub(crate) fn mapped_for(&self) -> MappedFor {
         MappedFor {
-            layout: self.layout.fingerprint(),
+            layout: prepared::told(&self.layout, &self.home),
             destination: self.destination.name.clone(),
             object: self.layout.object.path.clone(),
             fields: mapped_fields(&self.layout),
@@ -239,21 +243,26 @@ impl Planner<'_> {
             false => None,
         };
         let object = self.describe(write_back, &destination).await?;
+        let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
         match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
-            Ok((layout, mapping, warnings)) => Some(Plan {
-                write_back: write_back.clone(),
-                source,
-                destination,
-                layout: Arc::new(layout),
-                mapping: Arc::new(mapping),
-                journal_table,
-                warnings,
-                swap: None,
-                last_written: None,
-                object,
-                opened,
-            }),
+            Ok((layout, mapping, mut warnings)) => {
+                warnings.extend(lost_keys(write_back, &destination, &layout));
+                Some(Plan {
+                    write_back: write_back.clone(),
+                    source,
+                    destination,
+                    layout: Arc::new(layout),
+                    mapping: Arc::new(mapping),
+                    journal_table,
+                    warnings,
+                    swap: None,
+                    last_written: None,
+                    object,
+                    home,
+                    opened,
+                })
+            }
             Err(problems) => {
                 self.problems.extend(problems);
                 None
@@ -295,6 +304,12 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+
+    async fn home(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Home> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        let home = Home::of(destination, connection).await;
+        home.map_err(|error| self.problems.push(problem_of(&error, write_back.location.clone()))).ok()
     }
 
     /// The table that is to tell what is written. What it lacks becomes a problem, with the statement that makes it.
@@ -344,6 +359,25 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Warnings of keys that a column keeps as numbers, though they are texts: `00123` has no row then, and gets none.
+fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) -> Vec<Problem> {
+    let is_lost = |field: &&LayoutField| {
+        matches!(destination.system, System::Sqlite(_))
+            && field.kind == Kind::Text
+            && sqlite::is_text_kept_as_number(&field.column)
+    };
+    let warning = |field: &LayoutField| {
+        let ObjectColumn { name, declared, .. } = &field.column;
+        let message = format!(
+            "`{name}` is declared {declared}, which makes SQLite keep texts that look like numbers as numbers: a key such as \
+             `00123` or `1e5` is no longer itself there, and a record whose key looks like a number is not written"
+        );
+        let hint = "declare the column TEXT, or VARCHAR(n), in the database";
+        Problem::warning(write_back.table_location.clone(), message).hint(hint)
+    };
+    layout.key_fields().filter(is_lost).map(warning).collect()
 }
 
 fn problem_of(error: &SystemError, location: Location) -> Problem {

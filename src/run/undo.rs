@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::plan::UndoPlan;
 use super::at_work::AtWork;
+use super::prepared;
 use super::stop::Stop;
 use super::swap::{ChangedRows, CreatedRows};
 use super::{NO_RUN, Progress, RunError, WriteBackReport, files, leave_behind, run_folder};
@@ -181,9 +182,11 @@ async fn why_left_behind(
     }
     for (plan, position) in plans.iter().zip(0..) {
         let progress = ledger.progress(WriteBackId { run: unfinished.run, position }).await?;
-        if progress.packaged && progress.layout.is_some_and(|layout| layout != plan.mapped_for().layout) {
-            let object = plan.restoration.layout().object.display_name();
-            return Ok(Some(format!("`{object}` was altered before it could be taken up")));
+        let prepared = progress.layout.filter(|_| progress.packaged);
+        let (layout, home, connection) = (plan.restoration.layout(), &plan.home, &plan.destination.name);
+        let why = prepared.and_then(|prepared| prepared::why_unfit(&prepared, layout, home, connection));
+        if why.is_some() {
+            return Ok(why);
         }
     }
     Ok(None)

@@ -35,6 +35,10 @@ pub(crate) enum TellError {
     WebhookRefused { status: u16 },
     #[error("could not reach the webhook: {why}")]
     WebhookUnreachable { why: String },
+    #[error("the webhook could not prove who it is: {what} ({why})")]
+    WebhookUnproven { what: &'static str, why: String, hint: &'static str },
+    #[error("could not read certificates from `{path}`")]
+    Authorities { path: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the thread that told people stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
 }
@@ -53,6 +57,10 @@ impl TellError {
             Self::WebhookRefused { .. } => Some("see what the receiver says of it in its own log".to_owned()),
             Self::WebhookUnreachable { .. } => {
                 Some("see that the receiver runs, that this machine may reach it and trusts its certificate".to_owned())
+            }
+            Self::WebhookUnproven { hint, .. } => Some((*hint).to_owned()),
+            Self::Authorities { .. } => {
+                Some("`ca_file` of the webhook names a file of certificates in PEM form".to_owned())
             }
             Self::NoChannel { .. } | Self::CommandFailed { .. } | Self::Worker(_) => None,
         }

@@ -295,11 +295,14 @@ impl Server {
         self.watch_due = Instant::now();
     }
 
-    /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never.
+    /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never, nor one
+    /// that is no longer there.
     fn heed(&mut self, done: Result<(), LedgerError>) -> Result<(), LedgerError> {
         let trouble = match done {
             Ok(()) => None,
-            Err(error @ (LedgerError::Damaged { .. } | LedgerError::Newer { .. })) => return Err(error),
+            Err(error @ (LedgerError::Damaged { .. } | LedgerError::Removed { .. } | LedgerError::Newer { .. })) => {
+                return Err(error);
+            }
             Err(error) => Some(chain(&error).join(": ")),
         };
         if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {

@@ -261,10 +261,23 @@ struct TlsReceiver {
 
 impl TlsReceiver {
     fn start() -> Self {
+        Self::showing("server")
+    }
+
+    /// With the certificate of this name: the server's own, or its authority's.
+    fn showing(name: &str) -> Self {
         let folder = TempDir::new().unwrap();
         certificates::make(folder.path());
         let mut server = Command::new("openssl");
-        server.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "server.pem", "-key", "server.key"]);
+        server.args([
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-cert",
+            &format!("{name}.pem"),
+            "-key",
+            &format!("{name}.key"),
+        ]);
         server.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = server.spawn().expect("`openssl` is installed");
         let mut answers = server.stdin.take().unwrap();
@@ -298,8 +311,9 @@ fn a_webhooks_certificate_is_verified_against_the_roots_of_the_machine() {
     let place = place(&format!("webhook.url = 'https://localhost:{}/hooks'\n", receiver.port));
     let stranger = place.command(&["check", "--alert"]);
     assert_eq!(stranger.code, 2, "{stranger}");
-    assert!(stranger.stderr.contains("could not reach the webhook: "), "{stranger}");
-    assert!(stranger.stderr.contains("UnknownIssuer"), "{stranger}");
+    let told = "the webhook could not prove who it is: nobody whom this machine trusts has signed its certificate (";
+    assert!(stranger.stderr.contains(told) && stranger.stderr.contains("UnknownIssuer"), "{stranger}");
+    assert!(stranger.stderr.contains("hint: let `ca_file` name the certificate"), "{stranger}");
     let ca_file = receiver.folder.path().join("ca.pem");
     let trusting = [("SSL_CERT_FILE", ca_file.to_str().unwrap())];
     let trusted = place.command_with(&["check", "--alert"], &trusting);
@@ -309,4 +323,39 @@ fn a_webhooks_certificate_is_verified_against_the_roots_of_the_machine() {
     let other_name = place.file("writeback.toml", &text).command_with(&["check", "--alert"], &trusting);
     assert_eq!(other_name.code, 2, "{other_name}");
     assert!(!other_name.stderr.contains("127.0.0.1"), "{other_name}");
+}
+
+#[test]
+fn a_webhook_is_vouched_for_by_the_authority_in_its_ca_file() {
+    let receiver = TlsReceiver::start();
+    let port = receiver.port;
+    let place = place(&format!("webhook = {{ url = 'https://localhost:{port}/hooks', ca_file = 'certs/ca.pem' }}\n"));
+    let absent = place.command(&["check"]);
+    assert_eq!(absent.code, 2, "{absent}");
+    assert!(absent.stderr.contains("writeback.toml:2:") && absent.stderr.contains("there is no file"), "{absent}");
+    place.file("certs/ca.pem", "no certificate\n");
+    let empty = place.command(&["check", "--alert"]);
+    assert_eq!(empty.code, 2, "{empty}");
+    assert!(
+        empty.stderr.contains("could not read certificates from") && empty.stderr.contains("it holds none"),
+        "{empty}"
+    );
+    place.file("certs/ca.pem", &std::fs::read_to_string(receiver.folder.path().join("ca.pem")).unwrap());
+    let trusted = place.command(&["check", "--alert"]);
+    assert_eq!(trusted.code, 0, "{trusted}");
+    assert!(trusted.stdout.contains("webhook: told of a test alert"), "{trusted}");
+}
+
+#[test]
+fn a_receiver_that_shows_its_authoritys_own_certificate_is_explained() {
+    let receiver = TlsReceiver::showing("ca");
+    let port = receiver.port;
+    let place = place(&format!("webhook = {{ url = 'https://localhost:{port}/hooks', ca_file = 'ca.pem' }}\n"));
+    place.file("ca.pem", &std::fs::read_to_string(receiver.folder.path().join("ca.pem")).unwrap());
+    let check = place.command(&["check", "--alert"]);
+    assert_eq!(check.code, 2, "{check}");
+    let told = "the webhook could not prove who it is: it shows the certificate of an authority, which vouches for others \
+        and proves no server itself";
+    assert!(check.stderr.contains(told), "{check}");
+    assert!(check.stderr.contains("hint: give the server a certificate of its own"), "{check}");
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{FIELDS, Server, Workspace};
+use crate::harness::{FIELDS, Proxy, Server, Workspace, run_and_meanwhile};
 
 /// Bytes between two that are flipped: a prime, so that no part of a file is left out for long.
 const FLIP_STEP: usize = 97;
@@ -112,4 +112,50 @@ fn a_damaged_ledger_is_refused_and_a_run_without_it_writes_nothing_twice() {
         "{next}"
     );
     assert_eq!(place.writes(), 20);
+}
+
+#[test]
+fn state_that_is_removed_while_a_run_works_stops_it_and_the_next_one_begins_anew() {
+    for server in Server::WITH_USERS {
+        let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
+        let place = Workspace::accounts(server, rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
+        let crm = format!("{}\nwriters = 1\n", place.connection("crm").trim_end());
+        place.file("writeback.toml", &(place.connection("files") + &crm)).job("batch_size = 1", FIELDS);
+        let proxy = Proxy::before(&place);
+        let run = run_and_meanwhile(&place, &proxy, || fs::remove_dir_all(place.path(".writeback")).expect("state"));
+        assert_eq!(run.code, 2, "on {server}: {run}");
+        assert!(run.stderr.contains("ledger.db` was removed or replaced while it was in use"), "on {server}: {run}");
+        assert!(run.stderr.contains("hint: begin again"), "on {server}: {run}");
+        let written = place.rows("accounts");
+        assert_eq!(written, rows.replace("A1,1", "A1,2"), "nothing is written that nobody knows of, on {server}");
+        let next = place.run();
+        assert_eq!(
+            (next.run(), next.summary().as_str()),
+            (1, "3 read = 2 updated + 1 unchanged"),
+            "on {server}: {next}"
+        );
+        assert_eq!(place.rows("accounts"), rows.replace(",1,,", ",2,,"), "on {server}");
+    }
+}
+
+#[test]
+fn a_scheduler_whose_state_is_removed_ends_and_the_next_one_begins_anew() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let (project, job) = (place.text("writeback.toml"), place.text("schedules/job.toml"));
+    place.file("writeback.toml", &format!("{project}\n[dashboards.health]\nannounced = true\n"));
+    place.file("schedules/job.toml", &format!("[cadence]\ndashboard = 'health'\n\n{job}"));
+    let serving = place.serve(&[]);
+    place.wait_until("it serves", |place| place.path(".writeback/ledger.db").exists());
+    assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
+    place.wait_until("the first cycle", |place| place.history().len() == 1);
+    fs::remove_dir_all(place.path(".writeback")).expect("state");
+    let (code, log) = serving.wait();
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("was removed or replaced while it was in use"), "{log}");
+    let serving = place.serve(&[]);
+    place.wait_until("it serves", |place| place.path(".writeback/ledger.db").exists());
+    assert_eq!(place.command(&["cycle", "health", "--id", "W47"]).code, 0);
+    place.wait_until("the next cycle", |place| place.history() == [("W47".to_owned(), "succeeded".to_owned())]);
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
 }

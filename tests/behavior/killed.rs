@@ -311,3 +311,63 @@ fn packages_that_nothing_will_take_up_go_when_a_later_run_finishes() {
     assert_eq!((run.run(), run.summary().as_str()), (5, "1 read = 1 unchanged"), "{run}");
     assert_eq!(packages(&place), 0);
 }
+
+/// What a run says that is not taken up for its destination is another one.
+const ELSEWHERE: &str = "`crm` leads to another database, or to one that was restored, since it began";
+
+#[test]
+fn a_run_is_not_taken_up_in_another_database_than_it_began_in() {
+    for server in Server::WITH_USERS {
+        let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
+        let place = Workspace::accounts(server, rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
+        let other = Workspace::accounts(server, rows, "id,score,note\n");
+        place.job("batch_size = 1", FIELDS);
+        kill_behind(&place, 2, "record a commit in");
+        let settings = place.text("writeback.toml").replace(&place.url("tester"), &other.url("tester"));
+        place.file("writeback.toml", &settings);
+        let run = place.run();
+        assert_eq!((run.run(), run.summary().as_str()), (2, "3 read = 3 updated"), "on {server}: {run}");
+        assert!(run.stderr.contains(ELSEWHERE), "on {server}: {run}");
+        assert_eq!(other.rows("accounts"), rows.replace(",1,,", ",2,,"), "on {server}");
+        let left = place.command(&["runs", "1", "--json"]).json();
+        assert!(left["error"].as_str().is_some_and(|error| error.ends_with(ELSEWHERE)), "on {server}: {left}");
+    }
+}
+
+#[test]
+fn a_run_is_not_taken_up_in_a_file_that_was_put_back() {
+    let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
+    let place = Workspace::accounts(Server::Sqlite, rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
+    place.job("batch_size = 1", FIELDS);
+    std::fs::copy(place.path("crm.db"), place.path("backup.db")).expect("a copy");
+    kill_behind(&place, 2, "record a commit in");
+    for beside in ["crm.db-wal", "crm.db-shm"] {
+        drop(std::fs::remove_file(place.path(beside)));
+    }
+    std::fs::rename(place.path("backup.db"), place.path("crm.db")).expect("a file put back");
+    let run = place.run();
+    assert_eq!((run.run(), run.summary().as_str()), (2, "3 read = 3 updated"), "{run}");
+    assert!(run.stderr.contains(ELSEWHERE), "{run}");
+    assert_eq!(place.query_file("crm.db", "SELECT * FROM accounts"), rows.replace(",1,,", ",2,,"));
+}
+
+#[test]
+fn an_undo_is_not_taken_up_in_another_database_than_it_began_in() {
+    // Elsewhere the object's path names the database, wherever the connection leads.
+    let server = Server::Postgres;
+    let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
+    let written = rows.replace(",1,,", ",2,,");
+    let place = Workspace::accounts(server, rows, "id,score,note\nA1,2,\nA2,2,\nA3,2,\n");
+    let other = Workspace::accounts(server, &written, "id,score,note\n");
+    place.job("batch_size = 1", FIELDS);
+    assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
+    let defaults = place.text("writeback.toml") + "\n[defaults]\nbatch_size = 1\n";
+    place.file("writeback.toml", &defaults);
+    let killed = place.command_with(&["undo", "1"], &[(ABORT_AT, "2 record a commit in")]);
+    assert_eq!(killed.code, -1, "on {server}: {killed}");
+    place.file("writeback.toml", &defaults.replace(&place.url("tester"), &other.url("tester")));
+    let undo = place.command(&["undo", "1", "--json"]);
+    assert_eq!((undo.run(), undo.summary().as_str()), (3, "3 read = 3 updated"), "on {server}: {undo}");
+    assert!(undo.stderr.contains(ELSEWHERE), "on {server}: {undo}");
+    assert_eq!(other.rows("accounts"), rows, "on {server}");
+}

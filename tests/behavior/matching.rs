@@ -219,3 +219,23 @@ fn an_empty_text_is_neither_null_nor_missing() {
         assert_eq!(place.rows("accounts"), expected, "on {server}");
     }
 }
+
+#[test]
+fn check_warns_of_a_key_that_sqlite_keeps_as_a_number() {
+    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\n", "id,score,note\n00123,2,\n456,2,\n");
+    place.execute("DROP TABLE accounts; CREATE TABLE accounts (id STRING PRIMARY KEY, score INTEGER, note TEXT)");
+    place.execute("INSERT INTO accounts VALUES ('00123', 1, NULL), ('456', 1, NULL)");
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 0, "{check}");
+    let told = "warning: `id` is declared STRING, which makes SQLite keep texts that look like numbers as numbers: a key \
+        such as `00123` or `1e5` is no longer itself there, and a record whose key looks like a number is not written\n    \
+        hint: declare the column TEXT, or VARCHAR(n), in the database";
+    assert!(check.stderr.contains(told), "{check}");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 skipped + 1 rejected", "{run}");
+    assert!(run.stderr.contains("is declared STRING"), "{run}");
+    assert_eq!(place.rows("accounts"), "id,score,note\n123,1,\n456,1,\n");
+    place.execute("DROP TABLE accounts; CREATE TABLE accounts (id TEXT PRIMARY KEY, score INTEGER, note TEXT)");
+    let check = place.command(&["check"]);
+    assert_eq!((check.code, check.stderr.as_str()), (0, ""), "{check}");
+}

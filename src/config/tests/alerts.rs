@@ -171,7 +171,7 @@ fn mistakes_of_webhooks_are_told_without_the_url() {
         "writeback.toml:2:11: `webhook` has no `url`\n  \
          hint: write `url = \"https://…\"`, or `url = { env = \"NAME\" }` where the URL is a secret\n\
          writeback.toml:2:23: `timeout` is not between 1ms and 7days\n\
-         writeback.toml:2:29: `retries` is not a key of `webhook`\n  hint: known keys: `url`, `secret`, `timeout`\n"
+         writeback.toml:2:29: `retries` is not a key of `webhook`\n  hint: known keys: `url`, `secret`, `timeout`, `ca_file`\n"
     );
 }
 

@@ -49,6 +49,17 @@ pub(crate) struct ColumnEntry {
 const READING: &str = "reading the catalogue";
 
 /// Finds a table by its name of one to three parts.
+/// Which server this is: MySQL has a number for each, MariaDB tells where it stands, and where its files do.
+pub(crate) async fn identity(session: &mut Session) -> Result<String, SystemError> {
+    let sql =
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'hostname', 'port', 'datadir')";
+    let rows = session.rows(sql.to_owned(), &[], "asking which server this is").await?;
+    let mut told: Vec<String> =
+        rows.iter().filter_map(|row| Some(format!("{} {}", text(row, 0)?, text(row, 1)?))).collect();
+    told.sort();
+    Ok(told.join(" "))
+}
+
 /// Errors: `NotFound` with a hint that names near misses.
 pub(crate) async fn find_table(session: &mut Session, name: &ObjectName) -> Result<TableEntry, SystemError> {
     let (database, table) = split(name)?;

@@ -5,6 +5,7 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::database::{Dialect, no_tls_hint};
+use crate::domain::certificate;
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
@@ -48,12 +49,14 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
         (Some(1129 | 1130), _) => {
             Some("the server admits no connection from this host; ask its administrator".to_owned())
         }
-        (None, sqlx::Error::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => Some(tls_hint(connection)),
+        (None, sqlx::Error::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Some(certificate::hint(&io.to_string(), tls_hint(connection)))
+        }
         // The driver's words for a server that does not offer it.
         (None, sqlx::Error::Tls(why)) if why.to_string().contains("does not support TLS") => {
             Some(no_tls_hint(connection))
         }
-        (None, sqlx::Error::Tls(_)) => Some(tls_hint(connection)),
+        (None, sqlx::Error::Tls(why)) => Some(certificate::hint(&why.to_string(), tls_hint(connection))),
         (None, sqlx::Error::Io(io)) if is_unreadable_file(io) && settings.socket.is_none() => {
             Some(format!("check `ca_file` of `[connections.{connection}]`: it could not be read"))
         }

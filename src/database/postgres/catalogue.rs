@@ -161,6 +161,23 @@ pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Resul
     Ok(holder)
 }
 
+/// Which database of which cluster this is, and which of the histories that restoring the cluster may have given it; empty
+/// where this user may not ask.
+pub(crate) async fn identity(session: &mut Session) -> Result<String, SystemError> {
+    let purpose = Purpose::plain("asking which database this is");
+    match session.fetch(purpose, IDENTITY.to_owned(), PgArguments::default()).await {
+        Ok(rows) => Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default()),
+        Err(SystemError::Forbidden { .. }) => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A restored cluster is on a new timeline, and so is one that took over from another.
+const IDENTITY: &str = "\
+SELECT concat_ws(' ', system.system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),
+       checkpoint.timeline_id)
+FROM pg_control_system() AS system, pg_control_checkpoint() AS checkpoint";
+
 /// Runs one of the catalogue's queries about one relation.
 async fn read<T>(
     session: &mut Session,

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::{Purpose, quote};
 use crate::database::no_tls_hint;
+use crate::domain::certificate;
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
@@ -207,7 +208,8 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
             },
         };
     }
-    let certificate = || ConnectHint::Change(Some(tls_hint(name, &settings.tls)));
+    let certificate =
+        || ConnectHint::Change(Some(certificate::hint(&error.to_string(), tls_hint(name, &settings.tls))));
     let io_kind = if let sqlx::Error::Io(error) = error { Some(error.kind()) } else { None };
     // How a certificate that does not convince is reported.
     if io_kind == Some(io::ErrorKind::InvalidData) {

@@ -281,7 +281,7 @@ fn value_to_write(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> Str
 
 /// Whether the column turns text that looks like a number into that number, though text is what it is meant to hold:
 /// `STRING`, `UUID`, `JSON` and the like have NUMERIC affinity.
-pub(super) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
+pub(crate) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
     match column.holds {
         Holds::Text { .. } | Holds::Label(_) | Holds::Uuid | Holds::Json => {
             // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under this name.

@@ -29,7 +29,8 @@ impl Cron {
     /// The wall times the line names that are not before `wall`, in order.
     pub(super) fn wall_times_from(&self, wall: NaiveDateTime) -> impl Iterator<Item = NaiveDateTime> {
         let before = wall.and_utc() - TimeDelta::seconds(1);
-        self.schedule.after(&before).map(|time| time.naive_utc()).skip_while(move |time| *time < wall)
+        let times = self.schedule.after(&before).take_while(|time| *time < CALENDAR_END);
+        times.map(|time| time.naive_utc()).skip_while(move |time| *time < wall)
     }
 
     /// The last wall time the line names before `wall`.
@@ -39,9 +40,9 @@ impl Cron {
     }
 }
 
-/// The end of 2100, the last year that the crate knows; 1970 is its first. Asked for the last time before a later
-/// instant, it would look at the beginning of 2100 only.
-const CALENDAR_END: DateTime<Utc> = DateTime::from_timestamp(4_133_980_800, 0).expect("2101-01-01");
+/// The end of 2099, the last year of which the zones' tables tell when clocks change. The crate knows the years 1970 to
+/// 2100; asked for the last time before a later instant, it would look at the beginning of 2100 only.
+const CALENDAR_END: DateTime<Utc> = DateTime::from_timestamp(4_102_444_800, 0).expect("2100-01-01");
 
 /// As the user wrote it.
 impl fmt::Display for Cron {

@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, SentImages, WriteB
 use crate::run::doubt;
 use crate::run::journal_table::JournalWitness;
 use crate::run::plan::mapped_fields;
+use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, Contents};
 use crate::run::swap::{CreatedRows, Swap};
 use crate::run::{RunError, images, run_folder};
@@ -29,6 +30,8 @@ pub(super) struct UndoPlan {
     pub(super) write_back: String,
     pub(super) destination: Connection,
     pub(super) restoration: Arc<Swap>,
+    /// The database that its object stands in.
+    pub(super) home: Home,
     /// The table that told what the run wrote.
     pub(super) journal_table: Option<Layout>,
     /// Its before-images, without those of sendings that were rolled back; of a batch in doubt nobody can tell which
@@ -66,7 +69,7 @@ impl UndoPlan {
     pub(super) fn mapped_for(&self) -> MappedFor {
         let layout = self.restoration.layout();
         MappedFor {
-            layout: layout.fingerprint(),
+            layout: prepared::told(layout, &self.home),
             destination: self.destination.name.clone(),
             object: layout.object.path.clone(),
             fields: mapped_fields(layout),
@@ -127,7 +130,7 @@ async fn plan_one(
         source: Box::new(source),
     };
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
-    let object = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
+    let (object, home) = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
     expect_no_obstacle(&destination, &object, request.created).map_err(undescribed)?;
     if request.created == CreatedRows::Delete {
         warn_of_dependents(&destination, &object).await.map_err(undescribed)?;
@@ -153,7 +156,7 @@ async fn plan_one(
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
     let restoration = Arc::new(Swap::back(layout, request.created, request.changed));
-    Ok(UndoPlan { write_back: name, destination, restoration, journal_table, images, folder, altered })
+    Ok(UndoPlan { write_back: name, destination, restoration, home, journal_table, images, folder, altered })
 }
 
 fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> {
@@ -164,13 +167,16 @@ fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> 
     })
 }
 
-async fn describe(connection: &Connection, path: &[String]) -> Result<Object, SystemError> {
+async fn describe(connection: &Connection, path: &[String]) -> Result<(Object, Home), SystemError> {
     let part = |text: &String| NamePart { text: text.clone(), quoted: true };
     let name = ObjectName { parts: path.iter().map(part).collect() };
     let mut destination = AnyDestination::connect(connection).await?;
-    let object = destination.describe(&name).await;
+    let described = match destination.describe(&name).await {
+        Ok(object) => Home::of(&mut destination, connection).await.map(|home| (object, home)),
+        Err(error) => Err(error),
+    };
     destination.close().await;
-    object
+    described
 }
 
 /// What is taken back must be written as it is said.
@@ -203,7 +209,7 @@ async fn journal_table(connection: &Connection, path: Option<&[String]>) -> Opti
     let path = path?;
     let described = describe(connection, path).await;
     let why = match described {
-        Ok(object) => match journal::layout(&connection.system, &object) {
+        Ok((object, _)) => match journal::layout(&connection.system, &object) {
             Ok(layout) => return Some(layout),
             Err(problems) => problems.into_iter().map(|(what, _)| what).collect::<Vec<_>>().join("; "),
         },

@@ -95,7 +95,7 @@ fn read_request(stream: &TcpStream) -> Received {
 }
 
 fn webhook(url: &str) -> Webhook {
-    Webhook { url: Secret::new(url.to_owned()), secret: None, timeout: DEADLINE }
+    Webhook { url: Secret::new(url.to_owned()), secret: None, ca_file: None, timeout: DEADLINE }
 }
 
 fn command(script: &str, timeout: Duration) -> AlertCommand {
