@@ -61,7 +61,7 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     warn_of(&finished.warnings);
     match arguments.job.json {
         true => print_json(&report::run::json(&finished))?,
-        false => print(&report::run::text(&finished))?,
+        false => print(&report::run::text(&finished)),
     }
     Ok(match finished.status {
         RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => Ending::Drifted,
