@@ -10,6 +10,7 @@ mod fault;
 mod ledger;
 mod package;
 mod report;
+mod room;
 mod run;
 mod schedule;
 mod source;
@@ -23,6 +24,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
+    room::guard_backtraces();
     let cli = Cli::parse();
     telemetry::start(cli.log_format, cli.verbosity());
     commands::dispatch(cli)

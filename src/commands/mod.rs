@@ -19,7 +19,9 @@ mod undo;
 mod verify;
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use chrono::Utc;
 
@@ -34,6 +36,7 @@ use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
 use crate::report::failure;
 use crate::report::output::{self, print};
+use crate::room::{self, RoomError};
 use crate::run::journal::JournalError;
 use crate::run::{RequestedCycle, RunError, counted};
 use crate::schedule::notice::{self, Book, NoticeError};
@@ -85,6 +88,11 @@ pub(crate) enum CommandError {
     Io { doing: &'static str, source: io::Error },
     #[error("could not write to stdout; the work itself is done")]
     Untold { source: io::Error },
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// Where and why was told when it happened.
+    #[error("the program came upon a fault of its own")]
+    Panicked,
 }
 
 impl CommandError {
@@ -113,6 +121,10 @@ impl CommandError {
                 Some("free some space where stdout leads; `writeback runs` tells what was done".to_owned())
             }
             Self::Untold { .. } => Some("see where stdout leads; `writeback runs` tells what was done".to_owned()),
+            Self::Room(error) => Some(error.hint().to_owned()),
+            Self::Panicked => {
+                Some("run again: the next run goes on where this one stood; and please report it".to_owned())
+            }
             Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
         }
     }
@@ -148,7 +160,9 @@ impl CommandError {
             | Self::NoSuchKey { .. }
             | Self::AlreadyOver { .. }
             | Self::Io { .. }
-            | Self::Untold { .. } => &[],
+            | Self::Untold { .. }
+            | Self::Room(_)
+            | Self::Panicked => &[],
         }
     }
 
@@ -173,7 +187,9 @@ impl CommandError {
             | Self::NoSuchKey { .. }
             | Self::AlreadyOver { .. }
             | Self::Io { .. }
-            | Self::Untold { .. } => Err(self),
+            | Self::Untold { .. }
+            | Self::Room(_)
+            | Self::Panicked => Err(self),
         }
     }
 
@@ -208,7 +224,8 @@ impl From<RunError> for CommandError {
 
 /// Carries out a command and says how it ended.
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
-    match carry_out(cli).and_then(told) {
+    match panic::catch_unwind(AssertUnwindSafe(|| carry_out(cli))).unwrap_or(Err(CommandError::Panicked)).and_then(told)
+    {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Rejected | Ending::Drifted) => ExitCode::from(1),
         Ok(Ending::Guarded) => ExitCode::from(3),
@@ -239,7 +256,9 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
-        Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
+        Command::Run(arguments) => {
+            in_runtime(run::run(&cli.project, &arguments)).inspect_err(|error| run::tell_not_begun(error, &arguments))
+        }
         Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
         Command::History(arguments) => in_runtime(history::history(&cli.project, &arguments)),
         Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
@@ -253,11 +272,19 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
     }
 }
 
+/// How long a thread for blocking work stays when it has none: what the system gave once it may not give again.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(60 * 60);
+
 fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Result<Ending, CommandError> {
+    room::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(room::workers())
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
         .map_err(|source| CommandError::Io { doing: "start the runtime", source })?;
+    // With one thread for blocking work the runtime waits where the system gives no further one; with none it panics.
+    drop(runtime.spawn_blocking(|| ()));
     let ended = runtime.block_on(command);
     // The system's name resolution cannot be stopped, and a connection that was given up may have left it waiting.
     runtime.shutdown_background();
