@@ -16,6 +16,7 @@ mod schedule;
 mod source;
 mod state;
 mod telemetry;
+mod user_file;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
 
 use self::fault::{Place, connect_error, system_error};
-use super::{ANSWER_GRACE, Dialect, audited, silence};
+use super::{ANSWER_GRACE, Dialect, audited, authorities, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -60,8 +60,9 @@ impl Session {
         };
         let place = Place::new(&connection.name, settings);
         let set_up = settings_sql(connection, idle_max);
+        let options = connect_options(&connection.name, settings)?;
         let connecting = async {
-            let mut server = connect_options(settings).connect().await?;
+            let mut server = options.connect().await?;
             sqlx::raw_sql(audited(set_up)).execute(&mut server).await?;
             Ok(server)
         };
@@ -181,7 +182,8 @@ async fn within<T>(
 }
 
 /// Never printed: its `Debug` shows the password.
-fn connect_options(settings: &ServerSettings) -> PgConnectOptions {
+/// Errors: the file of certificates cannot be read.
+fn connect_options(connection: &str, settings: &ServerSettings) -> Result<PgConnectOptions, SystemError> {
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&settings.host)
         .port(settings.port)
@@ -196,13 +198,16 @@ fn connect_options(settings: &ServerSettings) -> PgConnectOptions {
         options = options.database(database);
     }
     if let Some(folder) = &settings.socket {
-        return options.socket(folder).ssl_mode(PgSslMode::Disable);
+        return Ok(options.socket(folder).ssl_mode(PgSslMode::Disable));
     }
-    match &settings.tls {
+    Ok(match &settings.tls {
         Tls::Off => options.ssl_mode(PgSslMode::Disable),
         Tls::Verified { ca_file: None } => options.ssl_mode(PgSslMode::VerifyFull),
-        Tls::Verified { ca_file: Some(file) } => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
-    }
+        Tls::Verified { ca_file: Some(file) } => {
+            let certificates = authorities(connection, file)?;
+            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(certificates)
+        }
+    })
 }
 
 /// Limits, formats and the planner's settings of a session.
@@ -266,9 +271,9 @@ mod tests {
 
     #[test]
     fn a_socket_needs_no_certificate_and_another_host_does() {
-        assert!(matches!(connect_options(&settings()).get_ssl_mode(), PgSslMode::VerifyFull));
+        assert!(matches!(connect_options("crm", &settings()).unwrap().get_ssl_mode(), PgSslMode::VerifyFull));
         let local = ServerSettings { socket: Some("/run/postgresql".into()), ..settings() };
-        assert!(matches!(connect_options(&local).get_ssl_mode(), PgSslMode::Disable));
+        assert!(matches!(connect_options("crm", &local).unwrap().get_ssl_mode(), PgSslMode::Disable));
     }
 
     #[test]

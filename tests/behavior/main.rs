@@ -50,6 +50,7 @@ mod secrets;
 mod serve;
 mod single_record;
 mod sources;
+mod special_files;
 mod stopping;
 mod twins;
 mod undo;
