@@ -115,7 +115,7 @@ fn a_new_project_is_there_though_nobody_can_be_told() {
 fn the_scheduler_serves_though_its_log_cannot_be_written() {
     for broken in Broken::ALL {
         let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
-        let project = place.text("writeback.toml") + "[dashboards.health]\nmarker = 'cycle.json'\n";
+        let project = place.text("writeback.toml") + "[dashboards.health]\nmarker = 'cycle.json'\npoll = '1s'\n";
         let job = "[cadence]\ndashboard = 'health'\n\n".to_owned() + &place.text("schedules/job.toml");
         place.file("writeback.toml", &project).file("schedules/job.toml", &job);
         let mut child = start(&place, &["serve"], broken.open(), broken.open());
