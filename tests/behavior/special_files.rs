@@ -104,7 +104,7 @@ fn the_scheduler_goes_on_and_stops_when_asked_whatever_becomes_of_its_files() {
     let job = "[cadence]\ndashboard = 'health'\n\n".to_owned() + &place.text("schedules/job.toml");
     place.file("writeback.toml", &project).file("schedules/job.toml", &job);
     for file in ["schedules/job.toml", "writeback.toml", "sql/scores.sql", "cycle.json"] {
-        let usual = place.path(file).exists().then(|| place.text(file)).unwrap_or_default();
+        let usual = if place.path(file).exists() { place.text(file) } else { String::new() };
         let mut serving = place.serve(&[]);
         serving.wait_for_log("serving");
         shell(&place, &format!("rm -f {file}; mkfifo {file}"));
