@@ -212,7 +212,7 @@ fn line(plan: &Plan) -> String {
     let journal = journal
         .map(|name| format!("    journal: each change goes into `{}` as well\n", printable(&name)))
         .unwrap_or_default();
-    let driver = plan.driver().map(|driver| format!("    read by {}\n", printable(&driver))).unwrap_or_default();
+    let driver = plan.driver().map(|driver| format!("    read by {}\n", printable(driver))).unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
