@@ -271,9 +271,9 @@ mod tests {
 
     #[test]
     fn a_socket_needs_no_certificate_and_another_host_does() {
-        assert!(matches!(connect_options("crm", &settings()).unwrap().get_ssl_mode(), PgSslMode::VerifyFull));
+        assert!(matches!(connect_options("crm", &settings()).expect("no file").get_ssl_mode(), PgSslMode::VerifyFull));
         let local = ServerSettings { socket: Some("/run/postgresql".into()), ..settings() };
-        assert!(matches!(connect_options("crm", &local).unwrap().get_ssl_mode(), PgSslMode::Disable));
+        assert!(matches!(connect_options("crm", &local).expect("no file").get_ssl_mode(), PgSslMode::Disable));
     }
 
     #[test]
