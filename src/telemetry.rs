@@ -1,6 +1,6 @@
 //! Logs: what happened, in words, with its values as fields, on stderr.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::ValueEnum;
 use tracing::Metadata;
@@ -8,6 +8,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::domain::printable::{printable, printable_colored, printable_json};
+use crate::report::output;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,10 +28,40 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
         _ => LevelFilter::TRACE,
     };
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // What is the matter with a log would be told by a panic.
+        .log_internal_errors(false)
+        .with_target(false);
     match format {
-        LogFormat::Text => subscriber.with_ansi(colored()).finish().with(filter_fn(may_be_logged)).init(),
-        LogFormat::Json => subscriber.json().finish().with(filter_fn(may_be_logged)).init(),
+        LogFormat::Text if colored() => {
+            subscriber.with_writer(|| LogLine(printable_colored)).finish().with(filter_fn(may_be_logged)).init();
+        }
+        LogFormat::Text => {
+            let subscriber = subscriber.with_ansi(false).with_writer(|| LogLine(printable));
+            subscriber.finish().with(filter_fn(may_be_logged)).init();
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().with_writer(|| LogLine(printable_json));
+            subscriber.finish().with(filter_fn(may_be_logged)).init();
+        }
+    }
+}
+
+/// Writes one line of the log, made printable. A line that cannot be written is lost.
+struct LogLine(fn(&str) -> String);
+
+impl Write for LogLine {
+    /// Takes the whole line: the formatter writes each at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = (self.0)(text.strip_suffix('\n').unwrap_or(&text)) + "\n";
+        output::tell_log(text.as_bytes());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::error::chain;
 use crate::domain::gate::Opening;
 use crate::domain::guard::Guards;
 use crate::domain::mapping::RunFacts;
+use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 use crate::report::{failure, guards, schedule};
 use crate::run::counted;
@@ -60,7 +61,7 @@ pub(super) async fn check(root: &Path, arguments: &CheckArguments) -> Result<End
     }
     let jobs = checked?;
     if jobs.is_empty() && !arguments.json {
-        print("no jobs: `schedules/` holds no `.toml` file\n")?;
+        print("no jobs: `schedules/` holds no `.toml` file\n");
     }
     problems.retain(|problem| problem.severity == Severity::Mistake);
     let title = title(&jobs, problems.len(), alerts.problems.len());
@@ -99,7 +100,7 @@ async fn check_alerts(project: &Project, arguments: &CheckArguments) -> Result<F
         found.problems.push(problem.hint("add `command = [\"PROGRAM\"]` or `webhook = { url = \"https://…\" }` to it"));
     }
     if !arguments.json && !found.channels.is_empty() {
-        print(&alerts_text(&found.channels))?;
+        print(&alerts_text(&found.channels));
     }
     Ok(found)
 }
@@ -159,7 +160,7 @@ async fn check_jobs(
         }
         if let Some(ready) = found.ready.as_ref().filter(|_| !arguments.json) {
             let plans = ready.plans.iter().map(line).collect::<String>();
-            print(&format!("{}  ready\n{plans}{}", found.job, cadence_text(ready)))?;
+            print(&format!("{}  ready\n{plans}{}", found.job, cadence_text(ready)));
         }
         checked.push(found);
     }
@@ -208,9 +209,10 @@ fn line(plan: &Plan) -> String {
     let first = canary.map(|size| format!("    canary: {size} of its records go first and are checked\n"));
     let first = first.unwrap_or_default();
     let journal = plan.journal_table.as_ref().map(|journal| journal.object.display_name());
-    let journal =
-        journal.map(|name| format!("    journal: each change goes into `{name}` as well\n")).unwrap_or_default();
-    let driver = plan.driver().map(|driver| format!("    read by {driver}\n")).unwrap_or_default();
+    let journal = journal
+        .map(|name| format!("    journal: each change goes into `{}` as well\n", printable(&name)))
+        .unwrap_or_default();
+    let driver = plan.driver().map(|driver| format!("    read by {}\n", printable(driver))).unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
@@ -221,9 +223,9 @@ fn line(plan: &Plan) -> String {
     format!(
         "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}    guards: {guards}\n{first}{journal}{undo}",
         plan.write_back.name,
-        plan.write_back.schema.table.join("."),
+        printable(&plan.write_back.schema.table.join(".")),
         plan.source.name,
-        plan.layout.object.display_name(),
+        printable(&plan.layout.object.display_name()),
         plan.destination.name,
         plan.layout.mode.name(),
         plan.layout.fields.len(),

@@ -28,7 +28,7 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
     let jobs = followers(&project, dashboard);
     match arguments.json {
         true => print_json(&report::cycle::json(dashboard, &noticed, &jobs))?,
-        false => print(&report::cycle::text(dashboard, &noticed, &jobs))?,
+        false => print(&report::cycle::text(dashboard, &noticed, &jobs)),
     }
     Ok(Ending::Done)
 }

@@ -17,7 +17,7 @@ pub(super) async fn history(root: &Path, arguments: &HistoryArguments) -> Result
     let history = history::of_record(&project, &ledger, &job, write_back, &key, field.as_deref()).await?;
     match arguments.json {
         true => print_json(&history)?,
-        false => print(&report::record_history::text(&history))?,
+        false => print(&report::record_history::text(&history)),
     }
     Ok(Ending::Done)
 }

@@ -2,7 +2,7 @@
 //! a dashboard's guidance for write-backs takes: use case, credentials, fields, schema, destination, test.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use crate::config::draft::{
     check_duration, check_name, check_table, check_timezone,
 };
 use crate::domain::match_rule::MatchMode;
+use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 
 /// What stands for "none" in an answer: an empty answer takes what is proposed.
@@ -121,7 +122,8 @@ impl InitError {
 }
 
 /// Makes a new project. Overwrites nothing; writes nothing at all unless the whole project can be read back.
-pub(crate) fn init(arguments: &InitArguments, out: &mut dyn Write) -> Result<(), InitError> {
+/// Returns what was done and what to do next.
+pub(crate) fn init(arguments: &InitArguments) -> Result<String, InitError> {
     expect_empty(&arguments.folder)?;
     let asker = match arguments.yes {
         true => Asker::Nobody,
@@ -135,7 +137,7 @@ pub(crate) fn init(arguments: &InitArguments, out: &mut dyn Write) -> Result<(),
         DraftError::Io(source) => failed(source),
     })?;
     let written = draft.write(&arguments.folder).map_err(failed)?;
-    report(&written, &draft, &arguments.folder, out).map_err(failed)
+    Ok(report(&written, &draft, &arguments.folder))
 }
 
 /// A folder under version control counts as empty.
@@ -154,11 +156,10 @@ fn expect_empty(folder: &Path) -> Result<(), InitError> {
     Ok(())
 }
 
-fn report(written: &[String], draft: &Draft, folder: &Path, out: &mut dyn Write) -> io::Result<()> {
-    for name in written {
-        writeln!(out, "wrote {}", folder.join(name).display())?;
-    }
-    writeln!(out, "next: read {}, then `writeback check {}`", folder.join("README.md").display(), draft.job)
+fn report(written: &[String], draft: &Draft, folder: &Path) -> String {
+    let path = |name: &str| printable(&folder.join(name).display().to_string());
+    let wrote: String = written.iter().map(|name| format!("wrote {}\n", path(name))).collect();
+    format!("{wrote}next: read {}, then `writeback check {}`\n", path("README.md"), draft.job)
 }
 
 /// Answers every question: by its flag, by asking, or with what is proposed.
@@ -406,11 +407,10 @@ mod tests {
     fn what_is_proposed_loads_without_a_problem() {
         let place = tempfile::tempdir().expect("a folder");
         let folder = place.path().join("new/project");
-        let mut out = Vec::new();
-        init(&flags(&folder), &mut out).expect("a project");
+        let told = init(&flags(&folder)).expect("a project");
         let checked = Project::load(&folder).expect("a project").load_job("weekly").expect("a job");
         assert!(checked.warnings.is_empty());
-        let told = String::from_utf8(out).expect("text").replace(&folder.display().to_string(), "DIR");
+        let told = told.replace(&folder.display().to_string(), "DIR");
         assert_eq!(
             told,
             "wrote DIR/README.md\nwrote DIR/writeback.toml\nwrote DIR/sql/health_score.sql\n\
@@ -443,7 +443,7 @@ mod tests {
             settle: Some("1h".to_owned()),
             ..flags(place.path())
         };
-        init(&arguments, &mut Vec::new()).expect("a project");
+        init(&arguments).expect("a project");
         let project = Project::load(place.path()).expect("a project");
         let checked = project.load_job("täglich").expect("a job");
         assert!(checked.warnings.is_empty());
@@ -474,11 +474,8 @@ mod tests {
                 let place = tempfile::tempdir().expect("a folder");
                 let gate = Some("0 6 * * MON".to_owned());
                 let timezone = Some("Europe/Berlin".to_owned());
-                init(
-                    &InitArguments { gate, timezone, folder: place.path().to_owned(), yes: true, ..way },
-                    &mut Vec::new(),
-                )
-                .expect("a project");
+                init(&InitArguments { gate, timezone, folder: place.path().to_owned(), yes: true, ..way })
+                    .expect("a project");
                 let project = Project::load(place.path()).expect("a project");
                 let checked = project.load_job("weekly").expect("a job");
                 assert!(checked.warnings.is_empty());
@@ -512,7 +509,7 @@ mod tests {
             destination: Some("postgres://writer@db.example.com/crm".to_owned()),
             ..flags(place.path())
         };
-        init(&arguments, &mut Vec::new()).expect("a project");
+        init(&arguments).expect("a project");
         let text = fs::read_to_string(place.path().join("writeback.toml")).expect("text");
         assert!(text.contains("password = { env = \"CRM_PASSWORD\" }"), "{text}");
     }
@@ -524,7 +521,7 @@ mod tests {
             destination: Some("postgres://writer:canary@db.example.com/crm".to_owned()),
             ..flags(place.path())
         };
-        let error = init(&arguments, &mut Vec::new()).expect_err("a password");
+        let error = init(&arguments).expect_err("a password");
         assert!(!format!("{error} {error:?}").contains("canary"));
         assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 0);
     }
@@ -533,9 +530,9 @@ mod tests {
     fn nothing_is_overwritten() {
         let place = tempfile::tempdir().expect("a folder");
         fs::write(place.path().join(".gitignore"), "mine\n").expect("a file");
-        init(&flags(place.path()), &mut Vec::new()).expect("a project");
+        init(&flags(place.path())).expect("a project");
         assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("text"), "mine\n");
-        let error = init(&flags(place.path()), &mut Vec::new()).expect_err("no longer empty");
+        let error = init(&flags(place.path())).expect_err("no longer empty");
         assert!(matches!(error, InitError::NotEmpty { .. }), "{error}");
     }
 
@@ -543,7 +540,7 @@ mod tests {
     fn answers_that_are_none_are_told() {
         let place = tempfile::tempdir().expect("a folder");
         let told = |arguments: InitArguments| {
-            let error = init(&arguments, &mut Vec::new()).expect_err("a wrong answer");
+            let error = init(&arguments).expect_err("a wrong answer");
             assert_eq!(fs::read_dir(place.path()).expect("a folder").count(), 0);
             error.to_string()
         };

@@ -3,13 +3,14 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{CommandError, Ending, print};
+use super::{CommandError, Ending};
 use crate::cli::{Cli, ManArguments};
+use crate::report::output::print_bytes;
 
 pub(super) fn completions(shell: Shell) -> Result<Ending, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "writeback", &mut script);
-    print(&String::from_utf8_lossy(&script))?;
+    print_bytes(&script);
     Ok(Ending::Done)
 }
 
@@ -20,7 +21,7 @@ pub(super) fn man_pages(arguments: &ManArguments) -> Result<Ending, CommandError
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
-            print(&String::from_utf8_lossy(&page))?;
+            print_bytes(&page);
         }
     }
     Ok(Ending::Done)

@@ -25,7 +25,7 @@ pub(super) fn methods(arguments: &MethodsArguments) -> Result<Ending, CommandErr
             let mut table = table(presets::UTF8_FULL_CONDENSED);
             table.set_header(["method", "purpose", "example"]);
             table.add_rows(Method::ALL.map(|method| [method.name(), method.purpose(), method.example()]));
-            print(&(fitted(table, &[1, 2]) + "\n"))?;
+            print(&(fitted(table, &[1, 2]) + "\n"));
         }
     }
     Ok(Ending::Done)

@@ -18,8 +18,10 @@ mod test;
 mod undo;
 mod verify;
 
-use std::io::{self, Write};
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use chrono::Utc;
 
@@ -28,10 +30,13 @@ use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::parking::Until;
+use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
 use crate::report::failure;
+use crate::report::output::{self, print};
+use crate::room::{self, RoomError};
 use crate::run::journal::JournalError;
 use crate::run::{RequestedCycle, RunError, counted};
 use crate::schedule::notice::{self, Book, NoticeError};
@@ -81,6 +86,13 @@ pub(crate) enum CommandError {
     AlreadyOver { until: Until },
     #[error("could not {doing}")]
     Io { doing: &'static str, source: io::Error },
+    #[error("could not write to stdout; the work itself is done")]
+    Untold { source: io::Error },
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// Where and why was told when it happened.
+    #[error("the program came upon a fault of its own")]
+    Panicked,
 }
 
 impl CommandError {
@@ -105,6 +117,14 @@ impl CommandError {
                 Some("a key is one line of CSV: its parts in the order of PRIMARY KEY".to_owned())
             }
             Self::File { source, .. } => Some(file_hint(source).to_owned()),
+            Self::Untold { source } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space where stdout leads; `writeback runs` tells what was done".to_owned())
+            }
+            Self::Untold { .. } => Some("see where stdout leads; `writeback runs` tells what was done".to_owned()),
+            Self::Room(error) => Some(error.hint().to_owned()),
+            Self::Panicked => {
+                Some("run again: the next run goes on where this one stood; and please report it".to_owned())
+            }
             Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
         }
     }
@@ -139,7 +159,10 @@ impl CommandError {
             | Self::ParkedHow { .. }
             | Self::NoSuchKey { .. }
             | Self::AlreadyOver { .. }
-            | Self::Io { .. } => &[],
+            | Self::Io { .. }
+            | Self::Untold { .. }
+            | Self::Room(_)
+            | Self::Panicked => &[],
         }
     }
 
@@ -163,13 +186,16 @@ impl CommandError {
             | Self::ParkedHow { .. }
             | Self::NoSuchKey { .. }
             | Self::AlreadyOver { .. }
-            | Self::Io { .. } => Err(self),
+            | Self::Io { .. }
+            | Self::Untold { .. }
+            | Self::Room(_)
+            | Self::Panicked => Err(self),
         }
     }
 
     /// The whole message, problems included, ending in a newline.
     fn into_text(self) -> String {
-        let title = self.to_string();
+        let title = printable(&self.to_string());
         match self.into_problems() {
             Ok(problems) => format!("error: {title}\n{}", failure::problems_text(&problems)),
             Err(error) => failure::error_text(&error, error.hint().as_deref()),
@@ -198,16 +224,23 @@ impl From<RunError> for CommandError {
 
 /// Carries out a command and says how it ended.
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
-    match carry_out(cli) {
+    match panic::catch_unwind(AssertUnwindSafe(|| carry_out(cli))).unwrap_or(Err(CommandError::Panicked)).and_then(told)
+    {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Rejected | Ending::Drifted) => ExitCode::from(1),
         Ok(Ending::Guarded) => ExitCode::from(3),
-        Err(CommandError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            // With stderr closed there is nobody left to tell; the exit code still does.
-            drop(io::stderr().write_all(error.into_text().as_bytes()));
+            output::tell(&error.into_text());
             ExitCode::from(2)
         }
+    }
+}
+
+/// How a command ended whose work is done, and what it had to say is not where it should be.
+fn told(ending: Ending) -> Result<Ending, CommandError> {
+    match output::stdout_failure() {
+        None => Ok(ending),
+        Some(error) => Err(CommandError::Untold { source: io::Error::new(error.kind(), error.to_string()) }),
     }
 }
 
@@ -217,13 +250,15 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Completions(arguments) => manual::completions(arguments.shell),
         Command::Man(arguments) => manual::man_pages(&arguments),
         Command::Init(arguments) => {
-            init::init(&arguments, &mut io::stdout())?;
+            print(&init::init(&arguments)?);
             Ok(Ending::Done)
         }
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
-        Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments)),
+        Command::Run(arguments) => {
+            in_runtime(run::run(&cli.project, &arguments)).inspect_err(|error| run::tell_not_begun(error, &arguments))
+        }
         Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
         Command::History(arguments) => in_runtime(history::history(&cli.project, &arguments)),
         Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
@@ -237,36 +272,33 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
     }
 }
 
+/// How long a thread for blocking work stays when it has none: what the system gave once it may not give again.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(60 * 60);
+
 fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Result<Ending, CommandError> {
+    room::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(room::workers())
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
         .map_err(|source| CommandError::Io { doing: "start the runtime", source })?;
+    // With one thread for blocking work the runtime waits where the system gives no further one; with none it panics.
+    drop(runtime.spawn_blocking(|| ()));
     let ended = runtime.block_on(command);
     // The system's name resolution cannot be stopped, and a connection that was given up may have left it waiting.
     runtime.shutdown_background();
     ended
 }
 
-/// Writes data to stdout. A reader that has seen enough is no error, and must not change how a command ends.
-fn print(text: &str) -> Result<(), CommandError> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    let expected = |error: io::Error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
-    written.or_else(expected).map_err(|source| CommandError::Io { doing: "write to stdout", source })
-}
-
 /// Prints a value as JSON to stdout.
 fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })?;
-    print(&(text + "\n"))
+    output::print_json(value).map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })
 }
 
 /// Says on stderr what deserves a look.
 fn warn_of(warnings: &[Problem]) {
-    // A closed stderr must not stop a command.
-    drop(io::stderr().write_all(failure::problems_text(warnings).as_bytes()));
+    output::tell(&failure::problems_text(warnings));
 }
 
 fn load_project(root: &std::path::Path) -> Result<Project, CommandError> {

@@ -34,7 +34,7 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
     parked.retain(|record| write_backs.iter().any(|write_back| write_back.name == record.write_back));
     match arguments.json {
         true => print_json(&json!({ "job": checked.job.name, "parked": parked }))?,
-        false => print(&report::parked::text(&checked.job.name, &parked))?,
+        false => print(&report::parked::text(&checked.job.name, &parked)),
     }
     Ok(Ending::Done)
 }

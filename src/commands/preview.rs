@@ -71,7 +71,7 @@ pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result
                 arguments.out.as_ref().map(|file| json!({ "file": file.display().to_string(), "sha256": sha256 }));
             print_json(&json!({ "job": job, "cycle": cycle.id, "plan": plan, "write_backs": previews }))?;
         }
-        false => print(&report::preview::text(job, &previews, files))?,
+        false => print(&report::preview::text(job, &previews, files)),
     }
     Ok(if previews.iter().any(|preview| !preview.guards.is_empty()) {
         Ending::Guarded

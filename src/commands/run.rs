@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, user_name, warn_of};
 use crate::cli::RunArguments;
-use crate::ledger::{Ledger, RunStatus};
+use crate::ledger::{Ledger, RunEntry, RunStatus};
 use crate::report;
 use crate::run::guards::Approver;
 use crate::run::pending::Scope;
@@ -61,7 +61,7 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     warn_of(&finished.warnings);
     match arguments.job.json {
         true => print_json(&report::run::json(&finished))?,
-        false => print(&report::run::text(&finished))?,
+        false => print(&report::run::text(&finished)),
     }
     Ok(match finished.status {
         RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => Ending::Drifted,
@@ -73,12 +73,23 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     })
 }
 
+/// Says to machines that the process had no room to begin; of all other failures [`run`] told already.
+pub(super) fn tell_not_begun(error: &CommandError, arguments: &RunArguments) {
+    if matches!(error, CommandError::Room(_)) && arguments.job.json {
+        drop(print_json(&failure(error, Known::default(), None, &arguments.job.job)));
+    }
+}
+
 /// The object that `run --json` prints of a run that failed, with what it wrote until then.
 async fn failed(error: &CommandError, known: Known, asked: &str) -> Value {
     let entry = match (error.run(), &known.ledger) {
         (Some(run), Some(ledger)) => ledger.run(run).await.ok(),
         _ => None,
     };
+    failure(error, known, entry, asked)
+}
+
+fn failure(error: &CommandError, known: Known, entry: Option<RunEntry>, asked: &str) -> Value {
     let cycle = entry.as_ref().map(|entry| entry.cycle.clone()).or(known.cycle);
     json!({
         "run": error.run(),

@@ -31,7 +31,7 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
                 false => {
                     let pending = pending.iter().filter_map(|(job, pending)| pending::line(job, pending));
                     let parts: Vec<String> = std::iter::once(history::runs_table(&runs)).chain(pending).collect();
-                    print(&(parts.join("\n") + "\n"))?;
+                    print(&(parts.join("\n") + "\n"));
                 }
             }
         }
@@ -59,6 +59,9 @@ async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandErro
             }
             print_json(&value)
         }
-        false => print(&(history::run_in_full(&entry, &batches, &left_alone, &rejections) + "\n")),
+        false => {
+            print(&(history::run_in_full(&entry, &batches, &left_alone, &rejections) + "\n"));
+            Ok(())
+        }
     }
 }

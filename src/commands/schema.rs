@@ -20,6 +20,6 @@ pub(super) async fn schema(root: &Path, arguments: &SchemaArguments) -> Result<E
         connection: name.clone(),
         source: Box::new(source),
     })?;
-    print(&create_table(&table, name))?;
+    print(&create_table(&table, name));
     Ok(Ending::Done)
 }

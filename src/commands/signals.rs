@@ -1,13 +1,13 @@
 //! Signals that ask a run to stop. The first is heeded once the batches in hand are written, the second at once: a run
 //! that is cut off is taken up like one that was killed.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::CommandError;
+use crate::report::output;
 use crate::run::stop::Stop;
 
 /// The exit code of a run that could not finish.
@@ -39,8 +39,7 @@ pub(super) fn hang_ups() -> Result<Arc<Notify>, CommandError> {
 async fn heed(mut interrupt: Signal, mut terminate: Signal, stop: Stop) {
     either(&mut interrupt, &mut terminate).await;
     stop.ask();
-    // A closed stderr must not keep a run from stopping.
-    drop(writeln!(io::stderr(), "stopping once the batches in hand are written; a second signal stops at once"));
+    output::tell("stopping once the batches in hand are written; a second signal stops at once\n");
     either(&mut interrupt, &mut terminate).await;
     std::process::exit(COULD_NOT_FINISH);
 }

@@ -15,7 +15,7 @@ pub(super) async fn status(root: &Path, arguments: &StatusArguments) -> Result<E
     let (outlooks, server) = outlooks(root, &arguments.jobs, outlook::OPENINGS_USUAL).await?;
     match arguments.json {
         true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
-        false => print(&schedule::status_text(&outlooks, server.as_ref()))?,
+        false => print(&schedule::status_text(&outlooks, server.as_ref())),
     }
     Ok(Ending::Done)
 }
@@ -24,7 +24,7 @@ pub(super) async fn next(root: &Path, arguments: &NextArguments) -> Result<Endin
     let (outlooks, server) = outlooks(root, &arguments.jobs, arguments.limit).await?;
     match arguments.json {
         true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
-        false => print(&schedule::next_text(&outlooks))?,
+        false => print(&schedule::next_text(&outlooks)),
     }
     Ok(Ending::Done)
 }

@@ -38,7 +38,7 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
     let undone = undone?;
     match arguments.json {
         true => print_json(&report::undo::json(&undone))?,
-        false => print(&report::undo::text(&undone))?,
+        false => print(&report::undo::text(&undone)),
     }
     Ok(match undone.status {
         RunStatus::Rejected => Ending::Rejected,

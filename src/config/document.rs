@@ -2,8 +2,7 @@
 //! goes on, so that one mistake hides no other. Knows what TOML is, not what any key means.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
+use crate::user_file;
 
 /// Bytes a file of a project may have. People write these files by hand; one that is larger is some other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -46,15 +46,11 @@ impl ReadError {
 
 /// Reads a text file; a byte order mark is dropped. `name` is the file as people type it.
 pub(super) fn read_text(path: &Path, name: &str) -> Result<String, ReadError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| match error.kind() == io::ErrorKind::NotFound {
-        true => ReadError::Missing,
-        false => ReadError::Io(error),
+    let known = [(io::ErrorKind::NotFound, ReadError::Missing), (io::ErrorKind::FileTooLarge, ReadError::TooLarge)];
+    let bytes = user_file::read(path, FILE_BYTES_MAX).map_err(|error| {
+        let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
+        known.map_or(ReadError::Io(error), |(_, known)| known)
     })?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(ReadError::TooLarge);
-    }
     decode(bytes, name)
 }
 

@@ -66,29 +66,40 @@ impl Surroundings<'_> {
             let message = format!("environment variable `{name}` {what}");
             Given::Absent(Problem::mistake(location.clone(), message).hint(format!("export {name}=…")))
         };
-        Some(match (self.environment)(name) {
+        Some(match (self.environment)(name).map(OsString::into_string) {
             None => absent("is not set"),
-            Some(text) if text.is_empty() => absent("is empty"),
-            Some(text) => text.into_string().map_or_else(|_| absent("is not UTF-8 text"), Given::Elsewhere),
+            Some(Err(_)) => absent("is not UTF-8 text"),
+            Some(Ok(text)) => given_elsewhere(&text).unwrap_or_else(absent),
         })
     }
 
     fn out_of_file(&self, value: Value<'_>) -> Option<Given> {
         let name = value.text()?;
         let text = read_text(&self.root.join(name), name);
+        // The place of a byte within a secret is nobody's business.
+        let absent = |problem| {
+            let hint = Some(format!("write the value alone into {}", shown(name)));
+            Given::Absent(Problem { location: Some(value.location()), hint, ..problem })
+        };
+        let useless = |what: &str| absent(Problem::mistake(None, format!("`{name}` {what}")));
         Some(match text {
-            Ok(text) => Given::Elsewhere(without_line_end(&text).to_owned()),
-            // The place of a byte within a secret is nobody's business.
-            Err(error) => Given::Absent(Problem {
-                location: Some(value.location()),
-                hint: Some(format!("write the value alone into {}", shown(name))),
-                ..error.problem(name, None)
-            }),
+            Ok(text) => given_elsewhere(&text).unwrap_or_else(useless),
+            Err(error) => absent(error.problem(name, None)),
         })
     }
 }
 
-/// Editors and `echo` end a file with one line end that is no part of a secret.
+/// The value in a text from elsewhere, or what is the matter with the text.
+fn given_elsewhere(text: &str) -> Result<Given, &'static str> {
+    match without_line_end(text) {
+        "" => Err("is empty"),
+        // Servers would take it for the end of a password.
+        text if text.contains('\0') => Err("holds a NUL character"),
+        text => Ok(Given::Elsewhere(text.to_owned())),
+    }
+}
+
+/// Editors and `echo` end a text with one line end that is no part of a secret.
 fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)

@@ -5,11 +5,25 @@ pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
+use std::path::Path;
 use std::time::Duration;
+
+use crate::domain::error::SystemError;
+use crate::user_file;
 
 /// How much longer than a server's own limits an answer is waited for. A server that is alive has long since said that
 /// the statement took too long; this is for a server or a network that has gone silent.
 const ANSWER_GRACE: Duration = Duration::from_secs(10);
+
+/// The certificates of the authorities that a connection trusts, out of the file that it names.
+fn authorities(connection: &str, ca_file: &Path) -> Result<Vec<u8>, SystemError> {
+    user_file::certificates(ca_file).map_err(|error| SystemError::Failed {
+        connection: connection.to_owned(),
+        doing: format!("reading `{}`", ca_file.display()),
+        source: error.into(),
+        hint: Some(format!("check `ca_file` of `[connections.{connection}]`")),
+    })
+}
 
 /// What is said of a server that has gone silent.
 fn silence(doing: &str, waited: Duration) -> String {

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection as _, MySqlConnection, Row};
 
-use super::{ANSWER_GRACE, audited, silence};
+use super::{ANSWER_GRACE, audited, authorities, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -88,7 +88,7 @@ impl Session {
         settings: &ServerSettings,
         purpose: Purpose,
     ) -> Result<Self, SystemError> {
-        let opened = connect_options(settings).connect().await;
+        let opened = connect_options(&connection.name, settings)?.connect().await;
         let opened = opened.map_err(|error| fault::connecting(&connection.name, settings, error))?;
         let limits = &connection.limits;
         let mut session = Self {
@@ -324,7 +324,8 @@ fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
 }
 
 /// Builds the driver's options by parts: it would log unknown parts of a URL, and set a session of its own liking.
-fn connect_options(settings: &ServerSettings) -> MySqlConnectOptions {
+/// Errors: the file of certificates cannot be read.
+fn connect_options(connection: &str, settings: &ServerSettings) -> Result<MySqlConnectOptions, SystemError> {
     let mut options = MySqlConnectOptions::new()
         .host(&settings.host)
         .port(settings.port)
@@ -343,11 +344,14 @@ fn connect_options(settings: &ServerSettings) -> MySqlConnectOptions {
     if let Some(database) = &settings.database {
         options = options.database(database);
     }
-    match &settings.tls {
+    Ok(match &settings.tls {
         Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
         Tls::Verified { ca_file: None } => options.ssl_mode(MySqlSslMode::VerifyIdentity),
-        Tls::Verified { ca_file: Some(file) } => options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file),
-    }
+        Tls::Verified { ca_file: Some(file) } => {
+            let certificates = authorities(connection, file)?;
+            options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(certificates)
+        }
+    })
 }
 
 /// What makes a session ours, in order.

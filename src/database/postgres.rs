@@ -15,7 +15,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMo
 
 use self::fault::{Place, connect_error, system_error};
 pub(crate) use self::settings::Access;
-use super::{ANSWER_GRACE, Dialect, audited, silence};
+use super::{ANSWER_GRACE, Dialect, audited, authorities, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -64,7 +64,7 @@ impl Session {
         let place = Place::new(&connection.name, settings);
         let limits = &connection.limits;
         // These futures may be dropped: the connection is dropped whole with them.
-        let options = connect_options(settings);
+        let options = connect_options(&connection.name, settings)?;
         let connecting = options.connect();
         let server = within(Some(limits.connect_timeout), CONNECTING, connecting).await;
         let mut server = server.map_err(|error| connect_error(&place, settings, error))?;
@@ -182,7 +182,7 @@ async fn expect_no_pool(
     wait_max: Duration,
 ) -> Result<(), SystemError> {
     const LOOKING: &str = "looking for a pool between here and the server";
-    let options = connect_options(settings).application_name(pool::LOOKER);
+    let options = connect_options(place.connection(), settings)?.application_name(pool::LOOKER);
     let second = match within(Some(wait_max), CONNECTING, options.connect()).await {
         Ok(second) => second,
         // A server that has no connection left says so; a pool would let it wait.
@@ -226,7 +226,8 @@ async fn within<T>(
 }
 
 /// Never printed: its `Debug` shows the password.
-fn connect_options(settings: &ServerSettings) -> PgConnectOptions {
+/// Errors: the file of certificates cannot be read.
+fn connect_options(connection: &str, settings: &ServerSettings) -> Result<PgConnectOptions, SystemError> {
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&settings.host)
         .port(settings.port)
@@ -241,13 +242,16 @@ fn connect_options(settings: &ServerSettings) -> PgConnectOptions {
         options = options.database(database);
     }
     if let Some(folder) = &settings.socket {
-        return options.socket(folder).ssl_mode(PgSslMode::Disable);
+        return Ok(options.socket(folder).ssl_mode(PgSslMode::Disable));
     }
-    match &settings.tls {
+    Ok(match &settings.tls {
         Tls::Off => options.ssl_mode(PgSslMode::Disable),
         Tls::Verified { ca_file: None } => options.ssl_mode(PgSslMode::VerifyFull),
-        Tls::Verified { ca_file: Some(file) } => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file),
-    }
+        Tls::Verified { ca_file: Some(file) } => {
+            let certificates = authorities(connection, file)?;
+            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(certificates)
+        }
+    })
 }
 
 /// For a timeout of the server: whole milliseconds, 0 for none, at most what it takes.
@@ -281,9 +285,9 @@ mod tests {
 
     #[test]
     fn a_socket_needs_no_certificate_and_another_host_does() {
-        assert!(matches!(connect_options(&settings()).get_ssl_mode(), PgSslMode::VerifyFull));
+        assert!(matches!(connect_options("crm", &settings()).expect("no file").get_ssl_mode(), PgSslMode::VerifyFull));
         let local = ServerSettings { socket: Some("/run/postgresql".into()), ..settings() };
-        assert!(matches!(connect_options(&local).get_ssl_mode(), PgSslMode::Disable));
+        assert!(matches!(connect_options("crm", &local).expect("no file").get_ssl_mode(), PgSslMode::Disable));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) mod moment;
 pub(crate) mod object;
 pub(crate) mod outcome;
 pub(crate) mod parking;
+pub(crate) mod printable;
 pub(crate) mod problem;
 pub(crate) mod record;
 pub(crate) mod sameness;

@@ -74,7 +74,7 @@ fn write_parts(writers: &mut [PartitionWriter<'_>], parts: &[DataFrame]) -> Pola
     let half = writers.len() / 2;
     let ((left, right), (left_parts, right_parts)) = (writers.split_at_mut(half), parts.split_at(half));
     std::thread::scope(|scope| {
-        let written = scope.spawn(|| write(left, left_parts));
+        let written = std::thread::Builder::new().spawn_scoped(scope, || write(left, left_parts))?;
         write(right, right_parts)?;
         written.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -197,8 +197,11 @@ pub(super) fn load(folder: &Path, entry: &PartitionEntry, key_columns: &[String]
 
 /// A partition's bytes, once they agree with the manifest: what is parsed is what was written.
 fn checked_bytes(path: &Path, entry: &PartitionEntry) -> Result<Vec<u8>, PackageError> {
-    let mut bytes = Vec::with_capacity(usize::try_from(entry.bytes).unwrap_or(0));
-    let read = state::open_file(path).and_then(|file| file.take(entry.bytes + 1).read_to_end(&mut bytes));
+    let mut bytes = Vec::new();
+    let read = state::open_file(path).and_then(|file| {
+        bytes.try_reserve_exact(usize::try_from(entry.bytes).unwrap_or(usize::MAX))?;
+        file.take(entry.bytes.saturating_add(1)).read_to_end(&mut bytes)
+    });
     read.map_err(|error| PackageError::io("read", path, error))?;
     if bytes.len() as u64 != entry.bytes {
         return Err(PackageError::damaged(path, "its size is wrong"));

@@ -129,14 +129,17 @@ impl FilledSpool {
         mut take: impl FnMut(DataFrame) -> Result<(), PackageError>,
     ) -> Result<(), PackageError> {
         self.file.seek(SeekFrom::Start(0)).map_err(|error| PackageError::io("read", &self.path, error))?;
+        let path = self.path.clone();
         thread::scope(|scope| {
             let (sender, segments) = mpsc::sync_channel(0);
-            scope.spawn(move || {
+            let read_ahead = move || {
                 let (lengths, mut bytes) = (std::mem::take(&mut self.segments), Vec::new());
                 let mut segments = lengths.into_iter().map(|length| self.read_segment(length, &mut bytes));
                 // Whoever takes no more of them says why.
                 while segments.next().is_some_and(|segment| sender.send(segment).is_ok()) {}
-            });
+            };
+            let reader = thread::Builder::new().spawn_scoped(scope, read_ahead);
+            reader.map_err(|error| PackageError::io("read", &path, error))?;
             segments.into_iter().try_for_each(|segment| take(segment?))
         })
     }

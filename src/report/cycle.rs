@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::domain::printable::printable;
 use crate::domain::problem::quoted_list;
 use crate::ledger::cycles::Noticed;
 
@@ -13,12 +14,12 @@ pub(crate) fn moment(moment: DateTime<Utc>) -> String {
 
 pub(crate) fn text(dashboard: &str, noticed: &Noticed, jobs: &[String]) -> String {
     let Noticed { cycle, noticed_at, new } = noticed;
+    let (id, dashboard) = (printable(&cycle.id), printable(dashboard));
     let completed_at = moment(cycle.completed_at);
     let told = match new {
-        true => format!("recorded cycle `{}` of dashboard `{dashboard}`, completed {completed_at}", cycle.id),
+        true => format!("recorded cycle `{id}` of dashboard `{dashboard}`, completed {completed_at}"),
         false => format!(
-            "cycle `{}` of dashboard `{dashboard}`, completed {completed_at}, is known since {}; nothing changed",
-            cycle.id,
+            "cycle `{id}` of dashboard `{dashboard}`, completed {completed_at}, is known since {}; nothing changed",
             moment(*noticed_at)
         ),
     };

@@ -5,6 +5,7 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 use crate::domain::error::chain;
+use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 
 /// `error: …`, its causes and its hint, a line each.
@@ -13,10 +14,10 @@ pub(crate) fn error_text(error: &(dyn Error + 'static), hint: Option<&str>) -> S
     let mut text = String::new();
     for (index, message) in messages.iter().enumerate() {
         let label = if index == 0 { "error" } else { "  cause" };
-        text.push_str(&format!("{label}: {message}\n"));
+        text.push_str(&format!("{label}: {}\n", printable(message)));
     }
     if let Some(hint) = hint {
-        text.push_str(&format!("  hint: {hint}\n"));
+        text.push_str(&format!("  hint: {}\n", printable(hint)));
     }
     text
 }
@@ -51,9 +52,9 @@ fn problem_text(problem: &Problem) -> String {
         Severity::Mistake => "",
         Severity::Warning => "warning: ",
     };
-    let place = problem.location.as_ref().map(|location| format!("{location}: ")).unwrap_or_default();
-    let hint = problem.hint.as_ref().map(|hint| format!("    hint: {hint}\n")).unwrap_or_default();
-    format!("  {place}{label}{}\n{hint}", problem.message)
+    let place = problem.location.as_ref().map(|location| printable(&format!("{location}: "))).unwrap_or_default();
+    let hint = problem.hint.as_ref().map(|hint| format!("    hint: {}\n", printable(hint))).unwrap_or_default();
+    format!("  {place}{label}{}\n{hint}", printable(&problem.message))
 }
 
 #[cfg(test)]

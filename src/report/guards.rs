@@ -2,7 +2,7 @@
 
 use crate::domain::guard::{Guards, Objection, Reason};
 use crate::domain::outcome::grouped;
-use crate::report::history::printable;
+use crate::domain::printable::printable;
 
 /// A line for each objection, and under it what it asks for.
 pub(crate) fn lines(job: &str, objections: &[Objection]) -> Vec<String> {

@@ -6,6 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::domain::outcome::{Rejection, Tally, grouped};
 use crate::domain::parking::LeftAlone;
+use crate::domain::printable::printable;
 use crate::ledger::{Approval, BatchEntry, PassedCanary, RunEntry, RunStatus, WriteBackEntry};
 use crate::report::guards;
 use crate::report::table::{self, fitted};
@@ -28,21 +29,6 @@ pub(crate) fn canary_line(write_back: &str, canary: &PassedCanary) -> String {
 
 fn duration(seconds: f64) -> String {
     format!("{seconds:.1} s")
-}
-
-/// Text of one line that does nothing to a terminal: control characters, and those that turn the direction of writing,
-/// are shown by their codes.
-pub(crate) fn printable(text: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() || turns(letter) {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
 }
 
 /// How a run ended, and of which one it was a retry or an undo, or whether it applied a saved plan.
@@ -345,11 +331,6 @@ mod tests {
         for (number, text) in texts {
             assert_eq!(grouped(number), text);
         }
-    }
-
-    #[test]
-    fn nothing_a_record_holds_reaches_the_terminal_as_a_command() {
-        assert_eq!(printable("é\x1b[31m\n\u{202e}x"), "é\\u{1b}[31m\\n\\u{202e}x");
     }
 
     #[test]

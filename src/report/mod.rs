@@ -4,6 +4,7 @@ pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod guards;
 pub(crate) mod history;
+pub(crate) mod output;
 pub(crate) mod parked;
 pub(crate) mod pending;
 pub(crate) mod preview;

@@ -3,10 +3,11 @@
 use comfy_table::presets;
 use serde_json::{Value, json};
 
-use super::history::{moment, printable};
+use super::history::moment;
 use super::table::{fitted, table};
 use crate::domain::outcome::grouped;
 use crate::domain::parking::{LeftAlone, Parked};
+use crate::domain::printable::printable;
 
 /// Records named where a run ends; `outcomes.parquet` holds them all.
 const LINES_MAX: usize = 10;

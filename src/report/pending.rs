@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::history::printable;
 use crate::domain::outcome::grouped;
+use crate::domain::printable::printable;
 use crate::ledger::Pending;
 use crate::run::pending::RetryReport;
 

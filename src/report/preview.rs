@@ -8,6 +8,7 @@ use std::path::Path;
 use comfy_table::{Cell, CellAlignment, presets};
 
 use crate::domain::outcome::grouped;
+use crate::domain::printable::printable;
 use crate::report::run::kept_counts;
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
@@ -37,9 +38,10 @@ pub(crate) struct Files<'a> {
 /// Counts, expectations, what happens to each column, a sample of old → new values, and a sample of rejected records.
 pub(crate) fn text(job: &str, previews: &[WriteBackPreview], files: Files<'_>) -> String {
     let mut sections: Vec<String> = previews.iter().map(|preview| section(job, preview)).collect();
-    let page = files.page.map(|file| format!("page: {}\n", file.display())).unwrap_or_default();
+    let page = files.page.map(|file| format!("page: {}\n", printable(&file.display().to_string()))).unwrap_or_default();
     let plan = files.plan.map(|file| {
-        let command = format!("writeback run {job} --plan {}", shell_word(&file.display().to_string()));
+        let file = shell_word(&file.display().to_string());
+        let command = printable(&format!("writeback run {job} --plan {file}"));
         format!("plan: `{command}` applies what is shown, and nothing else\n")
     });
     sections.push(format!("{page}{}nothing was written\n", plan.unwrap_or_default()));
@@ -105,7 +107,7 @@ fn columns(preview: &WriteBackPreview) -> String {
         text += &format!("{}\n", columns_table(&told));
     }
     if !told.is_empty() && !others.is_empty() {
-        let names: Vec<&str> = others.iter().map(|column| column.column.as_str()).collect();
+        let names: Vec<String> = others.iter().map(|column| printable(&column.column)).collect();
         text += &format!("no row changes in {}\n", names.join(", "));
     }
     text
@@ -119,7 +121,7 @@ fn columns_table(columns: &[&ColumnPreview]) -> String {
         let pairs = column.pairs.most_frequent.iter().take(PAIRS_SHOWN_MAX);
         let pairs: Vec<String> = pairs.map(|pair| pair_line(pair, column.pairs.is_exact())).collect();
         table.add_row([
-            Cell::new(&column.column),
+            Cell::new(printable(&column.column)),
             right(column.changed),
             right(column.becomes_null),
             right(column.stops_being_null),
@@ -182,8 +184,10 @@ fn samples(samples: &[Sample]) -> String {
     table.set_header(["record", "decision", "column", "old", "new"]);
     for sample in samples {
         for (index, Change { column, before, after }) in sample.changes.iter().enumerate() {
-            let (key, decision) = if index == 0 { (sample.key.as_str(), sample.decision) } else { ("", "") };
-            table.add_row([key, decision, column, &cell(before.as_deref()), &cell(after.as_deref())]);
+            let (key, decision) =
+                if index == 0 { (printable(&sample.key), sample.decision) } else { Default::default() };
+            let (before, after) = (cell(before.as_deref()), cell(after.as_deref()));
+            table.add_row([&key, decision, &printable(column), &before, &after]);
         }
     }
     fitted(table, &[0, 2, 3, 4])
@@ -193,8 +197,9 @@ fn rejections(rejections: &[RejectionSample]) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["record", "stage", "column", "reason"]);
     for rejection in rejections {
-        let (key, column) = (rejection.key.as_deref().unwrap_or(""), rejection.column.as_deref().unwrap_or(""));
-        table.add_row([key, rejection.stage.name(), column, &rejection.reason]);
+        let text = |text: Option<&str>| printable(text.unwrap_or_default());
+        let (key, column) = (text(rejection.key.as_deref()), text(rejection.column.as_deref()));
+        table.add_row([&key, rejection.stage.name(), &column, &printable(&rejection.reason)]);
     }
     fitted(table, &[0, 2, 3])
 }
@@ -206,7 +211,7 @@ pub(crate) fn cell(value: Option<&str>) -> String {
 
 fn shown(value: Option<&str>, characters_max: usize) -> String {
     let Some(value) = value else { return "NULL".to_owned() };
-    let line = value.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+    let line = printable(value);
     match line.chars().count() > characters_max {
         true => line.chars().take(characters_max - 1).chain(['…']).collect(),
         false => line,

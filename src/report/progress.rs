@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tracing::info;
 
+use super::output;
+use crate::domain::printable::printable;
 use crate::run::Progress;
 
 /// How often a plain line is written: often enough to see that work goes on, seldom enough for a log file.
@@ -58,14 +60,14 @@ fn bar(records: u64) -> ProgressBar {
 impl Progress for Bars {
     fn pulled(&self, write_back: &str, records: u64) {
         self.with_bar(spinner, |bar| {
-            bar.set_prefix(write_back.to_owned());
+            bar.set_prefix(printable(write_back));
             bar.set_position(records);
         });
     }
 
     fn push_begins(&self, write_back: &str, records: u64) {
         self.clear();
-        self.with_bar(|| bar(records), |bar| bar.set_prefix(write_back.to_owned()));
+        self.with_bar(|| bar(records), |bar| bar.set_prefix(printable(write_back)));
     }
 
     fn pushed(&self, _write_back: &str, records: u64) {
@@ -94,7 +96,6 @@ struct LineState {
 
 impl Lines {
     fn tell(&self, update: impl FnOnce(&mut LineState) -> String) {
-        use std::io::Write;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let line = update(&mut state);
         let due = state.last_line.get_or_insert_with(Instant::now).elapsed() >= LINE_INTERVAL;
@@ -102,8 +103,7 @@ impl Lines {
             state.last_line = Some(Instant::now());
             match &self.job {
                 Some(job) => info!(job = %job, "{line}"),
-                // A closed stderr must not stop a run.
-                None => drop(writeln!(stderr(), "{line}")),
+                None => output::tell(&(line + "\n")),
             }
         }
     }

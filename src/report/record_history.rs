@@ -2,7 +2,8 @@
 
 use comfy_table::presets;
 
-use crate::report::history::{moment, printable};
+use crate::domain::printable::printable;
+use crate::report::history::moment;
 use crate::report::preview::cell;
 use crate::report::table::{fitted, table};
 use crate::run::history::{By, Entry, RecordHistory, RowFate};

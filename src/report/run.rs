@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
+use crate::domain::printable::printable;
 use crate::ledger::RunStatus;
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
@@ -20,7 +21,11 @@ pub(crate) fn text(report: &RunReport) -> String {
         if let Some(retry) = &report.retry {
             return pending::nothing_to_take(&report.job, retry);
         }
-        return format!("{}  nothing new: a newer cycle than `{}` is already written back\n", report.job, report.cycle);
+        return format!(
+            "{}  nothing new: a newer cycle than `{}` is already written back\n",
+            report.job,
+            printable(&report.cycle)
+        );
     };
     if let Some(guarded) = &report.guarded {
         return guarded_text(report, run, guarded);
@@ -39,7 +44,7 @@ pub(crate) fn text(report: &RunReport) -> String {
     if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
         let file = folder.join("rejected.csv");
         let shown = file.strip_prefix(".").unwrap_or(&file);
-        lines.push(format!("rejected records: {}", shown.display()));
+        lines.push(format!("rejected records: {}", printable(&shown.display().to_string())));
     }
     let can_be_undone = |one: &WriteBackReport| one.keeps_before_images && one.tally.inserted + one.tally.updated > 0;
     if report.write_backs.iter().any(can_be_undone) {
@@ -68,7 +73,8 @@ fn kept(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
 
 /// `values kept, for someone else changed them: 3 of HEALTH_SCORE, 1 of CHURN_RISK`
 pub(super) fn kept_counts(kept: &BTreeMap<String, u64>) -> String {
-    let counts: Vec<String> = kept.iter().map(|(column, values)| format!("{} of {column}", grouped(*values))).collect();
+    let counts: Vec<String> =
+        kept.iter().map(|(column, values)| format!("{} of {}", grouped(*values), printable(column))).collect();
     format!("values kept, for someone else changed them: {}", counts.join(", "))
 }
 

@@ -5,12 +5,12 @@ use chrono_tz::Tz;
 use comfy_table::{Cell, presets};
 use serde_json::{Value, json};
 
-use super::history::printable;
 use super::pending;
 use super::table::{fitted, table};
 use crate::domain::cadence::{Cadence, Next};
 use crate::domain::gate::Opening;
 use crate::domain::outcome::grouped;
+use crate::domain::printable::printable;
 use crate::ledger::RunEntry;
 use crate::ledger::cycles::{GateEntry, PassedOverEntry, Server};
 use crate::schedule::outlook::{Following, Outlook};

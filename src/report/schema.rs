@@ -1,5 +1,6 @@
 //! A table's description as the SQL of a schema file.
 
+use crate::domain::printable::printable;
 use crate::source::{DescribedColumn, TableDescription};
 
 /// A `CREATE TABLE` in standard SQL that a schema file can begin with. What cannot be carried stands as a comment.
@@ -11,8 +12,8 @@ pub(crate) fn create_table(table: &TableDescription, connection: &str) -> String
         lines.push((format!("PRIMARY KEY ({})", key.join(", ")), None));
     }
     let last = lines.iter().rposition(|(code, _)| !code.is_empty());
-    let mut text =
-        format!("-- {} of connection {connection}\nCREATE TABLE {} (\n", table.name.join("."), names.join("."));
+    let title = printable(&format!("{} of connection {connection}", table.name.join(".")));
+    let mut text = format!("-- {title}\nCREATE TABLE {} (\n", printable(&names.join(".")));
     for (index, (code, comment)) in lines.iter().enumerate() {
         let comma = if code.is_empty() || Some(index) == last { "" } else { "," };
         let comment = comment.as_ref().map(|comment| format!("-- {comment}")).unwrap_or_default();
@@ -29,8 +30,13 @@ pub(crate) fn create_table(table: &TableDescription, connection: &str) -> String
 /// A column's definition and its comment; only a comment if the column cannot be carried.
 fn line(column: &DescribedColumn, table: &TableDescription) -> (String, Option<String>) {
     let name = identifier(&column.name);
+    let shown = printable(&name);
+    if shown != name {
+        return (String::new(), Some(format!("{shown}: a schema names no column with such characters")));
+    }
     let Some(column_type) = column.column_type else {
-        return (String::new(), Some(format!("{name}: write-backs do not carry {}", one_line(&column.declared))));
+        let declared = printable(&one_line(&column.declared));
+        return (String::new(), Some(format!("{name}: write-backs do not carry {declared}")));
     };
     let is_key = table.primary_key.contains(&column.name);
     let constraint = match (is_key && table.primary_key.len() == 1, column.nullable && !is_key) {

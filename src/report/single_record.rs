@@ -2,6 +2,7 @@
 
 use comfy_table::presets;
 
+use crate::domain::printable::printable;
 use crate::report::preview::cell;
 use crate::report::table::{fitted, table};
 use crate::run::single_record::{SingleOutcome, SingleRecord};
@@ -9,12 +10,13 @@ use crate::run::single_record::{SingleOutcome, SingleRecord};
 /// What became of the record, and its columns before, as sent, and as read back.
 pub(crate) fn text(record: &SingleRecord) -> String {
     let ending = if record.rolled_back { ", rolled back" } else { "" };
-    let mut text = format!("{}  record {}  {}{ending}\n", record.write_back, record.key, outcome(&record.outcome));
+    let outcome = printable(&outcome(&record.outcome));
+    let mut text = format!("{}  record {}  {outcome}{ending}\n", record.write_back, printable(&record.key));
     if !record.columns.is_empty() {
         text += &format!("{}\n", columns(record));
     }
     if let Some(alteration) = &record.alteration {
-        text += &format!("{alteration}\n");
+        text += &format!("{}\n", printable(&alteration.to_string()));
     }
     text
 }
@@ -46,7 +48,7 @@ fn columns(record: &SingleRecord) -> String {
             (true, false, false) => "",
         };
         table.add_row([
-            &column.column,
+            &printable(&column.column),
             &cell(column.before.as_deref()),
             &cell(column.sent.as_deref()),
             &cell(column.after.as_deref()),

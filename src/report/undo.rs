@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::domain::outcome::{Tally, grouped};
+use crate::domain::printable::printable;
 use crate::ledger::RunStatus;
-use crate::report::history::{printable, summary_line};
+use crate::report::history::summary_line;
 use crate::run::undo::{UndoReport, Undone};
 
 /// The sum, the three parts, and what to do about rows that the run created.

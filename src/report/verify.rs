@@ -3,7 +3,8 @@
 use comfy_table::{Cell, CellAlignment, presets};
 
 use crate::domain::outcome::grouped;
-use crate::report::history::{moment, printable};
+use crate::domain::printable::printable;
+use crate::report::history::moment;
 use crate::report::preview::cell;
 use crate::report::record_history::unknown_line;
 use crate::report::table::{fitted, table};

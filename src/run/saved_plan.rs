@@ -29,7 +29,7 @@ use crate::config::CheckedJob;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Forecast;
 use crate::domain::outcome::Tally;
-use crate::state;
+use crate::{state, user_file};
 
 /// Why a plan could not be saved, read or applied.
 #[derive(Debug, thiserror::Error)]
@@ -321,12 +321,9 @@ fn same_layout(planned: &PlannedWriteBack, plan: &Plan) -> bool {
 
 /// A regular file and its length in bytes.
 fn open_file(path: &Path) -> io::Result<(File, u64)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    match metadata.is_file() {
-        true => Ok((file, metadata.len())),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
-    }
+    let file = user_file::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
 }
 
 /// The line that names the format, with its end.
@@ -344,8 +341,11 @@ fn first_line(path: &Path, file: &File, length: u64) -> Result<Vec<u8>, SavedPla
 
 /// Bytes of the file, of which there are so many.
 fn read(path: &Path, file: &File, begin: u64, bytes: usize) -> Result<Vec<u8>, SavedPlanError> {
-    let mut read = vec![0; bytes];
-    file.read_exact_at(&mut read, begin).map_err(|error| SavedPlanError::io("read", path, error))?;
+    let failed = |error| SavedPlanError::io("read", path, error);
+    let mut read = Vec::new();
+    read.try_reserve_exact(bytes).map_err(|error| failed(error.into()))?;
+    read.resize(bytes, 0);
+    file.read_exact_at(&mut read, begin).map_err(failed)?;
     Ok(read)
 }
 

@@ -18,6 +18,7 @@ use super::serve_state::ServeState;
 use crate::domain::alert::{self, AlertChange, Circumstances, Facts, Thresholds};
 use crate::domain::channel::{Channel, Channels};
 use crate::domain::error::chain;
+use crate::domain::printable::printable_json;
 use crate::ledger::{Ledger, LedgerError, Notification, Telling, Told};
 
 /// Why people could not be told. Messages hold no part of a URL and nothing that a receiver answered.
@@ -220,7 +221,8 @@ pub(crate) async fn tell(
     body: &str,
     now: DateTime<Utc>,
 ) -> Result<(), TellError> {
-    let body = body.to_owned();
+    // A program may well print it as it comes.
+    let body = printable_json(body);
     match channel {
         Channel::Command => {
             let command = channels.command.clone().ok_or(TellError::NoChannel { channel })?;

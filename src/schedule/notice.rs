@@ -21,6 +21,7 @@ use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 use crate::ledger::cycles::Noticed;
 use crate::ledger::{Ledger, LedgerError};
 use crate::source::{AnySource, Source};
+use crate::user_file;
 
 /// Longest marker file that is read; a marker is three short values.
 const MARKER_BYTES_MAX: u64 = 64 * 1024;
@@ -383,7 +384,7 @@ fn marker_text(file: &Path) -> io::Result<Option<Vec<u8>>> {
     if !looked_at.is_file() {
         return Ok(None);
     }
-    let opened = fs::File::open(file)?;
+    let opened = user_file::open(file)?;
     let metadata = opened.metadata()?;
     // Somebody may have put a link in its place meanwhile.
     if (metadata.dev(), metadata.ino()) != (looked_at.dev(), looked_at.ino()) {

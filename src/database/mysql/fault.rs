@@ -57,9 +57,6 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
             Some(no_tls_hint(connection))
         }
         (None, sqlx::Error::Tls(why)) => Some(certificate::hint(&why.to_string(), tls_hint(connection))),
-        (None, sqlx::Error::Io(io)) if is_unreadable_file(io) && settings.socket.is_none() => {
-            Some(format!("check `ca_file` of `[connections.{connection}]`: it could not be read"))
-        }
         (Some(INSECURE_TRANSPORT), _) => Some(encryption_hint(connection, "asks")),
         (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_)) if settings.tls == Tls::Off => {
             Some(encryption_hint(connection, "may ask"))
@@ -93,11 +90,6 @@ fn encryption_hint(connection: &str, asks: &str) -> String {
 
 fn tls_hint(connection: &str) -> String {
     format!("check `host` and `ca_file` of `[connections.{connection}]`: the server could not prove who it is")
-}
-
-/// Over the network nothing but the file of certificates is opened.
-fn is_unreadable_file(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
 }
 
 fn server_error(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {

@@ -215,9 +215,6 @@ fn connect_hint(place: &Place, settings: &ServerSettings, error: &sqlx::Error) -
     if io_kind == Some(io::ErrorKind::InvalidData) {
         return certificate();
     }
-    if io_kind == Some(io::ErrorKind::NotFound) && settings.socket.is_none() {
-        return ConnectHint::Change(Some(format!("check `ca_file` of `[connections.{name}]`")));
-    }
     if let sqlx::Error::Tls(error) = error {
         // The driver's words for a server that answers the request for TLS with no.
         return match error.to_string().contains("does not support TLS") {

@@ -10,6 +10,10 @@ use super::absolute;
 use crate::database::audited;
 use crate::domain::connection::SqliteSettings;
 use crate::domain::error::SystemError;
+use crate::user_file;
+
+/// Bytes a script may have: it is SQL that people write, or a dump of a small database.
+const SCRIPT_BYTES_MAX: u64 = 256 << 20;
 
 /// Sees to it that the file is there: makes it from the connection's script if it is absent.
 ///
@@ -19,7 +23,7 @@ pub(super) async fn ensure_present(connection_name: &str, settings: &SqliteSetti
     let file = absolute(connection_name, &settings.file)?;
     let is_there = file.try_exists().map_err(|error| io_failure(connection_name, "finding", &settings.file, error))?;
     if is_there {
-        return Ok(());
+        return user_file::expect(&file).map_err(|error| io_failure(connection_name, "opening", &settings.file, error));
     }
     match &settings.create_from {
         Some(script) => create(connection_name, &file, script).await,
@@ -41,7 +45,10 @@ async fn create(connection_name: &str, file: &Path, script: &Path) -> Result<(),
         let path = path.to_owned();
         move |error| io_failure(connection_name, doing, &path, error)
     };
-    let statements = std::fs::read_to_string(script).map_err(io("reading", script))?;
+    let statements = user_file::read(script, SCRIPT_BYTES_MAX).map_err(io("reading", script))?;
+    let no_text =
+        |_| io("reading", script)(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text"));
+    let statements = String::from_utf8(statements).map_err(no_text)?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(io("making", folder))?;
     let aside = aside_in(folder).map_err(io("making", file))?;

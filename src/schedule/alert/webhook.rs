@@ -13,6 +13,7 @@ use ureq::{Agent, Error};
 use super::TellError;
 use crate::domain::certificate;
 use crate::domain::channel::Webhook;
+use crate::user_file;
 
 /// Posts `body`, once. Blocks. Of the answer only the status counts: its body is not even read.
 /// Errors: it could not be reached in time, or its status is not 2xx.
@@ -37,7 +38,7 @@ pub(super) fn post(webhook: &Webhook, body: &str, now: DateTime<Utc>) -> Result<
 fn roots(webhook: &Webhook) -> Result<RootCerts, TellError> {
     let Some(file) = &webhook.ca_file else { return Ok(RootCerts::PlatformVerifier) };
     let unreadable = |source| TellError::Authorities { path: file.display().to_string(), source };
-    let pem = std::fs::read(file).map_err(|error| unreadable(error.into()))?;
+    let pem = user_file::certificates(file).map_err(|error| unreadable(error.into()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| unreadable(error.into()))? {

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::domain::error::SystemError;
 use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::did_you_mean;
+use crate::user_file;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -321,7 +322,7 @@ impl OpenTable {
         if !part.is_unchanged() {
             return Err(part.changed());
         }
-        let file = File::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
+        let file = user_file::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
         let metadata = file.metadata().map_err(|error| part.table.io_failed(error))?;
         match Stamp::of(&metadata) == part.stamp {
             true => Ok(Some(OpenFile { table: part.table.clone(), file, length: metadata.len() })),

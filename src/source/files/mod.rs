@@ -51,7 +51,7 @@ impl Source for FilesSource {
         std::thread::Builder::new()
             .name("files source".to_owned())
             .spawn(read)
-            .map_err(|error| stopped(&connection.name, error))?;
+            .map_err(|error| no_thread(&connection.name, error))?;
         let mut source = Self { connection: connection.name.clone(), messages, ended: false };
         match source.messages.recv().await {
             Some(Message::Ready) => Ok(source),
@@ -86,6 +86,15 @@ impl FilesSource {
     /// The reading thread is gone without a last word: a library it called gave up on the file.
     fn stopped(&self) -> SystemError {
         stopped(&self.connection, "the file could not be made sense of")
+    }
+}
+
+fn no_thread(connection: &str, cause: std::io::Error) -> SystemError {
+    SystemError::Failed {
+        connection: connection.to_owned(),
+        doing: "starting to read files".to_owned(),
+        source: cause.into(),
+        hint: None,
     }
 }
 
