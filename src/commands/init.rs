@@ -558,7 +558,7 @@ mod tests {
         );
         assert_eq!(
             told(InitArguments { destination: Some("folder".to_owned()), ..usual() }),
-            "Where they go (a SQLite file or a url without a password): files are read, never written; name a database: \
+            "Where they go (a SQLite file or a url without a password): it is read, never written; name a database: \
              a file ending in .db, or a url"
         );
         let announced = || InitArguments { announced: true, ..usual() };

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection as _, MySqlConnection, Row};
 
-use super::{ANSWER_GRACE, audited, authorities, silence};
+use super::{ANSWER_GRACE, audited, expect_authorities, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -348,8 +348,8 @@ fn connect_options(connection: &str, settings: &ServerSettings) -> Result<MySqlC
         Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
         Tls::Verified { ca_file: None } => options.ssl_mode(MySqlSslMode::VerifyIdentity),
         Tls::Verified { ca_file: Some(file) } => {
-            let certificates = authorities(connection, file)?;
-            options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(certificates)
+            expect_authorities(connection, file)?;
+            options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file)
         }
     })
 }

@@ -15,7 +15,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMo
 
 use self::fault::{Place, connect_error, system_error};
 pub(crate) use self::settings::Access;
-use super::{ANSWER_GRACE, Dialect, audited, authorities, silence};
+use super::{ANSWER_GRACE, Dialect, audited, expect_authorities, silence};
 use crate::domain::connection::{Connection, ServerSettings, System, Tls};
 use crate::domain::error::SystemError;
 
@@ -248,8 +248,8 @@ fn connect_options(connection: &str, settings: &ServerSettings) -> Result<PgConn
         Tls::Off => options.ssl_mode(PgSslMode::Disable),
         Tls::Verified { ca_file: None } => options.ssl_mode(PgSslMode::VerifyFull),
         Tls::Verified { ca_file: Some(file) } => {
-            let certificates = authorities(connection, file)?;
-            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(certificates)
+            expect_authorities(connection, file)?;
+            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file)
         }
     })
 }

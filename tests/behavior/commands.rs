@@ -120,6 +120,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
             "write_backs": [{
                 "name": "scores",
                 "source": "files",
+                "driver": null,
                 "schema_table": "scores",
                 "destination": "crm",
                 "object": "accounts",

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
-    DataFrame, DataType, Engine, Expr, LazyFrame, ParquetCompression, ParquetWriter, PlanCallback, PolarsError,
-    PolarsResult, ScanArgsParquet, ScanSources, Schema as FrameSchema, StatisticsOptions,
+    DataFrame, DataType, Engine, Expr, LazyFrame, ParallelStrategy, ParquetCompression, ParquetWriter, PlanCallback,
+    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema as FrameSchema, StatisticsOptions,
 };
 use polars::sql::SQLContext;
 use sqlparser::ast::{ObjectName, Query, Statement, TableFactor, Visit, Visitor};
@@ -289,8 +289,14 @@ fn snapshot(
     if !delivery.is_awaited() {
         return Ok(None);
     }
-    let options =
-        ScanArgsParquet { glob: false, hive_options: HiveOptions::new_disabled(), ..ScanArgsParquet::default() };
+    // A predicate that is asked of columns before they are decoded is asked of what stands in the place of NULLs too: a
+    // `CAST` in it then fails.
+    let options = ScanArgsParquet {
+        glob: false,
+        hive_options: HiveOptions::new_disabled(),
+        parallel: ParallelStrategy::RowGroups,
+        ..ScanArgsParquet::default()
+    };
     LazyFrame::scan_parquet_sources(ScanSources::Files(parts.into()), options)
         .map(Some)
         .map_err(|error| place.polars_failed(&error))
