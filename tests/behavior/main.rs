@@ -23,6 +23,7 @@ mod guards;
 mod halving;
 mod harness;
 mod held_values;
+mod histories;
 mod init;
 mod injection;
 mod journal;
