@@ -27,6 +27,7 @@ mod halving;
 mod handed_on;
 mod harness;
 mod held_values;
+mod histories;
 mod init;
 mod injection;
 mod journal;
