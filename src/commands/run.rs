@@ -73,7 +73,7 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     })
 }
 
-/// Says to machines that the process had no room to begin; of all other failures [`run`] told already.
+/// Says to machines that the process had no room to begin; of all other failures [`run()`] told already.
 pub(super) fn tell_not_begun(error: &CommandError, arguments: &RunArguments) {
     if matches!(error, CommandError::Room(_)) && arguments.job.json {
         drop(print_json(&failure(error, Known::default(), None, &arguments.job.job)));

@@ -182,7 +182,7 @@ impl WriterContext {
         let is_written = |position: &usize| {
             let is_left = masks.get(*position).and_then(|mask| mask.as_ref()?.get(0)) == Some(false);
             let is_null = columns.get(*position).is_none_or(|values| values.null_count() > 0);
-            !is_left && !(layout.nulls == NullPolicy::Keep && is_null)
+            !(is_left || layout.nulls == NullPolicy::Keep && is_null)
         };
         let emptied: Vec<usize> = layout.emptied().into_iter().filter(is_written).collect();
         if emptied.is_empty() {
