@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, run_and_meanwhile, wait_until,
+    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, ask_for_transactions, run_and_meanwhile,
+    wait_until,
 };
 
 const SOURCE: &str = "id,score,note\nA1,2,\nA2,2,\nA3,2,\n";
@@ -42,18 +43,22 @@ fn accounts(place: &Workspace) -> String {
 
 /// The server's number of the connection on which the run waits for a lock.
 fn waiting(place: &Workspace) -> String {
-    let database = place.database_name();
-    let sql = match place.server {
+    let waiting = match place.server {
         Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => "SELECT DISTINCT pid FROM pg_locks \
-             WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-            .to_owned(),
-        Server::MariaDb => format!(
-            "SELECT id FROM information_schema.innodb_trx JOIN information_schema.processlist \
-             ON id = trx_mysql_thread_id WHERE db = '{database}' AND trx_state = 'LOCK WAIT'"
+        Server::Postgres => place.query(
+            "SELECT DISTINCT pid FROM pg_locks \
+             WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
         ),
+        Server::MariaDb => {
+            let database = place.database_name();
+            let sql = format!(
+                "SELECT id FROM information_schema.innodb_trx JOIN information_schema.processlist \
+                 ON id = trx_mysql_thread_id WHERE db = '{database}' AND trx_state = 'LOCK WAIT'"
+            );
+            ask_for_transactions(place, &sql)
+        }
     };
-    place.query(&sql).lines().nth(1).unwrap_or_default().to_owned()
+    waiting.lines().nth(1).unwrap_or_default().to_owned()
 }
 
 pub(crate) fn wait_for_its_waiting(place: &Workspace) -> String {

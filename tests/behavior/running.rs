@@ -3,6 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use crate::faults::wait_for_its_waiting;
 use crate::harness::{FIELDS, Ran, Server, Workspace};
 
 /// How long a test waits for what must come.
@@ -47,23 +48,8 @@ fn start_and_meet_the_lock(place: &Workspace) -> Child {
             .iter()
             .all(|(path, bytes)| path.extension().is_none_or(|word| word != "lock") || bytes.is_empty())
     });
-    match place.server {
-        Server::Sqlite => {}
-        Server::Postgres => wait_until("the run waits for the lock", || {
-            place.query(
-                "SELECT count(*) AS n FROM pg_locks \
-                 WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
-            ) == "n\n1\n"
-        }),
-        Server::MariaDb => wait_until("the run waits for the lock", || {
-            let database = place.database_name();
-            let waits = format!(
-                "SELECT count(*) AS n FROM information_schema.innodb_trx \
-                 JOIN information_schema.processlist ON id = trx_mysql_thread_id \
-                 WHERE db = '{database}' AND trx_state = 'LOCK WAIT'"
-            );
-            place.query(&waits) == "n\n1\n"
-        }),
+    if place.server != Server::Sqlite {
+        wait_for_its_waiting(place);
     }
     child
 }

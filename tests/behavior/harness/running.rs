@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::workspace::{Ran, Workspace};
@@ -9,8 +10,11 @@ use super::workspace::{Ran, Workspace};
 /// How long a test waits for what must come.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks. MariaDB renews what it tells of transactions only if nobody has asked for a tenth of a second.
+/// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
+
+/// MariaDB renews what it tells of transactions only if nobody has asked for a tenth of a second.
+const TRANSACTIONS_RENEWED: Duration = Duration::from_millis(120);
 
 /// What a run says on stderr when it makes another attempt.
 pub(crate) const AGAIN: &str = "trying a batch again";
@@ -22,6 +26,18 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         std::thread::sleep(LOOK_INTERVAL);
     }
+}
+
+/// What a query on MariaDB's `information_schema.innodb_trx` yields. Tests that ask take turns, far enough apart: where several
+/// asked at once, all of them would see what was, until one of them gave up.
+pub(crate) fn ask_for_transactions(place: &Workspace, sql: &str) -> String {
+    static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let since = asked.map_or(TRANSACTIONS_RENEWED, |asked| asked.elapsed());
+    std::thread::sleep(TRANSACTIONS_RENEWED.saturating_sub(since));
+    let answer = place.query(sql);
+    *asked = Some(Instant::now());
+    answer
 }
 
 /// A run at work beside the test.
