@@ -103,16 +103,30 @@ impl Judge<'_> {
 
     /// No run writes a record twice, nor does an undo.
     fn nothing_twice(&self) -> Vec<String> {
-        let mut counts: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        let mut writes: BTreeMap<(u64, &str), Vec<&Entry>> = BTreeMap::new();
         // What a trigger makes of it may be what was there: nobody can tell that it was written, and nothing is lost.
         let own = self.course.changes.iter().filter(|change| change.by_program && change.before != change.after);
         for change in own {
             let Some(call) = self.call_of(change) else { continue };
-            let id = change.after.as_ref().or(change.before.as_ref()).map_or(String::new(), |row| row.id.clone());
-            *counts.entry((call.run, id)).or_default() += 1;
+            let id = change.after.as_ref().or(change.before.as_ref()).map_or("", |row| row.id.as_str());
+            let earlier = writes.entry((call.run, id)).or_default();
+            if !earlier.last().is_some_and(|earlier| self.is_put_back(earlier, change, id)) {
+                earlier.push(change);
+            }
         }
-        let twice = counts.into_iter().filter(|(_, count)| *count > 1);
-        twice.map(|((run, id), count)| format!("run {run} wrote `{id}` {count} times")).collect()
+        let twice = writes.into_iter().filter(|(_, writes)| writes.len() > 1);
+        twice.map(|((run, id), writes)| format!("run {run} wrote `{id}` {} times", writes.len())).collect()
+    }
+
+    /// Whether somebody made the row what it was before a write in doubt, so that nobody can tell that it was written.
+    fn is_put_back(&self, write: &Entry, next: &Entry, id: &str) -> bool {
+        let is_as_before = |change: &Entry| match (&change.after, &write.before) {
+            (Some(after), Some(before)) => self.are_alike(after, before),
+            (after, before) => after.is_none() && before.is_none(),
+        };
+        let between =
+            self.course.changes.iter().filter(|change| write.number < change.number && change.number < next.number);
+        self.is_in_doubt(write) && between.filter(|change| !change.by_program && change.is_of(id)).any(is_as_before)
     }
 
     /// Judges one change that the program made.
