@@ -38,16 +38,13 @@ pub(crate) struct LookedUp {
 impl LookedUp {
     /// Positions of the records that have one row and differ from it.
     pub(crate) fn differing(&self) -> Vec<IdxSize> {
-        let differing = self.found.iter().zip(0..).filter(|(found, _)| found.rows == 1 && found.differs);
-        differing.map(|(_, position)| position).collect()
+        positions(&self.found, |found| found.rows == 1 && found.differs)
     }
 
     /// Positions of the records that a second look-up is for, which locks their rows: those that have one row and differ
     /// from it, and if all `before`-images are wanted, all that have one row.
     pub(crate) fn to_lock(&self, before: Before) -> Vec<IdxSize> {
-        let is_wanted = |found: &Found| found.rows == 1 && (found.differs || before == Before::OfAll);
-        let wanted = self.found.iter().zip(0..).filter(|(found, _)| is_wanted(found));
-        wanted.map(|(_, position)| position).collect()
+        positions(&self.found, |found| found.rows == 1 && (found.differs || before == Before::OfAll))
     }
 
     /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one. A record
@@ -60,6 +57,11 @@ impl LookedUp {
         }
         self.before = later.before.spread(self.found.len(), positions);
     }
+}
+
+/// Positions of the records of which this was found.
+fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {
+    found.iter().zip(0..).filter(|(found, _)| wanted(found)).map(|(_, position)| position).collect()
 }
 
 /// The records at `positions`, which ascend; all of them without a copy.

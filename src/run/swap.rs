@@ -291,7 +291,7 @@ impl Swap {
                 .iter()
                 .map(|found| self.direction.decide(group.created, group.in_doubt, *found))
                 .collect();
-            let differing: Vec<IdxSize> = positions(&looked_up.found, |found| found.rows == 1 && found.differs);
+            let differing = looked_up.differing();
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
                 let values = shaped(connection, self.values(side, &records_at(&own, &differing), &group.fields))?;
@@ -395,10 +395,6 @@ impl Group {
 /// For which records a field is written; `None` if for all.
 fn mask<'a>(records: &'a DataFrame, field: &LayoutField) -> Option<&'a BooleanChunked> {
     records.column(&written_column(&field.column.name)).ok()?.bool().ok()
-}
-
-fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {
-    found.iter().zip(0..).filter(|(found, _)| wanted(found)).map(|(_, position)| position).collect()
 }
 
 fn index(position: IdxSize) -> usize {

@@ -273,8 +273,8 @@ impl Writer {
     }
 
     /// Writes a batch and records its outcomes, but for records that are held up. A refused batch is halved, and a half is
-    /// not attempted whole if it is known to hold a bad record: with `k` of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one
-    /// more where rows were left as they were.
+    /// not attempted whole if it is known to hold a bad record: with `k` of them among `n` records it takes at most
+    /// `2·k·log2(n) + 1` attempts, and one more where rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
         let mut hold = Hold::Loose;
         let mut pending = vec![Part { batch, first_half: false }];
