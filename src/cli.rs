@@ -15,17 +15,30 @@ use crate::telemetry::LogFormat;
 
 /// Writes a dashboard's scores back into the systems where people work.
 ///
-/// A project is a folder with `writeback.toml` (connections), `sql/` (write-back schemas) and `schedules/` (jobs).
-/// By default a write-back updates only what is already there, and every record read is accounted for.
+/// A project is a folder with `writeback.toml` (connections), `sql/` (write-back schemas) and
+/// `schedules/` (jobs). By default a write-back updates only what is already there, and every
+/// record read is accounted for.
 #[derive(Debug, Parser)]
 #[command(name = "writeback", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// The project's folder
-    #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "WRITEBACK_PROJECT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        env = "WRITEBACK_PROJECT"
+    )]
     pub(crate) project: PathBuf,
 
     /// How log lines on stderr are written
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 
     /// Log more: -v what happens, -vv each batch; RUST_LOG says it more finely
@@ -44,7 +57,8 @@ const EXIT_CODES: &str = "Exit codes:
   3  stopped by a guard before the first write";
 
 impl Cli {
-    /// How much is logged: nobody looks on while a project is served, so that its log tells what happens.
+    /// How much is logged: nobody looks on while a project is served, so that its log tells what
+    /// happens.
     pub(crate) fn verbosity(&self) -> u8 {
         let nobody_looks_on = matches!(self.command, Command::Serve(_));
         self.verbose.saturating_add(u8::from(nobody_looks_on))
@@ -54,16 +68,22 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check files, schemas, connections and rights; writes nothing
-    #[command(after_help = "Examples:\n  writeback check\n  writeback check weekly --json\n  writeback check --alert")]
+    #[command(
+        after_help = "Examples:\n  writeback check\n  writeback check weekly --json\n  writeback check --alert"
+    )]
     Check(CheckArguments),
     /// Show what a run would do: counts, how long, each column before and after; writes nothing
-    #[command(after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json\n  \
-        writeback preview weekly --html preview.html\n  writeback preview weekly --out weekly.plan")]
+    #[command(
+        after_help = "Examples:\n  writeback preview weekly\n  writeback preview weekly --limit 20 --json\n  \
+        writeback preview weekly --html preview.html\n  writeback preview weekly --out weekly.plan"
+    )]
     Preview(PreviewArguments),
     /// Take one record the whole way and show its row before and after
-    #[command(after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
+    #[command(
+        after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
         writeback test weekly --write-back workspace_recommendation --record 001Qk00000AbCdEIAV,renewal\n\n\
-        A key of several columns is one line of CSV: its parts in the order of PRIMARY KEY, between commas.")]
+        A key of several columns is one line of CSV: its parts in the order of PRIMARY KEY, between commas."
+    )]
     Test(TestArguments),
     /// Run a job now
     #[command(
@@ -73,9 +93,11 @@ pub(crate) enum Command {
     )]
     Run(RunArguments),
     /// Show who wrote one record's fields: which run, of which cycle, old and new values
-    #[command(after_help = "Examples:\n  writeback history health_score --record 001Qk00000AbCdEIAV\n  \
+    #[command(
+        after_help = "Examples:\n  writeback history health_score --record 001Qk00000AbCdEIAV\n  \
         writeback history health_score --record 001Qk00000AbCdEIAV --field HEALTH_SCORE --json\n\n\
-        It is told from before-images, which are kept for the `retention` of the job.")]
+        It is told from before-images, which are kept for the `retention` of the job."
+    )]
     History(HistoryArguments),
     /// Compare the destination with what was last written back; writes nothing
     #[command(
@@ -91,10 +113,12 @@ pub(crate) enum Command {
     )]
     Park(ParkArguments),
     /// Announce that a dashboard finished a cycle
-    #[command(after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
+    #[command(
+        after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
         writeback cycle customer_health --id 2026-W46 --completed-at 2026-11-15T06:30:00Z\n\n\
         Meant for people, and for the last step of another scheduler such as Airflow or dbt. A cycle that is known\n\
-        already stays as it is, so announcing it again does no harm.")]
+        already stays as it is, so announcing it again does no harm."
+    )]
     Cycle(CycleArguments),
     /// Run jobs by themselves: after each cycle of their dashboard, as their cadence says
     #[command(
@@ -110,26 +134,36 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  writeback next\n  writeback next weekly --limit 10")]
     Next(NextArguments),
     /// Show earlier runs, or one run in full
-    #[command(after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json")]
+    #[command(
+        after_help = "Examples:\n  writeback runs\n  writeback runs 17\n  writeback runs --job weekly --json"
+    )]
     Runs(RunsArguments),
     /// Take a run back: restore what its rows held before, where nobody changed them since
-    #[command(after_help = "Examples:\n  writeback undo 17 --preview\n  writeback undo 17\n  \
+    #[command(
+        after_help = "Examples:\n  writeback undo 17 --preview\n  writeback undo 17\n  \
         writeback undo 17 --write-back health_score --record 001Qk00000AbCdEIAV\n  writeback undo 17 --delete-created\n\n\
-        An undo is a run of its own: interrupted, the same command goes on with it, and it can be undone.")]
+        An undo is a run of its own: interrupted, the same command goes on with it, and it can be undone."
+    )]
     Undo(UndoArguments),
     /// Print a CREATE TABLE to start a schema file from
-    #[command(after_help = "Examples:\n  writeback schema dashboard health_score > sql/health_score.sql\n  \
-        writeback schema warehouse analytics.health_score")]
+    #[command(
+        after_help = "Examples:\n  writeback schema dashboard health_score > sql/health_score.sql\n  \
+        writeback schema warehouse analytics.health_score"
+    )]
     Schema(SchemaArguments),
     /// List the value methods, each with its purpose and an example
     Methods(MethodsArguments),
     /// Make a new project in an empty folder
     Init(Box<InitArguments>),
     /// Print a shell's completion script
-    #[command(after_help = "Example:\n  writeback completions bash > /etc/bash_completion.d/writeback")]
+    #[command(
+        after_help = "Example:\n  writeback completions bash > /etc/bash_completion.d/writeback"
+    )]
     Completions(CompletionsArguments),
     /// Print the man page, or write a page for each command into a folder
-    #[command(after_help = "Examples:\n  writeback man | man -l -\n  writeback man --output /usr/local/share/man/man1")]
+    #[command(
+        after_help = "Examples:\n  writeback man | man -l -\n  writeback man --output /usr/local/share/man/man1"
+    )]
     Man(ManArguments),
 }
 
@@ -181,8 +215,8 @@ pub(crate) struct PreviewArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Also save a plan: all that would be written, to be applied by `writeback run JOB --plan FILE`; it holds values of
-    /// records
+    /// Also save a plan: all that would be written, to be applied by `writeback run JOB --plan
+    /// FILE`; it holds values of records
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -214,7 +248,8 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) only_rejected: bool,
 
-    /// Apply a plan that `preview --out` saved: exactly what was shown, where rows still hold what was shown
+    /// Apply a plan that `preview --out` saved: exactly what was shown, where rows still hold what
+    /// was shown
     #[arg(long, value_name = "FILE", conflicts_with_all = ["cycle", "write_back", "only_rejected"])]
     pub(crate) plan: Option<PathBuf>,
 }
@@ -233,8 +268,9 @@ pub(crate) struct ParkArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) write_back: Option<String>,
 
-    /// When it is taken up again: a date (its first moment in UTC), a time such as 2026-12-01T06:00:00Z, or `changed`, when
-    /// its values in the source are no longer what they were when it was first left alone
+    /// When it is taken up again: a date (its first moment in UTC), a time such as
+    /// 2026-12-01T06:00:00Z, or `changed`, when its values in the source are no longer what they
+    /// were when it was first left alone
     #[arg(long, value_name = "DATE|changed", value_parser = Until::parse, requires = "record", requires = "reason")]
     pub(crate) until: Option<Until>,
 
@@ -296,9 +332,14 @@ pub(crate) struct VerifyArguments {
 /// Errors: it says nothing, or more than a line.
 fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
-    match !text.is_empty() && text.chars().count() <= REASON_CHARACTERS_MAX && !text.contains(char::is_control) {
+    match !text.is_empty()
+        && text.chars().count() <= REASON_CHARACTERS_MAX
+        && !text.contains(char::is_control)
+    {
         true => Ok(text.to_owned()),
-        false => Err(format!("a reason is one line of 1 to {REASON_CHARACTERS_MAX} characters")),
+        false => Err(format!(
+            "a reason is one line of 1 to {REASON_CHARACTERS_MAX} characters"
+        )),
     }
 }
 
@@ -366,14 +407,17 @@ pub(crate) struct NextArguments {
 fn cycle_id(text: &str) -> Result<String, String> {
     match is_cycle_id(text) {
         true => Ok(text.to_owned()),
-        false => Err(format!("an id is one line of 1 to {ID_CHARACTERS_MAX} characters, such as 2026-W46")),
+        false => Err(format!(
+            "an id is one line of 1 to {ID_CHARACTERS_MAX} characters, such as 2026-W46"
+        )),
     }
 }
 
 /// Errors: it is no time, or has no zone.
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let parsed = DateTime::parse_from_rfc3339(text);
-    let parsed = parsed.map_err(|_| "write a time with its zone, such as 2026-11-15T06:30:00Z".to_owned());
+    let parsed =
+        parsed.map_err(|_| "write a time with its zone, such as 2026-11-15T06:30:00Z".to_owned());
     parsed.map(|instant| instant.to_utc())
 }
 

@@ -1,10 +1,12 @@
-//! Places where the tests kill the program: behind every change of state, where a restart must find its way from.
+//! Places where the tests kill the program: behind every change of state, where a restart must find
+//! its way from.
 //!
-//! They hang on debug assertions, not on a cargo feature: the program that the plain test run builds has them, so that
-//! no test waits for a second build, and an optimised program has nothing of them.
+//! They hang on debug assertions, not on a cargo feature: the program that the plain test run
+//! builds has them, so that no test waits for a second build, and an optimised program has nothing
+//! of them.
 
-/// Something has just changed for good: on disk, in the ledger or at a destination. Dies here if told to, as a killed
-/// program does: nothing is flushed, closed or dropped.
+/// Something has just changed for good: on disk, in the ledger or at a destination. Dies here if
+/// told to, as a killed program does: nothing is flushed, closed or dropped.
 #[cfg(debug_assertions)]
 pub(crate) fn point(changed: &str) {
     use std::io::Write;
@@ -32,15 +34,25 @@ struct Death {
 
 #[cfg(debug_assertions)]
 impl Death {
-    /// `WRITEBACK_ABORT_AT` is `7`, behind the seventh change of state, or `7 a batch committed`, the seventh of these.
+    /// `WRITEBACK_ABORT_AT` is `7`, behind the seventh change of state, or `7 a batch committed`,
+    /// the seventh of these.
     fn wanted() -> Option<Self> {
         let wanted = std::env::var("WRITEBACK_ABORT_AT").ok()?;
-        let (passes, changed) = wanted.split_once(' ').map_or((&*wanted, None), |(passes, name)| (passes, Some(name)));
-        Some(Self { passes: passes.parse::<u64>().ok()?.into(), changed: changed.map(str::to_owned) })
+        let (passes, changed) = wanted
+            .split_once(' ')
+            .map_or((&*wanted, None), |(passes, name)| (passes, Some(name)));
+        Some(Self {
+            passes: passes.parse::<u64>().ok()?.into(),
+            changed: changed.map(str::to_owned),
+        })
     }
 
     fn comes_at(&self, changed: &str) -> bool {
         let counts = self.changed.as_ref().is_none_or(|wanted| wanted == changed);
-        counts && self.passes.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1
+        counts
+            && self
+                .passes
+                .fetch_sub(1, std::sync::atomic::Ordering::Relaxed)
+                == 1
     }
 }

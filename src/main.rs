@@ -38,7 +38,11 @@ fn main() -> ExitCode {
 fn refuse(mut error: clap::Error) -> ! {
     if error.use_stderr() {
         let words = error.context().filter_map(|(kind, value)| {
-            if let ContextValue::String(word) = value { Some((kind, printable(word))) } else { None }
+            if let ContextValue::String(word) = value {
+                Some((kind, printable(word)))
+            } else {
+                None
+            }
         });
         for (kind, word) in words.collect::<Vec<_>>() {
             error.insert(kind, ContextValue::String(word));

@@ -1,8 +1,9 @@
-//! Files of the state folder: readable by their owner only, never reached through a symbolic link, and on disk when they
-//! say so. Knows nothing of what the files hold.
+//! Files of the state folder: readable by their owner only, never reached through a symbolic link,
+//! and on disk when they say so. Knows nothing of what the files hold.
 //!
-//! Links are looked for before a file is opened, since the flag that would refuse them while opening differs from
-//! system to system. Whoever could place a link in between can write to a folder of mode 0700, and needs no link.
+//! Links are looked for before a file is opened, since the flag that would refuse them while
+//! opening differs from system to system. Whoever could place a link in between can write to a
+//! folder of mode 0700, and needs no link.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -20,31 +21,51 @@ const FILE_MODE: u32 = 0o600;
 /// Errors: what stands there is a link or no folder.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     refuse_link(folder)?;
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)
 }
 
 /// Makes a folder within `top`, and those between the two, unless they are there.
 /// Errors: one of them, `top` included, is a link or no folder.
 pub(crate) fn make_folder_within(top: &Path, folder: &Path) -> io::Result<()> {
-    let folders: Vec<&Path> = folder.ancestors().take_while(|ancestor| ancestor.starts_with(top)).collect();
+    let folders: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|ancestor| ancestor.starts_with(top))
+        .collect();
     folders.into_iter().rev().try_for_each(make_folder)
 }
 
 /// Makes a file that is not there yet, for writing and reading back.
 pub(crate) fn create_file(file: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(file)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(file)
 }
 
 /// Opens a file for reading and writing, making it if it is not there.
 pub(crate) fn open_or_create_file(file: &Path) -> io::Result<File> {
     refuse_link(file)?;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(file)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(FILE_MODE)
+        .open(file)
 }
 
 /// Opens a regular file for reading.
 pub(crate) fn open_file(file: &Path) -> io::Result<File> {
     if !fs::symlink_metadata(file)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ));
     }
     File::open(file)
 }
@@ -75,15 +96,16 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Where something is written before it is put in place at `path`: beside it, under one name, so that what a killed
-/// process left is found and replaced.
+/// Where something is written before it is put in place at `path`: beside it, under one name, so
+/// that what a killed process left is found and replaced.
 pub(crate) fn aside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     path.with_file_name(name)
 }
 
-/// A file written aside. It stands in place after [`AsideFile::place`], whole; dropped before, nothing of it stays.
+/// A file written aside. It stands in place after [`AsideFile::place`], whole; dropped before,
+/// nothing of it stays.
 #[derive(Debug)]
 pub(crate) struct AsideFile {
     aside: NamedTempFile,
@@ -96,8 +118,8 @@ impl AsideFile {
         Self::create_in_users_folder(place)
     }
 
-    /// As [`AsideFile::create`], in a folder of the user's own: it is there already, and may well be reached by a link.
-    /// Errors: what stands at `place` is a folder.
+    /// As [`AsideFile::create`], in a folder of the user's own: it is there already, and may well
+    /// be reached by a link. Errors: what stands at `place` is a folder.
     pub(crate) fn create_in_users_folder(place: &Path) -> io::Result<Self> {
         if place.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -110,7 +132,10 @@ impl AsideFile {
             .rand_bytes(0)
             .permissions(Permissions::from_mode(FILE_MODE))
             .tempfile_in(folder)?;
-        Ok(Self { aside, place: place.to_owned() })
+        Ok(Self {
+            aside,
+            place: place.to_owned(),
+        })
     }
 
     /// For writing.
@@ -122,7 +147,9 @@ impl AsideFile {
     pub(crate) fn place(self) -> io::Result<()> {
         self.aside.as_file().sync_all()?;
         fault::point("a report written aside");
-        self.aside.persist(&self.place).map_err(|error| error.error)?;
+        self.aside
+            .persist(&self.place)
+            .map_err(|error| error.error)?;
         sync_folder(parent(&self.place))?;
         fault::point("a report put in place");
         Ok(())
@@ -132,12 +159,27 @@ impl AsideFile {
 /// What to do about a file that could not be read or written, if the error tells.
 pub(crate) fn hint(error: &io::Error) -> Option<&'static str> {
     let hints = [
-        (io::ErrorKind::StorageFull, "free some space on the disk, then run again"),
-        (io::ErrorKind::QuotaExceeded, "free some space within the quota, then run again"),
-        (io::ErrorKind::ReadOnlyFilesystem, "keep the project where files can be written"),
-        (io::ErrorKind::PermissionDenied, "state files belong to the user who made them; run as that user"),
+        (
+            io::ErrorKind::StorageFull,
+            "free some space on the disk, then run again",
+        ),
+        (
+            io::ErrorKind::QuotaExceeded,
+            "free some space within the quota, then run again",
+        ),
+        (
+            io::ErrorKind::ReadOnlyFilesystem,
+            "keep the project where files can be written",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "state files belong to the user who made them; run as that user",
+        ),
     ];
-    hints.into_iter().find(|(kind, _)| *kind == error.kind()).map(|(_, hint)| hint)
+    hints
+        .into_iter()
+        .find(|(kind, _)| *kind == error.kind())
+        .map(|(_, hint)| hint)
 }
 
 /// Removes a folder with all that is in it.
@@ -174,8 +216,18 @@ mod tests {
             file.place().expect("in place");
             assert_eq!(fs::read_to_string(&place).expect("read"), text);
         }
-        assert_eq!(fs::metadata(&place).expect("there").permissions().mode() & 0o777, FILE_MODE);
-        assert_eq!(fs::metadata(parent(&place)).expect("there").permissions().mode() & 0o777, FOLDER_MODE);
+        assert_eq!(
+            fs::metadata(&place).expect("there").permissions().mode() & 0o777,
+            FILE_MODE
+        );
+        assert_eq!(
+            fs::metadata(parent(&place))
+                .expect("there")
+                .permissions()
+                .mode()
+                & 0o777,
+            FOLDER_MODE
+        );
     }
 
     #[test]
@@ -211,6 +263,10 @@ mod tests {
         assert_eq!(fs::read_dir(&elsewhere).expect("listed").count(), 0);
         // What is above is the user's own business.
         symlink(folder.path(), folder.path().join("above")).expect("a link");
-        make_folder_within(&folder.path().join("above/top"), &folder.path().join("above/top/runs/2")).expect("made");
+        make_folder_within(
+            &folder.path().join("above/top"),
+            &folder.path().join("above/top/runs/2"),
+        )
+        .expect("made");
     }
 }

@@ -19,7 +19,8 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging. `RUST_LOG` says what is logged; without it warnings are, and with each `-v` more.
+/// Starts logging. `RUST_LOG` says what is logged; without it warnings are, and with each `-v`
+/// more.
 pub(crate) fn start(format: LogFormat, verbosity: u8) {
     let level = match verbosity {
         0 => LevelFilter::WARN,
@@ -27,7 +28,9 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.into())
+        .from_env_lossy();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // What is the matter with a log would be told by a panic.
@@ -35,10 +38,16 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
         .with_target(false);
     match format {
         LogFormat::Text if colored() => {
-            subscriber.with_writer(|| LogLine(printable_colored)).finish().with(filter_fn(may_be_logged)).init();
+            subscriber
+                .with_writer(|| LogLine(printable_colored))
+                .finish()
+                .with(filter_fn(may_be_logged))
+                .init();
         }
         LogFormat::Text => {
-            let subscriber = subscriber.with_ansi(false).with_writer(|| LogLine(printable));
+            let subscriber = subscriber
+                .with_ansi(false)
+                .with_writer(|| LogLine(printable));
             subscriber.finish().with(filter_fn(may_be_logged)).init();
         }
         LogFormat::Json => {
@@ -65,12 +74,17 @@ impl Write for LogLine {
     }
 }
 
-/// Crates that speak HTTP log whole URLs and the hosts in them, and a webhook's URL may be all that keeps strangers from
-/// posting to it. They are silent, whatever `RUST_LOG` asks for.
-const CRATES_THAT_TELL_URLS: [&str; 4] = ["ureq", "ureq_proto", "rustls", "rustls_platform_verifier"];
+/// Crates that speak HTTP log whole URLs and the hosts in them, and a webhook's URL may be all that
+/// keeps strangers from posting to it. They are silent, whatever `RUST_LOG` asks for.
+const CRATES_THAT_TELL_URLS: [&str; 4] =
+    ["ureq", "ureq_proto", "rustls", "rustls_platform_verifier"];
 
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    metadata.target().split("::").next().is_none_or(|name| !CRATES_THAT_TELL_URLS.contains(&name))
+    metadata
+        .target()
+        .split("::")
+        .next()
+        .is_none_or(|name| !CRATES_THAT_TELL_URLS.contains(&name))
 }
 
 fn colored() -> bool {

@@ -1,6 +1,7 @@
-//! Files that a user names: only regular ones are opened, and of each no more is read than such a file may hold. A named
-//! pipe or a device would be waited for, perhaps for ever, by a program that meanwhile hears no signal; and what is read
-//! of it is gone, while checking, previewing and running each read the whole.
+//! Files that a user names: only regular ones are opened, and of each no more is read than such a
+//! file may hold. A named pipe or a device would be waited for, perhaps for ever, by a program that
+//! meanwhile hears no signal; and what is read of it is gone, while checking, previewing and
+//! running each read the whole.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -20,7 +21,10 @@ pub(crate) fn expect(path: &Path) -> io::Result<()> {
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Looked at first: merely to open some devices does something.
     expect(path)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
     // Something else may stand there by now, and is not waited for either.
     expect_regular(file.metadata()?.file_type())?;
     Ok(file)
@@ -30,10 +34,15 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Errors: as [`open`]; `FileTooLarge`, if it has more than `bytes_max` bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    open(path)?
+        .take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max) {
         true => Ok(bytes),
-        false => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {bytes_max} bytes"))),
+        false => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {bytes_max} bytes"),
+        )),
     }
 }
 
@@ -51,5 +60,8 @@ fn expect_regular(found: FileType) -> io::Result<()> {
         _ if found.is_socket() => "a socket",
         _ => "a device",
     };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is not a regular file but {what}")))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is not a regular file but {what}"),
+    ))
 }

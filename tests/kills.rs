@@ -1,5 +1,6 @@
-//! The long form of two behavior tests: of `killed`, where the program is killed at random moments and what it leaves equals
-//! a model, and of `histories`, where it is also cut off and others write as well. `tests/soak` runs it and says how.
+//! The long form of two behavior tests: of `killed`, where the program is killed at random moments
+//! and what it leaves equals a model, and of `histories`, where it is also cut off and others write
+//! as well. `tests/soak` runs it and says how.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +22,8 @@ mod histories;
 use harness::{FIELDS, Ran, SCORES, Server, Workspace};
 use histories::Dice;
 
-const COLUMNS: &str = "id VARCHAR(18) NOT NULL, score INTEGER CHECK (score < 1000), note VARCHAR(40)";
+const COLUMNS: &str =
+    "id VARCHAR(18) NOT NULL, score INTEGER CHECK (score < 1000), note VARCHAR(40)";
 
 /// The score that the destination refuses.
 const REFUSED: u64 = 1000;
@@ -68,26 +70,60 @@ impl Case {
         let records = (0..keys).map(|_| record(dice)).collect();
         let mode = dice.pick(&["update_only", "upsert", "create_only"]);
         let batch_size = dice.pick(&[1, 2, 3, 7, 30, 5000]);
-        Self { rows, records, mode, batch_size, writers: dice.pick(&[1, 2, 2, 3]), unique }
+        Self {
+            rows,
+            records,
+            mode,
+            batch_size,
+            writers: dice.pick(&[1, 2, 2, 3]),
+            unique,
+        }
     }
 
     fn prepare(&self, place: &Workspace) {
         drop(std::fs::remove_dir_all(place.path(".writeback")));
         place.execute("DROP TABLE IF EXISTS accounts");
-        let key = if self.unique { ", PRIMARY KEY (id)" } else { "" };
+        let key = if self.unique {
+            ", PRIMARY KEY (id)"
+        } else {
+            ""
+        };
         let line = |(id, score, note): &Row| format!("{id},{score},n{note}\n");
         let rows: String = self.rows.iter().map(line).collect();
-        place.table("accounts", &format!("{COLUMNS}{key}"), &format!("id,score,note\n{rows}"));
+        place.table(
+            "accounts",
+            &format!("{COLUMNS}{key}"),
+            &format!("id,score,note\n{rows}"),
+        );
         if !self.unique {
             place.execute("CREATE INDEX accounts_by_id ON accounts (id)");
         }
         let line = |(id, score, note): &(String, Option<u64>, u64)| {
-            format!("{id},{},n{note}\n", score.map_or("x".to_owned(), |score| score.to_string()))
+            format!(
+                "{id},{},n{note}\n",
+                score.map_or("x".to_owned(), |score| score.to_string())
+            )
         };
-        place.scores(SCORES, &format!("id,score,note\n{}", self.records.iter().map(line).collect::<String>()));
-        let crm = format!("{}\nwriters = {}\nattempts_max = 10\n", place.connection("crm").trim_end(), self.writers);
+        place.scores(
+            SCORES,
+            &format!(
+                "id,score,note\n{}",
+                self.records.iter().map(line).collect::<String>()
+            ),
+        );
+        let crm = format!(
+            "{}\nwriters = {}\nattempts_max = 10\n",
+            place.connection("crm").trim_end(),
+            self.writers
+        );
         place.file("writeback.toml", &(place.connection("files") + &crm));
-        place.job(&format!("matching = '{}'\nbatch_size = {}", self.mode, self.batch_size), FIELDS);
+        place.job(
+            &format!(
+                "matching = '{}'\nbatch_size = {}",
+                self.mode, self.batch_size
+            ),
+            FIELDS,
+        );
     }
 
     /// The rows that one run leaves, as [`Workspace::rows`] writes them, and its counts.
@@ -102,21 +138,35 @@ impl Case {
             };
             *counts.entry(outcome).or_default() += 1;
         }
-        let mut lines: Vec<String> = rows.iter().map(|(id, score, note)| format!("{id},{score},n{note}\n")).collect();
+        let mut lines: Vec<String> = rows
+            .iter()
+            .map(|(id, score, note)| format!("{id},{score},n{note}\n"))
+            .collect();
         lines.sort();
-        let header = if lines.is_empty() { "\n" } else { "id,score,note\n" };
+        let header = if lines.is_empty() {
+            "\n"
+        } else {
+            "id,score,note\n"
+        };
         let count = |name: &str| counts.get(name).copied().unwrap_or_default().to_string();
-        let counts = ["inserted", "updated", "unchanged", "skipped", "rejected"].map(count).join(",");
+        let counts = ["inserted", "updated", "unchanged", "skipped", "rejected"]
+            .map(count)
+            .join(",");
         (header.to_owned() + &lines.concat(), counts)
     }
 
     /// Records of this key that the schema takes.
     fn fitting(&self, id: &str) -> usize {
-        self.records.iter().filter(|(other, score, _)| other == id && score.is_some()).count()
+        self.records
+            .iter()
+            .filter(|(other, score, _)| other == id && score.is_some())
+            .count()
     }
 
     fn write(&self, rows: &mut Vec<Row>, record: Row) -> &'static str {
-        let found: Vec<usize> = (0..self.rows.len()).filter(|row| self.rows[*row].0 == record.0).collect();
+        let found: Vec<usize> = (0..self.rows.len())
+            .filter(|row| self.rows[*row].0 == record.0)
+            .collect();
         match (found.as_slice(), self.mode) {
             ([_, _, ..], _) => "rejected",
             ([_], "create_only") | ([], "update_only") => "skipped",
@@ -164,14 +214,21 @@ fn is_finished(place: &Workspace) -> bool {
 
 /// One history: a run, killed again and again until it is done.
 /// Panics: if what is left is not what the model says.
-fn carry_out(place: &Workspace, case: &Case, dice: &mut Dice, usual: &mut Duration, kills: &mut Kills) {
+fn carry_out(
+    place: &Workspace,
+    case: &Case,
+    dice: &mut Dice,
+    usual: &mut Duration,
+    kills: &mut Kills,
+) {
     case.prepare(place);
     let mut killed = 0;
     while !is_finished(place) {
         let begun = Instant::now();
         let mut run = place.start(&["run", "job", "--json"]);
         if killed < KILLS_PER_RUN_MAX {
-            let moment = usual.mul_f64(0.001 * f64::from(u32::try_from(dice.below(1100)).expect("small")));
+            let moment =
+                usual.mul_f64(0.001 * f64::from(u32::try_from(dice.below(1100)).expect("small")));
             while begun.elapsed() < moment && run.try_wait().expect("a child").is_none() {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -202,11 +259,20 @@ fn check(place: &Workspace, case: &Case) {
     assert_eq!(runs.len(), 1, "runs of {case:#?}: {left}");
     let write_back = &runs[0]["write_backs"][0];
     let count = |name: &str| write_back[name].to_string();
-    let left = ["inserted", "updated", "unchanged", "skipped", "rejected"].map(count).join(",");
+    let left = ["inserted", "updated", "unchanged", "skipped", "rejected"]
+        .map(count)
+        .join(",");
     assert_eq!(left, counts, "counts of {case:#?}");
-    let rejected =
-        csv::ReaderBuilder::new().has_headers(false).from_reader(place.rejected(1).as_bytes()).records().count();
-    assert_eq!(Some(rejected as u64), write_back["rejected"].as_u64(), "rejected.csv of {case:#?}");
+    let rejected = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(place.rejected(1).as_bytes())
+        .records()
+        .count();
+    assert_eq!(
+        Some(rejected as u64),
+        write_back["rejected"].as_u64(),
+        "rejected.csv of {case:#?}"
+    );
 }
 
 fn setting(name: &str) -> Option<String> {
@@ -214,12 +280,22 @@ fn setting(name: &str) -> Option<String> {
 }
 
 fn number(name: &str) -> u64 {
-    setting(name).map_or(0, |number| number.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    setting(name).map_or(0, |number| {
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
+    })
 }
 
 fn main() {
-    let (wanted, rounds, seed) = (number("SOAK_KILLS"), number("SOAK_ROUNDS"), number("SOAK_SEED"));
-    let server = Server::ALL.into_iter().find(|server| Some(server.kind().to_owned()) == setting("SOAK_DATABASE"));
+    let (wanted, rounds, seed) = (
+        number("SOAK_KILLS"),
+        number("SOAK_ROUNDS"),
+        number("SOAK_SEED"),
+    );
+    let server = Server::ALL
+        .into_iter()
+        .find(|server| Some(server.kind().to_owned()) == setting("SOAK_DATABASE"));
     let server = server.expect("SOAK_DATABASE is sqlite, postgres or mysql");
     if wanted > 0 {
         kill(server, seed, wanted);
@@ -231,15 +307,23 @@ fn main() {
 
 fn kill(server: Server, seed: u64, wanted: u64) {
     let place = Workspace::on(server);
-    let (mut dice, mut usual, mut kills, mut histories) =
-        (Dice::new(seed), Duration::from_millis(300), Kills::default(), 0);
+    let (mut dice, mut usual, mut kills, mut histories) = (
+        Dice::new(seed),
+        Duration::from_millis(300),
+        Kills::default(),
+        0,
+    );
     let begun = Instant::now();
     while kills.sum() < wanted {
         let case = Case::throw(&mut dice);
         carry_out(&place, &case, &mut dice, &mut usual, &mut kills);
         histories += 1;
     }
-    let Kills { before_the_push, in_the_push, when_finished } = kills;
+    let Kills {
+        before_the_push,
+        in_the_push,
+        when_finished,
+    } = kills;
     println!(
         "| database | seed | histories | kills | before the push | in the push | when finished | violations | time |"
     );
@@ -256,8 +340,15 @@ fn let_happen(server: Server, seed: u64, rounds: u64) -> usize {
     let toll = histories::happen(server, seed, rounds, &mut |seed, violation| {
         println!("violated on {server} with seed {seed}:\n{violation}\n");
     });
-    let histories::Toll { calls, changes, foreign, violations } = toll;
-    println!("| database | seeds | rounds | calls of the program | changed rows | by others | violations | time |");
+    let histories::Toll {
+        calls,
+        changes,
+        foreign,
+        violations,
+    } = toll;
+    println!(
+        "| database | seeds | rounds | calls of the program | changed rows | by others | violations | time |"
+    );
     println!(
         "| {server} | {seed} to {} | {rounds} | {calls} | {changes} | {foreign} | {} | {} s |",
         seed + rounds - 1,

@@ -1,5 +1,5 @@
-//! The CRM that scores are written to: one database with the table `crm.accounts`, and how people would write to it by
-//! hand, with the client that comes with the database.
+//! The CRM that scores are written to: one database with the table `crm.accounts`, and how people
+//! would write to it by hand, with the client that comes with the database.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
@@ -14,13 +14,15 @@ use crate::data::{Accounts, COLUMNS, Export};
 use crate::measure::failure;
 use crate::servers::{Folder, Kind, Server, found, postgres_program};
 
-/// Memory for pages per million accounts: their table, its index and a second version of each row fit.
+/// Memory for pages per million accounts: their table, its index and a second version of each row
+/// fit.
 const MEGABYTES_PER_MILLION: u64 = 256;
 
 /// How long MariaDB may take to write down what it holds in memory.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Words of what a server's program says of its version that name it; what follows tells of its making.
+/// Words of what a server's program says of its version that name it; what follows tells of its
+/// making.
 const VERSION_WORDS: usize = 3;
 
 /// Which database the CRM is in.
@@ -37,7 +39,11 @@ impl Database {
     /// Programs it takes that are not there, each with the Debian package that has it.
     pub(crate) fn missing(self) -> Vec<String> {
         let needed: &[(&str, &str)] = match self {
-            Self::Postgres => &[("psql", "postgresql-client"), ("postgres", "postgresql"), ("initdb", "postgresql")],
+            Self::Postgres => &[
+                ("psql", "postgresql-client"),
+                ("postgres", "postgresql"),
+                ("initdb", "postgresql"),
+            ],
             Self::MariaDb => &[
                 ("mariadb", "mariadb-client"),
                 ("mariadbd", "mariadb-server"),
@@ -47,8 +53,12 @@ impl Database {
         };
         needed
             .iter()
-            .filter(|(program, _)| !found(program).is_file() && !postgres_program(program).is_file())
-            .map(|(program, package)| format!("`{program}` is missing; Debian's package `{package}` has it"))
+            .filter(|(program, _)| {
+                !found(program).is_file() && !postgres_program(program).is_file()
+            })
+            .map(|(program, package)| {
+                format!("`{program}` is missing; Debian's package `{package}` has it")
+            })
             .collect()
     }
 
@@ -61,7 +71,8 @@ impl Database {
         }
     }
 
-    /// The server's own words for what it is, and what is set otherwise than it comes, for both sides.
+    /// The server's own words for what it is, and what is set otherwise than it comes, for both
+    /// sides.
     pub(crate) fn described(self) -> Result<String, Fault> {
         let megabytes = MEGABYTES_PER_MILLION;
         let (program, settings) = match self {
@@ -71,14 +82,20 @@ impl Database {
             ),
             Self::MariaDb => (
                 found("mariadbd"),
-                format!("innodb_buffer_pool_size = {megabytes}M for each million accounts, utf8mb4_general_ci"),
+                format!(
+                    "innodb_buffer_pool_size = {megabytes}M for each million accounts, utf8mb4_general_ci"
+                ),
             ),
             Self::Sqlite => (found("sqlite3"), "journal_mode = WAL".to_owned()),
         };
         let output = Command::new(program).arg("--version").output()?;
         let told = String::from_utf8_lossy(&output.stdout);
         let version: Vec<&str> = told.split_whitespace().take(VERSION_WORDS).collect();
-        Ok(format!("{}: {}; all as it comes but {settings}", self.title(), version.join(" ")))
+        Ok(format!(
+            "{}: {}; all as it comes but {settings}",
+            self.title(),
+            version.join(" ")
+        ))
     }
 
     fn tables(self) -> &'static str {
@@ -172,14 +189,21 @@ impl Crm {
     /// Starts one with room for so many accounts, and without any.
     pub(crate) fn start(database: Database, records: u64, root: &Folder) -> Result<Self, Fault> {
         let start = |kind, client: fn(u16) -> Command| {
-            Server::start(kind, megabytes(records), root, |port| execute(client(port), "SELECT 1;")).map(Some)
+            Server::start(kind, megabytes(records), root, |port| {
+                execute(client(port), "SELECT 1;")
+            })
+            .map(Some)
         };
         let server = match database {
             Database::Postgres => start(Kind::Postgres, |port| psql(port, "postgres"))?,
             Database::MariaDb => start(Kind::MariaDb, |port| mariadb(port, "mysql"))?,
             Database::Sqlite => None,
         };
-        let crm = Self { database, folder: root.folder()?, server };
+        let crm = Self {
+            database,
+            folder: root.folder()?,
+            server,
+        };
         match database {
             Database::Postgres => execute(psql(crm.port(), "postgres"), "CREATE DATABASE crm;")?,
             Database::MariaDb => execute(mariadb(crm.port(), "mysql"), "CREATE DATABASE crm;")?,
@@ -231,7 +255,8 @@ impl Crm {
         self.settle()
     }
 
-    /// Lets the server do what it would have done by the next day: clean up, count, and write down what is in memory.
+    /// Lets the server do what it would have done by the next day: clean up, count, and write down
+    /// what is in memory.
     pub(crate) fn settle(&self) -> Result<(), Fault> {
         match self.database {
             Database::Postgres => self.execute("VACUUM (ANALYZE) crm.accounts; CHECKPOINT;"),
@@ -253,14 +278,23 @@ impl Crm {
             (Database::Sqlite, "usage") => "printf('%.4f', usage)".to_owned(),
             (Database::Postgres | Database::Sqlite, column) => column.to_owned(),
         });
-        let select = format!("SELECT {} FROM {} ORDER BY account_id", columns.join(", "), self.table());
+        let select = format!(
+            "SELECT {} FROM {} ORDER BY account_id",
+            columns.join(", "),
+            self.table()
+        );
         let mut command = self.client();
         match self.database {
             Database::Postgres => command.args(["-c", &format!("COPY ({select}) TO STDOUT")]),
-            Database::MariaDb => command.args(["--skip-column-names", "--raw", "--quick", "-e", &select]),
+            Database::MariaDb => {
+                command.args(["--skip-column-names", "--raw", "--quick", "-e", &select])
+            }
             Database::Sqlite => command.args(["-separator", "\t", &select]),
         };
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let rows = child.stdout.take().ok_or("no pipe")?;
         accounts.compare(BufReader::new(rows), export)?;
         let status = child.wait()?;
@@ -274,12 +308,18 @@ impl Crm {
     pub(crate) fn by_hand(&self, csv: &Path) -> Result<Vec<Command>, Fault> {
         let script = |text: &str| {
             let file = self.file("by_hand.sql");
-            fs::write(&file, text.replace("'FILE'", &format!("'{}'", csv.display())))?;
+            fs::write(
+                &file,
+                text.replace("'FILE'", &format!("'{}'", csv.display())),
+            )?;
             Ok::<_, Fault>(file)
         };
         let mut command = self.client();
         match self.database {
-            Database::Postgres => command.arg("-f").arg(script(POSTGRES_BY_HAND)?).stdin(File::open(csv)?),
+            Database::Postgres => command
+                .arg("-f")
+                .arg(script(POSTGRES_BY_HAND)?)
+                .stdin(File::open(csv)?),
             Database::MariaDb => command.stdin(File::open(script(MARIADB_BY_HAND)?)?),
             Database::Sqlite => command.stdin(File::open(script(SQLITE_BY_HAND)?)?),
         };
@@ -291,15 +331,21 @@ impl Crm {
         let script = self.file("by_hand.sql");
         fs::write(&script, POSTGRES_BY_HAND)?;
         let (mut reading, mut writing) = (self.dashboard_client(), self.client());
-        reading.args(["-c", "COPY health_score TO STDOUT CSV HEADER"]).stdin(Stdio::null());
+        reading
+            .args(["-c", "COPY health_score TO STDOUT CSV HEADER"])
+            .stdin(Stdio::null());
         writing.arg("-f").arg(script);
         Ok(vec![reading, writing])
     }
 
-    /// Makes the database `dashboard` on a PostgreSQL server, with a table of the scores in a CSV file.
+    /// Makes the database `dashboard` on a PostgreSQL server, with a table of the scores in a CSV
+    /// file.
     pub(crate) fn add_dashboard(&self, csv: &Path, schema: &str) -> Result<(), Fault> {
         self.execute("CREATE DATABASE dashboard;")?;
-        let fill = format!("{schema};\n\\copy health_score FROM '{}' CSV HEADER\n", csv.display());
+        let fill = format!(
+            "{schema};\n\\copy health_score FROM '{}' CSV HEADER\n",
+            csv.display()
+        );
         execute(self.dashboard_client(), &fill)?;
         execute(self.dashboard_client(), "VACUUM (ANALYZE); CHECKPOINT;")
     }
@@ -307,10 +353,15 @@ impl Crm {
     /// The connection `crm` as `writeback.toml` has it.
     pub(crate) fn connection(&self) -> String {
         let settings = match self.database {
-            Database::Postgres => format!("url = 'postgres://postgres@127.0.0.1:{}/crm'", self.port()),
+            Database::Postgres => {
+                format!("url = 'postgres://postgres@127.0.0.1:{}/crm'", self.port())
+            }
             Database::MariaDb => format!("url = 'mysql://root@127.0.0.1:{}/crm'", self.port()),
             Database::Sqlite => {
-                format!("kind = 'sqlite'\nfile = '{}'\ndatabase = 'crm'", self.sqlite_file().display())
+                format!(
+                    "kind = 'sqlite'\nfile = '{}'\ndatabase = 'crm'",
+                    self.sqlite_file().display()
+                )
             }
         };
         format!("[connections.crm]\n{settings}\n")
@@ -318,7 +369,10 @@ impl Crm {
 
     /// The connection `dashboard` to [`Crm::add_dashboard`]'s database.
     pub(crate) fn dashboard_connection(&self) -> String {
-        format!("[connections.dashboard]\nurl = 'postgres://postgres@127.0.0.1:{}/dashboard'\n", self.port())
+        format!(
+            "[connections.dashboard]\nurl = 'postgres://postgres@127.0.0.1:{}/dashboard'\n",
+            self.port()
+        )
     }
 
     fn execute(&self, script: &str) -> Result<(), Fault> {
@@ -345,7 +399,10 @@ impl Crm {
     }
 
     fn port(&self) -> u16 {
-        self.server.as_ref().map(|server| server.port).unwrap_or_default()
+        self.server
+            .as_ref()
+            .map(|server| server.port)
+            .unwrap_or_default()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -365,7 +422,11 @@ impl Crm {
         while Instant::now() < deadline {
             let query = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'";
             let output = self.client().args(["-Ne", query]).output()?;
-            if String::from_utf8_lossy(&output.stdout).split_whitespace().last() == Some("0") {
+            if String::from_utf8_lossy(&output.stdout)
+                .split_whitespace()
+                .last()
+                == Some("0")
+            {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -381,7 +442,11 @@ fn megabytes(records: u64) -> u64 {
 /// Runs a script through a client.
 /// Errors: with what the client said.
 fn execute(mut client: Command, script: &str) -> Result<(), Fault> {
-    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child = client
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let mut stdin = child.stdin.take().ok_or("no pipe")?;
     // A client that ends before it has read everything says why itself.
     drop(stdin.write_all(script.as_bytes()));
@@ -389,27 +454,51 @@ fn execute(mut client: Command, script: &str) -> Result<(), Fault> {
     let output = child.wait_with_output()?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(failure(&format!("{client:?}"), output.status, &String::from_utf8_lossy(&output.stderr)).into()),
+        false => Err(failure(
+            &format!("{client:?}"),
+            output.status,
+            &String::from_utf8_lossy(&output.stderr),
+        )
+        .into()),
     }
 }
 
 fn psql(port: u16, database: &str) -> Command {
     // Debian's `psql` is a script that looks for this one, which takes longer than many a query.
     let mut command = Command::new(postgres_program("psql"));
-    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres", "-d", database]);
+    command.args([
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "-d",
+        database,
+    ]);
     command.args(["-p", &port.to_string()]);
     command
 }
 
 fn mariadb(port: u16, database: &str) -> Command {
     let mut command = Command::new("mariadb");
-    command.args(["--no-defaults", "--batch", "--local-infile=1", "--default-character-set=utf8mb4", "-uroot"]);
+    command.args([
+        "--no-defaults",
+        "--batch",
+        "--local-infile=1",
+        "--default-character-set=utf8mb4",
+        "-uroot",
+    ]);
     command.args(["-h", "127.0.0.1", "-P", &port.to_string(), database]);
     command
 }
 
 fn sqlite3(file: &Path) -> Command {
     let mut command = Command::new("sqlite3");
-    command.args(["-batch", "-bail", "-init", "/dev/null"]).arg(file);
+    command
+        .args(["-batch", "-bail", "-init", "/dev/null"])
+        .arg(file);
     command
 }

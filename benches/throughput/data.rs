@@ -1,5 +1,6 @@
-//! The data: accounts of a CRM and a dashboard's exports of scores for them. Every value is a function of the seed and the
-//! account's number, so that data of any size needs no memory, and what a table must hold afterwards is known.
+//! The data: accounts of a CRM and a dashboard's exports of scores for them. Every value is a
+//! function of the seed and the account's number, so that data of any size needs no memory, and
+//! what a table must hold afterwards is known.
 
 use std::fs::File;
 use std::io::{BufRead, BufWriter};
@@ -7,13 +8,22 @@ use std::path::Path;
 
 use chrono::{Duration, NaiveDate, NaiveDateTime, NaiveTime};
 use polars::prelude::{
-    Column, DataFrame, DataType, IntoSeries, NamedFrom, ParquetCompression, ParquetWriter, Series, TimeUnit,
+    Column, DataFrame, DataType, IntoSeries, NamedFrom, ParquetCompression, ParquetWriter, Series,
+    TimeUnit,
 };
 
 use crate::Fault;
 
-pub(crate) const COLUMNS: [&str; 8] =
-    ["account_id", "health_score", "churn_risk", "usage", "seats", "note", "scored_at", "region"];
+pub(crate) const COLUMNS: [&str; 8] = [
+    "account_id",
+    "health_score",
+    "churn_risk",
+    "usage",
+    "seats",
+    "note",
+    "scored_at",
+    "region",
+];
 
 const RISKS: [&str; 3] = ["low", "medium", "high"];
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
@@ -29,14 +39,16 @@ const NOTES_PER_QUOTED: u64 = 4;
 /// Records that are held in memory while a Parquet file is written.
 const PARQUET_RECORDS: usize = 100_000;
 
-/// Accounts 0 to `records`, each with the values it had and those that the dashboard has for it now.
+/// Accounts 0 to `records`, each with the values it had and those that the dashboard has for it
+/// now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accounts {
     pub(crate) records: u64,
     seed: u64,
 }
 
-/// What a dashboard exports: scores for `records` of the accounts, of which `changed` are not what they were.
+/// What a dashboard exports: scores for `records` of the accounts, of which `changed` are not what
+/// they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Export {
     pub(crate) records: u64,
@@ -69,10 +81,14 @@ impl Accounts {
 
     /// All accounts, and all four scores of each are different.
     pub(crate) fn different(self) -> Export {
-        Export { records: self.records, changed: self.records }
+        Export {
+            records: self.records,
+            changed: self.records,
+        }
     }
 
-    /// Writes the accounts as the CRM has them, in the order of their keys, which is the order they were created in.
+    /// Writes the accounts as the CRM has them, in the order of their keys, which is the order they
+    /// were created in.
     pub(crate) fn write_originals(self, file: &Path) -> Result<(), Fault> {
         write_csv(file, (0..self.records).map(|id| self.account(id, false)))
     }
@@ -87,7 +103,8 @@ impl Accounts {
         let mut accounts = self.exported(export);
         let mut next = || frame(&accounts.by_ref().take(PARQUET_RECORDS).collect::<Vec<_>>());
         let mut records = next()?;
-        let writer = ParquetWriter::new(File::create(file)?).with_compression(ParquetCompression::Snappy);
+        let writer =
+            ParquetWriter::new(File::create(file)?).with_compression(ParquetCompression::Snappy);
         let mut writer = writer.batched(records.schema())?;
         while records.height() > 0 {
             writer.write_batch(&records)?;
@@ -97,17 +114,24 @@ impl Accounts {
         Ok(())
     }
 
-    /// Compares a table's rows, in the order of their keys and with tabs between their values, with those that an
-    /// export leaves.
-    /// Errors: the first row that is not as it must be.
+    /// Compares a table's rows, in the order of their keys and with tabs between their values, with
+    /// those that an export leaves. Errors: the first row that is not as it must be.
     pub(crate) fn compare(self, rows: impl BufRead, export: Export) -> Result<(), Fault> {
         let chosen = self.chosen();
         let mut rows = rows.lines();
         for id in 0..self.records {
-            let expected = self.account(id, chosen.at(id) < export.changed).texts().join("\t");
-            let found = rows.next().transpose()?.unwrap_or_else(|| "no row".to_owned());
+            let expected = self
+                .account(id, chosen.at(id) < export.changed)
+                .texts()
+                .join("\t");
+            let found = rows
+                .next()
+                .transpose()?
+                .unwrap_or_else(|| "no row".to_owned());
             if found != expected {
-                return Err(format!("wrong row\n  expected: {expected}\n  found:    {found}").into());
+                return Err(
+                    format!("wrong row\n  expected: {expected}\n  found:    {found}").into(),
+                );
             }
         }
         match rows.next() {
@@ -118,7 +142,9 @@ impl Accounts {
 
     fn exported(self, export: Export) -> impl Iterator<Item = Account> {
         let (order, chosen) = (Shuffle::new(self.records, mix(self.seed)), self.chosen());
-        let places = (0..self.records).map(move |position| order.at(position)).map(move |id| (id, chosen.at(id)));
+        let places = (0..self.records)
+            .map(move |position| order.at(position))
+            .map(move |id| (id, chosen.at(id)));
         places
             .filter(move |(_, place)| *place < export.records)
             .map(move |(id, place)| self.account(id, place < export.changed))
@@ -174,12 +200,16 @@ impl Account {
 }
 
 fn scored_at(day: u64, hour: u64) -> NaiveDateTime {
-    let first = NaiveDateTime::new(NaiveDate::default(), NaiveTime::default()) + Duration::days(20_768);
+    let first =
+        NaiveDateTime::new(NaiveDate::default(), NaiveTime::default()) + Duration::days(20_768);
     first + Duration::minutes(i64::try_from((day * 24 + hour) * 60 + 15).unwrap_or_default())
 }
 
 fn pick(among: &[&'static str], index: u64) -> &'static str {
-    usize::try_from(index).ok().and_then(|index| among.get(index)).expect("an index below the length")
+    usize::try_from(index)
+        .ok()
+        .and_then(|index| among.get(index))
+        .expect("an index below the length")
 }
 
 fn write_csv(file: &Path, accounts: impl Iterator<Item = Account>) -> Result<(), Fault> {
@@ -196,13 +226,21 @@ fn write_csv(file: &Path, accounts: impl Iterator<Item = Account>) -> Result<(),
 fn frame(accounts: &[Account]) -> Result<DataFrame, Fault> {
     let texts = |text: fn(&Account) -> String| accounts.iter().map(text).collect::<Vec<String>>();
     let numbers = |number: fn(&Account) -> u64| {
-        Ok::<_, Fault>(accounts.iter().map(|account| i64::try_from(number(account))).collect::<Result<Vec<_>, _>>()?)
+        Ok::<_, Fault>(
+            accounts
+                .iter()
+                .map(|account| i64::try_from(number(account)))
+                .collect::<Result<Vec<_>, _>>()?,
+        )
     };
     let decimal = |values: Vec<i64>, precision, scale| {
         let values: Vec<i128> = values.into_iter().map(i128::from).collect();
         Series::new("".into(), values).into_decimal(precision, scale)
     };
-    let instants: Vec<i64> = accounts.iter().map(|account| account.scored_at.and_utc().timestamp_micros()).collect();
+    let instants: Vec<i64> = accounts
+        .iter()
+        .map(|account| account.scored_at.and_utc().timestamp_micros())
+        .collect();
     let columns = [
         Series::new("".into(), texts(Account::account_id)),
         decimal(numbers(|account| account.health_score)?, 5, 2)?,
@@ -210,15 +248,20 @@ fn frame(accounts: &[Account]) -> Result<DataFrame, Fault> {
         decimal(numbers(|account| account.usage)?, 12, 4)?,
         Series::new("".into(), numbers(|account| account.seats)?).cast(&DataType::Int32)?,
         Series::new("".into(), texts(|account| account.note.clone())),
-        Series::new("".into(), instants).into_datetime(TimeUnit::Microseconds, None).into_series(),
+        Series::new("".into(), instants)
+            .into_datetime(TimeUnit::Microseconds, None)
+            .into_series(),
         Series::new("".into(), texts(|account| account.region.to_owned())),
     ];
-    let named = COLUMNS.iter().zip(columns).map(|(name, column)| Column::from(column.with_name((*name).into())));
+    let named = COLUMNS
+        .iter()
+        .zip(columns)
+        .map(|(name, column)| Column::from(column.with_name((*name).into())));
     Ok(DataFrame::new(accounts.len(), named.collect())?)
 }
 
-/// A permutation of 0 to `count` that needs no memory: a Feistel network over a power of four, walked until it is back
-/// in range.
+/// A permutation of 0 to `count` that needs no memory: a Feistel network over a power of four,
+/// walked until it is back in range.
 struct Shuffle {
     count: u64,
     half_bits: u32,
@@ -230,7 +273,11 @@ impl Shuffle {
 
     fn new(count: u64, seed: u64) -> Self {
         let bits = u64::BITS - count.saturating_sub(1).leading_zeros();
-        Self { count, half_bits: bits.div_ceil(2).max(1), seed }
+        Self {
+            count,
+            half_bits: bits.div_ceil(2).max(1),
+            seed,
+        }
     }
 
     /// The number at a position, both below `count`.
@@ -246,7 +293,10 @@ impl Shuffle {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (number >> self.half_bits, number & mask);
         for round in 0..Self::ROUNDS {
-            (left, right) = (right, left ^ (mix(self.seed ^ right ^ (round << 56)) & mask));
+            (left, right) = (
+                right,
+                left ^ (mix(self.seed ^ right ^ (round << 56)) & mask),
+            );
         }
         left << self.half_bits | right
     }

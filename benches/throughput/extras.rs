@@ -1,4 +1,5 @@
-//! What is measured of the program alone, on PostgreSQL: ten times the records, batch sizes, and how soon it begins.
+//! What is measured of the program alone, on PostgreSQL: ten times the records, batch sizes, and
+//! how soon it begins.
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::project::{BeforeImages, Project, check, files_connection, program};
 use crate::servers::Folder;
 use crate::works::BATCH_SIZE;
 
-/// The sizes of the curve, and the most batches of each: a batch of one record takes as long as one of a hundred.
+/// The sizes of the curve, and the most batches of each: a batch of one record takes as long as one
+/// of a hundred.
 const BATCH_SIZES: [u64; 6] = [1, 10, 100, 1000, 5000, 20_000];
 const BATCHES_MAX: u64 = 2000;
 
@@ -73,22 +75,36 @@ pub(crate) fn large(accounts: Accounts, repeats: usize, root: &Folder) -> Result
         stand.crm.reset()?;
         let sample = project.run(export, export.changed)?;
         stand.crm.compare(accounts, export)?;
-        progress(&format!("{} records: {:.2} s", accounts.records, sample.elapsed.as_secs_f64()));
+        progress(&format!(
+            "{} records: {:.2} s",
+            accounts.records,
+            sample.elapsed.as_secs_f64()
+        ));
         samples.push(sample);
     }
     Ok(samples)
 }
 
 /// Runs the job with each batch size, in turn.
-pub(crate) fn curve(accounts: Accounts, repeats: usize, root: &Folder) -> Result<Vec<Point>, Fault> {
+pub(crate) fn curve(
+    accounts: Accounts,
+    repeats: usize,
+    root: &Folder,
+) -> Result<Vec<Point>, Fault> {
     progress("batch sizes: making the data");
     let stand = Stand::start(accounts, root)?;
     let records = |batch_size: u64| accounts.records.min(batch_size * BATCHES_MAX);
-    let mut points =
-        BATCH_SIZES.map(|batch_size| Point { batch_size, records: records(batch_size), samples: Samples::default() });
+    let mut points = BATCH_SIZES.map(|batch_size| Point {
+        batch_size,
+        records: records(batch_size),
+        samples: Samples::default(),
+    });
     let mut projects = Vec::new();
     for point in &points {
-        let export = Export { records: point.records, changed: point.records };
+        let export = Export {
+            records: point.records,
+            changed: point.records,
+        };
         projects.push((export, stand.project(export, point.batch_size)?));
     }
     for round in 0..=repeats.min(ROUNDS_MAX) {
@@ -96,7 +112,11 @@ pub(crate) fn curve(accounts: Accounts, repeats: usize, root: &Folder) -> Result
             stand.crm.reset()?;
             let sample = project.run(*export, export.changed)?;
             stand.crm.compare(accounts, *export)?;
-            progress(&format!("batch size {}: {:.2} s", point.batch_size, sample.elapsed.as_secs_f64()));
+            progress(&format!(
+                "batch size {}: {:.2} s",
+                point.batch_size,
+                sample.elapsed.as_secs_f64()
+            ));
             if round > 0 {
                 point.samples.push(sample);
             }
@@ -111,7 +131,10 @@ pub(crate) fn start(accounts: Accounts, root: &Folder) -> Result<Start, Fault> {
     let accounts = accounts.with_records(accounts.records.min(SMALL_ACCOUNTS_MAX));
     let stand = Stand::start(accounts, root)?;
     let records = accounts.records.min(SMALL_RECORDS);
-    let export = Export { records, changed: records };
+    let export = Export {
+        records,
+        changed: records,
+    };
     let project = stand.project(export, BATCH_SIZE)?;
     let (mut first_batches, mut whole_jobs, mut helps) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=START_ROUNDS {
@@ -123,8 +146,14 @@ pub(crate) fn start(accounts: Accounts, root: &Folder) -> Result<Start, Fault> {
             helps.push(help);
         }
     }
-    let [first_batch, whole_job, help] = [first_batches, whole_jobs, helps].map(|all| Spread::of(all.into_iter()));
-    Ok(Start { records, first_batch, whole_job, help })
+    let [first_batch, whole_job, help] =
+        [first_batches, whole_jobs, helps].map(|all| Spread::of(all.into_iter()));
+    Ok(Start {
+        records,
+        first_batch,
+        whole_job,
+        help,
+    })
 }
 
 fn help() -> Result<Duration, Fault> {
@@ -137,15 +166,26 @@ impl Stand {
     fn start(accounts: Accounts, root: &Folder) -> Result<Self, Fault> {
         let crm = Crm::start(Database::Postgres, accounts.records, root)?;
         crm.keep(accounts)?;
-        Ok(Self { accounts, crm, folder: root.folder()? })
+        Ok(Self {
+            accounts,
+            crm,
+            folder: root.folder()?,
+        })
     }
 
     fn project(&self, export: Export, batch_size: u64) -> Result<Project, Fault> {
         let folder = self.folder.path().join(batch_size.to_string());
         fs::create_dir(&folder)?;
-        self.accounts.write_csv(export, &folder.join("health_score.csv"))?;
+        self.accounts
+            .write_csv(export, &folder.join("health_score.csv"))?;
         let source = files_connection(&folder);
-        Project::create(folder.join("project"), &source, &self.crm.connection(), batch_size, BeforeImages::NotKept)
+        Project::create(
+            folder.join("project"),
+            &source,
+            &self.crm.connection(),
+            batch_size,
+            BeforeImages::NotKept,
+        )
     }
 
     fn start_once(&self, project: &Project, export: Export) -> Result<(Duration, Duration), Fault> {

@@ -1,7 +1,12 @@
-//! How fast `writeback` is against the SQL that people write by hand: both sides in turn, on private servers, in one run,
-//! with a look at every row afterwards. `cargo bench -- --help` tells more.
+//! How fast `writeback` is against the SQL that people write by hand: both sides in turn, on
+//! private servers, in one run, with a look at every row afterwards. `cargo bench -- --help` tells
+//! more.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is what a benchmark is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is what a benchmark is for"
+)]
 
 mod crm;
 mod data;
@@ -32,9 +37,10 @@ const TIMES_LARGER: u64 = 10;
 
 /// Measure writeback against SQL written by hand.
 ///
-/// Data, servers and all else are made in a temporary folder (TMPDIR says where) and removed at the end; a full run takes about
-/// ten gigabytes there. The servers keep their own settings for what is forced to disk. Wrong rows and failing programs
-/// end the benchmark with exit code 1; a ratio that is missed does not, since machines are noisy.
+/// Data, servers and all else are made in a temporary folder (TMPDIR says where) and removed at the
+/// end; a full run takes about ten gigabytes there. The servers keep their own settings for what is
+/// forced to disk. Wrong rows and failing programs end the benchmark with exit code 1; a ratio that
+/// is missed does not, since machines are noisy.
 #[derive(Debug, Parser)]
 #[command(name = "throughput", bin_name = "cargo bench --", after_help = EXAMPLES)]
 struct Options {
@@ -79,18 +85,22 @@ const EXAMPLES: &str = "Examples:
 
 impl Options {
     fn records(&self) -> u64 {
-        self.records.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
+        self.records
+            .unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
     }
 
     fn repeats(&self) -> usize {
-        self.repeats.map_or(if self.quick { 3 } else { 5 }, usize::from)
+        self.repeats
+            .map_or(if self.quick { 3 } else { 5 }, usize::from)
     }
 
     /// The parts to measure: those that are named, or all.
     fn parts(&self) -> Vec<Part> {
         let all = Part::value_variants().iter().copied();
         match self.only.is_empty() {
-            true => all.filter(|part| !(self.quick && *part == Part::TenTimes)).collect(),
+            true => all
+                .filter(|part| !(self.quick && *part == Part::TenTimes))
+                .collect(),
             false => all.filter(|part| self.only.contains(part)).collect(),
         }
     }
@@ -126,14 +136,24 @@ fn measured(options: &Options) -> Result<Report, Fault> {
     let (parts, repeats) = (options.parts(), options.repeats());
     let accounts = Accounts::new(options.records(), options.seed);
     let databases = works::databases(&parts);
-    let missing: Vec<String> = databases.iter().flat_map(|database| database.missing()).collect();
+    let missing: Vec<String> = databases
+        .iter()
+        .flat_map(|database| database.missing())
+        .collect();
     if !missing.is_empty() {
         return Err(missing.join("\n").into());
     }
     let root = Folder::create()?;
     let mut measured = Measured::default();
     for database in &databases {
-        works::measure(*database, &works::sides(&parts), accounts, repeats, &root, &mut measured)?;
+        works::measure(
+            *database,
+            &works::sides(&parts),
+            accounts,
+            repeats,
+            &root,
+            &mut measured,
+        )?;
     }
     let described = databases.iter().map(|database| database.described());
     let mut report = Report {
@@ -146,7 +166,10 @@ fn measured(options: &Options) -> Result<Report, Fault> {
     };
     let first_run = measured.first_run();
     if !first_run.is_empty() {
-        report.sizes.push(Size { records: accounts.records, samples: first_run });
+        report.sizes.push(Size {
+            records: accounts.records,
+            samples: first_run,
+        });
     }
     measure_alone(&parts, accounts, repeats, &root, &mut report)?;
     Ok(report)
@@ -163,7 +186,10 @@ fn measure_alone(
     if parts.contains(&Part::TenTimes) {
         let accounts = accounts.with_records(accounts.records * TIMES_LARGER);
         let samples = extras::large(accounts, repeats, root)?;
-        report.sizes.push(Size { records: accounts.records, samples });
+        report.sizes.push(Size {
+            records: accounts.records,
+            samples,
+        });
     }
     if parts.contains(&Part::BatchSize) {
         report.batch_sizes = extras::curve(accounts, repeats, root)?;

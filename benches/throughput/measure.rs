@@ -19,8 +19,8 @@ pub(crate) struct Sample {
     /// User and system time of its processes; servers are not among them.
     #[serde(rename = "cpu_seconds", serialize_with = "seconds")]
     pub(crate) processor: Duration,
-    /// The most memory that its largest process held at a time. It is never less than this program's own, which stays
-    /// far below.
+    /// The most memory that its largest process held at a time. It is never less than this
+    /// program's own, which stays far below.
     #[serde(rename = "peak_bytes")]
     pub(crate) peak: u64,
 }
@@ -54,7 +54,11 @@ impl Samples {
 
     /// Bytes of the worst sample.
     pub(crate) fn peak(&self) -> u64 {
-        self.0.iter().map(|sample| sample.peak).max().unwrap_or_default()
+        self.0
+            .iter()
+            .map(|sample| sample.peak)
+            .max()
+            .unwrap_or_default()
     }
 }
 
@@ -92,13 +96,24 @@ pub(crate) fn run(commands: Vec<Command>) -> Result<Ran, Fault> {
     let mut running: Vec<Process> = Vec::new();
     let last = commands.len().saturating_sub(1);
     for (index, mut command) in commands.into_iter().enumerate() {
-        if let Some(before) = running.last_mut().and_then(|process| process.child.stdout.take()) {
+        if let Some(before) = running
+            .last_mut()
+            .and_then(|process| process.child.stdout.take())
+        {
             command.stdin(before);
         }
-        command.stdout(if index == last { Stdio::from(stdout.try_clone()?) } else { Stdio::piped() });
+        command.stdout(if index == last {
+            Stdio::from(stdout.try_clone()?)
+        } else {
+            Stdio::piped()
+        });
         running.push(Process::start(command)?);
     }
-    let mut sample = Sample { elapsed: Duration::ZERO, processor: Duration::ZERO, peak: 0 };
+    let mut sample = Sample {
+        elapsed: Duration::ZERO,
+        processor: Duration::ZERO,
+        peak: 0,
+    };
     let mut failures = Vec::new();
     for process in running {
         let (used, failure) = process.wait()?;
@@ -107,7 +122,10 @@ pub(crate) fn run(commands: Vec<Command>) -> Result<Ran, Fault> {
     }
     sample.elapsed = begun.elapsed();
     match failures.is_empty() {
-        true => Ok(Ran { sample, stdout: text(stdout)? }),
+        true => Ok(Ran {
+            sample,
+            stdout: text(stdout)?,
+        }),
         false => Err(failures.join("\n").into()),
     }
 }
@@ -117,7 +135,10 @@ pub(crate) fn run(commands: Vec<Command>) -> Result<Ran, Fault> {
 pub(crate) fn run_until_said(mut command: Command, words: &str) -> Result<(Duration, Ran), Fault> {
     let stdout = tempfile::tempfile()?;
     let begun = Instant::now();
-    let mut child = command.stdout(stdout.try_clone()?).stderr(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdout(stdout.try_clone()?)
+        .stderr(Stdio::piped())
+        .spawn()?;
     let stderr = child.stderr.take().ok_or("no pipe")?;
     let (mut said, mut all) = (None, String::new());
     for line in BufReader::new(stderr).lines() {
@@ -128,11 +149,25 @@ pub(crate) fn run_until_said(mut command: Command, words: &str) -> Result<(Durat
         all += &(line + "\n");
     }
     let used = child.wait4()?;
-    let mut sample = Sample { elapsed: begun.elapsed(), processor: Duration::ZERO, peak: 0 };
+    let mut sample = Sample {
+        elapsed: begun.elapsed(),
+        processor: Duration::ZERO,
+        peak: 0,
+    };
     sample.add(&used);
     match said {
-        Some(said) if used.status.success() => Ok((said, Ran { sample, stdout: text(stdout)? })),
-        _ => Err(format!("{command:?} ended with {} and should have said `{words}`:\n{all}", used.status).into()),
+        Some(said) if used.status.success() => Ok((
+            said,
+            Ran {
+                sample,
+                stdout: text(stdout)?,
+            },
+        )),
+        _ => Err(format!(
+            "{command:?} ended with {} and should have said `{words}`:\n{all}",
+            used.status
+        )
+        .into()),
     }
 }
 
@@ -153,8 +188,15 @@ impl Process {
     fn start(mut command: Command) -> Result<Self, Fault> {
         let stderr = tempfile::tempfile()?;
         let shown = format!("{command:?}");
-        let child = command.stderr(stderr.try_clone()?).spawn().map_err(|error| format!("{shown}: {error}"))?;
-        Ok(Self { shown, child, stderr })
+        let child = command
+            .stderr(stderr.try_clone()?)
+            .spawn()
+            .map_err(|error| format!("{shown}: {error}"))?;
+        Ok(Self {
+            shown,
+            child,
+            stderr,
+        })
     }
 
     fn wait(mut self) -> Result<(ResUse, Option<String>), Fault> {
@@ -178,6 +220,9 @@ fn text(mut file: File) -> Result<String, Fault> {
     Ok(text)
 }
 
-pub(crate) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn seconds<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::path::Path;
 
 use plotters::prelude::{
-    ChartBuilder, Circle, EmptyElement, IntoDrawingArea, IntoLogRange, LineSeries, PointSeries, RGBColor, SVGBackend,
-    Text, TextStyle,
+    ChartBuilder, Circle, EmptyElement, IntoDrawingArea, IntoLogRange, LineSeries, PointSeries,
+    RGBColor, SVGBackend, Text, TextStyle,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, IntoTextStyle};
@@ -23,14 +23,19 @@ const CURVE: RGBColor = RGBColor(47, 129, 247);
 /// Draws records per second over batch size, both in powers of ten.
 pub(crate) fn draw(points: &[Point], file: &Path) -> Result<(), Box<dyn Error>> {
     let places: Vec<(f64, f64)> = points.iter().map(place).collect();
-    let (widest, highest) = places.iter().fold((1.0_f64, 1.0_f64), |most, at| (most.0.max(at.0), most.1.max(at.1)));
+    let (widest, highest) = places.iter().fold((1.0_f64, 1.0_f64), |most, at| {
+        (most.0.max(at.0), most.1.max(at.1))
+    });
     let lowest = places.iter().fold(highest, |least, at| least.min(at.1));
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     let mut chart = ChartBuilder::on(&area)
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(84)
-        .build_cartesian_2d((0.8..widest * 2.0).log_scale(), (lowest / 2.0..highest * 2.5).log_scale())?;
+        .build_cartesian_2d(
+            (0.8..widest * 2.0).log_scale(),
+            (lowest / 2.0..highest * 2.5).log_scale(),
+        )?;
     chart
         .configure_mesh()
         .disable_mesh()
@@ -42,12 +47,20 @@ pub(crate) fn draw(points: &[Point], file: &Path) -> Result<(), Box<dyn Error>> 
         .x_label_formatter(&shown)
         .y_label_formatter(&shown)
         .draw()?;
-    chart.draw_series(LineSeries::new(places.iter().copied(), CURVE.stroke_width(2)))?;
-    chart.draw_series(PointSeries::of_element(places, 4, CURVE, &|at, size, color| {
-        let centered = style(15).pos(Pos::new(HPos::Center, VPos::Bottom));
-        let label = Text::new(shown(&at.1), (0, -8), centered);
-        EmptyElement::at(at) + Circle::new((0, 0), size, color.filled()) + label
-    }))?;
+    chart.draw_series(LineSeries::new(
+        places.iter().copied(),
+        CURVE.stroke_width(2),
+    ))?;
+    chart.draw_series(PointSeries::of_element(
+        places,
+        4,
+        CURVE,
+        &|at, size, color| {
+            let centered = style(15).pos(Pos::new(HPos::Center, VPos::Bottom));
+            let label = Text::new(shown(&at.1), (0, -8), centered);
+            EmptyElement::at(at) + Circle::new((0, 0), size, color.filled()) + label
+        },
+    ))?;
     area.present()?;
     Ok(())
 }
@@ -61,7 +74,11 @@ fn style(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_text_style(&SIZE).color(&INK)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "labels are positive and small")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "labels are positive and small"
+)]
 fn shown(number: &f64) -> String {
     grouped(number.round() as u64)
 }

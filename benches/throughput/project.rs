@@ -63,7 +63,8 @@ struct Counts {
 }
 
 impl Project {
-    /// Makes one; `source` is the connection `dashboard` and `crm` the connection `crm`, as `writeback.toml` has them.
+    /// Makes one; `source` is the connection `dashboard` and `crm` the connection `crm`, as
+    /// `writeback.toml` has them.
     pub(crate) fn create(
         folder: PathBuf,
         source: &str,
@@ -79,14 +80,20 @@ impl Project {
         fs::create_dir_all(folder.join("schedules"))?;
         fs::write(folder.join("writeback.toml"), format!("{source}{crm}"))?;
         fs::write(folder.join("sql/health_score.sql"), format!("{SCHEMA};\n"))?;
-        fs::write(folder.join("schedules/scores.toml"), format!("{WRITE_BACK}{settings}{FIELDS}"))?;
+        fs::write(
+            folder.join("schedules/scores.toml"),
+            format!("{WRITE_BACK}{settings}{FIELDS}"),
+        )?;
         Ok(Self { folder })
     }
 
     /// The command that runs the job.
     pub(crate) fn command(&self) -> Command {
         let mut command = program();
-        command.arg("--project").arg(&self.folder).args(["run", "scores", "--json"]);
+        command
+            .arg("--project")
+            .arg(&self.folder)
+            .args(["run", "scores", "--json"]);
         command
     }
 
@@ -101,13 +108,18 @@ impl Project {
 /// The program, with nothing of this process's environment that would change what it does.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(PROGRAM);
-    command.env_remove("RUST_LOG").env_remove("WRITEBACK_PROJECT");
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("WRITEBACK_PROJECT");
     command
 }
 
 /// The connection `dashboard` to a folder of files.
 pub(crate) fn files_connection(folder: &Path) -> String {
-    format!("[connections.dashboard]\nkind = 'files'\nfolder = '{}'\n", folder.display())
+    format!(
+        "[connections.dashboard]\nkind = 'files'\nfolder = '{}'\n",
+        folder.display()
+    )
 }
 
 /// Checks the counts that a run printed.
@@ -115,10 +127,15 @@ pub(crate) fn files_connection(folder: &Path) -> String {
 pub(crate) fn check(printed: &str, export: Export, updated: u64) -> Result<(), Fault> {
     let told: Printed = serde_json::from_str(printed)?;
     let right = |counts: &Counts| {
-        (counts.read, counts.updated, counts.unchanged) == (export.records, updated, export.records - updated)
+        (counts.read, counts.updated, counts.unchanged)
+            == (export.records, updated, export.records - updated)
     };
     match told.status == "succeeded" && told.write_backs.iter().all(right) {
         true => Ok(()),
-        false => Err(format!("{} records should be read and {updated} updated: {printed}", export.records).into()),
+        false => Err(format!(
+            "{} records should be read and {updated} updated: {printed}",
+            export.records
+        )
+        .into()),
     }
 }

@@ -17,7 +17,8 @@ const PEAK_MAX: u64 = 256 << 20;
 /// How much more time a record may take among ten times as many.
 const RECORD_TIME_RATIO_MAX: f64 = 1.15;
 
-/// The ratios are to be reached with so many records: with fewer, making ready weighs more on both sides.
+/// The ratios are to be reached with so many records: with fewer, making ready weighs more on both
+/// sides.
 const JUDGED_RECORDS_MIN: u64 = 1_000_000;
 
 const FIRST_BATCH_MAX: Duration = Duration::from_millis(200);
@@ -52,10 +53,18 @@ impl Size {
 
 /// The program, the machine and what the databases are, in lines.
 pub(crate) fn place(databases: Vec<String>) -> Vec<String> {
-    let bytes = fs::metadata(PROGRAM).map(|file| file.len()).unwrap_or_default();
-    let processors = std::thread::available_parallelism().map(usize::from).unwrap_or_default();
+    let bytes = fs::metadata(PROGRAM)
+        .map(|file| file.len())
+        .unwrap_or_default();
+    let processors = std::thread::available_parallelism()
+        .map(usize::from)
+        .unwrap_or_default();
     let mut lines = vec![
-        format!("writeback {}, {} of program file", env!("CARGO_PKG_VERSION"), mebibytes(bytes)),
+        format!(
+            "writeback {}, {} of program file",
+            env!("CARGO_PKG_VERSION"),
+            mebibytes(bytes)
+        ),
         format!(
             "{processors} processors ({}), {}",
             told("/proc/cpuinfo", "model name"),
@@ -69,8 +78,13 @@ pub(crate) fn place(databases: Vec<String>) -> Vec<String> {
 /// What a file of Linux tells under a name, or that it does not.
 fn told(file: &str, name: &str) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
-    line.map_or_else(|| format!("{name} unknown"), |(_, value)| value.trim().to_owned())
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_once(':'));
+    line.map_or_else(
+        || format!("{name} unknown"),
+        |(_, value)| value.trim().to_owned(),
+    )
 }
 
 /// The report as people read it.
@@ -81,14 +95,25 @@ pub(crate) fn text(report: &Report) -> String {
     }
     let (records, repeats) = (grouped(report.records), report.repeats);
     if !report.works.is_empty() {
-        let lead = format!("{records} records; medians of {repeats} and, in brackets, the least and the most; seconds");
-        parts.push(format!("{lead}\n{}", works(&report.works, report.records >= JUDGED_RECORDS_MIN)));
+        let lead = format!(
+            "{records} records; medians of {repeats} and, in brackets, the least and the most; seconds"
+        );
+        parts.push(format!(
+            "{lead}\n{}",
+            works(&report.works, report.records >= JUDGED_RECORDS_MIN)
+        ));
     }
     if !report.sizes.is_empty() {
-        parts.push(format!("CSV → PostgreSQL, all different, by size\n{}", sizes(&report.sizes)));
+        parts.push(format!(
+            "CSV → PostgreSQL, all different, by size\n{}",
+            sizes(&report.sizes)
+        ));
     }
     if !report.batch_sizes.is_empty() {
-        parts.push(format!("CSV → PostgreSQL, all different, by batch size\n{}", batch_sizes(&report.batch_sizes)));
+        parts.push(format!(
+            "CSV → PostgreSQL, all different, by batch size\n{}",
+            batch_sizes(&report.batch_sizes)
+        ));
     }
     if let Some(start) = &report.start {
         parts.push(format!("Start\n{}", started(start)));
@@ -96,18 +121,33 @@ pub(crate) fn text(report: &Report) -> String {
     parts.join("\n\n") + "\n"
 }
 
-pub(crate) const NOT_OPTIMISED: &str =
-    "THE PROGRAM UNDER TEST IS NOT OPTIMISED: the ratios mean nothing. `cargo bench` builds it as users have it.";
+pub(crate) const NOT_OPTIMISED: &str = "THE PROGRAM UNDER TEST IS NOT OPTIMISED: the ratios mean nothing. `cargo bench` builds it as users have it.";
 
 fn works(works: &[Compared], are_judged: bool) -> Table {
-    let mut table = table(&["work", "against", "at most", "ratio", "writeback", "other side", "CPU", "peak"]);
+    let mut table = table(&[
+        "work",
+        "against",
+        "at most",
+        "ratio",
+        "writeback",
+        "other side",
+        "CPU",
+        "peak",
+    ]);
     for work in works {
-        let at_most = if are_judged { format!("{:.2}", work.ratio_max) } else { String::new() };
+        let at_most = if are_judged {
+            format!("{:.2}", work.ratio_max)
+        } else {
+            String::new()
+        };
         let mut row = vec![work.work.to_owned(), work.against.to_owned(), at_most];
         row.extend(match work.ratio {
             None => vec!["not measured".to_owned()],
             Some(ratio) => vec![
-                judged(format!("{ratio:.2}"), !are_judged || ratio <= work.ratio_max),
+                judged(
+                    format!("{ratio:.2}"),
+                    !are_judged || ratio <= work.ratio_max,
+                ),
                 spread(work.side.elapsed()),
                 spread(work.other_side.elapsed()),
                 format!("{:.2}", work.side.processor().median.as_secs_f64()),
@@ -124,7 +164,10 @@ fn sizes(sizes: &[Size]) -> Table {
     let first = sizes.first().map(Size::seconds_per_record);
     for size in sizes {
         let ratio = size.seconds_per_record() / first.unwrap_or(f64::NAN);
-        let per_record = format!("{:.2} µs, ratio {ratio:.2}", size.seconds_per_record() * 1e6);
+        let per_record = format!(
+            "{:.2} µs, ratio {ratio:.2}",
+            size.seconds_per_record() * 1e6
+        );
         let peak = size.samples.peak();
         table.add_row([
             grouped(size.records),
@@ -138,7 +181,13 @@ fn sizes(sizes: &[Size]) -> Table {
 }
 
 fn batch_sizes(points: &[Point]) -> Table {
-    let mut table = table(&["batch_size", "records", "seconds", "records per second", "peak"]);
+    let mut table = table(&[
+        "batch_size",
+        "records",
+        "seconds",
+        "records per second",
+        "peak",
+    ]);
     for point in points {
         table.add_row([
             grouped(point.batch_size),
@@ -155,12 +204,21 @@ fn started(start: &Start) -> Table {
     let mut table = table(&["what", "at most", "seconds"]);
     let job = format!("job of {} records", grouped(start.records));
     let mut row = |what: String, spread: Spread, bound: Option<Duration>| {
-        let shown = format!("{:.3} ({:.3}–{:.3})", seconds(spread.median), seconds(spread.min), seconds(spread.max));
+        let shown = format!(
+            "{:.3} ({:.3}–{:.3})",
+            seconds(spread.median),
+            seconds(spread.min),
+            seconds(spread.max)
+        );
         let reached = bound.is_none_or(|bound| spread.median <= bound);
         let bound = bound.map_or_else(String::new, |bound| format!("{:.3}", seconds(bound)));
         table.add_row([what, bound, judged(shown, reached)]);
     };
-    row(format!("{job}, until a batch is written"), start.first_batch, Some(FIRST_BATCH_MAX));
+    row(
+        format!("{job}, until a batch is written"),
+        start.first_batch,
+        Some(FIRST_BATCH_MAX),
+    );
     row(format!("{job}, as a whole"), start.whole_job, None);
     row("--help".to_owned(), start.help, Some(HELP_MAX));
     table
@@ -168,17 +226,28 @@ fn started(start: &Start) -> Table {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_preset(presets::ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
     table
 }
 
 fn judged(value: String, reached: bool) -> String {
-    if reached { value } else { format!("{value} MISSED") }
+    if reached {
+        value
+    } else {
+        format!("{value} MISSED")
+    }
 }
 
 fn spread(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", seconds(spread.median), seconds(spread.min), seconds(spread.max))
+    format!(
+        "{:.2} ({:.2}–{:.2})",
+        seconds(spread.median),
+        seconds(spread.min),
+        seconds(spread.max)
+    )
 }
 
 fn seconds(duration: Duration) -> f64 {

@@ -114,7 +114,11 @@ impl Side {
     }
 
     fn images(self) -> BeforeImages {
-        if self == Self::WritebackBeforeImages { BeforeImages::Kept } else { BeforeImages::NotKept }
+        if self == Self::WritebackBeforeImages {
+            BeforeImages::Kept
+        } else {
+            BeforeImages::NotKept
+        }
     }
 }
 
@@ -135,7 +139,8 @@ enum From {
     Dashboard,
 }
 
-/// One line of the table: a side, who it is held against, and how much of the other's time it may take.
+/// One line of the table: a side, who it is held against, and how much of the other's time it may
+/// take.
 pub(crate) struct Work {
     pub(crate) part: Part,
     pub(crate) title: &'static str,
@@ -245,7 +250,14 @@ impl Measured {
         let ratio = side.elapsed().median.as_secs_f64() / other_side.elapsed().median.as_secs_f64();
         let measured = !side.is_empty() && !other_side.is_empty();
         let (work, against, ratio_max) = (work.title, work.against_title, work.ratio_max);
-        Compared { work, against, ratio_max, ratio: measured.then_some(ratio), side, other_side }
+        Compared {
+            work,
+            against,
+            ratio_max,
+            ratio: measured.then_some(ratio),
+            side,
+            other_side,
+        }
     }
 
     fn samples(&self, side: Side) -> Samples {
@@ -256,9 +268,12 @@ impl Measured {
 /// Databases that the chosen parts need.
 pub(crate) fn databases(parts: &[Part]) -> Vec<Database> {
     let sides = sides(parts);
-    let others = [Part::TenTimes, Part::BatchSize, Part::Start].iter().any(|part| parts.contains(part));
+    let others = [Part::TenTimes, Part::BatchSize, Part::Start]
+        .iter()
+        .any(|part| parts.contains(part));
     let needed = |database: &Database| {
-        sides.iter().any(|side| side.database() == *database) || (others && *database == Database::Postgres)
+        sides.iter().any(|side| side.database() == *database)
+            || (others && *database == Database::Postgres)
     };
     Database::ALL.into_iter().filter(needed).collect()
 }
@@ -266,11 +281,18 @@ pub(crate) fn databases(parts: &[Part]) -> Vec<Database> {
 /// The sides that the chosen works have, in the order of their turns.
 pub(crate) fn sides(parts: &[Part]) -> Vec<Side> {
     let chosen = |work: &&Work| parts.contains(&work.part);
-    let mut sides: Vec<Side> = WORKS.iter().filter(chosen).flat_map(|work| [work.side, work.against]).collect();
+    let mut sides: Vec<Side> = WORKS
+        .iter()
+        .filter(chosen)
+        .flat_map(|work| [work.side, work.against])
+        .collect();
     if parts.contains(&Part::TenTimes) {
         sides.push(Side::Writeback);
     }
-    Side::ALL.into_iter().filter(|side| sides.contains(side)).collect()
+    Side::ALL
+        .into_iter()
+        .filter(|side| sides.contains(side))
+        .collect()
 }
 
 /// Where the sides of one database are measured.
@@ -281,7 +303,8 @@ struct Stand {
     projects: BTreeMap<Side, Project>,
 }
 
-/// Measures the sides of one database that are among `sides`, each `repeats` times after a warm-up, in turn.
+/// Measures the sides of one database that are among `sides`, each `repeats` times after a warm-up,
+/// in turn.
 pub(crate) fn measure(
     database: Database,
     sides: &[Side],
@@ -290,7 +313,11 @@ pub(crate) fn measure(
     root: &Folder,
     measured: &mut Measured,
 ) -> Result<(), Fault> {
-    let sides: Vec<Side> = sides.iter().copied().filter(|side| side.database() == database).collect();
+    let sides: Vec<Side> = sides
+        .iter()
+        .copied()
+        .filter(|side| side.database() == database)
+        .collect();
     if sides.is_empty() {
         return Ok(());
     }
@@ -298,9 +325,18 @@ pub(crate) fn measure(
     let stand = Stand::prepare(database, &sides, accounts, root)?;
     for round in 0..=repeats {
         for side in &sides {
-            let sample = stand.measure(*side).map_err(|error| format!("{side:?}: {error}"))?;
-            let turn = if round == 0 { "warm-up".to_owned() } else { format!("{round} of {repeats}") };
-            progress(&format!("{side:?}, {turn}: {:.2} s", sample.elapsed.as_secs_f64()));
+            let sample = stand
+                .measure(*side)
+                .map_err(|error| format!("{side:?}: {error}"))?;
+            let turn = if round == 0 {
+                "warm-up".to_owned()
+            } else {
+                format!("{round} of {repeats}")
+            };
+            progress(&format!(
+                "{side:?}, {turn}: {:.2} s",
+                sample.elapsed.as_secs_f64()
+            ));
             if round > 0 {
                 measured.0.entry(*side).or_default().push(sample);
             }
@@ -310,14 +346,24 @@ pub(crate) fn measure(
 }
 
 impl Stand {
-    fn prepare(database: Database, sides: &[Side], accounts: Accounts, root: &Folder) -> Result<Self, Fault> {
+    fn prepare(
+        database: Database,
+        sides: &[Side],
+        accounts: Accounts,
+        root: &Folder,
+    ) -> Result<Self, Fault> {
         let folder = root.folder()?;
         for name in ["different", "one_percent", "parquet"] {
             fs::create_dir(folder.path().join(name))?;
         }
         let crm = Crm::start(database, accounts.records, root)?;
         crm.keep(accounts)?;
-        let mut stand = Self { accounts, crm, folder, projects: BTreeMap::new() };
+        let mut stand = Self {
+            accounts,
+            crm,
+            folder,
+            projects: BTreeMap::new(),
+        };
         stand.write_exports(sides)?;
         for side in sides {
             if let Way::Program(from) = side.way() {
@@ -331,10 +377,16 @@ impl Stand {
         let accounts = self.accounts;
         accounts.write_csv(accounts.different(), &self.different())?;
         if sides.contains(&Side::WritebackOnePercent) {
-            accounts.write_csv(self.one_percent(), &self.folder.path().join("one_percent/health_score.csv"))?;
+            accounts.write_csv(
+                self.one_percent(),
+                &self.folder.path().join("one_percent/health_score.csv"),
+            )?;
         }
         if sides.contains(&Side::WritebackFromParquet) {
-            accounts.write_parquet(accounts.different(), &self.folder.path().join("parquet/health_score.parquet"))?;
+            accounts.write_parquet(
+                accounts.different(),
+                &self.folder.path().join("parquet/health_score.parquet"),
+            )?;
         }
         if sides.contains(&Side::PsqlPiped) {
             self.crm.add_dashboard(&self.different(), SCHEMA)?;
@@ -350,7 +402,13 @@ impl Stand {
             From::Dashboard => self.crm.dashboard_connection(),
         };
         let folder = self.folder.path().join(format!("{side:?}"));
-        let project = Project::create(folder, &source, &self.crm.connection(), BATCH_SIZE, side.images())?;
+        let project = Project::create(
+            folder,
+            &source,
+            &self.crm.connection(),
+            BATCH_SIZE,
+            side.images(),
+        )?;
         self.projects.insert(side, project);
         Ok(())
     }
@@ -365,7 +423,9 @@ impl Stand {
         }
         let export = match side.way() {
             Way::Program(From::OnePercentCsv) => self.one_percent(),
-            Way::ByHand | Way::ByHandPiped | Way::Program(From::Csv | From::Parquet | From::Dashboard) => {
+            Way::ByHand
+            | Way::ByHandPiped
+            | Way::Program(From::Csv | From::Parquet | From::Dashboard) => {
                 self.accounts.different()
             }
         };
@@ -387,6 +447,9 @@ impl Stand {
 
     fn one_percent(&self) -> Export {
         let records = self.accounts.records;
-        Export { records, changed: records / RECORDS_PER_DIFFERENT }
+        Export {
+            records,
+            changed: records / RECORDS_PER_DIFFERENT,
+        }
     }
 }

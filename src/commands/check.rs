@@ -1,4 +1,5 @@
-//! `writeback check`: files, schemas, connections, rights and the channels of alerts, without writing anything.
+//! `writeback check`: files, schemas, connections, rights and the channels of alerts, without
+//! writing anything.
 
 use std::path::Path;
 
@@ -83,21 +84,40 @@ async fn check_project(
     check_jobs(&project, arguments, problems).await
 }
 
-/// Looks at the channels of alerts and, if that is asked for, tells people through each that this is a test.
-async fn check_alerts(project: &Project, arguments: &CheckArguments) -> Result<FoundAlerts, CommandError> {
+/// Looks at the channels of alerts and, if that is asked for, tells people through each that this
+/// is a test.
+async fn check_alerts(
+    project: &Project,
+    arguments: &CheckArguments,
+) -> Result<FoundAlerts, CommandError> {
     let channels = match project.channels() {
         Ok(channels) => channels,
-        Err(problems) => return Ok(FoundAlerts { problems, channels: Vec::new() }),
+        Err(problems) => {
+            return Ok(FoundAlerts {
+                problems,
+                channels: Vec::new(),
+            });
+        }
     };
     let mut found = FoundAlerts::default();
     for channel in channels.configured() {
-        let told =
-            if arguments.alert { Some(tell_of_a_test(channels, channel, &mut found.problems).await?) } else { None };
+        let told = if arguments.alert {
+            Some(tell_of_a_test(channels, channel, &mut found.problems).await?)
+        } else {
+            None
+        };
         found.channels.push((channel, told));
     }
     if arguments.alert && found.channels.is_empty() {
-        let problem = Problem::mistake(None, "`[alerts]` names no channel that a test alert could be sent through");
-        found.problems.push(problem.hint("add `command = [\"PROGRAM\"]` or `webhook = { url = \"https://…\" }` to it"));
+        let problem = Problem::mistake(
+            None,
+            "`[alerts]` names no channel that a test alert could be sent through",
+        );
+        found
+            .problems
+            .push(problem.hint(
+                "add `command = [\"PROGRAM\"]` or `webhook = { url = \"https://…\" }` to it",
+            ));
     }
     if !arguments.json && !found.channels.is_empty() {
         print(&alerts_text(&found.channels));
@@ -112,9 +132,17 @@ async fn tell_of_a_test(
     problems: &mut Vec<Problem>,
 ) -> Result<bool, CommandError> {
     let now = Utc::now();
-    let body = alert::test_body(now).map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })?;
-    let Err(error) = alert::tell(channels, channel, &body, now).await else { return Ok(true) };
-    let message = format!("could not tell of a test alert through `{channel}`: {}", chain(&error).join(": "));
+    let body = alert::test_body(now).map_err(|error| CommandError::Io {
+        doing: "write JSON",
+        source: error.into(),
+    })?;
+    let Err(error) = alert::tell(channels, channel, &body, now).await else {
+        return Ok(true);
+    };
+    let message = format!(
+        "could not tell of a test alert through `{channel}`: {}",
+        chain(&error).join(": ")
+    );
     problems.push(Problem::mistake(None, message).hint_if(error.hint()));
     Ok(false)
 }
@@ -129,22 +157,33 @@ fn alerts_text(channels: &[(Channel, Option<bool>)]) -> String {
 }
 
 fn alerts_json(alerts: &FoundAlerts) -> Value {
-    alerts.channels.iter().map(|(channel, told)| json!({ "channel": channel.name(), "told": told })).collect()
+    alerts
+        .channels
+        .iter()
+        .map(|(channel, told)| json!({ "channel": channel.name(), "told": told }))
+        .collect()
 }
 
-/// Checks one job after the other and prints each that is ready. `problems` are told of once, however many jobs share
-/// a connection or a schema.
+/// Checks one job after the other and prints each that is ready. `problems` are told of once,
+/// however many jobs share a connection or a schema.
 async fn check_jobs(
     project: &Project,
     arguments: &CheckArguments,
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Found>, CommandError> {
-    let jobs = if arguments.jobs.is_empty() { project.job_names() } else { arguments.jobs.clone() };
+    let jobs = if arguments.jobs.is_empty() {
+        project.job_names()
+    } else {
+        arguments.jobs.clone()
+    };
     let mut checked: Vec<Found> = Vec::new();
     for job in jobs {
         let mut told = Vec::new();
         let found = match check_job(project, &job, &mut told).await {
-            Ok((name, ready)) => Found { job: name, ready: Some(ready) },
+            Ok((name, ready)) => Found {
+                job: name,
+                ready: Some(ready),
+            },
             Err(error) => {
                 told.extend(error.into_problems()?);
                 Found { job, ready: None }
@@ -160,7 +199,11 @@ async fn check_jobs(
         }
         if let Some(ready) = found.ready.as_ref().filter(|_| !arguments.json) {
             let plans = ready.plans.iter().map(line).collect::<String>();
-            print(&format!("{}  ready\n{plans}{}", found.job, cadence_text(ready)));
+            print(&format!(
+                "{}  ready\n{plans}{}",
+                found.job,
+                cadence_text(ready)
+            ));
         }
         checked.push(found);
     }
@@ -178,44 +221,89 @@ fn title(jobs: &[Found], of_jobs: usize, of_alerts: usize) -> String {
 }
 
 /// A job's name and what is ready; its warnings are added to `told`.
-async fn check_job(project: &Project, job: &str, told: &mut Vec<Problem>) -> Result<(String, Ready), CommandError> {
+async fn check_job(
+    project: &Project,
+    job: &str,
+    told: &mut Vec<Problem>,
+) -> Result<(String, Ready), CommandError> {
     let checked = load_job(project, job)?;
     warn_of(&checked.warnings);
     told.extend(checked.warnings);
     let now = Utc::now();
-    let cycle = Cycle { id: "check".to_owned(), completed_at: now };
-    let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: now };
+    let cycle = Cycle {
+        id: "check".to_owned(),
+        completed_at: now,
+    };
+    let facts = RunFacts {
+        run: 0,
+        job: checked.job.name.clone(),
+        cycle,
+        started_at: now,
+    };
     let plans = plan::plan_job(project, &checked.job, None, &facts).await?;
     for plan in &plans {
         warn_of(&plan.warnings);
         told.extend(plan.warnings.iter().cloned());
     }
     let cadence = checked.job.cadence;
-    let dashboard = cadence.as_ref().and_then(|cadence| project.dashboards.get(&cadence.dashboard));
-    let openings = cadence.as_ref().map(|cadence| outlook::openings(dashboard, cadence, OPENINGS_USUAL, now));
-    Ok((checked.job.name, Ready { plans, cadence, openings: openings.unwrap_or_default() }))
+    let dashboard = cadence
+        .as_ref()
+        .and_then(|cadence| project.dashboards.get(&cadence.dashboard));
+    let openings = cadence
+        .as_ref()
+        .map(|cadence| outlook::openings(dashboard, cadence, OPENINGS_USUAL, now));
+    Ok((
+        checked.job.name,
+        Ready {
+            plans,
+            cadence,
+            openings: openings.unwrap_or_default(),
+        },
+    ))
 }
 
 /// After which cycles the job runs, and when next.
 fn cadence_text(ready: &Ready) -> String {
-    let Some(cadence) = &ready.cadence else { return "  runs by hand only: it has no cadence\n".to_owned() };
-    let openings = schedule::opening_lines(&ready.openings).into_iter().map(|line| format!("  {line}\n"));
-    format!("  {}\n{}", schedule::cadence_line(cadence), openings.collect::<String>())
+    let Some(cadence) = &ready.cadence else {
+        return "  runs by hand only: it has no cadence\n".to_owned();
+    };
+    let openings = schedule::opening_lines(&ready.openings)
+        .into_iter()
+        .map(|line| format!("  {line}\n"));
+    format!(
+        "  {}\n{}",
+        schedule::cadence_line(cadence),
+        openings.collect::<String>()
+    )
 }
 
 fn line(plan: &Plan) -> String {
     let guards = guards::in_force(&plan.write_back.guards);
     let canary = plan.write_back.canary.map(Canary::size);
-    let first = canary.map(|size| format!("    canary: {size} of its records go first and are checked\n"));
+    let first =
+        canary.map(|size| format!("    canary: {size} of its records go first and are checked\n"));
     let first = first.unwrap_or_default();
-    let journal = plan.journal_table.as_ref().map(|journal| journal.object.display_name());
+    let journal = plan
+        .journal_table
+        .as_ref()
+        .map(|journal| journal.object.display_name());
     let journal = journal
-        .map(|name| format!("    journal: each change goes into `{}` as well\n", printable(&name)))
+        .map(|name| {
+            format!(
+                "    journal: each change goes into `{}` as well\n",
+                printable(&name)
+            )
+        })
         .unwrap_or_default();
-    let driver = plan.driver().map(|driver| format!("    read by {}\n", printable(driver))).unwrap_or_default();
+    let driver = plan
+        .driver()
+        .map(|driver| format!("    read by {}\n", printable(driver)))
+        .unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
-        (None, None) => "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n",
+        (None, None) => {
+            "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone\n"
+        }
         (None, Some(_)) => {
             "    keeps no before-images (`keep_before_images = false`): its runs cannot be undone, not even a canary in trouble\n"
         }
@@ -234,7 +322,13 @@ fn line(plan: &Plan) -> String {
 }
 
 fn guards_json(guards: &Guards) -> Value {
-    let Guards { min_read, max_changed, max_nulls, max_rejected, require_test } = guards;
+    let Guards {
+        min_read,
+        max_changed,
+        max_nulls,
+        max_rejected,
+        require_test,
+    } = guards;
     json!({
         "min_read": min_read,
         "max_rejected": max_rejected,

@@ -15,11 +15,20 @@ use crate::report;
 pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let now = Utc::now();
-    let dashboard = &project.dashboard(&arguments.dashboard).map_err(not_announced)?.name;
+    let dashboard = &project
+        .dashboard(&arguments.dashboard)
+        .map_err(not_announced)?
+        .name;
     let completed_at = arguments.completed_at.unwrap_or(now);
-    let cycle = Cycle { id: arguments.id.clone(), completed_at };
+    let cycle = Cycle {
+        id: arguments.id.clone(),
+        completed_at,
+    };
     if completed_at > now {
-        let message = format!("`--completed-at` lies in the future: it is {} now", report::cycle::moment(now));
+        let message = format!(
+            "`--completed-at` lies in the future: it is {} now",
+            report::cycle::moment(now)
+        );
         let hint = "announce a cycle once it has finished";
         return Err(not_announced(Problem::mistake(None, message).hint(hint)));
     }
@@ -34,7 +43,10 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
 }
 
 fn not_announced(problem: Problem) -> CommandError {
-    CommandError::Problems { title: "the cycle cannot be announced".to_owned(), problems: vec![problem] }
+    CommandError::Problems {
+        title: "the cycle cannot be announced".to_owned(),
+        problems: vec![problem],
+    }
 }
 
 /// Names of the jobs that follow a dashboard; of jobs that cannot be read, a warning says so.

@@ -8,13 +8,23 @@ use crate::ledger::Ledger;
 use crate::report;
 use crate::run::history;
 
-pub(super) async fn history(root: &Path, arguments: &HistoryArguments) -> Result<Ending, CommandError> {
+pub(super) async fn history(
+    root: &Path,
+    arguments: &HistoryArguments,
+) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let ledger = Ledger::open(&project.state_folder()).await?;
-    let HistoryArguments { write_back, job, record, field, .. } = arguments;
+    let HistoryArguments {
+        write_back,
+        job,
+        record,
+        field,
+        ..
+    } = arguments;
     let job = history::job_of(&ledger, job.as_deref(), write_back).await?;
     let key = key_of(record);
-    let history = history::of_record(&project, &ledger, &job, write_back, &key, field.as_deref()).await?;
+    let history =
+        history::of_record(&project, &ledger, &job, write_back, &key, field.as_deref()).await?;
     match arguments.json {
         true => print_json(&history)?,
         false => print(&report::record_history::text(&history)),

@@ -15,12 +15,17 @@ pub(super) fn completions(shell: Shell) -> Result<Ending, CommandError> {
 }
 
 pub(super) fn man_pages(arguments: &ManArguments) -> Result<Ending, CommandError> {
-    let failed = |source| CommandError::Io { doing: "write the man page", source };
+    let failed = |source| CommandError::Io {
+        doing: "write the man page",
+        source,
+    };
     match &arguments.output {
         Some(folder) => clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?,
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(failed)?;
             print_bytes(&page);
         }
     }

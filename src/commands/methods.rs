@@ -24,7 +24,9 @@ pub(super) fn methods(arguments: &MethodsArguments) -> Result<Ending, CommandErr
         false => {
             let mut table = table(presets::UTF8_FULL_CONDENSED);
             table.set_header(["method", "purpose", "example"]);
-            table.add_rows(Method::ALL.map(|method| [method.name(), method.purpose(), method.example()]));
+            table.add_rows(
+                Method::ALL.map(|method| [method.name(), method.purpose(), method.example()]),
+            );
             print(&(fitted(table, &[1, 2]) + "\n"));
         }
     }

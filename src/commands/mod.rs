@@ -1,4 +1,5 @@
-//! The commands: each wires parts together and holds no rules. Data goes to stdout, everything else to stderr.
+//! The commands: each wires parts together and holds no rules. Data goes to stdout, everything else
+//! to stderr.
 
 mod check;
 mod cycle;
@@ -56,7 +57,10 @@ pub(crate) enum Ending {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("{title}")]
-    Problems { title: String, problems: Vec<Problem> },
+    Problems {
+        title: String,
+        problems: Vec<Problem>,
+    },
     #[error(transparent)]
     Run(Box<RunError>),
     #[error(transparent)]
@@ -70,7 +74,11 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
-    Describe { table: String, connection: String, source: Box<SystemError> },
+    Describe {
+        table: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
     #[error("no record with key `{key}` in the source of any write-back of job `{job}`")]
     NoRecord { key: String, job: String, read: u64 },
     /// A file that the user asked for.
@@ -81,11 +89,18 @@ pub(crate) enum CommandError {
     #[error("what is to become of record `{key}` of job `{job}`?")]
     ParkedHow { key: String, job: String },
     #[error("no write-back of job `{job}` has a match key of {parts}, as `{key}` has", parts = counted(*parts, "part"))]
-    NoSuchKey { key: String, job: String, parts: usize },
+    NoSuchKey {
+        key: String,
+        job: String,
+        parts: usize,
+    },
     #[error("{until} is over")]
     AlreadyOver { until: Until },
     #[error("could not {doing}")]
-    Io { doing: &'static str, source: io::Error },
+    Io {
+        doing: &'static str,
+        source: io::Error,
+    },
     #[error("could not write to stdout; the work itself is done")]
     Untold { source: io::Error },
     #[error(transparent)]
@@ -109,29 +124,40 @@ impl CommandError {
             Self::Ledger(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::Init(error) => error.hint(),
-            Self::NotParked { job, .. } => Some(format!("`writeback park {job}` lists those that are")),
-            Self::ParkedHow { .. } => {
-                Some("`--until DATE --reason TEXT` leaves it alone, `--lift` takes it up again".to_owned())
+            Self::NotParked { job, .. } => {
+                Some(format!("`writeback park {job}` lists those that are"))
             }
+            Self::ParkedHow { .. } => Some(
+                "`--until DATE --reason TEXT` leaves it alone, `--lift` takes it up again"
+                    .to_owned(),
+            ),
             Self::NoSuchKey { .. } => {
                 Some("a key is one line of CSV: its parts in the order of PRIMARY KEY".to_owned())
             }
             Self::File { source, .. } => Some(file_hint(source).to_owned()),
-            Self::Untold { source } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space where stdout leads; `writeback runs` tells what was done".to_owned())
+            Self::Untold { source } if source.kind() == io::ErrorKind::StorageFull => Some(
+                "free some space where stdout leads; `writeback runs` tells what was done"
+                    .to_owned(),
+            ),
+            Self::Untold { .. } => {
+                Some("see where stdout leads; `writeback runs` tells what was done".to_owned())
             }
-            Self::Untold { .. } => Some("see where stdout leads; `writeback runs` tells what was done".to_owned()),
             Self::Room(error) => Some(error.hint().to_owned()),
-            Self::Panicked => {
-                Some("run again: the next run goes on where this one stood; and please report it".to_owned())
-            }
+            Self::Panicked => Some(
+                "run again: the next run goes on where this one stood; and please report it"
+                    .to_owned(),
+            ),
             Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
         }
     }
 
     /// The run that did not finish, if one began.
     fn run(&self) -> Option<i64> {
-        if let Self::Run(error) = self { error.run() } else { None }
+        if let Self::Run(error) = self {
+            error.run()
+        } else {
+            None
+        }
     }
 
     /// Its message and causes in one line.
@@ -209,11 +235,20 @@ fn file_hint(error: &io::Error) -> &'static str {
     let hints = [
         (io::ErrorKind::NotFound, no_folder),
         (io::ErrorKind::NotADirectory, no_folder),
-        (io::ErrorKind::IsADirectory, "that is a folder; name a file in it"),
-        (io::ErrorKind::StorageFull, "free some space, or name a file on another disk"),
+        (
+            io::ErrorKind::IsADirectory,
+            "that is a folder; name a file in it",
+        ),
+        (
+            io::ErrorKind::StorageFull,
+            "free some space, or name a file on another disk",
+        ),
     ];
     let known = hints.into_iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or("name a file in a folder that you may write to", |(_, hint)| hint)
+    known.map_or(
+        "name a file in a folder that you may write to",
+        |(_, hint)| hint,
+    )
 }
 
 impl From<RunError> for CommandError {
@@ -224,7 +259,9 @@ impl From<RunError> for CommandError {
 
 /// Carries out a command and says how it ended.
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
-    match panic::catch_unwind(AssertUnwindSafe(|| carry_out(cli))).unwrap_or(Err(CommandError::Panicked)).and_then(told)
+    match panic::catch_unwind(AssertUnwindSafe(|| carry_out(cli)))
+        .unwrap_or(Err(CommandError::Panicked))
+        .and_then(told)
     {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Rejected | Ending::Drifted) => ExitCode::from(1),
@@ -240,7 +277,9 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
 fn told(ending: Ending) -> Result<Ending, CommandError> {
     match output::stdout_failure() {
         None => Ok(ending),
-        Some(error) => Err(CommandError::Untold { source: io::Error::new(error.kind(), error.to_string()) }),
+        Some(error) => Err(CommandError::Untold {
+            source: io::Error::new(error.kind(), error.to_string()),
+        }),
     }
 }
 
@@ -256,9 +295,8 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),
-        Command::Run(arguments) => {
-            in_runtime(run::run(&cli.project, &arguments)).inspect_err(|error| run::tell_not_begun(error, &arguments))
-        }
+        Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments))
+            .inspect_err(|error| run::tell_not_begun(error, &arguments)),
         Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
         Command::History(arguments) => in_runtime(history::history(&cli.project, &arguments)),
         Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
@@ -272,28 +310,39 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
     }
 }
 
-/// How long a thread for blocking work stays when it has none: what the system gave once it may not give again.
+/// How long a thread for blocking work stays when it has none: what the system gave once it may not
+/// give again.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(60 * 60);
 
-fn in_runtime(command: impl Future<Output = Result<Ending, CommandError>>) -> Result<Ending, CommandError> {
+fn in_runtime(
+    command: impl Future<Output = Result<Ending, CommandError>>,
+) -> Result<Ending, CommandError> {
     room::check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(room::workers())
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .enable_all()
         .build()
-        .map_err(|source| CommandError::Io { doing: "start the runtime", source })?;
-    // With one thread for blocking work the runtime waits where the system gives no further one; with none it panics.
+        .map_err(|source| CommandError::Io {
+            doing: "start the runtime",
+            source,
+        })?;
+    // With one thread for blocking work the runtime waits where the system gives no further one;
+    // with none it panics.
     drop(runtime.spawn_blocking(|| ()));
     let ended = runtime.block_on(command);
-    // The system's name resolution cannot be stopped, and a connection that was given up may have left it waiting.
+    // The system's name resolution cannot be stopped, and a connection that was given up may have
+    // left it waiting.
     runtime.shutdown_background();
     ended
 }
 
 /// Prints a value as JSON to stdout.
 fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
-    output::print_json(value).map_err(|error| CommandError::Io { doing: "write JSON", source: error.into() })
+    output::print_json(value).map_err(|error| CommandError::Io {
+        doing: "write JSON",
+        source: error.into(),
+    })
 }
 
 /// Says on stderr what deserves a look.
@@ -303,19 +352,26 @@ fn warn_of(warnings: &[Problem]) {
 
 fn load_project(root: &std::path::Path) -> Result<Project, CommandError> {
     Project::load(root).map_err(|problems| CommandError::Problems {
-        title: format!("`writeback.toml` has {}", counted(problems.len(), "problem")),
+        title: format!(
+            "`writeback.toml` has {}",
+            counted(problems.len(), "problem")
+        ),
         problems,
     })
 }
 
 /// A job whose connections are ready.
 fn load_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
-    project.load_job(job).map_err(|problems| job_problems(job, problems))
+    project
+        .load_job(job)
+        .map_err(|problems| job_problems(job, problems))
 }
 
 /// A job, whether or not its connections are ready.
 fn read_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
-    project.read_job(job).map_err(|problems| job_problems(job, problems))
+    project
+        .read_job(job)
+        .map_err(|problems| job_problems(job, problems))
 }
 
 fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
@@ -323,15 +379,18 @@ fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
     CommandError::Problems { title, problems }
 }
 
-/// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job without a dashboard
-/// makes a cycle of its own.
+/// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job
+/// without a dashboard makes a cycle of its own.
 async fn cycle_of(
     project: &Project,
     checked: &CheckedJob,
     arguments: &JobArguments,
     book: Book<'_>,
 ) -> Result<RequestedCycle, CommandError> {
-    let dashboard = checked.job.dashboard().and_then(|name| project.dashboards.get(name));
+    let dashboard = checked
+        .job
+        .dashboard()
+        .and_then(|name| project.dashboards.get(name));
     let now = Utc::now();
     Ok(match (&arguments.cycle, dashboard) {
         (Some(id), dashboard) => {
@@ -340,12 +399,18 @@ async fn cycle_of(
                 None => None,
             };
             // Whoever names a cycle that nobody told of says that it is there.
-            RequestedCycle::Given(told.unwrap_or_else(|| Cycle { id: id.clone(), completed_at: now }))
+            RequestedCycle::Given(told.unwrap_or_else(|| Cycle {
+                id: id.clone(),
+                completed_at: now,
+            }))
         }
-        (None, Some(dashboard)) => RequestedCycle::Given(notice::newest_cycle(project, dashboard, book, now).await?),
-        (None, None) => {
-            RequestedCycle::Own(Cycle { id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(), completed_at: now })
+        (None, Some(dashboard)) => {
+            RequestedCycle::Given(notice::newest_cycle(project, dashboard, book, now).await?)
         }
+        (None, None) => RequestedCycle::Own(Cycle {
+            id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            completed_at: now,
+        }),
     })
 }
 
@@ -357,9 +422,18 @@ fn key_of(typed: &str) -> String {
 
 /// Who is at the keyboard, as the system knows them; whoever called `sudo` is named too.
 fn user_name() -> Option<String> {
-    let told = std::process::Command::new("id").arg("-un").stderr(Stdio::null()).output().ok();
-    let told = told.filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+    let told = std::process::Command::new("id")
+        .arg("-un")
+        .stderr(Stdio::null())
+        .output()
+        .ok();
+    let told = told
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok());
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let name = told.map(|name| name.trim().to_owned()).or_else(|| variable("LOGNAME")).or_else(|| variable("USER"))?;
+    let name = told
+        .map(|name| name.trim().to_owned())
+        .or_else(|| variable("LOGNAME"))
+        .or_else(|| variable("USER"))?;
     Some(variable("SUDO_USER").map_or_else(|| name.clone(), |caller| format!("{caller} as {name}")))
 }

@@ -24,14 +24,23 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
             let records = records(&checked.job, &write_backs, typed, until, reason)?;
             ledger.park(&checked.job.name, &records).await?;
         }
-        (Some(typed), _, _) if arguments.lift => lift(&ledger, &checked.job, arguments, typed).await?,
+        (Some(typed), _, _) if arguments.lift => {
+            lift(&ledger, &checked.job, arguments, typed).await?
+        }
         (Some(typed), _, _) => {
-            return Err(CommandError::ParkedHow { key: typed.clone(), job: checked.job.name.clone() });
+            return Err(CommandError::ParkedHow {
+                key: typed.clone(),
+                job: checked.job.name.clone(),
+            });
         }
         (None, _, _) => {}
     }
     let mut parked = ledger.parked(&checked.job.name, Utc::now()).await?;
-    parked.retain(|record| write_backs.iter().any(|write_back| write_back.name == record.write_back));
+    parked.retain(|record| {
+        write_backs
+            .iter()
+            .any(|write_back| write_back.name == record.write_back)
+    });
     match arguments.json {
         true => print_json(&json!({ "job": checked.job.name, "parked": parked }))?,
         false => print(&report::parked::text(&checked.job.name, &parked)),
@@ -64,16 +73,35 @@ fn records(
         fingerprint: None,
     };
     let fits = |write_back: &&&WriteBack| write_back.schema.key.len() == parts;
-    let records: Vec<Parked> = write_backs.iter().filter(fits).map(|write_back| record(&write_back)).collect();
+    let records: Vec<Parked> = write_backs
+        .iter()
+        .filter(fits)
+        .map(|write_back| record(&write_back))
+        .collect();
     match records.is_empty() {
-        true => Err(CommandError::NoSuchKey { key: typed.to_owned(), job: job.name.clone(), parts }),
+        true => Err(CommandError::NoSuchKey {
+            key: typed.to_owned(),
+            job: job.name.clone(),
+            parts,
+        }),
         false => Ok(records),
     }
 }
 
-async fn lift(ledger: &Ledger, job: &Job, arguments: &ParkArguments, typed: &str) -> Result<(), CommandError> {
-    match ledger.lift(&job.name, arguments.write_back.as_deref(), &key_of(typed)).await? {
-        0 => Err(CommandError::NotParked { key: typed.to_owned(), job: job.name.clone() }),
+async fn lift(
+    ledger: &Ledger,
+    job: &Job,
+    arguments: &ParkArguments,
+    typed: &str,
+) -> Result<(), CommandError> {
+    match ledger
+        .lift(&job.name, arguments.write_back.as_deref(), &key_of(typed))
+        .await?
+    {
+        0 => Err(CommandError::NotParked {
+            key: typed.to_owned(),
+            job: job.name.clone(),
+        }),
         _ => Ok(()),
     }
 }

@@ -21,71 +21,132 @@ use crate::run::{RunError, plan, preview as previewing};
 use crate::schedule::notice::Book;
 use crate::state::AsideFile;
 
-/// Runs that tell how long the next one takes: enough that one odd run matters little, few enough to be of today.
+/// Runs that tell how long the next one takes: enough that one odd run matters little, few enough
+/// to be of today.
 const PACE_RUNS_MAX: u32 = 5;
 
-pub(super) async fn preview(root: &Path, arguments: &PreviewArguments) -> Result<Ending, CommandError> {
+pub(super) async fn preview(
+    root: &Path,
+    arguments: &PreviewArguments,
+) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     warn_of(&checked.warnings);
     // Asked for first: nobody wants to hear of it after a long preview.
-    let page_file = arguments.html.as_deref().map(PageFile::create).transpose()?;
+    let page_file = arguments
+        .html
+        .as_deref()
+        .map(PageFile::create)
+        .transpose()?;
     let ledger = Ledger::open_if_there(&project.state_folder()).await?;
     let book = Book::Reading(ledger.as_ref());
-    let cycle = cycle_of(&project, &checked, &arguments.job, book).await?.cycle().clone();
-    let facts = RunFacts { run: 0, job: checked.job.name.clone(), cycle, started_at: Utc::now() };
+    let cycle = cycle_of(&project, &checked, &arguments.job, book)
+        .await?
+        .cycle()
+        .clone();
+    let facts = RunFacts {
+        run: 0,
+        job: checked.job.name.clone(),
+        cycle,
+        started_at: Utc::now(),
+    };
     let previewed = Preview {
         checked: &checked,
         only: arguments.job.write_back.as_deref(),
         cycle: &facts.cycle,
         begun_at: facts.started_at,
     };
-    let saved = arguments.out.as_deref().map(|path| SavedPlanWriter::create(path, &previewed));
+    let saved = arguments
+        .out
+        .as_deref()
+        .map(|path| SavedPlanWriter::create(path, &previewed));
     let mut saved = saved.transpose().map_err(not_saved)?;
-    let mut plans = plan::plan_job(&project, &checked.job, arguments.job.write_back.as_deref(), &facts).await?;
-    let folder = tempfile::tempdir().map_err(|source| CommandError::Io { doing: "make a temporary folder", source })?;
+    let mut plans = plan::plan_job(
+        &project,
+        &checked.job,
+        arguments.job.write_back.as_deref(),
+        &facts,
+    )
+    .await?;
+    let folder = tempfile::tempdir().map_err(|source| CommandError::Io {
+        doing: "make a temporary folder",
+        source,
+    })?;
     let progress = report::progress::for_stderr();
     let mut previews = Vec::new();
     for plan in &mut plans {
         warn_of(&plan.warnings);
         let package = folder.path().join(previews.len().to_string());
         if let Some(ledger) = &ledger {
-            let until = Until::Now(&folder.path().join(format!("{} last written", previews.len())));
-            plan.remember(&project, ledger, &checked.job.name, until).await.map_err(RunError::from)?;
+            let until = Until::Now(
+                &folder
+                    .path()
+                    .join(format!("{} last written", previews.len())),
+            );
+            plan.remember(&project, ledger, &checked.job.name, until)
+                .await
+                .map_err(RunError::from)?;
         }
         let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
         let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
         let limit = arguments.limit;
         let (saved, progress) = (saved.as_mut(), progress.as_ref());
-        previews.push(previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?);
+        previews.push(
+            previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?,
+        );
     }
-    let RunFacts { job, cycle, started_at, .. } = &facts;
+    let RunFacts {
+        job,
+        cycle,
+        started_at,
+        ..
+    } = &facts;
     if let Some(page_file) = page_file {
         page_file.write(&page::html(job, &cycle.id, *started_at, &previews))?;
     }
-    let sha256 = saved.map(SavedPlanWriter::finish).transpose().map_err(not_saved)?;
-    let files = Files { page: arguments.html.as_deref(), plan: arguments.out.as_deref() };
+    let sha256 = saved
+        .map(SavedPlanWriter::finish)
+        .transpose()
+        .map_err(not_saved)?;
+    let files = Files {
+        page: arguments.html.as_deref(),
+        plan: arguments.out.as_deref(),
+    };
     match arguments.job.json {
         true => {
-            let plan =
-                arguments.out.as_ref().map(|file| json!({ "file": file.display().to_string(), "sha256": sha256 }));
-            print_json(&json!({ "job": job, "cycle": cycle.id, "plan": plan, "write_backs": previews }))?;
+            let plan = arguments
+                .out
+                .as_ref()
+                .map(|file| json!({ "file": file.display().to_string(), "sha256": sha256 }));
+            print_json(
+                &json!({ "job": job, "cycle": cycle.id, "plan": plan, "write_backs": previews }),
+            )?;
         }
         false => print(&report::preview::text(job, &previews, files)),
     }
-    Ok(if previews.iter().any(|preview| !preview.guards.is_empty()) {
-        Ending::Guarded
-    } else if previews.iter().any(|preview| preview.tally.rejected > 0) {
-        Ending::Rejected
-    } else {
-        Ending::Done
-    })
+    Ok(
+        if previews.iter().any(|preview| !preview.guards.is_empty()) {
+            Ending::Guarded
+        } else if previews.iter().any(|preview| preview.tally.rejected > 0) {
+            Ending::Rejected
+        } else {
+            Ending::Done
+        },
+    )
 }
 
-async fn known(ledger: Option<&Ledger>, job: &str, write_back: &WriteBack) -> Result<Known, CommandError> {
-    let Some(ledger) = ledger else { return Ok(Known::default()) };
+async fn known(
+    ledger: Option<&Ledger>,
+    job: &str,
+    write_back: &WriteBack,
+) -> Result<Known, CommandError> {
+    let Some(ledger) = ledger else {
+        return Ok(Known::default());
+    };
     Ok(Known {
-        proven: ledger.is_proven(job, &write_back.name, &write_back.version).await?,
+        proven: ledger
+            .is_proven(job, &write_back.name, &write_back.version)
+            .await?,
         pace: ledger.pace(job, &write_back.name, PACE_RUNS_MAX).await?,
     })
 }
@@ -98,12 +159,20 @@ struct PageFile {
 
 impl PageFile {
     fn create(path: &Path) -> Result<Self, CommandError> {
-        let aside = AsideFile::create_in_users_folder(path).map_err(|source| could_not_write(path, source))?;
-        Ok(Self { path: path.to_owned(), aside })
+        let aside = AsideFile::create_in_users_folder(path)
+            .map_err(|source| could_not_write(path, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+            aside,
+        })
     }
 
     fn write(self, html: &str) -> Result<(), CommandError> {
-        let written = self.aside.file().write_all(html.as_bytes()).and_then(|()| self.aside.place());
+        let written = self
+            .aside
+            .file()
+            .write_all(html.as_bytes())
+            .and_then(|()| self.aside.place());
         written.map_err(|source| could_not_write(&self.path, source))
     }
 }
@@ -116,11 +185,18 @@ fn not_saved(error: SavedPlanError) -> CommandError {
 }
 
 fn could_not_write(path: &Path, source: io::Error) -> CommandError {
-    CommandError::File { file: path.display().to_string(), source }
+    CommandError::File {
+        file: path.display().to_string(),
+        source,
+    }
 }
 
 /// All records but the parked ones.
-async fn selection_of(ledger: Option<&Ledger>, facts: &RunFacts, write_back: &str) -> Result<Selection, CommandError> {
+async fn selection_of(
+    ledger: Option<&Ledger>,
+    facts: &RunFacts,
+    write_back: &str,
+) -> Result<Selection, CommandError> {
     match ledger {
         Some(ledger) => Ok(Selection::of(ledger, facts, write_back, None).await?),
         None => Ok(Selection::new(Vec::new(), None, facts.started_at)),

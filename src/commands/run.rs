@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, user_name, warn_of};
+use super::{
+    CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, user_name,
+    warn_of,
+};
 use crate::cli::RunArguments;
 use crate::ledger::{Ledger, RunEntry, RunStatus};
 use crate::report;
@@ -35,13 +38,24 @@ pub(super) async fn run(root: &Path, arguments: &RunArguments) -> Result<Ending,
     finished
 }
 
-async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> Result<Ending, CommandError> {
+async fn carry_out(
+    root: &Path,
+    arguments: &RunArguments,
+    known: &mut Known,
+) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job.job)?;
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
-    let saved = arguments.plan.as_deref().map(SavedPlan::open).transpose().map_err(RunError::from)?;
-    let ledger = known.ledger.insert(Ledger::open(&project.state_folder()).await?);
+    let saved = arguments
+        .plan
+        .as_deref()
+        .map(SavedPlan::open)
+        .transpose()
+        .map_err(RunError::from)?;
+    let ledger = known
+        .ledger
+        .insert(Ledger::open(&project.state_folder()).await?);
     let cycle = match &saved {
         Some(saved) => RequestedCycle::Given(saved.cycle()),
         None => cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?,
@@ -49,14 +63,24 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     known.cycle = Some(cycle.cycle().id.clone());
     let stop = Stop::new();
     signals::listen(&stop)?;
-    let write_back = saved.as_ref().map_or(arguments.job.write_back.as_deref(), SavedPlan::write_back);
+    let write_back = saved
+        .as_ref()
+        .map_or(arguments.job.write_back.as_deref(), SavedPlan::write_back);
     let approver = arguments.approve.then(|| Approver { name: user_name() });
     let scope = match &saved {
         Some(saved) => Scope::Planned(saved),
         None if arguments.only_rejected => Scope::OnlyRejected,
         None => Scope::All,
     };
-    let request = RunRequest { project: &project, checked: &checked, cycle, scope, write_back, approver, stop };
+    let request = RunRequest {
+        project: &project,
+        checked: &checked,
+        cycle,
+        scope,
+        write_back,
+        approver,
+        stop,
+    };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
     warn_of(&finished.warnings);
     match arguments.job.json {
@@ -64,7 +88,9 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
         false => print(&report::run::text(&finished)),
     }
     Ok(match finished.status {
-        RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => Ending::Drifted,
+        RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => {
+            Ending::Drifted
+        }
         RunStatus::Succeeded | RunStatus::NothingNew => Ending::Done,
         RunStatus::Rejected => Ending::Rejected,
         RunStatus::Guarded => Ending::Guarded,
@@ -73,10 +99,16 @@ async fn carry_out(root: &Path, arguments: &RunArguments, known: &mut Known) -> 
     })
 }
 
-/// Says to machines that the process had no room to begin; of all other failures [`run()`] told already.
+/// Says to machines that the process had no room to begin; of all other failures [`run()`] told
+/// already.
 pub(super) fn tell_not_begun(error: &CommandError, arguments: &RunArguments) {
     if matches!(error, CommandError::Room(_)) && arguments.job.json {
-        drop(print_json(&failure(error, Known::default(), None, &arguments.job.job)));
+        drop(print_json(&failure(
+            error,
+            Known::default(),
+            None,
+            &arguments.job.job,
+        )));
     }
 }
 
@@ -90,7 +122,10 @@ async fn failed(error: &CommandError, known: Known, asked: &str) -> Value {
 }
 
 fn failure(error: &CommandError, known: Known, entry: Option<RunEntry>, asked: &str) -> Value {
-    let cycle = entry.as_ref().map(|entry| entry.cycle.clone()).or(known.cycle);
+    let cycle = entry
+        .as_ref()
+        .map(|entry| entry.cycle.clone())
+        .or(known.cycle);
     json!({
         "run": error.run(),
         "job": known.job.as_deref().unwrap_or(asked),

@@ -20,7 +20,9 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
     match arguments.run {
         Some(run) => one(&ledger, run, arguments.json).await?,
         None => {
-            let runs = ledger.runs(arguments.job.as_deref(), arguments.limit).await?;
+            let runs = ledger
+                .runs(arguments.job.as_deref(), arguments.limit)
+                .await?;
             let jobs: BTreeSet<&str> = runs.iter().map(|run| run.job.as_str()).collect();
             let mut pending = Vec::new();
             for job in jobs {
@@ -29,8 +31,12 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
             match arguments.json {
                 true => print_json(&json!({ "runs": runs, "pending": pending::json(&pending) }))?,
                 false => {
-                    let pending = pending.iter().filter_map(|(job, pending)| pending::line(job, pending));
-                    let parts: Vec<String> = std::iter::once(history::runs_table(&runs)).chain(pending).collect();
+                    let pending = pending
+                        .iter()
+                        .filter_map(|(job, pending)| pending::line(job, pending));
+                    let parts: Vec<String> = std::iter::once(history::runs_table(&runs))
+                        .chain(pending)
+                        .collect();
                     print(&(parts.join("\n") + "\n"));
                 }
             }
@@ -44,17 +50,31 @@ async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandErro
     let batches = ledger.batches(run).await?;
     let (mut rejections, mut left_alone) = (Vec::new(), Vec::new());
     for (write_back, position) in entry.write_backs.iter().zip(0..) {
-        let first = ledger.rejections(WriteBackId { run, position }, None, REJECTIONS_MAX).await?;
-        let parked = ledger.left_alone(WriteBackId { run, position }, LEFT_ALONE_MAX).await?;
-        left_alone.extend(parked.into_iter().map(|record| (write_back.name.clone(), record)));
-        rejections.extend(first.into_iter().map(|rejection| (write_back.name.clone(), rejection)));
+        let first = ledger
+            .rejections(WriteBackId { run, position }, None, REJECTIONS_MAX)
+            .await?;
+        let parked = ledger
+            .left_alone(WriteBackId { run, position }, LEFT_ALONE_MAX)
+            .await?;
+        left_alone.extend(
+            parked
+                .into_iter()
+                .map(|record| (write_back.name.clone(), record)),
+        );
+        rejections.extend(
+            first
+                .into_iter()
+                .map(|rejection| (write_back.name.clone(), rejection)),
+        );
     }
     match as_json {
         true => {
             let mut value = json!(entry);
             if let Some(object) = value.as_object_mut() {
                 object.insert("batches".to_owned(), json!(batches));
-                let parked = left_alone.iter().map(|(write_back, record)| parked::json(write_back, record));
+                let parked = left_alone
+                    .iter()
+                    .map(|(write_back, record)| parked::json(write_back, record));
                 object.insert("parked".to_owned(), parked.collect());
             }
             print_json(&value)

@@ -7,19 +7,27 @@ use crate::cli::SchemaArguments;
 use crate::report::schema::create_table;
 use crate::source::describe_table;
 
-pub(super) async fn schema(root: &Path, arguments: &SchemaArguments) -> Result<Ending, CommandError> {
+pub(super) async fn schema(
+    root: &Path,
+    arguments: &SchemaArguments,
+) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let name = &arguments.connection;
-    let (connection, warnings) = project.connection(name).map_err(|problems| CommandError::Problems {
-        title: format!("connection `{name}` cannot be used"),
-        problems,
-    })?;
+    let (connection, warnings) =
+        project
+            .connection(name)
+            .map_err(|problems| CommandError::Problems {
+                title: format!("connection `{name}` cannot be used"),
+                problems,
+            })?;
     warn_of(&warnings);
-    let table = describe_table(connection, &arguments.table).await.map_err(|source| CommandError::Describe {
-        table: arguments.table.clone(),
-        connection: name.clone(),
-        source: Box::new(source),
-    })?;
+    let table = describe_table(connection, &arguments.table)
+        .await
+        .map_err(|source| CommandError::Describe {
+            table: arguments.table.clone(),
+            connection: name.clone(),
+            source: Box::new(source),
+        })?;
     print(&create_table(&table, name));
     Ok(Ending::Done)
 }

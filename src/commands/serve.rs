@@ -11,8 +11,11 @@ pub(super) async fn serve(root: &Path, arguments: &ServeArguments) -> Result<End
     let stop = Stop::new();
     signals::listen(&stop)?;
     let reload = signals::hang_ups()?;
-    let settings =
-        ServeSettings { listen: arguments.listen, runs_max: arguments.runs_at_once.into(), grace: arguments.grace };
+    let settings = ServeSettings {
+        listen: arguments.listen,
+        runs_max: arguments.runs_at_once.into(),
+        grace: arguments.grace,
+    };
     serve::serve(root, settings, stop, reload).await?;
     Ok(Ending::Done)
 }

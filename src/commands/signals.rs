@@ -1,5 +1,5 @@
-//! Signals that ask a run to stop. The first is heeded once the batches in hand are written, the second at once: a run
-//! that is cut off is taken up like one that was killed.
+//! Signals that ask a run to stop. The first is heeded once the batches in hand are written, the
+//! second at once: a run that is cut off is taken up like one that was killed.
 
 use std::sync::Arc;
 
@@ -15,7 +15,10 @@ const COULD_NOT_FINISH: i32 = 2;
 
 /// Listens to SIGINT and SIGTERM from now on.
 pub(super) fn listen(stop: &Stop) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Io { doing: "listen to signals", source };
+    let failed = |source| CommandError::Io {
+        doing: "listen to signals",
+        source,
+    };
     let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let terminate = signal(SignalKind::terminate()).map_err(failed)?;
     tokio::spawn(heed(interrupt, terminate, stop.clone()));
@@ -24,7 +27,10 @@ pub(super) fn listen(stop: &Stop) -> Result<(), CommandError> {
 
 /// Told of each SIGHUP from now on.
 pub(super) fn hang_ups() -> Result<Arc<Notify>, CommandError> {
-    let failed = |source| CommandError::Io { doing: "listen to signals", source };
+    let failed = |source| CommandError::Io {
+        doing: "listen to signals",
+        source,
+    };
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
     let told = Arc::new(Notify::new());
     let tell = Arc::clone(&told);

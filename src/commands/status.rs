@@ -11,7 +11,10 @@ use crate::ledger::cycles::Server;
 use crate::report::schedule;
 use crate::schedule::outlook::{self, Outlook};
 
-pub(super) async fn status(root: &Path, arguments: &StatusArguments) -> Result<Ending, CommandError> {
+pub(super) async fn status(
+    root: &Path,
+    arguments: &StatusArguments,
+) -> Result<Ending, CommandError> {
     let (outlooks, server) = outlooks(root, &arguments.jobs, outlook::OPENINGS_USUAL).await?;
     match arguments.json {
         true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
@@ -36,8 +39,15 @@ async fn outlooks(
     openings_max: usize,
 ) -> Result<(Vec<Outlook>, Option<Server>), CommandError> {
     let project = load_project(root)?;
-    let names = if named.is_empty() { project.job_names() } else { named.to_vec() };
-    let jobs = names.iter().map(|name| read_job(&project, name)).collect::<Result<Vec<_>, _>>()?;
+    let names = if named.is_empty() {
+        project.job_names()
+    } else {
+        named.to_vec()
+    };
+    let jobs = names
+        .iter()
+        .map(|name| read_job(&project, name))
+        .collect::<Result<Vec<_>, _>>()?;
     let ledger = Ledger::open(&project.state_folder()).await?;
     let now = Utc::now();
     let mut outlooks = Vec::new();

@@ -21,9 +21,21 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         project: &project,
         run: arguments.run,
         write_back: arguments.write_back.as_deref(),
-        records: arguments.records.iter().map(|typed| key_of(typed)).collect(),
-        created: if arguments.delete_created { CreatedRows::Delete } else { CreatedRows::Keep },
-        changed: if arguments.even_changed { ChangedRows::Restore } else { ChangedRows::Keep },
+        records: arguments
+            .records
+            .iter()
+            .map(|typed| key_of(typed))
+            .collect(),
+        created: if arguments.delete_created {
+            CreatedRows::Delete
+        } else {
+            CreatedRows::Keep
+        },
+        changed: if arguments.even_changed {
+            ChangedRows::Restore
+        } else {
+            ChangedRows::Keep
+        },
         stop,
     };
     let undone = carry_out(&request, &ledger, arguments.preview).await;
@@ -42,13 +54,19 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
     }
     Ok(match undone.status {
         RunStatus::Rejected => Ending::Rejected,
-        RunStatus::Succeeded | RunStatus::NothingNew | RunStatus::Guarded | RunStatus::Failed | RunStatus::Running => {
-            Ending::Done
-        }
+        RunStatus::Succeeded
+        | RunStatus::NothingNew
+        | RunStatus::Guarded
+        | RunStatus::Failed
+        | RunStatus::Running => Ending::Done,
     })
 }
 
-async fn carry_out(request: &UndoRequest<'_>, ledger: &Ledger, preview: bool) -> Result<UndoReport, CommandError> {
+async fn carry_out(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    preview: bool,
+) -> Result<UndoReport, CommandError> {
     match preview {
         true => Ok(undo::preview(request, ledger).await?),
         false => Ok(undo::carry_out(request, ledger, report::progress::for_stderr()).await?),

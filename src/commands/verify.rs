@@ -12,7 +12,10 @@ use crate::run::plan;
 use crate::run::stop::Stop;
 use crate::run::verify::{self as verifying, VerifyRequest};
 
-pub(super) async fn verify(root: &Path, arguments: &VerifyArguments) -> Result<Ending, CommandError> {
+pub(super) async fn verify(
+    root: &Path,
+    arguments: &VerifyArguments,
+) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = read_job(&project, &arguments.job)?;
     let job = &checked.job.name;
@@ -35,8 +38,13 @@ pub(super) async fn verify(root: &Path, arguments: &VerifyArguments) -> Result<E
         true => print_json(&json!({ "job": job, "write_backs": verifications }))?,
         false => print(&report::verify::text(job, &verifications)),
     }
-    Ok(match verifications.iter().any(|verification| verification.drifted > 0) {
-        true => Ending::Drifted,
-        false => Ending::Done,
-    })
+    Ok(
+        match verifications
+            .iter()
+            .any(|verification| verification.drifted > 0)
+        {
+            true => Ending::Drifted,
+            false => Ending::Done,
+        },
+    )
 }

@@ -1,5 +1,5 @@
-//! URLs of connections: `postgres://writer@db.example.com:5432/crm`, `sqlite:crm.db`. Messages name parts of a URL,
-//! never their values, since any of them may hold a misplaced password.
+//! URLs of connections: `postgres://writer@db.example.com:5432/crm`, `sqlite:crm.db`. Messages name
+//! parts of a URL, never their values, since any of them may hold a misplaced password.
 
 use std::path::PathBuf;
 
@@ -21,8 +21,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Files, Self::Sqlite, Self::Postgres, Self::Mysql, Self::Adbc, Self::Duckdb, Self::Snowflake];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Files,
+        Self::Sqlite,
+        Self::Postgres,
+        Self::Mysql,
+        Self::Adbc,
+        Self::Duckdb,
+        Self::Snowflake,
+    ];
 
     /// As `kind = "…"` names it.
     pub(super) fn name(self) -> &'static str {
@@ -80,7 +87,10 @@ pub(super) struct AddressError {
 type Answer<T> = Result<T, AddressError>;
 
 fn wrong<T>(message: impl Into<String>, hint: impl Into<String>) -> Answer<T> {
-    Err(AddressError { message: message.into(), hint: hint.into() })
+    Err(AddressError {
+        message: message.into(),
+        hint: hint.into(),
+    })
 }
 
 const SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
@@ -106,15 +116,26 @@ impl Address {
 
     pub(super) fn parse(text: &str) -> Answer<Self> {
         let text = text.trim();
-        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        match scheme.as_deref().map(|scheme| (scheme, Kind::of_scheme(scheme))) {
+        let scheme = text
+            .split_once(':')
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme
+            .as_deref()
+            .map(|scheme| (scheme, Kind::of_scheme(scheme)))
+        {
             Some((_, Some(Kind::Sqlite))) => Self::of_file(text),
             Some((_, Some(kind))) => Self::of_server(kind, text),
             Some((scheme, None)) if scheme.chars().all(|letter| letter.is_ascii_alphanumeric()) => {
                 let known = || format!("a url begins with one of {}", quoted_list(SCHEMES));
-                wrong("the url's scheme is not one known here", did_you_mean(scheme, SCHEMES).unwrap_or_else(known))
+                wrong(
+                    "the url's scheme is not one known here",
+                    did_you_mean(scheme, SCHEMES).unwrap_or_else(known),
+                )
             }
-            _ => wrong("the url has no scheme", "write `postgres://user@host:5432/database`"),
+            _ => wrong(
+                "the url has no scheme",
+                "write `postgres://user@host:5432/database`",
+            ),
         }
     }
 
@@ -122,23 +143,35 @@ impl Address {
         let path = text.split_once(':').map_or("", |(_, path)| path);
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.contains('?') {
-            return wrong("the url of a SQLite file has parameters", "write `sqlite:PATH` and nothing after it");
+            return wrong(
+                "the url of a SQLite file has parameters",
+                "write `sqlite:PATH` and nothing after it",
+            );
         }
         match decoded(path)? {
-            path if path.is_empty() || path == ":memory:" => {
-                wrong("the url names no file", "write `sqlite:PATH`; a database in memory is gone before it is read")
-            }
-            path => Ok(Self { file: Some(PathBuf::from(path)), ..Self::of(Kind::Sqlite) }),
+            path if path.is_empty() || path == ":memory:" => wrong(
+                "the url names no file",
+                "write `sqlite:PATH`; a database in memory is gone before it is read",
+            ),
+            path => Ok(Self {
+                file: Some(PathBuf::from(path)),
+                ..Self::of(Kind::Sqlite)
+            }),
         }
     }
 
     fn of_server(kind: Kind, text: &str) -> Answer<Self> {
-        let Ok(url) = Url::parse(text) else { return wrong("the url cannot be read", ESCAPE_HINT) };
+        let Ok(url) = Url::parse(text) else {
+            return wrong("the url cannot be read", ESCAPE_HINT);
+        };
         if url.fragment().is_some() {
             return wrong("the url has a part after `#`", ESCAPE_HINT);
         }
         if url.cannot_be_a_base() {
-            return wrong("the url has no `//`", "write `postgres://user@host:5432/database`");
+            return wrong(
+                "the url has no `//`",
+                "write `postgres://user@host:5432/database`",
+            );
         }
         let mut address = Self::of(kind);
         address.set_host(&url)?;
@@ -170,7 +203,10 @@ impl Address {
     fn set_database(&mut self, url: &Url) -> Answer<()> {
         let path = url.path().trim_start_matches('/');
         if path.contains('/') {
-            return wrong("the url's path has several parts", "after the host stands the database's name alone");
+            return wrong(
+                "the url's path has several parts",
+                "after the host stands the database's name alone",
+            );
         }
         self.database = Some(decoded(path)?).filter(|name| !name.is_empty());
         Ok(())
@@ -178,10 +214,15 @@ impl Address {
 
     fn set_parameter(&mut self, name: &str, value: &str) -> Answer<()> {
         match (self.kind, name) {
-            (Kind::Postgres, "sslmode") | (Kind::Mysql, "ssl-mode") => self.tls = Some(tls_word(name, value)?),
-            (Kind::Postgres, "sslrootcert") | (Kind::Mysql, "ssl-ca") => self.ca_file = Some(PathBuf::from(value)),
+            (Kind::Postgres, "sslmode") | (Kind::Mysql, "ssl-mode") => {
+                self.tls = Some(tls_word(name, value)?)
+            }
+            (Kind::Postgres, "sslrootcert") | (Kind::Mysql, "ssl-ca") => {
+                self.ca_file = Some(PathBuf::from(value))
+            }
             (Kind::Postgres, "host") | (Kind::Mysql, "socket") if value.starts_with('/') => {
-                // The url must name some host; the drivers let the socket win, and so do people who write both.
+                // The url must name some host; the drivers let the socket win, and so do people who
+                // write both.
                 self.socket = Some(PathBuf::from(value));
                 self.host = None;
             }
@@ -196,24 +237,35 @@ impl Address {
             Kind::Mysql => &["ssl-mode", "ssl-ca", "socket"],
             Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake => &[],
         };
-        // A password with an unescaped `?` ends up here, so the name is quoted only if it looks like one.
-        let named = name.len() <= 30 && name.chars().all(|sign| sign.is_ascii_lowercase() || "_-".contains(sign));
+        // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
+        // like one.
+        let named = name.len() <= 30
+            && name
+                .chars()
+                .all(|sign| sign.is_ascii_lowercase() || "_-".contains(sign));
         let message = match named && !known.contains(&name) {
             true => format!("the url has a parameter `{name}` that is not known here"),
             false => "the url has a parameter that is not known here".to_owned(),
         };
-        let list =
-            format!("parameters are {}; other settings are keys of the connection", quoted_list(known.iter().copied()));
-        AddressError { message, hint: did_you_mean(name, known.iter().copied()).unwrap_or(list) }
+        let list = format!(
+            "parameters are {}; other settings are keys of the connection",
+            quoted_list(known.iter().copied())
+        );
+        AddressError {
+            message,
+            hint: did_you_mean(name, known.iter().copied()).unwrap_or(list),
+        }
     }
 }
 
-/// Modes that encrypt without verifying are taken for ones that do both; modes that may fall back to plain text are
-/// refused.
+/// Modes that encrypt without verifying are taken for ones that do both; modes that may fall back
+/// to plain text are refused.
 fn tls_word(name: &str, value: &str) -> Answer<TlsWord> {
     match value.to_ascii_lowercase().replace('-', "_").as_str() {
         "disable" | "disabled" => Ok(TlsWord::Off),
-        "require" | "required" | "verify_ca" | "verify_full" | "verify_identity" => Ok(TlsWord::Verified),
+        "require" | "required" | "verify_ca" | "verify_full" | "verify_identity" => {
+            Ok(TlsWord::Verified)
+        }
         _ => wrong(
             format!("the url's `{name}` is none that says for sure whether to encrypt"),
             "leave it out and write `tls = \"verified\"` or `tls = \"off\"` beside the url",
@@ -231,13 +283,20 @@ fn decoded(text: &str) -> Answer<String> {
             _ => None,
         };
         bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+        rest = if escaped.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
     }
-    String::from_utf8(bytes).or_else(|_| wrong("the url has escapes that are not UTF-8 text", ESCAPE_HINT))
+    String::from_utf8(bytes)
+        .or_else(|_| wrong("the url has escapes that are not UTF-8 text", ESCAPE_HINT))
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -250,23 +309,45 @@ mod tests {
 
     #[test]
     fn parts_of_a_url_are_unescaped() {
-        let address = parsed("postgresql://us%40er:p%3Aw%2F@db.example.com:6543/my%20crm?sslmode=require");
+        let address =
+            parsed("postgresql://us%40er:p%3Aw%2F@db.example.com:6543/my%20crm?sslmode=require");
         assert_eq!(address.kind, Kind::Postgres);
         assert_eq!(address.host.as_deref(), Some("db.example.com"));
         assert_eq!(address.port, Some(6543));
         assert_eq!(address.user.as_deref(), Some("us@er"));
-        assert_eq!(address.password.map(|secret| secret.reveal().to_owned()).as_deref(), Some("p:w/"));
+        assert_eq!(
+            address
+                .password
+                .map(|secret| secret.reveal().to_owned())
+                .as_deref(),
+            Some("p:w/")
+        );
         assert_eq!(address.database.as_deref(), Some("my crm"));
         assert_eq!(address.tls, Some(TlsWord::Verified));
     }
 
     #[test]
     fn hosts_may_be_sockets_and_addresses() {
-        assert_eq!(parsed("postgres://u@%2Frun%2Fpg/crm").socket, Some(PathBuf::from("/run/pg")));
-        assert_eq!(parsed("mysql://u@localhost/crm?socket=/run/m.sock").socket, Some(PathBuf::from("/run/m.sock")));
-        assert_eq!(parsed("mariadb://u@[::1]:3307/crm").host.as_deref(), Some("::1"));
-        assert_eq!(parsed("sqlite:data/crm%20a.db").file, Some(PathBuf::from("data/crm a.db")));
-        assert_eq!(parsed("sqlite:///var/crm.db").file, Some(PathBuf::from("/var/crm.db")));
+        assert_eq!(
+            parsed("postgres://u@%2Frun%2Fpg/crm").socket,
+            Some(PathBuf::from("/run/pg"))
+        );
+        assert_eq!(
+            parsed("mysql://u@localhost/crm?socket=/run/m.sock").socket,
+            Some(PathBuf::from("/run/m.sock"))
+        );
+        assert_eq!(
+            parsed("mariadb://u@[::1]:3307/crm").host.as_deref(),
+            Some("::1")
+        );
+        assert_eq!(
+            parsed("sqlite:data/crm%20a.db").file,
+            Some(PathBuf::from("data/crm a.db"))
+        );
+        assert_eq!(
+            parsed("sqlite:///var/crm.db").file,
+            Some(PathBuf::from("/var/crm.db"))
+        );
     }
 
     #[test]
@@ -288,7 +369,10 @@ mod tests {
             let error = Address::parse(url).expect_err(url);
             let told = format!("{} {}", error.message, error.hint);
             let told = told.replace("a parameter `canary`", "a parameter");
-            assert!(!told.contains("nary") && !told.contains("can#") && !told.contains("ca?"), "{url}: {told}");
+            assert!(
+                !told.contains("nary") && !told.contains("can#") && !told.contains("ca?"),
+                "{url}: {told}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `[connections.NAME]`: from keys or a URL to a connection. What cannot be known yet, such as a password that is not
-//! in the environment, is put aside for whoever uses the connection.
+//! `[connections.NAME]`: from keys or a URL to a connection. What cannot be known yet, such as a
+//! password that is not in the environment, is put aside for whoever uses the connection.
 
 mod adbc;
 
@@ -11,7 +11,9 @@ use super::address::{Address, Kind, TlsWord};
 use super::document::{Table, Value, shown};
 use super::secret::{Given, Surroundings};
 use super::times::{WAIT_MIN, duration_within, timezone};
-use crate::domain::connection::{Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls};
+use crate::domain::connection::{
+    Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls,
+};
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
 /// Waiting longer than this for one answer is never meant.
@@ -95,10 +97,22 @@ pub(super) struct ReadConnection {
 }
 
 /// Reads one connection. Mistakes of the file are noted in its document.
-pub(super) fn read_connection(name: &str, table: &Table<'_>, surroundings: Surroundings<'_>) -> ReadConnection {
-    let mut reader = Reader { name, table, surroundings, told_to_users: Vec::new() };
+pub(super) fn read_connection(
+    name: &str,
+    table: &Table<'_>,
+    surroundings: Surroundings<'_>,
+) -> ReadConnection {
+    let mut reader = Reader {
+        name,
+        table,
+        surroundings,
+        told_to_users: Vec::new(),
+    };
     let connection = reader.connection();
-    ReadConnection { connection, told_to_users: reader.told_to_users }
+    ReadConnection {
+        connection,
+        told_to_users: reader.told_to_users,
+    }
 }
 
 /// What a connection's `url` key came to.
@@ -139,12 +153,21 @@ impl<'a> Reader<'a> {
             kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
             kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
         };
-        Some(Connection { name: self.name.to_owned(), system, timezone, limits })
+        Some(Connection {
+            name: self.name.to_owned(),
+            system,
+            timezone,
+            limits,
+        })
     }
 
     fn url(&mut self) -> UrlKey {
-        let Some(value) = self.table.get("url") else { return UrlKey::None };
-        let Some(given) = self.surroundings.given(value) else { return UrlKey::Unread };
+        let Some(value) = self.table.get("url") else {
+            return UrlKey::None;
+        };
+        let Some(given) = self.surroundings.given(value) else {
+            return UrlKey::Unread;
+        };
         let (text, here) = match given {
             Given::Here(text) => (text, true),
             Given::Elsewhere(text) => (text, false),
@@ -173,11 +196,22 @@ impl<'a> Reader<'a> {
     }
 
     fn kind(&self, url: &UrlKey) -> Option<Kind> {
-        let told = self.table.get("kind").map(|value| (value, read_kind(value)));
-        let of_url = if let UrlKey::Read(address) = url { Some(address.kind) } else { None };
+        let told = self
+            .table
+            .get("kind")
+            .map(|value| (value, read_kind(value)));
+        let of_url = if let UrlKey::Read(address) = url {
+            Some(address.kind)
+        } else {
+            None
+        };
         match (told, of_url) {
             (Some((value, Some(kind))), Some(of_url)) if kind != of_url => {
-                let message = format!("`kind` says {} and the url says {}", kind.name(), of_url.name());
+                let message = format!(
+                    "`kind` says {} and the url says {}",
+                    kind.name(),
+                    of_url.name()
+                );
                 value.mistake(message, Some("leave `kind` out".to_owned()));
                 None
             }
@@ -191,7 +225,10 @@ impl<'a> Reader<'a> {
         let told = kind.is_some() || !matches!(url, UrlKey::None);
         if !told && self.table.lacks("kind") && self.table.lacks("url") {
             let hint = format!("kinds are {}", quoted_list(Kind::ALL.map(Kind::name)));
-            self.table.mistake(format!("connection `{}` has neither `kind` nor `url`", self.name), Some(hint));
+            self.table.mistake(
+                format!("connection `{}` has neither `kind` nor `url`", self.name),
+                Some(hint),
+            );
         }
     }
 
@@ -210,15 +247,22 @@ impl<'a> Reader<'a> {
             Some(kind @ Kind::Files) => (FILES_KEYS, kind.name()),
             Some(kind @ Kind::Sqlite) => (SQLITE_KEYS, kind.name()),
             Some(kind @ (Kind::Postgres | Kind::Mysql)) => (SERVER_KEYS, kind.name()),
-            Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => (adbc::keys(kind), kind.name()),
+            Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
+                (adbc::keys(kind), kind.name())
+            }
             None => (ALL_KEYS, ""),
         };
-        self.table.expect_among(known, ALL_KEYS, &format!("a connection of kind `{name}`"));
+        self.table
+            .expect_among(known, ALL_KEYS, &format!("a connection of kind `{name}`"));
     }
 
     fn files(&self) -> Option<System> {
-        let (_, folder) = self.table.require_text("folder", "name the folder that holds the exported files")?;
-        Some(System::Files { folder: self.surroundings.root.join(folder) })
+        let (_, folder) = self
+            .table
+            .require_text("folder", "name the folder that holds the exported files")?;
+        Some(System::Files {
+            folder: self.surroundings.root.join(folder),
+        })
     }
 
     fn sqlite(&self, address: Option<Address>) -> Option<SqliteSettings> {
@@ -233,7 +277,11 @@ impl<'a> Reader<'a> {
         };
         let database = self.table.text("database").map(|(_, name)| name.to_owned());
         let create_from = self.path("create_from", false);
-        Some(SqliteSettings { file: file?, database, create_from })
+        Some(SqliteSettings {
+            file: file?,
+            database,
+            create_from,
+        })
     }
 
     fn server(&mut self, kind: Kind, address: Option<Address>) -> Option<ServerSettings> {
@@ -251,7 +299,9 @@ impl<'a> Reader<'a> {
             address.database = Some(database);
         }
         if let Some(value) = self.once("port", address.port.is_some()) {
-            address.port = value.integer(1, u32::from(u16::MAX)).and_then(|port| u16::try_from(port).ok());
+            address.port = value
+                .integer(1, u32::from(u16::MAX))
+                .and_then(|port| u16::try_from(port).ok());
         }
         let password = self.password(&mut address);
         let tls = self.tls(&mut address);
@@ -274,19 +324,33 @@ impl<'a> Reader<'a> {
             if !self.table.lacks(key) {
                 return;
             }
-            let url = self.table.get("url").map(|_| ", nor does its url name one").unwrap_or_default();
-            self.table.mistake(format!("connection `{}` has no `{key}`{url}", self.name), Some(hint.to_owned()));
+            let url = self
+                .table
+                .get("url")
+                .map(|_| ", nor does its url name one")
+                .unwrap_or_default();
+            self.table.mistake(
+                format!("connection `{}` has no `{key}`{url}", self.name),
+                Some(hint.to_owned()),
+            );
         };
         match (&address.host, &address.socket) {
-            (None, None) => missing("host", "write `host = \"db.example.com\"`, or `socket` for a local server"),
+            (None, None) => missing(
+                "host",
+                "write `host = \"db.example.com\"`, or `socket` for a local server",
+            ),
             (Some(_), Some(_)) => {
                 let message = format!("connection `{}` names both a host and a socket", self.name);
-                self.table.mistake(message, Some("keep one of them".to_owned()));
+                self.table
+                    .mistake(message, Some("keep one of them".to_owned()));
             }
             _ => {}
         }
         if address.user.is_none() {
-            missing("user", "name the user that writes; least privilege is described in the README");
+            missing(
+                "user",
+                "name the user that writes; least privilege is described in the README",
+            );
         }
         if address.database.is_none() && kind == Kind::Postgres {
             missing("database", "PostgreSQL connects to one database: name it");
@@ -315,18 +379,34 @@ impl<'a> Reader<'a> {
         self.warn_of_secret(value, "password", "password");
     }
 
-    /// Warns of a secret that everybody reads who reads the file; `what` it is, and the `key` to write it under.
+    /// Warns of a secret that everybody reads who reads the file; `what` it is, and the `key` to
+    /// write it under.
     fn warn_of_secret(&mut self, value: Value<'_>, what: &str, key: &str) {
-        let message = format!("the {what} of connection `{}` stands in this file", self.name);
+        let message = format!(
+            "the {what} of connection `{}` stands in this file",
+            self.name
+        );
         let plain = |text: &str| -> String {
-            let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_uppercase() } else { '_' };
+            let sign = |sign: char| {
+                if sign.is_ascii_alphanumeric() {
+                    sign.to_ascii_uppercase()
+                } else {
+                    '_'
+                }
+            };
             text.chars().map(sign).collect()
         };
-        let hint = format!("write `{key} = {{ env = \"{}_{}\" }}`", plain(self.name), plain(what));
-        self.told_to_users.push(Problem::warning(value.location(), message).hint(hint));
+        let hint = format!(
+            "write `{key} = {{ env = \"{}_{}\" }}`",
+            plain(self.name),
+            plain(what)
+        );
+        self.told_to_users
+            .push(Problem::warning(value.location(), message).hint(hint));
     }
 
-    /// Local servers are spoken to in the clear unless asked otherwise; all others must prove who they are.
+    /// Local servers are spoken to in the clear unless asked otherwise; all others must prove who
+    /// they are.
     fn tls(&mut self, address: &mut Address) -> Option<Tls> {
         let value = self.once("tls", address.tls.is_some());
         let word = match value {
@@ -335,13 +415,20 @@ impl<'a> Reader<'a> {
         };
         let ca_file = match self.path("ca_file", address.ca_file.is_some()) {
             Some(file) => Some(file),
-            None => address.ca_file.take().map(|file| self.surroundings.root.join(file)),
+            None => address
+                .ca_file
+                .take()
+                .map(|file| self.surroundings.root.join(file)),
         };
         let local = address.socket.is_some() || address.host.as_deref().is_none_or(is_local);
         match (word, ca_file) {
             (Some(TlsWord::Off), Some(_)) => {
-                let message = format!("connection `{}` has a `ca_file` and turns TLS off", self.name);
-                self.table.mistake(message, Some("keep one of them".to_owned()));
+                let message = format!(
+                    "connection `{}` has a `ca_file` and turns TLS off",
+                    self.name
+                );
+                self.table
+                    .mistake(message, Some("keep one of them".to_owned()));
                 None
             }
             (Some(TlsWord::Off), None) => {
@@ -356,10 +443,16 @@ impl<'a> Reader<'a> {
     }
 
     fn warn_of_plain_text(&mut self, value: Option<Value<'_>>) {
-        let message = format!("connection `{}` speaks to a remote host in plain text", self.name);
-        let location = value.or_else(|| self.table.get("url")).map(|value| value.location());
+        let message = format!(
+            "connection `{}` speaks to a remote host in plain text",
+            self.name
+        );
+        let location = value
+            .or_else(|| self.table.get("url"))
+            .map(|value| value.location());
         let hint = "write `tls = \"verified\"`, with `ca_file` for a private authority";
-        self.told_to_users.push(Problem::warning(location, message).hint(hint));
+        self.told_to_users
+            .push(Problem::warning(location, message).hint(hint));
     }
 
     /// The value of a key that the url may give as well, but not both.
@@ -382,13 +475,16 @@ impl<'a> Reader<'a> {
     }
 
     fn path(&self, key: &str, in_url: bool) -> Option<PathBuf> {
-        self.part(key, in_url).map(|path| self.surroundings.root.join(path))
+        self.part(key, in_url)
+            .map(|path| self.surroundings.root.join(path))
     }
 
     fn limits(&self) -> Limits {
         let usual = Limits::default();
-        let timeout = |key: &str, usual: Duration| self.table.get(key).and_then(timeout).unwrap_or(usual);
-        let number = |key: &str, max: u32| self.table.get(key).and_then(|value| value.integer(1, max));
+        let timeout =
+            |key: &str, usual: Duration| self.table.get(key).and_then(timeout).unwrap_or(usual);
+        let number =
+            |key: &str, max: u32| self.table.get(key).and_then(|value| value.integer(1, max));
         Limits {
             connect_timeout: timeout("connect_timeout", usual.connect_timeout),
             statement_timeout: timeout("statement_timeout", usual.statement_timeout),
@@ -409,9 +505,13 @@ fn read_kind(value: Value<'_>) -> Option<Kind> {
         let hint = match word {
             "mariadb" => "write `kind = \"mysql\"`: it serves MariaDB too".to_owned(),
             "postgresql" => "write `kind = \"postgres\"`".to_owned(),
-            word => did_you_mean(word, names).unwrap_or_else(|| format!("kinds are {}", quoted_list(names))),
+            word => did_you_mean(word, names)
+                .unwrap_or_else(|| format!("kinds are {}", quoted_list(names))),
         };
-        value.mistake(format!("{} is not a kind of connection", shown(word)), Some(hint));
+        value.mistake(
+            format!("{} is not a kind of connection", shown(word)),
+            Some(hint),
+        );
     }
     kind
 }
@@ -422,7 +522,10 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
         "off" => Some(TlsWord::Off),
         word => {
             let hint = "write `\"verified\"` or `\"off\"`".to_owned();
-            value.mistake(format!("`tls` is {}, which is no way to connect", shown(word)), Some(hint));
+            value.mistake(
+                format!("`tls` is {}, which is no way to connect", shown(word)),
+                Some(hint),
+            );
             None
         }
     }

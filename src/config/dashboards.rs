@@ -8,7 +8,8 @@ use super::project_file::known_connection;
 use super::times::{WAIT_MAX, duration_within, gate};
 use super::{Dashboard, Project, Signal};
 
-/// How often a dashboard is looked at where nobody says otherwise: a minute more is nothing beside a day's cycle.
+/// How often a dashboard is looked at where nobody says otherwise: a minute more is nothing beside
+/// a day's cycle.
 const POLL_USUAL: Duration = Duration::from_secs(60);
 /// Looking more often than each second is a load that nobody notices anything by.
 const POLL_MIN: Duration = Duration::from_secs(1);
@@ -16,12 +17,22 @@ const POLL_MIN: Duration = Duration::from_secs(1);
 const POLL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keys that mean something to some dashboard.
-const ALL_KEYS: &[&str] = &["marker", "source", "query", "cron", "timezone", "margin", "announced", "poll"];
+const ALL_KEYS: &[&str] = &[
+    "marker",
+    "source",
+    "query",
+    "cron",
+    "timezone",
+    "margin",
+    "announced",
+    "poll",
+];
 
 const WAYS_HINT: &str = "write `marker = \"FILE\"`; or `source = \"CONNECTION\"` and `query = \"SELECT …\"`; or \
                          `cron = \"0 5 * * *\"` and `timezone = \"Europe/Berlin\"`; or `announced = true`";
 
-const MARKER_HINT: &str = "name the file that the dashboard leaves behind when a cycle has finished";
+const MARKER_HINT: &str =
+    "name the file that the dashboard leaves behind when a cycle has finished";
 const QUERY_HINT: &str = "write a SELECT that yields `cycle_id`, `completed_at` and `status`";
 
 /// A way to notice a finished cycle.
@@ -36,7 +47,8 @@ enum Way {
 impl Way {
     const ALL: [Self; 4] = [Self::Marker, Self::Query, Self::Clock, Self::Announced];
 
-    /// Its own keys first, the one it is called by before all others; then what it shares with others.
+    /// Its own keys first, the one it is called by before all others; then what it shares with
+    /// others.
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Marker => &["marker", "poll"],
@@ -48,17 +60,34 @@ impl Way {
 
     /// A key of its own that the table has.
     fn key_of<'a>(self, table: &Table<'a>) -> Option<Value<'a>> {
-        self.keys().iter().filter(|key| **key != "poll").find_map(|key| table.get(key))
+        self.keys()
+            .iter()
+            .filter(|key| **key != "poll")
+            .find_map(|key| table.get(key))
     }
 }
 
 /// Reads the table; the project holds the connections already.
-pub(super) fn read_dashboard(name: &str, table: &Table<'_>, project: &Project, root: &Path) -> Option<Dashboard> {
-    let ways: Vec<(Way, Value<'_>)> = Way::ALL.into_iter().filter_map(|way| Some((way, way.key_of(table)?))).collect();
-    let poll = table.get("poll").and_then(|value| duration_within(value, POLL_MIN..=POLL_MAX));
+pub(super) fn read_dashboard(
+    name: &str,
+    table: &Table<'_>,
+    project: &Project,
+    root: &Path,
+) -> Option<Dashboard> {
+    let ways: Vec<(Way, Value<'_>)> = Way::ALL
+        .into_iter()
+        .filter_map(|way| Some((way, way.key_of(table)?)))
+        .collect();
+    let poll = table
+        .get("poll")
+        .and_then(|value| duration_within(value, POLL_MIN..=POLL_MAX));
     let signal = match ways.as_slice() {
         [(way, key)] => {
-            table.expect_among(way.keys(), ALL_KEYS, &format!("a dashboard with `{}`", key.key));
+            table.expect_among(
+                way.keys(),
+                ALL_KEYS,
+                &format!("a dashboard with `{}`", key.key),
+            );
             signal(*way, table, project, root)?
         }
         [(_, first), .., (_, last)] => {
@@ -72,30 +101,49 @@ pub(super) fn read_dashboard(name: &str, table: &Table<'_>, project: &Project, r
         }
         [] => {
             table.expect_keys(ALL_KEYS);
-            if ALL_KEYS.iter().all(|key| table.get(key).is_some() || table.lacks(key)) {
-                let message = format!("dashboard `{name}` does not say how a finished cycle is noticed");
+            if ALL_KEYS
+                .iter()
+                .all(|key| table.get(key).is_some() || table.lacks(key))
+            {
+                let message =
+                    format!("dashboard `{name}` does not say how a finished cycle is noticed");
                 table.mistake(message, Some(WAYS_HINT.to_owned()));
             }
             return None;
         }
     };
-    Some(Dashboard { name: name.to_owned(), signal, poll: poll.unwrap_or(POLL_USUAL) })
+    Some(Dashboard {
+        name: name.to_owned(),
+        signal,
+        poll: poll.unwrap_or(POLL_USUAL),
+    })
 }
 
 fn signal(way: Way, table: &Table<'_>, project: &Project, root: &Path) -> Option<Signal> {
     match way {
         Way::Marker => {
-            let file = table.get("marker").and_then(|value| filled(value, MARKER_HINT))?;
-            Some(Signal::Marker { file: root.join(file) })
+            let file = table
+                .get("marker")
+                .and_then(|value| filled(value, MARKER_HINT))?;
+            Some(Signal::Marker {
+                file: root.join(file),
+            })
         }
         Way::Query => {
             let source = table.require("source", "name the connection that the query is put to");
             let connection = source.and_then(|value| known_connection(value, project));
-            let sql = table.require("query", QUERY_HINT).and_then(|value| filled(value, QUERY_HINT));
-            Some(Signal::Query { connection: connection?.to_owned(), sql: sql?.to_owned() })
+            let sql = table
+                .require("query", QUERY_HINT)
+                .and_then(|value| filled(value, QUERY_HINT));
+            Some(Signal::Query {
+                connection: connection?.to_owned(),
+                sql: sql?.to_owned(),
+            })
         }
         Way::Clock => {
-            let margin = table.get("margin").map(|value| duration_within(value, Duration::ZERO..=WAIT_MAX));
+            let margin = table
+                .get("margin")
+                .map(|value| duration_within(value, Duration::ZERO..=WAIT_MAX));
             Some(Signal::Clock {
                 gate: Box::new(gate(table, "clock")?),
                 margin: margin.unwrap_or(Some(Duration::ZERO))?,
@@ -121,7 +169,10 @@ fn announced(value: Value<'_>) -> Option<Signal> {
     let announced = value.boolean()?;
     if !announced {
         let hint = "write `announced = true`, or leave it out and say what else tells".to_owned();
-        value.mistake("`announced = false` does not say how a finished cycle is noticed", Some(hint));
+        value.mistake(
+            "`announced = false` does not say how a finished cycle is noticed",
+            Some(hint),
+        );
     }
     announced.then_some(Signal::Announced)
 }

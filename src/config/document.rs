@@ -1,5 +1,6 @@
-//! One file of a project as text, and its TOML walked key by key. Every mistake is noted with its place and the walk
-//! goes on, so that one mistake hides no other. Knows what TOML is, not what any key means.
+//! One file of a project as text, and its TOML walked key by key. Every mistake is noted with its
+//! place and the walk goes on, so that one mistake hides no other. Knows what TOML is, not what any
+//! key means.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::user_file;
 
-/// Bytes a file of a project may have. People write these files by hand; one that is larger is some other file.
+/// Bytes a file of a project may have. People write these files by hand; one that is larger is some
+/// other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why a file's text cannot be had.
@@ -28,25 +30,37 @@ pub(super) enum ReadError {
 impl ReadError {
     /// The mistake, told by `missing` if the file is not there.
     pub(super) fn problem_or(self, file: &str, missing: impl FnOnce() -> Problem) -> Problem {
-        if let Self::Missing = self { missing() } else { self.problem(file, None) }
+        if let Self::Missing = self {
+            missing()
+        } else {
+            self.problem(file, None)
+        }
     }
 
     /// The mistake, told at `location` unless the error has a better place of its own.
     pub(super) fn problem(self, file: &str, location: Option<Location>) -> Problem {
         match self {
             Self::Missing => Problem::mistake(location, format!("`{file}` does not exist")),
-            Self::TooLarge => Problem::mistake(location, format!("`{file}` is larger than {FILE_BYTES_MAX} bytes"))
-                .hint("name a file that people write by hand"),
+            Self::TooLarge => Problem::mistake(
+                location,
+                format!("`{file}` is larger than {FILE_BYTES_MAX} bytes"),
+            )
+            .hint("name a file that people write by hand"),
             Self::NotText(place) => Problem::mistake(place, format!("`{file}` is not UTF-8 text"))
                 .hint("save the file as UTF-8 in your editor"),
-            Self::Io(error) => Problem::mistake(location, format!("could not read `{file}`: {error}")),
+            Self::Io(error) => {
+                Problem::mistake(location, format!("could not read `{file}`: {error}"))
+            }
         }
     }
 }
 
 /// Reads a text file; a byte order mark is dropped. `name` is the file as people type it.
 pub(super) fn read_text(path: &Path, name: &str) -> Result<String, ReadError> {
-    let known = [(io::ErrorKind::NotFound, ReadError::Missing), (io::ErrorKind::FileTooLarge, ReadError::TooLarge)];
+    let known = [
+        (io::ErrorKind::NotFound, ReadError::Missing),
+        (io::ErrorKind::FileTooLarge, ReadError::TooLarge),
+    ];
     let bytes = user_file::read(path, FILE_BYTES_MAX).map_err(|error| {
         let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
         known.map_or(ReadError::Io(error), |(_, known)| known)
@@ -56,11 +70,17 @@ pub(super) fn read_text(path: &Path, name: &str) -> Result<String, ReadError> {
 
 fn decode(bytes: Vec<u8>, name: &str) -> Result<String, ReadError> {
     let text = String::from_utf8(bytes).map_err(|error| {
-        let readable = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let readable = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
         let readable = String::from_utf8_lossy(readable);
         ReadError::NotText(Location::at(&Arc::from(name), &readable, readable.len()))
     })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
 }
 
 /// The text of a TOML file and the problems found in it so far.
@@ -73,16 +93,23 @@ pub(super) struct Document<'a> {
 
 impl<'a> Document<'a> {
     pub(super) fn new(file: &str, text: &'a str) -> Self {
-        Self { file: Arc::from(file), text, problems: RefCell::new(Vec::new()) }
+        Self {
+            file: Arc::from(file),
+            text,
+            problems: RefCell::new(Vec::new()),
+        }
     }
 
-    /// Parses the text. Errors of syntax are noted, all of them, and then nothing else is looked at: what follows a
-    /// broken line would only tell of the same cause again.
+    /// Parses the text. Errors of syntax are noted, all of them, and then nothing else is looked
+    /// at: what follows a broken line would only tell of the same cause again.
     pub(super) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
-            let hint = error.message().contains("boolean").then_some("strings stand in quotes");
+            let hint = error
+                .message()
+                .contains("boolean")
+                .then_some("strings stand in quotes");
             let message = format!("this is not TOML: {}", error.message());
             self.note(Problem::mistake(self.location(offset), message).hint_if(hint));
         }
@@ -149,7 +176,10 @@ impl<'a> Table<'a> {
     /// The value of a key that must be there.
     pub(super) fn require(&self, key: &str, hint: &str) -> Option<Value<'a>> {
         if self.lacks(key) {
-            self.mistake(format!("{} has no `{key}`", self.name), Some(hint.to_owned()));
+            self.mistake(
+                format!("{} has no `{key}`", self.name),
+                Some(hint.to_owned()),
+            );
         }
         self.get(key)
     }
@@ -158,7 +188,8 @@ impl<'a> Table<'a> {
     pub(super) fn lacks(&self, key: &str) -> bool {
         let known = self.known.get();
         let misspelt = |value: &Value<'_>| {
-            !known.contains(&value.key) && nearest(value.key, known.iter().copied()).is_some_and(|meant| meant == key)
+            !known.contains(&value.key)
+                && nearest(value.key, known.iter().copied()).is_some_and(|meant| meant == key)
         };
         self.get(key).is_none() && !self.entries().any(|value| misspelt(&value))
     }
@@ -168,23 +199,31 @@ impl<'a> Table<'a> {
         self.expect_among(known, known, &self.name);
     }
 
-    /// Notes every key that is not among `known`; those among `all` mean something, but not to `what`.
+    /// Notes every key that is not among `known`; those among `all` mean something, but not to
+    /// `what`.
     pub(super) fn expect_among(&self, known: &'static [&'static str], all: &[&str], what: &str) {
         self.known.set(known);
         for value in self.entries().filter(|value| !known.contains(&value.key)) {
             let list = || format!("known keys: {}", quoted_list(known.iter().copied()));
             if all.contains(&value.key) {
-                value.key_mistake(format!("`{}` means nothing to {what}", value.key), Some(list()));
+                value.key_mistake(
+                    format!("`{}` means nothing to {what}", value.key),
+                    Some(list()),
+                );
             } else {
                 let hint = did_you_mean(value.key, known.iter().copied()).unwrap_or_else(list);
-                value.key_mistake(format!("`{}` is not a key of {}", value.key, self.name), Some(hint));
+                value.key_mistake(
+                    format!("`{}` is not a key of {}", value.key, self.name),
+                    Some(hint),
+                );
             }
         }
     }
 
     /// Notes a mistake of the table as a whole.
     pub(super) fn mistake(&self, message: String, hint: Option<String>) {
-        self.document.note(Problem::mistake(self.location(), message).hint_if(hint));
+        self.document
+            .note(Problem::mistake(self.location(), message).hint_if(hint));
     }
 
     pub(super) fn text(&self, key: &str) -> Option<(Value<'a>, &'a str)> {
@@ -192,7 +231,8 @@ impl<'a> Table<'a> {
     }
 
     pub(super) fn require_text(&self, key: &str, hint: &str) -> Option<(Value<'a>, &'a str)> {
-        self.require(key, hint).and_then(|value| Some((value, value.text()?)))
+        self.require(key, hint)
+            .and_then(|value| Some((value, value.text()?)))
     }
 }
 
@@ -218,17 +258,20 @@ impl<'a> Value<'a> {
 
     /// Notes a mistake at the value.
     pub(super) fn mistake(&self, message: impl Into<String>, hint: Option<String>) {
-        self.document.note(Problem::mistake(self.location(), message).hint_if(hint));
+        self.document
+            .note(Problem::mistake(self.location(), message).hint_if(hint));
     }
 
     /// Notes a mistake at the key.
     pub(super) fn key_mistake(&self, message: impl Into<String>, hint: Option<String>) {
-        self.document.note(Problem::mistake(self.key_location(), message).hint_if(hint));
+        self.document
+            .note(Problem::mistake(self.key_location(), message).hint_if(hint));
     }
 
     /// Notes at the value what deserves a look.
     pub(super) fn warning(&self, message: impl Into<String>, hint: Option<String>) {
-        self.document.note(Problem::warning(self.location(), message).hint_if(hint));
+        self.document
+            .note(Problem::warning(self.location(), message).hint_if(hint));
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -249,7 +292,10 @@ impl<'a> Value<'a> {
         let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
         let number = number.filter(|number| (min..=max).contains(number));
         if number.is_none() {
-            self.mistake(format!("`{}` is not a whole number from {min} to {max}", self.key), None);
+            self.mistake(
+                format!("`{}` is not a whole number from {min} to {max}", self.key),
+                None,
+            );
         }
         number
     }
@@ -262,7 +308,10 @@ impl<'a> Value<'a> {
     pub(super) fn datetime_or_text(&self) -> Option<String> {
         let value = self.value.get_ref();
         let datetime = value.as_datetime().map(ToString::to_string);
-        self.expect(datetime.or_else(|| value.as_str().map(str::to_owned)), "a date and time")
+        self.expect(
+            datetime.or_else(|| value.as_str().map(str::to_owned)),
+            "a date and time",
+        )
     }
 
     /// A number as it is written, or the text of a string.
@@ -280,10 +329,14 @@ impl<'a> Value<'a> {
         let integer = value.as_integer().map(|integer| integer.to_string());
         let float = || value.as_float().map(|float| float.as_str().to_owned());
         let boolean = || value.as_bool().map(|boolean| boolean.to_string());
-        self.expect(integer.or_else(float).or_else(boolean), "a string, a number, true or false")
+        self.expect(
+            integer.or_else(float).or_else(boolean),
+            "a string, a number, true or false",
+        )
     }
 
-    /// The value alone, however it is laid out in the file: two that mean the same have the same text.
+    /// The value alone, however it is laid out in the file: two that mean the same have the same
+    /// text.
     pub(super) fn plain(&self) -> String {
         plain(self.value.get_ref())
     }
@@ -292,13 +345,28 @@ impl<'a> Value<'a> {
     pub(super) fn table(&self, name: String) -> Option<Table<'a>> {
         let entries = self.expect(self.value.get_ref().as_table(), "a table")?;
         let offset = self.table_offset();
-        Some(Table { document: self.document, entries, offset, name, known: Cell::new(&[]) })
+        Some(Table {
+            document: self.document,
+            entries,
+            offset,
+            name,
+            known: Cell::new(&[]),
+        })
     }
 
     /// Elements of a list.
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         let elements = self.expect(self.value.get_ref().as_array(), "a list")?;
-        Some(elements.iter().map(|value| Value { value, element: true, ..*self }).collect())
+        Some(
+            elements
+                .iter()
+                .map(|value| Value {
+                    value,
+                    element: true,
+                    ..*self
+                })
+                .collect(),
+        )
     }
 
     /// Elements of a list, or the value alone if it is none.
@@ -309,8 +377,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Inline tables begin at their brace, others at their header; a table that only dotted keys make has no place of
-    /// its own and takes its key's.
+    /// Inline tables begin at their brace, others at their header; a table that only dotted keys
+    /// make has no place of its own and takes its key's.
     fn table_offset(&self) -> usize {
         match self.value.span() {
             span if span.is_empty() => self.key_offset,
@@ -320,9 +388,19 @@ impl<'a> Value<'a> {
 
     fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
-            let name = if self.element { format!("an entry of `{}`", self.key) } else { format!("`{}`", self.key) };
+            let name = if self.element {
+                format!("an entry of `{}`", self.key)
+            } else {
+                format!("`{}`", self.key)
+            };
             let hint = (wanted == "a string").then(|| "strings stand in quotes".to_owned());
-            self.mistake(format!("{name} is {}, not {wanted}", type_name(self.value.get_ref())), hint);
+            self.mistake(
+                format!(
+                    "{name} is {}, not {wanted}",
+                    type_name(self.value.get_ref())
+                ),
+                hint,
+            );
         }
         found
     }
@@ -336,12 +414,16 @@ fn plain(value: &DeValue<'_>) -> String {
         DeValue::Boolean(boolean) => boolean.to_string(),
         DeValue::Datetime(datetime) => datetime.to_string(),
         DeValue::Array(elements) => {
-            let elements: Vec<String> = elements.iter().map(|element| plain(element.get_ref())).collect();
+            let elements: Vec<String> = elements
+                .iter()
+                .map(|element| plain(element.get_ref()))
+                .collect();
             format!("[{}]", elements.join(", "))
         }
         DeValue::Table(entries) => {
-            let entries =
-                entries.iter().map(|(key, value)| format!("{:?} = {}", key.get_ref(), plain(value.get_ref())));
+            let entries = entries
+                .iter()
+                .map(|(key, value)| format!("{:?} = {}", key.get_ref(), plain(value.get_ref())));
             let mut entries: Vec<String> = entries.collect();
             entries.sort();
             format!("{{{}}}", entries.join(", "))
@@ -361,7 +443,8 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// A word from a file as messages quote it. What looks like a URL is cut after its scheme: a password may follow.
+/// A word from a file as messages quote it. What looks like a URL is cut after its scheme: a
+/// password may follow.
 pub(super) fn shown(word: &str) -> String {
     const SHOWN_CHARACTERS_MAX: usize = 60;
     if let Some((scheme, _)) = word.split_once("://") {

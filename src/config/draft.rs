@@ -28,7 +28,8 @@ pub(crate) enum DraftSystem {
     Folder(String),
     SqliteFile(String),
     DuckdbFile(String),
-    /// A server's URL without a password, and the environment variable that holds the password, if it has one.
+    /// A server's URL without a password, and the environment variable that holds the password, if
+    /// it has one.
     Server {
         url: String,
         password: Option<String>,
@@ -99,7 +100,9 @@ impl DraftSystem {
     /// Errors: why it is none of them; no part of a URL is told.
     pub(crate) fn parse(text: &str, password: Option<String>) -> Result<Self, String> {
         let text = text.trim();
-        let is_database = [".db", ".sqlite", ".sqlite3"].iter().any(|ending| text.ends_with(ending));
+        let is_database = [".db", ".sqlite", ".sqlite3"]
+            .iter()
+            .any(|ending| text.ends_with(ending));
         if text.is_empty() || text.contains(char::is_control) {
             return Err("name a folder, a SQLite file or a url".to_owned());
         }
@@ -111,7 +114,8 @@ impl DraftSystem {
                 false => Self::Folder(path),
             });
         }
-        let address = Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
+        let address =
+            Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
         match (address.kind, address.file) {
             (_, Some(file)) => Ok(Self::SqliteFile(file.display().to_string())),
             (Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake, None) => {
@@ -120,7 +124,10 @@ impl DraftSystem {
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {
                 Err("leave the password out of the url: it would stand in a file".to_owned())
             }
-            (Kind::Postgres | Kind::Mysql, None) => Ok(Self::Server { url: text.to_owned(), password }),
+            (Kind::Postgres | Kind::Mysql, None) => Ok(Self::Server {
+                url: text.to_owned(),
+                password,
+            }),
         }
     }
 
@@ -135,16 +142,20 @@ impl DraftSystem {
 }
 
 impl DraftColumn {
-    /// Reads `health_score DECIMAL(5,2) NOT NULL` or `account_id VARCHAR(18) PRIMARY KEY`; a colon may follow the name.
-    /// Errors: what is wrong with it.
+    /// Reads `health_score DECIMAL(5,2) NOT NULL` or `account_id VARCHAR(18) PRIMARY KEY`; a colon
+    /// may follow the name. Errors: what is wrong with it.
     pub(crate) fn parse(definition: &str) -> Result<Self, String> {
         const FORM: &str = "write a name and a type: `health_score DECIMAL(5,2)`";
         let definition = definition.trim();
         let (name, declared) = split_definition(definition).ok_or(FORM)?;
         let (declared, key) = without_key(declared.trim());
         // Declared beside another key, so that it is read just as a schema file would declare it.
-        let text = format!("CREATE TABLE t ({} {declared}, \"another column\" INT PRIMARY KEY)", quoted(name));
-        let (schema, _) = parse_schema("sql", &text).map_err(|problems| first_message(&problems))?;
+        let text = format!(
+            "CREATE TABLE t ({} {declared}, \"another column\" INT PRIMARY KEY)",
+            quoted(name)
+        );
+        let (schema, _) =
+            parse_schema("sql", &text).map_err(|problems| first_message(&problems))?;
         match schema.columns.as_slice() {
             [column, _] if column.name == name => Ok(Self {
                 name: name.to_owned(),
@@ -161,7 +172,9 @@ impl DraftColumn {
 /// The name and what follows it.
 fn split_definition(definition: &str) -> Option<(&str, &str)> {
     if let Some(rest) = definition.strip_prefix('"') {
-        return rest.split_once('"').map(|(name, declared)| (name, declared.trim_start_matches(':')));
+        return rest
+            .split_once('"')
+            .map(|(name, declared)| (name, declared.trim_start_matches(':')));
     }
     let end = definition.find(|sign: char| sign.is_whitespace() || sign == ':')?;
     let (name, declared) = definition.split_at(end);
@@ -173,7 +186,9 @@ fn without_key(declared: &str) -> (&str, bool) {
     const KEY: &str = "PRIMARY KEY";
     let end = declared.len().saturating_sub(KEY.len());
     match declared.get(end..) {
-        Some(last) if last.eq_ignore_ascii_case(KEY) => (declared.get(..end).unwrap_or_default(), true),
+        Some(last) if last.eq_ignore_ascii_case(KEY) => {
+            (declared.get(..end).unwrap_or_default(), true)
+        }
         _ => (declared, false),
     }
 }
@@ -188,7 +203,9 @@ fn first_message(problems: &[Problem]) -> String {
 
 /// Checks the name of a job or a write-back. Errors: what it may hold.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    is_plain_name(name).then_some(()).ok_or_else(|| super::names::PLAIN_NAME_HINT.to_owned())
+    is_plain_name(name)
+        .then_some(())
+        .ok_or_else(|| super::names::PLAIN_NAME_HINT.to_owned())
 }
 
 /// Checks a destination's table. Errors: what is wrong with it.
@@ -203,17 +220,23 @@ pub(crate) fn check_column(column: &str) -> Result<(), String> {
 
 /// Checks a crontab line. Errors: what is wrong with it.
 pub(crate) fn check_cron(line: &str) -> Result<(), String> {
-    Cron::parse(line).map(|_| ()).map_err(|CronMistake { message, hint }| format!("{message}; {hint}"))
+    Cron::parse(line)
+        .map(|_| ())
+        .map_err(|CronMistake { message, hint }| format!("{message}; {hint}"))
 }
 
 /// Checks the name of a time zone. Errors: how one is written.
 pub(crate) fn check_timezone(name: &str) -> Result<(), String> {
-    Tz::from_str_insensitive(name).map(|_| ()).map_err(|_| "write it as in Europe/Berlin or UTC".to_owned())
+    Tz::from_str_insensitive(name)
+        .map(|_| ())
+        .map_err(|_| "write it as in Europe/Berlin or UTC".to_owned())
 }
 
 /// Checks a time to wait. Errors: how one is written.
 pub(crate) fn check_duration(text: &str) -> Result<(), String> {
-    humantime::parse_duration(text).map(|_| ()).map_err(|_| "write it as in 30m".to_owned())
+    humantime::parse_duration(text)
+        .map(|_| ())
+        .map_err(|_| "write it as in 30m".to_owned())
 }
 
 impl Draft {
@@ -226,8 +249,8 @@ impl Draft {
         read.map(|_| ()).map_err(DraftError::Mistakes)
     }
 
-    /// Writes the files into `folder` and returns their names. Overwrites nothing: a `.gitignore` that is there stays,
-    /// any other file that is there is an error.
+    /// Writes the files into `folder` and returns their names. Overwrites nothing: a `.gitignore`
+    /// that is there stays, any other file that is there is an error.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut written = Vec::new();
         for (name, text) in self.files() {
@@ -237,7 +260,11 @@ impl Draft {
             }
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(mut file) => file.write_all(text.as_bytes())?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && name == GIT_IGNORE => continue,
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && name == GIT_IGNORE =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(error),
             }
             written.push(name);
@@ -257,7 +284,10 @@ impl Draft {
     }
 
     fn project(&self) -> String {
-        let dashboard = self.cadence.as_ref().map(|cadence| cadence.signal.dashboard());
+        let dashboard = self
+            .cadence
+            .as_ref()
+            .map(|cadence| cadence.signal.dashboard());
         format!(
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
@@ -270,16 +300,31 @@ impl Draft {
 
     fn connection(&self, name: &str, system: &DraftSystem) -> String {
         let settings = match system {
-            DraftSystem::Folder(folder) => format!("kind   = \"files\"\nfolder = {}\n", string(folder)),
+            DraftSystem::Folder(folder) => {
+                format!("kind   = \"files\"\nfolder = {}\n", string(folder))
+            }
             DraftSystem::SqliteFile(file) => {
                 let attached = self.attached_name().filter(|_| name == DESTINATION);
-                let database = attached.map(|database| format!("database = {}\n", string(&database)));
-                format!("kind     = \"sqlite\"\nfile     = {}\n{}", string(file), database.unwrap_or_default())
+                let database =
+                    attached.map(|database| format!("database = {}\n", string(&database)));
+                format!(
+                    "kind     = \"sqlite\"\nfile     = {}\n{}",
+                    string(file),
+                    database.unwrap_or_default()
+                )
             }
-            DraftSystem::DuckdbFile(file) => format!("kind   = \"duckdb\"\nfile   = {}\n", string(file)),
+            DraftSystem::DuckdbFile(file) => {
+                format!("kind   = \"duckdb\"\nfile   = {}\n", string(file))
+            }
             DraftSystem::Server { url, password } => {
-                let password = password.as_ref().map(|name| format!("password = {{ env = {} }}\n", string(name)));
-                format!("url      = {}\n{}", string(url), password.unwrap_or_default())
+                let password = password
+                    .as_ref()
+                    .map(|name| format!("password = {{ env = {} }}\n", string(name)));
+                format!(
+                    "url      = {}\n{}",
+                    string(url),
+                    password.unwrap_or_default()
+                )
             }
         };
         format!("[connections.{name}]\n{settings}")
@@ -296,10 +341,22 @@ impl Draft {
 
     fn schema(&self) -> String {
         let columns = self.columns.iter().map(|column| {
-            let null = if column.nullable || column.key { "" } else { " NOT NULL" };
-            format!("    {} {}{null},\n", quoted(&column.name), column.column_type)
+            let null = if column.nullable || column.key {
+                ""
+            } else {
+                " NOT NULL"
+            };
+            format!(
+                "    {} {}{null},\n",
+                quoted(&column.name),
+                column.column_type
+            )
         });
-        let key = self.columns.iter().filter(|column| column.key).map(|column| quoted(&column.name));
+        let key = self
+            .columns
+            .iter()
+            .filter(|column| column.key)
+            .map(|column| quoted(&column.name));
         let key = key.collect::<Vec<_>>().join(", ");
         format!(
             "-- What the source yields: columns, their types, and the unique identifier that records are matched by.\n\
@@ -311,10 +368,22 @@ impl Draft {
     }
 
     fn job(&self) -> String {
-        let cadence = self.cadence.as_ref().map(DraftCadence::table).unwrap_or_default();
-        let ignored = self.columns.iter().filter(|column| column.goes_to.is_none()).map(|column| string(&column.name));
+        let cadence = self
+            .cadence
+            .as_ref()
+            .map(DraftCadence::table)
+            .unwrap_or_default();
+        let ignored = self
+            .columns
+            .iter()
+            .filter(|column| column.goes_to.is_none())
+            .map(|column| string(&column.name));
         let ignored = ignored.collect::<Vec<_>>().join(", ");
-        let ignore = if ignored.is_empty() { String::new() } else { format!("ignore      = [{ignored}]\n") };
+        let ignore = if ignored.is_empty() {
+            String::new()
+        } else {
+            format!("ignore      = [{ignored}]\n")
+        };
         format!(
             "{cadence}[[write_back]]\n\
              name        = {}\n\
@@ -340,14 +409,21 @@ impl Draft {
             let goes_to = column.goes_to.as_ref()?;
             Some(format!("{} = {}\n", key(goes_to), string(&column.name)))
         });
-        let stamp = self.stamp.iter().map(|stamp| format!("{} = {{ method = \"cycle_completed_at\" }}\n", key(stamp)));
+        let stamp = self
+            .stamp
+            .iter()
+            .map(|stamp| format!("{} = {{ method = \"cycle_completed_at\" }}\n", key(stamp)));
         columns.chain(stamp).collect()
     }
 
     fn readme(&self) -> String {
         let job = &self.job;
         let mut steps = vec![self.export_step()];
-        steps.extend([&self.source, &self.destination].into_iter().filter_map(password_step));
+        steps.extend(
+            [&self.source, &self.destination]
+                .into_iter()
+                .filter_map(password_step),
+        );
         if let Some(cadence) = &self.cadence {
             steps.push(cadence.signal.step());
         }
@@ -360,9 +436,15 @@ impl Draft {
             format!("`writeback run {job}` does it."),
         ]);
         if self.cadence.is_some() {
-            steps.push("`writeback serve` does it after each cycle, as long as it is left running.".to_owned());
+            steps.push(
+                "`writeback serve` does it after each cycle, as long as it is left running."
+                    .to_owned(),
+            );
         }
-        let steps = steps.iter().enumerate().map(|(index, step)| format!("{}. {step}\n", index + 1));
+        let steps = steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| format!("{}. {step}\n", index + 1));
         format!(
             "# {} to `{}`\n\nA write-back project. {PROJECT_FILE} says where the systems are, `sql/{}.sql` what the source yields,\n\
              `{SCHEDULES_FOLDER}/{job}.toml` which column goes where. Edit them as you like; `writeback check` tells every mistake.\n\n\
@@ -377,10 +459,18 @@ impl Draft {
     fn export_step(&self) -> String {
         match &self.source {
             DraftSystem::Folder(folder) => {
-                format!("Put the export into `{folder}` as `{0}.csv`, `{0}.parquet` or `{0}.ndjson`.", self.name)
+                format!(
+                    "Put the export into `{folder}` as `{0}.csv`, `{0}.parquet` or `{0}.ndjson`.",
+                    self.name
+                )
             }
-            DraftSystem::SqliteFile(_) | DraftSystem::DuckdbFile(_) | DraftSystem::Server { .. } => {
-                format!("See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.", self.name)
+            DraftSystem::SqliteFile(_)
+            | DraftSystem::DuckdbFile(_)
+            | DraftSystem::Server { .. } => {
+                format!(
+                    "See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.",
+                    self.name
+                )
             }
         }
     }
@@ -415,7 +505,10 @@ impl DraftSignal {
                 "This query on the source tells which cycles have finished.",
                 format!("source = \"{SOURCE}\"\nquery  = {}\n", string(sql)),
             ),
-            Self::Clock { begins: DraftGate { cron, timezone }, margin } => (
+            Self::Clock {
+                begins: DraftGate { cron, timezone },
+                margin,
+            } => (
                 "The dashboard tells nothing: it begins at these instants and has finished `margin` later.",
                 format!(
                     "cron     = {}\ntimezone = {}\nmargin   = {}\n",
@@ -453,7 +546,8 @@ impl DraftSignal {
     }
 }
 
-/// Guards of a new project. How many records change from one cycle to the next its users learn from a few runs.
+/// Guards of a new project. How many records change from one cycle to the next its users learn from
+/// a few runs.
 const DEFAULTS: &str = "
 # For write-backs that do not say it themselves. Guards stop a run before its first write.
 [defaults]
@@ -468,7 +562,10 @@ const GIT_IGNORE: &str = ".gitignore";
 
 fn password_step(system: &DraftSystem) -> Option<String> {
     match system {
-        DraftSystem::Server { password: Some(name), .. } => Some(format!("`export {name}=…` sets the password.")),
+        DraftSystem::Server {
+            password: Some(name),
+            ..
+        } => Some(format!("`export {name}=…` sets the password.")),
         DraftSystem::Server { password: None, .. }
         | DraftSystem::Folder(_)
         | DraftSystem::SqliteFile(_)
@@ -493,7 +590,11 @@ fn string(text: &str) -> String {
 /// A TOML key, bare where it can be.
 fn key(name: &str) -> String {
     let bare = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == '-';
-    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { string(name) }
+    if !name.is_empty() && name.chars().all(bare) {
+        name.to_owned()
+    } else {
+        string(name)
+    }
 }
 
 /// A name in SQL, in double quotes where it needs them.

@@ -1,5 +1,5 @@
-//! `[write_back.fields]` and `ignore`, met with the schema: every schema column goes to exactly one place, and the
-//! unique identifier goes there as it is.
+//! `[write_back.fields]` and `ignore`, met with the schema: every schema column goes to exactly one
+//! place, and the unique identifier goes there as it is.
 
 use super::document::{Table, Value, shown};
 use super::labels::read_labels;
@@ -12,24 +12,43 @@ use crate::domain::object::{NamePart, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::schema::Schema;
 
-const FIELD_KEYS: &[&str] = &["column", "string", "method", "labels", "when", "on_conflict"];
-const FIELD_HINT: &str = "write a schema column's name, `{ string = \"…\" }` or `{ method = \"…\" }`";
+const FIELD_KEYS: &[&str] = &[
+    "column",
+    "string",
+    "method",
+    "labels",
+    "when",
+    "on_conflict",
+];
+const FIELD_HINT: &str =
+    "write a schema column's name, `{ string = \"…\" }` or `{ method = \"…\" }`";
 
-/// Reads the fields of a write-back, those without a mistake; `None` if there are none at all. Without a schema, which
-/// then has mistakes of its own, only their form is checked.
+/// Reads the fields of a write-back, those without a mistake; `None` if there are none at all.
+/// Without a schema, which then has mistakes of its own, only their form is checked.
 pub(super) fn read_fields(
     write_back: &Table<'_>,
     schema: Option<&Schema>,
     mode: Option<MatchMode>,
 ) -> Option<Vec<Field>> {
-    let mut reader = Reader { schema, uses: Vec::new(), excused: Vec::new() };
-    let value = write_back.require("fields", "add `[write_back.fields]` with `DESTINATION_COLUMN = \"schema_column\"`");
+    let mut reader = Reader {
+        schema,
+        uses: Vec::new(),
+        excused: Vec::new(),
+    };
+    let value = write_back.require(
+        "fields",
+        "add `[write_back.fields]` with `DESTINATION_COLUMN = \"schema_column\"`",
+    );
     let table = value.and_then(|value| value.table("`fields`".to_owned()));
     let mut fields = Vec::new();
     for entry in table.iter().flat_map(Table::entries) {
         fields.extend(reader.field(entry));
     }
-    for column in write_back.get("ignore").and_then(|value| value.list()).unwrap_or_default() {
+    for column in write_back
+        .get("ignore")
+        .and_then(|value| value.list())
+        .unwrap_or_default()
+    {
         reader.ignore(column);
     }
     let table = table?;
@@ -72,7 +91,10 @@ impl Reader<'_> {
         let column = match parse_column_name(entry.key) {
             Ok(column) => Some(column),
             Err(why) => {
-                let message = format!("`{}` is not a column's name: {why}", entry.key.escape_debug());
+                let message = format!(
+                    "`{}` is not a column's name: {why}",
+                    entry.key.escape_debug()
+                );
                 entry.key_mistake(message, None);
                 None
             }
@@ -82,47 +104,96 @@ impl Reader<'_> {
             self.excuse_mentioned(entry);
         }
         let (value, when, on_conflict) = read?;
-        Some(Field { column: column?, value, when, on_conflict, location: entry.key_location() })
+        Some(Field {
+            column: column?,
+            value,
+            when,
+            on_conflict,
+            location: entry.key_location(),
+        })
     }
 
     fn value(&mut self, entry: Value<'_>) -> Option<(FieldValue, When, OnConflict)> {
         if entry.is_text() {
             let column = self.use_column(entry, entry.key, How::Directly)?;
-            return Some((FieldValue::Column(column), When::Always, OnConflict::Overwrite));
+            return Some((
+                FieldValue::Column(column),
+                When::Always,
+                OnConflict::Overwrite,
+            ));
         }
         if !entry.is_table() {
-            entry.mistake(format!("field `{}` names no value", entry.key), Some(FIELD_HINT.to_owned()));
+            entry.mistake(
+                format!("field `{}` names no value", entry.key),
+                Some(FIELD_HINT.to_owned()),
+            );
             return None;
         }
         let table = entry.table(format!("field `{}`", entry.key))?;
         table.expect_keys(FIELD_KEYS);
         let whens = [("always", When::Always), ("if_empty", When::IfEmpty)];
-        let when = table.get("when").map_or(Some(When::Always), |value| word(value, &whens));
-        let words = [("overwrite", OnConflict::Overwrite), ("keep", OnConflict::Keep)];
-        let on_conflict = table.get("on_conflict").map_or(Some(OnConflict::Overwrite), |value| word(value, &words));
+        let when = table
+            .get("when")
+            .map_or(Some(When::Always), |value| word(value, &whens));
+        let words = [
+            ("overwrite", OnConflict::Overwrite),
+            ("keep", OnConflict::Keep),
+        ];
+        let on_conflict = table
+            .get("on_conflict")
+            .map_or(Some(OnConflict::Overwrite), |value| word(value, &words));
         let value = self.inline_value(&table, entry.key, when);
         Some((value?, when?, on_conflict?))
     }
 
-    fn inline_value(&mut self, table: &Table<'_>, field: &str, when: Option<When>) -> Option<FieldValue> {
+    fn inline_value(
+        &mut self,
+        table: &Table<'_>,
+        field: &str,
+        when: Option<When>,
+    ) -> Option<FieldValue> {
         if let (Some(labels), None) = (table.get("labels"), table.get("method")) {
             let hint = "add `method = \"label\"`".to_owned();
             labels.key_mistake("`labels` belongs to the method `label`", Some(hint));
         }
-        match (table.get("method"), table.get("string"), table.get("column")) {
-            (Some(method), None, column) => self.method(table, field, method, column).map(FieldValue::Method),
-            (None, Some(string), None) => string.text().map(|text| FieldValue::String(text.to_owned())),
+        match (
+            table.get("method"),
+            table.get("string"),
+            table.get("column"),
+        ) {
+            (Some(method), None, column) => self
+                .method(table, field, method, column)
+                .map(FieldValue::Method),
+            (None, Some(string), None) => string
+                .text()
+                .map(|text| FieldValue::String(text.to_owned())),
             (None, None, Some(column)) => {
-                let how = if when == Some(When::IfEmpty) { How::Conditionally } else { How::Directly };
+                let how = if when == Some(When::IfEmpty) {
+                    How::Conditionally
+                } else {
+                    How::Directly
+                };
                 self.use_column(column, field, how).map(FieldValue::Column)
             }
-            (None, None, None) if !["method", "string", "column"].iter().all(|key| table.lacks(key)) => None,
+            (None, None, None)
+                if !["method", "string", "column"]
+                    .iter()
+                    .all(|key| table.lacks(key)) =>
+            {
+                None
+            }
             (None, None, None) => {
-                table.mistake(format!("field `{field}` names no value"), Some(FIELD_HINT.to_owned()));
+                table.mistake(
+                    format!("field `{field}` names no value"),
+                    Some(FIELD_HINT.to_owned()),
+                );
                 None
             }
             _ => {
-                table.mistake(format!("field `{field}` names more than one value"), Some(FIELD_HINT.to_owned()));
+                table.mistake(
+                    format!("field `{field}` names more than one value"),
+                    Some(FIELD_HINT.to_owned()),
+                );
                 None
             }
         }
@@ -140,10 +211,13 @@ impl Reader<'_> {
         let labels = labels_of(method, table, value);
         let hint = "write `column = \"schema_column\"`";
         match (method.takes_column(), column) {
-            (true, None) => {
-                table.mistake(format!("method `{}` needs a `column`", method.name()), Some(hint.to_owned()))
+            (true, None) => table.mistake(
+                format!("method `{}` needs a `column`", method.name()),
+                Some(hint.to_owned()),
+            ),
+            (false, Some(column)) => {
+                column.key_mistake(format!("method `{}` takes no column", method.name()), None)
             }
-            (false, Some(column)) => column.key_mistake(format!("method `{}` takes no column", method.name()), None),
             (true, Some(column)) => self.check_type(method, column, position.flatten())?,
             (false, None) => {}
         }
@@ -151,17 +225,30 @@ impl Reader<'_> {
             true => Some(position.flatten()?),
             false => None,
         };
-        Some(MethodCall { method, column, labels: labels? })
+        Some(MethodCall {
+            method,
+            column,
+            labels: labels?,
+        })
     }
 
     /// Notes a column whose type the method does not take.
     fn check_type(&self, method: Method, value: Value<'_>, position: Option<usize>) -> Option<()> {
-        let column = self.schema.zip(position).and_then(|(schema, position)| schema.columns.get(position));
-        let Some(column) = column else { return Some(()) };
+        let column = self
+            .schema
+            .zip(position)
+            .and_then(|(schema, position)| schema.columns.get(position));
+        let Some(column) = column else {
+            return Some(());
+        };
         let why = method.result_type(Some(column.column_type)).err();
         if let Some(why) = &why {
-            let message =
-                format!("`{}` is {}, which method `{}` does not take", column.name, column.column_type, method.name());
+            let message = format!(
+                "`{}` is {}, which method `{}` does not take",
+                column.name,
+                column.column_type,
+                method.name()
+            );
             value.mistake(message, Some(why.clone()));
         }
         why.is_none().then_some(())
@@ -176,29 +263,54 @@ impl Reader<'_> {
         let name = value.text()?;
         let schema = self.schema?;
         let names = || schema.columns.iter().map(|column| column.name.as_str());
-        let wanted = NamePart { text: name.to_owned(), quoted: false };
+        let wanted = NamePart {
+            text: name.to_owned(),
+            quoted: false,
+        };
         let Ok(found) = resolve_name(&wanted, names()) else {
-            let hint = did_you_mean(name, names()).unwrap_or_else(|| format!("columns are {}", quoted_list(names())));
-            value.mistake(format!("schema `{}` has no column {}", schema.file, shown(name)), Some(hint));
-            self.excused.extend(nearest(name, names()).and_then(|meant| schema.position(meant)));
+            let hint = did_you_mean(name, names())
+                .unwrap_or_else(|| format!("columns are {}", quoted_list(names())));
+            value.mistake(
+                format!("schema `{}` has no column {}", schema.file, shown(name)),
+                Some(hint),
+            );
+            self.excused
+                .extend(nearest(name, names()).and_then(|meant| schema.position(meant)));
             return None;
         };
         let column = schema.position(found)?;
-        self.uses.push(Use { column, how, field: field.to_owned(), location: value.location() });
+        self.uses.push(Use {
+            column,
+            how,
+            field: field.to_owned(),
+            location: value.location(),
+        });
         Some(column)
     }
 
     /// A field that could not be read may still mention a column.
     fn excuse_mentioned(&mut self, entry: Value<'_>) {
-        let table = entry.is_table().then(|| entry.table(String::new())).flatten();
-        let texts = table.iter().flat_map(Table::entries).filter(Value::is_text).filter_map(|value| value.text());
-        let mentioned = texts.filter_map(|text| self.schema.and_then(|schema| schema.position(text)));
+        let table = entry
+            .is_table()
+            .then(|| entry.table(String::new()))
+            .flatten();
+        let texts = table
+            .iter()
+            .flat_map(Table::entries)
+            .filter(Value::is_text)
+            .filter_map(|value| value.text());
+        let mentioned =
+            texts.filter_map(|text| self.schema.and_then(|schema| schema.position(text)));
         self.excused.extend(mentioned.collect::<Vec<_>>());
     }
 
     fn check_uses(&self, schema: &Schema, fields: &Table<'_>) {
         for (position, column) in schema.columns.iter().enumerate() {
-            let uses: Vec<&Use> = self.uses.iter().filter(|usage| usage.column == position).collect();
+            let uses: Vec<&Use> = self
+                .uses
+                .iter()
+                .filter(|usage| usage.column == position)
+                .collect();
             let key = schema.key.contains(&position);
             match uses.as_slice() {
                 [] if self.excused.contains(&position) => {}
@@ -209,10 +321,14 @@ impl Reader<'_> {
                 }
                 [] => {
                     let message = format!("schema column `{}` goes nowhere", column.name);
-                    fields.mistake(message, Some("give it a field or name it in `ignore`".to_owned()));
+                    fields.mistake(
+                        message,
+                        Some("give it a field or name it in `ignore`".to_owned()),
+                    );
                 }
                 [first, more @ ..] => {
-                    more.iter().for_each(|usage| report_second_use(&column.name, first, usage, fields));
+                    more.iter()
+                        .for_each(|usage| report_second_use(&column.name, first, usage, fields));
                     if key {
                         report_key_use(&column.name, first, fields);
                     }
@@ -225,13 +341,22 @@ impl Reader<'_> {
 fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>) {
     let place = |usage: &Use| match usage.how {
         How::Ignored => "`ignore`".to_owned(),
-        How::Directly | How::Conditionally | How::ThroughMethod => format!("field `{}`", usage.field),
+        How::Directly | How::Conditionally | How::ThroughMethod => {
+            format!("field `{}`", usage.field)
+        }
     };
     let message = match (first.how, second.how) {
         (How::Ignored, How::Ignored) => format!("schema column `{column}` is ignored twice"),
-        _ => format!("schema column `{column}` goes to {} and to {}", place(first), place(second)),
+        _ => format!(
+            "schema column `{column}` goes to {} and to {}",
+            place(first),
+            place(second)
+        ),
     };
-    let hint = format!("a column goes to one place; the first is in line {}", first.location.line);
+    let hint = format!(
+        "a column goes to one place; the first is in line {}",
+        first.location.line
+    );
     let problem = Problem::mistake(second.location.clone(), message).hint(hint);
     fields.document.note(problem);
 }
@@ -239,21 +364,39 @@ fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>
 fn report_key_use(column: &str, usage: &Use, fields: &Table<'_>) {
     let (message, hint) = match usage.how {
         How::Directly => return,
-        How::Conditionally => ("has a `when`", "leave `when` out: records are matched on it"),
-        How::ThroughMethod => ("goes through a method", "name the column itself: records are matched on it"),
-        How::Ignored => ("is ignored", "give it a field: it is what records are matched on"),
+        How::Conditionally => (
+            "has a `when`",
+            "leave `when` out: records are matched on it",
+        ),
+        How::ThroughMethod => (
+            "goes through a method",
+            "name the column itself: records are matched on it",
+        ),
+        How::Ignored => (
+            "is ignored",
+            "give it a field: it is what records are matched on",
+        ),
     };
     let message = format!("the unique identifier `{column}` {message}");
     let problem = Problem::mistake(usage.location.clone(), message).hint(hint);
     fields.document.note(problem);
 }
 
-fn check_writes_something(schema: &Schema, mode: Option<MatchMode>, fields: &[Field], table: &Table<'_>) {
+fn check_writes_something(
+    schema: &Schema,
+    mode: Option<MatchMode>,
+    fields: &[Field],
+    table: &Table<'_>,
+) {
     let is_key = |field: &Field| matches!(&field.value, FieldValue::Column(column) if schema.key.contains(column));
-    let all_keys = !fields.is_empty() && fields.len() == table.entries().count() && fields.iter().all(is_key);
+    let all_keys =
+        !fields.is_empty() && fields.len() == table.entries().count() && fields.iter().all(is_key);
     if all_keys && mode == Some(MatchMode::UpdateOnly) {
         let hint = "add the fields to update".to_owned();
-        table.mistake("the write-back has no field but its key, so it would write nothing".to_owned(), Some(hint));
+        table.mistake(
+            "the write-back has no field but its key, so it would write nothing".to_owned(),
+            Some(hint),
+        );
     }
 }
 
@@ -266,28 +409,64 @@ pub(super) fn check_conflicts(
     fields: &[Field],
 ) {
     let note = |field: &Field, told: (String, &str)| {
-        write_back.document.note(Problem::mistake(field.location.clone(), told.0).hint(told.1));
+        write_back
+            .document
+            .note(Problem::mistake(field.location.clone(), told.0).hint(told.1));
     };
-    for field in fields.iter().filter(|field| field.on_conflict == OnConflict::Keep) {
+    for field in fields
+        .iter()
+        .filter(|field| field.on_conflict == OnConflict::Keep)
+    {
         let name = &field.column.text;
         match &field.value {
-            FieldValue::Column(column) if schema.is_some_and(|schema| schema.key.contains(column)) => {
-                let message = format!("the unique identifier `{name}` has `on_conflict = \"keep\"`");
-                note(field, (message, "leave `on_conflict` out: records are matched on it, and it is never updated"));
+            FieldValue::Column(column)
+                if schema.is_some_and(|schema| schema.key.contains(column)) =>
+            {
+                let message =
+                    format!("the unique identifier `{name}` has `on_conflict = \"keep\"`");
+                note(
+                    field,
+                    (
+                        message,
+                        "leave `on_conflict` out: records are matched on it, and it is never updated",
+                    ),
+                );
             }
             FieldValue::Method(call) if !call.method.takes_column() => {
                 let message = format!("the stamp `{name}` has `on_conflict = \"keep\"`");
-                note(field, (message, "leave `on_conflict` out: a stamp tells of the write it goes along with"));
+                note(
+                    field,
+                    (
+                        message,
+                        "leave `on_conflict` out: a stamp tells of the write it goes along with",
+                    ),
+                );
             }
-            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) if !keeps_before_images => {
-                let message = format!("`{name}` has `on_conflict = \"keep\"` and `keep_before_images` is `false`");
-                note(field, (message, "keep them: what was last written back is known from before-images alone"));
+            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_)
+                if !keeps_before_images =>
+            {
+                let message = format!(
+                    "`{name}` has `on_conflict = \"keep\"` and `keep_before_images` is `false`"
+                );
+                note(
+                    field,
+                    (
+                        message,
+                        "keep them: what was last written back is known from before-images alone",
+                    ),
+                );
             }
-            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) if !mode.updates() => {
-                let message =
-                    format!("`on_conflict = \"keep\"` of `{name}` has no effect with `matching = \"{}\"`", mode.name());
+            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_)
+                if !mode.updates() =>
+            {
+                let message = format!(
+                    "`on_conflict = \"keep\"` of `{name}` has no effect with `matching = \"{}\"`",
+                    mode.name()
+                );
                 let warning = Problem::warning(field.location.clone(), message);
-                write_back.document.note(warning.hint("leave it out: no row is ever updated"));
+                write_back
+                    .document
+                    .note(warning.hint("leave it out: no row is ever updated"));
             }
             FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) => {}
         }
@@ -299,7 +478,8 @@ fn known_method(value: Value<'_>) -> Option<Method> {
     let method = Method::ALL.into_iter().find(|method| method.name() == name);
     if method.is_none() {
         let names = || Method::ALL.into_iter().map(Method::name);
-        let hint = did_you_mean(name, names()).unwrap_or_else(|| "`writeback methods` lists them".to_owned());
+        let hint = did_you_mean(name, names())
+            .unwrap_or_else(|| "`writeback methods` lists them".to_owned());
         value.mistake(format!("there is no method {}", shown(name)), Some(hint));
     }
     method
@@ -310,12 +490,16 @@ fn labels_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Vec<Lab
     match (method == Method::Label, table.get("labels")) {
         (true, Some(labels)) => read_labels(labels),
         (true, None) => {
-            let hint = "write `labels = [{ below = 40, label = \"low\" }, { label = \"high\" }]`".to_owned();
+            let hint = "write `labels = [{ below = 40, label = \"low\" }, { label = \"high\" }]`"
+                .to_owned();
             at.mistake("method `label` needs `labels`", Some(hint));
             None
         }
         (false, Some(labels)) => {
-            labels.key_mistake(format!("method `{}` takes no `labels`", method.name()), None);
+            labels.key_mistake(
+                format!("method `{}` takes no `labels`", method.name()),
+                None,
+            );
             None
         }
         (false, None) => Some(Vec::new()),

@@ -7,7 +7,14 @@ use crate::domain::guard::Guards;
 use crate::domain::share::RecordsMax;
 
 /// The keys read here.
-pub(super) const KEYS: [&str; 6] = ["min_read", "max_changed", "max_nulls", "max_rejected", "require_test", "canary"];
+pub(super) const KEYS: [&str; 6] = [
+    "min_read",
+    "max_changed",
+    "max_nulls",
+    "max_rejected",
+    "require_test",
+    "canary",
+];
 
 /// More records than anybody pulls: who expects more has slipped a digit.
 const MIN_READ_MAX: u32 = 1_000_000_000;
@@ -15,7 +22,9 @@ const MIN_READ_MAX: u32 = 1_000_000_000;
 /// Reads the guards of a table; those it does not name are as `usual`.
 pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
     let max = |key: &str, usual| table.get(key).and_then(read_max).unwrap_or(usual);
-    let min_read = table.get("min_read").and_then(|value| value.integer(0, MIN_READ_MAX));
+    let min_read = table
+        .get("min_read")
+        .and_then(|value| value.integer(0, MIN_READ_MAX));
     let require_test = table.get("require_test").and_then(|value| value.boolean());
     Guards {
         min_read: min_read.map_or(usual.min_read, u64::from),
@@ -28,7 +37,9 @@ pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
 
 /// Reads the canary of a table; one that it does not name is as `usual`.
 pub(super) fn read_canary(table: &Table<'_>, usual: Option<Canary>) -> Option<Canary> {
-    let Some(value) = table.get("canary") else { return usual };
+    let Some(value) = table.get("canary") else {
+        return usual;
+    };
     if is_off(&value) {
         return None;
     }

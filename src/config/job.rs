@@ -1,4 +1,5 @@
-//! Job files: a cadence and write-backs, met with the project's connections and with the schemas they name.
+//! Job files: a cadence and write-backs, met with the project's connections and with the schemas
+//! they name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,16 +61,35 @@ pub(super) fn read_job(
 ) -> Result<CheckedJob, Vec<Problem>> {
     let document = Document::new(file, text);
     let parsed = document.parse();
-    let mut schemas = Schemas { project, read: BTreeMap::new(), problems: Vec::new() };
-    let read =
-        parsed.as_ref().and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas, now));
+    let mut schemas = Schemas {
+        project,
+        read: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    let read = parsed
+        .as_ref()
+        .and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas, now));
     let (digest, files) = (schemas.digest(text), schemas.files(file, text));
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
     match read {
-        Some(Read { cadence, thresholds, write_backs }) if !super::has_mistake(&problems) => {
-            let job = Job { name: name.to_owned(), cadence, thresholds, write_backs };
-            Ok(CheckedJob { job, warnings: problems, digest, files })
+        Some(Read {
+            cadence,
+            thresholds,
+            write_backs,
+        }) if !super::has_mistake(&problems) => {
+            let job = Job {
+                name: name.to_owned(),
+                cadence,
+                thresholds,
+                write_backs,
+            };
+            Ok(CheckedJob {
+                job,
+                warnings: problems,
+                digest,
+                files,
+            })
         }
         _ => Err(problems),
     }
@@ -82,14 +102,24 @@ struct Read {
     write_backs: Vec<WriteBack>,
 }
 
-fn read_tables(project: &Project, root: &Table<'_>, schemas: &mut Schemas<'_>, now: DateTime<Utc>) -> Option<Read> {
+fn read_tables(
+    project: &Project,
+    root: &Table<'_>,
+    schemas: &mut Schemas<'_>,
+    now: DateTime<Utc>,
+) -> Option<Read> {
     root.expect_keys(&["cadence", "alerts", "write_back"]);
-    let cadence = root.get("cadence").and_then(|cadence| read_cadence(project, cadence, now));
+    let cadence = root
+        .get("cadence")
+        .and_then(|cadence| read_cadence(project, cadence, now));
     let thresholds = read_job_alerts(root, project.alerts.thresholds);
     let hint = "a job has one or more `[[write_back]]`";
     let value = root.require("write_back", hint)?;
     if value.is_table() {
-        value.key_mistake("`[write_back]` is a table, not a list of them", Some("write `[[write_back]]`".to_owned()));
+        value.key_mistake(
+            "`[write_back]` is a table, not a list of them",
+            Some("write `[[write_back]]`".to_owned()),
+        );
         return None;
     }
     let elements = value.list()?;
@@ -104,14 +134,27 @@ fn read_tables(project: &Project, root: &Table<'_>, schemas: &mut Schemas<'_>, n
             write_backs.extend(read_write_back(project, &table, schemas, &mut claims));
         }
     }
-    Some(Read { cadence, thresholds, write_backs })
+    Some(Read {
+        cadence,
+        thresholds,
+        write_backs,
+    })
 }
 
 /// What messages call a write-back.
 fn element_name(element: Value<'_>) -> String {
-    let entries = element.is_table().then(|| element.table(String::new())).flatten();
-    let name = entries.and_then(|table| table.get("name")).filter(Value::is_text).and_then(|name| name.text());
-    name.map_or_else(|| "`[[write_back]]`".to_owned(), |name| format!("write-back {}", shown(name)))
+    let entries = element
+        .is_table()
+        .then(|| element.table(String::new()))
+        .flatten();
+    let name = entries
+        .and_then(|table| table.get("name"))
+        .filter(Value::is_text)
+        .and_then(|name| name.text());
+    name.map_or_else(
+        || "`[[write_back]]`".to_owned(),
+        |name| format!("write-back {}", shown(name)),
+    )
 }
 
 fn read_write_back(
@@ -121,22 +164,44 @@ fn read_write_back(
     claims: &mut Claims,
 ) -> Option<WriteBack> {
     table.expect_keys(WRITE_BACK_KEYS);
-    let name = table.require_text("name", "name the write-back, once in the job").and_then(|name| claims.name(name));
+    let name = table
+        .require_text("name", "name the write-back, once in the job")
+        .and_then(|name| claims.name(name));
     let schema_file = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`");
     let schema = schema_file.map(|value| schemas.read(value));
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
-    let source = table.require("source", &hint()).and_then(|value| known_connection(value, project));
-    let destination = table.require("destination", &hint()).and_then(|value| read_destination(value, project));
-    let object = table.require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`").and_then(table_name);
-    let batch_records_max = table.get("batch_size").and_then(batch_size).unwrap_or(project.defaults.batch_records_max);
+    let source = table
+        .require("source", &hint())
+        .and_then(|value| known_connection(value, project));
+    let destination = table
+        .require("destination", &hint())
+        .and_then(|value| read_destination(value, project));
+    let object = table
+        .require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`")
+        .and_then(table_name);
+    let batch_records_max = table
+        .get("batch_size")
+        .and_then(batch_size)
+        .unwrap_or(project.defaults.batch_records_max);
     let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
-    let mode = table.get("matching").map_or(Some(MatchMode::default()), |value| word(value, &modes));
-    let nulls = table.get("nulls").and_then(null_policy).unwrap_or(project.defaults.nulls);
+    let mode = table
+        .get("matching")
+        .map_or(Some(MatchMode::default()), |value| word(value, &modes));
+    let nulls = table
+        .get("nulls")
+        .and_then(null_policy)
+        .unwrap_or(project.defaults.nulls);
     let schema = schema.flatten();
     let fields = read_fields(table, schema.as_ref(), mode);
     let before_images_kept = before_images_kept(table, project.defaults.before_images_kept);
     if let (Some(fields), Some(mode)) = (&fields, mode) {
-        check_conflicts(table, schema.as_ref(), mode, before_images_kept.is_some(), fields);
+        check_conflicts(
+            table,
+            schema.as_ref(),
+            mode,
+            before_images_kept.is_some(),
+            fields,
+        );
     }
     if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
         claims.columns(table, destination, object, fields, schema.as_ref());
@@ -189,9 +254,15 @@ impl Schemas<'_> {
         let text = match read_text(&self.project.root.join(file), file) {
             Ok(text) => text,
             Err(error) => {
-                let hint = matches!(error, ReadError::Missing).then(|| self.near(file)).flatten();
+                let hint = matches!(error, ReadError::Missing)
+                    .then(|| self.near(file))
+                    .flatten();
                 let problem = error.problem(file, Some(value.location()));
-                self.problems.push(if hint.is_some() { problem.hint_if(hint) } else { problem });
+                self.problems.push(if hint.is_some() {
+                    problem.hint_if(hint)
+                } else {
+                    problem
+                });
                 return None;
             }
         };
@@ -208,7 +279,9 @@ impl Schemas<'_> {
     fn near(&self, file: &str) -> Option<String> {
         let folder = Path::new(file).parent()?;
         let entries = fs::read_dir(self.project.root.join(folder)).ok()?;
-        let beside = entries.flatten().filter_map(|entry| folder.join(entry.file_name()).to_str().map(str::to_owned));
+        let beside = entries
+            .flatten()
+            .filter_map(|entry| folder.join(entry.file_name()).to_str().map(str::to_owned));
         let beside: Vec<String> = beside.collect();
         did_you_mean(file, beside.iter().map(String::as_str))
     }
@@ -218,22 +291,37 @@ impl Schemas<'_> {
     }
 
     fn files(&self, job_file: &str, job_text: &str) -> BTreeMap<String, String> {
-        let schemas = self.read.iter().map(|(file, (text, _))| (file.as_str(), text.as_str()));
+        let schemas = self
+            .read
+            .iter()
+            .map(|(file, (text, _))| (file.as_str(), text.as_str()));
         let all = schemas.chain([(job_file, job_text)]);
-        all.map(|(file, text)| (file.to_owned(), digest(std::iter::once(text)))).collect()
+        all.map(|(file, text)| (file.to_owned(), digest(std::iter::once(text))))
+            .collect()
     }
 
     /// The version of a write-back: its settings as they are meant, and its schema.
     fn version(&self, table: &Table<'_>, schema_file: &str, nulls: NullPolicy) -> String {
         let counts = |value: &Value<'_>| {
-            !["batch_size", "journal_table"].contains(&value.key) && !GUARD_KEYS.contains(&value.key)
+            !["batch_size", "journal_table"].contains(&value.key)
+                && !GUARD_KEYS.contains(&value.key)
         };
-        let mut settings: Vec<String> =
-            table.entries().filter(counts).map(|value| format!("{} = {}", value.key, value.plain())).collect();
+        let mut settings: Vec<String> = table
+            .entries()
+            .filter(counts)
+            .map(|value| format!("{} = {}", value.key, value.plain()))
+            .collect();
         settings.sort();
-        let schema = self.read.get(schema_file).map_or("", |(text, _)| text.as_str());
+        let schema = self
+            .read
+            .get(schema_file)
+            .map_or("", |(text, _)| text.as_str());
         // The one default that decides what is written.
-        let nulls = if nulls == NullPolicy::Keep { "keep" } else { "write" };
+        let nulls = if nulls == NullPolicy::Keep {
+            "keep"
+        } else {
+            "write"
+        };
         digest(settings.iter().map(String::as_str).chain([nulls, schema]))
     }
 }
@@ -268,19 +356,25 @@ struct Claim {
 impl Claims {
     fn name<'a>(&mut self, (value, name): (Value<'a>, &'a str)) -> Option<&'a str> {
         if !is_plain_name(name) {
-            value.mistake(format!("{} cannot be a write-back's name", shown(name)), Some(PLAIN_NAME_HINT.to_owned()));
+            value.mistake(
+                format!("{} cannot be a write-back's name", shown(name)),
+                Some(PLAIN_NAME_HINT.to_owned()),
+            );
             return None;
         }
         if self.names.iter().any(|taken| taken == name) {
-            value.mistake(format!("there are two write-backs `{name}`"), Some("give each its own name".to_owned()));
+            value.mistake(
+                format!("there are two write-backs `{name}`"),
+                Some("give each its own name".to_owned()),
+            );
             return None;
         }
         self.names.push(name.to_owned());
         Some(name)
     }
 
-    /// Notes every column that has a writer already. Key columns are looked up and not written, so they may repeat in
-    /// other write-backs.
+    /// Notes every column that has a writer already. Key columns are looked up and not written, so
+    /// they may repeat in other write-backs.
     fn columns(
         &mut self,
         table: &Table<'_>,
@@ -302,9 +396,17 @@ impl Claims {
                 key: is_key(field),
             };
             if let Some(first) = self.columns.iter().find(|first| first.collides(&claim)) {
-                let message = format!("column `{}` of `{}` has two writers", field.column.text, claim.object);
-                let hint = format!("the other is in line {}; keep one of them", first.field.location.line);
-                table.document.note(Problem::mistake(field.location.clone(), message).hint(hint));
+                let message = format!(
+                    "column `{}` of `{}` has two writers",
+                    field.column.text, claim.object
+                );
+                let hint = format!(
+                    "the other is in line {}; keep one of them",
+                    first.field.location.line
+                );
+                table
+                    .document
+                    .note(Problem::mistake(field.location.clone(), message).hint(hint));
             }
             self.columns.push(claim);
         }
@@ -317,7 +419,12 @@ impl Claim {
         (both_write || self.write_back == other.write_back)
             && self.destination == other.destination
             && self.object.parts.len() == other.object.parts.len()
-            && self.object.parts.iter().zip(&other.object.parts).all(|(left, right)| may_be_same(left, right))
+            && self
+                .object
+                .parts
+                .iter()
+                .zip(&other.object.parts)
+                .all(|(left, right)| may_be_same(left, right))
             && may_be_same(&self.field.column, &other.field.column)
     }
 }

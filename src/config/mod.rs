@@ -1,5 +1,6 @@
-//! A user's project: `writeback.toml`, `schedules/*.toml` and `sql/*.sql`, from text to checked values. Every mistake is
-//! found before anything runs, and all of them are shown at once, each with file, line, column and a hint.
+//! A user's project: `writeback.toml`, `schedules/*.toml` and `sql/*.sql`, from text to checked
+//! values. Every mistake is found before anything runs, and all of them are shown at once, each
+//! with file, line, column and a hint.
 
 mod address;
 mod alerts;
@@ -60,7 +61,8 @@ pub(crate) struct Project {
     pub(crate) dashboards: BTreeMap<String, Dashboard>,
     pub(crate) defaults: Defaults,
     alerts: AlertSettings,
-    /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be used now, and warnings.
+    /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be
+    /// used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,
     /// Connections that nothing is written to, and why.
     read_only: BTreeMap<String, &'static str>,
@@ -94,9 +96,11 @@ pub(crate) struct Dashboard {
 pub(crate) enum Signal {
     /// A JSON file with `cycle_id`, `completed_at` and `status`.
     Marker { file: PathBuf },
-    /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the latest counts.
+    /// A query on a source connection that yields `cycle_id`, `completed_at` and `status`; the
+    /// latest counts.
     Query { connection: String, sql: String },
-    /// Nothing does: its automation is known to begin at these instants, and taken for finished `margin` later.
+    /// Nothing does: its automation is known to begin at these instants, and taken for finished
+    /// `margin` later.
     Clock { gate: Box<Gate>, margin: Duration },
     /// Somebody says so: `writeback cycle`.
     Announced,
@@ -107,30 +111,41 @@ pub(crate) enum Signal {
 pub(crate) struct CheckedJob {
     pub(crate) job: Job,
     pub(crate) warnings: Vec<Problem>,
-    /// XXH3 (128 bits, hexadecimal) of the job file and the schema files it names: another digest, another job.
+    /// XXH3 (128 bits, hexadecimal) of the job file and the schema files it names: another digest,
+    /// another job.
     pub(crate) digest: String,
     /// The same of each of these files alone, by its name in the project.
     pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Project {
-    /// Reads `writeback.toml` in `root`. A password or URL that is not where it should be is no error yet: only
-    /// [`Project::connection`] and [`Project::load_job`] of what uses it tell.
+    /// Reads `writeback.toml` in `root`. A password or URL that is not where it should be is no
+    /// error yet: only [`Project::connection`] and [`Project::load_job`] of what uses it tell.
     pub(crate) fn load(root: &Path) -> Result<Self, Vec<Problem>> {
         let environment = |name: &str| std::env::var_os(name);
-        Self::load_within(Surroundings { root, environment: &environment, clock: Utc::now })
+        Self::load_within(Surroundings {
+            root,
+            environment: &environment,
+            clock: Utc::now,
+        })
     }
 
     fn load_within(surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
-        let text = read_text(&surroundings.root.join(PROJECT_FILE), PROJECT_FILE)
-            .map_err(|error| vec![error.problem_or(PROJECT_FILE, || no_project(surroundings.root))])?;
+        let text =
+            read_text(&surroundings.root.join(PROJECT_FILE), PROJECT_FILE).map_err(|error| {
+                vec![error.problem_or(PROJECT_FILE, || no_project(surroundings.root))]
+            })?;
         project_file::read_project(&text, surroundings).map_err(in_order)
     }
 
     /// Names of the jobs in `schedules/`, sorted.
     pub(crate) fn job_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(SCHEDULES_FOLDER));
-        let files = entries.into_iter().flatten().flatten().filter(|entry| !entry.path().is_dir());
+        let files = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| !entry.path().is_dir());
         let names = files.filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = names
             .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
@@ -140,18 +155,23 @@ impl Project {
         names
     }
 
-    /// Reads a job by its name or its file, with the schemas it names. The connections it uses are ready.
+    /// Reads a job by its name or its file, with the schemas it names. The connections it uses are
+    /// ready.
     pub(crate) fn load_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
         let mut checked = self.read_job(job)?;
         let mut told: Vec<Problem> = self.users_of(&checked.job);
         told.append(&mut checked.warnings);
         match has_mistake(&told) {
             true => Err(in_order(told)),
-            false => Ok(CheckedJob { warnings: in_order(told), ..checked }),
+            false => Ok(CheckedJob {
+                warnings: in_order(told),
+                ..checked
+            }),
         }
     }
 
-    /// Reads a job as [`Project::load_job`] does, whether or not its connections are ready to be used.
+    /// Reads a job as [`Project::load_job`] does, whether or not its connections are ready to be
+    /// used.
     pub(crate) fn read_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
         let name = self.job_name(job).map_err(|problem| vec![problem])?;
         let file = format!("{SCHEDULES_FOLDER}/{name}.toml");
@@ -162,14 +182,20 @@ impl Project {
 
     /// A connection by its name, ready to be used, with warnings about it.
     /// Errors: it is unknown, or its password or URL is not where it should be.
-    pub(crate) fn connection(&self, name: &str) -> Result<(&Connection, Vec<Problem>), Vec<Problem>> {
+    pub(crate) fn connection(
+        &self,
+        name: &str,
+    ) -> Result<(&Connection, Vec<Problem>), Vec<Problem>> {
         let told = self.told_to_users.get(name).cloned().unwrap_or_default();
         match self.connections.get(name) {
             Some(connection) => Ok((connection, told)),
             None if has_mistake(&told) => Err(told),
             None => Err(vec![
-                Problem::mistake(None, format!("there is no connection `{name}` in {PROJECT_FILE}"))
-                    .hint(self.connection_hint(name)),
+                Problem::mistake(
+                    None,
+                    format!("there is no connection `{name}` in {PROJECT_FILE}"),
+                )
+                .hint(self.connection_hint(name)),
             ]),
         }
     }
@@ -193,11 +219,15 @@ impl Project {
     pub(crate) fn dashboard(&self, name: &str) -> Result<&Dashboard, Problem> {
         self.dashboards.get(name).ok_or_else(|| {
             let known = || self.dashboards.keys().map(String::as_str);
-            let hint = did_you_mean(name, known()).unwrap_or_else(|| match self.dashboards.is_empty() {
-                true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
-                false => format!("dashboards are {}", quoted_list(known())),
-            });
-            let message = format!("there is no dashboard `{}` in {PROJECT_FILE}", name.escape_debug());
+            let hint =
+                did_you_mean(name, known()).unwrap_or_else(|| match self.dashboards.is_empty() {
+                    true => format!("add a `[dashboards.{name}]` to {PROJECT_FILE}"),
+                    false => format!("dashboards are {}", quoted_list(known())),
+                });
+            let message = format!(
+                "there is no dashboard `{}` in {PROJECT_FILE}",
+                name.escape_debug()
+            );
             Problem::mistake(None, message).hint(hint)
         })
     }
@@ -222,9 +252,16 @@ impl Project {
             Signal::Query { connection, .. } => Some(connection),
             Signal::Marker { .. } | Signal::Clock { .. } | Signal::Announced => None,
         });
-        let ends = job.write_backs.iter().flat_map(|write_back| [&write_back.source, &write_back.destination]);
+        let ends = job
+            .write_backs
+            .iter()
+            .flat_map(|write_back| [&write_back.source, &write_back.destination]);
         let used: BTreeSet<&String> = ends.chain(asked).collect();
-        used.into_iter().filter_map(|name| self.told_to_users.get(name)).flatten().cloned().collect()
+        used.into_iter()
+            .filter_map(|name| self.told_to_users.get(name))
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The name meant by a job's name or its file.
@@ -235,25 +272,43 @@ impl Project {
         let parts: Option<Vec<&str>> = path
             .components()
             .filter(|part| !matches!(part, Component::CurDir))
-            .map(|part| if let Component::Normal(name) = part { name.to_str() } else { None })
+            .map(|part| {
+                if let Component::Normal(name) = part {
+                    name.to_str()
+                } else {
+                    None
+                }
+            })
             .collect();
         let name = match parts.unwrap_or_default().as_slice() {
             [name] => Some(name.strip_suffix(".toml").unwrap_or(name)),
             [SCHEDULES_FOLDER, file] => file.strip_suffix(".toml"),
             _ => None,
         };
-        let name = name.filter(|name| !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control));
+        let name = name.filter(|name| {
+            !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control)
+        });
         name.map(str::to_owned).ok_or_else(|| {
-            Problem::mistake(None, format!("`{}` is not a file of {SCHEDULES_FOLDER}/", job.escape_default()))
-                .hint(self.jobs_hint())
+            Problem::mistake(
+                None,
+                format!(
+                    "`{}` is not a file of {SCHEDULES_FOLDER}/",
+                    job.escape_default()
+                ),
+            )
+            .hint(self.jobs_hint())
         })
     }
 
     fn no_job(&self, name: &str) -> Problem {
         let names = self.job_names();
-        let hint = did_you_mean(name, names.iter().map(String::as_str)).unwrap_or_else(|| self.jobs_hint());
-        Problem::mistake(None, format!("there is no job `{name}`: {SCHEDULES_FOLDER}/{name}.toml does not exist"))
-            .hint(hint)
+        let hint = did_you_mean(name, names.iter().map(String::as_str))
+            .unwrap_or_else(|| self.jobs_hint());
+        Problem::mistake(
+            None,
+            format!("there is no job `{name}`: {SCHEDULES_FOLDER}/{name}.toml does not exist"),
+        )
+        .hint(hint)
     }
 
     fn jobs_hint(&self) -> String {
@@ -266,12 +321,17 @@ impl Project {
 }
 
 fn no_project(root: &Path) -> Problem {
-    Problem::mistake(None, format!("there is no {PROJECT_FILE} in `{}`", root.display()))
-        .hint("`writeback init` makes a new project; `--project DIR` names another folder")
+    Problem::mistake(
+        None,
+        format!("there is no {PROJECT_FILE} in `{}`", root.display()),
+    )
+    .hint("`writeback init` makes a new project; `--project DIR` names another folder")
 }
 
 fn has_mistake(problems: &[Problem]) -> bool {
-    problems.iter().any(|problem| problem.severity == Severity::Mistake)
+    problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Mistake)
 }
 
 /// Problems in the order in which people go through files.

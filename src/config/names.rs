@@ -1,9 +1,10 @@
-//! Names as files write them: tables of one to three parts, columns, and the names users give to things.
+//! Names as files write them: tables of one to three parts, columns, and the names users give to
+//! things.
 
 use crate::domain::object::{NamePart, ObjectName};
 
-/// Parses `"CRM"."ACCOUNTS"`: one to three parts between dots, each in double quotes, in backticks or bare.
-/// Errors: what is wrong with it.
+/// Parses `"CRM"."ACCOUNTS"`: one to three parts between dots, each in double quotes, in backticks
+/// or bare. Errors: what is wrong with it.
 pub(super) fn parse_object_name(text: &str) -> Result<ObjectName, String> {
     const PARTS_MAX: usize = 3;
     let mut parts = Vec::new();
@@ -19,12 +20,14 @@ pub(super) fn parse_object_name(text: &str) -> Result<ObjectName, String> {
     }
     match parts.len() {
         1..=PARTS_MAX => Ok(ObjectName { parts }),
-        count => Err(format!("it has {count} parts, and no database knows more than {PARTS_MAX}")),
+        count => Err(format!(
+            "it has {count} parts, and no database knows more than {PARTS_MAX}"
+        )),
     }
 }
 
-/// A destination column as a job file writes it; quotes within the key (`'"Score"'`) ask for an exact match.
-/// Errors: what is wrong with it.
+/// A destination column as a job file writes it; quotes within the key (`'"Score"'`) ask for an
+/// exact match. Errors: what is wrong with it.
 pub(super) fn parse_column_name(text: &str) -> Result<NamePart, String> {
     if text.starts_with(['"', '`']) {
         return match parse_part(text)? {
@@ -74,7 +77,10 @@ fn checked(name: &str, quoted: bool) -> Result<NamePart, String> {
     match name {
         "" => Err("a part is empty".to_owned()),
         _ if name.contains(char::is_control) => Err("it holds a control character".to_owned()),
-        _ => Ok(NamePart { text: name.to_owned(), quoted }),
+        _ => Ok(NamePart {
+            text: name.to_owned(),
+            quoted,
+        }),
     }
 }
 
@@ -86,15 +92,21 @@ pub(super) fn may_be_same(left: &NamePart, right: &NamePart) -> bool {
     }
 }
 
-/// Whether a name that users give to a connection, a dashboard or a write-back is fit for messages and file names.
+/// Whether a name that users give to a connection, a dashboard or a write-back is fit for messages
+/// and file names.
 pub(super) fn is_plain_name(name: &str) -> bool {
     const NAME_CHARACTERS_MAX: usize = 100;
-    let plain = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain) && name.chars().count() <= NAME_CHARACTERS_MAX
+    let plain =
+        |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.chars().all(plain)
+        && name.chars().count() <= NAME_CHARACTERS_MAX
 }
 
 /// What [`is_plain_name`] asks for, in words.
-pub(super) const PLAIN_NAME_HINT: &str = "names are letters, digits, `_`, `-` and `.`, at most 100 of them";
+pub(super) const PLAIN_NAME_HINT: &str =
+    "names are letters, digits, `_`, `-` and `.`, at most 100 of them";
 
 #[cfg(test)]
 mod tests {
@@ -102,7 +114,11 @@ mod tests {
 
     fn parts(text: &str) -> Result<Vec<(String, bool)>, String> {
         let name = parse_object_name(text)?;
-        Ok(name.parts.into_iter().map(|part| (part.text, part.quoted)).collect())
+        Ok(name
+            .parts
+            .into_iter()
+            .map(|part| (part.text, part.quoted))
+            .collect())
     }
 
     #[test]
@@ -111,7 +127,11 @@ mod tests {
         let two = vec![("CRM".to_owned(), true), ("ACCOUNTS".to_owned(), true)];
         assert_eq!(parts("\"CRM\".\"ACCOUNTS\""), Ok(two.clone()));
         assert_eq!(parts(" \"CRM\" . `ACCOUNTS` "), Ok(two));
-        let odd = vec![("a.b".to_owned(), true), ("say \"hi\"".to_owned(), true), ("c".to_owned(), false)];
+        let odd = vec![
+            ("a.b".to_owned(), true),
+            ("say \"hi\"".to_owned(), true),
+            ("c".to_owned(), false),
+        ];
         assert_eq!(parts("\"a.b\".\"say \"\"hi\"\"\".c"), Ok(odd));
     }
 
@@ -120,13 +140,22 @@ mod tests {
         assert_eq!(parts("").expect_err("no name"), "a part is empty");
         assert_eq!(parts("a.").expect_err("no name"), "a part is empty");
         assert_eq!(parts("\"a").expect_err("no name"), "a quote is not closed");
-        assert_eq!(parts("\"a\"b").expect_err("no name"), "something other than a dot follows a quoted part");
+        assert_eq!(
+            parts("\"a\"b").expect_err("no name"),
+            "something other than a dot follows a quoted part"
+        );
         assert_eq!(
             parts("my table").expect_err("no name"),
             "a part with spaces or quotes in it stands in double quotes"
         );
-        assert_eq!(parts("a.b.c.d").expect_err("no name"), "it has 4 parts, and no database knows more than 3");
-        assert_eq!(parts("\"a\u{0}\"").expect_err("no name"), "it holds a control character");
+        assert_eq!(
+            parts("a.b.c.d").expect_err("no name"),
+            "it has 4 parts, and no database knows more than 3"
+        );
+        assert_eq!(
+            parts("\"a\u{0}\"").expect_err("no name"),
+            "it holds a control character"
+        );
     }
 
     #[test]
@@ -135,7 +164,10 @@ mod tests {
             parse_column_name("Health Score.v2").map(|part| (part.text, part.quoted)),
             Ok(("Health Score.v2".to_owned(), false))
         );
-        assert_eq!(parse_column_name("\"Score\"").map(|part| (part.text, part.quoted)), Ok(("Score".to_owned(), true)));
+        assert_eq!(
+            parse_column_name("\"Score\"").map(|part| (part.text, part.quoted)),
+            Ok(("Score".to_owned(), true))
+        );
         assert!(parse_column_name("\"Score\"x").is_err());
     }
 }

@@ -20,8 +20,8 @@ use crate::domain::guard::Guards;
 use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
 
-/// Records per write where nobody says otherwise: large enough that a database's work outweighs the round trip, small
-/// enough that its locks are short.
+/// Records per write where nobody says otherwise: large enough that a database's work outweighs the
+/// round trip, small enough that its locks are short.
 const BATCH_RECORDS_USUAL: NonZeroUsize = NonZeroUsize::new(5000).expect("5000 is not zero");
 /// Records per write that still make a transaction of sane size.
 const BATCH_RECORDS_MAX: u32 = 1_000_000;
@@ -29,7 +29,8 @@ const BATCH_RECORDS_MAX: u32 = 1_000_000;
 /// How long before-images are kept where nobody says otherwise.
 const RETENTION_USUAL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// An hour, so that a run can be undone when it is noticed; ten years, so that nobody has slipped a digit.
+/// An hour, so that a run can be undone when it is noticed; ten years, so that nobody has slipped a
+/// digit.
 const RETENTION_BOUNDS: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=Duration::from_secs(3_653 * 24 * 60 * 60);
 
@@ -49,10 +50,15 @@ const DEFAULTS_KEYS: &[&str] = &[
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
-pub(super) fn read_project(text: &str, surroundings: Surroundings<'_>) -> Result<Project, Vec<Problem>> {
+pub(super) fn read_project(
+    text: &str,
+    surroundings: Surroundings<'_>,
+) -> Result<Project, Vec<Problem>> {
     let document = Document::new(PROJECT_FILE, text);
     let parsed = document.parse();
-    let project = parsed.as_ref().map(|table| read_tables(&Table::root(&document, table), surroundings));
+    let project = parsed
+        .as_ref()
+        .map(|table| read_tables(&Table::root(&document, table), surroundings));
     let problems = document.into_problems();
     match project {
         Some(project) if problems.is_empty() => Ok(project),
@@ -73,11 +79,22 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         read_only: BTreeMap::new(),
     };
     for (name, table) in named_tables(root, "connections") {
-        let ReadConnection { connection, told_to_users } = read_connection(name, &table, surroundings);
+        let ReadConnection {
+            connection,
+            told_to_users,
+        } = read_connection(name, &table, surroundings);
         if let Some(connection) = connection {
             match connection.system {
-                System::Files { .. } => drop(project.read_only.insert(name.to_owned(), "is a folder of files")),
-                System::Adbc(_) => drop(project.read_only.insert(name.to_owned(), "is read through a driver")),
+                System::Files { .. } => drop(
+                    project
+                        .read_only
+                        .insert(name.to_owned(), "is a folder of files"),
+                ),
+                System::Adbc(_) => drop(
+                    project
+                        .read_only
+                        .insert(name.to_owned(), "is read through a driver"),
+                ),
                 System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {}
             }
             project.connections.insert(name.to_owned(), connection);
@@ -94,10 +111,18 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
 
 /// The tables `[KEY.NAME]` with their names.
 fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
-    let Some(tables) = root.get(key).and_then(|value| value.table(format!("`[{key}]`"))) else { return Vec::new() };
+    let Some(tables) = root
+        .get(key)
+        .and_then(|value| value.table(format!("`[{key}]`")))
+    else {
+        return Vec::new();
+    };
     let named = tables.entries().filter_map(|value| {
         if !is_plain_name(value.key) {
-            let message = format!("`{}` cannot be the name of a table in `[{key}]`", value.key.escape_debug());
+            let message = format!(
+                "`{}` cannot be the name of a table in `[{key}]`",
+                value.key.escape_debug()
+            );
             value.key_mistake(message, Some(PLAIN_NAME_HINT.to_owned()));
             return None;
         }
@@ -107,27 +132,37 @@ fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
 }
 
 fn defaults(root: &Table<'_>) -> Defaults {
-    let table = root.get("defaults").and_then(|value| value.table("`[defaults]`".to_owned()));
+    let table = root
+        .get("defaults")
+        .and_then(|value| value.table("`[defaults]`".to_owned()));
     if let Some(table) = &table {
         table.expect_keys(DEFAULTS_KEYS);
     }
     let get = |key: &str| table.as_ref().and_then(|table| table.get(key));
     Defaults {
-        batch_records_max: get("batch_size").and_then(batch_size).unwrap_or(BATCH_RECORDS_USUAL),
+        batch_records_max: get("batch_size")
+            .and_then(batch_size)
+            .unwrap_or(BATCH_RECORDS_USUAL),
         nulls: get("nulls").and_then(null_policy).unwrap_or_default(),
-        guards: table.as_ref().map_or_else(Guards::default, |table| read_guards(table, &Guards::default())),
+        guards: table.as_ref().map_or_else(Guards::default, |table| {
+            read_guards(table, &Guards::default())
+        }),
         canary: table.as_ref().and_then(|table| read_canary(table, None)),
         journal_table: table.as_ref().and_then(|table| journal_table(table, None)),
-        before_images_kept: table
-            .as_ref()
-            .map_or(Some(RETENTION_USUAL), |table| before_images_kept(table, Some(RETENTION_USUAL))),
+        before_images_kept: table.as_ref().map_or(Some(RETENTION_USUAL), |table| {
+            before_images_kept(table, Some(RETENTION_USUAL))
+        }),
     }
 }
 
 /// How long before-images are kept, as a table says or as is `usual`; `None`: not at all.
 pub(super) fn before_images_kept(table: &Table<'_>, usual: Option<Duration>) -> Option<Duration> {
-    let keeps = table.get("keep_before_images").and_then(|value| value.boolean());
-    let retention = table.get("retention").and_then(|value| duration_within(value, RETENTION_BOUNDS));
+    let keeps = table
+        .get("keep_before_images")
+        .and_then(|value| value.boolean());
+    let retention = table
+        .get("retention")
+        .and_then(|value| duration_within(value, RETENTION_BOUNDS));
     match keeps {
         Some(false) => None,
         Some(true) => Some(retention.or(usual).unwrap_or(RETENTION_USUAL)),
@@ -154,7 +189,10 @@ pub(super) fn table_name(value: Value<'_>) -> Option<(ObjectName, Location)> {
         Ok(name) => Some((name, value.key_location())),
         Err(why) => {
             let hint = "write `accounts`, `crm.accounts` or `'\"CRM\".\"ACCOUNTS\"'`".to_owned();
-            value.mistake(format!("{} is not a table's name: {why}", shown(text)), Some(hint));
+            value.mistake(
+                format!("{} is not a table's name: {why}", shown(text)),
+                Some(hint),
+            );
             None
         }
     }
@@ -175,11 +213,16 @@ pub(super) fn known_connection<'a>(value: Value<'a>, project: &Project) -> Optio
 
 /// Records per write.
 pub(super) fn batch_size(value: Value<'_>) -> Option<NonZeroUsize> {
-    value.integer(1, BATCH_RECORDS_MAX).and_then(|records| NonZeroUsize::new(usize::try_from(records).ok()?))
+    value
+        .integer(1, BATCH_RECORDS_MAX)
+        .and_then(|records| NonZeroUsize::new(usize::try_from(records).ok()?))
 }
 
 pub(super) fn null_policy(value: Value<'_>) -> Option<NullPolicy> {
-    word(value, &[("write", NullPolicy::Write), ("keep", NullPolicy::Keep)])
+    word(
+        value,
+        &[("write", NullPolicy::Write), ("keep", NullPolicy::Keep)],
+    )
 }
 
 /// One of the words of a closed set.
@@ -188,8 +231,12 @@ pub(super) fn word<T: Copy>(value: Value<'_>, known: &[(&str, T)]) -> Option<T> 
     let found = known.iter().find(|(word, _)| *word == text);
     if found.is_none() {
         let words = || known.iter().map(|(word, _)| *word);
-        let hint = did_you_mean(text, words()).unwrap_or_else(|| format!("write one of {}", quoted_list(words())));
-        value.mistake(format!("`{}` is {}, which is not known", value.key, shown(text)), Some(hint));
+        let hint = did_you_mean(text, words())
+            .unwrap_or_else(|| format!("write one of {}", quoted_list(words())));
+        value.mistake(
+            format!("`{}` is {}, which is not known", value.key, shown(text)),
+            Some(hint),
+        );
     }
     found.map(|(_, meaning)| *meaning)
 }

@@ -26,28 +26,40 @@ pub(super) struct Refusal {
 type Answer = Result<SchemaType, Refusal>;
 
 fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Answer {
-    Err(Refusal { message: message.into(), hint: hint.into() })
+    Err(Refusal {
+        message: message.into(),
+        hint: hint.into(),
+    })
 }
 
 /// What a declared type means here.
 /// Errors: it is not one that write-backs carry, or its numbers are out of bounds.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser knows a hundred types, of which these few travel")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the parser knows a hundred types, of which these few travel"
+)]
 pub(super) fn schema_type(declared: &DataType) -> Answer {
     match declared {
-        DataType::Character(None) | DataType::Char(None) => Ok(SchemaType::Text { characters_max: Some(1) }),
+        DataType::Character(None) | DataType::Char(None) => Ok(SchemaType::Text {
+            characters_max: Some(1),
+        }),
         DataType::Character(length)
         | DataType::Char(length)
         | DataType::CharacterVarying(length)
         | DataType::CharVarying(length)
         | DataType::Varchar(length)
         | DataType::Nvarchar(length) => text(length.as_ref()),
-        DataType::Text | DataType::TinyText | DataType::MediumText | DataType::LongText => text(None),
+        DataType::Text | DataType::TinyText | DataType::MediumText | DataType::LongText => {
+            text(None)
+        }
         DataType::String(None)
         | DataType::CharacterLargeObject(None)
         | DataType::CharLargeObject(None)
         | DataType::Clob(None) => text(None),
         DataType::SmallInt(_) | DataType::Int2(_) => Ok(SchemaType::Integer { bits: 16 }),
-        DataType::Integer(_) | DataType::Int(_) | DataType::Int4(_) => Ok(SchemaType::Integer { bits: 32 }),
+        DataType::Integer(_) | DataType::Int(_) | DataType::Int4(_) => {
+            Ok(SchemaType::Integer { bits: 32 })
+        }
         DataType::BigInt(_) | DataType::Int8(_) => Ok(SchemaType::Integer { bits: 64 }),
         DataType::Decimal(size) | DataType::Numeric(size) | DataType::Dec(size) => decimal(*size),
         DataType::Real | DataType::Float4 => Ok(SchemaType::Float { bits: 32 }),
@@ -60,7 +72,9 @@ pub(super) fn schema_type(declared: &DataType) -> Answer {
         DataType::Time(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
             fraction(*digits, SchemaType::Time)
         }
-        DataType::Datetime(digits) | DataType::TimestampNtz(digits) => fraction(*digits, SchemaType::Timestamp),
+        DataType::Datetime(digits) | DataType::TimestampNtz(digits) => {
+            fraction(*digits, SchemaType::Timestamp)
+        }
         DataType::Timestamp(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
             fraction(*digits, SchemaType::Timestamp)
         }
@@ -76,14 +90,24 @@ pub(super) fn schema_type(declared: &DataType) -> Answer {
 
 fn text(length: Option<&CharacterLength>) -> Answer {
     let Some(CharacterLength::IntegerLength { length, unit }) = length else {
-        return Ok(SchemaType::Text { characters_max: None });
+        return Ok(SchemaType::Text {
+            characters_max: None,
+        });
     };
     if matches!(unit, Some(CharLengthUnits::Octets)) {
-        return refuse("its length counts octets", "a length counts characters: write `VARCHAR(n)`");
+        return refuse(
+            "its length counts octets",
+            "a length counts characters: write `VARCHAR(n)`",
+        );
     }
     match u32::try_from(*length) {
-        Ok(characters @ 1..) => Ok(SchemaType::Text { characters_max: Some(characters) }),
-        _ => refuse(format!("its length is {length}"), "write a length of at least 1, or `TEXT` for any length"),
+        Ok(characters @ 1..) => Ok(SchemaType::Text {
+            characters_max: Some(characters),
+        }),
+        _ => refuse(
+            format!("its length is {length}"),
+            "write a length of at least 1, or `TEXT` for any length",
+        ),
     }
 }
 
@@ -96,29 +120,37 @@ fn decimal(size: ExactNumberInfo) -> Answer {
     if !(1..=PRECISION_MAX).contains(&precision) {
         return refuse(
             format!("its precision is {precision}"),
-            format!("a precision is 1 to {PRECISION_MAX}; `DECIMAL` alone takes any number of digits"),
+            format!(
+                "a precision is 1 to {PRECISION_MAX}; `DECIMAL` alone takes any number of digits"
+            ),
         );
     }
     match (u16::try_from(precision), u16::try_from(scale)) {
-        (Ok(precision), Ok(scale)) if scale <= precision => {
-            Ok(SchemaType::Decimal { size: Some(DecimalSize { precision, scale }) })
-        }
-        _ => refuse(format!("its scale is {scale}"), format!("a scale is 0 to the precision, here {precision}")),
+        (Ok(precision), Ok(scale)) if scale <= precision => Ok(SchemaType::Decimal {
+            size: Some(DecimalSize { precision, scale }),
+        }),
+        _ => refuse(
+            format!("its scale is {scale}"),
+            format!("a scale is 0 to the precision, here {precision}"),
+        ),
     }
 }
 
 fn float(size: ExactNumberInfo) -> Answer {
     match size {
         ExactNumberInfo::Precision(1..=FLOAT32_DIGITS_MAX) => Ok(SchemaType::Float { bits: 32 }),
-        ExactNumberInfo::None | ExactNumberInfo::Precision(FLOAT64_DIGITS_MIN..=FLOAT64_DIGITS_MAX) => {
+        ExactNumberInfo::None
+        | ExactNumberInfo::Precision(FLOAT64_DIGITS_MIN..=FLOAT64_DIGITS_MAX) => {
             Ok(SchemaType::Float { bits: 64 })
         }
-        ExactNumberInfo::Precision(digits) => {
-            refuse(format!("its precision is {digits}"), format!("a float has 1 to {FLOAT64_DIGITS_MAX} binary digits"))
-        }
-        ExactNumberInfo::PrecisionAndScale(..) => {
-            refuse("a float has no scale", "write `DECIMAL(p,s)`, `REAL` or `DOUBLE PRECISION`")
-        }
+        ExactNumberInfo::Precision(digits) => refuse(
+            format!("its precision is {digits}"),
+            format!("a float has 1 to {FLOAT64_DIGITS_MAX} binary digits"),
+        ),
+        ExactNumberInfo::PrecisionAndScale(..) => refuse(
+            "a float has no scale",
+            "write `DECIMAL(p,s)`, `REAL` or `DOUBLE PRECISION`",
+        ),
     }
 }
 
@@ -133,22 +165,34 @@ fn fraction(digits: Option<u64>, of: SchemaType) -> Answer {
 }
 
 /// A type that does not travel, with the one that takes its place if there is one.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the parser knows a hundred types, of which some have a stand-in")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the parser knows a hundred types, of which some have a stand-in"
+)]
 fn unknown(declared: &DataType) -> Answer {
     let stand_in = match declared {
         DataType::TinyInt(_) | DataType::TinyIntUnsigned(_) => Some("SMALLINT"),
-        DataType::SmallIntUnsigned(_) | DataType::MediumInt(_) | DataType::MediumIntUnsigned(_) => Some("INTEGER"),
+        DataType::SmallIntUnsigned(_) | DataType::MediumInt(_) | DataType::MediumIntUnsigned(_) => {
+            Some("INTEGER")
+        }
         DataType::IntUnsigned(_) | DataType::IntegerUnsigned(_) | DataType::Int64 => Some("BIGINT"),
         DataType::BigIntUnsigned(_) => Some("DECIMAL(20,0)"),
         DataType::Float32 => Some("REAL"),
-        DataType::Float64 | DataType::Double(_) | DataType::DoubleUnsigned(_) => Some("DOUBLE PRECISION"),
-        DataType::DecimalUnsigned(_) | DataType::BigNumeric(_) | DataType::BigDecimal(_) => Some("DECIMAL(p,s)"),
+        DataType::Float64 | DataType::Double(_) | DataType::DoubleUnsigned(_) => {
+            Some("DOUBLE PRECISION")
+        }
+        DataType::DecimalUnsigned(_) | DataType::BigNumeric(_) | DataType::BigDecimal(_) => {
+            Some("DECIMAL(p,s)")
+        }
         DataType::String(_) | DataType::Enum(..) => Some("VARCHAR(n)"),
         DataType::Custom(name, _) => custom_stand_in(&name.to_string()),
         _ => None,
     };
     let hint = stand_in.map_or_else(|| TYPES.to_owned(), |name| format!("write `{name}`"));
-    refuse(format!("`{declared}` is not a type write-backs carry"), hint)
+    refuse(
+        format!("`{declared}` is not a type write-backs carry"),
+        hint,
+    )
 }
 
 fn custom_stand_in(name: &str) -> Option<&'static str> {

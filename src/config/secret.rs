@@ -1,5 +1,5 @@
-//! Values that may stand outside the file: in the environment or in a file of their own. No message here ever holds
-//! such a value, only the name of where it should be.
+//! Values that may stand outside the file: in the environment or in a file of their own. No message
+//! here ever holds such a value, only the name of where it should be.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -29,14 +29,24 @@ pub(super) enum Given {
 }
 
 impl Surroundings<'_> {
-    /// Reads `"…"`, `{ env = "NAME" }` or `{ file = "PATH" }`. `None` after a mistake of form, which is noted.
+    /// Reads `"…"`, `{ env = "NAME" }` or `{ file = "PATH" }`. `None` after a mistake of form,
+    /// which is noted.
     pub(super) fn given(&self, value: Value<'_>) -> Option<Given> {
         if value.is_text() {
             return value.text().map(|text| Given::Here(text.to_owned()));
         }
-        let hint = format!("write `{} = {{ env = \"NAME\" }}` or `{{ file = \"PATH\" }}`", value.key);
+        let hint = format!(
+            "write `{} = {{ env = \"NAME\" }}` or `{{ file = \"PATH\" }}`",
+            value.key
+        );
         if !value.is_table() {
-            value.mistake(format!("`{}` is neither a string nor a place to find one", value.key), Some(hint));
+            value.mistake(
+                format!(
+                    "`{}` is neither a string nor a place to find one",
+                    value.key
+                ),
+                Some(hint),
+            );
             return None;
         }
         let table = value.table(format!("`{}`", value.key))?;
@@ -48,7 +58,10 @@ impl Surroundings<'_> {
                 if table.get("env").is_none() && !(table.lacks("env") && table.lacks("file")) {
                     return None;
                 }
-                value.mistake(format!("`{}` names not exactly one of `env` and `file`", value.key), Some(hint));
+                value.mistake(
+                    format!("`{}` names not exactly one of `env` and `file`", value.key),
+                    Some(hint),
+                );
                 None
             }
         }
@@ -58,13 +71,18 @@ impl Surroundings<'_> {
         let name = value.text()?;
         if !is_variable(name) {
             let message = "`env` is not the name of an environment variable".to_owned();
-            value.mistake(message, Some("name the variable that holds the value, never the value".to_owned()));
+            value.mistake(
+                message,
+                Some("name the variable that holds the value, never the value".to_owned()),
+            );
             return None;
         }
         let location = value.location();
         let absent = |what: &str| {
             let message = format!("environment variable `{name}` {what}");
-            Given::Absent(Problem::mistake(location.clone(), message).hint(format!("export {name}=…")))
+            Given::Absent(
+                Problem::mistake(location.clone(), message).hint(format!("export {name}=…")),
+            )
         };
         Some(match (self.environment)(name).map(OsString::into_string) {
             None => absent("is not set"),
@@ -79,7 +97,11 @@ impl Surroundings<'_> {
         // The place of a byte within a secret is nobody's business.
         let absent = |problem| {
             let hint = Some(format!("write the value alone into {}", shown(name)));
-            Given::Absent(Problem { location: Some(value.location()), hint, ..problem })
+            Given::Absent(Problem {
+                location: Some(value.location()),
+                hint,
+                ..problem
+            })
         };
         let useless = |what: &str| absent(Problem::mistake(None, format!("`{name}` {what}")));
         Some(match text {
@@ -107,5 +129,6 @@ fn without_line_end(text: &str) -> &str {
 
 fn is_variable(name: &str) -> bool {
     let plain = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') && name.chars().all(plain)
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(plain)
 }

@@ -79,7 +79,8 @@ fn clock() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().expect("a time")
 }
 
-/// A project's folder with the three files above, each changed by replacing texts that must stand in it.
+/// A project's folder with the three files above, each changed by replacing texts that must stand
+/// in it.
 struct Place {
     folder: TempDir,
     environment: Vec<(&'static str, &'static str)>,
@@ -88,7 +89,10 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let place = Self { folder, environment: vec![("CRM_PASSWORD", "canary-7f")] };
+        let place = Self {
+            folder,
+            environment: vec![("CRM_PASSWORD", "canary-7f")],
+        };
         place.write("writeback.toml", PROJECT);
         place.write("schedules/weekly.toml", JOB);
         place.write("sql/health_score.sql", SCHEMA);
@@ -104,11 +108,16 @@ impl Place {
     fn project(&self) -> Result<Project, Vec<Problem>> {
         let find = |name: &str| self.environment.iter().find(|(known, _)| *known == name);
         let environment = |name: &str| find(name).map(|(_, value)| OsString::from(value));
-        Project::load_within(Surroundings { root: self.folder.path(), environment: &environment, clock })
+        Project::load_within(Surroundings {
+            root: self.folder.path(),
+            environment: &environment,
+            clock,
+        })
     }
 
     fn job(&self) -> Result<CheckedJob, Vec<Problem>> {
-        self.project().and_then(|project| project.load_job("weekly"))
+        self.project()
+            .and_then(|project| project.load_job("weekly"))
     }
 
     /// What is told of the whole project, job and schema.
@@ -122,9 +131,21 @@ impl Place {
 
 fn text_of(problems: &[Problem]) -> String {
     let line = |problem: &Problem| {
-        let place = problem.location.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-        let warning = if problem.severity == Severity::Warning { "warning: " } else { "" };
-        let hint = problem.hint.as_ref().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+        let place = problem
+            .location
+            .as_ref()
+            .map(|place| format!("{place}: "))
+            .unwrap_or_default();
+        let warning = if problem.severity == Severity::Warning {
+            "warning: "
+        } else {
+            ""
+        };
+        let hint = problem
+            .hint
+            .as_ref()
+            .map(|hint| format!("\n  hint: {hint}"))
+            .unwrap_or_default();
         format!("{place}{warning}{}{hint}\n", problem.message)
     };
     problems.iter().map(line).collect()
@@ -169,14 +190,31 @@ fn schema_told(text: &str) -> String {
 /// What the production connection's keys come to when the job writes to it.
 fn server_with(lines: &str) -> (String, Option<Connection>) {
     let mut place = Place::new();
-    place.environment.push(("CRM_URL", "mysql://writer:canary-7f@db.example.com/crm"));
-    place.environment.push(("BAD_URL", "mysql://writer:canary-7f@db.example.com/crm?canary-7f=canary-7f"));
-    let start = PROJECT.find("[connections.production]").expect("the connection");
+    place
+        .environment
+        .push(("CRM_URL", "mysql://writer:canary-7f@db.example.com/crm"));
+    place.environment.push((
+        "BAD_URL",
+        "mysql://writer:canary-7f@db.example.com/crm?canary-7f=canary-7f",
+    ));
+    let start = PROJECT
+        .find("[connections.production]")
+        .expect("the connection");
     let end = PROJECT.find("[dashboards").expect("what follows it");
-    let text = format!("{}[connections.production]\n{lines}\n{}", &PROJECT[..start], &PROJECT[end..]);
+    let text = format!(
+        "{}[connections.production]\n{lines}\n{}",
+        &PROJECT[..start],
+        &PROJECT[end..]
+    );
     place.write("writeback.toml", &text);
-    place.write("schedules/weekly.toml", &changed(JOB, &[("\"crm\"", "\"production\"")]));
-    let connection = place.project().ok().and_then(|project| project.connections.get("production").cloned());
+    place.write(
+        "schedules/weekly.toml",
+        &changed(JOB, &[("\"crm\"", "\"production\"")]),
+    );
+    let connection = place
+        .project()
+        .ok()
+        .and_then(|project| project.connections.get("production").cloned());
     (place.told(), connection)
 }
 
@@ -189,18 +227,27 @@ mod files_without_a_mistake {
         let checked = place.job().expect("no mistake");
         assert_eq!(text_of(&checked.warnings), "");
         let job = checked.job;
-        assert_eq!((job.name.as_str(), job.dashboard()), ("weekly", Some("customer_health")));
+        assert_eq!(
+            (job.name.as_str(), job.dashboard()),
+            ("weekly", Some("customer_health"))
+        );
         let write_back = &job.write_backs[0];
         assert_eq!(write_back.table.to_string(), "\"CRM\".\"ACCOUNTS\"");
         assert_eq!(write_back.batch_records_max.get(), 500);
         assert_eq!(write_back.mode, MatchMode::UpdateOnly);
         assert_eq!(write_back.key_fields(), [0]);
         assert_eq!(write_back.location.to_string(), "schedules/weekly.toml:6:1");
-        assert_eq!(write_back.table_location.to_string(), "schedules/weekly.toml:11:1");
+        assert_eq!(
+            write_back.table_location.to_string(),
+            "schedules/weekly.toml:11:1"
+        );
         assert_eq!(write_back.fields.len(), 6);
         assert_eq!(write_back.fields[1].when, When::IfEmpty);
         assert_eq!(write_back.fields[1].value, FieldValue::Column(1));
-        assert_eq!(write_back.fields[1].location.to_string(), "schedules/weekly.toml:17:1");
+        assert_eq!(
+            write_back.fields[1].location.to_string(),
+            "schedules/weekly.toml:17:1"
+        );
         assert_eq!(checked.digest.len(), 32);
     }
 
@@ -209,7 +256,10 @@ mod files_without_a_mistake {
         let place = Place::new();
         let first = place.job().expect("a job").digest;
         assert_eq!(place.job().expect("a job").digest, first);
-        place.write("sql/health_score.sql", &changed(SCHEMA, &[("one row", "one line")]));
+        place.write(
+            "sql/health_score.sql",
+            &changed(SCHEMA, &[("one row", "one line")]),
+        );
         assert_ne!(place.job().expect("a job").digest, first);
     }
 
@@ -217,14 +267,37 @@ mod files_without_a_mistake {
     fn connections_are_read_whole() {
         let project = Place::new().project().expect("no mistake");
         let production = &project.connections["production"];
-        let System::Postgres(settings) = &production.system else { panic!("{production:?}") };
-        assert_eq!((settings.host.as_str(), settings.port, settings.user.as_str()), ("db.example.com", 5432, "writer"));
-        assert_eq!(settings.password.as_ref().map(|secret| secret.reveal()), Some("canary-7f"));
+        let System::Postgres(settings) = &production.system else {
+            panic!("{production:?}")
+        };
+        assert_eq!(
+            (
+                settings.host.as_str(),
+                settings.port,
+                settings.user.as_str()
+            ),
+            ("db.example.com", 5432, "writer")
+        );
+        assert_eq!(
+            settings.password.as_ref().map(|secret| secret.reveal()),
+            Some("canary-7f")
+        );
         assert_eq!(settings.tls, Tls::Verified { ca_file: None });
-        assert_eq!(production.timezone.map(|zone| zone.name()), Some("Europe/Berlin"));
-        assert_eq!((production.limits.connect_timeout.as_secs(), production.limits.writers), (3, 4));
+        assert_eq!(
+            production.timezone.map(|zone| zone.name()),
+            Some("Europe/Berlin")
+        );
+        assert_eq!(
+            (
+                production.limits.connect_timeout.as_secs(),
+                production.limits.writers
+            ),
+            (3, 4)
+        );
         assert!(!format!("{project:?}").contains("canary-7f"));
-        let System::Sqlite(crm) = &project.connections["crm"].system else { panic!("not SQLite") };
+        let System::Sqlite(crm) = &project.connections["crm"].system else {
+            panic!("not SQLite")
+        };
         assert_eq!(crm.file, project.root.join("fixtures/crm.db"));
         assert_eq!(crm.database.as_deref(), Some("CRM"));
     }
@@ -232,7 +305,10 @@ mod files_without_a_mistake {
     #[test]
     fn defaults_hold_where_a_write_back_does_not_say() {
         let place = Place::new();
-        place.write("schedules/weekly.toml", &changed(JOB, &[("batch_size = 500\n", "nulls = \"keep\"\n")]));
+        place.write(
+            "schedules/weekly.toml",
+            &changed(JOB, &[("batch_size = 500\n", "nulls = \"keep\"\n")]),
+        );
         let write_back = place.job().expect("no mistake").job.write_backs.remove(0);
         assert_eq!(write_back.batch_records_max.get(), 700);
         assert_eq!(write_back.nulls, NullPolicy::Keep);
@@ -263,7 +339,10 @@ mod files_without_a_mistake {
         let mut place = Place::new();
         place.environment.clear();
         assert!(place.job().is_ok());
-        place.write("schedules/weekly.toml", &changed(JOB, &[("\"crm\"", "\"production\"")]));
+        place.write(
+            "schedules/weekly.toml",
+            &changed(JOB, &[("\"crm\"", "\"production\"")]),
+        );
         insta::assert_snapshot!(place.told(), @r#"
         writeback.toml:13:20: environment variable `CRM_PASSWORD` is not set
           hint: export CRM_PASSWORD=…
@@ -311,8 +390,13 @@ mod files_without_a_mistake {
         ];
         for (written, meant) in types {
             let text = format!("create table t (id int primary key, x {written})");
-            let (schema, warnings) = schema_of(&text).unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
-            assert_eq!(schema.columns[1].column_type.to_string(), meant, "{written}");
+            let (schema, warnings) =
+                schema_of(&text).unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
+            assert_eq!(
+                schema.columns[1].column_type.to_string(),
+                meant,
+                "{written}"
+            );
             assert!(warnings.is_empty(), "{written}");
         }
     }
@@ -324,7 +408,14 @@ mod files_without_a_mistake {
         assert_eq!(text_of(&warnings), "");
         assert_eq!(schema.table, ["crm", "Konto Größe"]);
         assert_eq!(schema.key, [1, 0]);
-        assert_eq!(schema.columns.iter().map(|column| column.nullable).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(
+            schema
+                .columns
+                .iter()
+                .map(|column| column.nullable)
+                .collect::<Vec<_>>(),
+            [false, false, true]
+        );
         assert_eq!(schema.columns[1].location.to_string(), "sql/s.sql:2:13");
         assert_eq!(schema.model, None);
     }
@@ -340,8 +431,12 @@ mod files_without_a_mistake {
             "SELECT id FROM t WHERE doc @> '{\"a\": 1}' AND x = $$a;b$$",
             "SELECT id FROM t WHERE größe ~* '^x' QUALIFY row_number() OVER (PARTITION BY id) = 1",
         ] {
-            for around in [format!("{table}{model}"), format!("{table}-- the model; really\n{model};\n-- end\n")] {
-                let (schema, warnings) = schema_of(&around).unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
+            for around in [
+                format!("{table}{model}"),
+                format!("{table}-- the model; really\n{model};\n-- end\n"),
+            ] {
+                let (schema, warnings) =
+                    schema_of(&around).unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
                 assert_eq!(schema.model.as_deref(), Some(model));
                 assert!(warnings.is_empty());
             }
@@ -351,9 +446,11 @@ mod files_without_a_mistake {
     #[test]
     fn files_may_begin_with_a_byte_order_mark() {
         let place = Place::new();
-        for (file, text) in
-            [("writeback.toml", PROJECT), ("schedules/weekly.toml", JOB), ("sql/health_score.sql", SCHEMA)]
-        {
+        for (file, text) in [
+            ("writeback.toml", PROJECT),
+            ("schedules/weekly.toml", JOB),
+            ("sql/health_score.sql", SCHEMA),
+        ] {
             place.write(file, &format!("\u{feff}{text}"));
         }
         assert_eq!(place.told(), "");
@@ -362,39 +459,93 @@ mod files_without_a_mistake {
     #[test]
     fn servers_are_named_by_url_or_by_parts() {
         let postgres = |lines: &str| match server_with(lines) {
-            (told, Some(Connection { system: System::Postgres(settings), .. })) => (told, settings),
+            (
+                told,
+                Some(Connection {
+                    system: System::Postgres(settings),
+                    ..
+                }),
+            ) => (told, settings),
             (told, other) => panic!("{told}{other:?}"),
         };
-        let (told, settings) = postgres("kind = \"postgres\"\nhost = \"localhost\"\nuser = \"w\"\ndatabase = \"crm\"");
-        assert_eq!((told.as_str(), settings.port, settings.tls), ("", 5432, Tls::Off));
-        let (told, settings) = postgres("kind = \"postgres\"\nsocket = \"/run/pg\"\nuser = \"w\"\ndatabase = \"crm\"");
-        assert_eq!((told.as_str(), settings.socket, settings.tls), ("", Some("/run/pg".into()), Tls::Off));
-        let (told, settings) = postgres("url = \"postgres://w@127.0.0.2/crm\"\nca_file = \"certs/ca.pem\"");
-        let Tls::Verified { ca_file: Some(file) } = settings.tls else { panic!("not verified") };
+        let (told, settings) =
+            postgres("kind = \"postgres\"\nhost = \"localhost\"\nuser = \"w\"\ndatabase = \"crm\"");
+        assert_eq!(
+            (told.as_str(), settings.port, settings.tls),
+            ("", 5432, Tls::Off)
+        );
+        let (told, settings) =
+            postgres("kind = \"postgres\"\nsocket = \"/run/pg\"\nuser = \"w\"\ndatabase = \"crm\"");
+        assert_eq!(
+            (told.as_str(), settings.socket, settings.tls),
+            ("", Some("/run/pg".into()), Tls::Off)
+        );
+        let (told, settings) =
+            postgres("url = \"postgres://w@127.0.0.2/crm\"\nca_file = \"certs/ca.pem\"");
+        let Tls::Verified {
+            ca_file: Some(file),
+        } = settings.tls
+        else {
+            panic!("not verified")
+        };
         assert_eq!((told.as_str(), file.ends_with("certs/ca.pem")), ("", true));
         let (told, connection) = server_with("url = { env = \"CRM_URL\" }");
-        let Some(Connection { system: System::Mysql(settings), .. }) = connection else { panic!("{told}") };
-        assert_eq!((told.as_str(), settings.port, settings.database.as_deref()), ("", 3306, Some("crm")));
-        assert_eq!(settings.password.map(|secret| secret.reveal().to_owned()).as_deref(), Some("canary-7f"));
+        let Some(Connection {
+            system: System::Mysql(settings),
+            ..
+        }) = connection
+        else {
+            panic!("{told}")
+        };
+        assert_eq!(
+            (told.as_str(), settings.port, settings.database.as_deref()),
+            ("", 3306, Some("crm"))
+        );
+        assert_eq!(
+            settings
+                .password
+                .map(|secret| secret.reveal().to_owned())
+                .as_deref(),
+            Some("canary-7f")
+        );
     }
 
     #[test]
     fn a_secret_file_loses_one_line_end() {
         let place = Place::new();
         place.write("secret", "canary \n\n");
-        place.write("writeback.toml", &changed(PROJECT, &[("{ env = \"CRM_PASSWORD\" }", "{ file = \"secret\" }")]));
+        place.write(
+            "writeback.toml",
+            &changed(
+                PROJECT,
+                &[("{ env = \"CRM_PASSWORD\" }", "{ file = \"secret\" }")],
+            ),
+        );
         let project = place.project().expect("a project");
-        let System::Postgres(settings) = &project.connections["production"].system else { panic!("not PostgreSQL") };
-        assert_eq!(settings.password.as_ref().map(|secret| secret.reveal()), Some("canary \n"));
+        let System::Postgres(settings) = &project.connections["production"].system else {
+            panic!("not PostgreSQL")
+        };
+        assert_eq!(
+            settings.password.as_ref().map(|secret| secret.reveal()),
+            Some("canary \n")
+        );
     }
 
     #[test]
     fn key_columns_may_repeat_across_write_backs() {
-        let second =
-            JOB[JOB.find("[[write_back]]").expect("a write-back")..].replace("\"health_score\"\n", "\"second\"\n");
-        let second = ["HEALTH_SCORE", "CHURN_RISK", "SCORE_SOURCE", "SCORED_AT", "RISK_LABEL"]
-            .iter()
-            .fold(second, |text, column| text.replace(column, &format!("{column}_2")));
+        let second = JOB[JOB.find("[[write_back]]").expect("a write-back")..]
+            .replace("\"health_score\"\n", "\"second\"\n");
+        let second = [
+            "HEALTH_SCORE",
+            "CHURN_RISK",
+            "SCORE_SOURCE",
+            "SCORED_AT",
+            "RISK_LABEL",
+        ]
+        .iter()
+        .fold(second, |text, column| {
+            text.replace(column, &format!("{column}_2"))
+        });
         let place = Place::new();
         place.write("schedules/weekly.toml", &format!("{JOB}\n{second}"));
         assert_eq!(place.told(), "");
@@ -1010,17 +1161,21 @@ mod arbitrary_text {
 
     fn scrambled(text: &'static str) -> impl Strategy<Value = String> {
         // Pieces of a real file in any order reach further into the readers than random letters do.
-        let pieces: Vec<&str> = text.split_inclusive([' ', '\n', '"', '(', ')', '=', ';', '{', '}']).collect();
+        let pieces: Vec<&str> = text
+            .split_inclusive([' ', '\n', '"', '(', ')', '=', ';', '{', '}'])
+            .collect();
         prop_oneof![
             any::<String>(),
             proptest::collection::vec(proptest::sample::select(pieces.clone()), 0..60)
                 .prop_map(|pieces| pieces.concat()),
-            (0..pieces.len(), 0..pieces.len(), any::<String>()).prop_map(move |(cut, other, noise)| {
-                let mut pieces = pieces.clone();
-                pieces.swap(cut, other);
-                pieces.insert(cut, &noise);
-                pieces.concat()
-            }),
+            (0..pieces.len(), 0..pieces.len(), any::<String>()).prop_map(
+                move |(cut, other, noise)| {
+                    let mut pieces = pieces.clone();
+                    pieces.swap(cut, other);
+                    pieces.insert(cut, &noise);
+                    pieces.concat()
+                }
+            ),
         ]
     }
 
@@ -1059,14 +1214,30 @@ mod arbitrary_text {
     #[test]
     fn deep_nesting_is_a_mistake_and_no_crash() {
         let depth = 100_000;
-        for (open, close) in
-            [("ARRAY<", ">"), ("Nullable(", ")"), ("INT CHECK (", ")"), ("INT DEFAULT -", ""), ("INT DEFAULT NOT ", "")]
-        {
-            let text = format!("CREATE TABLE t (id {}INT{})", open.repeat(depth), close.repeat(depth));
+        for (open, close) in [
+            ("ARRAY<", ">"),
+            ("Nullable(", ")"),
+            ("INT CHECK (", ")"),
+            ("INT DEFAULT -", ""),
+            ("INT DEFAULT NOT ", ""),
+        ] {
+            let text = format!(
+                "CREATE TABLE t (id {}INT{})",
+                open.repeat(depth),
+                close.repeat(depth)
+            );
             assert!(schema_of(&text).is_err(), "{open}");
         }
-        let surroundings = Surroundings { root: Path::new("/nowhere"), environment: &|_| None, clock };
-        for text in [format!("a = {}", "[".repeat(depth)), format!("a = {}", "{a=".repeat(depth)), "a.".repeat(depth)] {
+        let surroundings = Surroundings {
+            root: Path::new("/nowhere"),
+            environment: &|_| None,
+            clock,
+        };
+        for text in [
+            format!("a = {}", "[".repeat(depth)),
+            format!("a = {}", "{a=".repeat(depth)),
+            "a.".repeat(depth),
+        ] {
             assert!(project_file::read_project(&text, surroundings).is_err());
         }
     }

@@ -1,4 +1,5 @@
-//! MySQL and MariaDB: connecting, the catalogue, and what its errors mean. Knows nothing of batches, layouts or chunks.
+//! MySQL and MariaDB: connecting, the catalogue, and what its errors mean. Knows nothing of
+//! batches, layouts or chunks.
 
 pub(crate) mod catalogue;
 pub(crate) mod fault;
@@ -32,13 +33,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads `VERSION()`: `8.0.36`, `10.11.6-MariaDB-log`, or MariaDB's guise for old replicas, `5.5.5-10.11.6-MariaDB`.
+    /// Reads `VERSION()`: `8.0.36`, `10.11.6-MariaDB-log`, or MariaDB's guise for old replicas,
+    /// `5.5.5-10.11.6-MariaDB`.
     fn read(version: &str) -> Self {
         let mariadb = version.to_ascii_lowercase().contains("mariadb");
         let version = version.strip_prefix("5.5.5-").unwrap_or(version);
         let mut parts = version.split(|character: char| !character.is_ascii_digit());
         let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
-        Self { mariadb, version: (next(), next()) }
+        Self {
+            mariadb,
+            version: (next(), next()),
+        }
     }
 
     /// Whether `JSON_TABLE`, by which batches travel, is there.
@@ -49,22 +54,22 @@ impl Server {
     }
 }
 
-/// One connection with its session set up. After the connection broke, or no answer came in time, it is gone and every
-/// call says so: the caller opens another session.
+/// One connection with its session set up. After the connection broke, or no answer came in time,
+/// it is gone and every call says so: the caller opens another session.
 pub(crate) struct Session {
     name: String,
     connection: Option<MySqlConnection>,
     server: Server,
-    /// Longest wait for an answer. The server's own limits end a statement earlier wherever they can; this one is for
-    /// a server that went silent.
+    /// Longest wait for an answer. The server's own limits end a statement earlier wherever they
+    /// can; this one is for a server that went silent.
     answer_wait_max: Duration,
     packet_bytes_max: usize,
     /// Quoted path of the table in use, for the hint of an error.
     table: Option<String>,
 }
 
-/// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed. Without
-/// `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number.
+/// The parts of `sql_mode` that writing depends on. None of them changes how statements are parsed.
+/// Without `NO_AUTO_VALUE_ON_ZERO` a 0 in an `AUTO_INCREMENT` column becomes another number.
 const STRICT_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
                            NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
 
@@ -72,9 +77,12 @@ const STRICT_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_
 const LAX_MODE: &str = "ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION";
 
 impl Session {
-    /// Connects and sets the session up, within the connection's time limit.
-    /// Errors: `Unavailable`; `Failed` if the server lets nobody in, cannot prove who it is or will not be strict.
-    pub(crate) async fn open(connection: &Connection, purpose: Purpose) -> Result<Self, SystemError> {
+    /// Connects and sets the session up, within the connection's time limit. Errors: `Unavailable`;
+    /// `Failed` if the server lets nobody in, cannot prove who it is or will not be strict.
+    pub(crate) async fn open(
+        connection: &Connection,
+        purpose: Purpose,
+    ) -> Result<Self, SystemError> {
         let settings = settings(connection)?;
         let opening = Self::open_unbounded(connection, settings, purpose);
         let wait_max = connection.limits.connect_timeout;
@@ -89,17 +97,23 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self, SystemError> {
         let opened = connect_options(&connection.name, settings)?.connect().await;
-        let opened = opened.map_err(|error| fault::connecting(&connection.name, settings, error))?;
+        let opened =
+            opened.map_err(|error| fault::connecting(&connection.name, settings, error))?;
         let limits = &connection.limits;
         let mut session = Self {
             name: connection.name.clone(),
             connection: Some(opened),
-            server: Server { mariadb: false, version: (0, 0) },
+            server: Server {
+                mariadb: false,
+                version: (0, 0),
+            },
             answer_wait_max: limits.statement_timeout + limits.lock_timeout + ANSWER_GRACE,
             packet_bytes_max: 0,
             table: None,
         };
-        session.run(settings::UNCUT.to_owned(), "setting up the session").await?;
+        session
+            .run(settings::UNCUT.to_owned(), "setting up the session")
+            .await?;
         session.greet().await?;
         for statement in session_statements(session.server, purpose, connection) {
             session.run(statement, "setting up the session").await?;
@@ -116,7 +130,11 @@ impl Session {
     async fn greet(&mut self) -> Result<(), SystemError> {
         let sql = "SELECT VERSION(), CAST(@@max_allowed_packet AS CHAR)".to_owned();
         let rows = self.rows(sql, &[], "asking the server's version").await?;
-        let answer = |position: usize| rows.first().and_then(|row| text(row, position)).unwrap_or_default();
+        let answer = |position: usize| {
+            rows.first()
+                .and_then(|row| text(row, position))
+                .unwrap_or_default()
+        };
         self.server = Server::read(&answer(0));
         self.packet_bytes_max = answer(1).parse().unwrap_or(PACKET_BYTES_DEFAULT);
         Ok(())
@@ -124,8 +142,13 @@ impl Session {
 
     async fn insist_on_strictness(&mut self) -> Result<(), SystemError> {
         let doing = "making the server strict";
-        let rows = self.rows("SELECT @@SESSION.sql_mode".to_owned(), &[], doing).await?;
-        let mode = rows.first().and_then(|row| text(row, 0)).unwrap_or_default();
+        let rows = self
+            .rows("SELECT @@SESSION.sql_mode".to_owned(), &[], doing)
+            .await?;
+        let mode = rows
+            .first()
+            .and_then(|row| text(row, 0))
+            .unwrap_or_default();
         if !is_strict(&mode) {
             return Err(SystemError::Failed {
                 connection: self.name.clone(),
@@ -146,15 +169,23 @@ impl Session {
         Ok(())
     }
 
-    /// Lets the session take what a laxer server let in: dates that are none, and labels that are none. What does not fit is
-    /// cut in silence until [`Session::be_strict`] is called.
+    /// Lets the session take what a laxer server let in: dates that are none, and labels that are
+    /// none. What does not fit is cut in silence until [`Session::be_strict`] is called.
     pub(crate) async fn be_lax(&mut self) -> Result<(), SystemError> {
-        self.run(format!("SET SESSION sql_mode = '{LAX_MODE}'"), "making the server lax").await
+        self.run(
+            format!("SET SESSION sql_mode = '{LAX_MODE}'"),
+            "making the server lax",
+        )
+        .await
     }
 
     /// Makes the session as strict as it was opened.
     pub(crate) async fn be_strict(&mut self) -> Result<(), SystemError> {
-        self.run(format!("SET SESSION sql_mode = '{STRICT_MODE}'"), "making the server strict").await
+        self.run(
+            format!("SET SESSION sql_mode = '{STRICT_MODE}'"),
+            "making the server strict",
+        )
+        .await
     }
 
     /// The connection's name, for messages.
@@ -190,12 +221,17 @@ impl Session {
     ) -> Result<Vec<MySqlRow>, SystemError> {
         let wait_max = self.answer_wait_max;
         let connection = self.connected()?;
-        let query = parameters.iter().fold(sqlx::query(audited(sql)), |query, parameter| query.bind(*parameter));
+        let query = parameters
+            .iter()
+            .fold(sqlx::query(audited(sql)), |query, parameter| {
+                query.bind(*parameter)
+            });
         let answer = tokio::time::timeout(wait_max, query.fetch_all(connection)).await;
         self.judge(answer, doing)
     }
 
-    /// Runs one statement with a text parameter; hands each of its rows over as it comes, and keeps none.
+    /// Runs one statement with a text parameter; hands each of its rows over as it comes, and keeps
+    /// none.
     pub(crate) async fn each_row(
         &mut self,
         sql: String,
@@ -216,26 +252,42 @@ impl Session {
         self.judge(answer, doing)
     }
 
-    /// Runs one statement without parameters outside the prepared-statement protocol, which would reset what
-    /// `SHOW WARNINGS` shows; returns its rows.
-    pub(crate) async fn plain_rows(&mut self, sql: String, doing: &str) -> Result<Vec<MySqlRow>, SystemError> {
+    /// Runs one statement without parameters outside the prepared-statement protocol, which would
+    /// reset what `SHOW WARNINGS` shows; returns its rows.
+    pub(crate) async fn plain_rows(
+        &mut self,
+        sql: String,
+        doing: &str,
+    ) -> Result<Vec<MySqlRow>, SystemError> {
         let wait_max = self.answer_wait_max;
         let connection = self.connected()?;
-        let answer = tokio::time::timeout(wait_max, sqlx::raw_sql(audited(sql)).fetch_all(connection)).await;
+        let answer =
+            tokio::time::timeout(wait_max, sqlx::raw_sql(audited(sql)).fetch_all(connection)).await;
         self.judge(answer, doing)
     }
 
     /// Runs one statement that writes; returns how many rows it matched or inserted.
-    pub(crate) async fn write(&mut self, sql: String, parameter: &str, doing: &str) -> Result<u64, SystemError> {
+    pub(crate) async fn write(
+        &mut self,
+        sql: String,
+        parameter: &str,
+        doing: &str,
+    ) -> Result<u64, SystemError> {
         let wait_max = self.answer_wait_max;
         let connection = self.connected()?;
-        let running = sqlx::query(audited(sql)).bind(parameter).execute(connection);
+        let running = sqlx::query(audited(sql))
+            .bind(parameter)
+            .execute(connection);
         let answer = tokio::time::timeout(wait_max, running).await;
         self.judge(answer, doing).map(|done| done.rows_affected())
     }
 
     /// Names and types of the columns that a query would yield.
-    pub(crate) async fn columns_of(&mut self, sql: String, doing: &str) -> Result<Vec<YieldedColumn>, SystemError> {
+    pub(crate) async fn columns_of(
+        &mut self,
+        sql: String,
+        doing: &str,
+    ) -> Result<Vec<YieldedColumn>, SystemError> {
         use sqlx::{Column, Executor, SqlSafeStr, Statement, TypeInfo};
         let wait_max = self.answer_wait_max;
         let connection = self.connected()?;
@@ -269,8 +321,8 @@ impl Session {
         self.connection.as_mut().ok_or_else(|| gone(&self.name))
     }
 
-    /// Turns an answer into a result. A connection that broke or stayed silent is dropped: what it would still say
-    /// belongs to a statement nobody waits for.
+    /// Turns an answer into a result. A connection that broke or stayed silent is dropped: what it
+    /// would still say belongs to a statement nobody waits for.
     fn judge<T>(
         &mut self,
         answer: Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>,
@@ -282,7 +334,12 @@ impl Session {
                 if !matches!(error, sqlx::Error::Database(_)) {
                     self.connection = None;
                 }
-                Err(fault::running(&self.name, doing, self.table.as_deref(), error))
+                Err(fault::running(
+                    &self.name,
+                    doing,
+                    self.table.as_deref(),
+                    error,
+                ))
             }
             Err(_) => {
                 self.connection = None;
@@ -304,28 +361,35 @@ pub(crate) struct YieldedColumn {
 /// Source: <https://mariadb.com/kb/en/server-system-variables/#max_allowed_packet>.
 const PACKET_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 
-/// The text of one cell, whatever type the server calls it; `None` for NULL, and for bytes that are no text.
+/// The text of one cell, whatever type the server calls it; `None` for NULL, and for bytes that are
+/// no text.
 pub(crate) fn text(row: &MySqlRow, position: usize) -> Option<String> {
-    row.try_get_unchecked::<Option<String>, _>(position).ok().flatten()
+    row.try_get_unchecked::<Option<String>, _>(position)
+        .ok()
+        .flatten()
 }
 
 fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
     match &connection.system {
         System::Mysql(settings) => Ok(settings),
-        other @ (System::Files { .. } | System::Sqlite(_) | System::Postgres(_) | System::Adbc(_)) => {
-            Err(SystemError::Failed {
-                connection: connection.name.clone(),
-                doing: "connecting".to_owned(),
-                source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),
-                hint: None,
-            })
-        }
+        other @ (System::Files { .. }
+        | System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Adbc(_)) => Err(SystemError::Failed {
+            connection: connection.name.clone(),
+            doing: "connecting".to_owned(),
+            source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),
+            hint: None,
+        }),
     }
 }
 
-/// Builds the driver's options by parts: it would log unknown parts of a URL, and set a session of its own liking.
-/// Errors: the file of certificates cannot be read.
-fn connect_options(connection: &str, settings: &ServerSettings) -> Result<MySqlConnectOptions, SystemError> {
+/// Builds the driver's options by parts: it would log unknown parts of a URL, and set a session of
+/// its own liking. Errors: the file of certificates cannot be read.
+fn connect_options(
+    connection: &str,
+    settings: &ServerSettings,
+) -> Result<MySqlConnectOptions, SystemError> {
     let mut options = MySqlConnectOptions::new()
         .host(&settings.host)
         .port(settings.port)
@@ -347,7 +411,9 @@ fn connect_options(connection: &str, settings: &ServerSettings) -> Result<MySqlC
     Ok(match &settings.tls {
         Tls::Off => options.ssl_mode(MySqlSslMode::Disabled),
         Tls::Verified { ca_file: None } => options.ssl_mode(MySqlSslMode::VerifyIdentity),
-        Tls::Verified { ca_file: Some(file) } => {
+        Tls::Verified {
+            ca_file: Some(file),
+        } => {
             expect_authorities(connection, file)?;
             options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(file)
         }
@@ -359,15 +425,21 @@ fn session_statements(server: Server, purpose: Purpose, connection: &Connection)
     let limits = &connection.limits;
     let lock_seconds = limits.lock_timeout.as_secs().max(1);
     let mut statements = vec![
-        // A connection that waits for its next batch longer than the server likes must not be lost for it.
+        // A connection that waits for its next batch longer than the server likes must not be lost
+        // for it.
         "SET SESSION wait_timeout = 28800, timestamp = DEFAULT".to_owned(),
-        format!("SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}"),
+        format!(
+            "SET SESSION innodb_lock_wait_timeout = {lock_seconds}, lock_wait_timeout = {lock_seconds}"
+        ),
     ];
     match purpose {
-        // The pull bounds its waiting row by row: how long all of it takes is no measure of anything. The server must
-        // not take a slow reader for a lost one either.
+        // The pull bounds its waiting row by row: how long all of it takes is no measure of
+        // anything. The server must not take a slow reader for a lost one either.
         Purpose::Read => statements.extend([
-            format!("SET SESSION net_write_timeout = {}", limits.statement_timeout.as_secs().max(600)),
+            format!(
+                "SET SESSION net_write_timeout = {}",
+                limits.statement_timeout.as_secs().max(600)
+            ),
             unlimited_statements(server).to_owned(),
         ]),
         Purpose::Write => statements.extend([
@@ -379,22 +451,31 @@ fn session_statements(server: Server, purpose: Purpose, connection: &Connection)
     statements
 }
 
-/// MariaDB bounds every statement, in seconds; MySQL only those that read, in milliseconds.
-/// Source: <https://mariadb.com/kb/en/aborting-statements/>,
+/// MariaDB bounds every statement, in seconds; MySQL only those that read, in milliseconds. Source:
+/// <https://mariadb.com/kb/en/aborting-statements/>,
 /// <https://dev.mysql.com/doc/refman/8.0/en/server-system-variables.html#sysvar_max_execution_time>.
 fn limited_statements(server: Server, timeout: Duration) -> String {
     match server.mariadb {
-        true => format!("SET SESSION max_statement_time = {:.3}", timeout.as_secs_f64()),
-        false => format!("SET SESSION max_execution_time = {}", timeout.as_millis().min(u128::from(u32::MAX))),
+        true => format!(
+            "SET SESSION max_statement_time = {:.3}",
+            timeout.as_secs_f64()
+        ),
+        false => format!(
+            "SET SESSION max_execution_time = {}",
+            timeout.as_millis().min(u128::from(u32::MAX))
+        ),
     }
 }
 
-/// MariaDB ends a connection whose transaction lies open; MySQL knows no such limit, only one for every connection that
-/// is idle, and a writer may wait minutes for its next batch.
-/// Source: <https://mariadb.com/kb/en/transaction-timeouts/>.
+/// MariaDB ends a connection whose transaction lies open; MySQL knows no such limit, only one for
+/// every connection that is idle, and a writer may wait minutes for its next batch. Source:
+/// <https://mariadb.com/kb/en/transaction-timeouts/>.
 fn limited_idleness(server: Server, idle_max: Duration) -> String {
     match server.mariadb {
-        true => format!("SET SESSION idle_transaction_timeout = {}", idle_max.as_secs()),
+        true => format!(
+            "SET SESSION idle_transaction_timeout = {}",
+            idle_max.as_secs()
+        ),
         false => "SET SESSION wait_timeout = 600".to_owned(),
     }
 }
@@ -409,16 +490,27 @@ fn unlimited_statements(server: Server) -> &'static str {
 /// Whether nothing is cut in silence and nothing changes how our statements are parsed.
 fn is_strict(mode: &str) -> bool {
     let has = |flag: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(flag));
-    let parsing = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "PAD_CHAR_TO_FULL_LENGTH"];
+    let parsing = [
+        "ANSI_QUOTES",
+        "NO_BACKSLASH_ESCAPES",
+        "PIPES_AS_CONCAT",
+        "PAD_CHAR_TO_FULL_LENGTH",
+    ];
     has("STRICT_ALL_TABLES") && has("NO_AUTO_VALUE_ON_ZERO") && !parsing.into_iter().any(has)
 }
 
 fn silent(connection: &str, doing: &str, waited: Duration) -> SystemError {
-    SystemError::Unavailable { connection: connection.to_owned(), source: silence(doing, waited).into() }
+    SystemError::Unavailable {
+        connection: connection.to_owned(),
+        source: silence(doing, waited).into(),
+    }
 }
 
 fn gone(connection: &str) -> SystemError {
-    SystemError::Unavailable { connection: connection.to_owned(), source: "the connection was lost before".into() }
+    SystemError::Unavailable {
+        connection: connection.to_owned(),
+        source: "the connection was lost before".into(),
+    }
 }
 
 #[cfg(test)]
@@ -427,10 +519,19 @@ mod tests {
 
     #[test]
     fn versions_are_told_apart() {
-        let mariadb = Server { mariadb: true, version: (10, 11) };
+        let mariadb = Server {
+            mariadb: true,
+            version: (10, 11),
+        };
         assert_eq!(Server::read("10.11.19-MariaDB-0+deb12u1"), mariadb);
         assert_eq!(Server::read("5.5.5-10.11.6-MariaDB-log"), mariadb);
-        assert_eq!(Server::read("8.0.36"), Server { mariadb: false, version: (8, 0) });
+        assert_eq!(
+            Server::read("8.0.36"),
+            Server {
+                mariadb: false,
+                version: (8, 0)
+            }
+        );
         assert!(!Server::read("10.5.22-MariaDB").takes_batches());
         assert!(!Server::read("5.7.44-log").takes_batches());
         assert!(Server::read("8.4.0").takes_batches());
@@ -447,9 +548,21 @@ mod tests {
     #[test]
     fn statement_limits_speak_each_server_s_units() {
         let timeout = Duration::from_millis(1500);
-        let mariadb = Server { mariadb: true, version: (10, 11) };
-        assert_eq!(limited_statements(mariadb, timeout), "SET SESSION max_statement_time = 1.500");
-        let mysql = Server { mariadb: false, version: (8, 0) };
-        assert_eq!(limited_statements(mysql, timeout), "SET SESSION max_execution_time = 1500");
+        let mariadb = Server {
+            mariadb: true,
+            version: (10, 11),
+        };
+        assert_eq!(
+            limited_statements(mariadb, timeout),
+            "SET SESSION max_statement_time = 1.500"
+        );
+        let mysql = Server {
+            mariadb: false,
+            version: (8, 0),
+        };
+        assert_eq!(
+            limited_statements(mysql, timeout),
+            "SET SESSION max_execution_time = 1500"
+        );
     }
 }

@@ -33,13 +33,17 @@ pub(crate) struct Purpose<'a> {
 impl<'a> Purpose<'a> {
     /// Something that needs no particular right and carries no record.
     pub(crate) fn plain(doing: &'a str) -> Self {
-        Self { doing, grant: "", carries_records: false }
+        Self {
+            doing,
+            grant: "",
+            carries_records: false,
+        }
     }
 }
 
-/// One dedicated connection. While a call is under way the connection is out of its place, and it is put back only when
-/// the call ended in a known state; so a call that was dropped, timed out or lost its server closes the connection, and
-/// every later call is `Unavailable`.
+/// One dedicated connection. While a call is under way the connection is out of its place, and it
+/// is put back only when the call ended in a known state; so a call that was dropped, timed out or
+/// lost its server closes the connection, and every later call is `Unavailable`.
 pub(crate) struct Session {
     place: Place,
     /// `None` waits for as long as the server takes.
@@ -48,9 +52,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects within the connection's `connect_timeout` and sets the session's limits and formats. `idle_max` bounds
-    /// how long a transaction may lie open between two statements, should this process be stopped.
-    pub(crate) async fn open(connection: &Connection, idle_max: Duration, access: Access) -> Result<Self, SystemError> {
+    /// Connects within the connection's `connect_timeout` and sets the session's limits and
+    /// formats. `idle_max` bounds how long a transaction may lie open between two statements,
+    /// should this process be stopped.
+    pub(crate) async fn open(
+        connection: &Connection,
+        idle_max: Duration,
+        access: Access,
+    ) -> Result<Self, SystemError> {
         let System::Postgres(settings) = &connection.system else {
             return Err(SystemError::NotFound {
                 what: format!(
@@ -75,8 +84,13 @@ impl Session {
         let pinned = within(Some(limits.connect_timeout), SETTING_UP, pinning).await;
         pinned.map_err(|error| fault::setting_error(&place, SETTING_UP, error))?;
         let statement_timeout = connection.limits.statement_timeout;
-        let deadline = (!statement_timeout.is_zero()).then(|| statement_timeout.saturating_add(ANSWER_GRACE));
-        Ok(Self { place, deadline, connection: Some(server) })
+        let deadline =
+            (!statement_timeout.is_zero()).then(|| statement_timeout.saturating_add(ANSWER_GRACE));
+        Ok(Self {
+            place,
+            deadline,
+            connection: Some(server),
+        })
     }
 
     pub(crate) fn user(&self) -> &str {
@@ -84,9 +98,15 @@ impl Session {
     }
 
     /// Carries out one command that takes no values and yields none.
-    pub(crate) async fn command(&mut self, purpose: Purpose<'_>, sql: &'static str) -> Result<(), SystemError> {
+    pub(crate) async fn command(
+        &mut self,
+        purpose: Purpose<'_>,
+        sql: &'static str,
+    ) -> Result<(), SystemError> {
         let mut connection = self.take()?;
-        let done = self.within(purpose.doing, sqlx::raw_sql(sql).execute(&mut connection)).await;
+        let done = self
+            .within(purpose.doing, sqlx::raw_sql(sql).execute(&mut connection))
+            .await;
         self.settle(connection, purpose, done).map(|_| ())
     }
 
@@ -100,7 +120,8 @@ impl Session {
         let mut connection = self.take()?;
         let executing = sqlx::query_with(audited(sql), arguments).execute(&mut connection);
         let done = self.within(purpose.doing, executing).await;
-        self.settle(connection, purpose, done).map(|result| result.rows_affected())
+        self.settle(connection, purpose, done)
+            .map(|result| result.rows_affected())
     }
 
     /// Carries out one query; returns all its rows.
@@ -119,20 +140,27 @@ impl Session {
     /// Takes the connection for one call; it comes back through [`Session::settle`].
     /// Errors: `Unavailable`, if an earlier call lost it.
     pub(crate) fn take(&mut self) -> Result<PgConnection, SystemError> {
-        self.connection.take().ok_or_else(|| SystemError::Unavailable {
-            connection: self.place.connection().to_owned(),
-            source: "the connection was lost earlier".into(),
-        })
+        self.connection
+            .take()
+            .ok_or_else(|| SystemError::Unavailable {
+                connection: self.place.connection().to_owned(),
+                source: "the connection was lost earlier".into(),
+            })
     }
 
-    /// Puts the connection back if the call left it in a known state, and says what its error means.
+    /// Puts the connection back if the call left it in a known state, and says what its error
+    /// means.
     pub(crate) fn settle<T>(
         &mut self,
         connection: PgConnection,
         purpose: Purpose<'_>,
         result: Result<T, sqlx::Error>,
     ) -> Result<T, SystemError> {
-        if result.as_ref().err().is_none_or(fault::leaves_connection_usable) {
+        if result
+            .as_ref()
+            .err()
+            .is_none_or(fault::leaves_connection_usable)
+        {
             self.connection = Some(connection);
         }
         result.map_err(|error| system_error(&self.place, purpose, error))
@@ -148,7 +176,11 @@ impl Session {
     }
 
     /// A row of the catalogue, or a value in it, that is not as it should be.
-    pub(crate) fn failed(&self, doing: &str, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> SystemError {
+    pub(crate) fn failed(
+        &self,
+        doing: &str,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> SystemError {
         SystemError::Failed {
             connection: self.place.connection().to_owned(),
             doing: doing.to_owned(),
@@ -159,7 +191,10 @@ impl Session {
 
     /// Something of somebody else's is in the way.
     pub(crate) fn contended(&self, cause: &str) -> SystemError {
-        SystemError::Contended { connection: self.place.connection().to_owned(), source: cause.into() }
+        SystemError::Contended {
+            connection: self.place.connection().to_owned(),
+            source: cause.into(),
+        }
     }
 
     /// Says goodbye to the server. A goodbye that does not reach it changes nothing.
@@ -191,7 +226,12 @@ async fn expect_no_pool(
             return Ok(());
         }
     };
-    let looked = within(Some(wait_max), LOOKING, pool::mixes_sessions(server, second)).await;
+    let looked = within(
+        Some(wait_max),
+        LOOKING,
+        pool::mixes_sessions(server, second),
+    )
+    .await;
     match looked.map_err(|error| system_error(place, Purpose::plain(LOOKING), error))? {
         false => {
             pool::remember(settings);
@@ -220,14 +260,26 @@ async fn within<T>(
     doing: &str,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    let Some(deadline) = deadline else { return work.await };
-    let silent = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, silence(doing, deadline)));
-    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(silent()))
+    let Some(deadline) = deadline else {
+        return work.await;
+    };
+    let silent = || {
+        sqlx::Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            silence(doing, deadline),
+        ))
+    };
+    tokio::time::timeout(deadline, work)
+        .await
+        .unwrap_or_else(|_| Err(silent()))
 }
 
 /// Never printed: its `Debug` shows the password.
 /// Errors: the file of certificates cannot be read.
-fn connect_options(connection: &str, settings: &ServerSettings) -> Result<PgConnectOptions, SystemError> {
+fn connect_options(
+    connection: &str,
+    settings: &ServerSettings,
+) -> Result<PgConnectOptions, SystemError> {
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&settings.host)
         .port(settings.port)
@@ -247,7 +299,9 @@ fn connect_options(connection: &str, settings: &ServerSettings) -> Result<PgConn
     Ok(match &settings.tls {
         Tls::Off => options.ssl_mode(PgSslMode::Disable),
         Tls::Verified { ca_file: None } => options.ssl_mode(PgSslMode::VerifyFull),
-        Tls::Verified { ca_file: Some(file) } => {
+        Tls::Verified {
+            ca_file: Some(file),
+        } => {
             expect_authorities(connection, file)?;
             options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(file)
         }
@@ -285,9 +339,22 @@ mod tests {
 
     #[test]
     fn a_socket_needs_no_certificate_and_another_host_does() {
-        assert!(matches!(connect_options("crm", &settings()).expect("no file").get_ssl_mode(), PgSslMode::VerifyFull));
-        let local = ServerSettings { socket: Some("/run/postgresql".into()), ..settings() };
-        assert!(matches!(connect_options("crm", &local).expect("no file").get_ssl_mode(), PgSslMode::Disable));
+        assert!(matches!(
+            connect_options("crm", &settings())
+                .expect("no file")
+                .get_ssl_mode(),
+            PgSslMode::VerifyFull
+        ));
+        let local = ServerSettings {
+            socket: Some("/run/postgresql".into()),
+            ..settings()
+        };
+        assert!(matches!(
+            connect_options("crm", &local)
+                .expect("no file")
+                .get_ssl_mode(),
+            PgSslMode::Disable
+        ));
     }
 
     #[test]

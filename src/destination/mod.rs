@@ -1,5 +1,6 @@
-//! Systems that records are written to. A destination looks records up, updates and inserts them, all within one
-//! transaction a batch; what to do with each record is decided outside, by [`crate::domain::match_rule`].
+//! Systems that records are written to. A destination looks records up, updates and inserts them,
+//! all within one transaction a batch; what to do with each record is decided outside, by
+//! [`crate::domain::match_rule`].
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
@@ -21,8 +22,9 @@ use crate::domain::object::{Declaration, Object, ObjectName};
 pub(crate) struct Found {
     /// Rows with this key.
     pub(crate) rows: u64,
-    /// Whether writing the record would change the one row: any field that is not a stamp, with the field's `when` and
-    /// the write-back's NULL policy applied, is distinct from what the row holds, byte by byte.
+    /// Whether writing the record would change the one row: any field that is not a stamp, with the
+    /// field's `when` and the write-back's NULL policy applied, is distinct from what the row
+    /// holds, byte by byte.
     pub(crate) differs: bool,
 }
 
@@ -41,17 +43,28 @@ impl LookedUp {
         positions(&self.found, |found| found.rows == 1 && found.differs)
     }
 
-    /// Positions of the records that a second look-up is for, which locks their rows: those that have one row and differ
-    /// from it, and if all `before`-images are wanted, all that have one row.
+    /// Positions of the records that a second look-up is for, which locks their rows: those that
+    /// have one row and differ from it, and if all `before`-images are wanted, all that have one
+    /// row.
     pub(crate) fn to_lock(&self, before: Before) -> Vec<IdxSize> {
-        positions(&self.found, |found| found.rows == 1 && (found.differs || before == Before::OfAll))
+        positions(&self.found, |found| {
+            found.rows == 1 && (found.differs || before == Before::OfAll)
+        })
     }
 
-    /// Takes in what a later look-up found of the records at `positions`; before-images are those of the later one. A record
-    /// whose row is out of sight by then keeps the one it had: that it cannot be updated shows as it is tried.
+    /// Takes in what a later look-up found of the records at `positions`; before-images are those
+    /// of the later one. A record whose row is out of sight by then keeps the one it had: that it
+    /// cannot be updated shows as it is tried.
     pub(crate) fn correct(&mut self, positions: &[IdxSize], later: Self) {
-        for (position, later) in positions.iter().zip(later.found).filter(|(_, later)| later.rows > 0) {
-            if let Some(found) = usize::try_from(*position).ok().and_then(|position| self.found.get_mut(position)) {
+        for (position, later) in positions
+            .iter()
+            .zip(later.found)
+            .filter(|(_, later)| later.rows > 0)
+        {
+            if let Some(found) = usize::try_from(*position)
+                .ok()
+                .and_then(|position| self.found.get_mut(position))
+            {
                 *found = later;
             }
         }
@@ -61,7 +74,12 @@ impl LookedUp {
 
 /// Positions of the records of which this was found.
 fn positions(found: &[Found], wanted: impl Fn(&Found) -> bool) -> Vec<IdxSize> {
-    found.iter().zip(0..).filter(|(found, _)| wanted(found)).map(|(_, position)| position).collect()
+    found
+        .iter()
+        .zip(0..)
+        .filter(|(found, _)| wanted(found))
+        .map(|(_, position)| position)
+        .collect()
 }
 
 /// The records at `positions`, which ascend; all of them without a copy.
@@ -70,7 +88,9 @@ pub(crate) fn records_at(records: &DataFrame, positions: &[IdxSize]) -> DataFram
         return records.clone();
     }
     let positions = IdxCa::from_vec("".into(), positions.to_vec());
-    records.take(&positions).expect("positions are those of records, so every one is in range")
+    records
+        .take(&positions)
+        .expect("positions are those of records, so every one is in range")
 }
 
 /// Locks and looks up, then updates what differs.
@@ -84,7 +104,11 @@ async fn update_locked(
     let differing = looked_up.differing();
     let updated = match differing.is_empty() {
         true => 0,
-        false => destination.update(layout, &records_at(batch, &differing)).await?,
+        false => {
+            destination
+                .update(layout, &records_at(batch, &differing))
+                .await?
+        }
     };
     Ok((looked_up, updated))
 }
@@ -98,11 +122,17 @@ struct Answer {
 impl Answer {
     fn to(layout: &Layout, batch: &DataFrame) -> Self {
         let records = batch.height();
-        Self { found: vec![Found::default(); records], before: BeforeImagesBuilder::new(records, layout.fields.len()) }
+        Self {
+            found: vec![Found::default(); records],
+            before: BeforeImagesBuilder::new(records, layout.fields.len()),
+        }
     }
 
     fn finish(self) -> LookedUp {
-        LookedUp { found: self.found, before: self.before.finish() }
+        LookedUp {
+            found: self.found,
+            before: self.before.finish(),
+        }
     }
 }
 
@@ -111,15 +141,17 @@ impl Answer {
 pub(crate) struct Claim(u64);
 
 impl Claim {
-    /// `what` is told apart by a digest. Two that share one wait for one another, and nothing else comes of it.
+    /// `what` is told apart by a digest. Two that share one wait for one another, and nothing else
+    /// comes of it.
     pub(crate) fn of(what: &str) -> Self {
         Self(xxh3_64(what.as_bytes()))
     }
 }
 
-/// One writer's dedicated connection to a destination. No future of it may be dropped half-way: waiting is bounded by
-/// the server (statement and lock timeouts), and a writer whose future was dropped is closed, never used again.
-/// Writing the same values twice leaves them as writing once does.
+/// One writer's dedicated connection to a destination. No future of it may be dropped half-way:
+/// waiting is bounded by the server (statement and lock timeouts), and a writer whose future was
+/// dropped is closed, never used again. Writing the same values twice leaves them as writing once
+/// does.
 pub(crate) trait Destination: Sized {
     /// Connects, with timeouts set and strictness forced.
     async fn connect(connection: &Connection) -> Result<Self, SystemError>;
@@ -128,8 +160,8 @@ pub(crate) trait Destination: Sized {
     /// Errors: `NotFound` with a hint that names near misses.
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError>;
 
-    /// Who the database says it is, as far as it tells: a text that another one does not have, nor this one after it was put
-    /// back from elsewhere. Empty if it tells nothing.
+    /// Who the database says it is, as far as it tells: a text that another one does not have, nor
+    /// this one after it was put back from elsewhere. Empty if it tells nothing.
     async fn identity(&mut self) -> Result<String, SystemError>;
 
     /// Opens a transaction in which rows may be written.
@@ -140,16 +172,23 @@ pub(crate) trait Destination: Sized {
         Ok(())
     }
 
-    /// Waits, within the open transaction, until no other with the same claim is under way, and keeps later ones waiting
-    /// until it has ended. A process that was killed and a connection that broke may have left a commit behind that the
-    /// server still works on: what it does is seen by looking up after this, and by nothing before.
+    /// Waits, within the open transaction, until no other with the same claim is under way, and
+    /// keeps later ones waiting until it has ended. A process that was killed and a connection that
+    /// broke may have left a commit behind that the server still works on: what it does is seen by
+    /// looking up after this, and by nothing before.
     async fn claim(&mut self, claim: Claim) -> Result<(), SystemError>;
 
-    /// Looks up each record's match key. Works within a transaction and without one, and writes nothing.
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError>;
+    /// Looks up each record's match key. Works within a transaction and without one, and writes
+    /// nothing.
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError>;
 
-    /// As [`Destination::look_up`], within the open transaction and with the rows locked until it ends: what is found stays
-    /// so. Whatever is decided by what is found is decided by this.
+    /// As [`Destination::look_up`], within the open transaction and with the rows locked until it
+    /// ends: what is found stays so. Whatever is decided by what is found is decided by this.
     async fn look_up_locked(
         &mut self,
         layout: &Layout,
@@ -157,10 +196,10 @@ pub(crate) trait Destination: Sized {
         before: Before,
     ) -> Result<LookedUp, SystemError>;
 
-    /// Looks up each record's match key and updates every record that has one row and differs from it; returns what was
-    /// found before, and how many rows were updated. Before-images are those of the very rows that were updated: rows are
-    /// locked before they are judged, or one statement does all of it.
-    /// Errors: as [`Destination::update`].
+    /// Looks up each record's match key and updates every record that has one row and differs from
+    /// it; returns what was found before, and how many rows were updated. Before-images are those
+    /// of the very rows that were updated: rows are locked before they are judged, or one statement
+    /// does all of it. Errors: as [`Destination::update`].
     async fn update_differing(
         &mut self,
         layout: &Layout,
@@ -170,47 +209,59 @@ pub(crate) trait Destination: Sized {
         update_locked(self, layout, batch, before).await
     }
 
-    /// How the object's columns are declared now. After records were looked up in a transaction they stay so until it
-    /// ends, in every database: whoever alters an object waits for those who read it.
+    /// How the object's columns are declared now. After records were looked up in a transaction
+    /// they stay so until it ends, in every database: whoever alters an object waits for those who
+    /// read it.
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError>;
 
-    /// Names of the object's triggers that are at work, as far as the catalogue shows them to this user.
+    /// Names of the object's triggers that are at work, as far as the catalogue shows them to this
+    /// user.
     async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
 
-    /// What of the object may keep such a change from a row without an error, in words: ``trigger `guard` ``.
-    async fn hindrances(&mut self, object: &Object, _change: Change) -> Result<Vec<String>, SystemError> {
+    /// What of the object may keep such a change from a row without an error, in words: ``trigger
+    /// `guard` ``.
+    async fn hindrances(
+        &mut self,
+        object: &Object,
+        _change: Change,
+    ) -> Result<Vec<String>, SystemError> {
         let triggers = self.triggers(object).await?;
-        Ok(triggers.iter().map(|name| format!("trigger `{name}`")).collect())
+        Ok(triggers
+            .iter()
+            .map(|name| format!("trigger `{name}`"))
+            .collect())
     }
 
-    /// Names of the tables of which the database deletes or empties rows along with a row of the object (`ON DELETE …`), as
-    /// far as the catalogue shows them to this user.
+    /// Names of the tables of which the database deletes or empties rows along with a row of the
+    /// object (`ON DELETE …`), as far as the catalogue shows them to this user.
     async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
 
-    /// Updates the one row of each record; every record has exactly one. Returns how many rows were matched: fewer
-    /// than records means that somebody changed the object in the meantime, or that the database left rows as they were.
-    /// Errors: `Refused`, if a record's values are what the destination will not take; the transaction is then to be
-    /// rolled back.
+    /// Updates the one row of each record; every record has exactly one. Returns how many rows were
+    /// matched: fewer than records means that somebody changed the object in the meantime, or that
+    /// the database left rows as they were. Errors: `Refused`, if a record's values are what the
+    /// destination will not take; the transaction is then to be rolled back.
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
     /// Inserts a row for each record.
     /// Errors: as [`Destination::update`].
     async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
-    /// Locks the rows that the records match, until the open transaction ends: what is looked up after this stays so.
+    /// Locks the rows that the records match, until the open transaction ends: what is looked up
+    /// after this stays so.
     async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError>;
 
-    /// Deletes the one row of each record; every record has exactly one. Returns how many rows were deleted.
-    /// Errors: as [`Destination::update`].
+    /// Deletes the one row of each record; every record has exactly one. Returns how many rows were
+    /// deleted. Errors: as [`Destination::update`].
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
-    /// A text by which [`Destination::fate_of`] knows the open transaction later; `None` where nothing tells.
+    /// A text by which [`Destination::fate_of`] knows the open transaction later; `None` where
+    /// nothing tells.
     async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
         Ok(None)
     }
 
-    /// What became of the transaction of this mark, which is over: whoever made it has been waited for. Works within a
-    /// transaction and without one.
+    /// What became of the transaction of this mark, which is over: whoever made it has been waited
+    /// for. Works within a transaction and without one.
     async fn fate_of(&mut self, _mark: &str) -> Result<Fate, SystemError> {
         Ok(Fate::Unknown)
     }
@@ -218,7 +269,8 @@ pub(crate) trait Destination: Sized {
     /// Marks a point of the open transaction that can be gone back to; the one before is forgotten.
     async fn set_savepoint(&mut self) -> Result<(), SystemError>;
 
-    /// Undoes what was done in the open transaction since [`Destination::set_savepoint`], be it a statement that failed.
+    /// Undoes what was done in the open transaction since [`Destination::set_savepoint`], be it a
+    /// statement that failed.
     async fn return_to_savepoint(&mut self) -> Result<(), SystemError>;
 
     async fn commit(&mut self) -> Result<(), SystemError>;
@@ -240,8 +292,8 @@ pub(crate) trait Destination: Sized {
     async fn close(self);
 }
 
-/// The statements of [`Destination::set_savepoint`] and [`Destination::return_to_savepoint`], alike in every database: a second point of
-/// the same name hides the first.
+/// The statements of [`Destination::set_savepoint`] and [`Destination::return_to_savepoint`], alike
+/// in every database: a second point of the same name hides the first.
 const SAVEPOINT: &str = "SAVEPOINT writeback";
 const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT writeback";
 
@@ -255,8 +307,12 @@ pub(crate) enum AnyDestination {
 impl Destination for AnyDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(match &connection.system {
-            System::Sqlite(_) => Self::Sqlite(sqlite::SqliteDestination::connect(connection).await?),
-            System::Postgres(_) => Self::Postgres(postgres::PostgresDestination::connect(connection).await?),
+            System::Sqlite(_) => {
+                Self::Sqlite(sqlite::SqliteDestination::connect(connection).await?)
+            }
+            System::Postgres(_) => {
+                Self::Postgres(postgres::PostgresDestination::connect(connection).await?)
+            }
             System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
             System::Files { .. } | System::Adbc(_) => {
                 return Err(SystemError::NotFound {
@@ -265,7 +321,9 @@ impl Destination for AnyDestination {
                         connection.name,
                         connection.system.kind()
                     ),
-                    hint: Some("it is read, never written; name a database as the destination".to_owned()),
+                    hint: Some(
+                        "it is read, never written; name a database as the destination".to_owned(),
+                    ),
                 });
             }
         })
@@ -311,7 +369,12 @@ impl Destination for AnyDestination {
         }
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         match self {
             Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
             Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
@@ -340,7 +403,9 @@ impl Destination for AnyDestination {
     ) -> Result<(LookedUp, u64), SystemError> {
         match self {
             Self::Sqlite(destination) => destination.update_differing(layout, batch, before).await,
-            Self::Postgres(destination) => destination.update_differing(layout, batch, before).await,
+            Self::Postgres(destination) => {
+                destination.update_differing(layout, batch, before).await
+            }
             Self::Mysql(destination) => destination.update_differing(layout, batch, before).await,
         }
     }
@@ -361,7 +426,11 @@ impl Destination for AnyDestination {
         }
     }
 
-    async fn hindrances(&mut self, object: &Object, change: Change) -> Result<Vec<String>, SystemError> {
+    async fn hindrances(
+        &mut self,
+        object: &Object,
+        change: Change,
+    ) -> Result<Vec<String>, SystemError> {
         match self {
             Self::Sqlite(destination) => destination.hindrances(object, change).await,
             Self::Postgres(destination) => destination.hindrances(object, change).await,

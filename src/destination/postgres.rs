@@ -1,5 +1,5 @@
-//! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server; records are updated
-//! in the order of their keys where an index leads to them.
+//! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server;
+//! records are updated in the order of their keys where an index leads to them.
 
 mod numeric;
 mod statement;
@@ -41,18 +41,19 @@ fn reach(bounds: Option<&Bounds>) -> Reach {
     bounds.map_or(Reach::Everywhere, |_| Reach::Bounded)
 }
 
-/// Fields that a look-up and an update take in one statement: a row of its inner result has each of them twice, as it is
-/// sent and as it is held, and an inner result has at most 1 664 columns.
+/// Fields that a look-up and an update take in one statement: a row of its inner result has each of
+/// them twice, as it is sent and as it is held, and an inner result has at most 1 664 columns.
 /// Source: `MaxTupleAttributeNumber` in `src/include/access/htup_details.h`.
 const FIELDS_AT_ONCE_MAX: usize = 800;
 
-/// What a transaction's number is one of: a database, and a server since it was started. A server that was started since
-/// may be another one, or the same in an earlier state: restored from a backup, or taken over by a standby.
+/// What a transaction's number is one of: a database, and a server since it was started. A server
+/// that was started since may be another one, or the same in an earlier state: restored from a
+/// backup, or taken over by a standby.
 const SERVER: &str = "(SELECT extract(epoch FROM pg_postmaster_start_time()) || ' ' || oid FROM pg_database \
      WHERE datname = current_database())";
 
-/// Where a transaction stands. The server answers a commit after a failed statement by rolling back without an error,
-/// so that is remembered here.
+/// Where a transaction stands. The server answers a commit after a failed statement by rolling back
+/// without an error, so that is remembered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
@@ -79,21 +80,30 @@ impl Destination for PostgresDestination {
         catalogue::identity(&mut self.session).await
     }
 
-    /// The isolation level is named, since a server's default may be another; whether writing is allowed is not,
-    /// since a server that is read-only is so on purpose.
+    /// The isolation level is named, since a server's default may be another; whether writing is
+    /// allowed is not, since a server that is read-only is so on purpose.
     async fn begin(&mut self) -> Result<(), SystemError> {
         let purpose = Purpose::plain("beginning a transaction");
         if self.transaction != Transaction::None {
-            return Err(self.session.failed(purpose.doing, "another transaction is still open"));
+            return Err(self
+                .session
+                .failed(purpose.doing, "another transaction is still open"));
         }
-        self.session.command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        self.session
+            .command(purpose, "BEGIN ISOLATION LEVEL READ COMMITTED")
+            .await?;
         self.transaction = Transaction::Open;
         Ok(())
     }
 
     async fn defer_constraints(&mut self) -> Result<(), SystemError> {
-        let deferred =
-            self.session.command(Purpose::plain("deferring constraints"), "SET CONSTRAINTS ALL DEFERRED").await;
+        let deferred = self
+            .session
+            .command(
+                Purpose::plain("deferring constraints"),
+                "SET CONSTRAINTS ALL DEFERRED",
+            )
+            .await;
         self.note(deferred)
     }
 
@@ -101,29 +111,46 @@ impl Destination for PostgresDestination {
         let sql = "SELECT pg_advisory_xact_lock($1)".to_owned();
         let mut arguments = PgArguments::default();
         let doing = "claiming a batch";
-        arguments.add(claim.0.cast_signed()).map_err(|error| self.session.failed(doing, error))?;
-        let claimed = self.session.execute(Purpose::plain(doing), sql, arguments).await;
+        arguments
+            .add(claim.0.cast_signed())
+            .map_err(|error| self.session.failed(doing, error))?;
+        let claimed = self
+            .session
+            .execute(Purpose::plain(doing), sql, arguments)
+            .await;
         self.note(claimed).map(|_| ())
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         let grant = statement::grant(layout, self.session.user(), None);
-        let purpose = Purpose { doing: "looking records up", grant: &grant, carries_records: true };
+        let purpose = Purpose {
+            doing: "looking records up",
+            grant: &grant,
+            carries_records: true,
+        };
         if batch.height() == 0 {
             return Ok(Answer::to(layout, batch).finish());
         }
         let bounds = Bounds::of(layout, batch);
         let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
-        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let rows = self
+            .ask(purpose, layout, batch, statement, bounds.as_ref())
+            .await?;
         let read = match layout.key_is_unique() {
-            true => only(&rows).and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
+            true => only(&rows)
+                .and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
             false => read_counted(&rows, layout, batch, before),
         };
         read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
-    /// A statement waits for the version of a row that is there when it ends, and a later one sees it. Rows of which
-    /// somebody may see more than change are found all the same.
+    /// A statement waits for the version of a row that is there when it ends, and a later one sees
+    /// it. Rows of which somebody may see more than change are found all the same.
     async fn look_up_locked(
         &mut self,
         layout: &Layout,
@@ -134,7 +161,8 @@ impl Destination for PostgresDestination {
         self.look_up(layout, batch, before).await
     }
 
-    /// One statement where the catalogue vouches for the key, and for the version of a row that was looked up.
+    /// One statement where the catalogue vouches for the key, and for the version of a row that was
+    /// looked up.
     async fn update_differing(
         &mut self,
         layout: &Layout,
@@ -152,11 +180,19 @@ impl Destination for PostgresDestination {
             return update_locked(self, layout, batch, before).await;
         };
         let grant = statement::grant(layout, self.session.user(), Some("update"));
-        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
-        let rows = self.ask(purpose, layout, batch, statement, bounds.as_ref()).await?;
+        let purpose = Purpose {
+            doing: "updating",
+            grant: &grant,
+            carries_records: true,
+        };
+        let rows = self
+            .ask(purpose, layout, batch, statement, bounds.as_ref())
+            .await?;
         let read = only(&rows).and_then(|row| {
             let updated: i64 = row.try_get(row.len().saturating_sub(1))?;
-            let looked_up = read_found(row, layout, batch, before, |field| before.is_read() && !field.key)?;
+            let looked_up = read_found(row, layout, batch, before, |field| {
+                before.is_read() && !field.key
+            })?;
             Ok((looked_up, u64::try_from(updated).unwrap_or_default()))
         });
         read.map_err(|error| self.session.failed(purpose.doing, error))
@@ -172,7 +208,11 @@ impl Destination for PostgresDestination {
         self.note(triggers)
     }
 
-    async fn hindrances(&mut self, object: &Object, change: Change) -> Result<Vec<String>, SystemError> {
+    async fn hindrances(
+        &mut self,
+        object: &Object,
+        change: Change,
+    ) -> Result<Vec<String>, SystemError> {
         let hindrances = catalogue::hindrances(&mut self.session, &object.path, change).await;
         self.note(hindrances)
     }
@@ -184,7 +224,11 @@ impl Destination for PostgresDestination {
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
-        let purpose = Purpose { doing: "updating", grant: &grant, carries_records: true };
+        let purpose = Purpose {
+            doing: "updating",
+            grant: &grant,
+            carries_records: true,
+        };
         match statement::update(layout) {
             Some(statement) => self.write(purpose, layout, batch, statement).await,
             // Nothing is mapped but the key: every record is as it is to be.
@@ -194,42 +238,69 @@ impl Destination for PostgresDestination {
 
     async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("insert"));
-        let purpose = Purpose { doing: "inserting", grant: &grant, carries_records: true };
-        self.write(purpose, layout, batch, statement::insert(layout)).await
+        let purpose = Purpose {
+            doing: "inserting",
+            grant: &grant,
+            carries_records: true,
+        };
+        self.write(purpose, layout, batch, statement::insert(layout))
+            .await
     }
 
     async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("update"));
-        let purpose = Purpose { doing: "locking rows", grant: &grant, carries_records: true };
+        let purpose = Purpose {
+            doing: "locking rows",
+            grant: &grant,
+            carries_records: true,
+        };
         if layout.object.locks == RowLocks::Each {
-            return self.write(purpose, layout, batch, statement::lock(layout)).await.map(|_| ());
+            return self
+                .write(purpose, layout, batch, statement::lock(layout))
+                .await
+                .map(|_| ());
         }
-        let locked = self.session.execute(purpose, statement::lock_all(layout), PgArguments::default()).await;
+        let locked = self
+            .session
+            .execute(purpose, statement::lock_all(layout), PgArguments::default())
+            .await;
         self.explain(&layout.object, locked).await.map(|_| ())
     }
 
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
         let grant = statement::grant(layout, self.session.user(), Some("delete"));
-        let purpose = Purpose { doing: "deleting", grant: &grant, carries_records: true };
-        self.write(purpose, layout, batch, statement::delete(layout)).await
+        let purpose = Purpose {
+            doing: "deleting",
+            grant: &grant,
+            carries_records: true,
+        };
+        self.write(purpose, layout, batch, statement::delete(layout))
+            .await
     }
 
     async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
         let purpose = Purpose::plain("asking which transaction this is");
         let sql = format!("SELECT {SERVER} || ' ' || txid_current()");
-        let rows = self.session.fetch(purpose, sql, PgArguments::default()).await;
+        let rows = self
+            .session
+            .fetch(purpose, sql, PgArguments::default())
+            .await;
         let mark = self.note(rows)?;
         let mark = only(&mark).and_then(|row| row.try_get(0));
-        mark.map(Some).map_err(|error| self.session.failed(purpose.doing, error))
+        mark.map(Some)
+            .map_err(|error| self.session.failed(purpose.doing, error))
     }
 
-    /// The server forgets the oldest transactions. One whose number is not given out yet was made before the server went
-    /// back to an earlier state.
+    /// The server forgets the oldest transactions. One whose number is not given out yet was made
+    /// before the server went back to an earlier state.
     async fn fate_of(&mut self, mark: &str) -> Result<Fate, SystemError> {
         let purpose = Purpose::plain("asking what became of a transaction");
-        let transaction =
-            mark.rsplit_once(' ').and_then(|(server, number)| Some((server, number.parse::<i64>().ok()?)));
-        let Some((server, number)) = transaction else { return Ok(Fate::Unknown) };
+        let transaction = mark
+            .rsplit_once(' ')
+            .and_then(|(server, number)| Some((server, number.parse::<i64>().ok()?)));
+        let Some((server, number)) = transaction else {
+            return Ok(Fate::Unknown);
+        };
         let sql = format!(
             "SELECT CASE WHEN {SERVER} = $1 AND $2 < txid_snapshot_xmax(txid_current_snapshot()) THEN txid_status($2) END"
         );
@@ -239,34 +310,52 @@ impl Destination for PostgresDestination {
         let rows = self.session.fetch(purpose, sql, arguments).await;
         let rows = self.note(rows)?;
         let status = only(&rows).and_then(|row| row.try_get::<Option<String>, _>(0));
-        match status.map_err(|error| self.session.failed(purpose.doing, error))?.as_deref() {
+        match status
+            .map_err(|error| self.session.failed(purpose.doing, error))?
+            .as_deref()
+        {
             Some("committed") => Ok(Fate::Committed),
             Some("aborted") => Ok(Fate::RolledBack),
-            Some("in progress") => Err(self.session.contended("an earlier sending of the batch is still under way")),
+            Some("in progress") => Err(self
+                .session
+                .contended("an earlier sending of the batch is still under way")),
             Some(_) | None => Ok(Fate::Unknown),
         }
     }
 
     async fn set_savepoint(&mut self) -> Result<(), SystemError> {
-        let marked = self.session.command(Purpose::plain("marking a point of a transaction"), SAVEPOINT).await;
+        let marked = self
+            .session
+            .command(
+                Purpose::plain("marking a point of a transaction"),
+                SAVEPOINT,
+            )
+            .await;
         self.note(marked)
     }
 
     async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
         // How statements are planned goes back to what it was, too.
         self.planning = None;
-        self.session.command(Purpose::plain("going back in a transaction"), TO_SAVEPOINT).await?;
+        self.session
+            .command(Purpose::plain("going back in a transaction"), TO_SAVEPOINT)
+            .await?;
         self.transaction = Transaction::Open;
         Ok(())
     }
 
-    /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and all is undone.
+    /// Constraints and triggers that wait for the end of the transaction speak here: `Refused`, and
+    /// all is undone.
     async fn commit(&mut self) -> Result<(), SystemError> {
-        let purpose = Purpose { carries_records: true, ..Purpose::plain("committing") };
+        let purpose = Purpose {
+            carries_records: true,
+            ..Purpose::plain("committing")
+        };
         if self.transaction != Transaction::Open {
-            return Err(self
-                .session
-                .failed(purpose.doing, "no transaction is open in which every statement succeeded"));
+            return Err(self.session.failed(
+                purpose.doing,
+                "no transaction is open in which every statement succeeded",
+            ));
         }
         // Whatever the answer, the transaction is over.
         self.transaction = Transaction::None;
@@ -274,8 +363,14 @@ impl Destination for PostgresDestination {
     }
 
     async fn try_commit(&mut self) -> Result<(), SystemError> {
-        let purpose = Purpose { carries_records: true, ..Purpose::plain("trying out a commit") };
-        let judged = self.session.command(purpose, "SET CONSTRAINTS ALL IMMEDIATE").await;
+        let purpose = Purpose {
+            carries_records: true,
+            ..Purpose::plain("trying out a commit")
+        };
+        let judged = self
+            .session
+            .command(purpose, "SET CONSTRAINTS ALL IMMEDIATE")
+            .await;
         self.note(judged)
     }
 
@@ -286,7 +381,9 @@ impl Destination for PostgresDestination {
         self.transaction = Transaction::None;
         // It goes back to what it was before the transaction.
         self.planning = None;
-        self.session.command(Purpose::plain("rolling back"), "ROLLBACK").await
+        self.session
+            .command(Purpose::plain("rolling back"), "ROLLBACK")
+            .await
     }
 
     async fn close(self) {
@@ -305,7 +402,9 @@ impl PostgresDestination {
         bounds: Option<&Bounds>,
     ) -> Result<Vec<PgRow>, SystemError> {
         let Statement { sql, parameters } = statement;
-        let arguments = self.bounded(values::arguments(layout, batch, &parameters)?, bounds).await?;
+        let arguments = self
+            .bounded(values::arguments(layout, batch, &parameters)?, bounds)
+            .await?;
         let rows = self.session.fetch(purpose, sql, arguments).await;
         self.explain(&layout.object, rows).await
     }
@@ -320,26 +419,41 @@ impl PostgresDestination {
         if batch.height() == 0 {
             return Ok(0);
         }
-        let arguments = self.bounded(values::arguments(layout, batch, &statement.parameters)?, None).await?;
-        let written = self.session.execute(purpose, statement.sql, arguments).await;
+        let arguments = self
+            .bounded(
+                values::arguments(layout, batch, &statement.parameters)?,
+                None,
+            )
+            .await?;
+        let written = self
+            .session
+            .execute(purpose, statement.sql, arguments)
+            .await;
         self.explain(&layout.object, written).await
     }
 
-    /// Adds a batch's bounds to what a statement binds, and has it planned anew for them; without, once for all.
+    /// Adds a batch's bounds to what a statement binds, and has it planned anew for them; without,
+    /// once for all.
     async fn bounded(
         &mut self,
         mut arguments: PgArguments,
         bounds: Option<&Bounds>,
     ) -> Result<PgArguments, SystemError> {
         let (planning, sql) = match bounds {
-            Some(_) => (Planning::ForEachBatch, "SET plan_cache_mode = force_custom_plan"),
+            Some(_) => (
+                Planning::ForEachBatch,
+                "SET plan_cache_mode = force_custom_plan",
+            ),
             None => (Planning::Once, "SET plan_cache_mode = force_generic_plan"),
         };
         if let Some(bounds) = bounds {
             bounds.add_to(&mut arguments)?;
         }
         if self.planning != Some(planning) {
-            let set = self.session.command(Purpose::plain("choosing how statements are planned"), sql).await;
+            let set = self
+                .session
+                .command(Purpose::plain("choosing how statements are planned"), sql)
+                .await;
             self.note(set)?;
             self.planning = Some(planning);
         }
@@ -355,13 +469,19 @@ impl PostgresDestination {
     }
 
     /// Notes a statement's failure and, if it waited for a lock in vain, says who may hold it.
-    async fn explain<T>(&mut self, object: &Object, result: Result<T, SystemError>) -> Result<T, SystemError> {
+    async fn explain<T>(
+        &mut self,
+        object: &Object,
+        result: Result<T, SystemError>,
+    ) -> Result<T, SystemError> {
         match self.note(result) {
             Err(SystemError::Contended { connection, source }) if is_lock_timeout(&*source) => {
                 let source = match self.lock_holder(object).await {
-                    Ok(Some(holder)) => {
-                        format!("{source}; {holder} holds a lock on `{}`", object.display_name()).into()
-                    }
+                    Ok(Some(holder)) => format!(
+                        "{source}; {holder} holds a lock on `{}`",
+                        object.display_name()
+                    )
+                    .into(),
                     Ok(None) | Err(_) => source,
                 };
                 Err(SystemError::Contended { connection, source })
@@ -382,8 +502,8 @@ fn only(rows: &[PgRow]) -> Result<&PgRow, sqlx::Error> {
     rows.first().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Reads what was found of the records whose key is unique: their ordinals in the row's first column, and in the next ones
-/// the old texts of the `held` fields.
+/// Reads what was found of the records whose key is unique: their ordinals in the row's first
+/// column, and in the next ones the old texts of the `held` fields.
 fn read_found(
     row: &PgRow,
     layout: &Layout,
@@ -394,8 +514,14 @@ fn read_found(
     let ordinals: Vec<i64> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
     let mut answer = Answer::to(layout, batch);
     for ordinal in &ordinals {
-        let found = answer.found.get_mut(record_of(ordinal.abs())?).ok_or_else(|| not_asked_for(*ordinal))?;
-        *found = Found { rows: 1, differs: *ordinal > 0 };
+        let found = answer
+            .found
+            .get_mut(record_of(ordinal.abs())?)
+            .ok_or_else(|| not_asked_for(*ordinal))?;
+        *found = Found {
+            rows: 1,
+            differs: *ordinal > 0,
+        };
     }
     let mut column = 0;
     let images = layout.fields.iter().map(|field| {
@@ -403,28 +529,49 @@ fn read_found(
             return Ok(None);
         }
         column += 1;
-        Ok(Some(row.try_get::<Option<Vec<Option<String>>>, _>(column)?.unwrap_or_default()))
+        Ok(Some(
+            row.try_get::<Option<Vec<Option<String>>>, _>(column)?
+                .unwrap_or_default(),
+        ))
     });
     let images = images.collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let wanted = ordinals.iter().filter(|ordinal| before.is_of(**ordinal > 0));
+    let wanted = ordinals
+        .iter()
+        .filter(|ordinal| before.is_of(**ordinal > 0));
     for (image, ordinal) in wanted.enumerate() {
-        let values = images.iter().map(|held| held.as_ref()?.get(image)?.as_deref());
+        let values = images
+            .iter()
+            .map(|held| held.as_ref()?.get(image)?.as_deref());
         answer.before.push(record_of(ordinal.abs())?, values);
     }
     Ok(answer.finish())
 }
 
-/// Reads what was found of records whose rows the server counted: each row of the answer is one of them.
-fn read_counted(rows: &[PgRow], layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, sqlx::Error> {
+/// Reads what was found of records whose rows the server counted: each row of the answer is one of
+/// them.
+fn read_counted(
+    rows: &[PgRow],
+    layout: &Layout,
+    batch: &DataFrame,
+    before: Before,
+) -> Result<LookedUp, sqlx::Error> {
     let mut answer = Answer::to(layout, batch);
     for row in rows {
         let (ordinal, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let record = record_of(ordinal)?;
-        let found = answer.found.get_mut(record).ok_or_else(|| not_asked_for(ordinal))?;
-        *found = Found { rows: u64::try_from(rows).unwrap_or_default(), differs: row.try_get(2)? };
+        let found = answer
+            .found
+            .get_mut(record)
+            .ok_or_else(|| not_asked_for(ordinal))?;
+        *found = Found {
+            rows: u64::try_from(rows).unwrap_or_default(),
+            differs: row.try_get(2)?,
+        };
         if found.rows == 1 && before.is_of(found.differs) {
             let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));
-            answer.before.push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
+            answer
+                .before
+                .push(record, held.collect::<Result<Vec<Option<&str>>, _>>()?);
         }
     }
     Ok(answer.finish())
@@ -432,7 +579,9 @@ fn read_counted(rows: &[PgRow], layout: &Layout, batch: &DataFrame, before: Befo
 
 /// The position in its batch of the record that a statement numbers from 1.
 fn record_of(ordinal: i64) -> Result<usize, sqlx::Error> {
-    let record = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
+    let record = usize::try_from(ordinal)
+        .ok()
+        .and_then(|ordinal| ordinal.checked_sub(1));
     record.ok_or_else(|| not_asked_for(ordinal))
 }
 

@@ -1,9 +1,10 @@
 //! Writes to SQLite.
 //!
-//! A SQLite file has one writer at a time. Writers of this process that mean the same file therefore queue for it, first
-//! come first served, before they ask SQLite: waiting there is polling, and the unlucky one could wait for ever. Writers
-//! of other processes are waited for by SQLite itself, as long as `lock_timeout` says. What two writers still gain is
-//! that one reads, decides and prepares while the other writes.
+//! A SQLite file has one writer at a time. Writers of this process that mean the same file
+//! therefore queue for it, first come first served, before they ask SQLite: waiting there is
+//! polling, and the unlucky one could wait for ever. Writers of other processes are waited for by
+//! SQLite itself, as long as `lock_timeout` says. What two writers still gain is that one reads,
+//! decides and prepares while the other writes.
 
 mod statements;
 mod values;
@@ -41,7 +42,8 @@ pub(crate) struct SqliteDestination {
     queue: Arc<tokio::sync::Mutex<()>>,
     /// Held from before a transaction begins until after it ends.
     turn: Option<tokio::sync::OwnedMutexGuard<()>>,
-    /// How long to wait for our own writers: none holds the file longer than this without SQLite stopping it.
+    /// How long to wait for our own writers: none holds the file longer than this without SQLite
+    /// stopping it.
     turn_timeout: Duration,
     lock_timeout: Duration,
     /// Whether the file was asked to keep a write-ahead log.
@@ -50,7 +52,8 @@ pub(crate) struct SqliteDestination {
     dangling: HashMap<Dangling, u64>,
 }
 
-/// A row that refers to none: its table, its number if it has one, the other table, and which of the foreign keys it is.
+/// A row that refers to none: its table, its number if it has one, the other table, and which of
+/// the foreign keys it is.
 type Dangling = (String, Option<i64>, String, i64);
 
 impl Destination for SqliteDestination {
@@ -79,10 +82,15 @@ impl Destination for SqliteDestination {
         Ok(object)
     }
 
-    /// A copy that is moved into the file's place is another file; one that is written over it is not.
+    /// A copy that is moved into the file's place is another file; one that is written over it is
+    /// not.
     async fn identity(&mut self) -> Result<String, SystemError> {
-        let told = std::fs::metadata(&self.file).map(|file| format!("{} {}", file.dev(), file.ino()));
-        told.map_err(|error| self.database.sort_error("looking at the file", sqlx::Error::Io(error)))
+        let told =
+            std::fs::metadata(&self.file).map(|file| format!("{} {}", file.dev(), file.ino()));
+        told.map_err(|error| {
+            self.database
+                .sort_error("looking at the file", sqlx::Error::Io(error))
+        })
     }
 
     async fn begin(&mut self) -> Result<(), SystemError> {
@@ -91,7 +99,8 @@ impl Destination for SqliteDestination {
             None => self.take_turn().await?,
         };
         self.ask_for_log().await;
-        self.control("BEGIN IMMEDIATE", "beginning a transaction").await?;
+        self.control("BEGIN IMMEDIATE", "beginning a transaction")
+            .await?;
         self.turn = Some(turn);
         Ok(())
     }
@@ -101,19 +110,39 @@ impl Destination for SqliteDestination {
         Ok(())
     }
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         let sent = Sent::to_look_up(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut answer = Answer::to(layout, batch);
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
-        while let Some((first, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
+        while let Some((first, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
             let room = sent.room_for(layout, records);
             let sql = statements::look_up(&table, layout, &sent, room, before.is_read());
             let read = async {
                 match before.is_read() {
-                    true => read_matches(&mut self.database, sql, arguments, layout, before, first, &mut answer).await,
-                    false => read_positions(&mut self.database, sql, arguments, first, &mut answer).await,
+                    true => {
+                        read_matches(
+                            &mut self.database,
+                            sql,
+                            arguments,
+                            layout,
+                            before,
+                            first,
+                            &mut answer,
+                        )
+                        .await
+                    }
+                    false => {
+                        read_positions(&mut self.database, sql, arguments, first, &mut answer).await
+                    }
                 }
             };
             let (read, ()) = tokio::join!(read, pieces.prepare());
@@ -152,13 +181,18 @@ impl Destination for SqliteDestination {
         let on_conflict = self.on_conflict(layout).await?;
         let mut updated = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
-        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
+        while let Some((_, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
             let room = sent.room_for(layout, records);
             let Some(sql) = statements::update(&table, layout, &sent, room, on_conflict) else {
                 return self.count(layout, batch).await;
             };
-            let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
-            updated += written.map_err(|error| self.database.sort_error("updating", error))?.rows_affected();
+            let (written, ()) =
+                tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
+            updated += written
+                .map_err(|error| self.database.sort_error("updating", error))?
+                .rows_affected();
         }
         Ok(counted_before.unwrap_or(updated))
     }
@@ -170,10 +204,21 @@ impl Destination for SqliteDestination {
         let on_conflict = self.on_conflict(layout).await?;
         let mut inserted = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), true);
-        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
-            let sql = statements::insert(&table, layout, &sent, sent.room_for(layout, records), on_conflict);
-            let (written, ()) = tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
-            let affected = written.map_err(|error| self.database.sort_error("inserting", error))?.rows_affected();
+        while let Some((_, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
+            let sql = statements::insert(
+                &table,
+                layout,
+                &sent,
+                sent.room_for(layout, records),
+                on_conflict,
+            );
+            let (written, ()) =
+                tokio::join!(self.database.execute(sql, arguments), pieces.prepare());
+            let affected = written
+                .map_err(|error| self.database.sort_error("inserting", error))?
+                .rows_affected();
             inserted += match layout.object.kind {
                 ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
                 ObjectKind::Table => affected,
@@ -194,10 +239,14 @@ impl Destination for SqliteDestination {
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut deleted = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
-        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
+        while let Some((_, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
             let sql = statements::delete(&table, layout, &sent, sent.room_for(layout, records));
             let written = self.database.execute(sql, arguments).await;
-            deleted += written.map_err(|error| self.database.sort_error("deleting", error))?.rows_affected();
+            deleted += written
+                .map_err(|error| self.database.sort_error("deleting", error))?
+                .rows_affected();
         }
         match counted_before {
             Some(before) => Ok(before.saturating_sub(self.count(layout, batch).await?)),
@@ -206,15 +255,18 @@ impl Destination for SqliteDestination {
     }
 
     async fn set_savepoint(&mut self) -> Result<(), SystemError> {
-        self.control(SAVEPOINT, "marking a point of a transaction").await
+        self.control(SAVEPOINT, "marking a point of a transaction")
+            .await
     }
 
     async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
-        self.control(TO_SAVEPOINT, "going back in a transaction").await
+        self.control(TO_SAVEPOINT, "going back in a transaction")
+            .await
     }
 
     async fn commit(&mut self) -> Result<(), SystemError> {
-        // A commit that fails leaves the transaction open, and with it our turn, until it is rolled back.
+        // A commit that fails leaves the transaction open, and with it our turn, until it is rolled
+        // back.
         self.control("COMMIT", "committing").await?;
         self.turn = None;
         Ok(())
@@ -226,15 +278,20 @@ impl Destination for SqliteDestination {
         Ok(())
     }
 
-    /// SQLite counts what foreign keys wait for and tells nobody before a commit; so rows are looked for that refer to none.
+    /// SQLite counts what foreign keys wait for and tells nobody before a commit; so rows are
+    /// looked for that refer to none.
     async fn try_commit(&mut self) -> Result<(), SystemError> {
         let mut before = std::mem::take(&mut self.dangling);
         let now = self.find_dangling().await?;
-        let is_new = |(dangling, rows): &(Dangling, u64)| before.remove(dangling).unwrap_or_default() < *rows;
+        let is_new = |(dangling, rows): &(Dangling, u64)| {
+            before.remove(dangling).unwrap_or_default() < *rows
+        };
         match now.into_iter().find(is_new) {
             None => Ok(()),
             Some(((table, _, parent, _), _)) => Err(SystemError::Refused {
-                message: format!("FOREIGN KEY constraint failed: a row of `{table}` refers to none of `{parent}`"),
+                message: format!(
+                    "FOREIGN KEY constraint failed: a row of `{table}` refers to none of `{parent}`"
+                ),
                 clashes: true,
                 column: None,
             }),
@@ -244,7 +301,9 @@ impl Destination for SqliteDestination {
     async fn rollback(&mut self) -> Result<(), SystemError> {
         // Some errors, a full disk or `RAISE(ROLLBACK)` for one, end the transaction by themselves.
         let rolled_back = match self.control("ROLLBACK", "rolling back").await {
-            Err(SystemError::Failed { source, .. }) if source.to_string().contains("no transaction is active") => {
+            Err(SystemError::Failed { source, .. })
+                if source.to_string().contains("no transaction is active") =>
+            {
                 Ok(())
             }
             other => other,
@@ -261,35 +320,53 @@ impl Destination for SqliteDestination {
 impl SqliteDestination {
     async fn take_turn(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, SystemError> {
         let turn = Arc::clone(&self.queue).lock_owned();
-        tokio::time::timeout(self.turn_timeout, turn).await.map_err(|elapsed| SystemError::Contended {
-            connection: self.database.connection_name.clone(),
-            source: elapsed.into(),
-        })
+        tokio::time::timeout(self.turn_timeout, turn)
+            .await
+            .map_err(|elapsed| SystemError::Contended {
+                connection: self.database.connection_name.clone(),
+                source: elapsed.into(),
+            })
     }
 
-    /// Asks once, before the first write, that the file keep a write-ahead log: then readers and the writer do not wait
-    /// for one another. It stays as it is where that cannot be: somebody is reading, or the file system does not do it.
+    /// Asks once, before the first write, that the file keep a write-ahead log: then readers and
+    /// the writer do not wait for one another. It stays as it is where that cannot be: somebody is
+    /// reading, or the file system does not do it.
     async fn ask_for_log(&mut self) {
         if std::mem::replace(&mut self.log_asked_for, true) {
             return;
         }
         let schema = Dialect::Sqlite.quote(&self.database.schema);
-        if let Err(error) = self.database.fetch(format!("PRAGMA {schema}.journal_mode = WAL")).await {
+        if let Err(error) = self
+            .database
+            .fetch(format!("PRAGMA {schema}.journal_mode = WAL"))
+            .await
+        {
             tracing::debug!(connection = %self.database.connection_name, error = %error, "no write-ahead log");
         }
     }
 
-    /// Rows that refer to none, where foreign keys may wait for a commit to be judged, and how often each is found.
+    /// Rows that refer to none, where foreign keys may wait for a commit to be judged, and how
+    /// often each is found.
     async fn find_dangling(&mut self) -> Result<HashMap<Dangling, u64>, SystemError> {
         let schema = Dialect::Sqlite.quote(&self.database.schema);
-        let waiting = format!("SELECT 1 FROM {schema}.sqlite_schema WHERE sql LIKE '%DEFERRED%' LIMIT 1");
+        let waiting =
+            format!("SELECT 1 FROM {schema}.sqlite_schema WHERE sql LIKE '%DEFERRED%' LIMIT 1");
         let found = async {
             let mut dangling = HashMap::new();
             if self.database.fetch(waiting).await?.is_empty() {
                 return Ok(dangling);
             }
-            for row in self.database.fetch(format!("PRAGMA {schema}.foreign_key_check")).await? {
-                let key = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            for row in self
+                .database
+                .fetch(format!("PRAGMA {schema}.foreign_key_check"))
+                .await?
+            {
+                let key = (
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                );
                 *dangling.entry(key).or_default() += 1;
             }
             Ok(dangling)
@@ -300,33 +377,52 @@ impl SqliteDestination {
 
     async fn control(&mut self, sql: &'static str, doing: &str) -> Result<(), SystemError> {
         let done = sqlx::raw_sql(sql).execute(self.database.connection()).await;
-        done.map(|_| ()).map_err(|error| self.database.sort_error(doing, error))
+        done.map(|_| ())
+            .map_err(|error| self.database.sort_error(doing, error))
     }
 
-    /// Whether this user may write the file. SQLite says so when a statement that changes nothing asks for the lock,
-    /// which is not waited for here: where somebody holds it, be it we, it can be had.
+    /// Whether this user may write the file. SQLite says so when a statement that changes nothing
+    /// asks for the lock, which is not waited for here: where somebody holds it, be it we, it can
+    /// be had.
     async fn may_write(&mut self, object: &Object) -> Result<bool, SystemError> {
         let column = object.columns.iter().find(|column| column.may_update);
         let (None, Some(column)) = (&self.turn, column) else {
             return Ok(true);
         };
-        let table = self.database.quoted_table(object.path.last().map(String::as_str).unwrap_or_default());
+        let table = self
+            .database
+            .quoted_table(object.path.last().map(String::as_str).unwrap_or_default());
         let column = Dialect::Sqlite.quote(&column.name);
         self.set_busy_timeout(Duration::ZERO).await?;
-        let asked = self.database.fetch(format!("UPDATE {table} SET {column} = {column} WHERE 0")).await;
+        let asked = self
+            .database
+            .fetch(format!("UPDATE {table} SET {column} = {column} WHERE 0"))
+            .await;
         self.set_busy_timeout(self.lock_timeout).await?;
-        let refusal = asked.err().map(|error| self.database.sort_error("asking for the right to write", error));
+        let refusal = asked.err().map(|error| {
+            self.database
+                .sort_error("asking for the right to write", error)
+        });
         Ok(!matches!(refusal, Some(SystemError::Forbidden { .. })))
     }
 
     async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), SystemError> {
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        let set = self.database.fetch(format!("PRAGMA busy_timeout = {milliseconds}")).await;
-        set.map(|_| ()).map_err(|error| self.database.sort_error("setting the lock timeout", error))
+        let set = self
+            .database
+            .fetch(format!("PRAGMA busy_timeout = {milliseconds}"))
+            .await;
+        set.map(|_| ())
+            .map_err(|error| self.database.sort_error("setting the lock timeout", error))
     }
 
-    /// Rows of a view that the records' keys match: SQLite does not count what a view's triggers write.
-    async fn counted_of_view(&mut self, layout: &Layout, batch: &DataFrame) -> Result<Option<u64>, SystemError> {
+    /// Rows of a view that the records' keys match: SQLite does not count what a view's triggers
+    /// write.
+    async fn counted_of_view(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+    ) -> Result<Option<u64>, SystemError> {
         Ok(match layout.object.kind {
             ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
             ObjectKind::Table => None,
@@ -340,11 +436,14 @@ impl SqliteDestination {
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
         let mut rows = 0;
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
-        while let Some((_, records, arguments)) = pieces.take().map_err(|error| self.bind_failure(error))? {
+        while let Some((_, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
             let sql = statements::count(&table, layout, &sent, sent.room_for(layout, records));
             let query = sqlx::query_scalar_with::<_, i64, _>(audited(sql), arguments);
             let counted = query.fetch_one(self.database.connection()).await;
-            let counted = counted.map_err(|error| self.database.sort_error("counting matches", error))?;
+            let counted =
+                counted.map_err(|error| self.database.sort_error("counting matches", error))?;
             rows += u64::try_from(counted).unwrap_or_default();
         }
         Ok(rows)
@@ -352,23 +451,40 @@ impl SqliteDestination {
 
     /// Asked in the transaction that writes, for the table may have been altered.
     async fn on_conflict(&mut self, layout: &Layout) -> Result<OnConflict, SystemError> {
-        let table = layout.object.path.last().map(String::as_str).unwrap_or_default();
+        let table = layout
+            .object
+            .path
+            .last()
+            .map(String::as_str)
+            .unwrap_or_default();
         let is_view = matches!(layout.object.kind, ObjectKind::View { .. });
         let asked = self.database.has_conflict_clauses(table, is_view).await;
-        let has_clauses = asked.map_err(|error| self.database.sort_error("reading the catalogue", error))?;
-        Ok(if has_clauses { OnConflict::Abort } else { OnConflict::Unsaid })
+        let has_clauses =
+            asked.map_err(|error| self.database.sort_error("reading the catalogue", error))?;
+        Ok(if has_clauses {
+            OnConflict::Abort
+        } else {
+            OnConflict::Unsaid
+        })
     }
 
     fn table_of(&self, layout: &Layout) -> String {
-        let table = layout.object.path.last().map(String::as_str).unwrap_or_default();
+        let table = layout
+            .object
+            .path
+            .last()
+            .map(String::as_str)
+            .unwrap_or_default();
         self.database.quoted_table(table)
     }
 
     fn bind_failure(&self, error: BindError) -> SystemError {
         match error {
-            BindError::Refused { column, reason } => {
-                SystemError::Refused { message: reason.to_owned(), column: Some(column), clashes: false }
-            }
+            BindError::Refused { column, reason } => SystemError::Refused {
+                message: reason.to_owned(),
+                column: Some(column),
+                clashes: false,
+            },
             BindError::Shape(shape) => SystemError::Failed {
                 connection: self.database.connection_name.clone(),
                 doing: "binding a batch".to_owned(),
@@ -392,20 +508,28 @@ async fn read_matches(
     let mut matches = sqlx::query_with(audited(sql), arguments).fetch(database.connection());
     while let Some(row) = matches.try_next().await? {
         let record: i64 = row.try_get_unchecked(0)?;
-        let Some(record) = usize::try_from(record).ok().map(|record| first + record) else { continue };
-        let Some(found) = answer.found.get_mut(record) else { continue };
+        let Some(record) = usize::try_from(record).ok().map(|record| first + record) else {
+            continue;
+        };
+        let Some(found) = answer.found.get_mut(record) else {
+            continue;
+        };
         found.rows += 1;
         found.differs = row.try_get_unchecked(1)?;
         if found.rows > 1 {
             answer.before.forget(record);
         } else if before.is_of(found.differs) {
-            answer.before.push(record, held_values(&row, layout)?.iter().map(Option::as_deref));
+            answer.before.push(
+                record,
+                held_values(&row, layout)?.iter().map(Option::as_deref),
+            );
         }
     }
     Ok(())
 }
 
-/// What a matched row holds, after the two columns that say which record it is and whether it differs.
+/// What a matched row holds, after the two columns that say which record it is and whether it
+/// differs.
 fn held_values(row: &SqliteRow, layout: &Layout) -> Result<Vec<Option<String>>, sqlx::Error> {
     let held = |(column, field): (usize, &LayoutField)| {
         Ok(read_value(row, column)?.exact(affinity(&field.column.declared, true)))
@@ -413,7 +537,8 @@ fn held_values(row: &SqliteRow, layout: &Layout) -> Result<Vec<Option<String>>, 
     (2..).zip(&layout.fields).map(held).collect()
 }
 
-/// Reads the answer of one statement that asked for positions only; it is about the records from `first` on.
+/// Reads the answer of one statement that asked for positions only; it is about the records from
+/// `first` on.
 async fn read_positions(
     database: &mut SqliteDatabase,
     sql: String,
@@ -422,11 +547,22 @@ async fn read_positions(
     answer: &mut Answer,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query_scalar_with::<_, Option<String>, _>(audited(sql), arguments);
-    let positions = query.fetch_one(database.connection()).await?.unwrap_or_default();
+    let positions = query
+        .fetch_one(database.connection())
+        .await?
+        .unwrap_or_default();
     for position in positions.split_terminator(',') {
-        let position: i64 = position.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-        let (record, differs) = if position < 0 { (-1 - position, false) } else { (position, true) };
-        let record = usize::try_from(record).unwrap_or(usize::MAX).saturating_add(first);
+        let position: i64 = position
+            .parse()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let (record, differs) = if position < 0 {
+            (-1 - position, false)
+        } else {
+            (position, true)
+        };
+        let record = usize::try_from(record)
+            .unwrap_or(usize::MAX)
+            .saturating_add(first);
         if let Some(found) = answer.found.get_mut(record) {
             found.rows += 1;
             found.differs |= differs;
@@ -435,7 +571,8 @@ async fn read_positions(
     Ok(())
 }
 
-/// A batch cut into what one statement takes. The next piece is bound while SQLite, on its own thread, works on the last.
+/// A batch cut into what one statement takes. The next piece is bound while SQLite, on its own
+/// thread, works on the last.
 struct Pieces<'a> {
     values: &'a Values<'a>,
     records_max: usize,
@@ -450,7 +587,13 @@ type Piece = (usize, usize, SqliteArguments);
 
 impl<'a> Pieces<'a> {
     fn of(values: &'a Values<'a>, records_max: usize, exactly: bool) -> Self {
-        Self { values, records_max: records_max.max(1), exactly, first: 0, prepared: None }
+        Self {
+            values,
+            records_max: records_max.max(1),
+            exactly,
+            first: 0,
+            prepared: None,
+        }
     }
 
     /// The next piece; `None` after the last.
@@ -461,18 +604,26 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Binds the piece after the one that was taken. A future, to be waited for together with a statement's.
+    /// Binds the piece after the one that was taken. A future, to be waited for together with a
+    /// statement's.
     async fn prepare(&mut self) {
         self.prepared = self.bind();
     }
 
     fn bind(&mut self) -> Option<Result<Piece, BindError>> {
-        let (first, records) = (self.first, self.records_max.min(self.values.records() - self.first));
+        let (first, records) = (
+            self.first,
+            self.records_max.min(self.values.records() - self.first),
+        );
         if records == 0 {
             return None;
         }
         self.first += records;
-        Some(self.values.bind(first, records, self.exactly).map(|arguments| (first, records, arguments)))
+        Some(
+            self.values
+                .bind(first, records, self.exactly)
+                .map(|arguments| (first, records, arguments)),
+        )
     }
 }
 

@@ -1,5 +1,5 @@
-//! Alerts: what people are told of a job, and when: once when it goes wrong, once when it is right again. Knows no
-//! ledger and no channel; what is so now and what was told before is given.
+//! Alerts: what people are told of a job, and when: once when it goes wrong, once when it is right
+//! again. Knows no ledger and no channel; what is so now and what was told before is given.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -58,12 +58,14 @@ impl AlertKind {
         }
     }
 
-    /// Whether only a run that ends can end it: that a newer cycle took the place of a failing one, or that a process
-    /// began anew, is no recovery.
+    /// Whether only a run that ends can end it: that a newer cycle took the place of a failing one,
+    /// or that a process began anew, is no recovery.
     fn lasts_until_a_run(self) -> bool {
         match self {
             Self::Failing | Self::GivenUp | Self::Expired => true,
-            Self::Silent | Self::Rejected | Self::ReadCount | Self::Guarded | Self::BrokenFile => false,
+            Self::Silent | Self::Rejected | Self::ReadCount | Self::Guarded | Self::BrokenFile => {
+                false
+            }
         }
     }
 
@@ -71,10 +73,16 @@ impl AlertKind {
     fn recovery(self, job: &str) -> String {
         match self {
             Self::Failing => format!("job `{job}` finished a run again"),
-            Self::GivenUp => format!("job `{job}` finished a run again, after a cycle that was given up"),
-            Self::Expired => format!("job `{job}` finished a run again, after a cycle that expired"),
+            Self::GivenUp => {
+                format!("job `{job}` finished a run again, after a cycle that was given up")
+            }
+            Self::Expired => {
+                format!("job `{job}` finished a run again, after a cycle that expired")
+            }
             Self::Silent => format!("the dashboard of job `{job}` finished a cycle again"),
-            Self::Rejected => format!("job `{job}` rejects no more records than its threshold allows again"),
+            Self::Rejected => {
+                format!("job `{job}` rejects no more records than its threshold allows again")
+            }
             Self::ReadCount => format!("job `{job}` reads about as many records as usual again"),
             Self::Guarded => format!("no guard stops job `{job}` any more"),
             Self::BrokenFile => format!("the file of job `{job}` can be used again"),
@@ -132,8 +140,8 @@ pub(crate) struct Silence {
 /// What the ledger knows of a job now.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    /// The last attempt of the scheduler at the cycle decided last, if it failed and no other is at work. Being asked
-    /// to stop is no failure.
+    /// The last attempt of the scheduler at the cycle decided last, if it failed and no other is at
+    /// work. Being asked to stop is no failure.
     pub(crate) failure: Option<Failure>,
     /// The cycle decided last, if it expired.
     pub(crate) expired: Option<String>,
@@ -200,22 +208,41 @@ pub(crate) struct StandingAlert {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AlertChange {
     Raised(Alert),
-    Recovered { standing: StandingAlert, message: String },
+    Recovered {
+        standing: StandingAlert,
+        message: String,
+    },
 }
 
 /// What is wrong with a job now, at most one alert of each kind.
 pub(crate) fn alerts_of(job: &str, facts: &Facts, thresholds: &Thresholds) -> Vec<Alert> {
-    let Facts { circumstances, history } = facts;
+    let Facts {
+        circumstances,
+        history,
+    } = facts;
     let delivered = history.delivered.as_ref();
     let alerts = [
-        history.failure.as_ref().map(|failure| failing(job, failure)),
-        history.failure.as_ref().filter(|failure| failure.given_up).map(|failure| given_up(job, failure)),
+        history
+            .failure
+            .as_ref()
+            .map(|failure| failing(job, failure)),
+        history
+            .failure
+            .as_ref()
+            .filter(|failure| failure.given_up)
+            .map(|failure| given_up(job, failure)),
         history.expired.as_ref().map(|cycle| expired(job, cycle)),
-        circumstances.silence.filter(|silence| silence.lasting > silence.max).map(|silence| silent(job, silence)),
+        circumstances
+            .silence
+            .filter(|silence| silence.lasting > silence.max)
+            .map(|silence| silent(job, silence)),
         delivered.and_then(|run| rejected(job, run, thresholds.rejected_max?)),
         delivered.and_then(|run| read_count(job, run, thresholds.read_change_max?)),
         history.guarded.as_ref().map(|run| guarded(job, run)),
-        circumstances.broken_file.as_ref().map(|mistakes| broken_file(job, mistakes)),
+        circumstances
+            .broken_file
+            .as_ref()
+            .map(|mistakes| broken_file(job, mistakes)),
     ];
     alerts.into_iter().flatten().collect()
 }
@@ -228,12 +255,20 @@ pub(crate) fn changes(
     ended_run: Option<i64>,
 ) -> Vec<AlertChange> {
     let is_on = |kind: AlertKind| alerts.iter().any(|alert| alert.kind == kind);
-    let lasts = |was: &StandingAlert| is_on(was.kind) || was.kind.lasts_until_a_run() && ended_run <= was.ended_run;
+    let lasts = |was: &StandingAlert| {
+        is_on(was.kind) || was.kind.lasts_until_a_run() && ended_run <= was.ended_run
+    };
     let over = standing.iter().filter(|was| !lasts(was));
-    let recovered = over.map(|was| AlertChange::Recovered { standing: was.clone(), message: was.kind.recovery(job) });
+    let recovered = over.map(|was| AlertChange::Recovered {
+        standing: was.clone(),
+        message: was.kind.recovery(job),
+    });
     let recovered: Vec<AlertChange> = recovered.collect();
     let is_new = |alert: &Alert| standing.iter().all(|was| was.kind != alert.kind);
-    recovered.into_iter().chain(alerts.into_iter().filter(is_new).map(AlertChange::Raised)).collect()
+    recovered
+        .into_iter()
+        .chain(alerts.into_iter().filter(is_new).map(AlertChange::Raised))
+        .collect()
 }
 
 fn failing(job: &str, failure: &Failure) -> Alert {
@@ -245,7 +280,10 @@ fn failing(job: &str, failure: &Failure) -> Alert {
         kind: AlertKind::Failing,
         cycle: Some(failure.cycle.clone()),
         run: failure.run,
-        message: format!("job `{job}` could not write cycle `{}` back{attempts}: {}", failure.cycle, failure.error),
+        message: format!(
+            "job `{job}` could not write cycle `{}` back{attempts}: {}",
+            failure.cycle, failure.error
+        ),
         hint: Some(format!(
             "`writeback check {job}` looks at its files, connections and rights; it is tried again by itself"
         )),
@@ -253,7 +291,12 @@ fn failing(job: &str, failure: &Failure) -> Alert {
 }
 
 fn given_up(job: &str, failure: &Failure) -> Alert {
-    let Failure { cycle, attempts, error, .. } = failure;
+    let Failure {
+        cycle,
+        attempts,
+        error,
+        ..
+    } = failure;
     let again = format!("put right what failed, then `writeback run {job} --cycle {cycle}`");
     Alert {
         kind: AlertKind::GivenUp,
@@ -269,8 +312,12 @@ fn expired(job: &str, cycle: &str) -> Alert {
         kind: AlertKind::Expired,
         cycle: Some(cycle.to_owned()),
         run: None,
-        message: format!("cycle `{cycle}` of job `{job}` expired: no run of it finished before its deadline"),
-        hint: Some(format!("the next cycle runs by itself; for this one, `writeback run {job} --cycle {cycle}`")),
+        message: format!(
+            "cycle `{cycle}` of job `{job}` expired: no run of it finished before its deadline"
+        ),
+        hint: Some(format!(
+            "the next cycle runs by itself; for this one, `writeback run {job} --cycle {cycle}`"
+        )),
     }
 }
 
@@ -280,7 +327,9 @@ fn silent(job: &str, silence: Silence) -> Alert {
         kind: AlertKind::Silent,
         cycle: None,
         run: None,
-        message: format!("the dashboard of job `{job}` finished no cycle for {lasting}, and {max} is the most"),
+        message: format!(
+            "the dashboard of job `{job}` finished no cycle for {lasting}, and {max} is the most"
+        ),
         hint: Some("see whether the dashboard's automation runs".to_owned()),
     }
 }
@@ -299,7 +348,10 @@ fn rejected(job: &str, run: &DeliveredRun, max: RecordsMax) -> Option<Alert> {
             "write-back `{}` of job `{job}` rejected {rejected} of {read} records, and {max} is the most",
             worst.name
         ),
-        hint: Some(format!("`rejected.csv` of run {} names each with its reason", run.run)),
+        hint: Some(format!(
+            "`rejected.csv` of run {} names each with its reason",
+            run.run
+        )),
     })
 }
 
@@ -308,10 +360,16 @@ const RECENT_RUNS_MIN: usize = 3;
 
 fn read_count(job: &str, run: &DeliveredRun, max: Percent) -> Option<Alert> {
     let usual = |write_back: &DeliveredWriteBack| doubled_median(&write_back.recent_reads);
-    let (unusual, usual) =
-        run.write_backs.iter().filter_map(|write_back| Some((write_back, usual(write_back)?))).find(
-            |(write_back, usual)| max.is_exceeded_by((u128::from(write_back.tally.read) * 2).abs_diff(*usual), *usual),
-        )?;
+    let (unusual, usual) = run
+        .write_backs
+        .iter()
+        .filter_map(|write_back| Some((write_back, usual(write_back)?)))
+        .find(|(write_back, usual)| {
+            max.is_exceeded_by(
+                (u128::from(write_back.tally.read) * 2).abs_diff(*usual),
+                *usual,
+            )
+        })?;
     let (read, recent_runs) = (grouped(unusual.tally.read), unusual.recent_reads.len());
     let usual = grouped(u64::try_from(usual / 2).unwrap_or(u64::MAX));
     Some(Alert {
@@ -339,12 +397,19 @@ fn doubled_median(reads: &[u64]) -> Option<u128> {
 }
 
 fn guarded(job: &str, run: &GuardedRun) -> Alert {
-    let why = run.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let why = run
+        .why
+        .as_ref()
+        .map(|why| format!(": {why}"))
+        .unwrap_or_default();
     Alert {
         kind: AlertKind::Guarded,
         cycle: Some(run.cycle.clone()),
         run: Some(run.run),
-        message: format!("a guard stopped run {} of job `{job}` before its first write{why}", run.run),
+        message: format!(
+            "a guard stopped run {} of job `{job}` before its first write{why}",
+            run.run
+        ),
         hint: Some(format!(
             "look at it with `writeback preview {job}`; only a person can approve cycle `{}`",
             run.cycle
@@ -376,17 +441,27 @@ const RETELL_DELAY_MAX: Duration = Duration::from_secs(3_600);
 /// Attempts at telling one change through one channel: with the pauses between them, a day.
 const TELL_ATTEMPTS_MAX: u32 = 32;
 
-/// How long to wait after `attempts` attempts at telling before the next; `None` when it is given up.
+/// How long to wait after `attempts` attempts at telling before the next; `None` when it is given
+/// up.
 pub(crate) fn retell_pause(attempts: u32) -> Option<Duration> {
     let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
-    (attempts < TELL_ATTEMPTS_MAX).then(|| RETELL_DELAY_FIRST.saturating_mul(doubled).min(RETELL_DELAY_MAX))
+    (attempts < TELL_ATTEMPTS_MAX).then(|| {
+        RETELL_DELAY_FIRST
+            .saturating_mul(doubled)
+            .min(RETELL_DELAY_MAX)
+    })
 }
 
-/// When to tell what is due at `due_at`: then, unless that is farther away than any pause lasts, which tells of a wall
-/// clock that was set back since; then now. Twice the longest pause, since an attempt takes time of its own.
+/// When to tell what is due at `due_at`: then, unless that is farther away than any pause lasts,
+/// which tells of a wall clock that was set back since; then now. Twice the longest pause, since an
+/// attempt takes time of its own.
 pub(crate) fn telling_instant(due_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     let farthest = TimeDelta::from_std(RETELL_DELAY_MAX * 2).unwrap_or(TimeDelta::MAX);
-    if due_at.signed_duration_since(now) > farthest { now } else { due_at }
+    if due_at.signed_duration_since(now) > farthest {
+        now
+    } else {
+        due_at
+    }
 }
 
 #[cfg(test)]

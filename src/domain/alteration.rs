@@ -1,5 +1,5 @@
-//! Why a column holds something else than was written into it, or a row was not written at all, as far as the object's
-//! catalogue tells.
+//! Why a column holds something else than was written into it, or a row was not written at all, as
+//! far as the object's catalogue tells.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Why a record is rejected whose row the database did not change so, without an error of its own; `hindrances` are
-    /// what of the object may keep it from that: ``trigger `guard` ``.
+    /// Why a record is rejected whose row the database did not change so, without an error of its
+    /// own; `hindrances` are what of the object may keep it from that: ``trigger `guard` ``.
     pub(crate) fn left_undone(self, hindrances: &[String]) -> String {
         let what = match self {
             Self::Update => "the database left the row as it was",
@@ -48,20 +48,33 @@ pub(crate) enum Cause {
     Unknown,
 }
 
-/// What share of a number two of them may differ by to be the same one with fewer digits: a 32-bit float keeps seven.
+/// What share of a number two of them may differ by to be the same one with fewer digits: a 32-bit
+/// float keeps seven.
 const ROUNDING_MAX: f64 = 1e-6;
 
 impl Cause {
-    /// The likely cause of a column holding `held` after `written` was written into it. What a type does to every value
-    /// comes before triggers, which may leave this one alone.
-    pub(crate) fn likely(field: &LayoutField, written: Option<&str>, held: Option<&str>, triggers: &[String]) -> Self {
+    /// The likely cause of a column holding `held` after `written` was written into it. What a type
+    /// does to every value comes before triggers, which may leave this one alone.
+    pub(crate) fn likely(
+        field: &LayoutField,
+        written: Option<&str>,
+        held: Option<&str>,
+        triggers: &[String],
+    ) -> Self {
         let declared = || field.column.declared.clone();
         if let (Some(written), Some(held)) = (written, held) {
-            if field.kind == Kind::Text && is_char(&field.column.declared) && same_without_blanks(written, held) {
-                return Self::BlanksDropped { declared: declared() };
+            if field.kind == Kind::Text
+                && is_char(&field.column.declared)
+                && same_without_blanks(written, held)
+            {
+                return Self::BlanksDropped {
+                    declared: declared(),
+                };
             }
             if is_float(&field.column.holds) && is_nearly(written, held) {
-                return Self::Rounded { declared: declared() };
+                return Self::Rounded {
+                    declared: declared(),
+                };
             }
         }
         Self::of_triggers(triggers)
@@ -76,7 +89,8 @@ impl Cause {
     }
 }
 
-/// Whether it is a text type of fixed length, as databases write it: `char(5)`, `CHARACTER(5)`, `bpchar`.
+/// Whether it is a text type of fixed length, as databases write it: `char(5)`, `CHARACTER(5)`,
+/// `bpchar`.
 fn is_char(declared: &str) -> bool {
     let declared = declared.to_ascii_lowercase();
     let name = declared.split('(').next().unwrap_or_default().trim();
@@ -99,11 +113,21 @@ fn is_nearly(left: &str, right: &str) -> bool {
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BlanksDropped { declared } => write!(formatter, "`{declared}` drops the blanks at the end of a text"),
-            Self::Rounded { declared } => write!(formatter, "`{declared}` is a float of fewer digits than the value"),
+            Self::BlanksDropped { declared } => write!(
+                formatter,
+                "`{declared}` drops the blanks at the end of a text"
+            ),
+            Self::Rounded { declared } => write!(
+                formatter,
+                "`{declared}` is a float of fewer digits than the value"
+            ),
             Self::Triggers(names) => match names.as_slice() {
                 [name] => write!(formatter, "most likely trigger `{name}`"),
-                names => write!(formatter, "most likely one of the triggers `{}`", names.join("`, `")),
+                names => write!(
+                    formatter,
+                    "most likely one of the triggers `{}`",
+                    names.join("`, `")
+                ),
             },
             Self::Unknown => write!(formatter, "the catalogue does not tell why"),
         }
@@ -117,12 +141,18 @@ mod tests {
 
     #[test]
     fn what_was_left_undone_is_told_with_what_may_have_kept_it() {
-        assert_eq!(Change::Insert.left_undone(&[]), "the database made no row that can be found");
+        assert_eq!(
+            Change::Insert.left_undone(&[]),
+            "the database made no row that can be found"
+        );
         let guard = "trigger `guard`".to_owned();
         let told = Change::Update.left_undone(std::slice::from_ref(&guard));
         assert_eq!(told, "the database left the row as it was: trigger `guard`");
         let told = Change::Delete.left_undone(&[guard, "row-level security".to_owned()]);
-        assert_eq!(told, "the database did not delete the row: one of trigger `guard`, row-level security");
+        assert_eq!(
+            told,
+            "the database did not delete the row: one of trigger `guard`, row-level security"
+        );
     }
 
     fn field(declared: &str, holds: Holds) -> LayoutField {
@@ -131,7 +161,13 @@ mod tests {
     }
 
     fn text(declared: &str) -> LayoutField {
-        field(declared, Holds::Text { limit: None, repertoire: Repertoire::Unicode { nul: true } })
+        field(
+            declared,
+            Holds::Text {
+                limit: None,
+                repertoire: Repertoire::Unicode { nul: true },
+            },
+        )
     }
 
     fn likely(field: &LayoutField, written: &str, held: &str) -> String {
@@ -140,9 +176,15 @@ mod tests {
 
     #[test]
     fn what_a_type_does_to_every_value_explains_it_before_a_trigger_does() {
-        assert_eq!(likely(&text("char(5)"), "ab ", "ab"), "`char(5)` drops the blanks at the end of a text");
+        assert_eq!(
+            likely(&text("char(5)"), "ab ", "ab"),
+            "`char(5)` drops the blanks at the end of a text"
+        );
         let float = field("float", Holds::Float { bits: 32 });
-        assert_eq!(likely(&float, "123456.789", "123456.79"), "`float` is a float of fewer digits than the value");
+        assert_eq!(
+            likely(&float, "123456.789", "123456.79"),
+            "`float` is a float of fewer digits than the value"
+        );
     }
 
     #[test]
@@ -150,15 +192,31 @@ mod tests {
         let trigger = "most likely trigger `shout`";
         assert_eq!(likely(&text("varchar(5)"), "ab ", "ab"), trigger);
         assert_eq!(likely(&text("char(5)"), "ab", "AB"), trigger);
-        assert_eq!(likely(&field("float", Holds::Float { bits: 32 }), "10", "5"), trigger);
-        assert_eq!(likely(&field("integer", Holds::Integer { min: 0, max: 9 }), "10", "10"), trigger);
+        assert_eq!(
+            likely(&field("float", Holds::Float { bits: 32 }), "10", "5"),
+            trigger
+        );
+        assert_eq!(
+            likely(
+                &field("integer", Holds::Integer { min: 0, max: 9 }),
+                "10",
+                "10"
+            ),
+            trigger
+        );
         assert_eq!(
             Cause::likely(&text("char(5)"), None, Some(""), &["a".to_owned()]).to_string(),
             "most likely trigger `a`"
         );
         let both = ["a".to_owned(), "b".to_owned()];
         let several = Cause::likely(&text("text"), None, Some("x"), &both);
-        assert_eq!(several.to_string(), "most likely one of the triggers `a`, `b`");
-        assert_eq!(Cause::likely(&text("text"), Some("x"), None, &[]), Cause::Unknown);
+        assert_eq!(
+            several.to_string(),
+            "most likely one of the triggers `a`, `b`"
+        );
+        assert_eq!(
+            Cause::likely(&text("text"), Some("x"), None, &[]),
+            Cause::Unknown
+        );
     }
 }

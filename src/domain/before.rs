@@ -1,7 +1,8 @@
 //! Before-images: what rows held before records were written into them.
 //!
-//! A database that keeps values of any type in any column (SQLite) has no text of its own that tells them apart. What a
-//! column would not make again of a text is therefore marked: U+0000, a letter for its storage class, a colon, the text.
+//! A database that keeps values of any type in any column (SQLite) has no text of its own that
+//! tells them apart. What a column would not make again of a text is therefore marked: U+0000, a
+//! letter for its storage class, a colon, the text.
 
 use polars::prelude::{IdxSize, StringChunked, StringChunkedBuilder};
 
@@ -36,7 +37,9 @@ pub(crate) fn marked(class: char, text: &str) -> String {
 
 /// The storage class that a text is marked with, if it is, and the text without the mark.
 pub(crate) fn unmarked(exact: &str) -> (Option<char>, &str) {
-    let class = exact.strip_prefix('\0').and_then(|rest| rest.chars().next());
+    let class = exact
+        .strip_prefix('\0')
+        .and_then(|rest| rest.chars().next());
     let text = class.and_then(|class| exact.get(1 + class.len_utf8()..)?.strip_prefix(':'));
     match text {
         Some(text) => (class, text),
@@ -44,8 +47,8 @@ pub(crate) fn unmarked(exact: &str) -> (Option<char>, &str) {
     }
 }
 
-/// The before-images of a batch's records, every value as the database's own text.
-/// Shape: one column per field of the layout, in its order; a row for each record that has an image.
+/// The before-images of a batch's records, every value as the database's own text. Shape: one
+/// column per field of the layout, in its order; a row for each record that has an image.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BeforeImages {
     /// Record by record of the batch: its row.
@@ -57,10 +60,16 @@ impl BeforeImages {
     /// What the row of a record held, field by field, as people read it; `None` without an image.
     pub(crate) fn of(&self, record: usize) -> Option<Vec<Option<&str>>> {
         let row = self.row(record)?;
-        Some(self.columns.iter().map(|column| column.get(row).map(|exact| unmarked(exact).1)).collect())
+        Some(
+            self.columns
+                .iter()
+                .map(|column| column.get(row).map(|exact| unmarked(exact).1))
+                .collect(),
+        )
     }
 
-    /// What the row of a record held in one field, as people read it; `None` for NULL and without an image.
+    /// What the row of a record held in one field, as people read it; `None` for NULL and without
+    /// an image.
     pub(crate) fn value(&self, record: usize, field: usize) -> Option<&str> {
         self.exact(record, field).map(|exact| unmarked(exact).1)
     }
@@ -70,15 +79,22 @@ impl BeforeImages {
         self.columns.get(field)?.get(self.row(record)?)
     }
 
-    /// As those of a batch of `records`, of which these are the images of the records at `positions`.
+    /// As those of a batch of `records`, of which these are the images of the records at
+    /// `positions`.
     pub(crate) fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
         let mut rows = vec![None; records];
         for (row, position) in self.rows.into_iter().zip(positions) {
-            if let Some(place) = usize::try_from(*position).ok().and_then(|position| rows.get_mut(position)) {
+            if let Some(place) = usize::try_from(*position)
+                .ok()
+                .and_then(|position| rows.get_mut(position))
+            {
                 *place = row;
             }
         }
-        Self { rows, columns: self.columns }
+        Self {
+            rows,
+            columns: self.columns,
+        }
     }
 
     fn row(&self, record: usize) -> Option<usize> {
@@ -96,11 +112,19 @@ pub(crate) struct BeforeImagesBuilder {
 impl BeforeImagesBuilder {
     pub(crate) fn new(records: usize, fields: usize) -> Self {
         let column = |_| StringChunkedBuilder::new("".into(), 0);
-        Self { rows: vec![None; records], next_row: 0, columns: (0..fields).map(column).collect() }
+        Self {
+            rows: vec![None; records],
+            next_row: 0,
+            columns: (0..fields).map(column).collect(),
+        }
     }
 
     /// Takes the image of a record: one value per field.
-    pub(crate) fn push<'a>(&mut self, record: usize, values: impl IntoIterator<Item = Option<&'a str>>) {
+    pub(crate) fn push<'a>(
+        &mut self,
+        record: usize,
+        values: impl IntoIterator<Item = Option<&'a str>>,
+    ) {
         let mut values = values.into_iter();
         for column in &mut self.columns {
             column.append_option(values.next().flatten());
@@ -119,8 +143,15 @@ impl BeforeImagesBuilder {
     }
 
     pub(crate) fn finish(self) -> BeforeImages {
-        let columns = self.columns.into_iter().map(StringChunkedBuilder::finish).collect();
-        BeforeImages { rows: self.rows, columns }
+        let columns = self
+            .columns
+            .into_iter()
+            .map(StringChunkedBuilder::finish)
+            .collect();
+        BeforeImages {
+            rows: self.rows,
+            columns,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! When a job is due: a pure function of its cadence, the cycles its dashboard finished, what became of them, and the time.
-//! Knows no clock, no ledger and no process: all of that is given.
+//! When a job is due: a pure function of its cadence, the cycles its dashboard finished, what
+//! became of them, and the time. Knows no clock, no ledger and no process: all of that is given.
 
 mod verdict;
 
@@ -44,8 +44,8 @@ pub(crate) enum Missed {
     Latest,
     /// None of them runs.
     None,
-    /// Each of them runs, in order. A cycle is superseded only if it was noticed after a newer one was begun, if no gate
-    /// will ever open for it, or if `every_cycles` passes it by.
+    /// Each of them runs, in order. A cycle is superseded only if it was noticed after a newer one
+    /// was begun, if no gate will ever open for it, or if `every_cycles` passes it by.
     All,
 }
 
@@ -101,8 +101,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Since when this process has watched without a break: what was due before was missed.
     pub(crate) serving_since: DateTime<Utc>,
-    /// From the newest one on that a run began with, and older ones without a fate. Oldest completion first; of equal
-    /// ones, first noticed first.
+    /// From the newest one on that a run began with, and older ones without a fate. Oldest
+    /// completion first; of equal ones, first noticed first.
     pub(crate) cycles: &'a [KnownCycle],
     /// Whether a run of the job is at work.
     pub(crate) at_work: bool,
@@ -158,7 +158,11 @@ pub(crate) enum Wait {
     /// No gate will ever open again: all its exact instants have passed.
     Nothing { cycle: String },
     /// For the next attempt at a cycle whose run failed.
-    Retry { cycle: String, attempts: u32, until: DateTime<Utc> },
+    Retry {
+        cycle: String,
+        attempts: u32,
+        until: DateTime<Utc>,
+    },
     /// For a person to approve what a guard stopped.
     Approval { cycle: String },
     /// For a newer cycle, since this one was given up.
@@ -169,7 +173,9 @@ impl Wait {
     /// When it ends by itself, if it does; always later than the time the verdict was given at.
     pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::Settle { until, .. } | Self::Gate { until, .. } | Self::Retry { until, .. } => Some(*until),
+            Self::Settle { until, .. } | Self::Gate { until, .. } | Self::Retry { until, .. } => {
+                Some(*until)
+            }
             Self::Run
             | Self::Cycle
             | Self::MoreCycles { .. }
@@ -190,12 +196,22 @@ impl fmt::Display for Wait {
             Self::Settle { cycle, .. } => write!(f, "cycle `{cycle}` settles"),
             Self::Gate { cycle, .. } => write!(f, "cycle `{cycle}` waits for the gate"),
             Self::Nothing { cycle } => write!(f, "no gate opens any more for cycle `{cycle}`"),
-            Self::Retry { cycle, attempts, .. } => {
-                write!(f, "cycle `{cycle}` failed {} and waits for the next attempt", times(*attempts))
+            Self::Retry {
+                cycle, attempts, ..
+            } => {
+                write!(
+                    f,
+                    "cycle `{cycle}` failed {} and waits for the next attempt",
+                    times(*attempts)
+                )
             }
             Self::Approval { cycle } => write!(f, "cycle `{cycle}` waits for approval"),
             Self::CycleAfterFailure { cycle, attempts } => {
-                write!(f, "no new cycle since `{cycle}` failed {} and was given up", times(*attempts))
+                write!(
+                    f,
+                    "no new cycle since `{cycle}` failed {} and was given up",
+                    times(*attempts)
+                )
             }
         }
     }
@@ -208,7 +224,9 @@ impl fmt::Display for PassedOverWhy {
             Self::Superseded { by } => write!(f, "superseded by cycle `{by}`"),
             Self::Expired => write!(f, "its deadline went by"),
             Self::Missed => write!(f, "it was due while nobody served"),
-            Self::GivenUp { attempts } => write!(f, "it failed {} and was given up", times(*attempts)),
+            Self::GivenUp { attempts } => {
+                write!(f, "it failed {} and was given up", times(*attempts))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Canaries: the part of a write-back's records that goes first, and where in the package it is taken from. Knows no
-//! destination: what the records came to is told by the run.
+//! Canaries: the part of a write-back's records that goes first, and where in the package it is
+//! taken from. Knows no destination: what the records came to is told by the run.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use super::alteration::Cause;
 use super::outcome::{Rejection, grouped};
 use super::share::RecordsMax;
 
-/// Places of a package that a canary is taken from. One place is one kind of record more often than not: the oldest
-/// accounts, one region. Each is a batch of its own at least, and each of a large package is loaded twice, so they are
-/// few.
+/// Places of a package that a canary is taken from. One place is one kind of record more often than
+/// not: the oldest accounts, one region. Each is a batch of its own at least, and each of a large
+/// package is loaded twice, so they are few.
 const PLACES_MAX: u64 = 10;
 
 /// How many records go first: so many, or such a share of all that are to be pushed.
@@ -41,7 +41,10 @@ impl Canary {
         let share = |records: &u64| {
             let partition = first..first + records;
             first = partition.end;
-            let parts = places.iter().map(|place| overlap(place, &partition)).filter(|records| *records > 0);
+            let parts = places
+                .iter()
+                .map(|place| overlap(place, &partition))
+                .filter(|records| *records > 0);
             parts.fold(Share::default(), |share, records| Share {
                 records: share.records + records,
                 places: share.places + 1,
@@ -68,8 +71,8 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The ranges it takes of a partition that turned out to have `unique` records with a key of their own, and how many
-    /// it could not take: those are the next partition's to give.
+    /// The ranges it takes of a partition that turned out to have `unique` records with a key of
+    /// their own, and how many it could not take: those are the next partition's to give.
     pub(crate) fn of(self, unique: u64) -> (Vec<Range<u64>>, u64) {
         let records = self.records.min(unique);
         (spread(records, unique, self.places), self.records - records)
@@ -77,12 +80,16 @@ impl Share {
 
     /// With what other partitions could not give.
     pub(crate) fn and(self, records: u64) -> Self {
-        Self { records: self.records + records, places: self.places.max(u64::from(records > 0)) }
+        Self {
+            records: self.records + records,
+            places: self.places.max(u64::from(records > 0)),
+        }
     }
 }
 
-/// At most `places_max` ranges of about one size, each in the middle of its part of `all` records, so that those of one
-/// partition are as far from those of the next as from one another: `records` of them, no more than `all`.
+/// At most `places_max` ranges of about one size, each in the middle of its part of `all` records,
+/// so that those of one partition are as far from those of the next as from one another: `records`
+/// of them, no more than `all`.
 fn spread(records: u64, all: u64, places_max: u64) -> Vec<Range<u64>> {
     let places = places_max.min(records);
     let part = |whole: u64, of: u64, place: u64| {
@@ -97,25 +104,49 @@ fn spread(records: u64, all: u64, places_max: u64) -> Vec<Range<u64>> {
 }
 
 fn overlap(left: &Range<u64>, right: &Range<u64>) -> u64 {
-    left.end.min(right.end).saturating_sub(left.start.max(right.start))
+    left.end
+        .min(right.end)
+        .saturating_sub(left.start.max(right.start))
 }
 
 /// What is wrong with a canary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// More of its records were rejected at the destination than may be.
-    Rejected { records: u64, of: u64, bound: Option<RecordsMax>, example: Rejection },
+    Rejected {
+        records: u64,
+        of: u64,
+        bound: Option<RecordsMax>,
+        example: Rejection,
+    },
     /// A row does not hold what was sent.
-    Altered { key: String, column: String, sent: Option<String>, held: Option<String>, cause: Cause },
+    Altered {
+        key: String,
+        column: String,
+        sent: Option<String>,
+        held: Option<String>,
+        cause: Cause,
+    },
     /// A record that reached one row has another number of them.
-    Rows { key: String, rows: u64, cause: Cause },
+    Rows {
+        key: String,
+        rows: u64,
+        cause: Cause,
+    },
 }
 
 /// The first troubles, and how many there are besides.
 pub(crate) fn told(troubles: &[Trouble]) -> String {
-    let mut told: Vec<String> = troubles.iter().take(TROUBLES_TOLD_MAX).map(ToString::to_string).collect();
+    let mut told: Vec<String> = troubles
+        .iter()
+        .take(TROUBLES_TOLD_MAX)
+        .map(ToString::to_string)
+        .collect();
     if troubles.len() > TROUBLES_TOLD_MAX {
-        told.push(format!("and {} more like these", troubles.len() - TROUBLES_TOLD_MAX));
+        told.push(format!(
+            "and {} more like these",
+            troubles.len() - TROUBLES_TOLD_MAX
+        ));
     }
     told.join("; ")
 }
@@ -129,36 +160,71 @@ const VALUE_CHARACTERS_MAX: usize = 60;
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { records, of, bound, example } => {
+            Self::Rejected {
+                records,
+                of,
+                bound,
+                example,
+            } => {
                 let may = match bound {
                     None => "none may".to_owned(),
                     Some(bound) => format!("at most {bound} may (`max_rejected`)"),
                 };
                 let (records, of) = (grouped(*records), grouped(*of));
-                let key = example.key.as_deref().map(|key| format!("record `{key}`: ")).unwrap_or_default();
-                write!(formatter, "{records} of {of} records rejected, {may}; {key}{}", example.reason)
+                let key = example
+                    .key
+                    .as_deref()
+                    .map(|key| format!("record `{key}`: "))
+                    .unwrap_or_default();
+                write!(
+                    formatter,
+                    "{records} of {of} records rejected, {may}; {key}{}",
+                    example.reason
+                )
             }
-            Self::Altered { key, column, sent, held, cause } => {
+            Self::Altered {
+                key,
+                column,
+                sent,
+                held,
+                cause,
+            } => {
                 let [sent, held] = [sent, held].map(|value| quoted(value.as_deref()));
-                write!(formatter, "record `{key}` was sent {sent} in column `{column}` and holds {held} ({cause})")
+                write!(
+                    formatter,
+                    "record `{key}` was sent {sent} in column `{column}` and holds {held} ({cause})"
+                )
             }
             Self::Rows { key, rows, cause } => {
-                write!(formatter, "record `{key}` has {rows} rows after it was written ({cause})")
+                write!(
+                    formatter,
+                    "record `{key}` has {rows} rows after it was written ({cause})"
+                )
             }
         }
     }
 }
 
 fn quoted(value: Option<&str>) -> String {
-    let Some(value) = value else { return "NULL".to_owned() };
+    let Some(value) = value else {
+        return "NULL".to_owned();
+    };
     let mut characters = value.chars();
     // What a value does to a terminal is not shown but told.
     let told = |character: char| match character.is_control() {
         true => character.escape_default().to_string(),
         false => character.to_string(),
     };
-    let shown: String = characters.by_ref().take(VALUE_CHARACTERS_MAX).map(told).collect();
-    let more = if characters.next().is_some() { "…" } else { "" };
+    let shown: String = characters
+        .by_ref()
+        .take(VALUE_CHARACTERS_MAX)
+        .map(told)
+        .collect();
+    let more = if characters.next().is_some() {
+        "…"
+    } else {
+        ""
+    };
     format!("`{shown}{more}`")
 }
 
@@ -181,7 +247,11 @@ mod tests {
     }
 
     fn taken(canary: Canary, partitions: &[u64]) -> Vec<u64> {
-        canary.shares(partitions).iter().map(|share| share.records).collect()
+        canary
+            .shares(partitions)
+            .iter()
+            .map(|share| share.records)
+            .collect()
     }
 
     #[test]
@@ -200,7 +270,10 @@ mod tests {
             assert_eq!(taken(canary, &[all]), [records], "{canary:?} of {all}");
         }
         assert_eq!(Canary::new(RecordsMax::Count(0)), None);
-        assert_eq!(Canary::new(RecordsMax::Share(Percent::parse("0 %").unwrap())), None);
+        assert_eq!(
+            Canary::new(RecordsMax::Share(Percent::parse("0 %").unwrap())),
+            None
+        );
     }
 
     #[test]
@@ -214,7 +287,10 @@ mod tests {
 
     #[test]
     fn what_a_partition_cannot_give_is_left_to_the_next() {
-        let share = Share { records: 5, places: 2 };
+        let share = Share {
+            records: 5,
+            places: 2,
+        };
         assert_eq!(share.of(3), (vec![0..1, 1..3], 2));
         assert_eq!(share.of(0), (vec![], 5));
         let (ranges, left) = Share::default().and(2).of(9);
@@ -235,8 +311,14 @@ mod tests {
             "record `A1` was sent `a\\u{1b}[2J` in column `note` and holds NULL (most likely trigger `shout`)"
         );
         let long = altered("A1", Some(&"x".repeat(61)), Some(&"x".repeat(60))).to_string();
-        assert!(long.contains(&format!("sent `{}…` in", "x".repeat(60))), "{long}");
-        assert!(long.contains(&format!("holds `{}` (", "x".repeat(60))), "{long}");
+        assert!(
+            long.contains(&format!("sent `{}…` in", "x".repeat(60))),
+            "{long}"
+        );
+        assert!(
+            long.contains(&format!("holds `{}` (", "x".repeat(60))),
+            "{long}"
+        );
         let example = Rejection {
             record: 0,
             key: Some("A2".to_owned()),
@@ -245,18 +327,36 @@ mod tests {
             reason: "no".to_owned(),
         };
         let bound = Percent::parse("5 %").map(RecordsMax::Share);
-        let rejected = |bound| Trouble::Rejected { records: 2, of: 1_400, bound, example: example.clone() };
-        assert_eq!(rejected(None).to_string(), "2 of 1 400 records rejected, none may; record `A2`: no");
+        let rejected = |bound| Trouble::Rejected {
+            records: 2,
+            of: 1_400,
+            bound,
+            example: example.clone(),
+        };
+        assert_eq!(
+            rejected(None).to_string(),
+            "2 of 1 400 records rejected, none may; record `A2`: no"
+        );
         let told = rejected(bound).to_string();
-        assert_eq!(told, "2 of 1 400 records rejected, at most 5 % may (`max_rejected`); record `A2`: no");
-        let gone = Trouble::Rows { key: "A3".to_owned(), rows: 0, cause: Cause::Unknown };
+        assert_eq!(
+            told,
+            "2 of 1 400 records rejected, at most 5 % may (`max_rejected`); record `A2`: no"
+        );
+        let gone = Trouble::Rows {
+            key: "A3".to_owned(),
+            rows: 0,
+            cause: Cause::Unknown,
+        };
         assert_eq!(
             told_of(&[gone.clone(), rejected(None)]),
             "record `A3` has 0 rows after it was written (the catalogue does not tell why); \
              2 of 1 400 records rejected, none may; record `A2`: no"
         );
         let many = told_of(&vec![gone; 7]);
-        assert!(many.ends_with("; and 4 more like these") && many.matches("`A3`").count() == 3, "{many}");
+        assert!(
+            many.ends_with("; and 4 more like these") && many.matches("`A3`").count() == 3,
+            "{many}"
+        );
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! What is wrong with the certificate that a server shows, in words: the TLS library tells it in names of its own.
+//! What is wrong with the certificate that a server shows, in words: the TLS library tells it in
+//! names of its own.
 
 /// What the library's words mean and what can be done; `None` where they are plain.
 pub(crate) fn explained(words: &str) -> Option<(&'static str, &'static str)> {
@@ -20,10 +21,14 @@ pub(crate) fn explained(words: &str) -> Option<(&'static str, &'static str)> {
             "give the server a certificate of version 3, with its host in `subjectAltName`",
         ),
     ];
-    known.into_iter().find(|(word, _, _)| words.contains(word)).map(|(_, what, hint)| (what, hint))
+    known
+        .into_iter()
+        .find(|(word, _, _)| words.contains(word))
+        .map(|(_, what, hint)| (what, hint))
 }
 
-/// What to do about the certificate of a database server, `usual` where its authority is all that is missing.
+/// What to do about the certificate of a database server, `usual` where its authority is all that
+/// is missing.
 pub(crate) fn hint(words: &str, usual: String) -> String {
     let told = explained(words).filter(|_| !words.contains(UNKNOWN_ISSUER));
     told.map_or(usual, |(what, hint)| format!("{what}; {hint}"))
@@ -37,9 +42,13 @@ mod tests {
 
     #[test]
     fn names_of_the_library_are_explained_and_its_sentences_are_left() {
-        let (what, hint) = explained("rustls: invalid peer certificate: CaUsedAsEndEntity").expect("a known name");
+        let (what, hint) =
+            explained("rustls: invalid peer certificate: CaUsedAsEndEntity").expect("a known name");
         assert!(what.contains("authority") && hint.contains("CA:FALSE"));
         assert!(explained("invalid peer certificate: UnknownIssuer").is_some());
-        assert_eq!(explained("invalid peer certificate: certificate expired"), None);
+        assert_eq!(
+            explained("invalid peer certificate: certificate expired"),
+            None
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Channels: the ways in which people are told of an alert. Plain data; who speaks to them is decided elsewhere.
+//! Channels: the ways in which people are told of an alert. Plain data; who speaks to them is
+//! decided elsewhere.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -66,7 +67,8 @@ pub(crate) struct Webhook {
     pub(crate) url: Secret,
     /// Signs what is posted.
     pub(crate) secret: Option<Secret>,
-    /// Certificates of the authorities that vouch for the receiver, instead of those that the machine trusts.
+    /// Certificates of the authorities that vouch for the receiver, instead of those that the
+    /// machine trusts.
     pub(crate) ca_file: Option<PathBuf>,
     /// Of one attempt, from looking the host up to the last byte of the answer.
     pub(crate) timeout: Duration,

@@ -1,8 +1,8 @@
 //! Whole columns made out of whole columns, while the values at fault are set aside.
 
 use polars::prelude::{
-    ChunkedArray, ChunkedBuilder, IntoSeries, PlSmallStr, PolarsNumericType, PrimitiveChunkedBuilder, Series,
-    StringChunked, StringChunkedBuilder,
+    ChunkedArray, ChunkedBuilder, IntoSeries, PlSmallStr, PolarsNumericType,
+    PrimitiveChunkedBuilder, Series, StringChunked, StringChunkedBuilder,
 };
 
 /// A value that its column cannot hold.
@@ -25,12 +25,18 @@ pub(crate) struct Converted {
 
 impl Converted {
     pub(crate) fn without_faults(values: impl IntoSeries) -> Self {
-        Self { values: values.into_series(), faults: Vec::new() }
+        Self {
+            values: values.into_series(),
+            faults: Vec::new(),
+        }
     }
 
     /// A column that stays as it is, but for the values at fault.
     pub(crate) fn kept(values: impl IntoSeries, faults: Vec<Fault>) -> Self {
-        Self { values: values.into_series(), faults }
+        Self {
+            values: values.into_series(),
+            faults,
+        }
     }
 }
 
@@ -60,7 +66,10 @@ pub(crate) fn numbers<T: PolarsNumericType, V, R: Into<String>>(
             None => numbers.append_null(),
             Some(Err(reason)) => {
                 numbers.append_null();
-                faults.push(Fault { index, reason: reason.into() });
+                faults.push(Fault {
+                    index,
+                    reason: reason.into(),
+                });
             }
         }
     }
@@ -83,7 +92,10 @@ pub(crate) fn texts<V, R: Into<String>>(
             None => texts.append_null(),
             Some(Err(reason)) => {
                 texts.append_null();
-                faults.push(Fault { index, reason: reason.into() });
+                faults.push(Fault {
+                    index,
+                    reason: reason.into(),
+                });
             }
         }
     }
@@ -93,8 +105,16 @@ pub(crate) fn texts<V, R: Into<String>>(
 /// Sets every value that is not NULL aside, all for one reason.
 pub(crate) fn all_at_fault(values: &Series, reason: &str) -> Vec<Fault> {
     let present = values.is_not_null();
-    let faults = present.iter().enumerate().filter(|(_, present)| *present == Some(true));
-    faults.map(|(index, _)| Fault { index, reason: reason.to_owned() }).collect()
+    let faults = present
+        .iter()
+        .enumerate()
+        .filter(|(_, present)| *present == Some(true));
+    faults
+        .map(|(index, _)| Fault {
+            index,
+            reason: reason.to_owned(),
+        })
+        .collect()
 }
 
 /// Sets every NULL aside.
@@ -103,6 +123,14 @@ pub(crate) fn nulls_at_fault(values: &Series, reason: &str) -> Vec<Fault> {
         return Vec::new();
     }
     let null = values.is_null();
-    let faults = null.iter().enumerate().filter(|(_, null)| *null == Some(true));
-    faults.map(|(index, _)| Fault { index, reason: reason.to_owned() }).collect()
+    let faults = null
+        .iter()
+        .enumerate()
+        .filter(|(_, null)| *null == Some(true));
+    faults
+        .map(|(index, _)| Fault {
+            index,
+            reason: reason.to_owned(),
+        })
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! Connections: where a system is and how to be let in. What each kind needs is plain data here; who speaks to it is
-//! decided elsewhere.
+//! Connections: where a system is and how to be let in. What each kind needs is plain data here;
+//! who speaks to it is decided elsewhere.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -52,8 +52,18 @@ impl Connection {
             System::Sqlite(settings) => format!("{:?}", settings.file),
             System::Adbc(settings) => format!("{} {:?}", settings.kind, settings.driver),
             System::Postgres(settings) | System::Mysql(settings) => {
-                let ServerSettings { host, port, socket, database, .. } = settings;
-                format!("{} {:?}", self.system.kind(), (host, port, socket, database))
+                let ServerSettings {
+                    host,
+                    port,
+                    socket,
+                    database,
+                    ..
+                } = settings;
+                format!(
+                    "{} {:?}",
+                    self.system.kind(),
+                    (host, port, socket, database)
+                )
             }
         }
     }
@@ -69,7 +79,8 @@ pub(crate) enum System {
     Sqlite(SqliteSettings),
     Postgres(ServerSettings),
     Mysql(ServerSettings),
-    /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read, never written.
+    /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read,
+    /// never written.
     Adbc(AdbcSettings),
 }
 
@@ -90,9 +101,11 @@ impl System {
 #[derive(Debug, Clone)]
 pub(crate) struct SqliteSettings {
     pub(crate) file: PathBuf,
-    /// The name under which the file is attached, so that `"CRM"."ACCOUNTS"` works; `main` if absent.
+    /// The name under which the file is attached, so that `"CRM"."ACCOUNTS"` works; `main` if
+    /// absent.
     pub(crate) database: Option<String>,
-    /// A script of SQL that makes the database when the file is absent; without it an absent file is an error.
+    /// A script of SQL that makes the database when the file is absent; without it an absent file
+    /// is an error.
     pub(crate) create_from: Option<PathBuf>,
 }
 
@@ -110,8 +123,8 @@ pub(crate) struct ServerSettings {
     pub(crate) tls: Tls,
 }
 
-/// A database that is reached through an ADBC driver, a shared library that is loaded when it is used.
-/// Source: <https://arrow.apache.org/adbc/current/index.html>.
+/// A database that is reached through an ADBC driver, a shared library that is loaded when it is
+/// used. Source: <https://arrow.apache.org/adbc/current/index.html>.
 #[derive(Debug, Clone)]
 pub(crate) struct AdbcSettings {
     /// As `kind = "…"` names it: `adbc`, or a name of its own for one driver.
@@ -173,12 +186,14 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// How long a writer's transaction may lie open between two statements. Between them stand a decision and a note in
-    /// the ledger, which a slow disk may take seconds for; a writer that takes longer is stopped or out of reach, and
-    /// others wait for its locks. Never longer than an answer to a statement is waited for, so that the locks of a
-    /// connection that was given up for lost are gone when its batch is tried again.
+    /// How long a writer's transaction may lie open between two statements. Between them stand a
+    /// decision and a note in the ledger, which a slow disk may take seconds for; a writer that
+    /// takes longer is stopped or out of reach, and others wait for its locks. Never longer than an
+    /// answer to a statement is waited for, so that the locks of a connection that was given up for
+    /// lost are gone when its batch is tried again.
     pub(crate) fn idle_max(&self) -> Duration {
-        self.statement_timeout.clamp(Duration::from_secs(10), Duration::from_secs(60))
+        self.statement_timeout
+            .clamp(Duration::from_secs(10), Duration::from_secs(60))
     }
 }
 
@@ -201,6 +216,9 @@ mod tests {
     #[test]
     fn a_secret_prints_as_stars_only() {
         let secret = Secret::new("canary-7f".to_owned());
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "*** *** Some(***)"
+        );
     }
 }

@@ -1,19 +1,22 @@
-//! Conversions: whole columns of one type become what a column of another holds, exactly; a value that cannot is set
-//! aside with the reason. Which types convert at all is decided here once, for plans as for records.
+//! Conversions: whole columns of one type become what a column of another holds, exactly; a value
+//! that cannot is set aside with the reason. Which types convert at all is decided here once, for
+//! plans as for records.
 
 use std::collections::HashSet;
 use std::fmt::{Display, LowerExp, Write};
 
 use polars::prelude::{
-    ChunkAgg, DataType, Float32Chunked, Float32Type, Float64Chunked, Float64Type, Int64Chunked, Int64Type, IntoSeries,
-    PolarsError, PolarsResult, Series, StringChunked, TimeUnit,
+    ChunkAgg, DataType, Float32Chunked, Float32Type, Float64Chunked, Float64Type, Int64Chunked,
+    Int64Type, IntoSeries, PolarsError, PolarsResult, Series, StringChunked, TimeUnit,
 };
 
 use super::columnar::{Converted, Fault, check, numbers, texts};
 use super::decimal::Decimal;
 use super::json::check_jsonb;
 use super::moment::Zones;
-use super::moment::{instant_to_wall, wall_to_instant, write_date, write_instant, write_time, write_timestamp};
+use super::moment::{
+    instant_to_wall, wall_to_instant, write_date, write_instant, write_time, write_timestamp,
+};
 use super::object::{Holds, Repertoire, TextLimit};
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
@@ -42,7 +45,11 @@ pub(crate) enum Fraction {
 pub(crate) enum Misfit {
     /// `instead` is the type to declare, if values of that type would fit.
     #[error("{from} does not convert to {to}")]
-    Type { from: String, to: String, instead: Option<&'static str> },
+    Type {
+        from: String,
+        to: String,
+        instead: Option<&'static str>,
+    },
     #[error("has no time zone; declare the column TIMESTAMP")]
     ZoneUnknown,
     #[error("{0}")]
@@ -58,23 +65,38 @@ impl From<PolarsError> for Misfit {
     }
 }
 
-/// Converts a column. NULL stays NULL.
-/// Shape: values of type `from` in its kind's representation in; the same number in the representation of
-/// `holder.holds.kind()` out.
-/// Errors: if no value of type `from` ever fits.
-pub(crate) fn convert(values: &Series, from: SchemaType, holder: Holder<'_>) -> Result<Converted, Misfit> {
+/// Converts a column. NULL stays NULL. Shape: values of type `from` in its kind's representation
+/// in; the same number in the representation of `holder.holds.kind()` out. Errors: if no value of
+/// type `from` ever fits.
+pub(crate) fn convert(
+    values: &Series,
+    from: SchemaType,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     match holder.holds {
         Holds::Text { limit, repertoire } => to_text(values, from, *limit, *repertoire, holder),
         Holds::Label(words) => to_label(values, from, words, holder),
         Holds::Integer { min, max } => to_integer(values, from, (*min, *max), holder),
-        Holds::Decimal { size } => to_decimal(values, from, decimal_size(*size), holder, |_| Ok(())),
-        Holds::DecimalAsFloat { size } => to_decimal(values, from, decimal_size(*size), holder, check_kept_as_float),
+        Holds::Decimal { size } => {
+            to_decimal(values, from, decimal_size(*size), holder, |_| Ok(()))
+        }
+        Holds::DecimalAsFloat { size } => to_decimal(
+            values,
+            from,
+            decimal_size(*size),
+            holder,
+            check_kept_as_float,
+        ),
         Holds::Float { bits } => to_float(values, from, *bits, holder),
         Holds::Time { fraction_digits } => to_time(values, from, *fraction_digits, holder),
-        Holds::Timestamp { fraction_digits } => to_timestamp(values, from, *fraction_digits, holder),
+        Holds::Timestamp { fraction_digits } => {
+            to_timestamp(values, from, *fraction_digits, holder)
+        }
         Holds::Instant { fraction_digits } => to_instant(values, from, *fraction_digits, holder),
         Holds::Json if holder.declared == "jsonb" => to_jsonb(values, from, holder),
-        Holds::Boolean | Holds::Date | Holds::Uuid | Holds::Json => to_same_kind(values, from, holder),
+        Holds::Boolean | Holds::Date | Holds::Uuid | Holds::Json => {
+            to_same_kind(values, from, holder)
+        }
         Holds::Unsupported => Err(misfit(from, holder)),
     }
 }
@@ -88,9 +110,14 @@ pub(crate) fn schema_holds(schema_type: SchemaType) -> Holds {
         },
         SchemaType::Integer { bits } => {
             let (min, max) = integer_range(bits);
-            Holds::Integer { min: i128::from(min), max: i128::from(max) }
+            Holds::Integer {
+                min: i128::from(min),
+                max: i128::from(max),
+            }
         }
-        SchemaType::Decimal { size } => Holds::Decimal { size: size.map(|size| (size.precision, size.scale)) },
+        SchemaType::Decimal { size } => Holds::Decimal {
+            size: size.map(|size| (size.precision, size.scale)),
+        },
         SchemaType::Float { bits } => Holds::Float { bits },
         SchemaType::Boolean => Holds::Boolean,
         SchemaType::Date => Holds::Date,
@@ -111,40 +138,64 @@ pub(crate) fn integer_range(bits: u8) -> (i64, i64) {
     }
 }
 
-/// Checks that every number lies between `min` and `max`; looks at each only if the extremes do not.
-pub(crate) fn check_range(numbers: &Int64Chunked, (min, max): (i128, i128), declared: &str) -> Vec<Fault> {
+/// Checks that every number lies between `min` and `max`; looks at each only if the extremes do
+/// not.
+pub(crate) fn check_range(
+    numbers: &Int64Chunked,
+    (min, max): (i128, i128),
+    declared: &str,
+) -> Vec<Fault> {
     let is_inside = |number: i64| (min..=max).contains(&i128::from(number));
     if numbers.min().is_none_or(is_inside) && numbers.max().is_none_or(is_inside) {
         return Vec::new();
     }
     let outside = || outside(declared, min, max);
-    check(numbers.iter(), |number| if is_inside(number) { Ok(()) } else { Err(outside()) })
+    check(numbers.iter(), |number| {
+        if is_inside(number) {
+            Ok(())
+        } else {
+            Err(outside())
+        }
+    })
 }
 
-/// Writes values as people read them, and as columns of text take them: timestamps with a blank, instants as RFC 3339
-/// in UTC, floats by the shortest text that reads back the same.
-/// Errors: the values are not in the kind's representation.
+/// Writes values as people read them, and as columns of text take them: timestamps with a blank,
+/// instants as RFC 3339 in UTC, floats by the shortest text that reads back the same. Errors: the
+/// values are not in the kind's representation.
 pub(crate) fn texts_of(values: &Series, kind: Kind) -> PolarsResult<StringChunked> {
     let name = values.name();
     let (texts, _): (StringChunked, Vec<Fault>) = match kind {
         Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => (values.str()?.clone(), Vec::new()),
         Kind::Integer => texts(name, values.i64()?.iter(), always(write_display)),
-        Kind::Float32 => {
-            texts(name, values.f32()?.iter(), always(|value, out| write_float(value, f64::from(value), out)))
-        }
-        Kind::Float64 => texts(name, values.f64()?.iter(), always(|value, out| write_float(value, value, out))),
+        Kind::Float32 => texts(
+            name,
+            values.f32()?.iter(),
+            always(|value, out| write_float(value, f64::from(value), out)),
+        ),
+        Kind::Float64 => texts(
+            name,
+            values.f64()?.iter(),
+            always(|value, out| write_float(value, value, out)),
+        ),
         Kind::Boolean => texts(name, values.bool()?.iter(), always(write_display)),
         Kind::Date => texts(name, values.date()?.phys.iter(), always(write_date)),
         Kind::Time => texts(name, values.time()?.phys.iter(), always(write_time)),
-        Kind::Timestamp => texts(name, values.datetime()?.phys.iter(), always(write_timestamp)),
+        Kind::Timestamp => texts(
+            name,
+            values.datetime()?.phys.iter(),
+            always(write_timestamp),
+        ),
         Kind::Instant => texts(name, values.datetime()?.phys.iter(), always(write_instant)),
     };
     Ok(texts)
 }
 
-/// Numbers as canonical decimal text. A float stands for the shortest number that reads back as the same float.
-/// Errors: values of type `from` are not numbers.
-pub(crate) fn decimal_texts(values: &Series, from: SchemaType) -> Result<(StringChunked, Vec<Fault>), Misfit> {
+/// Numbers as canonical decimal text. A float stands for the shortest number that reads back as the
+/// same float. Errors: values of type `from` are not numbers.
+pub(crate) fn decimal_texts(
+    values: &Series,
+    from: SchemaType,
+) -> Result<(StringChunked, Vec<Fault>), Misfit> {
     let name = values.name();
     Ok(match from.kind() {
         Kind::Decimal | Kind::Integer => (texts_of(values, from.kind())?, Vec::new()),
@@ -158,7 +209,11 @@ pub(crate) fn decimal_texts(values: &Series, from: SchemaType) -> Result<(String
         | Kind::Instant
         | Kind::Uuid
         | Kind::Json => {
-            return Err(Misfit::Type { from: from.to_string(), to: "a number".to_owned(), instead: None });
+            return Err(Misfit::Type {
+                from: from.to_string(),
+                to: "a number".to_owned(),
+                instead: None,
+            });
         }
     })
 }
@@ -183,26 +238,55 @@ fn to_text(
     if holds_every_text(from, limit, repertoire) {
         return Ok(Converted::without_faults(texts));
     }
-    let faults = check(texts.iter(), |text| check_text(text, limit, repertoire, holder.declared));
+    let faults = check(texts.iter(), |text| {
+        check_text(text, limit, repertoire, holder.declared)
+    });
     Ok(Converted::kept(texts, faults))
 }
 
-fn to_label(values: &Series, from: SchemaType, words: &[String], holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_label(
+    values: &Series,
+    from: SchemaType,
+    words: &[String],
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     if from.kind() != Kind::Text {
         return Err(misfit(from, holder));
     }
     let words: HashSet<&str> = words.iter().map(String::as_str).collect();
     let texts = values.str()?;
-    let is_word = |text: &str| if words.contains(text) { Ok(()) } else { Err("not one of the column's words") };
+    let is_word = |text: &str| {
+        if words.contains(text) {
+            Ok(())
+        } else {
+            Err("not one of the column's words")
+        }
+    };
     Ok(Converted::kept(texts.clone(), check(texts.iter(), is_word)))
 }
 
-fn to_integer(values: &Series, from: SchemaType, range: (i128, i128), holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_integer(
+    values: &Series,
+    from: SchemaType,
+    range: (i128, i128),
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     let converted = match from.kind() {
-        Kind::Integer => Converted::kept(values.clone(), check_range(values.i64()?, range, holder.declared)),
+        Kind::Integer => Converted::kept(
+            values.clone(),
+            check_range(values.i64()?, range, holder.declared),
+        ),
         Kind::Boolean => Converted::without_faults(values.cast(&DataType::Int64)?),
-        Kind::Decimal | Kind::Float32 | Kind::Float64 => return whole_numbers(values, from, range, holder),
-        Kind::Text | Kind::Date | Kind::Time | Kind::Timestamp | Kind::Instant | Kind::Uuid | Kind::Json => {
+        Kind::Decimal | Kind::Float32 | Kind::Float64 => {
+            return whole_numbers(values, from, range, holder);
+        }
+        Kind::Text
+        | Kind::Date
+        | Kind::Time
+        | Kind::Timestamp
+        | Kind::Instant
+        | Kind::Uuid
+        | Kind::Json => {
             return Err(misfit(from, holder));
         }
     };
@@ -226,7 +310,10 @@ fn whole_numbers(
     let whole = |text: &str| {
         let decimal = Decimal::parse(text)?;
         if !decimal.is_whole() {
-            return Err(format!("not a whole number, {} holds no others", holder.declared));
+            return Err(format!(
+                "not a whole number, {} holds no others",
+                holder.declared
+            ));
         }
         decimal
             .to_i128()
@@ -236,18 +323,25 @@ fn whole_numbers(
     let (decimals, faults) = decimal_texts(values, from)?;
     let (values, mut outside_faults) = match holder.holds.kind() {
         Some(Kind::Decimal) => {
-            let write = |text: &str, out: &mut String| whole(text).map(|number| write_display(number, out));
+            let write =
+                |text: &str, out: &mut String| whole(text).map(|number| write_display(number, out));
             let (digits, faults) = texts(values.name(), decimals.iter(), write);
             (digits.into_series(), faults)
         }
         Some(_) | None => {
-            let number = |text: &str| i64::try_from(whole(text)?).map_err(|_| outside(holder.declared, min, max));
-            let (integers, faults) = numbers::<Int64Type, _, _>(values.name(), decimals.iter(), number);
+            let number = |text: &str| {
+                i64::try_from(whole(text)?).map_err(|_| outside(holder.declared, min, max))
+            };
+            let (integers, faults) =
+                numbers::<Int64Type, _, _>(values.name(), decimals.iter(), number);
             (integers.into_series(), faults)
         }
     };
     outside_faults.extend(faults);
-    Ok(Converted { values, faults: outside_faults })
+    Ok(Converted {
+        values,
+        faults: outside_faults,
+    })
 }
 
 /// Errors of `further`: what else keeps a number from being held.
@@ -271,17 +365,24 @@ fn to_decimal(
     Ok(Converted::kept(decimals, faults))
 }
 
-fn to_float(values: &Series, from: SchemaType, bits: u8, holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_float(
+    values: &Series,
+    from: SchemaType,
+    bits: u8,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     match (from.kind(), bits) {
         (Kind::Integer, _) => integers_to_float(values.i64()?, bits, holder),
         (Kind::Decimal, 32) => {
             let parse = |text: &str| decimal_to_float::<f32>(text, 6, 37, holder.declared);
-            let (floats, faults) = numbers::<Float32Type, _, _>(values.name(), values.str()?.iter(), parse);
+            let (floats, faults) =
+                numbers::<Float32Type, _, _>(values.name(), values.str()?.iter(), parse);
             Ok(Converted::kept(floats, faults))
         }
         (Kind::Decimal, _) => {
             let parse = |text: &str| decimal_to_float::<f64>(text, 15, 307, holder.declared);
-            let (floats, faults) = numbers::<Float64Type, _, _>(values.name(), values.str()?.iter(), parse);
+            let (floats, faults) =
+                numbers::<Float64Type, _, _>(values.name(), values.str()?.iter(), parse);
             Ok(Converted::kept(floats, faults))
         }
         (Kind::Float32, 32) | (Kind::Float64, 64) => Ok(Converted::without_faults(values.clone())),
@@ -301,7 +402,12 @@ fn to_float(values: &Series, from: SchemaType, bits: u8, holder: Holder<'_>) -> 
     }
 }
 
-fn to_time(values: &Series, from: SchemaType, fraction_digits: u8, holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_time(
+    values: &Series,
+    from: SchemaType,
+    fraction_digits: u8,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     if from.kind() != Kind::Time {
         return Err(misfit(from, holder));
     }
@@ -324,7 +430,9 @@ fn to_timestamp(
         Kind::Timestamp => held_micros(values, fraction_digits, holder, Ok),
         Kind::Instant => match holder.zones.destination {
             None | Some(chrono_tz::Tz::UTC) => held_micros(values, fraction_digits, holder, Ok),
-            Some(zone) => converted_micros(values, fraction_digits, holder, |instant| instant_to_wall(instant, zone)),
+            Some(zone) => converted_micros(values, fraction_digits, holder, |instant| {
+                instant_to_wall(instant, zone)
+            }),
         },
         Kind::Text
         | Kind::Integer
@@ -339,12 +447,19 @@ fn to_timestamp(
     }
 }
 
-fn to_instant(values: &Series, from: SchemaType, fraction_digits: u8, holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_instant(
+    values: &Series,
+    from: SchemaType,
+    fraction_digits: u8,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     match from.kind() {
         Kind::Instant => held_micros(values, fraction_digits, holder, Ok),
         Kind::Timestamp => {
             let zone = holder.zones.source.ok_or(Misfit::ZoneUnknown)?;
-            converted_micros(values, fraction_digits, holder, |wall| wall_to_instant(wall, zone))
+            converted_micros(values, fraction_digits, holder, |wall| {
+                wall_to_instant(wall, zone)
+            })
         }
         Kind::Text
         | Kind::Integer
@@ -359,7 +474,11 @@ fn to_instant(values: &Series, from: SchemaType, fraction_digits: u8, holder: Ho
     }
 }
 
-fn to_same_kind(values: &Series, from: SchemaType, holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn to_same_kind(
+    values: &Series,
+    from: SchemaType,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     if holder.holds.kind() == Some(from.kind()) {
         Ok(Converted::without_faults(values.clone()))
     } else {
@@ -396,36 +515,71 @@ fn converted_micros(
     let moments = &values.datetime()?.phys;
     let held = |micros: i64| hold_fraction(convert(micros)?, 6, fraction_digits, holder);
     let (moments, faults) = numbers::<Int64Type, _, _>(values.name(), moments.iter(), held);
-    Ok(Converted::kept(moments.into_datetime(TimeUnit::Microseconds, None), faults))
+    Ok(Converted::kept(
+        moments.into_datetime(TimeUnit::Microseconds, None),
+        faults,
+    ))
 }
 
-/// A moment, in a unit of `unit_digits` digits of a second, as a column of `fraction_digits` holds it.
-fn hold_fraction(moment: i64, unit_digits: u8, fraction_digits: u8, holder: Holder<'_>) -> Result<i64, String> {
+/// A moment, in a unit of `unit_digits` digits of a second, as a column of `fraction_digits` holds
+/// it.
+fn hold_fraction(
+    moment: i64,
+    unit_digits: u8,
+    fraction_digits: u8,
+    holder: Holder<'_>,
+) -> Result<i64, String> {
     let step = 10_i64.pow(u32::from(unit_digits.saturating_sub(fraction_digits)));
     let surplus = moment.rem_euclid(step);
     match holder.fraction {
         Fraction::Exact if surplus != 0 => {
             let second = 10_i64.pow(u32::from(unit_digits));
-            let digits = (1..=unit_digits)
-                .find(|digits| moment.rem_euclid(second) % 10_i64.pow(u32::from(unit_digits - digits)) == 0);
+            let digits = (1..=unit_digits).find(|digits| {
+                moment.rem_euclid(second) % 10_i64.pow(u32::from(unit_digits - digits)) == 0
+            });
             let digits = digits.unwrap_or(unit_digits);
-            Err(format!("{digits} digits of a second, {} holds {fraction_digits}", holder.declared))
+            Err(format!(
+                "{digits} digits of a second, {} holds {fraction_digits}",
+                holder.declared
+            ))
         }
         Fraction::Exact | Fraction::Cut => Ok(moment - surplus),
     }
 }
 
-fn integers_to_float(integers: &Int64Chunked, bits: u8, holder: Holder<'_>) -> Result<Converted, Misfit> {
+fn integers_to_float(
+    integers: &Int64Chunked,
+    bits: u8,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
     // Beyond these bounds a float skips whole numbers.
-    let (bound, dtype) = if bits == 32 { (1_i128 << 24, DataType::Float32) } else { (1_i128 << 53, DataType::Float64) };
+    let (bound, dtype) = if bits == 32 {
+        (1_i128 << 24, DataType::Float32)
+    } else {
+        (1_i128 << 53, DataType::Float64)
+    };
     let faults = check_range(integers, (-bound, bound), holder.declared);
-    let faults = faults.into_iter().map(|fault| Fault { reason: not_exactly_held(holder.declared), ..fault }).collect();
-    Ok(Converted::kept(integers.clone().into_series().cast(&dtype)?, faults))
+    let faults = faults
+        .into_iter()
+        .map(|fault| Fault {
+            reason: not_exactly_held(holder.declared),
+            ..fault
+        })
+        .collect();
+    Ok(Converted::kept(
+        integers.clone().into_series().cast(&dtype)?,
+        faults,
+    ))
 }
 
-/// A number that reads back the same from its float's shortest text. With `safe_digits` significant digits at most, in
-/// magnitudes up to `safe_magnitude`, every number does.
-fn decimal_to_float<F>(text: &str, safe_digits: i64, safe_magnitude: i64, declared: &str) -> Result<F, String>
+/// A number that reads back the same from its float's shortest text. With `safe_digits` significant
+/// digits at most, in magnitudes up to `safe_magnitude`, every number does.
+fn decimal_to_float<F>(
+    text: &str,
+    safe_digits: i64,
+    safe_magnitude: i64,
+    declared: &str,
+) -> Result<F, String>
 where
     F: std::str::FromStr + LowerExp + Copy,
 {
@@ -443,25 +597,41 @@ where
 fn doubles_to_singles(doubles: &Float64Chunked, holder: Holder<'_>) -> Result<Converted, Misfit> {
     let singles = doubles.clone().into_series().cast(&DataType::Float32)?;
     let single_values: &Float32Chunked = singles.f32()?;
-    let pairs = doubles.iter().zip(single_values.iter()).map(|(double, single)| double.zip(single));
+    let pairs = doubles
+        .iter()
+        .zip(single_values.iter())
+        .map(|(double, single)| double.zip(single));
     let is_same = |(double, single): (f64, f32)| match double.total_cmp(&f64::from(single)) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less | std::cmp::Ordering::Greater => Err(not_exactly_held(holder.declared)),
+        std::cmp::Ordering::Less | std::cmp::Ordering::Greater => {
+            Err(not_exactly_held(holder.declared))
+        }
     };
     let faults = check(pairs, is_same);
-    Ok(Converted { values: singles, faults })
+    Ok(Converted {
+        values: singles,
+        faults,
+    })
 }
 
-/// Whether a database that keeps decimals as 64-bit floats, and whole numbers of 64 bits as such, keeps this one.
+/// Whether a database that keeps decimals as 64-bit floats, and whole numbers of 64 bits as such,
+/// keeps this one.
 fn check_kept_as_float(decimal: &Decimal<'_>) -> Result<(), String> {
     const DIGITS_MAX: i64 = 15;
     let is_short = decimal.significant_digits() <= DIGITS_MAX && decimal.magnitude().abs() < 307;
-    let is_whole = || decimal.to_i128().and_then(|number| i64::try_from(number).ok()).is_some_and(is_held_by_double);
+    let is_whole = || {
+        decimal
+            .to_i128()
+            .and_then(|number| i64::try_from(number).ok())
+            .is_some_and(is_held_by_double)
+    };
     if is_short || is_whole() {
         return Ok(());
     }
     let digits = decimal.significant_digits();
-    Err(format!("{digits} significant digits, the destination keeps {DIGITS_MAX} of a decimal number"))
+    Err(format!(
+        "{digits} significant digits, the destination keeps {DIGITS_MAX} of a decimal number"
+    ))
 }
 
 /// Whether 53 binary digits are enough.
@@ -470,7 +640,12 @@ fn is_held_by_double(number: i64) -> bool {
     magnitude == 0 || 64 - magnitude.leading_zeros() - magnitude.trailing_zeros() <= 53
 }
 
-fn check_text(text: &str, limit: Option<TextLimit>, repertoire: Repertoire, declared: &str) -> Result<(), String> {
+fn check_text(
+    text: &str,
+    limit: Option<TextLimit>,
+    repertoire: Repertoire,
+    declared: &str,
+) -> Result<(), String> {
     if !is_all_in_repertoire(text, repertoire) {
         return Err(outside_repertoire(text, repertoire));
     }
@@ -479,7 +654,11 @@ fn check_text(text: &str, limit: Option<TextLimit>, repertoire: Repertoire, decl
         Some(TextLimit::Bytes(max)) => {
             let length = encoded_length(text, repertoire);
             let fits = u64::try_from(length).is_ok_and(|length| length <= max);
-            if fits { Ok(()) } else { Err(format!("{length} bytes, {declared} holds {max}")) }
+            if fits {
+                Ok(())
+            } else {
+                Err(format!("{length} bytes, {declared} holds {max}"))
+            }
         }
         None => Ok(()),
     }
@@ -492,7 +671,11 @@ pub(crate) fn check_characters(text: &str, max: u64, declared: &str) -> Result<(
         return Ok(());
     }
     let characters = text.chars().count();
-    if fits(characters) { Ok(()) } else { Err(format!("{characters} characters, {declared} holds {max}")) }
+    if fits(characters) {
+        Ok(())
+    } else {
+        Err(format!("{characters} characters, {declared} holds {max}"))
+    }
 }
 
 fn encoded_length(text: &str, repertoire: Repertoire) -> usize {
@@ -516,10 +699,19 @@ fn is_all_in_repertoire(text: &str, repertoire: Repertoire) -> bool {
 
 /// Tells the first character that a column's character set does not have.
 fn outside_repertoire(text: &str, repertoire: Repertoire) -> String {
-    let first = text.chars().enumerate().find(|(_, character)| !is_in_repertoire(*character, repertoire));
+    let first = text
+        .chars()
+        .enumerate()
+        .find(|(_, character)| !is_in_repertoire(*character, repertoire));
     match first {
-        Some((position, '\0')) => format!("character {} is a NUL, which the column cannot hold", position + 1),
-        Some((position, _)) => format!("character {} is not in the column's character set", position + 1),
+        Some((position, '\0')) => format!(
+            "character {} is a NUL, which the column cannot hold",
+            position + 1
+        ),
+        Some((position, _)) => format!(
+            "character {} is not in the column's character set",
+            position + 1
+        ),
         None => "a character is not in the column's character set".to_owned(),
     }
 }
@@ -533,14 +725,16 @@ fn is_in_repertoire(character: char, repertoire: Repertoire) -> bool {
     }
 }
 
-/// MySQL's `latin1`: Windows-1252, with the five codes that it leaves open taken for the control characters of the
-/// same number. Source: <https://dev.mysql.com/doc/refman/8.4/en/charset-we-sets.html>.
+/// MySQL's `latin1`: Windows-1252, with the five codes that it leaves open taken for the control
+/// characters of the same number. Source:
+/// <https://dev.mysql.com/doc/refman/8.4/en/charset-we-sets.html>.
 fn is_in_windows_1252(character: char) -> bool {
     const ABOVE_LATIN_1: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ\u{81}\u{8D}\u{8F}\u{90}\u{9D}";
     matches!(character, '\0'..='\u{7F}' | '\u{A0}'..='\u{FF}') || ABOVE_LATIN_1.contains(character)
 }
 
-/// Characters of the shortest text that a value of a type is written as; for types whose texts are all about as long.
+/// Characters of the shortest text that a value of a type is written as; for types whose texts are
+/// all about as long.
 fn shortest_text(from: SchemaType) -> u64 {
     match from {
         SchemaType::Uuid => 36,
@@ -562,9 +756,12 @@ fn holds_every_text(from: SchemaType, limit: Option<TextLimit>, repertoire: Repe
     let is_plain = !matches!(from, SchemaType::Text { .. } | SchemaType::Json);
     let length_fits = match (limit, from) {
         (None, _) => true,
-        (Some(TextLimit::Characters(max)), SchemaType::Text { characters_max: Some(characters) }) => {
-            u64::from(characters) <= max
-        }
+        (
+            Some(TextLimit::Characters(max)),
+            SchemaType::Text {
+                characters_max: Some(characters),
+            },
+        ) => u64::from(characters) <= max,
         (Some(_), SchemaType::Uuid | SchemaType::Date) => true,
         (Some(TextLimit::Characters(_) | TextLimit::Bytes(_)), _) => false,
     };
@@ -574,9 +771,18 @@ fn holds_every_text(from: SchemaType, limit: Option<TextLimit>, repertoire: Repe
 /// Whether no number of type `from` needs to be looked at.
 fn holds_every_decimal(from: SchemaType, size: Option<DecimalSize>, as_float: bool) -> bool {
     let digits = match from {
-        SchemaType::Integer { bits: 16 } => Some(DecimalSize { precision: 5, scale: 0 }),
-        SchemaType::Integer { bits: 32 } => Some(DecimalSize { precision: 10, scale: 0 }),
-        SchemaType::Integer { .. } => Some(DecimalSize { precision: 19, scale: 0 }),
+        SchemaType::Integer { bits: 16 } => Some(DecimalSize {
+            precision: 5,
+            scale: 0,
+        }),
+        SchemaType::Integer { bits: 32 } => Some(DecimalSize {
+            precision: 10,
+            scale: 0,
+        }),
+        SchemaType::Integer { .. } => Some(DecimalSize {
+            precision: 19,
+            scale: 0,
+        }),
         SchemaType::Decimal { size } => size,
         SchemaType::Text { .. }
         | SchemaType::Float { .. }
@@ -589,13 +795,19 @@ fn holds_every_decimal(from: SchemaType, size: Option<DecimalSize>, as_float: bo
         | SchemaType::Json => None,
     };
     let before = |size: DecimalSize| i32::from(size.precision) - i32::from(size.scale);
-    let size_fits = size
-        .is_none_or(|size| digits.is_some_and(|digits| digits.scale <= size.scale && before(digits) <= before(size)));
-    size_fits && (!as_float || digits.is_some_and(|digits| digits.precision <= 15 && digits.scale < 300))
+    let size_fits = size.is_none_or(|size| {
+        digits.is_some_and(|digits| digits.scale <= size.scale && before(digits) <= before(size))
+    });
+    size_fits
+        && (!as_float || digits.is_some_and(|digits| digits.precision <= 15 && digits.scale < 300))
 }
 
 fn misfit(from: SchemaType, holder: Holder<'_>) -> Misfit {
-    Misfit::Type { from: from.to_string(), to: holder.declared.to_owned(), instead: instead(holder.holds) }
+    Misfit::Type {
+        from: from.to_string(),
+        to: holder.declared.to_owned(),
+        instead: instead(holder.holds),
+    }
 }
 
 /// The schema type whose values a column takes without ado.
@@ -643,8 +855,14 @@ fn write_display(value: impl Display, out: &mut String) {
 }
 
 fn write_float(value: impl Display + LowerExp, magnitude: f64, out: &mut String) {
-    let is_plain = magnitude.abs() < 1e16 && (magnitude.abs() >= 1e-5 || magnitude.abs().total_cmp(&0.0).is_eq());
-    if is_plain { write!(out, "{value}") } else { write!(out, "{value:e}") }.expect("writing to a String cannot fail");
+    let is_plain = magnitude.abs() < 1e16
+        && (magnitude.abs() >= 1e-5 || magnitude.abs().total_cmp(&0.0).is_eq());
+    if is_plain {
+        write!(out, "{value}")
+    } else {
+        write!(out, "{value:e}")
+    }
+    .expect("writing to a String cannot fail");
 }
 
 fn write_float_as_decimal<F: LowerExp>(value: F, out: &mut String) -> Result<(), String> {

@@ -14,7 +14,9 @@ pub(crate) const ID_CHARACTERS_MAX: usize = 200;
 
 /// Whether a cycle may have this id: one line of text, not blank and not long.
 pub(crate) fn is_cycle_id(id: &str) -> bool {
-    !id.trim().is_empty() && id.chars().count() <= ID_CHARACTERS_MAX && !id.contains(char::is_control)
+    !id.trim().is_empty()
+        && id.chars().count() <= ID_CHARACTERS_MAX
+        && !id.contains(char::is_control)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Decimal numbers as text: read from any usual spelling, compared, shifted and written without losing a digit.
-//! No number type in between: the digits stay where they were written.
+//! Decimal numbers as text: read from any usual spelling, compared, shifted and written without
+//! losing a digit. No number type in between: the digits stay where they were written.
 
 use std::cmp::Ordering;
 
 use super::schema::DecimalSize;
 
-/// Largest power of ten, up or down, that an exponent may name. A 64-bit float needs 324; more than this would let a few
-/// characters grow into gigabytes of zeros.
+/// Largest power of ten, up or down, that an exponent may name. A 64-bit float needs 324; more than
+/// this would let a few characters grow into gigabytes of zeros.
 const EXPONENT_MAX: i64 = 1_000;
 
 /// A decimal number, borrowed from the text that spells it.
@@ -17,8 +17,8 @@ pub(crate) struct Decimal<'a> {
     whole: &'a str,
     /// Digits after the point as written.
     fraction: &'a str,
-    /// Positions, in `whole` and `fraction` put together, of the first digit that is not zero and behind the last;
-    /// equal if the number is zero.
+    /// Positions, in `whole` and `fraction` put together, of the first digit that is not zero and
+    /// behind the last; equal if the number is zero.
     first: i64,
     end: i64,
     /// Position of the point, the exponent counted in. It may lie outside the digits.
@@ -45,11 +45,15 @@ impl From<NotDecimal> for String {
 }
 
 impl<'a> Decimal<'a> {
-    /// Reads a sign, digits, a point and an exponent, of which only one digit must be there: `-12`, `+.5`, `1e-7`.
+    /// Reads a sign, digits, a point and an exponent, of which only one digit must be there: `-12`,
+    /// `+.5`, `1e-7`.
     pub(crate) fn parse(text: &'a str) -> Result<Self, NotDecimal> {
         let (negative, unsigned) = split_sign(text);
         let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
-            Some(at) => (unsigned.get(..at).unwrap_or_default(), Some(unsigned.get(at + 1..).unwrap_or_default())),
+            Some(at) => (
+                unsigned.get(..at).unwrap_or_default(),
+                Some(unsigned.get(at + 1..).unwrap_or_default()),
+            ),
             None => (unsigned, None),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -62,7 +66,14 @@ impl<'a> Decimal<'a> {
             Err(NotDecimal::ExponentTooLarge) if first == end => 0,
             exponent => exponent?,
         };
-        Ok(Self { negative, whole, fraction, first, end, point: signed(whole.len()) + exponent })
+        Ok(Self {
+            negative,
+            whole,
+            fraction,
+            first,
+            end,
+            point: signed(whole.len()) + exponent,
+        })
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -74,14 +85,23 @@ impl<'a> Decimal<'a> {
         self.end - self.first
     }
 
-    /// Position of the point behind the first significant digit: 2 for 12.5, 0 for 0.12, -1 for 0.012.
+    /// Position of the point behind the first significant digit: 2 for 12.5, 0 for 0.12, -1 for
+    /// 0.012.
     pub(crate) fn magnitude(&self) -> i64 {
-        if self.is_zero() { 0 } else { self.point - self.first }
+        if self.is_zero() {
+            0
+        } else {
+            self.point - self.first
+        }
     }
 
     /// Digits after the point, trailing zeros not counted.
     pub(crate) fn fraction_digits(&self) -> i64 {
-        if self.is_zero() { 0 } else { (self.end - self.point).max(0) }
+        if self.is_zero() {
+            0
+        } else {
+            (self.end - self.point).max(0)
+        }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -93,35 +113,56 @@ impl<'a> Decimal<'a> {
         if !self.is_whole() || self.magnitude() > 39 {
             return None;
         }
-        let place = |value: i128, at: i64| value.checked_mul(10)?.checked_sub(i128::from(self.digit(at) - b'0'));
+        let place = |value: i128, at: i64| {
+            value
+                .checked_mul(10)?
+                .checked_sub(i128::from(self.digit(at) - b'0'))
+        };
         // Summed up below zero, where 128 bits reach one further.
         let below = (self.first..self.first + self.magnitude()).try_fold(0_i128, place)?;
-        if self.negative { Some(below) } else { below.checked_neg() }
+        if self.negative {
+            Some(below)
+        } else {
+            below.checked_neg()
+        }
     }
 
     /// The number times ten to the power of `places`.
     pub(crate) fn shifted(self, places: i64) -> Self {
-        Self { point: self.point + places, ..self }
+        Self {
+            point: self.point + places,
+            ..self
+        }
     }
 
     /// Checks that `size` holds the number to the digit.
     /// Errors: which digits are too many for `holder`, the type or column of that size.
     pub(crate) fn check_size(&self, size: DecimalSize, holder: &str) -> Result<(), String> {
-        let (scale, before_max) = (i64::from(size.scale), i64::from(size.precision) - i64::from(size.scale));
+        let (scale, before_max) = (
+            i64::from(size.scale),
+            i64::from(size.precision) - i64::from(size.scale),
+        );
         if self.fraction_digits() > scale {
-            return Err(format!("{} after the point, {holder} holds {scale}", digits(self.fraction_digits())));
+            return Err(format!(
+                "{} after the point, {holder} holds {scale}",
+                digits(self.fraction_digits())
+            ));
         }
         if self.is_zero() || self.magnitude() <= before_max {
             return Ok(());
         }
         match before_max {
-            0.. => Err(format!("{} before the point, {holder} holds {before_max}", digits(self.magnitude().max(0)))),
+            0.. => Err(format!(
+                "{} before the point, {holder} holds {before_max}",
+                digits(self.magnitude().max(0))
+            )),
             ..0 => Err(format!("too large for {holder}")),
         }
     }
 
-    /// Writes canonical text: `-?digits[.digits]`, no leading zeros but one before a point, never `-0`; with exactly
-    /// `scale` digits after the point, which must be enough, or without trailing zeros.
+    /// Writes canonical text: `-?digits[.digits]`, no leading zeros but one before a point, never
+    /// `-0`; with exactly `scale` digits after the point, which must be enough, or without trailing
+    /// zeros.
     pub(crate) fn write(&self, scale: Option<u16>, out: &mut String) {
         if self.negative && !self.is_zero() {
             out.push('-');
@@ -146,15 +187,26 @@ impl<'a> Decimal<'a> {
             None => self.whole.as_bytes().get(index).copied(),
             Some(index) => self.fraction.as_bytes().get(index).copied(),
         };
-        usize::try_from(at).ok().filter(|_| significant).and_then(written).unwrap_or(b'0')
+        usize::try_from(at)
+            .ok()
+            .filter(|_| significant)
+            .and_then(written)
+            .unwrap_or(b'0')
     }
 
     fn push_digits(&self, from: i64, to: i64, out: &mut String) {
-        let (written_from, written_to) = (from.clamp(self.first, self.end), to.clamp(self.first, self.end));
+        let (written_from, written_to) = (
+            from.clamp(self.first, self.end),
+            to.clamp(self.first, self.end),
+        );
         push_zeros(written_from.min(to) - from, out);
         let (start, end) = (index(written_from), index(written_to));
         let whole_length = self.whole.len();
-        out.push_str(self.whole.get(start.min(whole_length)..end.min(whole_length)).unwrap_or_default());
+        out.push_str(
+            self.whole
+                .get(start.min(whole_length)..end.min(whole_length))
+                .unwrap_or_default(),
+        );
         let fraction = start.saturating_sub(whole_length)..end.saturating_sub(whole_length);
         out.push_str(self.fraction.get(fraction).unwrap_or_default());
         push_zeros(to - written_to.max(from), out);
@@ -171,7 +223,9 @@ impl<'a> Decimal<'a> {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (false, false) => by_magnitude.then_with(|| digits(self, digit_count).cmp(digits(other, digit_count))),
+            (false, false) => {
+                by_magnitude.then_with(|| digits(self, digit_count).cmp(digits(other, digit_count)))
+            }
         }
     }
 }
@@ -203,15 +257,22 @@ impl PartialEq for Decimal<'_> {
 
 impl Eq for Decimal<'_> {}
 
-/// Whether `text` already is what [`Decimal::write`] would make of it, and fits `size`. Most texts are, so this comes
-/// first: it decides whether a whole column may stay as it is.
+/// Whether `text` already is what [`Decimal::write`] would make of it, and fits `size`. Most texts
+/// are, so this comes first: it decides whether a whole column may stay as it is.
 pub(crate) fn is_canonical(text: &str, size: Option<DecimalSize>) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
-    let whole_length = unsigned.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole_length = unsigned
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let (whole, rest) = unsigned.split_at(whole_length);
     let fraction = match rest {
         [] => rest,
-        [b'.', fraction @ ..] if !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit) => fraction,
+        [b'.', fraction @ ..]
+            if !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit) =>
+        {
+            fraction
+        }
         _ => return false,
     };
     let is_zero = || whole == b"0" && fraction.iter().all(|digit| *digit == b'0');
@@ -224,8 +285,11 @@ pub(crate) fn is_canonical(text: &str, size: Option<DecimalSize>) -> bool {
         None => fraction.last() != Some(&b'0'),
         Some(DecimalSize { precision, scale }) => {
             let whole_digits = if whole == b"0" { 0 } else { whole.len() };
-            // A scale beyond the precision leaves no plain digit before the point, and some after it must be zero.
-            scale <= precision && fraction.len() == usize::from(scale) && whole_digits <= usize::from(precision - scale)
+            // A scale beyond the precision leaves no plain digit before the point, and some after
+            // it must be zero.
+            scale <= precision
+                && fraction.len() == usize::from(scale)
+                && whole_digits <= usize::from(precision - scale)
         }
     };
     is_plain && fits
@@ -259,7 +323,11 @@ fn significant(whole: &str, fraction: &str) -> (i64, i64) {
     let leading = digits().take_while(|digit| *digit == b'0').count();
     let trailing = digits().rev().take_while(|digit| *digit == b'0').count();
     let all = whole.len() + fraction.len();
-    if leading == all { (0, 0) } else { (signed(leading), signed(all - trailing)) }
+    if leading == all {
+        (0, 0)
+    } else {
+        (signed(leading), signed(all - trailing))
+    }
 }
 
 fn parse_exponent(text: &str) -> Result<i64, NotDecimal> {
@@ -288,7 +356,11 @@ fn push_zeros(count: i64, out: &mut String) {
 }
 
 fn digits(count: i64) -> String {
-    if count == 1 { "1 digit".to_owned() } else { format!("{count} digits") }
+    if count == 1 {
+        "1 digit".to_owned()
+    } else {
+        format!("{count} digits")
+    }
 }
 
 #[cfg(test)]
@@ -335,7 +407,13 @@ mod tests {
 
     #[test]
     fn a_scale_is_kept_to_the_digit() {
-        let spellings = [("87.5", "87.50"), ("0", "0.00"), ("-0.000", "0.00"), ("1e-2", "0.01"), ("5e1", "50.00")];
+        let spellings = [
+            ("87.5", "87.50"),
+            ("0", "0.00"),
+            ("-0.000", "0.00"),
+            ("1e-2", "0.01"),
+            ("5e1", "50.00"),
+        ];
         for (spelling, canonical) in spellings {
             assert_eq!(written(spelling, Some(2)), canonical, "{spelling}");
             assert!(is_canonical(canonical, Some(size(5, 2))), "{canonical}");
@@ -344,13 +422,28 @@ mod tests {
 
     #[test]
     fn what_is_no_number_says_so() {
-        for text in ["", "-", ".", "e5", "1e", "1e+", "1.2.3", "12a", " 1", "1 ", "--1", "0x10", "1,5", "१", "1e5.0"]
-        {
-            assert_eq!(Decimal::parse(text).unwrap_err(), NotDecimal::NotNumber, "{text}");
+        for text in [
+            "", "-", ".", "e5", "1e", "1e+", "1.2.3", "12a", " 1", "1 ", "--1", "0x10", "1,5", "१",
+            "1e5.0",
+        ] {
+            assert_eq!(
+                Decimal::parse(text).unwrap_err(),
+                NotDecimal::NotNumber,
+                "{text}"
+            );
         }
-        assert_eq!(Decimal::parse("-NaN").unwrap_err(), NotDecimal::NotANumberValue);
-        assert_eq!(Decimal::parse("Infinity").unwrap_err(), NotDecimal::Infinite);
-        assert_eq!(Decimal::parse("1e1001").unwrap_err(), NotDecimal::ExponentTooLarge);
+        assert_eq!(
+            Decimal::parse("-NaN").unwrap_err(),
+            NotDecimal::NotANumberValue
+        );
+        assert_eq!(
+            Decimal::parse("Infinity").unwrap_err(),
+            NotDecimal::Infinite
+        );
+        assert_eq!(
+            Decimal::parse("1e1001").unwrap_err(),
+            NotDecimal::ExponentTooLarge
+        );
     }
 
     #[test]
@@ -358,8 +451,14 @@ mod tests {
         let check = |text: &str, size| Decimal::parse(text).unwrap().check_size(size, "D");
         assert_eq!(check("999.99", size(5, 2)), Ok(()));
         assert_eq!(check("0.5000", size(5, 2)), Ok(()));
-        assert_eq!(check("0.123", size(5, 2)), Err("3 digits after the point, D holds 2".to_owned()));
-        assert_eq!(check("1000", size(5, 2)), Err("4 digits before the point, D holds 3".to_owned()));
+        assert_eq!(
+            check("0.123", size(5, 2)),
+            Err("3 digits after the point, D holds 2".to_owned())
+        );
+        assert_eq!(
+            check("1000", size(5, 2)),
+            Err("4 digits before the point, D holds 3".to_owned())
+        );
         assert_eq!(check("0.00123", size(3, 5)), Ok(()));
         assert_eq!(check("0.01", size(3, 5)), Err("too large for D".to_owned()));
         assert_eq!(check("0", size(3, 5)), Ok(()));
@@ -369,7 +468,10 @@ mod tests {
     #[test]
     fn whole_numbers_fit_128_bits_or_do_not() {
         let whole = |text: &str| Decimal::parse(text).unwrap().to_i128();
-        assert_eq!(whole("-170141183460469231731687303715884105728"), Some(i128::MIN));
+        assert_eq!(
+            whole("-170141183460469231731687303715884105728"),
+            Some(i128::MIN)
+        );
         assert_eq!(whole("170141183460469231731687303715884105728"), None);
         assert_eq!(whole("1.20e2"), Some(120));
         assert_eq!(whole("0.0"), Some(0));

@@ -10,17 +10,21 @@ pub(crate) enum SystemError {
     /// Unreachable, restarting, or the connection broke; the same call may work later.
     #[error("could not reach `{connection}`")]
     Unavailable { connection: String, source: Cause },
-    /// It takes no writes for now: a standby in the middle of a failover, or a database under maintenance.
+    /// It takes no writes for now: a standby in the middle of a failover, or a database under
+    /// maintenance.
     #[error("`{connection}` is read-only")]
     ReadOnly { connection: String, source: Cause },
-    /// It has no connection, memory or disk left; the same call may work once somebody gives some back.
+    /// It has no connection, memory or disk left; the same call may work once somebody gives some
+    /// back.
     #[error("`{connection}` has reached a limit")]
     Exhausted { connection: String, source: Cause },
-    /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same call may work later.
+    /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same
+    /// call may work later.
     #[error("`{connection}` is busy")]
     Contended { connection: String, source: Cause },
-    /// Rows that were looked up were not written, or are gone: somebody changed them meanwhile, or the database left them
-    /// as they were. Which of the two shows when the same is done with the rows locked first.
+    /// Rows that were looked up were not written, or are gone: somebody changed them meanwhile, or
+    /// the database left them as they were. Which of the two shows when the same is done with the
+    /// rows locked first.
     #[error("`{connection}` did not write every row: {what}")]
     Missed { connection: String, what: String },
     /// The destination refuses the values of one or more records of the batch, in its own words.
@@ -28,13 +32,17 @@ pub(crate) enum SystemError {
     Refused {
         message: String,
         column: Option<String>,
-        /// Whether it is for what other rows hold or do not hold, which may be written yet: a value that is to be unique,
-        /// or one that another row refers to.
+        /// Whether it is for what other rows hold or do not hold, which may be written yet: a value
+        /// that is to be unique, or one that another row refers to.
         clashes: bool,
     },
     /// The user may not do this.
     #[error("`{connection}` does not allow it")]
-    Forbidden { connection: String, source: Cause, hint: String },
+    Forbidden {
+        connection: String,
+        source: Cause,
+        hint: String,
+    },
     /// A column is not what it was when the records were made to fit it.
     #[error("`{object}` was altered while the run was at work: {what}")]
     Altered { object: String, what: String },
@@ -43,7 +51,12 @@ pub(crate) enum SystemError {
     NotFound { what: String, hint: Option<String> },
     /// Something else that waiting cannot help: what was being done and why it failed.
     #[error("{doing} failed on `{connection}`")]
-    Failed { connection: String, doing: String, source: Cause, hint: Option<String> },
+    Failed {
+        connection: String,
+        doing: String,
+        source: Cause,
+        hint: Option<String>,
+    },
 }
 
 impl SystemError {
@@ -66,9 +79,9 @@ impl SystemError {
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Unavailable { connection, .. } => {
-                Some(format!("check that the server runs and that `[connections.{connection}]` names it rightly"))
-            }
+            Self::Unavailable { connection, .. } => Some(format!(
+                "check that the server runs and that `[connections.{connection}]` names it rightly"
+            )),
             Self::ReadOnly { connection, .. } => Some(format!(
                 "wait until the server takes writes again, or let `[connections.{connection}]` name the one that does"
             )),
@@ -77,9 +90,13 @@ impl SystemError {
                  need fewer connections"
             )),
             Self::Contended { .. } => Some("see who holds the lock, or run again later".to_owned()),
-            Self::Missed { .. } => Some("see who else writes these rows, or run again later".to_owned()),
+            Self::Missed { .. } => {
+                Some("see who else writes these rows, or run again later".to_owned())
+            }
             Self::Refused { .. } => None,
-            Self::Altered { .. } => Some("run again: the records are pulled and checked anew".to_owned()),
+            Self::Altered { .. } => {
+                Some("run again: the records are pulled and checked anew".to_owned())
+            }
             Self::Forbidden { hint, .. } => Some(hint.clone()),
             Self::NotFound { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
         }

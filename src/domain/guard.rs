@@ -1,5 +1,6 @@
-//! Guards against the large mistake: bounds on what a run may do to an object, judged when all its records are known and
-//! none is written. Knows no destination and no ledger: what the run would do is given.
+//! Guards against the large mistake: bounds on what a run may do to an object, judged when all its
+//! records are known and none is written. Knows no destination and no ledger: what the run would do
+//! is given.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,9 +15,11 @@ use super::share::{Percent, RecordsMax};
 pub(crate) struct Guards {
     /// Records that must be read: an empty export is a broken one more often than an empty company.
     pub(crate) min_read: u64,
-    /// Records that may be inserted or updated; a share is one of those that have a row or would get one.
+    /// Records that may be inserted or updated; a share is one of those that have a row or would
+    /// get one.
     pub(crate) max_changed: Option<RecordsMax>,
-    /// Rows in which a column may lose its value to NULL; a share is one of the rows that records were found to have.
+    /// Rows in which a column may lose its value to NULL; a share is one of the rows that records
+    /// were found to have.
     pub(crate) max_nulls: Option<RecordsMax>,
     /// Records that may be rejected before the first write; a share is one of those read.
     pub(crate) max_rejected: Option<RecordsMax>,
@@ -24,11 +27,18 @@ pub(crate) struct Guards {
     pub(crate) require_test: bool,
 }
 
-/// How much is stopped where nobody says otherwise: only what is never meant. How many records change from one cycle to
-/// the next, and how many lose a value, nobody but the user knows; and a first run changes all of them.
+/// How much is stopped where nobody says otherwise: only what is never meant. How many records
+/// change from one cycle to the next, and how many lose a value, nobody but the user knows; and a
+/// first run changes all of them.
 impl Default for Guards {
     fn default() -> Self {
-        Self { min_read: 1, max_changed: None, max_nulls: None, max_rejected: None, require_test: false }
+        Self {
+            min_read: 1,
+            max_changed: None,
+            max_nulls: None,
+            max_rejected: None,
+            require_test: false,
+        }
     }
 }
 
@@ -68,17 +78,34 @@ pub(crate) struct Objection {
 #[serde(tag = "guard", rename_all = "snake_case")]
 pub(crate) enum Reason {
     RequireTest,
-    MinRead { records: u64, bound: u64 },
-    MaxRejected { records: u64, of: u64, bound: RecordsMax },
-    MaxChanged { records: u64, of: u64, bound: RecordsMax },
-    MaxNulls { column: String, records: u64, of: u64, bound: RecordsMax },
+    MinRead {
+        records: u64,
+        bound: u64,
+    },
+    MaxRejected {
+        records: u64,
+        of: u64,
+        bound: RecordsMax,
+    },
+    MaxChanged {
+        records: u64,
+        of: u64,
+        bound: RecordsMax,
+    },
+    MaxNulls {
+        column: String,
+        records: u64,
+        of: u64,
+        bound: RecordsMax,
+    },
 }
 
 impl Guards {
-    /// What they are to a run that takes only some of the records again: shares are of all records, and that none of
-    /// some is there any more is no broken export.
+    /// What they are to a run that takes only some of the records again: shares are of all records,
+    /// and that none of some is there any more is no broken export.
     pub(crate) fn of_some_records(&self) -> Self {
-        let counted = |bound: Option<RecordsMax>| bound.filter(|bound| matches!(bound, RecordsMax::Count(_)));
+        let counted =
+            |bound: Option<RecordsMax>| bound.filter(|bound| matches!(bound, RecordsMax::Count(_)));
         Self {
             min_read: 0,
             max_changed: counted(self.max_changed),
@@ -88,41 +115,74 @@ impl Guards {
         }
     }
 
-    /// Whether only the destination can tell if one of the bounds is kept; if not, a forecast without any lookup is
-    /// judged just as a whole one.
+    /// Whether only the destination can tell if one of the bounds is kept; if not, a forecast
+    /// without any lookup is judged just as a whole one.
     pub(crate) fn needs_lookup(&self, outset: &Outset) -> bool {
         let may_exceed = |bound: Option<RecordsMax>, most: u64| match bound {
             None => false,
             Some(RecordsMax::Count(count)) => most > count,
             Some(RecordsMax::Share(percent)) => most > 0 && percent < Percent::ALL,
         };
-        let ambiguous = if outset.key_is_unique { 0 } else { outset.records };
+        let ambiguous = if outset.key_is_unique {
+            0
+        } else {
+            outset.records
+        };
         may_exceed(self.max_changed, outset.records)
             || may_exceed(self.max_nulls, outset.nulls)
             || (ambiguous > 0
-                && exceeded(self.max_rejected, outset.rejected.saturating_add(ambiguous), outset.read).is_some())
+                && exceeded(
+                    self.max_rejected,
+                    outset.rejected.saturating_add(ambiguous),
+                    outset.read,
+                )
+                .is_some())
     }
 
     /// What they have against a run that would do this.
     pub(crate) fn objections(&self, forecast: &Forecast) -> Vec<Reason> {
-        let Tally { read, inserted, updated, unchanged, rejected, skipped: _, deleted: _ } = forecast.tally;
+        let Tally {
+            read,
+            inserted,
+            updated,
+            unchanged,
+            rejected,
+            skipped: _,
+            deleted: _,
+        } = forecast.tally;
         let mut reasons = Vec::new();
         if self.require_test && !forecast.proven {
             reasons.push(Reason::RequireTest);
         }
         if read < self.min_read {
-            reasons.push(Reason::MinRead { records: read, bound: self.min_read });
+            reasons.push(Reason::MinRead {
+                records: read,
+                bound: self.min_read,
+            });
         }
         if let Some(bound) = exceeded(self.max_rejected, rejected, read) {
-            reasons.push(Reason::MaxRejected { records: rejected, of: read, bound });
+            reasons.push(Reason::MaxRejected {
+                records: rejected,
+                of: read,
+                bound,
+            });
         }
         let (changed, with_row) = (inserted + updated, updated + unchanged);
         if let Some(bound) = exceeded(self.max_changed, changed, with_row + inserted) {
-            reasons.push(Reason::MaxChanged { records: changed, of: with_row + inserted, bound });
+            reasons.push(Reason::MaxChanged {
+                records: changed,
+                of: with_row + inserted,
+                bound,
+            });
         }
         let emptied = forecast.emptied.iter().filter_map(|(column, emptied)| {
             let bound = exceeded(self.max_nulls, *emptied, with_row)?;
-            Some(Reason::MaxNulls { column: column.clone(), records: *emptied, of: with_row, bound })
+            Some(Reason::MaxNulls {
+                column: column.clone(),
+                records: *emptied,
+                of: with_row,
+                bound,
+            })
         });
         reasons.extend(emptied);
         reasons
@@ -153,17 +213,41 @@ impl fmt::Display for Reason {
         match self {
             Self::RequireTest => write!(formatter, "this version of it was never tested")?,
             Self::MinRead { records, bound } => {
-                write!(formatter, "{} read, at least {} expected", counted(*records), grouped(*bound))?;
+                write!(
+                    formatter,
+                    "{} read, at least {} expected",
+                    counted(*records),
+                    grouped(*bound)
+                )?;
             }
             Self::MaxRejected { records, of, bound } => {
-                write!(formatter, "{} would be rejected, {}", part(*records, *of, *bound, "record"), at_most(*bound))?;
+                write!(
+                    formatter,
+                    "{} would be rejected, {}",
+                    part(*records, *of, *bound, "record"),
+                    at_most(*bound)
+                )?;
             }
             Self::MaxChanged { records, of, bound } => {
-                write!(formatter, "{} would change, {}", part(*records, *of, *bound, "record"), at_most(*bound))?;
+                write!(
+                    formatter,
+                    "{} would change, {}",
+                    part(*records, *of, *bound, "record"),
+                    at_most(*bound)
+                )?;
             }
-            Self::MaxNulls { column, records, of, bound } => {
+            Self::MaxNulls {
+                column,
+                records,
+                of,
+                bound,
+            } => {
                 let rows = part(*records, *of, *bound, "row");
-                write!(formatter, "{rows} would lose the value of `{column}`, {}", at_most(*bound))?;
+                write!(
+                    formatter,
+                    "{rows} would lose the value of `{column}`, {}",
+                    at_most(*bound)
+                )?;
             }
         }
         write!(formatter, " (`{}`)", self.guard())
@@ -176,7 +260,11 @@ fn at_most(bound: RecordsMax) -> String {
 
 /// `1 record`, `12 000 records`.
 fn counted(records: u64) -> String {
-    format!("{} {}", grouped(records), if records == 1 { "record" } else { "records" })
+    format!(
+        "{} {}",
+        grouped(records),
+        if records == 1 { "record" } else { "records" }
+    )
 }
 
 /// `900 of 1 000 records`, and how many per cent they are where the bound is a share.
@@ -186,7 +274,11 @@ fn part(records: u64, of: u64, bound: RecordsMax, noun: &str) -> String {
         RecordsMax::Count(_) => String::new(),
         RecordsMax::Share(_) => format!(" ({})", Percent::of(records, of)),
     };
-    format!("{} of {} {noun}{plural}{share}", grouped(records), grouped(of))
+    format!(
+        "{} of {} {noun}{plural}{share}",
+        grouped(records),
+        grouped(of)
+    )
 }
 
 /// The write-back and the reason.
@@ -206,8 +298,12 @@ impl Serialize for Objection {
             reason: &'a Reason,
             message: String,
         }
-        Shown { write_back: &self.write_back, reason: &self.reason, message: self.reason.to_string() }
-            .serialize(serializer)
+        Shown {
+            write_back: &self.write_back,
+            reason: &self.reason,
+            message: self.reason.to_string(),
+        }
+        .serialize(serializer)
     }
 }
 
@@ -226,16 +322,32 @@ mod tests {
         Some(RecordsMax::Count(records))
     }
 
-    /// Of 1 000 records read 100 are rejected and 100 skipped; of the 800 left 50 are new and 350 of the others change.
+    /// Of 1 000 records read 100 are rejected and 100 skipped; of the 800 left 50 are new and 350
+    /// of the others change.
     fn forecast() -> Forecast {
-        let tally =
-            Tally { read: 1_000, inserted: 50, updated: 350, unchanged: 400, skipped: 100, rejected: 100, deleted: 0 };
+        let tally = Tally {
+            read: 1_000,
+            inserted: 50,
+            updated: 350,
+            unchanged: 400,
+            skipped: 100,
+            rejected: 100,
+            deleted: 0,
+        };
         let emptied = [("note".to_owned(), 75), ("score".to_owned(), 300)].into();
-        Forecast { tally, emptied, proven: false }
+        Forecast {
+            tally,
+            emptied,
+            proven: false,
+        }
     }
 
     fn objections(guards: &Guards) -> Vec<String> {
-        guards.objections(&forecast()).iter().map(ToString::to_string).collect()
+        guards
+            .objections(&forecast())
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -243,12 +355,25 @@ mod tests {
         let guards = Guards::default();
         assert_eq!(guards.objections(&forecast()), []);
         let empty = guards.objections(&Forecast::default());
-        assert_eq!(empty, [Reason::MinRead { records: 0, bound: 1 }]);
+        assert_eq!(
+            empty,
+            [Reason::MinRead {
+                records: 0,
+                bound: 1
+            }]
+        );
         assert_eq!(
             empty.first().map(ToString::to_string).as_deref(),
             Some("0 records read, at least 1 expected (`min_read`)")
         );
-        assert_eq!(Guards { min_read: 0, ..guards }.objections(&Forecast::default()), []);
+        assert_eq!(
+            Guards {
+                min_read: 0,
+                ..guards
+            }
+            .objections(&Forecast::default()),
+            []
+        );
     }
 
     #[test]
@@ -270,31 +395,74 @@ mod tests {
             assert_eq!(met, [""; 0]);
         }
         let told = with(&|guards| guards.min_read = 12_000);
-        assert_eq!(told, ["1 000 records read, at least 12 000 expected (`min_read`)"]);
+        assert_eq!(
+            told,
+            ["1 000 records read, at least 12 000 expected (`min_read`)"]
+        );
         let told = with(&|guards| guards.max_changed = count(399));
-        assert_eq!(told, ["400 of 800 records would change, at most 399 may (`max_changed`)"]);
+        assert_eq!(
+            told,
+            ["400 of 800 records would change, at most 399 may (`max_changed`)"]
+        );
         let told = with(&|guards| guards.max_changed = share("49.99 %"));
-        assert_eq!(told, ["400 of 800 records (50 %) would change, at most 49.99 % may (`max_changed`)"]);
+        assert_eq!(
+            told,
+            ["400 of 800 records (50 %) would change, at most 49.99 % may (`max_changed`)"]
+        );
         let told = with(&|guards| guards.max_nulls = share("39 %"));
-        assert_eq!(told, ["300 of 750 rows (40 %) would lose the value of `score`, at most 39 % may (`max_nulls`)"]);
-        assert_eq!(with(&|guards| guards.max_nulls = count(0)).len(), 2, "each column");
+        assert_eq!(
+            told,
+            [
+                "300 of 750 rows (40 %) would lose the value of `score`, at most 39 % may (`max_nulls`)"
+            ]
+        );
+        assert_eq!(
+            with(&|guards| guards.max_nulls = count(0)).len(),
+            2,
+            "each column"
+        );
         let told = with(&|guards| guards.max_rejected = share("9.5 %"));
-        assert_eq!(told, ["100 of 1 000 records (10 %) would be rejected, at most 9.5 % may (`max_rejected`)"]);
+        assert_eq!(
+            told,
+            ["100 of 1 000 records (10 %) would be rejected, at most 9.5 % may (`max_rejected`)"]
+        );
         let told = with(&|guards| guards.require_test = true);
-        assert_eq!(told, ["this version of it was never tested (`require_test`)"]);
-        let proven = Forecast { proven: true, ..forecast() };
-        assert_eq!(Guards { require_test: true, ..Guards::default() }.objections(&proven), []);
+        assert_eq!(
+            told,
+            ["this version of it was never tested (`require_test`)"]
+        );
+        let proven = Forecast {
+            proven: true,
+            ..forecast()
+        };
+        assert_eq!(
+            Guards {
+                require_test: true,
+                ..Guards::default()
+            }
+            .objections(&proven),
+            []
+        );
     }
 
     #[test]
     fn machines_read_figures_and_the_message_and_figures_are_read_back() {
         for (reason, json) in [
             (
-                Reason::MaxChanged { records: 9, of: 10, bound: share("30 %").unwrap() },
+                Reason::MaxChanged {
+                    records: 9,
+                    of: 10,
+                    bound: share("30 %").unwrap(),
+                },
                 r#"{"write_back":"scores","guard":"max_changed","records":9,"of":10,"bound":"30 %","message":"9 of 10 records (90 %) would change, at most 30 % may (`max_changed`)"}"#,
             ),
             (
-                Reason::MaxNulls { column: "x".to_owned(), records: 1, of: 1, bound: count(0).unwrap() },
+                Reason::MaxNulls {
+                    column: "x".to_owned(),
+                    records: 1,
+                    of: 1,
+                    bound: count(0).unwrap(),
+                },
                 r#"{"write_back":"scores","guard":"max_nulls","column":"x","records":1,"of":1,"bound":0,"message":"1 of 1 row would lose the value of `x`, at most 0 may (`max_nulls`)"}"#,
             ),
             (
@@ -302,7 +470,10 @@ mod tests {
                 r#"{"write_back":"scores","guard":"require_test","message":"this version of it was never tested (`require_test`)"}"#,
             ),
         ] {
-            let objection = Objection { write_back: "scores".to_owned(), reason };
+            let objection = Objection {
+                write_back: "scores".to_owned(),
+                reason,
+            };
             assert_eq!(serde_json::to_string(&objection).unwrap(), json);
             assert_eq!(serde_json::from_str::<Objection>(json).unwrap(), objection);
         }
@@ -329,7 +500,8 @@ mod tests {
     }
 
     prop_compose! {
-        /// What one run knows at its outset and what it would do; a row loses a value only where a record brings a NULL.
+        /// What one run knows at its outset and what it would do; a row loses a value only where a
+        /// record brings a NULL.
         fn histories()(
             [early, inserted, updated, unchanged, skipped, ambiguous] in any::<[u8; 6]>()
                 .prop_map(|counts| counts.map(|count| u64::from(count % 20))),

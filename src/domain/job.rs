@@ -45,11 +45,12 @@ pub(crate) struct WriteBack {
     pub(crate) journal_table: Option<(ObjectName, Location)>,
     /// How long before-images are kept; `None`: not at all, and its runs cannot be undone.
     pub(crate) before_images_kept: Option<Duration>,
-    /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How much is written at once,
-    /// how files are laid out, what guards it, what goes first and what tells of it makes no other version.
+    /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How
+    /// much is written at once, how files are laid out, what guards it, what goes first and what
+    /// tells of it makes no other version.
     pub(crate) version: String,
-    /// In the order of the file. Every schema column stands in exactly one field or is ignored; the key columns stand
-    /// in fields of the form [`FieldValue::Column`].
+    /// In the order of the file. Every schema column stands in exactly one field or is ignored; the
+    /// key columns stand in fields of the form [`FieldValue::Column`].
     pub(crate) fields: Vec<Field>,
     /// Of the `[[write_back]]` line.
     pub(crate) location: Location,
@@ -60,7 +61,9 @@ pub(crate) struct WriteBack {
 impl Job {
     /// Name of the `[dashboards.*]` whose cycles the job follows, if it follows one.
     pub(crate) fn dashboard(&self) -> Option<&str> {
-        self.cadence.as_ref().map(|cadence| cadence.dashboard.as_str())
+        self.cadence
+            .as_ref()
+            .map(|cadence| cadence.dashboard.as_str())
     }
 }
 
@@ -68,9 +71,9 @@ impl WriteBack {
     /// Positions in `fields` of the match key, in the key's order.
     pub(crate) fn key_fields(&self) -> Vec<usize> {
         let field_of = |column: &usize| {
-            self.fields
-                .iter()
-                .position(|field| matches!(&field.value, FieldValue::Column(position) if position == column))
+            self.fields.iter().position(
+                |field| matches!(&field.value, FieldValue::Column(position) if position == column),
+            )
         };
         self.schema.key.iter().filter_map(field_of).collect()
     }

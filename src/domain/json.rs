@@ -9,20 +9,29 @@ use super::decimal::Decimal;
 /// Source: <https://www.postgresql.org/docs/current/datatype-numeric.html>.
 const DIGITS_MAX: (i64, i64) = (131_072, 16_383);
 
-/// Says why `jsonb` would not keep a text that is JSON as what it means: of members with one name it keeps the last.
-/// The order of members and how numbers are spelled are no part of what JSON means.
+/// Says why `jsonb` would not keep a text that is JSON as what it means: of members with one name
+/// it keeps the last. The order of members and how numbers are spelled are no part of what JSON
+/// means.
 pub(crate) fn check_jsonb(text: &str) -> Result<(), String> {
-    let mut scan = Scan { rest: text, objects: Vec::new() };
+    let mut scan = Scan {
+        rest: text,
+        objects: Vec::new(),
+    };
     while let Some(token) = scan.next() {
         match token {
             Token::Member(Ok(name)) if name.contains('\0') => return Err(NUL.to_owned()),
             Token::Member(Ok(name)) => scan.enter(&name)?,
             Token::Text(Ok(text)) if text.contains('\0') => return Err(NUL.to_owned()),
             Token::Member(Err(NotUnicode)) | Token::Text(Err(NotUnicode)) => {
-                return Err("has an escape that stands for no character, which jsonb cannot hold".to_owned());
+                return Err(
+                    "has an escape that stands for no character, which jsonb cannot hold"
+                        .to_owned(),
+                );
             }
             Token::Number(number) if !is_numeric(number) => {
-                return Err("has a number that is too large or has too many digits for jsonb".to_owned());
+                return Err(
+                    "has a number that is too large or has too many digits for jsonb".to_owned(),
+                );
             }
             Token::Text(Ok(_)) | Token::Number(_) => {}
         }
@@ -30,10 +39,13 @@ pub(crate) fn check_jsonb(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether JSON that is kept by its value, with 64-bit numbers, stays what it means: MySQL's own type does so.
-/// Source: <https://dev.mysql.com/doc/refman/8.0/en/json.html>.
+/// Whether JSON that is kept by its value, with 64-bit numbers, stays what it means: MySQL's own
+/// type does so. Source: <https://dev.mysql.com/doc/refman/8.0/en/json.html>.
 pub(crate) fn is_kept_by_value(text: &str) -> bool {
-    let mut scan = Scan { rest: text, objects: Vec::new() };
+    let mut scan = Scan {
+        rest: text,
+        objects: Vec::new(),
+    };
     while let Some(token) = scan.next() {
         let kept = match token {
             Token::Member(Ok(name)) => scan.enter(&name).is_ok(),
@@ -75,7 +87,9 @@ impl<'a> Scan<'a> {
             match first {
                 '"' => return Some(self.text()),
                 '-' | '0'..='9' => {
-                    let end = self.rest.find(|character| !"+-.eE0123456789".contains(character));
+                    let end = self
+                        .rest
+                        .find(|character| !"+-.eE0123456789".contains(character));
                     let (number, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
                     self.rest = rest;
                     return Some(Token::Number(number));
@@ -102,7 +116,9 @@ impl<'a> Scan<'a> {
         self.rest = after.get(1..).unwrap_or_default();
         let read = match text.contains('\\') {
             false => Ok(Cow::Borrowed(text)),
-            true => serde_json::from_str(&format!("\"{text}\"")).map(Cow::Owned).map_err(|_| NotUnicode),
+            true => serde_json::from_str(&format!("\"{text}\""))
+                .map(Cow::Owned)
+                .map_err(|_| NotUnicode),
         };
         match self.rest.trim_start().starts_with(':') {
             true => Token::Member(read),
@@ -112,10 +128,15 @@ impl<'a> Scan<'a> {
 
     /// Notes a member of the object that is open.
     fn enter(&mut self, name: &str) -> Result<(), String> {
-        let Some(Some(names)) = self.objects.last_mut() else { return Ok(()) };
+        let Some(Some(names)) = self.objects.last_mut() else {
+            return Ok(());
+        };
         match names.insert(name.to_owned()) {
             true => Ok(()),
-            false => Err("has an object with two members of one name, of which jsonb keeps the last".to_owned()),
+            false => Err(
+                "has an object with two members of one name, of which jsonb keeps the last"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -123,7 +144,9 @@ impl<'a> Scan<'a> {
 /// Whether `numeric` has room for a number.
 fn is_numeric(number: &str) -> bool {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else { return false };
+    let Ok(exponent) = exponent.trim_start_matches('+').parse::<i64>() else {
+        return false;
+    };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |text: &str| i64::try_from(text.trim_start_matches('-').len()).unwrap_or(i64::MAX);
     let before = digits(whole).saturating_add(exponent);
@@ -136,9 +159,13 @@ fn is_double(number: &str) -> bool {
     if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
         return true;
     }
-    let Ok(float) = number.parse::<f64>() else { return false };
+    let Ok(float) = number.parse::<f64>() else {
+        return false;
+    };
     let shortest = format!("{float:e}");
-    let same = Decimal::parse(number).ok().zip(Decimal::parse(&shortest).ok());
+    let same = Decimal::parse(number)
+        .ok()
+        .zip(Decimal::parse(&shortest).ok());
     same.is_some_and(|(number, float)| number == float)
 }
 
@@ -182,15 +209,31 @@ mod tests {
         assert!(check_jsonb("1e-200000").is_err());
         let deep = |inner: &str| "[".repeat(100_000) + inner + &"]".repeat(100_000);
         assert_eq!(check_jsonb(&deep("{}")), Ok(()));
-        assert_eq!(check_jsonb(&deep(r#"{"a":1,"a":2}"#)), Err(doubled.to_owned()));
+        assert_eq!(
+            check_jsonb(&deep(r#"{"a":1,"a":2}"#)),
+            Err(doubled.to_owned())
+        );
     }
 
     #[test]
     fn doubles_keep_the_numbers_that_read_back() {
-        for text in ["1.0", "0.1", "1e300", "18446744073709551615", "-9223372036854775808", "[1.50]", "1E+2"] {
+        for text in [
+            "1.0",
+            "0.1",
+            "1e300",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "[1.50]",
+            "1E+2",
+        ] {
             assert!(is_kept_by_value(text), "{text}");
         }
-        for text in ["12345678901234567890.5", "0.12345678901234567890", "1e400", r#"{"a":1,"a":1}"#] {
+        for text in [
+            "12345678901234567890.5",
+            "0.12345678901234567890",
+            "1e400",
+            r#"{"a":1,"a":1}"#,
+        ] {
             assert!(!is_kept_by_value(text), "{text}");
         }
     }

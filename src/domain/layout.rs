@@ -1,4 +1,5 @@
-//! How the records of one write-back lie in a batch and where each value goes: a write-back met with its object.
+//! How the records of one write-back lie in a batch and where each value goes: a write-back met
+//! with its object.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,12 +15,13 @@ pub(crate) struct LayoutField {
     /// The representation of the batch's values; what `column.holds.kind()` says.
     pub(crate) kind: Kind,
     pub(crate) when: When,
-    /// A stamp (cycle, run, time) is written along with other changes and never causes a write of its own.
+    /// A stamp (cycle, run, time) is written along with other changes and never causes a write of
+    /// its own.
     pub(crate) stamp: bool,
     /// Part of the match key: looked up, inserted, never updated.
     pub(crate) key: bool,
-    /// The batch's values are the database's own text, as before-images hold it, whatever `kind` says; the database
-    /// makes values of the column's type of them.
+    /// The batch's values are the database's own text, as before-images hold it, whatever `kind`
+    /// says; the database makes values of the column's type of them.
     pub(crate) own_text: bool,
     /// A value that someone else changed since it was last written back is left alone.
     pub(crate) keeps_foreign: bool,
@@ -28,19 +30,27 @@ pub(crate) struct LayoutField {
 impl LayoutField {
     /// A field that is compared and always written; no stamp, and no part of the match key.
     pub(crate) fn plain(column: ObjectColumn, kind: Kind) -> Self {
-        Self { column, kind, when: When::Always, stamp: false, key: false, own_text: false, keeps_foreign: false }
+        Self {
+            column,
+            kind,
+            when: When::Always,
+            stamp: false,
+            key: false,
+            own_text: false,
+            keeps_foreign: false,
+        }
     }
 
-    /// Whether another value in it makes a record differ from its row: a key leads to the row, and a stamp alone never
-    /// causes a write.
+    /// Whether another value in it makes a record differ from its row: a key leads to the row, and
+    /// a stamp alone never causes a write.
     pub(crate) fn is_compared(&self) -> bool {
         !self.key && !self.stamp
     }
 }
 
-/// What every batch of a write-back has in common.
-/// Shape of a batch: `(records, fields)`, columns in the order of `fields`, named and spelled as the object's columns,
-/// sorted by the match key, every key once.
+/// What every batch of a write-back has in common. Shape of a batch: `(records, fields)`, columns
+/// in the order of `fields`, named and spelled as the object's columns, sorted by the match key,
+/// every key once.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) object: Object,
@@ -52,12 +62,28 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Tells layouts apart that values are mapped, matched or compared differently for. Rights, indexes and the object's
-    /// other columns have no part in it.
+    /// Tells layouts apart that values are mapped, matched or compared differently for. Rights,
+    /// indexes and the object's other columns have no part in it.
     pub(crate) fn fingerprint(&self) -> String {
         let field = |field: &LayoutField| {
-            let ObjectColumn { name, declared, holds, nullable, loosely_compared, collation, .. } = &field.column;
-            let LayoutField { kind, when, stamp, key, own_text, keeps_foreign, .. } = field;
+            let ObjectColumn {
+                name,
+                declared,
+                holds,
+                nullable,
+                loosely_compared,
+                collation,
+                ..
+            } = &field.column;
+            let LayoutField {
+                kind,
+                when,
+                stamp,
+                key,
+                own_text,
+                keeps_foreign,
+                ..
+            } = field;
             format!(
                 "{:?}",
                 (
@@ -72,13 +98,18 @@ impl Layout {
             )
         };
         let fields: Vec<String> = self.fields.iter().map(field).collect();
-        let told = format!("{:?}", (&self.object.path, self.mode, self.nulls, &self.key, fields));
+        let told = format!(
+            "{:?}",
+            (&self.object.path, self.mode, self.nulls, &self.key, fields)
+        );
         format!("{:016x}", xxh3_64(told.as_bytes()))
     }
 
     /// The match key's fields with their positions, in the key's order.
     pub(crate) fn numbered_key(&self) -> impl Iterator<Item = (usize, &LayoutField)> {
-        self.key.iter().filter_map(|position| Some((*position, self.fields.get(*position)?)))
+        self.key
+            .iter()
+            .filter_map(|position| Some((*position, self.fields.get(*position)?)))
     }
 
     pub(crate) fn key_fields(&self) -> impl Iterator<Item = &LayoutField> {
@@ -89,13 +120,17 @@ impl Layout {
     pub(crate) fn narrowed(&self, fields: &[usize]) -> Self {
         let place = |position: &usize| fields.iter().position(|field| field == position);
         Self {
-            fields: fields.iter().filter_map(|position| self.fields.get(*position).cloned()).collect(),
+            fields: fields
+                .iter()
+                .filter_map(|position| self.fields.get(*position).cloned())
+                .collect(),
             key: self.key.iter().filter_map(place).collect(),
             ..self.clone()
         }
     }
 
-    /// Positions of the fields in which someone else's values are kept; none where records only create rows.
+    /// Positions of the fields in which someone else's values are kept; none where records only
+    /// create rows.
     pub(crate) fn keeping_foreign(&self) -> Vec<usize> {
         self.positions(|field| field.keeps_foreign && self.mode.updates())
     }
@@ -111,10 +146,15 @@ impl Layout {
         self.positions(|field| writes_nulls && !field.key && field.when == When::Always)
     }
 
-    /// Positions of the fields an update can empty for a while: each is alone or with others to be unique, may be NULL, and
-    /// is written whatever it holds.
+    /// Positions of the fields an update can empty for a while: each is alone or with others to be
+    /// unique, may be NULL, and is written whatever it holds.
     pub(crate) fn emptied(&self) -> Vec<usize> {
-        let is_unique = |name: &String| self.object.unique_keys.iter().any(|columns| columns.contains(name));
+        let is_unique = |name: &String| {
+            self.object
+                .unique_keys
+                .iter()
+                .any(|columns| columns.contains(name))
+        };
         self.positions(|field| {
             let always = field.when == When::Always && !field.keeps_foreign;
             always && !field.key && field.column.nullable && is_unique(&field.column.name)
@@ -123,7 +163,11 @@ impl Layout {
 
     /// Positions of the fields that are `wanted`.
     pub(crate) fn positions(&self, wanted: impl Fn(&LayoutField) -> bool) -> Vec<usize> {
-        let fields = self.fields.iter().enumerate().filter(|(_, field)| wanted(field));
+        let fields = self
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| wanted(field));
         fields.map(|(position, _)| position).collect()
     }
 
@@ -139,18 +183,29 @@ impl Layout {
         before: Option<&'a str>,
         sent: Option<&'a str>,
     ) -> Option<&'a str> {
-        if self.is_written(field, before, sent.is_none()) { sent } else { before }
+        if self.is_written(field, before, sent.is_none()) {
+            sent
+        } else {
+            before
+        }
     }
 
-    /// Whether an update writes a field of a row that holds `before`; `sends_null` tells whether it sends NULL to it.
-    pub(crate) fn is_written(&self, field: &LayoutField, before: Option<&str>, sends_null: bool) -> bool {
+    /// Whether an update writes a field of a row that holds `before`; `sends_null` tells whether it
+    /// sends NULL to it.
+    pub(crate) fn is_written(
+        &self,
+        field: &LayoutField,
+        before: Option<&str>,
+        sends_null: bool,
+    ) -> bool {
         let keeps_null = self.nulls == NullPolicy::Keep && sends_null;
-        let keeps_value = field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
+        let keeps_value =
+            field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
         !field.key && !keeps_null && !keeps_value
     }
 
-    /// The first column of the layout that is no longer declared as its records were made to fit, and how: `column
-    /// `score` was numeric(5,2) and is numeric(4,1)`.
+    /// The first column of the layout that is no longer declared as its records were made to fit,
+    /// and how: `column `score` was numeric(5,2) and is numeric(4,1)`.
     pub(crate) fn altered(&self, now: &[Declaration]) -> Option<String> {
         let mut columns = self.fields.iter().map(|field| &field.column);
         columns.find_map(|ObjectColumn { name, declared, .. }| altered_column(name, declared, now))
@@ -159,13 +214,19 @@ impl Layout {
     /// Whether the object itself guarantees that a key matches at most one row.
     pub(crate) fn key_is_unique(&self) -> bool {
         let is_key = |column: &String| self.key_fields().any(|field| field.column.name == *column);
-        self.object.unique_keys.iter().any(|unique| unique.iter().all(is_key))
+        self.object
+            .unique_keys
+            .iter()
+            .any(|unique| unique.iter().all(is_key))
     }
 
     /// Whether an index of the object finds rows by the match key.
     pub(crate) fn key_is_indexed(&self) -> bool {
         let is_key = |column: &String| self.key_fields().any(|field| field.column.name == *column);
-        self.object.indexes.iter().any(|index| index.first().is_some_and(is_key))
+        self.object
+            .indexes
+            .iter()
+            .any(|index| index.first().is_some_and(is_key))
     }
 }
 
@@ -173,7 +234,10 @@ impl Layout {
 pub(crate) fn altered_column(name: &str, declared: &str, now: &[Declaration]) -> Option<String> {
     match now.iter().find(|column| column.name == *name) {
         Some(column) if column.declared == *declared => None,
-        Some(column) => Some(format!("column `{name}` was {declared} and is {}", column.declared)),
+        Some(column) => Some(format!(
+            "column `{name}` was {declared} and is {}",
+            column.declared
+        )),
         None => Some(format!("column `{name}` is gone")),
     }
 }

@@ -57,8 +57,9 @@ impl MatchMode {
         matches!(self, Self::CreateOnly | Self::Upsert)
     }
 
-    /// Decides what happens to a record whose match key was found `found` times in the object, `differs` telling
-    /// whether the one row found holds other values. Two or more matches are never guessed between, whatever the mode.
+    /// Decides what happens to a record whose match key was found `found` times in the object,
+    /// `differs` telling whether the one row found holds other values. Two or more matches are
+    /// never guessed between, whatever the mode.
     pub(crate) fn decide(self, found: u64, differs: bool) -> Decision {
         match (self, found) {
             (Self::UpdateOnly | Self::Upsert, 1) if differs => Decision::Update,
@@ -84,7 +85,10 @@ mod tests {
     #[test]
     fn update_only_never_inserts() {
         for differs in [true, false] {
-            assert_eq!(MatchMode::UpdateOnly.decide(0, differs), Decision::Skip(SkipReason::NoMatch));
+            assert_eq!(
+                MatchMode::UpdateOnly.decide(0, differs),
+                Decision::Skip(SkipReason::NoMatch)
+            );
         }
     }
 
@@ -99,14 +103,20 @@ mod tests {
     #[test]
     fn create_only_never_updates() {
         for differs in [true, false] {
-            assert_eq!(MatchMode::CreateOnly.decide(1, differs), Decision::Skip(SkipReason::AlreadyExists));
+            assert_eq!(
+                MatchMode::CreateOnly.decide(1, differs),
+                Decision::Skip(SkipReason::AlreadyExists)
+            );
         }
     }
 
     #[test]
     fn two_matches_are_refused_in_every_mode() {
         for mode in MatchMode::ALL {
-            assert_eq!(mode.decide(2, true), Decision::Reject(RejectReason::AmbiguousMatch { found: 2 }));
+            assert_eq!(
+                mode.decide(2, true),
+                Decision::Reject(RejectReason::AmbiguousMatch { found: 2 })
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Methods: the named functions a field's value may come from. Pure; `writeback methods` prints this registry.
+//! Methods: the named functions a field's value may come from. Pure; `writeback methods` prints
+//! this registry.
 
 use polars::prelude::{IntoSeries, Series, StringChunked, StringChunkedBuilder};
 
@@ -34,7 +35,8 @@ pub(crate) struct MethodCall {
     pub(crate) labels: Vec<Label>,
 }
 
-/// One line of a label method: `{ below = 40, label = "at risk" }`, the last `{ label = "healthy" }`.
+/// One line of a label method: `{ below = 40, label = "at risk" }`, the last `{ label = "healthy"
+/// }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Label {
     /// A decimal number as written; `None` takes whatever no earlier bound took.
@@ -77,7 +79,9 @@ impl Method {
     /// What it is for, in one sentence.
     pub(crate) fn purpose(self) -> &'static str {
         match self {
-            Self::CycleCompletedAt => "Tells when the dashboard's cycle was completed whose values a row holds.",
+            Self::CycleCompletedAt => {
+                "Tells when the dashboard's cycle was completed whose values a row holds."
+            }
             Self::CycleId => "Tells which cycle of the dashboard a row's values come from.",
             Self::RunStartedAt => "Tells when the run was started that last changed a row.",
             Self::RunId => "Tells the number of the run that last changed a row.",
@@ -85,25 +89,39 @@ impl Method {
             Self::Trim => "Takes the white space off both ends of a text.",
             Self::Lower => "Writes a text in lower case.",
             Self::Upper => "Writes a text in upper case.",
-            Self::PercentOfOne => "Writes a part of one as a percentage, moving the point by two digits.",
-            Self::PartOfOne => "Writes a percentage as a part of one, moving the point by two digits.",
-            Self::Label => "Names the range that a number lies in: the first whose bound the number is below.",
+            Self::PercentOfOne => {
+                "Writes a part of one as a percentage, moving the point by two digits."
+            }
+            Self::PartOfOne => {
+                "Writes a percentage as a part of one, moving the point by two digits."
+            }
+            Self::Label => {
+                "Names the range that a number lies in: the first whose bound the number is below."
+            }
         }
     }
 
     /// A line of a job file, and what it yields.
     pub(crate) fn example(self) -> &'static str {
         match self {
-            Self::CycleCompletedAt => r#"SCORED_AT = { method = "cycle_completed_at" } -> 2026-11-16 06:00:00"#,
+            Self::CycleCompletedAt => {
+                r#"SCORED_AT = { method = "cycle_completed_at" } -> 2026-11-16 06:00:00"#
+            }
             Self::CycleId => r#"CYCLE = { method = "cycle_id" } -> 2026-W47"#,
-            Self::RunStartedAt => r#"WRITTEN_AT = { method = "run_started_at" } -> 2026-11-16 06:30:02"#,
+            Self::RunStartedAt => {
+                r#"WRITTEN_AT = { method = "run_started_at" } -> 2026-11-16 06:30:02"#
+            }
             Self::RunId => r#"RUN = { method = "run_id" } -> 4182"#,
             Self::JobName => r#"WRITTEN_BY = { method = "job_name" } -> weekly"#,
-            Self::Trim => r#"OWNER = { method = "trim", column = "owner" } -> "  Ada " becomes "Ada""#,
+            Self::Trim => {
+                r#"OWNER = { method = "trim", column = "owner" } -> "  Ada " becomes "Ada""#
+            }
             Self::Lower => {
                 r#"EMAIL = { method = "lower", column = "email" } -> "Ada@Example.com" becomes "ada@example.com""#
             }
-            Self::Upper => r#"COUNTRY = { method = "upper", column = "country" } -> "de" becomes "DE""#,
+            Self::Upper => {
+                r#"COUNTRY = { method = "upper", column = "country" } -> "de" becomes "DE""#
+            }
             Self::PercentOfOne => {
                 r#"RENEWAL_PERCENT = { method = "percent_of_one", column = "renewal_likelihood" } -> 0.875 becomes 87.5"#
             }
@@ -116,11 +134,21 @@ impl Method {
         }
     }
 
-    /// Whether it works on a schema column; the others yield one value for the whole run and are stamps.
+    /// Whether it works on a schema column; the others yield one value for the whole run and are
+    /// stamps.
     pub(crate) fn takes_column(self) -> bool {
         match self {
-            Self::CycleCompletedAt | Self::CycleId | Self::RunStartedAt | Self::RunId | Self::JobName => false,
-            Self::Trim | Self::Lower | Self::Upper | Self::PercentOfOne | Self::PartOfOne | Self::Label => true,
+            Self::CycleCompletedAt
+            | Self::CycleId
+            | Self::RunStartedAt
+            | Self::RunId
+            | Self::JobName => false,
+            Self::Trim
+            | Self::Lower
+            | Self::Upper
+            | Self::PercentOfOne
+            | Self::PartOfOne
+            | Self::Label => true,
         }
     }
 
@@ -129,15 +157,21 @@ impl Method {
     pub(crate) fn result_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
         match self {
             Self::CycleCompletedAt | Self::RunStartedAt => Ok(SchemaType::TimestampWithZone),
-            Self::CycleId | Self::JobName => Ok(SchemaType::Text { characters_max: None }),
+            Self::CycleId | Self::JobName => Ok(SchemaType::Text {
+                characters_max: None,
+            }),
             Self::RunId => Ok(SchemaType::Integer { bits: 64 }),
             Self::Trim => self.text_type(input),
             // Some characters become two in the other case.
-            Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text { characters_max: None }),
+            Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text {
+                characters_max: None,
+            }),
             Self::PercentOfOne | Self::PartOfOne => self.shifted_type(input),
             Self::Label => match input.map(SchemaType::kind) {
                 Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => {
-                    Ok(SchemaType::Text { characters_max: None })
+                    Ok(SchemaType::Text {
+                        characters_max: None,
+                    })
                 }
                 _ => Err(self.takes("numbers")),
             },
@@ -167,9 +201,10 @@ impl Method {
             Some(SchemaType::Integer { .. }) => shifted(19, 0),
             Some(SchemaType::Decimal { size: Some(size) }) => shifted(size.precision, size.scale),
             Some(SchemaType::Decimal { size: None }) => Ok(SchemaType::Decimal { size: None }),
-            Some(SchemaType::Float { .. }) => {
-                Err(format!("{}: a float moved by two digits is not exact", self.takes("DECIMAL and whole numbers")))
-            }
+            Some(SchemaType::Float { .. }) => Err(format!(
+                "{}: a float moved by two digits is not exact",
+                self.takes("DECIMAL and whole numbers")
+            )),
             _ => Err(self.takes("DECIMAL and whole numbers")),
         }
     }
@@ -182,41 +217,62 @@ impl Method {
 /// The size of a number whose point has moved by two digits to the left.
 fn point_moved_left(precision: u16, scale: u16) -> DecimalSize {
     let scale = scale.saturating_add(2);
-    DecimalSize { precision: precision.max(scale), scale }
+    DecimalSize {
+        precision: precision.max(scale),
+        scale,
+    }
 }
 
 /// The size of a number whose point has moved by two digits to the right.
 fn point_moved_right(precision: u16, scale: u16) -> DecimalSize {
     let whole_digits = precision.saturating_sub(scale).saturating_add(2);
     let scale = scale.saturating_sub(2);
-    DecimalSize { precision: whole_digits.saturating_add(scale), scale }
+    DecimalSize {
+        precision: whole_digits.saturating_add(scale),
+        scale,
+    }
 }
 
 impl MethodCall {
-    /// Works on a conformed column. NULL stays NULL, and so does a number that no label's range takes.
-    /// Shape: values of type `input` in its kind's representation in; as many of [`Method::result_type`] out.
-    /// Errors: the method does not take such a column, or a label's bound is no number.
+    /// Works on a conformed column. NULL stays NULL, and so does a number that no label's range
+    /// takes. Shape: values of type `input` in its kind's representation in; as many of
+    /// [`Method::result_type`] out. Errors: the method does not take such a column, or a label's
+    /// bound is no number.
     pub(crate) fn apply(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
         match self.method {
-            Method::Trim => Ok(rewritten(values.str()?, |text, out| out.push_str(text.trim()))),
+            Method::Trim => Ok(rewritten(values.str()?, |text, out| {
+                out.push_str(text.trim())
+            })),
             Method::Lower => Ok(rewritten(values.str()?, write_lower)),
             Method::Upper => Ok(rewritten(values.str()?, write_upper)),
             Method::PercentOfOne => shifted(values, input, 2, self.method),
             Method::PartOfOne => shifted(values, input, -2, self.method),
             Method::Label => self.labels_of(values, input),
-            Method::CycleCompletedAt | Method::CycleId | Method::RunStartedAt | Method::RunId | Method::JobName => {
-                Err(Misfit::Unreadable(format!("method `{}` takes no column", self.method.name())))
-            }
+            Method::CycleCompletedAt
+            | Method::CycleId
+            | Method::RunStartedAt
+            | Method::RunId
+            | Method::JobName => Err(Misfit::Unreadable(format!(
+                "method `{}` takes no column",
+                self.method.name()
+            ))),
         }
     }
 
-    /// Floats are compared by the shortest decimal number that reads back the same, the one that people see.
+    /// Floats are compared by the shortest decimal number that reads back the same, the one that
+    /// people see.
     fn labels_of(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
-        let bounds = self.labels.iter().map(|label| Ok((label.bound()?, label.label.as_str())));
+        let bounds = self
+            .labels
+            .iter()
+            .map(|label| Ok((label.bound()?, label.label.as_str())));
         let bounds: Vec<(Option<Decimal<'_>>, &str)> = bounds.collect::<Result<_, Misfit>>()?;
         let label_of = |number: &str| {
             let number = Decimal::parse(number).ok()?;
-            bounds.iter().find(|(bound, _)| bound.is_none_or(|bound| number < bound)).map(|(_, label)| *label)
+            bounds
+                .iter()
+                .find(|(bound, _)| bound.is_none_or(|bound| number < bound))
+                .map(|(_, label)| *label)
         };
         let (numbers, _) = decimal_texts(values, input)?;
         let mut labels = StringChunkedBuilder::new(values.name().clone(), values.len());
@@ -229,8 +285,17 @@ impl MethodCall {
 
 impl Label {
     fn bound(&self) -> Result<Option<Decimal<'_>>, Misfit> {
-        let not_number = |_| Misfit::Unreadable(format!("the bound of label `{}` is not a number", self.label));
-        self.below.as_deref().map(Decimal::parse).transpose().map_err(not_number)
+        let not_number = |_| {
+            Misfit::Unreadable(format!(
+                "the bound of label `{}` is not a number",
+                self.label
+            ))
+        };
+        self.below
+            .as_deref()
+            .map(Decimal::parse)
+            .transpose()
+            .map_err(not_number)
     }
 }
 
@@ -239,7 +304,9 @@ fn rewritten(texts: &StringChunked, write: impl Fn(&str, &mut String)) -> Series
         write(text, out);
         Ok(())
     };
-    columnar::texts(texts.name(), texts.iter(), write).0.into_series()
+    columnar::texts(texts.name(), texts.iter(), write)
+        .0
+        .into_series()
 }
 
 fn write_lower(text: &str, out: &mut String) {
@@ -261,9 +328,20 @@ fn write_upper(text: &str, out: &mut String) {
 }
 
 /// Numbers whose point is moved by `digits`, to the right if positive: exact, whatever their size.
-fn shifted(values: &Series, input: SchemaType, digits: i64, method: Method) -> Result<Series, Misfit> {
-    let result_type = method.result_type(Some(input)).map_err(Misfit::Unreadable)?;
-    let scale = if let SchemaType::Decimal { size: Some(size) } = result_type { Some(size.scale) } else { None };
+fn shifted(
+    values: &Series,
+    input: SchemaType,
+    digits: i64,
+    method: Method,
+) -> Result<Series, Misfit> {
+    let result_type = method
+        .result_type(Some(input))
+        .map_err(Misfit::Unreadable)?;
+    let scale = if let SchemaType::Decimal { size: Some(size) } = result_type {
+        Some(size.scale)
+    } else {
+        None
+    };
     let (numbers, _) = decimal_texts(values, input)?;
     let write = |number: &str, out: &mut String| -> Result<(), NotDecimal> {
         Decimal::parse(number)?.shifted(digits).write(scale, out);
@@ -282,61 +360,124 @@ mod tests {
     use crate::domain::conform::parse_texts;
     use crate::domain::conversion::texts_of;
 
-    const TEXT: SchemaType = SchemaType::Text { characters_max: Some(5) };
-    const DECIMAL_5_2: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 2 }) };
-    const DECIMAL_5_4: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 4 }) };
+    const TEXT: SchemaType = SchemaType::Text {
+        characters_max: Some(5),
+    };
+    const DECIMAL_5_2: SchemaType = SchemaType::Decimal {
+        size: Some(DecimalSize {
+            precision: 5,
+            scale: 2,
+        }),
+    };
+    const DECIMAL_5_4: SchemaType = SchemaType::Decimal {
+        size: Some(DecimalSize {
+            precision: 5,
+            scale: 4,
+        }),
+    };
     const DOUBLE: SchemaType = SchemaType::Float { bits: 64 };
 
     fn call(method: Method) -> MethodCall {
-        MethodCall { method, column: Some(0), labels: Vec::new() }
+        MethodCall {
+            method,
+            column: Some(0),
+            labels: Vec::new(),
+        }
     }
 
-    fn applied(call: &MethodCall, input: SchemaType, texts: &[Option<&str>]) -> Vec<Option<String>> {
+    fn applied(
+        call: &MethodCall,
+        input: SchemaType,
+        texts: &[Option<&str>],
+    ) -> Vec<Option<String>> {
         let texts = Series::new("value".into(), texts);
         let values = parse_texts(texts.str().unwrap(), input).unwrap().values;
         let yielded = call.apply(&values, input).unwrap();
         let kind = call.method.result_type(Some(input)).unwrap().kind();
-        texts_of(&yielded, kind).unwrap().iter().map(|text| text.map(str::to_owned)).collect()
+        texts_of(&yielded, kind)
+            .unwrap()
+            .iter()
+            .map(|text| text.map(str::to_owned))
+            .collect()
     }
 
     fn texts<const N: usize>(texts: [&str; N]) -> Vec<Option<String>> {
-        texts.into_iter().map(|text| Some(text.to_owned())).collect()
+        texts
+            .into_iter()
+            .map(|text| Some(text.to_owned()))
+            .collect()
     }
 
     #[test]
     fn every_method_is_found_by_its_name() {
-        let names: std::collections::HashSet<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        let names: std::collections::HashSet<&str> =
+            Method::ALL.iter().map(|method| method.name()).collect();
         assert_eq!(names.len(), Method::ALL.len());
         for method in Method::ALL {
-            assert!(method.example().contains(&format!("method = \"{}\"", method.name())));
+            assert!(
+                method
+                    .example()
+                    .contains(&format!("method = \"{}\"", method.name()))
+            );
             assert!(method.purpose().ends_with('.'));
-            assert_eq!(method.takes_column(), method.example().contains("column = "));
+            assert_eq!(
+                method.takes_column(),
+                method.example().contains("column = ")
+            );
         }
     }
 
     #[test]
     fn texts_are_trimmed_and_change_case() {
-        let trimmed = applied(&call(Method::Trim), TEXT, &[Some(" \u{a0}a b\u{2003}\n"), Some("  "), None]);
+        let trimmed = applied(
+            &call(Method::Trim),
+            TEXT,
+            &[Some(" \u{a0}a b\u{2003}\n"), Some("  "), None],
+        );
         assert_eq!(trimmed, [Some("a b".to_owned()), Some(String::new()), None]);
-        assert_eq!(applied(&call(Method::Lower), TEXT, &[Some("ADA"), Some("ÄÖ")]), texts(["ada", "äö"]));
-        assert_eq!(applied(&call(Method::Upper), TEXT, &[Some("ada"), Some("groß")]), texts(["ADA", "GROSS"]));
+        assert_eq!(
+            applied(&call(Method::Lower), TEXT, &[Some("ADA"), Some("ÄÖ")]),
+            texts(["ada", "äö"])
+        );
+        assert_eq!(
+            applied(&call(Method::Upper), TEXT, &[Some("ada"), Some("groß")]),
+            texts(["ADA", "GROSS"])
+        );
         assert_eq!(Method::Trim.result_type(Some(TEXT)), Ok(TEXT));
-        assert_eq!(Method::Upper.result_type(Some(DOUBLE)), Err("method `upper` takes text".to_owned()));
+        assert_eq!(
+            Method::Upper.result_type(Some(DOUBLE)),
+            Err("method `upper` takes text".to_owned())
+        );
     }
 
     #[test]
     fn a_part_of_one_becomes_a_percentage_exactly() {
         let percent = call(Method::PercentOfOne);
-        assert_eq!(applied(&percent, DECIMAL_5_4, &[Some("0.8313"), Some("-0.0001")]), texts(["83.13", "-0.01"]));
-        assert_eq!(applied(&percent, SchemaType::Integer { bits: 16 }, &[Some("1")]), texts(["100"]));
         assert_eq!(
-            applied(&percent, SchemaType::Decimal { size: None }, &[Some("100"), Some("1e-9")]),
+            applied(&percent, DECIMAL_5_4, &[Some("0.8313"), Some("-0.0001")]),
+            texts(["83.13", "-0.01"])
+        );
+        assert_eq!(
+            applied(&percent, SchemaType::Integer { bits: 16 }, &[Some("1")]),
+            texts(["100"])
+        );
+        assert_eq!(
+            applied(
+                &percent,
+                SchemaType::Decimal { size: None },
+                &[Some("100"), Some("1e-9")]
+            ),
             texts(["10000", "0.0000001"])
         );
-        assert_eq!(Method::PercentOfOne.result_type(Some(DECIMAL_5_4)), Ok(DECIMAL_5_2));
-        let reason =
-            "method `percent_of_one` takes DECIMAL and whole numbers: a float moved by two digits is not exact";
-        assert_eq!(Method::PercentOfOne.result_type(Some(DOUBLE)), Err(reason.to_owned()));
+        assert_eq!(
+            Method::PercentOfOne.result_type(Some(DECIMAL_5_4)),
+            Ok(DECIMAL_5_2)
+        );
+        let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a float moved by two digits is not exact";
+        assert_eq!(
+            Method::PercentOfOne.result_type(Some(DOUBLE)),
+            Err(reason.to_owned())
+        );
         assert_eq!(
             Method::PercentOfOne.result_type(Some(TEXT)),
             Err("method `percent_of_one` takes DECIMAL and whole numbers".to_owned())
@@ -346,23 +487,56 @@ mod tests {
     #[test]
     fn a_percentage_becomes_a_part_of_one_exactly() {
         let part = call(Method::PartOfOne);
-        assert_eq!(applied(&part, DECIMAL_5_2, &[Some("87.5"), Some("-0.01")]), texts(["0.8750", "-0.0001"]));
-        assert_eq!(applied(&part, SchemaType::Integer { bits: 16 }, &[Some("7")]), texts(["0.07"]));
-        assert_eq!(Method::PartOfOne.result_type(Some(DECIMAL_5_2)), Ok(DECIMAL_5_4));
+        assert_eq!(
+            applied(&part, DECIMAL_5_2, &[Some("87.5"), Some("-0.01")]),
+            texts(["0.8750", "-0.0001"])
+        );
+        assert_eq!(
+            applied(&part, SchemaType::Integer { bits: 16 }, &[Some("7")]),
+            texts(["0.07"])
+        );
+        assert_eq!(
+            Method::PartOfOne.result_type(Some(DECIMAL_5_2)),
+            Ok(DECIMAL_5_4)
+        );
     }
 
     #[test]
     fn a_label_is_the_first_whose_bound_is_above() {
-        let label =
-            |below: Option<&str>, label: &str| Label { below: below.map(str::to_owned), label: label.to_owned() };
-        let labels = vec![label(Some("0.3"), "low"), label(Some("40"), "at risk"), label(None, "healthy")];
-        let call = MethodCall { method: Method::Label, column: Some(0), labels };
-        let expected = vec![Some("low".to_owned()), Some("at risk".to_owned()), Some("healthy".to_owned()), None];
+        let label = |below: Option<&str>, label: &str| Label {
+            below: below.map(str::to_owned),
+            label: label.to_owned(),
+        };
+        let labels = vec![
+            label(Some("0.3"), "low"),
+            label(Some("40"), "at risk"),
+            label(None, "healthy"),
+        ];
+        let call = MethodCall {
+            method: Method::Label,
+            column: Some(0),
+            labels,
+        };
+        let expected = vec![
+            Some("low".to_owned()),
+            Some("at risk".to_owned()),
+            Some("healthy".to_owned()),
+            None,
+        ];
         let numbers = [Some("0.29"), Some("0.30"), Some("40"), None];
-        for input in [DECIMAL_5_2, SchemaType::Decimal { size: None }, SchemaType::Float { bits: 32 }, DOUBLE] {
+        for input in [
+            DECIMAL_5_2,
+            SchemaType::Decimal { size: None },
+            SchemaType::Float { bits: 32 },
+            DOUBLE,
+        ] {
             assert_eq!(applied(&call, input, &numbers), expected, "{input}");
         }
-        let integers = applied(&call, SchemaType::Integer { bits: 16 }, &[Some("-5"), Some("39"), Some("40")]);
+        let integers = applied(
+            &call,
+            SchemaType::Integer { bits: 16 },
+            &[Some("-5"), Some("39"), Some("40")],
+        );
         assert_eq!(integers, texts(["low", "at risk", "healthy"]));
     }
 }

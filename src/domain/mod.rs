@@ -1,5 +1,6 @@
-//! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async, no clock: time is
-//! given, never asked for. Every other module may use this one; it uses none of them.
+//! What the product is about: schemas, fields, match rules, decisions, outcomes. No I/O, no async,
+//! no clock: time is given, never asked for. Every other module may use this one; it uses none of
+//! them.
 
 pub(crate) mod alert;
 pub(crate) mod alteration;

@@ -1,4 +1,5 @@
-//! The destination's object as its catalogue describes it: which columns there are and what each can hold.
+//! The destination's object as its catalogue describes it: which columns there are and what each
+//! can hold.
 
 use super::alteration::Change;
 use super::schema::{DecimalSize, SchemaType};
@@ -8,7 +9,8 @@ use super::value::Kind;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamePart {
     pub(crate) text: String,
-    /// Quoted parts match exactly, case included; others fall back to the only name that differs in case.
+    /// Quoted parts match exactly, case included; others fall back to the only name that differs in
+    /// case.
     pub(crate) quoted: bool,
 }
 
@@ -49,7 +51,8 @@ pub(crate) enum Holds {
     Decimal {
         size: Option<(u16, u16)>,
     },
-    /// Decimals that the database keeps as a 64-bit float (SQLite): held exactly up to 15 significant digits.
+    /// Decimals that the database keeps as a 64-bit float (SQLite): held exactly up to 15
+    /// significant digits.
     DecimalAsFloat {
         size: Option<(u16, u16)>,
     },
@@ -102,7 +105,8 @@ pub(crate) enum Repertoire {
 pub(crate) struct ObjectColumn {
     /// As the catalogue spells it.
     pub(crate) name: String,
-    /// Its type as the database writes it, fit for a cast and for messages: `character varying(18)`.
+    /// Its type as the database writes it, fit for a cast and for messages: `character
+    /// varying(18)`.
     pub(crate) declared: String,
     pub(crate) holds: Holds,
     pub(crate) nullable: bool,
@@ -114,11 +118,12 @@ pub(crate) struct ObjectColumn {
     pub(crate) may_select: bool,
     pub(crate) may_update: bool,
     pub(crate) may_insert: bool,
-    /// Whether the database's own `=` on this column takes values for equal that differ in a byte (a case-insensitive
-    /// or padded collation). Matching and comparing then look at the bytes as well.
+    /// Whether the database's own `=` on this column takes values for equal that differ in a byte
+    /// (a case-insensitive or padded collation). Matching and comparing then look at the bytes as
+    /// well.
     pub(crate) loosely_compared: bool,
-    /// MySQL: character set and collation. PostgreSQL: what sorts it, as `C` or `en_US.UTF-8`. `None` elsewhere and for
-    /// columns that are not text.
+    /// MySQL: character set and collation. PostgreSQL: what sorts it, as `C` or `en_US.UTF-8`.
+    /// `None` elsewhere and for columns that are not text.
     pub(crate) collation: Option<String>,
 }
 
@@ -173,7 +178,10 @@ pub(crate) struct Spelling {
 impl Spelling {
     pub(crate) fn quoted(&self, name: &str) -> String {
         let quote = self.quote;
-        format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
+        format!(
+            "{quote}{}{quote}",
+            name.replace(quote, &format!("{quote}{quote}"))
+        )
     }
 }
 
@@ -189,7 +197,8 @@ pub(crate) struct Object {
     pub(crate) unique_keys: Vec<Vec<String>>,
     /// Leading columns of every index that an equality lookup can use, unique ones included.
     pub(crate) indexes: Vec<Vec<String>>,
-    /// Whether what it stands in may be used: without USAGE on a schema of PostgreSQL no right within it counts.
+    /// Whether what it stands in may be used: without USAGE on a schema of PostgreSQL no right
+    /// within it counts.
     pub(crate) may_enter: bool,
     /// Whether there may be columns that the catalogue does not show to this user.
     pub(crate) hides_columns: bool,
@@ -217,7 +226,11 @@ pub(crate) struct Obstacle {
 impl Obstacle {
     /// Something that stands against every write.
     pub(crate) fn to_all(why: String, hint: String) -> Self {
-        Self { against: vec![Change::Update, Change::Insert, Change::Delete], why, hint }
+        Self {
+            against: vec![Change::Update, Change::Insert, Change::Delete],
+            why,
+            hint,
+        }
     }
 }
 
@@ -237,21 +250,30 @@ impl Object {
 
     /// What stands against a change; the first, if several things do.
     pub(crate) fn obstacle(&self, change: Change) -> Option<&Obstacle> {
-        self.obstacles.iter().find(|obstacle| obstacle.against.contains(&change))
+        self.obstacles
+            .iter()
+            .find(|obstacle| obstacle.against.contains(&change))
     }
 
-    /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`; `None` where there
-    /// are no users.
+    /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`;
+    /// `None` where there are no users.
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
         let account = self.spelling.account.as_ref()?;
-        Some(format!("GRANT {right} ON {} TO {account}", self.quoted_path()))
+        Some(format!(
+            "GRANT {right} ON {} TO {account}",
+            self.quoted_path()
+        ))
     }
 
-    /// The statement that lets the connection's user use the schema it stands in; `None` where there are no users.
+    /// The statement that lets the connection's user use the schema it stands in; `None` where
+    /// there are no users.
     pub(crate) fn grant_entry(&self) -> Option<String> {
         let account = self.spelling.account.as_ref()?;
         let schema = self.path.iter().rev().nth(1)?;
-        Some(format!("GRANT USAGE ON SCHEMA {} TO {account}", self.spelling.quoted(schema)))
+        Some(format!(
+            "GRANT USAGE ON SCHEMA {} TO {account}",
+            self.spelling.quoted(schema)
+        ))
     }
 
     /// The statement that adds an index over columns.
@@ -266,25 +288,47 @@ impl Object {
 
     fn create(&self, what: &str, columns: &[&str], suffix: Option<&str>) -> String {
         let table = self.path.last().map_or("", String::as_str);
-        let parts = std::iter::once(table).chain(columns.iter().copied()).chain(suffix);
+        let parts = std::iter::once(table)
+            .chain(columns.iter().copied())
+            .chain(suffix);
         let name = parts.collect::<Vec<_>>().join("_").to_lowercase();
-        let columns: Vec<String> = columns.iter().map(|column| self.spelling.quoted(column)).collect();
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|column| self.spelling.quoted(column))
+            .collect();
         // Without users there is one file, whose tables are named alone.
-        let object = if self.spelling.account.is_some() { self.quoted_path() } else { self.spelling.quoted(table) };
-        format!("CREATE {what} {} ON {object} ({})", self.spelling.quoted(&name), columns.join(", "))
+        let object = if self.spelling.account.is_some() {
+            self.quoted_path()
+        } else {
+            self.spelling.quoted(table)
+        };
+        format!(
+            "CREATE {what} {} ON {object} ({})",
+            self.spelling.quoted(&name),
+            columns.join(", ")
+        )
     }
 
     fn quoted_path(&self) -> String {
-        self.path.iter().map(|part| self.spelling.quoted(part)).collect::<Vec<_>>().join(".")
+        self.path
+            .iter()
+            .map(|part| self.spelling.quoted(part))
+            .collect::<Vec<_>>()
+            .join(".")
     }
 }
 
 impl Holds {
-    /// The kind in which values are handed to the database for such a column; `None` if it cannot be written.
+    /// The kind in which values are handed to the database for such a column; `None` if it cannot
+    /// be written.
     pub(crate) fn kind(&self) -> Option<Kind> {
         Some(match self {
             Self::Text { .. } | Self::Label(_) => Kind::Text,
-            Self::Integer { min, max } if *min < i128::from(i64::MIN) || *max > i128::from(i64::MAX) => Kind::Decimal,
+            Self::Integer { min, max }
+                if *min < i128::from(i64::MIN) || *max > i128::from(i64::MAX) =>
+            {
+                Kind::Decimal
+            }
             Self::Integer { .. } => Kind::Integer,
             Self::Decimal { .. } | Self::DecimalAsFloat { .. } => Kind::Decimal,
             Self::Float { bits: 32 } => Kind::Float32,
@@ -300,17 +344,23 @@ impl Holds {
         })
     }
 
-    /// The schema type that carries what such a column holds; `None` if write-backs do not carry it.
+    /// The schema type that carries what such a column holds; `None` if write-backs do not carry
+    /// it.
     pub(crate) fn schema_type(&self) -> Option<SchemaType> {
         Some(match self {
-            Self::Text { limit: Some(TextLimit::Characters(characters)), .. } => {
-                SchemaType::Text { characters_max: u32::try_from(*characters).ok() }
-            }
-            Self::Text { .. } | Self::Label(_) => SchemaType::Text { characters_max: None },
+            Self::Text {
+                limit: Some(TextLimit::Characters(characters)),
+                ..
+            } => SchemaType::Text {
+                characters_max: u32::try_from(*characters).ok(),
+            },
+            Self::Text { .. } | Self::Label(_) => SchemaType::Text {
+                characters_max: None,
+            },
             Self::Integer { min, max } => integer_type(*min, *max),
-            Self::Decimal { size } | Self::DecimalAsFloat { size } => {
-                SchemaType::Decimal { size: size.map(|(precision, scale)| DecimalSize { precision, scale }) }
-            }
+            Self::Decimal { size } | Self::DecimalAsFloat { size } => SchemaType::Decimal {
+                size: size.map(|(precision, scale)| DecimalSize { precision, scale }),
+            },
             Self::Float { bits } => SchemaType::Float { bits: *bits },
             Self::Boolean => SchemaType::Boolean,
             Self::Date => SchemaType::Date,
@@ -324,17 +374,24 @@ impl Holds {
     }
 }
 
-/// The smallest of the schema's types that holds the range: beyond 64 signed bits there are only decimals.
+/// The smallest of the schema's types that holds the range: beyond 64 signed bits there are only
+/// decimals.
 fn integer_type(min: i128, max: i128) -> SchemaType {
     let fits = |bits: &u8| min >= -(1_i128 << (bits - 1)) && max < (1_i128 << (bits - 1));
     match [16, 32, 64].into_iter().find(fits) {
         Some(bits) => SchemaType::Integer { bits },
-        None => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
+        None => SchemaType::Decimal {
+            size: Some(DecimalSize {
+                precision: 20,
+                scale: 0,
+            }),
+        },
     }
 }
 
-/// Finds the name meant by `wanted` among `known`: exactly first; if unquoted, then the only one that differs in case.
-/// Errors: the candidates, if several differ only in case; none, if the name is unknown.
+/// Finds the name meant by `wanted` among `known`: exactly first; if unquoted, then the only one
+/// that differs in case. Errors: the candidates, if several differ only in case; none, if the name
+/// is unknown.
 pub(crate) fn resolve_name<'a>(
     wanted: &NamePart,
     known: impl Iterator<Item = &'a str> + Clone,
@@ -347,7 +404,11 @@ pub(crate) fn resolve_name<'a>(
     match (alike.next(), alike.next()) {
         (Some(only), None) => Ok(only),
         (Some(first), Some(second)) => {
-            let candidates = [first, second].into_iter().chain(alike).map(str::to_owned).collect();
+            let candidates = [first, second]
+                .into_iter()
+                .chain(alike)
+                .map(str::to_owned)
+                .collect();
             Err(NameError::Ambiguous { candidates })
         }
         (None, _) => Err(NameError::Unknown),

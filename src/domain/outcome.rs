@@ -81,8 +81,12 @@ pub(crate) enum RejectReason {
 impl fmt::Display for RejectReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AmbiguousMatch { found } => write!(formatter, "the key matches {found} rows of the destination"),
-            Self::DuplicateKey { occurs } => write!(formatter, "the key occurs {occurs} times in the source"),
+            Self::AmbiguousMatch { found } => {
+                write!(formatter, "the key matches {found} rows of the destination")
+            }
+            Self::DuplicateKey { occurs } => {
+                write!(formatter, "the key occurs {occurs} times in the source")
+            }
         }
     }
 }
@@ -95,7 +99,8 @@ pub(crate) struct Rejection {
     /// The match key as [`super::record::key_text`] writes it; absent when it could not be read.
     pub(crate) key: Option<String>,
     pub(crate) stage: Stage,
-    /// The source column (stage `schema`) or destination column (other stages) at fault, if it is one column.
+    /// The source column (stage `schema`) or destination column (other stages) at fault, if it is
+    /// one column.
     pub(crate) column: Option<String>,
     /// What is wrong with the value, never the value itself; or the destination's own words.
     pub(crate) reason: String,
@@ -114,19 +119,28 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a record whose batch was sent twice because nobody knew whether its first commit had held: what
-    /// the first sending did (`first`) is what the run did, unless the record was written only now (`self`). Where there
-    /// is no first before-image to tell, equality does, and a row that differs from what an insert writes was created by
-    /// somebody else in the meantime.
+    /// The outcome of a record whose batch was sent twice because nobody knew whether its first
+    /// commit had held: what the first sending did (`first`) is what the run did, unless the record
+    /// was written only now (`self`). Where there is no first before-image to tell, equality does,
+    /// and a row that differs from what an insert writes was created by somebody else in the
+    /// meantime.
     pub(crate) fn after_unknown_commit(self, first: &Self, replay: Replay) -> Self {
         let Replay::Compared { differs } = replay else {
-            return if replay == Replay::Again { self } else { first.clone() };
+            return if replay == Replay::Again {
+                self
+            } else {
+                first.clone()
+            };
         };
         match (first, self) {
             // What the first writing left out of the row, the second one finds kept.
             (Self::Updated, Self::Unchanged | Self::Skipped(SkipReason::Kept)) => Self::Updated,
             (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
-            (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists)) if !differs => Self::Inserted,
+            (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists))
+                if !differs =>
+            {
+                Self::Inserted
+            }
             (_, second) => second,
         }
     }
@@ -191,8 +205,14 @@ impl fmt::Display for Tally {
             (self.rejected, "rejected"),
         ];
         let named = terms.into_iter().filter(|(records, _)| *records > 0);
-        let named: Vec<String> = named.map(|(records, name)| format!("{} {name}", grouped(records))).collect();
-        let right = if named.is_empty() { "0".to_owned() } else { named.join(" + ") };
+        let named: Vec<String> = named
+            .map(|(records, name)| format!("{} {name}", grouped(records)))
+            .collect();
+        let right = if named.is_empty() {
+            "0".to_owned()
+        } else {
+            named.join(" + ")
+        };
         write!(formatter, "{} read = {right}", grouped(self.read))
     }
 }
@@ -232,7 +252,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_that_is_not_sent_again_counts_as_first_recorded_and_one_that_is_as_it_was_written_now() {
+    fn a_record_that_is_not_sent_again_counts_as_first_recorded_and_one_that_is_as_it_was_written_now()
+     {
         let every = [
             Outcome::Inserted,
             Outcome::Updated,
@@ -242,31 +263,65 @@ mod tests {
         ];
         for first in &every {
             for second in &every {
-                assert_eq!(&second.clone().after_unknown_commit(first, Replay::AsSent), first);
-                assert_eq!(&second.clone().after_unknown_commit(first, Replay::Again), second);
+                assert_eq!(
+                    &second.clone().after_unknown_commit(first, Replay::AsSent),
+                    first
+                );
+                assert_eq!(
+                    &second.clone().after_unknown_commit(first, Replay::Again),
+                    second
+                );
             }
         }
     }
 
     #[test]
-    fn a_batch_written_twice_without_a_before_image_counts_as_its_first_writing_where_rows_are_equal() {
+    fn a_batch_written_twice_without_a_before_image_counts_as_its_first_writing_where_rows_are_equal()
+     {
         let compared = |differs| Replay::Compared { differs };
-        let twice = |first: &Outcome, second: Outcome| second.after_unknown_commit(first, compared(false));
-        assert_eq!(twice(&Outcome::Updated, Outcome::Unchanged), Outcome::Updated);
-        assert_eq!(twice(&Outcome::Updated, Outcome::Skipped(SkipReason::Kept)), Outcome::Updated);
-        assert_eq!(twice(&Outcome::Inserted, Outcome::Skipped(SkipReason::AlreadyExists)), Outcome::Inserted);
+        let twice =
+            |first: &Outcome, second: Outcome| second.after_unknown_commit(first, compared(false));
+        assert_eq!(
+            twice(&Outcome::Updated, Outcome::Unchanged),
+            Outcome::Updated
+        );
+        assert_eq!(
+            twice(&Outcome::Updated, Outcome::Skipped(SkipReason::Kept)),
+            Outcome::Updated
+        );
+        assert_eq!(
+            twice(
+                &Outcome::Inserted,
+                Outcome::Skipped(SkipReason::AlreadyExists)
+            ),
+            Outcome::Inserted
+        );
         let gone = Outcome::Skipped(SkipReason::NoMatch);
         assert_eq!(twice(&Outcome::Deleted, gone.clone()), Outcome::Deleted);
         assert_eq!(twice(&Outcome::Updated, gone.clone()), gone);
         let exists = Outcome::Skipped(SkipReason::AlreadyExists);
-        assert_eq!(exists.clone().after_unknown_commit(&Outcome::Inserted, compared(true)), exists);
-        assert_eq!(twice(&Outcome::Unchanged, Outcome::Updated), Outcome::Updated);
-        assert_eq!(twice(&Outcome::Unchanged, Outcome::Unchanged), Outcome::Unchanged);
+        assert_eq!(
+            exists
+                .clone()
+                .after_unknown_commit(&Outcome::Inserted, compared(true)),
+            exists
+        );
+        assert_eq!(
+            twice(&Outcome::Unchanged, Outcome::Updated),
+            Outcome::Updated
+        );
+        assert_eq!(
+            twice(&Outcome::Unchanged, Outcome::Unchanged),
+            Outcome::Unchanged
+        );
     }
 
     #[test]
     fn a_tally_balances_only_when_every_record_has_an_outcome() {
-        let mut tally = Tally { read: 2, ..Tally::default() };
+        let mut tally = Tally {
+            read: 2,
+            ..Tally::default()
+        };
         tally.count(&Outcome::Updated);
         assert!(!tally.balances());
         tally.count(&Outcome::Skipped(SkipReason::NoMatch));
@@ -277,11 +332,35 @@ mod tests {
 
     #[test]
     fn tallies_add_up_count_by_count_and_are_told_without_their_zeros() {
-        let mut tally = Tally { read: 1_011, inserted: 1, updated: 10, unchanged: 1_000, ..Tally::default() };
-        assert_eq!(tally.to_string(), "1 011 read = 1 inserted + 10 updated + 1 000 unchanged");
-        tally += Tally { read: 18, inserted: 2, updated: 2, unchanged: 2, deleted: 4, skipped: 3, rejected: 5 };
-        let sum =
-            Tally { read: 1_029, inserted: 3, updated: 12, unchanged: 1_002, deleted: 4, skipped: 3, rejected: 5 };
+        let mut tally = Tally {
+            read: 1_011,
+            inserted: 1,
+            updated: 10,
+            unchanged: 1_000,
+            ..Tally::default()
+        };
+        assert_eq!(
+            tally.to_string(),
+            "1 011 read = 1 inserted + 10 updated + 1 000 unchanged"
+        );
+        tally += Tally {
+            read: 18,
+            inserted: 2,
+            updated: 2,
+            unchanged: 2,
+            deleted: 4,
+            skipped: 3,
+            rejected: 5,
+        };
+        let sum = Tally {
+            read: 1_029,
+            inserted: 3,
+            updated: 12,
+            unchanged: 1_002,
+            deleted: 4,
+            skipped: 3,
+            rejected: 5,
+        };
         assert_eq!(tally, sum);
         assert!(tally.balances());
         assert_eq!(Tally::default().to_string(), "0 read = 0");

@@ -1,4 +1,5 @@
-//! Parking: one record is left alone, for a reason that a person gives, until a time comes or its values change.
+//! Parking: one record is left alone, for a reason that a person gives, until a time comes or its
+//! values change.
 
 use std::fmt;
 
@@ -23,8 +24,10 @@ impl Until {
         if text == "changed" {
             return Ok(Self::Changed);
         }
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| date.and_time(NaiveTime::MIN).and_utc());
-        let instant = date.or_else(|_| DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc()));
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .map(|date| date.and_time(NaiveTime::MIN).and_utc());
+        let instant =
+            date.or_else(|_| DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc()));
         instant.map(Self::Instant).map_err(|_| {
             "write a date such as 2026-12-01, a time with its zone such as 2026-12-01T06:00:00Z, or `changed`"
                 .to_owned()
@@ -44,8 +47,12 @@ impl Until {
 impl fmt::Display for Until {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Instant(instant) if instant.time() == NaiveTime::MIN => write!(formatter, "{}", instant.date_naive()),
-            Self::Instant(instant) => write!(formatter, "{}", instant.format("%Y-%m-%dT%H:%M:%S%.fZ")),
+            Self::Instant(instant) if instant.time() == NaiveTime::MIN => {
+                write!(formatter, "{}", instant.date_naive())
+            }
+            Self::Instant(instant) => {
+                write!(formatter, "{}", instant.format("%Y-%m-%dT%H:%M:%S%.fZ"))
+            }
             Self::Changed => formatter.write_str("changed"),
         }
     }
@@ -74,11 +81,15 @@ pub(crate) struct Parked {
 }
 
 impl Parked {
-    /// Whether the record is left alone by a run that began at `now` and finds its values to be those of `fingerprint`.
+    /// Whether the record is left alone by a run that began at `now` and finds its values to be
+    /// those of `fingerprint`.
     pub(crate) fn holds(&self, now: DateTime<Utc>, fingerprint: &str) -> bool {
         match self.until {
             Until::Instant(_) => !self.until.is_over(now),
-            Until::Changed => self.fingerprint.as_deref().is_none_or(|first| first == fingerprint),
+            Until::Changed => self
+                .fingerprint
+                .as_deref()
+                .is_none_or(|first| first == fingerprint),
         }
     }
 
@@ -132,7 +143,14 @@ mod tests {
         ] {
             assert_eq!(Until::parse(text).unwrap().to_string(), told);
         }
-        for text in ["", "tomorrow", "2026-13-01", "2026-12-01 06:00", "2026-12-01T06:00:00", "Changed"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-13-01",
+            "2026-12-01 06:00",
+            "2026-12-01T06:00:00",
+            "Changed",
+        ] {
             assert!(Until::parse(text).is_err(), "{text}");
         }
     }

@@ -1,23 +1,25 @@
-//! Foreign text where people read it: names, keys, values and messages of servers and files do nothing to a terminal, and
-//! do not pass for lines of this program.
+//! Foreign text where people read it: names, keys, values and messages of servers and files do
+//! nothing to a terminal, and do not pass for lines of this program.
 
 /// Text of one line that does nothing to a terminal: characters that act are shown by their codes.
 pub(crate) fn printable(text: &str) -> String {
     shown(text, |_| false)
 }
 
-/// The same of several lines. That a foreign text holds no line end of its own is for [`printable`] to see to.
+/// The same of several lines. That a foreign text holds no line end of its own is for [`printable`]
+/// to see to.
 pub(crate) fn printable_lines(text: &str) -> String {
     shown(text, |letter| matches!(letter, '\n' | '\t'))
 }
 
-/// The same of one line in color: the sequences that color it stay, and whoever made it has left no other.
+/// The same of one line in color: the sequences that color it stay, and whoever made it has left no
+/// other.
 pub(crate) fn printable_colored(text: &str) -> String {
     shown(text, |letter| letter == '\x1b')
 }
 
-/// The same of JSON, which says what it said before: characters that act can only stand in its strings, and JSON has
-/// codes of its own for them.
+/// The same of JSON, which says what it said before: characters that act can only stand in its
+/// strings, and JSON has codes of its own for them.
 pub(crate) fn printable_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
@@ -26,7 +28,10 @@ pub(crate) fn printable_json(json: &str) -> String {
             '\n' | '\t' | '\r' => text.push(letter),
             _ if acts(letter) => {
                 let mut units = [0; 2];
-                letter.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+                letter
+                    .encode_utf16(&mut units)
+                    .iter()
+                    .for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
             }
             _ => text.push(letter),
         }
@@ -46,9 +51,10 @@ fn shown(text: &str, stays: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// Whether a character does something instead of being seen: control characters, those that turn the direction of
-/// writing or break lines, and those that hide. The joiners, which scripts and emoji need, do not count.
-/// Source: <https://www.unicode.org/reports/tr9/> and <https://www.unicode.org/reports/tr36/>.
+/// Whether a character does something instead of being seen: control characters, those that turn
+/// the direction of writing or break lines, and those that hide. The joiners, which scripts and
+/// emoji need, do not count. Source: <https://www.unicode.org/reports/tr9/> and
+/// <https://www.unicode.org/reports/tr36/>.
 fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(

@@ -1,4 +1,5 @@
-//! A mistake in a user's file: what, where, and what to do. Mistakes are collected and shown all at once.
+//! A mistake in a user's file: what, where, and what to do. Mistakes are collected and shown all at
+//! once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,12 +51,26 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn mistake(location: impl Into<Option<Location>>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Mistake, location: location.into(), message: message.into(), hint: None }
+    pub(crate) fn mistake(
+        location: impl Into<Option<Location>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Mistake,
+            location: location.into(),
+            message: message.into(),
+            hint: None,
+        }
     }
 
-    pub(crate) fn warning(location: impl Into<Option<Location>>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::mistake(location, message) }
+    pub(crate) fn warning(
+        location: impl Into<Option<Location>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::mistake(location, message)
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -72,16 +87,26 @@ impl Problem {
 
 /// Names as messages list them: "`a`, `b`".
 pub(crate) fn quoted_list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .into_iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What was meant by `wanted`, if one of `known` comes close: "did you mean `HEALTH_SCORE`?".
-pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(
+    wanted: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
     nearest(wanted, known).map(|name| format!("did you mean `{name}`?"))
 }
 
 /// The one of `known` that comes closest to `wanted`, if any comes close.
-pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    wanted: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     /// Jaro-Winkler similarity below which a suggestion confuses more than it helps.
     const SIMILARITY_MIN: f64 = 0.8;
     let likeness = |name: &str| strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase());

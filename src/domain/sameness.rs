@@ -1,5 +1,5 @@
-//! Whether two texts mean the same value. Databases spell what they hold in their own ways; what is written to them is
-//! decided by their own comparison, never by this one.
+//! Whether two texts mean the same value. Databases spell what they hold in their own ways; what is
+//! written to them is decided by their own comparison, never by this one.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::decimal::Decimal;
 use super::moment::{parse_date, parse_instant, parse_time, parse_timestamp};
 use super::value::Kind;
 
-/// Whether two texts mean the same value of a kind. A text that is none of the kind's is the same only as itself; NULL
-/// is the same as NULL. An instant without a zone is one in UTC.
+/// Whether two texts mean the same value of a kind. A text that is none of the kind's is the same
+/// only as itself; NULL is the same as NULL. An instant without a zone is one in UTC.
 pub(crate) fn same(kind: Kind, left: Option<&str>, right: Option<&str>) -> bool {
     match (left, right) {
         (Some(left), Some(right)) => left == right || mean_the_same(kind, left, right),
@@ -24,20 +24,36 @@ fn mean_the_same(kind: Kind, left: &str, right: &str) -> bool {
     match kind {
         Kind::Text => false,
         Kind::Integer | Kind::Decimal => alike(left, right, |text| Decimal::parse(text).ok()),
-        Kind::Float32 => alike(left, right, |text| text.parse::<f32>().ok().map(|float| (float + 0.0).to_bits())),
-        Kind::Float64 => alike(left, right, |text| text.parse::<f64>().ok().map(|float| (float + 0.0).to_bits())),
+        Kind::Float32 => alike(left, right, |text| {
+            text.parse::<f32>()
+                .ok()
+                .map(|float| (float + 0.0).to_bits())
+        }),
+        Kind::Float64 => alike(left, right, |text| {
+            text.parse::<f64>()
+                .ok()
+                .map(|float| (float + 0.0).to_bits())
+        }),
         Kind::Boolean => alike(left, right, truth),
         Kind::Date => alike(left, right, |text| parse_date(text).ok()),
         Kind::Time => alike(left, right, |text| parse_time(text).ok()),
         Kind::Timestamp => alike(left, right, |text| parse_timestamp(text).ok()),
-        Kind::Instant => alike(left, right, |text| parse_instant(text).or_else(|_| parse_timestamp(text)).ok()),
-        Kind::Uuid => alike(left, right, |text| Some(text.replace('-', "").to_ascii_lowercase())),
+        Kind::Instant => alike(left, right, |text| {
+            parse_instant(text).or_else(|_| parse_timestamp(text)).ok()
+        }),
+        Kind::Uuid => alike(left, right, |text| {
+            Some(text.replace('-', "").to_ascii_lowercase())
+        }),
         Kind::Json => is_json(left) && is_json(right) && same_json(left, right),
     }
 }
 
 /// Whether both texts can be read, and as the same.
-fn alike<'a, Read: PartialEq>(left: &'a str, right: &'a str, read: impl Fn(&'a str) -> Option<Read>) -> bool {
+fn alike<'a, Read: PartialEq>(
+    left: &'a str,
+    right: &'a str,
+    read: impl Fn(&'a str) -> Option<Read>,
+) -> bool {
     read(left).is_some_and(|left| read(right) == Some(left))
 }
 
@@ -54,8 +70,9 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok()
 }
 
-/// As JSON means it: the order of members and the spelling of numbers and letters count for nothing. Of members with
-/// one name the last one counts, as it does to the databases that keep one of them.
+/// As JSON means it: the order of members and the spelling of numbers and letters count for
+/// nothing. Of members with one name the last one counts, as it does to the databases that keep one
+/// of them.
 fn same_json(left: &str, right: &str) -> bool {
     type Members = BTreeMap<String, Box<RawValue>>;
     let (left, right) = (left.trim(), right.trim());
@@ -71,14 +88,20 @@ fn same_json(left: &str, right: &str) -> bool {
         return left.len() == right.len() && all_same(left.iter(), right.iter());
     }
     if both('"') {
-        return alike(left, right, |text| serde_json::from_str::<String>(text).ok());
+        return alike(left, right, |text| {
+            serde_json::from_str::<String>(text).ok()
+        });
     }
     left == right || alike(left, right, |text| Decimal::parse(text).ok())
 }
 
 /// Whether each value means the same as its counterpart.
-fn all_same<'a>(left: impl Iterator<Item = &'a Box<RawValue>>, right: impl Iterator<Item = &'a Box<RawValue>>) -> bool {
-    left.zip(right).all(|(left, right)| same_json(left.get(), right.get()))
+fn all_same<'a>(
+    left: impl Iterator<Item = &'a Box<RawValue>>,
+    right: impl Iterator<Item = &'a Box<RawValue>>,
+) -> bool {
+    left.zip(right)
+        .all(|(left, right)| same_json(left.get(), right.get()))
 }
 
 #[cfg(test)]
@@ -100,18 +123,44 @@ mod tests {
             (Kind::Boolean, "1", "true"),
             (Kind::Boolean, "f", "0"),
             (Kind::Time, "06:30:00.5", "06:30:00.500000"),
-            (Kind::Timestamp, "2026-11-15 06:30:00", "2026-11-15T06:30:00.000"),
-            (Kind::Instant, "2026-11-15 06:30:00+00", "2026-11-15 06:30:00"),
-            (Kind::Instant, "2026-11-15 01:30:00.25-05", "2026-11-15T06:30:00.250Z"),
+            (
+                Kind::Timestamp,
+                "2026-11-15 06:30:00",
+                "2026-11-15T06:30:00.000",
+            ),
+            (
+                Kind::Instant,
+                "2026-11-15 06:30:00+00",
+                "2026-11-15 06:30:00",
+            ),
+            (
+                Kind::Instant,
+                "2026-11-15 01:30:00.25-05",
+                "2026-11-15T06:30:00.250Z",
+            ),
             (Kind::Uuid, UUID, "6BA7B810-9DAD-11D1-80B4-00C04FD430C8"),
             (Kind::Uuid, UUID, "6ba7b8109dad11d180b400c04fd430c8"),
-            (Kind::Json, r#"{"a": [1, 2.50, null], "b": "x'\"y"}"#, r#"{"b":"x'\u0022y","a":[1.0,2.5,null]}"#),
-            (Kind::Json, "12345678901234567890.10", "12345678901234567890.1"),
+            (
+                Kind::Json,
+                r#"{"a": [1, 2.50, null], "b": "x'\"y"}"#,
+                r#"{"b":"x'\u0022y","a":[1.0,2.5,null]}"#,
+            ),
+            (
+                Kind::Json,
+                "12345678901234567890.10",
+                "12345678901234567890.1",
+            ),
             (Kind::Json, r#"{"a": 1, "a": 2}"#, r#"{"a": 2}"#),
         ];
         for (kind, left, right) in pairs {
-            assert!(same(kind, Some(left), Some(right)), "{kind:?} {left} {right}");
-            assert!(same(kind, Some(right), Some(left)), "{kind:?} {right} {left}");
+            assert!(
+                same(kind, Some(left), Some(right)),
+                "{kind:?} {left} {right}"
+            );
+            assert!(
+                same(kind, Some(right), Some(left)),
+                "{kind:?} {right} {left}"
+            );
         }
     }
 
@@ -129,19 +178,34 @@ mod tests {
             (Kind::Boolean, "2", "true"),
             (Kind::Date, "2026-11-15", "2026-11-15 00:00:00"),
             (Kind::Time, "06:30:00", "06:30:01"),
-            (Kind::Timestamp, "2026-11-15 06:30:00", "2026-11-15 06:30:00+01"),
-            (Kind::Instant, "2026-11-15 06:30:00+01", "2026-11-15 06:30:00"),
+            (
+                Kind::Timestamp,
+                "2026-11-15 06:30:00",
+                "2026-11-15 06:30:00+01",
+            ),
+            (
+                Kind::Instant,
+                "2026-11-15 06:30:00+01",
+                "2026-11-15 06:30:00",
+            ),
             (Kind::Uuid, UUID, "6ba7b810-9dad-11d1-80b4-00c04fd430c9"),
             (Kind::Json, "[1, 2]", "[2, 1]"),
             (Kind::Json, "[1]", "[1, 1]"),
-            (Kind::Json, "12345678901234567890.1", "12345678901234567890.2"),
+            (
+                Kind::Json,
+                "12345678901234567890.1",
+                "12345678901234567890.2",
+            ),
             (Kind::Json, "null", "\"null\""),
             (Kind::Json, "{}", "[]"),
             (Kind::Json, r#"{"a": 1}"#, r#"{"b": 1}"#),
             (Kind::Json, "{", "{ "),
         ];
         for (kind, left, right) in pairs {
-            assert!(!same(kind, Some(left), Some(right)), "{kind:?} {left} {right}");
+            assert!(
+                !same(kind, Some(left), Some(right)),
+                "{kind:?} {left} {right}"
+            );
         }
         assert!(!same(Kind::Text, None, Some("")));
         assert!(same(Kind::Json, None, None));
@@ -151,6 +215,9 @@ mod tests {
     fn json_of_any_depth_is_looked_at() {
         let deep = |elements: &str| "[".repeat(100_000) + elements + &"]".repeat(100_000);
         assert!(same(Kind::Json, Some(&deep("1")), Some(&deep("1"))));
-        assert!(!same(Kind::Json, Some(&deep("1")), Some(&deep("1.0"))), "too deep to tell");
+        assert!(
+            !same(Kind::Json, Some(&deep("1")), Some(&deep("1.0"))),
+            "too deep to tell"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A write-back schema: the source's columns, their types and the unique identifier, as `sql/*.sql` declares them.
+//! A write-back schema: the source's columns, their types and the unique identifier, as `sql/*.sql`
+//! declares them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,12 +70,18 @@ impl SchemaType {
 impl fmt::Display for SchemaType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text { characters_max: Some(characters) } => write!(formatter, "VARCHAR({characters})"),
-            Self::Text { characters_max: None } => write!(formatter, "TEXT"),
+            Self::Text {
+                characters_max: Some(characters),
+            } => write!(formatter, "VARCHAR({characters})"),
+            Self::Text {
+                characters_max: None,
+            } => write!(formatter, "TEXT"),
             Self::Integer { bits: 16 } => write!(formatter, "SMALLINT"),
             Self::Integer { bits: 32 } => write!(formatter, "INTEGER"),
             Self::Integer { .. } => write!(formatter, "BIGINT"),
-            Self::Decimal { size: Some(DecimalSize { precision, scale }) } => {
+            Self::Decimal {
+                size: Some(DecimalSize { precision, scale }),
+            } => {
                 write!(formatter, "DECIMAL({precision},{scale})")
             }
             Self::Decimal { size: None } => write!(formatter, "DECIMAL"),
@@ -103,10 +110,12 @@ pub(crate) struct SchemaColumn {
 /// One file of `sql/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schema {
-    /// The table's name: what is pulled when there is no model. One to three parts, as written between the dots.
+    /// The table's name: what is pulled when there is no model. One to three parts, as written
+    /// between the dots.
     pub(crate) table: Vec<String>,
     pub(crate) columns: Vec<SchemaColumn>,
-    /// Positions in `columns` of the unique identifier's parts, in the order of `PRIMARY KEY (…)`. Never empty.
+    /// Positions in `columns` of the unique identifier's parts, in the order of `PRIMARY KEY (…)`.
+    /// Never empty.
     pub(crate) key: Vec<usize>,
     /// The `SELECT` after the `CREATE TABLE`, in the source's own dialect, as written.
     pub(crate) model: Option<String>,
@@ -116,7 +125,9 @@ pub(crate) struct Schema {
 
 impl Schema {
     pub(crate) fn key_columns(&self) -> impl Iterator<Item = &SchemaColumn> {
-        self.key.iter().filter_map(|position| self.columns.get(*position))
+        self.key
+            .iter()
+            .filter_map(|position| self.columns.get(*position))
     }
 
     pub(crate) fn position(&self, name: &str) -> Option<usize> {

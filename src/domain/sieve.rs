@@ -1,5 +1,5 @@
-//! Parts the records that passed a check from those that did not: one rejection per record, however many of its
-//! values are at fault.
+//! Parts the records that passed a check from those that did not: one rejection per record, however
+//! many of its values are at fault.
 
 use std::collections::BTreeMap;
 
@@ -29,21 +29,30 @@ struct RecordAtFault {
     more: usize,
 }
 
-/// One part of the match key, for telling people which record was rejected; `None` if it could not be read.
+/// One part of the match key, for telling people which record was rejected; `None` if it could not
+/// be read.
 pub(super) type KeyPart = Option<(Series, Kind)>;
 
 impl Sieve {
     pub(super) fn new(stage: Stage) -> Self {
-        Self { stage, records_at_fault: BTreeMap::new() }
+        Self {
+            stage,
+            records_at_fault: BTreeMap::new(),
+        }
     }
 
-    /// Adds what is wrong with one column, called `column`; the order of calls is the order of blame.
+    /// Adds what is wrong with one column, called `column`; the order of calls is the order of
+    /// blame.
     pub(super) fn add(&mut self, column: &str, faults: Vec<Fault>) {
         for Fault { index, reason } in faults {
             self.records_at_fault
                 .entry(index)
                 .and_modify(|record| record.more += usize::from(record.column != column))
-                .or_insert_with(|| RecordAtFault { column: column.to_owned(), reason, more: 0 });
+                .or_insert_with(|| RecordAtFault {
+                    column: column.to_owned(),
+                    reason,
+                    more: 0,
+                });
         }
     }
 
@@ -55,19 +64,38 @@ impl Sieve {
     /// Parts `records`, whose columns the faults are about.
     pub(super) fn sift(self, records: DataFrame, key: &[KeyPart]) -> Sifted {
         if self.is_clean() {
-            return Sifted { records, rejections: Vec::new() };
+            return Sifted {
+                records,
+                rejections: Vec::new(),
+            };
         }
         let indexes: Vec<usize> = self.records_at_fault.keys().copied().collect();
         let mask = mask_without(&indexes, records.height());
         let (positions, keys) = (positions(&records, &indexes), key_texts(key, &indexes));
         let rejection = |((record, key), at_fault): ((u64, Option<String>), RecordAtFault)| {
             let reason = at_fault.reason_in_full();
-            Rejection { record, key, stage: self.stage, column: Some(at_fault.column), reason }
+            Rejection {
+                record,
+                key,
+                stage: self.stage,
+                column: Some(at_fault.column),
+                reason,
+            }
         };
         let at_fault = self.records_at_fault.into_values();
-        let rejections = positions.into_iter().zip(keys).zip(at_fault).map(rejection).collect();
-        let records = records.filter(&mask).expect("the mask is as long as the frame");
-        Sifted { records, rejections }
+        let rejections = positions
+            .into_iter()
+            .zip(keys)
+            .zip(at_fault)
+            .map(rejection)
+            .collect();
+        let records = records
+            .filter(&mask)
+            .expect("the mask is as long as the frame");
+        Sifted {
+            records,
+            rejections,
+        }
     }
 }
 
@@ -93,29 +121,44 @@ fn mask_without(indexes: &[usize], height: usize) -> BooleanChunked {
 
 /// The records' positions in what was pulled; where a frame has none, their positions in the frame.
 fn positions(records: &DataFrame, indexes: &[usize]) -> Vec<u64> {
-    let column = records.column(RECORD_POSITION).and_then(|column| column.u64());
+    let column = records
+        .column(RECORD_POSITION)
+        .and_then(|column| column.u64());
     let position = |index: &usize| {
-        let pulled = column.as_ref().ok().and_then(|positions| positions.get(*index));
+        let pulled = column
+            .as_ref()
+            .ok()
+            .and_then(|positions| positions.get(*index));
         pulled.unwrap_or_else(|| u64::try_from(*index).unwrap_or(u64::MAX))
     };
     indexes.iter().map(position).collect()
 }
 
-/// The keys of the records at `indexes`, one text each; `None` where a part could not be read or is NULL.
+/// The keys of the records at `indexes`, one text each; `None` where a part could not be read or is
+/// NULL.
 pub(super) fn key_texts(key: &[KeyPart], indexes: &[usize]) -> Vec<Option<String>> {
-    let parts: Option<Vec<_>> = key.iter().map(|part| part_texts(part.as_ref()?, indexes)).collect();
+    let parts: Option<Vec<_>> = key
+        .iter()
+        .map(|part| part_texts(part.as_ref()?, indexes))
+        .collect();
     let Some(parts) = parts else {
         return vec![None; indexes.len()];
     };
     let key_of = |at: usize| {
-        let parts: Option<Vec<&str>> = parts.iter().map(|texts| texts.get(at)?.as_deref()).collect();
+        let parts: Option<Vec<&str>> = parts
+            .iter()
+            .map(|texts| texts.get(at)?.as_deref())
+            .collect();
         parts.map(|parts| key_text(parts.into_iter()))
     };
     (0..indexes.len()).map(key_of).collect()
 }
 
 fn part_texts((values, kind): &(Series, Kind), indexes: &[usize]) -> Option<Vec<Option<String>>> {
-    let indexes: Vec<IdxSize> = indexes.iter().filter_map(|index| IdxSize::try_from(*index).ok()).collect();
+    let indexes: Vec<IdxSize> = indexes
+        .iter()
+        .filter_map(|index| IdxSize::try_from(*index).ok())
+        .collect();
     let texts = texts_of(&values.take_slice(&indexes).ok()?, *kind).ok()?;
     Some(texts.iter().map(|text| text.map(str::to_owned)).collect())
 }

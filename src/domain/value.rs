@@ -1,18 +1,20 @@
-//! The kinds of value that travel from a source to a destination, each with one representation in a frame and one
-//! canonical text.
+//! The kinds of value that travel from a source to a destination, each with one representation in a
+//! frame and one canonical text.
 
 use polars::prelude::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-/// A kind of value. Frames hold each in one polars type, [`Kind::representation`], so that no step need ask again.
+/// A kind of value. Frames hold each in one polars type, [`Kind::representation`], so that no step
+/// need ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Text,
     /// 64 bits, signed.
     Integer,
-    /// Canonical text, so that no digit is ever lost: `-?digits[.digits]`, no leading zeros but one before a point,
-    /// never `-0`. A declared scale is kept to the digit (`87.50`); without one there are no trailing zeros.
+    /// Canonical text, so that no digit is ever lost: `-?digits[.digits]`, no leading zeros but one
+    /// before a point, never `-0`. A declared scale is kept to the digit (`87.50`); without one
+    /// there are no trailing zeros.
     Decimal,
     Float32,
     Float64,
@@ -45,8 +47,9 @@ impl Kind {
         }
     }
 
-    /// A kind whose values such a frame's column may hold: text for what is held as text, a wall clock for both sorts of
-    /// time stamp. Enough for showing values, not for handing them to a database.
+    /// A kind whose values such a frame's column may hold: text for what is held as text, a wall
+    /// clock for both sorts of time stamp. Enough for showing values, not for handing them to a
+    /// database.
     pub(crate) fn of_representation(data_type: &DataType) -> Option<Self> {
         let shown = [
             Self::Text,
@@ -58,6 +61,8 @@ impl Kind {
             Self::Time,
             Self::Timestamp,
         ];
-        shown.into_iter().find(|kind| kind.representation() == *data_type)
+        shown
+            .into_iter()
+            .find(|kind| kind.representation() == *data_type)
     }
 }

@@ -1,5 +1,6 @@
-//! Alerts in the ledger: which stand, what people are to be told, and how far the telling has come. A change and its
-//! tellings are recorded together, before anybody is told: what is recorded is told at least once.
+//! Alerts in the ledger: which stand, what people are to be told, and how far the telling has come.
+//! A change and its tellings are recorded together, before anybody is told: what is recorded is
+//! told at least once.
 
 use std::num::NonZeroU32;
 
@@ -12,11 +13,13 @@ use super::cycles::{StoredFate, stored_fate};
 use super::rows::{self, Answer, Fault, count, moment, moment_text};
 use super::{Ledger, LedgerError, RunStatus, WriteBackEntry};
 use crate::domain::alert::{
-    AlertChange, AlertKind, DeliveredRun, DeliveredWriteBack, Failure, GuardedRun, History, StandingAlert,
+    AlertChange, AlertKind, DeliveredRun, DeliveredWriteBack, Failure, GuardedRun, History,
+    StandingAlert,
 };
 use crate::domain::channel::Channel;
 
-/// Changes that are kept once everybody was told: years of them, for a project that fails now and then.
+/// Changes that are kept once everybody was told: years of them, for a project that fails now and
+/// then.
 const CHANGES_KEPT: i64 = 10_000;
 
 /// Tellings taken up at once; more wait until these are done or put off.
@@ -73,18 +76,28 @@ pub(crate) enum Told {
 }
 
 impl Ledger {
-    /// What alerts need to know of a job's runs; of each write-back the read counts of `recent_runs` earlier runs.
-    pub(crate) async fn alert_history(&self, job: &str, recent_runs: NonZeroU32) -> Result<History, LedgerError> {
-        self.read(async |connection| history(connection, job, recent_runs).await).await
+    /// What alerts need to know of a job's runs; of each write-back the read counts of
+    /// `recent_runs` earlier runs.
+    pub(crate) async fn alert_history(
+        &self,
+        job: &str,
+        recent_runs: NonZeroU32,
+    ) -> Result<History, LedgerError> {
+        self.read(async |connection| history(connection, job, recent_runs).await)
+            .await
     }
 
     /// Alerts that stand, of one job or of all.
-    pub(crate) async fn standing_alerts(&self, job: Option<&str>) -> Result<Vec<StandingAlert>, LedgerError> {
-        self.read(async |connection| standing_alerts(connection, job).await).await
+    pub(crate) async fn standing_alerts(
+        &self,
+        job: Option<&str>,
+    ) -> Result<Vec<StandingAlert>, LedgerError> {
+        self.read(async |connection| standing_alerts(connection, job).await)
+            .await
     }
 
-    /// Records changes of a job's alerts, each to be told at once through `channels`. What another process recorded
-    /// already is left as it is.
+    /// Records changes of a job's alerts, each to be told at once through `channels`. What another
+    /// process recorded already is left as it is.
     pub(crate) async fn record_alert_changes(
         &self,
         job: &str,
@@ -102,23 +115,39 @@ impl Ledger {
         .await
     }
 
-    /// What is still to be told, oldest change first; of changes of the same alert through the same channel only the
-    /// first, so that nobody hears of a recovery before the alert.
+    /// What is still to be told, oldest change first; of changes of the same alert through the same
+    /// channel only the first, so that nobody hears of a recovery before the alert.
     pub(crate) async fn tellings(&self) -> Result<Vec<Telling>, LedgerError> {
-        self.read(async |connection| tellings(connection).await).await
+        self.read(async |connection| tellings(connection).await)
+            .await
     }
 
     /// An attempt at telling has ended.
-    pub(crate) async fn record_told(&self, telling: &Telling, told: &Told) -> Result<(), LedgerError> {
-        self.write("record who was told in", async |connection| record_told(connection, telling, told).await).await
+    pub(crate) async fn record_told(
+        &self,
+        telling: &Telling,
+        told: &Told,
+    ) -> Result<(), LedgerError> {
+        self.write("record who was told in", async |connection| {
+            record_told(connection, telling, told).await
+        })
+        .await
     }
 }
 
-async fn history(connection: &mut SqliteConnection, job: &str, recent_runs: NonZeroU32) -> Answer<History> {
+async fn history(
+    connection: &mut SqliteConnection,
+    job: &str,
+    recent_runs: NonZeroU32,
+) -> Answer<History> {
     // A run of one write-back alone tells nothing of the others.
-    let delivered =
-        sqlx::query("SELECT * FROM runs WHERE job = ? AND whole AND status IN (?, ?) ORDER BY run DESC LIMIT 1");
-    let delivered = delivered.bind(job).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
+    let delivered = sqlx::query(
+        "SELECT * FROM runs WHERE job = ? AND whole AND status IN (?, ?) ORDER BY run DESC LIMIT 1",
+    );
+    let delivered = delivered
+        .bind(job)
+        .bind(RunStatus::Succeeded.name())
+        .bind(RunStatus::Rejected.name());
     let delivered = match delivered.fetch_optional(&mut *connection).await? {
         Some(row) => Some(delivered_run(connection, job, &row, recent_runs).await?),
         None => None,
@@ -126,16 +155,29 @@ async fn history(connection: &mut SqliteConnection, job: &str, recent_runs: NonZ
     let guarded = sqlx::query(
         "SELECT run, cycle, error FROM runs WHERE job = ? AND whole AND status = ? ORDER BY run DESC LIMIT 1",
     );
-    let guarded = guarded.bind(job).bind(RunStatus::Guarded.name()).fetch_optional(&mut *connection).await?;
+    let guarded = guarded
+        .bind(job)
+        .bind(RunStatus::Guarded.name())
+        .fetch_optional(&mut *connection)
+        .await?;
     let guarded = guarded.as_ref().map(guarded_run).transpose()?;
     let latest = delivered.as_ref().map(|run| run.run);
     let guarded = guarded.filter(|run| Some(run.run) > latest);
     let (failure, expired) = undelivered(connection, job).await?;
-    Ok(History { failure, expired, delivered, guarded })
+    Ok(History {
+        failure,
+        expired,
+        delivered,
+        guarded,
+    })
 }
 
-/// Why the cycle decided last was not delivered, if it was not: its last attempt failed, or it expired.
-async fn undelivered(connection: &mut SqliteConnection, job: &str) -> Answer<(Option<Failure>, Option<String>)> {
+/// Why the cycle decided last was not delivered, if it was not: its last attempt failed, or it
+/// expired.
+async fn undelivered(
+    connection: &mut SqliteConnection,
+    job: &str,
+) -> Answer<(Option<Failure>, Option<String>)> {
     let last = sqlx::query(
         "SELECT j.cycle AS cycle, fate, attempts, attempted_at, run, status, interrupted, finished_at,
                 coalesce(j.error, runs.error) AS error,
@@ -146,11 +188,19 @@ async fn undelivered(connection: &mut SqliteConnection, job: &str) -> Answer<(Op
                                        AND latest.cycle = j.cycle AND latest.whole)
          WHERE j.job = ? AND fate IN ('begun', 'given_up', 'expired') ORDER BY decided_at DESC LIMIT 1",
     );
-    let Some(row) = last.bind(job).fetch_optional(connection).await? else { return Ok((None, None)) };
+    let Some(row) = last.bind(job).fetch_optional(connection).await? else {
+        return Ok((None, None));
+    };
     let cycle: String = row.try_get("cycle")?;
     let failure = |attempts, given_up| -> Answer<Failure> {
         let (run, error): (_, Option<String>) = (row.try_get("run")?, row.try_get("error")?);
-        Ok(Failure { cycle: cycle.clone(), run, attempts, given_up, error: error.unwrap_or_default() })
+        Ok(Failure {
+            cycle: cycle.clone(),
+            run,
+            attempts,
+            given_up,
+            error: error.unwrap_or_default(),
+        })
     };
     Ok(match stored_fate(&row)? {
         StoredFate::Failing { attempts, .. } => (Some(failure(attempts, false)?), None),
@@ -175,9 +225,17 @@ async fn delivered_run(
     let mut write_backs = Vec::new();
     for entry in rows::write_back_entries(connection, run).await? {
         let recent_reads = recent_reads(connection, job, run, &entry.name, recent_runs).await?;
-        write_backs.push(DeliveredWriteBack { name: entry.name, tally: entry.tally, recent_reads });
+        write_backs.push(DeliveredWriteBack {
+            name: entry.name,
+            tally: entry.tally,
+            recent_reads,
+        });
     }
-    Ok(DeliveredRun { run, cycle: row.try_get("cycle")?, write_backs })
+    Ok(DeliveredRun {
+        run,
+        cycle: row.try_get("cycle")?,
+        write_backs,
+    })
 }
 
 async fn recent_reads(
@@ -193,17 +251,39 @@ async fn recent_reads(
                AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
     );
     let reads = reads.bind(job).bind(before).bind(write_back);
-    let reads = reads.bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name()).bind(recent_runs.get());
-    reads.fetch_all(connection).await?.iter().map(|row| count(row, "read")).collect()
+    let reads = reads
+        .bind(RunStatus::Succeeded.name())
+        .bind(RunStatus::Rejected.name())
+        .bind(recent_runs.get());
+    reads
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| count(row, "read"))
+        .collect()
 }
 
 fn guarded_run(row: &SqliteRow) -> Answer<GuardedRun> {
-    Ok(GuardedRun { run: row.try_get("run")?, cycle: row.try_get("cycle")?, why: row.try_get("error")? })
+    Ok(GuardedRun {
+        run: row.try_get("run")?,
+        cycle: row.try_get("cycle")?,
+        why: row.try_get("error")?,
+    })
 }
 
-async fn standing_alerts(connection: &mut SqliteConnection, job: Option<&str>) -> Answer<Vec<StandingAlert>> {
-    let standing = sqlx::query("SELECT * FROM alerts WHERE ?1 IS NULL OR job = ?1 ORDER BY job, since, kind");
-    standing.bind(job).fetch_all(connection).await?.iter().map(standing_alert).collect()
+async fn standing_alerts(
+    connection: &mut SqliteConnection,
+    job: Option<&str>,
+) -> Answer<Vec<StandingAlert>> {
+    let standing =
+        sqlx::query("SELECT * FROM alerts WHERE ?1 IS NULL OR job = ?1 ORDER BY job, since, kind");
+    standing
+        .bind(job)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(standing_alert)
+        .collect()
 }
 
 fn standing_alert(row: &SqliteRow) -> Answer<StandingAlert> {
@@ -222,7 +302,9 @@ fn kind_named(name: &str) -> Answer<AlertKind> {
 }
 
 fn channel_named(name: &str) -> Answer<Channel> {
-    let known = Channel::ALL.into_iter().find(|channel| channel.name() == name);
+    let known = Channel::ALL
+        .into_iter()
+        .find(|channel| channel.name() == name);
     known.ok_or_else(|| Fault::Contents(format!("there is no channel `{name}`")))
 }
 
@@ -240,13 +322,31 @@ async fn record_change(
                 "INSERT INTO alerts (job, kind, since, message, ended_run) VALUES (?, ?, ?, ?, ?)
                  ON CONFLICT DO NOTHING",
             );
-            let raised = raised.bind(job).bind(alert.kind.name()).bind(moment_text(now)).bind(&alert.message);
-            (raised.bind(ended_run).execute(&mut *connection).await?.rows_affected() == 1, alert.run)
+            let raised = raised
+                .bind(job)
+                .bind(alert.kind.name())
+                .bind(moment_text(now))
+                .bind(&alert.message);
+            (
+                raised
+                    .bind(ended_run)
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected()
+                    == 1,
+                alert.run,
+            )
         }
         AlertChange::Recovered { standing, .. } => {
             let over = sqlx::query("DELETE FROM alerts WHERE job = ? AND kind = ? AND since = ?");
-            let over = over.bind(job).bind(standing.kind.name()).bind(moment_text(standing.since));
-            (over.execute(&mut *connection).await?.rows_affected() == 1, ended_run)
+            let over = over
+                .bind(job)
+                .bind(standing.kind.name())
+                .bind(moment_text(standing.since));
+            (
+                over.execute(&mut *connection).await?.rows_affected() == 1,
+                ended_run,
+            )
         }
     };
     if is_new {
@@ -254,7 +354,13 @@ async fn record_change(
             Some(run) => rows::write_back_entries(connection, run).await?,
             None => Vec::new(),
         };
-        record_tellings(connection, &notification(job, change, run, write_backs, now), channels, now).await?;
+        record_tellings(
+            connection,
+            &notification(job, change, run, write_backs, now),
+            channels,
+            now,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -267,12 +373,22 @@ fn notification<'a>(
     now: DateTime<Utc>,
 ) -> Notification<'a> {
     let (kind, state, cycle, message, hint, since) = match change {
-        AlertChange::Raised(alert) => {
-            (alert.kind, "raised", alert.cycle.as_deref(), &alert.message, alert.hint.as_deref(), now)
-        }
-        AlertChange::Recovered { standing, message } => {
-            (standing.kind, "recovered", None, message, None, standing.since)
-        }
+        AlertChange::Raised(alert) => (
+            alert.kind,
+            "raised",
+            alert.cycle.as_deref(),
+            &alert.message,
+            alert.hint.as_deref(),
+            now,
+        ),
+        AlertChange::Recovered { standing, message } => (
+            standing.kind,
+            "recovered",
+            None,
+            message,
+            None,
+            standing.since,
+        ),
     };
     let id = format!("{job}/{}/{}/{state}", kind.name(), moment_text(since));
     Notification {
@@ -296,7 +412,8 @@ async fn record_tellings(
     channels: &[Channel],
     now: DateTime<Utc>,
 ) -> Answer<()> {
-    let body = serde_json::to_string(notification).map_err(|error| Fault::Contents(error.to_string()))?;
+    let body =
+        serde_json::to_string(notification).map_err(|error| Fault::Contents(error.to_string()))?;
     let change: i64 = sqlx::query_scalar(
         "INSERT INTO alert_changes (job, kind, state, at, body) VALUES (?, ?, ?, ?, ?) RETURNING change",
     )
@@ -333,7 +450,13 @@ async fn tellings(connection: &mut SqliteConnection) -> Answer<Vec<Telling>> {
          FROM alert_tellings JOIN alert_changes USING (change)
          WHERE due_at IS NOT NULL GROUP BY channel, job, kind ORDER BY change, channel LIMIT ?",
     );
-    tellings.bind(TELLINGS_MAX).fetch_all(connection).await?.iter().map(telling).collect()
+    tellings
+        .bind(TELLINGS_MAX)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(telling)
+        .collect()
 }
 
 fn telling(row: &SqliteRow) -> Answer<Telling> {
@@ -349,7 +472,11 @@ fn telling(row: &SqliteRow) -> Answer<Telling> {
     })
 }
 
-async fn record_told(connection: &mut SqliteConnection, telling: &Telling, told: &Told) -> Answer<()> {
+async fn record_told(
+    connection: &mut SqliteConnection,
+    telling: &Telling,
+    told: &Told,
+) -> Answer<()> {
     let (told_at, due_at, error) = match told {
         Told::At(at) => (Some(*at), None, None),
         Told::Later { due_at, error } => (None, Some(*due_at), Some(error)),
@@ -359,7 +486,14 @@ async fn record_told(connection: &mut SqliteConnection, telling: &Telling, told:
         "UPDATE alert_tellings SET attempts = attempts + 1, told_at = ?, due_at = ?, error = ?
          WHERE change = ? AND channel = ?",
     );
-    let update = update.bind(told_at.map(moment_text)).bind(due_at.map(moment_text)).bind(error);
-    update.bind(telling.change).bind(telling.channel.name()).execute(connection).await?;
+    let update = update
+        .bind(told_at.map(moment_text))
+        .bind(due_at.map(moment_text))
+        .bind(error);
+    update
+        .bind(telling.change)
+        .bind(telling.channel.name())
+        .execute(connection)
+        .await?;
     Ok(())
 }

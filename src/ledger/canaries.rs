@@ -17,8 +17,13 @@ pub(crate) struct PassedCanary {
 }
 
 impl Ledger {
-    /// The canary of a write-back was looked at and is well: the rest may follow, in this process or a later one.
-    pub(crate) async fn pass_canary(&self, id: WriteBackId, passed: PassedCanary) -> Result<(), LedgerError> {
+    /// The canary of a write-back was looked at and is well: the rest may follow, in this process
+    /// or a later one.
+    pub(crate) async fn pass_canary(
+        &self,
+        id: WriteBackId,
+        passed: PassedCanary,
+    ) -> Result<(), LedgerError> {
         let passed_at = Utc::now();
         self.write_of(id, "pass a canary in", async |connection, write_back| {
             let insert =
@@ -30,9 +35,8 @@ impl Ledger {
         .await
     }
 
-    /// A run's canary is in trouble. The run is over, and its cycle is not tried again by itself: each attempt would write
-    /// the canary anew, beside whoever takes it back.
-    /// Errors: `NoSuchRun`.
+    /// A run's canary is in trouble. The run is over, and its cycle is not tried again by itself:
+    /// each attempt would write the canary anew, beside whoever takes it back. Errors: `NoSuchRun`.
     pub(crate) async fn give_up_run(&self, run: i64, error: &str) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("finish a run in", async |connection| {
@@ -48,14 +52,32 @@ impl Ledger {
     }
 
     /// The canary of a write-back, once it was well.
-    pub(crate) async fn canary(&self, id: WriteBackId) -> Result<Option<PassedCanary>, LedgerError> {
-        self.read_of(id, async |connection, write_back| canary(connection, write_back).await).await
+    pub(crate) async fn canary(
+        &self,
+        id: WriteBackId,
+    ) -> Result<Option<PassedCanary>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            canary(connection, write_back).await
+        })
+        .await
     }
 }
 
-pub(super) async fn canary(connection: &mut SqliteConnection, write_back: i64) -> Answer<Option<PassedCanary>> {
-    let row = sqlx::query("SELECT records, read_back FROM canaries WHERE write_back = ?").bind(write_back);
-    let passed =
-        |row: &SqliteRow| Ok(PassedCanary { records: count(row, "records")?, read_back: count(row, "read_back")? });
-    row.fetch_optional(connection).await?.as_ref().map(passed).transpose()
+pub(super) async fn canary(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<Option<PassedCanary>> {
+    let row = sqlx::query("SELECT records, read_back FROM canaries WHERE write_back = ?")
+        .bind(write_back);
+    let passed = |row: &SqliteRow| {
+        Ok(PassedCanary {
+            records: count(row, "records")?,
+            read_back: count(row, "read_back")?,
+        })
+    };
+    row.fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(passed)
+        .transpose()
 }

@@ -1,5 +1,6 @@
-//! The ledger's account of cycles: those that dashboards finished, what became of each of them for each job, gates that
-//! opened for nothing, and what the scheduler tells of itself. Whether a job is due is not decided here.
+//! The ledger's account of cycles: those that dashboards finished, what became of each of them for
+//! each job, gates that opened for nothing, and what the scheduler tells of itself. Whether a job
+//! is due is not decided here.
 
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
@@ -12,11 +13,13 @@ use super::{Ledger, LedgerError, RunStatus};
 use crate::domain::cadence::{PassedOver, PassedOverWhy};
 use crate::domain::cycle::Cycle;
 
-/// Cycles of a job that are told of at once; far more than a decision needs, and no more than a moment's work.
+/// Cycles of a job that are told of at once; far more than a decision needs, and no more than a
+/// moment's work.
 const JOB_CYCLES_MAX: u32 = 1_000;
 /// Gates kept of a job: more than two years of daily ones.
 const GATES_KEPT: u32 = 1_000;
-/// Cycles kept of a dashboard: ten times what one look at it records, so that none it still tells of is forgotten.
+/// Cycles kept of a dashboard: ten times what one look at it records, so that none it still tells
+/// of is forgotten.
 const CYCLES_KEPT: u32 = 10_000;
 
 /// A cycle as it was first noticed.
@@ -42,7 +45,8 @@ pub(crate) struct JobCycle {
 pub(crate) enum StoredFate {
     /// No run of all the job's write-backs has begun with it.
     New,
-    /// A run of it is at work, or was killed or stopped on request: whoever holds the job's lock knows which.
+    /// A run of it is at work, or was killed or stopped on request: whoever holds the job's lock
+    /// knows which.
     Interrupted,
     /// The last attempt failed.
     Failing {
@@ -93,8 +97,9 @@ pub(crate) struct Server {
     pub(crate) version: String,
 }
 
-/// A dashboard's cycles (`?2`) as they are ordered at a time (`?1`): one that completed later than now was noticed while
-/// this machine's clock was ahead, and stands before all that were noticed after it.
+/// A dashboard's cycles (`?2`) as they are ordered at a time (`?1`): one that completed later than
+/// now was noticed while this machine's clock was ahead, and stands before all that were noticed
+/// after it.
 macro_rules! placed_cycles {
     () => {
         "WITH placed AS (
@@ -115,8 +120,10 @@ impl Ledger {
         cycle: &Cycle,
         noticed_at: DateTime<Utc>,
     ) -> Result<Noticed, LedgerError> {
-        self.write("record a cycle in", async |connection| see_cycle(connection, dashboard, cycle, noticed_at).await)
-            .await
+        self.write("record a cycle in", async |connection| {
+            see_cycle(connection, dashboard, cycle, noticed_at).await
+        })
+        .await
     }
 
     /// As [`Ledger::see_cycle`], of several cycles at once.
@@ -136,8 +143,8 @@ impl Ledger {
         .await
     }
 
-    /// The cycle that a dashboard completed last, of those noticed. What completed later than now is not newer than what
-    /// was noticed after it.
+    /// The cycle that a dashboard completed last, of those noticed. What completed later than now
+    /// is not newer than what was noticed after it.
     pub(crate) async fn newest_cycle(
         &self,
         dashboard: &str,
@@ -149,20 +156,29 @@ impl Ledger {
                 " SELECT cycle, told_at AS completed_at, noticed_at FROM placed
                  ORDER BY placed.completed_at DESC, position DESC LIMIT 1"
             ));
-            let row = newest.bind(moment_text(now)).bind(dashboard).fetch_optional(connection).await?;
+            let row = newest
+                .bind(moment_text(now))
+                .bind(dashboard)
+                .fetch_optional(connection)
+                .await?;
             row.as_ref().map(noticed_before).transpose()
         })
         .await
     }
 
     /// The cycle of a dashboard with this id, if it was noticed.
-    pub(crate) async fn cycle_named(&self, dashboard: &str, id: &str) -> Result<Option<Noticed>, LedgerError> {
-        self.read(async |connection| cycle_named(connection, dashboard, id).await).await
+    pub(crate) async fn cycle_named(
+        &self,
+        dashboard: &str,
+        id: &str,
+    ) -> Result<Option<Noticed>, LedgerError> {
+        self.read(async |connection| cycle_named(connection, dashboard, id).await)
+            .await
     }
 
-    /// The newest cycle that a run of the job began with: an older one is not written after it. One that the job's
-    /// dashboard is known to have finished counts with the time the ledger has of it; one that completed later than now
-    /// counts for nothing.
+    /// The newest cycle that a run of the job began with: an older one is not written after it. One
+    /// that the job's dashboard is known to have finished counts with the time the ledger has of
+    /// it; one that completed later than now counts for nothing.
     pub(crate) async fn newest_begun_cycle(
         &self,
         job: &str,
@@ -176,17 +192,19 @@ impl Ledger {
         .await
     }
 
-    /// What a job has to decide about: its dashboard's cycles from the newest begun on, and earlier ones without a fate;
-    /// the 1 000 newest of them at most. Oldest completion first; of equal ones, first noticed first. If the job last
-    /// began a cycle that its dashboard is not known to have finished (the user named it, or another dashboard finished
-    /// it), that stands among them, since nothing older is written after it.
+    /// What a job has to decide about: its dashboard's cycles from the newest begun on, and earlier
+    /// ones without a fate; the 1 000 newest of them at most. Oldest completion first; of equal
+    /// ones, first noticed first. If the job last began a cycle that its dashboard is not known to
+    /// have finished (the user named it, or another dashboard finished it), that stands among them,
+    /// since nothing older is written after it.
     pub(crate) async fn job_cycles(
         &self,
         job: &str,
         dashboard: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<JobCycle>, LedgerError> {
-        self.read(async |connection| job_cycles(connection, job, dashboard, now).await).await
+        self.read(async |connection| job_cycles(connection, job, dashboard, now).await)
+            .await
     }
 
     /// An attempt at a cycle failed, whether a run began or not.
@@ -225,7 +243,11 @@ impl Ledger {
     }
 
     /// The latest cycles that the job did not write back, newest decision first.
-    pub(crate) async fn passed_over(&self, job: &str, cycles_max: u32) -> Result<Vec<PassedOverEntry>, LedgerError> {
+    pub(crate) async fn passed_over(
+        &self,
+        job: &str,
+        cycles_max: u32,
+    ) -> Result<Vec<PassedOverEntry>, LedgerError> {
         self.read(async |connection| {
             let rows = sqlx::query(
                 "SELECT * FROM job_cycles AS j WHERE job = ?1 AND fate <> 'begun'
@@ -233,7 +255,13 @@ impl Ledger {
                                  AND status IN ('succeeded', 'rejected'))
                  ORDER BY decided_at DESC, cycle DESC LIMIT ?2",
             );
-            rows.bind(job).bind(cycles_max).fetch_all(connection).await?.iter().map(passed_over_entry).collect()
+            rows.bind(job)
+                .bind(cycles_max)
+                .fetch_all(connection)
+                .await?
+                .iter()
+                .map(passed_over_entry)
+                .collect()
         })
         .await
     }
@@ -259,12 +287,20 @@ impl Ledger {
     }
 
     /// The latest gates of the job that opened for nothing, newest first.
-    pub(crate) async fn gates(&self, job: &str, gates_max: u32) -> Result<Vec<GateEntry>, LedgerError> {
+    pub(crate) async fn gates(
+        &self,
+        job: &str,
+        gates_max: u32,
+    ) -> Result<Vec<GateEntry>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query("SELECT * FROM gates WHERE job = ? ORDER BY opened_at DESC LIMIT ?");
+            let rows =
+                sqlx::query("SELECT * FROM gates WHERE job = ? ORDER BY opened_at DESC LIMIT ?");
             let rows = rows.bind(job).bind(gates_max).fetch_all(connection).await?;
             let entry = |row: &SqliteRow| {
-                Ok(GateEntry { opened_at: moment(row.try_get("opened_at")?)?, reason: row.try_get("reason")? })
+                Ok(GateEntry {
+                    opened_at: moment(row.try_get("opened_at")?)?,
+                    reason: row.try_get("reason")?,
+                })
             };
             rows.iter().map(entry).collect()
         })
@@ -272,10 +308,22 @@ impl Ledger {
     }
 
     /// What a dashboard said when it was looked at, in one line.
-    pub(crate) async fn watched(&self, dashboard: &str, at: DateTime<Utc>, saw: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn watched(
+        &self,
+        dashboard: &str,
+        at: DateTime<Utc>,
+        saw: &str,
+    ) -> Result<(), LedgerError> {
         self.write("record a look at a dashboard in", async |connection| {
-            let insert = sqlx::query("INSERT OR REPLACE INTO watches (dashboard, looked_at, saw) VALUES (?, ?, ?)");
-            insert.bind(dashboard).bind(moment_text(at)).bind(saw).execute(connection).await?;
+            let insert = sqlx::query(
+                "INSERT OR REPLACE INTO watches (dashboard, looked_at, saw) VALUES (?, ?, ?)",
+            );
+            insert
+                .bind(dashboard)
+                .bind(moment_text(at))
+                .bind(saw)
+                .execute(connection)
+                .await?;
             Ok(())
         })
         .await
@@ -284,7 +332,9 @@ impl Ledger {
     /// What each dashboard said last, by name.
     pub(crate) async fn watches(&self) -> Result<Vec<Watch>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query("SELECT * FROM watches ORDER BY dashboard").fetch_all(connection).await?;
+            let rows = sqlx::query("SELECT * FROM watches ORDER BY dashboard")
+                .fetch_all(connection)
+                .await?;
             let watch = |row: &SqliteRow| {
                 Ok(Watch {
                     dashboard: row.try_get("dashboard")?,
@@ -298,14 +348,25 @@ impl Ledger {
     }
 
     /// A process serves, and is alive at `at`.
-    pub(crate) async fn serving(&self, server: &Server, at: DateTime<Utc>) -> Result<(), LedgerError> {
+    pub(crate) async fn serving(
+        &self,
+        server: &Server,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
         self.write("record who serves in", async |connection| {
             let insert = sqlx::query(
                 "INSERT OR REPLACE INTO servers (server, process, host, since, version, updated_at)
                  VALUES (1, ?, ?, ?, ?, ?)",
             );
-            let insert = insert.bind(server.process).bind(server.host.as_deref()).bind(moment_text(server.since));
-            insert.bind(&server.version).bind(moment_text(at)).execute(connection).await?;
+            let insert = insert
+                .bind(server.process)
+                .bind(server.host.as_deref())
+                .bind(moment_text(server.since));
+            insert
+                .bind(&server.version)
+                .bind(moment_text(at))
+                .execute(connection)
+                .await?;
             Ok(())
         })
         .await
@@ -314,7 +375,9 @@ impl Ledger {
     /// The process that serves, or the last that did, and when it last said so.
     pub(crate) async fn server(&self) -> Result<Option<(Server, DateTime<Utc>)>, LedgerError> {
         self.read(async |connection| {
-            let row = sqlx::query("SELECT * FROM servers").fetch_optional(connection).await?;
+            let row = sqlx::query("SELECT * FROM servers")
+                .fetch_optional(connection)
+                .await?;
             row.as_ref().map(server).transpose()
         })
         .await
@@ -337,9 +400,14 @@ impl Ledger {
     }
 }
 
-/// Records that a job's cycle is begun. What was decided of it before no longer holds; attempts of before are not those
-/// of now.
-pub(super) async fn begun(connection: &mut SqliteConnection, job: &str, cycle: &str, at: DateTime<Utc>) -> Answer<()> {
+/// Records that a job's cycle is begun. What was decided of it before no longer holds; attempts of
+/// before are not those of now.
+pub(super) async fn begun(
+    connection: &mut SqliteConnection,
+    job: &str,
+    cycle: &str,
+    at: DateTime<Utc>,
+) -> Answer<()> {
     let insert = sqlx::query(
         "INSERT INTO job_cycles (job, cycle, fate, decided_at) VALUES (?, ?, 'begun', ?)
          ON CONFLICT (job, cycle) DO UPDATE SET
@@ -347,7 +415,12 @@ pub(super) async fn begun(connection: &mut SqliteConnection, job: &str, cycle: &
              decided_at = CASE fate WHEN 'begun' THEN decided_at ELSE excluded.decided_at END,
              fate = 'begun', by_cycle = NULL, attempted_at = NULL",
     );
-    insert.bind(job).bind(cycle).bind(moment_text(at)).execute(connection).await?;
+    insert
+        .bind(job)
+        .bind(cycle)
+        .bind(moment_text(at))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -365,16 +438,30 @@ async fn see_cycle(
             "a cycle is said to complete in the future; it counts as completed now");
     }
     let completed_at = believable(connection, dashboard, cycle, noticed_at).await?;
-    let insert = sqlx::query("INSERT INTO cycles (dashboard, cycle, completed_at, noticed_at) VALUES (?, ?, ?, ?)");
-    let insert = insert.bind(dashboard).bind(&cycle.id).bind(moment_text(completed_at)).bind(moment_text(noticed_at));
+    let insert = sqlx::query(
+        "INSERT INTO cycles (dashboard, cycle, completed_at, noticed_at) VALUES (?, ?, ?, ?)",
+    );
+    let insert = insert
+        .bind(dashboard)
+        .bind(&cycle.id)
+        .bind(moment_text(completed_at))
+        .bind(moment_text(noticed_at));
     insert.execute(&mut *connection).await?;
     forget_old_cycles(connection, dashboard).await?;
-    Ok(Noticed { cycle: Cycle { id: cycle.id.clone(), completed_at }, noticed_at, new: true })
+    Ok(Noticed {
+        cycle: Cycle {
+            id: cycle.id.clone(),
+            completed_at,
+        },
+        noticed_at,
+        new: true,
+    })
 }
 
-/// When a cycle is taken to have completed. One dated in the future would keep all that come before that date from being
-/// written back, so it counts as completed when it was noticed; but not as older than those known already, which the
-/// future holds only if this machine's clock was set back.
+/// When a cycle is taken to have completed. One dated in the future would keep all that come before
+/// that date from being written back, so it counts as completed when it was noticed; but not as
+/// older than those known already, which the future holds only if this machine's clock was set
+/// back.
 async fn believable(
     connection: &mut SqliteConnection,
     dashboard: &str,
@@ -384,39 +471,72 @@ async fn believable(
     if cycle.completed_at <= noticed_at {
         return Ok(cycle.completed_at);
     }
-    let newest = sqlx::query_scalar::<_, Option<String>>("SELECT max(completed_at) FROM cycles WHERE dashboard = ?");
+    let newest = sqlx::query_scalar::<_, Option<String>>(
+        "SELECT max(completed_at) FROM cycles WHERE dashboard = ?",
+    );
     let newest = newest.bind(dashboard).fetch_one(&mut *connection).await?;
-    let newest = newest.as_deref().map(moment).transpose()?.unwrap_or(noticed_at);
+    let newest = newest
+        .as_deref()
+        .map(moment)
+        .transpose()?
+        .unwrap_or(noticed_at);
     Ok(cycle.completed_at.min(noticed_at.max(newest)))
 }
 
-/// Forgets a dashboard's oldest cycles beyond [`CYCLES_KEPT`], and what jobs decided about them without a run.
+/// Forgets a dashboard's oldest cycles beyond [`CYCLES_KEPT`], and what jobs decided about them
+/// without a run.
 async fn forget_old_cycles(connection: &mut SqliteConnection, dashboard: &str) -> Answer<()> {
     let old = sqlx::query_scalar::<_, i64>(
         "SELECT position FROM cycles WHERE dashboard = ? ORDER BY completed_at DESC, position DESC LIMIT -1 OFFSET ?",
     );
-    for position in old.bind(dashboard).bind(CYCLES_KEPT).fetch_all(&mut *connection).await? {
+    for position in old
+        .bind(dashboard)
+        .bind(CYCLES_KEPT)
+        .fetch_all(&mut *connection)
+        .await?
+    {
         for statement in [
             "DELETE FROM job_cycles WHERE fate <> 'begun' AND cycle = (SELECT cycle FROM cycles WHERE position = ?)",
             "DELETE FROM cycles WHERE position = ?",
         ] {
-            sqlx::query(statement).bind(position).execute(&mut *connection).await?;
+            sqlx::query(statement)
+                .bind(position)
+                .execute(&mut *connection)
+                .await?;
         }
     }
     Ok(())
 }
 
-async fn cycle_named(connection: &mut SqliteConnection, dashboard: &str, id: &str) -> Answer<Option<Noticed>> {
-    let known = sqlx::query("SELECT * FROM cycles WHERE dashboard = ? AND cycle = ?").bind(dashboard).bind(id);
-    known.fetch_optional(connection).await?.as_ref().map(noticed_before).transpose()
+async fn cycle_named(
+    connection: &mut SqliteConnection,
+    dashboard: &str,
+    id: &str,
+) -> Answer<Option<Noticed>> {
+    let known = sqlx::query("SELECT * FROM cycles WHERE dashboard = ? AND cycle = ?")
+        .bind(dashboard)
+        .bind(id);
+    known
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(noticed_before)
+        .transpose()
 }
 
 fn noticed_before(row: &SqliteRow) -> Answer<Noticed> {
-    Ok(Noticed { cycle: cycle(row)?, noticed_at: moment(row.try_get("noticed_at")?)?, new: false })
+    Ok(Noticed {
+        cycle: cycle(row)?,
+        noticed_at: moment(row.try_get("noticed_at")?)?,
+        new: false,
+    })
 }
 
 fn cycle(row: &SqliteRow) -> Answer<Cycle> {
-    Ok(Cycle { id: row.try_get("cycle")?, completed_at: moment(row.try_get("completed_at")?)? })
+    Ok(Cycle {
+        id: row.try_get("cycle")?,
+        completed_at: moment(row.try_get("completed_at")?)?,
+    })
 }
 
 /// The newest cycle that a job has begun, as [`Ledger::newest_begun_cycle`] tells it.
@@ -450,9 +570,18 @@ async fn fence(
                              OR coalesce(placed.told_at, min(cycle_completed_at, started_at)) <= ?1)
          ORDER BY 3 DESC, placed.position DESC, run DESC LIMIT 1"
     ));
-    let newest = newest.bind(moment_text(now)).bind(dashboard).bind(job).bind(ahead == Ahead::Placed);
+    let newest = newest
+        .bind(moment_text(now))
+        .bind(dashboard)
+        .bind(job)
+        .bind(ahead == Ahead::Placed);
     let row = newest.fetch_optional(connection).await?;
-    let fence = |row: &SqliteRow| Ok(Fence { cycle: cycle(row)?, noticed_at: moment(row.try_get("noticed_at")?)? });
+    let fence = |row: &SqliteRow| {
+        Ok(Fence {
+            cycle: cycle(row)?,
+            noticed_at: moment(row.try_get("noticed_at")?)?,
+        })
+    };
     row.as_ref().map(fence).transpose()
 }
 
@@ -496,12 +625,18 @@ async fn job_cycles(
 }
 
 fn job_cycle(row: &SqliteRow) -> Answer<JobCycle> {
-    Ok(JobCycle { cycle: cycle(row)?, noticed_at: moment(row.try_get("noticed_at")?)?, fate: stored_fate(row)? })
+    Ok(JobCycle {
+        cycle: cycle(row)?,
+        noticed_at: moment(row.try_get("noticed_at")?)?,
+        fate: stored_fate(row)?,
+    })
 }
 
 /// What a row of a job's cycle and its latest run tells of them.
 pub(super) fn stored_fate(row: &SqliteRow) -> Answer<StoredFate> {
-    let attempts: u32 = row.try_get::<Option<i64>, _>("attempts")?.map_or(Ok(0), |_| count(row, "attempts"))?;
+    let attempts: u32 = row
+        .try_get::<Option<i64>, _>("attempts")?
+        .map_or(Ok(0), |_| count(row, "attempts"))?;
     let fate: Option<&str> = row.try_get("fate")?;
     if row.try_get("delivered")? {
         return Ok(StoredFate::Delivered);
@@ -517,14 +652,30 @@ pub(super) fn stored_fate(row: &SqliteRow) -> Answer<StoredFate> {
     }
 }
 
-/// What the latest run tells of a cycle that was begun and not delivered, and the attempts that failed since.
+/// What the latest run tells of a cycle that was begun and not delivered, and the attempts that
+/// failed since.
 fn fate_of_runs(row: &SqliteRow, attempts: u32) -> Answer<StoredFate> {
-    let attempted_at = row.try_get::<Option<&str>, _>("attempted_at")?.map(moment).transpose()?;
-    let finished_at = row.try_get::<Option<&str>, _>("finished_at")?.map(moment).transpose()?;
-    let status = row.try_get::<Option<&str>, _>("status")?.map(RunStatus::named).transpose()?;
-    let interrupted = row.try_get::<Option<bool>, _>("interrupted")?.unwrap_or(false);
-    // A run that failed without a word of its attempt is an attempt all the same: the process died in between.
-    let failing = |at: DateTime<Utc>| StoredFate::Failing { attempts: attempts.max(1), attempted_at: at };
+    let attempted_at = row
+        .try_get::<Option<&str>, _>("attempted_at")?
+        .map(moment)
+        .transpose()?;
+    let finished_at = row
+        .try_get::<Option<&str>, _>("finished_at")?
+        .map(moment)
+        .transpose()?;
+    let status = row
+        .try_get::<Option<&str>, _>("status")?
+        .map(RunStatus::named)
+        .transpose()?;
+    let interrupted = row
+        .try_get::<Option<bool>, _>("interrupted")?
+        .unwrap_or(false);
+    // A run that failed without a word of its attempt is an attempt all the same: the process died
+    // in between.
+    let failing = |at: DateTime<Utc>| StoredFate::Failing {
+        attempts: attempts.max(1),
+        attempted_at: at,
+    };
     Ok(match (status, attempted_at) {
         (Some(RunStatus::Guarded), _) => StoredFate::Guarded,
         (_, Some(attempted_at)) => failing(attempted_at),
@@ -535,7 +686,9 @@ fn fate_of_runs(row: &SqliteRow, attempts: u32) -> Answer<StoredFate> {
             None => return Err(Fault::Contents("a run failed and did not end".to_owned())),
         },
         // Only one of its write-backs was run.
-        (None | Some(RunStatus::Succeeded | RunStatus::Rejected | RunStatus::NothingNew), None) => StoredFate::New,
+        (None | Some(RunStatus::Succeeded | RunStatus::Rejected | RunStatus::NothingNew), None) => {
+            StoredFate::New
+        }
     })
 }
 
@@ -543,7 +696,12 @@ fn unknown_fate(fate: &str) -> Fault {
     Fault::Contents(format!("no cycle has the fate `{fate}`"))
 }
 
-async fn pass_over(connection: &mut SqliteConnection, job: &str, passed: &PassedOver, at: DateTime<Utc>) -> Answer<()> {
+async fn pass_over(
+    connection: &mut SqliteConnection,
+    job: &str,
+    passed: &PassedOver,
+    at: DateTime<Utc>,
+) -> Answer<()> {
     let (fate, by, attempts) = match &passed.why {
         PassedOverWhy::Superseded { by } => ("superseded", Some(by.as_str()), None),
         PassedOverWhy::Expired => ("expired", None, None),
@@ -556,7 +714,12 @@ async fn pass_over(connection: &mut SqliteConnection, job: &str, passed: &Passed
          ON CONFLICT (job, cycle) DO UPDATE SET fate = excluded.fate, by_cycle = excluded.by_cycle,
              attempts = coalesce(?5, attempts), decided_at = excluded.decided_at",
     );
-    let insert = insert.bind(job).bind(&passed.cycle).bind(fate).bind(by).bind(attempts);
+    let insert = insert
+        .bind(job)
+        .bind(&passed.cycle)
+        .bind(fate)
+        .bind(by)
+        .bind(attempts);
     insert.bind(moment_text(at)).execute(connection).await?;
     Ok(())
 }
@@ -565,16 +728,22 @@ fn passed_over_entry(row: &SqliteRow) -> Answer<PassedOverEntry> {
     let why = match row.try_get("fate")? {
         "superseded" => {
             let by = row.try_get::<Option<String>, _>("by_cycle")?;
-            let by = by.ok_or_else(|| Fault::Contents("a cycle was superseded by none".to_owned()))?;
+            let by =
+                by.ok_or_else(|| Fault::Contents("a cycle was superseded by none".to_owned()))?;
             PassedOverWhy::Superseded { by }
         }
         "expired" => PassedOverWhy::Expired,
         "missed" => PassedOverWhy::Missed,
-        "given_up" => PassedOverWhy::GivenUp { attempts: count(row, "attempts")? },
+        "given_up" => PassedOverWhy::GivenUp {
+            attempts: count(row, "attempts")?,
+        },
         fate => return Err(unknown_fate(fate)),
     };
     Ok(PassedOverEntry {
-        passed: PassedOver { cycle: row.try_get("cycle")?, why },
+        passed: PassedOver {
+            cycle: row.try_get("cycle")?,
+            why,
+        },
         decided_at: moment(row.try_get("decided_at")?)?,
         error: row.try_get("error")?,
     })

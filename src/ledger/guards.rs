@@ -1,5 +1,5 @@
-//! The ledger's account of guards: what they had against a run, who approved it, and which versions of write-backs are
-//! proven.
+//! The ledger's account of guards: what they had against a run, who approved it, and which versions
+//! of write-backs are proven.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -39,42 +39,67 @@ impl Proof {
 impl Ledger {
     /// Guards stopped a run before its first write. Its packages stand for whoever approves it.
     /// Errors: `NoSuchRun`.
-    pub(crate) async fn guard_run(&self, run: i64, objections: &[Objection]) -> Result<(), LedgerError> {
+    pub(crate) async fn guard_run(
+        &self,
+        run: i64,
+        objections: &[Objection],
+    ) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("record what stopped a run in", async |connection| {
             let why: Vec<String> = objections.iter().map(ToString::to_string).collect();
-            rows::finish_run(connection, run, RunStatus::Guarded, Some(&why.join("; ")), finished_at).await?;
+            rows::finish_run(
+                connection,
+                run,
+                RunStatus::Guarded,
+                Some(&why.join("; ")),
+                finished_at,
+            )
+            .await?;
             record_objections(connection, run, objections).await
         })
         .await
     }
 
     /// The job's latest run, if guards stopped it.
-    pub(crate) async fn guarded_run(&self, job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
-        self.read(async |connection| rows::guarded_run(connection, job).await).await
+    pub(crate) async fn guarded_run(
+        &self,
+        job: &str,
+    ) -> Result<Option<UnfinishedRun>, LedgerError> {
+        self.read(async |connection| rows::guarded_run(connection, job).await)
+            .await
     }
 
-    /// A person approved a run that guards stopped: it is at work again, and no guard is asked any more. Approving it
-    /// twice leaves the first word.
-    /// Errors: `NoSuchRun`.
-    pub(crate) async fn approve_run(&self, run: i64, approved_by: Option<&str>) -> Result<(), LedgerError> {
+    /// A person approved a run that guards stopped: it is at work again, and no guard is asked any
+    /// more. Approving it twice leaves the first word. Errors: `NoSuchRun`.
+    pub(crate) async fn approve_run(
+        &self,
+        run: i64,
+        approved_by: Option<&str>,
+    ) -> Result<(), LedgerError> {
         let approved_at = Utc::now();
         self.write("record an approval in", async |connection| {
             rows::take_up_run(connection, run, approved_at).await?;
-            let insert =
-                sqlx::query("INSERT OR IGNORE INTO approvals (run, approved_by, approved_at) VALUES (?, ?, ?)");
-            insert.bind(run).bind(approved_by).bind(moment_text(approved_at)).execute(connection).await?;
+            let insert = sqlx::query(
+                "INSERT OR IGNORE INTO approvals (run, approved_by, approved_at) VALUES (?, ?, ?)",
+            );
+            insert
+                .bind(run)
+                .bind(approved_by)
+                .bind(moment_text(approved_at))
+                .execute(connection)
+                .await?;
             Ok(())
         })
         .await
     }
 
     pub(crate) async fn is_approved(&self, run: i64) -> Result<bool, LedgerError> {
-        self.read(async |connection| Ok(approval(connection, run).await?.is_some())).await
+        self.read(async |connection| Ok(approval(connection, run).await?.is_some()))
+            .await
     }
 
-    /// A run delivered what it was to deliver. It showed that these versions of write-backs, by their names, work.
-    /// Errors: `NoSuchRun`.
+    /// A run delivered what it was to deliver. It showed that these versions of write-backs, by
+    /// their names, work. Errors: `NoSuchRun`.
     pub(crate) async fn deliver_run(
         &self,
         run: i64,
@@ -84,15 +109,21 @@ impl Ledger {
         let finished_at = Utc::now();
         self.write("finish a run in", async |connection| {
             rows::finish_run(connection, run, status, None, finished_at).await?;
-            let job: String =
-                sqlx::query_scalar("SELECT job FROM runs WHERE run = ?").bind(run).fetch_one(&mut *connection).await?;
+            let job: String = sqlx::query_scalar("SELECT job FROM runs WHERE run = ?")
+                .bind(run)
+                .fetch_one(&mut *connection)
+                .await?;
             record_proofs(connection, &job, versions, Proof::Run, finished_at).await
         })
         .await
     }
 
     /// A test showed that these versions of the job's write-backs, by their names, work.
-    pub(crate) async fn record_test(&self, job: &str, versions: &[(&str, &str)]) -> Result<(), LedgerError> {
+    pub(crate) async fn record_test(
+        &self,
+        job: &str,
+        versions: &[(&str, &str)],
+    ) -> Result<(), LedgerError> {
         let tested_at = Utc::now();
         self.write("record a test in", async |connection| {
             record_proofs(connection, job, versions, Proof::Test, tested_at).await
@@ -101,7 +132,12 @@ impl Ledger {
     }
 
     /// Whether this version of a write-back was tested, or has run.
-    pub(crate) async fn is_proven(&self, job: &str, write_back: &str, version: &str) -> Result<bool, LedgerError> {
+    pub(crate) async fn is_proven(
+        &self,
+        job: &str,
+        write_back: &str,
+        version: &str,
+    ) -> Result<bool, LedgerError> {
         self.read(async |connection| {
             let known = sqlx::query_scalar(
                 "SELECT EXISTS (SELECT 1 FROM proofs WHERE job = ? AND write_back = ? AND version = ?)",
@@ -123,36 +159,72 @@ async fn record_proofs(
         let insert = sqlx::query(
             "INSERT OR IGNORE INTO proofs (job, write_back, version, proof, proven_at) VALUES (?, ?, ?, ?, ?)",
         );
-        let insert = insert.bind(job).bind(*write_back).bind(*version).bind(proof.name());
-        insert.bind(moment_text(proven_at)).execute(&mut *connection).await?;
+        let insert = insert
+            .bind(job)
+            .bind(*write_back)
+            .bind(*version)
+            .bind(proof.name());
+        insert
+            .bind(moment_text(proven_at))
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
 
-async fn record_objections(connection: &mut SqliteConnection, run: i64, objections: &[Objection]) -> Answer<()> {
-    sqlx::query("DELETE FROM objections WHERE run = ?").bind(run).execute(&mut *connection).await?;
+async fn record_objections(
+    connection: &mut SqliteConnection,
+    run: i64,
+    objections: &[Objection],
+) -> Answer<()> {
+    sqlx::query("DELETE FROM objections WHERE run = ?")
+        .bind(run)
+        .execute(&mut *connection)
+        .await?;
     for (position, objection) in (0_i64..).zip(objections) {
-        let told = serde_json::to_string(objection).map_err(|error| Fault::Contents(error.to_string()))?;
-        let insert = sqlx::query("INSERT INTO objections (run, position, objection) VALUES (?, ?, ?)");
-        insert.bind(run).bind(position).bind(told).execute(&mut *connection).await?;
+        let told =
+            serde_json::to_string(objection).map_err(|error| Fault::Contents(error.to_string()))?;
+        let insert =
+            sqlx::query("INSERT INTO objections (run, position, objection) VALUES (?, ?, ?)");
+        insert
+            .bind(run)
+            .bind(position)
+            .bind(told)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
 
 /// What guards had against a run when it was last judged; kept also after it was approved.
-pub(super) async fn objections(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<Objection>> {
-    let told = sqlx::query_scalar::<_, String>("SELECT objection FROM objections WHERE run = ? ORDER BY position");
+pub(super) async fn objections(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<Objection>> {
+    let told = sqlx::query_scalar::<_, String>(
+        "SELECT objection FROM objections WHERE run = ? ORDER BY position",
+    );
     let told = told.bind(run).fetch_all(connection).await?;
     let objection = |told: &String| {
-        serde_json::from_str(told).map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))
+        serde_json::from_str(told)
+            .map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))
     };
     told.iter().map(objection).collect()
 }
 
-pub(super) async fn approval(connection: &mut SqliteConnection, run: i64) -> Answer<Option<Approval>> {
-    let row = sqlx::query("SELECT * FROM approvals WHERE run = ?").bind(run).fetch_optional(connection).await?;
+pub(super) async fn approval(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Option<Approval>> {
+    let row = sqlx::query("SELECT * FROM approvals WHERE run = ?")
+        .bind(run)
+        .fetch_optional(connection)
+        .await?;
     let approval = |row: &SqliteRow| {
-        Ok(Approval { approved_by: row.try_get("approved_by")?, approved_at: moment(row.try_get("approved_at")?)? })
+        Ok(Approval {
+            approved_by: row.try_get("approved_by")?,
+            approved_at: moment(row.try_get("approved_at")?)?,
+        })
     };
     row.as_ref().map(approval).transpose()
 }
@@ -172,7 +244,10 @@ mod tests {
     }
 
     async fn begin(ledger: &Ledger, cycle: &str) -> i64 {
-        let cycle = Cycle { id: cycle.to_owned(), completed_at: Utc::now() };
+        let cycle = Cycle {
+            id: cycle.to_owned(),
+            completed_at: Utc::now(),
+        };
         let run = NewRun {
             job: "weekly",
             cycle: &cycle,
@@ -188,7 +263,13 @@ mod tests {
     }
 
     fn objection() -> Objection {
-        Objection { write_back: "scores".to_owned(), reason: Reason::MinRead { records: 0, bound: 1 } }
+        Objection {
+            write_back: "scores".to_owned(),
+            reason: Reason::MinRead {
+                records: 0,
+                bound: 1,
+            },
+        }
     }
 
     #[tokio::test]
@@ -197,19 +278,49 @@ mod tests {
         let run = begin(&ledger, "W45").await;
         assert_eq!(ledger.guarded_run("weekly").await.unwrap(), None);
         ledger.guard_run(run, &[objection()]).await.unwrap();
-        assert_eq!(ledger.guarded_run("weekly").await.unwrap().map(|found| found.run), Some(run));
-        assert_eq!(ledger.unfinished_run("weekly").await.unwrap(), None, "nothing takes it up by itself");
+        assert_eq!(
+            ledger
+                .guarded_run("weekly")
+                .await
+                .unwrap()
+                .map(|found| found.run),
+            Some(run)
+        );
+        assert_eq!(
+            ledger.unfinished_run("weekly").await.unwrap(),
+            None,
+            "nothing takes it up by itself"
+        );
         assert!(!ledger.is_approved(run).await.unwrap());
 
         ledger.approve_run(run, Some("ada")).await.unwrap();
         ledger.approve_run(run, Some("eve")).await.unwrap();
         assert_eq!(ledger.guarded_run("weekly").await.unwrap(), None);
-        assert_eq!(ledger.unfinished_run("weekly").await.unwrap().map(|found| found.run), Some(run));
+        assert_eq!(
+            ledger
+                .unfinished_run("weekly")
+                .await
+                .unwrap()
+                .map(|found| found.run),
+            Some(run)
+        );
         let entry = ledger.run(run).await.unwrap();
-        assert_eq!((entry.status, entry.guards), (RunStatus::Running, vec![objection()]));
-        assert_eq!(entry.approval.and_then(|approval| approval.approved_by).as_deref(), Some("ada"));
+        assert_eq!(
+            (entry.status, entry.guards),
+            (RunStatus::Running, vec![objection()])
+        );
+        assert_eq!(
+            entry
+                .approval
+                .and_then(|approval| approval.approved_by)
+                .as_deref(),
+            Some("ada")
+        );
 
-        ledger.finish_run(run, RunStatus::Succeeded, None).await.unwrap();
+        ledger
+            .finish_run(run, RunStatus::Succeeded, None)
+            .await
+            .unwrap();
         let next = begin(&ledger, "W46").await;
         assert!(!ledger.is_approved(next).await.unwrap());
     }
@@ -220,26 +331,50 @@ mod tests {
         let run = begin(&ledger, "W45").await;
         ledger.guard_run(run, &[objection()]).await.unwrap();
         let next = begin(&ledger, "W46").await;
-        ledger.finish_run(next, RunStatus::Succeeded, None).await.unwrap();
+        ledger
+            .finish_run(next, RunStatus::Succeeded, None)
+            .await
+            .unwrap();
         assert_eq!(ledger.guarded_run("weekly").await.unwrap(), None);
-        assert!(matches!(ledger.approve_run(99, None).await, Err(LedgerError::NoSuchRun { run: 99 })));
+        assert!(matches!(
+            ledger.approve_run(99, None).await,
+            Err(LedgerError::NoSuchRun { run: 99 })
+        ));
         assert!(!ledger.is_approved(99).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_version_is_proven_for_one_write_back_of_one_job() {
         let (_folder, ledger) = ledger().await;
-        ledger.record_test("weekly", &[("scores", "v1"), ("notes", "v7")]).await.unwrap();
+        ledger
+            .record_test("weekly", &[("scores", "v1"), ("notes", "v7")])
+            .await
+            .unwrap();
         let run = begin(&ledger, "W45").await;
-        ledger.deliver_run(run, RunStatus::Succeeded, &[("scores", "v1"), ("scores", "v3")]).await.unwrap();
+        ledger
+            .deliver_run(
+                run,
+                RunStatus::Succeeded,
+                &[("scores", "v1"), ("scores", "v3")],
+            )
+            .await
+            .unwrap();
         assert_eq!(ledger.run(run).await.unwrap().status, RunStatus::Succeeded);
         for version in ["v1", "v3"] {
-            assert!(ledger.is_proven("weekly", "scores", version).await.unwrap(), "{version}");
+            assert!(
+                ledger.is_proven("weekly", "scores", version).await.unwrap(),
+                "{version}"
+            );
         }
-        for (job, write_back, version) in
-            [("weekly", "scores", "v2"), ("daily", "scores", "v1"), ("weekly", "notes", "v1")]
-        {
-            assert!(!ledger.is_proven(job, write_back, version).await.unwrap(), "{job} {write_back} {version}");
+        for (job, write_back, version) in [
+            ("weekly", "scores", "v2"),
+            ("daily", "scores", "v1"),
+            ("weekly", "notes", "v1"),
+        ] {
+            assert!(
+                !ledger.is_proven(job, write_back, version).await.unwrap(),
+                "{job} {write_back} {version}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The journal: which runs wrote into a write-back's object, and whether it is known what they wrote.
+//! The journal: which runs wrote into a write-back's object, and whether it is known what they
+//! wrote.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -59,12 +60,20 @@ pub(crate) struct JournalRun {
 
 impl Ledger {
     /// The runs that wrote records of write-backs of this name, of one job or of all, oldest first.
-    pub(crate) async fn journal(&self, job: Option<&str>, write_back: &str) -> Result<Vec<JournalRun>, LedgerError> {
-        self.read(async |connection| journal(connection, job, write_back).await).await
+    pub(crate) async fn journal(
+        &self,
+        job: Option<&str>,
+        write_back: &str,
+    ) -> Result<Vec<JournalRun>, LedgerError> {
+        self.read(async |connection| journal(connection, job, write_back).await)
+            .await
     }
 
     /// Jobs and names of the write-backs that runs began, of one job or of all, sorted.
-    pub(crate) async fn write_backs_begun(&self, job: Option<&str>) -> Result<Vec<(String, String)>, LedgerError> {
+    pub(crate) async fn write_backs_begun(
+        &self,
+        job: Option<&str>,
+    ) -> Result<Vec<(String, String)>, LedgerError> {
         self.read(async |connection| {
             let names = sqlx::query_as(
                 "SELECT DISTINCT job, name FROM write_backs JOIN runs USING (run)
@@ -76,7 +85,11 @@ impl Ledger {
     }
 }
 
-async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_back: &str) -> Answer<Vec<JournalRun>> {
+async fn journal(
+    connection: &mut SqliteConnection,
+    job: Option<&str>,
+    write_back: &str,
+) -> Answer<Vec<JournalRun>> {
     let runs = sqlx::query(
         "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
                 sum(inserted + updated + deleted) AS written,
@@ -87,17 +100,27 @@ async fn journal(connection: &mut SqliteConnection, job: Option<&str>, write_bac
          WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2)
          GROUP BY w.write_back HAVING sum(inserted + updated + deleted) > 0 ORDER BY run, w.position",
     );
-    runs.bind(write_back).bind(job).fetch_all(connection).await?.iter().map(journal_run).collect()
+    runs.bind(write_back)
+        .bind(job)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(journal_run)
+        .collect()
 }
 
 fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
-    let (retry_of, undo_of): (Option<i64>, Option<i64>) = (row.try_get("retry_of")?, row.try_get("undo_of")?);
+    let (retry_of, undo_of): (Option<i64>, Option<i64>) =
+        (row.try_get("retry_of")?, row.try_get("undo_of")?);
     let plan: Option<&str> = row.try_get("plan")?;
     // Absent in runs of versions that kept no before-images either.
     let object: Option<&str> = row.try_get("object")?;
     let object = object.map_or(Ok(Vec::new()), serde_json::from_str);
     Ok(JournalRun {
-        id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
+        id: WriteBackId {
+            run: row.try_get("run")?,
+            position: count(row, "position")?,
+        },
         job: row.try_get("job")?,
         write_back: row.try_get("name")?,
         kind: match (retry_of, undo_of, plan) {
@@ -109,7 +132,9 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
         undo_of,
         cycle: row.try_get("cycle")?,
         started_at: moment(row.try_get("started_at")?)?,
-        destination: row.try_get::<Option<String>, _>("destination")?.unwrap_or_default(),
+        destination: row
+            .try_get::<Option<String>, _>("destination")?
+            .unwrap_or_default(),
         object: object.map_err(|error| Fault::Contents(error.to_string()))?,
         written: count(row, "written")?,
         unkept: count(row, "unkept")?,

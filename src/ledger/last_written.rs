@@ -1,5 +1,5 @@
-//! What is known of values last written into fields in which someone else's are kept: where they stand, and which runs
-//! wrote others since.
+//! What is known of values last written into fields in which someone else's are kept: where they
+//! stand, and which runs wrote others since.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -59,7 +59,13 @@ impl Ledger {
     ) -> Result<Option<LastWrittenEntry>, LedgerError> {
         self.read(async |connection| {
             let row = sqlx::query("SELECT * FROM last_written WHERE job = ? AND write_back = ?");
-            row.bind(job).bind(write_back).fetch_optional(connection).await?.as_ref().map(entry).transpose()
+            row.bind(job)
+                .bind(write_back)
+                .fetch_optional(connection)
+                .await?
+                .as_ref()
+                .map(entry)
+                .transpose()
         })
         .await
     }
@@ -85,10 +91,18 @@ impl Ledger {
         .await
     }
 
-    pub(crate) async fn forget_last_written(&self, job: &str, write_back: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn forget_last_written(
+        &self,
+        job: &str,
+        write_back: &str,
+    ) -> Result<(), LedgerError> {
         self.write("forget what was last written in", async |connection| {
             let delete = sqlx::query("DELETE FROM last_written WHERE job = ? AND write_back = ?");
-            delete.bind(job).bind(write_back).execute(&mut *connection).await?;
+            delete
+                .bind(job)
+                .bind(write_back)
+                .execute(&mut *connection)
+                .await?;
             forget_tested(connection, job, write_back).await
         })
         .await
@@ -117,10 +131,22 @@ impl Ledger {
     }
 
     /// What tests wrote since what was last written was recorded, oldest first.
-    pub(crate) async fn tested_values(&self, job: &str, write_back: &str) -> Result<Vec<TestedValues>, LedgerError> {
+    pub(crate) async fn tested_values(
+        &self,
+        job: &str,
+        write_back: &str,
+    ) -> Result<Vec<TestedValues>, LedgerError> {
         self.read(async |connection| {
-            let rows = sqlx::query("SELECT * FROM tested_values WHERE job = ? AND write_back = ? ORDER BY tested");
-            rows.bind(job).bind(write_back).fetch_all(connection).await?.iter().map(tested).collect()
+            let rows = sqlx::query(
+                "SELECT * FROM tested_values WHERE job = ? AND write_back = ? ORDER BY tested",
+            );
+            rows.bind(job)
+                .bind(write_back)
+                .fetch_all(connection)
+                .await?
+                .iter()
+                .map(tested)
+                .collect()
         })
         .await
     }
@@ -149,8 +175,9 @@ impl Ledger {
     pub(crate) async fn sent_segments(&self, id: WriteBackId) -> Result<SentSegments, LedgerError> {
         self.read_of(id, async |connection, write_back| {
             let images = rows::images(connection, write_back, None).await?;
-            let (in_doubt, written): (Vec<_>, Vec<_>) =
-                images.into_iter().partition(|images| images.commit == Commit::InDoubt);
+            let (in_doubt, written): (Vec<_>, Vec<_>) = images
+                .into_iter()
+                .partition(|images| images.commit == Commit::InDoubt);
             Ok(SentSegments {
                 written: written.into_iter().map(|images| images.segment).collect(),
                 in_doubt,
@@ -160,9 +187,16 @@ impl Ledger {
         .await
     }
 
-    /// Which values of a write-back's batches were kept: batch by batch, in the order of partitions.
-    pub(crate) async fn conflicts(&self, id: WriteBackId) -> Result<Vec<ImageSegment>, LedgerError> {
-        self.read_of(id, async |connection, write_back| conflicts(connection, write_back).await).await
+    /// Which values of a write-back's batches were kept: batch by batch, in the order of
+    /// partitions.
+    pub(crate) async fn conflicts(
+        &self,
+        id: WriteBackId,
+    ) -> Result<Vec<ImageSegment>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            conflicts(connection, write_back).await
+        })
+        .await
     }
 }
 
@@ -184,16 +218,29 @@ fn tested(row: &SqliteRow) -> Answer<TestedValues> {
     })
 }
 
-async fn forget_tested(connection: &mut SqliteConnection, job: &str, write_back: &str) -> Answer<()> {
+async fn forget_tested(
+    connection: &mut SqliteConnection,
+    job: &str,
+    write_back: &str,
+) -> Answer<()> {
     let delete = sqlx::query("DELETE FROM tested_values WHERE job = ? AND write_back = ?");
-    delete.bind(job).bind(write_back).execute(connection).await?;
+    delete
+        .bind(job)
+        .bind(write_back)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 fn sending_run(row: &SqliteRow) -> Answer<SendingRun> {
     Ok(SendingRun {
-        id: WriteBackId { run: row.try_get("run")?, position: count(row, "position")? },
-        destination: row.try_get::<Option<String>, _>("destination")?.unwrap_or_default(),
+        id: WriteBackId {
+            run: row.try_get("run")?,
+            position: count(row, "position")?,
+        },
+        destination: row
+            .try_get::<Option<String>, _>("destination")?
+            .unwrap_or_default(),
         object: path(row.try_get("object")?)?,
         unkept: count(row, "unkept")?,
     })
@@ -206,24 +253,48 @@ fn path(object: Option<&str>) -> Answer<Vec<String>> {
 }
 
 /// What rows were found to hold they held, whatever became of the commit that followed.
-async fn conflicts(connection: &mut SqliteConnection, write_back: i64) -> Answer<Vec<ImageSegment>> {
+async fn conflicts(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<Vec<ImageSegment>> {
     let conflicts = sqlx::query(
         "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
          WHERE write_back = ? ORDER BY partition, first",
     );
-    conflicts.bind(write_back).fetch_all(connection).await?.iter().map(image_segment).collect()
+    conflicts
+        .bind(write_back)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(image_segment)
+        .collect()
 }
 
-/// Says where a batch's conflicts stand, if it has any; what was said of an earlier sending no longer holds.
+/// Says where a batch's conflicts stand, if it has any; what was said of an earlier sending no
+/// longer holds.
 pub(super) async fn record_conflicts(
     connection: &mut SqliteConnection,
     batch: i64,
     conflicts: Option<&ImageSegment>,
 ) -> Answer<()> {
-    sqlx::query("DELETE FROM conflicts WHERE batch = ?").bind(batch).execute(&mut *connection).await?;
-    let Some(conflicts) = conflicts else { return Ok(()) };
-    let insert = sqlx::query("INSERT INTO conflicts (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)");
-    let insert = insert.bind(batch).bind(&conflicts.file).bind(kept(conflicts.offset)?).bind(kept(conflicts.bytes)?);
-    insert.bind(conflicts.xxh3.cast_signed()).execute(connection).await?;
+    sqlx::query("DELETE FROM conflicts WHERE batch = ?")
+        .bind(batch)
+        .execute(&mut *connection)
+        .await?;
+    let Some(conflicts) = conflicts else {
+        return Ok(());
+    };
+    let insert = sqlx::query(
+        "INSERT INTO conflicts (batch, file, offset, bytes, xxh3) VALUES (?, ?, ?, ?, ?)",
+    );
+    let insert = insert
+        .bind(batch)
+        .bind(&conflicts.file)
+        .bind(kept(conflicts.offset)?)
+        .bind(kept(conflicts.bytes)?);
+    insert
+        .bind(conflicts.xxh3.cast_signed())
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Locks between processes: files of the state folder, locked as a whole. The system lets go of a lock when its process
-//! dies, however it dies.
+//! Locks between processes: files of the state folder, locked as a whole. The system lets go of a
+//! lock when its process dies, however it dies.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -14,8 +14,8 @@ const OPENING_WAIT_MAX: Duration = Duration::from_secs(30);
 
 const OPENING_POLL: Duration = Duration::from_millis(20);
 
-/// How long a lock is tried for before somebody is said to hold it: who only looks whether it is held holds it for a
-/// moment, and on a busy machine for a little longer.
+/// How long a lock is tried for before somebody is said to hold it: who only looks whether it is
+/// held holds it for a moment, and on a busy machine for a little longer.
 const LOOK_PATIENCE: Duration = Duration::from_millis(250);
 
 const LOOK_POLL: Duration = Duration::from_millis(5);
@@ -31,7 +31,10 @@ impl JobLock {
     pub(super) fn take(state_folder: &Path, job: &str) -> Result<Self, LedgerError> {
         match claim(&Self::path(state_folder, job), LOOK_PATIENCE)? {
             Claim::Mine(file) => Ok(Self { _file: file }),
-            Claim::Taken { process } => Err(LedgerError::JobRunning { job: job.to_owned(), process }),
+            Claim::Taken { process } => Err(LedgerError::JobRunning {
+                job: job.to_owned(),
+                process,
+            }),
         }
     }
 
@@ -84,8 +87,14 @@ fn claim(path: &Path, patience: Duration) -> Result<Claim, LedgerError> {
     loop {
         match file.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => std::thread::sleep(LOOK_POLL),
-            Err(TryLockError::WouldBlock) => return Ok(Claim::Taken { process: process_in(&mut file) }),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                std::thread::sleep(LOOK_POLL)
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Ok(Claim::Taken {
+                    process: process_in(&mut file),
+                });
+            }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
     }
@@ -134,14 +143,16 @@ fn open(path: &Path) -> std::io::Result<File> {
     state::open_or_create_file(path)
 }
 
-/// A file's name for a job: what cannot stand in one, or would mean another folder, is written as `%` and two
-/// hexadecimal digits. Different jobs have different names, and none is `%ledger` or
+/// A file's name for a job: what cannot stand in one, or would mean another folder, is written as
+/// `%` and two hexadecimal digits. Different jobs have different names, and none is `%ledger` or
 /// `%serve`.
 pub(crate) fn file_name_of(job: &str) -> String {
     let mut name = String::with_capacity(job.len());
     for (index, letter) in job.chars().enumerate() {
         match letter {
-            '/' | '%' | '\\' | ':' | '\0'..='\x1f' | '\x7f' => name.push_str(&format!("%{:02x}", u32::from(letter))),
+            '/' | '%' | '\\' | ':' | '\0'..='\x1f' | '\x7f' => {
+                name.push_str(&format!("%{:02x}", u32::from(letter)))
+            }
             '.' if index == 0 => name.push_str("%2e"),
             _ => name.push(letter),
         }
@@ -153,7 +164,9 @@ fn process_in(file: &mut File) -> Option<u32> {
     /// Digits of the largest process number, and a line break.
     const PROCESS_BYTES_MAX: u64 = 11;
     let mut text = String::new();
-    file.take(PROCESS_BYTES_MAX).read_to_string(&mut text).ok()?;
+    file.take(PROCESS_BYTES_MAX)
+        .read_to_string(&mut text)
+        .ok()?;
     text.trim().parse().ok()
 }
 
@@ -169,11 +182,23 @@ mod tests {
 
     #[test]
     fn job_names_become_different_file_names_of_one_folder() {
-        let jobs = ["weekly", "../weekly", "a/b", "a%2fb", ".hidden", "Wöchentlich", "a\nb"];
-        let names: std::collections::BTreeSet<String> = jobs.iter().map(|job| file_name_of(job)).collect();
+        let jobs = [
+            "weekly",
+            "../weekly",
+            "a/b",
+            "a%2fb",
+            ".hidden",
+            "Wöchentlich",
+            "a\nb",
+        ];
+        let names: std::collections::BTreeSet<String> =
+            jobs.iter().map(|job| file_name_of(job)).collect();
         assert_eq!(names.len(), jobs.len());
         for name in names {
-            assert!(!name.contains('/') && !name.starts_with('.') && name != "%ledger", "{name}");
+            assert!(
+                !name.contains('/') && !name.starts_with('.') && name != "%ledger",
+                "{name}"
+            );
         }
     }
 
@@ -182,7 +207,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let lock = JobLock::take(folder.path(), "weekly").expect("free");
         let error = JobLock::take(folder.path(), "weekly").expect_err("taken");
-        assert_eq!(error.to_string(), format!("job `weekly` is already running (process {})", std::process::id()));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "job `weekly` is already running (process {})",
+                std::process::id()
+            )
+        );
         JobLock::take(folder.path(), "daily").expect("another job is free");
         drop(lock);
         JobLock::take(folder.path(), "weekly").expect("free again");
@@ -200,12 +231,18 @@ mod tests {
         let path = JobLock::path(folder.path(), "weekly");
         let look = open(&path).expect("a file");
         look.lock_shared().expect("a look that lasts");
-        assert!(matches!(claim(&path, Duration::ZERO), Ok(Claim::Taken { .. })));
+        assert!(matches!(
+            claim(&path, Duration::ZERO),
+            Ok(Claim::Taken { .. })
+        ));
         let ends = std::thread::spawn(move || {
             std::thread::sleep(LOOK_POLL);
             drop(look);
         });
-        assert!(matches!(claim(&path, Duration::from_secs(60)), Ok(Claim::Mine(_))));
+        assert!(matches!(
+            claim(&path, Duration::from_secs(60)),
+            Ok(Claim::Mine(_))
+        ));
         ends.join().expect("a look that ends");
     }
 }

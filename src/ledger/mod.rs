@@ -1,6 +1,7 @@
-//! The run ledger: the durable account of runs, write-backs, batches, outcomes and rejected records, in an embedded
-//! SQLite database (`.writeback/ledger.db`; WAL, `synchronous=FULL`). A batch is recorded with its outcomes before its
-//! commit is asked for, and marked committed after; so a run that was killed can be taken up where it stood.
+//! The run ledger: the durable account of runs, write-backs, batches, outcomes and rejected
+//! records, in an embedded SQLite database (`.writeback/ledger.db`; WAL, `synchronous=FULL`). A
+//! batch is recorded with its outcomes before its commit is asked for, and marked committed after;
+//! so a run that was killed can be taken up where it stood.
 
 mod alerts;
 mod canaries;
@@ -48,11 +49,18 @@ use crate::{fault, state};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LedgerError {
     #[error("could not {doing} the run ledger")]
-    Database { doing: &'static str, source: sqlx::Error },
+    Database {
+        doing: &'static str,
+        source: sqlx::Error,
+    },
     #[error("could not bring the run ledger up to date")]
     Migration { source: MigrateError },
     #[error("could not {doing} `{path}`")]
-    Io { doing: &'static str, path: String, source: std::io::Error },
+    Io {
+        doing: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
     #[error("the run ledger `{path}` is damaged: {what}")]
     Damaged { path: String, what: String },
     #[error("the run ledger `{path}` was removed or replaced while it was in use")]
@@ -74,7 +82,11 @@ pub(crate) enum LedgerError {
 
 impl LedgerError {
     fn io(doing: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { doing, path: path.display().to_string(), source }
+        Self::Io {
+            doing,
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     /// The next thing to do, if it is known.
@@ -127,17 +139,19 @@ pub(crate) struct NewRun<'a> {
     pub(crate) started_at: DateTime<Utc>,
     /// Names, in the job's order.
     pub(crate) write_backs: Vec<&'a str>,
-    /// Digest of the job file and its schemas: a run is taken up again only by the job that began it.
+    /// Digest of the job file and its schemas: a run is taken up again only by the job that began
+    /// it.
     pub(crate) job_digest: &'a str,
-    /// The only one of the job's write-backs it is about; such a run does not deliver the cycle for the job.
+    /// The only one of the job's write-backs it is about; such a run does not deliver the cycle for
+    /// the job.
     pub(crate) write_back: Option<&'a str>,
-    /// The latest of the runs whose rejected records it takes again, if it takes only those; such a run does not deliver
-    /// the cycle for the job either.
+    /// The latest of the runs whose rejected records it takes again, if it takes only those; such a
+    /// run does not deliver the cycle for the job either.
     pub(crate) retry_of: Option<i64>,
     /// The run that it takes back, if it is an undo; such a run delivers no cycle at all.
     pub(crate) undo_of: Option<i64>,
-    /// SHA-256 of the saved plan that it applies, if it applies one, hexadecimal; such a run does not deliver the cycle
-    /// for the job either.
+    /// SHA-256 of the saved plan that it applies, if it applies one, hexadecimal; such a run does
+    /// not deliver the cycle for the job either.
     pub(crate) plan: Option<&'a str>,
 }
 
@@ -149,7 +163,8 @@ pub(crate) struct WriteBackId {
     pub(crate) position: u32,
 }
 
-/// Records that were or will be written in one transaction: a range of a partition's unique records.
+/// Records that were or will be written in one transaction: a range of a partition's unique
+/// records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BatchSpan {
     pub(crate) partition: u32,
@@ -196,7 +211,8 @@ pub(crate) struct WrittenTo {
     /// Position in its run, from 0.
     pub(crate) position: u32,
     pub(crate) name: String,
-    /// What its records were mapped for, but for the layout; absent if it never came to that, or an earlier version wrote it.
+    /// What its records were mapped for, but for the layout; absent if it never came to that, or an
+    /// earlier version wrote it.
     pub(crate) mapped_for: Option<MappedFor>,
     /// Records that it updated, inserted or deleted, or may have.
     pub(crate) written: u64,
@@ -228,11 +244,17 @@ pub(crate) struct SentImages {
 }
 
 impl SentImages {
-    /// Orders a batch's sendings by whose before-image of a record counts: the latest that is known to be committed, else
-    /// the first, which may be. What rows held after that, earlier versions kept too.
+    /// Orders a batch's sendings by whose before-image of a record counts: the latest that is known
+    /// to be committed, else the first, which may be. What rows held after that, earlier versions
+    /// kept too.
     pub(crate) fn that_count_first(sendings: &[Self]) -> Vec<&Self> {
         let is_known = |sending: &&Self| sending.commit == Commit::Known;
-        sendings.iter().rev().filter(is_known).chain(sendings.iter().filter(|sending| !is_known(sending))).collect()
+        sendings
+            .iter()
+            .rev()
+            .filter(is_known)
+            .chain(sendings.iter().filter(|sending| !is_known(sending)))
+            .collect()
     }
 }
 
@@ -240,8 +262,8 @@ impl SentImages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Commit {
     Known,
-    /// The batch is over, and what this sending was to write is taken for written: rows no longer held what they held
-    /// before.
+    /// The batch is over, and what this sending was to write is taken for written: rows no longer
+    /// held what they held before.
     Doubtful,
     /// The batch was sent and is not known to be committed.
     InDoubt,
@@ -264,7 +286,8 @@ pub(crate) struct Left {
 pub(crate) enum Earlier {
     /// These before-images go: the destination says that their sendings were rolled back.
     RolledBack(Vec<i64>),
-    /// As above, and the others stay in doubt for good: what rows no longer held was not sent again.
+    /// As above, and the others stay in doubt for good: what rows no longer held was not sent
+    /// again.
     Doubtful(Vec<i64>),
 }
 
@@ -335,7 +358,8 @@ pub(crate) struct WriteBackEntry {
     /// Those known to be committed.
     pub(crate) batches: u64,
     pub(crate) seconds: f64,
-    /// Of the records that count as written, those of batches that were sent and are not known to be committed.
+    /// Of the records that count as written, those of batches that were sent and are not known to
+    /// be committed.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) in_doubt: u64,
     /// Of its records, those that went first.
@@ -371,7 +395,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    #[expect(clippy::cast_precision_loss, reason = "no run reads as many records as a float stops counting at")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "no run reads as many records as a float stops counting at"
+    )]
     pub(crate) fn seconds_for(&self, records: u64) -> f64 {
         self.seconds_per_record * records as f64
     }
@@ -399,30 +426,47 @@ struct FileNumber {
 impl FileNumber {
     fn of(file: &Path) -> std::io::Result<Self> {
         let metadata = std::fs::metadata(file)?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 }
 
 const LEDGER_FILE: &str = "ledger.db";
 
-/// How long a statement waits for another process that is writing: longer than any write of the ledger takes.
+/// How long a statement waits for another process that is writing: longer than any write of the
+/// ledger takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Ledger {
     /// Opens the ledger in the state folder, making both (folder mode 0700) if absent.
     /// Errors: `Damaged`, `Newer`, `Io`.
     pub(crate) async fn open(state_folder: &Path) -> Result<Self, LedgerError> {
-        state::make_folder(state_folder).map_err(|error| LedgerError::io("make", state_folder, error))?;
+        state::make_folder(state_folder)
+            .map_err(|error| LedgerError::io("make", state_folder, error))?;
         let file = state_folder.join(LEDGER_FILE);
         let _alone = lock::opening(state_folder).await?;
-        // SQLite would make the file readable for everybody; the files it keeps beside it take its mode.
+        // SQLite would make the file readable for everybody; the files it keeps beside it take its
+        // mode.
         state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
-        let connection = connect(&file).await.map_err(|error| database_error("open", &file, error))?;
+        let connection = connect(&file)
+            .await
+            .map_err(|error| database_error("open", &file, error))?;
         let mut connection = up_to_date(connection, &file).await?;
-        let changes = Changes::watch(&mut connection).await.map_err(|error| database_error("open", &file, error))?;
+        let changes = Changes::watch(&mut connection)
+            .await
+            .map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
-        let opened = FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
-        Ok(Self { state_folder: state_folder.to_owned(), file, opened, connection, changes })
+        let opened =
+            FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
+        Ok(Self {
+            state_folder: state_folder.to_owned(),
+            file,
+            opened,
+            connection,
+            changes,
+        })
     }
 
     /// Opens the ledger if there is one.
@@ -442,29 +486,46 @@ impl Ledger {
 
     /// Records a run, and with it the job's cycle, as begun. Runs are numbered from 1.
     pub(crate) async fn begin_run(&self, run: &NewRun<'_>) -> Result<i64, LedgerError> {
-        self.write("record a run in", async |connection| rows::begin_run(connection, run).await).await
-    }
-
-    /// The job's latest run, if it was killed or stopped and can be taken up.
-    pub(crate) async fn unfinished_run(&self, job: &str) -> Result<Option<UnfinishedRun>, LedgerError> {
-        self.read(async |connection| rows::unfinished_run(connection, job).await).await
-    }
-
-    /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
-    /// Recording a record again replaces it.
-    pub(crate) async fn record_rejections(&self, id: WriteBackId, rejections: &[Rejection]) -> Result<(), LedgerError> {
-        self.write_of(id, "record rejected records in", async |connection, write_back| {
-            rows::record_rejections(connection, write_back, rejections).await
+        self.write("record a run in", async |connection| {
+            rows::begin_run(connection, run).await
         })
         .await
     }
 
-    /// Forgets what an interrupted pull left, before it is begun again: rejections, and batches cut from a package that
-    /// is to be pulled anew.
+    /// The job's latest run, if it was killed or stopped and can be taken up.
+    pub(crate) async fn unfinished_run(
+        &self,
+        job: &str,
+    ) -> Result<Option<UnfinishedRun>, LedgerError> {
+        self.read(async |connection| rows::unfinished_run(connection, job).await)
+            .await
+    }
+
+    /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
+    /// Recording a record again replaces it.
+    pub(crate) async fn record_rejections(
+        &self,
+        id: WriteBackId,
+        rejections: &[Rejection],
+    ) -> Result<(), LedgerError> {
+        self.write_of(
+            id,
+            "record rejected records in",
+            async |connection, write_back| {
+                rows::record_rejections(connection, write_back, rejections).await
+            },
+        )
+        .await
+    }
+
+    /// Forgets what an interrupted pull left, before it is begun again: rejections, and batches cut
+    /// from a package that is to be pulled anew.
     pub(crate) async fn restart_pull(&self, id: WriteBackId) -> Result<(), LedgerError> {
-        self.write_of(id, "begin a pull again in", async |connection, write_back| {
-            rows::restart_pull(connection, write_back).await
-        })
+        self.write_of(
+            id,
+            "begin a pull again in",
+            async |connection, write_back| rows::restart_pull(connection, write_back).await,
+        )
         .await
     }
 
@@ -481,10 +542,11 @@ impl Ledger {
         .await
     }
 
-    /// A batch's statements are done and its commit comes next. `outcomes` are those of the span, in order; rejected
-    /// ones are also kept as rejections. Recording a span again, or one that begins where it begins, replaces it, but for
-    /// its before-images: `left.images` are added to those that an earlier sending, which may have been committed, had, and
-    /// `left.earlier` says what becomes of these.
+    /// A batch's statements are done and its commit comes next. `outcomes` are those of the span,
+    /// in order; rejected ones are also kept as rejections. Recording a span again, or one that
+    /// begins where it begins, replaces it, but for its before-images: `left.images` are added to
+    /// those that an earlier sending, which may have been committed, had, and `left.earlier` says
+    /// what becomes of these.
     pub(crate) async fn record_sent(
         &self,
         id: WriteBackId,
@@ -500,15 +562,17 @@ impl Ledger {
                 last_written::record_conflicts(connection, batch, left.conflicts.as_ref()).await?;
             }
             match &left.images {
-                Some(images) => rows::record_images(connection, batch, images, left.marker.as_ref()).await,
+                Some(images) => {
+                    rows::record_images(connection, batch, images, left.marker.as_ref()).await
+                }
                 None => Ok(()),
             }
         })
         .await
     }
 
-    /// The batch is committed, after `seconds` of work; its before-images are forgotten unless they are kept.
-    /// Errors: `NoSuchBatch`, if it was not recorded as sent.
+    /// The batch is committed, after `seconds` of work; its before-images are forgotten unless they
+    /// are kept. Errors: `NoSuchBatch`, if it was not recorded as sent.
     pub(crate) async fn record_committed(
         &self,
         id: WriteBackId,
@@ -518,12 +582,17 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write_of(id, "record a commit in", async |connection, write_back| {
             rows::record_committed(connection, write_back, span, seconds).await?;
-            if keeps_images { Ok(()) } else { rows::forget_images(connection, write_back, span).await }
+            if keeps_images {
+                Ok(())
+            } else {
+                rows::forget_images(connection, write_back, span).await
+            }
         })
         .await
     }
 
-    /// A batch is over, after `seconds` of work, and the destination is as it was: `outcomes` are those of the span.
+    /// A batch is over, after `seconds` of work, and the destination is as it was: `outcomes` are
+    /// those of the span.
     pub(crate) async fn record_settled(
         &self,
         id: WriteBackId,
@@ -540,7 +609,11 @@ impl Ledger {
     }
 
     /// The destination refused the commit of a batch recorded as sent: it was not written.
-    pub(crate) async fn forget_sent(&self, id: WriteBackId, span: BatchSpan) -> Result<(), LedgerError> {
+    pub(crate) async fn forget_sent(
+        &self,
+        id: WriteBackId,
+        span: BatchSpan,
+    ) -> Result<(), LedgerError> {
         self.write_of(id, "forget a batch in", async |connection, write_back| {
             rows::forget_sent(connection, write_back, span).await
         })
@@ -549,25 +622,45 @@ impl Ledger {
 
     /// How far a write-back of a run has come.
     pub(crate) async fn progress(&self, id: WriteBackId) -> Result<Progress, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::progress(connection, write_back).await).await
+        self.read_of(id, async |connection, write_back| {
+            rows::progress(connection, write_back).await
+        })
+        .await
     }
 
-    /// What the ledger's own rows (batches that are or may be committed, rejections, read count) sum to.
+    /// What the ledger's own rows (batches that are or may be committed, rejections, read count)
+    /// sum to.
     pub(crate) async fn tally(&self, id: WriteBackId) -> Result<Tally, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::tally(connection, write_back).await).await
+        self.read_of(id, async |connection, write_back| {
+            rows::tally(connection, write_back).await
+        })
+        .await
     }
 
     /// A write-back is done; `seconds` of this process are added to earlier ones'.
-    pub(crate) async fn finish_write_back(&self, id: WriteBackId, seconds: f64) -> Result<(), LedgerError> {
-        self.write_of(id, "finish a write-back in", async |connection, write_back| {
-            rows::finish_write_back(connection, write_back, seconds).await
-        })
+    pub(crate) async fn finish_write_back(
+        &self,
+        id: WriteBackId,
+        seconds: f64,
+    ) -> Result<(), LedgerError> {
+        self.write_of(
+            id,
+            "finish a write-back in",
+            async |connection, write_back| {
+                rows::finish_write_back(connection, write_back, seconds).await
+            },
+        )
         .await
     }
 
     /// A run is over, and its work is not to be taken up.
     /// Errors: `NoSuchRun`.
-    pub(crate) async fn finish_run(&self, run: i64, status: RunStatus, error: Option<&str>) -> Result<(), LedgerError> {
+    pub(crate) async fn finish_run(
+        &self,
+        run: i64,
+        status: RunStatus,
+        error: Option<&str>,
+    ) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("finish a run in", async |connection| {
             rows::finish_run(connection, run, status, error, finished_at).await
@@ -586,72 +679,101 @@ impl Ledger {
         .await
     }
 
-    /// A run did what it was asked to and stopped: that is no failed attempt. The job's next run takes it up if it is
-    /// `resumable`.
-    /// Errors: `NoSuchRun`.
-    pub(crate) async fn interrupt_run(&self, run: i64, error: &str, resumable: bool) -> Result<(), LedgerError> {
+    /// A run did what it was asked to and stopped: that is no failed attempt. The job's next run
+    /// takes it up if it is `resumable`. Errors: `NoSuchRun`.
+    pub(crate) async fn interrupt_run(
+        &self,
+        run: i64,
+        error: &str,
+        resumable: bool,
+    ) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("stop a run in", async |connection| {
             rows::finish_run(connection, run, RunStatus::Failed, Some(error), finished_at).await?;
             rows::mark_interrupted(connection, run).await?;
-            if resumable { rows::mark_resumable(connection, run).await } else { Ok(()) }
+            if resumable {
+                rows::mark_resumable(connection, run).await
+            } else {
+                Ok(())
+            }
         })
         .await
     }
 
-    /// An unfinished run, and with it its cycle, is at work again; how it ended before is no longer how it ended.
-    /// Errors: `NoSuchRun`.
+    /// An unfinished run, and with it its cycle, is at work again; how it ended before is no longer
+    /// how it ended. Errors: `NoSuchRun`.
     pub(crate) async fn take_up_run(&self, run: i64) -> Result<(), LedgerError> {
         let taken_up_at = Utc::now();
-        self.write("take up a run in", async |connection| rows::take_up_run(connection, run, taken_up_at).await).await
+        self.write("take up a run in", async |connection| {
+            rows::take_up_run(connection, run, taken_up_at).await
+        })
+        .await
     }
 
-    /// Runs of the same job before this one, back to the last that finished, newest first: whose packages may still
-    /// stand, though nothing will take them up.
+    /// Runs of the same job before this one, back to the last that finished, newest first: whose
+    /// packages may still stand, though nothing will take them up.
     pub(crate) async fn runs_left_behind(&self, run: i64) -> Result<Vec<i64>, LedgerError> {
-        self.read(async |connection| rows::runs_left_behind(connection, run).await).await
+        self.read(async |connection| rows::runs_left_behind(connection, run).await)
+            .await
     }
 
     /// The latest runs, newest first, of one job or of all.
-    pub(crate) async fn runs(&self, job: Option<&str>, runs_max: u32) -> Result<Vec<RunEntry>, LedgerError> {
-        self.read(async |connection| rows::runs(connection, job, runs_max).await).await
+    pub(crate) async fn runs(
+        &self,
+        job: Option<&str>,
+        runs_max: u32,
+    ) -> Result<Vec<RunEntry>, LedgerError> {
+        self.read(async |connection| rows::runs(connection, job, runs_max).await)
+            .await
     }
 
-    /// How fast the latest runs of a write-back went, `runs_max` at most; `None` if none delivered a record.
-    pub(crate) async fn pace(&self, job: &str, write_back: &str, runs_max: u32) -> Result<Option<Pace>, LedgerError> {
-        self.read(async |connection| rows::pace(connection, job, write_back, runs_max).await).await
+    /// How fast the latest runs of a write-back went, `runs_max` at most; `None` if none delivered
+    /// a record.
+    pub(crate) async fn pace(
+        &self,
+        job: &str,
+        write_back: &str,
+        runs_max: u32,
+    ) -> Result<Option<Pace>, LedgerError> {
+        self.read(async |connection| rows::pace(connection, job, write_back, runs_max).await)
+            .await
     }
 
     /// One run.
     /// Errors: `NoSuchRun`.
     pub(crate) async fn run(&self, run: i64) -> Result<RunEntry, LedgerError> {
-        self.read(async |connection| rows::run(connection, run).await).await
+        self.read(async |connection| rows::run(connection, run).await)
+            .await
     }
 
     /// The batches of one run, in order.
     pub(crate) async fn batches(&self, run: i64) -> Result<Vec<BatchEntry>, LedgerError> {
-        self.read(async |connection| rows::batches(connection, run).await).await
+        self.read(async |connection| rows::batches(connection, run).await)
+            .await
     }
 
-    /// Rejected records of a write-back in order of position, `rejections_max` at most, after position `after`.
+    /// Rejected records of a write-back in order of position, `rejections_max` at most, after
+    /// position `after`.
     pub(crate) async fn rejections(
         &self,
         id: WriteBackId,
         after: Option<u64>,
         rejections_max: u32,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        self.rejections_of(id, Which::All, after, rejections_max).await
+        self.rejections_of(id, Which::All, after, rejections_max)
+            .await
     }
 
-    /// As [`Ledger::rejections`], only those that [`Ledger::record_rejections`] recorded: of records that are in no
-    /// batch.
+    /// As [`Ledger::rejections`], only those that [`Ledger::record_rejections`] recorded: of
+    /// records that are in no batch.
     pub(crate) async fn rejections_outside_batches(
         &self,
         id: WriteBackId,
         after: Option<u64>,
         rejections_max: u32,
     ) -> Result<Vec<Rejection>, LedgerError> {
-        self.rejections_of(id, Which::OutsideBatches, after, rejections_max).await
+        self.rejections_of(id, Which::OutsideBatches, after, rejections_max)
+            .await
     }
 
     async fn rejections_of(
@@ -668,30 +790,54 @@ impl Ledger {
     }
 
     /// Outcomes of a write-back's committed batches of one partition, by span in order.
-    pub(crate) async fn outcomes(&self, id: WriteBackId, partition: u32) -> Result<Vec<SentBatch>, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::outcomes(connection, write_back, partition).await).await
+    pub(crate) async fn outcomes(
+        &self,
+        id: WriteBackId,
+        partition: u32,
+    ) -> Result<Vec<SentBatch>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            rows::outcomes(connection, write_back, partition).await
+        })
+        .await
     }
 
-    /// The before-images of a write-back's batches that are or may be committed: batch by batch, in the order of
-    /// partitions; of several sendings of one batch the latest last.
+    /// The before-images of a write-back's batches that are or may be committed: batch by batch, in
+    /// the order of partitions; of several sendings of one batch the latest last.
     pub(crate) async fn images(&self, id: WriteBackId) -> Result<Vec<SentImages>, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::images(connection, write_back, None).await).await
+        self.read_of(id, async |connection, write_back| {
+            rows::images(connection, write_back, None).await
+        })
+        .await
     }
 
     /// As [`Ledger::images`], those of one batch.
-    pub(crate) async fn images_of(&self, id: WriteBackId, span: BatchSpan) -> Result<Vec<SentImages>, LedgerError> {
-        self.read_of(id, async |connection, write_back| rows::images(connection, write_back, Some(span)).await).await
+    pub(crate) async fn images_of(
+        &self,
+        id: WriteBackId,
+        span: BatchSpan,
+    ) -> Result<Vec<SentImages>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            rows::images(connection, write_back, Some(span)).await
+        })
+        .await
     }
 
     /// What each write-back of a run wrote, in the run's order.
     /// Errors: `NoSuchRun`.
     pub(crate) async fn written_to(&self, run: i64) -> Result<Vec<WrittenTo>, LedgerError> {
-        self.read(async |connection| undo::written_to(connection, run).await).await
+        self.read(async |connection| undo::written_to(connection, run).await)
+            .await
     }
 
     /// How many records of a write-back's batches were skipped for each reason.
-    pub(crate) async fn skipped(&self, id: WriteBackId) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
-        self.read_of(id, async |connection, write_back| undo::skipped(connection, write_back).await).await
+    pub(crate) async fn skipped(
+        &self,
+        id: WriteBackId,
+    ) -> Result<BTreeMap<SkipReason, u64>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            undo::skipped(connection, write_back).await
+        })
+        .await
     }
 
     /// Runs of a job that had the write-back and ended before `instant`.
@@ -702,13 +848,16 @@ impl Ledger {
         instant: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Vec<i64>, LedgerError> {
-        self.read(async |connection| undo::runs_ended_before(connection, job, write_back, instant, now).await).await
+        self.read(async |connection| {
+            undo::runs_ended_before(connection, job, write_back, instant, now).await
+        })
+        .await
     }
 }
 
 impl Ledger {
-    /// Does `work` in one transaction, which begins as a writer: another process's write is waited for, never run into
-    /// half-way.
+    /// Does `work` in one transaction, which begins as a writer: another process's write is waited
+    /// for, never run into half-way.
     async fn write<T>(
         &self,
         doing: &'static str,
@@ -734,7 +883,9 @@ impl Ledger {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
         let mut connection = self.connection.lock().await;
-        transact(&mut connection, "BEGIN", work).await.map_err(|fault| self.error("read", fault))
+        transact(&mut connection, "BEGIN", work)
+            .await
+            .map_err(|fault| self.error("read", fault))
     }
 
     /// As [`Ledger::write`], about one write-back, which `work` is given by its number.
@@ -764,19 +915,24 @@ impl Ledger {
         .await
     }
 
-    /// What is written to a file that was removed is gone with the process, and nobody would know of it.
-    /// Errors: `Removed`.
+    /// What is written to a file that was removed is gone with the process, and nobody would know
+    /// of it. Errors: `Removed`.
     fn expect_in_place(&self) -> Result<(), LedgerError> {
         match FileNumber::of(&self.file) {
             Ok(number) if number == self.opened => Ok(()),
-            Ok(_) | Err(_) => Err(LedgerError::Removed { path: self.file.display().to_string() }),
+            Ok(_) | Err(_) => Err(LedgerError::Removed {
+                path: self.file.display().to_string(),
+            }),
         }
     }
 
     fn error(&self, doing: &'static str, fault: Fault) -> LedgerError {
         match fault {
             Fault::Sql(source) => database_error(doing, &self.file, source),
-            Fault::Contents(what) => LedgerError::Damaged { path: self.file.display().to_string(), what },
+            Fault::Contents(what) => LedgerError::Damaged {
+                path: self.file.display().to_string(),
+                what,
+            },
             Fault::NoSuchRun(run) => LedgerError::NoSuchRun { run },
             Fault::NoSuchBatch(span) => LedgerError::NoSuchBatch { span },
         }
@@ -795,40 +951,69 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
         .await
 }
 
-/// Brings the ledger's tables to what this version expects, and looks whether their rows are what was written. Rows of
-/// an earlier version are taken as they are, and sealed.
-async fn up_to_date(mut connection: SqliteConnection, file: &Path) -> Result<SqliteConnection, LedgerError> {
+/// Brings the ledger's tables to what this version expects, and looks whether their rows are what
+/// was written. Rows of an earlier version are taken as they are, and sealed.
+async fn up_to_date(
+    mut connection: SqliteConnection,
+    file: &Path,
+) -> Result<SqliteConnection, LedgerError> {
     // `run` would do, but its future does not count as `Send`; this is what it calls.
-    match sqlx::migrate!("sql/ledger").run_direct(None, &mut connection, false).await {
+    match sqlx::migrate!("sql/ledger")
+        .run_direct(None, &mut connection, false)
+        .await
+    {
         Ok(()) => {}
-        Err(MigrateError::VersionMissing(_)) => return Err(LedgerError::Newer { path: file.display().to_string() }),
+        Err(MigrateError::VersionMissing(_)) => {
+            return Err(LedgerError::Newer {
+                path: file.display().to_string(),
+            });
+        }
         Err(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
             return Err(database_error("bring up to date", file, source));
         }
         Err(source @ (MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))) => {
-            return Err(LedgerError::Damaged { path: file.display().to_string(), what: source.to_string() });
+            return Err(LedgerError::Damaged {
+                path: file.display().to_string(),
+                what: source.to_string(),
+            });
         }
         Err(source) => return Err(LedgerError::Migration { source }),
     }
-    look_through(&mut connection, file).await.map_err(|fault| match fault {
-        Fault::Sql(source) => database_error("look through", file, source),
-        other @ (Fault::Contents(_) | Fault::NoSuchRun(_) | Fault::NoSuchBatch(_)) => {
-            LedgerError::Damaged { path: file.display().to_string(), what: other.to_string() }
-        }
-    })?;
+    look_through(&mut connection, file)
+        .await
+        .map_err(|fault| match fault {
+            Fault::Sql(source) => database_error("look through", file, source),
+            other @ (Fault::Contents(_) | Fault::NoSuchRun(_) | Fault::NoSuchBatch(_)) => {
+                LedgerError::Damaged {
+                    path: file.display().to_string(),
+                    what: other.to_string(),
+                }
+            }
+        })?;
     Ok(connection)
 }
 
 async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
-    transact(connection, "BEGIN", async |connection| match seal::are_of_these_tables(connection).await? {
-        true => seal::verify(connection, std::fs::metadata(file).map_or(0, |metadata| metadata.len())).await,
-        false => Ok(seal::seal_all(connection).await?),
-    })
+    transact(
+        connection,
+        "BEGIN",
+        async |connection| match seal::are_of_these_tables(connection).await? {
+            true => {
+                seal::verify(
+                    connection,
+                    std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+                )
+                .await
+            }
+            false => Ok(seal::seal_all(connection).await?),
+        },
+    )
     .await
 }
 
-/// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do: when SQLite rolls
-/// back by itself, as it does on a full disk, the driver takes the transaction for open ever after and refuses the next.
+/// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do:
+/// when SQLite rolls back by itself, as it does on a full disk, the driver takes the transaction
+/// for open ever after and refuses the next.
 async fn transact<T>(
     connection: &mut SqliteConnection,
     begin: &'static str,
@@ -858,7 +1043,8 @@ async fn transact<T>(
 /// SQLite's primary result codes.
 /// Source: <https://www.sqlite.org/rescode.html>.
 mod result_code {
-    /// The statement makes no sense. All of the ledger's do, so it is the tables that are not what they were.
+    /// The statement makes no sense. All of the ledger's do, so it is the tables that are not what
+    /// they were.
     pub(super) const ERROR: u32 = 1;
     pub(super) const BUSY: u32 = 5;
     pub(super) const IO: u32 = 10;
@@ -876,7 +1062,10 @@ fn result_code(error: &sqlx::Error) -> Option<u32> {
 fn database_error(doing: &'static str, file: &Path, source: sqlx::Error) -> LedgerError {
     match result_code(&source) {
         Some(result_code::ERROR | result_code::CORRUPT | result_code::NOT_A_DATABASE) => {
-            LedgerError::Damaged { path: file.display().to_string(), what: source.to_string() }
+            LedgerError::Damaged {
+                path: file.display().to_string(),
+                what: source.to_string(),
+            }
         }
         Some(_) | None => LedgerError::Database { doing, source },
     }
@@ -884,8 +1073,12 @@ fn database_error(doing: &'static str, file: &Path, source: sqlx::Error) -> Ledg
 
 fn database_hint(error: &sqlx::Error) -> Option<&'static str> {
     match result_code(error)? {
-        result_code::BUSY => Some("another process keeps the ledger locked; see which, or run again later"),
-        result_code::FULL | result_code::IO => Some("see that the disk has space left and is in order, then run again"),
+        result_code::BUSY => {
+            Some("another process keeps the ledger locked; see which, or run again later")
+        }
+        result_code::FULL | result_code::IO => {
+            Some("see that the disk has space left and is in order, then run again")
+        }
         _ => None,
     }
 }

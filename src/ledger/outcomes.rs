@@ -1,5 +1,5 @@
-//! A batch's outcomes as the ledger keeps them: one byte a record, in the batch's order. What a rejected record's byte
-//! cannot say stands in the table of rejections.
+//! A batch's outcomes as the ledger keeps them: one byte a record, in the batch's order. What a
+//! rejected record's byte cannot say stands in the table of rejections.
 
 use crate::domain::outcome::{Outcome, Rejection, SkipReason};
 
@@ -67,7 +67,9 @@ impl Code {
             Self::CreatedByRun => Some(SkipReason::CreatedByRun),
             Self::Kept => Some(SkipReason::Kept),
             Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
-            Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => None,
+            Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => {
+                None
+            }
         }
     }
 }
@@ -91,12 +93,19 @@ impl From<&Outcome> for Code {
 }
 
 pub(super) fn encode(outcomes: &[Outcome]) -> Vec<u8> {
-    outcomes.iter().map(|outcome| Code::from(outcome).into()).collect()
+    outcomes
+        .iter()
+        .map(|outcome| Code::from(outcome).into())
+        .collect()
 }
 
-/// Shape: one byte a record, and the rejected records with their places in the batch, ascending; one outcome a byte out.
-/// Errors: a byte that is no code, a rejected record without its rejection, or a rejection without its record.
-pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<Vec<Outcome>, String> {
+/// Shape: one byte a record, and the rejected records with their places in the batch, ascending;
+/// one outcome a byte out. Errors: a byte that is no code, a rejected record without its rejection,
+/// or a rejection without its record.
+pub(super) fn decode(
+    bytes: &[u8],
+    rejections: Vec<(u32, Rejection)>,
+) -> Result<Vec<Outcome>, String> {
     let mut rejections = rejections.into_iter();
     let outcomes = (0..).zip(bytes).map(|(index, byte)| {
         Ok(match Code::try_from(*byte)? {
@@ -113,7 +122,9 @@ pub(super) fn decode(bytes: &[u8], rejections: Vec<(u32, Rejection)>) -> Result<
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
                 Some(_) | None => {
-                    return Err(format!("the reason why record {index} of a batch is rejected is missing"));
+                    return Err(format!(
+                        "the reason why record {index} of a batch is rejected is missing"
+                    ));
                 }
             },
         })
@@ -140,7 +151,13 @@ mod tests {
     use crate::domain::outcome::Stage;
 
     fn rejection() -> Rejection {
-        Rejection { record: 7, key: None, stage: Stage::Destination, column: None, reason: "no".to_owned() }
+        Rejection {
+            record: 7,
+            key: None,
+            stage: Stage::Destination,
+            column: None,
+            reason: "no".to_owned(),
+        }
     }
 
     fn every_outcome() -> Vec<Outcome> {

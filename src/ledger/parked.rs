@@ -1,4 +1,5 @@
-//! The ledger's account of parked records: which ones people parked, and which ones runs left alone.
+//! The ledger's account of parked records: which ones people parked, and which ones runs left
+//! alone.
 
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
@@ -20,8 +21,13 @@ impl Ledger {
         .await
     }
 
-    /// The records of a job that are parked, and that the clock has not ended the parking of at `now`.
-    pub(crate) async fn parked(&self, job: &str, now: DateTime<Utc>) -> Result<Vec<Parked>, LedgerError> {
+    /// The records of a job that are parked, and that the clock has not ended the parking of at
+    /// `now`.
+    pub(crate) async fn parked(
+        &self,
+        job: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Parked>, LedgerError> {
         self.read(async |connection| {
             let rows = sqlx::query(
                 "SELECT * FROM parked WHERE job = ? AND (until IS NULL OR until > ?) ORDER BY write_back, key",
@@ -32,8 +38,14 @@ impl Ledger {
         .await
     }
 
-    /// Takes a parked record of a job up again, in `write_back` or in all that know it. Returns in how many.
-    pub(crate) async fn lift(&self, job: &str, write_back: Option<&str>, key: &str) -> Result<u64, LedgerError> {
+    /// Takes a parked record of a job up again, in `write_back` or in all that know it. Returns in
+    /// how many.
+    pub(crate) async fn lift(
+        &self,
+        job: &str,
+        write_back: Option<&str>,
+        key: &str,
+    ) -> Result<u64, LedgerError> {
         self.write("take up a parked record in", async |connection| {
             let delete =
                 sqlx::query("DELETE FROM parked WHERE job = ?1 AND key = ?2 AND (?3 IS NULL OR write_back = ?3)");
@@ -42,8 +54,14 @@ impl Ledger {
         .await
     }
 
-    /// The values of records changed, which ends their parking; not of those that were parked anew since.
-    pub(crate) async fn end_parking(&self, job: &str, write_back: &str, keys: &[String]) -> Result<(), LedgerError> {
+    /// The values of records changed, which ends their parking; not of those that were parked anew
+    /// since.
+    pub(crate) async fn end_parking(
+        &self,
+        job: &str,
+        write_back: &str,
+        keys: &[String],
+    ) -> Result<(), LedgerError> {
         self.write("take up parked records in", async |connection| {
             for key in keys {
                 let delete = sqlx::query(
@@ -56,23 +74,43 @@ impl Ledger {
         .await
     }
 
-    /// A run left records of a write-back alone. What their values were is kept for those that are parked until these
-    /// change, when they are left alone for the first time. Recording a record again replaces it.
-    pub(crate) async fn record_left_alone(&self, id: WriteBackId, records: &[LeftAlone]) -> Result<(), LedgerError> {
-        self.write_of(id, "record parked records in", async |connection, write_back| {
-            for record in records {
-                record_left_alone(connection, write_back, record).await?;
-            }
-            Ok(())
-        })
+    /// A run left records of a write-back alone. What their values were is kept for those that are
+    /// parked until these change, when they are left alone for the first time. Recording a record
+    /// again replaces it.
+    pub(crate) async fn record_left_alone(
+        &self,
+        id: WriteBackId,
+        records: &[LeftAlone],
+    ) -> Result<(), LedgerError> {
+        self.write_of(
+            id,
+            "record parked records in",
+            async |connection, write_back| {
+                for record in records {
+                    record_left_alone(connection, write_back, record).await?;
+                }
+                Ok(())
+            },
+        )
         .await
     }
 
-    /// The records of a write-back that a run left alone, in order of position, `records_max` at most.
-    pub(crate) async fn left_alone(&self, id: WriteBackId, records_max: u32) -> Result<Vec<LeftAlone>, LedgerError> {
+    /// The records of a write-back that a run left alone, in order of position, `records_max` at
+    /// most.
+    pub(crate) async fn left_alone(
+        &self,
+        id: WriteBackId,
+        records_max: u32,
+    ) -> Result<Vec<LeftAlone>, LedgerError> {
         self.read_of(id, async |connection, write_back| {
-            let rows = sqlx::query("SELECT * FROM left_alone WHERE write_back = ? ORDER BY record LIMIT ?");
-            let rows = rows.bind(write_back).bind(records_max).fetch_all(connection).await?;
+            let rows = sqlx::query(
+                "SELECT * FROM left_alone WHERE write_back = ? ORDER BY record LIMIT ?",
+            );
+            let rows = rows
+                .bind(write_back)
+                .bind(records_max)
+                .fetch_all(connection)
+                .await?;
             rows.iter().map(left_alone).collect()
         })
         .await
@@ -90,8 +128,17 @@ async fn park(connection: &mut SqliteConnection, job: &str, record: &Parked) -> 
              until = excluded.until, fingerprint = NULL, reason = excluded.reason,
              parked_by = excluded.parked_by, parked_at = excluded.parked_at",
     );
-    let insert = insert.bind(job).bind(&record.write_back).bind(&record.key).bind(until).bind(&record.reason);
-    insert.bind(record.parked_by.as_deref()).bind(moment_text(record.parked_at)).execute(connection).await?;
+    let insert = insert
+        .bind(job)
+        .bind(&record.write_back)
+        .bind(&record.key)
+        .bind(until)
+        .bind(&record.reason);
+    insert
+        .bind(record.parked_by.as_deref())
+        .bind(moment_text(record.parked_at))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -100,7 +147,9 @@ fn parked(row: &SqliteRow) -> Answer<Parked> {
     Ok(Parked {
         write_back: row.try_get("write_back")?,
         key: row.try_get("key")?,
-        until: until.map_or(Ok::<_, Fault>(Until::Changed), |until| Ok(Until::Instant(moment(until)?)))?,
+        until: until.map_or(Ok::<_, Fault>(Until::Changed), |until| {
+            Ok(Until::Instant(moment(until)?))
+        })?,
         reason: row.try_get("reason")?,
         parked_by: row.try_get("parked_by")?,
         parked_at: moment(row.try_get("parked_at")?)?,
@@ -108,18 +157,31 @@ fn parked(row: &SqliteRow) -> Answer<Parked> {
     })
 }
 
-async fn record_left_alone(connection: &mut SqliteConnection, write_back: i64, record: &LeftAlone) -> Answer<()> {
+async fn record_left_alone(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    record: &LeftAlone,
+) -> Answer<()> {
     let insert = sqlx::query(
         "INSERT INTO left_alone (write_back, record, key, reason) VALUES (?, ?, ?, ?)
          ON CONFLICT (write_back, record) DO UPDATE SET key = excluded.key, reason = excluded.reason",
     );
-    let insert = insert.bind(write_back).bind(kept(record.record)?).bind(&record.key).bind(&record.reason);
+    let insert = insert
+        .bind(write_back)
+        .bind(kept(record.record)?)
+        .bind(&record.key)
+        .bind(&record.reason);
     insert.execute(&mut *connection).await?;
     let update = sqlx::query(
         "UPDATE parked SET fingerprint = ?1 WHERE key = ?2 AND until IS NULL AND fingerprint IS NULL
          AND (job, write_back) = (SELECT runs.job, w.name FROM write_backs AS w JOIN runs USING (run) WHERE w.write_back = ?3)",
     );
-    update.bind(&record.fingerprint).bind(&record.key).bind(write_back).execute(connection).await?;
+    update
+        .bind(&record.fingerprint)
+        .bind(&record.key)
+        .bind(write_back)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! The ledger's account of rejected records that have not landed since: what the latest run that took all records of a
-//! write-back rejected, without what retries since have delivered. The next run of all records makes the account anew.
+//! The ledger's account of rejected records that have not landed since: what the latest run that
+//! took all records of a write-back rejected, without what retries since have delivered. The next
+//! run of all records makes the account anew.
 
 use std::collections::HashSet;
 
@@ -40,9 +41,16 @@ impl Ledger {
     }
 
     /// The match keys of a write-back's pending records.
-    pub(crate) async fn pending_keys(&self, job: &str, write_back: &str) -> Result<HashSet<String>, LedgerError> {
+    pub(crate) async fn pending_keys(
+        &self,
+        job: &str,
+        write_back: &str,
+    ) -> Result<HashSet<String>, LedgerError> {
         self.read(async |connection| {
-            let latest = latest_runs(connection, job).await?.into_iter().find(|latest| latest.name == write_back);
+            let latest = latest_runs(connection, job)
+                .await?
+                .into_iter()
+                .find(|latest| latest.name == write_back);
             match latest {
                 Some(latest) => pending_keys(connection, job, &latest).await,
                 None => Ok(HashSet::new()),
@@ -52,17 +60,26 @@ impl Ledger {
     }
 
     /// A retry found records with these keys in the source.
-    pub(crate) async fn record_retried(&self, id: WriteBackId, keys: &[String]) -> Result<(), LedgerError> {
-        self.write_of(id, "record retried records in", async |connection, write_back| {
-            for chunk in keys.chunks(KEYS_PER_INSERT) {
-                let mut insert = sqlx::QueryBuilder::new("INSERT OR IGNORE INTO retried (write_back, key) ");
-                insert.push_values(chunk, |mut values, key| {
-                    values.push_bind(write_back).push_bind(key);
-                });
-                insert.build().execute(&mut *connection).await?;
-            }
-            Ok(())
-        })
+    pub(crate) async fn record_retried(
+        &self,
+        id: WriteBackId,
+        keys: &[String],
+    ) -> Result<(), LedgerError> {
+        self.write_of(
+            id,
+            "record retried records in",
+            async |connection, write_back| {
+                for chunk in keys.chunks(KEYS_PER_INSERT) {
+                    let mut insert =
+                        sqlx::QueryBuilder::new("INSERT OR IGNORE INTO retried (write_back, key) ");
+                    insert.push_values(chunk, |mut values, key| {
+                        values.push_bind(write_back).push_bind(key);
+                    });
+                    insert.build().execute(&mut *connection).await?;
+                }
+                Ok(())
+            },
+        )
         .await
     }
 }
@@ -84,8 +101,8 @@ struct LatestRun {
     run: i64,
 }
 
-/// Of each write-back that the job's latest whole run had, or that was run alone since: one that the job no longer has
-/// owes nothing.
+/// Of each write-back that the job's latest whole run had, or that was run alone since: one that
+/// the job no longer has owes nothing.
 async fn latest_runs(connection: &mut SqliteConnection, job: &str) -> Answer<Vec<LatestRun>> {
     let rows = sqlx::query(
         "SELECT name, write_back, max(run) AS run FROM (
@@ -96,12 +113,22 @@ async fn latest_runs(connection: &mut SqliteConnection, job: &str) -> Answer<Vec
          GROUP BY name ORDER BY name",
     );
     let latest = |row: &SqliteRow| {
-        Ok(LatestRun { name: row.try_get("name")?, write_back: row.try_get("write_back")?, run: row.try_get("run")? })
+        Ok(LatestRun {
+            name: row.try_get("name")?,
+            write_back: row.try_get("write_back")?,
+            run: row.try_get("run")?,
+        })
     };
-    rows.bind(job).fetch_all(connection).await?.iter().map(latest).collect()
+    rows.bind(job)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(latest)
+        .collect()
 }
 
-/// `columns` of the latest run's rejections that are pending; parameters `?1` its write-back, `?2` job, `?3` name, `?4` run.
+/// `columns` of the latest run's rejections that are pending; parameters `?1` its write-back, `?2`
+/// job, `?3` name, `?4` run.
 fn pending_rejections(columns: &str) -> String {
     format!(
         "SELECT {columns} FROM rejections WHERE write_back = ?1 AND (key IS NULL OR key NOT IN (
@@ -112,9 +139,19 @@ fn pending_rejections(columns: &str) -> String {
     )
 }
 
-async fn pending(connection: &mut SqliteConnection, job: &str, latest: &LatestRun) -> Answer<Pending> {
-    let counts = sqlx::query(audited(pending_rejections("count(*) AS records, count(*) - count(key) AS without_key")));
-    let counts = counts.bind(latest.write_back).bind(job).bind(&latest.name).bind(latest.run);
+async fn pending(
+    connection: &mut SqliteConnection,
+    job: &str,
+    latest: &LatestRun,
+) -> Answer<Pending> {
+    let counts = sqlx::query(audited(pending_rejections(
+        "count(*) AS records, count(*) - count(key) AS without_key",
+    )));
+    let counts = counts
+        .bind(latest.write_back)
+        .bind(job)
+        .bind(&latest.name)
+        .bind(latest.run);
     let row = counts.fetch_one(connection).await?;
     Ok(Pending {
         write_back: latest.name.clone(),
@@ -124,8 +161,21 @@ async fn pending(connection: &mut SqliteConnection, job: &str, latest: &LatestRu
     })
 }
 
-async fn pending_keys(connection: &mut SqliteConnection, job: &str, latest: &LatestRun) -> Answer<HashSet<String>> {
+async fn pending_keys(
+    connection: &mut SqliteConnection,
+    job: &str,
+    latest: &LatestRun,
+) -> Answer<HashSet<String>> {
     let keys = sqlx::query_scalar::<_, Option<String>>(audited(pending_rejections("key")));
-    let keys = keys.bind(latest.write_back).bind(job).bind(&latest.name).bind(latest.run);
-    Ok(keys.fetch_all(connection).await?.into_iter().flatten().collect())
+    let keys = keys
+        .bind(latest.write_back)
+        .bind(job)
+        .bind(&latest.name)
+        .bind(latest.run);
+    Ok(keys
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .flatten()
+        .collect())
 }

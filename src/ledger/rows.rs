@@ -1,5 +1,5 @@
-//! The ledger's statements: what is written to and read from its tables, one connection at a time. Knows nothing of
-//! files or locks.
+//! The ledger's statements: what is written to and read from its tables, one connection at a time.
+//! Knows nothing of files or locks.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::sqlite::SqliteRow;
@@ -7,8 +7,9 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    BatchEntry, BatchSpan, Commit, Earlier, ImageSegment, MappedFor, NewRun, Pace, Progress, RunEntry, RunStatus,
-    SentBatch, SentImages, UnfinishedRun, WriteBackEntry, WriteBackId, canaries, cycles, guards, outcomes, pending,
+    BatchEntry, BatchSpan, Commit, Earlier, ImageSegment, MappedFor, NewRun, Pace, Progress,
+    RunEntry, RunStatus, SentBatch, SentImages, UnfinishedRun, WriteBackEntry, WriteBackId,
+    canaries, cycles, guards, outcomes, pending,
 };
 use crate::domain::cycle::Cycle;
 use crate::domain::doubt::Marker;
@@ -36,8 +37,14 @@ pub(super) enum Fault {
 pub(super) type Answer<T> = Result<T, Fault>;
 
 impl RunStatus {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Running, Self::Succeeded, Self::Rejected, Self::Failed, Self::Guarded, Self::NothingNew];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Succeeded,
+        Self::Rejected,
+        Self::Failed,
+        Self::Guarded,
+        Self::NothingNew,
+    ];
 
     /// As the ledger and `--json` write it.
     pub(crate) fn name(self) -> &'static str {
@@ -69,12 +76,15 @@ pub(super) fn moment_text(moment: DateTime<Utc>) -> String {
 
 pub(super) fn moment(text: &str) -> Answer<DateTime<Utc>> {
     let parsed = DateTime::parse_from_rfc3339(text);
-    parsed.map(|moment| moment.to_utc()).map_err(|_| Fault::Contents(format!("`{text}` is no point in time")))
+    parsed
+        .map(|moment| moment.to_utc())
+        .map_err(|_| Fault::Contents(format!("`{text}` is no point in time")))
 }
 
 /// A number as SQLite keeps it.
 pub(super) fn kept(number: u64) -> Answer<i64> {
-    i64::try_from(number).map_err(|_| Fault::Contents(format!("{number} is larger than the ledger can keep")))
+    i64::try_from(number)
+        .map_err(|_| Fault::Contents(format!("{number} is larger than the ledger can keep")))
 }
 
 /// A column that holds a count or a position.
@@ -115,16 +125,24 @@ pub(super) async fn begin_run(connection: &mut SqliteConnection, run: &NewRun<'_
     Ok(number)
 }
 
-pub(super) async fn unfinished_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
+pub(super) async fn unfinished_run(
+    connection: &mut SqliteConnection,
+    job: &str,
+) -> Answer<Option<UnfinishedRun>> {
     latest_run(connection, job, |status, resumable| match status {
         RunStatus::Running => true,
         RunStatus::Failed => resumable,
-        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Guarded | RunStatus::NothingNew => false,
+        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Guarded | RunStatus::NothingNew => {
+            false
+        }
     })
     .await
 }
 
-pub(super) async fn guarded_run(connection: &mut SqliteConnection, job: &str) -> Answer<Option<UnfinishedRun>> {
+pub(super) async fn guarded_run(
+    connection: &mut SqliteConnection,
+    job: &str,
+) -> Answer<Option<UnfinishedRun>> {
     latest_run(connection, job, |status, _| status == RunStatus::Guarded).await
 }
 
@@ -134,9 +152,15 @@ async fn latest_run(
     job: &str,
     wanted: impl FnOnce(RunStatus, bool) -> bool,
 ) -> Answer<Option<UnfinishedRun>> {
-    let latest = sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
-    let Some(row) = latest.fetch_optional(&mut *connection).await? else { return Ok(None) };
-    if !wanted(RunStatus::named(row.try_get("status")?)?, row.try_get("resumable")?) {
+    let latest =
+        sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
+    let Some(row) = latest.fetch_optional(&mut *connection).await? else {
+        return Ok(None);
+    };
+    if !wanted(
+        RunStatus::named(row.try_get("status")?)?,
+        row.try_get("resumable")?,
+    ) {
         return Ok(None);
     }
     Ok(Some(UnfinishedRun {
@@ -150,7 +174,10 @@ async fn latest_run(
     }))
 }
 
-pub(super) async fn runs_left_behind(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<i64>> {
+pub(super) async fn runs_left_behind(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<i64>> {
     let earlier = sqlx::query_scalar(
         "SELECT run FROM runs
          WHERE job = (SELECT job FROM runs WHERE run = ?1) AND run < ?1
@@ -158,18 +185,29 @@ pub(super) async fn runs_left_behind(connection: &mut SqliteConnection, run: i64
                            WHERE finished.job = runs.job AND finished.run < ?1 AND finished.status IN (?2, ?3))
          ORDER BY run DESC",
     );
-    let earlier = earlier.bind(run).bind(RunStatus::Succeeded.name()).bind(RunStatus::Rejected.name());
+    let earlier = earlier
+        .bind(run)
+        .bind(RunStatus::Succeeded.name())
+        .bind(RunStatus::Rejected.name());
     Ok(earlier.fetch_all(connection).await?)
 }
 
 fn cycle(row: &SqliteRow) -> Answer<Cycle> {
-    Ok(Cycle { id: row.try_get("cycle")?, completed_at: moment(row.try_get("cycle_completed_at")?)? })
+    Ok(Cycle {
+        id: row.try_get("cycle")?,
+        completed_at: moment(row.try_get("cycle_completed_at")?)?,
+    })
 }
 
 /// The number under which other tables know a write-back.
 pub(super) async fn write_back(connection: &mut SqliteConnection, id: WriteBackId) -> Answer<i64> {
-    let found = sqlx::query_scalar("SELECT write_back FROM write_backs WHERE run = ? AND position = ?");
-    let found = found.bind(id.run).bind(id.position).fetch_optional(&mut *connection).await?;
+    let found =
+        sqlx::query_scalar("SELECT write_back FROM write_backs WHERE run = ? AND position = ?");
+    let found = found
+        .bind(id.run)
+        .bind(id.position)
+        .fetch_optional(&mut *connection)
+        .await?;
     found.ok_or(Fault::NoSuchRun(id.run))
 }
 
@@ -184,7 +222,13 @@ pub(super) async fn record_rejections(
     write_back: i64,
     rejections: &[Rejection],
 ) -> Answer<()> {
-    let kept: Vec<_> = rejections.iter().map(|rejection| KeptRejection { rejection, batch: None }).collect();
+    let kept: Vec<_> = rejections
+        .iter()
+        .map(|rejection| KeptRejection {
+            rejection,
+            batch: None,
+        })
+        .collect();
     insert_rejections(connection, write_back, &kept).await
 }
 
@@ -194,23 +238,29 @@ async fn insert_rejections(
     rejections: &[KeptRejection<'_>],
 ) -> Answer<()> {
     for chunk in rejections.chunks(REJECTIONS_PER_INSERT) {
-        let records = chunk.iter().map(|kept_one| kept(kept_one.rejection.record)).collect::<Answer<Vec<i64>>>()?;
+        let records = chunk
+            .iter()
+            .map(|kept_one| kept(kept_one.rejection.record))
+            .collect::<Answer<Vec<i64>>>()?;
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT OR REPLACE INTO rejections \
              (write_back, record, key, stage, \"column\", reason, batch, batch_index, xxh3) ",
         );
-        insert.push_values(chunk.iter().zip(records), |mut values, (KeptRejection { rejection, batch }, record)| {
-            values
-                .push_bind(write_back)
-                .push_bind(record)
-                .push_bind(rejection.key.as_deref())
-                .push_bind(rejection.stage.name())
-                .push_bind(rejection.column.as_deref())
-                .push_bind(rejection.reason.as_str())
-                .push_bind(batch.map(|(batch, _)| batch))
-                .push_bind(batch.map(|(_, index)| index))
-                .push_bind(rejection_digest(rejection));
-        });
+        insert.push_values(
+            chunk.iter().zip(records),
+            |mut values, (KeptRejection { rejection, batch }, record)| {
+                values
+                    .push_bind(write_back)
+                    .push_bind(record)
+                    .push_bind(rejection.key.as_deref())
+                    .push_bind(rejection.stage.name())
+                    .push_bind(rejection.column.as_deref())
+                    .push_bind(rejection.reason.as_str())
+                    .push_bind(batch.map(|(batch, _)| batch))
+                    .push_bind(batch.map(|(_, index)| index))
+                    .push_bind(rejection_digest(rejection));
+            },
+        );
         insert.build().execute(&mut *connection).await?;
     }
     Ok(())
@@ -225,7 +275,10 @@ pub(super) async fn restart_pull(connection: &mut SqliteConnection, write_back: 
         "DELETE FROM retried WHERE write_back = ?",
         "UPDATE write_backs SET read = NULL, layout = NULL, finished = 0 WHERE write_back = ?",
     ] {
-        sqlx::query(statement).bind(write_back).execute(&mut *connection).await?;
+        sqlx::query(statement)
+            .bind(write_back)
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
@@ -242,10 +295,23 @@ pub(super) async fn record_packaged(
     let json = |error: serde_json::Error| Fault::Contents(error.to_string());
     let object = serde_json::to_string(&mapped_for.object).map_err(json)?;
     let fields = serde_json::to_string(&mapped_for.fields).map_err(json)?;
-    let update =
-        update.bind(kept(read)?).bind(&mapped_for.layout).bind(&mapped_for.destination).bind(object).bind(fields);
-    let journal = mapped_for.journal.as_ref().map(serde_json::to_string).transpose().map_err(json)?;
-    update.bind(journal).bind(write_back).execute(connection).await?;
+    let update = update
+        .bind(kept(read)?)
+        .bind(&mapped_for.layout)
+        .bind(&mapped_for.destination)
+        .bind(object)
+        .bind(fields);
+    let journal = mapped_for
+        .journal
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(json)?;
+    update
+        .bind(journal)
+        .bind(write_back)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -256,7 +322,11 @@ pub(super) async fn record_sent(
     outcomes: &[Outcome],
     attempts: u32,
 ) -> Answer<i64> {
-    debug_assert_eq!(u32::try_from(outcomes.len()), Ok(span.records), "every record of a batch has one outcome");
+    debug_assert_eq!(
+        u32::try_from(outcomes.len()),
+        Ok(span.records),
+        "every record of a batch has one outcome"
+    );
     let mut tally = Tally::default();
     outcomes.iter().for_each(|outcome| tally.count(outcome));
     let batch: i64 = sqlx::query_scalar(
@@ -285,8 +355,10 @@ pub(super) async fn record_sent(
     .await?;
     let earlier = sqlx::query("DELETE FROM rejections WHERE batch = ?");
     earlier.bind(batch).execute(&mut *connection).await?;
-    let rejections: Vec<_> =
-        (0..).zip(outcomes).filter_map(|(index, outcome)| in_batch(batch, index, outcome)).collect();
+    let rejections: Vec<_> = (0..)
+        .zip(outcomes)
+        .filter_map(|(index, outcome)| in_batch(batch, index, outcome))
+        .collect();
     insert_rejections(connection, write_back, &rejections).await?;
     Ok(batch)
 }
@@ -297,23 +369,41 @@ pub(super) async fn record_images(
     images: &ImageSegment,
     marker: Option<&Marker>,
 ) -> Answer<()> {
-    let insert = sqlx::query("INSERT INTO images (batch, file, offset, bytes, xxh3, marker) VALUES (?, ?, ?, ?, ?, ?)");
+    let insert = sqlx::query(
+        "INSERT INTO images (batch, file, offset, bytes, xxh3, marker) VALUES (?, ?, ?, ?, ?, ?)",
+    );
     let marker = marker.map(serde_json::to_string).transpose();
     let marker = marker.map_err(|error| Fault::Contents(error.to_string()))?;
-    let insert = insert.bind(batch).bind(&images.file).bind(kept(images.offset)?).bind(kept(images.bytes)?);
-    insert.bind(images.xxh3.cast_signed()).bind(marker).execute(connection).await?;
+    let insert = insert
+        .bind(batch)
+        .bind(&images.file)
+        .bind(kept(images.offset)?)
+        .bind(kept(images.bytes)?);
+    insert
+        .bind(images.xxh3.cast_signed())
+        .bind(marker)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// Settles what earlier sendings of a batch left.
-pub(super) async fn settle_earlier(connection: &mut SqliteConnection, batch: i64, earlier: &Earlier) -> Answer<()> {
+pub(super) async fn settle_earlier(
+    connection: &mut SqliteConnection,
+    batch: i64,
+    earlier: &Earlier,
+) -> Answer<()> {
     let (rolled_back, is_doubtful) = match earlier {
         Earlier::RolledBack(images) => (images, false),
         Earlier::Doubtful(images) => (images, true),
     };
     for image in rolled_back {
         let delete = sqlx::query("DELETE FROM images WHERE batch = ? AND image = ?");
-        delete.bind(batch).bind(image).execute(&mut *connection).await?;
+        delete
+            .bind(batch)
+            .bind(image)
+            .execute(&mut *connection)
+            .await?;
     }
     if is_doubtful {
         let update = sqlx::query("UPDATE images SET doubtful = 1 WHERE batch = ?");
@@ -322,12 +412,21 @@ pub(super) async fn settle_earlier(connection: &mut SqliteConnection, batch: i64
     Ok(())
 }
 
-pub(super) async fn forget_images(connection: &mut SqliteConnection, write_back: i64, span: BatchSpan) -> Answer<()> {
+pub(super) async fn forget_images(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    span: BatchSpan,
+) -> Answer<()> {
     let delete = sqlx::query(
         "DELETE FROM images
          WHERE batch IN (SELECT batch FROM batches WHERE write_back = ? AND partition = ? AND first = ?)",
     );
-    delete.bind(write_back).bind(span.partition).bind(span.first).execute(connection).await?;
+    delete
+        .bind(write_back)
+        .bind(span.partition)
+        .bind(span.first)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -342,12 +441,23 @@ pub(super) async fn images(
          FROM images AS i JOIN batches USING (batch)
          WHERE write_back = ?1 AND (?2 IS NULL OR (partition = ?2 AND first = ?3)) ORDER BY partition, first, image",
     );
-    let images = images.bind(write_back).bind(of.map(|span| span.partition)).bind(of.map(|span| span.first));
-    images.fetch_all(connection).await?.iter().map(sent_images).collect()
+    let images = images
+        .bind(write_back)
+        .bind(of.map(|span| span.partition))
+        .bind(of.map(|span| span.first));
+    images
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(sent_images)
+        .collect()
 }
 
 pub(super) fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
-    let marker = row.try_get::<Option<&str>, _>("marker")?.map(serde_json::from_str).transpose();
+    let marker = row
+        .try_get::<Option<&str>, _>("marker")?
+        .map(serde_json::from_str)
+        .transpose();
     let (committed, doubtful): (bool, bool) = (row.try_get("committed")?, row.try_get("doubtful")?);
     Ok(SentImages {
         image: row.try_get("image")?,
@@ -365,13 +475,25 @@ pub(super) fn sent_images(row: &SqliteRow) -> Answer<SentImages> {
 pub(super) fn image_segment(row: &SqliteRow) -> Answer<ImageSegment> {
     let (file, xxh3): (String, i64) = (row.try_get("file")?, row.try_get("xxh3")?);
     let (offset, bytes) = (count(row, "offset")?, count(row, "bytes")?);
-    Ok(ImageSegment { file, offset, bytes, xxh3: xxh3.cast_unsigned() })
+    Ok(ImageSegment {
+        file,
+        offset,
+        bytes,
+        xxh3: xxh3.cast_unsigned(),
+    })
 }
 
 fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'_>> {
     match outcome {
-        Outcome::Rejected(rejection) => Some(KeptRejection { rejection, batch: Some((batch, index)) }),
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Skipped(_) => None,
+        Outcome::Rejected(rejection) => Some(KeptRejection {
+            rejection,
+            batch: Some((batch, index)),
+        }),
+        Outcome::Inserted
+        | Outcome::Updated
+        | Outcome::Unchanged
+        | Outcome::Deleted
+        | Outcome::Skipped(_) => None,
     }
 }
 
@@ -385,30 +507,54 @@ pub(super) async fn record_committed(
         "UPDATE batches SET committed = 1, seconds = ?
          WHERE write_back = ? AND partition = ? AND first = ? AND records = ?",
     );
-    let update = update.bind(seconds).bind(write_back).bind(span.partition).bind(span.first).bind(span.records);
+    let update = update
+        .bind(seconds)
+        .bind(write_back)
+        .bind(span.partition)
+        .bind(span.first)
+        .bind(span.records);
     match update.execute(connection).await?.rows_affected() {
         0 => Err(Fault::NoSuchBatch(span)),
         _ => Ok(()),
     }
 }
 
-pub(super) async fn forget_sent(connection: &mut SqliteConnection, write_back: i64, span: BatchSpan) -> Answer<()> {
-    let delete =
-        sqlx::query("DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ? AND committed = 0");
-    delete.bind(write_back).bind(span.partition).bind(span.first).execute(connection).await?;
+pub(super) async fn forget_sent(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    span: BatchSpan,
+) -> Answer<()> {
+    let delete = sqlx::query(
+        "DELETE FROM batches WHERE write_back = ? AND partition = ? AND first = ? AND committed = 0",
+    );
+    delete
+        .bind(write_back)
+        .bind(span.partition)
+        .bind(span.first)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-pub(super) async fn progress(connection: &mut SqliteConnection, write_back: i64) -> Answer<Progress> {
-    let row =
-        sqlx::query("SELECT read IS NOT NULL AS packaged, layout, finished FROM write_backs WHERE write_back = ?");
+pub(super) async fn progress(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<Progress> {
+    let row = sqlx::query(
+        "SELECT read IS NOT NULL AS packaged, layout, finished FROM write_backs WHERE write_back = ?",
+    );
     let row = row.bind(write_back).fetch_one(&mut *connection).await?;
     let committed = sqlx::query(
         "SELECT partition, first, records FROM batches WHERE write_back = ? AND committed = 1
          ORDER BY partition, first",
     );
-    let committed = committed.bind(write_back).fetch_all(&mut *connection).await?;
-    let sent = sqlx::query("SELECT * FROM batches WHERE write_back = ? AND committed = 0 ORDER BY partition, first");
+    let committed = committed
+        .bind(write_back)
+        .fetch_all(&mut *connection)
+        .await?;
+    let sent = sqlx::query(
+        "SELECT * FROM batches WHERE write_back = ? AND committed = 0 ORDER BY partition, first",
+    );
     let sent = sent.bind(write_back).fetch_all(&mut *connection).await?;
     Ok(Progress {
         packaged: row.try_get("packaged")?,
@@ -424,37 +570,61 @@ pub(super) async fn outcomes(
     write_back: i64,
     partition: u32,
 ) -> Answer<Vec<SentBatch>> {
-    let committed =
-        sqlx::query("SELECT * FROM batches WHERE write_back = ? AND partition = ? AND committed = 1 ORDER BY first");
-    let committed = committed.bind(write_back).bind(partition).fetch_all(&mut *connection).await?;
+    let committed = sqlx::query(
+        "SELECT * FROM batches WHERE write_back = ? AND partition = ? AND committed = 1 ORDER BY first",
+    );
+    let committed = committed
+        .bind(write_back)
+        .bind(partition)
+        .fetch_all(&mut *connection)
+        .await?;
     sent_batches(connection, &committed).await
 }
 
-async fn sent_batches(connection: &mut SqliteConnection, rows: &[SqliteRow]) -> Answer<Vec<SentBatch>> {
+async fn sent_batches(
+    connection: &mut SqliteConnection,
+    rows: &[SqliteRow],
+) -> Answer<Vec<SentBatch>> {
     let mut batches = Vec::with_capacity(rows.len());
     for row in rows {
         let span = span(row)?;
         let bytes: &[u8] = row.try_get("outcomes")?;
         if u32::try_from(bytes.len()) != Ok(span.records) {
-            return Err(Fault::Contents(format!("a batch of {} records has {} outcomes", span.records, bytes.len())));
+            return Err(Fault::Contents(format!(
+                "a batch of {} records has {} outcomes",
+                span.records,
+                bytes.len()
+            )));
         }
         let rejections = match count(row, "rejected")? {
             0_u32 => Vec::new(),
             _ => batch_rejections(connection, row.try_get("batch")?).await?,
         };
-        batches.push(SentBatch { span, outcomes: outcomes::decode(bytes, rejections).map_err(Fault::Contents)? });
+        batches.push(SentBatch {
+            span,
+            outcomes: outcomes::decode(bytes, rejections).map_err(Fault::Contents)?,
+        });
     }
     Ok(batches)
 }
 
-async fn batch_rejections(connection: &mut SqliteConnection, batch: i64) -> Answer<Vec<(u32, Rejection)>> {
+async fn batch_rejections(
+    connection: &mut SqliteConnection,
+    batch: i64,
+) -> Answer<Vec<(u32, Rejection)>> {
     let rows = sqlx::query("SELECT * FROM rejections WHERE batch = ? ORDER BY batch_index");
     let rows = rows.bind(batch).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((count(row, "batch_index")?, rejection(row)?))).collect()
+    rows.iter()
+        .map(|row| Ok((count(row, "batch_index")?, rejection(row)?)))
+        .collect()
 }
 
 fn span(row: &SqliteRow) -> Answer<BatchSpan> {
-    Ok(BatchSpan { partition: count(row, "partition")?, first: count(row, "first")?, records: count(row, "records")? })
+    Ok(BatchSpan {
+        partition: count(row, "partition")?,
+        first: count(row, "first")?,
+        records: count(row, "records")?,
+    })
 }
 
 fn rejection(row: &SqliteRow) -> Answer<Rejection> {
@@ -469,20 +639,30 @@ fn rejection(row: &SqliteRow) -> Answer<Rejection> {
     let sealed: Option<i64> = row.try_get("xxh3")?;
     match sealed.is_none_or(|sealed| sealed == rejection_digest(&rejection)) {
         true => Ok(rejection),
-        false => Err(Fault::Contents(format!("the rejection of record {} is not what was written", rejection.record))),
+        false => Err(Fault::Contents(format!(
+            "the rejection of record {} is not what was written",
+            rejection.record
+        ))),
     }
 }
 
-/// XXH3 of what a rejection says. Its table has no row numbers, which the other tables' seals go by: there may be
-/// millions of them, and each is written once.
+/// XXH3 of what a rejection says. Its table has no row numbers, which the other tables' seals go
+/// by: there may be millions of them, and each is written once.
 fn rejection_digest(rejection: &Rejection) -> i64 {
-    let Rejection { record, key, stage, column, reason } = rejection;
+    let Rejection {
+        record,
+        key,
+        stage,
+        column,
+        reason,
+    } = rejection;
     xxh3_64(format!("{:?}", (record, key, stage.name(), column, reason)).as_bytes()).cast_signed()
 }
 
-/// What counts: records read, the outcomes of batches, parked records that were left alone, and rejections, one by one, of
-/// records that are in a batch or never came into one. A batch that is not known to be committed counts as one that is.
-/// Rejected records are counted apart from what batches say of them, so that the one holds the other to account.
+/// What counts: records read, the outcomes of batches, parked records that were left alone, and
+/// rejections, one by one, of records that are in a batch or never came into one. A batch that is
+/// not known to be committed counts as one that is. Rejected records are counted apart from what
+/// batches say of them, so that the one holds the other to account.
 pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
     let row = sqlx::query(
         "SELECT coalesce(read, 0) AS read,
@@ -510,9 +690,19 @@ fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
     })
 }
 
-pub(super) async fn finish_write_back(connection: &mut SqliteConnection, write_back: i64, seconds: f64) -> Answer<()> {
-    let update = sqlx::query("UPDATE write_backs SET finished = 1, seconds = seconds + ? WHERE write_back = ?");
-    update.bind(seconds).bind(write_back).execute(&mut *connection).await?;
+pub(super) async fn finish_write_back(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    seconds: f64,
+) -> Answer<()> {
+    let update = sqlx::query(
+        "UPDATE write_backs SET finished = 1, seconds = seconds + ? WHERE write_back = ?",
+    );
+    update
+        .bind(seconds)
+        .bind(write_back)
+        .execute(&mut *connection)
+        .await?;
     pending::keep_landed(connection, write_back).await
 }
 
@@ -526,7 +716,11 @@ pub(super) async fn finish_run(
     let update = sqlx::query(
         "UPDATE runs SET status = ?, error = ?, resumable = 0, interrupted = 0, finished_at = ? WHERE run = ?",
     );
-    let update = update.bind(status.name()).bind(error).bind(moment_text(finished_at)).bind(run);
+    let update = update
+        .bind(status.name())
+        .bind(error)
+        .bind(moment_text(finished_at))
+        .bind(run);
     match update.execute(connection).await?.rows_affected() {
         0 => Err(Fault::NoSuchRun(run)),
         _ => Ok(()),
@@ -534,21 +728,35 @@ pub(super) async fn finish_run(
 }
 
 pub(super) async fn mark_resumable(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
-    sqlx::query("UPDATE runs SET resumable = 1 WHERE run = ?").bind(run).execute(connection).await?;
+    sqlx::query("UPDATE runs SET resumable = 1 WHERE run = ?")
+        .bind(run)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 pub(super) async fn mark_interrupted(connection: &mut SqliteConnection, run: i64) -> Answer<()> {
-    sqlx::query("UPDATE runs SET interrupted = 1 WHERE run = ?").bind(run).execute(connection).await?;
+    sqlx::query("UPDATE runs SET interrupted = 1 WHERE run = ?")
+        .bind(run)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64, at: DateTime<Utc>) -> Answer<()> {
+pub(super) async fn take_up_run(
+    connection: &mut SqliteConnection,
+    run: i64,
+    at: DateTime<Utc>,
+) -> Answer<()> {
     let update = sqlx::query(
         "UPDATE runs SET status = ?, error = NULL, resumable = 0, interrupted = 0, finished_at = NULL WHERE run = ?
          RETURNING job, cycle, undo_of",
     );
-    let row = update.bind(RunStatus::Running.name()).bind(run).fetch_optional(&mut *connection).await?;
+    let row = update
+        .bind(RunStatus::Running.name())
+        .bind(run)
+        .fetch_optional(&mut *connection)
+        .await?;
     let row = row.ok_or(Fault::NoSuchRun(run))?;
     match row.try_get::<Option<i64>, _>("undo_of")? {
         Some(_) => Ok(()),
@@ -556,9 +764,18 @@ pub(super) async fn take_up_run(connection: &mut SqliteConnection, run: i64, at:
     }
 }
 
-pub(super) async fn runs(connection: &mut SqliteConnection, job: Option<&str>, runs_max: u32) -> Answer<Vec<RunEntry>> {
-    let rows = sqlx::query("SELECT * FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY run DESC LIMIT ?2");
-    let rows = rows.bind(job).bind(runs_max).fetch_all(&mut *connection).await?;
+pub(super) async fn runs(
+    connection: &mut SqliteConnection,
+    job: Option<&str>,
+    runs_max: u32,
+) -> Answer<Vec<RunEntry>> {
+    let rows =
+        sqlx::query("SELECT * FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY run DESC LIMIT ?2");
+    let rows = rows
+        .bind(job)
+        .bind(runs_max)
+        .fetch_all(&mut *connection)
+        .await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
         entries.push(run_entry(connection, row).await?);
@@ -578,13 +795,24 @@ pub(super) async fn pace(
              WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND r.plan IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
          )",
     );
-    let row = latest.bind(job).bind(write_back).bind(runs_max).fetch_one(connection).await?;
-    let pace = Pace { runs: count(&row, "runs")?, seconds_per_record: row.try_get("seconds_per_record")? };
+    let row = latest
+        .bind(job)
+        .bind(write_back)
+        .bind(runs_max)
+        .fetch_one(connection)
+        .await?;
+    let pace = Pace {
+        runs: count(&row, "runs")?,
+        seconds_per_record: row.try_get("seconds_per_record")?,
+    };
     Ok((pace.runs > 0).then_some(pace))
 }
 
 pub(super) async fn run(connection: &mut SqliteConnection, run: i64) -> Answer<RunEntry> {
-    let row = sqlx::query("SELECT * FROM runs WHERE run = ?").bind(run).fetch_optional(&mut *connection).await?;
+    let row = sqlx::query("SELECT * FROM runs WHERE run = ?")
+        .bind(run)
+        .fetch_optional(&mut *connection)
+        .await?;
     run_entry(connection, &row.ok_or(Fault::NoSuchRun(run))?).await
 }
 
@@ -610,7 +838,10 @@ async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer
     })
 }
 
-pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WriteBackEntry>> {
+pub(super) async fn write_back_entries(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<WriteBackEntry>> {
     let rows = sqlx::query(
         "SELECT write_back, name, seconds,
                 (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches,
@@ -633,13 +864,21 @@ pub(super) async fn write_back_entries(connection: &mut SqliteConnection, run: i
     Ok(entries)
 }
 
-pub(super) async fn batches(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<BatchEntry>> {
+pub(super) async fn batches(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<BatchEntry>> {
     let rows = sqlx::query(
         "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
                 inserted, updated, unchanged, deleted, skipped, rejected
          FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
     );
-    rows.bind(run).fetch_all(connection).await?.iter().map(batch_entry).collect()
+    rows.bind(run)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(batch_entry)
+        .collect()
 }
 
 fn batch_entry(row: &SqliteRow) -> Answer<BatchEntry> {
@@ -676,6 +915,14 @@ pub(super) async fn rejections(
         "SELECT record, key, stage, \"column\", reason, xxh3 FROM rejections
          WHERE write_back = ? AND record > ? AND (? OR batch IS NULL) ORDER BY record LIMIT ?",
     );
-    let rows = rows.bind(write_back).bind(after).bind(which == Which::All).bind(rejections_max);
-    rows.fetch_all(connection).await?.iter().map(rejection).collect()
+    let rows = rows
+        .bind(write_back)
+        .bind(after)
+        .bind(which == Which::All)
+        .bind(rejections_max);
+    rows.fetch_all(connection)
+        .await?
+        .iter()
+        .map(rejection)
+        .collect()
 }

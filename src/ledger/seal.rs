@@ -1,9 +1,10 @@
-//! Checksums of the ledger's rows. A disk that gives back another value than it was given would else change what was
-//! counted, or what is still to be written, and nobody would notice.
+//! Checksums of the ledger's rows. A disk that gives back another value than it was given would
+//! else change what was counted, or what is still to be written, and nobody would notice.
 //!
-//! SQLite says which rows a transaction changed; their seals are written in the same transaction, so no statement of the
-//! ledger has to think of them. Tables without row numbers have none: SQLite does not say which of their rows change. Nor
-//! does it say which row `INSERT OR REPLACE` takes away: a seal without its row means nothing.
+//! SQLite says which rows a transaction changed; their seals are written in the same transaction,
+//! so no statement of the ledger has to think of them. Tables without row numbers have none: SQLite
+//! does not say which of their rows change. Nor does it say which row `INSERT OR REPLACE` takes
+//! away: a seal without its row means nothing.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +17,15 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::rows::Fault;
 use crate::database::{Dialect, audited};
 
-/// Up to this size all of a ledger is looked at when it is opened. Of a larger one only the newest rows are: those that
-/// the next run builds on.
+/// Up to this size all of a ledger is looked at when it is opened. Of a larger one only the newest
+/// rows are: those that the next run builds on.
 const BYTES_LOOKED_AT_WHOLE_MAX: u64 = 16 << 20;
 
 /// Rows of a table that are looked at in a large ledger.
 const ROWS_LOOKED_AT_MAX: i64 = 10_000;
 
-/// Stands for the definitions of the tables among the relations; its row is the number of times they were altered.
+/// Stands for the definitions of the tables among the relations; its row is the number of times
+/// they were altered.
 const SCHEMA: &str = "sqlite_schema";
 
 /// The rows that changed since they were last asked for.
@@ -35,14 +37,22 @@ impl Changes {
     pub(super) async fn watch(connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
         let changes = Self::default();
         let noted = changes.clone();
-        connection.lock_handle().await?.set_update_hook(move |change| {
-            match change.operation {
-                SqliteOperation::Insert | SqliteOperation::Update | SqliteOperation::Delete => {}
-                // No row is meant.
-                SqliteOperation::Unknown(_) => return,
-            }
-            noted.0.lock().unwrap_or_else(PoisonError::into_inner).insert((change.table.to_owned(), change.rowid));
-        });
+        connection
+            .lock_handle()
+            .await?
+            .set_update_hook(move |change| {
+                match change.operation {
+                    SqliteOperation::Insert | SqliteOperation::Update | SqliteOperation::Delete => {
+                    }
+                    // No row is meant.
+                    SqliteOperation::Unknown(_) => return,
+                }
+                noted
+                    .0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert((change.table.to_owned(), change.rowid));
+            });
         Ok(changes)
     }
 
@@ -57,12 +67,20 @@ pub(super) async fn seal(
     rows: impl IntoIterator<Item = (String, i64)>,
 ) -> Result<(), sqlx::Error> {
     for (relation, row) in rows {
-        let sql = format!("SELECT * FROM {} WHERE rowid = ?", Dialect::Sqlite.quote(&relation));
-        let held = sqlx::query(audited(sql)).bind(row).fetch_optional(&mut *connection).await?;
+        let sql = format!(
+            "SELECT * FROM {} WHERE rowid = ?",
+            Dialect::Sqlite.quote(&relation)
+        );
+        let held = sqlx::query(audited(sql))
+            .bind(row)
+            .fetch_optional(&mut *connection)
+            .await?;
         match held {
             Some(held) => keep(connection, &relation, row, digest(&held, 0)?).await?,
             None => {
-                let gone = sqlx::query("DELETE FROM seals WHERE relation = ? AND row = ?").bind(relation).bind(row);
+                let gone = sqlx::query("DELETE FROM seals WHERE relation = ? AND row = ?")
+                    .bind(relation)
+                    .bind(row);
                 gone.execute(&mut *connection).await?;
             }
         }
@@ -70,28 +88,53 @@ pub(super) async fn seal(
     Ok(())
 }
 
-async fn keep(connection: &mut SqliteConnection, relation: &str, row: i64, xxh3: i64) -> Result<(), sqlx::Error> {
+async fn keep(
+    connection: &mut SqliteConnection,
+    relation: &str,
+    row: i64,
+    xxh3: i64,
+) -> Result<(), sqlx::Error> {
     let seal = sqlx::query("INSERT OR REPLACE INTO seals (relation, row, xxh3) VALUES (?, ?, ?)");
-    seal.bind(relation).bind(row).bind(xxh3).execute(connection).await.map(|_| ())
+    seal.bind(relation)
+        .bind(row)
+        .bind(xxh3)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// Whether all was sealed since the tables were last made or altered.
-pub(super) async fn are_of_these_tables(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+pub(super) async fn are_of_these_tables(
+    connection: &mut SqliteConnection,
+) -> Result<bool, sqlx::Error> {
     let sealed = "SELECT count(*) > 0 FROM seals WHERE relation = ? AND row = (SELECT count(*) FROM _sqlx_migrations)";
-    sqlx::query_scalar(sealed).bind(SCHEMA).fetch_one(connection).await
+    sqlx::query_scalar(sealed)
+        .bind(SCHEMA)
+        .fetch_one(connection)
+        .await
 }
 
 /// Seals all there is, after tables were made or altered.
 pub(super) async fn seal_all(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM seals").execute(&mut *connection).await?;
+    sqlx::query("DELETE FROM seals")
+        .execute(&mut *connection)
+        .await?;
     for relation in relations(connection).await? {
-        let sql = format!("SELECT rowid AS r, * FROM {}", Dialect::Sqlite.quote(&relation));
-        for row in sqlx::query(audited(sql)).fetch_all(&mut *connection).await? {
+        let sql = format!(
+            "SELECT rowid AS r, * FROM {}",
+            Dialect::Sqlite.quote(&relation)
+        );
+        for row in sqlx::query(audited(sql))
+            .fetch_all(&mut *connection)
+            .await?
+        {
             keep(connection, &relation, row.try_get(0)?, digest(&row, 1)?).await?;
         }
     }
     let definitions = definitions(connection).await?;
-    let alterations = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
+    let alterations = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations")
+        .fetch_one(&mut *connection)
+        .await?;
     keep(connection, SCHEMA, alterations, definitions).await
 }
 
@@ -100,7 +143,9 @@ pub(super) async fn seal_all(connection: &mut SqliteConnection) -> Result<(), sq
 pub(super) async fn verify(connection: &mut SqliteConnection, bytes: u64) -> Result<(), Fault> {
     let small = bytes <= BYTES_LOOKED_AT_WHOLE_MAX;
     if small {
-        let pages: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *connection).await?;
+        let pages: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+            .fetch_one(&mut *connection)
+            .await?;
         if pages != "ok" {
             return Err(Fault::Contents(pages));
         }
@@ -111,12 +156,21 @@ pub(super) async fn verify(connection: &mut SqliteConnection, bytes: u64) -> Res
         return Err(broken("the definition of a table"));
     }
     for relation in relations(connection).await? {
-        verify_rows(connection, &relation, if small { i64::MAX } else { ROWS_LOOKED_AT_MAX }).await?;
+        verify_rows(
+            connection,
+            &relation,
+            if small { i64::MAX } else { ROWS_LOOKED_AT_MAX },
+        )
+        .await?;
     }
     Ok(())
 }
 
-async fn verify_rows(connection: &mut SqliteConnection, relation: &str, rows_max: i64) -> Result<(), Fault> {
+async fn verify_rows(
+    connection: &mut SqliteConnection,
+    relation: &str,
+    rows_max: i64,
+) -> Result<(), Fault> {
     let table = Dialect::Sqlite.quote(relation);
     let sql = format!(
         "SELECT s.xxh3 AS xxh3, t.* FROM (SELECT rowid AS r, * FROM {table} ORDER BY rowid DESC LIMIT ?2) AS t
@@ -151,7 +205,8 @@ async fn relations(connection: &mut SqliteConnection) -> Result<Vec<String>, sql
 }
 
 async fn definitions(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    let defined = sqlx::query("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name");
+    let defined =
+        sqlx::query("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name");
     let mut hash = Xxh3Default::new();
     for row in defined.fetch_all(connection).await? {
         hash.update(&digest(&row, 0)?.to_le_bytes());
@@ -159,7 +214,8 @@ async fn definitions(connection: &mut SqliteConnection) -> Result<i64, sqlx::Err
     Ok(hash.digest().cast_signed())
 }
 
-/// XXH3 of a row's values from column `first` on, each with its length, so that none can pass into the next.
+/// XXH3 of a row's values from column `first` on, each with its length, so that none can pass into
+/// the next.
 fn digest(row: &SqliteRow, first: usize) -> Result<i64, sqlx::Error> {
     let mut hash = Xxh3Default::new();
     for column in first..row.len() {

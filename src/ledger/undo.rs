@@ -11,7 +11,10 @@ use super::rows::{Answer, Fault, count, moment_text};
 use super::{MappedFor, WrittenTo, outcomes};
 use crate::domain::outcome::SkipReason;
 
-pub(super) async fn written_to(connection: &mut SqliteConnection, run: i64) -> Answer<Vec<WrittenTo>> {
+pub(super) async fn written_to(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<WrittenTo>> {
     let rows = sqlx::query(
         "SELECT position, name, layout, destination, object, fields, journal,
                 (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
@@ -32,13 +35,21 @@ pub(super) async fn written_to(connection: &mut SqliteConnection, run: i64) -> A
 fn written_to_in(row: &SqliteRow) -> Answer<WrittenTo> {
     let text = |column: &str| row.try_get::<Option<String>, _>(column);
     let json = |error: serde_json::Error| Fault::Contents(error.to_string());
-    let mapped_for = match (text("layout")?, text("destination")?, text("object")?, text("fields")?) {
+    let mapped_for = match (
+        text("layout")?,
+        text("destination")?,
+        text("object")?,
+        text("fields")?,
+    ) {
         (Some(layout), Some(destination), Some(object), Some(fields)) => Some(MappedFor {
             layout,
             destination,
             object: serde_json::from_str(&object).map_err(json)?,
             fields: serde_json::from_str(&fields).map_err(json)?,
-            journal: text("journal")?.map(|path| serde_json::from_str(&path)).transpose().map_err(json)?,
+            journal: text("journal")?
+                .map(|path| serde_json::from_str(&path))
+                .transpose()
+                .map_err(json)?,
         }),
         _ => None,
     };
@@ -51,7 +62,10 @@ fn written_to_in(row: &SqliteRow) -> Answer<WrittenTo> {
     })
 }
 
-pub(super) async fn skipped(connection: &mut SqliteConnection, write_back: i64) -> Answer<BTreeMap<SkipReason, u64>> {
+pub(super) async fn skipped(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<BTreeMap<SkipReason, u64>> {
     let rows = sqlx::query("SELECT outcomes FROM batches WHERE write_back = ? AND skipped > 0");
     let mut rows = rows.bind(write_back).fetch(connection);
     let mut skipped = BTreeMap::new();
@@ -70,7 +84,8 @@ pub(super) async fn runs_ended_before(
     instant: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Answer<Vec<i64>> {
-    // A run that ended later than now did so by a clock that was ahead: it ended before the next one began.
+    // A run that ended later than now did so by a clock that was ahead: it ended before the next
+    // one began.
     let runs = sqlx::query_scalar(
         "SELECT run FROM runs JOIN write_backs USING (run)
          WHERE job = ?1 AND name = ?2
@@ -79,6 +94,10 @@ pub(super) async fn runs_ended_before(
                AND finished_at IS NOT NULL
          ORDER BY run",
     );
-    let runs = runs.bind(job).bind(write_back).bind(moment_text(instant)).bind(moment_text(now));
+    let runs = runs
+        .bind(job)
+        .bind(write_back)
+        .bind(moment_text(instant))
+        .bind(moment_text(now));
     Ok(runs.fetch_all(connection).await?)
 }

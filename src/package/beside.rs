@@ -23,13 +23,21 @@ struct Loaded {
 
 impl<'a> Beside<'a> {
     pub(super) fn new(package: &'a Package) -> Self {
-        Self { package, next_partition: 0, loaded: None }
+        Self {
+            package,
+            next_partition: 0,
+            loaded: None,
+        }
     }
 
-    /// The package's record for each of these, which are sorted by key, each key once. From call to call keys ascend.
-    /// Shape: `(records, the package's columns)`, all NULL where it has none; `None` if it has none for any.
-    /// Errors: as [`Package::load`]; `Damaged`, if the keys cannot be told.
-    pub(crate) fn records(&mut self, records: &DataFrame) -> Result<Option<DataFrame>, PackageError> {
+    /// The package's record for each of these, which are sorted by key, each key once. From call to
+    /// call keys ascend. Shape: `(records, the package's columns)`, all NULL where it has none;
+    /// `None` if it has none for any. Errors: as [`Package::load`]; `Damaged`, if the keys cannot
+    /// be told.
+    pub(crate) fn records(
+        &mut self,
+        records: &DataFrame,
+    ) -> Result<Option<DataFrame>, PackageError> {
         let failed = |error| PackageError::frame("read", &self.package.folder, error);
         let wanted = Keys::of(records, &self.package.manifest.key_columns).map_err(failed)?;
         let mut places: Vec<Option<IdxSize>> = vec![None; records.height()];
@@ -37,7 +45,9 @@ impl<'a> Beside<'a> {
         let mut met = 0;
         let mut at = 0;
         while at < records.height() && self.load_next()? {
-            let Some(loaded) = &mut self.loaded else { break };
+            let Some(loaded) = &mut self.loaded else {
+                break;
+            };
             let mut found = Vec::new();
             while at < records.height() && loaded.next < loaded.records.height() {
                 match loaded.keys.at(loaded.next).cmp(&wanted.at(at)) {
@@ -45,7 +55,10 @@ impl<'a> Beside<'a> {
                     Ordering::Greater => at += 1,
                     Ordering::Equal => {
                         found.extend(IdxSize::try_from(loaded.next));
-                        places.get_mut(at).into_iter().for_each(|place| *place = Some(met));
+                        places
+                            .get_mut(at)
+                            .into_iter()
+                            .for_each(|place| *place = Some(met));
                         met += 1;
                         at += 1;
                         loaded.next += 1;
@@ -53,24 +66,39 @@ impl<'a> Beside<'a> {
                 }
             }
             let taken = loaded.records.take(&IdxCa::from_vec("".into(), found));
-            parts =
-                Some(joined(parts, taken).map_err(|error| PackageError::frame("read", &self.package.folder, error))?);
+            parts = Some(
+                joined(parts, taken)
+                    .map_err(|error| PackageError::frame("read", &self.package.folder, error))?,
+            );
         }
-        let aligned = parts.filter(|_| met > 0).map(|parts| parts.take(&places.into_iter().collect::<IdxCa>()));
-        aligned.transpose().map_err(|error| PackageError::frame("read", &self.package.folder, error))
+        let aligned = parts
+            .filter(|_| met > 0)
+            .map(|parts| parts.take(&places.into_iter().collect::<IdxCa>()));
+        aligned
+            .transpose()
+            .map_err(|error| PackageError::frame("read", &self.package.folder, error))
     }
 
     /// Sees that a record is loaded that no key was held against; `false` if there is none left.
     fn load_next(&mut self) -> Result<bool, PackageError> {
-        while self.loaded.as_ref().is_none_or(|loaded| loaded.next >= loaded.records.height()) {
+        while self
+            .loaded
+            .as_ref()
+            .is_none_or(|loaded| loaded.next >= loaded.records.height())
+        {
             if self.next_partition >= self.package.partition_count() {
                 return Ok(false);
             }
             let records = self.package.load(self.next_partition)?.records;
             let keys = Keys::of(&records, &self.package.manifest.key_columns);
-            let keys = keys.map_err(|error| PackageError::frame("read", &self.package.folder, error))?;
+            let keys =
+                keys.map_err(|error| PackageError::frame("read", &self.package.folder, error))?;
             self.next_partition += 1;
-            self.loaded = Some(Loaded { records, keys, next: 0 });
+            self.loaded = Some(Loaded {
+                records,
+                keys,
+                next: 0,
+            });
         }
         Ok(true)
     }

@@ -1,16 +1,18 @@
-//! The order of match keys: how partitions are cut, sorted and searched. Text goes by its bytes, numbers and times by
-//! their size, NULL before all; several columns go one after the other.
+//! The order of match keys: how partitions are cut, sorted and searched. Text goes by its bytes,
+//! numbers and times by their size, NULL before all; several columns go one after the other.
 
 use polars::prelude::{
-    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, IdxCa, IdxSize,
-    Int64Chunked, PolarsResult, Series, SortMultipleOptions, StringChunked, polars_bail,
+    BooleanChunked, ChunkCompareEq, ChunkFull, Column, DataFrame, DataType, Float64Chunked, IdxCa,
+    IdxSize, Int64Chunked, PolarsResult, Series, SortMultipleOptions, StringChunked, polars_bail,
 };
 
-/// One part of a key. The order of this enum is the order in which polars sorts the column it comes from.
+/// One part of a key. The order of this enum is the order in which polars sorts the column it comes
+/// from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum KeyPart {
     Null,
-    /// A whole number, a time in its unit, a truth, or a float turned into a whole number of the same order.
+    /// A whole number, a time in its unit, a truth, or a float turned into a whole number of the
+    /// same order.
     Number(i64),
     Text(String),
 }
@@ -32,13 +34,18 @@ enum KeyColumn {
 impl Keys {
     /// Errors: a column is missing, or of a type that cannot be part of a key.
     pub(super) fn of(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Self> {
-        let columns =
-            key_columns.iter().map(|name| KeyColumn::of(records.column(name)?)).collect::<PolarsResult<_>>()?;
+        let columns = key_columns
+            .iter()
+            .map(|name| KeyColumn::of(records.column(name)?))
+            .collect::<PolarsResult<_>>()?;
         Ok(Self { columns })
     }
 
     pub(super) fn at(&self, index: usize) -> Key {
-        self.columns.iter().map(|column| column.part(index)).collect()
+        self.columns
+            .iter()
+            .map(|column| column.part(index))
+            .collect()
     }
 
     /// How many of the `records`, which are sorted by key, stand before `key`.
@@ -61,8 +68,12 @@ impl KeyColumn {
         let data_type = series.dtype();
         Ok(match data_type {
             text if text.is_string() => Self::Text(series.str()?.clone()),
-            float if float.is_float() => Self::Float(series.strict_cast(&DataType::Float64)?.f64()?.clone()),
-            whole if whole.is_integer() || whole.is_bool() || whole.is_temporal() => Self::Number(numbers(series)?),
+            float if float.is_float() => {
+                Self::Float(series.strict_cast(&DataType::Float64)?.f64()?.clone())
+            }
+            whole if whole.is_integer() || whole.is_bool() || whole.is_temporal() => {
+                Self::Number(numbers(series)?)
+            }
             other => {
                 polars_bail!(InvalidOperation: "column `{}` of type {other} cannot be part of a key", series.name())
             }
@@ -72,17 +83,26 @@ impl KeyColumn {
     fn part(&self, index: usize) -> KeyPart {
         match self {
             Self::Number(numbers) => numbers.get(index).map_or(KeyPart::Null, KeyPart::Number),
-            Self::Float(floats) => floats.get(index).map_or(KeyPart::Null, |float| KeyPart::Number(ordered(float))),
-            Self::Text(texts) => texts.get(index).map_or(KeyPart::Null, |text| KeyPart::Text(text.to_owned())),
+            Self::Float(floats) => floats
+                .get(index)
+                .map_or(KeyPart::Null, |float| KeyPart::Number(ordered(float))),
+            Self::Text(texts) => texts
+                .get(index)
+                .map_or(KeyPart::Null, |text| KeyPart::Text(text.to_owned())),
         }
     }
 }
 
 fn numbers(series: &Series) -> PolarsResult<Int64Chunked> {
-    Ok(series.to_physical_repr().strict_cast(&DataType::Int64)?.i64()?.clone())
+    Ok(series
+        .to_physical_repr()
+        .strict_cast(&DataType::Int64)?
+        .i64()?
+        .clone())
 }
 
-/// A whole number of the same order: polars takes both zeros for one, and every NaN for the largest float.
+/// A whole number of the same order: polars takes both zeros for one, and every NaN for the largest
+/// float.
 fn ordered(float: f64) -> i64 {
     if float.is_nan() {
         return i64::MAX;
@@ -92,37 +112,54 @@ fn ordered(float: f64) -> i64 {
 }
 
 /// Sorts records by key; those of equal keys keep their order.
-pub(super) fn sorted_by_key(records: &DataFrame, key_columns: &[String]) -> PolarsResult<DataFrame> {
+pub(super) fn sorted_by_key(
+    records: &DataFrame,
+    key_columns: &[String],
+) -> PolarsResult<DataFrame> {
     if let [only] = key_columns
         && let Ok(texts) = records.column(only)?.str()
         && texts.null_count() == 0
     {
         return records.take(&IdxCa::from_vec("".into(), text_order(texts)));
     }
-    records.sort(key_columns, SortMultipleOptions::default().with_maintain_order(true))
+    records.sort(
+        key_columns,
+        SortMultipleOptions::default().with_maintain_order(true),
+    )
 }
 
-/// Positions of texts in the order of their bytes; those of equal texts ascend. Keys mostly begin alike and differ within
-/// a few characters: these are compared as one number, which is several times as fast as comparing the texts.
+/// Positions of texts in the order of their bytes; those of equal texts ascend. Keys mostly begin
+/// alike and differ within a few characters: these are compared as one number, which is several
+/// times as fast as comparing the texts.
 fn text_order(texts: &StringChunked) -> Vec<IdxSize> {
     let texts: Vec<&[u8]> = texts.iter().flatten().map(str::as_bytes).collect();
     let shared = shared_length(&texts);
-    let mut order: Vec<(u64, &[u8], IdxSize)> =
-        texts.iter().zip(0..).map(|(text, position)| (number_at(text, shared), *text, position)).collect();
+    let mut order: Vec<(u64, &[u8], IdxSize)> = texts
+        .iter()
+        .zip(0..)
+        .map(|(text, position)| (number_at(text, shared), *text, position))
+        .collect();
     order.sort_unstable();
     order.into_iter().map(|(_, _, position)| position).collect()
 }
 
 /// How many bytes all texts begin with.
 fn shared_length(texts: &[&[u8]]) -> usize {
-    let Some((first, others)) = texts.split_first() else { return 0 };
+    let Some((first, others)) = texts.split_first() else {
+        return 0;
+    };
     others.iter().fold(first.len(), |shared, text| {
-        let alike = first.iter().zip(text.iter()).take(shared).take_while(|(left, right)| left == right);
+        let alike = first
+            .iter()
+            .zip(text.iter())
+            .take(shared)
+            .take_while(|(left, right)| left == right);
         alike.count()
     })
 }
 
-/// Eight bytes from `start` on as a number of the same order; texts that are shorter come before those they begin.
+/// Eight bytes from `start` on as a number of the same order; texts that are shorter come before
+/// those they begin.
 fn number_at(text: &[u8], start: usize) -> u64 {
     let mut number = [0; 8];
     for (digit, byte) in number.iter_mut().zip(text.get(start..).unwrap_or_default()) {
@@ -132,7 +169,10 @@ fn number_at(text: &[u8], start: usize) -> u64 {
 }
 
 /// For each of the records, which are sorted by key: whether no other has its key.
-pub(super) fn unique_keys(sorted: &DataFrame, key_columns: &[String]) -> PolarsResult<BooleanChunked> {
+pub(super) fn unique_keys(
+    sorted: &DataFrame,
+    key_columns: &[String],
+) -> PolarsResult<BooleanChunked> {
     let pairs = sorted.height().saturating_sub(1);
     let mut differs = BooleanChunked::full("differs".into(), false, pairs);
     for name in key_columns {
@@ -141,8 +181,13 @@ pub(super) fn unique_keys(sorted: &DataFrame, key_columns: &[String]) -> PolarsR
         differs = &differs | &this.not_equal_missing(&next)?;
     }
     let mut differs_before = true;
-    let ends = differs.iter().map(|differs| differs.unwrap_or(true)).chain([true]);
-    let unique = ends.take(sorted.height()).map(|differs| std::mem::replace(&mut differs_before, differs) && differs);
+    let ends = differs
+        .iter()
+        .map(|differs| differs.unwrap_or(true))
+        .chain([true]);
+    let unique = ends
+        .take(sorted.height())
+        .map(|differs| std::mem::replace(&mut differs_before, differs) && differs);
     Ok(unique.collect())
 }
 
@@ -172,14 +217,35 @@ mod tests {
 
     #[test]
     fn texts_of_any_length_are_sorted_as_polars_sorts_them() {
-        let texts = ["ab", "ab\0", "a", "", "abc", "ab", "é", "abcdefghij", "abcdefgh", "abcdefghi", "abcdefgh\0", "z"];
+        let texts = [
+            "ab",
+            "ab\0",
+            "a",
+            "",
+            "abc",
+            "ab",
+            "é",
+            "abcdefghij",
+            "abcdefgh",
+            "abcdefghi",
+            "abcdefgh\0",
+            "z",
+        ];
         for prefix in ["", "001Hs0000000"] {
             for length in 0..=texts.len() {
-                let keys: Vec<String> = texts.iter().take(length).map(|text| format!("{prefix}{text}")).collect();
-                let frame = df!("key" => keys, "place" => (0..length as u64).collect::<Vec<_>>()).expect("a frame");
+                let keys: Vec<String> = texts
+                    .iter()
+                    .take(length)
+                    .map(|text| format!("{prefix}{text}"))
+                    .collect();
+                let frame = df!("key" => keys, "place" => (0..length as u64).collect::<Vec<_>>())
+                    .expect("a frame");
                 let options = SortMultipleOptions::default().with_maintain_order(true);
                 let expected = frame.sort(["key"], options).expect("sorted");
-                assert_eq!(sorted_by_key(&frame, &["key".to_owned()]).expect("sorted"), expected);
+                assert_eq!(
+                    sorted_by_key(&frame, &["key".to_owned()]).expect("sorted"),
+                    expected
+                );
             }
         }
     }
@@ -187,10 +253,19 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_not_unique() {
         let key_columns = ["region".to_owned(), "id".to_owned()];
-        let frame = df!("region" => ["EU", "EU", "EU", "US"], "id" => [1_i64, 2, 2, 2]).expect("a frame");
+        let frame =
+            df!("region" => ["EU", "EU", "EU", "US"], "id" => [1_i64, 2, 2, 2]).expect("a frame");
         let unique = unique_keys(&frame, &key_columns).expect("keys");
-        assert_eq!(unique.iter().flatten().collect::<Vec<_>>(), [true, false, false, true]);
-        assert_eq!(unique_keys(&frame.clear(), &key_columns).expect("keys").len(), 0);
+        assert_eq!(
+            unique.iter().flatten().collect::<Vec<_>>(),
+            [true, false, false, true]
+        );
+        assert_eq!(
+            unique_keys(&frame.clear(), &key_columns)
+                .expect("keys")
+                .len(),
+            0
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) struct PartitionEntry {
     pub(super) xxh3: String,
 }
 
-/// The file around a [`Manifest`]: the format stands outside what is checked, so that a newer one is told from damage.
+/// The file around a [`Manifest`]: the format stands outside what is checked, so that a newer one
+/// is told from damage.
 #[derive(Serialize, Deserialize)]
 struct Envelope {
     format: u32,
@@ -54,7 +55,9 @@ impl Manifest {
     /// Writes the manifest into a package's folder, to be read after a power loss.
     pub(super) fn write(&self, folder: &Path) -> Result<(), PackageError> {
         let path = folder.join(FILE_NAME);
-        let text = self.to_text().map_err(|error| PackageError::io("write", &path, error.into()))?;
+        let text = self
+            .to_text()
+            .map_err(|error| PackageError::io("write", &path, error.into()))?;
         let written = state::create_file(&path).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -65,7 +68,11 @@ impl Manifest {
     fn to_text(&self) -> serde_json::Result<String> {
         let manifest = serde_json::value::to_raw_value(self)?;
         let xxh3 = checksum_text(xxh3_64(manifest.get().as_bytes()));
-        serde_json::to_string(&Envelope { format: FORMAT, xxh3, manifest })
+        serde_json::to_string(&Envelope {
+            format: FORMAT,
+            xxh3,
+            manifest,
+        })
     }
 
     /// Reads the manifest of the package in `folder`.
@@ -84,9 +91,14 @@ impl Manifest {
         let damaged = |error: serde_json::Error| PackageError::damaged(&path, error.to_string());
         let envelope: Envelope = serde_json::from_str(&text).map_err(damaged)?;
         if envelope.format > FORMAT {
-            return Err(PackageError::Newer { path: path.display().to_string(), format: envelope.format });
+            return Err(PackageError::Newer {
+                path: path.display().to_string(),
+                format: envelope.format,
+            });
         }
-        if envelope.format != FORMAT || envelope.xxh3 != checksum_text(xxh3_64(envelope.manifest.get().as_bytes())) {
+        if envelope.format != FORMAT
+            || envelope.xxh3 != checksum_text(xxh3_64(envelope.manifest.get().as_bytes()))
+        {
             return Err(PackageError::damaged(&path, "its checksum is wrong"));
         }
         serde_json::from_str(envelope.manifest.get()).map_err(damaged)

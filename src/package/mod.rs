@@ -1,8 +1,9 @@
-//! The records one write-back of one run pulled, on disk: conformed, mapped, checksummed, partitioned by ranges of the
-//! match key. Written once, aside, synced and renamed; read as often as a run is resumed.
+//! The records one write-back of one run pulled, on disk: conformed, mapped, checksummed,
+//! partitioned by ranges of the match key. Written once, aside, synced and renamed; read as often
+//! as a run is resumed.
 //!
-//! Ranges instead of hashes: pushed one after the other they visit the destination in key order, and two writers never
-//! meet on a page except at a batch's edge.
+//! Ranges instead of hashes: pushed one after the other they visit the destination in key order,
+//! and two writers never meet on a page except at a batch's edge.
 
 mod beside;
 mod key;
@@ -26,9 +27,17 @@ use crate::{fault, state};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PackageError {
     #[error("could not {doing} `{path}`")]
-    Io { doing: &'static str, path: String, source: io::Error },
+    Io {
+        doing: &'static str,
+        path: String,
+        source: io::Error,
+    },
     #[error("could not {doing} `{path}`")]
-    Frame { doing: &'static str, path: String, source: polars::error::PolarsError },
+    Frame {
+        doing: &'static str,
+        path: String,
+        source: polars::error::PolarsError,
+    },
     #[error("`{path}` is damaged: {what}")]
     Damaged { path: String, what: String },
     #[error("`{path}` has format {format}, which this version does not know")]
@@ -37,18 +46,29 @@ pub(crate) enum PackageError {
 
 impl PackageError {
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { doing, path: path.display().to_string(), source }
+        Self::Io {
+            doing,
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     fn frame(doing: &'static str, path: &Path, source: polars::error::PolarsError) -> Self {
         if let polars::error::PolarsError::IO { error, .. } = source {
             return Self::io(doing, path, io::Error::new(error.kind(), error));
         }
-        Self::Frame { doing, path: path.display().to_string(), source }
+        Self::Frame {
+            doing,
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     fn damaged(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.display().to_string(), what: what.into() }
+        Self::Damaged {
+            path: path.display().to_string(),
+            what: what.into(),
+        }
     }
 
     /// Whether a package that stood before may be read later.
@@ -66,7 +86,9 @@ impl PackageError {
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
             Self::Damaged { .. } => Some("run the job again: it pulls the records anew".to_owned()),
-            Self::Newer { .. } => Some("a newer writeback began this run; let that version finish it".to_owned()),
+            Self::Newer { .. } => {
+                Some("a newer writeback began this run; let that version finish it".to_owned())
+            }
         }
     }
 }
@@ -87,17 +109,19 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// How much of a partition a record of so many bytes takes: as many bytes, or its share of the records that one may have.
+    /// How much of a partition a record of so many bytes takes: as many bytes, or its share of the
+    /// records that one may have.
     fn weight(&self, bytes: u64) -> u64 {
         bytes.max(self.partition_bytes / self.partition_records.max(1))
     }
 }
 
-/// A partition is in memory about four times while it is loaded (its file, parsed, gathered, sorted), and two may be at
-/// once: 8 MiB keep that well below half of the 256 MiB a run may use, however wide the records are. 100 000 records keep
-/// the outcomes beside them small too. Segments are large enough that their slices, one for each partition, stay worth
-/// writing. The sample's 65 536 keys are hundreds for each partition of ten million records, so that few
-/// partitions come out a tenth too large.
+/// A partition is in memory about four times while it is loaded (its file, parsed, gathered,
+/// sorted), and two may be at once: 8 MiB keep that well below half of the 256 MiB a run may use,
+/// however wide the records are. 100 000 records keep the outcomes beside them small too. Segments
+/// are large enough that their slices, one for each partition, stay worth writing. The sample's 65
+/// 536 keys are hundreds for each partition of ten million records, so that few partitions come out
+/// a tenth too large.
 const BOUNDS: Bounds = Bounds {
     partition_records: 100_000,
     partition_bytes: 8 << 20,
@@ -116,16 +140,26 @@ pub(crate) struct PackageWriter {
 }
 
 impl PackageWriter {
-    /// Begins a package that will stand in `folder`, in place of one that stands there. `key_columns` are the frame's
-    /// columns that identify a record.
+    /// Begins a package that will stand in `folder`, in place of one that stands there.
+    /// `key_columns` are the frame's columns that identify a record.
     pub(crate) fn create(folder: &Path, key_columns: &[String]) -> Result<Self, PackageError> {
         Self::bounded(folder, key_columns, BOUNDS)
     }
 
-    fn bounded(folder: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
+    fn bounded(
+        folder: &Path,
+        key_columns: &[String],
+        bounds: Bounds,
+    ) -> Result<Self, PackageError> {
         let aside = AsideFolder::create(folder)?;
         let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
-        Ok(Self { folder: folder.to_owned(), aside, key_columns: key_columns.to_vec(), bounds, spool })
+        Ok(Self {
+            folder: folder.to_owned(),
+            aside,
+            key_columns: key_columns.to_vec(),
+            bounds,
+            spool,
+        })
     }
 
     /// Adds records; every frame has the same columns.
@@ -135,12 +169,22 @@ impl PackageWriter {
 
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
-        let Self { folder, aside, key_columns, bounds, spool } = self;
+        let Self {
+            folder,
+            aside,
+            key_columns,
+            bounds,
+            spool,
+        } = self;
         let spool = spool.fill()?;
         let records = spool.records;
         let splitters = partition::splitters(&spool, &bounds);
         let partitions = partition::cut(spool, &splitters, &key_columns, &aside.path)?;
-        let manifest = Manifest { key_columns, records, partitions };
+        let manifest = Manifest {
+            key_columns,
+            records,
+            partitions,
+        };
         manifest.write(&aside.path)?;
         fault::point("a package's manifest written");
         aside.place(&folder)?;
@@ -165,7 +209,8 @@ impl AsideFolder {
         Ok(Self { path })
     }
 
-    /// Puts the folder in place. Everything in it but the spool, which goes first, is synced already.
+    /// Puts the folder in place. Everything in it but the spool, which goes first, is synced
+    /// already.
     fn place(self, folder: &Path) -> Result<(), PackageError> {
         let placed = fs::remove_file(self.path.join("spool"))
             .and_then(|()| state::sync_folder(&self.path))
@@ -183,7 +228,8 @@ impl Drop for AsideFolder {
     }
 }
 
-/// Takes away the package that stands in `folder`, if any: by renaming it first, so that it never stands half.
+/// Takes away the package that stands in `folder`, if any: by renaming it first, so that it never
+/// stands half.
 fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
     match fs::rename(folder, aside) {
         Ok(()) => {
@@ -195,9 +241,11 @@ fn retire(folder: &Path, aside: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the package that stands in `folder` and what an interrupted pull left beside it, if there is either.
+/// Removes the package that stands in `folder` and what an interrupted pull left beside it, if
+/// there is either.
 pub(crate) fn remove(folder: &Path) -> io::Result<()> {
-    state::remove_folder_if_there(&state::aside(folder)).and_then(|()| state::remove_folder_if_there(folder))
+    state::remove_folder_if_there(&state::aside(folder))
+        .and_then(|()| state::remove_folder_if_there(folder))
 }
 
 /// A package in place.
@@ -217,19 +265,30 @@ pub(crate) struct Partition {
 }
 
 impl Package {
-    /// Opens the package in `folder`: reads its manifest and finds every file at its size. The files themselves are
-    /// checked against their checksums as they are loaded.
-    /// Errors: `Damaged`, `Newer`; `Io` with `NotFound` if there is no package.
+    /// Opens the package in `folder`: reads its manifest and finds every file at its size. The
+    /// files themselves are checked against their checksums as they are loaded. Errors: `Damaged`,
+    /// `Newer`; `Io` with `NotFound` if there is no package.
     pub(crate) fn open(folder: &Path) -> Result<Self, PackageError> {
         state::refuse_link(folder).map_err(|error| PackageError::io("open", folder, error))?;
         let manifest = Manifest::read(folder)?;
-        manifest.partitions.iter().try_for_each(|entry| check_size(folder, entry))?;
-        Ok(Self { folder: folder.to_owned(), manifest })
+        manifest
+            .partitions
+            .iter()
+            .try_for_each(|entry| check_size(folder, entry))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            manifest,
+        })
     }
 
     /// Tells its records from others.
     pub(crate) fn fingerprint(&self) -> String {
-        let checksums: Vec<&str> = self.manifest.partitions.iter().map(|entry| entry.xxh3.as_str()).collect();
+        let checksums: Vec<&str> = self
+            .manifest
+            .partitions
+            .iter()
+            .map(|entry| entry.xxh3.as_str())
+            .collect();
         format!("{:032x}", xxh3_128(checksums.join(" ").as_bytes()))
     }
 
@@ -240,7 +299,11 @@ impl Package {
 
     /// Records of each partition, those whose key occurs several times among them.
     pub(crate) fn partition_records(&self) -> Vec<u64> {
-        self.manifest.partitions.iter().map(|entry| entry.records).collect()
+        self.manifest
+            .partitions
+            .iter()
+            .map(|entry| entry.records)
+            .collect()
     }
 
     pub(crate) fn partition_count(&self) -> usize {
@@ -252,7 +315,10 @@ impl Package {
     pub(crate) fn load(&self, partition: usize) -> Result<Partition, PackageError> {
         let Some(entry) = self.manifest.partitions.get(partition) else {
             let manifest = self.folder.join(manifest::FILE_NAME);
-            return Err(PackageError::damaged(&manifest, format!("it names no partition {partition}")));
+            return Err(PackageError::damaged(
+                &manifest,
+                format!("it names no partition {partition}"),
+            ));
         };
         partition::load(&self.folder, entry, &self.manifest.key_columns)
     }
@@ -268,7 +334,9 @@ fn check_size(folder: &Path, entry: &PartitionEntry) -> Result<(), PackageError>
     match fs::symlink_metadata(&path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => Ok(()),
         Ok(_) => Err(PackageError::damaged(&path, "its size is wrong")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(PackageError::damaged(&path, "it is missing")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(PackageError::damaged(&path, "it is missing"))
+        }
         Err(error) => Err(PackageError::io("open", &path, error)),
     }
 }

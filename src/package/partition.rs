@@ -1,4 +1,5 @@
-//! Partitions: choosing the keys they are cut at, writing all of them in one pass over the spool, and loading one.
+//! Partitions: choosing the keys they are cut at, writing all of them in one pass over the spool,
+//! and loading one.
 
 use std::fs::OpenOptions;
 use std::io::{self, Cursor, Read, Write};
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use polars::io::ipc::BatchedWriter;
 use polars::prelude::{
-    CompatLevel, DataFrame, IpcCompression, IpcReader, IpcWriter, PolarsResult, Schema, SerReader, SerWriter,
+    CompatLevel, DataFrame, IpcCompression, IpcReader, IpcWriter, PolarsResult, Schema, SerReader,
+    SerWriter,
 };
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
@@ -19,14 +21,19 @@ use crate::{fault, state};
 /// Bytes that all partitions together hold back before they write, while a package is cut.
 const PENDING_BYTES_MAX: usize = 8 << 20;
 
-/// Bytes one partition gathers at least before it writes: fewer would cost more in opening the file than in writing.
+/// Bytes one partition gathers at least before it writes: fewer would cost more in opening the file
+/// than in writing.
 const PENDING_BYTES_MIN: usize = 8 << 10;
 
-/// Keys at which partitions begin, the first left out, so that each has about as much: ascending, each once, each a key of the package that others stand
-/// before, so that no partition is empty.
+/// Keys at which partitions begin, the first left out, so that each has about as much: ascending,
+/// each once, each a key of the package that others stand before, so that no partition is empty.
 pub(super) fn splitters(spool: &FilledSpool, bounds: &Bounds) -> Vec<Key> {
     let partitions = u128::from(spool.weight.div_ceil(bounds.partition_bytes).max(1));
-    let all: u128 = spool.sample.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    let all: u128 = spool
+        .sample
+        .iter()
+        .map(|(_, weight)| u128::from(*weight))
+        .sum();
     let mut splitters: Vec<Key> = Vec::new();
     let (mut sum, mut partition) = (0, 1);
     for (key, weight) in &spool.sample {
@@ -39,7 +46,12 @@ pub(super) fn splitters(spool: &FilledSpool, bounds: &Bounds) -> Vec<Key> {
         splitters.push(key.clone());
     }
     splitters.dedup();
-    splitters.retain(|splitter| spool.sample.first().is_some_and(|(first, _)| first < splitter));
+    splitters.retain(|splitter| {
+        spool
+            .sample
+            .first()
+            .is_some_and(|(first, _)| first < splitter)
+    });
     splitters
 }
 
@@ -50,40 +62,65 @@ pub(super) fn cut(
     key_columns: &[String],
     folder: &Path,
 ) -> Result<Vec<PartitionEntry>, PackageError> {
-    let Some(schema) = spool.schema.clone().filter(|_| spool.records > 0) else { return Ok(Vec::new()) };
+    let Some(schema) = spool.schema.clone().filter(|_| spool.records > 0) else {
+        return Ok(Vec::new());
+    };
     let pending_bytes_max = (PENDING_BYTES_MAX / (splitters.len() + 1)).max(PENDING_BYTES_MIN);
-    let mut files: Vec<PartitionFile> =
-        (0..=splitters.len()).map(|number| PartitionFile::new(folder, number, pending_bytes_max)).collect();
-    let writers: PolarsResult<Vec<PartitionWriter<'_>>> =
-        files.iter_mut().map(|file| PartitionWriter::begin(file, &schema)).collect();
+    let mut files: Vec<PartitionFile> = (0..=splitters.len())
+        .map(|number| PartitionFile::new(folder, number, pending_bytes_max))
+        .collect();
+    let writers: PolarsResult<Vec<PartitionWriter<'_>>> = files
+        .iter_mut()
+        .map(|file| PartitionWriter::begin(file, &schema))
+        .collect();
     let mut writers = writers.map_err(|error| PackageError::frame("write", folder, error))?;
     spool.replay(|segment| {
-        let written = split(&segment, splitters, key_columns).and_then(|parts| write_parts(&mut writers, &parts));
+        let written = split(&segment, splitters, key_columns)
+            .and_then(|parts| write_parts(&mut writers, &parts));
         written.map_err(|error| PackageError::frame("write", folder, error))
     })?;
-    let records: PolarsResult<Vec<u64>> = writers.into_iter().map(PartitionWriter::finish).collect();
+    let records: PolarsResult<Vec<u64>> =
+        writers.into_iter().map(PartitionWriter::finish).collect();
     let records = records.map_err(|error| PackageError::frame("write", folder, error))?;
-    files.into_iter().zip(records).map(|(file, records)| file.into_entry(records)).collect()
+    files
+        .into_iter()
+        .zip(records)
+        .map(|(file, records)| file.into_entry(records))
+        .collect()
 }
 
 /// Writes each writer's part, two at a time: compressing is most of the work.
 fn write_parts(writers: &mut [PartitionWriter<'_>], parts: &[DataFrame]) -> PolarsResult<()> {
     let write = |writers: &mut [PartitionWriter<'_>], parts: &[DataFrame]| {
-        writers.iter_mut().zip(parts).try_for_each(|(writer, records)| writer.write(records))
+        writers
+            .iter_mut()
+            .zip(parts)
+            .try_for_each(|(writer, records)| writer.write(records))
     };
     let half = writers.len() / 2;
-    let ((left, right), (left_parts, right_parts)) = (writers.split_at_mut(half), parts.split_at(half));
+    let ((left, right), (left_parts, right_parts)) =
+        (writers.split_at_mut(half), parts.split_at(half));
     std::thread::scope(|scope| {
-        let written = std::thread::Builder::new().spawn_scoped(scope, || write(left, left_parts))?;
+        let written =
+            std::thread::Builder::new().spawn_scoped(scope, || write(left, left_parts))?;
         write(right, right_parts)?;
-        written.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        written
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
 /// Slices records, sorted by key, at the splitters: one slice more than there are splitters.
-fn split(segment: &DataFrame, splitters: &[Key], key_columns: &[String]) -> PolarsResult<Vec<DataFrame>> {
+fn split(
+    segment: &DataFrame,
+    splitters: &[Key],
+    key_columns: &[String],
+) -> PolarsResult<Vec<DataFrame>> {
     let keys = Keys::of(segment, key_columns)?;
-    let ends = splitters.iter().map(|splitter| keys.before(segment.height(), splitter)).chain([segment.height()]);
+    let ends = splitters
+        .iter()
+        .map(|splitter| keys.before(segment.height(), splitter))
+        .chain([segment.height()]);
     let mut first = 0;
     let slice = |end: usize| {
         let records = end.saturating_sub(first);
@@ -101,10 +138,12 @@ struct PartitionWriter<'file> {
 }
 
 impl<'file> PartitionWriter<'file> {
-    /// Begins an Arrow file that any engine reads: text in the layout every version knows, pages in LZ4, which costs
-    /// less time than syncing the bytes it saves.
+    /// Begins an Arrow file that any engine reads: text in the layout every version knows, pages in
+    /// LZ4, which costs less time than syncing the bytes it saves.
     fn begin(file: &'file mut PartitionFile, schema: &Schema) -> PolarsResult<Self> {
-        let no_dictionaries = std::iter::repeat_with(Default::default).take(schema.len()).collect();
+        let no_dictionaries = std::iter::repeat_with(Default::default)
+            .take(schema.len())
+            .collect();
         let writer = IpcWriter::new(file)
             .with_compression(Some(IpcCompression::LZ4))
             .with_compat_level(CompatLevel::oldest())
@@ -127,8 +166,8 @@ impl<'file> PartitionWriter<'file> {
     }
 }
 
-/// A partition's file while it is written. It is opened for each write and closed again, so that the number of
-/// partitions is not bound by the number of files a process may hold open.
+/// A partition's file while it is written. It is opened for each write and closed again, so that
+/// the number of partitions is not bound by the number of files a process may hold open.
 struct PartitionFile {
     name: String,
     path: PathBuf,
@@ -142,7 +181,14 @@ impl PartitionFile {
     fn new(folder: &Path, number: usize, pending_bytes_max: usize) -> Self {
         let name = format!("partition-{number:05}.arrow");
         let path = folder.join(&name);
-        Self { name, path, pending: Vec::new(), pending_bytes_max, bytes: 0, checksum: Xxh3Default::new() }
+        Self {
+            name,
+            path,
+            pending: Vec::new(),
+            pending_bytes_max,
+            bytes: 0,
+            checksum: Xxh3Default::new(),
+        }
     }
 
     fn append_pending(&mut self) -> io::Result<std::fs::File> {
@@ -161,7 +207,12 @@ impl PartitionFile {
         let synced = self.append_pending().and_then(|file| file.sync_all());
         synced.map_err(|error| PackageError::io("write", &self.path, error))?;
         fault::point("a partition written");
-        Ok(PartitionEntry { file: self.name, records, bytes: self.bytes, xxh3: checksum_text(self.checksum.digest()) })
+        Ok(PartitionEntry {
+            file: self.name,
+            records,
+            bytes: self.bytes,
+            xxh3: checksum_text(self.checksum.digest()),
+        })
     }
 }
 
@@ -174,14 +225,19 @@ impl Write for PartitionFile {
         Ok(bytes.len())
     }
 
-    /// Keeps what is pending: the writer flushes after every message, and the file is synced at the end.
+    /// Keeps what is pending: the writer flushes after every message, and the file is synced at the
+    /// end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
 /// Loads a partition and sets apart the records whose key occurs more than once.
-pub(super) fn load(folder: &Path, entry: &PartitionEntry, key_columns: &[String]) -> Result<Partition, PackageError> {
+pub(super) fn load(
+    folder: &Path,
+    entry: &PartitionEntry,
+    key_columns: &[String],
+) -> Result<Partition, PackageError> {
     let path = folder.join(&entry.file);
     let bytes = checked_bytes(&path, entry)?;
     let parsed = IpcReader::new(Cursor::new(bytes)).finish();
@@ -189,7 +245,11 @@ pub(super) fn load(folder: &Path, entry: &PartitionEntry, key_columns: &[String]
     if records.height() as u64 != entry.records {
         return Err(PackageError::damaged(
             &path,
-            format!("it holds {} records, not {}", records.height(), entry.records),
+            format!(
+                "it holds {} records, not {}",
+                records.height(),
+                entry.records
+            ),
         ));
     }
     sifted(&records, key_columns).map_err(|error| PackageError::frame("sort", &path, error))
@@ -200,7 +260,8 @@ fn checked_bytes(path: &Path, entry: &PartitionEntry) -> Result<Vec<u8>, Package
     let mut bytes = Vec::new();
     let read = state::open_file(path).and_then(|file| {
         bytes.try_reserve_exact(usize::try_from(entry.bytes).unwrap_or(usize::MAX))?;
-        file.take(entry.bytes.saturating_add(1)).read_to_end(&mut bytes)
+        file.take(entry.bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
     });
     read.map_err(|error| PackageError::io("read", path, error))?;
     if bytes.len() as u64 != entry.bytes {
@@ -217,7 +278,13 @@ fn sifted(records: &DataFrame, key_columns: &[String]) -> PolarsResult<Partition
     let unique = key::unique_keys(&sorted, key_columns)?;
     if unique.all() {
         let duplicates = sorted.clear();
-        return Ok(Partition { records: sorted, duplicates });
+        return Ok(Partition {
+            records: sorted,
+            duplicates,
+        });
     }
-    Ok(Partition { records: sorted.filter(&unique)?, duplicates: sorted.filter(&!&unique)? })
+    Ok(Partition {
+        records: sorted.filter(&unique)?,
+        duplicates: sorted.filter(&!&unique)?,
+    })
 }

@@ -1,5 +1,5 @@
-//! Where records wait, while they are pulled, until all keys are known well enough to cut partitions: one file aside of
-//! segments, each a run of records sorted by key.
+//! Where records wait, while they are pulled, until all keys are known well enough to cut
+//! partitions: one file aside of segments, each a run of records sorted by key.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
-use polars::prelude::{DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, SerReader, SerWriter, polars_ensure};
+use polars::prelude::{
+    DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, SerReader, SerWriter, polars_ensure,
+};
 
 use super::key::{self, Key, Keys};
 use super::{Bounds, PackageError};
 use crate::domain::record::record_bytes;
 use crate::{fault, state};
 
-/// Records on their way to partitions. Neither synced nor checksummed nor compressed: it lives for one pull.
+/// Records on their way to partitions. Neither synced nor checksummed nor compressed: it lives for
+/// one pull.
 pub(super) struct Spool {
     path: PathBuf,
     file: File,
@@ -45,8 +48,13 @@ pub(super) struct FilledSpool {
 }
 
 impl Spool {
-    pub(super) fn create(path: &Path, key_columns: &[String], bounds: Bounds) -> Result<Self, PackageError> {
-        let file = state::create_file(path).map_err(|error| PackageError::io("make", path, error))?;
+    pub(super) fn create(
+        path: &Path,
+        key_columns: &[String],
+        bounds: Bounds,
+    ) -> Result<Self, PackageError> {
+        let file =
+            state::create_file(path).map_err(|error| PackageError::io("make", path, error))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -62,8 +70,11 @@ impl Spool {
     }
 
     pub(super) fn push(&mut self, records: &DataFrame) -> Result<(), PackageError> {
-        let pending = self.joined(records).map_err(|error| PackageError::frame("write", &self.path, error))?;
-        let full = pending.height() >= self.bounds.segment_records || bytes_of(&pending) >= self.bounds.segment_bytes;
+        let pending = self
+            .joined(records)
+            .map_err(|error| PackageError::frame("write", &self.path, error))?;
+        let full = pending.height() >= self.bounds.segment_records
+            || bytes_of(&pending) >= self.bounds.segment_bytes;
         self.pending = Some(pending);
         if full { self.write_segment() } else { Ok(()) }
     }
@@ -78,9 +89,15 @@ impl Spool {
     }
 
     fn write_segment(&mut self) -> Result<(), PackageError> {
-        let Some(pending) = self.pending.take().filter(|pending| pending.height() > 0) else { return Ok(()) };
-        let bytes = self.encode(&pending).map_err(|error| PackageError::frame("write", &self.path, error))?;
-        self.file.write_all(&bytes).map_err(|error| PackageError::io("write", &self.path, error))?;
+        let Some(pending) = self.pending.take().filter(|pending| pending.height() > 0) else {
+            return Ok(());
+        };
+        let bytes = self
+            .encode(&pending)
+            .map_err(|error| PackageError::frame("write", &self.path, error))?;
+        self.file
+            .write_all(&bytes)
+            .map_err(|error| PackageError::io("write", &self.path, error))?;
         self.segments.push(bytes.len());
         fault::point("records spooled");
         Ok(())
@@ -115,28 +132,41 @@ impl Spool {
     }
 }
 
-/// Bytes of a frame in memory. What polars estimates leaves out the views of texts, which are more than short texts are.
+/// Bytes of a frame in memory. What polars estimates leaves out the views of texts, which are more
+/// than short texts are.
 fn bytes_of(records: &DataFrame) -> usize {
     const VIEW_BYTES: usize = 16;
-    let texts = records.columns().iter().filter(|column| column.dtype().is_string()).count();
+    let texts = records
+        .columns()
+        .iter()
+        .filter(|column| column.dtype().is_string())
+        .count();
     records.estimated_size() + texts * records.height() * VIEW_BYTES
 }
 
 impl FilledSpool {
-    /// Hands every segment to `take`, one after the other in the order they were pulled; the next one is read meanwhile.
+    /// Hands every segment to `take`, one after the other in the order they were pulled; the next
+    /// one is read meanwhile.
     pub(super) fn replay(
         mut self,
         mut take: impl FnMut(DataFrame) -> Result<(), PackageError>,
     ) -> Result<(), PackageError> {
-        self.file.seek(SeekFrom::Start(0)).map_err(|error| PackageError::io("read", &self.path, error))?;
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|error| PackageError::io("read", &self.path, error))?;
         let path = self.path.clone();
         thread::scope(|scope| {
             let (sender, segments) = mpsc::sync_channel(0);
             let read_ahead = move || {
                 let (lengths, mut bytes) = (std::mem::take(&mut self.segments), Vec::new());
-                let mut segments = lengths.into_iter().map(|length| self.read_segment(length, &mut bytes));
+                let mut segments = lengths
+                    .into_iter()
+                    .map(|length| self.read_segment(length, &mut bytes));
                 // Whoever takes no more of them says why.
-                while segments.next().is_some_and(|segment| sender.send(segment).is_ok()) {}
+                while segments
+                    .next()
+                    .is_some_and(|segment| sender.send(segment).is_ok())
+                {}
             };
             let reader = thread::Builder::new().spawn_scoped(scope, read_ahead);
             reader.map_err(|error| PackageError::io("read", &path, error))?;
@@ -144,16 +174,23 @@ impl FilledSpool {
         })
     }
 
-    fn read_segment(&mut self, length: usize, bytes: &mut Vec<u8>) -> Result<DataFrame, PackageError> {
+    fn read_segment(
+        &mut self,
+        length: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<DataFrame, PackageError> {
         bytes.resize(length, 0);
-        self.file.read_exact(bytes).map_err(|error| PackageError::io("read", &self.path, error))?;
+        self.file
+            .read_exact(bytes)
+            .map_err(|error| PackageError::io("read", &self.path, error))?;
         let records = IpcReader::new(Cursor::new(&bytes)).finish();
         records.map_err(|error| PackageError::frame("read", &self.path, error))
     }
 }
 
-/// An even sample of keys. Which records it takes follows from their number alone, by a hash, so that neither the
-/// source's order nor a period in it (every second record of one region) makes it lopsided.
+/// An even sample of keys. Which records it takes follows from their number alone, by a hash, so
+/// that neither the source's order nor a period in it (every second record of one region) makes it
+/// lopsided.
 struct Sample {
     keys_max: usize,
     /// Records whose hash begins with this many zero bits are taken: one in two to this power.
@@ -163,7 +200,11 @@ struct Sample {
 
 impl Sample {
     fn new(keys_max: usize) -> Self {
-        Self { keys_max, zeros: 0, taken: Vec::new() }
+        Self {
+            keys_max,
+            zeros: 0,
+            taken: Vec::new(),
+        }
     }
 
     fn offer(&mut self, number: u64, weight: u64, key: impl FnOnce() -> Key) {
@@ -179,7 +220,11 @@ impl Sample {
     }
 
     fn into_sorted(self) -> Vec<(Key, u64)> {
-        let mut keys: Vec<(Key, u64)> = self.taken.into_iter().map(|(_, key, weight)| (key, weight)).collect();
+        let mut keys: Vec<(Key, u64)> = self
+            .taken
+            .into_iter()
+            .map(|(_, key, weight)| (key, weight))
+            .collect();
         keys.sort_unstable();
         keys
     }

@@ -33,7 +33,9 @@ fn frame(first: u64, records: &[Record]) -> DataFrame {
     let accounts: Vec<Option<&str>> = records.iter().map(|record| record.0.as_deref()).collect();
     let parts: Vec<i64> = records.iter().map(|record| record.1).collect();
     let scores: Vec<Option<f64>> = records.iter().map(|record| record.2).collect();
-    let moments = Series::new("moment".into(), &parts).cast(&DataType::Datetime(TimeUnit::Microseconds, None)).unwrap();
+    let moments = Series::new("moment".into(), &parts)
+        .cast(&DataType::Datetime(TimeUnit::Microseconds, None))
+        .unwrap();
     let columns = vec![
         Column::new("account".into(), accounts),
         Column::new("part".into(), parts),
@@ -48,11 +50,26 @@ fn records_of(frame: &DataFrame) -> Vec<Numbered> {
     let accounts = frame.column("account").unwrap().str().unwrap().clone();
     let parts = frame.column("part").unwrap().i64().unwrap().clone();
     let scores = frame.column("score").unwrap().f64().unwrap().clone();
-    let moments = frame.column("moment").unwrap().datetime().unwrap().physical().clone();
-    let positions = frame.column(RECORD_POSITION).unwrap().u64().unwrap().clone();
+    let moments = frame
+        .column("moment")
+        .unwrap()
+        .datetime()
+        .unwrap()
+        .physical()
+        .clone();
+    let positions = frame
+        .column(RECORD_POSITION)
+        .unwrap()
+        .u64()
+        .unwrap()
+        .clone();
     let record = |index: usize| {
         assert_eq!(moments.get(index), parts.get(index));
-        let record = (accounts.get(index).map(str::to_owned), parts.get(index).unwrap(), scores.get(index));
+        let record = (
+            accounts.get(index).map(str::to_owned),
+            parts.get(index).unwrap(),
+            scores.get(index),
+        );
         (record, positions.get(index).unwrap())
     };
     (0..frame.height()).map(record).collect()
@@ -70,15 +87,30 @@ fn write(folder: &Path, bounds: Bounds, frames: &[Vec<Record>]) -> Package {
 
 /// Everything in a package: unique records, then duplicates, each in the package's order.
 fn contents(package: &Package) -> (Vec<Numbered>, Vec<Numbered>) {
-    let partitions: Vec<Partition> =
-        (0..package.partition_count()).map(|number| package.load(number).unwrap()).collect();
-    let unique = partitions.iter().flat_map(|partition| records_of(&partition.records)).collect();
-    let duplicates = partitions.iter().flat_map(|partition| records_of(&partition.duplicates)).collect();
+    let partitions: Vec<Partition> = (0..package.partition_count())
+        .map(|number| package.load(number).unwrap())
+        .collect();
+    let unique = partitions
+        .iter()
+        .flat_map(|partition| records_of(&partition.records))
+        .collect();
+    let duplicates = partitions
+        .iter()
+        .flat_map(|partition| records_of(&partition.duplicates))
+        .collect();
     (unique, duplicates)
 }
 
 fn numbered(count: i64) -> Vec<Record> {
-    (0..count).map(|number| (Some(format!("A{:04}", number * 7919 % count)), number, Some(0.5))).collect()
+    (0..count)
+        .map(|number| {
+            (
+                Some(format!("A{:04}", number * 7919 % count)),
+                number,
+                Some(0.5),
+            )
+        })
+        .collect()
 }
 
 fn record() -> impl Strategy<Value = Record> {
@@ -168,12 +200,25 @@ fn a_package_without_records_is_whole() {
 #[test]
 fn partitions_are_about_as_large_as_asked_whatever_the_order_of_the_source() {
     let folder = tempfile::tempdir().unwrap();
-    let bounds = Bounds { partition_records: 500, segment_records: 700, sample_keys_max: 1000, ..TINY };
-    let alternating: Vec<Record> = (0..8000).map(|number| (Some(format!("{}", number % 2)), number, None)).collect();
+    let bounds = Bounds {
+        partition_records: 500,
+        segment_records: 700,
+        sample_keys_max: 1000,
+        ..TINY
+    };
+    let alternating: Vec<Record> = (0..8000)
+        .map(|number| (Some(format!("{}", number % 2)), number, None))
+        .collect();
     let ascending: Vec<Record> = (0..8000).map(|number| (None, number, None)).collect();
     for records in [numbered(8000), alternating, ascending] {
         let package = write(&folder.path().join("package"), bounds, &[records]);
-        let largest = package.manifest.partitions.iter().map(|entry| entry.records).max().unwrap();
+        let largest = package
+            .manifest
+            .partitions
+            .iter()
+            .map(|entry| entry.records)
+            .max()
+            .unwrap();
         assert!(largest < 1000, "{largest}");
         assert_eq!(package.partition_count(), 16);
     }
@@ -182,20 +227,42 @@ fn partitions_are_about_as_large_as_asked_whatever_the_order_of_the_source() {
 #[test]
 fn wide_records_make_more_partitions() {
     let folder = tempfile::tempdir().unwrap();
-    let bounds = Bounds { partition_bytes: 10_000, segment_bytes: 20_000, ..BOUNDS };
-    let records: Vec<Record> = (0..100).map(|number| (Some("x".repeat(1000)), number, None)).collect();
+    let bounds = Bounds {
+        partition_bytes: 10_000,
+        segment_bytes: 20_000,
+        ..BOUNDS
+    };
+    let records: Vec<Record> = (0..100)
+        .map(|number| (Some("x".repeat(1000)), number, None))
+        .collect();
     let package = write(&folder.path().join("package"), bounds, &[records]);
-    assert!((8..=16).contains(&package.partition_count()), "{}", package.partition_count());
+    assert!(
+        (8..=16).contains(&package.partition_count()),
+        "{}",
+        package.partition_count()
+    );
 }
 
 #[test]
 fn wide_records_side_by_side_are_not_all_in_one_partition() {
     let folder = tempfile::tempdir().unwrap();
-    let bounds = Bounds { partition_bytes: 10_000, segment_bytes: 20_000, ..BOUNDS };
+    let bounds = Bounds {
+        partition_bytes: 10_000,
+        segment_bytes: 20_000,
+        ..BOUNDS
+    };
     let narrow = (0..2_000).map(|number| (Some("narrow".to_owned()), number, None));
     let wide = (0..50).map(|number| (Some("wide".repeat(250)), number, None));
-    let package = write(&folder.path().join("package"), bounds, &[narrow.chain(wide).collect()]);
-    let bytes = |number: usize| record_bytes(&package.load(number).unwrap().records).iter().sum::<u64>();
+    let package = write(
+        &folder.path().join("package"),
+        bounds,
+        &[narrow.chain(wide).collect()],
+    );
+    let bytes = |number: usize| {
+        record_bytes(&package.load(number).unwrap().records)
+            .iter()
+            .sum::<u64>()
+    };
     let largest = (0..package.partition_count()).map(bytes).max().unwrap();
     assert!(largest < 20_000, "{largest}");
 }
@@ -203,9 +270,16 @@ fn wide_records_side_by_side_are_not_all_in_one_partition() {
 #[test]
 fn one_key_over_and_over_is_all_duplicates() {
     let folder = tempfile::tempdir().unwrap();
-    let package = write(&folder.path().join("package"), TINY, &[vec![(Some("A".to_owned()), 1, None); 100]]);
+    let package = write(
+        &folder.path().join("package"),
+        TINY,
+        &[vec![(Some("A".to_owned()), 1, None); 100]],
+    );
     let (unique, duplicates) = contents(&package);
-    assert_eq!((unique.len(), duplicates.len(), package.partition_count()), (0, 100, 1));
+    assert_eq!(
+        (unique.len(), duplicates.len(), package.partition_count()),
+        (0, 100, 1)
+    );
 }
 
 #[test]
@@ -235,7 +309,10 @@ fn what_a_killed_process_left_is_no_package_and_in_nobodys_way() {
     let mut killed = PackageWriter::bounded(&place, &key_columns(), TINY).unwrap();
     killed.push(&frame(0, &numbered(50))).unwrap();
     std::mem::forget(killed);
-    assert!(matches!(Package::open(&place), Err(PackageError::Io { .. })));
+    assert!(matches!(
+        Package::open(&place),
+        Err(PackageError::Io { .. })
+    ));
     write(&place, TINY, &[numbered(9)]);
     assert_eq!(Package::open(&place).unwrap().record_count(), 9);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -263,18 +340,31 @@ fn a_changed_byte_in_any_file_is_noticed() {
             damaged[index] ^= 1;
             fs::write(&file, &damaged).unwrap();
             let error = load_all(&place).expect_err(&format!("byte {index} of {}", file.display()));
-            assert!(matches!(error, PackageError::Damaged { .. } | PackageError::Newer { .. }), "{error:?}");
+            assert!(
+                matches!(
+                    error,
+                    PackageError::Damaged { .. } | PackageError::Newer { .. }
+                ),
+                "{error:?}"
+            );
             assert!(error.hint().is_some());
         }
         for shorter in [&whole[..whole.len() - 1], &[]] {
             fs::write(&file, shorter).unwrap();
-            assert!(matches!(load_all(&place), Err(PackageError::Damaged { .. })));
+            assert!(matches!(
+                load_all(&place),
+                Err(PackageError::Damaged { .. })
+            ));
         }
         fs::write(&file, &whole).unwrap();
     }
     load_all(&place).unwrap();
-    fs::remove_file(place.join(&Package::open(&place).unwrap().manifest.partitions[0].file)).unwrap();
-    assert!(matches!(Package::open(&place), Err(PackageError::Damaged { .. })));
+    fs::remove_file(place.join(&Package::open(&place).unwrap().manifest.partitions[0].file))
+        .unwrap();
+    assert!(matches!(
+        Package::open(&place),
+        Err(PackageError::Damaged { .. })
+    ));
 }
 
 fn load_all(place: &Path) -> Result<(), PackageError> {
@@ -291,7 +381,10 @@ fn a_newer_format_is_refused_politely() {
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"format\":1", "\"format\":2")).unwrap();
     let error = Package::open(&place).unwrap_err();
-    let expected = format!("`{}` has format 2, which this version does not know", manifest.display());
+    let expected = format!(
+        "`{}` has format 2, which this version does not know",
+        manifest.display()
+    );
     assert_eq!(error.to_string(), expected);
     assert!(error.hint().unwrap().contains("newer writeback"));
 }
@@ -301,9 +394,15 @@ fn only_the_owner_reads_a_package_and_no_link_leads_to_one() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("runs/1/package");
     write(&place, TINY, &[numbered(30)]);
-    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&place).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
     for entry in fs::read_dir(&place).unwrap() {
-        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            entry.unwrap().metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
     let link = folder.path().join("link");
     symlink(&place, &link).unwrap();

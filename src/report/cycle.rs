@@ -13,11 +13,17 @@ pub(crate) fn moment(moment: DateTime<Utc>) -> String {
 }
 
 pub(crate) fn text(dashboard: &str, noticed: &Noticed, jobs: &[String]) -> String {
-    let Noticed { cycle, noticed_at, new } = noticed;
+    let Noticed {
+        cycle,
+        noticed_at,
+        new,
+    } = noticed;
     let (id, dashboard) = (printable(&cycle.id), printable(dashboard));
     let completed_at = moment(cycle.completed_at);
     let told = match new {
-        true => format!("recorded cycle `{id}` of dashboard `{dashboard}`, completed {completed_at}"),
+        true => {
+            format!("recorded cycle `{id}` of dashboard `{dashboard}`, completed {completed_at}")
+        }
         false => format!(
             "cycle `{id}` of dashboard `{dashboard}`, completed {completed_at}, is known since {}; nothing changed",
             moment(*noticed_at)
@@ -26,7 +32,10 @@ pub(crate) fn text(dashboard: &str, noticed: &Noticed, jobs: &[String]) -> Strin
     let followed = match jobs {
         [] => "no job follows this dashboard".to_owned(),
         [job] => format!("followed by job `{job}`"),
-        jobs => format!("followed by jobs {}", quoted_list(jobs.iter().map(String::as_str))),
+        jobs => format!(
+            "followed by jobs {}",
+            quoted_list(jobs.iter().map(String::as_str))
+        ),
     };
     format!("{told}\n{followed}\n")
 }

@@ -52,8 +52,16 @@ fn problem_text(problem: &Problem) -> String {
         Severity::Mistake => "",
         Severity::Warning => "warning: ",
     };
-    let place = problem.location.as_ref().map(|location| printable(&format!("{location}: "))).unwrap_or_default();
-    let hint = problem.hint.as_ref().map(|hint| format!("    hint: {}\n", printable(hint))).unwrap_or_default();
+    let place = problem
+        .location
+        .as_ref()
+        .map(|location| printable(&format!("{location}: ")))
+        .unwrap_or_default();
+    let hint = problem
+        .hint
+        .as_ref()
+        .map(|hint| format!("    hint: {}\n", printable(hint)))
+        .unwrap_or_default();
     format!("  {place}{label}{}\n{hint}", printable(&problem.message))
 }
 
@@ -64,7 +72,11 @@ mod tests {
 
     #[test]
     fn problems_name_their_place_and_what_to_do() {
-        let location = Location { file: "schedules/weekly.toml".into(), line: 14, column: 1 };
+        let location = Location {
+            file: "schedules/weekly.toml".into(),
+            line: 14,
+            column: 1,
+        };
         let problem = Problem::mistake(location, "field `HEALTHSCORE` is not in `CRM.ACCOUNTS`");
         let text = problems_text(&[problem.hint("did you mean `HEALTH_SCORE`?")]);
         assert_eq!(

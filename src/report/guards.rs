@@ -7,8 +7,15 @@ use crate::domain::printable::printable;
 /// A line for each objection, and under it what it asks for.
 pub(crate) fn lines(job: &str, objections: &[Objection]) -> Vec<String> {
     let lines = objections.iter().flat_map(|objection| {
-        let line = format!("  {}: {}", objection.write_back, printable(&objection.reason.to_string()));
-        [Some(line), demand(job, objection).map(|demand| format!("    hint: {demand}"))]
+        let line = format!(
+            "  {}: {}",
+            objection.write_back,
+            printable(&objection.reason.to_string())
+        );
+        [
+            Some(line),
+            demand(job, objection).map(|demand| format!("    hint: {demand}")),
+        ]
     });
     lines.flatten().collect()
 }
@@ -19,16 +26,24 @@ fn demand(job: &str, Objection { write_back, reason }: &Objection) -> Option<Str
         Reason::RequireTest => Some(format!(
             "`writeback test {job} --write-back {write_back} --record KEY --rollback` tests it, then run again"
         )),
-        Reason::MinRead { .. } | Reason::MaxRejected { .. } | Reason::MaxChanged { .. } | Reason::MaxNulls { .. } => {
-            None
-        }
+        Reason::MinRead { .. }
+        | Reason::MaxRejected { .. }
+        | Reason::MaxChanged { .. }
+        | Reason::MaxNulls { .. } => None,
     }
 }
 
 /// The bounds in force, in one line.
 pub(crate) fn in_force(guards: &Guards) -> String {
-    let Guards { min_read, max_changed, max_nulls, max_rejected, require_test } = guards;
-    let at_most = |bound: &Option<_>, what: &str| bound.map(|bound| format!("at most {bound} {what}"));
+    let Guards {
+        min_read,
+        max_changed,
+        max_nulls,
+        max_rejected,
+        require_test,
+    } = guards;
+    let at_most =
+        |bound: &Option<_>, what: &str| bound.map(|bound| format!("at most {bound} {what}"));
     let parts = [
         (*min_read > 0).then(|| format!("at least {} read", grouped(*min_read))),
         at_most(max_rejected, "rejected"),
@@ -37,7 +52,11 @@ pub(crate) fn in_force(guards: &Guards) -> String {
         require_test.then(|| "tested before its first run".to_owned()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "none".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -48,7 +67,13 @@ mod tests {
     #[test]
     fn bounds_in_force_are_one_line() {
         assert_eq!(in_force(&Guards::default()), "at least 1 read");
-        assert_eq!(in_force(&Guards { min_read: 0, ..Guards::default() }), "none");
+        assert_eq!(
+            in_force(&Guards {
+                min_read: 0,
+                ..Guards::default()
+            }),
+            "none"
+        );
         let all = Guards {
             min_read: 1_000,
             max_changed: Percent::parse("30 %").map(RecordsMax::Share),

@@ -1,5 +1,5 @@
-//! History as people read it: a line for one run, a table of many, one run in full. Texts only; who prints them is
-//! decided elsewhere.
+//! History as people read it: a line for one run, a table of many, one run in full. Texts only; who
+//! prints them is decided elsewhere.
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -14,9 +14,14 @@ use crate::report::table::{self, fitted};
 /// Batches shown of one run: more is for machines to read.
 const BATCHES_SHOWN_MAX: usize = 1_000;
 
-/// One line that adds up: `weekly  run 7  10 000 read = 9 980 updated + 20 skipped  3.1 s`. Terms of zero are left out.
+/// One line that adds up: `weekly  run 7  10 000 read = 9 980 updated + 20 skipped  3.1 s`. Terms
+/// of zero are left out.
 pub(crate) fn summary_line(job: &str, run: i64, tally: &Tally, seconds: f64) -> String {
-    format!("{}  run {run}  {tally}  {}", printable(job), duration(seconds))
+    format!(
+        "{}  run {run}  {tally}  {}",
+        printable(job),
+        duration(seconds)
+    )
 }
 
 /// What went first of a write-back's records.
@@ -24,7 +29,10 @@ pub(crate) fn canary_line(write_back: &str, canary: &PassedCanary) -> String {
     let PassedCanary { records, read_back } = canary;
     let plural = if *records == 1 { "" } else { "s" };
     let (records, read_back) = (grouped(*records), grouped(*read_back));
-    format!("canary of {}: {records} record{plural}, checked ({read_back} read back)", printable(write_back))
+    format!(
+        "canary of {}: {records} record{plural}, checked ({read_back} read back)",
+        printable(write_back)
+    )
 }
 
 fn duration(seconds: f64) -> String {
@@ -33,8 +41,14 @@ fn duration(seconds: f64) -> String {
 
 /// How a run ended, and of which one it was a retry or an undo, or whether it applied a saved plan.
 fn status_of(run: &RunEntry) -> String {
-    let retry = run.retry_of.map(|earlier| format!(", retry of {earlier}")).unwrap_or_default();
-    let undo = run.undo_of.map(|earlier| format!(", undo of {earlier}")).unwrap_or_default();
+    let retry = run
+        .retry_of
+        .map(|earlier| format!(", retry of {earlier}"))
+        .unwrap_or_default();
+    let undo = run
+        .undo_of
+        .map(|earlier| format!(", undo of {earlier}"))
+        .unwrap_or_default();
     let plan = run.plan.as_ref().map(|_| ", of a plan").unwrap_or_default();
     status_text(run.status) + &retry + &undo + plan
 }
@@ -52,14 +66,27 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
     if runs.is_empty() {
         return "no runs yet".to_owned();
     }
-    let tallies = Tallies::of(runs.iter().flat_map(|run| &run.write_backs).map(|one| &one.tally));
+    let tallies = Tallies::of(
+        runs.iter()
+            .flat_map(|run| &run.write_backs)
+            .map(|one| &one.tally),
+    );
     let mut table = table(
-        [right("run"), left("job"), left("cycle"), left("status"), left("started (UTC)"), right("took")],
+        [
+            right("run"),
+            left("job"),
+            left("cycle"),
+            left("status"),
+            left("started (UTC)"),
+            right("took"),
+        ],
         tallies.header(),
     );
     for run in runs {
         let mut tally = Tally::default();
-        run.write_backs.iter().for_each(|write_back| tally += write_back.tally);
+        run.write_backs
+            .iter()
+            .for_each(|write_back| tally += write_back.tally);
         let mut cells = vec![
             right(run.run.to_string()),
             left(&run.job),
@@ -71,22 +98,40 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
         cells.extend(tallies.cells(&tally));
         table.add_row(cells);
     }
-    let stopped = runs.iter().filter(|run| run.status == RunStatus::Guarded).map(stopped_lines);
-    [fitted(table, &[1, 2])].into_iter().chain(stopped).collect::<Vec<_>>().join("\n\n")
+    let stopped = runs
+        .iter()
+        .filter(|run| run.status == RunStatus::Guarded)
+        .map(stopped_lines);
+    [fitted(table, &[1, 2])]
+        .into_iter()
+        .chain(stopped)
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 fn canary_lines(write_backs: &[WriteBackEntry]) -> String {
     let line = |one: &WriteBackEntry| Some(canary_line(&one.name, one.canary.as_ref()?));
-    write_backs.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+    write_backs
+        .iter()
+        .filter_map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// How many of the records that count as written may not be.
 fn doubt_line(run: &RunEntry) -> String {
-    let in_doubt: u64 = run.write_backs.iter().map(|write_back| write_back.in_doubt).sum();
+    let in_doubt: u64 = run
+        .write_backs
+        .iter()
+        .map(|write_back| write_back.in_doubt)
+        .sum();
     match in_doubt {
         0 => String::new(),
         1 => "1 record is in doubt: it was sent, and counts as written".to_owned(),
-        _ => format!("{} records are in doubt: they were sent, and count as written", grouped(in_doubt)),
+        _ => format!(
+            "{} records are in doubt: they were sent, and count as written",
+            grouped(in_doubt)
+        ),
     }
 }
 
@@ -94,11 +139,20 @@ fn doubt_line(run: &RunEntry) -> String {
 fn stopped_lines(run: &RunEntry) -> String {
     let mut lines = Vec::new();
     if !run.guards.is_empty() {
-        lines.push(format!("run {} was stopped by guards before its first write:", run.run));
+        lines.push(format!(
+            "run {} was stopped by guards before its first write:",
+            run.run
+        ));
         lines.extend(guards::lines(&run.job, &run.guards));
     }
-    if let Some(Approval { approved_by, approved_at }) = &run.approval {
-        let by = approved_by.as_deref().map_or("somebody".to_owned(), printable);
+    if let Some(Approval {
+        approved_by,
+        approved_at,
+    }) = &run.approval
+    {
+        let by = approved_by
+            .as_deref()
+            .map_or("somebody".to_owned(), printable);
         lines.push(format!("approved by {by}, {} UTC", moment(*approved_at)));
     }
     lines.join("\n")
@@ -106,12 +160,15 @@ fn stopped_lines(run: &RunEntry) -> String {
 
 /// From begin to end; nothing while a run goes on.
 fn took(run: &RunEntry) -> String {
-    let finished = run.finished_at.map(|finished_at| (finished_at - run.started_at).as_seconds_f64());
+    let finished = run
+        .finished_at
+        .map(|finished_at| (finished_at - run.started_at).as_seconds_f64());
     finished.map(duration).unwrap_or_default()
 }
 
-/// One run: what it was, its write-backs, its batches, and parked and rejected records with the names of their write-backs,
-/// as many as are given; how many rejected ones there are in all stands in the run.
+/// One run: what it was, its write-backs, its batches, and parked and rejected records with the
+/// names of their write-backs, as many as are given; how many rejected ones there are in all stands
+/// in the run.
 pub(crate) fn run_in_full(
     run: &RunEntry,
     batches: &[BatchEntry],
@@ -133,8 +190,14 @@ pub(crate) fn run_in_full(
 }
 
 fn facts(run: &RunEntry) -> String {
-    let finished = run.finished_at.map(|finished_at| format!("{} UTC, after {}", moment(finished_at), took(run)));
-    let cycle = format!("{}, completed {} UTC", printable(&run.cycle), moment(run.cycle_completed_at));
+    let finished = run
+        .finished_at
+        .map(|finished_at| format!("{} UTC, after {}", moment(finished_at), took(run)));
+    let cycle = format!(
+        "{}, completed {} UTC",
+        printable(&run.cycle),
+        moment(run.cycle_completed_at)
+    );
     let started = format!("{} UTC", moment(run.started_at));
     let facts = [
         ("cycle", Some(cycle)),
@@ -142,19 +205,47 @@ fn facts(run: &RunEntry) -> String {
         ("finished", finished),
         (
             "retry of",
-            run.retry_of.map(|earlier| format!("run {earlier}: it took only records that were rejected then")),
+            run.retry_of.map(|earlier| {
+                format!("run {earlier}: it took only records that were rejected then")
+            }),
         ),
-        ("undo of", run.undo_of.map(|earlier| format!("run {earlier}: it restored what rows held before that run"))),
+        (
+            "undo of",
+            run.undo_of.map(|earlier| {
+                format!("run {earlier}: it restored what rows held before that run")
+            }),
+        ),
         (
             "plan",
-            run.plan.as_deref().map(|digest| format!("SHA-256 {}: it applied what was previewed", printable(digest))),
+            run.plan.as_deref().map(|digest| {
+                format!(
+                    "SHA-256 {}: it applied what was previewed",
+                    printable(digest)
+                )
+            }),
         ),
         // Of a guarded run the guards tell.
-        ("error", run.error.as_deref().filter(|_| run.status != RunStatus::Guarded).map(printable)),
+        (
+            "error",
+            run.error
+                .as_deref()
+                .filter(|_| run.status != RunStatus::Guarded)
+                .map(printable),
+        ),
     ];
-    let title = format!("run {} of job `{}`: {}", run.run, printable(&run.job), status_text(run.status));
-    let lines = facts.into_iter().filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));
-    std::iter::once(title).chain(lines).collect::<Vec<_>>().join("\n")
+    let title = format!(
+        "run {} of job `{}`: {}",
+        run.run,
+        printable(&run.job),
+        status_text(run.status)
+    );
+    let lines = facts
+        .into_iter()
+        .filter_map(|(name, fact)| fact.map(|fact| format!("  {name:<9} {fact}")));
+    std::iter::once(title)
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn write_backs_table(write_backs: &[WriteBackEntry]) -> String {
@@ -162,10 +253,16 @@ fn write_backs_table(write_backs: &[WriteBackEntry]) -> String {
         return String::new();
     }
     let tallies = Tallies::of(write_backs.iter().map(|one| &one.tally));
-    let mut table = table([left("write-back"), right("batches"), right("took")], tallies.header());
+    let mut table = table(
+        [left("write-back"), right("batches"), right("took")],
+        tallies.header(),
+    );
     for write_back in write_backs {
-        let mut cells =
-            vec![left(&write_back.name), right(grouped(write_back.batches)), right(duration(write_back.seconds))];
+        let mut cells = vec![
+            left(&write_back.name),
+            right(grouped(write_back.batches)),
+            right(duration(write_back.seconds)),
+        ];
         cells.extend(tallies.cells(&write_back.tally));
         table.add_row(cells);
     }
@@ -176,8 +273,14 @@ fn batches_table(batches: &[BatchEntry]) -> String {
     if batches.is_empty() {
         return String::new();
     }
-    let first =
-        [left("write-back"), right("partition"), right("first"), right("attempts"), left("committed"), right("took")];
+    let first = [
+        left("write-back"),
+        right("partition"),
+        right("first"),
+        right("attempts"),
+        left("committed"),
+        right("took"),
+    ];
     let tallies = Tallies::of(batches.iter().map(|batch| &batch.tally));
     let mut table = table(first, tallies.header());
     for batch in batches.iter().take(BATCHES_SHOWN_MAX) {
@@ -196,7 +299,11 @@ fn batches_table(batches: &[BatchEntry]) -> String {
     if rest == 0 {
         fitted(table, &[0])
     } else {
-        format!("{}\n… and {} more batches", fitted(table, &[0]), grouped(rest as u64))
+        format!(
+            "{}\n… and {} more batches",
+            fitted(table, &[0]),
+            grouped(rest as u64)
+        )
     }
 }
 
@@ -204,9 +311,31 @@ fn left_alone_table(left_alone: &[(String, LeftAlone)]) -> String {
     if left_alone.is_empty() {
         return String::new();
     }
-    let mut table = table([left("write-back"), right("record"), left("key"), left("skipped")], []);
-    for (write_back, LeftAlone { record, key, reason, .. }) in left_alone {
-        table.add_row(vec![left(write_back), right(grouped(*record)), left(key), left(reason)]);
+    let mut table = table(
+        [
+            left("write-back"),
+            right("record"),
+            left("key"),
+            left("skipped"),
+        ],
+        [],
+    );
+    for (
+        write_back,
+        LeftAlone {
+            record,
+            key,
+            reason,
+            ..
+        },
+    ) in left_alone
+    {
+        table.add_row(vec![
+            left(write_back),
+            right(grouped(*record)),
+            left(key),
+            left(reason),
+        ]);
     }
     fitted(table, &[0, 2, 3])
 }
@@ -215,7 +344,14 @@ fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> Strin
     if rejections.is_empty() {
         return String::new();
     }
-    let header = [left("write-back"), right("record"), left("key"), left("stage"), left("column"), left("reason")];
+    let header = [
+        left("write-back"),
+        right("record"),
+        left("key"),
+        left("stage"),
+        left("column"),
+        left("reason"),
+    ];
     let mut table = table(header, []);
     for (write_back, rejection) in rejections {
         table.add_row(vec![
@@ -227,39 +363,74 @@ fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> Strin
             left(&rejection.reason),
         ]);
     }
-    let all: u64 = run.write_backs.iter().map(|write_back| write_back.tally.rejected).sum();
+    let all: u64 = run
+        .write_backs
+        .iter()
+        .map(|write_back| write_back.tally.rejected)
+        .sum();
     let rest = all.saturating_sub(rejections.len() as u64);
     if rest == 0 {
         fitted(table, &[0, 2, 4, 5])
     } else {
-        format!("{}\n… and {} more rejected records", fitted(table, &[0, 2, 4, 5]), grouped(rest))
+        format!(
+            "{}\n… and {} more rejected records",
+            fitted(table, &[0, 2, 4, 5]),
+            grouped(rest)
+        )
     }
 }
 
-/// The columns of a table's tallies: deleted rows have one only where there are any, as only an undo deletes.
+/// The columns of a table's tallies: deleted rows have one only where there are any, as only an
+/// undo deletes.
 struct Tallies {
     deletes: bool,
 }
 
 impl Tallies {
     fn of<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Self {
-        Self { deletes: tallies.into_iter().any(|tally| tally.deleted > 0) }
+        Self {
+            deletes: tallies.into_iter().any(|tally| tally.deleted > 0),
+        }
     }
 
     fn header(&self) -> Vec<Cell> {
-        let names = ["read", "inserted", "updated", "unchanged", "deleted", "skipped", "rejected"];
-        names.into_iter().filter(|name| self.deletes || *name != "deleted").map(right).collect()
+        let names = [
+            "read",
+            "inserted",
+            "updated",
+            "unchanged",
+            "deleted",
+            "skipped",
+            "rejected",
+        ];
+        names
+            .into_iter()
+            .filter(|name| self.deletes || *name != "deleted")
+            .map(right)
+            .collect()
     }
 
     fn cells(&self, tally: &Tally) -> Vec<Cell> {
-        let Tally { read, inserted, updated, unchanged, deleted, skipped, rejected } = *tally;
+        let Tally {
+            read,
+            inserted,
+            updated,
+            unchanged,
+            deleted,
+            skipped,
+            rejected,
+        } = *tally;
         let deleted = self.deletes.then_some(deleted);
-        let counts = [read, inserted, updated, unchanged].into_iter().chain(deleted).chain([skipped, rejected]);
+        let counts = [read, inserted, updated, unchanged]
+            .into_iter()
+            .chain(deleted)
+            .chain([skipped, rejected]);
         counts.map(|records| right(grouped(records))).collect()
     }
 }
 
-/// A table without lines: twelve columns then fit beside one another, and what is copied from it stays text.
+/// A table without lines: twelve columns then fit beside one another, and what is copied from it
+/// stays text.
 fn table(first: impl IntoIterator<Item = Cell>, then: impl IntoIterator<Item = Cell>) -> Table {
     let mut table = table::table(presets::NOTHING);
     table.set_header(first.into_iter().chain(then));
@@ -280,7 +451,14 @@ mod tests {
     use crate::domain::outcome::Stage;
 
     fn tally() -> Tally {
-        Tally { read: 10_000, updated: 9_412, unchanged: 561, skipped: 20, rejected: 7, ..Tally::default() }
+        Tally {
+            read: 10_000,
+            updated: 9_412,
+            unchanged: 561,
+            skipped: 20,
+            rejected: 7,
+            ..Tally::default()
+        }
     }
 
     fn run() -> RunEntry {
@@ -316,8 +494,15 @@ mod tests {
             summary_line("account-health", 4182, &tally(), 3.1),
             "account-health  run 4182  10 000 read = 9 412 updated + 561 unchanged + 20 skipped + 7 rejected  3.1 s"
         );
-        assert_eq!(summary_line("weekly", 1, &Tally::default(), 0.0), "weekly  run 1  0 read = 0  0.0 s");
-        let inserted = Tally { read: 1_234_567, inserted: 1_234_567, ..Tally::default() };
+        assert_eq!(
+            summary_line("weekly", 1, &Tally::default(), 0.0),
+            "weekly  run 1  0 read = 0  0.0 s"
+        );
+        let inserted = Tally {
+            read: 1_234_567,
+            inserted: 1_234_567,
+            ..Tally::default()
+        };
         assert_eq!(
             summary_line("weekly", 2, &inserted, 61.25),
             "weekly  run 2  1 234 567 read = 1 234 567 inserted  61.2 s"
@@ -326,8 +511,13 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        let texts =
-            [(0, "0"), (999, "999"), (1_000, "1 000"), (12_345, "12 345"), (u64::MAX, "18 446 744 073 709 551 615")];
+        let texts = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1 000"),
+            (12_345, "12 345"),
+            (u64::MAX, "18 446 744 073 709 551 615"),
+        ];
         for (number, text) in texts {
             assert_eq!(grouped(number), text);
         }
@@ -351,7 +541,12 @@ mod tests {
             records: 500,
             attempts: 1,
             committed: true,
-            tally: Tally { read: 500, updated: 493, rejected: 7, ..Tally::default() },
+            tally: Tally {
+                read: 500,
+                updated: 493,
+                rejected: 7,
+                ..Tally::default()
+            },
             seconds: 0.123,
         };
         let rejection = Rejection {

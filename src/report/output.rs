@@ -1,5 +1,6 @@
-//! The two ways out: data goes to stdout, all else to stderr. What cannot be written is lost, and never the work: a
-//! failure of stderr is passed over, one of stdout is remembered and told once the work is done.
+//! The two ways out: data goes to stdout, all else to stderr. What cannot be written is lost, and
+//! never the work: a failure of stderr is passed over, one of stdout is remembered and told once
+//! the work is done.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;

@@ -18,7 +18,14 @@ pub(crate) fn text(job: &str, parked: &[Parked]) -> String {
         return format!("{}  no record is parked\n", printable(job));
     }
     let mut table = table(presets::NOTHING);
-    table.set_header(["write-back", "record", "until", "reason", "parked (UTC)", "by"]);
+    table.set_header([
+        "write-back",
+        "record",
+        "until",
+        "reason",
+        "parked (UTC)",
+        "by",
+    ]);
     for record in parked {
         table.add_row([
             printable(&record.write_back),
@@ -26,7 +33,11 @@ pub(crate) fn text(job: &str, parked: &[Parked]) -> String {
             record.until.to_string(),
             printable(&record.reason),
             moment(record.parked_at),
-            record.parked_by.as_deref().map(printable).unwrap_or_default(),
+            record
+                .parked_by
+                .as_deref()
+                .map(printable)
+                .unwrap_or_default(),
         ]);
     }
     fitted(table, &[0, 1, 3, 5]) + "\n"
@@ -34,7 +45,13 @@ pub(crate) fn text(job: &str, parked: &[Parked]) -> String {
 
 /// One line for each record that was left alone, the first of `all`.
 pub(crate) fn lines(records: &[LeftAlone], all: u64) -> Vec<String> {
-    let line = |record: &LeftAlone| format!("  {}  {}", printable(&record.key), printable(&record.reason));
+    let line = |record: &LeftAlone| {
+        format!(
+            "  {}  {}",
+            printable(&record.key),
+            printable(&record.reason)
+        )
+    };
     let mut lines: Vec<String> = records.iter().take(LINES_MAX).map(line).collect();
     let rest = all.saturating_sub(lines.len() as u64);
     if rest > 0 {
@@ -62,8 +79,14 @@ mod tests {
         };
         let records: Vec<LeftAlone> = (0..12).map(record).collect();
         let told = lines(&records, 1_012);
-        assert_eq!(told.first().map(String::as_str), Some("  A0\\u{7}  parked until changed: why"));
-        assert_eq!((told.len(), told.last().map(String::as_str)), (11, Some("  … and 1 002 more parked records")));
+        assert_eq!(
+            told.first().map(String::as_str),
+            Some("  A0\\u{7}  parked until changed: why")
+        );
+        assert_eq!(
+            (told.len(), told.last().map(String::as_str)),
+            (11, Some("  … and 1 002 more parked records"))
+        );
         assert_eq!(lines(&[], 0), Vec::<String>::new());
     }
 }

@@ -26,7 +26,9 @@ pub(crate) fn line(job: &str, pending: &[Pending]) -> Option<String> {
     let retry = format!("`writeback run {job} --only-rejected` takes");
     line += &match without_key {
         0 => format!("; {retry} them again"),
-        _ if without_key == records => format!("; only a run of all records, `writeback run {job}`, takes those"),
+        _ if without_key == records => {
+            format!("; only a run of all records, `writeback run {job}`, takes those")
+        }
         _ => format!("; {retry} the others again"),
     };
     Some(line)
@@ -50,7 +52,10 @@ pub(crate) fn nothing_to_take(job: &str, retry: &RetryReport) -> String {
 /// By job and write-back.
 pub(crate) fn json(jobs: &[(String, Vec<Pending>)]) -> Vec<Value> {
     let one = |(job, pending): &(String, Vec<Pending>)| json!({ "job": job, "records": count(pending), "write_backs": pending });
-    jobs.iter().filter(|(_, pending)| !pending.is_empty()).map(one).collect()
+    jobs.iter()
+        .filter(|(_, pending)| !pending.is_empty())
+        .map(one)
+        .collect()
 }
 
 fn without_key(pending: &[Pending]) -> u64 {
@@ -58,7 +63,15 @@ fn without_key(pending: &[Pending]) -> u64 {
 }
 
 fn counted(records: u64) -> String {
-    format!("{} rejected {} still", grouped(records), if records == 1 { "record is" } else { "records are" })
+    format!(
+        "{} rejected {} still",
+        grouped(records),
+        if records == 1 {
+            "record is"
+        } else {
+            "records are"
+        }
+    )
 }
 
 #[cfg(test)]
@@ -66,7 +79,12 @@ mod tests {
     use super::*;
 
     fn pending(records: u64, without_key: u64) -> Vec<Pending> {
-        vec![Pending { write_back: "scores".to_owned(), run: 7, records, without_key }]
+        vec![Pending {
+            write_back: "scores".to_owned(),
+            run: 7,
+            records,
+            without_key,
+        }]
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::run::guards::shell_word;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
-use crate::run::preview::{Basis, Change, Expected, RejectionSample, Sample, Statements, WriteBackPreview};
+use crate::run::preview::{
+    Basis, Change, Expected, RejectionSample, Sample, Statements, WriteBackPreview,
+};
 use crate::run::{counted, counted_batches};
 
 /// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
@@ -35,23 +37,37 @@ pub(crate) struct Files<'a> {
     pub(crate) plan: Option<&'a Path>,
 }
 
-/// Counts, expectations, what happens to each column, a sample of old → new values, and a sample of rejected records.
+/// Counts, expectations, what happens to each column, a sample of old → new values, and a sample of
+/// rejected records.
 pub(crate) fn text(job: &str, previews: &[WriteBackPreview], files: Files<'_>) -> String {
-    let mut sections: Vec<String> = previews.iter().map(|preview| section(job, preview)).collect();
-    let page = files.page.map(|file| format!("page: {}\n", printable(&file.display().to_string()))).unwrap_or_default();
+    let mut sections: Vec<String> = previews
+        .iter()
+        .map(|preview| section(job, preview))
+        .collect();
+    let page = files
+        .page
+        .map(|file| format!("page: {}\n", printable(&file.display().to_string())))
+        .unwrap_or_default();
     let plan = files.plan.map(|file| {
         let file = shell_word(&file.display().to_string());
         let command = printable(&format!("writeback run {job} --plan {file}"));
         format!("plan: `{command}` applies what is shown, and nothing else\n")
     });
-    sections.push(format!("{page}{}nothing was written\n", plan.unwrap_or_default()));
+    sections.push(format!(
+        "{page}{}nothing was written\n",
+        plan.unwrap_or_default()
+    ));
     sections.join("\n")
 }
 
 fn section(job: &str, preview: &WriteBackPreview) -> String {
     let batches = counted_batches(preview.batches);
     let mut text = format!("{job}  {}  {}  in {batches}\n", preview.name, preview.tally);
-    text += &format!("time: {}\n{}\n", expectation(preview.expected), statements(preview.statements));
+    text += &format!(
+        "time: {}\n{}\n",
+        expectation(preview.expected),
+        statements(preview.statements)
+    );
     text += &columns(preview);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));
@@ -59,19 +75,33 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
     if !preview.rejections.is_empty() {
         let all = usize::try_from(preview.tally.rejected).unwrap_or(usize::MAX);
         let shown = preview.rejections.len();
-        let which = if shown < all { format!(", the first {shown}") } else { String::new() };
-        text += &format!("{}{which}:\n{}\n", counted(all, "rejected record"), rejections(&preview.rejections));
+        let which = if shown < all {
+            format!(", the first {shown}")
+        } else {
+            String::new()
+        };
+        text += &format!(
+            "{}{which}:\n{}\n",
+            counted(all, "rejected record"),
+            rejections(&preview.rejections)
+        );
     }
     if preview.parked > 0 {
         let all = usize::try_from(preview.parked).unwrap_or(usize::MAX);
         text += &format!("{}:\n", counted(all, "parked record"));
-        text += &format!("{}\n", parked::lines(&preview.left_alone, preview.parked).join("\n"));
+        text += &format!(
+            "{}\n",
+            parked::lines(&preview.left_alone, preview.parked).join("\n")
+        );
     }
     if !preview.kept.is_empty() {
         text += &format!("{}\n", kept_counts(&preview.kept));
     }
     if !preview.guards.is_empty() {
-        text += &format!("guards would stop the run:\n{}\n", guards::lines(job, &preview.guards).join("\n"));
+        text += &format!(
+            "guards would stop the run:\n{}\n",
+            guards::lines(job, &preview.guards).join("\n")
+        );
     }
     text
 }
@@ -86,28 +116,50 @@ fn expectation(Expected { seconds, from }: Expected) -> String {
     match from {
         Basis::Runs { runs: 1 } => format!("about {duration}, by the pace of its last run"),
         Basis::Runs { runs } => format!("about {duration}, by the pace of its last {runs} runs"),
-        Basis::Reading => format!("no finished run to go by: reading took {duration}, and writing comes on top"),
+        Basis::Reading => {
+            format!("no finished run to go by: reading took {duration}, and writing comes on top")
+        }
     }
 }
 
-fn statements(Statements { look_ups, updates, inserts }: Statements) -> String {
-    let counts = [(look_ups, "look-up"), (updates, "update"), (inserts, "insert")];
+fn statements(
+    Statements {
+        look_ups,
+        updates,
+        inserts,
+    }: Statements,
+) -> String {
+    let counts = [
+        (look_ups, "look-up"),
+        (updates, "update"),
+        (inserts, "insert"),
+    ];
     let sent = counts.into_iter().filter(|(count, _)| *count > 0);
-    let sent: Vec<String> =
-        sent.map(|(count, noun)| counted(usize::try_from(count).unwrap_or(usize::MAX), noun)).collect();
-    if sent.is_empty() { "no statements".to_owned() } else { format!("statements: {}", sent.join(", ")) }
+    let sent: Vec<String> = sent
+        .map(|(count, noun)| counted(usize::try_from(count).unwrap_or(usize::MAX), noun))
+        .collect();
+    if sent.is_empty() {
+        "no statements".to_owned()
+    } else {
+        format!("statements: {}", sent.join(", "))
+    }
 }
 
 /// A line for each column that changes or has numbers, and the names of the others.
 fn columns(preview: &WriteBackPreview) -> String {
-    let (told, others): (Vec<&ColumnPreview>, Vec<&ColumnPreview>) =
-        preview.columns.iter().partition(|column| column.changed > 0 || spread_after(column).is_some());
+    let (told, others): (Vec<&ColumnPreview>, Vec<&ColumnPreview>) = preview
+        .columns
+        .iter()
+        .partition(|column| column.changed > 0 || spread_after(column).is_some());
     let mut text = String::new();
     if !told.is_empty() {
         text += &format!("{}\n", columns_table(&told));
     }
     if !told.is_empty() && !others.is_empty() {
-        let names: Vec<String> = others.iter().map(|column| printable(&column.column)).collect();
+        let names: Vec<String> = others
+            .iter()
+            .map(|column| printable(&column.column))
+            .collect();
         text += &format!("no row changes in {}\n", names.join(", "));
     }
     text
@@ -115,11 +167,20 @@ fn columns(preview: &WriteBackPreview) -> String {
 
 fn columns_table(columns: &[&ColumnPreview]) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["column", "changed", "→ NULL", "NULL →", "min, median, max", "most frequent changes"]);
+    table.set_header([
+        "column",
+        "changed",
+        "→ NULL",
+        "NULL →",
+        "min, median, max",
+        "most frequent changes",
+    ]);
     let right = |count: u64| Cell::new(grouped(count)).set_alignment(CellAlignment::Right);
     for column in columns {
         let pairs = column.pairs.most_frequent.iter().take(PAIRS_SHOWN_MAX);
-        let pairs: Vec<String> = pairs.map(|pair| pair_line(pair, column.pairs.is_exact())).collect();
+        let pairs: Vec<String> = pairs
+            .map(|pair| pair_line(pair, column.pairs.is_exact()))
+            .collect();
         table.add_row([
             Cell::new(printable(&column.column)),
             right(column.changed),
@@ -134,7 +195,8 @@ fn columns_table(columns: &[&ColumnPreview]) -> String {
 
 /// `low → high (1 204)`
 fn pair_line(pair: &Pair, is_exact: bool) -> String {
-    let [before, after] = [&pair.before, &pair.after].map(|value| shown(value.as_deref(), PAIR_CHARACTERS_MAX));
+    let [before, after] =
+        [&pair.before, &pair.after].map(|value| shown(value.as_deref(), PAIR_CHARACTERS_MAX));
     format!("{before} → {after} ({})", pair_count(pair, is_exact))
 }
 
@@ -155,18 +217,34 @@ fn spread_after(column: &ColumnPreview) -> Option<&Spread> {
 fn spreads(column: &ColumnPreview) -> String {
     let before = spread_before(column).map(spread);
     let after = spread_after(column).map(|after| format!("→ {}", spread(after)));
-    before.into_iter().chain(after).collect::<Vec<_>>().join("\n")
+    before
+        .into_iter()
+        .chain(after)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// `2.5, about 57.1, 99`
 fn spread(spread: &Spread) -> String {
-    format!("{}, {}, {}", number(spread.minimum), median(spread), number(spread.maximum))
+    format!(
+        "{}, {}, {}",
+        number(spread.minimum),
+        median(spread),
+        number(spread.maximum)
+    )
 }
 
 /// That of a sample to the three digits it is good for.
 fn median(spread: &Spread) -> String {
     match spread.about {
-        true => format!("about {}", number(format!("{:.2e}", spread.median).parse().unwrap_or(spread.median))),
+        true => format!(
+            "about {}",
+            number(
+                format!("{:.2e}", spread.median)
+                    .parse()
+                    .unwrap_or(spread.median)
+            )
+        ),
         false => number(spread.median),
     }
 }
@@ -183,9 +261,20 @@ fn samples(samples: &[Sample]) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["record", "decision", "column", "old", "new"]);
     for sample in samples {
-        for (index, Change { column, before, after }) in sample.changes.iter().enumerate() {
-            let (key, decision) =
-                if index == 0 { (printable(&sample.key), sample.decision) } else { Default::default() };
+        for (
+            index,
+            Change {
+                column,
+                before,
+                after,
+            },
+        ) in sample.changes.iter().enumerate()
+        {
+            let (key, decision) = if index == 0 {
+                (printable(&sample.key), sample.decision)
+            } else {
+                Default::default()
+            };
             let (before, after) = (cell(before.as_deref()), cell(after.as_deref()));
             table.add_row([&key, decision, &printable(column), &before, &after]);
         }
@@ -198,8 +287,16 @@ fn rejections(rejections: &[RejectionSample]) -> String {
     table.set_header(["record", "stage", "column", "reason"]);
     for rejection in rejections {
         let text = |text: Option<&str>| printable(text.unwrap_or_default());
-        let (key, column) = (text(rejection.key.as_deref()), text(rejection.column.as_deref()));
-        table.add_row([&key, rejection.stage.name(), &column, &printable(&rejection.reason)]);
+        let (key, column) = (
+            text(rejection.key.as_deref()),
+            text(rejection.column.as_deref()),
+        );
+        table.add_row([
+            &key,
+            rejection.stage.name(),
+            &column,
+            &printable(&rejection.reason),
+        ]);
     }
     fitted(table, &[0, 2, 3])
 }
@@ -210,7 +307,9 @@ pub(crate) fn cell(value: Option<&str>) -> String {
 }
 
 fn shown(value: Option<&str>, characters_max: usize) -> String {
-    let Some(value) = value else { return "NULL".to_owned() };
+    let Some(value) = value else {
+        return "NULL".to_owned();
+    };
     let line = printable(value);
     match line.chars().count() > characters_max {
         true => line.chars().take(characters_max - 1).chain(['…']).collect(),
@@ -225,28 +324,55 @@ mod tests {
     #[test]
     fn a_cell_is_one_line_that_fits() {
         assert_eq!(cell(None), "NULL");
-        assert_eq!(cell(Some("O'Neil \"Ned\"\nAthens, Αθήνα")), "O'Neil \"Ned\"\\nAthens, Αθήνα");
-        assert_eq!(cell(Some(&"x".repeat(100))).chars().count(), CELL_CHARACTERS_MAX);
+        assert_eq!(
+            cell(Some("O'Neil \"Ned\"\nAthens, Αθήνα")),
+            "O'Neil \"Ned\"\\nAthens, Αθήνα"
+        );
+        assert_eq!(
+            cell(Some(&"x".repeat(100))).chars().count(),
+            CELL_CHARACTERS_MAX
+        );
     }
 
     #[test]
     fn numbers_are_told_in_few_digits() {
         let texts = [0.0, 57.0, -0.15, 1_234.5, 0.1 + 0.2, 1e15, -2.5e-7].map(number);
-        assert_eq!(texts, ["0", "57", "-0.15", "1234.5", "0.3", "1e15", "-2.5e-7"]);
+        assert_eq!(
+            texts,
+            ["0", "57", "-0.15", "1234.5", "0.3", "1e15", "-2.5e-7"]
+        );
     }
 
     #[test]
     fn a_median_of_a_sample_claims_no_more_digits_than_it_has() {
-        let exactly = Spread { records: 3, minimum: 0.0, median: 1_234.56, maximum: 9.0, about: false };
+        let exactly = Spread {
+            records: 3,
+            minimum: 0.0,
+            median: 1_234.56,
+            maximum: 9.0,
+            about: false,
+        };
         assert_eq!(median(&exactly), "1234.56");
-        assert_eq!(median(&Spread { about: true, ..exactly }), "about 1230");
+        assert_eq!(
+            median(&Spread {
+                about: true,
+                ..exactly
+            }),
+            "about 1230"
+        );
     }
 
     #[test]
     fn expectations_say_what_they_stand_on() {
         let of = |seconds, from| expectation(Expected { seconds, from });
-        assert_eq!(of(0.2, Basis::Runs { runs: 1 }), "about less than a second, by the pace of its last run");
-        assert_eq!(of(12.4, Basis::Runs { runs: 5 }), "about 12 s, by the pace of its last 5 runs");
+        assert_eq!(
+            of(0.2, Basis::Runs { runs: 1 }),
+            "about less than a second, by the pace of its last run"
+        );
+        assert_eq!(
+            of(12.4, Basis::Runs { runs: 5 }),
+            "about 12 s, by the pace of its last 5 runs"
+        );
         assert_eq!(
             of(150.0, Basis::Reading),
             "no finished run to go by: reading took 2.5 minutes, and writing comes on top"
@@ -255,7 +381,11 @@ mod tests {
 
     #[test]
     fn statements_that_are_not_sent_are_not_told_of() {
-        let sent = Statements { look_ups: 2, updates: 1, inserts: 0 };
+        let sent = Statements {
+            look_ups: 2,
+            updates: 1,
+            inserts: 0,
+        };
         assert_eq!(statements(sent), "statements: 2 look-ups, 1 update");
         assert_eq!(statements(Statements::default()), "no statements");
     }

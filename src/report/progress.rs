@@ -11,7 +11,8 @@ use super::output;
 use crate::domain::printable::printable;
 use crate::run::Progress;
 
-/// How often a plain line is written: often enough to see that work goes on, seldom enough for a log file.
+/// How often a plain line is written: often enough to see that work goes on, seldom enough for a
+/// log file.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The progress that fits where stderr leads.
@@ -24,7 +25,10 @@ pub(crate) fn for_stderr() -> Arc<dyn Progress> {
 
 /// The progress of a run that nobody looks on at: lines of the log.
 pub(crate) fn for_log(job: &str) -> Arc<dyn Progress> {
-    Arc::new(Lines { job: Some(job.to_owned()), state: Mutex::default() })
+    Arc::new(Lines {
+        job: Some(job.to_owned()),
+        state: Mutex::default(),
+    })
 }
 
 /// Bars on a terminal; they vanish when the work is done and leave the summary alone.
@@ -40,15 +44,22 @@ impl Bars {
     }
 
     fn clear(&self) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(bar) = self
+            .bar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             bar.finish_and_clear();
         }
     }
 }
 
 fn spinner() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {prefix}  {human_pos} records read  {elapsed}");
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    let style =
+        ProgressStyle::with_template("{spinner} {prefix}  {human_pos} records read  {elapsed}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 fn bar(records: u64) -> ProgressBar {
@@ -124,7 +135,11 @@ impl Progress for Lines {
     fn pushed(&self, write_back: &str, records: u64) {
         self.tell(|state| {
             state.done += records;
-            format!("{write_back}: {} of {} records pushed", HumanCount(state.done), HumanCount(state.total))
+            format!(
+                "{write_back}: {} of {} records pushed",
+                HumanCount(state.done),
+                HumanCount(state.total)
+            )
         });
     }
 

@@ -12,15 +12,30 @@ use crate::run::preview::Change;
 
 /// A line saying whose history it is, the table, and how far back it reaches.
 pub(crate) fn text(history: &RecordHistory) -> String {
-    let RecordHistory { job, write_back, record, entries, since, unknown } = history;
-    let whose = format!("{}  {}  record {}", printable(job), printable(write_back), printable(record));
+    let RecordHistory {
+        job,
+        write_back,
+        record,
+        entries,
+        since,
+        unknown,
+    } = history;
+    let whose = format!(
+        "{}  {}  record {}",
+        printable(job),
+        printable(write_back),
+        printable(record)
+    );
     let mut text = match entries.is_empty() {
         true => format!("{whose}  nothing is known to have been written\n"),
         false => format!("{whose}\n{}\n", entries_table(entries)),
     };
     text += &match since {
         Some(RunAt { run, started_at }) => {
-            format!("the journal reaches back to run {run}, {} UTC\n", moment(*started_at))
+            format!(
+                "the journal reaches back to run {run}, {} UTC\n",
+                moment(*started_at)
+            )
         }
         None => "the journal is empty\n".to_owned(),
     };
@@ -28,8 +43,17 @@ pub(crate) fn text(history: &RecordHistory) -> String {
 }
 
 /// Which run's writes are not known, and why.
-pub(crate) fn unknown_line(Unknown { run: RunAt { run, started_at }, why }: &Unknown) -> String {
-    format!("what run {run}, {} UTC, wrote is not known: {}\n", moment(*started_at), why.words())
+pub(crate) fn unknown_line(
+    Unknown {
+        run: RunAt { run, started_at },
+        why,
+    }: &Unknown,
+) -> String {
+    format!(
+        "what run {run}, {} UTC, wrote is not known: {}\n",
+        moment(*started_at),
+        why.words()
+    )
 }
 
 fn entries_table(entries: &[Entry]) -> String {
@@ -52,9 +76,16 @@ fn entries_table(entries: &[Entry]) -> String {
 fn by(entry: &Entry) -> String {
     match entry.by {
         By::Run(kind) => {
-            let undone = entry.undone_by.map(|undo| format!(", undone by run {undo}"));
+            let undone = entry
+                .undone_by
+                .map(|undo| format!(", undone by run {undo}"));
             let doubt = if entry.in_doubt { ", in doubt" } else { "" };
-            format!("{} {}{doubt}{}", kind.name(), entry.run, undone.unwrap_or_default())
+            format!(
+                "{} {}{doubt}{}",
+                kind.name(),
+                entry.run,
+                undone.unwrap_or_default()
+            )
         }
         By::SomeoneElse => format!("someone else, before run {}", entry.run),
     }
@@ -69,12 +100,18 @@ fn lines(entry: &Entry) -> Vec<[String; 3]> {
         RowFate::Changed => None,
     };
     let row = row.map(|what| [String::new(), String::new(), what.to_owned()]);
-    let change = |Change { column, before, after }: &Change| {
+    let change = |Change {
+                      column,
+                      before,
+                      after,
+                  }: &Change| {
         let before = match entry.row {
             RowFate::Created => String::new(),
             RowFate::Changed | RowFate::Removed => cell(before.as_deref()),
         };
         [printable(column), before, cell(after.as_deref())]
     };
-    row.into_iter().chain(entry.changes.iter().map(change)).collect()
+    row.into_iter()
+        .chain(entry.changes.iter().map(change))
+        .collect()
 }

@@ -32,56 +32,111 @@ pub(crate) fn text(report: &RunReport) -> String {
     }
     let mut lines = Vec::new();
     if report.write_backs.len() > 1 {
-        let line = |one: &WriteBackReport| summary_line(&one.name, run, &one.tally, one.elapsed.as_secs_f64());
+        let line = |one: &WriteBackReport| {
+            summary_line(&one.name, run, &one.tally, one.elapsed.as_secs_f64())
+        };
         lines.extend(report.write_backs.iter().map(line));
     }
-    lines.push(summary_line(&report.job, run, &total(report), seconds(report)));
-    lines.extend(report.write_backs.iter().filter_map(|one| Some(canary_line(&one.name, one.canary.as_ref()?))));
+    lines.push(summary_line(
+        &report.job,
+        run,
+        &total(report),
+        seconds(report),
+    ));
+    lines.extend(
+        report
+            .write_backs
+            .iter()
+            .filter_map(|one| Some(canary_line(&one.name, one.canary.as_ref()?))),
+    );
     lines.extend(report.applied.iter().flat_map(left_of_plan));
-    let parked: Vec<LeftAlone> = report.write_backs.iter().flat_map(|one| one.parked.clone()).collect();
-    lines.extend(parked::lines(&parked, u64::try_from(parked.len()).unwrap_or(u64::MAX)));
-    lines.extend(report.write_backs.iter().flat_map(|one| kept(one, report.folder.as_deref())));
-    if let Some(folder) = report.folder.as_ref().filter(|_| report.status == RunStatus::Rejected) {
+    let parked: Vec<LeftAlone> = report
+        .write_backs
+        .iter()
+        .flat_map(|one| one.parked.clone())
+        .collect();
+    lines.extend(parked::lines(
+        &parked,
+        u64::try_from(parked.len()).unwrap_or(u64::MAX),
+    ));
+    lines.extend(
+        report
+            .write_backs
+            .iter()
+            .flat_map(|one| kept(one, report.folder.as_deref())),
+    );
+    if let Some(folder) = report
+        .folder
+        .as_ref()
+        .filter(|_| report.status == RunStatus::Rejected)
+    {
         let file = folder.join("rejected.csv");
         let shown = file.strip_prefix(".").unwrap_or(&file);
-        lines.push(format!("rejected records: {}", printable(&shown.display().to_string())));
+        lines.push(format!(
+            "rejected records: {}",
+            printable(&shown.display().to_string())
+        ));
     }
-    let can_be_undone = |one: &WriteBackReport| one.keeps_before_images && one.tally.inserted + one.tally.updated > 0;
+    let can_be_undone = |one: &WriteBackReport| {
+        one.keeps_before_images && one.tally.inserted + one.tally.updated > 0
+    };
     if report.write_backs.iter().any(can_be_undone) {
         lines.push(format!("`writeback undo {run}` takes this back"));
     }
-    lines.extend(report.retry.iter().flat_map(|retry| pending::after_retry(&report.job, retry)));
+    lines.extend(
+        report
+            .retry
+            .iter()
+            .flat_map(|retry| pending::after_retry(&report.job, retry)),
+    );
     lines.join("\n") + "\n"
 }
 
-/// What became of the records of a plan that was not applied to them; nothing, if it was applied to all.
+/// What became of the records of a plan that was not applied to them; nothing, if it was applied to
+/// all.
 fn left_of_plan(applied: &Applied) -> Vec<String> {
     let parts = [
-        (applied.changed_since, "kept: the row no longer holds what the plan was made for"),
+        (
+            applied.changed_since,
+            "kept: the row no longer holds what the plan was made for",
+        ),
         (applied.gone, "could not: the row is gone"),
     ];
     let told = parts.into_iter().filter(|(records, _)| *records > 0);
-    told.map(|(records, what)| format!("{:>9} {what}", grouped(records))).collect()
+    told.map(|(records, what)| format!("{:>9} {what}", grouped(records)))
+        .collect()
 }
 
 /// What was left alone, and the file that lists it.
 fn kept(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
     let file = folder?.join(&one.name).join(KEPT_CSV);
-    let shown = file.strip_prefix(".").unwrap_or(&file).display().to_string();
+    let shown = file
+        .strip_prefix(".")
+        .unwrap_or(&file)
+        .display()
+        .to_string();
     (!one.kept.is_empty()).then(|| format!("{}; see {shown}", kept_counts(&one.kept)))
 }
 
 /// `values kept, for someone else changed them: 3 of HEALTH_SCORE, 1 of CHURN_RISK`
 pub(super) fn kept_counts(kept: &BTreeMap<String, u64>) -> String {
-    let counts: Vec<String> =
-        kept.iter().map(|(column, values)| format!("{} of {}", grouped(*values), printable(column))).collect();
-    format!("values kept, for someone else changed them: {}", counts.join(", "))
+    let counts: Vec<String> = kept
+        .iter()
+        .map(|(column, values)| format!("{} of {}", grouped(*values), printable(column)))
+        .collect();
+    format!(
+        "values kept, for someone else changed them: {}",
+        counts.join(", ")
+    )
 }
 
 /// What stopped the run, how to see more, and how to let it go ahead.
 fn guarded_text(report: &RunReport, run: i64, guarded: &Guarded) -> String {
     let job = &report.job;
-    let mut lines = vec![format!("{job}  run {run}  stopped by {} before the first write", guards(guarded))];
+    let mut lines = vec![format!(
+        "{job}  run {run}  stopped by {} before the first write",
+        guards(guarded)
+    )];
     lines.extend(guards::lines(job, &guarded.objections));
     lines.push(format!(
         "hint: `writeback preview {job}` shows what it would do; `{}` lets it go ahead",
@@ -91,7 +146,11 @@ fn guarded_text(report: &RunReport, run: i64, guarded: &Guarded) -> String {
 }
 
 fn guards(guarded: &Guarded) -> &'static str {
-    if guarded.objections.len() == 1 { "a guard" } else { "guards" }
+    if guarded.objections.len() == 1 {
+        "a guard"
+    } else {
+        "guards"
+    }
 }
 
 /// The object that `run --json` prints.
@@ -135,5 +194,9 @@ fn total(report: &RunReport) -> Tally {
 }
 
 fn seconds(report: &RunReport) -> f64 {
-    report.write_backs.iter().map(|write_back| write_back.elapsed.as_secs_f64()).sum()
+    report
+        .write_backs
+        .iter()
+        .map(|write_back| write_back.elapsed.as_secs_f64())
+        .sum()
 }

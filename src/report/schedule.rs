@@ -1,4 +1,5 @@
-//! What the scheduler waits for, as people and machines read it. Texts only; who prints them is decided elsewhere.
+//! What the scheduler waits for, as people and machines read it. Texts only; who prints them is
+//! decided elsewhere.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -18,11 +19,20 @@ use crate::schedule::outlook::{Following, Outlook};
 /// Of each job: its last run, its next instant, and why it runs now or does not.
 pub(crate) fn status_text(outlooks: &[Outlook], server: Option<&Server>) -> String {
     let serving = match server {
-        Some(server) => format!("served by process {} since {}", server.process, utc(server.since)),
+        Some(server) => format!(
+            "served by process {} since {}",
+            server.process,
+            utc(server.since)
+        ),
         None => "nobody serves; `writeback serve` does".to_owned(),
     };
     let mut table = table(presets::NOTHING);
-    table.set_header(["job", "last run", "cycle", "status", "pending", "next", "now"].map(Cell::new));
+    table.set_header(
+        [
+            "job", "last run", "cycle", "status", "pending", "next", "now",
+        ]
+        .map(Cell::new),
+    );
     for outlook in outlooks {
         table.add_row(status_cells(outlook).map(Cell::new));
     }
@@ -41,7 +51,12 @@ fn status_cells(outlook: &Outlook) -> [String; 7] {
             0 => String::new(),
             records => grouped(records),
         },
-        outlook.following.as_ref().and_then(next_instant).map(utc).unwrap_or_default(),
+        outlook
+            .following
+            .as_ref()
+            .and_then(next_instant)
+            .map(utc)
+            .unwrap_or_default(),
         why(outlook),
     ]
 }
@@ -59,8 +74,14 @@ fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
 fn why(outlook: &Outlook) -> String {
     match &outlook.following {
         None => "runs by hand only: it has no cadence".to_owned(),
-        Some(Following { next: Next::Run(cycle), .. }) => format!("cycle `{}` is due", printable(&cycle.id)),
-        Some(Following { next: Next::Wait(wait), .. }) => printable(&wait.to_string()),
+        Some(Following {
+            next: Next::Run(cycle),
+            ..
+        }) => format!("cycle `{}` is due", printable(&cycle.id)),
+        Some(Following {
+            next: Next::Wait(wait),
+            ..
+        }) => printable(&wait.to_string()),
     }
 }
 
@@ -73,7 +94,9 @@ fn next_of(outlook: &Outlook) -> String {
     let mut lines = vec![printable(&outlook.job)];
     lines.extend(outlook.following.iter().flat_map(following_lines));
     let now = match &outlook.following {
-        Some(Following { next: Next::Run(_), .. }) => "would run now",
+        Some(Following {
+            next: Next::Run(_), ..
+        }) => "would run now",
         _ => "would not run now",
     };
     lines.insert(1, format!("  {now}: {}", why(outlook)));
@@ -94,17 +117,31 @@ fn following_lines(following: &Following) -> Vec<String> {
         ),
         None => "no cycle noticed yet".to_owned(),
     };
-    lines.push(format!("  dashboard `{}`: {newest}", following.cadence.dashboard));
+    lines.push(format!(
+        "  dashboard `{}`: {newest}",
+        following.cadence.dashboard
+    ));
     if let Some(watch) = &following.watch {
-        lines.push(format!("    looked at {}: {}", utc(watch.looked_at), printable(&watch.saw)));
+        lines.push(format!(
+            "    looked at {}: {}",
+            utc(watch.looked_at),
+            printable(&watch.saw)
+        ));
     }
-    let passed_over = following.cycles_passed_over.iter().map(|entry| &entry.passed);
+    let passed_over = following
+        .cycles_passed_over
+        .iter()
+        .map(|entry| &entry.passed);
     for passed in following.passed_over.iter().chain(passed_over) {
         let (cycle, why) = (printable(&passed.cycle), printable(&passed.why.to_string()));
         lines.push(format!("    cycle `{cycle}` is not written back: {why}"));
     }
     for gate in &following.gates_for_nothing {
-        lines.push(format!("    gate of {} opened for nothing: {}", utc(gate.opened_at), printable(&gate.reason)));
+        lines.push(format!(
+            "    gate of {} opened for nothing: {}",
+            utc(gate.opened_at),
+            printable(&gate.reason)
+        ));
     }
     lines
 }
@@ -120,19 +157,39 @@ pub(crate) fn cadence_line(cadence: &Cadence) -> String {
     } else {
         format!(", {} later", humantime::format_duration(cadence.settle))
     };
-    let gates = if cadence.gates.is_empty() { "" } else { ", at the next of:" };
-    format!("runs after {cycles} of `{}`{settle}{gates}", cadence.dashboard)
+    let gates = if cadence.gates.is_empty() {
+        ""
+    } else {
+        ", at the next of:"
+    };
+    format!(
+        "runs after {cycles} of `{}`{settle}{gates}",
+        cadence.dashboard
+    )
 }
 
-/// Instants, a line each, on the clocks of their zone and in UTC; a day on which clocks change says so.
+/// Instants, a line each, on the clocks of their zone and in UTC; a day on which clocks change says
+/// so.
 pub(crate) fn opening_lines(openings: &[Opening]) -> Vec<String> {
-    openings.iter().map(|opening| format!("  {}", opening_text(opening))).collect()
+    openings
+        .iter()
+        .map(|opening| format!("  {}", opening_text(opening)))
+        .collect()
 }
 
 fn opening_text(opening: &Opening) -> String {
-    let there = opening.at.with_timezone(&opening.zone).format("%a %Y-%m-%d %H:%M:%S %Z");
-    let zone = if opening.zone == Tz::UTC { String::new() } else { format!(" {}, {}", opening.zone, utc(opening.at)) };
-    let change = opening.clock_change.map(|seconds| format!("  (clocks go {} that day)", shift(seconds)));
+    let there = opening
+        .at
+        .with_timezone(&opening.zone)
+        .format("%a %Y-%m-%d %H:%M:%S %Z");
+    let zone = if opening.zone == Tz::UTC {
+        String::new()
+    } else {
+        format!(" {}, {}", opening.zone, utc(opening.at))
+    };
+    let change = opening
+        .clock_change
+        .map(|seconds| format!("  (clocks go {} that day)", shift(seconds)));
     format!("{there}{zone}{}", change.unwrap_or_default())
 }
 

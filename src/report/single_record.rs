@@ -9,9 +9,17 @@ use crate::run::single_record::{SingleOutcome, SingleRecord};
 
 /// What became of the record, and its columns before, as sent, and as read back.
 pub(crate) fn text(record: &SingleRecord) -> String {
-    let ending = if record.rolled_back { ", rolled back" } else { "" };
+    let ending = if record.rolled_back {
+        ", rolled back"
+    } else {
+        ""
+    };
     let outcome = printable(&outcome(&record.outcome));
-    let mut text = format!("{}  record {}  {outcome}{ending}\n", record.write_back, printable(&record.key));
+    let mut text = format!(
+        "{}  record {}  {outcome}{ending}\n",
+        record.write_back,
+        printable(&record.key)
+    );
     if !record.columns.is_empty() {
         text += &format!("{}\n", columns(record));
     }
@@ -28,16 +36,28 @@ fn outcome(outcome: &SingleOutcome) -> String {
         SingleOutcome::Unchanged => "unchanged".to_owned(),
         SingleOutcome::Deleted => "deleted".to_owned(),
         SingleOutcome::Skipped { reason } => format!("skipped: {reason}"),
-        SingleOutcome::Rejected { stage, column: Some(column), reason } => {
+        SingleOutcome::Rejected {
+            stage,
+            column: Some(column),
+            reason,
+        } => {
             format!("rejected at stage {stage}: column `{column}`: {reason}")
         }
-        SingleOutcome::Rejected { stage, column: None, reason } => format!("rejected at stage {stage}: {reason}"),
+        SingleOutcome::Rejected {
+            stage,
+            column: None,
+            reason,
+        } => format!("rejected at stage {stage}: {reason}"),
         SingleOutcome::NotInSource { read } => format!("not in the source among {read} records"),
     }
 }
 
 fn columns(record: &SingleRecord) -> String {
-    let now = if record.rolled_back { "before rolling back" } else { "now" };
+    let now = if record.rolled_back {
+        "before rolling back"
+    } else {
+        "now"
+    };
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["column", "before", "sent", now, ""]);
     for column in &record.columns {

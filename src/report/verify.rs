@@ -14,7 +14,11 @@ use crate::run::verify::{ColumnDrift, RowDrift, RowSample, ValueSample, Verifica
 
 /// A section for each write-back.
 pub(crate) fn text(job: &str, verifications: &[Verification]) -> String {
-    verifications.iter().map(|verification| section(job, verification)).collect::<Vec<_>>().join("\n")
+    verifications
+        .iter()
+        .map(|verification| section(job, verification))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn section(job: &str, verification: &Verification) -> String {
@@ -24,14 +28,22 @@ fn section(job: &str, verification: &Verification) -> String {
     };
     let mut text = format!(
         "{name}  {}: {} of {}\ncompared with `{}` of `{}`, as written since run {run}, {} UTC\n",
-        if verification.drifted == 0 { "no drift" } else { "drift" },
+        if verification.drifted == 0 {
+            "no drift"
+        } else {
+            "drift"
+        },
         grouped(verification.drifted),
         records(verification.compared),
         printable(&verification.table),
         printable(&verification.destination),
         moment(*started_at),
     );
-    text += &verification.unknown.iter().map(unknown_line).collect::<String>();
+    text += &verification
+        .unknown
+        .iter()
+        .map(unknown_line)
+        .collect::<String>();
     if !verification.not_compared.is_empty() {
         let columns = printable(&verification.not_compared.join(", "));
         text += &format!("no longer there or of another type, so not compared: {columns}\n");
@@ -44,14 +56,27 @@ fn section(job: &str, verification: &Verification) -> String {
 }
 
 fn records(count: u64) -> String {
-    format!("{} {}", grouped(count), if count == 1 { "record" } else { "records" })
+    format!(
+        "{} {}",
+        grouped(count),
+        if count == 1 { "record" } else { "records" }
+    )
 }
 
 fn columns_table(columns: &[ColumnDrift]) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
     table.set_header(["column", "drifted", "record", "written", "now", "by run"]);
     for column in columns {
-        for (index, ValueSample { record, written, now, run }) in column.samples.iter().enumerate() {
+        for (
+            index,
+            ValueSample {
+                record,
+                written,
+                now,
+                run,
+            },
+        ) in column.samples.iter().enumerate()
+        {
             let (name, drifted) = match index {
                 0 => (printable(&column.column), grouped(column.drifted)),
                 _ => (String::new(), String::new()),
@@ -66,7 +91,10 @@ fn columns_table(columns: &[ColumnDrift]) -> String {
             ]);
         }
         if column.samples.is_empty() && column.drifted > 0 {
-            table.add_row([Cell::new(printable(&column.column)), Cell::new(grouped(column.drifted))]);
+            table.add_row([
+                Cell::new(printable(&column.column)),
+                Cell::new(grouped(column.drifted)),
+            ]);
         }
     }
     fitted(table, &[0, 2, 3, 4])
@@ -77,11 +105,21 @@ fn rows(what: &str, drift: &RowDrift) -> String {
     if drift.records == 0 {
         return String::new();
     }
-    let samples = drift.samples.iter().map(|RowSample { record, run }| format!("{} (run {run})", printable(record)));
+    let samples = drift
+        .samples
+        .iter()
+        .map(|RowSample { record, run }| format!("{} (run {run})", printable(record)));
     let mut samples: Vec<String> = samples.collect();
     let rest = drift.records.saturating_sub(samples.len() as u64);
     if rest > 0 {
-        samples.push(format!("… and {} more", counted(usize::try_from(rest).unwrap_or(usize::MAX), "record")));
+        samples.push(format!(
+            "… and {} more",
+            counted(usize::try_from(rest).unwrap_or(usize::MAX), "record")
+        ));
     }
-    format!("{what}: {}: {}\n", records(drift.records), samples.join(", "))
+    format!(
+        "{what}: {}: {}\n",
+        records(drift.records),
+        samples.join(", ")
+    )
 }

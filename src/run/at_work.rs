@@ -1,5 +1,6 @@
-//! A run at work, as far as it is the same whether it delivers records or takes an earlier run back: where its files
-//! stand, how its packages are pushed and accounted for, and what it leaves when it cannot finish.
+//! A run at work, as far as it is the same whether it delivers records or takes an earlier run
+//! back: where its files stand, how its packages are pushed and accounted for, and what it leaves
+//! when it cannot finish.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +12,9 @@ use tracing::{info, warn};
 use super::conflicts::kept;
 use super::push::{Assignment, Push};
 use super::stop::Stop;
-use super::{LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, images, run_folder};
+use super::{
+    LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, images, run_folder,
+};
 use crate::config::Project;
 use crate::domain::error::chain;
 use crate::domain::mapping::RunFacts;
@@ -31,13 +34,17 @@ pub(super) struct AtWork<'a> {
 }
 
 impl AtWork<'_> {
-    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`. The folder of its
-    /// files is made; one that a link leads to is refused.
+    /// Where a write-back's package stands while the run is at work, beside its `outcomes.parquet`.
+    /// The folder of its files is made; one that a link leads to is refused.
     pub(super) fn package_folder(&self, write_back: &str) -> Result<PathBuf, PackageError> {
         let run_folder = run_folder(self.project, self.facts.run);
         let folder = run_folder.join(write_back);
         let made = state::make_folder_within(&self.project.state_folder(), &folder);
-        made.map_err(|source| PackageError::Io { doing: "make", path: folder.display().to_string(), source })?;
+        made.map_err(|source| PackageError::Io {
+            doing: "make",
+            path: folder.display().to_string(),
+            source,
+        })?;
         Ok(files::package_folder(&run_folder, write_back))
     }
 
@@ -61,15 +68,34 @@ impl AtWork<'_> {
         let begun = Instant::now();
         let name = assignment.write_back.to_owned();
         let folder = run_folder(self.project, id.run).join(&name);
-        let Self { ledger, progress, stop, facts, .. } = *self;
-        let push = Push { assignment, id, facts, package, ledger, progress, stop, folder };
+        let Self {
+            ledger,
+            progress,
+            stop,
+            facts,
+            ..
+        } = *self;
+        let push = Push {
+            assignment,
+            id,
+            facts,
+            package,
+            ledger,
+            progress,
+            stop,
+            folder,
+        };
         let pushed = push.carry_out().await?;
         let kept = match assignment.last_written {
-            Some(_) => kept::report(ledger, id, &run_folder(self.project, id.run).join(&name)).await?,
+            Some(_) => {
+                kept::report(ledger, id, &run_folder(self.project, id.run).join(&name)).await?
+            }
             None => BTreeMap::new(),
         };
         let elapsed = pulling + begun.elapsed();
-        self.ledger.finish_write_back(id, elapsed.as_secs_f64()).await?;
+        self.ledger
+            .finish_write_back(id, elapsed.as_secs_f64())
+            .await?;
         let progress = self.ledger.progress(id).await?;
         let (batches, is_in_doubt) = (progress.committed.len(), !progress.sent.is_empty());
         let tally = self.ledger.tally(id).await?;
@@ -79,7 +105,11 @@ impl AtWork<'_> {
             counted
         });
         if is_in_doubt || !tally.balances() || tally != counted {
-            return Err(RunError::Unbalanced { write_back: name, counted: Box::new(counted), ledger: Box::new(tally) });
+            return Err(RunError::Unbalanced {
+                write_back: name,
+                counted: Box::new(counted),
+                ledger: Box::new(tally),
+            });
         }
         info!(job = %self.facts.job, run = id.run, write_back = %name, read = tally.read, "delivered");
         let keeps_before_images = assignment.keeps_before_images;
@@ -108,30 +138,59 @@ impl AtWork<'_> {
         let run = self.facts.run;
         let entry = self.ledger.run(run).await;
         let of_plan = entry.as_ref().is_ok_and(|entry| entry.plan.is_some());
-        let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| (entry.undo_of, entry.write_backs));
-        let batches = write_backs.iter().map(|write_back| write_back.batches).sum();
-        let resumable = source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
+        let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| {
+            (entry.undo_of, entry.write_backs)
+        });
+        let batches = write_backs
+            .iter()
+            .map(|write_back| write_back.batches)
+            .sum();
+        let resumable =
+            source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
         let cause = chain(&source).join(": ");
         let told = match (&source, resumable) {
             (RunError::Canary { .. }, _) => self.ledger.give_up_run(run, &cause).await,
             (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
             (_, true) => self.ledger.stop_run(run, &cause).await,
-            (_, false) => self.ledger.finish_run(run, RunStatus::Failed, Some(&cause)).await,
+            (_, false) => {
+                self.ledger
+                    .finish_run(run, RunStatus::Failed, Some(&cause))
+                    .await
+            }
         };
         if let Err(error) = told {
             // The run counts as killed, then; what stopped it is told below.
             warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
         }
         let written = self.ledger.written_to(run).await;
-        let has_images = written.is_ok_and(|all| all.iter().any(|write_back| write_back.has_images));
-        let way_on = WayOn { resumable, undo_of, of_plan, has_images };
-        RunError::Unfinished { run, job: self.facts.job.clone(), batches, way_on, source: Box::new(source) }
+        let has_images =
+            written.is_ok_and(|all| all.iter().any(|write_back| write_back.has_images));
+        let way_on = WayOn {
+            resumable,
+            undo_of,
+            of_plan,
+            has_images,
+        };
+        RunError::Unfinished {
+            run,
+            job: self.facts.job.clone(),
+            batches,
+            way_on,
+            source: Box::new(source),
+        }
     }
 
-    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of different times.
+    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of
+    /// different times.
     async fn packages_stand(&self, write_backs: usize) -> bool {
         for position in (0..).take(write_backs) {
-            let progress = self.ledger.progress(WriteBackId { run: self.facts.run, position }).await;
+            let progress = self
+                .ledger
+                .progress(WriteBackId {
+                    run: self.facts.run,
+                    position,
+                })
+                .await;
             if !progress.is_ok_and(|progress| progress.packaged) {
                 return false;
             }

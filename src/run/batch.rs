@@ -1,4 +1,5 @@
-//! A batch on its way to a writer: the records of one write, who they are, and what is known of an earlier writing.
+//! A batch on its way to a writer: the records of one write, who they are, and what is known of an
+//! earlier writing.
 
 use std::sync::Arc;
 
@@ -19,23 +20,34 @@ pub(super) struct Batch {
     pub(super) identities: Arc<Identities>,
     /// Held until the batch has ended, and with it every part of it.
     pub(super) under_way: UnderWay,
-    /// What an earlier writing of this span, whose commit nobody can vouch for, said of each record.
+    /// What an earlier writing of this span, whose commit nobody can vouch for, said of each
+    /// record.
     pub(super) sent: Option<Vec<Outcome>>,
-    /// What was last written into fields in which someone else's values are kept, if there are such fields.
+    /// What was last written into fields in which someone else's values are kept, if there are such
+    /// fields.
     pub(super) last_written: Option<Box<LastValues>>,
 }
 
 impl Batch {
     /// The rejection of the record at `index` of the batch.
-    pub(super) fn reject(&self, index: u32, stage: Stage, column: Option<String>, reason: String) -> Rejection {
+    pub(super) fn reject(
+        &self,
+        index: u32,
+        stage: Stage,
+        column: Option<String>,
+        reason: String,
+    ) -> Rejection {
         let index_in_partition = usize::try_from(self.span.first + index).unwrap_or(usize::MAX);
-        self.identities.reject(index_in_partition, stage, column, reason)
+        self.identities
+            .reject(index_in_partition, stage, column, reason)
     }
 
     /// The match key of the record at `index` of the batch.
     pub(super) fn key(&self, index: usize) -> String {
         let first = usize::try_from(self.span.first).unwrap_or(usize::MAX);
-        self.identities.key(first.saturating_add(index)).unwrap_or_default()
+        self.identities
+            .key(first.saturating_add(index))
+            .unwrap_or_default()
     }
 
     /// Two halves of a batch; a batch of one comes back whole.
@@ -44,15 +56,25 @@ impl Batch {
             return Err(self);
         }
         let left_records = self.span.records / 2;
-        Ok((self.part(0, left_records), self.part(left_records, self.span.records - left_records)))
+        Ok((
+            self.part(0, left_records),
+            self.part(left_records, self.span.records - left_records),
+        ))
     }
 
     fn part(&self, first: u32, records: u32) -> Self {
         let size = usize::try_from(records).unwrap_or(usize::MAX);
         Self {
-            span: BatchSpan { first: self.span.first + first, records, ..self.span },
+            span: BatchSpan {
+                first: self.span.first + first,
+                records,
+                ..self.span
+            },
             records: self.records.slice(i64::from(first), size),
-            last_written: self.last_written.as_ref().map(|last| Box::new(last.slice(i64::from(first), size))),
+            last_written: self
+                .last_written
+                .as_ref()
+                .map(|last| Box::new(last.slice(i64::from(first), size))),
             identities: Arc::clone(&self.identities),
             under_way: self.under_way.clone(),
             sent: None,

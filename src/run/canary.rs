@@ -1,6 +1,7 @@
-//! Canaries within a run: a write-back's first records are pushed, looked at, and the rest follows only if they are well.
-//! Which records those are stands in [`crate::domain::canary`]; the ledger remembers that they were well, so that a run
-//! that is taken up neither sends a second canary nor goes on past one that nobody looked at.
+//! Canaries within a run: a write-back's first records are pushed, looked at, and the rest follows
+//! only if they are well. Which records those are stands in [`crate::domain::canary`]; the ledger
+//! remembers that they were well, so that a run that is taken up neither sends a second canary nor
+//! goes on past one that nobody looked at.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,15 +27,18 @@ use crate::fault;
 use crate::ledger::{PassedCanary, SentBatch};
 use crate::package::Partition;
 
-/// Rows that are looked at again, about: what a trigger or a type does to values it does to most of them.
+/// Rows that are looked at again, about: what a trigger or a type does to values it does to most of
+/// them.
 const READ_BACK_MAX: usize = 100;
 
 impl Push<'_> {
-    /// Pushes what goes first and looks at it, unless that was done before. Returns what became of the records that this
-    /// process pushed.
-    /// Errors: `Canary`, if they are not well: nothing more is to be pushed then.
+    /// Pushes what goes first and looks at it, unless that was done before. Returns what became of
+    /// the records that this process pushed. Errors: `Canary`, if they are not well: nothing more
+    /// is to be pushed then.
     pub(super) async fn push_canary(&self) -> Result<Tally, RunError> {
-        let Some(rule) = self.assignment.canary else { return Ok(Tally::default()) };
+        let Some(rule) = self.assignment.canary else {
+            return Ok(Tally::default());
+        };
         if self.ledger.canary(self.id).await?.is_some() {
             return Ok(Tally::default());
         }
@@ -52,7 +56,10 @@ impl Push<'_> {
                 keeps_before_images: self.assignment.keeps_before_images,
             });
         }
-        let passed = PassedCanary { records: sent.tally.accounted(), read_back: sent.read_back() };
+        let passed = PassedCanary {
+            records: sent.tally.accounted(),
+            read_back: sent.read_back(),
+        };
         self.ledger.pass_canary(self.id, passed).await?;
         info!(write_back = %self.assignment.write_back, run = self.id.run, records = passed.records,
             read_back = passed.read_back, "the canary is well; the rest follows");
@@ -62,7 +69,13 @@ impl Push<'_> {
     /// Pushes the canary partition by partition: those it takes nothing of are not loaded.
     async fn send_canary(&self, rule: CanaryRule) -> Result<(Tally, SentCanary), RunError> {
         let shares = rule.canary.shares(&self.package.partition_records());
-        let samples_max = READ_BACK_MAX.div_ceil(shares.iter().filter(|share| share.records > 0).count().max(1));
+        let samples_max = READ_BACK_MAX.div_ceil(
+            shares
+                .iter()
+                .filter(|share| share.records > 0)
+                .count()
+                .max(1),
+        );
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
         let mut beside = self.assignment.last_written.map(LastWritten::beside);
@@ -73,20 +86,37 @@ impl Push<'_> {
             if share.records == 0 {
                 continue;
             }
-            let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
-            let (ranges, not_taken) = share.of(u64::try_from(loaded.records.height()).unwrap_or(u64::MAX));
+            let loaded =
+                block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
+            let (ranges, not_taken) =
+                share.of(u64::try_from(loaded.records.height()).unwrap_or(u64::MAX));
             left = not_taken;
-            let ranges: Vec<Range<u32>> =
-                ranges.into_iter().map(|range| narrow(range.start)..narrow(range.end)).collect();
+            let ranges: Vec<Range<u32>> = ranges
+                .into_iter()
+                .map(|range| narrow(range.start)..narrow(range.end))
+                .collect();
             let last = self.last_values(beside.as_mut(), &loaded)?;
-            let (batches, mut under_way) =
-                spans.cut(partition, &loaded, self.assignment.contents, &ranges, last.as_ref());
+            let (batches, mut under_way) = spans.cut(
+                partition,
+                &loaded,
+                self.assignment.contents,
+                &ranges,
+                last.as_ref(),
+            );
             if !hand_over(&queue, batches).await {
                 break;
             }
             under_way.ended().await;
             let batches = self.ledger.outcomes(self.id, narrow(partition)).await?;
-            block_in_place(|| sent.add(self.assignment.contents, &loaded, batches, &ranges, samples_max));
+            block_in_place(|| {
+                sent.add(
+                    self.assignment.contents,
+                    &loaded,
+                    batches,
+                    &ranges,
+                    samples_max,
+                )
+            });
         }
         drop(queue);
         let (mut pushed, held_up) = writers.join().await?;
@@ -97,19 +127,34 @@ impl Push<'_> {
     }
 
     /// What is wrong with a canary that was sent.
-    async fn troubles(&self, rule: CanaryRule, sent: &SentCanary) -> Result<Vec<Trouble>, RunError> {
+    async fn troubles(
+        &self,
+        rule: CanaryRule,
+        sent: &SentCanary,
+    ) -> Result<Vec<Trouble>, RunError> {
         let mut troubles: Vec<Trouble> = sent.too_many_rejected(rule).into_iter().collect();
         let layout = &**self.assignment.layout;
-        let mut reader = Reader::new(self.assignment.write_back, self.assignment.destination, self.stop);
+        let mut reader = Reader::new(
+            self.assignment.write_back,
+            self.assignment.destination,
+            self.stop,
+        );
         let left_alone = kept::values(self.ledger, self.id, &self.folder).await?;
         let mut doubts = Vec::new();
         for sample in &sent.samples {
-            let held = reader.look_up(layout, &sample.records, Before::OfAll).await?;
+            let held = reader
+                .look_up(layout, &sample.records, Before::OfAll)
+                .await?;
             for (record, found) in held.found.iter().enumerate() {
                 let values = held.before.of(record).filter(|_| found.rows == 1);
                 match values {
-                    None => doubts.extend(sample.keys.get(record).map(|key| Doubt::Rows { key, rows: found.rows })),
-                    Some(values) => doubts.extend(sample.altered(layout, record, &values, &left_alone)),
+                    None => doubts.extend(sample.keys.get(record).map(|key| Doubt::Rows {
+                        key,
+                        rows: found.rows,
+                    })),
+                    Some(values) => {
+                        doubts.extend(sample.altered(layout, record, &values, &left_alone))
+                    }
                 }
             }
         }
@@ -121,9 +166,12 @@ impl Push<'_> {
         Ok(troubles)
     }
 
-    /// The object's triggers. They are asked for to explain what was found, which stands without them.
+    /// The object's triggers. They are asked for to explain what was found, which stands without
+    /// them.
     async fn triggers(&self) -> Vec<String> {
-        let Ok(mut destination) = AnyDestination::connect(self.assignment.destination).await else { return Vec::new() };
+        let Ok(mut destination) = AnyDestination::connect(self.assignment.destination).await else {
+            return Vec::new();
+        };
         let triggers = destination.triggers(&self.assignment.layout.object).await;
         destination.close().await;
         triggers.unwrap_or_default()
@@ -146,8 +194,8 @@ struct SentCanary {
 }
 
 impl SentCanary {
-    /// Takes in the committed batches of a partition that begin within the canary's ranges, and what is to be looked at
-    /// again of them: records that were written first of all.
+    /// Takes in the committed batches of a partition that begin within the canary's ranges, and
+    /// what is to be looked at again of them: records that were written first of all.
     fn add(
         &mut self,
         contents: Contents<'_>,
@@ -157,7 +205,8 @@ impl SentCanary {
         samples_max: usize,
     ) {
         let (mut written, mut unchanged) = (Vec::new(), Vec::new());
-        let of_canary = |batch: &SentBatch| within.iter().any(|range| range.contains(&batch.span.first));
+        let of_canary =
+            |batch: &SentBatch| within.iter().any(|range| range.contains(&batch.span.first));
         for batch in batches.into_iter().filter(of_canary) {
             for (position, outcome) in (IdxSize::from(batch.span.first)..).zip(batch.outcomes) {
                 self.tally.count(&outcome);
@@ -165,7 +214,9 @@ impl SentCanary {
                     Outcome::Inserted => written.push((position, Reached::Inserted)),
                     Outcome::Updated => written.push((position, Reached::Updated)),
                     Outcome::Unchanged => unchanged.push((position, Reached::Unchanged)),
-                    Outcome::Rejected(rejection) => self.rejection = self.rejection.take().or(Some(*rejection)),
+                    Outcome::Rejected(rejection) => {
+                        self.rejection = self.rejection.take().or(Some(*rejection))
+                    }
                     Outcome::Deleted | Outcome::Skipped(_) => {}
                 }
             }
@@ -179,8 +230,8 @@ impl SentCanary {
         }
     }
 
-    /// Takes in records that clashed with other rows: those that a later round settled, and those that count as rejected
-    /// here, though what follows may yet make room for them.
+    /// Takes in records that clashed with other rows: those that a later round settled, and those
+    /// that count as rejected here, though what follows may yet make room for them.
     fn hold_up(&mut self, settled: &Tally, refused: Vec<Rejection>) {
         self.tally += *settled;
         self.tally.rejected += u64::try_from(refused.len()).unwrap_or(u64::MAX);
@@ -191,11 +242,19 @@ impl SentCanary {
         let (records, of) = (self.tally.rejected, self.tally.accounted());
         let too_many = rejected_max.map_or(records > 0, |bound| bound.is_exceeded_by(records, of));
         let example = self.rejection.clone().filter(|_| too_many)?;
-        Some(Trouble::Rejected { records, of, bound: rejected_max, example })
+        Some(Trouble::Rejected {
+            records,
+            of,
+            bound: rejected_max,
+            example,
+        })
     }
 
     fn read_back(&self) -> u64 {
-        self.samples.iter().map(|sample| u64::try_from(sample.keys.len()).unwrap_or(u64::MAX)).sum()
+        self.samples
+            .iter()
+            .map(|sample| u64::try_from(sample.keys.len()).unwrap_or(u64::MAX))
+            .sum()
     }
 }
 
@@ -204,7 +263,9 @@ fn evenly<T: Copy>(values: Vec<T>, max: usize) -> Vec<T> {
     if values.len() <= max {
         return values;
     }
-    (0..max).filter_map(|index| values.get(index * values.len() / max).copied()).collect()
+    (0..max)
+        .filter_map(|index| values.get(index * values.len() / max).copied())
+        .collect()
 }
 
 /// How a record came to have the row it has.
@@ -238,7 +299,8 @@ impl Sample {
         }
     }
 
-    /// The fields of a record's row that hold something else than was sent, but for values that were left alone.
+    /// The fields of a record's row that hold something else than was sent, but for values that
+    /// were left alone.
     fn altered<'a>(
         &'a self,
         layout: &'a Layout,
@@ -246,22 +308,39 @@ impl Sample {
         held: &[Option<&str>],
         left_alone: &BTreeSet<(String, String)>,
     ) -> Vec<Doubt<'a>> {
-        let (Some(key), Some(reached)) = (self.keys.get(record), self.reached.get(record)) else { return Vec::new() };
-        let fields = layout.fields.iter().zip(self.records.columns()).zip(held).enumerate();
+        let (Some(key), Some(reached)) = (self.keys.get(record), self.reached.get(record)) else {
+            return Vec::new();
+        };
+        let fields = layout
+            .fields
+            .iter()
+            .zip(self.records.columns())
+            .zip(held)
+            .enumerate();
         let altered = fields.filter_map(|(position, ((field, column), held))| {
             let sent = cell_text(column, record);
             let to_hold = to_hold(layout, field, *reached, sent.as_deref(), *held);
             let is_left_alone = left_alone.contains(&(key.clone(), field.column.name.clone()));
-            let written = self.written.get(position).and_then(|written| written.as_ref()?.get(record));
-            let is_altered = !is_left_alone && written != Some(false) && !same(field.kind, to_hold, *held);
-            is_altered.then(|| Doubt::Altered { key, field, held: held.map(str::to_owned), sent })
+            let written = self
+                .written
+                .get(position)
+                .and_then(|written| written.as_ref()?.get(record));
+            let is_altered =
+                !is_left_alone && written != Some(false) && !same(field.kind, to_hold, *held);
+            is_altered.then(|| Doubt::Altered {
+                key,
+                field,
+                held: held.map(str::to_owned),
+                sent,
+            })
         });
         altered.collect()
     }
 }
 
-/// What a row that `held` something is to hold in a field. What decides whether a field of a row that was there is written
-/// is what stood in it, which nobody knows any more: where that may have been what stands in it now, it is well.
+/// What a row that `held` something is to hold in a field. What decides whether a field of a row
+/// that was there is written is what stood in it, which nobody knows any more: where that may have
+/// been what stands in it now, it is well.
 fn to_hold<'a>(
     layout: &Layout,
     field: &LayoutField,
@@ -278,23 +357,38 @@ fn to_hold<'a>(
 
 /// A row that is not as it was written, before anybody asked why.
 enum Doubt<'a> {
-    Altered { key: &'a str, field: &'a LayoutField, sent: Option<String>, held: Option<String> },
-    Rows { key: &'a str, rows: u64 },
+    Altered {
+        key: &'a str,
+        field: &'a LayoutField,
+        sent: Option<String>,
+        held: Option<String>,
+    },
+    Rows {
+        key: &'a str,
+        rows: u64,
+    },
 }
 
 impl Doubt<'_> {
     fn explained(self, triggers: &[String]) -> Trouble {
         match self {
-            Self::Altered { key, field, sent, held } => Trouble::Altered {
+            Self::Altered {
+                key,
+                field,
+                sent,
+                held,
+            } => Trouble::Altered {
                 cause: Cause::likely(field, sent.as_deref(), held.as_deref(), triggers),
                 key: key.to_owned(),
                 column: field.column.name.clone(),
                 sent,
                 held,
             },
-            Self::Rows { key, rows } => {
-                Trouble::Rows { key: key.to_owned(), rows, cause: Cause::of_triggers(triggers) }
-            }
+            Self::Rows { key, rows } => Trouble::Rows {
+                key: key.to_owned(),
+                rows,
+                cause: Cause::of_triggers(triggers),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Where records are cut into batches: after as many as the job asks for, and sooner where they are wide. What a batch
-//! takes in memory (as it is sent, as the driver holds it, what its rows held before) goes by bytes, not by records.
+//! Where records are cut into batches: after as many as the job asks for, and sooner where they are
+//! wide. What a batch takes in memory (as it is sent, as the driver holds it, what its rows held
+//! before) goes by bytes, not by records.
 
 use std::ops::Range;
 
@@ -7,14 +8,15 @@ use polars::prelude::DataFrame;
 
 use crate::domain::record::record_bytes;
 
-/// Bytes of one batch's values. A batch is in memory about ten times while it is written: as records, as a statement's
-/// parameters and again as the driver sends them, as the answer with what rows held, as before-images and as their
-/// segment. Two writers then take some 40 MiB of the 256 MiB that a run may use, and the allocator keeps as much again. A
-/// transaction of so many bytes is long enough that ending it does not show; narrow records reach 5 000 a batch far below.
+/// Bytes of one batch's values. A batch is in memory about ten times while it is written: as
+/// records, as a statement's parameters and again as the driver sends them, as the answer with what
+/// rows held, as before-images and as their segment. Two writers then take some 40 MiB of the 256
+/// MiB that a run may use, and the allocator keeps as much again. A transaction of so many bytes is
+/// long enough that ending it does not show; narrow records reach 5 000 a batch far below.
 pub(super) const BATCH_BYTES_MAX: u64 = 2 << 20;
 
-/// How many bytes the records of a frame have: the same at every load, so that a run that is taken up cuts them as it did
-/// before.
+/// How many bytes the records of a frame have: the same at every load, so that a run that is taken
+/// up cuts them as it did before.
 pub(super) struct RecordBytes {
     /// Record by record: of it and of all before it.
     sums: Vec<u64>,
@@ -28,12 +30,18 @@ impl RecordBytes {
             *sum += bytes;
             Some(*sum)
         });
-        Self { sums: sums.collect() }
+        Self {
+            sums: sums.collect(),
+        }
     }
 
-    /// The batches of the records `within` a range, each of at most `records_max` records. A record that is larger than a
-    /// batch may be is one by itself.
-    pub(super) fn batches(&self, within: Range<usize>, records_max: usize) -> impl Iterator<Item = Range<usize>> {
+    /// The batches of the records `within` a range, each of at most `records_max` records. A record
+    /// that is larger than a batch may be is one by itself.
+    pub(super) fn batches(
+        &self,
+        within: Range<usize>,
+        records_max: usize,
+    ) -> impl Iterator<Item = Range<usize>> {
         let mut first = within.start;
         std::iter::from_fn(move || {
             (first < within.end).then(|| {
@@ -46,16 +54,29 @@ impl RecordBytes {
 
     /// Where the batch ends that begins with the record at `first`.
     fn end(&self, first: usize, records_max: usize) -> usize {
-        let before = first.checked_sub(1).and_then(|last| self.sums.get(last)).copied().unwrap_or_default();
-        let fitting = self.sums.partition_point(|sum| sum.saturating_sub(before) <= BATCH_BYTES_MAX);
-        fitting.min(first.saturating_add(records_max)).max(first + 1)
+        let before = first
+            .checked_sub(1)
+            .and_then(|last| self.sums.get(last))
+            .copied()
+            .unwrap_or_default();
+        let fitting = self
+            .sums
+            .partition_point(|sum| sum.saturating_sub(before) <= BATCH_BYTES_MAX);
+        fitting
+            .min(first.saturating_add(records_max))
+            .max(first + 1)
     }
 }
 
 /// The records of a frame in pieces of at most [`BATCH_BYTES_MAX`] bytes.
 pub(super) fn pieces(records: &DataFrame) -> Vec<DataFrame> {
-    let batches: Vec<Range<usize>> = RecordBytes::of(records).batches(0..records.height(), records.height()).collect();
-    batches.into_iter().map(|batch| slice(records, &batch)).collect()
+    let batches: Vec<Range<usize>> = RecordBytes::of(records)
+        .batches(0..records.height(), records.height())
+        .collect();
+    batches
+        .into_iter()
+        .map(|batch| slice(records, &batch))
+        .collect()
 }
 
 /// Some of a frame's records.
@@ -72,11 +93,15 @@ mod tests {
 
     fn cut(lengths: &[usize], records_max: usize) -> Vec<Range<usize>> {
         let texts: Vec<String> = lengths.iter().map(|length| "x".repeat(*length)).collect();
-        let records = df!("text" => texts, "number" => vec![1_i64; lengths.len()]).expect("a frame");
-        RecordBytes::of(&records).batches(0..lengths.len(), records_max).collect()
+        let records =
+            df!("text" => texts, "number" => vec![1_i64; lengths.len()]).expect("a frame");
+        RecordBytes::of(&records)
+            .batches(0..lengths.len(), records_max)
+            .collect()
     }
 
-    /// Text of a record, of which a batch takes just `records`: its two values take something themselves.
+    /// Text of a record, of which a batch takes just `records`: its two values take something
+    /// themselves.
     fn part(records: u64) -> usize {
         usize::try_from(BATCH_BYTES_MAX / records - 16).expect("a length")
     }
@@ -89,7 +114,10 @@ mod tests {
 
     #[test]
     fn wide_records_are_cut_by_their_bytes() {
-        assert_eq!(cut(&[part(2), part(2), part(2) + 1, part(2)], 10), [0..2, 2..3, 3..4]);
+        assert_eq!(
+            cut(&[part(2), part(2), part(2) + 1, part(2)], 10),
+            [0..2, 2..3, 3..4]
+        );
         let too_large = part(1) + 1;
         assert_eq!(cut(&[1, too_large, 1, 1], 10), [0..1, 1..2, 2..4]);
     }

@@ -1,5 +1,5 @@
-//! Batches in doubt within a run, and after it: what their markers say, and of which records the rows are still as they
-//! were before. The rule stands in [`crate::domain::doubt`].
+//! Batches in doubt within a run, and after it: what their markers say, and of which records the
+//! rows are still as they were before. The rule stands in [`crate::domain::doubt`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +22,9 @@ use crate::domain::object::Object;
 use crate::ledger::{BatchSpan, Commit, ImageSegment, SentImages, WriteBackId};
 use crate::run::retry;
 
-/// Another sending of the same batch may be under way: its connection broke, or its process was killed, while it
-/// committed. Whatever is written of a batch whose commit is unknown has the span it was sent with.
+/// Another sending of the same batch may be under way: its connection broke, or its process was
+/// killed, while it committed. Whatever is written of a batch whose commit is unknown has the span
+/// it was sent with.
 pub(super) fn claim(id: WriteBackId, object: &[String], span: BatchSpan) -> Claim {
     Claim::of(&format!("{id:?} {object:?} {span:?}"))
 }
@@ -62,7 +63,13 @@ async fn fate(
     journal: Option<&JournalWitness<'_>>,
     marker: Option<&Marker>,
 ) -> Result<Fate, SystemError> {
-    let Some(Marker { transaction, journal: mark }) = marker else { return Ok(Fate::Unknown) };
+    let Some(Marker {
+        transaction,
+        journal: mark,
+    }) = marker
+    else {
+        return Ok(Fate::Unknown);
+    };
     if let Some(transaction) = transaction {
         let fate = destination.fate_of(transaction).await?;
         if fate != Fate::Unknown {
@@ -76,9 +83,9 @@ async fn fate(
     }
 }
 
-/// What a write-back of a run sent, without what the destination says was rolled back: of batches that it says were
-/// committed, the commit is known. Waits until no sending of a batch in doubt is under way, and may end one: no other
-/// process is to be at work on the job.
+/// What a write-back of a run sent, without what the destination says was rolled back: of batches
+/// that it says were committed, the commit is known. Waits until no sending of a batch in doubt is
+/// under way, and may end one: no other process is to be at work on the job.
 pub(super) async fn settled(
     connection: &Connection,
     journal: Option<&JournalWitness<'_>>,
@@ -86,7 +93,10 @@ pub(super) async fn settled(
     object: &[String],
     sendings: Vec<SentImages>,
 ) -> Result<Vec<SentImages>, SystemError> {
-    if sendings.iter().all(|sending| sending.commit != Commit::InDoubt) {
+    if sendings
+        .iter()
+        .all(|sending| sending.commit != Commit::InDoubt)
+    {
         return Ok(sendings);
     }
     let mut delays = retry::delays(connection.limits.attempts_max);
@@ -95,7 +105,9 @@ pub(super) async fn settled(
             Ok(settled) => return Ok(settled),
             Err(error) => error,
         };
-        let Some(delay) = delays.next().filter(|_| error.is_transient()) else { return Err(error) };
+        let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
+            return Err(error);
+        };
         let cause = chain(&error).join(": ");
         warn!(run = id.run, ?delay, error = %cause, "asking again what became of batches in doubt");
         tokio::time::sleep(delay).await;
@@ -112,9 +124,14 @@ async fn settled_at_once(
     let mut destination = AnyDestination::connect(connection).await?;
     let mut settled = Vec::new();
     for batch in sendings.chunk_by(|left, right| left.span == right.span) {
-        match batch.iter().any(|sending| sending.commit == Commit::InDoubt) {
+        match batch
+            .iter()
+            .any(|sending| sending.commit == Commit::InDoubt)
+        {
             false => settled.extend_from_slice(batch),
-            true => settled.extend(settled_batch(&mut destination, journal, id, object, batch).await?),
+            true => {
+                settled.extend(settled_batch(&mut destination, journal, id, object, batch).await?)
+            }
         }
     }
     destination.close().await;
@@ -141,13 +158,19 @@ async fn settled_batch(
     }
     let stands = |sending: &&SentImages| !verdict.rolled_back.contains(&sending.image);
     let known = |sending: &SentImages| {
-        let is_unknown = verdict.unknown.iter().any(|unknown| unknown.image == sending.image);
+        let is_unknown = verdict
+            .unknown
+            .iter()
+            .any(|unknown| unknown.image == sending.image);
         let commit = match (verdict.is_committed, is_unknown) {
             (true, false) => Commit::Known,
             (true, true) => Commit::Doubtful,
             (false, _) => Commit::InDoubt,
         };
-        SentImages { commit, ..sending.clone() }
+        SentImages {
+            commit,
+            ..sending.clone()
+        }
     };
     Ok(batch.iter().filter(stands).map(known).collect())
 }
@@ -166,8 +189,13 @@ pub(super) struct FirstImages {
 }
 
 impl FirstImages {
-    /// Reads a segment of the before-images in `folder`, as far as the object still has its columns.
-    pub(super) fn read(folder: &Path, segment: &ImageSegment, object: &Object) -> Result<Self, ImageError> {
+    /// Reads a segment of the before-images in `folder`, as far as the object still has its
+    /// columns.
+    pub(super) fn read(
+        folder: &Path,
+        segment: &ImageSegment,
+        object: &Object,
+    ) -> Result<Self, ImageError> {
         Self::of(&Segment::read(folder, segment)?, object)
     }
 
@@ -184,15 +212,32 @@ impl FirstImages {
         let (mut fields, mut masks) = (Vec::new(), Vec::new());
         let mut columns: Vec<Column> = Vec::new();
         for image in &segment.fields {
-            let column = object.columns.iter().find(|column| column.name == image.name);
+            let column = object
+                .columns
+                .iter()
+                .find(|column| column.name == image.name);
             let Some(column) = column else { continue };
             let (key, own_text) = (image.key.is_some(), image.key.is_none() || image.own_text);
-            fields.push((image.key, LayoutField { key, own_text, ..LayoutField::plain(column.clone(), image.kind) }));
+            fields.push((
+                image.key,
+                LayoutField {
+                    key,
+                    own_text,
+                    ..LayoutField::plain(column.clone(), image.kind)
+                },
+            ));
             columns.push(segment.column(&frame, if key { "sent" } else { "before" }, image)?);
-            masks.push(if key { None } else { Some(segment.written(&frame, image)?) });
+            masks.push(if key {
+                None
+            } else {
+                Some(segment.written(&frame, image)?)
+            });
         }
-        let mut key: Vec<(usize, usize)> =
-            fields.iter().enumerate().filter_map(|(position, (key, _))| Some(((*key)?, position))).collect();
+        let mut key: Vec<(usize, usize)> = fields
+            .iter()
+            .enumerate()
+            .filter_map(|(position, (key, _))| Some(((*key)?, position)))
+            .collect();
         key.sort_unstable();
         let layout = Layout {
             object: object.clone(),
@@ -202,36 +247,65 @@ impl FirstImages {
             key: key.into_iter().map(|(_, position)| position).collect(),
         };
         let records = DataFrame::new(frame.height(), columns).map_err(damaged)?;
-        let positions = frame.column(super::images::RECORD).and_then(|records| records.u32().cloned());
+        let positions = frame
+            .column(super::images::RECORD)
+            .and_then(|records| records.u32().cloned());
         let positions = positions.map_err(damaged)?;
-        let positions =
-            positions.iter().flatten().map(|position| usize::try_from(position).unwrap_or(usize::MAX)).collect();
+        let positions = positions
+            .iter()
+            .flatten()
+            .map(|position| usize::try_from(position).unwrap_or(usize::MAX))
+            .collect();
         let groups = groups(&writes, &masks);
-        Ok(Self { layout, records, positions, writes, groups })
+        Ok(Self {
+            layout,
+            records,
+            positions,
+            writes,
+            groups,
+        })
     }
 
-    /// Locks the rows that were to be updated or deleted, until the open transaction ends. To lock others would ask for
-    /// more rights than making them takes.
+    /// Locks the rows that were to be updated or deleted, until the open transaction ends. To lock
+    /// others would ask for more rights than making them takes.
     pub(super) async fn lock(&self, destination: &mut AnyDestination) -> Result<(), SystemError> {
-        let were_there = self.writes.iter().zip(0..).filter(|(write, _)| **write != SentWrite::Create);
+        let were_there = self
+            .writes
+            .iter()
+            .zip(0..)
+            .filter(|(write, _)| **write != SentWrite::Create);
         let were_there: Vec<IdxSize> = were_there.map(|(_, record)| record).collect();
         match were_there.is_empty() {
             true => Ok(()),
-            false => destination.lock(&self.layout, &records_at(&self.records, &were_there)).await,
+            false => {
+                destination
+                    .lock(&self.layout, &records_at(&self.records, &were_there))
+                    .await
+            }
         }
     }
 
     /// For each of its records whether it was not written, as its row is as it was before.
-    pub(super) async fn still_to_do<By: LooksUp>(&self, by: &mut By) -> Result<Vec<bool>, By::Error> {
+    pub(super) async fn still_to_do<By: LooksUp>(
+        &self,
+        by: &mut By,
+    ) -> Result<Vec<bool>, By::Error> {
         let mut still_to_do = vec![false; self.writes.len()];
         for ((write, fields), records) in &self.groups {
             let layout = self.layout.narrowed(fields);
-            let columns = fields.iter().filter_map(|position| self.records.columns().get(*position).cloned());
+            let columns = fields
+                .iter()
+                .filter_map(|position| self.records.columns().get(*position).cloned());
             let all = DataFrame::new(self.records.height(), columns.collect());
             let all = all.expect("columns of one frame stand beside one another");
-            let found = by.look_up(&layout, &records_at(&all, records), Before::Unread).await?.found;
+            let found = by
+                .look_up(&layout, &records_at(&all, records), Before::Unread)
+                .await?
+                .found;
             for (record, found) in records.iter().zip(found) {
-                let place = usize::try_from(*record).ok().and_then(|record| still_to_do.get_mut(record));
+                let place = usize::try_from(*record)
+                    .ok()
+                    .and_then(|record| still_to_do.get_mut(record));
                 if let Some(place) = place {
                     *place = write.is_still_to_do(found.rows, !found.differs);
                 }
@@ -241,13 +315,18 @@ impl FirstImages {
     }
 }
 
-/// Records by what was to be done to them, and in which fields; `masks` say of each field that is no part of the key which
-/// records it was written of.
-fn groups(writes: &[SentWrite], masks: &[Option<BooleanChunked>]) -> BTreeMap<(SentWrite, Vec<usize>), Vec<IdxSize>> {
+/// Records by what was to be done to them, and in which fields; `masks` say of each field that is
+/// no part of the key which records it was written of.
+fn groups(
+    writes: &[SentWrite],
+    masks: &[Option<BooleanChunked>],
+) -> BTreeMap<(SentWrite, Vec<usize>), Vec<IdxSize>> {
     let mut groups: BTreeMap<(SentWrite, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
     for ((record, write), position) in writes.iter().enumerate().zip(0..) {
         let is_written = |(field, mask): (usize, &Option<BooleanChunked>)| {
-            mask.as_ref().is_none_or(|mask| mask.get(record) == Some(true)).then_some(field)
+            mask.as_ref()
+                .is_none_or(|mask| mask.get(record) == Some(true))
+                .then_some(field)
         };
         let fields = masks.iter().enumerate().filter_map(is_written).collect();
         groups.entry((*write, fields)).or_default().push(position);

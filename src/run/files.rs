@@ -1,5 +1,5 @@
-//! The files beside a run, and `rejected.csv` among them, for people. Reports are written aside and put in place whole,
-//! readable by their owner only.
+//! The files beside a run, and `rejected.csv` among them, for people. Reports are written aside and
+//! put in place whole, readable by their owner only.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,10 @@ pub(crate) enum ReportError {
     #[error("could not write `{path}`")]
     Io { path: String, source: io::Error },
     #[error("could not write `{path}`")]
-    Frame { path: String, source: polars::error::PolarsError },
+    Frame {
+        path: String,
+        source: polars::error::PolarsError,
+    },
     /// The ledger's batches do not cover a partition's records, each once.
     #[error("the outcome of record {record} of partition {partition} is missing or doubled")]
     Uncovered { partition: u32, record: usize },
@@ -32,11 +35,17 @@ pub(crate) enum ReportError {
 
 impl ReportError {
     pub(super) fn io(file: &Path, source: io::Error) -> Self {
-        Self::Io { path: file.display().to_string(), source }
+        Self::Io {
+            path: file.display().to_string(),
+            source,
+        }
     }
 
     pub(super) fn frame(file: &Path, source: polars::error::PolarsError) -> Self {
-        Self::Frame { path: file.display().to_string(), source }
+        Self::Frame {
+            path: file.display().to_string(),
+            source,
+        }
     }
 
     /// Whether the run can be taken up, so that the report is written again.
@@ -83,16 +92,22 @@ pub(crate) fn remove_packages(run_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`; write-backs in the job's
-/// order, their records by position. Cells that a spreadsheet would take for a formula are made harmless; nothing else
-/// is altered.
-pub(crate) async fn write_rejected(file: &Path, ledger: &Ledger, run: i64) -> Result<(), ReportError> {
+/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`;
+/// write-backs in the job's order, their records by position. Cells that a spreadsheet would take
+/// for a formula are made harmless; nothing else is altered.
+pub(crate) async fn write_rejected(
+    file: &Path,
+    ledger: &Ledger,
+    run: i64,
+) -> Result<(), ReportError> {
     let failed = |error| ReportError::io(file, error);
     let write_backs = ledger.run(run).await?.write_backs;
     let aside = AsideFile::create(file).map_err(failed)?;
     let mut writer = csv::Writer::from_writer(aside.file());
     let header = ["write_back", "record", "key", "stage", "column", "reason"];
-    writer.write_record(header).map_err(|error| failed(error.into()))?;
+    writer
+        .write_record(header)
+        .map_err(|error| failed(error.into()))?;
     for (position, write_back) in (0..).zip(&write_backs) {
         let id = WriteBackId { run, position };
         let mut after = None;
@@ -100,8 +115,12 @@ pub(crate) async fn write_rejected(file: &Path, ledger: &Ledger, run: i64) -> Re
             let rejections = ledger.rejections(id, after, PAGE_REJECTIONS_MAX).await?;
             let Some(last) = rejections.last() else { break };
             after = Some(last.record);
-            let mut lines = rejections.iter().map(|rejection| cells(&write_back.name, rejection));
-            lines.try_for_each(|line| writer.write_record(line)).map_err(|error| failed(error.into()))?;
+            let mut lines = rejections
+                .iter()
+                .map(|rejection| cells(&write_back.name, rejection));
+            lines
+                .try_for_each(|line| writer.write_record(line))
+                .map_err(|error| failed(error.into()))?;
         }
     }
     writer.flush().map_err(failed)?;
@@ -120,14 +139,15 @@ fn cells(write_back: &str, rejection: &Rejection) -> [String; 6] {
     ]
 }
 
-/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` (their full-width forms
-/// included), a tab or a line break gets an apostrophe before it, also where the sign follows spaces or quotes, which
-/// spreadsheets trim. A key such as `-5` reads `'-5` in the file for that reason: whether a program takes it for a number
-/// or a formula cannot be told from here.
-/// Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` (their
+/// full-width forms included), a tab or a line break gets an apostrophe before it, also where the
+/// sign follows spaces or quotes, which spreadsheets trim. A key such as `-5` reads `'-5` in the
+/// file for that reason: whether a program takes it for a number or a formula cannot be told from
+/// here. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
 pub(super) fn harmless(cell: &str) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    let trimmed = cell.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
+    let trimmed = cell
+        .trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
     if cell.starts_with(['\t', '\r', '\n']) || trimmed.starts_with(SIGNS) {
         return format!("'{cell}");
     }
@@ -151,7 +171,10 @@ pub(super) mod tests {
     use crate::ledger::{BatchSpan, Left, MappedFor, NewRun};
     use crate::package::{Package, PackageWriter};
 
-    pub(in crate::run) const FIRST: WriteBackId = WriteBackId { run: 1, position: 0 };
+    pub(in crate::run) const FIRST: WriteBackId = WriteBackId {
+        run: 1,
+        position: 0,
+    };
 
     pub(in crate::run) fn key_columns() -> Vec<String> {
         vec!["region".to_owned(), "id".to_owned()]
@@ -159,14 +182,24 @@ pub(super) mod tests {
 
     fn rejection(record: u64, key: &str, stage: Stage) -> Rejection {
         let (key, column) = (Some(key.to_owned()), Some("SCORE".to_owned()));
-        Rejection { record, key, stage, column, reason: format!("refused at {stage}") }
+        Rejection {
+            record,
+            key,
+            stage,
+            column,
+            reason: format!("refused at {stage}"),
+        }
     }
 
-    /// A run of seven records: one rejected by the schema, two of one key, four in a package of one partition.
+    /// A run of seven records: one rejected by the schema, two of one key, four in a package of one
+    /// partition.
     pub(in crate::run) async fn run() -> (TempDir, Ledger, Package) {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path()).await.unwrap();
-        let cycle = Cycle { id: "c1".to_owned(), completed_at: DateTime::UNIX_EPOCH };
+        let cycle = Cycle {
+            id: "c1".to_owned(),
+            completed_at: DateTime::UNIX_EPOCH,
+        };
         let write_backs = vec!["health_score", "recommendation"];
         let new = NewRun {
             job: "weekly",
@@ -185,7 +218,8 @@ pub(super) mod tests {
             "id" => [1_i64, 2, 10, 1, 3, -1],
             RECORD_POSITION => [0_u64, 2, 3, 4, 5, 6],
         );
-        let mut writer = PackageWriter::create(&folder.path().join("package"), &key_columns()).unwrap();
+        let mut writer =
+            PackageWriter::create(&folder.path().join("package"), &key_columns()).unwrap();
         writer.push(&records.unwrap()).unwrap();
         let package = writer.finish().unwrap();
         let early = [
@@ -194,14 +228,27 @@ pub(super) mod tests {
             rejection(0, "US,1", Stage::Match),
         ];
         ledger.record_rejections(FIRST, &early).await.unwrap();
-        ledger.record_packaged(FIRST, 7, &MappedFor::default()).await.unwrap();
+        ledger
+            .record_packaged(FIRST, 7, &MappedFor::default())
+            .await
+            .unwrap();
         (folder, ledger, package)
     }
 
     pub(in crate::run) async fn commit(ledger: &Ledger, first: u32, outcomes: &[Outcome]) {
-        let span = BatchSpan { partition: 0, first, records: u32::try_from(outcomes.len()).unwrap() };
-        ledger.record_sent(FIRST, span, outcomes, 1, &Left::default()).await.unwrap();
-        ledger.record_committed(FIRST, span, 0.1, true).await.unwrap();
+        let span = BatchSpan {
+            partition: 0,
+            first,
+            records: u32::try_from(outcomes.len()).unwrap(),
+        };
+        ledger
+            .record_sent(FIRST, span, outcomes, 1, &Left::default())
+            .await
+            .unwrap();
+        ledger
+            .record_committed(FIRST, span, 0.1, true)
+            .await
+            .unwrap();
     }
 
     pub(in crate::run) fn refused() -> Outcome {
@@ -211,10 +258,29 @@ pub(super) mod tests {
     #[tokio::test]
     async fn rejected_records_are_listed_for_people() {
         let (folder, ledger, _package) = run().await;
-        commit(&ledger, 0, &[Outcome::Updated, Outcome::Updated, refused(), Outcome::Updated]).await;
+        commit(
+            &ledger,
+            0,
+            &[
+                Outcome::Updated,
+                Outcome::Updated,
+                refused(),
+                Outcome::Updated,
+            ],
+        )
+        .await;
         let mut second = rejection(0, "+1", Stage::Mapping);
         (second.column, second.reason) = (None, "too long, \"by far\"".to_owned());
-        ledger.record_rejections(WriteBackId { position: 1, ..FIRST }, &[second]).await.unwrap();
+        ledger
+            .record_rejections(
+                WriteBackId {
+                    position: 1,
+                    ..FIRST
+                },
+                &[second],
+            )
+            .await
+            .unwrap();
         let file = folder.path().join("rejected.csv");
         write_rejected(&file, &ledger, 1).await.unwrap();
         let expected = "write_back,record,key,stage,column,reason\n\
@@ -230,12 +296,15 @@ pub(super) mod tests {
     #[test]
     fn no_cell_is_a_formula_and_all_others_stay_as_they_are() {
         let formulas = [
-            "=1", "+1", "-5", "@SUM", "\tx", "\rx", "\nx", " =1", "\"=1", "'=1", "\u{a0}=1", "\" '=1", "＝1", "=", "-",
+            "=1", "+1", "-5", "@SUM", "\tx", "\rx", "\nx", " =1", "\"=1", "'=1", "\u{a0}=1",
+            "\" '=1", "＝1", "=", "-",
         ];
         for cell in formulas {
             assert_eq!(harmless(cell), format!("'{cell}"));
         }
-        for cell in ["", "5", "A=1", "a-b", "x@y.z", " x", "'x", "\"x\"", "’=1", "(=1)", "日本"] {
+        for cell in [
+            "", "5", "A=1", "a-b", "x@y.z", " x", "'x", "\"x\"", "’=1", "(=1)", "日本",
+        ] {
             assert_eq!(harmless(cell), cell);
         }
     }

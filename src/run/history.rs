@@ -1,5 +1,6 @@
-//! The history of one record: who wrote its fields, run by run, as the before-images tell, and what someone else changed
-//! in between. Reads one segment at a time, and of most of them only the match keys.
+//! The history of one record: who wrote its fields, run by run, as the before-images tell, and what
+//! someone else changed in between. Reads one segment at a time, and of most of them only the match
+//! keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,21 +88,34 @@ pub(crate) enum RowFate {
 
 /// Finds the write-back that is meant, in the one job named or in the only one that has it.
 /// Errors: `NoSuchWriteBack`, `SeveralJobs`.
-pub(crate) async fn job_of(ledger: &Ledger, job: Option<&str>, write_back: &str) -> Result<String, JournalError> {
+pub(crate) async fn job_of(
+    ledger: &Ledger,
+    job: Option<&str>,
+    write_back: &str,
+) -> Result<String, JournalError> {
     let begun = ledger.write_backs_begun(job).await?;
-    let mut jobs: Vec<String> =
-        begun.iter().filter(|(_, name)| name == write_back).map(|(job, _)| job.clone()).collect();
+    let mut jobs: Vec<String> = begun
+        .iter()
+        .filter(|(_, name)| name == write_back)
+        .map(|(job, _)| job.clone())
+        .collect();
     match (jobs.pop(), jobs.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(last), false) => {
             jobs.push(last);
-            Err(JournalError::SeveralJobs { name: write_back.to_owned(), jobs })
+            Err(JournalError::SeveralJobs {
+                name: write_back.to_owned(),
+                jobs,
+            })
         }
         (None, _) => {
             let mut known: Vec<String> = begun.into_iter().map(|(_, name)| name).collect();
             known.sort();
             known.dedup();
-            Err(JournalError::NoSuchWriteBack { name: write_back.to_owned(), known })
+            Err(JournalError::NoSuchWriteBack {
+                name: write_back.to_owned(),
+                known,
+            })
         }
     }
 }
@@ -129,7 +143,10 @@ pub(crate) async fn of_record(
         if let Some(why) = trace.gap {
             // It may have written the record, and nobody knows what.
             row.values.clear();
-            history.unknown.push(Unknown { run: RunAt::of(&run), why });
+            history.unknown.push(Unknown {
+                run: RunAt::of(&run),
+                why,
+            });
         }
         if !trace.images.is_empty() {
             history.since.get_or_insert_with(|| RunAt::of(&run));
@@ -148,7 +165,9 @@ pub(crate) async fn of_record(
 
 /// Marks what an undo takes back.
 fn mark_undone(entries: &mut [Entry], undo: &JournalRun) {
-    let undone = entries.iter_mut().filter(|entry| undo.undo_of == Some(entry.run) && entry.by != By::SomeoneElse);
+    let undone = entries
+        .iter_mut()
+        .filter(|entry| undo.undo_of == Some(entry.run) && entry.by != By::SomeoneElse);
     undone.for_each(|entry| entry.undone_by = Some(undo.id.run));
 }
 
@@ -158,12 +177,18 @@ fn keep_field(history: &mut RecordHistory, field: &str, row: &Row) -> Result<(),
     let is_meant = |name: &String| name.eq_ignore_ascii_case(field);
     if !row.fields.is_empty() && !row.fields.iter().any(is_meant) {
         let known = row.fields.iter().cloned().collect();
-        return Err(JournalError::NoSuchField { field: field.to_owned(), record: history.record.clone(), known });
+        return Err(JournalError::NoSuchField {
+            field: field.to_owned(),
+            record: history.record.clone(),
+            known,
+        });
     }
     for entry in &mut history.entries {
         entry.changes.retain(|change| is_meant(&change.column));
     }
-    history.entries.retain(|entry| !entry.changes.is_empty() || entry.row == RowFate::Removed);
+    history
+        .entries
+        .retain(|entry| !entry.changes.is_empty() || entry.row == RowFate::Removed);
     Ok(())
 }
 
@@ -187,7 +212,11 @@ struct FieldImage {
 
 impl FieldImage {
     fn after(&self) -> Option<&str> {
-        if self.written { self.sent.as_deref() } else { self.before.as_deref() }
+        if self.written {
+            self.sent.as_deref()
+        } else {
+            self.before.as_deref()
+        }
     }
 
     fn change(&self) -> Option<Change> {
@@ -205,9 +234,16 @@ fn change(kind: Kind, column: &str, before: Option<&str>, after: Option<&str>) -
 
 /// The image of a record among a run's.
 fn find(trace: &Trace, record: &str) -> Result<Option<Image>, JournalError> {
-    for SentImages { segment, commit, .. } in SentImages::that_count_first(&trace.images) {
+    for SentImages {
+        segment, commit, ..
+    } in SentImages::that_count_first(&trace.images)
+    {
         let segment = Segment::read(&trace.folder, segment)?;
-        let key_columns: Vec<String> = segment.key().iter().map(|field| field.name.clone()).collect();
+        let key_columns: Vec<String> = segment
+            .key()
+            .iter()
+            .map(|field| field.name.clone())
+            .collect();
         let keys = key_texts(&segment.sent_keys()?, &key_columns);
         if let Some(position) = keys.iter().position(|key| key == record) {
             return image(&segment, position, *commit == Commit::InDoubt).map(Some);
@@ -226,13 +262,21 @@ fn image(segment: &Segment, position: usize, in_doubt: bool) -> Result<Image, Jo
             name: field.name.clone(),
             kind: field.kind,
             written: segment.written(&frame, field)?.get(position) == Some(true),
-            before: before.str()?.get(position).map(|exact| unmarked(exact).1.to_owned()),
+            before: before
+                .str()?
+                .get(position)
+                .map(|exact| unmarked(exact).1.to_owned()),
             sent: sent.get(position).map(str::to_owned),
         })
     };
     let values = segment.fields.iter().filter(|field| field.key.is_none());
     let deleted = segment.deleted(&frame)?.get(position) == Some(true);
-    Ok(Image { in_doubt, created, deleted, fields: values.map(field).collect::<Result<_, JournalError>>()? })
+    Ok(Image {
+        in_doubt,
+        created,
+        deleted,
+        fields: values.map(field).collect::<Result<_, JournalError>>()?,
+    })
 }
 
 /// The record's row as the runs so far left it.
@@ -266,7 +310,11 @@ impl Row {
         if image.created && !self.values.is_empty() && !self.may_be_absent {
             entries.push(entry(By::SomeoneElse, RowFate::Removed, Vec::new()));
         } else if !image.created {
-            let foreign: Vec<Change> = image.fields.iter().filter_map(|field| self.foreign_change(field)).collect();
+            let foreign: Vec<Change> = image
+                .fields
+                .iter()
+                .filter_map(|field| self.foreign_change(field))
+                .collect();
             if !foreign.is_empty() {
                 entries.push(entry(By::SomeoneElse, RowFate::Changed, foreign));
             }
@@ -274,23 +322,32 @@ impl Row {
         self.before_doubt.clear();
         self.may_be_absent = in_doubt && image.created;
         if in_doubt {
-            // If it was not deleted after all, somebody else may have changed it meanwhile: nothing is known of it.
+            // If it was not deleted after all, somebody else may have changed it meanwhile: nothing
+            // is known of it.
             let held = image.fields.iter().filter(|_| !image.created);
-            self.before_doubt = held.map(|field| (field.name.clone(), field.before.clone())).collect();
+            self.before_doubt = held
+                .map(|field| (field.name.clone(), field.before.clone()))
+                .collect();
         }
         if image.deleted {
             self.values.clear();
-            self.fields.extend(image.fields.into_iter().map(|field| field.name));
+            self.fields
+                .extend(image.fields.into_iter().map(|field| field.name));
             entries.push(entry(By::Run(run.kind), RowFate::Removed, Vec::new()));
             return entries;
         }
-        let fate = if image.created { RowFate::Created } else { RowFate::Changed };
+        let fate = if image.created {
+            RowFate::Created
+        } else {
+            RowFate::Changed
+        };
         let changes: Vec<Change> = image.fields.iter().filter_map(FieldImage::change).collect();
         if image.created {
             self.values.clear();
         }
         for field in &image.fields {
-            self.values.insert(field.name.clone(), field.after().map(str::to_owned));
+            self.values
+                .insert(field.name.clone(), field.after().map(str::to_owned));
             self.fields.insert(field.name.clone());
         }
         entries.push(entry(By::Run(run.kind), fate, changes));
@@ -301,9 +358,16 @@ impl Row {
     fn foreign_change(&self, field: &FieldImage) -> Option<Change> {
         let left = self.values.get(&field.name)?;
         let unwritten = self.before_doubt.get(&field.name);
-        if unwritten.is_some_and(|unwritten| same(field.kind, unwritten.as_deref(), field.before.as_deref())) {
+        if unwritten.is_some_and(|unwritten| {
+            same(field.kind, unwritten.as_deref(), field.before.as_deref())
+        }) {
             return None;
         }
-        change(field.kind, &field.name, left.as_deref(), field.before.as_deref())
+        change(
+            field.kind,
+            &field.name,
+            left.as_deref(),
+            field.before.as_deref(),
+        )
     }
 }

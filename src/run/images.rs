@@ -1,10 +1,12 @@
-//! The before-images of a run, in files beside it: what records were written and what their rows held before. A segment of
-//! such a file is a frame in Arrow's form with the written records of one batch; the ledger says where it stands.
+//! The before-images of a run, in files beside it: what records were written and what their rows
+//! held before. A segment of such a file is a frame in Arrow's form with the written records of one
+//! batch; the ledger says where it stands.
 //!
-//! Columns of a segment: `record`, the position in the batch; `created`, whether the record's row is new; for each field
-//! `sent NAME`, the value as it was sent, and for each that is no part of the key `before NAME`, the database's own text
-//! (NULL for a created row). Where the job keeps some rows' values, `written NAME` says for which records it does not.
-//! What the fields are stands in the frame's metadata: see [`ImageField`].
+//! Columns of a segment: `record`, the position in the batch; `created`, whether the record's row
+//! is new; for each field `sent NAME`, the value as it was sent, and for each that is no part of
+//! the key `before NAME`, the database's own text (NULL for a created row). Where the job keeps
+//! some rows' values, `written NAME` says for which records it does not. What the fields are stands
+//! in the frame's metadata: see [`ImageField`].
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
@@ -12,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars::prelude::{
-    BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn, IpcCompression, IpcReader,
-    IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked, polars_err,
+    BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn,
+    IpcCompression, IpcReader, IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked,
+    polars_err,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -34,7 +37,10 @@ pub(crate) enum ImageError {
     #[error("could not keep before-images in `{path}`")]
     Io { path: String, source: io::Error },
     #[error("could not keep before-images in `{path}`")]
-    Frame { path: String, source: polars::error::PolarsError },
+    Frame {
+        path: String,
+        source: polars::error::PolarsError,
+    },
     #[error("could not read before-images from `{path}`")]
     Unreadable { path: String, source: io::Error },
     #[error("the before-images in `{path}` are damaged: {what}")]
@@ -43,11 +49,17 @@ pub(crate) enum ImageError {
 
 impl ImageError {
     pub(crate) fn frame(path: &Path, source: polars::error::PolarsError) -> Self {
-        Self::Frame { path: path.display().to_string(), source }
+        Self::Frame {
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io { path: path.display().to_string(), source }
+        Self::Io {
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     /// Whether they were removed.
@@ -61,8 +73,12 @@ impl ImageError {
             Self::Unreadable { .. } if self.is_gone() => {
                 Some("they were removed after the `retention` of the job, or by hand".to_owned())
             }
-            Self::Io { source, .. } | Self::Unreadable { source, .. } => state::hint(source).map(str::to_owned),
-            Self::Damaged { .. } => Some("restore the file from a backup of the state folder".to_owned()),
+            Self::Io { source, .. } | Self::Unreadable { source, .. } => {
+                state::hint(source).map(str::to_owned)
+            }
+            Self::Damaged { .. } => {
+                Some("restore the file from a backup of the state folder".to_owned())
+            }
             Self::Frame { .. } => None,
         }
     }
@@ -72,7 +88,8 @@ impl ImageError {
 pub(crate) const RECORD: &str = "record";
 /// Whether the run made the record's row.
 pub(crate) const CREATED: &str = "created";
-/// Whether the batch is in doubt that the record was sent in. Stands in the records of an undo alone.
+/// Whether the batch is in doubt that the record was sent in. Stands in the records of an undo
+/// alone.
 pub(crate) const IN_DOUBT: &str = "in doubt";
 /// Whether the run deleted it. Stands in the before-images of an undo alone.
 const DELETED: &str = "deleted";
@@ -129,11 +146,17 @@ impl Segment {
     /// Errors: `Unreadable`, with `NotFound` if the file was removed; `Damaged`.
     pub(crate) fn read(folder: &Path, segment: &ImageSegment) -> Result<Self, ImageError> {
         let path = folder.join(&segment.file);
-        let unreadable = |source| ImageError::Unreadable { path: path.display().to_string(), source };
+        let unreadable = |source| ImageError::Unreadable {
+            path: path.display().to_string(),
+            source,
+        };
         let mut bytes = Vec::new();
         let mut file = state::open_file(&path).map_err(unreadable)?;
-        file.seek(SeekFrom::Start(segment.offset)).map_err(unreadable)?;
-        file.take(segment.bytes).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(segment.offset))
+            .map_err(unreadable)?;
+        file.take(segment.bytes)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
         if xxh3_64(&bytes) != segment.xxh3 {
             return Err(damaged(&path, "a checksum is wrong"));
         }
@@ -147,13 +170,22 @@ impl Segment {
         let metadata = metadata.map_err(|error| damaged(&path, error.to_string()))?;
         let fields = metadata.as_ref().and_then(|metadata| metadata.get(FIELDS));
         let fields = fields.ok_or_else(|| damaged(&path, "it does not say what its fields are"))?;
-        let fields = serde_json::from_str(fields).map_err(|error| damaged(&path, error.to_string()))?;
-        Ok(Self { path, bytes, fields })
+        let fields =
+            serde_json::from_str(fields).map_err(|error| damaged(&path, error.to_string()))?;
+        Ok(Self {
+            path,
+            bytes,
+            fields,
+        })
     }
 
     /// The fields of the match key, in the key's order.
     pub(crate) fn key(&self) -> Vec<&ImageField> {
-        let mut key: Vec<&ImageField> = self.fields.iter().filter(|field| field.key.is_some()).collect();
+        let mut key: Vec<&ImageField> = self
+            .fields
+            .iter()
+            .filter(|field| field.key.is_some())
+            .collect();
         key.sort_by_key(|field| field.key);
         key
     }
@@ -163,18 +195,25 @@ impl Segment {
         self.parse(None)
     }
 
-    /// The match keys that were sent. Shape: `(records, key)`, columns in the key's order, under the fields' names.
+    /// The match keys that were sent. Shape: `(records, key)`, columns in the key's order, under
+    /// the fields' names.
     pub(crate) fn sent_keys(&self) -> Result<DataFrame, ImageError> {
         let key = self.key();
         let columns = key.iter().map(|field| sent_column(&field.name)).collect();
         let frame = self.parse(Some(columns))?;
         let column = |field: &&ImageField| self.column(&frame, "sent", field);
         let columns = key.iter().map(column).collect::<Result<_, _>>()?;
-        DataFrame::new(frame.height(), columns).map_err(|error| damaged(&self.path, error.to_string()))
+        DataFrame::new(frame.height(), columns)
+            .map_err(|error| damaged(&self.path, error.to_string()))
     }
 
     /// One column of its frame, `sent NAME` or another, under the field's name.
-    pub(crate) fn column(&self, frame: &DataFrame, which: &str, field: &ImageField) -> Result<Column, ImageError> {
+    pub(crate) fn column(
+        &self,
+        frame: &DataFrame,
+        which: &str,
+        field: &ImageField,
+    ) -> Result<Column, ImageError> {
         let column = frame.column(&format!("{which} {}", field.name));
         let column = column.map_err(|error| damaged(&self.path, error.to_string()))?;
         let expected = match which {
@@ -184,18 +223,27 @@ impl Segment {
         };
         match *column.dtype() == expected {
             true => Ok(column.clone().with_name(field.name.as_str().into())),
-            false => Err(damaged(&self.path, format!("`{which} {}` is {}", field.name, column.dtype()))),
+            false => Err(damaged(
+                &self.path,
+                format!("`{which} {}` is {}", field.name, column.dtype()),
+            )),
         }
     }
 
     /// For each of its records, in the frame's order: whether the field was written.
-    pub(crate) fn written(&self, frame: &DataFrame, field: &ImageField) -> Result<BooleanChunked, ImageError> {
+    pub(crate) fn written(
+        &self,
+        frame: &DataFrame,
+        field: &ImageField,
+    ) -> Result<BooleanChunked, ImageError> {
         let created = self.created(frame)?;
         if frame.column(&written_column(&field.name)).is_err() {
             return Ok(BooleanChunked::full("written".into(), true, frame.height()));
         }
         let written = self.column(frame, "written", field)?;
-        let written = written.bool().map_err(|error| damaged(&self.path, error.to_string()))?;
+        let written = written
+            .bool()
+            .map_err(|error| damaged(&self.path, error.to_string()))?;
         // A row that is made takes every value that is sent.
         Ok(written | &created)
     }
@@ -203,22 +251,40 @@ impl Segment {
     /// For each of its records, in the frame's order: whether its row is new.
     pub(crate) fn created(&self, frame: &DataFrame) -> Result<BooleanChunked, ImageError> {
         let created = frame.column(CREATED).and_then(|created| created.bool());
-        created.cloned().map_err(|error| damaged(&self.path, error.to_string()))
+        created
+            .cloned()
+            .map_err(|error| damaged(&self.path, error.to_string()))
     }
 
     /// For each of its records, in the frame's order: whether its row was deleted.
     pub(crate) fn deleted(&self, frame: &DataFrame) -> Result<BooleanChunked, ImageError> {
         match frame.column(DELETED) {
-            Ok(deleted) => deleted.bool().cloned().map_err(|error| damaged(&self.path, error.to_string())),
-            Err(_) => Ok(BooleanChunked::full("deleted".into(), false, frame.height())),
+            Ok(deleted) => deleted
+                .bool()
+                .cloned()
+                .map_err(|error| damaged(&self.path, error.to_string())),
+            Err(_) => Ok(BooleanChunked::full(
+                "deleted".into(),
+                false,
+                frame.height(),
+            )),
         }
     }
 
     /// What was sent to a field, as people read it.
-    pub(crate) fn sent_texts(&self, frame: &DataFrame, field: &ImageField) -> Result<StringChunked, ImageError> {
+    pub(crate) fn sent_texts(
+        &self,
+        frame: &DataFrame,
+        field: &ImageField,
+    ) -> Result<StringChunked, ImageError> {
         let sent = self.column(frame, "sent", field)?;
         let texts = match field.own_text {
-            true => sent.str().map(|texts| texts.iter().map(|text| text.map(|exact| unmarked(exact).1)).collect()),
+            true => sent.str().map(|texts| {
+                texts
+                    .iter()
+                    .map(|text| text.map(|exact| unmarked(exact).1))
+                    .collect()
+            }),
             false => texts_of(sent.as_materialized_series(), field.kind),
         };
         texts.map_err(|error| damaged(&self.path, error.to_string()))
@@ -229,13 +295,18 @@ impl Segment {
     }
 
     fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
-        let parsed = IpcReader::new(Cursor::new(&self.bytes)).with_columns(columns).finish();
+        let parsed = IpcReader::new(Cursor::new(&self.bytes))
+            .with_columns(columns)
+            .finish();
         parsed.map_err(|error| damaged(&self.path, error.to_string()))
     }
 }
 
 fn damaged(path: &Path, what: impl Into<String>) -> ImageError {
-    ImageError::Damaged { path: path.display().to_string(), what: what.into() }
+    ImageError::Damaged {
+        path: path.display().to_string(),
+        what: what.into(),
+    }
 }
 
 /// One writer's file of before-images; made when the first record is written.
@@ -261,7 +332,10 @@ impl ImageFile {
         // A file that cannot be emptied goes with its folder when the run is over.
         self.open.take_if(|open| {
             open.end = 0;
-            open.file.set_len(0).and_then(|()| open.file.rewind()).is_err()
+            open.file
+                .set_len(0)
+                .and_then(|()| open.file.rewind())
+                .is_err()
         });
     }
 
@@ -280,19 +354,33 @@ impl ImageFile {
         }
     }
 
-    /// Appends a segment and waits until it is on disk. After an error the next segment begins another file.
-    pub(crate) fn append(&mut self, images: DataFrame, fields: &[ImageField]) -> Result<ImageSegment, ImageError> {
+    /// Appends a segment and waits until it is on disk. After an error the next segment begins
+    /// another file.
+    pub(crate) fn append(
+        &mut self,
+        images: DataFrame,
+        fields: &[ImageField],
+    ) -> Result<ImageSegment, ImageError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => OpenFile::create(&self.folder)?,
         };
-        let bytes = segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
-        let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
+        let bytes =
+            segment_bytes(images, fields).map_err(|error| ImageError::frame(&open.path, error))?;
+        let written = open
+            .file
+            .write_all(&bytes)
+            .and_then(|()| open.file.sync_data());
         written.map_err(|error| ImageError::io(&open.path, error))?;
         fault::point("before-images kept");
         let (offset, length) = (open.end, bytes.len() as u64);
         open.end += length;
-        let segment = ImageSegment { file: open.name.clone(), offset, bytes: length, xxh3: xxh3_64(&bytes) };
+        let segment = ImageSegment {
+            file: open.name.clone(),
+            offset,
+            bytes: length,
+            xxh3: xxh3_64(&bytes),
+        };
         self.open = Some(open);
         Ok(segment)
     }
@@ -305,8 +393,17 @@ impl OpenFile {
         for number in 1_u32.. {
             let name = format!("{number:04}.images");
             let path = folder.join(&name);
-            match state::create_file(&path).and_then(|file| state::sync_folder(folder).map(|()| file)) {
-                Ok(file) => return Ok(Self { name, path, file, end: 0 }),
+            match state::create_file(&path)
+                .and_then(|file| state::sync_folder(folder).map(|()| file))
+            {
+                Ok(file) => {
+                    return Ok(Self {
+                        name,
+                        path,
+                        file,
+                        end: 0,
+                    });
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(ImageError::io(&path, error)),
             }
@@ -316,13 +413,25 @@ impl OpenFile {
 }
 
 fn image_fields(layout: &Layout) -> Vec<ImageField> {
-    (0..layout.fields.len()).filter_map(|position| image_field(layout, position)).collect()
+    (0..layout.fields.len())
+        .filter_map(|position| image_field(layout, position))
+        .collect()
 }
 
 pub(crate) fn image_field(layout: &Layout, position: usize) -> Option<ImageField> {
-    let LayoutField { column, kind, own_text, .. } = layout.fields.get(position)?;
+    let LayoutField {
+        column,
+        kind,
+        own_text,
+        ..
+    } = layout.fields.get(position)?;
     let key = layout.key.iter().position(|part| *part == position);
-    Some(ImageField { name: column.name.clone(), kind: *kind, own_text: *own_text, key })
+    Some(ImageField {
+        name: column.name.clone(),
+        kind: *kind,
+        own_text: *own_text,
+        key,
+    })
 }
 
 /// A segment's bytes: the frame in Arrow's form, with what its fields are.
@@ -330,7 +439,8 @@ pub(crate) fn segment_bytes(mut frame: DataFrame, fields: &[ImageField]) -> Pola
     let mut bytes = Vec::new();
     frame.rechunk_mut();
     let mut writer = IpcWriter::new(&mut bytes).with_compression(Some(IpcCompression::LZ4));
-    let described = serde_json::to_string(fields).map_err(|error| polars_err!(ComputeError: "{error}"))?;
+    let described =
+        serde_json::to_string(fields).map_err(|error| polars_err!(ComputeError: "{error}"))?;
     writer.set_custom_schema_metadata(Arc::new([(FIELDS.into(), described.into())].into()));
     writer.finish(&mut frame)?;
     Ok(bytes)
@@ -339,12 +449,24 @@ pub(crate) fn segment_bytes(mut frame: DataFrame, fields: &[ImageField]) -> Pola
 /// What was sent of a batch.
 /// Shape of the records: the batch's, in the layout's order.
 pub(crate) enum Sent<'a> {
-    /// Which fields were written is what the layout's rules say, but for values that were left alone.
-    Mapped { records: &'a DataFrame, conflicts: &'a Conflicts },
-    /// Back to what rows held: which fields were written stands with what is restored, in the columns `written NAME`.
-    Back { records: DataFrame, images: &'a DataFrame },
-    /// As a preview showed it: which fields are written stands there, in the columns `written NAME`.
-    AsShown { records: DataFrame, shown: &'a DataFrame },
+    /// Which fields were written is what the layout's rules say, but for values that were left
+    /// alone.
+    Mapped {
+        records: &'a DataFrame,
+        conflicts: &'a Conflicts,
+    },
+    /// Back to what rows held: which fields were written stands with what is restored, in the
+    /// columns `written NAME`.
+    Back {
+        records: DataFrame,
+        images: &'a DataFrame,
+    },
+    /// As a preview showed it: which fields are written stands there, in the columns `written
+    /// NAME`.
+    AsShown {
+        records: DataFrame,
+        shown: &'a DataFrame,
+    },
 }
 
 impl Sent<'_> {
@@ -355,7 +477,8 @@ impl Sent<'_> {
         }
     }
 
-    /// Whether an update writes a field of the record at a position of the batch, whose row held `before`.
+    /// Whether an update writes a field of the record at a position of the batch, whose row held
+    /// `before`.
     pub(crate) fn is_written(
         &self,
         layout: &Layout,
@@ -364,44 +487,67 @@ impl Sent<'_> {
         before: Option<&str>,
         sends_null: bool,
     ) -> bool {
-        let Some(field) = layout.fields.get(position) else { return false };
+        let Some(field) = layout.fields.get(position) else {
+            return false;
+        };
         match self {
             Self::Mapped { conflicts, .. } => {
                 layout.is_written(field, before, sends_null) && !conflicts.keeps(record, position)
             }
             Self::Back { images: told, .. } | Self::AsShown { shown: told, .. } => {
-                let written = told.column(&written_column(&field.column.name)).and_then(|column| column.bool());
-                written.ok().and_then(|written| written.get(record)).unwrap_or(true)
+                let written = told
+                    .column(&written_column(&field.column.name))
+                    .and_then(|column| column.bool());
+                written
+                    .ok()
+                    .and_then(|written| written.get(record))
+                    .unwrap_or(true)
             }
         }
     }
 }
 
-/// The segment of a batch that was written: of the records that were updated, inserted or deleted; `None` if there is
-/// none.
+/// The segment of a batch that was written: of the records that were updated, inserted or deleted;
+/// `None` if there is none.
 pub(super) fn segment(
     layout: &Layout,
     batch: &Sent<'_>,
     decisions: &[Decision],
     before: &BeforeImages,
 ) -> PolarsResult<Option<DataFrame>> {
-    let written: Vec<IdxSize> =
-        decisions.iter().zip(0..).filter(|(decision, _)| decision.is_write()).map(|(_, index)| index).collect();
+    let written: Vec<IdxSize> = decisions
+        .iter()
+        .zip(0..)
+        .filter(|(decision, _)| decision.is_write())
+        .map(|(_, index)| index)
+        .collect();
     if written.is_empty() {
         return Ok(None);
     }
-    let created: BooleanChunked =
-        decisions.iter().filter(|decision| decision.is_write()).map(|made| *made == Decision::Insert).collect();
-    let positions: Vec<usize> = written.iter().filter_map(|index| usize::try_from(*index).ok()).collect();
+    let created: BooleanChunked = decisions
+        .iter()
+        .filter(|decision| decision.is_write())
+        .map(|made| *made == Decision::Insert)
+        .collect();
+    let positions: Vec<usize> = written
+        .iter()
+        .filter_map(|index| usize::try_from(*index).ok())
+        .collect();
     let indices = IdxCa::from_vec("".into(), written.clone());
     let sent = match written.len() == batch.records().height() {
         true => batch.records().clone(),
         false => batch.records().take(&indices)?,
     };
-    let mut columns = vec![Column::new(RECORD.into(), written), created.with_name(CREATED.into()).into_column()];
+    let mut columns = vec![
+        Column::new(RECORD.into(), written),
+        created.with_name(CREATED.into()).into_column(),
+    ];
     if let Sent::Back { .. } = batch {
-        let deleted: BooleanChunked =
-            decisions.iter().filter(|decision| decision.is_write()).map(|made| *made == Decision::Delete).collect();
+        let deleted: BooleanChunked = decisions
+            .iter()
+            .filter(|decision| decision.is_write())
+            .map(|made| *made == Decision::Delete)
+            .collect();
         columns.push(deleted.with_name(DELETED.into()).into_column());
     }
     for (field, (position, values)) in layout.fields.iter().zip(sent.columns().iter().enumerate()) {
@@ -410,11 +556,13 @@ pub(super) fn segment(
         if field.key {
             continue;
         }
-        let held: StringChunked = positions.iter().map(|record| before.exact(*record, position)).collect();
+        let held: StringChunked = positions
+            .iter()
+            .map(|record| before.exact(*record, position))
+            .collect();
         let written = match batch {
-            Sent::Mapped { .. } => {
-                written_in(layout, position, values, &positions, before, batch).map(IntoColumn::into_column)
-            }
+            Sent::Mapped { .. } => written_in(layout, position, values, &positions, before, batch)
+                .map(IntoColumn::into_column),
             Sent::Back { images: told, .. } | Sent::AsShown { shown: told, .. } => {
                 match told.column(&written_column(name)) {
                     Ok(written) => Some(written.take(&indices)?),
@@ -444,7 +592,13 @@ fn written_in(
     }
     let nulls = sent.is_null();
     let is_written = |(record, sends_null): (&usize, Option<bool>)| {
-        batch.is_written(layout, position, *record, before.value(*record, position), sends_null == Some(true))
+        batch.is_written(
+            layout,
+            position,
+            *record,
+            before.value(*record, position),
+            sends_null == Some(true),
+        )
     };
     Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

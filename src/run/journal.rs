@@ -27,21 +27,47 @@ pub(crate) enum JournalError {
     Package(#[from] PackageError),
     /// The connection that was written to is not ready.
     #[error("connection `{connection}`, which was written to, cannot be used")]
-    Connection { connection: String, problems: Vec<Problem> },
+    Connection {
+        connection: String,
+        problems: Vec<Problem>,
+    },
     #[error("no run has begun a write-back `{name}`")]
     NoSuchWriteBack { name: String, known: Vec<String> },
     #[error("jobs {} have a write-back `{name}`", quoted(jobs))]
     SeveralJobs { name: String, jobs: Vec<String> },
     #[error("no run wrote a field `{field}` of record `{record}`")]
-    NoSuchField { field: String, record: String, known: Vec<String> },
+    NoSuchField {
+        field: String,
+        record: String,
+        known: Vec<String>,
+    },
     #[error("could not look `{write_back}` up in `{connection}`")]
-    LookUp { write_back: String, connection: String, source: Box<SystemError> },
+    LookUp {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
     #[error("column `{column}` of `{object}`, which run {run} wrote, is gone")]
-    ColumnGone { column: String, object: String, run: i64 },
-    #[error("column `{column}` of `{object}` is now {declared}: what run {run} wrote cannot be compared with it")]
-    ColumnAltered { column: String, object: String, declared: String, run: i64 },
+    ColumnGone {
+        column: String,
+        object: String,
+        run: i64,
+    },
+    #[error(
+        "column `{column}` of `{object}` is now {declared}: what run {run} wrote cannot be compared with it"
+    )]
+    ColumnAltered {
+        column: String,
+        object: String,
+        declared: String,
+        run: i64,
+    },
     #[error("it is not known what run {run} of `{write_back}` wrote: {why}", why = gap.words())]
-    Unknown { write_back: String, run: i64, gap: Gap },
+    Unknown {
+        write_back: String,
+        run: i64,
+        gap: Gap,
+    },
     #[error("job `{job}` wrote while its write-back `{write_back}` was compared")]
     Overtaken { job: String, write_back: String },
     #[error("could not sort out what was written")]
@@ -59,17 +85,21 @@ impl JournalError {
             Self::Ledger(error) => error.hint(),
             Self::Images(error) => error.hint(),
             Self::Package(error) => error.hint(),
-            Self::NoSuchWriteBack { known, .. } if known.is_empty() => Some("`writeback run` begins one".to_owned()),
+            Self::NoSuchWriteBack { known, .. } if known.is_empty() => {
+                Some("`writeback run` begins one".to_owned())
+            }
             Self::NoSuchWriteBack { known, .. } => Some(format!("there is {}", quoted(known))),
             Self::SeveralJobs { .. } => Some("name the one that is meant with `--job`".to_owned()),
             Self::NoSuchField { known, .. } => Some(format!("they wrote {}", quoted(known))),
             Self::LookUp { source, .. } => source.hint(),
-            Self::ColumnGone { .. } | Self::ColumnAltered { .. } => {
-                Some("put the column right, or the job; the next run writes the values anew".to_owned())
-            }
+            Self::ColumnGone { .. } | Self::ColumnAltered { .. } => Some(
+                "put the column right, or the job; the next run writes the values anew".to_owned(),
+            ),
             Self::Unknown { gap, .. } => Some(gap.hint().to_owned()),
             Self::Overtaken { .. } => Some("verify again when the run is done".to_owned()),
-            Self::Io(_) => Some("see that `TMPDIR` names a folder that you may write to".to_owned()),
+            Self::Io(_) => {
+                Some("see that `TMPDIR` names a folder that you may write to".to_owned())
+            }
             Self::Connection { .. } | Self::Frame(_) | Self::Interrupted => None,
         }
     }
@@ -78,14 +108,26 @@ impl JournalError {
 impl From<ReadError> for JournalError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Failed { write_back, connection, source } => Self::LookUp { write_back, connection, source },
+            ReadError::Failed {
+                write_back,
+                connection,
+                source,
+            } => Self::LookUp {
+                write_back,
+                connection,
+                source,
+            },
             ReadError::Interrupted => Self::Interrupted,
         }
     }
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Why it is not known what a run wrote, or not all of it.
@@ -111,8 +153,12 @@ impl Gap {
 
     fn hint(self) -> &'static str {
         match self {
-            Self::NotKept => "`keep_before_images = true` in the job keeps them from the next run on",
-            Self::Removed => "a longer `retention` keeps them; what the next run writes is known again",
+            Self::NotKept => {
+                "`keep_before_images = true` in the job keeps them from the next run on"
+            }
+            Self::Removed => {
+                "a longer `retention` keeps them; what the next run writes is known again"
+            }
             Self::OtherKey => "what the next run writes is known again",
         }
     }
@@ -127,7 +173,10 @@ pub(crate) struct RunAt {
 
 impl RunAt {
     pub(crate) fn of(run: &JournalRun) -> Self {
-        Self { run: run.id.run, started_at: run.started_at }
+        Self {
+            run: run.id.run,
+            started_at: run.started_at,
+        }
     }
 }
 
@@ -149,23 +198,40 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) async fn of(project: &Project, ledger: &Ledger, run: &JournalRun) -> Result<Self, JournalError> {
+    pub(crate) async fn of(
+        project: &Project,
+        ledger: &Ledger,
+        run: &JournalRun,
+    ) -> Result<Self, JournalError> {
         let folder = images::folder_in(&run_folder(project, run.id.run).join(&run.write_back));
         let images = ledger.images(run.id).await?;
-        let mut trace = Self { folder, images, gap: (run.unkept > 0).then_some(Gap::NotKept) };
-        let files: BTreeSet<&String> = trace.images.iter().map(|images| &images.segment.file).collect();
+        let mut trace = Self {
+            folder,
+            images,
+            gap: (run.unkept > 0).then_some(Gap::NotKept),
+        };
+        let files: BTreeSet<&String> = trace
+            .images
+            .iter()
+            .map(|images| &images.segment.file)
+            .collect();
         let mut gone = BTreeSet::new();
         for file in files {
             let path = trace.folder.join(file);
             let is_there = path.try_exists();
-            let unreadable = |source| ImageError::Unreadable { path: path.display().to_string(), source };
+            let unreadable = |source| ImageError::Unreadable {
+                path: path.display().to_string(),
+                source,
+            };
             if !is_there.map_err(unreadable)? {
                 gone.insert(file.clone());
             }
         }
         if !gone.is_empty() {
             trace.gap = Some(Gap::Removed);
-            trace.images.retain(|images| !gone.contains(&images.segment.file));
+            trace
+                .images
+                .retain(|images| !gone.contains(&images.segment.file));
         }
         Ok(trace)
     }

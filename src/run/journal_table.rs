@@ -1,5 +1,5 @@
-//! The journal as a table of the destination, filled in the transaction of each batch: one row for each value that the
-//! batch changed, as `writeback history` tells it.
+//! The journal as a table of the destination, filled in the transaction of each batch: one row for
+//! each value that the batch changed, as `writeback history` tells it.
 
 use chrono::{DateTime, Utc};
 use polars::prelude::{Column, DataFrame, DataType, PolarsResult, StringChunked, TimeUnit};
@@ -20,7 +20,8 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::match_rule::Decision;
 use crate::domain::sameness::same;
 
-/// Bytes of rows that one statement fills in, about: of a batch of many fields the journal has many times as many rows.
+/// Bytes of rows that one statement fills in, about: of a batch of many fields the journal has many
+/// times as many rows.
 const ROWS_BYTES_MAX: usize = 2 << 20;
 
 /// Bytes of a row beside its key and its two values, about.
@@ -36,18 +37,28 @@ pub(crate) struct JournalTable {
 
 impl JournalTable {
     pub(super) fn new(layout: Layout, facts: RunFacts, write_back: &str, connection: &str) -> Self {
-        Self { layout, facts, write_back: write_back.to_owned(), connection: connection.to_owned() }
+        Self {
+            layout,
+            facts,
+            write_back: write_back.to_owned(),
+            connection: connection.to_owned(),
+        }
     }
 
     /// Who finds its rows again.
     pub(super) fn witness(&self) -> JournalWitness<'_> {
         let RunFacts { run, job, .. } = &self.facts;
-        JournalWitness { layout: &self.layout, run: *run, job, write_back: &self.write_back }
+        JournalWitness {
+            layout: &self.layout,
+            run: *run,
+            job,
+            write_back: &self.write_back,
+        }
     }
 
-    /// Tells what a batch of `layout` changed, within its own transaction, and how one of the rows that tell it is found
-    /// again. `sent` is as for before-images.
-    /// Errors: never `Refused`: no record is to blame for what the journal does not take.
+    /// Tells what a batch of `layout` changed, within its own transaction, and how one of the rows
+    /// that tell it is found again. `sent` is as for before-images. Errors: never `Refused`: no
+    /// record is to blame for what the journal does not take.
     pub(super) async fn fill(
         &self,
         destination: &mut AnyDestination,
@@ -60,17 +71,30 @@ impl JournalTable {
         let fields = sent_fields(layout, &sent).map_err(|error| self.failed(error.into()))?;
         let at = Utc::now();
         let (mut changes, mut first) = (Changes::default(), None);
-        for (record, decision) in written.decisions.iter().enumerate().filter(|(_, decision)| decision.is_write()) {
+        for (record, decision) in written
+            .decisions
+            .iter()
+            .enumerate()
+            .filter(|(_, decision)| decision.is_write())
+        {
             let key = batch.key(record);
             for field in &fields {
                 let before = written.looked_up.before.value(record, field.position);
                 let after = field.after(layout, &sent, record, decision, before);
                 if !same(field.field.kind, before, after) {
-                    changes.push(&key, &field.field.column.name, before, after, change(&sent, decision));
+                    changes.push(
+                        &key,
+                        &field.field.column.name,
+                        before,
+                        after,
+                        change(&sent, decision),
+                    );
                 }
             }
             if changes.bytes >= ROWS_BYTES_MAX {
-                let mark = self.insert(destination, layout, std::mem::take(&mut changes), at).await?;
+                let mark = self
+                    .insert(destination, layout, std::mem::take(&mut changes), at)
+                    .await?;
                 first = first.or(mark);
             }
         }
@@ -86,7 +110,9 @@ impl JournalTable {
         changes: Changes,
         at: DateTime<Utc>,
     ) -> Result<Option<JournalMark>, SystemError> {
-        let rows = changes.into_frame(self, written, at).map_err(|error| self.failed(error.into()))?;
+        let rows = changes
+            .into_frame(self, written, at)
+            .map_err(|error| self.failed(error.into()))?;
         if rows.height() == 0 {
             return Ok(None);
         }
@@ -100,23 +126,43 @@ impl JournalTable {
         }
         // A trigger may have put them where they can be found all the same.
         let layout = journal::identified(&self.layout);
-        let write = Write { change: Change::Insert, layout: &layout, records: &rows, hold: Hold::Loose };
-        let reached = write.expect_reached(destination, &self.connection, inserted, None).await;
-        let reached = reached.map_err(|_| self.failed(format!("it took {inserted} of {} rows", rows.height()).into()));
+        let write = Write {
+            change: Change::Insert,
+            layout: &layout,
+            records: &rows,
+            hold: Hold::Loose,
+        };
+        let reached = write
+            .expect_reached(destination, &self.connection, inserted, None)
+            .await;
+        let reached = reached.map_err(|_| {
+            self.failed(format!("it took {inserted} of {} rows", rows.height()).into())
+        });
         reached.map(|()| mark(&rows))
     }
 
     fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SystemError {
         let object = self.layout.object.display_name();
-        let hint = Some(format!("see to `{object}`, or take `journal_table` out of the job; then run again"));
+        let hint = Some(format!(
+            "see to `{object}`, or take `journal_table` out of the job; then run again"
+        ));
         let doing = format!("filling the journal `{object}`");
-        SystemError::Failed { connection: self.connection.clone(), doing, source, hint }
+        SystemError::Failed {
+            connection: self.connection.clone(),
+            doing,
+            source,
+            hint,
+        }
     }
 }
 
 /// What a batch sends to the fields that are no part of the match key.
 fn sent_fields<'a>(layout: &'a Layout, sent: &Sent<'_>) -> PolarsResult<Vec<SentField<'a>>> {
-    let columns = layout.fields.iter().zip(sent.records().columns()).enumerate();
+    let columns = layout
+        .fields
+        .iter()
+        .zip(sent.records().columns())
+        .enumerate();
     columns
         .filter(|(_, (field, _))| !field.key)
         .map(|(position, (field, values))| SentField::of(position, field, values))
@@ -126,10 +172,20 @@ fn sent_fields<'a>(layout: &'a Layout, sent: &Sent<'_>) -> PolarsResult<Vec<Sent
 /// How the first of a batch's rows in the journal is found again.
 fn mark(rows: &DataFrame) -> Option<JournalMark> {
     let text = |wanted: JournalColumn| {
-        let position = JournalColumn::ALL.iter().position(|column| *column == wanted)?;
-        rows.columns().get(position)?.str().ok()?.get(0).map(str::to_owned)
+        let position = JournalColumn::ALL
+            .iter()
+            .position(|column| *column == wanted)?;
+        rows.columns()
+            .get(position)?
+            .str()
+            .ok()?
+            .get(0)
+            .map(str::to_owned)
     };
-    Some(JournalMark { key: text(JournalColumn::MatchKey)?, column: text(JournalColumn::ColumnName)? })
+    Some(JournalMark {
+        key: text(JournalColumn::MatchKey)?,
+        column: text(JournalColumn::ColumnName)?,
+    })
 }
 
 /// Finds rows of one write-back of a run in its journal.
@@ -151,15 +207,25 @@ impl JournalWitness<'_> {
     ];
 
     /// Whether a row of this mark is there, as far as this user may look.
-    pub(super) async fn has(&self, destination: &mut AnyDestination, mark: &JournalMark) -> Result<bool, SystemError> {
+    pub(super) async fn has(
+        &self,
+        destination: &mut AnyDestination,
+        mark: &JournalMark,
+    ) -> Result<bool, SystemError> {
         let positions: Vec<usize> = (0..)
             .zip(JournalColumn::ALL)
             .filter(|(_, column)| Self::TELLING.contains(column))
             .map(|(position, _)| position)
             .collect();
         let narrow = self.layout.narrowed(&positions);
-        let fields: Vec<LayoutField> =
-            narrow.fields.iter().map(|field| LayoutField { key: true, ..field.clone() }).collect();
+        let fields: Vec<LayoutField> = narrow
+            .fields
+            .iter()
+            .map(|field| LayoutField {
+                key: true,
+                ..field.clone()
+            })
+            .collect();
         if !narrow.object.may_select_rows || !fields.iter().all(|field| field.column.may_select) {
             return Ok(false);
         }
@@ -181,8 +247,15 @@ impl JournalWitness<'_> {
             }
         });
         let row = DataFrame::new(1, values.collect()).expect("every column has one value");
-        let layout = Layout { fields, key, ..narrow };
-        let found = destination.look_up(&layout, &row, Before::Unread).await?.found;
+        let layout = Layout {
+            fields,
+            key,
+            ..narrow
+        };
+        let found = destination
+            .look_up(&layout, &row, Before::Unread)
+            .await?
+            .found;
         Ok(found.iter().any(|found| found.rows > 0))
     }
 }
@@ -206,10 +279,18 @@ struct SentField<'a> {
 impl<'a> SentField<'a> {
     fn of(position: usize, field: &'a LayoutField, values: &Column) -> PolarsResult<Self> {
         let texts = match field.own_text {
-            true => values.str()?.iter().map(|text| text.map(|exact| unmarked(exact).1)).collect(),
+            true => values
+                .str()?
+                .iter()
+                .map(|text| text.map(|exact| unmarked(exact).1))
+                .collect(),
             false => texts_of(values.as_materialized_series(), field.kind)?,
         };
-        Ok(Self { position, field, texts })
+        Ok(Self {
+            position,
+            field,
+            texts,
+        })
     }
 
     /// What the row of a record holds after it was written.
@@ -245,8 +326,16 @@ struct Changes {
 }
 
 impl Changes {
-    fn push(&mut self, key: &str, column: &str, before: Option<&str>, after: Option<&str>, kind: &'static str) {
-        self.bytes += ROW_BYTES + key.len() + before.map_or(0, str::len) + after.map_or(0, str::len);
+    fn push(
+        &mut self,
+        key: &str,
+        column: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        kind: &'static str,
+    ) {
+        self.bytes +=
+            ROW_BYTES + key.len() + before.map_or(0, str::len) + after.map_or(0, str::len);
         self.keys.push(key.to_owned());
         self.columns.push(column.to_owned());
         self.before.push(before.map(str::to_owned));
@@ -255,10 +344,24 @@ impl Changes {
     }
 
     /// Shape: one row for each value that changed, columns as the journal's layout has them.
-    fn into_frame(self, journal: &JournalTable, written: &Layout, at: DateTime<Utc>) -> PolarsResult<DataFrame> {
-        let Self { keys, columns, before, after, kinds, .. } = self;
+    fn into_frame(
+        self,
+        journal: &JournalTable,
+        written: &Layout,
+        at: DateTime<Utc>,
+    ) -> PolarsResult<DataFrame> {
+        let Self {
+            keys,
+            columns,
+            before,
+            after,
+            kinds,
+            ..
+        } = self;
         let rows = keys.len();
-        let RunFacts { run, job, cycle, .. } = &journal.facts;
+        let RunFacts {
+            run, job, cycle, ..
+        } = &journal.facts;
         let repeated = |name, text: &str| Column::new(name, vec![text; rows]);
         let (mut keys, mut columns) = (Some(keys), Some(columns));
         let (mut before, mut after) = (Some(before), Some(after));

@@ -1,5 +1,6 @@
-//! One run of a job from begin to finish: plan every write-back, pull every package, then push them, then report. Nothing
-//! is written to a destination before all of a job's write-backs are planned and pulled.
+//! One run of a job from begin to finish: plan every write-back, pull every package, then push
+//! them, then report. Nothing is written to a destination before all of a job's write-backs are
+//! planned and pulled.
 
 mod at_work;
 mod batch;
@@ -63,7 +64,9 @@ use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
-use crate::ledger::{Ledger, LedgerError, NewRun, PassedCanary, RunStatus, UnfinishedRun, WriteBackId};
+use crate::ledger::{
+    Ledger, LedgerError, NewRun, PassedCanary, RunStatus, UnfinishedRun, WriteBackId,
+};
 use crate::package::{Package, PackageError};
 use crate::run::plan::{Plan, Until};
 use crate::run::reader::ReadError;
@@ -77,9 +80,17 @@ pub(crate) enum RunError {
     #[error("job `{job}` has {count}", count = counted(problems.len(), "problem"))]
     Problems { job: String, problems: Vec<Problem> },
     #[error("could not read `{write_back}` from `{connection}`")]
-    Pull { write_back: String, connection: String, source: Box<SystemError> },
+    Pull {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
     #[error("could not write `{write_back}` to `{connection}`")]
-    Push { write_back: String, connection: String, source: Box<SystemError> },
+    Push {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
@@ -93,16 +104,30 @@ pub(crate) enum RunError {
     #[error(transparent)]
     LastWritten(#[from] LastWrittenError),
     /// The sums do not balance: a defect of this program, never hidden.
-    #[error("the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}")]
-    Unbalanced { write_back: String, counted: Box<Tally>, ledger: Box<Tally> },
+    #[error(
+        "the outcomes of `{write_back}` do not add up: {counted} were counted, the ledger says {ledger}"
+    )]
+    Unbalanced {
+        write_back: String,
+        counted: Box<Tally>,
+        ledger: Box<Tally>,
+    },
     /// The object was altered between an interrupted run and its resumption.
     #[error("`{object}` no longer takes the values that run {run} prepared for it")]
     ObjectChanged { object: String, run: i64 },
     #[error("there is no write-back `{name}` in job `{job}`")]
-    NoSuchWriteBack { name: String, job: String, known: Vec<String> },
+    NoSuchWriteBack {
+        name: String,
+        job: String,
+        known: Vec<String>,
+    },
     /// A run was to be approved that no guard stopped, or that is no longer what it was.
     #[error("job `{job}` has nothing to approve: {why}")]
-    NothingToApprove { job: String, why: String, hint: String },
+    NothingToApprove {
+        job: String,
+        why: String,
+        hint: String,
+    },
     /// Rejected records were to be taken again while a run of all records is not done with.
     #[error("run {run} of job `{job}` is not done: what it rejects is not known yet")]
     NotSettled { job: String, run: i64 },
@@ -111,38 +136,72 @@ pub(crate) enum RunError {
     #[error("run {run} wrote nothing that could be undone")]
     NothingToUndo { run: i64 },
     #[error("run {run} cannot be undone: there are no before-images of `{write_back}`, for {why}")]
-    NoBeforeImages { run: i64, write_back: String, why: String },
+    NoBeforeImages {
+        run: i64,
+        write_back: String,
+        why: String,
+    },
     #[error("run {run} did not write record `{key}`")]
     NotWritten { run: i64, key: String },
     /// An object that a run wrote to is to be met again.
     #[error("could not describe `{object}` of `{connection}`")]
-    Undescribed { object: String, connection: String, source: Box<SystemError> },
+    Undescribed {
+        object: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
     /// What went first is not as it should be, at least one thing; the rest was not sent.
-    #[error("the canary of `{write_back}` is in trouble: {}", canaries::told(troubles))]
-    Canary { write_back: String, troubles: Vec<Trouble>, created: bool, keeps_before_images: bool },
+    #[error(
+        "the canary of `{write_back}` is in trouble: {}",
+        canaries::told(troubles)
+    )]
+    Canary {
+        write_back: String,
+        troubles: Vec<Trouble>,
+        created: bool,
+        keeps_before_images: bool,
+    },
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
     Interrupted,
     /// A run that began and did not finish, and why.
     #[error("run {run} of job `{job}` stopped after {}", counted_batches(*batches))]
-    Unfinished { run: i64, job: String, batches: u64, way_on: WayOn, source: Box<RunError> },
+    Unfinished {
+        run: i64,
+        job: String,
+        batches: u64,
+        way_on: WayOn,
+        source: Box<RunError>,
+    },
 }
 
 impl RunError {
     /// The mistakes it stands for, if it stands for mistakes in the project's files.
     pub(crate) fn into_problems(self) -> Result<Vec<Problem>, Self> {
-        if let Self::Problems { problems, .. } = self { Ok(problems) } else { Err(self) }
+        if let Self::Problems { problems, .. } = self {
+            Ok(problems)
+        } else {
+            Err(self)
+        }
     }
 
     /// As [`RunError::into_problems`]; none if it stands for something else.
     pub(crate) fn problems(&self) -> &[Problem] {
-        if let Self::Problems { problems, .. } = self { problems } else { &[] }
+        if let Self::Problems { problems, .. } = self {
+            problems
+        } else {
+            &[]
+        }
     }
 
     /// The run that did not finish, if one began.
     pub(crate) fn run(&self) -> Option<i64> {
-        if let Self::Unfinished { run, .. } = self { Some(*run) } else { None }
+        if let Self::Unfinished { run, .. } = self {
+            Some(*run)
+        } else {
+            None
+        }
     }
 
     /// Whether nothing is wrong: somebody asked the run to stop.
@@ -176,10 +235,15 @@ impl RunError {
 
     /// Whether it is for a person to say how to go on, and the run said so in the ledger.
     pub(crate) fn gave_up(&self) -> bool {
-        if let Self::Unfinished { source, .. } = self { matches!(**source, Self::Canary { .. }) } else { false }
+        if let Self::Unfinished { source, .. } = self {
+            matches!(**source, Self::Canary { .. })
+        } else {
+            false
+        }
     }
 
-    /// Whether a run that ended so can be taken up, given that its packages stand: they are not to blame.
+    /// Whether a run that ended so can be taken up, given that its packages stand: they are not to
+    /// blame.
     fn leaves_packages_usable(&self) -> bool {
         match self {
             // Records that were made to fit what the object no longer is are to be made anew.
@@ -209,15 +273,21 @@ impl RunError {
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Pull { source, .. } | Self::Push { source, .. } | Self::Undescribed { source, .. } => source.hint(),
+            Self::Pull { source, .. }
+            | Self::Push { source, .. }
+            | Self::Undescribed { source, .. } => source.hint(),
             Self::NotWritten { .. } => {
                 Some("`outcomes.parquet` beside the run lists the keys of all it wrote".to_owned())
             }
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
             Self::NothingToApprove { hint, .. } => Some(hint.clone()),
             Self::NotSettled { job, .. } => Some(format!("`writeback run {job}` comes first")),
-            Self::TooManyPending { job, .. } => Some(format!("`writeback run {job}` takes all records")),
-            Self::Unbalanced { .. } => Some("please report this with the run's ledger; nothing was hidden".to_owned()),
+            Self::TooManyPending { job, .. } => {
+                Some(format!("`writeback run {job}` takes all records"))
+            }
+            Self::Unbalanced { .. } => {
+                Some("please report this with the run's ledger; nothing was hidden".to_owned())
+            }
             Self::ObjectChanged { .. } => Some("run again: the records are pulled anew".to_owned()),
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
@@ -225,10 +295,15 @@ impl RunError {
             Self::Images(error) => error.hint(),
             Self::SavedPlan(error) => error.hint(),
             Self::LastWritten(error) => error.hint(),
-            Self::Canary { keeps_before_images, .. } => {
+            Self::Canary {
+                keeps_before_images,
+                ..
+            } => {
                 let nothing = "; no before-images were kept, so nothing takes it back";
                 let undo = if *keeps_before_images { "" } else { nothing };
-                Some(format!("see to the cause, then run again: a new run sends a new canary{undo}"))
+                Some(format!(
+                    "see to the cause, then run again: a new run sends a new canary{undo}"
+                ))
             }
             Self::Unfinished { source, .. } => {
                 let hints: Vec<String> = source.hint().into_iter().chain(self.going_on()).collect();
@@ -246,7 +321,15 @@ impl RunError {
 impl From<ReadError> for RunError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Failed { write_back, connection, source } => Self::Push { write_back, connection, source },
+            ReadError::Failed {
+                write_back,
+                connection,
+                source,
+            } => Self::Push {
+                write_back,
+                connection,
+                source,
+            },
             ReadError::Interrupted => Self::Interrupted,
         }
     }
@@ -255,14 +338,30 @@ impl From<ReadError> for RunError {
 impl RunError {
     /// How an unfinished run is gone on with, and how what it wrote is taken back.
     fn going_on(&self) -> Vec<String> {
-        let Self::Unfinished { run, job, way_on: WayOn { resumable, undo_of, of_plan, has_images }, source, .. } = self
+        let Self::Unfinished {
+            run,
+            job,
+            way_on:
+                WayOn {
+                    resumable,
+                    undo_of,
+                    of_plan,
+                    has_images,
+                },
+            source,
+            ..
+        } = self
         else {
             return Vec::new();
         };
         let going_on = match undo_of {
             _ if !resumable => None,
-            Some(undone) => Some(format!("the same `writeback undo {undone}` goes on where it stood")),
-            None if *of_plan => Some(format!("the same `writeback run {job} --plan FILE` goes on where it stood")),
+            Some(undone) => Some(format!(
+                "the same `writeback undo {undone}` goes on where it stood"
+            )),
+            None if *of_plan => Some(format!(
+                "the same `writeback run {job} --plan FILE` goes on where it stood"
+            )),
             None => Some("the next run goes on where it stood".to_owned()),
         };
         let undo = (undo_of.is_none() && *has_images).then(|| {
@@ -300,7 +399,11 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 
 /// `1 batch`, `2 batches`.
 pub(crate) fn counted_batches(batches: u64) -> String {
-    if batches == 1 { "1 batch".to_owned() } else { format!("{batches} batches") }
+    if batches == 1 {
+        "1 batch".to_owned()
+    } else {
+        format!("{batches} batches")
+    }
 }
 
 /// What a run tells while it works. Called from several threads.
@@ -331,7 +434,8 @@ pub(crate) struct RunRequest<'a> {
 impl RunRequest<'_> {
     /// The write-back it is restricted to, if the job has others.
     fn only_write_back(&self) -> Option<&str> {
-        self.write_back.filter(|_| self.checked.job.write_backs.len() > 1)
+        self.write_back
+            .filter(|_| self.checked.job.write_backs.len() > 1)
     }
 }
 
@@ -365,17 +469,20 @@ impl RequestedCycle {
         match self {
             Self::Given(cycle) => {
                 // What completed later than now did so by a clock that was ahead, and is not newer.
-                let is_newer = cycle.completed_at > unfinished.completed_at || unfinished.completed_at > now;
-                (cycle.id != unfinished.id && is_newer).then_some("a newer cycle finished before it could be taken up")
+                let is_newer =
+                    cycle.completed_at > unfinished.completed_at || unfinished.completed_at > now;
+                (cycle.id != unfinished.id && is_newer)
+                    .then_some("a newer cycle finished before it could be taken up")
             }
-            Self::Own(cycle) => ((cycle.completed_at - unfinished.completed_at).abs() > UNFINISHED_AGE_MAX)
+            Self::Own(cycle) => ((cycle.completed_at - unfinished.completed_at).abs()
+                > UNFINISHED_AGE_MAX)
                 .then_some("it is more than a day old, and no dashboard vouches for its records"),
         }
     }
 }
 
-/// How old an unfinished run of a job without a dashboard may be to be gone on with: nothing tells whether its source has
-/// newer records by now, and after a day it likely has.
+/// How old an unfinished run of a job without a dashboard may be to be gone on with: nothing tells
+/// whether its source has newer records by now, and after a day it likely has.
 const UNFINISHED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 
 /// Parked records that a report names: people park them one by one.
@@ -453,7 +560,9 @@ pub(crate) async fn carry_out(
     let _lock = ledger.lock_job(&job.name)?;
     if let Scope::Planned(saved) = request.scope {
         saved.expect_job(request.checked)?;
-        if let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard(), Utc::now()).await?
+        if let Some(newest) = ledger
+            .newest_begun_cycle(&job.name, job.dashboard(), Utc::now())
+            .await?
             && request.cycle.is_older_than(&newest)
         {
             return Err(saved.outdated(&newest).into());
@@ -464,7 +573,9 @@ pub(crate) async fn carry_out(
         None => unfinished(request, ledger).await?,
     };
     if unfinished.is_none()
-        && let Some(newest) = ledger.newest_begun_cycle(&job.name, job.dashboard(), Utc::now()).await?
+        && let Some(newest) = ledger
+            .newest_begun_cycle(&job.name, job.dashboard(), Utc::now())
+            .await?
         && request.cycle.is_older_than(&newest)
     {
         warn!(job = %job.name, cycle = %request.cycle.cycle().id, newer = %newest.id, "a newer cycle is already written back");
@@ -477,7 +588,10 @@ pub(crate) async fn carry_out(
             Err(nothing_to_take) => return Ok(*nothing_to_take),
         },
     };
-    let provisional = unfinished.map_or_else(|| new_facts(request), |unfinished| earlier_facts(request, unfinished));
+    let provisional = unfinished.map_or_else(
+        || new_facts(request),
+        |unfinished| earlier_facts(request, unfinished),
+    );
     let mut plans = plans(request, &provisional).await?;
     if let Some(retry) = &retry {
         pending::restrict(&mut plans, retry);
@@ -487,7 +601,13 @@ pub(crate) async fn carry_out(
     }
     let retry_of = retry.as_ref().map(|retry| retry.of);
     let facts = begin_or_take_up(request, ledger, provisional, &plans, retry_of).await?;
-    let begun = Begun { request, ledger, progress, facts, retry };
+    let begun = Begun {
+        request,
+        ledger,
+        progress,
+        facts,
+        retry,
+    };
     let finished = begun.work(&mut plans).await;
     let mut report = begun.conclude(finished, &plans).await?;
     if let Some(retry) = &begun.retry {
@@ -504,22 +624,35 @@ pub(crate) async fn carry_out(
     Ok(report)
 }
 
-/// A killed or stopped run of the same job and the same files, if there is one to go on with. One that cannot be taken
-/// up is closed, and said so.
-async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<UnfinishedRun>, RunError> {
+/// A killed or stopped run of the same job and the same files, if there is one to go on with. One
+/// that cannot be taken up is closed, and said so.
+async fn unfinished(
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+) -> Result<Option<UnfinishedRun>, RunError> {
     let job = &request.checked.job;
-    let Some(unfinished) = ledger.unfinished_run(&job.name).await? else { return Ok(None) };
+    let Some(unfinished) = ledger.unfinished_run(&job.name).await? else {
+        return Ok(None);
+    };
     if let Scope::OnlyRejected = request.scope {
         pending::refuse(&job.name, &unfinished)?;
     }
     let why = match request.cycle.leaves_behind(&unfinished.cycle, Utc::now()) {
-        _ if unfinished.undo_of.is_some() => "an undo is taken up only by the same `writeback undo`",
+        _ if unfinished.undo_of.is_some() => {
+            "an undo is taken up only by the same `writeback undo`"
+        }
         _ if unfinished.plan.is_some() && unfinished.plan.as_deref() != planned(request) => {
             "a saved plan is taken up only by a run of the same plan"
         }
-        _ if unfinished.plan.is_none() && planned(request).is_some() => "a saved plan is applied instead",
-        _ if unfinished.retry_of.is_some() && matches!(request.scope, Scope::All) => "all records are taken instead",
-        _ if unfinished.job_digest != digest(request) => "the job was changed before it could be taken up",
+        _ if unfinished.plan.is_none() && planned(request).is_some() => {
+            "a saved plan is applied instead"
+        }
+        _ if unfinished.retry_of.is_some() && matches!(request.scope, Scope::All) => {
+            "all records are taken instead"
+        }
+        _ if unfinished.job_digest != digest(request) => {
+            "the job was changed before it could be taken up"
+        }
         Some(why) => why,
         None => return Ok(Some(unfinished)),
     };
@@ -529,19 +662,29 @@ async fn unfinished(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Option<
 
 /// Closes an unfinished run that cannot be taken up, and says so.
 async fn leave_behind(ledger: &Ledger, job: &str, run: i64, why: &str) -> Result<(), RunError> {
-    warn!(job, run, why, "an unfinished run is left behind; the job begins anew");
-    let before = ledger.run(run).await?.error.unwrap_or_else(|| "interrupted".to_owned());
-    Ok(ledger.finish_run(run, RunStatus::Failed, Some(&format!("{before}; {why}"))).await?)
+    warn!(
+        job,
+        run, why, "an unfinished run is left behind; the job begins anew"
+    );
+    let before = ledger
+        .run(run)
+        .await?
+        .error
+        .unwrap_or_else(|| "interrupted".to_owned());
+    Ok(ledger
+        .finish_run(run, RunStatus::Failed, Some(&format!("{before}; {why}")))
+        .await?)
 }
 
-/// Why a package of an unfinished run is no longer to be written: its object was altered after the records were mapped for
-/// it, or its connection leads elsewhere by now. `None` if all may be.
+/// Why a package of an unfinished run is no longer to be written: its object was altered after the
+/// records were mapped for it, or its connection leads elsewhere by now. `None` if all may be.
 async fn why_unfit(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<String>, RunError> {
     for (plan, position) in plans.iter().zip(0..) {
         let progress = ledger.progress(WriteBackId { run, position }).await?;
         let prepared = progress.layout.filter(|_| progress.packaged);
-        let why = prepared
-            .and_then(|prepared| prepared::why_unfit(&prepared, &plan.layout, &plan.home, &plan.destination.name));
+        let why = prepared.and_then(|prepared| {
+            prepared::why_unfit(&prepared, &plan.layout, &plan.home, &plan.destination.name)
+        });
         if why.is_some() {
             return Ok(why);
         }
@@ -549,8 +692,8 @@ async fn why_unfit(ledger: &Ledger, run: i64, plans: &[Plan]) -> Result<Option<S
     Ok(None)
 }
 
-/// Enters the run into the ledger. It is taken up only now, when everything is known to be in order: until then history
-/// says how it ended before.
+/// Enters the run into the ledger. It is taken up only now, when everything is known to be in
+/// order: until then history says how it ended before.
 async fn begin_or_take_up(
     request: &RunRequest<'_>,
     ledger: &Ledger,
@@ -564,36 +707,57 @@ async fn begin_or_take_up(
     if let Some(why) = why_unfit(ledger, facts.run, plans).await? {
         leave_behind(ledger, &facts.job, facts.run, &why).await?;
         // The cycle that is owed; a run that makes its own makes it of the time it pulls at.
-        let cycle = [request.cycle.cycle(), &facts.cycle].into_iter().max_by_key(|cycle| cycle.completed_at);
+        let cycle = [request.cycle.cycle(), &facts.cycle]
+            .into_iter()
+            .max_by_key(|cycle| cycle.completed_at);
         let cycle = cycle.unwrap_or(&facts.cycle).clone();
-        let facts = RunFacts { run: NO_RUN, cycle, started_at: Utc::now(), ..facts };
+        let facts = RunFacts {
+            run: NO_RUN,
+            cycle,
+            started_at: Utc::now(),
+            ..facts
+        };
         return begin(request, ledger, facts, plans, retry_of).await;
     }
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
     match &request.approver {
-        Some(approver) => ledger.approve_run(facts.run, approver.name.as_deref()).await?,
+        Some(approver) => {
+            ledger
+                .approve_run(facts.run, approver.name.as_deref())
+                .await?
+        }
         None => ledger.take_up_run(facts.run).await?,
     }
     Ok(facts)
 }
 
-/// What a run must share with an interrupted one to take it up: the files, and the choice of write-backs and records.
+/// What a run must share with an interrupted one to take it up: the files, and the choice of
+/// write-backs and records.
 fn digest(request: &RunRequest<'_>) -> String {
     let scope = match request.scope {
         Scope::All => None,
         Scope::OnlyRejected => Some("--only-rejected"),
         Scope::Planned(saved) => Some(saved.digest()),
     };
-    let choice = [Some(request.checked.digest.as_str()), request.only_write_back(), scope];
+    let choice = [
+        Some(request.checked.digest.as_str()),
+        request.only_write_back(),
+        scope,
+    ];
     choice.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The digest of the saved plan that is to be applied.
 fn planned<'a>(request: &RunRequest<'a>) -> Option<&'a str> {
-    if let Scope::Planned(saved) = request.scope { Some(saved.digest()) } else { None }
+    if let Scope::Planned(saved) = request.scope {
+        Some(saved.digest())
+    } else {
+        None
+    }
 }
 
-/// The job's write-backs met with their objects, and with their sources unless the records are those of a saved plan.
+/// The job's write-backs met with their objects, and with their sources unless the records are
+/// those of a saved plan.
 async fn plans(request: &RunRequest<'_>, facts: &RunFacts) -> Result<Vec<Plan>, RunError> {
     let (project, job) = (request.project, &request.checked.job);
     let Scope::Planned(saved) = request.scope else {
@@ -609,12 +773,27 @@ const NO_RUN: i64 = 0;
 
 fn new_facts(request: &RunRequest<'_>) -> RunFacts {
     let cycle = request.cycle.cycle().clone();
-    RunFacts { run: NO_RUN, job: request.checked.job.name.clone(), cycle, started_at: Utc::now() }
+    RunFacts {
+        run: NO_RUN,
+        job: request.checked.job.name.clone(),
+        cycle,
+        started_at: Utc::now(),
+    }
 }
 
 fn earlier_facts(request: &RunRequest<'_>, unfinished: UnfinishedRun) -> RunFacts {
-    let UnfinishedRun { run, cycle, started_at, .. } = unfinished;
-    RunFacts { run, job: request.checked.job.name.clone(), cycle, started_at }
+    let UnfinishedRun {
+        run,
+        cycle,
+        started_at,
+        ..
+    } = unfinished;
+    RunFacts {
+        run,
+        job: request.checked.job.name.clone(),
+        cycle,
+        started_at,
+    }
 }
 
 async fn begin(
@@ -628,7 +807,10 @@ async fn begin(
         job: &facts.job,
         cycle: &facts.cycle,
         started_at: facts.started_at,
-        write_backs: plans.iter().map(|plan| plan.write_back.name.as_str()).collect(),
+        write_backs: plans
+            .iter()
+            .map(|plan| plan.write_back.name.as_str())
+            .collect(),
         job_digest: &digest(request),
         write_back: request.only_write_back(),
         retry_of,
@@ -657,8 +839,20 @@ fn nothing_new(request: &RunRequest<'_>) -> RunReport {
 
 impl Begun<'_> {
     fn at_work(&self) -> AtWork<'_> {
-        let Begun { request, ledger, progress, facts, .. } = self;
-        AtWork { project: request.project, ledger, progress, stop: &request.stop, facts }
+        let Begun {
+            request,
+            ledger,
+            progress,
+            facts,
+            ..
+        } = self;
+        AtWork {
+            project: request.project,
+            ledger,
+            progress,
+            stop: &request.stop,
+            facts,
+        }
     }
 
     async fn work(&self, plans: &mut [Plan]) -> Result<RunReport, RunError> {
@@ -670,7 +864,10 @@ impl Begun<'_> {
         }
         let mut packages = Vec::new();
         for (plan, position) in plans.iter_mut().zip(0..) {
-            let id = WriteBackId { run: self.facts.run, position };
+            let id = WriteBackId {
+                run: self.facts.run,
+                position,
+            };
             let begun = Instant::now();
             let (package, pulled) = self.package(plan, id).await?;
             packages.push((id, package, pulled, begun.elapsed()));
@@ -679,18 +876,30 @@ impl Begun<'_> {
         if planned(self.request).is_none() {
             for plan in &mut *plans {
                 let until = Until::Run(self.facts.run);
-                plan.remember(self.request.project, self.ledger, &self.facts.job, until).await?;
+                plan.remember(self.request.project, self.ledger, &self.facts.job, until)
+                    .await?;
             }
         }
-        let pulled: Vec<Pulled<'_>> =
-            plans.iter().zip(&packages).map(|(plan, (id, package, ..))| Pulled { plan, id: *id, package }).collect();
+        let pulled: Vec<Pulled<'_>> = plans
+            .iter()
+            .zip(&packages)
+            .map(|(plan, (id, package, ..))| Pulled {
+                plan,
+                id: *id,
+                package,
+            })
+            .collect();
         let objections = self.objections(&pulled).await?;
         if !objections.is_empty() {
             return Ok(self.guarded(plans, objections));
         }
         let mut reports = Vec::new();
         for (plan, (id, package, pulled, pulling)) in plans.iter().zip(packages) {
-            reports.push(self.at_work().deliver(plan.assignment(), id, &package, pulled, pulling).await?);
+            reports.push(
+                self.at_work()
+                    .deliver(plan.assignment(), id, &package, pulled, pulling)
+                    .await?,
+            );
         }
         let folder = run_folder(self.request.project, self.facts.run);
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
@@ -699,49 +908,82 @@ impl Begun<'_> {
             run: Some(self.facts.run),
             job: self.facts.job.clone(),
             cycle: self.facts.cycle.id.clone(),
-            status: if rejected { RunStatus::Rejected } else { RunStatus::Succeeded },
+            status: if rejected {
+                RunStatus::Rejected
+            } else {
+                RunStatus::Succeeded
+            },
             guarded: None,
             retry: None,
             applied: None,
             write_backs: reports,
             folder: Some(folder),
-            warnings: plans.iter().flat_map(|plan| plan.warnings.clone()).collect(),
+            warnings: plans
+                .iter()
+                .flat_map(|plan| plan.warnings.clone())
+                .collect(),
         })
     }
 
     /// The package of a write-back: the one that stands, or a fresh pull with what it counted.
-    async fn package(&self, plan: &mut Plan, id: WriteBackId) -> Result<(Package, Option<Tally>), RunError> {
+    async fn package(
+        &self,
+        plan: &mut Plan,
+        id: WriteBackId,
+    ) -> Result<(Package, Option<Tally>), RunError> {
         let folder = self.at_work().package_folder(&plan.write_back.name)?;
         if self.ledger.progress(id).await?.packaged {
-            return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
+            return Ok((
+                tokio::task::block_in_place(|| Package::open(&folder))?,
+                None,
+            ));
         }
         self.ledger.restart_pull(id).await?;
         if let Scope::Planned(saved) = self.request.scope {
-            let (package, counted) = saved_plan::gather(saved, plan, self.at_work(), id, &folder).await?;
-            self.ledger.record_packaged(id, counted.read, &plan.mapped_for()).await?;
+            let (package, counted) =
+                saved_plan::gather(saved, plan, self.at_work(), id, &folder).await?;
+            self.ledger
+                .record_packaged(id, counted.read, &plan.mapped_for())
+                .await?;
             return Ok((package, Some(counted)));
         }
         let mut selection = self.selection(&plan.write_back.name).await?;
-        let mut account = pull::LedgerAccount { ledger: self.ledger, id };
+        let mut account = pull::LedgerAccount {
+            ledger: self.ledger,
+            id,
+        };
         let (progress, stop) = (self.progress.as_ref(), &self.request.stop);
-        let pulled = pull::pull(plan, &folder, &mut selection, &mut account, progress, stop).await?;
+        let pulled =
+            pull::pull(plan, &folder, &mut selection, &mut account, progress, stop).await?;
         self.settle(id, &plan.write_back.name, &selection).await?;
-        self.ledger.record_packaged(id, pulled.tally.read, &plan.mapped_for()).await?;
+        self.ledger
+            .record_packaged(id, pulled.tally.read, &plan.mapped_for())
+            .await?;
         Ok((pulled.package, Some(pulled.tally)))
     }
 
     /// Which records of a write-back the run takes.
     async fn selection(&self, write_back: &str) -> Result<Selection, RunError> {
-        let wanted = self.retry.as_ref().map(|retry| retry.keys.get(write_back).cloned().unwrap_or_default());
+        let wanted = self
+            .retry
+            .as_ref()
+            .map(|retry| retry.keys.get(write_back).cloned().unwrap_or_default());
         Ok(Selection::of(self.ledger, &self.facts, write_back, wanted).await?)
     }
 
     /// Tells the ledger what a pull found of parked and of pending records.
-    async fn settle(&self, id: WriteBackId, write_back: &str, selection: &Selection) -> Result<(), RunError> {
+    async fn settle(
+        &self,
+        id: WriteBackId,
+        write_back: &str,
+        selection: &Selection,
+    ) -> Result<(), RunError> {
         let ended = selection.ended();
         if !ended.is_empty() {
             info!(job = %self.facts.job, run = id.run, write_back, records = ended.len(), "parked records changed and are taken up");
-            self.ledger.end_parking(&self.facts.job, write_back, &ended).await?;
+            self.ledger
+                .end_parking(&self.facts.job, write_back, &ended)
+                .await?;
         }
         if self.retry.is_some() {
             self.ledger.record_retried(id, &selection.taken()).await?;
@@ -749,17 +991,31 @@ impl Begun<'_> {
         Ok(())
     }
 
-    /// Removes before-images that were kept for as long as their write-back says. Where that cannot be done, the run is
-    /// delivered all the same, and a later one tries again.
+    /// Removes before-images that were kept for as long as their write-back says. Where that cannot
+    /// be done, the run is delivered all the same, and a later one tries again.
     async fn prune_before_images(&self, plans: &[Plan]) -> Result<(), LedgerError> {
-        for WriteBack { name, before_images_kept, .. } in plans.iter().map(|plan| &plan.write_back) {
+        for WriteBack {
+            name,
+            before_images_kept,
+            ..
+        } in plans.iter().map(|plan| &plan.write_back)
+        {
             let kept = before_images_kept.and_then(|kept| TimeDelta::from_std(kept).ok());
             let now = Utc::now();
-            let Some(before) = kept.and_then(|kept| now.checked_sub_signed(kept)) else { continue };
+            let Some(before) = kept.and_then(|kept| now.checked_sub_signed(kept)) else {
+                continue;
+            };
             let last_written = self.ledger.last_written(&self.facts.job, name).await?;
-            for run in self.ledger.runs_ended_before(&self.facts.job, name, before, now).await? {
+            for run in self
+                .ledger
+                .runs_ended_before(&self.facts.job, name, before, now)
+                .await?
+            {
                 // What a later run has not folded into what was last written is still to be read.
-                if last_written.as_ref().is_none_or(|last_written| run < last_written.run) {
+                if last_written
+                    .as_ref()
+                    .is_none_or(|last_written| run < last_written.run)
+                {
                     remove_images(&run_folder(self.request.project, run).join(name));
                 }
             }
@@ -768,7 +1024,11 @@ impl Begun<'_> {
     }
 
     /// Tells the ledger how the run ended.
-    async fn conclude(&self, finished: Result<RunReport, RunError>, plans: &[Plan]) -> Result<RunReport, RunError> {
+    async fn conclude(
+        &self,
+        finished: Result<RunReport, RunError>,
+        plans: &[Plan],
+    ) -> Result<RunReport, RunError> {
         let run = self.facts.run;
         match finished {
             Ok(report) => {
@@ -780,7 +1040,11 @@ impl Begun<'_> {
                     .for_each(|earlier| self.at_work().remove_packages(earlier));
                 match &report.guarded {
                     Some(guarded) => self.ledger.guard_run(run, &guarded.objections).await?,
-                    None => self.ledger.deliver_run(run, report.status, &guards::shown_to_work(plans, &report)).await?,
+                    None => {
+                        self.ledger
+                            .deliver_run(run, report.status, &guards::shown_to_work(plans, &report))
+                            .await?
+                    }
                 }
                 if let Err(error) = self.prune_before_images(plans).await {
                     warn!(job = %self.facts.job, run, %error, "could not look for before-images that are old");
@@ -792,7 +1056,8 @@ impl Begun<'_> {
     }
 }
 
-/// Removes the before-images in the folder of a write-back beside its run, and the values that were kept.
+/// Removes the before-images in the folder of a write-back beside its run, and the values that were
+/// kept.
 fn remove_images(folder: &Path) {
     let remove_file = |file: PathBuf| match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -811,7 +1076,10 @@ mod tests {
     use super::*;
 
     fn cycle(id: &str, hours: i64) -> Cycle {
-        Cycle { id: id.to_owned(), completed_at: DateTime::UNIX_EPOCH + TimeDelta::hours(hours) }
+        Cycle {
+            id: id.to_owned(),
+            completed_at: DateTime::UNIX_EPOCH + TimeDelta::hours(hours),
+        }
     }
 
     #[test]
@@ -820,8 +1088,14 @@ mod tests {
         assert!(given.is_older_than(&cycle("c2", 2)));
         assert!(!given.is_older_than(&cycle("c0", 0)));
         assert!(!given.is_older_than(&cycle("c2", 1)));
-        assert!(!given.is_older_than(&cycle("c1", 2)), "named by hand before its dashboard told when it completed");
-        assert!(!RequestedCycle::Own(cycle("c1", 1)).is_older_than(&cycle("c2", 2)), "the clock was set back");
+        assert!(
+            !given.is_older_than(&cycle("c1", 2)),
+            "named by hand before its dashboard told when it completed"
+        );
+        assert!(
+            !RequestedCycle::Own(cycle("c1", 1)).is_older_than(&cycle("c2", 2)),
+            "the clock was set back"
+        );
     }
 
     #[test]
@@ -831,7 +1105,10 @@ mod tests {
         assert!(given.leaves_behind(&cycle("c1", 1), now).is_some());
         assert_eq!(given.leaves_behind(&cycle("c2", 1), now), None);
         assert_eq!(given.leaves_behind(&cycle("c3", 3), now), None);
-        assert!(given.leaves_behind(&cycle("ahead", 99), now).is_some(), "what completed later than now is not newer");
+        assert!(
+            given.leaves_behind(&cycle("ahead", 99), now).is_some(),
+            "what completed later than now is not newer"
+        );
         assert_eq!(given.leaves_behind(&cycle("c2", 99), now), None);
         let own = RequestedCycle::Own(cycle("now", 48));
         assert_eq!(own.leaves_behind(&cycle("yesterday", 24), now), None);

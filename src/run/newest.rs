@@ -1,6 +1,8 @@
 //! Of each match key the newest of what several runs wrote, packed one after the other.
 
-use polars::prelude::{BooleanChunked, DataFrame, IdxCa, IdxSize, PolarsResult, SortMultipleOptions};
+use polars::prelude::{
+    BooleanChunked, DataFrame, IdxCa, IdxSize, PolarsResult, SortMultipleOptions,
+};
 
 use crate::package::Partition;
 
@@ -10,7 +12,10 @@ pub(super) fn in_order(partition: &Partition, key_columns: &[String]) -> PolarsR
         return Ok(partition.records.clone());
     }
     let all = partition.records.vstack(&partition.duplicates)?;
-    all.sort(key_columns, SortMultipleOptions::default().with_maintain_order(true))
+    all.sort(
+        key_columns,
+        SortMultipleOptions::default().with_maintain_order(true),
+    )
 }
 
 /// First and last row of each key in rows that are sorted by key.
@@ -21,15 +26,23 @@ pub(super) fn groups(keys: &[String]) -> Vec<(usize, usize)> {
         next += keys.len();
         (first, next - 1)
     };
-    keys.chunk_by(|left, right| left == right).map(group).collect()
+    keys.chunk_by(|left, right| left == right)
+        .map(group)
+        .collect()
 }
 
 /// The last row of a group that a field was written in; the last of all if there is none.
 pub(super) fn newest_row(&(first, last): &(usize, usize), known: &BooleanChunked) -> usize {
-    (first..=last).rev().find(|row| known.get(*row).is_some()).unwrap_or(last)
+    (first..=last)
+        .rev()
+        .find(|row| known.get(*row).is_some())
+        .unwrap_or(last)
 }
 
 pub(super) fn rows(rows: &[usize]) -> IdxCa {
-    let rows = rows.iter().filter_map(|row| IdxSize::try_from(*row).ok()).collect();
+    let rows = rows
+        .iter()
+        .filter_map(|row| IdxSize::try_from(*row).ok())
+        .collect();
     IdxCa::from_vec("".into(), rows)
 }

@@ -1,5 +1,6 @@
-//! `outcomes.parquet` beside a run: one row per record. It is written while the run pushes, a partition's rows as soon as
-//! none of its batches is under way any more; the ledger says what became of them.
+//! `outcomes.parquet` beside a run: one row per record. It is written while the run pushes, a
+//! partition's rows as soon as none of its batches is under way any more; the ledger says what
+//! became of them.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -9,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression, ParquetWriter, PolarsResult,
-    Schema, StringChunked,
+    ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression,
+    ParquetWriter, PolarsResult, Schema, StringChunked,
 };
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
@@ -37,7 +38,14 @@ impl PushedPartition {
     /// A partition, and what each of its batches is to hold until it has ended.
     pub(super) fn new(number: u32, records: Arc<Identities>) -> (Self, UnderWay) {
         let (holder, under_way) = mpsc::channel(1);
-        (Self { number, records, under_way }, holder)
+        (
+            Self {
+                number,
+                records,
+                under_way,
+            },
+            holder,
+        )
     }
 
     /// Waits until none of its batches is under way any more.
@@ -46,10 +54,11 @@ impl PushedPartition {
     }
 }
 
-/// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`, `column`, `reason`.
-/// Records of the package come first, in the order they were written, then those rejected before, then parked ones. `partitions` are all
-/// of the package's, in order.
-/// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is no file then.
+/// Writes `outcomes.parquet` of one write-back: `record` (position), `key`, `outcome`, `stage`,
+/// `column`, `reason`. Records of the package come first, in the order they were written, then
+/// those rejected before, then parked ones. `partitions` are all of the package's, in order.
+/// Errors: `Uncovered` and `Unbalanced`, if not every record read has exactly one outcome; there is
+/// no file then.
 pub(super) async fn write(
     file: PathBuf,
     ledger: Ledger,
@@ -66,7 +75,9 @@ pub(super) async fn write(
     }
     let mut after = None;
     loop {
-        let rejections = ledger.rejections_outside_batches(id, after, PAGE_REJECTIONS_MAX).await?;
+        let rejections = ledger
+            .rejections_outside_batches(id, after, PAGE_REJECTIONS_MAX)
+            .await?;
         let Some(last) = rejections.last() else { break };
         after = Some(last.record);
         block_in_place(|| rows.write_rejections(rejections))?;
@@ -81,10 +92,17 @@ pub(super) async fn write(
     aside.place().map_err(|error| ReportError::io(&file, error))
 }
 
-/// A partition's outcomes, one for each of its records: its batches, which are in order, one after the other.
-fn laid_along(partition: &PushedPartition, batches: Vec<SentBatch>) -> Result<Vec<Outcome>, ReportError> {
+/// A partition's outcomes, one for each of its records: its batches, which are in order, one after
+/// the other.
+fn laid_along(
+    partition: &PushedPartition,
+    batches: Vec<SentBatch>,
+) -> Result<Vec<Outcome>, ReportError> {
     let records = partition.records.len();
-    let uncovered = |record: usize| ReportError::Uncovered { partition: partition.number, record };
+    let uncovered = |record: usize| ReportError::Uncovered {
+        partition: partition.number,
+        record,
+    };
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(records);
     for batch in batches {
         let first = usize::try_from(batch.span.first).unwrap_or(usize::MAX);
@@ -93,7 +111,11 @@ fn laid_along(partition: &PushedPartition, batches: Vec<SentBatch>) -> Result<Ve
         }
         outcomes.extend(batch.outcomes);
     }
-    if outcomes.len() == records { Ok(outcomes) } else { Err(uncovered(outcomes.len().min(records))) }
+    if outcomes.len() == records {
+        Ok(outcomes)
+    } else {
+        Err(uncovered(outcomes.len().min(records)))
+    }
 }
 
 /// Writes rows as row groups.
@@ -107,20 +129,42 @@ struct RowsWriter<'file> {
 impl<'file> RowsWriter<'file> {
     fn begin(aside: &'file AsideFile, path: &'file PathBuf) -> Result<Self, ReportError> {
         let refusal = Refusal::default();
-        let file = NotingFile { file: aside.file(), refusal: refusal.clone() };
-        let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Zstd(None)).batched(&schema());
-        Ok(Self { writer: writer.map_err(|error| refusal.explain(path, error))?, refusal, path, rows: 0 })
+        let file = NotingFile {
+            file: aside.file(),
+            refusal: refusal.clone(),
+        };
+        let writer = ParquetWriter::new(file)
+            .with_compression(ParquetCompression::Zstd(None))
+            .batched(&schema());
+        Ok(Self {
+            writer: writer.map_err(|error| refusal.explain(path, error))?,
+            refusal,
+            path,
+            rows: 0,
+        })
     }
 
-    fn write_records(&mut self, records: &Identities, outcomes: &[Outcome]) -> Result<(), ReportError> {
+    fn write_records(
+        &mut self,
+        records: &Identities,
+        outcomes: &[Outcome],
+    ) -> Result<(), ReportError> {
         self.write(rows(records.positions().to_vec(), records.keys(), outcomes))
     }
 
     fn write_rejections(&mut self, rejections: Vec<Rejection>) -> Result<(), ReportError> {
-        let positions = rejections.iter().map(|rejection| rejection.record).collect();
-        let keys = rejections.iter().map(|rejection| rejection.key.as_deref()).collect();
-        let outcomes: Vec<Outcome> =
-            rejections.iter().map(|rejection| Outcome::Rejected(Box::new(rejection.clone()))).collect();
+        let positions = rejections
+            .iter()
+            .map(|rejection| rejection.record)
+            .collect();
+        let keys = rejections
+            .iter()
+            .map(|rejection| rejection.key.as_deref())
+            .collect();
+        let outcomes: Vec<Outcome> = rejections
+            .iter()
+            .map(|rejection| Outcome::Rejected(Box::new(rejection.clone())))
+            .collect();
         self.write(rows(positions, keys, &outcomes))
     }
 
@@ -140,7 +184,9 @@ impl<'file> RowsWriter<'file> {
     }
 
     fn finish(self) -> Result<u64, ReportError> {
-        self.writer.finish().map_err(|error| self.refusal.explain(self.path, error))?;
+        self.writer
+            .finish()
+            .map_err(|error| self.refusal.explain(self.path, error))?;
         Ok(self.rows)
     }
 }
@@ -149,12 +195,30 @@ impl<'file> RowsWriter<'file> {
 fn left_alone_rows(records: &[LeftAlone]) -> PolarsResult<DataFrame> {
     let nothing = || StringChunked::full_null("".into(), records.len());
     let columns = vec![
-        Column::new("record".into(), records.iter().map(|record| record.record).collect::<Vec<u64>>()),
-        Column::new("key".into(), records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>()),
+        Column::new(
+            "record".into(),
+            records
+                .iter()
+                .map(|record| record.record)
+                .collect::<Vec<u64>>(),
+        ),
+        Column::new(
+            "key".into(),
+            records
+                .iter()
+                .map(|record| record.key.as_str())
+                .collect::<Vec<_>>(),
+        ),
         Column::new("outcome".into(), vec![SKIPPED; records.len()]),
         nothing().with_name("stage".into()).into_column(),
         nothing().with_name("column".into()).into_column(),
-        Column::new("reason".into(), records.iter().map(|record| record.reason.as_str()).collect::<Vec<_>>()),
+        Column::new(
+            "reason".into(),
+            records
+                .iter()
+                .map(|record| record.reason.as_str())
+                .collect::<Vec<_>>(),
+        ),
     ];
     DataFrame::new(records.len(), columns)
 }
@@ -162,7 +226,12 @@ fn left_alone_rows(records: &[LeftAlone]) -> PolarsResult<DataFrame> {
 /// Rows of `outcomes.parquet`; each argument has one value a row.
 fn rows(positions: Vec<u64>, keys: StringChunked, outcomes: &[Outcome]) -> PolarsResult<DataFrame> {
     let texts = |name: &str, text: fn(&Outcome) -> Option<&str>| {
-        outcomes.iter().map(text).collect::<StringChunked>().with_name(name.into()).into_column()
+        outcomes
+            .iter()
+            .map(text)
+            .collect::<StringChunked>()
+            .with_name(name.into())
+            .into_column()
     };
     let columns = vec![
         Column::new("record".into(), positions),
@@ -176,8 +245,11 @@ fn rows(positions: Vec<u64>, keys: StringChunked, outcomes: &[Outcome]) -> Polar
 }
 
 fn schema() -> Schema {
-    let texts = ["key", "outcome", "stage", "column", "reason"].map(|name| Field::new(name.into(), DataType::String));
-    std::iter::once(Field::new("record".into(), DataType::UInt64)).chain(texts).collect()
+    let texts = ["key", "outcome", "stage", "column", "reason"]
+        .map(|name| Field::new(name.into(), DataType::String));
+    std::iter::once(Field::new("record".into(), DataType::UInt64))
+        .chain(texts)
+        .collect()
 }
 
 /// The outcome of records that were left alone, for whatever reason.
@@ -197,7 +269,11 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 fn rejection(outcome: &Outcome) -> Option<&Rejection> {
     match outcome {
         Outcome::Rejected(rejection) => Some(rejection),
-        Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted | Outcome::Skipped(_) => None,
+        Outcome::Inserted
+        | Outcome::Updated
+        | Outcome::Unchanged
+        | Outcome::Deleted
+        | Outcome::Skipped(_) => None,
     }
 }
 
@@ -209,8 +285,8 @@ fn reason(outcome: &Outcome) -> Option<&str> {
     }
 }
 
-/// The system's own word for why a file took no more: whoever writes Parquet turns it into text, and what to do is told
-/// by the word.
+/// The system's own word for why a file took no more: whoever writes Parquet turns it into text,
+/// and what to do is told by the word.
 #[derive(Clone, Default)]
 struct Refusal(Arc<Mutex<Option<i32>>>);
 
@@ -235,7 +311,9 @@ struct NotingFile<'file> {
 
 impl Write for NotingFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).inspect_err(|error| self.refusal.note(error))
+        self.file
+            .write(bytes)
+            .inspect_err(|error| self.refusal.note(error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -257,7 +335,11 @@ mod tests {
     use crate::state;
 
     /// Writes the file of a package none of whose batches is under way.
-    async fn write_whole(file: &Path, ledger: &Ledger, package: &Package) -> Result<(), ReportError> {
+    async fn write_whole(
+        file: &Path,
+        ledger: &Ledger,
+        package: &Package,
+    ) -> Result<(), ReportError> {
         let (sender, partitions) = mpsc::channel(1);
         let records = Identities::of(&package.load(0).unwrap().records, &key_columns()).unwrap();
         let (partition, under_way) = PushedPartition::new(0, Arc::new(records));
@@ -271,10 +353,17 @@ mod tests {
     async fn every_record_has_one_row_in_outcomes() {
         let (folder, ledger, package) = run().await;
         commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
-        commit(&ledger, 2, &[refused(), Outcome::Skipped(SkipReason::NoMatch)]).await;
+        commit(
+            &ledger,
+            2,
+            &[refused(), Outcome::Skipped(SkipReason::NoMatch)],
+        )
+        .await;
         let file = folder.path().join("runs/1/outcomes.parquet");
         write_whole(&file, &ledger, &package).await.unwrap();
-        let rows = ParquetReader::new(File::open(&file).unwrap()).finish().unwrap();
+        let rows = ParquetReader::new(File::open(&file).unwrap())
+            .finish()
+            .unwrap();
         let expected = df!(
             "record" => [6_u64, 2, 3, 5, 0, 1, 4],
             "key" => ["EU,-1", "EU,2", "EU,10", "\"a,b\",3", "US,1", "=HYPERLINK()", "US,1"],
@@ -293,12 +382,40 @@ mod tests {
         let file = folder.path().join("outcomes.parquet");
         let write = async || write_whole(&file, &ledger, &package).await.unwrap_err();
         commit(&ledger, 0, &[Outcome::Inserted, Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        assert!(matches!(
+            write().await,
+            ReportError::Uncovered {
+                partition: 0,
+                record: 2
+            }
+        ));
         commit(&ledger, 3, &[Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 2 }));
+        assert!(matches!(
+            write().await,
+            ReportError::Uncovered {
+                partition: 0,
+                record: 2
+            }
+        ));
         commit(&ledger, 2, &[refused(), Outcome::Updated]).await;
-        assert!(matches!(write().await, ReportError::Uncovered { partition: 0, record: 3 }));
-        ledger.forget_sent(FIRST, BatchSpan { partition: 0, first: 3, records: 1 }).await.unwrap();
+        assert!(matches!(
+            write().await,
+            ReportError::Uncovered {
+                partition: 0,
+                record: 3
+            }
+        ));
+        ledger
+            .forget_sent(
+                FIRST,
+                BatchSpan {
+                    partition: 0,
+                    first: 3,
+                    records: 1,
+                },
+            )
+            .await
+            .unwrap();
         assert!(!file.exists() && !state::aside(&file).exists());
     }
 
@@ -306,10 +423,16 @@ mod tests {
     async fn a_record_without_any_outcome_is_missed() {
         let (folder, ledger, package) = run().await;
         commit(&ledger, 0, &vec![Outcome::Unchanged; 4]).await;
-        ledger.record_packaged(FIRST, 8, &MappedFor::default()).await.unwrap();
+        ledger
+            .record_packaged(FIRST, 8, &MappedFor::default())
+            .await
+            .unwrap();
         let file = folder.path().join("outcomes.parquet");
         let error = write_whole(&file, &ledger, &package).await.unwrap_err();
-        assert_eq!(error.to_string(), "8 records were read and 7 have an outcome");
+        assert_eq!(
+            error.to_string(),
+            "8 records were read and 7 have an outcome"
+        );
         assert!(!file.exists());
     }
 }

@@ -1,5 +1,5 @@
-//! Runs that take only records which were rejected before and have not landed since: what they take, and what they are
-//! told when there is nothing to take.
+//! Runs that take only records which were rejected before and have not landed since: what they
+//! take, and what they are told when there is nothing to take.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +8,8 @@ use super::saved_plan::SavedPlan;
 use super::{RunError, RunReport, RunRequest, nothing_new};
 use crate::ledger::{Ledger, Pending, UnfinishedRun};
 
-/// Records that a retry takes at most: it keeps their keys in memory, and to take more, all records may be taken as well.
+/// Records that a retry takes at most: it keeps their keys in memory, and to take more, all records
+/// may be taken as well.
 const RECORDS_MAX: u64 = 1_000_000;
 
 /// Which records a run takes.
@@ -33,7 +34,8 @@ pub(super) struct Retry {
 /// What a retry leaves.
 #[derive(Debug)]
 pub(crate) struct RetryReport {
-    /// The latest of the runs whose rejected records it took; absent, no run of all records has finished yet.
+    /// The latest of the runs whose rejected records it took; absent, no run of all records has
+    /// finished yet.
     pub(crate) of: Option<i64>,
     /// What is pending after it.
     pub(crate) pending: Vec<Pending>,
@@ -55,25 +57,42 @@ pub(super) async fn retry(
     let mut keys = BTreeMap::new();
     for one in pending.iter().filter(|one| one.records > one.without_key) {
         if one.records > RECORDS_MAX {
-            return Err(RunError::TooManyPending { job: job.clone(), records: one.records });
+            return Err(RunError::TooManyPending {
+                job: job.clone(),
+                records: one.records,
+            });
         }
-        keys.insert(one.write_back.clone(), ledger.pending_keys(job, &one.write_back).await?);
+        keys.insert(
+            one.write_back.clone(),
+            ledger.pending_keys(job, &one.write_back).await?,
+        );
     }
-    let of = pending.iter().filter(|one| keys.contains_key(&one.write_back)).map(|one| one.run).max();
+    let of = pending
+        .iter()
+        .filter(|one| keys.contains_key(&one.write_back))
+        .map(|one| one.run)
+        .max();
     Ok(match of {
         Some(of) => Ok(Retry { of, keys }),
         None => {
             let of = pending.iter().map(|one| one.run).max();
-            Err(Box::new(RunReport { retry: Some(RetryReport { of, pending }), ..nothing_new(request) }))
+            Err(Box::new(RunReport {
+                retry: Some(RetryReport { of, pending }),
+                ..nothing_new(request)
+            }))
         }
     })
 }
 
-/// Errors: `NotSettled`, if the run, which has not delivered, is one of all records: what it rejects is not known yet.
+/// Errors: `NotSettled`, if the run, which has not delivered, is one of all records: what it
+/// rejects is not known yet.
 pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RunError> {
     match open.retry_of.is_some() || open.plan.is_some() {
         true => Ok(()),
-        false => Err(RunError::NotSettled { job: job.to_owned(), run: open.run }),
+        false => Err(RunError::NotSettled {
+            job: job.to_owned(),
+            run: open.run,
+        }),
     }
 }
 
@@ -82,7 +101,10 @@ async fn pending(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Vec<Pendin
     let job = &request.checked.job;
     let asked = |one: &Pending| match request.write_back {
         Some(name) => one.write_back == name,
-        None => job.write_backs.iter().any(|write_back| write_back.name == one.write_back),
+        None => job
+            .write_backs
+            .iter()
+            .any(|write_back| write_back.name == one.write_back),
     };
     let mut pending = ledger.pending(&job.name).await?;
     pending.retain(asked);
@@ -90,12 +112,19 @@ async fn pending(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Vec<Pendin
 }
 
 /// What a retry leaves when it is done.
-pub(super) async fn report(retry: &Retry, request: &RunRequest<'_>, ledger: &Ledger) -> Result<RetryReport, RunError> {
-    Ok(RetryReport { of: Some(retry.of), pending: pending(request, ledger).await? })
+pub(super) async fn report(
+    retry: &Retry,
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+) -> Result<RetryReport, RunError> {
+    Ok(RetryReport {
+        of: Some(retry.of),
+        pending: pending(request, ledger).await?,
+    })
 }
 
-/// Leaves only the write-backs that a retry has records of, with guards that suit so few. Nothing of them goes first: they
-/// were rejected before, and that some are again is nothing to stop for.
+/// Leaves only the write-backs that a retry has records of, with guards that suit so few. Nothing
+/// of them goes first: they were rejected before, and that some are again is nothing to stop for.
 pub(super) fn restrict(plans: &mut Vec<Plan>, retry: &Retry) {
     plans.retain(|plan| retry.keys.contains_key(&plan.write_back.name));
     for plan in plans {

@@ -1,5 +1,5 @@
-//! Planning: each write-back of a job met with its source and its object, so that every mistake is known before the
-//! first record is read.
+//! Planning: each write-back of a job met with its source and its object, so that every mistake is
+//! known before the first record is read.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -87,8 +87,8 @@ impl Plan {
         }
     }
 
-    /// Gathers what was last written into fields in which someone else's values are kept: before a run, or in `folder`
-    /// until now.
+    /// Gathers what was last written into fields in which someone else's values are kept: before a
+    /// run, or in `folder` until now.
     pub(crate) async fn remember(
         &mut self,
         project: &Project,
@@ -96,12 +96,23 @@ impl Plan {
         job: &str,
         until: Until<'_>,
     ) -> Result<(), LastWrittenError> {
-        let (write_back, destination) = (self.write_back.name.as_str(), self.destination.name.as_str());
+        let (write_back, destination) = (
+            self.write_back.name.as_str(),
+            self.destination.name.as_str(),
+        );
         let is_alone = match until {
             Until::Run(_) => true,
             Until::Now(_) => !ledger.is_running(job)?,
         };
-        let subject = Subject { project, ledger, job, write_back, destination, layout: &self.layout, is_alone };
+        let subject = Subject {
+            project,
+            ledger,
+            job,
+            write_back,
+            destination,
+            layout: &self.layout,
+            is_alone,
+        };
         self.last_written = match until {
             Until::Run(run) => subject.before_run(run).await?,
             Until::Now(folder) => subject.until_now(folder).await?,
@@ -110,14 +121,33 @@ impl Plan {
     }
 
     /// Tells the ledger what a test wrote, for later runs to know.
-    pub(crate) async fn record_test(&self, ledger: &Ledger, job: &str, segment: &[u8]) -> Result<(), LedgerError> {
-        let (write_back, destination) = (self.write_back.name.as_str(), self.destination.name.as_str());
-        ledger.record_tested_values(job, write_back, destination, &self.layout.object.path, segment).await
+    pub(crate) async fn record_test(
+        &self,
+        ledger: &Ledger,
+        job: &str,
+        segment: &[u8],
+    ) -> Result<(), LedgerError> {
+        let (write_back, destination) = (
+            self.write_back.name.as_str(),
+            self.destination.name.as_str(),
+        );
+        ledger
+            .record_tested_values(
+                job,
+                write_back,
+                destination,
+                &self.layout.object.path,
+                segment,
+            )
+            .await
     }
 
     fn canary(&self) -> Option<CanaryRule> {
         let rejected_max = self.write_back.guards.max_rejected;
-        self.write_back.canary.map(|canary| CanaryRule { canary, rejected_max })
+        self.write_back.canary.map(|canary| CanaryRule {
+            canary,
+            rejected_max,
+        })
     }
 
     /// Its records are those of a saved plan from now on, written where rows hold what was shown.
@@ -132,7 +162,10 @@ impl Plan {
             destination: self.destination.name.clone(),
             object: self.layout.object.path.clone(),
             fields: mapped_fields(&self.layout),
-            journal: self.journal_table.as_ref().map(|journal| journal.object.path.clone()),
+            journal: self
+                .journal_table
+                .as_ref()
+                .map(|journal| journal.object.path.clone()),
         }
     }
 
@@ -140,7 +173,10 @@ impl Plan {
     pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), RunError> {
         let zones = zones(&self.source, &self.destination);
         let (layout, mapping, _) = Mapping::plan(&self.write_back, &self.object, zones, facts)
-            .map_err(|problems| RunError::Problems { job: facts.job.clone(), problems })?;
+            .map_err(|problems| RunError::Problems {
+                job: facts.job.clone(),
+                problems,
+            })?;
         self.layout = Arc::new(layout);
         self.mapping = Arc::new(mapping);
         Ok(())
@@ -160,7 +196,10 @@ pub(crate) fn mapped_fields(layout: &Layout) -> Vec<MappedField> {
 }
 
 fn zones(source: &Connection, destination: &Connection) -> Zones {
-    Zones { source: source.timezone, destination: destination.timezone }
+    Zones {
+        source: source.timezone,
+        destination: destination.timezone,
+    }
 }
 
 /// Plans a job's write-backs, or the one named `only`.
@@ -192,19 +231,35 @@ async fn plan_all(
     opens_sources: bool,
 ) -> Result<Vec<Plan>, RunError> {
     let chosen = choose(job, only)?;
-    let mut planner = Planner { project, facts, opens_sources, destinations: HashMap::new(), problems: Vec::new() };
+    let mut planner = Planner {
+        project,
+        facts,
+        opens_sources,
+        destinations: HashMap::new(),
+        problems: Vec::new(),
+    };
     let mut plans = Vec::new();
     for write_back in chosen {
         plans.extend(planner.plan(write_back).await);
     }
     planner.refuse_two_writers(&plans);
-    let Planner { destinations, mut problems, .. } = planner;
+    let Planner {
+        destinations,
+        mut problems,
+        ..
+    } = planner;
     for destination in destinations.into_values().flatten() {
         destination.close().await;
     }
-    if problems.iter().any(|problem| problem.severity == Severity::Mistake) {
+    if problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Mistake)
+    {
         problems.sort_by(|left, right| left.location.cmp(&right.location));
-        return Err(RunError::Problems { job: job.name.clone(), problems });
+        return Err(RunError::Problems {
+            job: job.name.clone(),
+            problems,
+        });
     }
     Ok(plans)
 }
@@ -212,13 +267,20 @@ async fn plan_all(
 /// A job's write-backs, or the one named `only`.
 /// Errors: `NoSuchWriteBack`.
 pub(crate) fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a WriteBack>, RunError> {
-    let chosen: Vec<_> =
-        job.write_backs.iter().filter(|write_back| only.is_none_or(|name| write_back.name == name)).collect();
+    let chosen: Vec<_> = job
+        .write_backs
+        .iter()
+        .filter(|write_back| only.is_none_or(|name| write_back.name == name))
+        .collect();
     match (chosen.is_empty(), only) {
         (true, Some(name)) => Err(RunError::NoSuchWriteBack {
             name: name.to_owned(),
             job: job.name.clone(),
-            known: job.write_backs.iter().map(|write_back| format!("`{}`", write_back.name)).collect(),
+            known: job
+                .write_backs
+                .iter()
+                .map(|write_back| format!("`{}`", write_back.name))
+                .collect(),
         }),
         _ => Ok(chosen),
     }
@@ -228,7 +290,8 @@ struct Planner<'a> {
     project: &'a Project,
     facts: &'a RunFacts,
     opens_sources: bool,
-    /// One connection each, however many write-backs use it; `None` if it could not be made, which was then said once.
+    /// One connection each, however many write-backs use it; `None` if it could not be made, which
+    /// was then said once.
     destinations: HashMap<String, Option<AnyDestination>>,
     problems: Vec<Problem>,
 }
@@ -245,7 +308,12 @@ impl Planner<'_> {
         let object = self.describe(write_back, &destination).await?;
         let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
-        match Mapping::plan(write_back, &object, zones(&source, &destination), self.facts) {
+        match Mapping::plan(
+            write_back,
+            &object,
+            zones(&source, &destination),
+            self.facts,
+        ) {
             Ok((layout, mapping, mut warnings)) => {
                 warnings.extend(lost_keys(write_back, &destination, &layout));
                 Some(Plan {
@@ -270,27 +338,43 @@ impl Planner<'_> {
         }
     }
 
-    async fn open_source(&mut self, write_back: &WriteBack, source: &Connection) -> Option<AnySource> {
+    async fn open_source(
+        &mut self,
+        write_back: &WriteBack,
+        source: &Connection,
+    ) -> Option<AnySource> {
         let opened = AnySource::open(source, &write_back.schema).await;
-        let place = || Location { line: 1, column: 1, file: write_back.schema.file.clone() };
-        opened.map_err(|error| self.problems.push(problem_of(&error, place()))).ok()
+        let place = || Location {
+            line: 1,
+            column: 1,
+            file: write_back.schema.file.clone(),
+        };
+        opened
+            .map_err(|error| self.problems.push(problem_of(&error, place())))
+            .ok()
     }
 
     fn connection(&mut self, name: &str, location: &Location) -> Option<Connection> {
         let connection = self.project.connections.get(name).cloned();
         if connection.is_none() {
             let message = format!("there is no connection `{name}` in `writeback.toml`");
-            self.problems.push(Problem::mistake(location.clone(), message));
+            self.problems
+                .push(Problem::mistake(location.clone(), message));
         }
         connection
     }
 
-    async fn describe(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Object> {
+    async fn describe(
+        &mut self,
+        write_back: &WriteBack,
+        connection: &Connection,
+    ) -> Option<Object> {
         if !self.destinations.contains_key(&connection.name) {
             let connected = match AnyDestination::connect(connection).await {
                 Ok(destination) => Some(destination),
                 Err(error) => {
-                    self.problems.push(problem_of(&error, write_back.location.clone()));
+                    self.problems
+                        .push(problem_of(&error, write_back.location.clone()));
                     None
                 }
             };
@@ -300,7 +384,8 @@ impl Planner<'_> {
         match destination.describe(&write_back.table).await {
             Ok(object) => Some(object),
             Err(error) => {
-                self.problems.push(problem_of(&error, write_back.table_location.clone()));
+                self.problems
+                    .push(problem_of(&error, write_back.table_location.clone()));
                 None
             }
         }
@@ -309,11 +394,20 @@ impl Planner<'_> {
     async fn home(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Home> {
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
         let home = Home::of(destination, connection).await;
-        home.map_err(|error| self.problems.push(problem_of(&error, write_back.location.clone()))).ok()
+        home.map_err(|error| {
+            self.problems
+                .push(problem_of(&error, write_back.location.clone()))
+        })
+        .ok()
     }
 
-    /// The table that is to tell what is written. What it lacks becomes a problem, with the statement that makes it.
-    async fn journal_table(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Layout> {
+    /// The table that is to tell what is written. What it lacks becomes a problem, with the
+    /// statement that makes it.
+    async fn journal_table(
+        &mut self,
+        write_back: &WriteBack,
+        connection: &Connection,
+    ) -> Option<Layout> {
         let (name, location) = write_back.journal_table.as_ref()?;
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
         let problems = match destination.describe(name).await {
@@ -323,7 +417,10 @@ impl Planner<'_> {
             },
             Err(SystemError::NotFound { .. }) => {
                 let statement = journal_table::create_table(&connection.system, name);
-                vec![(format!("there is none in `{}`", connection.name), Some(format!("make it: {statement}")))]
+                vec![(
+                    format!("there is none in `{}`", connection.name),
+                    Some(format!("make it: {statement}")),
+                )]
             }
             Err(error) => {
                 self.problems.push(problem_of(&error, location.clone()));
@@ -331,7 +428,10 @@ impl Planner<'_> {
             }
         };
         for (what, hint) in problems {
-            let problem = Problem::mistake(location.clone(), format!("`{name}` cannot be the journal: {what}"));
+            let problem = Problem::mistake(
+                location.clone(),
+                format!("`{name}` cannot be the journal: {what}"),
+            );
             let problem = problem.hint_if(hint);
             // One that several write-backs share is told of once.
             if !self.problems.contains(&problem) {
@@ -347,21 +447,29 @@ impl Planner<'_> {
         for plan in plans {
             for field in plan.layout.written_fields() {
                 let column = field.column.name.as_str();
-                let place = (plan.destination.name.as_str(), plan.layout.object.path.as_slice(), column);
-                let Some(other) = writers.insert(place, &plan.write_back.name) else { continue };
+                let place = (
+                    plan.destination.name.as_str(),
+                    plan.layout.object.path.as_slice(),
+                    column,
+                );
+                let Some(other) = writers.insert(place, &plan.write_back.name) else {
+                    continue;
+                };
                 let message = format!(
                     "column `{column}` of `{}` is written by `{other}` and by `{}`",
                     plan.layout.object.display_name(),
                     plan.write_back.name
                 );
                 let hint = "a destination column has one writer; take it out of one of them";
-                self.problems.push(Problem::mistake(plan.write_back.location.clone(), message).hint(hint));
+                self.problems
+                    .push(Problem::mistake(plan.write_back.location.clone(), message).hint(hint));
             }
         }
     }
 }
 
-/// Warnings of keys that a column keeps as numbers, though they are texts: `00123` has no row then, and gets none.
+/// Warnings of keys that a column keeps as numbers, though they are texts: `00123` has no row then,
+/// and gets none.
 fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) -> Vec<Problem> {
     let is_lost = |field: &&LayoutField| {
         matches!(destination.system, System::Sqlite(_))

@@ -1,6 +1,7 @@
-//! Preview: everything a run would do up to its first write, and what it would decide about each record; also what its
-//! guards are told. Writes nothing to the destination and nothing to the ledger. What it remembers of the records is
-//! sums, samples and bounded summaries, so that its memory does not grow with them.
+//! Preview: everything a run would do up to its first write, and what it would decide about each
+//! record; also what its guards are told. Writes nothing to the destination and nothing to the
+//! ledger. What it remembers of the records is sums, samples and bounded summaries, so that its
+//! memory does not grow with them.
 
 pub(crate) mod columns;
 pub(super) mod comparison;
@@ -65,8 +66,9 @@ pub(crate) struct WriteBackPreview {
     pub(crate) kept: BTreeMap<String, u64>,
 }
 
-/// What the destination would be asked to do, each for a batch. A database that looks up and updates at once is sent one
-/// statement for both; one that takes a batch's values in several pieces is sent a statement for each.
+/// What the destination would be asked to do, each for a batch. A database that looks up and
+/// updates at once is sent one statement for both; one that takes a batch's values in several
+/// pieces is sent a statement for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Statements {
     pub(crate) look_ups: u64,
@@ -96,8 +98,14 @@ pub(crate) enum Basis {
 impl Expected {
     fn of(read: u64, pace: Option<&Pace>, reading: Duration) -> Self {
         match pace {
-            Some(pace) => Self { seconds: pace.seconds_for(read), from: Basis::Runs { runs: pace.runs } },
-            None => Self { seconds: reading.as_secs_f64(), from: Basis::Reading },
+            Some(pace) => Self {
+                seconds: pace.seconds_for(read),
+                from: Basis::Runs { runs: pace.runs },
+            },
+            None => Self {
+                seconds: reading.as_secs_f64(),
+                from: Basis::Reading,
+            },
         }
     }
 }
@@ -137,8 +145,9 @@ pub(crate) struct RejectionSample {
     pub(crate) reason: String,
 }
 
-/// Previews one write-back's records that `selection` lets through, with at most `samples_max` samples of each sort.
-/// `folder` takes its package for the while, and `saved` the records that would be written.
+/// Previews one write-back's records that `selection` lets through, with at most `samples_max`
+/// samples of each sort. `folder` takes its package for the while, and `saved` the records that
+/// would be written.
 pub(crate) async fn preview(
     plan: &mut Plan,
     folder: &Path,
@@ -150,14 +159,19 @@ pub(crate) async fn preview(
 ) -> Result<WriteBackPreview, RunError> {
     let begun = Instant::now();
     let mut preview = Preview::new(NO_RUN);
-    preview.shown = Some(Shown { samples_max, columns: ColumnCounters::new(&plan.layout) });
+    preview.shown = Some(Shown {
+        samples_max,
+        columns: ColumnCounters::new(&plan.layout),
+    });
     preview.saved = saved;
     let stop = Stop::new();
     let pulled = pull::pull(plan, folder, &mut selection, &mut preview, progress, &stop).await?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
-    preview.look_up(plan, &pulled.package, &stop, Some(progress)).await?;
+    preview
+        .look_up(plan, &pulled.package, &stop, Some(progress))
+        .await?;
     progress.push_ends(&plan.write_back.name);
     let columns = preview.shown.take().map(|shown| shown.columns.finish());
     let report = std::mem::take(&mut preview.report);
@@ -177,7 +191,8 @@ pub(crate) async fn preview(
     })
 }
 
-/// What a run would do with its package; `tally` counts what was read, and rejected before it came into the package.
+/// What a run would do with its package; `tally` counts what was read, and rejected before it came
+/// into the package.
 pub(super) async fn forecast(
     plan: &Plan,
     package: &Package,
@@ -213,7 +228,9 @@ struct Shown {
 
 impl Account for Preview<'_> {
     async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
-        rejections.into_iter().for_each(|rejection| self.count_rejection(rejection));
+        rejections
+            .into_iter()
+            .for_each(|rejection| self.count_rejection(rejection));
         Ok(())
     }
 
@@ -221,15 +238,25 @@ impl Account for Preview<'_> {
         let parked = u64::try_from(records.len()).unwrap_or(u64::MAX);
         self.report.parked += parked;
         self.report.tally.skipped += parked;
-        let room = self.samples_max().saturating_sub(self.report.left_alone.len());
-        self.report.left_alone.extend(records.into_iter().take(room));
+        let room = self
+            .samples_max()
+            .saturating_sub(self.report.left_alone.len());
+        self.report
+            .left_alone
+            .extend(records.into_iter().take(room));
         Ok(())
     }
 }
 
 impl Preview<'_> {
     fn new(run: i64) -> Self {
-        Self { shown: None, saved: None, run, report: WriteBackPreview::default(), emptied: BTreeMap::new() }
+        Self {
+            shown: None,
+            saved: None,
+            run,
+            report: WriteBackPreview::default(),
+            emptied: BTreeMap::new(),
+        }
     }
 
     fn samples_max(&self) -> usize {
@@ -237,15 +264,32 @@ impl Preview<'_> {
     }
 
     fn forecast(self, tally: Tally, proven: bool) -> Forecast {
-        Forecast { tally, emptied: self.emptied, proven }
+        Forecast {
+            tally,
+            emptied: self.emptied,
+            proven,
+        }
     }
 
     fn count_rejection(&mut self, rejection: Rejection) {
         if self.report.rejections.len() < self.samples_max() {
-            let Rejection { key, stage, column, reason, .. } = rejection.clone();
-            self.report.rejections.push(RejectionSample { key, stage, column, reason });
+            let Rejection {
+                key,
+                stage,
+                column,
+                reason,
+                ..
+            } = rejection.clone();
+            self.report.rejections.push(RejectionSample {
+                key,
+                stage,
+                column,
+                reason,
+            });
         }
-        self.report.tally.count(&Outcome::Rejected(Box::new(rejection)));
+        self.report
+            .tally
+            .count(&Outcome::Rejected(Box::new(rejection)));
     }
 
     /// Looks a package up and counts what would become of its records.
@@ -259,12 +303,22 @@ impl Preview<'_> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
         let mut beside = plan.last_written.as_ref().map(LastWritten::beside);
         for index in 0..package.partition_count() {
-            let partition = block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
+            let partition =
+                block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
             duplicates(plan.assignment().contents, &partition.duplicates)
                 .into_iter()
                 .for_each(|rejection| self.count_rejection(rejection));
-            let last = beside.as_mut().map(|beside| block_in_place(|| beside.values(&plan.layout, &partition.records)));
-            self.look_up_partition(plan, &mut reader, &partition, last.transpose()?.as_ref(), progress).await?;
+            let last = beside
+                .as_mut()
+                .map(|beside| block_in_place(|| beside.values(&plan.layout, &partition.records)));
+            self.look_up_partition(
+                plan,
+                &mut reader,
+                &partition,
+                last.transpose()?.as_ref(),
+                progress,
+            )
+            .await?;
         }
         reader.close().await;
         Ok(())
@@ -288,16 +342,28 @@ impl Preview<'_> {
             let batch = cut::slice(&records, &range);
             let watched = guards::watched_nulls(plan, &batch);
             let wants_before = self.shown.is_some() || last.is_some() || !watched.is_empty();
-            let before = if wants_before { Before::OfDiffering } else { Before::Unread };
+            let before = if wants_before {
+                Before::OfDiffering
+            } else {
+                Before::Unread
+            };
             let LookedUp { found, before } = reader.look_up(&plan.layout, &batch, before).await?;
             let mut decisions = writer::decide(&plan.layout, &found);
             let conflicts = match last.map(|last| last.slice(first, batch_keys.len())) {
-                Some(last) => conflicts::judge(reader, &plan.layout, &batch, &last, &before, &mut decisions).await?,
+                Some(last) => {
+                    conflicts::judge(reader, &plan.layout, &batch, &last, &before, &mut decisions)
+                        .await?
+                }
                 None => Conflicts::default(),
             };
             conflicts.count(&plan.layout, &mut self.report.kept);
             block_in_place(|| {
-                let met = Met { layout: &plan.layout, batch: &batch, before: &before, conflicts: &conflicts };
+                let met = Met {
+                    layout: &plan.layout,
+                    batch: &batch,
+                    before: &before,
+                    conflicts: &conflicts,
+                };
                 if let Some(saved) = &mut self.saved {
                     let records = cut::slice(&partition.records, &range);
                     saved.keep(&met, &records, &decisions)?;
@@ -308,7 +374,10 @@ impl Preview<'_> {
                 Ok::<_, SavedPlanError>(())
             })?;
             if let Some(progress) = progress {
-                progress.pushed(&plan.write_back.name, u64::try_from(batch_keys.len()).unwrap_or(u64::MAX));
+                progress.pushed(
+                    &plan.write_back.name,
+                    u64::try_from(batch_keys.len()).unwrap_or(u64::MAX),
+                );
             }
         }
         Ok(())
@@ -318,15 +387,23 @@ impl Preview<'_> {
     fn show(&mut self, met: &Met<'_>, keys: &[String], decisions: &[Decision]) {
         let Some(shown) = &mut self.shown else { return };
         let writes = decisions.iter().enumerate();
-        let writes: Vec<(usize, Write)> =
-            writes.filter_map(|(record, made)| Some((record, Write::of(made)?))).collect();
+        let writes: Vec<(usize, Write)> = writes
+            .filter_map(|(record, made)| Some((record, Write::of(made)?)))
+            .collect();
         let batch = Comparison::of(met);
         shown.columns.add(&batch, &writes);
         let wanted = shown.samples_max.saturating_sub(self.report.samples.len());
-        let samples = writes.into_iter().take(wanted).filter_map(|(record, write)| {
-            let (key, changes) = (keys.get(record)?.clone(), batch.changes(record, write));
-            Some(Sample { key, decision: write.name(), changes })
-        });
+        let samples = writes
+            .into_iter()
+            .take(wanted)
+            .filter_map(|(record, write)| {
+                let (key, changes) = (keys.get(record)?.clone(), batch.changes(record, write));
+                Some(Sample {
+                    key,
+                    decision: write.name(),
+                    changes,
+                })
+            });
         self.report.samples.extend(samples);
     }
 
@@ -342,21 +419,32 @@ impl Preview<'_> {
         }
     }
 
-    /// Counts rows that would lose a value in one of the `watched` fields, given by their positions.
+    /// Counts rows that would lose a value in one of the `watched` fields, given by their
+    /// positions.
     fn count_emptied(&mut self, met: &Met<'_>, decisions: &[Decision], watched: &[usize]) {
-        let Met { layout, batch, before, conflicts } = met;
+        let Met {
+            layout,
+            batch,
+            before,
+            conflicts,
+        } = met;
         for position in watched {
-            let (Some(field), Some(sent)) = (layout.fields.get(*position), batch.columns().get(*position)) else {
+            let (Some(field), Some(sent)) =
+                (layout.fields.get(*position), batch.columns().get(*position))
+            else {
                 continue;
             };
             let nulls = sent.is_null();
             let loses = |(record, decision): &(usize, &Decision)| {
                 **decision == Decision::Update
                     && nulls.get(*record) == Some(true)
-                    && before.value(*record, *position).is_some_and(|text| !text.is_empty())
+                    && before
+                        .value(*record, *position)
+                        .is_some_and(|text| !text.is_empty())
                     && !conflicts.keeps(*record, *position)
             };
-            let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count()).unwrap_or(u64::MAX);
+            let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count())
+                .unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
         }
     }

@@ -1,5 +1,5 @@
-//! Pulling: a source's chunks, conformed to the schema and mapped to fields, become a package. Records that do not
-//! fit go to whoever keeps account of them.
+//! Pulling: a source's chunks, conformed to the schema and mapped to fields, become a package.
+//! Records that do not fit go to whoever keeps account of them.
 
 use std::path::Path;
 
@@ -45,7 +45,8 @@ impl Account for LedgerAccount<'_> {
 /// A finished pull.
 pub(crate) struct PulledPackage {
     pub(crate) package: Package,
-    /// Records read, rejected, and skipped because they are parked; what becomes of the others is not known yet.
+    /// Records read, rejected, and skipped because they are parked; what becomes of the others is
+    /// not known yet.
     pub(crate) tally: Tally,
 }
 
@@ -75,7 +76,11 @@ pub(crate) async fn pull(
             if stop.is_asked() {
                 return Err(RunError::Interrupted);
             }
-            let Selected { sifted, left_alone, read } = block_in_place(|| selection.sift(plan, pulled));
+            let Selected {
+                sifted,
+                left_alone,
+                read,
+            } = block_in_place(|| selection.sift(plan, pulled));
             packing.push(sifted.records).await?;
             tally.read += read;
             tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
@@ -91,7 +96,10 @@ pub(crate) async fn pull(
         Ok(tally)
     };
     match pulling.await {
-        Ok(tally) => Ok(PulledPackage { package: packing.finish().await?, tally }),
+        Ok(tally) => Ok(PulledPackage {
+            package: packing.finish().await?,
+            tally,
+        }),
         Err(error) => {
             packing.give_up().await;
             Err(error)
@@ -99,7 +107,8 @@ pub(crate) async fn pull(
     }
 }
 
-/// A package that is written by a thread of its own: records are sorted and spooled while the next are read and conformed.
+/// A package that is written by a thread of its own: records are sorted and spooled while the next
+/// are read and conformed.
 struct Packing {
     /// `None` after the last records.
     records: mpsc::Sender<Option<DataFrame>>,
@@ -119,7 +128,10 @@ impl Packing {
             }
             Ok(None)
         });
-        Self { records, packer: Some(packer) }
+        Self {
+            records,
+            packer: Some(packer),
+        }
     }
 
     /// Errors: why earlier records could not be packed.
@@ -153,7 +165,8 @@ impl Packing {
     }
 }
 
-/// A source that is read by a task of its own: one chunk is read while the one before is conformed and packed.
+/// A source that is read by a task of its own: one chunk is read while the one before is conformed
+/// and packed.
 struct ReadAhead {
     chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
     reader: JoinHandle<()>,

@@ -1,5 +1,6 @@
-//! Pushing: a package's partitions, one after the other, cut into batches and handed to as many writers as the
-//! destination's connection allows. A span that an earlier process committed is not written again.
+//! Pushing: a package's partitions, one after the other, cut into batches and handed to as many
+//! writers as the destination's connection allows. A span that an earlier process committed is not
+//! written again.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -64,7 +65,8 @@ pub(crate) struct CanaryRule {
 pub(crate) enum Contents<'a> {
     /// Pulled from a source and mapped.
     Mapped(&'a Mapping),
-    /// Before-images of an earlier run, or the records of a saved plan: what is sent and what rows held before.
+    /// Before-images of an earlier run, or the records of a saved plan: what is sent and what rows
+    /// held before.
     Swapped(&'a Arc<Swap>),
 }
 
@@ -97,11 +99,14 @@ impl Contents<'_> {
     pub(super) fn sent(&self, records: &DataFrame) -> DataFrame {
         match self {
             Self::Mapped(mapping) => mapping.complete(records),
-            Self::Swapped(swap) => swap.sent(records).expect("the contents accept the package's records"),
+            Self::Swapped(swap) => swap
+                .sent(records)
+                .expect("the contents accept the package's records"),
         }
     }
 
-    /// For each field which records it is written of, where the records tell; nothing, where rules do.
+    /// For each field which records it is written of, where the records tell; nothing, where rules
+    /// do.
     pub(super) fn written(&self, records: &DataFrame) -> Vec<Option<BooleanChunked>> {
         match self {
             Self::Mapped(_) => Vec::new(),
@@ -131,14 +136,19 @@ pub(crate) struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// Pushes the package and returns what became of the records that this process pushed, counted as it went: the
-    /// ledger's own sums are held against it.
+    /// Pushes the package and returns what became of the records that this process pushed, counted
+    /// as it went: the ledger's own sums are held against it.
     pub(crate) async fn carry_out(self) -> Result<Tally, RunError> {
         let name = self.assignment.write_back;
         self.progress.push_begins(name, self.package.record_count());
         let (pushed_partitions, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
-        report.spawn(outcomes::write(self.folder.join("outcomes.parquet"), self.ledger.clone(), self.id, partitions));
+        report.spawn(outcomes::write(
+            self.folder.join("outcomes.parquet"),
+            self.ledger.clone(),
+            self.id,
+            partitions,
+        ));
         let first = self.push_canary().await?;
         let (mut pushed, waiting) = self.push_partitions(pushed_partitions).await?;
         pushed += first;
@@ -159,14 +169,19 @@ impl Push<'_> {
         Ok(pushed)
     }
 
-    /// What was last written of a partition, if a field keeps someone else's values. From call to call partitions ascend.
+    /// What was last written of a partition, if a field keeps someone else's values. From call to
+    /// call partitions ascend.
     pub(super) fn last_values(
         &self,
         beside: Option<&mut LastWrittenBeside<'_>>,
         loaded: &Partition,
     ) -> Result<Option<LastValues>, RunError> {
-        let Some(beside) = beside else { return Ok(None) };
-        Ok(Some(block_in_place(|| beside.values(self.assignment.layout, &loaded.records))?))
+        let Some(beside) = beside else {
+            return Ok(None);
+        };
+        Ok(Some(block_in_place(|| {
+            beside.values(self.assignment.layout, &loaded.records)
+        })?))
     }
 
     /// Returns what became of records that were settled, and those that may be taken later.
@@ -180,15 +195,23 @@ impl Push<'_> {
         let mut pushed = Tally::default();
         let mut beside = self.assignment.last_written.map(LastWritten::beside);
         for partition in 0..self.package.partition_count() {
-            let loaded = block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
+            let loaded =
+                block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
             let last = self.last_values(beside.as_mut(), &loaded)?;
             let within = slice::from_ref(&all);
-            let (batches, under_way) = spans.cut(partition, &loaded, self.assignment.contents, within, last.as_ref());
+            let (batches, under_way) = spans.cut(
+                partition,
+                &loaded,
+                self.assignment.contents,
+                within,
+                last.as_ref(),
+            );
             if !hand_over(&queue, batches).await {
                 break;
             }
-            // A report that failed says why when it is waited for; the records are delivered all the same.
+            // A report that failed says why when it is waited for; the records are delivered all
+            // the same.
             drop(pushed_partitions.send(under_way).await);
         }
         drop((queue, pushed_partitions));
@@ -200,13 +223,20 @@ impl Push<'_> {
     /// Cuts around what is committed by now.
     pub(super) async fn span_cutter(&self) -> Result<SpanCutter, RunError> {
         let earlier = self.ledger.progress(self.id).await?;
-        Ok(SpanCutter::new(self.assignment.batch_records_max.get(), earlier.committed, earlier.sent))
+        Ok(SpanCutter::new(
+            self.assignment.batch_records_max.get(),
+            earlier.committed,
+            earlier.sent,
+        ))
     }
 
     pub(super) fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
         let writer_count = self.assignment.destination.limits.writers;
         let (queue, receiver) = mpsc::channel(writer_count);
-        (queue, Writers::start(writer_count, self.writer_context(), receiver))
+        (
+            queue,
+            Writers::start(writer_count, self.writer_context(), receiver),
+        )
     }
 
     pub(super) fn writer_context(&self) -> WriterContext {
@@ -229,12 +259,22 @@ impl Push<'_> {
     }
 
     fn journal(&self) -> Option<JournalTable> {
-        let Assignment { write_back, destination, journal_table, .. } = self.assignment;
-        Some(JournalTable::new(journal_table?.clone(), self.facts.clone(), write_back, &destination.name))
+        let Assignment {
+            write_back,
+            destination,
+            journal_table,
+            ..
+        } = self.assignment;
+        Some(JournalTable::new(
+            journal_table?.clone(),
+            self.facts.clone(),
+            write_back,
+            &destination.name,
+        ))
     }
 
-    /// Records whose key occurs several times are rejected, all of them: nobody knows which one is meant. Returns how
-    /// many.
+    /// Records whose key occurs several times are rejected, all of them: nobody knows which one is
+    /// meant. Returns how many.
     async fn reject_duplicates(&self, partition: &Partition) -> Result<u64, RunError> {
         let rejections = duplicates(self.assignment.contents, &partition.duplicates);
         let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
@@ -246,8 +286,8 @@ impl Push<'_> {
     }
 }
 
-/// Loads a partition of a run's package.
-/// Errors: `ObjectChanged`, if the object no longer takes what the package was made for; whatever loading meets.
+/// Loads a partition of a run's package. Errors: `ObjectChanged`, if the object no longer takes
+/// what the package was made for; whatever loading meets.
 pub(super) fn load(
     assignment: Assignment<'_>,
     package: &Package,
@@ -257,7 +297,10 @@ pub(super) fn load(
     let loaded = package.load(partition)?;
     match assignment.contents.accepts(&loaded.records) {
         true => Ok(loaded),
-        false => Err(RunError::ObjectChanged { object: assignment.layout.object.display_name(), run }),
+        false => Err(RunError::ObjectChanged {
+            object: assignment.layout.object.display_name(),
+            run,
+        }),
     }
 }
 
@@ -278,7 +321,8 @@ pub(super) fn duplicates(contents: Contents<'_>, duplicates: &DataFrame) -> Vec<
 }
 
 /// Why a package's records have what identifies them.
-const ACCEPTED: &str = "the contents accept the package's records, which have positions and key columns";
+const ACCEPTED: &str =
+    "the contents accept the package's records, which have positions and key columns";
 
 pub(super) fn identities(contents: Contents<'_>, records: &DataFrame) -> Identities {
     let identities = Identities::of(records, contents.key_columns());
@@ -293,12 +337,24 @@ pub(super) struct SpanCutter {
 }
 
 impl SpanCutter {
-    fn new(batch_records_max: usize, committed: Vec<BatchSpan>, sent: Vec<crate::ledger::SentBatch>) -> Self {
-        let sent = sent.into_iter().map(|batch| (batch.span, batch.outcomes)).collect();
-        Self { batch_records_max, committed, sent }
+    fn new(
+        batch_records_max: usize,
+        committed: Vec<BatchSpan>,
+        sent: Vec<crate::ledger::SentBatch>,
+    ) -> Self {
+        let sent = sent
+            .into_iter()
+            .map(|batch| (batch.span, batch.outcomes))
+            .collect();
+        Self {
+            batch_records_max,
+            committed,
+            sent,
+        }
     }
 
-    /// The batches of a partition that are still to be written, as far as they begin `within` these ranges.
+    /// The batches of a partition that are still to be written, as far as they begin `within` these
+    /// ranges.
     pub(super) fn cut(
         &self,
         partition: usize,
@@ -322,23 +378,46 @@ impl SpanCutter {
             sent: self.sent.get(&span).cloned(),
             span,
         };
-        let clipped = within.iter().map(|range| range.start..range.end.min(record_count));
-        (clipped.flat_map(|range| self.spans(&bytes, partition, range)).map(batch).collect(), pushed)
+        let clipped = within
+            .iter()
+            .map(|range| range.start..range.end.min(record_count));
+        (
+            clipped
+                .flat_map(|range| self.spans(&bytes, partition, range))
+                .map(batch)
+                .collect(),
+            pushed,
+        )
     }
 
-    /// The spans of a partition that are still to be written and begin `within` a range: those sent earlier as they were
-    /// sent, and the gaps between these and the committed ones in batches of the wanted size.
+    /// The spans of a partition that are still to be written and begin `within` a range: those sent
+    /// earlier as they were sent, and the gaps between these and the committed ones in batches of
+    /// the wanted size.
     fn spans(&self, bytes: &RecordBytes, partition: u32, within: Range<u32>) -> Vec<BatchSpan> {
         let end = |span: &BatchSpan| span.first + span.records;
-        let of_partition =
-            |span: &&BatchSpan| span.partition == partition && span.first < within.end && end(span) > within.start;
-        let mut done: Vec<(BatchSpan, bool)> =
-            self.committed.iter().filter(of_partition).map(|span| (*span, true)).collect();
-        done.extend(self.sent.keys().filter(of_partition).map(|span| (*span, false)));
+        let of_partition = |span: &&BatchSpan| {
+            span.partition == partition && span.first < within.end && end(span) > within.start
+        };
+        let mut done: Vec<(BatchSpan, bool)> = self
+            .committed
+            .iter()
+            .filter(of_partition)
+            .map(|span| (*span, true))
+            .collect();
+        done.extend(
+            self.sent
+                .keys()
+                .filter(of_partition)
+                .map(|span| (*span, false)),
+        );
         done.sort_by_key(|(span, _)| span.first);
         let gap = |first: u32, end: u32| {
             let batches = bytes.batches(index(first)..index(end), self.batch_records_max);
-            batches.map(move |batch| BatchSpan { partition, first: narrow(batch.start), records: narrow(batch.len()) })
+            batches.map(move |batch| BatchSpan {
+                partition,
+                first: narrow(batch.start),
+                records: narrow(batch.len()),
+            })
         };
         let mut spans = Vec::new();
         let mut next = within.start;
@@ -379,7 +458,8 @@ impl Writers {
         Self { tasks }
     }
 
-    /// Waits for all writers and sums what they did; each finishes the batch it has in hand even when another one failed.
+    /// Waits for all writers and sums what they did; each finishes the batch it has in hand even
+    /// when another one failed.
     pub(super) async fn join(mut self) -> Result<(Tally, Vec<HeldUp>), RunError> {
         let mut sum = Ok((Tally::default(), Vec::new()));
         while let Some(joined) = self.tasks.join_next().await {
@@ -430,30 +510,56 @@ mod tests {
     }
 
     fn span(first: u32, records: u32) -> BatchSpan {
-        BatchSpan { partition: 0, first, records }
+        BatchSpan {
+            partition: 0,
+            first,
+            records,
+        }
     }
 
     #[test]
     fn a_fresh_partition_is_cut_into_batches_of_the_wanted_size() {
         let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
-        assert_eq!(cutter.spans(&narrow_records(), 0, 0..10), [span(0, 4), span(4, 4), span(8, 2)]);
+        assert_eq!(
+            cutter.spans(&narrow_records(), 0, 0..10),
+            [span(0, 4), span(4, 4), span(8, 2)]
+        );
     }
 
     #[test]
     fn committed_spans_are_left_out_and_sent_ones_repeated_as_they_were() {
-        let sent = SentBatch { span: span(6, 3), outcomes: vec![Outcome::Updated; 3] };
+        let sent = SentBatch {
+            span: span(6, 3),
+            outcomes: vec![Outcome::Updated; 3],
+        };
         let cutter = SpanCutter::new(4, vec![span(0, 4)], vec![sent]);
-        assert_eq!(cutter.spans(&narrow_records(), 0, 0..12), [span(4, 2), span(6, 3), span(9, 3)]);
+        assert_eq!(
+            cutter.spans(&narrow_records(), 0, 0..12),
+            [span(4, 2), span(6, 3), span(9, 3)]
+        );
     }
 
     #[test]
     fn only_what_begins_within_a_range_is_cut_from_it() {
         let cutter = SpanCutter::new(4, Vec::new(), Vec::new());
-        assert_eq!(cutter.spans(&narrow_records(), 0, 3..9), [span(3, 4), span(7, 2)]);
-        let sent = SentBatch { span: span(8, 4), outcomes: vec![Outcome::Updated; 4] };
+        assert_eq!(
+            cutter.spans(&narrow_records(), 0, 3..9),
+            [span(3, 4), span(7, 2)]
+        );
+        let sent = SentBatch {
+            span: span(8, 4),
+            outcomes: vec![Outcome::Updated; 4],
+        };
         let cutter = SpanCutter::new(4, vec![span(0, 5)], vec![sent]);
-        assert_eq!(cutter.spans(&narrow_records(), 0, 3..9), [span(5, 3), span(8, 4)]);
-        assert_eq!(cutter.spans(&narrow_records(), 0, 10..14), [span(12, 2)], "what was sent before is sent once");
+        assert_eq!(
+            cutter.spans(&narrow_records(), 0, 3..9),
+            [span(5, 3), span(8, 4)]
+        );
+        assert_eq!(
+            cutter.spans(&narrow_records(), 0, 10..14),
+            [span(12, 2)],
+            "what was sent before is sent once"
+        );
         assert_eq!(cutter.spans(&narrow_records(), 0, 1..4), []);
     }
 

@@ -1,5 +1,5 @@
-//! A connection that records are looked up through, outside of any transaction; one that breaks is made again, a bounded
-//! number of times.
+//! A connection that records are looked up through, outside of any transaction; one that breaks is
+//! made again, a bounded number of times.
 
 use polars::prelude::DataFrame;
 use tracing::warn;
@@ -34,7 +34,12 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(write_back: &'a str, connection: &'a Connection, stop: &'a Stop) -> Self {
-        Self { write_back, connection, destination: None, stop }
+        Self {
+            write_back,
+            connection,
+            destination: None,
+            stop,
+        }
     }
 
     /// As [`Destination::look_up`].
@@ -70,7 +75,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn attempt(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+    async fn attempt(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         let mut destination = match self.destination.take() {
             Some(destination) => destination,
             None => AnyDestination::connect(self.connection).await?,

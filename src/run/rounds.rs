@@ -1,9 +1,10 @@
-//! Rounds: records that were refused for what other rows hold are tried again when everything else is written. Values are
-//! handed on within a write-back, one row takes what another one gave up, and then it is a matter of order who is refused;
-//! the order is the match key's, and partitions and writers know nothing of one another.
+//! Rounds: records that were refused for what other rows hold are tried again when everything else
+//! is written. Values are handed on within a write-back, one row takes what another one gave up,
+//! and then it is a matter of order who is refused; the order is the match key's, and partitions
+//! and writers know nothing of one another.
 //!
-//! A record that waits for its round stands nowhere in the ledger, as if it had not been sent: whoever takes up a run
-//! that was killed finds it so, and refuses it anew.
+//! A record that waits for its round stands nowhere in the ledger, as if it had not been sent:
+//! whoever takes up a run that was killed finds it so, and refuses it anew.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,21 +23,26 @@ use super::writer::{HeldUp, Writer};
 use crate::domain::outcome::{Rejection, Stage, Tally};
 use crate::package::Partition;
 
-/// Attempts that rounds may make for each record that waits for them, and beyond that for all together: a round goes
-/// through all of them, and where each hands on to the next the order may be such that it frees but a few.
+/// Attempts that rounds may make for each record that waits for them, and beyond that for all
+/// together: a round goes through all of them, and where each hands on to the next the order may be
+/// such that it frees but a few.
 const ATTEMPTS_PER_RECORD: usize = 32;
 const ATTEMPTS_MORE: usize = 10_000;
 
-/// Records that are written in one transaction at most: they lie anywhere, and their partitions in memory with them.
+/// Records that are written in one transaction at most: they lie anywhere, and their partitions in
+/// memory with them.
 const TOGETHER_MAX: usize = 1_000;
 
 /// How often records are left out: each time those that wait for the ones left out before.
 const TOGETHER_ATTEMPTS_MAX: usize = 16;
 
 impl Push<'_> {
-    /// Tries records again, each alone, as long as a round writes any of them. Returns what became of those that were
-    /// settled, and those that are refused still.
-    pub(super) async fn try_again(&self, waiting: Vec<HeldUp>) -> Result<(Tally, Vec<HeldUp>), RunError> {
+    /// Tries records again, each alone, as long as a round writes any of them. Returns what became
+    /// of those that were settled, and those that are refused still.
+    pub(super) async fn try_again(
+        &self,
+        waiting: Vec<HeldUp>,
+    ) -> Result<(Tally, Vec<HeldUp>), RunError> {
         if waiting.is_empty() {
             return Ok((Tally::default(), waiting));
         }
@@ -46,8 +52,15 @@ impl Push<'_> {
         waiting.map(|waiting| (tally, waiting))
     }
 
-    async fn rounds(&self, writer: &mut Writer, mut waiting: Vec<HeldUp>) -> Result<Vec<HeldUp>, RunError> {
-        let mut attempts_left = waiting.len().saturating_mul(ATTEMPTS_PER_RECORD).saturating_add(ATTEMPTS_MORE);
+    async fn rounds(
+        &self,
+        writer: &mut Writer,
+        mut waiting: Vec<HeldUp>,
+    ) -> Result<Vec<HeldUp>, RunError> {
+        let mut attempts_left = waiting
+            .len()
+            .saturating_mul(ATTEMPTS_PER_RECORD)
+            .saturating_add(ATTEMPTS_MORE);
         waiting.sort_by_key(|held_up| held_up.span);
         loop {
             let count = waiting.len();
@@ -71,9 +84,14 @@ impl Push<'_> {
         }
     }
 
-    /// Writes in one transaction what can be written so: of records that hand values round none can be the first. Those
-    /// that cannot be written even with all others are left out, and then those that they keep from being written.
-    async fn together(&self, writer: &mut Writer, mut waiting: Vec<HeldUp>) -> Result<Vec<HeldUp>, RunError> {
+    /// Writes in one transaction what can be written so: of records that hand values round none can
+    /// be the first. Those that cannot be written even with all others are left out, and then those
+    /// that they keep from being written.
+    async fn together(
+        &self,
+        writer: &mut Writer,
+        mut waiting: Vec<HeldUp>,
+    ) -> Result<Vec<HeldUp>, RunError> {
         if waiting.len() > TOGETHER_MAX || self.assignment.last_written.is_some() {
             return Ok(waiting);
         }
@@ -109,8 +127,19 @@ impl Push<'_> {
     pub(super) async fn rejections(&self, refused: &[HeldUp]) -> Result<Vec<Rejection>, RunError> {
         let mut rejections = Vec::new();
         for of_partition in in_partitions(refused) {
-            for (batch, HeldUp { message, column, .. }) in self.singles(of_partition).await?.iter().zip(of_partition) {
-                rejections.push(batch.reject(0, Stage::Destination, column.clone(), message.clone()));
+            for (
+                batch,
+                HeldUp {
+                    message, column, ..
+                },
+            ) in self.singles(of_partition).await?.iter().zip(of_partition)
+            {
+                rejections.push(batch.reject(
+                    0,
+                    Stage::Destination,
+                    column.clone(),
+                    message.clone(),
+                ));
             }
         }
         Ok(rejections)
@@ -123,8 +152,16 @@ impl Push<'_> {
         }
         let mut writer = Writer::new(Arc::new(self.writer_context()));
         for of_partition in in_partitions(&refused) {
-            for (batch, HeldUp { message, column, .. }) in self.singles(of_partition).await?.iter().zip(of_partition) {
-                writer.reject(batch, message.clone(), column.clone()).await?;
+            for (
+                batch,
+                HeldUp {
+                    message, column, ..
+                },
+            ) in self.singles(of_partition).await?.iter().zip(of_partition)
+            {
+                writer
+                    .reject(batch, message.clone(), column.clone())
+                    .await?;
             }
         }
         Ok(writer.close().await.0)
@@ -132,14 +169,31 @@ impl Push<'_> {
 
     /// The records of one partition as batches of one, in the same order.
     async fn singles(&self, held_up: &[HeldUp]) -> Result<Vec<Batch>, RunError> {
-        let Some(first) = held_up.first() else { return Ok(Vec::new()) };
+        let Some(first) = held_up.first() else {
+            return Ok(Vec::new());
+        };
         let partition = usize::try_from(first.span.partition).unwrap_or(usize::MAX);
         let loaded = self.load(partition)?;
-        let last = self.last_values(self.assignment.last_written.map(LastWritten::beside).as_mut(), &loaded)?;
-        let range = |held_up: &HeldUp| held_up.span.first..held_up.span.first + held_up.span.records;
+        let last = self.last_values(
+            self.assignment
+                .last_written
+                .map(LastWritten::beside)
+                .as_mut(),
+            &loaded,
+        )?;
+        let range =
+            |held_up: &HeldUp| held_up.span.first..held_up.span.first + held_up.span.records;
         let ranges: Vec<Range<u32>> = held_up.iter().map(range).collect();
         let cutter = self.span_cutter().await?;
-        Ok(cutter.cut(partition, &loaded, self.assignment.contents, &ranges, last.as_ref()).0)
+        Ok(cutter
+            .cut(
+                partition,
+                &loaded,
+                self.assignment.contents,
+                &ranges,
+                last.as_ref(),
+            )
+            .0)
     }
 
     fn load(&self, partition: usize) -> Result<Partition, RunError> {
@@ -150,11 +204,23 @@ impl Push<'_> {
     pub(super) async fn report(&self) -> Result<(), RunError> {
         let (sender, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
-        report.spawn(outcomes::write(self.folder.join("outcomes.parquet"), self.ledger.clone(), self.id, partitions));
+        report.spawn(outcomes::write(
+            self.folder.join("outcomes.parquet"),
+            self.ledger.clone(),
+            self.id,
+            partitions,
+        ));
         for (partition, number) in (0..self.package.partition_count()).zip(0..) {
-            let identities = Arc::new(identities(self.assignment.contents, &self.load(partition)?.records));
+            let identities = Arc::new(identities(
+                self.assignment.contents,
+                &self.load(partition)?.records,
+            ));
             // One that failed says why when it is waited for.
-            drop(sender.send(PushedPartition::new(number, identities).0).await);
+            drop(
+                sender
+                    .send(PushedPartition::new(number, identities).0)
+                    .await,
+            );
         }
         drop(sender);
         while let Some(written) = report.join_next().await {

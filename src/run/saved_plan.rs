@@ -1,12 +1,13 @@
 //! Saved plans: what a preview showed, in one file, and a run that applies exactly that.
 //!
-//! The file is a line that names the format, segments of records, contents in JSON, the length of these in eight bytes
-//! (little endian), and the SHA-256 of all but the segments, whose own the contents name: a byte that was altered is
-//! noticed wherever it stands. A segment is a frame in Arrow's form. It holds the records that would be written and
-//! nothing of others: their positions in what was pulled, and all that a segment of before-images has but `record`.
+//! The file is a line that names the format, segments of records, contents in JSON, the length of
+//! these in eight bytes (little endian), and the SHA-256 of all but the segments, whose own the
+//! contents name: a byte that was altered is noticed wherever it stands. A segment is a frame in
+//! Arrow's form. It holds the records that would be written and nothing of others: their positions
+//! in what was pulled, and all that a segment of before-images has but `record`.
 //!
-//! A stamp that tells of the run itself (its number, when it began) nobody knows before: the run that applies a plan sets
-//! its own. All other values are those that were shown.
+//! A stamp that tells of the run itself (its number, when it began) nobody knows before: the run
+//! that applies a plan sets its own. All other values are those that were shown.
 
 mod package;
 mod writer;
@@ -35,9 +36,16 @@ use crate::{state, user_file};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SavedPlanError {
     #[error("could not {doing} `{path}`")]
-    Io { doing: &'static str, path: String, source: io::Error },
+    Io {
+        doing: &'static str,
+        path: String,
+        source: io::Error,
+    },
     #[error("could not write `{path}`")]
-    Frame { path: String, source: polars::error::PolarsError },
+    Frame {
+        path: String,
+        source: polars::error::PolarsError,
+    },
     #[error("`{path}` is no saved plan")]
     NoPlan { path: String },
     #[error("`{path}` has format {format}, which this version does not know")]
@@ -46,16 +54,27 @@ pub(crate) enum SavedPlanError {
     Altered { path: String, what: String },
     /// It is a plan, and not for this job as it is now.
     #[error("the plan `{path}` cannot be applied: {why}")]
-    Refused { path: String, why: String, hint: String },
+    Refused {
+        path: String,
+        why: String,
+        hint: String,
+    },
 }
 
 impl SavedPlanError {
     fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { doing, path: path.display().to_string(), source }
+        Self::Io {
+            doing,
+            path: path.display().to_string(),
+            source,
+        }
     }
 
     fn altered(path: &Path, what: impl Into<String>) -> Self {
-        Self::Altered { path: path.display().to_string(), what: what.into() }
+        Self::Altered {
+            path: path.display().to_string(),
+            what: what.into(),
+        }
     }
 
     /// The next thing to do, if it is known.
@@ -64,7 +83,9 @@ impl SavedPlanError {
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
             Self::NoPlan { .. } | Self::Altered { .. } => Some(PREVIEW_AGAIN.to_owned()),
-            Self::Newer { .. } => Some(format!("apply it with the version that wrote it; {PREVIEW_AGAIN}")),
+            Self::Newer { .. } => Some(format!(
+                "apply it with the version that wrote it; {PREVIEW_AGAIN}"
+            )),
             Self::Refused { hint, .. } => Some(hint.clone()),
         }
     }
@@ -158,30 +179,47 @@ impl SavedPlan {
     /// Opens a plan and looks at every byte of it.
     /// Errors: `Io`; `NoPlan`; `Newer`; `Altered`.
     pub(crate) fn open(path: &Path) -> Result<Self, SavedPlanError> {
-        let (file, length) = open_file(path).map_err(|error| SavedPlanError::io("open", path, error))?;
+        let (file, length) =
+            open_file(path).map_err(|error| SavedPlanError::io("open", path, error))?;
         let first_line = first_line(path, &file, length)?;
         let records_begin = first_line.len() as u64;
         let too_short = || SavedPlanError::altered(path, "it is too short");
-        let end = length.checked_sub((LENGTH_BYTES + DIGEST_BYTES) as u64).ok_or_else(too_short)?;
+        let end = length
+            .checked_sub((LENGTH_BYTES + DIGEST_BYTES) as u64)
+            .ok_or_else(too_short)?;
         let ending = read(path, &file, end, LENGTH_BYTES + DIGEST_BYTES)?;
         let (contents_length, told) = ending.split_at(LENGTH_BYTES);
-        let contents_bytes = contents_length.try_into().map_or(u64::MAX, u64::from_le_bytes);
-        let contents_begin = end.checked_sub(contents_bytes).filter(|begin| *begin >= records_begin);
+        let contents_bytes = contents_length
+            .try_into()
+            .map_or(u64::MAX, u64::from_le_bytes);
+        let contents_begin = end
+            .checked_sub(contents_bytes)
+            .filter(|begin| *begin >= records_begin);
         let contents_begin = contents_begin.ok_or_else(too_short)?;
         let contents = read(path, &file, contents_begin, size(contents_bytes))?;
-        let digest = Sha256::new().chain_update(&first_line).chain_update(&contents).chain_update(contents_length);
+        let digest = Sha256::new()
+            .chain_update(&first_line)
+            .chain_update(&contents)
+            .chain_update(contents_length);
         let digest = digest.finalize();
         if digest.as_slice() != told {
             return Err(SavedPlanError::altered(path, "its digest is wrong"));
         }
-        let contents: Contents =
-            serde_json::from_slice(&contents).map_err(|error| SavedPlanError::altered(path, error.to_string()))?;
-        let plan = Self { path: path.to_owned(), file, contents, records_begin, digest: hexadecimal(&digest) };
+        let contents: Contents = serde_json::from_slice(&contents)
+            .map_err(|error| SavedPlanError::altered(path, error.to_string()))?;
+        let plan = Self {
+            path: path.to_owned(),
+            file,
+            contents,
+            records_begin,
+            digest: hexadecimal(&digest),
+        };
         plan.expect_segments_until(contents_begin)?;
         Ok(plan)
     }
 
-    /// Errors: `Altered`, if the segments do not fill the file up to `end`, or one of them is not as it was written.
+    /// Errors: `Altered`, if the segments do not fill the file up to `end`, or one of them is not
+    /// as it was written.
     fn expect_segments_until(&self, end: u64) -> Result<(), SavedPlanError> {
         let mut next = self.records_begin;
         for (begin, segment) in self.segments() {
@@ -191,7 +229,11 @@ impl SavedPlan {
             }
             self.bytes_of(begin, segment)?;
         }
-        if next == end { Ok(()) } else { Err(SavedPlanError::altered(&self.path, "its length is wrong")) }
+        if next == end {
+            Ok(())
+        } else {
+            Err(SavedPlanError::altered(&self.path, "its length is wrong"))
+        }
     }
 
     /// SHA-256 of the plan, hexadecimal.
@@ -205,7 +247,10 @@ impl SavedPlan {
 
     /// The cycle it is of.
     pub(crate) fn cycle(&self) -> Cycle {
-        Cycle { id: self.contents.cycle.clone(), completed_at: self.contents.cycle_completed_at }
+        Cycle {
+            id: self.contents.cycle.clone(),
+            completed_at: self.contents.cycle_completed_at,
+        }
     }
 
     /// The only one of the job's write-backs that it is about, if it is not about all.
@@ -214,14 +259,23 @@ impl SavedPlan {
     }
 
     fn planned(&self, write_back: &str) -> Option<&PlannedWriteBack> {
-        self.contents.write_backs.iter().find(|planned| planned.name == write_back)
+        self.contents
+            .write_backs
+            .iter()
+            .find(|planned| planned.name == write_back)
     }
 
     /// What guards are told of a write-back's records.
     pub(super) fn forecast(&self, write_back: &str, proven: bool) -> Forecast {
         let planned = self.planned(write_back);
-        let (tally, emptied) = planned.map(|planned| (planned.shown, planned.emptied.clone())).unwrap_or_default();
-        Forecast { tally, emptied, proven }
+        let (tally, emptied) = planned
+            .map(|planned| (planned.shown, planned.emptied.clone()))
+            .unwrap_or_default();
+        Forecast {
+            tally,
+            emptied,
+            proven,
+        }
     }
 
     /// Errors: `Refused`, if it is of another job, or the job's files are not as they were.
@@ -232,15 +286,22 @@ impl SavedPlan {
             return Err(self.refused(format!("it is of job `{of}`, not of `{job}`"), hint));
         }
         let (then, now) = (&self.contents.files, &checked.files);
-        let changed = then.keys().chain(now.keys()).find(|file| then.get(*file) != now.get(*file));
+        let changed = then
+            .keys()
+            .chain(now.keys())
+            .find(|file| then.get(*file) != now.get(*file));
         if let Some(file) = changed {
-            return Err(self.refused(format!("`{file}` was changed since the preview"), self.preview_again()));
+            return Err(self.refused(
+                format!("`{file}` was changed since the preview"),
+                self.preview_again(),
+            ));
         }
         for write_back in &checked.job.write_backs {
             let planned = self.planned(&write_back.name);
             if planned.is_some_and(|planned| planned.version != write_back.version) {
                 let name = &write_back.name;
-                let why = format!("write-back `{name}` is another by what `writeback.toml` says now");
+                let why =
+                    format!("write-back `{name}` is another by what `writeback.toml` says now");
                 return Err(self.refused(why, self.preview_again()));
             }
         }
@@ -253,7 +314,10 @@ impl SavedPlan {
             let (name, object) = (&plan.write_back.name, plan.layout.object.display_name());
             let why = match self.planned(name) {
                 None => format!("it has no write-back `{name}`"),
-                Some(planned) if planned.destination != plan.destination.name || !same_layout(planned, plan) => {
+                Some(planned)
+                    if planned.destination != plan.destination.name
+                        || !same_layout(planned, plan) =>
+                {
                     format!("`{object}` was altered since the preview")
                 }
                 Some(_) => continue,
@@ -265,24 +329,40 @@ impl SavedPlan {
 
     /// A newer cycle has begun since.
     pub(super) fn outdated(&self, newest: &Cycle) -> SavedPlanError {
-        let why =
-            format!("it is of cycle `{}`, and a newer one, `{}`, has begun since", self.contents.cycle, newest.id);
+        let why = format!(
+            "it is of cycle `{}`, and a newer one, `{}`, has begun since",
+            self.contents.cycle, newest.id
+        );
         self.refused(why, self.preview_again())
     }
 
     fn refused(&self, why: String, hint: String) -> SavedPlanError {
-        SavedPlanError::Refused { path: self.path.display().to_string(), why, hint }
+        SavedPlanError::Refused {
+            path: self.path.display().to_string(),
+            why,
+            hint,
+        }
     }
 
     fn preview_again(&self) -> String {
         let Contents { job, only, .. } = &self.contents;
-        let only = only.as_ref().map(|name| format!(" --write-back {name}")).unwrap_or_default();
-        format!("`writeback preview {job}{only} --out {}` shows what is to be done now", self.path.display())
+        let only = only
+            .as_ref()
+            .map(|name| format!(" --write-back {name}"))
+            .unwrap_or_default();
+        format!(
+            "`writeback preview {job}{only} --out {}` shows what is to be done now",
+            self.path.display()
+        )
     }
 
     /// Segments with the places they begin at.
     fn segments(&self) -> impl Iterator<Item = (u64, &PlannedSegment)> {
-        let all = self.contents.write_backs.iter().flat_map(|planned| &planned.segments);
+        let all = self
+            .contents
+            .write_backs
+            .iter()
+            .flat_map(|planned| &planned.segments);
         all.scan(self.records_begin, |next, segment| {
             let begin = *next;
             *next = begin.saturating_add(segment.bytes);
@@ -293,10 +373,19 @@ impl SavedPlan {
     /// The segments of one write-back, with the places they begin at.
     fn segments_of(&self, write_back: &str) -> Vec<(u64, PlannedSegment)> {
         let planned = &self.contents.write_backs;
-        let before = planned.iter().take_while(|planned| planned.name != write_back);
+        let before = planned
+            .iter()
+            .take_while(|planned| planned.name != write_back);
         let before: usize = before.map(|planned| planned.segments.len()).sum();
-        let own = planned.iter().find(|planned| planned.name == write_back).map_or(0, |own| own.segments.len());
-        self.segments().skip(before).take(own).map(|(begin, segment)| (begin, segment.clone())).collect()
+        let own = planned
+            .iter()
+            .find(|planned| planned.name == write_back)
+            .map_or(0, |own| own.segments.len());
+        self.segments()
+            .skip(before)
+            .take(own)
+            .map(|(begin, segment)| (begin, segment.clone()))
+            .collect()
     }
 
     /// The records of a segment. Shape: as the module says.
@@ -310,7 +399,10 @@ impl SavedPlan {
         let bytes = read(&self.path, &self.file, begin, size(segment.bytes))?;
         match hexadecimal(&Sha256::digest(&bytes)) == segment.sha256 {
             true => Ok(bytes),
-            false => Err(SavedPlanError::altered(&self.path, "the digest of some of its records is wrong")),
+            false => Err(SavedPlanError::altered(
+                &self.path,
+                "the digest of some of its records is wrong",
+            )),
         }
     }
 }
@@ -329,13 +421,24 @@ fn open_file(path: &Path) -> io::Result<(File, u64)> {
 /// The line that names the format, with its end.
 fn first_line(path: &Path, file: &File, length: u64) -> Result<Vec<u8>, SavedPlanError> {
     let beginning = read(path, file, 0, size(length).min(FIRST_LINE_BYTES_MAX))?;
-    let no_plan = || SavedPlanError::NoPlan { path: path.display().to_string() };
-    let end = beginning.iter().position(|byte| *byte == b'\n').ok_or_else(no_plan)?;
+    let no_plan = || SavedPlanError::NoPlan {
+        path: path.display().to_string(),
+    };
+    let end = beginning
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or_else(no_plan)?;
     let line = beginning.get(..=end).unwrap_or_default().to_vec();
-    let format = str::from_utf8(&line).ok().and_then(|line| line.trim_end().strip_prefix(TITLE)).ok_or_else(no_plan)?;
+    let format = str::from_utf8(&line)
+        .ok()
+        .and_then(|line| line.trim_end().strip_prefix(TITLE))
+        .ok_or_else(no_plan)?;
     match format {
         FORMAT => Ok(line),
-        _ => Err(SavedPlanError::Newer { path: path.display().to_string(), format: format.to_owned() }),
+        _ => Err(SavedPlanError::Newer {
+            path: path.display().to_string(),
+            format: format.to_owned(),
+        }),
     }
 }
 
@@ -343,7 +446,8 @@ fn first_line(path: &Path, file: &File, length: u64) -> Result<Vec<u8>, SavedPla
 fn read(path: &Path, file: &File, begin: u64, bytes: usize) -> Result<Vec<u8>, SavedPlanError> {
     let failed = |error| SavedPlanError::io("read", path, error);
     let mut read = Vec::new();
-    read.try_reserve_exact(bytes).map_err(|error| failed(error.into()))?;
+    read.try_reserve_exact(bytes)
+        .map_err(|error| failed(error.into()))?;
     read.resize(bytes, 0);
     file.read_exact_at(&mut read, begin).map_err(failed)?;
     Ok(read)

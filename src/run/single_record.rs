@@ -1,5 +1,5 @@
-//! One record the whole way: pulled, conformed, mapped, matched, written, and read back from the database itself; or
-//! rolled back, so that nothing is left.
+//! One record the whole way: pulled, conformed, mapped, matched, written, and read back from the
+//! database itself; or rolled back, so that nothing is left.
 
 use std::borrow::Cow;
 
@@ -43,14 +43,15 @@ pub(crate) struct SingleRecord {
     pub(crate) alteration: Option<String>,
     /// In the layout's order; empty if nothing was looked up.
     pub(crate) columns: Vec<ColumnProof>,
-    /// The segment that tells what was last written into fields in which someone else's values are kept.
+    /// The segment that tells what was last written into fields in which someone else's values are
+    /// kept.
     #[serde(skip)]
     pub(crate) last_written: Option<Vec<u8>>,
 }
 
 impl SingleRecord {
-    /// Whether it shows that the write-back does what it should: the record reached a row, or became one, and the row
-    /// holds what was written.
+    /// Whether it shows that the write-back does what it should: the record reached a row, or
+    /// became one, and the row holds what was written.
     pub(crate) fn proves(&self) -> bool {
         self.alteration.is_none() && self.outcome.reached_a_row()
     }
@@ -82,7 +83,10 @@ impl SingleOutcome {
     fn reached_a_row(&self) -> bool {
         match self {
             Self::Inserted | Self::Updated | Self::Unchanged => true,
-            Self::Deleted | Self::Skipped { .. } | Self::Rejected { .. } | Self::NotInSource { .. } => false,
+            Self::Deleted
+            | Self::Skipped { .. }
+            | Self::Rejected { .. }
+            | Self::NotInSource { .. } => false,
         }
     }
 }
@@ -96,7 +100,8 @@ pub(crate) struct ColumnProof {
     pub(crate) after: Option<String>,
     /// Whether the row now holds another value than it did.
     pub(crate) changed: bool,
-    /// Whether the row holds what was written: what was sent, unless the job says to keep what was there.
+    /// Whether the row holds what was written: what was sent, unless the job says to keep what was
+    /// there.
     pub(crate) as_written: bool,
     /// Whether it was left alone, for someone else had changed it.
     pub(crate) kept: bool,
@@ -131,12 +136,24 @@ pub(crate) async fn try_record(
         Wanted::Outcome(outcome) => return Ok(report(outcome)),
     };
     match write_and_read_back(plan, &record, last.as_ref(), ending).await {
-        Ok(ReadBack { outcome, columns, alteration, last_written }) => {
-            Ok(SingleRecord { alteration, columns, last_written, ..report(outcome) })
-        }
-        Err(SystemError::Refused { message, column, .. }) => {
-            Ok(report(SingleOutcome::Rejected { stage: Stage::Destination, column, reason: message }))
-        }
+        Ok(ReadBack {
+            outcome,
+            columns,
+            alteration,
+            last_written,
+        }) => Ok(SingleRecord {
+            alteration,
+            columns,
+            last_written,
+            ..report(outcome)
+        }),
+        Err(SystemError::Refused {
+            message, column, ..
+        }) => Ok(report(SingleOutcome::Rejected {
+            stage: Stage::Destination,
+            column,
+            reason: message,
+        })),
         Err(source) => Err(RunError::Push {
             write_back: plan.write_back.name.clone(),
             connection: plan.destination.name.clone(),
@@ -146,9 +163,16 @@ pub(crate) async fn try_record(
 }
 
 /// What was last written of the record, if a field keeps someone else's values.
-fn last_values(plan: &Plan, wanted: &Result<Wanted, SystemError>) -> Result<Option<LastValues>, RunError> {
-    let (Some(last), Ok(Wanted::Record(record))) = (&plan.last_written, wanted) else { return Ok(None) };
-    Ok(Some(block_in_place(|| last.beside().values(&plan.layout, record))?))
+fn last_values(
+    plan: &Plan,
+    wanted: &Result<Wanted, SystemError>,
+) -> Result<Option<LastValues>, RunError> {
+    let (Some(last), Ok(Wanted::Record(record))) = (&plan.last_written, wanted) else {
+        return Ok(None);
+    };
+    Ok(Some(block_in_place(|| {
+        last.beside().values(&plan.layout, record)
+    })?))
 }
 
 enum Wanted {
@@ -165,16 +189,29 @@ async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wa
     let mut rejection = None;
     while let Some(pulled) = source.next_chunk().await? {
         read += pulled.read;
-        let Selected { sifted, left_alone, .. } = tokio::task::block_in_place(|| selection.sift(plan, pulled));
+        let Selected {
+            sifted, left_alone, ..
+        } = tokio::task::block_in_place(|| selection.sift(plan, pulled));
         if let Some(parked) = left_alone.into_iter().find(|parked| parked.key == key) {
-            return Ok(Wanted::Outcome(SingleOutcome::Skipped { reason: parked.reason.into() }));
+            return Ok(Wanted::Outcome(SingleOutcome::Skipped {
+                reason: parked.reason.into(),
+            }));
         }
-        rejection =
-            rejection.or_else(|| sifted.rejections.into_iter().find(|rejected| rejected.key.as_deref() == Some(key)));
+        rejection = rejection.or_else(|| {
+            sifted
+                .rejections
+                .into_iter()
+                .find(|rejected| rejected.key.as_deref() == Some(key))
+        });
         let positions = positions_of(&sifted.records, plan.mapping.key_columns(), key);
         occurs += u64::try_from(positions.len()).unwrap_or(u64::MAX);
         if let Some(position) = positions.first() {
-            record = record.or_else(|| sifted.records.take(&IdxCa::from_vec("".into(), vec![*position])).ok());
+            record = record.or_else(|| {
+                sifted
+                    .records
+                    .take(&IdxCa::from_vec("".into(), vec![*position]))
+                    .ok()
+            });
         }
     }
     Ok(match (record, rejection) {
@@ -192,8 +229,17 @@ async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wa
 }
 
 fn rejected(rejection: Rejection) -> SingleOutcome {
-    let Rejection { stage, column, reason, .. } = rejection;
-    SingleOutcome::Rejected { stage, column, reason }
+    let Rejection {
+        stage,
+        column,
+        reason,
+        ..
+    } = rejection;
+    SingleOutcome::Rejected {
+        stage,
+        column,
+        reason,
+    }
 }
 
 fn positions_of(records: &DataFrame, key_columns: &[String], key: &str) -> Vec<IdxSize> {
@@ -213,7 +259,8 @@ struct ReadBack {
     last_written: Option<Vec<u8>>,
 }
 
-/// Writes the record in one transaction; reads it back in a new one, or in the same before it is rolled back.
+/// Writes the record in one transaction; reads it back in a new one, or in the same before it is
+/// rolled back.
 async fn write_and_read_back(
     plan: &Plan,
     record: &DataFrame,
@@ -222,7 +269,9 @@ async fn write_and_read_back(
 ) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDestination::connect(&plan.destination).await?;
     let written = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
-        Err(SystemError::Missed { .. }) => write(plan, &mut destination, record, last, Hold::Locked, ending).await?,
+        Err(SystemError::Missed { .. }) => {
+            write(plan, &mut destination, record, last, Hold::Locked, ending).await?
+        }
         written => written?,
     };
     let layout = &plan.layout;
@@ -232,7 +281,9 @@ async fn write_and_read_back(
                 drop(destination.rollback().await);
                 return Err(error);
             }
-            let after = destination.look_up(&plan.layout, record, Before::OfAll).await?;
+            let after = destination
+                .look_up(&plan.layout, record, Before::OfAll)
+                .await?;
             destination.rollback().await?;
             after
         }
@@ -240,15 +291,22 @@ async fn write_and_read_back(
             destination.commit().await?;
             destination.close().await;
             destination = AnyDestination::connect(&plan.destination).await?;
-            destination.look_up(&plan.layout, record, Before::OfAll).await?
+            destination
+                .look_up(&plan.layout, record, Before::OfAll)
+                .await?
         }
     };
     let decision = written.decisions.into_iter().next();
     let is_kept = ending == Ending::Commit && last.is_some();
-    let last_written = decision
-        .as_ref()
-        .filter(|_| is_kept)
-        .and_then(|decision| kept::tested(layout, record, &written.conflicts, &written.looked_up.before, decision));
+    let last_written = decision.as_ref().filter(|_| is_kept).and_then(|decision| {
+        kept::tested(
+            layout,
+            record,
+            &written.conflicts,
+            &written.looked_up.before,
+            decision,
+        )
+    });
     let proofs = Proofs {
         conflicts: &written.conflicts,
         layout: &plan.layout,
@@ -262,7 +320,12 @@ async fn write_and_read_back(
     let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
     let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
-    Ok(ReadBack { outcome, columns, alteration, last_written })
+    Ok(ReadBack {
+        outcome,
+        columns,
+        alteration,
+        last_written,
+    })
 }
 
 /// Writes the record in a transaction of its own, which is still open then.
@@ -278,14 +341,23 @@ async fn write(
         Ending::Commit => destination.begin().await?,
         Ending::Rollback => destination.begin_trial().await?,
     }
-    let Plan { destination: connection, layout, .. } = plan;
-    let manner = Manner { before: Before::OfAll, expected: Differing::Many, hold };
+    let Plan {
+        destination: connection,
+        layout,
+        ..
+    } = plan;
+    let manner = Manner {
+        before: Before::OfAll,
+        expected: Differing::Many,
+        hold,
+    };
     let written = match last {
         Some(last) => conflicts::write(destination, connection, layout, record, last, manner).await,
         None => writer::write(destination, connection, layout, record, manner).await,
     };
     if written.is_err() {
-        // The refusal is what the user asked about; a failed rollback ends with the connection anyway.
+        // The refusal is what the user asked about; a failed rollback ends with the connection
+        // anyway.
         drop(destination.rollback().await);
     }
     written
@@ -297,10 +369,14 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Update => SingleOutcome::Updated,
         Decision::Leave => SingleOutcome::Unchanged,
         Decision::Delete => SingleOutcome::Deleted,
-        Decision::Skip(reason) => SingleOutcome::Skipped { reason: reason.words().into() },
-        Decision::Reject(reason) => {
-            SingleOutcome::Rejected { stage: Stage::Match, column: None, reason: reason.to_string() }
-        }
+        Decision::Skip(reason) => SingleOutcome::Skipped {
+            reason: reason.words().into(),
+        },
+        Decision::Reject(reason) => SingleOutcome::Rejected {
+            stage: Stage::Match,
+            column: None,
+            reason: reason.to_string(),
+        },
     }
 }
 
@@ -320,14 +396,25 @@ impl Proofs<'_> {
     fn columns(&self) -> Vec<ColumnProof> {
         match (&self.before, &self.after) {
             (None, None) => Vec::new(),
-            (_, _) => self.layout.fields.iter().enumerate().map(|field| self.column(field)).collect(),
+            (_, _) => self
+                .layout
+                .fields
+                .iter()
+                .enumerate()
+                .map(|field| self.column(field))
+                .collect(),
         }
     }
 
     fn column(&self, (position, field): (usize, &LayoutField)) -> ColumnProof {
-        let held = |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
+        let held =
+            |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
         let (before, after) = (held(&self.before), held(&self.after));
-        let sent = self.record.columns().get(position).and_then(|column| cell_text(column, 0));
+        let sent = self
+            .record
+            .columns()
+            .get(position)
+            .and_then(|column| cell_text(column, 0));
         let kept = self.conflicts.keeps(0, position);
         let written = match kept {
             true => before.as_deref(),
@@ -345,11 +432,17 @@ impl Proofs<'_> {
     }
 
     /// What the row is to hold in a field.
-    fn written<'a>(&self, field: &LayoutField, before: Option<&'a str>, sent: Option<&'a str>) -> Option<&'a str> {
+    fn written<'a>(
+        &self,
+        field: &LayoutField,
+        before: Option<&'a str>,
+        sent: Option<&'a str>,
+    ) -> Option<&'a str> {
         match self.decision {
             Some(Decision::Insert) => sent,
             Some(Decision::Update) => self.layout.after_update(field, before, sent),
-            Some(Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_)) | None => before,
+            Some(Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_))
+            | None => before,
         }
     }
 
@@ -358,34 +451,67 @@ impl Proofs<'_> {
     }
 
     /// What the row holds other than it was written, and why, in one sentence.
-    async fn alteration(&self, columns: &[ColumnProof], destination: &mut AnyDestination) -> Option<String> {
+    async fn alteration(
+        &self,
+        columns: &[ColumnProof],
+        destination: &mut AnyDestination,
+    ) -> Option<String> {
         let gone = self.wrote() && self.rows != 1;
         if !gone && columns.iter().all(|column| column.as_written) {
             return None;
         }
         // They are asked for to explain what was found, which stands without them.
-        let triggers = destination.triggers(&self.layout.object).await.unwrap_or_default();
+        let triggers = destination
+            .triggers(&self.layout.object)
+            .await
+            .unwrap_or_default();
         let object = self.layout.object.display_name();
         Some(match gone {
             true => {
                 let rows = self.rows;
                 let cause = Cause::of_triggers(&triggers);
-                format!("`{object}` has {rows} rows of the key after the record was written ({cause})")
+                format!(
+                    "`{object}` has {rows} rows of the key after the record was written ({cause})"
+                )
             }
             false => {
                 let altered = self.causes(columns, &triggers).into_iter();
-                let parts: Vec<String> =
-                    altered.map(|(cause, names)| format!("`{}` ({cause})", names.join("`, `"))).collect();
-                format!("`{object}` holds something else than was written: {}", parts.join(", "))
+                let parts: Vec<String> = altered
+                    .map(|(cause, names)| format!("`{}` ({cause})", names.join("`, `")))
+                    .collect();
+                format!(
+                    "`{object}` holds something else than was written: {}",
+                    parts.join(", ")
+                )
             }
         })
     }
 
     /// The columns that hold something else than was written, by the likely cause.
-    fn causes<'a>(&self, columns: &'a [ColumnProof], triggers: &[String]) -> Vec<(Cause, Vec<&'a str>)> {
+    fn causes<'a>(
+        &self,
+        columns: &'a [ColumnProof],
+        triggers: &[String],
+    ) -> Vec<(Cause, Vec<&'a str>)> {
         let mut causes: Vec<(Cause, Vec<&str>)> = Vec::new();
-        let altered = self.layout.fields.iter().zip(columns).filter(|(_, column)| !column.as_written);
-        for (field, ColumnProof { column, before, sent, after, kept, .. }) in altered {
+        let altered = self
+            .layout
+            .fields
+            .iter()
+            .zip(columns)
+            .filter(|(_, column)| !column.as_written);
+        for (
+            field,
+            ColumnProof {
+                column,
+                before,
+                sent,
+                after,
+                kept,
+                ..
+            },
+        ) in altered
+        {
             let written = match kept {
                 true => before.as_deref(),
                 false => self.written(field, before.as_deref(), sent.as_deref()),

@@ -13,7 +13,9 @@ pub(crate) struct Stop {
 impl Stop {
     /// Nobody has asked yet.
     pub(crate) fn new() -> Self {
-        Self { asked: Arc::new(watch::Sender::new(false)) }
+        Self {
+            asked: Arc::new(watch::Sender::new(false)),
+        }
     }
 
     pub(crate) fn ask(&self) {

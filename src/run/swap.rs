@@ -1,7 +1,8 @@
-//! Writing only where a row still holds what is expected. Two kinds of work are alike in that, and mirror one another: an
-//! undo expects what a run sent and restores what its rows held before, and a saved plan expects what rows held when they
-//! were previewed and writes what was shown. Whether rows do is asked of the database's own equality, in the transaction
-//! that writes and with the rows locked.
+//! Writing only where a row still holds what is expected. Two kinds of work are alike in that, and
+//! mirror one another: an undo expects what a run sent and restores what its rows held before, and
+//! a saved plan expects what rows held when they were previewed and writes what was shown. Whether
+//! rows do is asked of the database's own equality, in the transaction that writes and with the
+//! rows locked.
 //!
 //! Shape of the records: as a segment of before-images without `record`.
 
@@ -36,8 +37,8 @@ pub(crate) enum CreatedRows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChangedRows {
     Keep,
-    /// They are taken back all the same: a trigger may have changed them as they were written, and what somebody else made
-    /// of them is given up.
+    /// They are taken back all the same: a trigger may have changed them as they were written, and
+    /// what somebody else made of them is given up.
     Restore,
 }
 
@@ -56,25 +57,38 @@ pub(crate) struct Swap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// What was sent is expected, and what was before is restored.
-    Back { created: CreatedRows, changed: ChangedRows },
+    Back {
+        created: CreatedRows,
+        changed: ChangedRows,
+    },
     /// What was before is expected, and what is to be sent is written.
     Forward,
 }
 
 impl Direction {
-    /// What becomes of a record whose row was looked up for what is expected of it; `created` tells that the row is or was
-    /// made by the run. One that somebody else made meanwhile is theirs, unless it holds all that would be sent; and one
-    /// that either may have made, as its batch is `in_doubt`, is left.
+    /// What becomes of a record whose row was looked up for what is expected of it; `created` tells
+    /// that the row is or was made by the run. One that somebody else made meanwhile is theirs,
+    /// unless it holds all that would be sent; and one that either may have made, as its batch is
+    /// `in_doubt`, is left.
     fn decide(self, created: bool, in_doubt: bool, found: Found) -> Decision {
         match (self, created, found.rows, found.differs) {
             (Self::Back { .. }, true, 0, _) if in_doubt => Decision::Leave,
-            (Self::Back { .. }, true, 1.., _) if in_doubt => Decision::Skip(SkipReason::CreatedInDoubt),
+            (Self::Back { .. }, true, 1.., _) if in_doubt => {
+                Decision::Skip(SkipReason::CreatedInDoubt)
+            }
             (_, _, 2.., _) => Decision::Reject(RejectReason::AmbiguousMatch { found: found.rows }),
             (Self::Forward, true, 0, _) => Decision::Insert,
             (_, _, 0, _) => Decision::Skip(SkipReason::NoMatch),
-            (Self::Forward | Self::Back { changed: ChangedRows::Keep, .. }, _, 1, true) => {
-                Decision::Skip(SkipReason::ChangedSince)
-            }
+            (
+                Self::Forward
+                | Self::Back {
+                    changed: ChangedRows::Keep,
+                    ..
+                },
+                _,
+                1,
+                true,
+            ) => Decision::Skip(SkipReason::ChangedSince),
             (Self::Forward, true, 1, false) => Decision::Leave,
             (Self::Back { .. }, true, 1, _) => Decision::Delete,
             (_, false, 1, _) => Decision::Update,
@@ -102,23 +116,50 @@ struct Group {
 }
 
 impl Swap {
-    /// Takes a run back; `sent` is the layout of what it sent, with every field but the key compared.
+    /// Takes a run back; `sent` is the layout of what it sent, with every field but the key
+    /// compared.
     pub(super) fn back(sent: Layout, created: CreatedRows, changed: ChangedRows) -> Self {
         Self::new(Direction::Back { created, changed }, sent)
     }
 
-    /// Writes what was previewed with this layout. Which fields of a row are written was decided then.
+    /// Writes what was previewed with this layout. Which fields of a row are written was decided
+    /// then.
     pub(super) fn forward(layout: &Layout) -> Self {
-        let decided = |field: &LayoutField| LayoutField { when: When::Always, keeps_foreign: false, ..field.clone() };
+        let decided = |field: &LayoutField| LayoutField {
+            when: When::Always,
+            keeps_foreign: false,
+            ..field.clone()
+        };
         let fields = layout.fields.iter().map(decided).collect();
-        Self::new(Direction::Forward, Layout { nulls: NullPolicy::Write, fields, ..layout.clone() })
+        Self::new(
+            Direction::Forward,
+            Layout {
+                nulls: NullPolicy::Write,
+                fields,
+                ..layout.clone()
+            },
+        )
     }
 
     fn new(direction: Direction, sent: Layout) -> Self {
-        let held = |field: &LayoutField| LayoutField { own_text: !field.key || field.own_text, ..field.clone() };
-        let before = Layout { fields: sent.fields.iter().map(held).collect(), ..sent.clone() };
-        let key_columns = sent.key_fields().map(|field| sent_column(&field.column.name)).collect();
-        Self { direction, sent: Arc::new(sent), before: Arc::new(before), key_columns }
+        let held = |field: &LayoutField| LayoutField {
+            own_text: !field.key || field.own_text,
+            ..field.clone()
+        };
+        let before = Layout {
+            fields: sent.fields.iter().map(held).collect(),
+            ..sent.clone()
+        };
+        let key_columns = sent
+            .key_fields()
+            .map(|field| sent_column(&field.column.name))
+            .collect();
+        Self {
+            direction,
+            sent: Arc::new(sent),
+            before: Arc::new(before),
+            key_columns,
+        }
     }
 
     /// What batches write.
@@ -144,19 +185,30 @@ impl Swap {
         }
     }
 
-    /// Whether records have the columns of before-images of this layout, each in its representation.
+    /// Whether records have the columns of before-images of this layout, each in its
+    /// representation.
     pub(super) fn accepts(&self, records: &DataFrame) -> bool {
         let has = |name: &str, kind: &LayoutField| {
             let representation = match kind.own_text {
                 true => polars::prelude::DataType::String,
                 false => kind.kind.representation(),
             };
-            records.column(name).is_ok_and(|values| *values.dtype() == representation)
+            records
+                .column(name)
+                .is_ok_and(|values| *values.dtype() == representation)
         };
-        let sent = self.sent.fields.iter().all(|field| has(&sent_column(&field.column.name), field));
+        let sent = self
+            .sent
+            .fields
+            .iter()
+            .all(|field| has(&sent_column(&field.column.name), field));
         let restored = self.before.fields.iter().filter(|field| !field.key);
-        sent && restored.into_iter().all(|field| has(&before_column(&field.column.name), field))
-            && records.column(CREATED).is_ok_and(|created| created.bool().is_ok())
+        sent && restored
+            .into_iter()
+            .all(|field| has(&before_column(&field.column.name), field))
+            && records
+                .column(CREATED)
+                .is_ok_and(|created| created.bool().is_ok())
     }
 
     /// What is or was sent of the records. Shape: a batch's, in the layout's order.
@@ -166,15 +218,25 @@ impl Swap {
 
     /// For each field which records it is written of; `None` if of all.
     pub(super) fn written(&self, records: &DataFrame) -> Vec<Option<BooleanChunked>> {
-        self.sent.fields.iter().map(|field| mask(records, field).cloned()).collect()
+        self.sent
+            .fields
+            .iter()
+            .map(|field| mask(records, field).cloned())
+            .collect()
     }
 
     /// What is written to rows, for the before-images of the run that writes it.
     pub(super) fn writes<'a>(&self, records: &'a DataFrame) -> PolarsResult<Sent<'a>> {
         let written = self.values(self.written_side(), records, &self.every_field())?;
         Ok(match self.direction {
-            Direction::Back { .. } => Sent::Back { records: written, images: records },
-            Direction::Forward => Sent::AsShown { records: written, shown: records },
+            Direction::Back { .. } => Sent::Back {
+                records: written,
+                images: records,
+            },
+            Direction::Forward => Sent::AsShown {
+                records: written,
+                shown: records,
+            },
         })
     }
 
@@ -185,8 +247,11 @@ impl Swap {
         connection: &Connection,
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
-        let written = self.lock_and_judge(destination, connection, records).await?;
-        self.apply(destination, connection, records, &written).await?;
+        let written = self
+            .lock_and_judge(destination, connection, records)
+            .await?;
+        self.apply(destination, connection, records, &written)
+            .await?;
         Ok(written)
     }
 
@@ -197,12 +262,16 @@ impl Swap {
         connection: &Connection,
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
-        let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
+        let sent = shaped(
+            connection,
+            self.values(Side::Sent, records, &self.every_field()),
+        )?;
         let there = shaped(connection, self.expected_there(records, &sent))?;
         if there.height() > 0 {
             destination.lock(&self.sent, &there).await?;
         }
-        self.judge(destination, connection, records, Before::OfAll).await
+        self.judge(destination, connection, records, Before::OfAll)
+            .await
     }
 
     /// Writes what was decided.
@@ -213,25 +282,51 @@ impl Swap {
         records: &DataFrame,
         written: &Written,
     ) -> Result<(), SystemError> {
-        let sent = shaped(connection, self.values(Side::Sent, records, &self.every_field()))?;
+        let sent = shaped(
+            connection,
+            self.values(Side::Sent, records, &self.every_field()),
+        )?;
         if written.decisions.iter().any(Decision::is_write) {
             let layout = self.layout();
             expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
         }
         // Rows that go make room for what they held.
-        self.change(Change::Delete, destination, connection, &sent, &written.decisions).await?;
+        self.change(
+            Change::Delete,
+            destination,
+            connection,
+            &sent,
+            &written.decisions,
+        )
+        .await?;
         for group in shaped(connection, self.groups(records))? {
             let updates = group.chosen(&written.decisions, &Decision::Update);
             if !updates.is_empty() {
-                let values = self.values(self.written_side(), &records_at(records, &updates), &group.fields);
+                let values = self.values(
+                    self.written_side(),
+                    &records_at(records, &updates),
+                    &group.fields,
+                );
                 let layout = self.layout().narrowed(&group.fields);
                 let records = &shaped(connection, values)?;
-                let write = Write { change: Change::Update, layout: &layout, records, hold: Hold::Locked };
+                let write = Write {
+                    change: Change::Update,
+                    layout: &layout,
+                    records,
+                    hold: Hold::Locked,
+                };
                 write.carry_out(destination, connection).await?;
             }
         }
         crate::fault::point("rows swapped");
-        self.change(Change::Insert, destination, connection, &sent, &written.decisions).await
+        self.change(
+            Change::Insert,
+            destination,
+            connection,
+            &sent,
+            &written.decisions,
+        )
+        .await
     }
 
     /// Inserts or deletes whole rows, as decided.
@@ -253,11 +348,18 @@ impl Swap {
             return Ok(());
         }
         let records = &records_at(sent, &positions);
-        Write { change, layout: &self.sent, records, hold: Hold::Locked }.carry_out(destination, connection).await
+        Write {
+            change,
+            layout: &self.sent,
+            records,
+            hold: Hold::Locked,
+        }
+        .carry_out(destination, connection)
+        .await
     }
 
-    /// What was or is sent to rows that are expected to be there. To lock others would ask for more rights than making
-    /// them takes.
+    /// What was or is sent to rows that are expected to be there. To lock others would ask for more
+    /// rights than making them takes.
     fn expected_there(&self, records: &DataFrame, sent: &DataFrame) -> PolarsResult<DataFrame> {
         match self.direction {
             Direction::Back { .. } => Ok(sent.clone()),
@@ -294,11 +396,20 @@ impl Swap {
             let differing = looked_up.differing();
             if !group.created && !differing.is_empty() {
                 let side = self.written_side();
-                let values = shaped(connection, self.values(side, &records_at(&own, &differing), &group.fields))?;
+                let values = shaped(
+                    connection,
+                    self.values(side, &records_at(&own, &differing), &group.fields),
+                )?;
                 let layout = self.layout_of(side).narrowed(&group.fields);
-                let held = destination.look_up(&layout, &values, Before::Unread).await?.found;
+                let held = destination
+                    .look_up(&layout, &values, Before::Unread)
+                    .await?
+                    .found;
                 for (record, held) in differing.iter().zip(held) {
-                    if let (Some(decision), false) = (decided.get_mut(index(*record)), held.differs || held.rows != 1) {
+                    if let (Some(decision), false) = (
+                        decided.get_mut(index(*record)),
+                        held.differs || held.rows != 1,
+                    ) {
                         *decision = Decision::Leave;
                     }
                 }
@@ -319,11 +430,20 @@ impl Swap {
                 }
             }
         }
-        let looked_up = LookedUp { found, before: images.finish() };
-        Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
+        let looked_up = LookedUp {
+            found,
+            before: images.finish(),
+        };
+        Ok(Written {
+            looked_up,
+            decisions,
+            conflicts: Conflicts::default(),
+            differing: Differing::Many,
+        })
     }
 
-    /// What rows of a group are looked up for first: of rows that a run makes there is nothing before.
+    /// What rows of a group are looked up for first: of rows that a run makes there is nothing
+    /// before.
     fn expected_side(&self, group: &Group) -> Side {
         match self.direction {
             Direction::Forward if !group.created => Side::Before,
@@ -331,16 +451,34 @@ impl Swap {
         }
     }
 
-    /// The records whose rows are to be judged. Created rows are one group: all of what they are created with counts.
+    /// The records whose rows are to be judged. Created rows are one group: all of what they are
+    /// created with counts.
     fn groups(&self, records: &DataFrame) -> PolarsResult<Vec<Group>> {
         let created = records.column(CREATED)?.bool()?;
-        let in_doubt = records.column(IN_DOUBT).and_then(|in_doubt| in_doubt.bool()).ok();
-        let masks: Vec<Option<&BooleanChunked>> = self.sent.fields.iter().map(|field| mask(records, field)).collect();
+        let in_doubt = records
+            .column(IN_DOUBT)
+            .and_then(|in_doubt| in_doubt.bool())
+            .ok();
+        let masks: Vec<Option<&BooleanChunked>> = self
+            .sent
+            .fields
+            .iter()
+            .map(|field| mask(records, field))
+            .collect();
         let mut groups: BTreeMap<(bool, bool, Vec<usize>), Vec<IdxSize>> = BTreeMap::new();
         for (record, position) in (0..records.height()).zip(0..) {
             let is_created = created.get(record).unwrap_or_default();
-            let is_in_doubt = is_created && in_doubt.and_then(|in_doubt| in_doubt.get(record)).unwrap_or_default();
-            let keeps_created = matches!(self.direction, Direction::Back { created: CreatedRows::Keep, .. });
+            let is_in_doubt = is_created
+                && in_doubt
+                    .and_then(|in_doubt| in_doubt.get(record))
+                    .unwrap_or_default();
+            let keeps_created = matches!(
+                self.direction,
+                Direction::Back {
+                    created: CreatedRows::Keep,
+                    ..
+                }
+            );
             if is_created && !is_in_doubt && keeps_created {
                 continue;
             }
@@ -349,9 +487,17 @@ impl Swap {
                 is_created || mask.is_none_or(|mask| mask.get(record).unwrap_or(true))
             };
             let fields = self.every_field().into_iter().filter(is_written).collect();
-            groups.entry((is_created, is_in_doubt, fields)).or_default().push(position);
+            groups
+                .entry((is_created, is_in_doubt, fields))
+                .or_default()
+                .push(position);
         }
-        let group = |((created, in_doubt, fields), records)| Group { fields, records, created, in_doubt };
+        let group = |((created, in_doubt, fields), records)| Group {
+            fields,
+            records,
+            created,
+            in_doubt,
+        };
         Ok(groups.into_iter().map(group).collect())
     }
 
@@ -359,9 +505,12 @@ impl Swap {
         (0..self.sent.fields.len()).collect()
     }
 
-    /// The values of one side in these fields. Shape: as a batch of the side's layout with these fields.
+    /// The values of one side in these fields. Shape: as a batch of the side's layout with these
+    /// fields.
     fn values(&self, side: Side, records: &DataFrame, fields: &[usize]) -> PolarsResult<DataFrame> {
-        let fields = fields.iter().filter_map(|position| self.sent.fields.get(*position));
+        let fields = fields
+            .iter()
+            .filter_map(|position| self.sent.fields.get(*position));
         let columns = fields.map(|field| {
             let name = &field.column.name;
             let values = records.column(&match side {
@@ -374,8 +523,12 @@ impl Swap {
     }
 }
 
-/// Packages are looked at before they are pushed: what is not shaped as it should be is an error of this program.
-pub(super) fn shaped<T>(connection: &Connection, shaped: PolarsResult<T>) -> Result<T, SystemError> {
+/// Packages are looked at before they are pushed: what is not shaped as it should be is an error of
+/// this program.
+pub(super) fn shaped<T>(
+    connection: &Connection,
+    shaped: PolarsResult<T>,
+) -> Result<T, SystemError> {
     shaped.map_err(|error| SystemError::Failed {
         connection: connection.name.clone(),
         doing: "reading before-images".to_owned(),
@@ -394,7 +547,11 @@ impl Group {
 
 /// For which records a field is written; `None` if for all.
 fn mask<'a>(records: &'a DataFrame, field: &LayoutField) -> Option<&'a BooleanChunked> {
-    records.column(&written_column(&field.column.name)).ok()?.bool().ok()
+    records
+        .column(&written_column(&field.column.name))
+        .ok()?
+        .bool()
+        .ok()
 }
 
 fn index(position: IdxSize) -> usize {
@@ -405,7 +562,10 @@ fn index(position: IdxSize) -> usize {
 mod tests {
     use super::*;
 
-    const BACK: Direction = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Keep };
+    const BACK: Direction = Direction::Back {
+        created: CreatedRows::Delete,
+        changed: ChangedRows::Keep,
+    };
 
     fn decided(direction: Direction, created: bool, rows: u64, differs: bool) -> Decision {
         direction.decide(created, false, Found { rows, differs })
@@ -414,17 +574,29 @@ mod tests {
     #[test]
     fn a_row_that_holds_what_is_expected_is_written() {
         assert_eq!(decided(BACK, false, 1, false), Decision::Update);
-        assert_eq!(decided(Direction::Forward, false, 1, false), Decision::Update);
+        assert_eq!(
+            decided(Direction::Forward, false, 1, false),
+            Decision::Update
+        );
         assert_eq!(decided(BACK, true, 1, false), Decision::Delete);
-        assert_eq!(decided(Direction::Forward, true, 0, false), Decision::Insert);
+        assert_eq!(
+            decided(Direction::Forward, true, 0, false),
+            Decision::Insert
+        );
     }
 
     #[test]
     fn a_row_that_holds_something_else_is_left() {
-        for (direction, created) in
-            [(BACK, false), (BACK, true), (Direction::Forward, false), (Direction::Forward, true)]
-        {
-            assert_eq!(decided(direction, created, 1, true), Decision::Skip(SkipReason::ChangedSince));
+        for (direction, created) in [
+            (BACK, false),
+            (BACK, true),
+            (Direction::Forward, false),
+            (Direction::Forward, true),
+        ] {
+            assert_eq!(
+                decided(direction, created, 1, true),
+                Decision::Skip(SkipReason::ChangedSince)
+            );
             let ambiguous = Decision::Reject(RejectReason::AmbiguousMatch { found: 2 });
             assert_eq!(decided(direction, created, 2, false), ambiguous);
         }
@@ -437,7 +609,10 @@ mod tests {
 
     #[test]
     fn a_row_that_holds_something_else_is_taken_back_when_that_is_asked_for() {
-        let all = Direction::Back { created: CreatedRows::Delete, changed: ChangedRows::Restore };
+        let all = Direction::Back {
+            created: CreatedRows::Delete,
+            changed: ChangedRows::Restore,
+        };
         assert_eq!(decided(all, false, 1, true), Decision::Update);
         assert_eq!(decided(all, true, 1, true), Decision::Delete);
     }
@@ -445,19 +620,32 @@ mod tests {
     #[test]
     fn a_row_that_somebody_else_may_have_made_is_left_whatever_is_asked_for() {
         for changed in [ChangedRows::Keep, ChangedRows::Restore] {
-            let back = Direction::Back { created: CreatedRows::Delete, changed };
+            let back = Direction::Back {
+                created: CreatedRows::Delete,
+                changed,
+            };
             let decided = |rows, differs| back.decide(true, true, Found { rows, differs });
             for (rows, differs) in [(1, false), (1, true), (2, false)] {
-                assert_eq!(decided(rows, differs), Decision::Skip(SkipReason::CreatedInDoubt));
+                assert_eq!(
+                    decided(rows, differs),
+                    Decision::Skip(SkipReason::CreatedInDoubt)
+                );
             }
-            assert_eq!(decided(0, false), Decision::Leave, "there is nothing to take back");
+            assert_eq!(
+                decided(0, false),
+                Decision::Leave,
+                "there is nothing to take back"
+            );
         }
     }
 
     #[test]
     fn a_row_that_is_gone_is_not_made_again() {
         for (direction, created) in [(BACK, false), (BACK, true), (Direction::Forward, false)] {
-            assert_eq!(decided(direction, created, 0, false), Decision::Skip(SkipReason::NoMatch));
+            assert_eq!(
+                decided(direction, created, 0, false),
+                Decision::Skip(SkipReason::NoMatch)
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Undo: a run of its own that takes an earlier one back. Its records are the before-images of that run; from the package
-//! on it is a run like any other, and keeps before-images itself.
+//! Undo: a run of its own that takes an earlier one back. Its records are the before-images of that
+//! run; from the package on it is a run like any other, and keeps before-images itself.
 //!
 //! It needs the run's connection and the ledger, not the job's files: these may have changed since.
 
@@ -45,7 +45,16 @@ pub(crate) struct UndoRequest<'a> {
 impl UndoRequest<'_> {
     /// What an undo must share with an interrupted one to take it up.
     fn digest(&self) -> String {
-        let told = format!("{:?}", (self.run, self.write_back, &self.records, self.created, self.changed));
+        let told = format!(
+            "{:?}",
+            (
+                self.run,
+                self.write_back,
+                &self.records,
+                self.created,
+                self.changed
+            )
+        );
         format!("undo {:032x}", xxh3_128(told.as_bytes()))
     }
 }
@@ -78,8 +87,8 @@ pub(crate) struct UndoReport {
     pub(crate) folder: PathBuf,
 }
 
-/// Takes a run back.
-/// Errors: as a run's; `NothingToUndo` and `NoBeforeImages`, if there is nothing to restore; `NotWritten`.
+/// Takes a run back. Errors: as a run's; `NothingToUndo` and `NoBeforeImages`, if there is nothing
+/// to restore; `NotWritten`.
 pub(crate) async fn carry_out(
     request: &UndoRequest<'_>,
     ledger: &Ledger,
@@ -93,10 +102,20 @@ pub(crate) async fn carry_out(
         return Err(RunError::Interrupted);
     }
     let facts = begin_or_take_up(request, ledger, &entry, &plans).await?;
-    let work = AtWork { project: request.project, ledger, progress: &progress, stop: &request.stop, facts: &facts };
+    let work = AtWork {
+        project: request.project,
+        ledger,
+        progress: &progress,
+        stop: &request.stop,
+        facts: &facts,
+    };
     match restore(request, work, &plans).await {
         Ok(report) => {
-            ledger.runs_left_behind(facts.run).await?.into_iter().for_each(|earlier| work.remove_packages(earlier));
+            ledger
+                .runs_left_behind(facts.run)
+                .await?
+                .into_iter()
+                .for_each(|earlier| work.remove_packages(earlier));
             ledger.finish_run(facts.run, report.status, None).await?;
             work.remove_packages(facts.run);
             Ok(report)
@@ -106,7 +125,10 @@ pub(crate) async fn carry_out(
 }
 
 /// What an undo would do; writes nothing.
-pub(crate) async fn preview(request: &UndoRequest<'_>, ledger: &Ledger) -> Result<UndoReport, RunError> {
+pub(crate) async fn preview(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+) -> Result<UndoReport, RunError> {
     let entry = ledger.run(request.run).await?;
     let is_alone = !ledger.is_running(&entry.job)?;
     let plans = plan::plan(request, ledger, &entry, is_alone).await?;
@@ -127,30 +149,47 @@ pub(crate) async fn preview(request: &UndoRequest<'_>, ledger: &Ledger) -> Resul
 }
 
 fn status_of(write_backs: &[Undone]) -> RunStatus {
-    match write_backs.iter().any(|undone| undone.report.tally.rejected > 0) {
+    match write_backs
+        .iter()
+        .any(|undone| undone.report.tally.rejected > 0)
+    {
         true => RunStatus::Rejected,
         false => RunStatus::Succeeded,
     }
 }
 
-/// Enters the undo into the ledger, or goes on with the same one where it was interrupted. Any other run that stands open
-/// is left behind: its records were made for what rows held until now.
+/// Enters the undo into the ledger, or goes on with the same one where it was interrupted. Any
+/// other run that stands open is left behind: its records were made for what rows held until now.
 async fn begin_or_take_up(
     request: &UndoRequest<'_>,
     ledger: &Ledger,
     entry: &RunEntry,
     plans: &[UndoPlan],
 ) -> Result<RunFacts, RunError> {
-    let cycle = Cycle { id: entry.cycle.clone(), completed_at: entry.cycle_completed_at };
-    let facts = RunFacts { run: NO_RUN, job: entry.job.clone(), cycle, started_at: Utc::now() };
+    let cycle = Cycle {
+        id: entry.cycle.clone(),
+        completed_at: entry.cycle_completed_at,
+    };
+    let facts = RunFacts {
+        run: NO_RUN,
+        job: entry.job.clone(),
+        cycle,
+        started_at: Utc::now(),
+    };
     if let Some(unfinished) = ledger.unfinished_run(&entry.job).await? {
         match why_left_behind(request, ledger, &unfinished, plans).await? {
             Some(why) => leave_behind(ledger, &entry.job, unfinished.run, &why).await?,
             None => {
-                let UnfinishedRun { run, started_at, .. } = unfinished;
+                let UnfinishedRun {
+                    run, started_at, ..
+                } = unfinished;
                 warn!(job = %entry.job, run, undo_of = request.run, "taking up an unfinished undo where it stood");
                 ledger.take_up_run(run).await?;
-                return Ok(RunFacts { run, started_at, ..facts });
+                return Ok(RunFacts {
+                    run,
+                    started_at,
+                    ..facts
+                });
             }
         }
     }
@@ -178,13 +217,26 @@ async fn why_left_behind(
     plans: &[UndoPlan],
 ) -> Result<Option<String>, RunError> {
     if unfinished.undo_of.is_none() || unfinished.job_digest != request.digest() {
-        return Ok(Some(format!("an undo of run {} began before it could be taken up", request.run)));
+        return Ok(Some(format!(
+            "an undo of run {} began before it could be taken up",
+            request.run
+        )));
     }
     for (plan, position) in plans.iter().zip(0..) {
-        let progress = ledger.progress(WriteBackId { run: unfinished.run, position }).await?;
+        let progress = ledger
+            .progress(WriteBackId {
+                run: unfinished.run,
+                position,
+            })
+            .await?;
         let prepared = progress.layout.filter(|_| progress.packaged);
-        let (layout, home, connection) = (plan.restoration.layout(), &plan.home, &plan.destination.name);
-        let why = prepared.and_then(|prepared| prepared::why_unfit(&prepared, layout, home, connection));
+        let (layout, home, connection) = (
+            plan.restoration.layout(),
+            &plan.home,
+            &plan.destination.name,
+        );
+        let why =
+            prepared.and_then(|prepared| prepared::why_unfit(&prepared, layout, home, connection));
         if why.is_some() {
             return Ok(why);
         }
@@ -192,13 +244,24 @@ async fn why_left_behind(
     Ok(None)
 }
 
-async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]) -> Result<UndoReport, RunError> {
+async fn restore(
+    request: &UndoRequest<'_>,
+    work: AtWork<'_>,
+    plans: &[UndoPlan],
+) -> Result<UndoReport, RunError> {
     let run = work.facts.run;
     let mut packages = Vec::new();
     for (plan, position) in plans.iter().zip(0..) {
         let begun = Instant::now();
-        let (package, counted) = package_of(plan, request, work, WriteBackId { run, position }).await?;
-        packages.push((plan, WriteBackId { run, position }, package, counted, begun.elapsed()));
+        let (package, counted) =
+            package_of(plan, request, work, WriteBackId { run, position }).await?;
+        packages.push((
+            plan,
+            WriteBackId { run, position },
+            package,
+            counted,
+            begun.elapsed(),
+        ));
     }
     let is_backwards = goes_backwards(work.ledger, request.run).await?;
     if is_backwards {
@@ -206,7 +269,15 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
     }
     let mut write_backs = Vec::new();
     for (plan, id, package, counted, elapsed) in packages {
-        let report = work.deliver(plan.assignment(request.project), id, &package, counted, elapsed).await?;
+        let report = work
+            .deliver(
+                plan.assignment(request.project),
+                id,
+                &package,
+                counted,
+                elapsed,
+            )
+            .await?;
         let skipped = work.ledger.skipped(id).await?;
         let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
         write_backs.push(Undone {
@@ -233,8 +304,8 @@ async fn restore(request: &UndoRequest<'_>, work: AtWork<'_>, plans: &[UndoPlan]
     })
 }
 
-/// Whether write-backs are taken back last one first: what the second made may refer to what the first made, or hold what the
-/// first gave up. The undo of an undo goes the way of the run again.
+/// Whether write-backs are taken back last one first: what the second made may refer to what the
+/// first made, or hold what the first gave up. The undo of an undo goes the way of the run again.
 async fn goes_backwards(ledger: &Ledger, run: i64) -> Result<bool, RunError> {
     let mut is_backwards = true;
     let mut undone = ledger.run(run).await?;
@@ -245,7 +316,8 @@ async fn goes_backwards(ledger: &Ledger, run: i64) -> Result<bool, RunError> {
     Ok(is_backwards)
 }
 
-/// The package of a write-back's before-images: the one that stands, or a new one with what it counted.
+/// The package of a write-back's before-images: the one that stands, or a new one with what it
+/// counted.
 async fn package_of(
     plan: &UndoPlan,
     request: &UndoRequest<'_>,
@@ -254,10 +326,15 @@ async fn package_of(
 ) -> Result<(Package, Option<Tally>), RunError> {
     let folder = work.package_folder(&plan.write_back)?;
     if work.ledger.progress(id).await?.packaged {
-        return Ok((tokio::task::block_in_place(|| Package::open(&folder))?, None));
+        return Ok((
+            tokio::task::block_in_place(|| Package::open(&folder))?,
+            None,
+        ));
     }
     work.ledger.restart_pull(id).await?;
     let (package, counted) = package::gather(plan, request, work, id, &folder).await?;
-    work.ledger.record_packaged(id, counted.read, &plan.mapped_for()).await?;
+    work.ledger
+        .record_packaged(id, counted.read, &plan.mapped_for())
+        .await?;
     Ok((package, Some(counted)))
 }

@@ -1,6 +1,6 @@
-//! Verifying: what was last written back, as the before-images tell, held against what the destination holds now. Writes
-//! nothing. What was written goes through a package on disk, so that memory does not grow with it, and the destination
-//! compares by its own equality.
+//! Verifying: what was last written back, as the before-images tell, held against what the
+//! destination holds now. Writes nothing. What was written goes through a package on disk, so that
+//! memory does not grow with it, and the destination compares by its own equality.
 
 mod written;
 
@@ -114,7 +114,10 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
     let name = &request.write_back.name;
     let runs = request.ledger.journal(Some(request.job), name).await?;
     let Some(newest) = runs.last() else {
-        return Ok(Verification { name: name.clone(), ..Verification::default() });
+        return Ok(Verification {
+            name: name.clone(),
+            ..Verification::default()
+        });
     };
     let (mut traced, unknown) = known(request, &runs, newest).await?;
     let connection = connection(request.project, &newest.destination)?;
@@ -122,7 +125,9 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
     let unwritten = unwritten(request, connection, &mut traced, &object).await?;
     let written = Written::meet(&traced, object)?;
     let folder = tempfile::tempdir()?;
-    let package = block_in_place(|| written.pack(&traced, &unwritten, &folder.path().join("written"), request))?;
+    let package = block_in_place(|| {
+        written.pack(&traced, &unwritten, &folder.path().join("written"), request)
+    })?;
     let mut verification = Verification {
         name: name.clone(),
         destination: newest.destination.clone(),
@@ -131,7 +136,10 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
         unknown,
         columns: written
             .values()
-            .map(|field| ColumnDrift { column: field.column.name.clone(), ..ColumnDrift::default() })
+            .map(|field| ColumnDrift {
+                column: field.column.name.clone(),
+                ..ColumnDrift::default()
+            })
             .collect(),
         not_compared: written.not_compared.clone(),
         ..Verification::default()
@@ -150,7 +158,10 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
     comparison.reader.close().await;
     request.progress.push_ends(name);
     if verification.drifted > 0 && request.ledger.journal(Some(request.job), name).await? != runs {
-        return Err(JournalError::Overtaken { job: request.job.to_owned(), write_back: name.clone() });
+        return Err(JournalError::Overtaken {
+            job: request.job.to_owned(),
+            write_back: name.clone(),
+        });
     }
     Ok(verification)
 }
@@ -165,15 +176,18 @@ struct Traced<'a> {
 impl Traced<'_> {
     /// Names of the match key's fields, in the key's order.
     fn key(&self) -> Vec<&str> {
-        let mut key: Vec<_> = self.fields.iter().filter(|field| field.key.is_some()).collect();
+        let mut key: Vec<_> = self
+            .fields
+            .iter()
+            .filter(|field| field.key.is_some())
+            .collect();
         key.sort_by_key(|field| field.key);
         key.into_iter().map(|field| field.name.as_str()).collect()
     }
 }
 
-/// The runs into the object that was written to last, oldest first, as far back as all that was written is known; and
-/// the one that ends it.
-/// Errors: `Unknown`, if that is the newest run.
+/// The runs into the object that was written to last, oldest first, as far back as all that was
+/// written is known; and the one that ends it. Errors: `Unknown`, if that is the newest run.
 async fn known<'a>(
     request: &VerifyRequest<'_>,
     runs: &'a [JournalRun],
@@ -181,14 +195,18 @@ async fn known<'a>(
 ) -> Result<(Vec<Traced<'a>>, Option<Unknown>), JournalError> {
     let mut traced: Vec<Traced<'a>> = Vec::new();
     let mut unknown = None;
-    let of_object = |run: &&JournalRun| run.destination == newest.destination && run.object == newest.object;
+    let of_object =
+        |run: &&JournalRun| run.destination == newest.destination && run.object == newest.object;
     for run in runs.iter().rev().filter(of_object) {
         let trace = Trace::of(request.project, request.ledger, run).await?;
         let found = block_in_place(|| meet(run, trace, traced.first()))?;
         match found {
             Ok(run) => traced.push(run),
             Err(why) => {
-                unknown = Some(Unknown { run: RunAt::of(run), why });
+                unknown = Some(Unknown {
+                    run: RunAt::of(run),
+                    why,
+                });
                 break;
             }
         }
@@ -197,14 +215,18 @@ async fn known<'a>(
     match (traced.is_empty(), unknown) {
         (true, Some(Unknown { run, why })) => {
             let write_back = request.write_back.name.clone();
-            Err(JournalError::Unknown { write_back, run: run.run, gap: why })
+            Err(JournalError::Unknown {
+                write_back,
+                run: run.run,
+                gap: why,
+            })
         }
         (_, unknown) => Ok((traced, unknown)),
     }
 }
 
-/// Of each run which records of which of its segments were not written, as rows are as they were before: a batch in doubt is
-/// one that may be written.
+/// Of each run which records of which of its segments were not written, as rows are as they were
+/// before: a batch in doubt is one that may be written.
 type Unwritten = Vec<BTreeMap<i64, Vec<bool>>>;
 
 /// Asks what became of batches in doubt; segments of sendings that were rolled back go.
@@ -223,12 +245,18 @@ async fn unwritten(
         if trace.images.iter().any(is_in_doubt) {
             if !is_running {
                 let sendings = std::mem::take(&mut trace.images);
-                trace.images = doubt::settled(connection, None, run.id, &run.object, sendings).await.map_err(failed)?;
+                trace.images = doubt::settled(connection, None, run.id, &run.object, sendings)
+                    .await
+                    .map_err(failed)?;
             }
             let mut destination = AnyDestination::connect(connection).await.map_err(failed)?;
             for images in trace.images.iter().filter(|images| is_in_doubt(images)) {
-                let first = block_in_place(|| FirstImages::read(&trace.folder, &images.segment, object))?;
-                of_run.insert(images.image, first.still_to_do(&mut destination).await.map_err(failed)?);
+                let first =
+                    block_in_place(|| FirstImages::read(&trace.folder, &images.segment, object))?;
+                of_run.insert(
+                    images.image,
+                    first.still_to_do(&mut destination).await.map_err(failed)?,
+                );
             }
             destination.close().await;
         }
@@ -256,25 +284,43 @@ fn meet<'a>(
 
 fn connection<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, JournalError> {
     let found = project.connection(name).map(|(connection, _)| connection);
-    found.map_err(|problems| JournalError::Connection { connection: name.to_owned(), problems })
+    found.map_err(|problems| JournalError::Connection {
+        connection: name.to_owned(),
+        problems,
+    })
 }
 
 /// The object as the ledger names it.
-async fn describe(connection: &Connection, newest: &JournalRun, write_back: &str) -> Result<Object, JournalError> {
-    let part = |text: &String| NamePart { text: text.clone(), quoted: true };
-    let object = ObjectName { parts: newest.object.iter().map(part).collect() };
+async fn describe(
+    connection: &Connection,
+    newest: &JournalRun,
+    write_back: &str,
+) -> Result<Object, JournalError> {
+    let part = |text: &String| NamePart {
+        text: text.clone(),
+        quoted: true,
+    };
+    let object = ObjectName {
+        parts: newest.object.iter().map(part).collect(),
+    };
     let described = async {
         let mut destination = AnyDestination::connect(connection).await?;
         let described = destination.describe(&object).await?;
         destination.close().await;
         Ok(described)
     };
-    described.await.map_err(|error: SystemError| look_up_error(write_back, connection, error))
+    described
+        .await
+        .map_err(|error: SystemError| look_up_error(write_back, connection, error))
 }
 
 fn look_up_error(write_back: &str, connection: &Connection, source: SystemError) -> JournalError {
     let connection = connection.name.clone();
-    JournalError::LookUp { write_back: write_back.to_owned(), connection, source: Box::new(source) }
+    JournalError::LookUp {
+        write_back: write_back.to_owned(),
+        connection,
+        source: Box::new(source),
+    }
 }
 
 /// A verification as it grows.
@@ -289,23 +335,34 @@ impl Comparison<'_> {
     /// Looks the records of a partition up batch by batch.
     async fn partition(&mut self, latest: &Latest) -> Result<(), JournalError> {
         let batch_records_max = self.request.write_back.batch_records_max.get();
-        for range in latest.bytes()?.batches(0..latest.keys.len(), batch_records_max) {
+        for range in latest
+            .bytes()?
+            .batches(0..latest.keys.len(), batch_records_max)
+        {
             let batch = latest.slice(&range);
             self.batch(&batch).await?;
-            self.request.progress.pushed(&self.request.write_back.name, counted_records(batch.keys.iter()));
+            self.request.progress.pushed(
+                &self.request.write_back.name,
+                counted_records(batch.keys.iter()),
+            );
         }
         Ok(())
     }
 
     async fn batch(&mut self, batch: &Latest) -> Result<(), JournalError> {
-        let LookedUp { found, before } =
-            self.reader.look_up(&self.written.layout, &batch.records, Before::OfDiffering).await?;
+        let LookedUp { found, before } = self
+            .reader
+            .look_up(&self.written.layout, &batch.records, Before::OfDiffering)
+            .await?;
         let mut drifted = self.compare_rows(batch, &found);
         let with_row: Vec<usize> = positions(&found, |_, found| found.rows == 1);
-        let differing: Vec<usize> =
-            positions(&found, |record, found| found.rows == 1 && (found.differs || batch.has_own(record)));
+        let differing: Vec<usize> = positions(&found, |record, found| {
+            found.rows == 1 && (found.differs || batch.has_own(record))
+        });
         for (column, position) in self.written.value_positions().enumerate() {
-            let records = self.drifted(batch, &before, &differing, column, position).await?;
+            let records = self
+                .drifted(batch, &before, &differing, column, position)
+                .await?;
             let sample = |record: &usize| ValueSample {
                 record: batch.key(*record),
                 written: batch.text(column, *record).map(str::to_owned),
@@ -313,7 +370,11 @@ impl Comparison<'_> {
                 run: batch.run_of(column, *record),
             };
             if let Some(drift) = self.verification.columns.get_mut(column) {
-                drift.compared += counted_records(with_row.iter().filter(|record| batch.is_known(column, **record)));
+                drift.compared += counted_records(
+                    with_row
+                        .iter()
+                        .filter(|record| batch.is_known(column, **record)),
+                );
                 drift.drifted += counted_records(records.iter());
                 let room = self.request.samples_max.saturating_sub(drift.samples.len());
                 drift.samples.extend(records.iter().take(room).map(sample));
@@ -334,15 +395,18 @@ impl Comparison<'_> {
                 1 => continue,
                 2.. => &mut self.verification.doubled,
             };
-            let sample = RowSample { record: batch.key(record), run: batch.latest_run(record) };
+            let sample = RowSample {
+                record: batch.key(record),
+                run: batch.latest_run(record),
+            };
             drift.add(sample, self.request.samples_max);
             drifted.insert(record);
         }
         drifted
     }
 
-    /// Which of the `differing` records hold another value in one column than was written, by the destination's own
-    /// equality.
+    /// Which of the `differing` records hold another value in one column than was written, by the
+    /// destination's own equality.
     async fn drifted(
         &mut self,
         batch: &Latest,
@@ -352,10 +416,12 @@ impl Comparison<'_> {
         position: usize,
     ) -> Result<Vec<usize>, JournalError> {
         let spelled_otherwise = |record: &&usize| {
-            batch.is_known(column, **record) && batch.text(column, **record) != before.value(**record, position)
+            batch.is_known(column, **record)
+                && batch.text(column, **record) != before.value(**record, position)
         };
         let records = differing.iter().filter(spelled_otherwise).copied();
-        let (own, others): (Vec<usize>, Vec<usize>) = records.partition(|record| batch.is_own(column, *record));
+        let (own, others): (Vec<usize>, Vec<usize>) =
+            records.partition(|record| batch.is_own(column, *record));
         let mut drifted = Vec::new();
         for (own_text, records) in [(true, own), (false, others)] {
             if records.is_empty() {
@@ -363,8 +429,12 @@ impl Comparison<'_> {
             }
             let layout = self.written.layout_of(position, own_text);
             let asked = batch.taken(column, &layout, &records)?;
-            let LookedUp { found, .. } = self.reader.look_up(&layout, &asked, Before::Unread).await?;
-            let differs = records.into_iter().zip(found).filter(|(_, found)| found.differs || found.rows != 1);
+            let LookedUp { found, .. } =
+                self.reader.look_up(&layout, &asked, Before::Unread).await?;
+            let differs = records
+                .into_iter()
+                .zip(found)
+                .filter(|(_, found)| found.differs || found.rows != 1);
             drifted.extend(differs.map(|(record, _)| record));
         }
         drifted.sort_unstable();
@@ -374,7 +444,12 @@ impl Comparison<'_> {
 
 /// Positions of the records that were found as `wanted`.
 fn positions(found: &[Found], wanted: impl Fn(usize, &Found) -> bool) -> Vec<usize> {
-    found.iter().enumerate().filter(|(record, found)| wanted(*record, found)).map(|(record, _)| record).collect()
+    found
+        .iter()
+        .enumerate()
+        .filter(|(record, found)| wanted(*record, found))
+        .map(|(record, _)| record)
+        .collect()
 }
 
 fn counted_records<T>(records: impl Iterator<Item = T>) -> u64 {

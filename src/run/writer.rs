@@ -1,5 +1,5 @@
-//! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves a refused batch
-//! until the bad records stand alone and the good ones are in.
+//! One writer: takes batches, writes each in one transaction, tries again what may pass, and halves
+//! a refused batch until the bad records stand alone and the good ones are in.
 
 pub(super) mod together;
 
@@ -43,8 +43,8 @@ const TURN_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) enum Work {
     /// They are written.
     Deliver,
-    /// They are written where rows still hold what they are expected to: an earlier run is taken back, or a saved plan
-    /// applied.
+    /// They are written where rows still hold what they are expected to: an earlier run is taken
+    /// back, or a saved plan applied.
     Swap(Arc<Swap>),
 }
 
@@ -52,7 +52,10 @@ impl Work {
     /// What is sent of a batch.
     fn sent<'a>(&self, batch: &'a Batch, written: &'a Written) -> PolarsResult<Sent<'a>> {
         match self {
-            Self::Deliver => Ok(Sent::Mapped { records: &batch.records, conflicts: &written.conflicts }),
+            Self::Deliver => Ok(Sent::Mapped {
+                records: &batch.records,
+                conflicts: &written.conflicts,
+            }),
             Self::Swap(swap) => swap.writes(&batch.records),
         }
     }
@@ -91,7 +94,9 @@ impl WriterContext {
         last: Option<&LastValues>,
         manner: Manner,
     ) -> Result<Written, SystemError> {
-        let Self { connection, layout, .. } = self;
+        let Self {
+            connection, layout, ..
+        } = self;
         match (&self.work, last) {
             (Work::Deliver, None) => write(destination, connection, layout, records, manner).await,
             (Work::Deliver, Some(last)) => {
@@ -116,7 +121,8 @@ pub(crate) struct Writer {
     held_up: Vec<HeldUp>,
 }
 
-/// A record that the destination refuses for what other rows hold: it may be taken once these are written.
+/// A record that the destination refuses for what other rows hold: it may be taken once these are
+/// written.
 pub(super) struct HeldUp {
     pub(super) span: BatchSpan,
     pub(super) message: String,
@@ -136,7 +142,10 @@ impl Line {
     async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
         let destination = AnyDestination::connect(&context.connection).await?;
         context.connected.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { destination, _counted: Counted(Arc::clone(context)) })
+        Ok(Self {
+            destination,
+            _counted: Counted(Arc::clone(context)),
+        })
     }
 }
 
@@ -195,11 +204,23 @@ impl Part {
     /// Two halves, the first one last, as a stack wants them; a batch of one comes back whole.
     fn halves(batch: Batch) -> Result<Vec<Self>, Batch> {
         let (left, right) = batch.halve()?;
-        Ok(vec![Self { batch: right, first_half: false }, Self { batch: left, first_half: true }])
+        Ok(vec![
+            Self {
+                batch: right,
+                first_half: false,
+            },
+            Self {
+                batch: left,
+                first_half: true,
+            },
+        ])
     }
 
     fn alone(batch: Batch) -> Vec<Self> {
-        vec![Self { batch, first_half: false }]
+        vec![Self {
+            batch,
+            first_half: false,
+        }]
     }
 }
 
@@ -209,7 +230,8 @@ struct Sending {
     outcomes: Vec<Outcome>,
     /// What the last attempt sent of it.
     part: Share,
-    /// Records that are sent at once where the batch cannot be halved, for some of them are written.
+    /// Records that are sent at once where the batch cannot be halved, for some of them are
+    /// written.
     records_max: usize,
 }
 
@@ -218,10 +240,14 @@ struct Sending {
 enum Share {
     /// All its records, as if none of them had been sent.
     All,
-    /// The records at these positions: the first sending was to write them, and their rows are as they were before.
-    /// `is_last` tells whether there are no others.
-    StillToDo { positions: Vec<IdxSize>, is_last: bool },
-    /// All its records: an earlier version sent them and kept no before-images that would tell more, or these are gone.
+    /// The records at these positions: the first sending was to write them, and their rows are as
+    /// they were before. `is_last` tells whether there are no others.
+    StillToDo {
+        positions: Vec<IdxSize>,
+        is_last: bool,
+    },
+    /// All its records: an earlier version sent them and kept no before-images that would tell
+    /// more, or these are gone.
     Compared,
     /// Nothing: what was sent was committed.
     Nothing,
@@ -260,7 +286,8 @@ impl Writer {
         }
     }
 
-    /// Closes the connection and tells what became of the records of its committed batches, and which ones it held up.
+    /// Closes the connection and tells what became of the records of its committed batches, and
+    /// which ones it held up.
     pub(crate) async fn close(self) -> (Tally, Vec<HeldUp>) {
         if let Some(line) = self.line {
             line.destination.close().await;
@@ -272,12 +299,16 @@ impl Writer {
         std::mem::take(&mut self.held_up)
     }
 
-    /// Writes a batch and records its outcomes, but for records that are held up. A refused batch is halved, and a half is
-    /// not attempted whole if it is known to hold a bad record: with `k` of them among `n` records it takes at most
-    /// `2·k·log2(n) + 1` attempts, and one more where rows were left as they were.
+    /// Writes a batch and records its outcomes, but for records that are held up. A refused batch
+    /// is halved, and a half is not attempted whole if it is known to hold a bad record: with `k`
+    /// of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one more where
+    /// rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
         let mut hold = Hold::Loose;
-        let mut pending = vec![Part { batch, first_half: false }];
+        let mut pending = vec![Part {
+            batch,
+            first_half: false,
+        }];
         while let Some(Part { batch, first_half }) = pending.pop() {
             if self.context.stop.is_asked() {
                 return Err(RunError::Interrupted);
@@ -288,13 +319,23 @@ impl Writer {
                     // Whatever both halves together were refused for is in the other one, then.
                     let other = if first_half { pending.pop() } else { None };
                     pending.extend(
-                        other.into_iter().flat_map(|other| Part::halves(other.batch).unwrap_or_else(Part::alone)),
+                        other.into_iter().flat_map(|other| {
+                            Part::halves(other.batch).unwrap_or_else(Part::alone)
+                        }),
                     );
                 }
-                Delivery::Refused { message, column, clashes } => match Part::halves(batch) {
+                Delivery::Refused {
+                    message,
+                    column,
+                    clashes,
+                } => match Part::halves(batch) {
                     Ok(halves) => pending.extend(halves),
                     Err(single) if clashes && self.held_up.len() < HELD_UP_MAX => {
-                        self.held_up.push(HeldUp { span: single.span, message, column });
+                        self.held_up.push(HeldUp {
+                            span: single.span,
+                            message,
+                            column,
+                        });
                     }
                     Err(single) => self.reject(&single, message, column).await?,
                 },
@@ -304,12 +345,19 @@ impl Writer {
     }
 
     fn tell(&self, batch: &Batch) {
-        self.context.progress.pushed(&self.context.write_back, u64::from(batch.span.records));
+        self.context
+            .progress
+            .pushed(&self.context.write_back, u64::from(batch.span.records));
     }
 
-    /// Attempts a batch until it is committed or refused, a bounded number of times. Once rows were missed, they are
-    /// locked first; rows that are missed even so, however often it is tried, are the database's own doing.
-    async fn attempt_until_settled(&mut self, batch: &Batch, hold: &mut Hold) -> Result<Delivery, RunError> {
+    /// Attempts a batch until it is committed or refused, a bounded number of times. Once rows were
+    /// missed, they are locked first; rows that are missed even so, however often it is tried, are
+    /// the database's own doing.
+    async fn attempt_until_settled(
+        &mut self,
+        batch: &Batch,
+        hold: &mut Hold,
+    ) -> Result<Delivery, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut sent = batch.sent.clone().map(Sending::of);
         let mut attempts = 1;
@@ -321,8 +369,24 @@ impl Writer {
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
-            if let SystemError::Refused { message, column, clashes } = error {
-                match self.refused(batch, &mut sent, Delivery::Refused { message, column, clashes }).await? {
+            if let SystemError::Refused {
+                message,
+                column,
+                clashes,
+            } = error
+            {
+                match self
+                    .refused(
+                        batch,
+                        &mut sent,
+                        Delivery::Refused {
+                            message,
+                            column,
+                            clashes,
+                        },
+                    )
+                    .await?
+                {
                     Some(refused) => return Ok(refused),
                     None => continue,
                 }
@@ -342,7 +406,11 @@ impl Writer {
                 if !is_missed {
                     return Err(self.failed(error));
                 }
-                let refused = Delivery::Refused { message: error.to_string(), column: None, clashes: false };
+                let refused = Delivery::Refused {
+                    message: error.to_string(),
+                    column: None,
+                    clashes: false,
+                };
                 match self.refused(batch, &mut sent, refused).await? {
                     Some(refused) => return Ok(refused),
                     None => continue,
@@ -355,8 +423,8 @@ impl Writer {
         }
     }
 
-    /// What follows when the destination refuses a batch; `None`, if it is sent again with fewer of its records: some of the
-    /// others may be written, so that it stays one batch.
+    /// What follows when the destination refuses a batch; `None`, if it is sent again with fewer of
+    /// its records: some of the others may be written, so that it stays one batch.
     async fn refused(
         &self,
         batch: &Batch,
@@ -368,12 +436,21 @@ impl Writer {
         match sent {
             None => {}
             Some(sending) if sending.is_written_in_part() => {
-                if let Delivery::Refused { message, column, .. } = delivery {
-                    sending.narrow(|record| batch.reject(record, Stage::Destination, column, message));
+                if let Delivery::Refused {
+                    message, column, ..
+                } = delivery
+                {
+                    sending
+                        .narrow(|record| batch.reject(record, Stage::Destination, column, message));
                 }
                 return Ok(None);
             }
-            Some(_) => self.context.ledger.forget_sent(self.context.id, batch.span).await?,
+            Some(_) => {
+                self.context
+                    .ledger
+                    .forget_sent(self.context.id, batch.span)
+                    .await?
+            }
         }
         Ok(Some(delivery))
     }
@@ -385,8 +462,9 @@ impl Writer {
         }
     }
 
-    /// Whether a server that has no connection left for this writer will have one when another writer is done: with few
-    /// connections a run is slower, not wrong. It ends, as the others take every batch but the one in hand here.
+    /// Whether a server that has no connection left for this writer will have one when another
+    /// writer is done: with few connections a run is slower, not wrong. It ends, as the others take
+    /// every batch but the one in hand here.
     fn can_wait_its_turn(&self, error: &SystemError) -> bool {
         let refused_entry = matches!(error, SystemError::Exhausted { .. }) && self.line.is_none();
         refused_entry && self.context.connected.load(Ordering::Relaxed) > 0
@@ -394,14 +472,23 @@ impl Writer {
 
     fn failed(&self, source: SystemError) -> RunError {
         let connection = self.context.connection.name.clone();
-        RunError::Push { write_back: self.context.write_back.clone(), connection, source: Box::new(source) }
+        RunError::Push {
+            write_back: self.context.write_back.clone(),
+            connection,
+            source: Box::new(source),
+        }
     }
 
-    /// Leaves the connection as after a rollback, or without one. A server that has become read-only is met anew: its
-    /// name may lead to another by then.
+    /// Leaves the connection as after a rollback, or without one. A server that has become
+    /// read-only is met anew: its name may lead to another by then.
     async fn recover(&mut self, error: &SystemError) {
-        let Some(mut line) = self.line.take() else { return };
-        let lost = matches!(error, SystemError::Unavailable { .. } | SystemError::ReadOnly { .. });
+        let Some(mut line) = self.line.take() else {
+            return;
+        };
+        let lost = matches!(
+            error,
+            SystemError::Unavailable { .. } | SystemError::ReadOnly { .. }
+        );
         let usable = !lost && line.destination.rollback().await.is_ok();
         fault::point("a batch rolled back");
         if usable {
@@ -409,7 +496,8 @@ impl Writer {
         }
     }
 
-    /// One attempt: one transaction. `sent` becomes what the ledger holds of the batch once it is recorded as sent.
+    /// One attempt: one transaction. `sent` becomes what the ledger holds of the batch once it is
+    /// recorded as sent.
     async fn attempt(
         &mut self,
         batch: &Batch,
@@ -426,14 +514,28 @@ impl Writer {
         if let Some(sending) = sent {
             sending.part.clone_from(&share);
         }
-        let WriterContext { ledger, id, keeps_before_images, .. } = &*Arc::clone(&self.context);
+        let WriterContext {
+            ledger,
+            id,
+            keeps_before_images,
+            ..
+        } = &*Arc::clone(&self.context);
         if let (Share::Nothing, Some(sending)) = (&share, &sent) {
             self.connected().await?.rollback().await?;
-            ledger.record_committed(*id, batch.span, begun.elapsed().as_secs_f64(), *keeps_before_images).await?;
+            ledger
+                .record_committed(
+                    *id,
+                    batch.span,
+                    begun.elapsed().as_secs_f64(),
+                    *keeps_before_images,
+                )
+                .await?;
             return Ok(self.committed(batch, &sending.outcomes, begun.elapsed()));
         }
         let written = self.write(batch, &share, hold).await?;
-        let prepared = self.prepare(batch, written, sent, attempts, &share, earlier).await?;
+        let prepared = self
+            .prepare(batch, written, sent, attempts, &share, earlier)
+            .await?;
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
         if let (false, Some(sending)) = (prepared.is_last, sent) {
@@ -443,7 +545,8 @@ impl Writer {
         self.settle(batch, prepared, begun.elapsed()).await
     }
 
-    /// Records what is to be known of a share of a batch before it is committed. `sent` as for an attempt.
+    /// Records what is to be known of a share of a batch before it is committed. `sent` as for an
+    /// attempt.
     async fn prepare(
         &mut self,
         batch: &Batch,
@@ -458,25 +561,43 @@ impl Writer {
         let images = self.keep_images(batch, &written)?;
         let is_last = !matches!(share, Share::StillToDo { is_last: false, .. });
         let marker = self.marker(journal, images.is_some() && is_last).await?;
-        let left = Left { images, marker, conflicts: self.keep_conflicts(batch, &written)?, earlier };
-        // A batch that changes nothing, and has nothing to tell of its values, need not be known before it is over: done
-        // again, it changes nothing again.
+        let left = Left {
+            images,
+            marker,
+            conflicts: self.keep_conflicts(batch, &written)?,
+            earlier,
+        };
+        // A batch that changes nothing, and has nothing to tell of its values, need not be known
+        // before it is over: done again, it changes nothing again.
         let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
         let is_told = sent.is_some() || tells;
         let found = written.looked_up.found;
         let mut outcomes = outcomes(written.decisions, batch);
-        if let Some(Sending { outcomes: first, .. }) = sent {
+        if let Some(Sending {
+            outcomes: first, ..
+        }) = sent
+        {
             let twice = outcomes.into_iter().zip(first).zip(found).enumerate();
-            let resolved = |(record, ((second, first), found)): (usize, ((Outcome, &mut Outcome), Found))| {
-                second.after_unknown_commit(first, share.replay(record, found))
-            };
+            let resolved =
+                |(record, ((second, first), found)): (usize, ((Outcome, &mut Outcome), Found))| {
+                    second.after_unknown_commit(first, share.replay(record, found))
+                };
             outcomes = twice.map(resolved).collect();
         }
         if is_told {
-            ledger.record_sent(*id, batch.span, &outcomes, attempts, &left).await?;
-            sent.get_or_insert_with(|| Sending::of(Vec::new())).outcomes.clone_from(&outcomes);
+            ledger
+                .record_sent(*id, batch.span, &outcomes, attempts, &left)
+                .await?;
+            sent.get_or_insert_with(|| Sending::of(Vec::new()))
+                .outcomes
+                .clone_from(&outcomes);
         }
-        Ok(Prepared { outcomes, is_told, is_last, attempts })
+        Ok(Prepared {
+            outcomes,
+            is_told,
+            is_last,
+            attempts,
+        })
     }
 
     /// Records and counts the outcomes of a batch that is committed.
@@ -486,11 +607,29 @@ impl Writer {
         prepared: Prepared,
         elapsed: Duration,
     ) -> Result<Attempted, AttemptError> {
-        let Prepared { outcomes, is_told, attempts, .. } = prepared;
-        let WriterContext { ledger, id, keeps_before_images, .. } = &*Arc::clone(&self.context);
+        let Prepared {
+            outcomes,
+            is_told,
+            attempts,
+            ..
+        } = prepared;
+        let WriterContext {
+            ledger,
+            id,
+            keeps_before_images,
+            ..
+        } = &*Arc::clone(&self.context);
         match is_told {
-            true => ledger.record_committed(*id, batch.span, elapsed.as_secs_f64(), *keeps_before_images).await?,
-            false => ledger.record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64()).await?,
+            true => {
+                ledger
+                    .record_committed(*id, batch.span, elapsed.as_secs_f64(), *keeps_before_images)
+                    .await?
+            }
+            false => {
+                ledger
+                    .record_settled(*id, batch.span, &outcomes, attempts, elapsed.as_secs_f64())
+                    .await?
+            }
         }
         Ok(self.committed(batch, &outcomes, elapsed))
     }
@@ -500,7 +639,9 @@ impl Writer {
         if !self.context.keeps_before_images {
             self.images.forget();
         }
-        outcomes.iter().for_each(|outcome| self.tally.count(outcome));
+        outcomes
+            .iter()
+            .for_each(|outcome| self.tally.count(outcome));
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
         Attempted::Committed
@@ -508,7 +649,11 @@ impl Writer {
 
     /// Opens a transaction for a batch.
     async fn begin(&mut self, batch: &Batch) -> Result<(), SystemError> {
-        let claim = claim(self.context.id, &self.context.layout.object.path, batch.span);
+        let claim = claim(
+            self.context.id,
+            &self.context.layout.object.path,
+            batch.span,
+        );
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.claim(claim).await?;
@@ -516,11 +661,22 @@ impl Writer {
         Ok(())
     }
 
-    /// What is to be sent of a batch in doubt, and what becomes of what earlier sendings left. The rows that are looked at
-    /// for it stay as they are until the open transaction ends.
-    async fn in_doubt(&mut self, batch: &Batch, sending: &Sending) -> Result<(Share, Earlier), AttemptError> {
+    /// What is to be sent of a batch in doubt, and what becomes of what earlier sendings left. The
+    /// rows that are looked at for it stay as they are until the open transaction ends.
+    async fn in_doubt(
+        &mut self,
+        batch: &Batch,
+        sending: &Sending,
+    ) -> Result<(Share, Earlier), AttemptError> {
         let context = Arc::clone(&self.context);
-        let WriterContext { ledger, id, layout, journal, images_folder, .. } = &*context;
+        let WriterContext {
+            ledger,
+            id,
+            layout,
+            journal,
+            images_folder,
+            ..
+        } = &*context;
         let sendings = ledger.images_of(*id, batch.span).await?;
         if sendings.is_empty() && sending.outcomes.iter().any(Outcome::is_write) {
             return Ok((Share::Compared, Earlier::default()));
@@ -528,7 +684,11 @@ impl Writer {
         let destination = self.connected().await?;
         let witness = journal.as_ref().map(JournalTable::witness);
         let verdict = doubt::verdict(destination, witness.as_ref(), sendings).await?;
-        let Verdict { is_committed, rolled_back, unknown } = verdict;
+        let Verdict {
+            is_committed,
+            rolled_back,
+            unknown,
+        } = verdict;
         if is_committed {
             return Ok((Share::Nothing, Earlier::default()));
         }
@@ -537,7 +697,9 @@ impl Writer {
         }
         let mut still_to_do = BTreeMap::new();
         for images in &unknown {
-            let images = match block_in_place(|| FirstImages::read(images_folder, &images.segment, &layout.object)) {
+            let images = match block_in_place(|| {
+                FirstImages::read(images_folder, &images.segment, &layout.object)
+            }) {
                 Err(error) if error.is_gone() => {
                     warn!(write_back = %context.write_back, error = %chain(&error).join(": "), "a batch in doubt is compared");
                     return Ok((Share::Compared, Earlier::default()));
@@ -546,7 +708,8 @@ impl Writer {
             };
             images.lock(destination).await?;
             let found = images.still_to_do(destination).await?;
-            // A first before-image is never replaced: earlier versions kept what rows held after their first sending too.
+            // A first before-image is never replaced: earlier versions kept what rows held after
+            // their first sending too.
             for (record, found) in images.positions.into_iter().zip(found) {
                 still_to_do.entry(record).or_insert(found);
             }
@@ -554,38 +717,70 @@ impl Writer {
         Ok((sending.share(&still_to_do), Earlier::Doubtful(rolled_back)))
     }
 
-    /// What tells later whether the open transaction was committed, if it `writes` all that there is to write.
-    async fn marker(&mut self, journal: Option<JournalMark>, writes: bool) -> Result<Option<Marker>, SystemError> {
+    /// What tells later whether the open transaction was committed, if it `writes` all that there
+    /// is to write.
+    async fn marker(
+        &mut self,
+        journal: Option<JournalMark>,
+        writes: bool,
+    ) -> Result<Option<Marker>, SystemError> {
         if !writes {
             return Ok(None);
         }
         let transaction = self.connected().await?.transaction_mark().await?;
         let tells = transaction.is_some() || journal.is_some();
-        Ok(tells.then_some(Marker { transaction, journal }))
+        Ok(tells.then_some(Marker {
+            transaction,
+            journal,
+        }))
     }
 
     /// Writes a share of a batch in the open transaction.
-    async fn write(&mut self, batch: &Batch, share: &Share, hold: Hold) -> Result<Written, SystemError> {
+    async fn write(
+        &mut self,
+        batch: &Batch,
+        share: &Share,
+        hold: Hold,
+    ) -> Result<Written, SystemError> {
         let context = Arc::clone(&self.context);
-        let manner = Manner { before: Before::OfDiffering, expected: self.differing, hold };
+        let manner = Manner {
+            before: Before::OfDiffering,
+            expected: self.differing,
+            hold,
+        };
         let destination = self.connected().await?;
         let written = match share {
             Share::Nothing => Ok(Written::nothing(batch.records.height())),
-            Share::StillToDo { positions, .. } if positions.is_empty() => Ok(Written::nothing(batch.records.height())),
+            Share::StillToDo { positions, .. } if positions.is_empty() => {
+                Ok(Written::nothing(batch.records.height()))
+            }
             Share::StillToDo { positions, .. } => {
                 let records = records_at(&batch.records, positions);
                 let last = batch.last_written.as_ref().map(|last| last.at(positions));
-                let written = context.write(destination, &records, last.as_ref(), manner).await;
+                let written = context
+                    .write(destination, &records, last.as_ref(), manner)
+                    .await;
                 written.map(|written| written.spread(batch.records.height(), positions))
             }
             Share::All | Share::Compared => {
-                context.write(destination, &batch.records, batch.last_written.as_deref(), manner).await
+                context
+                    .write(
+                        destination,
+                        &batch.records,
+                        batch.last_written.as_deref(),
+                        manner,
+                    )
+                    .await
             }
         };
         if let Err(SystemError::Refused { .. }) = &written {
-            // It may be refused for what the object has become since the records were made to fit it.
+            // It may be refused for what the object has become since the records were made to fit
+            // it.
             destination.rollback().await?;
-            expect_unaltered(&context.layout, &destination.declarations(&context.layout.object).await?)?;
+            expect_unaltered(
+                &context.layout,
+                &destination.declarations(&context.layout.object).await?,
+            )?;
         }
         let written = written?;
         self.differing = written.differing;
@@ -593,25 +788,67 @@ impl Writer {
     }
 
     /// Keeps what the rows of the records that were written held before.
-    fn keep_images(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
-        let Written { looked_up, decisions, .. } = written;
+    fn keep_images(
+        &mut self,
+        batch: &Batch,
+        written: &Written,
+    ) -> Result<Option<ImageSegment>, ImageError> {
+        let Written {
+            looked_up,
+            decisions,
+            ..
+        } = written;
         let WriterContext { layout, work, .. } = &*self.context;
-        block_in_place(|| self.images.keep(layout, work.sent(batch, written), decisions, &looked_up.before))
+        block_in_place(|| {
+            self.images.keep(
+                layout,
+                work.sent(batch, written),
+                decisions,
+                &looked_up.before,
+            )
+        })
     }
 
-    /// Tells what the batch changed, in its own transaction, where a table of the destination is for that.
-    async fn fill_journal(&mut self, batch: &Batch, written: &Written) -> Result<Option<JournalMark>, SystemError> {
+    /// Tells what the batch changed, in its own transaction, where a table of the destination is
+    /// for that.
+    async fn fill_journal(
+        &mut self,
+        batch: &Batch,
+        written: &Written,
+    ) -> Result<Option<JournalMark>, SystemError> {
         let context = Arc::clone(&self.context);
-        let WriterContext { layout, work, journal: Some(journal), .. } = &*context else { return Ok(None) };
-        journal.fill(self.connected().await?, layout, batch, work.sent(batch, written), written).await
+        let WriterContext {
+            layout,
+            work,
+            journal: Some(journal),
+            ..
+        } = &*context
+        else {
+            return Ok(None);
+        };
+        journal
+            .fill(
+                self.connected().await?,
+                layout,
+                batch,
+                work.sent(batch, written),
+                written,
+            )
+            .await
     }
 
     /// Keeps which of a batch's values were left alone, if any.
-    fn keep_conflicts(&mut self, batch: &Batch, written: &Written) -> Result<Option<ImageSegment>, ImageError> {
+    fn keep_conflicts(
+        &mut self,
+        batch: &Batch,
+        written: &Written,
+    ) -> Result<Option<ImageSegment>, ImageError> {
         let layout = &self.context.layout;
         let segment = kept::segment(layout, &batch.records, &written.conflicts);
         match segment.map_err(|error| ImageError::frame(&self.context.conflicts_folder, error))? {
-            Some((segment, fields)) => block_in_place(|| self.conflicts.append(segment, &fields)).map(Some),
+            Some((segment, fields)) => {
+                block_in_place(|| self.conflicts.append(segment, &fields)).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -636,42 +873,73 @@ impl Writer {
         let outcome = Outcome::Rejected(Box::new(rejection));
         self.tally.count(&outcome);
         let ledger = &self.context.ledger;
-        Ok(ledger.record_settled(self.context.id, batch.span, &[outcome], 1, 0.0).await?)
+        Ok(ledger
+            .record_settled(self.context.id, batch.span, &[outcome], 1, 0.0)
+            .await?)
     }
 }
 
 impl Sending {
     fn of(outcomes: Vec<Outcome>) -> Self {
-        Self { outcomes, part: Share::All, records_max: usize::MAX }
+        Self {
+            outcomes,
+            part: Share::All,
+            records_max: usize::MAX,
+        }
     }
 
-    /// What is sent again, given for which of the records that were sent the rows are as they were before.
+    /// What is sent again, given for which of the records that were sent the rows are as they were
+    /// before.
     fn share(&self, still_to_do: &BTreeMap<usize, bool>) -> Share {
-        let was_to_be_written = |record: &usize| self.outcomes.get(*record).is_some_and(Outcome::is_write);
-        let open = still_to_do.iter().filter(|(record, still_to_do)| **still_to_do && was_to_be_written(record));
-        let mut positions: Vec<IdxSize> = open.filter_map(|(record, _)| IdxSize::try_from(*record).ok()).collect();
-        let all = self.outcomes.iter().filter(|outcome| outcome.is_write()).count();
+        let was_to_be_written =
+            |record: &usize| self.outcomes.get(*record).is_some_and(Outcome::is_write);
+        let open = still_to_do
+            .iter()
+            .filter(|(record, still_to_do)| **still_to_do && was_to_be_written(record));
+        let mut positions: Vec<IdxSize> = open
+            .filter_map(|(record, _)| IdxSize::try_from(*record).ok())
+            .collect();
+        let all = self
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.is_write())
+            .count();
         // Not one of them is written: they are as good as never sent, and may be halved.
         if positions.len() == all && self.records_max == usize::MAX {
-            return Share::StillToDo { positions, is_last: true };
+            return Share::StillToDo {
+                positions,
+                is_last: true,
+            };
         }
         let is_last = positions.len() <= self.records_max;
         positions.truncate(self.records_max);
         Share::StillToDo { positions, is_last }
     }
 
-    /// Whether the last attempt left records out because they may be written, or others of the batch are.
+    /// Whether the last attempt left records out because they may be written, or others of the
+    /// batch are.
     fn is_written_in_part(&self) -> bool {
-        let Share::StillToDo { positions, is_last } = &self.part else { return false };
-        let all = self.outcomes.iter().filter(|outcome| outcome.is_write()).count();
+        let Share::StillToDo { positions, is_last } = &self.part else {
+            return false;
+        };
+        let all = self
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.is_write())
+            .count();
         self.records_max < usize::MAX || !is_last || positions.len() < all
     }
 
-    /// The destination refused the last attempt: fewer records are sent with the next, or the only one is rejected.
+    /// The destination refused the last attempt: fewer records are sent with the next, or the only
+    /// one is rejected.
     fn narrow(&mut self, reject: impl FnOnce(u32) -> Rejection) {
-        let Share::StillToDo { positions, .. } = &self.part else { return };
+        let Share::StillToDo { positions, .. } = &self.part else {
+            return;
+        };
         if let [only] = positions.as_slice() {
-            let place = usize::try_from(*only).ok().and_then(|record| self.outcomes.get_mut(record));
+            let place = usize::try_from(*only)
+                .ok()
+                .and_then(|record| self.outcomes.get_mut(record));
             if let Some(outcome) = place {
                 *outcome = Outcome::Rejected(Box::new(reject(*only)));
             }
@@ -686,10 +954,17 @@ impl Share {
         match self {
             Self::All => Replay::Again,
             Self::StillToDo { positions, .. } => {
-                let is_sent = IdxSize::try_from(record).is_ok_and(|record| positions.binary_search(&record).is_ok());
-                if is_sent { Replay::Again } else { Replay::AsSent }
+                let is_sent = IdxSize::try_from(record)
+                    .is_ok_and(|record| positions.binary_search(&record).is_ok());
+                if is_sent {
+                    Replay::Again
+                } else {
+                    Replay::AsSent
+                }
             }
-            Self::Compared => Replay::Compared { differs: found.differs },
+            Self::Compared => Replay::Compared {
+                differs: found.differs,
+            },
             Self::Nothing => Replay::AsSent,
         }
     }
@@ -699,18 +974,24 @@ impl Share {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Differing {
     Many,
-    /// Few enough that they are worth another statement, after a look-up that neither locks nor brings before-images.
+    /// Few enough that they are worth another statement, after a look-up that neither locks nor
+    /// brings before-images.
     Few,
 }
 
-/// Of so many records of a batch, less than one differs where few do. A look-up alone takes half of the time of one that
-/// also updates or locks, so that it would be worth coming first until half of a batch is sent twice.
+/// Of so many records of a batch, less than one differs where few do. A look-up alone takes half of
+/// the time of one that also updates or locks, so that it would be worth coming first until half of
+/// a batch is sent twice.
 const FEW: usize = 4;
 
 impl Differing {
     /// Of the records that were looked up.
     pub(super) fn of(looked_up: &LookedUp) -> Self {
-        if looked_up.differing().len() < looked_up.found.len() / FEW { Self::Few } else { Self::Many }
+        if looked_up.differing().len() < looked_up.found.len() / FEW {
+            Self::Few
+        } else {
+            Self::Many
+        }
     }
 }
 
@@ -737,7 +1018,10 @@ impl Written {
     /// Of a batch of which nothing is sent.
     fn nothing(records: usize) -> Self {
         Self {
-            looked_up: LookedUp { found: vec![Found::default(); records], before: BeforeImages::default() },
+            looked_up: LookedUp {
+                found: vec![Found::default(); records],
+                before: BeforeImages::default(),
+            },
             decisions: vec![Decision::Leave; records],
             conflicts: Conflicts::default(),
             differing: Differing::Many,
@@ -746,19 +1030,38 @@ impl Written {
 
     /// As of a batch of `records`, of which only those at `positions`, which ascend, were sent.
     fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
-        let Self { looked_up, decisions, conflicts, differing } = self;
+        let Self {
+            looked_up,
+            decisions,
+            conflicts,
+            differing,
+        } = self;
         let mut all = Self::nothing(records);
         for ((position, found), decision) in positions.iter().zip(looked_up.found).zip(decisions) {
-            let Ok(record) = usize::try_from(*position) else { continue };
-            all.looked_up.found.get_mut(record).into_iter().for_each(|place| *place = found);
-            all.decisions.get_mut(record).into_iter().for_each(|place| place.clone_from(&decision));
+            let Ok(record) = usize::try_from(*position) else {
+                continue;
+            };
+            all.looked_up
+                .found
+                .get_mut(record)
+                .into_iter()
+                .for_each(|place| *place = found);
+            all.decisions
+                .get_mut(record)
+                .into_iter()
+                .for_each(|place| place.clone_from(&decision));
         }
         all.looked_up.before = looked_up.before.spread(records, positions);
-        Self { conflicts: conflicts.spread(positions), differing, ..all }
+        Self {
+            conflicts: conflicts.spread(positions),
+            differing,
+            ..all
+        }
     }
 }
 
-/// Looks the records up, decides about each, and writes those that are to be written, within the open transaction.
+/// Looks the records up, decides about each, and writes those that are to be written, within the
+/// open transaction.
 pub(crate) async fn write(
     destination: &mut AnyDestination,
     connection: &Connection,
@@ -768,16 +1071,37 @@ pub(crate) async fn write(
 ) -> Result<Written, SystemError> {
     let (looked_up, updated) = match (layout.mode.updates(), manner.hold, layout.object.kind) {
         (true, Hold::Loose, ObjectKind::Table) => {
-            let (looked_up, updated) = update_differing(destination, layout, records, manner).await?;
+            let (looked_up, updated) =
+                update_differing(destination, layout, records, manner).await?;
             (looked_up, Some(updated))
         }
-        (true, Hold::Loose | Hold::Locked, _) => (look_up_to_write(destination, layout, records, manner).await?, None),
-        (false, _, _) => (destination.look_up(layout, records, manner.before).await?, None),
+        (true, Hold::Loose | Hold::Locked, _) => (
+            look_up_to_write(destination, layout, records, manner).await?,
+            None,
+        ),
+        (false, _, _) => (
+            destination.look_up(layout, records, manner.before).await?,
+            None,
+        ),
     };
     let differing = Differing::of(&looked_up);
     let decisions = decide(layout, &looked_up.found);
-    let written = Written { looked_up, decisions, conflicts: Conflicts::default(), differing };
-    apply(destination, connection, layout, records, &written.decisions, updated, manner.hold).await?;
+    let written = Written {
+        looked_up,
+        decisions,
+        conflicts: Conflicts::default(),
+        differing,
+    };
+    apply(
+        destination,
+        connection,
+        layout,
+        records,
+        &written.decisions,
+        updated,
+        manner.hold,
+    )
+    .await?;
     Ok(written)
 }
 
@@ -793,10 +1117,16 @@ pub(super) async fn judge(
         false => destination.look_up(layout, records, before).await?,
     };
     let decisions = decide(layout, &looked_up.found);
-    Ok(Written { looked_up, decisions, conflicts: Conflicts::default(), differing: Differing::Many })
+    Ok(Written {
+        looked_up,
+        decisions,
+        conflicts: Conflicts::default(),
+        differing: Differing::Many,
+    })
 }
 
-/// Writes the records that are decided to be. `updated` is how many were updated, where that was done by the way.
+/// Writes the records that are decided to be. `updated` is how many were updated, where that was
+/// done by the way.
 pub(super) async fn apply(
     destination: &mut AnyDestination,
     connection: &Connection,
@@ -813,23 +1143,40 @@ pub(super) async fn apply(
     }
     if !updates.is_empty() {
         let records = &records_at(records, &updates);
-        let write = Write { change: Change::Update, layout, records, hold };
+        let write = Write {
+            change: Change::Update,
+            layout,
+            records,
+            hold,
+        };
         match updated {
-            Some(updated) => write.expect_reached(destination, &connection.name, updated, None).await?,
+            Some(updated) => {
+                write
+                    .expect_reached(destination, &connection.name, updated, None)
+                    .await?
+            }
             None => write.carry_out(destination, connection).await?,
         }
         fault::point("records updated");
     }
     if !inserts.is_empty() {
         let records = &records_at(records, &inserts);
-        Write { change: Change::Insert, layout, records, hold }.carry_out(destination, connection).await?;
+        Write {
+            change: Change::Insert,
+            layout,
+            records,
+            hold,
+        }
+        .carry_out(destination, connection)
+        .await?;
         fault::point("records inserted");
     }
     Ok(())
 }
 
-/// Whether records are looked up without a lock before the rows of those that differ are locked: where few do, for locking
-/// a row costs as much as writing it, and where a key may have any number of rows, which nobody is to lock or to read.
+/// Whether records are looked up without a lock before the rows of those that differ are locked:
+/// where few do, for locking a row costs as much as writing it, and where a key may have any number
+/// of rows, which nobody is to lock or to read.
 fn is_looked_up_first(layout: &Layout, Manner { expected, hold, .. }: Manner) -> bool {
     hold == Hold::Loose && (expected == Differing::Few || !layout.key_is_unique())
 }
@@ -842,19 +1189,24 @@ async fn update_differing(
     manner: Manner,
 ) -> Result<(LookedUp, u64), SystemError> {
     if !is_looked_up_first(layout, manner) {
-        return destination.update_differing(layout, records, manner.before).await;
+        return destination
+            .update_differing(layout, records, manner.before)
+            .await;
     }
     let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
     let wanted = looked_up.to_lock(manner.before);
     if wanted.is_empty() {
         return Ok((looked_up, 0));
     }
-    let (found, updated) = destination.update_differing(layout, &records_at(records, &wanted), manner.before).await?;
+    let (found, updated) = destination
+        .update_differing(layout, &records_at(records, &wanted), manner.before)
+        .await?;
     looked_up.correct(&wanted, found);
     Ok((looked_up, updated))
 }
 
-/// Looks records up, those that are to be written with their rows locked, so that they stay as they are found.
+/// Looks records up, those that are to be written with their rows locked, so that they stay as they
+/// are found.
 pub(super) async fn look_up_to_write(
     destination: &mut AnyDestination,
     layout: &Layout,
@@ -862,12 +1214,16 @@ pub(super) async fn look_up_to_write(
     manner: Manner,
 ) -> Result<LookedUp, SystemError> {
     if !is_looked_up_first(layout, manner) {
-        return destination.look_up_locked(layout, records, manner.before).await;
+        return destination
+            .look_up_locked(layout, records, manner.before)
+            .await;
     }
     let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
     let wanted = looked_up.to_lock(manner.before);
     if !wanted.is_empty() {
-        let found = destination.look_up_locked(layout, &records_at(records, &wanted), manner.before).await?;
+        let found = destination
+            .look_up_locked(layout, &records_at(records, &wanted), manner.before)
+            .await?;
         looked_up.correct(&wanted, found);
     }
     Ok(looked_up)
@@ -875,19 +1231,31 @@ pub(super) async fn look_up_to_write(
 
 /// What the match rule says of each record.
 pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
-    found.iter().map(|found| layout.mode.decide(found.rows, found.differs)).collect()
+    found
+        .iter()
+        .map(|found| layout.mode.decide(found.rows, found.differs))
+        .collect()
 }
 
 /// Positions of the records with one decision, in order.
 pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
-    decisions.iter().zip(0..).filter(|(made, _)| *made == decision).map(|(_, position)| position).collect()
+    decisions
+        .iter()
+        .zip(0..)
+        .filter(|(made, _)| *made == decision)
+        .map(|(_, position)| position)
+        .collect()
 }
 
-/// The records were made to fit the columns as they were: a narrower one might round or cut them in silence.
+/// The records were made to fit the columns as they were: a narrower one might round or cut them in
+/// silence.
 pub(super) fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemError> {
     match layout.altered(now) {
         None => Ok(()),
-        Some(what) => Err(SystemError::Altered { object: layout.object.display_name(), what }),
+        Some(what) => Err(SystemError::Altered {
+            object: layout.object.display_name(),
+            what,
+        }),
     }
 }
 
@@ -899,9 +1267,12 @@ fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
         Decision::Leave => Outcome::Unchanged,
         Decision::Delete => Outcome::Deleted,
         Decision::Skip(reason) => Outcome::Skipped(reason),
-        Decision::Reject(reason) => {
-            Outcome::Rejected(Box::new(batch.reject(index, Stage::Match, None, reason.to_string())))
-        }
+        Decision::Reject(reason) => Outcome::Rejected(Box::new(batch.reject(
+            index,
+            Stage::Match,
+            None,
+            reason.to_string(),
+        ))),
     };
     decisions.into_iter().zip(0..).map(outcome).collect()
 }

@@ -1,14 +1,17 @@
-//! Two clocks side by side: the wall clock, which people, time servers and suspended machines set, and one that only runs.
-//! Durations are taken from the second, so that nothing waits longer or shorter because the first was set.
+//! Two clocks side by side: the wall clock, which people, time servers and suspended machines set,
+//! and one that only runs. Durations are taken from the second, so that nothing waits longer or
+//! shorter because the first was set.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Difference between the clocks that counts as a jump: more than a time server slews or a busy machine delays.
+/// Difference between the clocks that counts as a jump: more than a time server slews or a busy
+/// machine delays.
 const JUMP_MIN: TimeDelta = TimeDelta::seconds(2);
-/// Longest time between two looks at the clock during which this process still counts as having watched.
+/// Longest time between two looks at the clock during which this process still counts as having
+/// watched.
 const ABSENCE_MIN: Duration = Duration::from_secs(300);
 
 /// Reads the wall clock and notices when it was set.
@@ -37,7 +40,10 @@ pub(super) enum Change {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { wall: Utc::now(), steady: Instant::now() }
+        Self {
+            wall: Utc::now(),
+            steady: Instant::now(),
+        }
     }
 
     pub(super) fn read(&mut self) -> Reading {
@@ -59,8 +65,8 @@ impl Clock {
     }
 }
 
-/// How long ago things happened that an instant of the wall clock was kept of. From the first time a thing is asked about
-/// its age grows with the steady clock only.
+/// How long ago things happened that an instant of the wall clock was kept of. From the first time
+/// a thing is asked about its age grows with the steady clock only.
 #[derive(Debug, Default)]
 pub(super) struct Ages<Thing> {
     first_asked: HashMap<Thing, FirstAsked>,
@@ -76,11 +82,18 @@ struct FirstAsked {
 
 impl<Thing: std::hash::Hash + Eq> Ages<Thing> {
     pub(super) fn new() -> Self {
-        Self { first_asked: HashMap::new() }
+        Self {
+            first_asked: HashMap::new(),
+        }
     }
 
     /// The age of a thing of which `happened_at` was kept; of one from the future none.
-    pub(super) fn age(&mut self, thing: Thing, happened_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    pub(super) fn age(
+        &mut self,
+        thing: Thing,
+        happened_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Duration {
         let first = self.first_asked.entry(thing).or_insert_with(|| FirstAsked {
             at: Instant::now(),
             age: (now - happened_at).to_std().unwrap_or_default(),
@@ -92,13 +105,23 @@ impl<Thing: std::hash::Hash + Eq> Ages<Thing> {
 
     /// Forgets things that were not asked about since this was last called.
     pub(super) fn forget_unasked(&mut self) {
-        self.first_asked.retain(|_, first| std::mem::take(&mut first.again));
+        self.first_asked
+            .retain(|_, first| std::mem::take(&mut first.again));
     }
 }
 
-/// When something happened on the wall clock as it is set now: as it was kept, unless the clock was set back since.
-pub(super) fn on_this_clock(kept: DateTime<Utc>, age: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
-    if kept <= now { kept } else { now - TimeDelta::from_std(age).unwrap_or_default() }
+/// When something happened on the wall clock as it is set now: as it was kept, unless the clock was
+/// set back since.
+pub(super) fn on_this_clock(
+    kept: DateTime<Utc>,
+    age: Duration,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    if kept <= now {
+        kept
+    } else {
+        now - TimeDelta::from_std(age).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -112,10 +135,16 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_is_noticed_and_one_that_only_runs_is_not() {
         let begun = Instant::now();
-        let mut clock = Clock { wall: at(0), steady: begun };
+        let mut clock = Clock {
+            wall: at(0),
+            steady: begun,
+        };
         let after = |seconds| begun + Duration::from_secs(seconds);
         assert_eq!(clock.read_as(at(1), after(1)).change, Change::None);
-        assert_eq!(clock.read_as(at(3_601), after(1)).change, Change::Jump(TimeDelta::seconds(3_600)));
+        assert_eq!(
+            clock.read_as(at(3_601), after(1)).change,
+            Change::Jump(TimeDelta::seconds(3_600))
+        );
         assert_eq!(clock.read_as(at(3_602), after(2)).change, Change::None);
         let back = clock.read_as(at(2), after(2)).change;
         assert_eq!(back, Change::Jump(TimeDelta::seconds(-3_600)));
@@ -139,6 +168,9 @@ mod tests {
     #[test]
     fn what_was_kept_before_the_clock_was_set_back_lies_in_the_past() {
         assert_eq!(on_this_clock(at(0), Duration::from_secs(5), at(10)), at(0));
-        assert_eq!(on_this_clock(at(100), Duration::from_secs(5), at(10)), at(5));
+        assert_eq!(
+            on_this_clock(at(100), Duration::from_secs(5), at(10)),
+            at(5)
+        );
     }
 }

@@ -22,19 +22,46 @@ pub(super) struct Asked<'a> {
 /// What the ledger keeps an instant of, and durations are counted from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Kept {
-    Cycle { dashboard: String, cycle: String },
-    Attempt { job: String, cycle: String, attempts: u32 },
+    Cycle {
+        dashboard: String,
+        cycle: String,
+    },
+    Attempt {
+        job: String,
+        cycle: String,
+        attempts: u32,
+    },
 }
 
 /// What is to be done about a job now.
-pub(super) async fn verdict(ledger: &Ledger, ages: &mut Ages<Kept>, asked: Asked<'_>) -> Result<Verdict, LedgerError> {
-    let Asked { job, cadence, now, serving_since, at_work } = asked;
+pub(super) async fn verdict(
+    ledger: &Ledger,
+    ages: &mut Ages<Kept>,
+    asked: Asked<'_>,
+) -> Result<Verdict, LedgerError> {
+    let Asked {
+        job,
+        cadence,
+        now,
+        serving_since,
+        at_work,
+    } = asked;
     let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
     // A run that was begun and is not ours is at work elsewhere, or was cut off.
-    let begun = cycles.iter().any(|cycle| cycle.fate == StoredFate::Interrupted);
+    let begun = cycles
+        .iter()
+        .any(|cycle| cycle.fate == StoredFate::Interrupted);
     let at_work = at_work || (begun && ledger.is_running(job)?);
-    let cycles: Vec<KnownCycle> = cycles.into_iter().map(|cycle| known(ages, asked, cycle)).collect();
-    Ok(cadence.verdict(Situation { now, serving_since, cycles: &cycles, at_work }))
+    let cycles: Vec<KnownCycle> = cycles
+        .into_iter()
+        .map(|cycle| known(ages, asked, cycle))
+        .collect();
+    Ok(cadence.verdict(Situation {
+        now,
+        serving_since,
+        cycles: &cycles,
+        at_work,
+    }))
 }
 
 /// How long the job's dashboard has finished no cycle, if its cadence cares.
@@ -43,29 +70,53 @@ pub(super) async fn silence(
     ages: &mut Ages<Kept>,
     asked: Asked<'_>,
 ) -> Result<Option<Silence>, LedgerError> {
-    let Some(max) = asked.cadence.max_silence else { return Ok(None) };
+    let Some(max) = asked.cadence.max_silence else {
+        return Ok(None);
+    };
     let dashboard = &asked.cadence.dashboard;
     let lasting = match ledger.newest_cycle(dashboard, asked.now).await? {
         Some(newest) => {
-            let noticing = Kept::Cycle { dashboard: dashboard.clone(), cycle: newest.cycle.id };
+            let noticing = Kept::Cycle {
+                dashboard: dashboard.clone(),
+                cycle: newest.cycle.id,
+            };
             ages.age(noticing, newest.noticed_at, asked.now)
         }
         // Of a dashboard that never finished one, it is known only since when this process watches.
-        None => (asked.now - asked.serving_since).to_std().unwrap_or_default(),
+        None => (asked.now - asked.serving_since)
+            .to_std()
+            .unwrap_or_default(),
     };
     Ok(Some(Silence { lasting, max }))
 }
 
 fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle {
-    let JobCycle { cycle, noticed_at, fate } = kept;
-    let noticing = Kept::Cycle { dashboard: asked.cadence.dashboard.clone(), cycle: cycle.id.clone() };
+    let JobCycle {
+        cycle,
+        noticed_at,
+        fate,
+    } = kept;
+    let noticing = Kept::Cycle {
+        dashboard: asked.cadence.dashboard.clone(),
+        cycle: cycle.id.clone(),
+    };
     let noticed = ages.age(noticing, noticed_at, asked.now);
     let fate = match fate {
         StoredFate::New => Fate::New,
         StoredFate::Interrupted => Fate::Interrupted,
-        StoredFate::Failing { attempts, attempted_at } => {
-            let attempt = Kept::Attempt { job: asked.job.to_owned(), cycle: cycle.id.clone(), attempts };
-            Fate::Failing { attempts, since_last: ages.age(attempt, attempted_at, asked.now) }
+        StoredFate::Failing {
+            attempts,
+            attempted_at,
+        } => {
+            let attempt = Kept::Attempt {
+                job: asked.job.to_owned(),
+                cycle: cycle.id.clone(),
+                attempts,
+            };
+            Fate::Failing {
+                attempts,
+                since_last: ages.age(attempt, attempted_at, asked.now),
+            }
         }
         StoredFate::Delivered => Fate::Delivered,
         StoredFate::Guarded => Fate::Guarded,
@@ -74,5 +125,10 @@ fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle 
         StoredFate::Expired => Fate::Expired,
         StoredFate::Missed => Fate::Missed,
     };
-    KnownCycle { cycle, noticed_at: on_this_clock(noticed_at, noticed, asked.now), noticed, fate }
+    KnownCycle {
+        cycle,
+        noticed_at: on_this_clock(noticed_at, noticed, asked.now),
+        noticed,
+        fate,
+    }
 }

@@ -1,5 +1,5 @@
-//! The project's files as they were last read well. They are looked at again and again: an edit is taken over when it can be
-//! read, and a broken one is told of while what was read before stays.
+//! The project's files as they were last read well. They are looked at again and again: an edit is
+//! taken over when it can be read, and a broken one is told of while what was read before stays.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,8 @@ pub(super) struct Files {
     /// Why `writeback.toml` as it stands now is not what is in force.
     pub(super) project_broken: Option<String>,
     seen: Fingerprint,
-    /// What the files looked like when they were last found changed: an edit is read once it holds still.
+    /// What the files looked like when they were last found changed: an edit is read once it holds
+    /// still.
     unsettled: Option<Fingerprint>,
 }
 
@@ -74,8 +75,8 @@ impl Files {
         true
     }
 
-    /// Reads the files again though they look the same, for what they refer to may have changed: a password's file. While
-    /// somebody edits them they stay as they were read.
+    /// Reads the files again though they look the same, for what they refer to may have changed: a
+    /// password's file. While somebody edits them they stay as they were read.
     pub(super) fn reread_unless_edited(&mut self) {
         if self.fingerprint() == self.seen {
             self.reread();
@@ -120,22 +121,36 @@ impl Files {
         for name in names {
             let before = self.jobs.get(&name).cloned();
             let read = self.project.load_job(&name);
-            self.jobs.insert(name.clone(), taken_over(&name, before, read));
+            self.jobs
+                .insert(name.clone(), taken_over(&name, before, read));
         }
     }
 
-    /// Of `writeback.toml`, the job files, the files of `sql/`, and the schemas that jobs have elsewhere.
+    /// Of `writeback.toml`, the job files, the files of `sql/`, and the schemas that jobs have
+    /// elsewhere.
     fn fingerprint(&self) -> Fingerprint {
-        let elsewhere = self.jobs.values().filter_map(|job| job.good.as_ref()).flat_map(|checked| {
-            checked.job.write_backs.iter().map(|write_back| self.root.join(&*write_back.schema.file))
-        });
+        let elsewhere = self
+            .jobs
+            .values()
+            .filter_map(|job| job.good.as_ref())
+            .flat_map(|checked| {
+                checked
+                    .job
+                    .write_backs
+                    .iter()
+                    .map(|write_back| self.root.join(&*write_back.schema.file))
+            });
         let jobs = files_of(&self.root.join(SCHEDULES_FOLDER), "toml");
         let schemas = files_of(&self.root.join(SCHEMAS_FOLDER), "sql");
-        let files = std::iter::once(self.root.join(PROJECT_FILE)).chain(jobs).chain(schemas).chain(elsewhere);
+        let files = std::iter::once(self.root.join(PROJECT_FILE))
+            .chain(jobs)
+            .chain(schemas)
+            .chain(elsewhere);
         files
             .map(|path| {
-                let facts = fs::metadata(&path)
-                    .map_or((0, 0, 0, 0), |facts| (facts.ino(), facts.mtime(), facts.mtime_nsec(), facts.len()));
+                let facts = fs::metadata(&path).map_or((0, 0, 0, 0), |facts| {
+                    (facts.ino(), facts.mtime(), facts.mtime_nsec(), facts.len())
+                });
                 (path, facts)
             })
             .collect()
@@ -143,12 +158,22 @@ impl Files {
 }
 
 fn files_of(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    files.filter(|path| path.extension().is_some_and(|its| its == extension)).collect()
+    let files = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    files
+        .filter(|path| path.extension().is_some_and(|its| its == extension))
+        .collect()
 }
 
 /// A job's file as it is to be known after reading it.
-fn taken_over(name: &str, before: Option<JobFile>, read: Result<CheckedJob, Vec<Problem>>) -> JobFile {
+fn taken_over(
+    name: &str,
+    before: Option<JobFile>,
+    read: Result<CheckedJob, Vec<Problem>>,
+) -> JobFile {
     let (known, broken_before) = before.map_or((None, None), |before| (before.good, before.broken));
     match read {
         Ok(checked) => {
@@ -157,23 +182,34 @@ fn taken_over(name: &str, before: Option<JobFile>, read: Result<CheckedJob, Vec<
             {
                 info!(job = %name, "the job's changed file is in force");
             }
-            JobFile { good: Some(Arc::new(checked)), broken: None }
+            JobFile {
+                good: Some(Arc::new(checked)),
+                broken: None,
+            }
         }
         Err(problems) => {
             let broken = told(&problems);
             if broken_before.as_ref() != Some(&broken) {
-                let stays =
-                    if known.is_some() { "what was read before stays in force" } else { "the job is not served" };
+                let stays = if known.is_some() {
+                    "what was read before stays in force"
+                } else {
+                    "the job is not served"
+                };
                 warn!(job = %name, problems = %broken, "the job's file cannot be read as it stands; {stays}");
             }
-            JobFile { good: known, broken: Some(broken) }
+            JobFile {
+                good: known,
+                broken: Some(broken),
+            }
         }
     }
 }
 
 /// Mistakes in one line.
 pub(super) fn told(problems: &[Problem]) -> String {
-    let mistakes = problems.iter().filter(|problem| problem.severity == Severity::Mistake);
+    let mistakes = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Mistake);
     let told = mistakes.map(|problem| match &problem.location {
         Some(location) => format!("{location}: {}", problem.message),
         None => problem.message.clone(),

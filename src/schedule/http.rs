@@ -1,5 +1,6 @@
-//! Tells over HTTP whether the scheduler lives, whether it serves, and its metrics. Whoever reaches the address may read
-//! them: there is no authentication, so it belongs on a local address. Nothing can be changed here, and no body is read.
+//! Tells over HTTP whether the scheduler lives, whether it serves, and its metrics. Whoever reaches
+//! the address may read them: there is no authentication, so it belongs on a local address. Nothing
+//! can be changed here, and no body is read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,17 +26,19 @@ use tracing::{info, warn};
 use super::metrics;
 use super::serve_state::ServeState;
 
-/// Connections held at once; one more closes the oldest. Probes and scrapes need a handful, for milliseconds.
+/// Connections held at once; one more closes the oldest. Probes and scrapes need a handful, for
+/// milliseconds.
 const CONNECTIONS_MAX: usize = 64;
 
 /// How long a connection may last, with its one request and the answer.
 const CONNECTION_DURATION_MAX: Duration = Duration::from_secs(5);
 
-/// Bytes taken from a connection before it is closed, give or take a read: probes and scrapes send a few hundred.
+/// Bytes taken from a connection before it is closed, give or take a read: probes and scrapes send
+/// a few hundred.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// Pause after a connection could not be accepted: what is missing is then mostly file descriptors, and others may
-/// give some back.
+/// Pause after a connection could not be accepted: what is missing is then mostly file descriptors,
+/// and others may give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why nothing can be asked over HTTP.
@@ -49,17 +52,28 @@ pub(crate) struct ListenError {
 impl ListenError {
     pub(crate) fn hint(&self) -> Option<String> {
         let hints = [
-            (io::ErrorKind::AddrInUse, "another process listens there: stop it, or take another port"),
-            (io::ErrorKind::AddrNotAvailable, "this machine does not have that address; 127.0.0.1 is always there"),
-            (io::ErrorKind::PermissionDenied, "ports below 1024 are reserved: take a higher one"),
+            (
+                io::ErrorKind::AddrInUse,
+                "another process listens there: stop it, or take another port",
+            ),
+            (
+                io::ErrorKind::AddrNotAvailable,
+                "this machine does not have that address; 127.0.0.1 is always there",
+            ),
+            (
+                io::ErrorKind::PermissionDenied,
+                "ports below 1024 are reserved: take a higher one",
+            ),
         ];
-        let hint = hints.into_iter().find(|(kind, _)| *kind == self.source.kind());
+        let hint = hints
+            .into_iter()
+            .find(|(kind, _)| *kind == self.source.kind());
         hint.map(|(_, hint)| hint.to_owned())
     }
 }
 
-/// Listens on `address`, then answers in the background until `stop`. Returns the address, whose port was chosen by the
-/// system if `address` left it open with 0.
+/// Listens on `address`, then answers in the background until `stop`. Returns the address, whose
+/// port was chosen by the system if `address` left it open with 0.
 pub(crate) async fn listen(
     address: SocketAddr,
     state: Arc<ServeState>,
@@ -117,12 +131,14 @@ async fn scrape(State(state): State<Arc<ServeState>>) -> Response {
 
 /// A connection ends with its first answer: an idle one would only take another's place.
 async fn last_answer(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
-/// Lets connections in, the newest at the expense of the oldest: whoever opens many and says nothing loses them, and
-/// whoever comes with a request is heard.
+/// Lets connections in, the newest at the expense of the oldest: whoever opens many and says
+/// nothing loses them, and whoever comes with a request is heard.
 #[derive(Debug)]
 struct Doorkeeper {
     listener: TcpListener,
@@ -132,7 +148,10 @@ struct Doorkeeper {
 
 impl Doorkeeper {
     fn new(listener: TcpListener) -> Self {
-        Self { listener, admitted: VecDeque::new() }
+        Self {
+            listener,
+            admitted: VecDeque::new(),
+        }
     }
 
     fn admit(&mut self, stream: TcpStream) -> Connection {
@@ -183,7 +202,13 @@ struct Connection {
 impl Connection {
     fn new(stream: TcpStream, dismissal: oneshot::Receiver<()>) -> Self {
         let end = Box::pin(sleep(CONNECTION_DURATION_MAX));
-        Self { stream, end, dismissal, bytes_left: REQUEST_BYTES_MAX, closed: None }
+        Self {
+            stream,
+            end,
+            dismissal,
+            bytes_left: REQUEST_BYTES_MAX,
+            closed: None,
+        }
     }
 
     /// Errors: it is closed. Whoever asks is woken when it closes.
@@ -206,7 +231,11 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let connection = self.get_mut();
         connection.open(context)?;
         if connection.bytes_left == 0 {
@@ -221,7 +250,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let connection = self.get_mut();
         connection.open(context)?;
         Pin::new(&mut connection.stream).poll_write(context, bytes)

@@ -1,4 +1,5 @@
-//! When a job is due, who watches for cycles, the loop that serves a project by itself, and what it tells over HTTP.
+//! When a job is due, who watches for cycles, the loop that serves a project by itself, and what it
+//! tells over HTTP.
 
 pub(crate) mod alert;
 mod clock;

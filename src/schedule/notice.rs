@@ -1,5 +1,6 @@
-//! Noticing finished cycles: from a marker file, from a query on one of the project's connections, or by the clock of a
-//! dashboard that signals nothing. What a dashboard says is taken for what it may be: half written, twice told, undated.
+//! Noticing finished cycles: from a marker file, from a query on one of the project's connections,
+//! or by the clock of a dashboard that signals nothing. What a dashboard says is taken for what it
+//! may be: half written, twice told, undated.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,8 @@ use crate::user_file;
 
 /// Longest marker file that is read; a marker is three short values.
 const MARKER_BYTES_MAX: u64 = 64 * 1024;
-/// Cycles one look takes from a query: the newest. A dashboard is looked at often enough that a few would do.
+/// Cycles one look takes from a query: the newest. A dashboard is looked at often enough that a few
+/// would do.
 const CYCLES_MAX: usize = 1_000;
 /// Rows of a query that are read: one that yields more tells the whole history at every look.
 const ROWS_MAX: usize = 100_000;
@@ -44,16 +46,27 @@ pub(crate) enum NoticeError {
     #[error("marker file `{file}` is not a regular file of at most {MARKER_BYTES_MAX} bytes")]
     NotAMarker { file: String },
     #[error("marker file `{file}` is not a cycle")]
-    Malformed { file: String, source: serde_json::Error },
+    Malformed {
+        file: String,
+        source: serde_json::Error,
+    },
     #[error("marker file `{file}` is written in UTF-16, not in UTF-8")]
     Utf16Marker { file: String },
     #[error("the query of dashboard `{dashboard}` failed")]
-    Query { dashboard: String, source: SystemError },
+    Query {
+        dashboard: String,
+        source: SystemError,
+    },
     #[error("the query of dashboard `{dashboard}` yields more than {ROWS_MAX} rows")]
     TooManyRows { dashboard: String },
     #[error("dashboard `{dashboard}` names connection `{connection}`, which does not exist")]
-    NoConnection { dashboard: String, connection: String },
-    #[error("dashboard `{dashboard}` says that cycle `{cycle}` completed at a time that cannot be read")]
+    NoConnection {
+        dashboard: String,
+        connection: String,
+    },
+    #[error(
+        "dashboard `{dashboard}` says that cycle `{cycle}` completed at a time that cannot be read"
+    )]
     Time { dashboard: String, cycle: String },
     #[error("dashboard `{dashboard}` says that cycle `{cycle}` completed at a time without a zone")]
     NoZone { dashboard: String, cycle: String },
@@ -61,11 +74,16 @@ pub(crate) enum NoticeError {
     NoTime { dashboard: String, cycle: String },
     #[error("dashboard `{dashboard}` names a cycle without an id")]
     NoId { dashboard: String },
-    #[error("dashboard `{dashboard}` names a cycle by more than a line of {ID_CHARACTERS_MAX} characters")]
+    #[error(
+        "dashboard `{dashboard}` names a cycle by more than a line of {ID_CHARACTERS_MAX} characters"
+    )]
     NotAnId { dashboard: String },
     /// The newest cycle did not go well.
     #[error("cycle `{}` of dashboard `{dashboard}` is `{}`, not finished", cycle.id, cycle.status)]
-    Unfinished { dashboard: String, cycle: UnfinishedCycle },
+    Unfinished {
+        dashboard: String,
+        cycle: UnfinishedCycle,
+    },
     #[error("dashboard `{dashboard}` has finished no cycle yet")]
     None { dashboard: String },
     #[error(transparent)]
@@ -118,13 +136,25 @@ impl Look {
     pub(crate) fn saw(&self) -> String {
         let newest = self.noticed.last().map(|noticed| &noticed.cycle);
         let finished = newest.map(|cycle| {
-            let completed_at = cycle.completed_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let completed_at = cycle
+                .completed_at
+                .to_rfc3339_opts(SecondsFormat::Secs, true);
             format!("cycle `{}`, completed at {completed_at}", cycle.id)
         });
-        let unfinished = self.unfinished.as_ref().map(|cycle| format!("cycle `{}` is `{}`", cycle.id, cycle.status));
+        let unfinished = self
+            .unfinished
+            .as_ref()
+            .map(|cycle| format!("cycle `{}` is `{}`", cycle.id, cycle.status));
         let mistake = self.mistakes.first().map(ToString::to_string);
-        let parts: Vec<String> = [finished, unfinished, mistake].into_iter().flatten().collect();
-        if parts.is_empty() { "no new cycle".to_owned() } else { parts.join("; ") }
+        let parts: Vec<String> = [finished, unfinished, mistake]
+            .into_iter()
+            .flatten()
+            .collect();
+        if parts.is_empty() {
+            "no new cycle".to_owned()
+        } else {
+            parts.join("; ")
+        }
     }
 }
 
@@ -138,8 +168,8 @@ pub(crate) struct UnfinishedCycle {
     pub(crate) completed_at: Option<DateTime<Utc>>,
 }
 
-/// Looks at a dashboard, and records in the ledger which cycles it finished.
-/// Errors: nothing could be made out of what it says. That may be for a moment only, as with a marker file that is just
+/// Looks at a dashboard, and records in the ledger which cycles it finished. Errors: nothing could
+/// be made out of what it says. That may be for a moment only, as with a marker file that is just
 /// being written.
 pub(crate) async fn look(
     project: &Project,
@@ -148,9 +178,21 @@ pub(crate) async fn look(
     now: DateTime<Utc>,
 ) -> Result<Look, NoticeError> {
     let known = ledger.newest_cycle(&dashboard.name, now).await?;
-    let seen = Seen::of(project, dashboard, known.as_ref().map(|known| &known.cycle), now).await?;
-    let noticed = ledger.see_cycles(&dashboard.name, &seen.finished, now).await?;
-    Ok(Look { noticed, unfinished: seen.unfinished, mistakes: seen.mistakes })
+    let seen = Seen::of(
+        project,
+        dashboard,
+        known.as_ref().map(|known| &known.cycle),
+        now,
+    )
+    .await?;
+    let noticed = ledger
+        .see_cycles(&dashboard.name, &seen.finished, now)
+        .await?;
+    Ok(Look {
+        noticed,
+        unfinished: seen.unfinished,
+        mistakes: seen.mistakes,
+    })
 }
 
 /// What is known of cycles besides what a dashboard says now, for who looks once.
@@ -170,14 +212,28 @@ impl Book<'_> {
         }
     }
 
-    async fn newest(&self, dashboard: &Dashboard, now: DateTime<Utc>) -> Result<Option<Cycle>, LedgerError> {
-        let Some(ledger) = self.ledger() else { return Ok(None) };
-        Ok(ledger.newest_cycle(&dashboard.name, now).await?.map(|noticed| noticed.cycle))
+    async fn newest(
+        &self,
+        dashboard: &Dashboard,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Cycle>, LedgerError> {
+        let Some(ledger) = self.ledger() else {
+            return Ok(None);
+        };
+        Ok(ledger
+            .newest_cycle(&dashboard.name, now)
+            .await?
+            .map(|noticed| noticed.cycle))
     }
 
     async fn named(&self, dashboard: &Dashboard, id: &str) -> Result<Option<Cycle>, LedgerError> {
-        let Some(ledger) = self.ledger() else { return Ok(None) };
-        Ok(ledger.cycle_named(&dashboard.name, id).await?.map(|noticed| noticed.cycle))
+        let Some(ledger) = self.ledger() else {
+            return Ok(None);
+        };
+        Ok(ledger
+            .cycle_named(&dashboard.name, id)
+            .await?
+            .map(|noticed| noticed.cycle))
     }
 
     /// Looks at a dashboard; its cycles come as the ledger has them, or would.
@@ -189,22 +245,31 @@ impl Book<'_> {
     ) -> Result<(Vec<Cycle>, Option<UnfinishedCycle>), NoticeError> {
         if let Self::Recording(ledger) = self {
             let look = look(project, dashboard, ledger, now).await?;
-            return Ok((look.noticed.into_iter().map(|noticed| noticed.cycle).collect(), look.unfinished));
+            return Ok((
+                look.noticed
+                    .into_iter()
+                    .map(|noticed| noticed.cycle)
+                    .collect(),
+                look.unfinished,
+            ));
         }
         let known = self.newest(dashboard, now).await?;
         let seen = Seen::of(project, dashboard, known.as_ref(), now).await?;
         let mut finished = Vec::with_capacity(seen.finished.len());
         for cycle in seen.finished {
             let known = self.named(dashboard, &cycle.id).await?;
-            finished.push(known.unwrap_or_else(|| Cycle { completed_at: cycle.completed_at.min(now), ..cycle }));
+            finished.push(known.unwrap_or_else(|| Cycle {
+                completed_at: cycle.completed_at.min(now),
+                ..cycle
+            }));
         }
         Ok((finished, seen.unfinished))
     }
 }
 
-/// The newest cycle that a dashboard finished. Where it tells of cycles itself, its word of now counts: if it went back
-/// to an older one, that is what its source holds.
-/// Errors: as [`look`]; there is none, or a newer one did not go well.
+/// The newest cycle that a dashboard finished. Where it tells of cycles itself, its word of now
+/// counts: if it went back to an older one, that is what its source holds. Errors: as [`look`];
+/// there is none, or a newer one did not go well.
 pub(crate) async fn newest_cycle(
     project: &Project,
     dashboard: &Dashboard,
@@ -219,7 +284,8 @@ pub(crate) async fn newest_cycle(
     newest_of(dashboard, newest, unfinished)
 }
 
-/// The cycle of a dashboard with this id, as it tells or once told of it. A dashboard that cannot be asked tells of none.
+/// The cycle of a dashboard with this id, as it tells or once told of it. A dashboard that cannot
+/// be asked tells of none.
 pub(crate) async fn cycle_named(
     project: &Project,
     dashboard: &Dashboard,
@@ -230,7 +296,10 @@ pub(crate) async fn cycle_named(
     if let Some(known) = book.named(dashboard, id).await? {
         return Ok(Some(known));
     }
-    let finished = book.look(project, dashboard, now).await.map_or(Vec::new(), |(finished, _)| finished);
+    let finished = book
+        .look(project, dashboard, now)
+        .await
+        .map_or(Vec::new(), |(finished, _)| finished);
     Ok(finished.into_iter().find(|cycle| cycle.id == id))
 }
 
@@ -243,9 +312,19 @@ fn newest_of(
     let name = || dashboard.name.clone();
     match (finished, unfinished) {
         (None, None) => Err(NoticeError::None { dashboard: name() }),
-        (None, Some(cycle)) => Err(NoticeError::Unfinished { dashboard: name(), cycle }),
-        (Some(finished), Some(cycle)) if cycle.completed_at.is_some_and(|at| at > finished.completed_at) => {
-            Err(NoticeError::Unfinished { dashboard: name(), cycle })
+        (None, Some(cycle)) => Err(NoticeError::Unfinished {
+            dashboard: name(),
+            cycle,
+        }),
+        (Some(finished), Some(cycle))
+            if cycle
+                .completed_at
+                .is_some_and(|at| at > finished.completed_at) =>
+        {
+            Err(NoticeError::Unfinished {
+                dashboard: name(),
+                cycle,
+            })
         }
         (Some(finished), _) => Ok(finished),
     }
@@ -261,7 +340,9 @@ struct Told {
 
 impl Told {
     fn went_well(&self) -> bool {
-        SUCCESS.iter().any(|word| word.eq_ignore_ascii_case(&self.status))
+        SUCCESS
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(&self.status))
     }
 }
 
@@ -287,7 +368,10 @@ impl Seen {
             Signal::Query { connection, sql } => ask(project, dashboard, connection, sql).await,
             Signal::Clock { gate, margin } => {
                 let finished = clock_cycles(|until| gate.last_until(until), *margin, known, now);
-                Ok(Self { finished, ..Self::default() })
+                Ok(Self {
+                    finished,
+                    ..Self::default()
+                })
             }
             Signal::Announced => Ok(Self::default()),
         }
@@ -302,19 +386,38 @@ impl Seen {
                 _ => drop(cycles.insert(told.id.clone(), told)),
             }
         }
-        let (well, unwell): (Vec<Told>, Vec<Told>) = cycles.into_values().partition(Told::went_well);
+        let (well, unwell): (Vec<Told>, Vec<Told>) =
+            cycles.into_values().partition(Told::went_well);
         let mut finished: Vec<Cycle> = well
             .into_iter()
-            .filter_map(|Told { id, completed_at, .. }| Some(Cycle { id, completed_at: completed_at? }))
+            .filter_map(
+                |Told {
+                     id, completed_at, ..
+                 }| {
+                    Some(Cycle {
+                        id,
+                        completed_at: completed_at?,
+                    })
+                },
+            )
             .collect();
         finished.sort_by_key(|cycle| cycle.completed_at);
         finished.drain(..finished.len().saturating_sub(CYCLES_MAX));
         let newest = finished.last().map(|cycle| cycle.completed_at);
-        let newer = |told: &Told| told.completed_at.is_none_or(|at| newest.is_none_or(|newest| at > newest));
+        let newer = |told: &Told| {
+            told.completed_at
+                .is_none_or(|at| newest.is_none_or(|newest| at > newest))
+        };
         // What has no date is at work still.
-        let unwell =
-            unwell.into_iter().filter(newer).max_by_key(|told| (told.completed_at.is_none(), told.completed_at));
-        Self { finished, unfinished: unwell.map(UnfinishedCycle::from), mistakes: Vec::new() }
+        let unwell = unwell
+            .into_iter()
+            .filter(newer)
+            .max_by_key(|told| (told.completed_at.is_none(), told.completed_at));
+        Self {
+            finished,
+            unfinished: unwell.map(UnfinishedCycle::from),
+            mistakes: Vec::new(),
+        }
     }
 }
 
@@ -322,8 +425,17 @@ impl From<Told> for UnfinishedCycle {
     fn from(told: Told) -> Self {
         /// Characters of a status that are shown; it is one word.
         const STATUS_CHARACTERS_MAX: usize = 40;
-        let status = told.status.chars().take(STATUS_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
-        Self { id: told.id, status, completed_at: told.completed_at }
+        let status = told
+            .status
+            .chars()
+            .take(STATUS_CHARACTERS_MAX)
+            .flat_map(char::escape_debug)
+            .collect();
+        Self {
+            id: told.id,
+            status,
+            completed_at: told.completed_at,
+        }
     }
 }
 
@@ -335,15 +447,29 @@ fn told(
     status: String,
 ) -> Result<Told, NoticeError> {
     let name = || dashboard.name.clone();
-    let id = id.filter(|id| !id.trim().is_empty()).ok_or_else(|| NoticeError::NoId { dashboard: name() })?;
+    let id = id
+        .filter(|id| !id.trim().is_empty())
+        .ok_or_else(|| NoticeError::NoId { dashboard: name() })?;
     if !is_cycle_id(&id) {
         return Err(NoticeError::NotAnId { dashboard: name() });
     }
-    let unreadable = || NoticeError::Time { dashboard: name(), cycle: id.clone() };
-    let completed_at = completed_at.map(|text| instant(text).ok_or_else(unreadable)).transpose()?;
-    let told = Told { id, completed_at, status };
+    let unreadable = || NoticeError::Time {
+        dashboard: name(),
+        cycle: id.clone(),
+    };
+    let completed_at = completed_at
+        .map(|text| instant(text).ok_or_else(unreadable))
+        .transpose()?;
+    let told = Told {
+        id,
+        completed_at,
+        status,
+    };
     match told.went_well() && told.completed_at.is_none() {
-        true => Err(NoticeError::NoTime { dashboard: name(), cycle: told.id }),
+        true => Err(NoticeError::NoTime {
+            dashboard: name(),
+            cycle: told.id,
+        }),
         false => Ok(told),
     }
 }
@@ -363,22 +489,38 @@ fn succeeded() -> String {
 
 fn read_marker(dashboard: &Dashboard, file: &Path) -> Result<Told, NoticeError> {
     let name = || file.display().to_string();
-    let text = marker_text(file).map_err(|source| NoticeError::Marker { file: name(), source })?;
+    let text = marker_text(file).map_err(|source| NoticeError::Marker {
+        file: name(),
+        source,
+    })?;
     let text = text.ok_or_else(|| NoticeError::NotAMarker { file: name() })?;
     let text = match text.as_slice() {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => return Err(NoticeError::Utf16Marker { file: name() }),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            return Err(NoticeError::Utf16Marker { file: name() });
+        }
         text => text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text),
     };
-    let marker: Marker =
-        serde_json::from_slice(text).map_err(|source| NoticeError::Malformed { file: name(), source })?;
-    let told = told(dashboard, Some(marker.cycle_id), Some(&marker.completed_at), marker.status)?;
+    let marker: Marker = serde_json::from_slice(text).map_err(|source| NoticeError::Malformed {
+        file: name(),
+        source,
+    })?;
+    let told = told(
+        dashboard,
+        Some(marker.cycle_id),
+        Some(&marker.completed_at),
+        marker.status,
+    )?;
     match with_offset(&marker.completed_at) {
         Some(_) => Ok(told),
-        None => Err(NoticeError::NoZone { dashboard: dashboard.name.clone(), cycle: told.id }),
+        None => Err(NoticeError::NoZone {
+            dashboard: dashboard.name.clone(),
+            cycle: told.id,
+        }),
     }
 }
 
-/// What a marker file holds; none if it is a link, a pipe or anything else that is no regular file, or too long.
+/// What a marker file holds; none if it is a link, a pipe or anything else that is no regular file,
+/// or too long.
 fn marker_text(file: &Path) -> io::Result<Option<Vec<u8>>> {
     let looked_at = fs::symlink_metadata(file)?;
     if !looked_at.is_file() {
@@ -392,20 +534,36 @@ fn marker_text(file: &Path) -> io::Result<Option<Vec<u8>>> {
     }
     let mut text = Vec::new();
     opened.take(MARKER_BYTES_MAX + 1).read_to_end(&mut text)?;
-    Ok(u64::try_from(text.len()).is_ok_and(|bytes| bytes <= MARKER_BYTES_MAX).then_some(text))
+    Ok(u64::try_from(text.len())
+        .is_ok_and(|bytes| bytes <= MARKER_BYTES_MAX)
+        .then_some(text))
 }
 
-/// Asks a source the way records are pulled from it: three columns of text, a record for each cycle. Rows that cannot be
-/// read do not hide the others.
-/// Errors: the first such row, if there is no other.
-async fn ask(project: &Project, dashboard: &Dashboard, connection: &str, sql: &str) -> Result<Seen, NoticeError> {
+/// Asks a source the way records are pulled from it: three columns of text, a record for each
+/// cycle. Rows that cannot be read do not hide the others. Errors: the first such row, if there is
+/// no other.
+async fn ask(
+    project: &Project,
+    dashboard: &Dashboard,
+    connection: &str,
+    sql: &str,
+) -> Result<Seen, NoticeError> {
     let name = || dashboard.name.clone();
-    let connection = project
-        .connections
-        .get(connection)
-        .ok_or_else(|| NoticeError::NoConnection { dashboard: name(), connection: connection.to_owned() })?;
-    let failed = |source| NoticeError::Query { dashboard: name(), source };
-    let mut source = AnySource::open(connection, &cycle_schema(dashboard, sql)).await.map_err(failed)?;
+    let connection =
+        project
+            .connections
+            .get(connection)
+            .ok_or_else(|| NoticeError::NoConnection {
+                dashboard: name(),
+                connection: connection.to_owned(),
+            })?;
+    let failed = |source| NoticeError::Query {
+        dashboard: name(),
+        source,
+    };
+    let mut source = AnySource::open(connection, &cycle_schema(dashboard, sql))
+        .await
+        .map_err(failed)?;
     let mut rows = Vec::new();
     while let Some(pulled) = source.next_chunk().await.map_err(failed)? {
         if rows.len() + pulled.records.height() > ROWS_MAX {
@@ -419,30 +577,52 @@ async fn ask(project: &Project, dashboard: &Dashboard, connection: &str, sql: &s
 
 fn seen_in(rows: Vec<Result<Told, NoticeError>>) -> Result<Seen, NoticeError> {
     let mut mistakes = Vec::new();
-    let told = rows.into_iter().filter_map(|row| row.map_err(|mistake| mistakes.push(mistake)).ok());
+    let told = rows
+        .into_iter()
+        .filter_map(|row| row.map_err(|mistake| mistakes.push(mistake)).ok());
     let seen = Seen::from_told(told.collect::<Vec<_>>());
     mistakes.truncate(MISTAKES_MAX);
-    match (seen.finished.is_empty() && seen.unfinished.is_none(), mistakes.is_empty()) {
+    match (
+        seen.finished.is_empty() && seen.unfinished.is_none(),
+        mistakes.is_empty(),
+    ) {
         (true, false) => Err(mistakes.swap_remove(0)),
         _ => Ok(Seen { mistakes, ..seen }),
     }
 }
 
-fn read_row(dashboard: &Dashboard, records: &DataFrame, record: usize) -> Result<Told, NoticeError> {
-    let cell = |name: &str| records.column(name).ok().and_then(|column| cell_text(column, record));
-    told(dashboard, cell("cycle_id"), cell("completed_at").as_deref(), cell("status").unwrap_or_default())
+fn read_row(
+    dashboard: &Dashboard,
+    records: &DataFrame,
+    record: usize,
+) -> Result<Told, NoticeError> {
+    let cell = |name: &str| {
+        records
+            .column(name)
+            .ok()
+            .and_then(|column| cell_text(column, record))
+    };
+    told(
+        dashboard,
+        cell("cycle_id"),
+        cell("completed_at").as_deref(),
+        cell("status").unwrap_or_default(),
+    )
 }
 
-/// Cycles of a dashboard that begins at instants and is taken for finished `margin` later: those that came since the
-/// newest `known`, oldest first; without one the newest alone, as nobody followed it before. `last_until` yields the last
-/// instant not after another.
+/// Cycles of a dashboard that begins at instants and is taken for finished `margin` later: those
+/// that came since the newest `known`, oldest first; without one the newest alone, as nobody
+/// followed it before. `last_until` yields the last instant not after another.
 fn clock_cycles(
     last_until: impl Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
     margin: std::time::Duration,
     known: Option<&Cycle>,
     now: DateTime<Utc>,
 ) -> Vec<Cycle> {
-    let Some(mut until) = TimeDelta::from_std(margin).ok().and_then(|margin| now.checked_sub_signed(margin)) else {
+    let Some(mut until) = TimeDelta::from_std(margin)
+        .ok()
+        .and_then(|margin| now.checked_sub_signed(margin))
+    else {
         return Vec::new();
     };
     // One that completed later than now was noticed while this machine's clock was ahead.
@@ -452,9 +632,14 @@ fn clock_cycles(
     while cycles.len() < cycles_max
         && let Some(begun_at) = last_until(until)
     {
-        let cycle = Cycle { id: begun_at.to_rfc3339_opts(SecondsFormat::Secs, true), completed_at: begun_at + margin };
+        let cycle = Cycle {
+            id: begun_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            completed_at: begun_at + margin,
+        };
         // The margin may have changed since; the id has not.
-        if known.is_some_and(|known| known.id == cycle.id || known.completed_at >= cycle.completed_at) {
+        if known
+            .is_some_and(|known| known.id == cycle.id || known.completed_at >= cycle.completed_at)
+        {
             break;
         }
         cycles.push(cycle);
@@ -464,7 +649,8 @@ fn clock_cycles(
     cycles
 }
 
-/// An instant as databases write it; a time without an offset is UTC, as the README says of this query.
+/// An instant as databases write it; a time without an offset is UTC, as the README says of this
+/// query.
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     let wall = || {
         NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
@@ -474,17 +660,23 @@ fn instant(text: &str) -> Option<DateTime<Utc>> {
 }
 
 fn with_offset(text: &str) -> Option<DateTime<Utc>> {
-    let instant =
-        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
+    let instant = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
     Some(instant.ok()?.to_utc())
 }
 
 fn cycle_schema(dashboard: &Dashboard, sql: &str) -> Schema {
     let file = format!("the query of dashboard `{}`", dashboard.name).into();
-    let location = Location { file, line: 1, column: 1 };
+    let location = Location {
+        file,
+        line: 1,
+        column: 1,
+    };
     let column = |name: &str| SchemaColumn {
         name: name.to_owned(),
-        column_type: SchemaType::Text { characters_max: None },
+        column_type: SchemaType::Text {
+            characters_max: None,
+        },
         nullable: true,
         location: location.clone(),
     };
@@ -512,25 +704,44 @@ mod tests {
     }
 
     fn dashboard() -> Dashboard {
-        Dashboard { name: "health".to_owned(), signal: Signal::Announced, poll: Duration::from_secs(60) }
+        Dashboard {
+            name: "health".to_owned(),
+            signal: Signal::Announced,
+            poll: Duration::from_secs(60),
+        }
     }
 
     fn row(id: &str, completed_at: &str, status: &str) -> Result<Told, NoticeError> {
         let cell = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        told(&dashboard(), cell(id), cell(completed_at).as_deref(), status.to_owned())
+        told(
+            &dashboard(),
+            cell(id),
+            cell(completed_at).as_deref(),
+            status.to_owned(),
+        )
     }
 
-    /// What rows of `id, completed_at, status` tell: cycles that finished, and one that did not with its status.
+    /// What rows of `id, completed_at, status` tell: cycles that finished, and one that did not
+    /// with its status.
     fn seen(rows: &[(&str, &str, &str)]) -> (Vec<String>, Option<String>) {
-        let rows = rows.iter().map(|(id, completed_at, status)| row(id, completed_at, status)).collect();
+        let rows = rows
+            .iter()
+            .map(|(id, completed_at, status)| row(id, completed_at, status))
+            .collect();
         let seen = seen_in(rows).unwrap();
         let finished = seen.finished.into_iter().map(|cycle| cycle.id).collect();
-        (finished, seen.unfinished.map(|cycle| format!("{} {}", cycle.id, cycle.status)))
+        (
+            finished,
+            seen.unfinished
+                .map(|cycle| format!("{} {}", cycle.id, cycle.status)),
+        )
     }
 
     #[test]
     fn instants_are_read_as_databases_write_them() {
-        let expected = DateTime::parse_from_rfc3339("2026-11-15T06:30:00Z").expect("an instant").to_utc();
+        let expected = DateTime::parse_from_rfc3339("2026-11-15T06:30:00Z")
+            .expect("an instant")
+            .to_utc();
         for text in [
             "2026-11-15T06:30:00Z",
             "2026-11-15 06:30:00+00",
@@ -550,7 +761,10 @@ mod tests {
             ("W44", "2026-11-01 06:30:00", "failed"),
             ("W45", "2026-11-08T06:30:00Z", "ok"),
         ]);
-        assert_eq!((finished, unfinished), (vec!["W45".to_owned(), "W46".to_owned()], None));
+        assert_eq!(
+            (finished, unfinished),
+            (vec!["W45".to_owned(), "W46".to_owned()], None)
+        );
     }
 
     #[test]
@@ -561,7 +775,10 @@ mod tests {
             (("W46", "", "running"), "W46 running"),
             (("W46", "", "run\u{1b}ning"), "W46 run\\u{1b}ning"),
         ] {
-            assert_eq!(seen(&[row, w45]), (vec!["W45".to_owned()], Some(told.to_owned())));
+            assert_eq!(
+                seen(&[row, w45]),
+                (vec!["W45".to_owned()], Some(told.to_owned()))
+            );
             assert_eq!(seen(&[row]), (Vec::new(), Some(told.to_owned())));
         }
     }
@@ -575,28 +792,46 @@ mod tests {
             assert_eq!(seen(&rows), (vec!["W46".to_owned()], None));
         }
         let undone = ("W46", "2026-11-15 10:30:00", "failed");
-        assert_eq!(seen(&[repeated, undone]), (Vec::new(), Some("W46 failed".to_owned())));
+        assert_eq!(
+            seen(&[repeated, undone]),
+            (Vec::new(), Some("W46 failed".to_owned()))
+        );
     }
 
     #[test]
     fn a_row_that_cannot_be_read_hides_no_other() {
         let bad = [
-            (("", "2026-11-15 06:30:00", "ok"), "dashboard `health` names a cycle without an id"),
+            (
+                ("", "2026-11-15 06:30:00", "ok"),
+                "dashboard `health` names a cycle without an id",
+            ),
             (
                 ("a\nb", "2026-11-15 06:30:00", "ok"),
                 "dashboard `health` names a cycle by more than a line of 200 characters",
             ),
-            (("W47", "soon", "ok"), "dashboard `health` says that cycle `W47` completed at a time that cannot be read"),
-            (("W47", "", "ok"), "dashboard `health` does not say when cycle `W47` completed"),
+            (
+                ("W47", "soon", "ok"),
+                "dashboard `health` says that cycle `W47` completed at a time that cannot be read",
+            ),
+            (
+                ("W47", "", "ok"),
+                "dashboard `health` does not say when cycle `W47` completed",
+            ),
         ];
         for ((id, completed_at, status), message) in bad {
             let alone = seen_in(vec![row(id, completed_at, status)]).unwrap_err();
             assert_eq!(alone.to_string(), message);
             assert!(alone.hint().is_some());
-            let rows = vec![row(id, completed_at, status), row("W46", "2026-11-15 06:30:00", "ok")];
+            let rows = vec![
+                row(id, completed_at, status),
+                row("W46", "2026-11-15 06:30:00", "ok"),
+            ];
             let seen = seen_in(rows).unwrap();
             let mistakes: Vec<String> = seen.mistakes.iter().map(ToString::to_string).collect();
-            assert_eq!((seen.finished.len(), mistakes), (1, vec![message.to_owned()]));
+            assert_eq!(
+                (seen.finished.len(), mistakes),
+                (1, vec![message.to_owned()])
+            );
         }
         assert_eq!(seen(&[]), (Vec::new(), None), "no rows are no mistake");
     }
@@ -608,7 +843,13 @@ mod tests {
             row(&second.to_string(), &completed_at.to_rfc3339(), "ok")
         });
         let seen = seen_in(rows.rev().collect()).unwrap();
-        assert_eq!((seen.finished.len(), seen.finished.first().unwrap().id.as_str()), (CYCLES_MAX, "5"));
+        assert_eq!(
+            (
+                seen.finished.len(),
+                seen.finished.first().unwrap().id.as_str()
+            ),
+            (CYCLES_MAX, "5")
+        );
     }
 
     /// Cycles by the clock of a dashboard that begins every day at six and takes half an hour.
@@ -622,26 +863,70 @@ mod tests {
 
     #[test]
     fn a_dashboard_without_a_signal_finishes_by_the_clock() {
-        let first = Cycle { id: "2026-11-15T06:00:00Z".to_owned(), completed_at: at("15T06:30") };
-        assert_eq!(clock(None, at("15T06:30")), slice::from_ref(&first), "nobody followed it before");
-        assert_eq!(clock(None, at("16T06:29")), slice::from_ref(&first), "the margin is not over");
+        let first = Cycle {
+            id: "2026-11-15T06:00:00Z".to_owned(),
+            completed_at: at("15T06:30"),
+        };
+        assert_eq!(
+            clock(None, at("15T06:30")),
+            slice::from_ref(&first),
+            "nobody followed it before"
+        );
+        assert_eq!(
+            clock(None, at("16T06:29")),
+            slice::from_ref(&first),
+            "the margin is not over"
+        );
         assert_eq!(clock(Some(&first), at("16T06:29")), []);
         let ids = |cycles: Vec<Cycle>| cycles.into_iter().map(|cycle| cycle.id).collect::<Vec<_>>();
         let missed = ids(clock(Some(&first), at("18T12:00")));
-        assert_eq!(missed, ["2026-11-16T06:00:00Z", "2026-11-17T06:00:00Z", "2026-11-18T06:00:00Z"]);
-        assert_eq!(clock(Some(&first), at("18T12:00") + TimeDelta::days(900)).len(), INSTANTS_MAX);
-        let later = Cycle { completed_at: at("15T06:10"), ..first };
-        assert_eq!(clock(Some(&later), at("15T12:00")), [], "the margin was longer then, and the cycle is the same");
-        let ahead = Cycle { completed_at: at("15T06:30") + TimeDelta::days(3_650), ..later.clone() };
-        assert_eq!(ids(clock(Some(&ahead), at("16T12:00"))), ["2026-11-16T06:00:00Z"], "the clock was ahead then");
-        let by_hand = Cycle { id: "by hand".to_owned(), completed_at: at("16T08:00") };
-        assert_eq!(ids(clock(Some(&by_hand), at("17T06:30"))), ["2026-11-17T06:00:00Z"]);
+        assert_eq!(
+            missed,
+            [
+                "2026-11-16T06:00:00Z",
+                "2026-11-17T06:00:00Z",
+                "2026-11-18T06:00:00Z"
+            ]
+        );
+        assert_eq!(
+            clock(Some(&first), at("18T12:00") + TimeDelta::days(900)).len(),
+            INSTANTS_MAX
+        );
+        let later = Cycle {
+            completed_at: at("15T06:10"),
+            ..first
+        };
+        assert_eq!(
+            clock(Some(&later), at("15T12:00")),
+            [],
+            "the margin was longer then, and the cycle is the same"
+        );
+        let ahead = Cycle {
+            completed_at: at("15T06:30") + TimeDelta::days(3_650),
+            ..later.clone()
+        };
+        assert_eq!(
+            ids(clock(Some(&ahead), at("16T12:00"))),
+            ["2026-11-16T06:00:00Z"],
+            "the clock was ahead then"
+        );
+        let by_hand = Cycle {
+            id: "by hand".to_owned(),
+            completed_at: at("16T08:00"),
+        };
+        assert_eq!(
+            ids(clock(Some(&by_hand), at("17T06:30"))),
+            ["2026-11-17T06:00:00Z"]
+        );
     }
 
     #[test]
     fn a_clock_before_all_instants_or_without_any_finishes_nothing() {
         let never = |_| None;
-        assert_eq!(clock_cycles(never, Duration::ZERO, None, at("15T06:30")), []);
+        assert_eq!(
+            clock_cycles(never, Duration::ZERO, None, at("15T06:30")),
+            []
+        );
         assert_eq!(clock_cycles(Some, Duration::MAX, None, at("15T06:30")), []);
     }
 
@@ -649,7 +934,10 @@ mod tests {
     fn a_marker_is_a_regular_file_of_bounded_size() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cycle.json");
-        assert_eq!(marker_text(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            marker_text(&file).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
         fs::write(&file, "{}").unwrap();
         assert_eq!(marker_text(&file).unwrap(), Some(b"{}".to_vec()));
         let link = folder.path().join("link.json");
@@ -658,7 +946,10 @@ mod tests {
         assert_eq!(marker_text(folder.path()).unwrap(), None);
         let bytes_max = usize::try_from(MARKER_BYTES_MAX).unwrap();
         fs::write(&file, vec![b' '; bytes_max]).unwrap();
-        assert_eq!(marker_text(&file).unwrap().map(|text| text.len()), Some(bytes_max));
+        assert_eq!(
+            marker_text(&file).unwrap().map(|text| text.len()),
+            Some(bytes_max)
+        );
         fs::write(&file, vec![b' '; bytes_max + 1]).unwrap();
         assert_eq!(marker_text(&file).unwrap(), None);
     }
@@ -669,26 +960,55 @@ mod tests {
         let file = folder.path().join("cycle.json");
         let read = |text: &str| {
             fs::write(&file, text).unwrap();
-            read_marker(&dashboard(), &file).map_err(|error| crate::domain::error::chain(&error).join(": "))
+            read_marker(&dashboard(), &file)
+                .map_err(|error| crate::domain::error::chain(&error).join(": "))
         };
-        let w46 = Told { id: "W46".to_owned(), completed_at: Some(at("15T06:30")), status: "succeeded".to_owned() };
+        let w46 = Told {
+            id: "W46".to_owned(),
+            completed_at: Some(at("15T06:30")),
+            status: "succeeded".to_owned(),
+        };
         let whole = r#"{"cycle_id": "W46", "completed_at": "2026-11-15T07:30:00+01:00"}"#;
         assert_eq!(read(whole), Ok(w46.clone()));
-        assert_eq!(read(&format!("\u{feff}{whole}")), Ok(w46), "editors put a mark before what they write in UTF-8");
-        let wide: Vec<u8> = format!("\u{feff}{whole}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(
+            read(&format!("\u{feff}{whole}")),
+            Ok(w46),
+            "editors put a mark before what they write in UTF-8"
+        );
+        let wide: Vec<u8> = format!("\u{feff}{whole}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         fs::write(&file, wide).unwrap();
         let utf16 = read_marker(&dashboard(), &file).unwrap_err();
-        assert!(utf16.to_string().ends_with("is written in UTF-16, not in UTF-8"), "{utf16}");
+        assert!(
+            utf16
+                .to_string()
+                .ends_with("is written in UTF-16, not in UTF-8"),
+            "{utf16}"
+        );
         for (text, message) in [
-            (r#"{"cycle_id": "W46", "comp"#, "is not a cycle: EOF while parsing a string"),
+            (
+                r#"{"cycle_id": "W46", "comp"#,
+                "is not a cycle: EOF while parsing a string",
+            ),
             ("", "is not a cycle: EOF while parsing a value"),
-            (r#"{"cycle_id": "W46"}"#, "is not a cycle: missing field `completed_at`"),
-            (r#"{"cycle_id": 46, "completed_at": "2026-11-15T06:30:00Z"}"#, "is not a cycle: invalid type: integer"),
+            (
+                r#"{"cycle_id": "W46"}"#,
+                "is not a cycle: missing field `completed_at`",
+            ),
+            (
+                r#"{"cycle_id": 46, "completed_at": "2026-11-15T06:30:00Z"}"#,
+                "is not a cycle: invalid type: integer",
+            ),
             (
                 r#"{"cycle_id": "W46", "completed_at": "2026-11-15T06:30:00"}"#,
                 "cycle `W46` completed at a time without a zone",
             ),
-            (r#"{"cycle_id": "W46", "completed_at": "today"}"#, "cycle `W46` completed at a time that cannot be read"),
+            (
+                r#"{"cycle_id": "W46", "completed_at": "today"}"#,
+                "cycle `W46` completed at a time that cannot be read",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
@@ -698,12 +1018,17 @@ mod tests {
     #[test]
     fn what_a_dashboard_said_is_one_line() {
         let noticed = |id: &str| Noticed {
-            cycle: Cycle { id: id.to_owned(), completed_at: at("15T06:30") },
+            cycle: Cycle {
+                id: id.to_owned(),
+                completed_at: at("15T06:30"),
+            },
             noticed_at: at("15T06:31"),
             new: true,
         };
         let unfinished = row("W47", "", "running\n").unwrap();
-        let mistake = NoticeError::NoId { dashboard: "health".to_owned() };
+        let mistake = NoticeError::NoId {
+            dashboard: "health".to_owned(),
+        };
         let look = Look {
             noticed: vec![noticed("W45"), noticed("W46")],
             unfinished: Some(unfinished.into()),
@@ -714,21 +1039,43 @@ mod tests {
             "cycle `W46`, completed at 2026-11-15T06:30:00Z; cycle `W47` is `running\\n`; \
              dashboard `health` names a cycle without an id"
         );
-        let nothing = Look { noticed: Vec::new(), unfinished: None, mistakes: Vec::new() };
+        let nothing = Look {
+            noticed: Vec::new(),
+            unfinished: None,
+            mistakes: Vec::new(),
+        };
         assert_eq!(nothing.saw(), "no new cycle");
     }
 
     #[test]
     fn the_newest_cycle_is_not_taken_while_a_newer_one_went_wrong() {
-        let w46 = Cycle { id: "W46".to_owned(), completed_at: at("15T06:30") };
-        let unfinished = |completed_at| UnfinishedCycle { id: "W47".to_owned(), status: "x".to_owned(), completed_at };
+        let w46 = Cycle {
+            id: "W46".to_owned(),
+            completed_at: at("15T06:30"),
+        };
+        let unfinished = |completed_at| UnfinishedCycle {
+            id: "W47".to_owned(),
+            status: "x".to_owned(),
+            completed_at,
+        };
         let newest = |finished, unfinished| newest_of(&dashboard(), finished, unfinished);
         assert_eq!(newest(Some(w46.clone()), None).unwrap(), w46);
-        assert_eq!(newest(Some(w46.clone()), Some(unfinished(None))).unwrap(), w46, "it is still at work");
+        assert_eq!(
+            newest(Some(w46.clone()), Some(unfinished(None))).unwrap(),
+            w46,
+            "it is still at work"
+        );
         let failed = newest(Some(w46), Some(unfinished(Some(at("16T06:30")))));
         assert!(matches!(failed, Err(NoticeError::Unfinished { .. })));
-        assert!(matches!(newest(None, Some(unfinished(None))), Err(NoticeError::Unfinished { .. })));
+        assert!(matches!(
+            newest(None, Some(unfinished(None))),
+            Err(NoticeError::Unfinished { .. })
+        ));
         let none = newest(None, None).unwrap_err();
-        assert!(none.hint().unwrap().contains("`writeback cycle health --id ID`"));
+        assert!(
+            none.hint()
+                .unwrap()
+                .contains("`writeback cycle health --id ID`")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What the scheduler would do about a job now, and when next: for people who ask. Writes nothing, and says the same
-//! whether or not a process serves.
+//! What the scheduler would do about a job now, and when next: for people who ask. Writes nothing,
+//! and says the same whether or not a process serves.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -37,8 +37,8 @@ pub(crate) struct Following {
     pub(crate) watch: Option<Watch>,
     pub(crate) passed_over: Vec<PassedOver>,
     pub(crate) next: Next,
-    /// The next instants at which a gate opens or, without gates, at which the dashboard's clock ends a cycle; none if
-    /// only the dashboard knows.
+    /// The next instants at which a gate opens or, without gates, at which the dashboard's clock
+    /// ends a cycle; none if only the dashboard knows.
     pub(crate) openings: Vec<Opening>,
     /// Cycles that were not written back, newest first.
     pub(crate) cycles_passed_over: Vec<PassedOverEntry>,
@@ -56,11 +56,18 @@ pub(crate) async fn outlook(
 ) -> Result<Outlook, LedgerError> {
     let last_run = ledger.runs(Some(&job.name), 1).await?.into_iter().next();
     let following = match &job.cadence {
-        Some(cadence) => Some(following(project, &job.name, cadence, ledger, openings_max, now).await?),
+        Some(cadence) => {
+            Some(following(project, &job.name, cadence, ledger, openings_max, now).await?)
+        }
         None => None,
     };
     let pending = ledger.pending(&job.name).await?;
-    Ok(Outlook { job: job.name.clone(), last_run, pending, following })
+    Ok(Outlook {
+        job: job.name.clone(),
+        last_run,
+        pending,
+        following,
+    })
 }
 
 async fn following(
@@ -71,18 +78,34 @@ async fn following(
     openings_max: usize,
     now: DateTime<Utc>,
 ) -> Result<Following, LedgerError> {
-    // What was due before the process that serves began was missed; if none serves, what is due before now.
+    // What was due before the process that serves began was missed; if none serves, what is due
+    // before now.
     let serving_since = server(ledger).await?.map_or(now, |server| server.since);
-    let asked = Asked { job, cadence, now, serving_since, at_work: false };
+    let asked = Asked {
+        job,
+        cadence,
+        now,
+        serving_since,
+        at_work: false,
+    };
     let verdict = due::verdict(ledger, &mut Ages::new(), asked).await?;
-    let watch = ledger.watches().await?.into_iter().find(|watch| watch.dashboard == cadence.dashboard);
+    let watch = ledger
+        .watches()
+        .await?
+        .into_iter()
+        .find(|watch| watch.dashboard == cadence.dashboard);
     Ok(Following {
         cadence: cadence.clone(),
         newest_cycle: ledger.newest_cycle(&cadence.dashboard, now).await?,
         watch,
         passed_over: verdict.passed_over,
         next: verdict.next,
-        openings: openings(project.dashboards.get(&cadence.dashboard), cadence, openings_max, now),
+        openings: openings(
+            project.dashboards.get(&cadence.dashboard),
+            cadence,
+            openings_max,
+            now,
+        ),
         cycles_passed_over: ledger.passed_over(job, PAST_SHOWN_MAX).await?,
         gates_for_nothing: ledger.gates(job, PAST_SHOWN_MAX).await?,
     })
@@ -107,8 +130,18 @@ pub(crate) fn openings(
     match dashboard.map(|dashboard| &dashboard.signal) {
         Some(Signal::Clock { gate, margin }) => {
             let delay = TimeDelta::from_std(*margin + cadence.settle).unwrap_or_default();
-            let begins = Gates { lines: vec![Gate::clone(gate)], at: Vec::new() }.upcoming(now - delay, openings_max);
-            begins.into_iter().map(|begin| Opening { at: begin.at + delay, ..begin }).collect()
+            let begins = Gates {
+                lines: vec![Gate::clone(gate)],
+                at: Vec::new(),
+            }
+            .upcoming(now - delay, openings_max);
+            begins
+                .into_iter()
+                .map(|begin| Opening {
+                    at: begin.at + delay,
+                    ..begin
+                })
+                .collect()
         }
         Some(Signal::Marker { .. } | Signal::Query { .. } | Signal::Announced) | None => Vec::new(),
     }

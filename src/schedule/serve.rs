@@ -1,5 +1,6 @@
-//! The loop that serves a project: looks for finished cycles, asks each job's cadence what is due, and carries it out.
-//! All that must outlive the process is in the ledger; what is kept here can be lost at any instant.
+//! The loop that serves a project: looks for finished cycles, asks each job's cadence what is due,
+//! and carries it out. All that must outlive the process is in the ledger; what is kept here can be
+//! lost at any instant.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,7 +43,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause after another process was found running a job, before it is tried again.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often it is seen what is wrong with the jobs where nothing happened: a dashboard's silence grows by itself.
+/// How often it is seen what is wrong with the jobs where nothing happened: a dashboard's silence
+/// grows by itself.
 const WATCH_POLL: Duration = Duration::from_secs(15);
 /// Things begun that wait to be taken in: more would be begun only by a fault.
 const EVENTS_MAX: usize = 64;
@@ -100,7 +102,11 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let mut files = Files::read(root).map_err(|problems| ServeError::Project { problems })?;
     let channels = channels(&files.project)?;
-    if !files.jobs.values().any(|job| job.good.as_ref().is_some_and(|checked| checked.job.cadence.is_some())) {
+    if !files.jobs.values().any(|job| {
+        job.good
+            .as_ref()
+            .is_some_and(|checked| checked.job.cadence.is_some())
+    }) {
         return Err(ServeError::NothingToServe);
     }
     let ledger = Ledger::open(&files.project.state_folder()).await?;
@@ -108,7 +114,9 @@ pub(crate) async fn serve(
     if let Some(address) = settings.listen {
         http::listen(address, Arc::clone(&state), std::future::pending()).await?;
     }
-    let Some(_lock) = wait_for_turn(&ledger, &state, &stop).await? else { return Ok(()) };
+    let Some(_lock) = wait_for_turn(&ledger, &state, &stop).await? else {
+        return Ok(());
+    };
     // What was read while standing by may be old by now.
     files.reread();
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
@@ -134,7 +142,8 @@ pub(crate) async fn serve(
     }
     let grace = tokio::time::Instant::now() + settings.grace;
     let finished = server.finish(&mut happened).await;
-    // Who is being told now is told; what cannot be said within the grace time is said again at the next start.
+    // Who is being told now is told; what cannot be said within the grace time is said again at the
+    // next start.
     drop(tokio::time::timeout_at(grace, sender).await);
     finished
 }
@@ -142,18 +151,27 @@ pub(crate) async fn serve(
 /// The channels of alerts.
 /// Errors: what one of them needs is not where it should be.
 fn channels(project: &Project) -> Result<Channels, ServeError> {
-    project.channels().cloned().map_err(|problems| ServeError::Project { problems })
+    project
+        .channels()
+        .cloned()
+        .map_err(|problems| ServeError::Project { problems })
 }
 
 /// Waits until no other process serves. Nothing if it was asked to stop before.
-async fn wait_for_turn(ledger: &Ledger, state: &ServeState, stop: &Stop) -> Result<Option<ServeLock>, ServeError> {
+async fn wait_for_turn(
+    ledger: &Ledger,
+    state: &ServeState,
+    stop: &Stop,
+) -> Result<Option<ServeLock>, ServeError> {
     let mut told = false;
     loop {
         state.turned();
         match ledger.lock_serving() {
             Ok(lock) => return Ok(Some(lock)),
             Err(LedgerError::AlreadyServing { process }) => {
-                let by = process.map_or("another process".to_owned(), |process| format!("process {process}"));
+                let by = process.map_or("another process".to_owned(), |process| {
+                    format!("process {process}")
+                });
                 state.phase(Phase::StandingBy { by });
                 if !std::mem::replace(&mut told, true) {
                     info!(by = process, "another process serves; standing by");
@@ -171,8 +189,15 @@ async fn wait_for_turn(ledger: &Ledger, state: &ServeState, stop: &Stop) -> Resu
 /// What is told to the loop by what it began.
 #[derive(Debug)]
 enum Event {
-    Looked { dashboard: String, looked: Result<Look, NoticeError> },
-    Ended { job: String, cycle: Cycle, ended: Result<RunReport, RunError> },
+    Looked {
+        dashboard: String,
+        looked: Result<Look, NoticeError>,
+    },
+    Ended {
+        job: String,
+        cycle: Cycle,
+        ended: Result<RunReport, RunError>,
+    },
 }
 
 /// A job as long as it is served.
@@ -256,12 +281,20 @@ impl Server {
 
     /// Says that this process serves from now on, and what earlier ones did.
     async fn begin_serving(&self) -> Result<(), LedgerError> {
-        info!(jobs = self.files.jobs.len(), process = self.process.process, "serving");
+        info!(
+            jobs = self.files.jobs.len(),
+            process = self.process.process,
+            "serving"
+        );
         self.state.phase(Phase::Serving);
         self.tell_jobs();
         for name in self.files.jobs.keys() {
             let runs = self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await?;
-            self.state.failing(name, runs.first().is_some_and(|run| run.status == RunStatus::Failed));
+            self.state.failing(
+                name,
+                runs.first()
+                    .is_some_and(|run| run.status == RunStatus::Failed),
+            );
             for run in runs {
                 if let Some(finished_at) = run.finished_at {
                     self.state.ran_before(name, run.status, finished_at);
@@ -272,7 +305,11 @@ impl Server {
     }
 
     fn tell_jobs(&self) {
-        let good = self.files.jobs.values().filter_map(|file| file.good.as_ref());
+        let good = self
+            .files
+            .jobs
+            .values()
+            .filter_map(|file| file.good.as_ref());
         self.state.jobs(good.map(|checked| &checked.job));
     }
 
@@ -287,7 +324,10 @@ impl Server {
             Ok(channels) => self.alerts.use_channels(channels.clone()),
             Err(problems) => {
                 let problems = files::told(&problems);
-                warn!(problems, "`[alerts]` cannot be used as it stands; people are told as before");
+                warn!(
+                    problems,
+                    "`[alerts]` cannot be used as it stands; people are told as before"
+                );
             }
         }
         self.state.reloaded(!self.files.is_broken());
@@ -295,18 +335,25 @@ impl Server {
         self.watch_due = Instant::now();
     }
 
-    /// A ledger that cannot be written may be written later, when the disk has space again; a damaged one never, nor one
-    /// that is no longer there.
+    /// A ledger that cannot be written may be written later, when the disk has space again; a
+    /// damaged one never, nor one that is no longer there.
     fn heed(&mut self, done: Result<(), LedgerError>) -> Result<(), LedgerError> {
         let trouble = match done {
             Ok(()) => None,
-            Err(error @ (LedgerError::Damaged { .. } | LedgerError::Removed { .. } | LedgerError::Newer { .. })) => {
+            Err(
+                error @ (LedgerError::Damaged { .. }
+                | LedgerError::Removed { .. }
+                | LedgerError::Newer { .. }),
+            ) => {
                 return Err(error);
             }
             Err(error) => Some(chain(&error).join(": ")),
         };
         if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {
-            error!(error, "the ledger cannot be used now; nothing is begun until it can");
+            error!(
+                error,
+                "the ledger cannot be used now; nothing is begun until it can"
+            );
         }
         self.trouble = trouble;
         Ok(())
@@ -338,14 +385,26 @@ impl Server {
             let job = file.good.as_ref().map(|checked| &checked.job);
             let silence = match job.and_then(|job| job.cadence.as_ref()) {
                 Some(cadence) => {
-                    let asked = Asked { job: name, cadence, now, serving_since: self.serving_since, at_work: false };
+                    let asked = Asked {
+                        job: name,
+                        cadence,
+                        now,
+                        serving_since: self.serving_since,
+                        at_work: false,
+                    };
                     due::silence(&self.ledger, &mut self.ages, asked).await?
                 }
                 None => None,
             };
-            let circumstances = Circumstances { silence, broken_file: file.broken.clone() };
-            let thresholds = job.map_or_else(|| self.files.project.thresholds(), |job| job.thresholds);
-            self.alerts.update(name, circumstances, &thresholds, now).await?;
+            let circumstances = Circumstances {
+                silence,
+                broken_file: file.broken.clone(),
+            };
+            let thresholds =
+                job.map_or_else(|| self.files.project.thresholds(), |job| job.thresholds);
+            self.alerts
+                .update(name, circumstances, &thresholds, now)
+                .await?;
         }
         let jobs: Vec<&str> = self.files.jobs.keys().map(String::as_str).collect();
         self.alerts.keep_only(&jobs, now).await
@@ -360,11 +419,19 @@ impl Server {
                     seconds = jump.num_seconds(),
                     "the clock was set, or the machine slept; all instants are computed anew"
                 );
-                // What was kept moves along with a clock that is set back: else all until then would count as missed.
-                self.serving_since = if jump < TimeDelta::zero() { self.serving_since + jump } else { reading.now };
+                // What was kept moves along with a clock that is set back: else all until then
+                // would count as missed.
+                self.serving_since = if jump < TimeDelta::zero() {
+                    self.serving_since + jump
+                } else {
+                    reading.now
+                };
             }
             Change::Absence(absence) => {
-                warn!(seconds = absence.as_secs(), "this process was stopped for a while");
+                warn!(
+                    seconds = absence.as_secs(),
+                    "this process was stopped for a while"
+                );
                 self.serving_since = reading.now;
             }
         }
@@ -380,9 +447,13 @@ impl Server {
     }
 
     fn jobs_with_cadence(&self) -> Vec<(String, Arc<CheckedJob>)> {
-        let good =
-            self.files.jobs.iter().filter_map(|(name, file)| Some((name.clone(), Arc::clone(file.good.as_ref()?))));
-        good.filter(|(_, checked)| checked.job.cadence.is_some()).collect()
+        let good = self
+            .files
+            .jobs
+            .iter()
+            .filter_map(|(name, file)| Some((name.clone(), Arc::clone(file.good.as_ref()?))));
+        good.filter(|(_, checked)| checked.job.cadence.is_some())
+            .collect()
     }
 
     /// Begins to look at each dashboard that a job follows and whose time has come.
@@ -395,8 +466,14 @@ impl Server {
         self.dashboards.retain(|name, _| followed.contains(name));
         for name in followed {
             let project = Arc::clone(&self.files.project);
-            let Some(dashboard) = project.dashboards.get(&name).cloned() else { continue };
-            let fresh = || Watched { look_due: Instant::now(), looking: false, told: None };
+            let Some(dashboard) = project.dashboards.get(&name).cloned() else {
+                continue;
+            };
+            let fresh = || Watched {
+                look_due: Instant::now(),
+                looking: false,
+                told: None,
+            };
             let watched = self.dashboards.entry(name.clone()).or_insert_with(fresh);
             if watched.looking || Instant::now() < watched.look_due {
                 continue;
@@ -407,21 +484,37 @@ impl Server {
             tokio::spawn(async move {
                 let looked = notice::look(&project, &dashboard, &ledger, Utc::now()).await;
                 // Nobody listens any more only when the process ends.
-                drop(events.send(Event::Looked { dashboard: name, looked }).await);
+                drop(
+                    events
+                        .send(Event::Looked {
+                            dashboard: name,
+                            looked,
+                        })
+                        .await,
+                );
             });
         }
     }
 
     /// Asks one job's cadence what is due, and does it.
-    async fn turn_of(&mut self, name: &str, checked: &Arc<CheckedJob>, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let Some(cadence) = &checked.job.cadence else { return Ok(()) };
+    async fn turn_of(
+        &mut self,
+        name: &str,
+        checked: &Arc<CheckedJob>,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let Some(cadence) = &checked.job.cadence else {
+            return Ok(());
+        };
         let verdict = self.verdict(name, cadence, now).await?;
         if !verdict.passed_over.is_empty() {
             for passed in &verdict.passed_over {
                 info!(job = %name, cycle = %passed.cycle, why = %passed.why, "a cycle will not be written back");
                 self.state.passed_over(name, &passed.why);
             }
-            self.ledger.pass_over(name, &verdict.passed_over, now).await?;
+            self.ledger
+                .pass_over(name, &verdict.passed_over, now)
+                .await?;
             self.watch_due = Instant::now();
         }
         self.account_for_gates(name, cadence, &verdict, now).await?;
@@ -429,8 +522,15 @@ impl Server {
             Next::Run(_) => Some(now),
             Next::Wait(wait) => wait.until(),
         };
-        self.state
-            .next_due(name, waited_for.or_else(|| cadence.gates.first_from(now).filter(|_| !cadence.gates.is_empty())));
+        self.state.next_due(
+            name,
+            waited_for.or_else(|| {
+                cadence
+                    .gates
+                    .first_from(now)
+                    .filter(|_| !cadence.gates.is_empty())
+            }),
+        );
         match verdict.next {
             Next::Run(cycle) => self.begin(name, cycle),
             Next::Wait(wait) => self.wait(name, wait),
@@ -438,14 +538,30 @@ impl Server {
         Ok(())
     }
 
-    async fn verdict(&mut self, name: &str, cadence: &Cadence, now: DateTime<Utc>) -> Result<Verdict, LedgerError> {
+    async fn verdict(
+        &mut self,
+        name: &str,
+        cadence: &Cadence,
+        now: DateTime<Utc>,
+    ) -> Result<Verdict, LedgerError> {
         let at_work = self.served(name, now).at_work.is_some();
-        let asked = Asked { job: name, cadence, now, serving_since: self.serving_since, at_work };
+        let asked = Asked {
+            job: name,
+            cadence,
+            now,
+            serving_since: self.serving_since,
+            at_work,
+        };
         due::verdict(&self.ledger, &mut self.ages, asked).await
     }
 
     fn served(&mut self, name: &str, now: DateTime<Utc>) -> &mut Served {
-        let fresh = || Served { at_work: None, busy_until: None, gates_until: now, waits: None };
+        let fresh = || Served {
+            at_work: None,
+            busy_until: None,
+            gates_until: now,
+            waits: None,
+        };
         self.jobs.entry(name.to_owned()).or_insert_with(fresh)
     }
 
@@ -459,36 +575,59 @@ impl Server {
     ) -> Result<(), LedgerError> {
         let served = self.served(name, now);
         let since = std::mem::replace(&mut served.gates_until, now);
-        let Some(opened_at) = cadence.gates.last_within(since, now) else { return Ok(()) };
+        let Some(opened_at) = cadence.gates.last_within(since, now) else {
+            return Ok(());
+        };
         match &verdict.next {
             Next::Run(_) => Ok(()),
             Next::Wait(wait) => {
                 info!(job = %name, gate = %opened_at, why = %wait, "a gate opened for nothing");
-                self.ledger.gate_opened_for_nothing(name, opened_at, &wait.to_string()).await
+                self.ledger
+                    .gate_opened_for_nothing(name, opened_at, &wait.to_string())
+                    .await
             }
         }
     }
 
     /// Begins a run, unless as many as may be are at work.
     fn begin(&mut self, name: &str, cycle: Cycle) {
-        let at_work = self.jobs.values().filter(|served| served.at_work.is_some()).count();
+        let at_work = self
+            .jobs
+            .values()
+            .filter(|served| served.at_work.is_some())
+            .count();
         // A password may stand elsewhere by now.
         self.files.reread_unless_edited();
         let file = self.files.jobs.get(name).and_then(|file| file.good.clone());
-        let (Some(served), Some(checked)) = (self.jobs.get_mut(name), file) else { return };
-        if at_work >= self.settings.runs_max || served.busy_until.is_some_and(|until| Instant::now() < until) {
+        let (Some(served), Some(checked)) = (self.jobs.get_mut(name), file) else {
+            return;
+        };
+        if at_work >= self.settings.runs_max
+            || served
+                .busy_until
+                .is_some_and(|until| Instant::now() < until)
+        {
             return;
         }
         let stop = Stop::new();
-        served.at_work = Some(AtWork { begun: Instant::now(), stop: stop.clone() });
+        served.at_work = Some(AtWork {
+            begun: Instant::now(),
+            stop: stop.clone(),
+        });
         self.state.run_began(name);
         served.waits = None;
-        let (project, ledger, events) = (Arc::clone(&self.files.project), self.ledger.clone(), self.events.clone());
+        let (project, ledger, events) = (
+            Arc::clone(&self.files.project),
+            self.ledger.clone(),
+            self.events.clone(),
+        );
         let job = name.to_owned();
         tokio::spawn(async move {
             let work = tokio::spawn(carry_out(project, checked, ledger, cycle.clone(), stop));
             // A run that panicked is a run that failed: the scheduler goes on.
-            let ended = work.await.unwrap_or_else(|panicked| Err(RunError::Worker(panicked)));
+            let ended = work
+                .await
+                .unwrap_or_else(|panicked| Err(RunError::Worker(panicked)));
             // Nobody listens any more only when the process ends.
             drop(events.send(Event::Ended { job, cycle, ended }).await);
         });
@@ -496,8 +635,13 @@ impl Server {
 
     /// Says what a job waits for, when that has changed.
     fn wait(&mut self, name: &str, wait: Wait) {
-        let Some(served) = self.jobs.get_mut(name) else { return };
-        let changed = served.waits.as_ref().is_none_or(|before| before.to_string() != wait.to_string());
+        let Some(served) = self.jobs.get_mut(name) else {
+            return;
+        };
+        let changed = served
+            .waits
+            .as_ref()
+            .is_none_or(|before| before.to_string() != wait.to_string());
         if changed && wait != Wait::Run {
             info!(job = %name, why = %wait, "not due");
         }
@@ -512,14 +656,19 @@ impl Server {
         }
     }
 
-    async fn looked(&mut self, dashboard: &str, looked: Result<Look, NoticeError>) -> Result<(), LedgerError> {
+    async fn looked(
+        &mut self,
+        dashboard: &str,
+        looked: Result<Look, NoticeError>,
+    ) -> Result<(), LedgerError> {
         let told = match &looked {
             Ok(look) => look.saw(),
             Err(error) => chain(error).join(": "),
         };
         self.state.looked(dashboard, looked.is_ok());
         for noticed in looked.iter().flat_map(|look| &look.noticed) {
-            self.state.cycle_noticed(dashboard, noticed.cycle.completed_at);
+            self.state
+                .cycle_noticed(dashboard, noticed.cycle.completed_at);
         }
         if let Some(watched) = self.dashboards.get_mut(dashboard) {
             watched.looking = false;
@@ -534,7 +683,12 @@ impl Server {
         self.ledger.watched(dashboard, Utc::now(), &told).await
     }
 
-    async fn ended(&mut self, job: &str, cycle: &Cycle, ended: Result<RunReport, RunError>) -> Result<(), LedgerError> {
+    async fn ended(
+        &mut self,
+        job: &str,
+        cycle: &Cycle,
+        ended: Result<RunReport, RunError>,
+    ) -> Result<(), LedgerError> {
         let at_work = self.jobs.get_mut(job).and_then(|served| {
             served.busy_until = None;
             served.at_work.take()
@@ -561,15 +715,31 @@ impl Server {
                 let told = why(&error);
                 error!(job, run = error.run(), cycle = %cycle.id, error = %told, hint = error.hint(), "a run could not finish");
                 if !error.gave_up() {
-                    self.ledger.attempt_failed(job, cycle, Utc::now(), &told).await?;
+                    self.ledger
+                        .attempt_failed(job, cycle, Utc::now(), &told)
+                        .await?;
                 }
             }
         }
         Ok(())
     }
 
-    fn tell_end(&self, job: &str, status: RunStatus, write_backs: &[WriteBackReport], elapsed: Duration) {
-        self.state.run_ended(job, &RunEnd { status, write_backs, ended_at: Utc::now(), elapsed });
+    fn tell_end(
+        &self,
+        job: &str,
+        status: RunStatus,
+        write_backs: &[WriteBackReport],
+        elapsed: Duration,
+    ) {
+        self.state.run_ended(
+            job,
+            &RunEnd {
+                status,
+                write_backs,
+                ended_at: Utc::now(),
+                elapsed,
+            },
+        );
         self.state.failing(job, status == RunStatus::Failed);
     }
 
@@ -580,22 +750,38 @@ impl Server {
                 outcomes = %write_back.tally, seconds = write_back.elapsed.as_secs_f64(), "wrote back"
             );
         }
-        let (job, run, cycle, status) = (&report.job, report.run, &report.cycle, report.status.name());
+        let (job, run, cycle, status) =
+            (&report.job, report.run, &report.cycle, report.status.name());
         info!(job, run, cycle, status, "the run is over");
-        let Some(guarded) = &report.guarded else { return };
+        let Some(guarded) = &report.guarded else {
+            return;
+        };
         for Objection { write_back, reason } in &guarded.objections {
             warn!(job, run, cycle, write_back, guard = reason.guard(), why = %reason, "stopped before the first write");
         }
-        info!(job, run, cycle, command = guarded.approving_command, "waiting for approval");
+        info!(
+            job,
+            run,
+            cycle,
+            command = guarded.approving_command,
+            "waiting for approval"
+        );
     }
 
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
     async fn finish(mut self, happened: &mut mpsc::Receiver<Event>) -> Result<(), ServeError> {
         self.state.phase(Phase::Stopping);
         let end = tokio::time::Instant::now() + self.settings.grace;
-        self.jobs.values().filter_map(|served| served.at_work.as_ref()).for_each(|at_work| at_work.stop.ask());
+        self.jobs
+            .values()
+            .filter_map(|served| served.at_work.as_ref())
+            .for_each(|at_work| at_work.stop.ask());
         loop {
-            let runs = self.jobs.values().filter(|served| served.at_work.is_some()).count();
+            let runs = self
+                .jobs
+                .values()
+                .filter(|served| served.at_work.is_some())
+                .count();
             if runs == 0 {
                 return Ok(());
             }
@@ -642,5 +828,10 @@ async fn carry_out(
         approver: None,
         stop,
     };
-    run::carry_out(&request, &ledger, report::progress::for_log(&checked.job.name)).await
+    run::carry_out(
+        &request,
+        &ledger,
+        report::progress::for_log(&checked.job.name),
+    )
+    .await
 }

@@ -1,5 +1,6 @@
-//! What the scheduler's loop tells the world about itself: whether it lives, what it is doing, and what became of its jobs.
-//! The loop writes it, HTTP reads it. Knows neither of them, and no ledger: what came before this process is told to it.
+//! What the scheduler's loop tells the world about itself: whether it lives, what it is doing, and
+//! what became of its jobs. The loop writes it, HTTP reads it. Knows neither of them, and no
+//! ledger: what came before this process is told to it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,12 +16,15 @@ use crate::domain::outcome::Tally;
 use crate::ledger::RunStatus;
 use crate::run::WriteBackReport;
 
-/// A loop that has not turned for so long hangs. It turns every few seconds, also while runs are at work and while it
-/// stands by, and a busy machine may make it late by a minute.
+/// A loop that has not turned for so long hangs. It turns every few seconds, also while runs are at
+/// work and while it stands by, and a busy machine may make it late by a minute.
 const TURN_AGE_MAX: Duration = Duration::from_secs(120);
 
-/// Upper bounds of what run durations are counted in, in seconds: from a few records to a night's work.
-const RUN_DURATION_BOUNDS: [f64; 10] = [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 36_000.0];
+/// Upper bounds of what run durations are counted in, in seconds: from a few records to a night's
+/// work.
+const RUN_DURATION_BOUNDS: [f64; 10] = [
+    1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 36_000.0,
+];
 
 /// What the process is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +60,11 @@ pub(crate) enum Attempt {
 
 impl From<bool> for Attempt {
     fn from(succeeded: bool) -> Self {
-        if succeeded { Self::Succeeded } else { Self::Failed }
+        if succeeded {
+            Self::Succeeded
+        } else {
+            Self::Failed
+        }
     }
 }
 
@@ -119,7 +127,9 @@ pub(super) struct Counts<Thing>(Vec<(Thing, u64)>);
 impl ServeState {
     /// A process that has just begun.
     pub(crate) fn new() -> Self {
-        Self { facts: Mutex::new(Facts::new(Instant::now())) }
+        Self {
+            facts: Mutex::new(Facts::new(Instant::now())),
+        }
     }
 
     /// The loop came round.
@@ -176,7 +186,9 @@ impl ServeState {
 
     /// A cycle of a dashboard is known that was completed at `completed_at`.
     pub(crate) fn cycle_noticed(&self, dashboard: &str, completed_at: DateTime<Utc>) {
-        self.of_dashboard(dashboard, |facts| facts.last_cycle = facts.last_cycle.max(Some(completed_at)));
+        self.of_dashboard(dashboard, |facts| {
+            facts.last_cycle = facts.last_cycle.max(Some(completed_at))
+        });
     }
 
     /// Files of the project changed, and the change was taken or, since it holds a mistake, not.
@@ -235,7 +247,9 @@ impl Phase {
 
 impl Facts {
     fn new(now: Instant) -> Self {
-        let alerts = Channel::ALL.into_iter().flat_map(|channel| Attempt::ALL.map(|attempt| (channel, attempt)));
+        let alerts = Channel::ALL
+            .into_iter()
+            .flat_map(|channel| Attempt::ALL.map(|attempt| (channel, attempt)));
         Self {
             phase: Phase::Starting,
             turned: now,
@@ -251,10 +265,13 @@ impl Facts {
         let mut dashboards_before = std::mem::take(&mut self.dashboards);
         for job in jobs {
             let facts = jobs_before.remove(&job.name).unwrap_or_else(JobFacts::new);
-            self.jobs.insert(job.name.clone(), facts.with_write_backs(job));
+            self.jobs
+                .insert(job.name.clone(), facts.with_write_backs(job));
             if let Some(dashboard) = job.dashboard() {
                 let facts = dashboards_before.remove(dashboard);
-                self.dashboards.entry(dashboard.to_owned()).or_insert(facts.unwrap_or_else(DashboardFacts::new));
+                self.dashboards
+                    .entry(dashboard.to_owned())
+                    .or_insert(facts.unwrap_or_else(DashboardFacts::new));
             }
         }
     }
@@ -266,7 +283,9 @@ impl Facts {
             return Ok(());
         }
         let (age, bound) = (age.as_secs(), TURN_AGE_MAX.as_secs());
-        Err(format!("the scheduler's loop has not turned for {age} s, and {bound} s are the most it may take"))
+        Err(format!(
+            "the scheduler's loop has not turned for {age} s, and {bound} s are the most it may take"
+        ))
     }
 
     pub(super) fn turn_age(&self, now: Instant) -> Duration {
@@ -275,8 +294,13 @@ impl Facts {
 }
 
 impl JobFacts {
-    const STATUSES: [RunStatus; 5] =
-        [RunStatus::Succeeded, RunStatus::Rejected, RunStatus::Failed, RunStatus::Guarded, RunStatus::NothingNew];
+    const STATUSES: [RunStatus; 5] = [
+        RunStatus::Succeeded,
+        RunStatus::Rejected,
+        RunStatus::Failed,
+        RunStatus::Guarded,
+        RunStatus::NothingNew,
+    ];
 
     fn new() -> Self {
         Self {
@@ -293,13 +317,22 @@ impl JobFacts {
 
     fn with_write_backs(mut self, job: &Job) -> Self {
         let mut before = std::mem::take(&mut self.write_backs);
-        let names = job.write_backs.iter().map(|write_back| write_back.name.clone());
-        self.write_backs = names.map(|name| (name.clone(), before.remove(&name).unwrap_or_default())).collect();
+        let names = job
+            .write_backs
+            .iter()
+            .map(|write_back| write_back.name.clone());
+        self.write_backs = names
+            .map(|name| (name.clone(), before.remove(&name).unwrap_or_default()))
+            .collect();
         self
     }
 
     fn remember(&mut self, status: RunStatus, ended_at: DateTime<Utc>) {
-        match self.last_runs.iter_mut().find(|(known, _)| *known == status) {
+        match self
+            .last_runs
+            .iter_mut()
+            .find(|(known, _)| *known == status)
+        {
             Some((_, last)) => *last = ended_at.max(*last),
             None => self.last_runs.push((status, ended_at)),
         }
@@ -321,7 +354,10 @@ impl JobFacts {
 
 impl DashboardFacts {
     fn new() -> Self {
-        Self { looks: Counts::of(Attempt::ALL), last_cycle: None }
+        Self {
+            looks: Counts::of(Attempt::ALL),
+            last_cycle: None,
+        }
     }
 }
 
@@ -387,7 +423,8 @@ mod tests {
         let late = began + TURN_AGE_MAX + Duration::from_secs(20);
         let mut facts = Facts::new(began);
         assert_eq!(facts.health(began + TURN_AGE_MAX), Ok(()));
-        let expected = "the scheduler's loop has not turned for 140 s, and 120 s are the most it may take";
+        let expected =
+            "the scheduler's loop has not turned for 140 s, and 120 s are the most it may take";
         assert_eq!(facts.health(late), Err(expected.to_owned()));
         facts.phase = Phase::Stopping;
         assert_eq!(facts.health(late), Ok(()));
@@ -396,10 +433,15 @@ mod tests {
     #[test]
     fn only_a_process_that_serves_is_ready() {
         let state = ServeState::new();
-        let standing_by = Phase::StandingBy { by: "process 4711".to_owned() };
+        let standing_by = Phase::StandingBy {
+            by: "process 4711".to_owned(),
+        };
         assert_eq!(state.readiness(), Err("starting".to_owned()));
         state.phase(standing_by);
-        assert_eq!(state.readiness(), Err("standing by: process 4711 serves this project".to_owned()));
+        assert_eq!(
+            state.readiness(),
+            Err("standing by: process 4711 serves this project".to_owned())
+        );
         state.phase(Phase::Serving);
         assert_eq!(state.readiness(), Ok(()));
         state.phase(Phase::Stopping);

@@ -1,6 +1,7 @@
-//! Reads through an ADBC driver: DuckDB, Snowflake, BigQuery, Trino and whatever else has one. A driver is a shared
-//! library that blocks its caller, so that each pull has a thread of its own, which hands over chunks; a model goes to the
-//! database word by word, as one statement, which is one snapshot in all of them.
+//! Reads through an ADBC driver: DuckDB, Snowflake, BigQuery, Trino and whatever else has one. A
+//! driver is a shared library that blocks its caller, so that each pull has a thread of its own,
+//! which hands over chunks; a model goes to the database word by word, as one statement, which is
+//! one snapshot in all of them.
 //!
 //! Source: <https://arrow.apache.org/adbc/current/format/specification.html>.
 
@@ -39,7 +40,8 @@ pub(crate) struct AdbcSource {
 }
 
 impl AdbcSource {
-    /// Connects and has the statement looked at, as far as the driver can do that without running it.
+    /// Connects and has the statement looked at, as far as the driver can do that without running
+    /// it.
     pub(super) async fn open(
         connection: &Connection,
         settings: &AdbcSettings,
@@ -54,7 +56,14 @@ impl AdbcSource {
         let Described { driver, cancel, .. } = described.await?;
         let statement_timeout = connection.limits.statement_timeout;
         let failures = Failures::of(connection, settings);
-        Ok(Self { failures, statement_timeout, driver, cancel: Arc::from(cancel), begin: Some(begin), chunks })
+        Ok(Self {
+            failures,
+            statement_timeout,
+            driver,
+            cancel: Arc::from(cancel),
+            begin: Some(begin),
+            chunks,
+        })
     }
 
     /// As the driver calls itself, with its version.
@@ -71,12 +80,15 @@ impl AdbcSource {
             Ok(chunk) => chunk.transpose(),
             Err(_) => {
                 self.give_up();
-                Err(self.failures.silent("pulling records", self.statement_timeout))
+                Err(self
+                    .failures
+                    .silent("pulling records", self.statement_timeout))
             }
         }
     }
 
-    /// Has the driver give up what it is at. It may need a connection of its own for that, so that nobody waits for it.
+    /// Has the driver give up what it is at. It may need a connection of its own for that, so that
+    /// nobody waits for it.
     fn give_up(&mut self) {
         let cancel = Arc::clone(&self.cancel);
         let cancelling = move || {
@@ -85,7 +97,11 @@ impl AdbcSource {
             }
         };
         // Without a thread the statement ends with its connection.
-        drop(std::thread::Builder::new().name("adbc-cancel".to_owned()).spawn(cancelling));
+        drop(
+            std::thread::Builder::new()
+                .name("adbc-cancel".to_owned())
+                .spawn(cancelling),
+        );
     }
 }
 
@@ -99,7 +115,8 @@ impl Drop for AdbcSource {
     }
 }
 
-/// Describes a table, to start a schema file from. Which columns are unique or never NULL, drivers do not tell.
+/// Describes a table, to start a schema file from. Which columns are unique or never NULL, drivers
+/// do not tell.
 pub(super) async fn describe_table(
     connection: &Connection,
     settings: &AdbcSettings,
@@ -107,28 +124,54 @@ pub(super) async fn describe_table(
 ) -> Result<TableDescription, SystemError> {
     let parts = dotted_parts(table)?;
     let of_thread = parts.clone();
-    let described =
-        on_a_thread(connection, settings, move |asked, described| reading::describe(asked, &of_thread, described));
+    let described = on_a_thread(connection, settings, move |asked, described| {
+        reading::describe(asked, &of_thread, described)
+    });
     let columns: Vec<DescribedColumn> = described.await?.columns.unwrap_or_default();
-    Ok(TableDescription { name: parts, columns, primary_key: Vec::new() })
+    Ok(TableDescription {
+        name: parts,
+        columns,
+        primary_key: Vec::new(),
+    })
 }
 
-/// Runs `work` on a thread of its own and waits, no longer than the connection's limits allow, for what it describes.
+/// Runs `work` on a thread of its own and waits, no longer than the connection's limits allow, for
+/// what it describes.
 async fn on_a_thread(
     connection: &Connection,
     settings: &AdbcSettings,
     work: impl FnOnce(&Asked, reading::Sender) + Send + 'static,
 ) -> Result<Described, SystemError> {
     let failures = Failures::of(connection, settings);
-    let asked = Asked { settings: settings.clone(), failures: failures.clone() };
+    let asked = Asked {
+        settings: settings.clone(),
+        failures: failures.clone(),
+    };
     let (connected, is_connected) = oneshot::channel();
     let (described, is_described) = oneshot::channel();
-    let sender = reading::Sender { connected: Some(connected), described: Some(described) };
-    let spawned = std::thread::Builder::new().name("adbc".to_owned()).spawn(move || work(&asked, sender));
+    let sender = reading::Sender {
+        connected: Some(connected),
+        described: Some(described),
+    };
+    let spawned = std::thread::Builder::new()
+        .name("adbc".to_owned())
+        .spawn(move || work(&asked, sender));
     spawned.map_err(|error| failures.failed("starting a thread", error))?;
     let limits = &connection.limits;
-    answer(&failures, is_connected, "connecting", limits.connect_timeout).await?;
-    answer(&failures, is_described, "looking at the statement", limits.statement_timeout).await
+    answer(
+        &failures,
+        is_connected,
+        "connecting",
+        limits.connect_timeout,
+    )
+    .await?;
+    answer(
+        &failures,
+        is_described,
+        "looking at the statement",
+        limits.statement_timeout,
+    )
+    .await
 }
 
 async fn answer<T>(
@@ -137,7 +180,9 @@ async fn answer<T>(
     doing: &str,
     wait_max: Duration,
 ) -> Result<T, SystemError> {
-    let answer = tokio::time::timeout(wait_max, stage).await.map_err(|_| failures.silent(doing, wait_max))?;
+    let answer = tokio::time::timeout(wait_max, stage)
+        .await
+        .map_err(|_| failures.silent(doing, wait_max))?;
     answer.unwrap_or_else(|_| Err(failures.stopped()))
 }
 

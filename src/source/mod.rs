@@ -1,5 +1,6 @@
-//! Systems that records are read from. A source yields the schema's columns in bounded chunks, out of one consistent
-//! snapshot, as text or as native values; it converts nothing that the schema should judge.
+//! Systems that records are read from. A source yields the schema's columns in bounded chunks, out
+//! of one consistent snapshot, as text or as native values; it converts nothing that the schema
+//! should judge.
 
 mod adbc;
 pub(crate) mod files;
@@ -15,12 +16,12 @@ use crate::domain::error::SystemError;
 use crate::domain::outcome::Rejection;
 use crate::domain::schema::Schema;
 
-/// Records of one chunk. Small enough that a few chunks of wide records fit in memory, large enough that the work per
-/// chunk is nothing against the work per record.
+/// Records of one chunk. Small enough that a few chunks of wide records fit in memory, large enough
+/// that the work per chunk is nothing against the work per record.
 pub(crate) const CHUNK_RECORDS_MAX: usize = 32_768;
 
-/// Bytes of one chunk after which it is handed on, about, however few records it has: half a dozen chunks are under way at
-/// any time, each while it is conformed twice.
+/// Bytes of one chunk after which it is handed on, about, however few records it has: half a dozen
+/// chunks are under way at any time, each while it is conformed twice.
 pub(crate) const CHUNK_BYTES_MAX: usize = 4 << 20;
 
 /// One chunk of records as a source yields them.
@@ -28,20 +29,24 @@ pub(crate) const CHUNK_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Pulled {
     /// Records read, those of `rejections` included.
     pub(crate) read: u64,
-    /// Shape: `(records, schema columns + RECORD_POSITION)`, in the schema's order; each column text or a native polars
-    /// type. Positions count from 0 over the whole pull, in the source's order, rejected records included.
+    /// Shape: `(records, schema columns + RECORD_POSITION)`, in the schema's order; each column
+    /// text or a native polars type. Positions count from 0 over the whole pull, in the source's
+    /// order, rejected records included.
     pub(crate) records: DataFrame,
-    /// Records that could not be read as records: a wrong number of cells, bytes that are not UTF-8.
+    /// Records that could not be read as records: a wrong number of cells, bytes that are not
+    /// UTF-8.
     pub(crate) rejections: Vec<Rejection>,
 }
 
 /// A system that records are read from.
 pub(crate) trait Source: Sized {
-    /// Begins a pull of the schema's columns: of its model if it has one, else of the table it names.
-    /// Errors: `NotFound` for a table or column that is not there, with what is there; before the first record.
+    /// Begins a pull of the schema's columns: of its model if it has one, else of the table it
+    /// names. Errors: `NotFound` for a table or column that is not there, with what is there;
+    /// before the first record.
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError>;
 
-    /// The next records; `None` after the last. A chunk may hold no records and yet be followed by others.
+    /// The next records; `None` after the last. A chunk may hold no records and yet be followed by
+    /// others.
     async fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError>;
 }
 
@@ -55,7 +60,8 @@ pub(crate) enum AnySource {
 }
 
 impl AnySource {
-    /// What reads for this program, where that is a program of somebody else's: the driver, with its version.
+    /// What reads for this program, where that is a program of somebody else's: the driver, with
+    /// its version.
     pub(crate) fn driver(&self) -> Option<&str> {
         match self {
             Self::Adbc(source) => source.driver(),
@@ -67,11 +73,19 @@ impl AnySource {
 impl Source for AnySource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
         Ok(match &connection.system {
-            System::Files { .. } => Self::Files(files::FilesSource::open(connection, schema).await?),
-            System::Sqlite(_) => Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?),
-            System::Postgres(_) => Self::Postgres(postgres::PostgresSource::open(connection, schema).await?),
+            System::Files { .. } => {
+                Self::Files(files::FilesSource::open(connection, schema).await?)
+            }
+            System::Sqlite(_) => {
+                Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?)
+            }
+            System::Postgres(_) => {
+                Self::Postgres(postgres::PostgresSource::open(connection, schema).await?)
+            }
             System::Mysql(_) => Self::Mysql(mysql::MysqlSource::open(connection, schema).await?),
-            System::Adbc(settings) => Self::Adbc(adbc::AdbcSource::open(connection, settings, schema).await?),
+            System::Adbc(settings) => {
+                Self::Adbc(adbc::AdbcSource::open(connection, settings, schema).await?)
+            }
         })
     }
 
@@ -89,7 +103,8 @@ impl Source for AnySource {
 /// A table as `writeback schema` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableDescription {
-    /// As the catalogue spells it, without its database or schema: a schema file's table is looked up there anyway.
+    /// As the catalogue spells it, without its database or schema: a schema file's table is looked
+    /// up there anyway.
     pub(crate) name: Vec<String>,
     pub(crate) columns: Vec<DescribedColumn>,
     /// Names of the primary key's columns; empty if there is none.
@@ -108,7 +123,10 @@ pub(crate) struct DescribedColumn {
 }
 
 /// Describes `table` (dotted, as typed) of a source, to start a schema file from.
-pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+pub(crate) async fn describe_table(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
     match &connection.system {
         System::Files { .. } => files::describe_table(connection, table).await,
         System::Sqlite(_) => sqlite::describe_table(connection, table).await,

@@ -1,4 +1,5 @@
-//! Reads from MySQL and MariaDB: one consistent snapshot, every value as the text that names it exactly.
+//! Reads from MySQL and MariaDB: one consistent snapshot, every value as the text that names it
+//! exactly.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -21,8 +22,8 @@ use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::record::key_text;
 use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 
-/// One pull. A task of its own reads the server's answer while the chunk before is worked on; it ends, and its
-/// connection with it, when the pull is dropped.
+/// One pull. A task of its own reads the server's answer while the chunk before is worked on; it
+/// ends, and its connection with it, when the pull is dropped.
 pub(crate) struct MysqlSource {
     chunks: mpsc::Receiver<Result<Pulled, SystemError>>,
 }
@@ -34,7 +35,9 @@ impl Source for MysqlSource {
         session.run(begin.to_owned(), "opening a snapshot").await?;
         let relation = relation(&mut session, schema).await?;
         let probe = format!("SELECT * FROM {relation} LIMIT 0");
-        let yielded = session.columns_of(probe, &format!("preparing the model of `{}`", schema.file)).await?;
+        let yielded = session
+            .columns_of(probe, &format!("preparing the model of `{}`", schema.file))
+            .await?;
         let columns = pulled_columns(connection, schema, &yielded)?;
         let reader = Reader {
             connection_name: connection.name.clone(),
@@ -54,7 +57,10 @@ impl Source for MysqlSource {
 }
 
 /// Describes a table, to start a schema file from.
-pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+pub(crate) async fn describe_table(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
     let mut session = Session::open(connection, Purpose::Read).await?;
     let name = object_name(table.split('.').map(str::to_owned).collect());
     let entry = catalogue::find_table(&mut session, &name).await?;
@@ -67,7 +73,11 @@ pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Resu
         declared: column.column_type.clone(),
         nullable: column.nullable,
     };
-    Ok(TableDescription { name: vec![entry.name], columns: columns.iter().map(described).collect(), primary_key })
+    Ok(TableDescription {
+        name: vec![entry.name],
+        columns: columns.iter().map(described).collect(),
+        primary_key,
+    })
 }
 
 /// How one schema column is asked for.
@@ -84,8 +94,8 @@ struct PulledColumn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     AsItIs,
-    /// A `FLOAT` shows six digits of itself; as a double it shows all. The shortest text that names the same
-    /// single-precision number is what people wrote into it.
+    /// A `FLOAT` shows six digits of itself; as a double it shows all. The shortest text that names
+    /// the same single-precision number is what people wrote into it.
     Float32,
     /// For a schema that declares 64 bits the double itself.
     Float32AsFloat64,
@@ -103,23 +113,36 @@ async fn relation(session: &mut Session, schema: &Schema) -> Result<String, Syst
         return Ok(format!("(\n{model}\n) AS model"));
     }
     let entry = catalogue::find_table(session, &object_name(schema.table.clone())).await?;
-    Ok(format!("{} AS model", Dialect::Mysql.quote_path(&[entry.database, entry.name])))
+    Ok(format!(
+        "{} AS model",
+        Dialect::Mysql.quote_path(&[entry.database, entry.name])
+    ))
 }
 
 fn object_name(parts: Vec<String>) -> ObjectName {
-    ObjectName { parts: parts.into_iter().map(|text| NamePart { text, quoted: false }).collect() }
+    ObjectName {
+        parts: parts
+            .into_iter()
+            .map(|text| NamePart {
+                text,
+                quoted: false,
+            })
+            .collect(),
+    }
 }
 
-/// Finds every schema column among what the source yields.
-/// Errors: `NotFound` for the first that is not there, with what is; `Failed` for an instant declared as a wall clock
-/// that hangs elsewhere.
+/// Finds every schema column among what the source yields. Errors: `NotFound` for the first that is
+/// not there, with what is; `Failed` for an instant declared as a wall clock that hangs elsewhere.
 fn pulled_columns(
     connection: &Connection,
     schema: &Schema,
     yielded: &[YieldedColumn],
 ) -> Result<Vec<PulledColumn>, SystemError> {
     let find = |column: &SchemaColumn| {
-        let wanted = NamePart { text: column.name.clone(), quoted: false };
+        let wanted = NamePart {
+            text: column.name.clone(),
+            quoted: false,
+        };
         let known = yielded.iter().map(|yielded| yielded.name.as_str());
         let found = resolve_name(&wanted, known.clone()).ok();
         let found = found.and_then(|name| yielded.iter().find(|yielded| yielded.name == name));
@@ -133,9 +156,14 @@ fn pulled_columns(
     schema.columns.iter().map(find).collect()
 }
 
-fn missing_column(schema: &Schema, column: &SchemaColumn, yielded: &[YieldedColumn]) -> SystemError {
+fn missing_column(
+    schema: &Schema,
+    column: &SchemaColumn,
+    yielded: &[YieldedColumn],
+) -> SystemError {
     let known = || yielded.iter().map(|yielded| yielded.name.as_str());
-    let suggestion = did_you_mean(&column.name, known()).map_or(String::new(), |suggestion| format!("{suggestion} "));
+    let suggestion = did_you_mean(&column.name, known())
+        .map_or(String::new(), |suggestion| format!("{suggestion} "));
     let relation = match schema.model {
         Some(_) => format!("the model of `{}`", schema.file),
         None => format!("table `{}`", schema.table.join(".")),
@@ -146,18 +174,29 @@ fn missing_column(schema: &Schema, column: &SchemaColumn, yielded: &[YieldedColu
     }
 }
 
-fn asked(connection: &Connection, column: &SchemaColumn, type_name: &str) -> Result<Asked, SystemError> {
+fn asked(
+    connection: &Connection,
+    column: &SchemaColumn,
+    type_name: &str,
+) -> Result<Asked, SystemError> {
     Ok(match (type_name, column.column_type) {
         ("FLOAT", SchemaType::Float { bits: 64 }) => Asked::Float32AsFloat64,
         ("FLOAT", _) => Asked::Float32,
         ("BIT", _) => Asked::Bits,
         ("TIMESTAMP", SchemaType::TimestampWithZone) => Asked::Instant,
-        ("TIMESTAMP", SchemaType::Timestamp) if connection.timezone.is_some_and(|zone| zone != Tz::UTC) => {
+        ("TIMESTAMP", SchemaType::Timestamp)
+            if connection.timezone.is_some_and(|zone| zone != Tz::UTC) =>
+        {
             return Err(SystemError::Failed {
                 connection: connection.name.clone(),
                 doing: format!("pulling `{}`", column.name),
-                source: "the column holds instants, not the wall clock of the connection's `timezone`".into(),
-                hint: Some(format!("declare `{}` as TIMESTAMP WITH TIME ZONE in the schema", column.name)),
+                source:
+                    "the column holds instants, not the wall clock of the connection's `timezone`"
+                        .into(),
+                hint: Some(format!(
+                    "declare `{}` as TIMESTAMP WITH TIME ZONE in the schema",
+                    column.name
+                )),
             });
         }
         _ => Asked::AsItIs,
@@ -173,14 +212,20 @@ fn select_list(columns: &[PulledColumn]) -> String {
             Asked::Bits => format!("{name} + 0"),
         }
     };
-    columns.iter().map(expression).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(expression)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The value's text, from what the server sent.
 fn value_text(asked: Asked, sent: &str) -> Cow<'_, str> {
     match asked {
         Asked::AsItIs | Asked::Float32AsFloat64 | Asked::Bits => Cow::Borrowed(sent),
-        Asked::Float32 => sent.parse::<f32>().map_or(Cow::Borrowed(sent), |number| Cow::Owned(number.to_string())),
+        Asked::Float32 => sent
+            .parse::<f32>()
+            .map_or(Cow::Borrowed(sent), |number| Cow::Owned(number.to_string())),
         Asked::Instant => Cow::Owned(format!("{sent}+00:00")),
     }
 }
@@ -192,13 +237,18 @@ struct Reader {
     columns: Vec<PulledColumn>,
     /// Positions in `columns` of the key.
     key: Vec<usize>,
-    /// Longest wait for one row. The connection is dropped with the pull, so that nothing of it is ever read later.
+    /// Longest wait for one row. The connection is dropped with the pull, so that nothing of it is
+    /// ever read later.
     row_wait_max: Duration,
 }
 
 impl Reader {
     /// Sends chunks until the last, an error, or the end of whoever receives them.
-    async fn pull(self, mut connection: MySqlConnection, sender: mpsc::Sender<Result<Pulled, SystemError>>) {
+    async fn pull(
+        self,
+        mut connection: MySqlConnection,
+        sender: mpsc::Sender<Result<Pulled, SystemError>>,
+    ) {
         if let Err(error) = self.send_chunks(&mut connection, &sender).await {
             // Nobody is left to hear of it when the receiver is gone.
             sender.send(Err(error)).await.ok();
@@ -211,12 +261,18 @@ impl Reader {
         sender: &mpsc::Sender<Result<Pulled, SystemError>>,
     ) -> Result<(), SystemError> {
         let mut rows = sqlx::raw_sql(audited(self.sql.clone())).fetch(connection);
-        let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let names: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
         let mut chunk = TextChunk::new(&names);
         loop {
             let row = tokio::time::timeout(self.row_wait_max, rows.try_next()).await;
             let row = row.map_err(|_| self.silent())?;
-            let row = row.map_err(|error| fault::running(&self.connection_name, "pulling records", None, error))?;
+            let row = row.map_err(|error| {
+                fault::running(&self.connection_name, "pulling records", None, error)
+            })?;
             let ended = row.is_none();
             if let Some(row) = row {
                 self.add(&mut chunk, &row);
@@ -235,14 +291,25 @@ impl Reader {
 
     /// Adds one record; one with bytes that are no text is rejected.
     fn add(&self, chunk: &mut TextChunk, row: &MySqlRow) {
-        let cells: Vec<Result<Option<Cow<'_, str>>, Unreadable>> =
-            self.columns.iter().enumerate().map(|(index, column)| cell(row, index, column.asked)).collect();
-        let unreadable = cells.iter().zip(&self.columns).find(|(cell, _)| cell.is_err());
+        let cells: Vec<Result<Option<Cow<'_, str>>, Unreadable>> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| cell(row, index, column.asked))
+            .collect();
+        let unreadable = cells
+            .iter()
+            .zip(&self.columns)
+            .find(|(cell, _)| cell.is_err());
         if let Some((_, column)) = unreadable {
             let text = |index: &usize| cells.get(*index)?.as_ref().ok()?.as_deref();
             let parts: Option<Vec<&str>> = self.key.iter().map(text).collect();
             let key = parts.map(|parts| key_text(parts.into_iter()));
-            chunk.reject(key, Some(column.name.clone()), "its bytes are not text in UTF-8".to_owned());
+            chunk.reject(
+                key,
+                Some(column.name.clone()),
+                "its bytes are not text in UTF-8".to_owned(),
+            );
             return;
         }
         let mut bytes = 0;
@@ -257,7 +324,11 @@ impl Reader {
     fn silent(&self) -> SystemError {
         SystemError::Unavailable {
             connection: self.connection_name.clone(),
-            source: format!("no record within {}", humantime::format_duration(self.row_wait_max)).into(),
+            source: format!(
+                "no record within {}",
+                humantime::format_duration(self.row_wait_max)
+            )
+            .into(),
         }
     }
 
@@ -275,8 +346,13 @@ impl Reader {
 struct Unreadable;
 
 fn cell(row: &MySqlRow, index: usize, asked: Asked) -> Result<Option<Cow<'_, str>>, Unreadable> {
-    let bytes = row.try_get_unchecked::<Option<&[u8]>, _>(index).map_err(|_| Unreadable)?;
-    let text = bytes.map(std::str::from_utf8).transpose().map_err(|_| Unreadable)?;
+    let bytes = row
+        .try_get_unchecked::<Option<&[u8]>, _>(index)
+        .map_err(|_| Unreadable)?;
+    let text = bytes
+        .map(std::str::from_utf8)
+        .transpose()
+        .map_err(|_| Unreadable)?;
     Ok(text.map(|sent| value_text(asked, sent)))
 }
 
@@ -288,8 +364,14 @@ mod tests {
     fn texts_name_their_values_exactly() {
         assert_eq!(value_text(Asked::Float32, "0.10000000149011612"), "0.1");
         assert_eq!(value_text(Asked::Float32, "16777216"), "16777216");
-        assert_eq!(value_text(Asked::Float32AsFloat64, "0.10000000149011612"), "0.10000000149011612");
-        assert_eq!(value_text(Asked::Instant, "2026-11-21 05:00:00.25"), "2026-11-21 05:00:00.25+00:00");
+        assert_eq!(
+            value_text(Asked::Float32AsFloat64, "0.10000000149011612"),
+            "0.10000000149011612"
+        );
+        assert_eq!(
+            value_text(Asked::Instant, "2026-11-21 05:00:00.25"),
+            "2026-11-21 05:00:00.25+00:00"
+        );
         assert_eq!(value_text(Asked::AsItIs, "00123"), "00123");
     }
 
@@ -300,7 +382,14 @@ mod tests {
             source_name: source_name.to_owned(),
             asked,
         };
-        let columns = [column("a`b", Asked::AsItIs), column("score", Asked::Float32), column("on", Asked::Bits)];
-        assert_eq!(select_list(&columns), "model.`a``b`, model.`score` + 0E0, model.`on` + 0");
+        let columns = [
+            column("a`b", Asked::AsItIs),
+            column("score", Asked::Float32),
+            column("on", Asked::Bits),
+        ];
+        assert_eq!(
+            select_list(&columns),
+            "model.`a``b`, model.`score` + 0E0, model.`on` + 0"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Reads from PostgreSQL: one cursor in one read-only snapshot, every column as text, so that the schema alone judges
-//! what a value is. The connection belongs to the pull and is closed with it.
+//! Reads from PostgreSQL: one cursor in one read-only snapshot, every column as text, so that the
+//! schema alone judges what a value is. The connection belongs to the pull and is closed with it.
 
 use std::time::Duration;
 
@@ -21,15 +21,21 @@ use crate::domain::object::{Holds, NameError, NamePart, ObjectColumn, resolve_na
 use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::schema::{Schema, SchemaType};
 
-/// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum, so a process that was
-/// stopped must not hold it for ever; yet a slow disk is no reason to lose a long pull.
+/// How long the snapshot may lie idle while a chunk is worked on. It holds up the server's vacuum,
+/// so a process that was stopped must not hold it for ever; yet a slow disk is no reason to lose a
+/// long pull.
 const IDLE_MAX: Duration = Duration::from_secs(900);
 
 /// What is being done, in an error's words.
-const PULLING: Purpose<'static> = Purpose { doing: "pulling the model", grant: "", carries_records: false };
+const PULLING: Purpose<'static> = Purpose {
+    doing: "pulling the model",
+    grant: "",
+    carries_records: false,
+};
 
-/// Records of the first portion that the cursor is asked for, and bytes of later ones, about. A portion streams, and stands
-/// still while its chunks wait; it must end well before the server takes it for a statement that takes too long.
+/// Records of the first portion that the cursor is asked for, and bytes of later ones, about. A
+/// portion streams, and stands still while its chunks wait; it must end well before the server
+/// takes it for a statement that takes too long.
 const FIRST_PORTION_RECORDS: usize = 1_024;
 const PORTION_BYTES: usize = 32 << 20;
 
@@ -51,13 +57,22 @@ impl Drop for PostgresSource {
 impl Source for PostgresSource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
         let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
-        session.command(PULLING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        session
+            .command(PULLING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
         let relation = relation(&mut session, schema).await?;
         let yielded = yielded_columns(&mut session, &relation).await?;
-        let columns = schema.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let columns = schema
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect::<Vec<_>>();
         let selected = select(schema, &columns, &yielded)?;
-        let cursor = format!("DECLARE records NO SCROLL CURSOR FOR SELECT {selected} FROM {relation}");
-        session.execute(PULLING, cursor, PgArguments::default()).await?;
+        let cursor =
+            format!("DECLARE records NO SCROLL CURSOR FOR SELECT {selected} FROM {relation}");
+        session
+            .execute(PULLING, cursor, PgArguments::default())
+            .await?;
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
         let reader = tokio::spawn(async move {
             if let Err(error) = read_chunks(&mut session, TextChunk::new(&columns), &sender).await {
@@ -74,16 +89,28 @@ impl Source for PostgresSource {
 }
 
 /// Describes a table, to start a schema file from.
-pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+pub(crate) async fn describe_table(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
     let mut session = Session::open(connection, IDLE_MAX, Access::Read).await?;
     let parts = dotted_parts(table)?;
     let relation = catalogue::locate(&mut session, &parts).await?;
     let object = catalogue::describe(&mut session, &relation).await?;
     session.close().await;
-    // A schema file's table is looked up along the search path; only where that does not lead does it need its schema.
-    let name = if relation.visible { vec![relation.name] } else { relation.path() };
+    // A schema file's table is looked up along the search path; only where that does not lead does
+    // it need its schema.
+    let name = if relation.visible {
+        vec![relation.name]
+    } else {
+        relation.path()
+    };
     let columns = object.columns.into_iter().map(described).collect();
-    Ok(TableDescription { name, columns, primary_key: object.primary_key })
+    Ok(TableDescription {
+        name,
+        columns,
+        primary_key: object.primary_key,
+    })
 }
 
 /// What the columns are selected from: the model in parentheses, or the table.
@@ -95,31 +122,52 @@ async fn relation(session: &mut Session, schema: &Schema) -> Result<String, Syst
             Ok(format!("(\n{model}\n) AS model"))
         }
         None => {
-            let part = |text: &String| NamePart { text: text.clone(), quoted: false };
+            let part = |text: &String| NamePart {
+                text: text.clone(),
+                quoted: false,
+            };
             let parts: Vec<NamePart> = schema.table.iter().map(part).collect();
             let relation = catalogue::locate(session, &parts).await?;
-            Ok(format!("{} AS model", Dialect::Postgres.quote_path(&relation.path())))
+            Ok(format!(
+                "{} AS model",
+                Dialect::Postgres.quote_path(&relation.path())
+            ))
         }
     }
 }
 
 /// Names of the columns that a relation yields.
-async fn yielded_columns(session: &mut Session, relation: &str) -> Result<Vec<String>, SystemError> {
+async fn yielded_columns(
+    session: &mut Session,
+    relation: &str,
+) -> Result<Vec<String>, SystemError> {
     let mut connection = session.take()?;
     let sql = audited(format!("SELECT * FROM {relation}")).into_sql_str();
-    let prepared = session.within(PULLING.doing, (&mut connection).prepare(sql)).await;
+    let prepared = session
+        .within(PULLING.doing, (&mut connection).prepare(sql))
+        .await;
     let statement = session.settle(connection, PULLING, prepared)?;
-    if statement.parameters().is_some_and(|parameters| parameters.either(<[_]>::len, |count| count) > 0) {
+    if statement
+        .parameters()
+        .is_some_and(|parameters| parameters.either(<[_]>::len, |count| count) > 0)
+    {
         return Err(session.failed(PULLING.doing, "a model takes no parameters such as `$1`"));
     }
-    Ok(statement.columns().iter().map(|column| column.name().to_owned()).collect())
+    Ok(statement
+        .columns()
+        .iter()
+        .map(|column| column.name().to_owned())
+        .collect())
 }
 
 /// The schema's columns out of those the model yields, as text.
 /// Errors: `NotFound` for the first that is not there.
 fn select(schema: &Schema, columns: &[String], yielded: &[String]) -> Result<String, SystemError> {
     let selected = columns.iter().map(|column| {
-        let wanted = NamePart { text: column.clone(), quoted: false };
+        let wanted = NamePart {
+            text: column.clone(),
+            quoted: false,
+        };
         resolve_name(&wanted, yielded.iter().map(String::as_str))
             .map(|name| format!("model.{}::text", quote(name)))
             .map_err(|error| missing(schema, column, yielded, &error))
@@ -141,7 +189,10 @@ fn missing(schema: &Schema, column: &str, yielded: &[String], error: &NameError)
         },
         NameError::Ambiguous { .. } => format!("spell it exactly: {yields}"),
     };
-    SystemError::NotFound { what: format!("column `{column}` of {place}"), hint: Some(hint) }
+    SystemError::NotFound {
+        what: format!("column `{column}` of {place}"),
+        hint: Some(hint),
+    }
 }
 
 /// Reads all records into chunks and hands these over, until nobody takes them any more.
@@ -161,7 +212,9 @@ async fn read_chunks(
         wanted = next_portion(&fetched);
     }
     if !chunk.is_empty() {
-        let last = chunk.take().map_err(|error| session.failed(PULLING.doing, error));
+        let last = chunk
+            .take()
+            .map_err(|error| session.failed(PULLING.doing, error));
         drop(chunks.send(last).await);
     }
     Ok(())
@@ -181,8 +234,8 @@ fn next_portion(last: &Fetched) -> usize {
     1 << fitting.ilog2()
 }
 
-/// Fetches the next records, as many as wanted or all that are left. Chunks that they fill are handed over; what is left in
-/// the last is not.
+/// Fetches the next records, as many as wanted or all that are left. Chunks that they fill are
+/// handed over; what is left in the last is not.
 async fn fetch(
     session: &Session,
     connection: &mut PgConnection,
@@ -209,7 +262,9 @@ async fn fetch(
         fetched.records += 1;
         fetched.bytes += bytes;
         if chunk.is_full() {
-            let full = chunk.take().map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let full = chunk
+                .take()
+                .map_err(|error| sqlx::Error::Decode(error.into()))?;
             if chunks.send(Ok(full)).await.is_err() {
                 return Ok(Fetched::default());
             }
@@ -223,7 +278,10 @@ fn dotted_parts(table: &str) -> Result<Vec<NamePart>, SystemError> {
     let parsed = Parser::new(&PostgreSqlDialect {})
         .try_with_sql(table)
         .and_then(|mut parser| parser.parse_multipart_identifier());
-    let part = |ident: sqlparser::ast::Ident| NamePart { text: ident.value, quoted: ident.quote_style.is_some() };
+    let part = |ident: sqlparser::ast::Ident| NamePart {
+        text: ident.value,
+        quoted: ident.quote_style.is_some(),
+    };
     match parsed {
         Ok(idents) => Ok(idents.into_iter().map(part).collect()),
         Err(_) => Err(SystemError::NotFound {
@@ -245,8 +303,12 @@ fn described(column: ObjectColumn) -> DescribedColumn {
 /// The schema type that carries a column's values; `None` if there is none.
 fn schema_type(column: &ObjectColumn) -> Option<SchemaType> {
     // A numeric whose digits do not fit a size cannot be written, but it can be read.
-    let is_numeric = || column.holds == Holds::Unsupported && column.declared.starts_with("numeric(");
-    column.holds.schema_type().or_else(|| is_numeric().then_some(SchemaType::Decimal { size: None }))
+    let is_numeric =
+        || column.holds == Holds::Unsupported && column.declared.starts_with("numeric(");
+    column
+        .holds
+        .schema_type()
+        .or_else(|| is_numeric().then_some(SchemaType::Decimal { size: None }))
 }
 
 #[cfg(test)]
@@ -256,10 +318,16 @@ mod tests {
     use crate::domain::schema::SchemaColumn;
 
     fn schema(columns: &[&str], model: Option<&str>) -> Schema {
-        let location = Location { file: "sql/scores.sql".into(), line: 1, column: 1 };
+        let location = Location {
+            file: "sql/scores.sql".into(),
+            line: 1,
+            column: 1,
+        };
         let column = |name: &&str| SchemaColumn {
             name: (*name).to_owned(),
-            column_type: SchemaType::Text { characters_max: None },
+            column_type: SchemaType::Text {
+                characters_max: None,
+            },
             nullable: true,
             location: location.clone(),
         };
@@ -273,7 +341,12 @@ mod tests {
     }
 
     fn selected(columns: &[&str], model: Option<&str>, yielded: &[&str]) -> String {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let owned = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         match select(&schema(columns, model), &owned(columns), &owned(yielded)) {
             Ok(sql) => sql,
             Err(error) => format!("{error}: {}", error.hint().unwrap_or_default()),
@@ -286,7 +359,10 @@ mod tests {
             selected(&["id", "Score"], None, &["SCORE", "id", "ID"]),
             "model.\"id\"::text, model.\"SCORE\"::text"
         );
-        assert_eq!(selected(&["a\"b"], None, &["a\"b"]), "model.\"a\"\"b\"::text");
+        assert_eq!(
+            selected(&["a\"b"], None, &["a\"b"]),
+            "model.\"a\"\"b\"::text"
+        );
     }
 
     #[test]
@@ -305,8 +381,14 @@ mod tests {
 
     #[test]
     fn a_dotted_name_keeps_its_quotes_in_mind() {
-        let part = |text: &str, quoted| NamePart { text: text.to_owned(), quoted };
-        assert_eq!(dotted_parts("\"C.R\".accounts").expect("a name"), [part("C.R", true), part("accounts", false)]);
+        let part = |text: &str, quoted| NamePart {
+            text: text.to_owned(),
+            quoted,
+        };
+        assert_eq!(
+            dotted_parts("\"C.R\".accounts").expect("a name"),
+            [part("C.R", true), part("accounts", false)]
+        );
         assert!(dotted_parts("\"accounts").is_err());
         assert!(dotted_parts("").is_err());
     }

@@ -1,5 +1,6 @@
-//! Reads from SQLite: one read transaction, in which nothing that others write is seen, and one statement in it whose
-//! rows a task of its own gathers into chunks while earlier chunks are worked on.
+//! Reads from SQLite: one read transaction, in which nothing that others write is seen, and one
+//! statement in it whose rows a task of its own gathers into chunks while earlier chunks are worked
+//! on.
 
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteRow;
@@ -55,9 +56,14 @@ impl Source for SqliteSource {
 }
 
 /// Describes a table, to start a schema file from.
-pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
+pub(crate) async fn describe_table(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
     let mut database = SqliteDatabase::open(connection, Access::Read).await?;
-    let name = ObjectName { parts: name_parts(table) };
+    let name = ObjectName {
+        parts: name_parts(table),
+    };
     let object = database.read_object(&name).await?;
     database.close().await;
     Ok(description(object))
@@ -83,18 +89,24 @@ async fn relation(database: &mut SqliteDatabase, schema: &Schema) -> Result<Stri
     let Some(model) = &schema.model else {
         let parts = schema.table.iter().map(|part| name_part(part)).collect();
         let object = database.read_object(&ObjectName { parts }).await?;
-        return Ok(database.quoted_table(object.path.last().map(String::as_str).unwrap_or_default()));
+        return Ok(
+            database.quoted_table(object.path.last().map(String::as_str).unwrap_or_default())
+        );
     };
     if model.contains('\0') {
-        return Err(model_failure(database, schema, "it holds a NUL character".into()));
+        return Err(model_failure(
+            database,
+            schema,
+            "it holds a NUL character".into(),
+        ));
     }
     // A line of its own, for the model may end in a comment.
     let model = model.trim_end_matches(|end: char| end.is_whitespace() || end == ';');
     Ok(format!("(\n{model}\n)"))
 }
 
-/// The columns that the model or the table yields. Asked for beforehand, because SQLite takes a quoted name that is not
-/// a column for a text.
+/// The columns that the model or the table yields. Asked for beforehand, because SQLite takes a
+/// quoted name that is not a column for a text.
 async fn columns_of(
     database: &mut SqliteDatabase,
     relation: &str,
@@ -102,7 +114,11 @@ async fn columns_of(
 ) -> Result<Vec<String>, SystemError> {
     let sql = audited(format!("SELECT * FROM {relation}"));
     match database.connection().prepare(sql.into_sql_str()).await {
-        Ok(statement) => Ok(statement.columns().iter().map(|column| sqlx::Column::name(column).to_owned()).collect()),
+        Ok(statement) => Ok(statement
+            .columns()
+            .iter()
+            .map(|column| sqlx::Column::name(column).to_owned())
+            .collect()),
         Err(error) => Err(match database.sort_error("reading the model", error) {
             SystemError::NotFound { what, .. } => {
                 let tables = database.table_names().await.unwrap_or_default();
@@ -133,22 +149,28 @@ fn model_failure(
         connection: database.connection_name.clone(),
         doing: format!("the model of `{}`", schema.file),
         source,
-        hint: Some("the SELECT is in SQLite's own dialect: try it in the `sqlite3` shell".to_owned()),
+        hint: Some(
+            "the SELECT is in SQLite's own dialect: try it in the `sqlite3` shell".to_owned(),
+        ),
     }
 }
 
-/// The schema's columns as the source spells them. SQLite ignores case in names, and so does this where nothing else
-/// tells two apart.
+/// The schema's columns as the source spells them. SQLite ignores case in names, and so does this
+/// where nothing else tells two apart.
 fn resolve_columns(schema: &Schema, known: &[String]) -> Result<Vec<String>, SystemError> {
     let mut found = Vec::with_capacity(schema.columns.len());
     let mut missing = Vec::new();
     let mut near = None;
     for column in &schema.columns {
-        let wanted = NamePart { text: column.name.clone(), quoted: false };
+        let wanted = NamePart {
+            text: column.name.clone(),
+            quoted: false,
+        };
         match resolve_name(&wanted, known.iter().map(String::as_str)) {
             Ok(name) => found.push(name.to_owned()),
             Err(NameError::Unknown | NameError::Ambiguous { .. }) => {
-                near = near.or_else(|| did_you_mean(&column.name, known.iter().map(String::as_str)));
+                near =
+                    near.or_else(|| did_you_mean(&column.name, known.iter().map(String::as_str)));
                 missing.push(column.name.clone());
             }
         }
@@ -156,7 +178,11 @@ fn resolve_columns(schema: &Schema, known: &[String]) -> Result<Vec<String>, Sys
     let what = match missing.as_slice() {
         [] => return Ok(found),
         [one] => format!("column `{one}` of `{}`", schema.file),
-        several => format!("each of the columns {} of `{}`", listed(several), schema.file),
+        several => format!(
+            "each of the columns {} of `{}`",
+            listed(several),
+            schema.file
+        ),
     };
     let hints: Vec<String> = near.into_iter().chain(there_are(known)).collect();
     Err(SystemError::NotFound {
@@ -170,7 +196,11 @@ fn there_are(names: &[String]) -> Option<String> {
 }
 
 fn quoted(columns: &[String]) -> String {
-    columns.iter().map(|column| Dialect::Sqlite.quote(column)).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(|column| Dialect::Sqlite.quote(column))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Reads all rows into chunks and hands these over, until nobody takes them any more.
@@ -208,16 +238,30 @@ struct ChunkBuilder {
 
 impl ChunkBuilder {
     fn new(schema: &Schema) -> Self {
-        let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
-        Self { chunk: TextChunk::new(&names), names, key: schema.key.clone() }
+        let names: Vec<String> = schema
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
+        Self {
+            chunk: TextChunk::new(&names),
+            names,
+            key: schema.key.clone(),
+        }
     }
 
     /// Adds a record, or rejects it if one of its values is no text and no number.
     fn push(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
-        let values = (0..self.names.len()).map(|column| read_value(row, column)).collect::<Result<Vec<_>, _>>()?;
-        let unreadable = values.iter().zip(&self.names).find_map(|(value, name)| Some((name, why_unreadable(value)?)));
+        let values = (0..self.names.len())
+            .map(|column| read_value(row, column))
+            .collect::<Result<Vec<_>, _>>()?;
+        let unreadable = values
+            .iter()
+            .zip(&self.names)
+            .find_map(|(value, name)| Some((name, why_unreadable(value)?)));
         if let Some((name, reason)) = unreadable {
-            self.chunk.reject(self.key_of(&values), Some(name.clone()), reason.to_owned());
+            self.chunk
+                .reject(self.key_of(&values), Some(name.clone()), reason.to_owned());
             return Ok(());
         }
         let mut bytes = 0;
@@ -227,8 +271,12 @@ impl ChunkBuilder {
                     bytes += text.len();
                     column.append_value(text);
                 }
-                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => column.append_null(),
-                StoredValue::Integer(_) | StoredValue::Real(_) => column.append_value(plain_number(value)),
+                StoredValue::Null | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => {
+                    column.append_null()
+                }
+                StoredValue::Integer(_) | StoredValue::Real(_) => {
+                    column.append_value(plain_number(value))
+                }
             }
         }
         self.chunk.end_record(bytes);
@@ -248,7 +296,9 @@ impl ChunkBuilder {
 
     /// The records so far; the next chunk begins empty.
     fn take(&mut self) -> Result<Pulled, sqlx::Error> {
-        self.chunk.take().map_err(|error| sqlx::Error::Decode(error.into()))
+        self.chunk
+            .take()
+            .map_err(|error| sqlx::Error::Decode(error.into()))
     }
 }
 
@@ -256,16 +306,23 @@ fn why_unreadable(value: &StoredValue<'_>) -> Option<&'static str> {
     match value {
         StoredValue::Blob(_) => Some("is a BLOB, neither text nor a number"),
         StoredValue::NotUtf8(_) => Some("is text that is not UTF-8"),
-        StoredValue::Null | StoredValue::Integer(_) | StoredValue::Real(_) | StoredValue::Text(_) => None,
+        StoredValue::Null
+        | StoredValue::Integer(_)
+        | StoredValue::Real(_)
+        | StoredValue::Text(_) => None,
     }
 }
 
-/// A number without an exponent: a real in the fewest digits that mean it and no other, `87` where it is whole.
+/// A number without an exponent: a real in the fewest digits that mean it and no other, `87` where
+/// it is whole.
 fn plain_number(value: &StoredValue<'_>) -> String {
     match value {
         StoredValue::Integer(integer) => integer.to_string(),
         StoredValue::Real(real) => real.to_string(),
-        StoredValue::Null | StoredValue::Text(_) | StoredValue::Blob(_) | StoredValue::NotUtf8(_) => String::new(),
+        StoredValue::Null
+        | StoredValue::Text(_)
+        | StoredValue::Blob(_)
+        | StoredValue::NotUtf8(_) => String::new(),
     }
 }
 
@@ -290,9 +347,18 @@ fn name_parts(name: &str) -> Vec<NamePart> {
 
 /// One part of a name, out of its quotes if it has any.
 fn name_part(part: &str) -> NamePart {
-    match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inside) => NamePart { text: inside.replace("\"\"", "\""), quoted: true },
-        None => NamePart { text: part.to_owned(), quoted: false },
+    match part
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        Some(inside) => NamePart {
+            text: inside.replace("\"\"", "\""),
+            quoted: true,
+        },
+        None => NamePart {
+            text: part.to_owned(),
+            quoted: false,
+        },
     }
 }
 

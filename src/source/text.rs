@@ -1,14 +1,17 @@
-//! Chunks of records whose values are text: what every source yields but Parquet files and models over files.
+//! Chunks of records whose values are text: what every source yields but Parquet files and models
+//! over files.
 
 use polars::prelude::{
-    Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series, StringChunkedBuilder,
+    Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series,
+    StringChunkedBuilder,
 };
 
 use super::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 use crate::domain::outcome::{Rejection, Stage};
 use crate::domain::record::RECORD_POSITION;
 
-/// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by itself.
+/// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by
+/// itself.
 const CAPACITY: usize = 1_024;
 
 /// Bytes of a cell beside its text: polars' view of it.
@@ -33,7 +36,15 @@ impl TextChunk {
         let names: Vec<PlSmallStr> = names.iter().map(|name| name.as_str().into()).collect();
         let columns = builders(&names);
         let (positions, rejections) = (Vec::new(), Vec::new());
-        Self { names, columns, positions, rejections, read: 0, bytes: 0, next_position: 0 }
+        Self {
+            names,
+            columns,
+            positions,
+            rejections,
+            read: 0,
+            bytes: 0,
+            next_position: 0,
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -44,7 +55,8 @@ impl TextChunk {
         self.read == 0
     }
 
-    /// Columns to be given their cells, in order, each exactly once; then [`TextChunk::end_record`].
+    /// Columns to be given their cells, in order, each exactly once; then
+    /// [`TextChunk::end_record`].
     pub(super) fn columns(&mut self) -> impl Iterator<Item = &mut StringChunkedBuilder> {
         self.columns.iter_mut()
     }
@@ -58,7 +70,13 @@ impl TextChunk {
 
     /// Takes a record that could not be read as one; none of its cells may have been given.
     pub(super) fn reject(&mut self, key: Option<String>, column: Option<String>, reason: String) {
-        self.rejections.push(Rejection { record: self.next_position, key, stage: Stage::Schema, column, reason });
+        self.rejections.push(Rejection {
+            record: self.next_position,
+            key,
+            stage: Stage::Schema,
+            column,
+            reason,
+        });
         self.count();
     }
 
@@ -71,16 +89,25 @@ impl TextChunk {
     pub(super) fn take(&mut self) -> PolarsResult<Pulled> {
         let builders = std::mem::replace(&mut self.columns, builders(&self.names));
         let positions = std::mem::take(&mut self.positions);
-        let mut columns: Vec<Column> =
-            builders.into_iter().map(|builder| builder.finish().into_series().into_column()).collect();
+        let mut columns: Vec<Column> = builders
+            .into_iter()
+            .map(|builder| builder.finish().into_series().into_column())
+            .collect();
         let height = positions.len();
         columns.push(Series::new(RECORD_POSITION.into(), positions).into_column());
         let read = u64::try_from(std::mem::take(&mut self.read)).unwrap_or(u64::MAX);
         self.bytes = 0;
-        Ok(Pulled { read, records: DataFrame::new(height, columns)?, rejections: std::mem::take(&mut self.rejections) })
+        Ok(Pulled {
+            read,
+            records: DataFrame::new(height, columns)?,
+            rejections: std::mem::take(&mut self.rejections),
+        })
     }
 }
 
 fn builders(names: &[PlSmallStr]) -> Vec<StringChunkedBuilder> {
-    names.iter().map(|name| StringChunkedBuilder::new(name.clone(), CAPACITY)).collect()
+    names
+        .iter()
+        .map(|name| StringChunkedBuilder::new(name.clone(), CAPACITY))
+        .collect()
 }

@@ -22,22 +22,43 @@ fn schema_prints_a_file_that_works_as_it_stands() {
         let schema = place.command(&["schema", "crm", "scores"]);
         assert_eq!(schema.code, 0, "on {server}: {schema}");
         place.file("sql/scores.sql", &schema.stdout);
-        place.job("source = 'crm'", "id = 'id'\nscore = 'score'\nnote = 'note'\nn = 'n'\nat = 'at'\nday = 'day'");
-        assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}: {schema}");
+        place.job(
+            "source = 'crm'",
+            "id = 'id'\nscore = 'score'\nnote = 'note'\nn = 'n'\nat = 'at'\nday = 'day'",
+        );
+        assert_eq!(
+            place.run().summary(),
+            "1 read = 1 updated",
+            "on {server}: {schema}"
+        );
     }
 }
 
 #[test]
 fn schema_describes_files_too() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\nA2,,y\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,x\nA2,,y\n",
+    );
     let schema = place.command(&["schema", "files", "scores"]);
     assert_eq!(schema.code, 0, "{schema}");
     place.file("sql/scores.sql", &schema.stdout);
-    assert_eq!(place.run().summary(), "2 read = 1 updated + 1 skipped", "{schema}");
+    assert_eq!(
+        place.run().summary(),
+        "2 read = 1 updated + 1 skipped",
+        "{schema}"
+    );
     let missing = place.command(&["schema", "files", "score"]);
-    assert!(missing.code == 2 && missing.stderr.contains("scores"), "{missing}");
+    assert!(
+        missing.code == 2 && missing.stderr.contains("scores"),
+        "{missing}"
+    );
     let unknown = place.command(&["schema", "file", "scores"]);
-    assert!(unknown.code == 2 && unknown.stderr.contains("did you mean `files`?"), "{unknown}");
+    assert!(
+        unknown.code == 2 && unknown.stderr.contains("did you mean `files`?"),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -67,50 +88,104 @@ fn methods_lists_every_method_with_an_example() {
 
 #[test]
 fn history_shows_runs_newest_first_and_one_in_full() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\nA2,z,y\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,x\nA2,z,y\n",
+    );
     assert_eq!((place.run().run(), place.run().run()), (1, 2));
     let runs = place.command(&["runs", "--json"]).json();
-    let numbers: Vec<i64> = runs["runs"].as_array().unwrap().iter().filter_map(|run| run["run"].as_i64()).collect();
+    let numbers: Vec<i64> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|run| run["run"].as_i64())
+        .collect();
     assert_eq!(numbers, [2, 1]);
     let one = place.command(&["runs", "1"]);
     for part in ["job", "scores", "A2", "schema"] {
         assert!(one.stdout.contains(part), "`{part}` is missing: {one}");
     }
     let none = place.command(&["runs", "77"]);
-    assert!(none.code == 2 && none.stderr.contains("there is no run 77"), "{none}");
+    assert!(
+        none.code == 2 && none.stderr.contains("there is no run 77"),
+        "{none}"
+    );
 }
 
 #[test]
 fn state_is_for_its_owner_only() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,x\n",
+    );
     place.run();
-    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode = |path: &std::path::Path| {
+        std::fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode(&place.path(".writeback")), 0o700);
 }
 
 #[test]
 fn help_version_completions_and_man_page_are_printed() {
     let place = Workspace::on(Server::Sqlite);
-    for arguments in [&["--help"][..], &["run", "--help"], &["--version"], &["completions", "bash"], &["man"]] {
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["--version"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
         let ran = place.command(arguments);
-        assert!(ran.code == 0 && !ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran}");
+        assert!(
+            ran.code == 0 && !ran.stdout.is_empty() && ran.stderr.is_empty(),
+            "{ran}"
+        );
     }
-    assert!(place.command(&["--help"]).stdout.contains("could not run or finish"), "exit codes are told");
+    assert!(
+        place
+            .command(&["--help"])
+            .stdout
+            .contains("could not run or finish"),
+        "exit codes are told"
+    );
 }
 
 #[test]
 fn a_terminal_without_color_gets_none() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,x\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,x\n",
+    );
     place.job("", FIELDS);
-    for arguments in [&["run", "job"][..], &["preview", "job"], &["runs"], &["check"], &["-vv", "run", "job"]] {
+    for arguments in [
+        &["run", "job"][..],
+        &["preview", "job"],
+        &["runs"],
+        &["check"],
+        &["-vv", "run", "job"],
+    ] {
         let ran = place.command(arguments);
-        assert!(!(ran.stdout.clone() + &ran.stderr).contains('\u{1b}'), "{ran}");
+        assert!(
+            !(ran.stdout.clone() + &ran.stderr).contains('\u{1b}'),
+            "{ran}"
+        );
     }
 }
 
 #[test]
 fn check_tells_machines_what_is_ready_and_what_is_not() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,\n",
+    );
     let ready = place.command(&["check", "--json"]);
     assert_eq!(ready.code, 0, "{ready}");
     let expected = json!({
@@ -144,11 +219,19 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
         "problems": [],
     });
     assert_eq!(ready.json(), expected);
-    place.file("schedules/other.toml", &place.text("schedules/job.toml").replace("score = 'score'", "scor = 'score'"));
+    place.file(
+        "schedules/other.toml",
+        &place
+            .text("schedules/job.toml")
+            .replace("score = 'score'", "scor = 'score'"),
+    );
     let mistaken = place.command(&["check", "--json"]);
     assert_eq!(mistaken.code, 2, "{mistaken}");
     let told = mistaken.json();
-    assert_eq!((&told["jobs"][0]["ready"], &told["jobs"][1]["ready"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&told["jobs"][0]["ready"], &told["jobs"][1]["ready"]),
+        (&json!(true), &json!(false))
+    );
     let expected = json!([{
         "severity": "mistake",
         "file": "schedules/other.toml",
@@ -158,16 +241,33 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
         "hint": "did you mean `score`?",
     }]);
     assert_eq!(told["problems"], expected);
-    assert!(mistaken.stderr.contains("schedules/other.toml:11:1: column `scor`"), "{mistaken}");
+    assert!(
+        mistaken
+            .stderr
+            .contains("schedules/other.toml:11:1: column `scor`"),
+        "{mistaken}"
+    );
 }
 
 #[test]
 fn a_run_that_cannot_begin_tells_machines_too() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,\n",
+    );
     let run = place.command(&["run", "jab", "--json"]);
-    assert_eq!((run.code, run.json()["status"].as_str()), (2, Some("failed")), "{run}");
+    assert_eq!(
+        (run.code, run.json()["status"].as_str()),
+        (2, Some("failed")),
+        "{run}"
+    );
     assert_eq!(run.json()["error"], "job `jab` has 1 problem");
-    assert!(run.json()["problems"][0]["message"].as_str().is_some_and(|text| text.contains("there is no job `jab`")));
+    assert!(
+        run.json()["problems"][0]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("there is no job `jab`"))
+    );
     assert!(run.stderr.contains("there is no job `jab`"), "{run}");
 }
 
@@ -179,9 +279,16 @@ fn tables_are_no_wider_than_a_page_where_there_is_no_terminal() {
         "id,score,note,phone\nA1,1,,\n",
         &format!("id,score,note\nA1,2,{long}\nA2,{long},\n"),
     );
-    for arguments in [["methods"].as_slice(), &["preview", "job"], &["test", "job", "--record", "A1", "--rollback"]] {
+    for arguments in [
+        ["methods"].as_slice(),
+        &["preview", "job"],
+        &["test", "job", "--record", "A1", "--rollback"],
+    ] {
         let shown = place.command(arguments);
         let widest = shown.stdout.lines().map(|line| line.chars().count()).max();
-        assert!(widest.is_some_and(|width| (1..=100).contains(&width)), "{widest:?}: {shown}");
+        assert!(
+            widest.is_some_and(|width| (1..=100).contains(&width)),
+            "{widest:?}: {shown}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Mistakes in a user's files: all of them at once, each with its place and what to do, and nothing is written.
+//! Mistakes in a user's files: all of them at once, each with its place and what to do, and nothing
+//! is written.
 
 use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace};
 
@@ -12,7 +13,11 @@ fn refused(place: &Workspace) -> Ran {
     assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
     assert_eq!(place.rows("accounts"), before, "{run}");
     let check = place.command(&["check", "job"]);
-    assert_eq!((check.code, &check.stderr), (2, &run.stderr), "`check` finds what `run` finds: {check}");
+    assert_eq!(
+        (check.code, &check.stderr),
+        (2, &run.stderr),
+        "`check` finds what `run` finds: {check}"
+    );
     run
 }
 
@@ -59,9 +64,15 @@ fn every_mistake_of_a_job_file_is_shown_at_once() {
 /// A place whose job follows the cycles of a dashboard that somebody announces.
 fn with_cadence(cadence: &str) -> Workspace {
     let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
-    place.file("writeback.toml", &(place.text("writeback.toml") + "[dashboards.health]\nannounced = true\n"));
+    place.file(
+        "writeback.toml",
+        &(place.text("writeback.toml") + "[dashboards.health]\nannounced = true\n"),
+    );
     let cadence = format!("[cadence]\ndashboard = 'health'\n{cadence}\n");
-    place.file("schedules/job.toml", &(cadence + &place.text("schedules/job.toml")));
+    place.file(
+        "schedules/job.toml",
+        &(cadence + &place.text("schedules/job.toml")),
+    );
     place
 }
 
@@ -92,8 +103,14 @@ fn an_instant_that_has_passed_is_warned_about_and_stops_nothing() {
     let place = with_cadence("at = [2020-12-24T06:00:00Z]");
     let check = place.command(&["check", "job"]);
     assert_eq!(check.code, 0, "{check}");
-    assert!(check.stderr.contains("schedules/job.toml:3:6: warning: every instant of `at` has passed\n"), "{check}");
-    let later = with_cadence("at = [2020-12-24T06:00:00Z, 9999-12-24T06:00:00Z]").command(&["check", "job"]);
+    assert!(
+        check
+            .stderr
+            .contains("schedules/job.toml:3:6: warning: every instant of `at` has passed\n"),
+        "{check}"
+    );
+    let later = with_cadence("at = [2020-12-24T06:00:00Z, 9999-12-24T06:00:00Z]")
+        .command(&["check", "job"]);
     assert!(later.code == 0 && !later.stderr.contains("`at`"), "{later}");
 }
 
@@ -103,13 +120,23 @@ fn every_mistake_against_the_destination_is_shown_at_once() {
         let place = Workspace::accounts(server, ROWS, SOURCE);
         place.job("", "id = 'id'\nscroe = 'score'\nnoted = 'note'");
         let run = refused(&place);
-        assert!(run.stderr.starts_with("error: job `job` has 2 problems\n"), "on {server}: {run}");
         assert!(
-            run.stderr.contains("schedules/job.toml:11:1: ") && run.stderr.contains("schedules/job.toml:12:1: "),
+            run.stderr.starts_with("error: job `job` has 2 problems\n"),
+            "on {server}: {run}"
+        );
+        assert!(
+            run.stderr.contains("schedules/job.toml:11:1: ")
+                && run.stderr.contains("schedules/job.toml:12:1: "),
             "{run}"
         );
-        assert!(run.stderr.contains("hint: did you mean `score`?"), "on {server}: {run}");
-        assert!(run.stderr.contains("hint: did you mean `note`?"), "on {server}: {run}");
+        assert!(
+            run.stderr.contains("hint: did you mean `score`?"),
+            "on {server}: {run}"
+        );
+        assert!(
+            run.stderr.contains("hint: did you mean `note`?"),
+            "on {server}: {run}"
+        );
     }
 }
 
@@ -138,20 +165,39 @@ fn a_file_that_is_not_toml_or_sql_names_the_place() {
     let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
     let job = place.text("schedules/job.toml");
     place.file("schedules/job.toml", "[[write_back]]\nname = scores\n");
-    assert!(refused(&place).stderr.contains("schedules/job.toml:2:8: this is not TOML"), "{}", refused(&place));
-    place
-        .file("schedules/job.toml", &job)
-        .file("sql/scores.sql", "CREATE TABLE scores (\n  id VARCHAR(18 PRIMARY KEY\n);");
-    assert!(refused(&place).stderr.contains("sql/scores.sql:2:"), "{}", refused(&place));
+    assert!(
+        refused(&place)
+            .stderr
+            .contains("schedules/job.toml:2:8: this is not TOML"),
+        "{}",
+        refused(&place)
+    );
+    place.file("schedules/job.toml", &job).file(
+        "sql/scores.sql",
+        "CREATE TABLE scores (\n  id VARCHAR(18 PRIMARY KEY\n);",
+    );
+    assert!(
+        refused(&place).stderr.contains("sql/scores.sql:2:"),
+        "{}",
+        refused(&place)
+    );
     let settings = place.text("writeback.toml");
     place.file("writeback.toml", &settings.replace("folder", "foldr"));
-    assert!(refused(&place).stderr.contains("did you mean `folder`?"), "{}", refused(&place));
+    assert!(
+        refused(&place).stderr.contains("did you mean `folder`?"),
+        "{}",
+        refused(&place)
+    );
 }
 
 #[test]
 fn a_job_that_is_not_there_is_answered_with_those_that_are() {
     let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
-    for (job, hint) in [("jop", "did you mean `job`?"), ("weekly", "jobs are `job`"), ("../job", "jobs are `job`")] {
+    for (job, hint) in [
+        ("jop", "did you mean `job`?"),
+        ("weekly", "jobs are `job`"),
+        ("../job", "jobs are `job`"),
+    ] {
         let run = place.command(&["run", job]);
         assert_eq!(run.code, 2, "{run}");
         assert!(run.stderr.contains(hint), "{run}");
@@ -165,10 +211,17 @@ fn a_job_that_is_not_there_is_answered_with_those_that_are() {
 fn types_that_can_never_fit_are_a_mistake_and_not_a_rejection() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        place.table("accounts", "id VARCHAR(18) PRIMARY KEY, score INTEGER, note DATE", "id\nA1\n");
+        place.table(
+            "accounts",
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER, note DATE",
+            "id\nA1\n",
+        );
         place.scores(SCORES, SOURCE).job("", FIELDS);
         let run = refused(&place);
-        assert!(run.stderr.contains("schedules/job.toml:12:1: "), "on {server}: {run}");
+        assert!(
+            run.stderr.contains("schedules/job.toml:12:1: "),
+            "on {server}: {run}"
+        );
     }
 }
 
@@ -191,9 +244,15 @@ fn a_column_that_the_database_computes_is_a_mistake() {
         let place = Workspace::on(server);
         let columns = "id VARCHAR(18) PRIMARY KEY, points INTEGER, note VARCHAR(40), \
                        score INTEGER GENERATED ALWAYS AS (points * 2) STORED";
-        place.table("accounts", columns, "id,points\nA1,1\n").scores(SCORES, SOURCE).job("", FIELDS);
+        place
+            .table("accounts", columns, "id,points\nA1,1\n")
+            .scores(SCORES, SOURCE)
+            .job("", FIELDS);
         let run = refused(&place);
-        assert!(run.stderr.contains("schedules/job.toml:11:1: "), "on {server}: {run}");
+        assert!(
+            run.stderr.contains("schedules/job.toml:11:1: "),
+            "on {server}: {run}"
+        );
     }
 }
 
@@ -202,10 +261,17 @@ fn an_insert_that_leaves_out_what_must_be_given_is_a_mistake() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), owner VARCHAR(9) NOT NULL";
-        place.table("accounts", columns, "id,owner\nA1,me\n").scores(SCORES, SOURCE).job("matching = 'upsert'", FIELDS);
+        place
+            .table("accounts", columns, "id,owner\nA1,me\n")
+            .scores(SCORES, SOURCE)
+            .job("matching = 'upsert'", FIELDS);
         let run = refused(&place);
         assert!(run.stderr.contains("`owner`"), "on {server}: {run}");
-        assert_eq!(place.job("", FIELDS).run().summary(), "1 read = 1 updated", "on {server}");
+        assert_eq!(
+            place.job("", FIELDS).run().summary(),
+            "1 read = 1 updated",
+            "on {server}"
+        );
     }
 }
 
@@ -213,12 +279,19 @@ fn an_insert_that_leaves_out_what_must_be_given_is_a_mistake() {
 fn a_key_without_an_index_is_warned_about_with_the_statement_that_adds_it() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        place.table("accounts", "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40)", "id\nA1\n");
+        place.table(
+            "accounts",
+            "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40)",
+            "id\nA1\n",
+        );
         place.scores(SCORES, SOURCE).job("", FIELDS);
         let run = place.command(&["run", "job"]);
         assert_eq!(run.code, 0, "{run}");
         let warned = run.stderr.to_lowercase();
-        assert!(warned.contains("warning") && warned.contains("create index"), "on {server}: {run}");
+        assert!(
+            warned.contains("warning") && warned.contains("create index"),
+            "on {server}: {run}"
+        );
     }
 }
 
@@ -226,7 +299,9 @@ fn a_key_without_an_index_is_warned_about_with_the_statement_that_adds_it() {
 fn two_writers_of_one_column_are_a_mistake() {
     let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
     let first = place.text("schedules/job.toml");
-    let second = first.replace("name = 'scores'", "name = 'again'").replace("'accounts'", "'ACCOUNTS'");
+    let second = first
+        .replace("name = 'scores'", "name = 'again'")
+        .replace("'accounts'", "'ACCOUNTS'");
     place.file("schedules/job.toml", &(first + &second));
     let run = refused(&place);
     assert!(run.stderr.contains("has two writers"), "{run}");
@@ -242,8 +317,15 @@ fn check_looks_at_every_job_and_writes_nothing() {
         assert!(check.stdout.contains("job  ready"), "on {server}: {check}");
         place.file("schedules/other.toml", "[[write_back]]\n");
         let check = place.command(&["check"]);
-        assert!(check.code == 2 && check.stderr.contains("schedules/other.toml"), "on {server}: {check}");
-        assert_eq!((place.writes(), place.rows("accounts").as_str()), (0, ROWS), "on {server}");
+        assert!(
+            check.code == 2 && check.stderr.contains("schedules/other.toml"),
+            "on {server}: {check}"
+        );
+        assert_eq!(
+            (place.writes(), place.rows("accounts").as_str()),
+            (0, ROWS),
+            "on {server}"
+        );
     }
 }
 
@@ -266,6 +348,11 @@ fn another_folder_may_be_the_project() {
     let place = Workspace::accounts(Server::Sqlite, ROWS, SOURCE);
     let elsewhere = Workspace::on(Server::Sqlite);
     let project = place.path(".").display().to_string();
-    assert_eq!(elsewhere.command(&["--project", &project, "run", "job", "--json"]).summary(), "1 read = 1 updated");
+    assert_eq!(
+        elsewhere
+            .command(&["--project", &project, "run", "job", "--json"])
+            .summary(),
+        "1 read = 1 updated"
+    );
     assert!(place.path(".writeback").is_dir() && !elsewhere.path(".writeback").exists());
 }

@@ -9,16 +9,23 @@ use crate::harness::{PASSWORD, Server, Workspace};
 const EXPOSURE_MAX: &str = "20";
 
 fn document(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs/deploy")
+        .join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
 /// The text under `key: |` in a manifest, without its indentation.
 fn block(manifest: &str, key: &str) -> String {
-    let mut lines = manifest.lines().skip_while(|line| line.trim() != format!("{key}: |"));
+    let mut lines = manifest
+        .lines()
+        .skip_while(|line| line.trim() != format!("{key}: |"));
     let indentation = 2 + lines.next().expect(key).find(key).expect(key);
-    let inside = lines.take_while(|line| line.is_empty() || line.starts_with(&" ".repeat(indentation)));
-    inside.map(|line| line.get(indentation..).unwrap_or_default().to_owned() + "\n").collect()
+    let inside =
+        lines.take_while(|line| line.is_empty() || line.starts_with(&" ".repeat(indentation)));
+    inside
+        .map(|line| line.get(indentation..).unwrap_or_default().to_owned() + "\n")
+        .collect()
 }
 
 #[test]
@@ -28,8 +35,14 @@ fn the_project_in_the_kubernetes_manifest_runs_as_it_stands() {
     place.file("password", PASSWORD);
     let mut settings = block(&manifest, "writeback.toml");
     for (shown, here) in [
-        ("postgres://reader@warehouse.example.com:5432/analytics", place.url("tester")),
-        ("postgres://writer@crm.example.com:5432/crm", place.url("tester")),
+        (
+            "postgres://reader@warehouse.example.com:5432/analytics",
+            place.url("tester"),
+        ),
+        (
+            "postgres://writer@crm.example.com:5432/crm",
+            place.url("tester"),
+        ),
         ("/secrets/warehouse_password", "password".to_owned()),
         ("/secrets/crm_password", "password".to_owned()),
     ] {
@@ -38,44 +51,76 @@ fn the_project_in_the_kubernetes_manifest_runs_as_it_stands() {
     }
     place.file("writeback.toml", &settings);
     place.file("schedules/weekly.toml", &block(&manifest, "weekly.toml"));
-    place.file("sql/health_score.sql", &block(&manifest, "health_score.sql"));
+    place.file(
+        "sql/health_score.sql",
+        &block(&manifest, "health_score.sql"),
+    );
     place.execute("CREATE SCHEMA crm");
     place.execute(
         r#"CREATE TABLE crm."ACCOUNTS" ("ACCOUNT_ID" text PRIMARY KEY, "HEALTH_SCORE" numeric(5,2), "CHURN_RISK" text)"#,
     );
     place.execute(r#"INSERT INTO crm."ACCOUNTS" VALUES ('A1', 1, 'high'), ('A2', 2, 'low')"#);
-    place.execute("CREATE TABLE dashboard_runs (cycle_id text, completed_at timestamptz, status text)");
-    place.execute("INSERT INTO dashboard_runs VALUES ('2026-W46', '2026-11-15T06:30:00Z', 'succeeded')");
-    place.execute("CREATE TABLE health_score (account_id text, health_score numeric(5,2), churn_risk text)");
+    place.execute(
+        "CREATE TABLE dashboard_runs (cycle_id text, completed_at timestamptz, status text)",
+    );
+    place.execute(
+        "INSERT INTO dashboard_runs VALUES ('2026-W46', '2026-11-15T06:30:00Z', 'succeeded')",
+    );
+    place.execute(
+        "CREATE TABLE health_score (account_id text, health_score numeric(5,2), churn_risk text)",
+    );
     place.execute("INSERT INTO health_score VALUES ('A1', 91.5, 'low'), ('A3', 5, 'high')");
 
     let check = place.command(&["check", "weekly"]);
     assert_eq!(check.code, 0, "{check}");
     let run = place.command(&["run", "weekly", "--json"]);
     assert_eq!(run.summary(), "2 read = 1 updated + 1 skipped", "{run}");
-    let scores = place.query(r#"SELECT "ACCOUNT_ID", "HEALTH_SCORE" FROM crm."ACCOUNTS" ORDER BY 1"#);
+    let scores =
+        place.query(r#"SELECT "ACCOUNT_ID", "HEALTH_SCORE" FROM crm."ACCOUNTS" ORDER BY 1"#);
     assert_eq!(scores, "ACCOUNT_ID,HEALTH_SCORE\nA1,91.50\nA2,2.00\n");
 }
 
 /// Command lines of the program, without its name.
 fn command_lines() -> Vec<(&'static str, Vec<String>)> {
-    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let listed = |line: &str| words(&line.replace(['[', ']', ',', '"'], " "));
     let mut found = Vec::new();
     for line in document("writeback.service").lines() {
         found.extend(
-            line.strip_prefix("ExecStart=/usr/local/bin/writeback").map(|rest| ("writeback.service", words(rest))),
+            line.strip_prefix("ExecStart=/usr/local/bin/writeback")
+                .map(|rest| ("writeback.service", words(rest))),
         );
     }
     for line in document("kubernetes.yaml").lines() {
-        found.extend(line.trim().strip_prefix("args:").map(|rest| ("kubernetes.yaml", listed(rest))));
+        found.extend(
+            line.trim()
+                .strip_prefix("args:")
+                .map(|rest| ("kubernetes.yaml", listed(rest))),
+        );
     }
     for line in document("Dockerfile").lines() {
-        found.extend(line.strip_prefix("CMD").map(|rest| ("Dockerfile", listed(rest))));
+        found.extend(
+            line.strip_prefix("CMD")
+                .map(|rest| ("Dockerfile", listed(rest))),
+        );
     }
-    for line in document("README.md").lines().filter(|line| !line.starts_with("install")) {
-        let rest = line.strip_prefix("writeback ").or_else(|| line.split_once("&& writeback ").map(|(_, rest)| rest));
-        found.extend(rest.map(|rest| ("README.md", words(rest.split(" >> ").next().unwrap_or(rest)))));
+    for line in document("README.md")
+        .lines()
+        .filter(|line| !line.starts_with("install"))
+    {
+        let rest = line
+            .strip_prefix("writeback ")
+            .or_else(|| line.split_once("&& writeback ").map(|(_, rest)| rest));
+        found.extend(rest.map(|rest| {
+            (
+                "README.md",
+                words(rest.split(" >> ").next().unwrap_or(rest)),
+            )
+        }));
     }
     found
 }
@@ -84,19 +129,32 @@ fn command_lines() -> Vec<(&'static str, Vec<String>)> {
 fn every_command_line_in_the_deployment_documents_is_understood() {
     let place = Workspace::on(Server::Sqlite);
     let lines = command_lines();
-    for document in ["writeback.service", "kubernetes.yaml", "Dockerfile", "README.md"] {
-        assert!(lines.iter().any(|(from, _)| *from == document), "{document} has a command line");
+    for document in [
+        "writeback.service",
+        "kubernetes.yaml",
+        "Dockerfile",
+        "README.md",
+    ] {
+        assert!(
+            lines.iter().any(|(from, _)| *from == document),
+            "{document} has a command line"
+        );
     }
     for (document, words) in lines {
         let help = place.command(&[&words[0], "--help"]);
         assert_eq!(help.code, 0, "{document}: writeback {}: {help}", words[0]);
         for flag in words.iter().filter(|word| word.starts_with("--")) {
-            assert!(help.stdout.contains(&format!("{flag} ")), "{document}: {flag} of writeback {}: {help}", words[0]);
+            assert!(
+                help.stdout.contains(&format!("{flag} ")),
+                "{document}: {flag} of writeback {}: {help}",
+                words[0]
+            );
         }
     }
 }
 
-/// The unit in a folder of its own, with the built program for the installed one, which has to be there.
+/// The unit in a folder of its own, with the built program for the installed one, which has to be
+/// there.
 #[cfg(target_os = "linux")]
 fn unit(folder: &Path) -> PathBuf {
     let installed = "ExecStart=/usr/local/bin/writeback ";
@@ -114,10 +172,18 @@ fn systemd_accepts_the_unit_and_finds_it_guarded() {
     let folder = tempfile::tempdir().unwrap();
     let unit = unit(folder.path());
     let threshold = format!("--threshold={EXPOSURE_MAX}");
-    for arguments in [vec!["verify"], vec!["security", "--offline=true", &threshold]] {
-        let output = Command::new("systemd-analyze").args(&arguments).arg(&unit).output();
-        let output = output.expect("systemd-analyze is installed: on Debian, `apt-get install systemd`");
-        let told = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    for arguments in [
+        vec!["verify"],
+        vec!["security", "--offline=true", &threshold],
+    ] {
+        let output = Command::new("systemd-analyze")
+            .args(&arguments)
+            .arg(&unit)
+            .output();
+        let output =
+            output.expect("systemd-analyze is installed: on Debian, `apt-get install systemd`");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{arguments:?}: {told}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {told}");
     }

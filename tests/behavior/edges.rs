@@ -1,5 +1,5 @@
-//! Values at the edges of their types: each arrives exactly, or its record is rejected with the reason and nobody else
-//! suffers.
+//! Values at the edges of their types: each arrives exactly, or its record is rejected with the
+//! reason and nobody else suffers.
 
 use crate::harness::{FIELDS, Server, Workspace};
 use crate::values::{equals, source};
@@ -97,8 +97,19 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         schema: "TIME",
-        object: |server| if server == Server::MariaDb { "TIME(6)" } else { "TIME" },
-        values: &[("00:00:00.000001", ALL), ("23:59:59.999999", ALL), ("23:59:60", NONE), ("24:00:00", NONE)],
+        object: |server| {
+            if server == Server::MariaDb {
+                "TIME(6)"
+            } else {
+                "TIME"
+            }
+        },
+        values: &[
+            ("00:00:00.000001", ALL),
+            ("23:59:59.999999", ALL),
+            ("23:59:60", NONE),
+            ("24:00:00", NONE),
+        ],
     },
     Edges {
         schema: "TIMESTAMP",
@@ -169,14 +180,27 @@ fn strays_of(server: Server, edges: &Edges) -> Vec<String> {
     let object = (edges.object)(server);
     let label = format!("{} to {object} on {server}", edges.schema);
     let place = Workspace::on(server);
-    let ids: String = (0..edges.values.len()).map(|index| format!("{index}\n")).collect();
-    place.table("accounts", &format!("id INTEGER PRIMARY KEY, v {object}"), &format!("id\n{ids}999\n"));
+    let ids: String = (0..edges.values.len())
+        .map(|index| format!("{index}\n"))
+        .collect();
+    place.table(
+        "accounts",
+        &format!("id INTEGER PRIMARY KEY, v {object}"),
+        &format!("id\n{ids}999\n"),
+    );
     let texts: Vec<&str> = edges.values.iter().map(|(text, _)| *text).collect();
-    place.scores(&format!("id INTEGER PRIMARY KEY, v {}", edges.schema), &source(&texts));
+    place.scores(
+        &format!("id INTEGER PRIMARY KEY, v {}", edges.schema),
+        &source(&texts),
+    );
     place.job("", "id = 'id'\nv = 'v'");
     let run = place.run();
     let summary = run.summary();
-    let rejected = if summary.contains("rejected") { place.rejected(run.run()) } else { String::new() };
+    let rejected = if summary.contains("rejected") {
+        place.rejected(run.run())
+    } else {
+        String::new()
+    };
     let mut strays = Vec::new();
     for (index, (value, held_on)) in edges.values.iter().enumerate() {
         let stray = match held_on.contains(&server) {
@@ -195,37 +219,86 @@ fn strays_of(server: Server, edges: &Edges) -> Vec<String> {
 
 fn not_held(place: &Workspace, schema: &str, id: usize, value: &str) -> Option<String> {
     let condition = equals(place.server, schema, value);
-    let count = place.query(&format!("SELECT count(*) AS n FROM accounts WHERE id = {id} AND {condition}"));
+    let count = place.query(&format!(
+        "SELECT count(*) AS n FROM accounts WHERE id = {id} AND {condition}"
+    ));
     let held = || place.query(&format!("SELECT v FROM accounts WHERE id = {id}"));
     (count != "n\n1\n").then(|| format!("holds {}", held()))
 }
 
 fn not_rejected(place: &Workspace, rejected: &str, id: usize) -> Option<String> {
-    let line = rejected.lines().find(|line| line.starts_with(&format!("scores,{id},{id},")));
+    let line = rejected
+        .lines()
+        .find(|line| line.starts_with(&format!("scores,{id},{id},")));
     let explained = line.is_some_and(|line| line.contains(",v,") && !line.ends_with(','));
-    let empty = place.query(&format!("SELECT count(*) AS n FROM accounts WHERE id = {id} AND v IS NULL")) == "n\n1\n";
+    let empty = place.query(&format!(
+        "SELECT count(*) AS n FROM accounts WHERE id = {id} AND v IS NULL"
+    )) == "n\n1\n";
     (!explained || !empty).then(|| format!("is not rejected: {line:?}"))
 }
 
-/// What a source's own types hold and nobody else's: a table of it, `id` and `v` first, and the schema's type of `v`.
+/// What a source's own types hold and nobody else's: a table of it, `id` and `v` first, and the
+/// schema's type of `v`.
 fn oddities(server: Server) -> &'static [(&'static str, &'static str, &'static [&'static str])] {
     match server {
         Server::Postgres => &[
-            ("DOUBLE PRECISION", "DOUBLE PRECISION", &["'NaN'", "'Infinity'", "'-Infinity'"]),
+            (
+                "DOUBLE PRECISION",
+                "DOUBLE PRECISION",
+                &["'NaN'", "'Infinity'", "'-Infinity'"],
+            ),
             ("REAL", "REAL", &["'NaN'", "'Infinity'"]),
-            ("NUMERIC", "DECIMAL", &["'NaN'", "'Infinity'", "'-Infinity'"]),
-            ("DATE", "DATE", &["'infinity'", "'-infinity'", "'0044-03-15 BC'", "'12026-01-01'"]),
-            ("TIMESTAMP", "TIMESTAMP", &["'infinity'", "'-infinity'", "'0044-03-15 12:00:00 BC'", "'12026-01-01'"]),
-            ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE", &["'infinity'", "'0044-03-15 12:00:00+00 BC'"]),
+            (
+                "NUMERIC",
+                "DECIMAL",
+                &["'NaN'", "'Infinity'", "'-Infinity'"],
+            ),
+            (
+                "DATE",
+                "DATE",
+                &[
+                    "'infinity'",
+                    "'-infinity'",
+                    "'0044-03-15 BC'",
+                    "'12026-01-01'",
+                ],
+            ),
+            (
+                "TIMESTAMP",
+                "TIMESTAMP",
+                &[
+                    "'infinity'",
+                    "'-infinity'",
+                    "'0044-03-15 12:00:00 BC'",
+                    "'12026-01-01'",
+                ],
+            ),
+            (
+                "TIMESTAMPTZ",
+                "TIMESTAMP WITH TIME ZONE",
+                &["'infinity'", "'0044-03-15 12:00:00+00 BC'"],
+            ),
             ("TIME", "TIME", &["'24:00:00'"]),
         ],
         Server::MariaDb => &[
-            ("DATE", "DATE", &["'0000-00-00'", "'2026-00-00'", "'2026-02-00'"]),
+            (
+                "DATE",
+                "DATE",
+                &["'0000-00-00'", "'2026-00-00'", "'2026-02-00'"],
+            ),
             ("DATETIME", "TIMESTAMP", &["'0000-00-00 00:00:00'"]),
-            ("TIME", "TIME", &["'-01:00:00'", "'838:59:59'", "'24:00:00'"]),
+            (
+                "TIME",
+                "TIME",
+                &["'-01:00:00'", "'838:59:59'", "'24:00:00'"],
+            ),
         ],
         Server::Sqlite => &[
-            ("DOUBLE PRECISION", "DOUBLE PRECISION", &["9e999", "-9e999", "'abc'", "x'ff'"]),
+            (
+                "DOUBLE PRECISION",
+                "DOUBLE PRECISION",
+                &["9e999", "-9e999", "'abc'", "x'ff'"],
+            ),
             ("INTEGER", "INTEGER", &["'abc'", "1.5", "x'01'", "9e999"]),
             ("TEXT", "TEXT", &["x'ff'", "CAST(x'ff' AS TEXT)"]),
             ("DATE", "DATE", &["'soon'", "1.5"]),
@@ -241,20 +314,36 @@ fn what_only_one_kind_of_database_can_hold_is_rejected_when_it_is_read() {
             if server == Server::MariaDb {
                 place.execute("SET SESSION sql_mode = ''");
             }
-            place.table("exported", &format!("id INTEGER PRIMARY KEY, v {column}"), "");
+            place.table(
+                "exported",
+                &format!("id INTEGER PRIMARY KEY, v {column}"),
+                "",
+            );
             place.execute("INSERT INTO exported (id, v) VALUES (0, NULL)");
             for (index, literal) in literals.iter().enumerate() {
-                place.execute(&format!("INSERT INTO exported (id, v) VALUES ({}, {literal})", index + 1));
+                place.execute(&format!(
+                    "INSERT INTO exported (id, v) VALUES ({}, {literal})",
+                    index + 1
+                ));
             }
             place.table("accounts", "id INTEGER PRIMARY KEY, v VARCHAR(40)", "");
-            place.file("sql/scores.sql", &format!("CREATE TABLE exported (id INTEGER PRIMARY KEY, v {schema});"));
+            place.file(
+                "sql/scores.sql",
+                &format!("CREATE TABLE exported (id INTEGER PRIMARY KEY, v {schema});"),
+            );
             place.job("source = 'crm'\nmatching = 'upsert'", "id = 'id'\nv = 'v'");
             let run = place.run();
             let count = literals.len();
             let label = format!("{column} on {server}: {run}");
-            assert_eq!(run.summary(), format!("{} read = 1 inserted + {count} rejected", count + 1), "{label}");
+            assert_eq!(
+                run.summary(),
+                format!("{} read = 1 inserted + {count} rejected", count + 1),
+                "{label}"
+            );
             let rejected = place.rejected(run.run());
-            let explained = rejected.lines().filter(|line| line.contains(",schema,v,") && !line.ends_with(','));
+            let explained = rejected
+                .lines()
+                .filter(|line| line.contains(",schema,v,") && !line.ends_with(','));
             assert_eq!(explained.count(), count, "{label}: {rejected}");
             assert_eq!(place.rows("accounts"), "id,v\n0,\n", "{label}");
         }
@@ -264,7 +353,8 @@ fn what_only_one_kind_of_database_can_hold_is_rejected_when_it_is_read() {
 #[test]
 fn json_may_hold_no_half_of_a_character() {
     for server in Server::ALL {
-        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n", "");
+        let place =
+            Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n", "");
         std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
         place.file(
             "data/scores.ndjson",
@@ -273,9 +363,16 @@ fn json_may_hold_no_half_of_a_character() {
              {\"id\": \"A3\", \"score\": 2, \"note\": \"x\\ude80\"}\n",
         );
         let run = place.run();
-        assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected", "on {server}");
+        assert_eq!(
+            run.summary(),
+            "3 read = 1 updated + 2 rejected",
+            "on {server}"
+        );
         let rejected = place.rejected(run.run());
-        assert!(rejected.lines().all(|line| line.contains("hex escape")), "on {server}: {rejected}");
+        assert!(
+            rejected.lines().all(|line| line.contains("hex escape")),
+            "on {server}: {rejected}"
+        );
         let expected = "id,score,note,phone\nA1,2,🚀,\nA2,1,,\nA3,1,,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
     }
@@ -288,11 +385,24 @@ const CELL_BYTES: usize = 64 << 20;
 fn a_cell_of_64_mib_is_written_or_costs_its_record_alone() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let text = if server == Server::MariaDb { "LONGTEXT" } else { "TEXT" };
-        place.table("accounts", &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {text}"), "id\nA1\nA2\nA3\n");
+        let text = if server == Server::MariaDb {
+            "LONGTEXT"
+        } else {
+            "TEXT"
+        };
+        place.table(
+            "accounts",
+            &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {text}"),
+            "id\nA1\nA2\nA3\n",
+        );
         let cell = "n".repeat(CELL_BYTES);
         let source = format!("id,score,note\nA1,1,small\nA2,2,{cell}\nA3,3,small\n");
-        place.scores("id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT", &source).job("", FIELDS);
+        place
+            .scores(
+                "id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT",
+                &source,
+            )
+            .job("", FIELDS);
         drop((cell, source));
         let run = place.run();
         let (summary, kept) = match server {
@@ -302,10 +412,17 @@ fn a_cell_of_64_mib_is_written_or_costs_its_record_alone() {
         };
         assert_eq!(run.summary(), summary, "on {server}");
         let lengths = place.query("SELECT id, length(note) AS bytes FROM accounts");
-        assert_eq!(lengths, format!("id,bytes\nA1,5\nA2,{kept}\nA3,5\n"), "on {server}");
+        assert_eq!(
+            lengths,
+            format!("id,bytes\nA1,5\nA2,{kept}\nA3,5\n"),
+            "on {server}"
+        );
         if server == Server::MariaDb {
             let rejected = place.rejected(run.run());
-            assert!(rejected.starts_with("scores,1,A2,") && rejected.contains("packet"), "{rejected}");
+            assert!(
+                rejected.starts_with("scores,1,A2,") && rejected.contains("packet"),
+                "{rejected}"
+            );
         }
     }
 }
@@ -315,17 +432,28 @@ fn a_record_longer_than_any_may_be_stops_the_run_wherever_it_stands() {
     for before in ["", "A1,1,small\n"] {
         let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,7,,\n", "");
         let cell = "n".repeat(CELL_BYTES + (2 << 20));
-        place.file("data/scores.csv", &format!("id,score,note\n{before}A2,2,{cell}\nA3,3,small\n"));
+        place.file(
+            "data/scores.csv",
+            &format!("id,score,note\n{before}A2,2,{cell}\nA3,3,small\n"),
+        );
         let run = place.run();
         assert_eq!(run.code, 2, "{run}");
         let line = if before.is_empty() { 2 } else { 3 };
-        assert!(run.stderr.contains(&format!("the record that begins on line {line} of")), "{run}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,7,,\n", "nothing is written before all is read");
+        assert!(
+            run.stderr
+                .contains(&format!("the record that begins on line {line} of")),
+            "{run}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,7,,\n",
+            "nothing is written before all is read"
+        );
     }
 }
 
-/// Columns of about the widest table each server takes: PostgreSQL ends at 1600, SQLite at 2000, InnoDB at 1017, and a
-/// statement has a few columns of its own.
+/// Columns of about the widest table each server takes: PostgreSQL ends at 1600, SQLite at 2000,
+/// InnoDB at 1017, and a statement has a few columns of its own.
 fn wide(server: Server) -> usize {
     match server {
         Server::Sqlite => 1_990,
@@ -338,18 +466,34 @@ fn wide(server: Server) -> usize {
 fn a_table_as_wide_as_a_database_takes_is_written() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let names: Vec<String> = (1..wide(server)).map(|column| format!("c{column}")).collect();
-        let columns: String = names.iter().map(|name| format!(", {name} SMALLINT")).collect();
-        place.table("accounts", &format!("id INTEGER PRIMARY KEY{columns}"), "id\n1\n2\n");
+        let names: Vec<String> = (1..wide(server))
+            .map(|column| format!("c{column}"))
+            .collect();
+        let columns: String = names
+            .iter()
+            .map(|name| format!(", {name} SMALLINT"))
+            .collect();
+        place.table(
+            "accounts",
+            &format!("id INTEGER PRIMARY KEY{columns}"),
+            "id\n1\n2\n",
+        );
         let line = |id: usize| format!("{id}{}\n", ",7".repeat(names.len()));
         let source = format!("id,{}\n{}{}", names.join(","), line(1), line(2));
         place.scores(&format!("id INTEGER PRIMARY KEY{columns}"), &source);
-        place
-            .job("", &names.iter().fold("id = 'id'\n".to_owned(), |text, name| text + &format!("{name} = '{name}'\n")));
+        place.job(
+            "",
+            &names.iter().fold("id = 'id'\n".to_owned(), |text, name| {
+                text + &format!("{name} = '{name}'\n")
+            }),
+        );
         assert_eq!(place.run().summary(), "2 read = 2 updated", "on {server}");
         assert_eq!(place.run().summary(), "2 read = 2 unchanged", "on {server}");
         let last = names.last().expect("a column");
-        assert_eq!(place.query(&format!("SELECT id, {last} FROM accounts")), format!("id,{last}\n1,7\n2,7\n"));
+        assert_eq!(
+            place.query(&format!("SELECT id, {last} FROM accounts")),
+            format!("id,{last}\n1,7\n2,7\n")
+        );
     }
 }
 
@@ -357,14 +501,39 @@ fn a_table_as_wide_as_a_database_takes_is_written() {
 fn a_source_may_have_ten_thousand_columns() {
     let place = Workspace::on(Server::Sqlite);
     let names: Vec<String> = (1..10_000).map(|column| format!("c{column}")).collect();
-    let columns: String = names.iter().map(|name| format!(", {name} SMALLINT")).collect();
-    let source = format!("id,{}\n1{}\n2,x{}\n", names.join(","), ",7".repeat(9_999), ",7".repeat(9_998));
-    place.table("accounts", "id INTEGER PRIMARY KEY, score INTEGER", "id\n1\n2\n");
+    let columns: String = names
+        .iter()
+        .map(|name| format!(", {name} SMALLINT"))
+        .collect();
+    let source = format!(
+        "id,{}\n1{}\n2,x{}\n",
+        names.join(","),
+        ",7".repeat(9_999),
+        ",7".repeat(9_998)
+    );
+    place.table(
+        "accounts",
+        "id INTEGER PRIMARY KEY, score INTEGER",
+        "id\n1\n2\n",
+    );
     place.scores(&format!("id INTEGER PRIMARY KEY{columns}"), &source);
-    let ignored: Vec<String> = names.iter().filter(|name| *name != "c9999").map(|name| format!("'{name}'")).collect();
-    place.job(&format!("ignore = [{}]", ignored.join(", ")), "id = 'id'\nscore = 'c9999'");
+    let ignored: Vec<String> = names
+        .iter()
+        .filter(|name| *name != "c9999")
+        .map(|name| format!("'{name}'"))
+        .collect();
+    place.job(
+        &format!("ignore = [{}]", ignored.join(", ")),
+        "id = 'id'\nscore = 'c9999'",
+    );
     let run = place.run();
     assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected");
-    assert!(place.rejected(run.run()).starts_with("scores,1,2,schema,c1,"), "{}", place.rejected(run.run()));
+    assert!(
+        place
+            .rejected(run.run())
+            .starts_with("scores,1,2,schema,c1,"),
+        "{}",
+        place.rejected(run.run())
+    );
     assert_eq!(place.rows("accounts"), "id,score\n1,7\n2,\n");
 }

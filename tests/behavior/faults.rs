@@ -1,18 +1,18 @@
-//! What goes wrong in the middle of a run: it is tried again, it is said, and in the end the destination holds what one
-//! clean run would have left.
+//! What goes wrong in the middle of a run: it is tried again, it is said, and in the end the
+//! destination holds what one clean run would have left.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, ask_for_transactions, run_and_meanwhile,
-    wait_until,
+    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, ask_for_transactions,
+    run_and_meanwhile, wait_until,
 };
 
 const SOURCE: &str = "id,score,note\nA1,2,\nA2,2,\nA3,2,\n";
 const WRITTEN: &str = "id,score\nA1,2\nA2,2\nA3,2\n";
 
-/// Three accounts that a run updates, and many that it does not know: in a table of three rows MariaDB reads, and
-/// locks, all of them.
+/// Three accounts that a run updates, and many that it does not know: in a table of three rows
+/// MariaDB reads, and locks, all of them.
 fn rows() -> String {
     let others: String = (0..1000).map(|id| format!("Z{id},1,,\n")).collect();
     format!("id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n{others}")
@@ -20,7 +20,8 @@ fn rows() -> String {
 
 /// One writer, which waits for locks as long as `lock_timeout`, and batches of `batch_size`.
 fn prepare(place: &Workspace, lock_timeout: &str, attempts_max: u32, batch_size: u32) {
-    let limits = format!("\nlock_timeout = '{lock_timeout}'\nattempts_max = {attempts_max}\nwriters = 1\n");
+    let limits =
+        format!("\nlock_timeout = '{lock_timeout}'\nattempts_max = {attempts_max}\nwriters = 1\n");
     let crm = place.connection("crm").trim_end().to_owned() + &limits;
     place.file("writeback.toml", &(place.connection("files") + &crm));
     place.job(&format!("batch_size = {batch_size}"), FIELDS);
@@ -85,11 +86,16 @@ fn a_connection_that_is_cut_is_made_anew_and_the_run_goes_on() {
         let first = wait_for_its_waiting(&place);
         cut(&place, &first);
         run.wait_until_it_says(AGAIN);
-        wait_until("it waits on another connection", || !["", &first].contains(&waiting(&place).as_str()));
+        wait_until("it waits on another connection", || {
+            !["", &first].contains(&waiting(&place).as_str())
+        });
         place.execute("ROLLBACK");
         let run = run.finish();
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
-        assert!(run.stderr.contains("could not reach `crm`"), "it says why on {server}: {run}");
+        assert!(
+            run.stderr.contains("could not reach `crm`"),
+            "it says why on {server}: {run}"
+        );
         assert_eq!(accounts(&place), WRITTEN, "on {server}");
         assert_eq!(place.run().summary(), "3 read = 3 unchanged", "on {server}");
     }
@@ -106,7 +112,10 @@ fn a_lock_that_is_released_in_time_only_delays_a_run() {
         place.execute("ROLLBACK");
         let run = run.finish();
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
-        assert!(run.stderr.contains("`crm` is busy"), "it says why on {server}: {run}");
+        assert!(
+            run.stderr.contains("`crm` is busy"),
+            "it says why on {server}: {run}"
+        );
         assert_eq!(accounts(&place), WRITTEN, "on {server}");
         assert_eq!(place.run().summary(), "3 read = 3 unchanged", "on {server}");
     }
@@ -122,18 +131,35 @@ fn a_run_out_of_attempts_names_the_connection_and_the_next_one_finishes_it() {
         let first = wait_for_its_waiting(&place);
         cut(&place, &first);
         run.wait_until_it_says(AGAIN);
-        wait_until("it waits on another connection", || !["", &first].contains(&waiting(&place).as_str()));
+        wait_until("it waits on another connection", || {
+            !["", &first].contains(&waiting(&place).as_str())
+        });
         cut(&place, &waiting(&place));
         let run = run.finish();
         assert_eq!(run.code, 2, "on {server}: {run}");
-        for words in ["could not write `scores` to `crm`", "could not reach `crm`", "[connections.crm]"] {
-            assert!(run.stderr.contains(words), "no `{words}` on {server}: {run}");
+        for words in [
+            "could not write `scores` to `crm`",
+            "could not reach `crm`",
+            "[connections.crm]",
+        ] {
+            assert!(
+                run.stderr.contains(words),
+                "no `{words}` on {server}: {run}"
+            );
         }
         place.execute("ROLLBACK");
         place.count_writes("accounts");
         let next = place.run();
-        assert_eq!(next.summary(), "3 read = 3 updated", "it goes on with the same run on {server}");
-        assert_eq!(place.writes(), 1, "batches that were in are not written again on {server}");
+        assert_eq!(
+            next.summary(),
+            "3 read = 3 updated",
+            "it goes on with the same run on {server}"
+        );
+        assert_eq!(
+            place.writes(),
+            1,
+            "batches that were in are not written again on {server}"
+        );
         assert_eq!(accounts(&place), WRITTEN, "on {server}");
     }
 }
@@ -145,7 +171,8 @@ fn a_deadlock_with_somebody_else_is_lost_once_and_tried_again() {
         prepare(&place, "50s", 6, 3);
         match server {
             Server::Sqlite => unreachable!("one lock makes no deadlock"),
-            // Whoever has waited for longest looks whether there is a deadlock, and is the one to give way.
+            // Whoever has waited for longest looks whether there is a deadlock, and is the one to
+            // give way.
             Server::Postgres => place.execute(&format!(
                 "ALTER DATABASE {} SET deadlock_timeout = '5s'; SET deadlock_timeout = '1h'",
                 place.database_name()
@@ -161,9 +188,15 @@ fn a_deadlock_with_somebody_else_is_lost_once_and_tried_again() {
         let run = run.finish();
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
         let told = run.stderr.to_lowercase();
-        assert!(told.contains(AGAIN) && told.contains("deadlock"), "on {server}: {run}");
+        assert!(
+            told.contains(AGAIN) && told.contains("deadlock"),
+            "on {server}: {run}"
+        );
         let rows = place.query("SELECT id, score, phone FROM accounts WHERE id < 'B'");
-        assert_eq!(rows, "id,score,phone\nA1,2,theirs\nA2,2,\nA3,2,theirs\n", "on {server}");
+        assert_eq!(
+            rows, "id,score,phone\nA1,2,theirs\nA2,2,\nA3,2,theirs\n",
+            "on {server}"
+        );
     }
 }
 
@@ -190,32 +223,61 @@ const MANY: usize = 300;
 
 /// Many accounts and a new score for each, in batches of `batch_size`.
 fn many(server: Server, writers: usize, batch_size: u32) -> Workspace {
-    let lines = |rest: &str| (0..MANY).map(|id| format!("A{id:04}{rest}\n")).collect::<String>();
+    let lines = |rest: &str| {
+        (0..MANY)
+            .map(|id| format!("A{id:04}{rest}\n"))
+            .collect::<String>()
+    };
     let rows = format!("id,score,note,phone\n{}", lines(",1,,"));
     let place = Workspace::accounts(server, &rows, &format!("id,score,note\n{}", lines(",2,")));
     prepare(&place, "5s", 30, batch_size);
-    place.file("writeback.toml", &place.text("writeback.toml").replace("writers = 1", &format!("writers = {writers}")));
+    place.file(
+        "writeback.toml",
+        &place
+            .text("writeback.toml")
+            .replace("writers = 1", &format!("writers = {writers}")),
+    );
     place
 }
 
 fn expect_all_written(place: &Workspace, run: &Ran) {
     let server = place.server;
-    assert_eq!(run.summary(), format!("{MANY} read = {MANY} updated"), "on {server}: {run}");
+    assert_eq!(
+        run.summary(),
+        format!("{MANY} read = {MANY} updated"),
+        "on {server}: {run}"
+    );
     let scores = place.query("SELECT score, count(*) AS accounts FROM accounts GROUP BY score");
-    assert_eq!(scores, format!("score,accounts\n2,{MANY}\n"), "on {server}: {run}");
+    assert_eq!(
+        scores,
+        format!("score,accounts\n2,{MANY}\n"),
+        "on {server}: {run}"
+    );
 }
 
-/// Lets the program come as a user who may do what a write-back needs and no more, with this `limit`; returns its name.
+/// Lets the program come as a user who may do what a write-back needs and no more, with this
+/// `limit`; returns its name.
 fn come_as_writer(place: &Workspace, limit: &str) -> String {
     let name = format!("writer_of_{}", place.database_name());
     let password = place.server.literal(PASSWORD);
     match place.server {
         Server::Sqlite => unreachable!("a file has no users"),
-        Server::Postgres => place.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD {password} {limit}")),
-        Server::MariaDb => place.execute(&format!("CREATE USER {name} IDENTIFIED BY {password} {limit}")),
+        Server::Postgres => place.execute(&format!(
+            "CREATE ROLE {name} LOGIN PASSWORD {password} {limit}"
+        )),
+        Server::MariaDb => place.execute(&format!(
+            "CREATE USER {name} IDENTIFIED BY {password} {limit}"
+        )),
     };
-    place.execute(&format!("GRANT SELECT, INSERT, UPDATE ON accounts TO {name}"));
-    place.file("writeback.toml", &place.text("writeback.toml").replace("//tester@", &format!("//{name}@")));
+    place.execute(&format!(
+        "GRANT SELECT, INSERT, UPDATE ON accounts TO {name}"
+    ));
+    place.file(
+        "writeback.toml",
+        &place
+            .text("writeback.toml")
+            .replace("//tester@", &format!("//{name}@")),
+    );
     name
 }
 
@@ -227,7 +289,9 @@ fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
         let place = many(server, 2, 5);
         let writer = come_as_writer(&place, "");
         let mut run = Running::start(&place);
-        wait_until("the first batch is in", || place.query("SELECT id FROM accounts WHERE score = 2") != "\n");
+        wait_until("the first batch is in", || {
+            place.query("SELECT id FROM accounts WHERE score = 2") != "\n"
+        });
         let mut kills = 0;
         while run.is_at_work() && kills < KILLS_MAX {
             kills += end_connections(&place, &writer);
@@ -235,7 +299,11 @@ fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
         }
         assert!(kills > 0, "on {server}");
         expect_all_written(&place, &run.finish());
-        assert_eq!(place.run().summary(), format!("{MANY} read = {MANY} unchanged"), "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            format!("{MANY} read = {MANY} unchanged"),
+            "on {server}"
+        );
     }
 }
 
@@ -243,8 +311,12 @@ fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
 fn end_connections(place: &Workspace, user: &str) -> usize {
     let sql = match place.server {
         Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"),
-        Server::MariaDb => format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'"),
+        Server::Postgres => format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
+        ),
+        Server::MariaDb => {
+            format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'")
+        }
     };
     let found = place.query(&sql);
     if place.server == Server::MariaDb {
@@ -265,7 +337,10 @@ fn somebody_who_updates_the_other_way_round_only_delays_a_run() {
     for server in Server::WITH_USERS {
         let place = many(server, 2, 100);
         if server == Server::Postgres {
-            place.execute(&format!("ALTER DATABASE {} SET deadlock_timeout = '20ms'", place.database_name()));
+            place.execute(&format!(
+                "ALTER DATABASE {} SET deadlock_timeout = '20ms'",
+                place.database_name()
+            ));
         }
         let adversary = place.client();
         let mut run = Running::start(&place);
@@ -277,13 +352,21 @@ fn somebody_who_updates_the_other_way_round_only_delays_a_run() {
         }
         expect_all_written(&place, &run.finish());
         let phones = place.query("SELECT DISTINCT phone FROM accounts");
-        assert_eq!(phones.lines().count(), 2, "what they wrote stands whole on {server}: {phones}");
+        assert_eq!(
+            phones.lines().count(),
+            2,
+            "what they wrote stands whole on {server}: {phones}"
+        );
     }
 }
 
 /// Updates all accounts from the last to the first in one transaction, if the server lets it.
 fn go_the_other_way(adversary: &Client, round: usize) {
-    let update = |id: usize| adversary.tries(&format!("UPDATE accounts SET phone = '{round}' WHERE id = 'A{id:04}'"));
+    let update = |id: usize| {
+        adversary.tries(&format!(
+            "UPDATE accounts SET phone = '{round}' WHERE id = 'A{id:04}'"
+        ))
+    };
     let all = adversary.tries("BEGIN") && (0..MANY).rev().all(update);
     adversary.tries(if all { "COMMIT" } else { "ROLLBACK" });
 }
@@ -297,22 +380,35 @@ fn a_lock_that_is_never_released_ends_the_run_which_names_its_holder_and_holds_u
         let other = place.client();
         let run = Running::start(&place);
         wait_for_its_waiting(&place);
-        // The run holds `A1` and waits for `A3`: whoever wants `A1` waits no longer than the run does.
+        // The run holds `A1` and waits for `A3`: whoever wants `A1` waits no longer than the run
+        // does.
         let begun = Instant::now();
-        assert!(other.tries("UPDATE accounts SET phone = 'theirs' WHERE id = 'A1'"), "on {server}");
+        assert!(
+            other.tries("UPDATE accounts SET phone = 'theirs' WHERE id = 'A1'"),
+            "on {server}"
+        );
         let waited = begun.elapsed();
         let run = run.finish();
-        assert!(waited < Duration::from_secs(30), "waited {waited:?} on {server}: {run}");
+        assert!(
+            waited < Duration::from_secs(30),
+            "waited {waited:?} on {server}: {run}"
+        );
         assert_eq!(run.code, 2, "on {server}: {run}");
         let holder = match server {
             Server::Sqlite | Server::MariaDb => String::new(),
             Server::Postgres => {
                 let pid = place.query("SELECT pg_backend_pid() AS pid");
-                format!("process {} of user tester", pid.lines().nth(1).expect("a row"))
+                format!(
+                    "process {} of user tester",
+                    pid.lines().nth(1).expect("a row")
+                )
             }
         };
         for words in ["`crm` is busy", "see who holds the lock", &holder] {
-            assert!(run.stderr.contains(words), "no `{words}` on {server}: {run}");
+            assert!(
+                run.stderr.contains(words),
+                "no `{words}` on {server}: {run}"
+            );
         }
         place.execute("ROLLBACK");
         assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
@@ -325,8 +421,17 @@ fn a_server_that_lets_in_one_connection_at_a_time_is_slower_not_wrong() {
     for server in Server::WITH_USERS {
         let place = many(server, 4, 2);
         // Fewer attempts than the run takes for, so that waiting for one another is no attempt.
-        place.file("writeback.toml", &place.text("writeback.toml").replace("attempts_max = 30", "attempts_max = 4"));
-        let limit = if server == Server::Postgres { "CONNECTION LIMIT 1" } else { "WITH MAX_USER_CONNECTIONS 1" };
+        place.file(
+            "writeback.toml",
+            &place
+                .text("writeback.toml")
+                .replace("attempts_max = 30", "attempts_max = 4"),
+        );
+        let limit = if server == Server::Postgres {
+            "CONNECTION LIMIT 1"
+        } else {
+            "WITH MAX_USER_CONNECTIONS 1"
+        };
         come_as_writer(&place, limit);
         expect_all_written(&place, &place.run());
     }
@@ -383,7 +488,9 @@ fn a_server_that_becomes_read_only_ends_a_run_that_says_what_to_do_and_the_next_
         let read_only = |word: &str| match server {
             Server::Sqlite => unreachable!("a file has no settings"),
             Server::Postgres => {
-                place.execute(&format!("ALTER ROLE {writer} SET default_transaction_read_only = {word}"));
+                place.execute(&format!(
+                    "ALTER ROLE {writer} SET default_transaction_read_only = {word}"
+                ));
                 // Only a connection that is made anew is told.
                 end_connections(&place, &writer);
             }
@@ -393,10 +500,21 @@ fn a_server_that_becomes_read_only_ends_a_run_that_says_what_to_do_and_the_next_
         };
         let run = run_and_meanwhile(&place, &proxy, || read_only("on"));
         assert_eq!(run.code, 2, "on {server}: {run}");
-        for words in ["`crm` is read-only", "wait until the server takes writes again", "the next run goes on"] {
-            assert!(run.stderr.contains(words), "no `{words}` on {server}: {run}");
+        for words in [
+            "`crm` is read-only",
+            "wait until the server takes writes again",
+            "the next run goes on",
+        ] {
+            assert!(
+                run.stderr.contains(words),
+                "no `{words}` on {server}: {run}"
+            );
         }
-        assert_eq!(accounts(&place), "id,score\nA1,2\nA2,1\nA3,1\n", "on {server}");
+        assert_eq!(
+            accounts(&place),
+            "id,score\nA1,2\nA2,1\nA3,1\n",
+            "on {server}"
+        );
         read_only("off");
         assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
         assert_eq!(accounts(&place), WRITTEN, "on {server}");

@@ -1,5 +1,5 @@
-//! Rows hold values that the database would not take today, or that no source can bring: an undo writes them back as they
-//! were, or leaves what is there alone and says so.
+//! Rows hold values that the database would not take today, or that no source can bring: an undo
+//! writes them back as they were, or leaves what is there alone and says so.
 
 use crate::harness::{Ran, SCORES, Server, Workspace};
 
@@ -7,7 +7,8 @@ fn undo(place: &Workspace, run: i64) -> Ran {
     place.command(&["undo", &run.to_string(), "--json"])
 }
 
-/// A place whose `accounts` have these columns beside `id`, these rows in SQL, and a job that writes `then` into every row.
+/// A place whose `accounts` have these columns beside `id`, these rows in SQL, and a job that
+/// writes `then` into every row.
 struct Held {
     server: Server,
     schema: &'static str,
@@ -25,16 +26,25 @@ impl Held {
         if self.server == Server::MariaDb {
             place.execute("SET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'");
         }
-        place.execute(&format!("CREATE TABLE accounts (id VARCHAR(18) NOT NULL, {}{key})", self.table));
+        place.execute(&format!(
+            "CREATE TABLE accounts (id VARCHAR(18) NOT NULL, {}{key})",
+            self.table
+        ));
         for (row, values) in self.rows.iter().enumerate() {
             place.execute(&format!("INSERT INTO accounts VALUES ('A{row}', {values})"));
         }
-        let lines: String = (0..self.rows.len()).map(|row| format!("A{row},{}\n", self.then)).collect();
+        let lines: String = (0..self.rows.len())
+            .map(|row| format!("A{row},{}\n", self.then))
+            .collect();
         place.scores(
             &format!("id VARCHAR(18) PRIMARY KEY, {}", self.schema),
             &format!("id,{}\n{lines}", self.names.join(",")),
         );
-        let fields: String = self.names.iter().map(|name| format!("{name} = '{name}'\n")).collect();
+        let fields: String = self
+            .names
+            .iter()
+            .map(|name| format!("{name} = '{name}'\n"))
+            .collect();
         place.job("", &format!("id = 'id'\n{fields}"));
         place
     }
@@ -51,14 +61,26 @@ impl Held {
             let after = exactly();
             for (run, expected) in [(1, &before), (2, &after), (3, &before)] {
                 let undone = undo(&place, run);
-                let rejected = if undone.code == 1 { place.rejected(undone.run()) } else { String::new() };
+                let rejected = if undone.code == 1 {
+                    place.rejected(undone.run())
+                } else {
+                    String::new()
+                };
                 assert_eq!(undone.summary(), whole, "{label}: {undone}{rejected}");
                 assert_eq!(exactly(), *expected, "{label}: {undone}");
             }
             place.command(&["preview", "job", "--out", "job.plan"]);
             let planned = place.command(&["run", "job", "--plan", "job.plan", "--json"]);
-            assert_eq!((planned.summary(), exactly()), (whole.clone(), after.clone()), "{label}: {planned}");
-            assert_eq!(undo(&place, planned.run()).summary(), whole, "a plan's undo {label}");
+            assert_eq!(
+                (planned.summary(), exactly()),
+                (whole.clone(), after.clone()),
+                "{label}: {planned}"
+            );
+            assert_eq!(
+                undo(&place, planned.run()).summary(),
+                whole,
+                "a plan's undo {label}"
+            );
             assert_eq!(exactly(), before, "{label}");
         }
     }
@@ -133,14 +155,34 @@ fn what_a_column_was_not_made_for_comes_back_in_sqlite() {
 #[test]
 fn any_value_of_a_strict_table_comes_back_in_sqlite() {
     let place = Workspace::on(Server::Sqlite);
-    place.execute("CREATE TABLE accounts (id TEXT PRIMARY KEY, a ANY, t TEXT) STRICT, WITHOUT ROWID");
-    for (row, a) in ["5", "'5'", "5.0", "X'78FF'", "CAST(X'FF41' AS TEXT)", "NULL", "''"].iter().enumerate() {
-        place.execute(&format!("INSERT INTO accounts VALUES ('A{row}', {a}, CAST(X'80' AS TEXT))"));
+    place.execute(
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, a ANY, t TEXT) STRICT, WITHOUT ROWID",
+    );
+    for (row, a) in [
+        "5",
+        "'5'",
+        "5.0",
+        "X'78FF'",
+        "CAST(X'FF41' AS TEXT)",
+        "NULL",
+        "''",
+    ]
+    .iter()
+    .enumerate()
+    {
+        place.execute(&format!(
+            "INSERT INTO accounts VALUES ('A{row}', {a}, CAST(X'80' AS TEXT))"
+        ));
     }
-    let exactly = || place.query("SELECT id, typeof(a) || hex(a) AS a, typeof(t) || hex(t) AS t FROM accounts");
+    let exactly = || {
+        place.query("SELECT id, typeof(a) || hex(a) AS a, typeof(t) || hex(t) AS t FROM accounts")
+    };
     let before = exactly();
     let lines: String = (0..7).map(|row| format!("A{row},w,w\n")).collect();
-    place.scores("id VARCHAR(18) PRIMARY KEY, a TEXT, t TEXT", &format!("id,a,t\n{lines}"));
+    place.scores(
+        "id VARCHAR(18) PRIMARY KEY, a TEXT, t TEXT",
+        &format!("id,a,t\n{lines}"),
+    );
     place.job("", "id = 'id'\na = 'a'\nt = 't'");
     assert_eq!(place.run().summary(), "7 read = 7 updated");
     let undone = undo(&place, 1);
@@ -154,11 +196,19 @@ fn what_a_later_constraint_forbids_is_left_alone_and_said() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let ids = "id,score,note\nA1,-1,\nA2,1,\n";
-        place.table("accounts", "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40)", ids);
-        place.scores(SCORES, "id,score,note\nA1,5,x\nA2,5,x\n").job("", crate::harness::FIELDS);
+        place.table(
+            "accounts",
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40)",
+            ids,
+        );
+        place
+            .scores(SCORES, "id,score,note\nA1,5,x\nA2,5,x\n")
+            .job("", crate::harness::FIELDS);
         assert_eq!(place.run().summary(), "2 read = 2 updated", "on {server}");
         place.execute(match server {
-            Server::Postgres => "ALTER TABLE accounts ADD CONSTRAINT positive CHECK (score > 0) NOT VALID",
+            Server::Postgres => {
+                "ALTER TABLE accounts ADD CONSTRAINT positive CHECK (score > 0) NOT VALID"
+            }
             Server::MariaDb => "ALTER TABLE accounts ADD CONSTRAINT positive CHECK (score > 0)",
             Server::Sqlite => {
                 "CREATE TRIGGER positive BEFORE UPDATE ON accounts WHEN new.score <= 0 \
@@ -166,9 +216,25 @@ fn what_a_later_constraint_forbids_is_left_alone_and_said() {
             }
         });
         let undone = undo(&place, 1);
-        assert_eq!(undone.summary(), "2 read = 1 updated + 1 rejected", "on {server}: {undone}");
-        assert_eq!(undone.json()["write_backs"][0]["could_not"], 1, "on {server}: {undone}");
-        assert!(place.rejected(2).contains("positive"), "on {server}: {}", place.rejected(2));
-        assert_eq!(place.rows("accounts"), "id,score,note\nA1,5,x\nA2,1,\n", "on {server}");
+        assert_eq!(
+            undone.summary(),
+            "2 read = 1 updated + 1 rejected",
+            "on {server}: {undone}"
+        );
+        assert_eq!(
+            undone.json()["write_backs"][0]["could_not"],
+            1,
+            "on {server}: {undone}"
+        );
+        assert!(
+            place.rejected(2).contains("positive"),
+            "on {server}: {}",
+            place.rejected(2)
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note\nA1,5,x\nA2,1,\n",
+            "on {server}"
+        );
     }
 }

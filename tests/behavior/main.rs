@@ -1,5 +1,9 @@
 //! What a user notices: the built program against real SQLite, PostgreSQL and MariaDB.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails may panic"
+)]
 
 mod alerts;
 mod altering;

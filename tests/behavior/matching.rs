@@ -11,7 +11,11 @@ fn update_only_skips_a_record_without_a_match() {
             "id,score,note\nA1,20,new\nA9,30,new\n",
         );
         assert_eq!(place.run().summary(), "2 read = 1 updated + 1 skipped");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,20,new,555\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,20,new,555\n",
+            "on {server}"
+        );
     }
 }
 
@@ -22,7 +26,11 @@ fn rows_and_columns_that_nobody_mapped_stay_as_they_are() {
         let place = Workspace::accounts(server, rows, "id,score,note\nA1,20,new\n");
         place.count_writes("accounts");
         assert_eq!(place.run().summary(), "1 read = 1 updated");
-        assert_eq!(place.rows("accounts"), rows.replace("A1,10,old", "A1,20,new"), "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            rows.replace("A1,10,old", "A1,20,new"),
+            "on {server}"
+        );
         assert_eq!(place.writes(), 1, "on {server}");
     }
 }
@@ -30,11 +38,18 @@ fn rows_and_columns_that_nobody_mapped_stay_as_they_are() {
 #[test]
 fn upsert_creates_what_is_missing_and_leaves_defaults_to_the_database() {
     for server in Server::ALL {
-        let place =
-            Workspace::accounts(server, "id,score,note,phone\nA1,10,old,555\n", "id,score,note\nA1,20,new\nA9,30,\n");
+        let place = Workspace::accounts(
+            server,
+            "id,score,note,phone\nA1,10,old,555\n",
+            "id,score,note\nA1,20,new\nA9,30,\n",
+        );
         place.job("matching = 'upsert'", FIELDS);
         assert_eq!(place.run().summary(), "2 read = 1 inserted + 1 updated");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,20,new,555\nA9,30,,unknown\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,20,new,555\nA9,30,,unknown\n",
+            "on {server}"
+        );
     }
 }
 
@@ -48,7 +63,11 @@ fn create_only_leaves_what_is_there_alone() {
         );
         place.job("matching = 'create_only'", FIELDS);
         assert_eq!(place.run().summary(), "2 read = 1 inserted + 1 skipped");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,10,old,555\nA9,30,new,unknown\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,10,old,555\nA9,30,new,unknown\n",
+            "on {server}"
+        );
     }
 }
 
@@ -58,7 +77,11 @@ fn a_key_that_matches_two_rows_is_refused_in_every_mode() {
         for mode in ["update_only", "upsert", "create_only"] {
             let place = Workspace::on(server);
             let rows = "id,score,note\nA1,1,x\nA1,2,y\nA2,3,z\n";
-            place.table("accounts", "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40)", rows);
+            place.table(
+                "accounts",
+                "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40)",
+                rows,
+            );
             place
                 .scores(crate::harness::SCORES, "id,score,note\nA1,9,n\n")
                 .job(&format!("matching = '{mode}'"), FIELDS);
@@ -78,9 +101,18 @@ fn a_key_that_occurs_twice_in_the_source_is_never_guessed_about() {
         let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\n", source);
         let run = place.run();
         assert_eq!(run.summary(), "4 read = 1 updated + 3 rejected");
-        let line = |record| format!("scores,{record},A1,match,,the key occurs 3 times in the source\n");
-        assert_eq!(place.rejected(run.run()), [line(0), line(2), line(3)].concat(), "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,1,,\nA2,21,x,\n", "on {server}");
+        let line =
+            |record| format!("scores,{record},A1,match,,the key occurs 3 times in the source\n");
+        assert_eq!(
+            place.rejected(run.run()),
+            [line(0), line(2), line(3)].concat(),
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,1,,\nA2,21,x,\n",
+            "on {server}"
+        );
     }
 }
 
@@ -88,28 +120,46 @@ fn a_key_that_occurs_twice_in_the_source_is_never_guessed_about() {
 fn several_key_columns_match_together() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let columns = "region VARCHAR(4), number INTEGER, score INTEGER, PRIMARY KEY (region, number)";
-        place.table("accounts", columns, "region,number,score\nEU,1,1\nEU,2,1\nUS,1,1\n");
+        let columns =
+            "region VARCHAR(4), number INTEGER, score INTEGER, PRIMARY KEY (region, number)";
+        place.table(
+            "accounts",
+            columns,
+            "region,number,score\nEU,1,1\nEU,2,1\nUS,1,1\n",
+        );
         place.scores(
             "number INTEGER, region VARCHAR(4), score INTEGER, PRIMARY KEY (region, number)",
             "region,number,score\nEU,2,5\nUS,2,6\nUS,1,1\n",
         );
         place.job("", "region = 'region'\nnumber = 'number'\nscore = 'score'");
-        assert_eq!(place.run().summary(), "3 read = 1 updated + 1 unchanged + 1 skipped");
-        assert_eq!(place.rows("accounts"), "region,number,score\nEU,1,1\nEU,2,5\nUS,1,1\n", "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            "3 read = 1 updated + 1 unchanged + 1 skipped"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "region,number,score\nEU,1,1\nEU,2,5\nUS,1,1\n",
+            "on {server}"
+        );
     }
 }
 
 #[test]
 fn a_key_matches_byte_by_byte_whatever_the_collation_thinks() {
     for server in Server::ALL {
-        let near_misses = "id,score,note\na1,9,n\nA1 ,9,n\n A1,9,n\nCAFÉ,9,n\nCafé,9,n\n00123,9,n\n";
+        let near_misses =
+            "id,score,note\na1,9,n\nA1 ,9,n\n A1,9,n\nCAFÉ,9,n\nCafé,9,n\n00123,9,n\n";
         let rows = "id,score,note,phone\n123,1,,\nA1,1,,\nCafe,1,,\nCafe\u{301},1,,\n";
         let place = Workspace::on(server);
         // Some collations take two of these for one, so no key may be unique here.
-        let accounts = "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
-        place.table("accounts", accounts, rows).execute("CREATE INDEX by_id ON accounts (id)");
-        place.scores(crate::harness::SCORES, near_misses).job("", FIELDS);
+        let accounts =
+            "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
+        place
+            .table("accounts", accounts, rows)
+            .execute("CREATE INDEX by_id ON accounts (id)");
+        place
+            .scores(crate::harness::SCORES, near_misses)
+            .job("", FIELDS);
         assert_eq!(place.run().summary(), "6 read = 6 skipped", "on {server}");
         assert_eq!(place.rows("accounts"), rows, "on {server}");
     }
@@ -130,10 +180,21 @@ fn keys_may_be_numbers_and_dates() {
                 &format!("id {object} PRIMARY KEY, score INTEGER"),
                 &format!("id,score\n{old},1\n"),
             );
-            place.scores(&format!("id {schema} PRIMARY KEY, score INTEGER"), &format!("id,score\n{new},2\n"));
+            place.scores(
+                &format!("id {schema} PRIMARY KEY, score INTEGER"),
+                &format!("id,score\n{new},2\n"),
+            );
             place.job("", "id = 'id'\nscore = 'score'");
-            assert_eq!(place.run().summary(), "1 read = 1 updated", "{schema} on {server}");
-            assert_eq!(place.run().summary(), "1 read = 1 unchanged", "{schema} on {server}");
+            assert_eq!(
+                place.run().summary(),
+                "1 read = 1 updated",
+                "{schema} on {server}"
+            );
+            assert_eq!(
+                place.run().summary(),
+                "1 read = 1 unchanged",
+                "{schema} on {server}"
+            );
         }
     }
 }
@@ -142,10 +203,18 @@ fn keys_may_be_numbers_and_dates() {
 fn a_second_run_writes_nothing() {
     for server in Server::ALL {
         let rows = "id,score,note,phone\nA1,10,old,555\nA2,,,\nA3,1,\"\",\n";
-        let place = Workspace::accounts(server, rows, "id,score,note\nA1,20,new\nA2,,\"\"\nA3,1,\nA4,4,four\n");
+        let place = Workspace::accounts(
+            server,
+            rows,
+            "id,score,note\nA1,20,new\nA2,,\"\"\nA3,1,\nA4,4,four\n",
+        );
         place.job("matching = 'upsert'", FIELDS);
         place.count_writes("accounts");
-        assert_eq!(place.run().summary(), "4 read = 1 inserted + 3 updated", "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            "4 read = 1 inserted + 3 updated",
+            "on {server}"
+        );
         assert_eq!(place.writes(), 4, "on {server}");
         assert_eq!(place.run().summary(), "4 read = 4 unchanged", "on {server}");
         assert_eq!(place.writes(), 0, "on {server}");
@@ -156,7 +225,11 @@ fn a_second_run_writes_nothing() {
 fn a_change_of_case_or_of_trailing_blanks_is_a_change() {
     for server in Server::ALL {
         let rows = "id,score,note,phone\nA1,1,note,\nA2,1,note,\nA3,1,Cafe\u{301},\n";
-        let place = Workspace::accounts(server, rows, "id,score,note\nA1,1,Note\nA2,1,\"note \"\nA3,1,Café\n");
+        let place = Workspace::accounts(
+            server,
+            rows,
+            "id,score,note\nA1,1,Note\nA2,1,\"note \"\nA3,1,Café\n",
+        );
         assert_eq!(place.run().summary(), "3 read = 3 updated", "on {server}");
         let expected = "id,score,note,phone\nA1,1,Note,\nA2,1,note ,\nA3,1,Café,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
@@ -169,13 +242,33 @@ fn a_stamp_alone_never_causes_a_write() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, run INTEGER";
-        place.table("accounts", columns, "id,score,run\nA1,1,\nA2,2,\n").count_writes("accounts");
-        place.scores("id VARCHAR(18) PRIMARY KEY, score INTEGER", "id,score\nA1,1\nA2,3\n");
-        place.job("", "id = 'id'\nscore = 'score'\nrun = { method = 'run_id' }");
-        assert_eq!(place.run().summary(), "2 read = 1 updated + 1 unchanged", "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,run\nA1,1,\nA2,3,1\n", "on {server}");
+        place
+            .table("accounts", columns, "id,score,run\nA1,1,\nA2,2,\n")
+            .count_writes("accounts");
+        place.scores(
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER",
+            "id,score\nA1,1\nA2,3\n",
+        );
+        place.job(
+            "",
+            "id = 'id'\nscore = 'score'\nrun = { method = 'run_id' }",
+        );
+        assert_eq!(
+            place.run().summary(),
+            "2 read = 1 updated + 1 unchanged",
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,run\nA1,1,\nA2,3,1\n",
+            "on {server}"
+        );
         assert_eq!(place.run().summary(), "2 read = 2 unchanged", "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,run\nA1,1,\nA2,3,1\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,run\nA1,1,\nA2,3,1\n",
+            "on {server}"
+        );
         assert_eq!(place.writes(), 1, "on {server}");
     }
 }
@@ -184,10 +277,22 @@ fn a_stamp_alone_never_causes_a_write() {
 fn if_empty_fills_gaps_and_overwrites_nothing() {
     for server in Server::ALL {
         let rows = "id,score,note,phone\nA1,1,people wrote this,\nA2,1,,\nA3,1,\"\",\nA4,,kept,\n";
-        let place = Workspace::accounts(server, rows, "id,score,note\nA1,1,new\nA2,1,new\nA3,1,new\nA4,4,new\n");
-        place.job("", "id = 'id'\nscore = 'score'\nnote = { column = 'note', when = 'if_empty' }");
-        assert_eq!(place.run().summary(), "4 read = 3 updated + 1 unchanged", "on {server}");
-        let expected = "id,score,note,phone\nA1,1,people wrote this,\nA2,1,new,\nA3,1,new,\nA4,4,kept,\n";
+        let place = Workspace::accounts(
+            server,
+            rows,
+            "id,score,note\nA1,1,new\nA2,1,new\nA3,1,new\nA4,4,new\n",
+        );
+        place.job(
+            "",
+            "id = 'id'\nscore = 'score'\nnote = { column = 'note', when = 'if_empty' }",
+        );
+        assert_eq!(
+            place.run().summary(),
+            "4 read = 3 updated + 1 unchanged",
+            "on {server}"
+        );
+        let expected =
+            "id,score,note,phone\nA1,1,people wrote this,\nA2,1,new,\nA3,1,new,\nA4,4,kept,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
         assert_eq!(place.run().summary(), "4 read = 4 unchanged", "on {server}");
     }
@@ -200,12 +305,24 @@ fn null_is_written_by_default_and_keeps_the_old_value_if_asked_to() {
         let source = "id,score,note\nA1,,\nA2,12,\n";
         let written = Workspace::accounts(server, rows, source);
         assert_eq!(written.run().summary(), "2 read = 2 updated", "on {server}");
-        assert_eq!(written.rows("accounts"), "id,score,note,phone\nA1,,,555\nA2,12,,555\n", "on {server}");
+        assert_eq!(
+            written.rows("accounts"),
+            "id,score,note,phone\nA1,,,555\nA2,12,,555\n",
+            "on {server}"
+        );
 
         let kept = Workspace::accounts(server, rows, source);
         kept.job("nulls = 'keep'", FIELDS);
-        assert_eq!(kept.run().summary(), "2 read = 1 updated + 1 unchanged", "on {server}");
-        assert_eq!(kept.rows("accounts"), "id,score,note,phone\nA1,10,old,555\nA2,12,old,555\n", "on {server}");
+        assert_eq!(
+            kept.run().summary(),
+            "2 read = 1 updated + 1 unchanged",
+            "on {server}"
+        );
+        assert_eq!(
+            kept.rows("accounts"),
+            "id,score,note,phone\nA1,10,old,555\nA2,12,old,555\n",
+            "on {server}"
+        );
     }
 }
 
@@ -213,8 +330,16 @@ fn null_is_written_by_default_and_keeps_the_old_value_if_asked_to() {
 fn an_empty_text_is_neither_null_nor_missing() {
     for server in Server::ALL {
         let rows = "id,score,note,phone\nA1,1,,\nA2,1,\"\",\nA3,1,x,\nA4,1,\"\",\n";
-        let place = Workspace::accounts(server, rows, "id,score,note\nA1,1,\"\"\nA2,1,\nA3,1,\"\"\nA4,1,\"\"\n");
-        assert_eq!(place.run().summary(), "4 read = 3 updated + 1 unchanged", "on {server}");
+        let place = Workspace::accounts(
+            server,
+            rows,
+            "id,score,note\nA1,1,\"\"\nA2,1,\nA3,1,\"\"\nA4,1,\"\"\n",
+        );
+        assert_eq!(
+            place.run().summary(),
+            "4 read = 3 updated + 1 unchanged",
+            "on {server}"
+        );
         let expected = "id,score,note,phone\nA1,1,\"\",\nA2,1,,\nA3,1,\"\",\nA4,1,\"\",\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
     }
@@ -222,7 +347,11 @@ fn an_empty_text_is_neither_null_nor_missing() {
 
 #[test]
 fn check_warns_of_a_key_that_sqlite_keeps_as_a_number() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\n", "id,score,note\n00123,2,\n456,2,\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\n",
+        "id,score,note\n00123,2,\n456,2,\n",
+    );
     place.execute("DROP TABLE accounts; CREATE TABLE accounts (id STRING PRIMARY KEY, score INTEGER, note TEXT)");
     place.execute("INSERT INTO accounts VALUES ('00123', 1, NULL), ('456', 1, NULL)");
     let check = place.command(&["check"]);

@@ -24,8 +24,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// The most that a process had in memory, in KiB.
 #[derive(Debug, Default)]
 pub(crate) struct Peak {
-    /// Everything, pages of the program's own file included: a debug build's are a third of the bound. The system
-    /// remembers it, so only what is taken after the last look goes unseen.
+    /// Everything, pages of the program's own file included: a debug build's are a third of the
+    /// bound. The system remembers it, so only what is taken after the last look goes unseen.
     pub(crate) resident: u64,
     /// What it asked for itself, as of the looks.
     pub(crate) anonymous: u64,
@@ -40,15 +40,30 @@ fn insert_records(note_bytes: usize) -> Peak {
         writeln!(csv, "A{id:06},{},{note}", id % 100).expect("memory");
     }
     let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(2000)";
-    place.scores(columns, &csv).table("accounts", columns, "").job("matching = 'upsert'", FIELDS);
+    place
+        .scores(columns, &csv)
+        .table("accounts", columns, "")
+        .job("matching = 'upsert'", FIELDS);
     drop(csv);
 
     let mut child = place.start(&["run", "job", "--json"]);
     let peak = watch(&mut child);
-    let run = Ran::of(&["run", "job", "--json"], &child.wait_with_output().expect("the program ends"));
-    assert_eq!(run.summary(), format!("{RECORDS} read = {RECORDS} inserted"));
-    assert_eq!(place.query("SELECT count(*) AS n, sum(score) AS s FROM accounts"), "n,s\n200000,9900000\n");
-    assert!(peak.resident > peak.anonymous && peak.anonymous > 0, "it was looked at: {peak:?}");
+    let run = Ran::of(
+        &["run", "job", "--json"],
+        &child.wait_with_output().expect("the program ends"),
+    );
+    assert_eq!(
+        run.summary(),
+        format!("{RECORDS} read = {RECORDS} inserted")
+    );
+    assert_eq!(
+        place.query("SELECT count(*) AS n, sum(score) AS s FROM accounts"),
+        "n,s\n200000,9900000\n"
+    );
+    assert!(
+        peak.resident > peak.anonymous && peak.anonymous > 0,
+        "it was looked at: {peak:?}"
+    );
     peak
 }
 
@@ -62,7 +77,9 @@ pub(crate) fn watch(child: &mut Child) -> Peak {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let kibibytes = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name));
-            value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+            value
+                .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok())
+                .unwrap_or(0)
         };
         peak.resident = peak.resident.max(kibibytes("VmHWM:"));
         peak.anonymous = peak.anonymous.max(kibibytes("RssAnon:"));
@@ -88,9 +105,20 @@ fn an_export_larger_than_the_bound_stays_within_it() {
 /// A project whose `accounts` have a note of any length, and nothing in them yet.
 fn wide_notes(server: Server) -> Workspace {
     let place = Workspace::on(server);
-    let note = if server == Server::MariaDb { "LONGTEXT" } else { "TEXT" };
-    place.table("accounts", &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note}"), "");
-    place.file("sql/scores.sql", "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT);\n");
+    let note = if server == Server::MariaDb {
+        "LONGTEXT"
+    } else {
+        "TEXT"
+    };
+    place.table(
+        "accounts",
+        &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note}"),
+        "",
+    );
+    place.file(
+        "sql/scores.sql",
+        "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT);\n",
+    );
     place.job("matching = 'upsert'", FIELDS);
     place
 }
@@ -113,9 +141,20 @@ fn stays_within_the_bound(place: &Workspace, arguments: &[&str], code: i32) -> R
     let (stdout, stderr) = (drained(child.stdout.take()), drained(child.stderr.take()));
     let peak = watch(&mut child);
     let [stdout, stderr] = [stdout, stderr].map(|printed| printed.join().expect("what it printed"));
-    let ran = Ran::of(arguments, &Output { status: child.wait().expect("a child"), stdout, stderr });
+    let ran = Ran::of(
+        arguments,
+        &Output {
+            status: child.wait().expect("a child"),
+            stdout,
+            stderr,
+        },
+    );
     assert_eq!(ran.code, code, "{ran}");
-    assert!(peak.anonymous < MEMORY_MAX, "{arguments:?} on {}: {peak:?} in KiB", place.server);
+    assert!(
+        peak.anonymous < MEMORY_MAX,
+        "{arguments:?} on {}: {peak:?} in KiB",
+        place.server
+    );
     ran
 }
 
@@ -123,7 +162,9 @@ fn stays_within_the_bound(place: &Workspace, arguments: &[&str], code: i32) -> R
 fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut printed = Vec::new();
-        pipe.expect("a pipe").read_to_end(&mut printed).expect("what it prints");
+        pipe.expect("a pipe")
+            .read_to_end(&mut printed)
+            .expect("what it prints");
         printed
     })
 }
@@ -132,20 +173,35 @@ fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
 fn wide_rows_of_a_database_stay_within_the_bound() {
     for server in Server::ALL {
         let place = wide_notes(server);
-        let note = if server == Server::MariaDb { "LONGTEXT" } else { "TEXT" };
+        let note = if server == Server::MariaDb {
+            "LONGTEXT"
+        } else {
+            "TEXT"
+        };
         let filled = match server {
             Server::Sqlite => {
                 "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 3000) \
                  SELECT 'A' || n, n, hex(randomblob(16384)) FROM n"
             }
-            Server::Postgres => "SELECT 'A' || n, n, repeat(md5(n::text), 1024) FROM generate_series(1, 3000) AS n",
-            Server::MariaDb => "SELECT concat('A', seq), seq, repeat(md5(seq), 1024) FROM seq_1_to_3000",
+            Server::Postgres => {
+                "SELECT 'A' || n, n, repeat(md5(n::text), 1024) FROM generate_series(1, 3000) AS n"
+            }
+            Server::MariaDb => {
+                "SELECT concat('A', seq), seq, repeat(md5(seq), 1024) FROM seq_1_to_3000"
+            }
         };
-        place.execute(&format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note})"));
+        place.execute(&format!(
+            "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note})"
+        ));
         place.execute(&format!("INSERT INTO scores {filled}"));
         place.job("source = 'crm'\nmatching = 'upsert'", FIELDS);
-        let preview = stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
-        assert_eq!(preview.json()["write_backs"][0]["inserted"], 3_000, "on {server}");
+        let preview =
+            stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
+        assert_eq!(
+            preview.json()["write_backs"][0]["inserted"],
+            3_000,
+            "on {server}"
+        );
     }
 }
 
@@ -153,28 +209,49 @@ fn wide_rows_of_a_database_stay_within_the_bound() {
 fn wide_rows_of_other_files_stay_within_the_bound() {
     const RECORDS: usize = 3_000;
     let block = noise(BLOCK_BYTES);
-    let note = |id: usize| block.get(id * 101..id * 101 + 32_768).expect("ASCII").to_owned();
+    let note = |id: usize| {
+        block
+            .get(id * 101..id * 101 + 32_768)
+            .expect("ASCII")
+            .to_owned()
+    };
     let ids: Vec<String> = (0..RECORDS).map(|id| format!("A{id:06}")).collect();
-    for (format, model) in [("ndjson", ""), ("parquet", ""), ("ndjson", MODEL), ("parquet", MODEL)] {
+    for (format, model) in [
+        ("ndjson", ""),
+        ("parquet", ""),
+        ("ndjson", MODEL),
+        ("parquet", MODEL),
+    ] {
         let place = wide_notes(Server::Sqlite);
         let file = format!("data/scores.{format}");
-        place.file("sql/scores.sql", &format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, note TEXT);\n{model}"));
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, note TEXT);\n{model}"),
+        );
         place.job("matching = 'upsert'", "id = 'id'\nnote = 'note'");
         place.file(&file, "");
         match format {
             "ndjson" => {
-                let line = |id: usize| format!("{{\"id\":\"A{id:06}\",\"note\":\"{}\"}}\n", note(id));
+                let line =
+                    |id: usize| format!("{{\"id\":\"A{id:06}\",\"note\":\"{}\"}}\n", note(id));
                 place.file(&file, &(0..RECORDS).map(line).collect::<String>());
             }
             _ => {
                 let notes: Vec<String> = (0..RECORDS).map(note).collect();
                 let mut frame = df!("id" => &ids, "note" => notes).expect("a frame");
                 let written = std::fs::File::create(place.path(&file)).expect("a file");
-                ParquetWriter::new(written).finish(&mut frame).expect("a written file");
+                ParquetWriter::new(written)
+                    .finish(&mut frame)
+                    .expect("a written file");
             }
         }
-        let preview = stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
-        assert_eq!(preview.json()["write_backs"][0]["inserted"], RECORDS, "{format} {model}");
+        let preview =
+            stays_within_the_bound(&place, &["preview", "job", "--json", "--limit", "1"], 0);
+        assert_eq!(
+            preview.json()["write_backs"][0]["inserted"],
+            RECORDS,
+            "{format} {model}"
+        );
     }
 }
 

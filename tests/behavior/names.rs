@@ -1,4 +1,5 @@
-//! Names that would break a careless program: quotes, blanks, reserved words, letters that are not Latin.
+//! Names that would break a careless program: quotes, blanks, reserved words, letters that are not
+//! Latin.
 
 use proptest::test_runner::{Config, TestRunner};
 
@@ -45,7 +46,12 @@ fn columns_and_tables_may_have_any_name() {
 fn random_names_work() {
     for server in Server::ALL {
         let place = place_with_a_victim(server);
-        let config = Config { cases: 8, failure_persistence: None, max_shrink_iters: 20, ..Config::default() };
+        let config = Config {
+            cases: 8,
+            failure_persistence: None,
+            max_shrink_iters: 20,
+            ..Config::default()
+        };
         // A blank at the end is what MariaDB takes from nobody.
         let names = "[a-zA-Z\"'`;.,()\\[\\]{}/*#é漢 _-]{0,12}[a-zA-Z\"'`;é漢]";
         let run = TestRunner::new(config).run(&names, |name| {
@@ -70,15 +76,40 @@ fn any_name_works(place: &Workspace, name: &str) {
     }
     let (table, server) = (format!("{name}t"), place.server);
     place.execute(&format!("DROP TABLE IF EXISTS {}", server.quote(&table)));
-    place.table(&table, &format!("id VARCHAR(18) PRIMARY KEY, {} INTEGER", server.quote(name)), "id\nA1\n");
-    place.scores(&format!("id VARCHAR(18) PRIMARY KEY, {} INTEGER", sql_name(name)), "");
+    place.table(
+        &table,
+        &format!("id VARCHAR(18) PRIMARY KEY, {} INTEGER", server.quote(name)),
+        "id\nA1\n",
+    );
+    place.scores(
+        &format!("id VARCHAR(18) PRIMARY KEY, {} INTEGER", sql_name(name)),
+        "",
+    );
     place.file("data/scores.csv", &format!("id,{}\nA1,7\n", sql_name(name)));
     let settings = format!("table = {}", toml_text(&sql_name(&table)));
-    let fields = format!("id = 'id'\n{} = {}", toml_text(&sql_name(name)), toml_text(name));
-    place.file("schedules/job.toml", &write_back("scores", "", &settings, &fields));
-    assert_eq!(place.run().summary(), "1 read = 1 updated", "{name:?} on {server}");
-    assert_eq!(place.run().summary(), "1 read = 1 unchanged", "{name:?} on {server}");
-    assert!(place.rows(&table).ends_with("\nA1,7\n"), "{name:?} on {server}");
+    let fields = format!(
+        "id = 'id'\n{} = {}",
+        toml_text(&sql_name(name)),
+        toml_text(name)
+    );
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "", &settings, &fields),
+    );
+    assert_eq!(
+        place.run().summary(),
+        "1 read = 1 updated",
+        "{name:?} on {server}"
+    );
+    assert_eq!(
+        place.run().summary(),
+        "1 read = 1 unchanged",
+        "{name:?} on {server}"
+    );
+    assert!(
+        place.rows(&table).ends_with("\nA1,7\n"),
+        "{name:?} on {server}"
+    );
     assert_eq!(place.rows("victim"), "id\n1\n", "{name:?} on {server}");
 }
 
@@ -96,9 +127,16 @@ fn toml_text(text: &str) -> String {
 fn an_unquoted_name_finds_the_only_one_that_differs_in_case() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let columns = format!("{} VARCHAR(18) PRIMARY KEY, {} INTEGER", server.quote("Id"), server.quote("Score"));
+        let columns = format!(
+            "{} VARCHAR(18) PRIMARY KEY, {} INTEGER",
+            server.quote("Id"),
+            server.quote("Score")
+        );
         place.table("Accounts", &columns, "Id\nA1\n");
-        place.scores("id VARCHAR(18) PRIMARY KEY, score INTEGER", "ID,Score\nA1,7\n");
+        place.scores(
+            "id VARCHAR(18) PRIMARY KEY, score INTEGER",
+            "ID,Score\nA1,7\n",
+        );
         place.job("table = 'ACCOUNTS'", "ID = 'id'\nSCORE = 'score'");
         assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}");
     }
@@ -107,13 +145,20 @@ fn an_unquoted_name_finds_the_only_one_that_differs_in_case() {
 #[test]
 fn a_table_may_be_named_with_its_database_or_schema() {
     for server in Server::ALL {
-        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+        let place = Workspace::accounts(
+            server,
+            "id,score,note,phone\nA1,1,,\n",
+            "id,score,note\nA1,2,\n",
+        );
         let outer = match server {
             Server::Sqlite => "main",
             Server::Postgres => "public",
             Server::MariaDb => place.database_name(),
         };
-        place.job(&format!("table = '\"{outer}\".\"accounts\"'"), crate::harness::FIELDS);
+        place.job(
+            &format!("table = '\"{outer}\".\"accounts\"'"),
+            crate::harness::FIELDS,
+        );
         assert_eq!(place.run().summary(), "1 read = 1 updated", "on {server}");
     }
 }
@@ -121,10 +166,17 @@ fn a_table_may_be_named_with_its_database_or_schema() {
 #[test]
 fn a_table_that_is_not_there_is_a_mistake_with_a_suggestion() {
     for server in Server::ALL {
-        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+        let place = Workspace::accounts(
+            server,
+            "id,score,note,phone\nA1,1,,\n",
+            "id,score,note\nA1,2,\n",
+        );
         place.job("table = 'acounts'", crate::harness::FIELDS);
         let run = place.run();
         assert_eq!(run.code, 2, "{run}");
-        assert!(run.stderr.contains("acounts") && run.stderr.contains("did you mean `accounts`?"), "{run}");
+        assert!(
+            run.stderr.contains("acounts") && run.stderr.contains("did you mean `accounts`?"),
+            "{run}"
+        );
     }
 }

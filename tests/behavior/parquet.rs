@@ -1,5 +1,6 @@
-//! Parquet as others write it: every type and encoding is read exactly or refused by name, checksums are held against
-//! what they stand for, and no file takes more memory than it may. `tests/parquet/make.py` made the files.
+//! Parquet as others write it: every type and encoding is read exactly or refused by name,
+//! checksums are held against what they stand for, and no file takes more memory than it may.
+//! `tests/parquet/make.py` made the files.
 
 use std::process::Child;
 
@@ -8,14 +9,20 @@ use crate::memory::{MEMORY_MAX, watch};
 
 /// A file of `tests/parquet`.
 fn made(name: &str) -> Vec<u8> {
-    let path = format!("{}/tests/parquet/{name}.parquet", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/tests/parquet/{name}.parquet",
+        env!("CARGO_MANIFEST_DIR")
+    );
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A destination in SQLite without a record, and the source `data/scores.parquet`.
 fn place(bytes: &[u8]) -> Workspace {
     let place = Workspace::on(Server::Sqlite);
-    place.table("accounts", SCORES, "").scores(SCORES, "").job("matching = 'upsert'", FIELDS);
+    place
+        .table("accounts", SCORES, "")
+        .scores(SCORES, "")
+        .job("matching = 'upsert'", FIELDS);
     std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
     place.bytes("data/scores.parquet", bytes);
     place
@@ -64,20 +71,36 @@ const THIRD: &str = "A3,127,255,65535,4294967295,9223372036854775807,18446744073
 #[test]
 fn every_type_is_read_exactly_beside_columns_that_cannot_be_read() {
     let place = Workspace::on(Server::Postgres);
-    let list = |column: fn(&(&str, &str, &str)) -> String| TYPES.iter().map(column).collect::<Vec<_>>();
+    let list =
+        |column: fn(&(&str, &str, &str)) -> String| TYPES.iter().map(column).collect::<Vec<_>>();
     let declared = list(|(name, schema, _)| format!("{name} {schema}")).join(", ");
-    place.table("accounts", &list(|(name, _, there)| format!("\"{name}\" {there}")).join(", "), "");
+    place.table(
+        "accounts",
+        &list(|(name, _, there)| format!("\"{name}\" {there}")).join(", "),
+        "",
+    );
     place
-        .file("sql/scores.sql", &format!("CREATE TABLE types ({declared});"))
+        .file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE types ({declared});"),
+        )
         .bytes("data/types.parquet", &made("types"));
-    place.job("matching = 'upsert'", &list(|(name, ..)| format!("{name} = '{name}'")).join("\n"));
+    place.job(
+        "matching = 'upsert'",
+        &list(|(name, ..)| format!("{name} = '{name}'")).join("\n"),
+    );
     let check = place.command(&["check"]);
     assert_eq!(check.code, 0, "{check}");
     assert_eq!(place.run().summary(), "3 read = 3 inserted");
     let names: Vec<&str> = TYPES.iter().map(|(name, ..)| *name).collect();
     let texts = list(|(name, ..)| format!("\"{name}\"::text")).join(", ");
     let expected = format!("{}\n{FIRST}\n{SECOND}\n{THIRD}\n", names.join(","));
-    assert_eq!(place.query(&format!("SET timezone = 'UTC'; SELECT {texts} FROM accounts ORDER BY id")), expected);
+    assert_eq!(
+        place.query(&format!(
+            "SET timezone = 'UTC'; SELECT {texts} FROM accounts ORDER BY id"
+        )),
+        expected
+    );
     let described = place.command(&["schema", "files", "types"]);
     assert_eq!(described.code, 0, "{described}");
     assert!(described.stdout.contains("uuid"), "{described}");
@@ -95,29 +118,57 @@ fn a_column_that_cannot_be_read_is_named_with_its_type_where_it_is_wanted() {
         ("wide", "DECIMAL(60,2) in 26 bytes"),
     ] {
         let place = place(&made("types"));
-        place.file("sql/scores.sql", &format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, {column} TEXT);"));
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, {column} TEXT);"),
+        );
         place.job("", &format!("id = 'id'\nnote = '{column}'"));
-        let named = format!("column `{column}` is of type {data_type}, which write-backs do not carry");
+        let named =
+            format!("column `{column}` is of type {data_type}, which write-backs do not carry");
         for command in [&["check"][..], &["run", "job"]] {
             let refused = place.command(command);
             assert!(refused.code > 0, "{refused}");
             assert!(refused.to_string().contains(&named), "{column}: {refused}");
         }
-        let model = format!("CREATE TABLE scores ({SCORES});\nSELECT id, i8 AS score, label AS note FROM scores");
-        place.file("sql/scores.sql", &model).job("matching = 'upsert'", FIELDS);
-        assert_eq!(place.run().summary(), "3 read = 3 inserted", "a model that does not mean `{column}`");
-        place.file("sql/scores.sql", &model.replace("label", &format!("\"{column}\"")));
+        let model = format!(
+            "CREATE TABLE scores ({SCORES});\nSELECT id, i8 AS score, label AS note FROM scores"
+        );
+        place
+            .file("sql/scores.sql", &model)
+            .job("matching = 'upsert'", FIELDS);
+        assert_eq!(
+            place.run().summary(),
+            "3 read = 3 inserted",
+            "a model that does not mean `{column}`"
+        );
+        place.file(
+            "sql/scores.sql",
+            &model.replace("label", &format!("\"{column}\"")),
+        );
         let refused = place.run();
-        let named = format!("column `{column}` of `scores.parquet` is of type {data_type}, which cannot be read");
-        assert!(refused.code == 2 && refused.stderr.contains(&named), "{column}: {refused}");
+        let named = format!(
+            "column `{column}` of `scores.parquet` is of type {data_type}, which cannot be read"
+        );
+        assert!(
+            refused.code == 2 && refused.stderr.contains(&named),
+            "{column}: {refused}"
+        );
     }
 }
 
 /// What the files of the same sixty scores hold.
 fn scores() -> String {
     let cell = |number: u32| {
-        let score = if number % 7 == 3 { String::new() } else { (number * 3).to_string() };
-        let note = if number % 5 == 2 { String::new() } else { format!("\"note {}, at length\"", number % 9) };
+        let score = if number % 7 == 3 {
+            String::new()
+        } else {
+            (number * 3).to_string()
+        };
+        let note = if number % 5 == 2 {
+            String::new()
+        } else {
+            format!("\"note {}, at length\"", number % 9)
+        };
         format!("A{number:02},{score},{note}\n")
     };
     "id,score,note\n".to_owned() + &(0..60).map(cell).collect::<String>()
@@ -125,7 +176,17 @@ fn scores() -> String {
 
 #[test]
 fn every_compression_and_encoding_holds_the_same_scores() {
-    for name in ["snappy", "gzip", "zstd", "lz4", "brotli", "deltas", "second_version", "split", "pages"] {
+    for name in [
+        "snappy",
+        "gzip",
+        "zstd",
+        "lz4",
+        "brotli",
+        "deltas",
+        "second_version",
+        "split",
+        "pages",
+    ] {
         let place = place(&made(name));
         assert_eq!(place.run().summary(), "60 read = 60 inserted", "{name}");
         assert_eq!(place.rows("accounts"), scores(), "{name}");
@@ -135,13 +196,26 @@ fn every_compression_and_encoding_holds_the_same_scores() {
 #[test]
 fn times_of_older_writers_keep_years_far_away() {
     let place = Workspace::on(Server::Postgres);
-    place.table("accounts", "id VARCHAR(18) PRIMARY KEY, wall timestamp, far timestamp", "");
-    place.file("sql/scores.sql", "CREATE TABLE int96 (id VARCHAR(18) PRIMARY KEY, wall TIMESTAMP, far TIMESTAMP);");
+    place.table(
+        "accounts",
+        "id VARCHAR(18) PRIMARY KEY, wall timestamp, far timestamp",
+        "",
+    );
+    place.file(
+        "sql/scores.sql",
+        "CREATE TABLE int96 (id VARCHAR(18) PRIMARY KEY, wall TIMESTAMP, far TIMESTAMP);",
+    );
     place.bytes("data/int96.parquet", &made("int96"));
-    place.job("matching = 'upsert'", "id = 'id'\nwall = 'wall'\nfar = 'far'");
+    place.job(
+        "matching = 'upsert'",
+        "id = 'id'\nwall = 'wall'\nfar = 'far'",
+    );
     assert_eq!(place.run().summary(), "3 read = 3 inserted");
     let expected = "id,wall,far\nA1,2026-11-15 06:30:00.123,9999-12-31 00:00:00\nA2,,\nA3,1999-12-31 23:59:59,\n";
-    assert_eq!(place.query("SELECT id, wall::text, far::text FROM accounts"), expected);
+    assert_eq!(
+        place.query("SELECT id, wall::text, far::text FROM accounts"),
+        expected
+    );
 }
 
 #[test]
@@ -150,14 +224,23 @@ fn a_flipped_bit_in_a_page_is_told_and_nothing_is_written() {
     let place = place(&whole);
     // Within the texts of the first pages.
     let text = b"note 0, at length";
-    let at = whole.windows(text.len()).position(|window| window == text).expect("a text of the file");
+    let at = whole
+        .windows(text.len())
+        .position(|window| window == text)
+        .expect("a text of the file");
     let mut flipped = whole.clone();
     flipped[at + 5] ^= 1;
     place.bytes("data/scores.parquet", &flipped);
     let refused = place.run();
     assert_eq!(refused.code, 2, "{refused}");
-    let (column, cause) = ("column `note`, row group 0: its page at byte ", " is damaged: its checksum is another one");
-    assert!(refused.stderr.contains(column) && refused.stderr.contains(cause), "{refused}");
+    let (column, cause) = (
+        "column `note`, row group 0: its page at byte ",
+        " is damaged: its checksum is another one",
+    );
+    assert!(
+        refused.stderr.contains(column) && refused.stderr.contains(cause),
+        "{refused}"
+    );
     assert_eq!(place.query("SELECT count(*) AS n FROM accounts"), "n\n0\n");
 }
 
@@ -165,18 +248,39 @@ fn a_flipped_bit_in_a_page_is_told_and_nothing_is_written() {
 fn what_is_no_whole_parquet_file_is_told_as_such() {
     let whole = made("pages");
     let encrypted = [b"PARE", &whole[4..whole.len() - 4], b"PARE"].concat();
-    let too_long = [&whole[..whole.len() - 8], &[0xFF, 0xFF, 0xFF, 0x7F], b"PAR1"].concat();
+    let too_long = [
+        &whole[..whole.len() - 8],
+        &[0xFF, 0xFF, 0xFF, 0x7F],
+        b"PAR1",
+    ]
+    .concat();
     for (bytes, cause) in [
         (&[][..], "it is not a Parquet file: it is too short for one"),
-        (b"id,score,note\nA1,1,x\n", "it is not a Parquet file: it does not begin as one does"),
-        (&whole[..whole.len() / 2], "it is not a Parquet file: it does not end as one does"),
+        (
+            b"id,score,note\nA1,1,x\n",
+            "it is not a Parquet file: it does not begin as one does",
+        ),
+        (
+            &whole[..whole.len() / 2],
+            "it is not a Parquet file: it does not end as one does",
+        ),
         (&encrypted, "its footer is encrypted"),
-        (&too_long, "its footer is damaged: it is longer than the file"),
+        (
+            &too_long,
+            "its footer is damaged: it is longer than the file",
+        ),
     ] {
         let place = place(bytes);
-        for command in [&["check"][..], &["run", "job"], &["schema", "files", "scores"]] {
+        for command in [
+            &["check"][..],
+            &["run", "job"],
+            &["schema", "files", "scores"],
+        ] {
             let refused = place.command(command);
-            assert!(refused.code > 0 && refused.to_string().contains(cause), "{cause}: {refused}");
+            assert!(
+                refused.code > 0 && refused.to_string().contains(cause),
+                "{cause}: {refused}"
+            );
             assert!(refused.to_string().contains("scores.parquet"), "{refused}");
             assert!(!refused.to_string().contains("panicked"), "{refused}");
         }
@@ -186,11 +290,17 @@ fn what_is_no_whole_parquet_file_is_told_as_such() {
 #[test]
 fn a_small_file_of_large_texts_takes_no_more_memory_than_any() {
     let place = place(&made("bomb"));
-    place.file("sql/scores.sql", "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, note VARCHAR(40));");
+    place.file(
+        "sql/scores.sql",
+        "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, note VARCHAR(40));",
+    );
     place.job("", "id = 'id'\nnote = 'note'");
     let mut child: Child = place.start(&["run", "job", "--json"]);
     let peak = watch(&mut child);
-    let run = Ran::of(&["run", "job", "--json"], &child.wait_with_output().expect("the program ends"));
+    let run = Ran::of(
+        &["run", "job", "--json"],
+        &child.wait_with_output().expect("the program ends"),
+    );
     assert_eq!(run.summary(), "400 read = 400 rejected");
     assert!(peak.anonymous < MEMORY_MAX, "{peak:?} in KiB");
 }
@@ -213,14 +323,24 @@ fn a_folder_of_part_files_is_one_table() {
         place.execute("DELETE FROM accounts");
         place.bytes(&format!("data/scores/part-00000-c000.{kind}"), &first);
         place.bytes(&format!("data/scores/part-00001-c000.{kind}"), &second);
-        place.bytes(&format!("data/scores/.part-00000-c000.{kind}.crc"), b"crc").bytes("data/scores/_SUCCESS", b"");
+        place
+            .bytes(&format!("data/scores/.part-00000-c000.{kind}.crc"), b"crc")
+            .bytes("data/scores/_SUCCESS", b"");
         assert_eq!(place.run().summary(), "2 read = 2 inserted", "{kind}");
-        assert_eq!(place.rows("accounts"), "id,score,note\nA1,1,x\nA2,1,x\n", "{kind}");
-        let model =
-            format!("CREATE TABLE scores ({SCORES});\nSELECT id, CAST(score AS INTEGER) AS score, note FROM scores");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note\nA1,1,x\nA2,1,x\n",
+            "{kind}"
+        );
+        let model = format!(
+            "CREATE TABLE scores ({SCORES});\nSELECT id, CAST(score AS INTEGER) AS score, note FROM scores"
+        );
         place.file("sql/scores.sql", &model);
         assert_eq!(place.run().summary(), "2 read = 2 unchanged", "{kind}");
-        place.file("sql/scores.sql", &format!("CREATE TABLE scores ({SCORES});"));
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores ({SCORES});"),
+        );
     }
     let folder = "data/scores.parquet";
     std::fs::remove_dir_all(place.path("data/scores")).expect("a folder");
@@ -229,22 +349,45 @@ fn a_folder_of_part_files_is_one_table() {
     assert_eq!(place.run().summary(), "120 read = 120 rejected");
     place.bytes(&format!("{folder}/part-2.parquet"), &made("types"));
     let refused = place.run();
-    assert!(refused.code == 2 && refused.stderr.contains("`scores.parquet/part-2.parquet`"), "{refused}");
+    assert!(
+        refused.code == 2 && refused.stderr.contains("`scores.parquet/part-2.parquet`"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn a_folder_that_is_no_table_says_why() {
     for (file, cause) in [
-        ("part-0.parquet", "it holds files of more than one kind, `part-0.parquet` among them"),
-        ("part-0.csv.gz", "it holds `part-0.csv.gz`, which is no .csv, .parquet, .ndjson or .jsonl file"),
-        ("_temporary/0/x", "it is still being written: it holds `_temporary`"),
-        ("day=1/part-0.csv", "it holds the folder `day=1`, and tables in partitions are not read"),
-        ("part-1.csv", "its header line is another one than that of `scores.csv/a.csv`"),
+        (
+            "part-0.parquet",
+            "it holds files of more than one kind, `part-0.parquet` among them",
+        ),
+        (
+            "part-0.csv.gz",
+            "it holds `part-0.csv.gz`, which is no .csv, .parquet, .ndjson or .jsonl file",
+        ),
+        (
+            "_temporary/0/x",
+            "it is still being written: it holds `_temporary`",
+        ),
+        (
+            "day=1/part-0.csv",
+            "it holds the folder `day=1`, and tables in partitions are not read",
+        ),
+        (
+            "part-1.csv",
+            "its header line is another one than that of `scores.csv/a.csv`",
+        ),
     ] {
         let place = place(&[]);
         std::fs::remove_file(place.path("data/scores.parquet")).expect("a file");
-        place.file("data/scores.csv/a.csv", "id,score,note\nA1,1,x\n").file(&format!("data/scores.csv/{file}"), "id\n");
+        place
+            .file("data/scores.csv/a.csv", "id,score,note\nA1,1,x\n")
+            .file(&format!("data/scores.csv/{file}"), "id\n");
         let refused = place.run();
-        assert!(refused.code == 2 && refused.stderr.contains(cause), "{cause}: {refused}");
+        assert!(
+            refused.code == 2 && refused.stderr.contains(cause),
+            "{cause}: {refused}"
+        );
     }
 }

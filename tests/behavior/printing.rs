@@ -1,12 +1,13 @@
-//! Names, keys, values and messages that would do something to a terminal are printed as what they are.
+//! Names, keys, values and messages that would do something to a terminal are printed as what they
+//! are.
 
 use serde_json::Value;
 
 use crate::harness::{FIELDS, Ran, Server, Workspace, csv_cells};
 
-/// Sets a window's title, colors, clears, rings, returns, begins a line of its own, turns the direction of writing, hides.
-const HOSTILE: &str =
-    "\u{1b}]0;x\u{7}\u{1b}[31m\u{9b}2J\r\n\terror: FORGED\u{202e}\u{2066}\u{200f}\u{2028}\u{7f}\u{feff}";
+/// Sets a window's title, colors, clears, rings, returns, begins a line of its own, turns the
+/// direction of writing, hides.
+const HOSTILE: &str = "\u{1b}]0;x\u{7}\u{1b}[31m\u{9b}2J\r\n\terror: FORGED\u{202e}\u{2066}\u{200f}\u{2028}\u{7f}\u{feff}";
 
 /// Panics: if what is printed does anything but begin new lines of the program's own.
 fn assert_harmless(ran: &Ran) {
@@ -15,7 +16,12 @@ fn assert_harmless(ran: &Ran) {
             (letter.is_control() && *letter != '\n')
                 || matches!(letter, '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
         };
-        assert_eq!(text.chars().find(acts), None, "{:?} in {ran}", text.chars().find(acts));
+        assert_eq!(
+            text.chars().find(acts),
+            None,
+            "{:?} in {ran}",
+            text.chars().find(acts)
+        );
         let forged = |line: &str| line.trim_start().starts_with("error: FORGED");
         assert!(!text.lines().any(forged), "{ran}");
     }
@@ -25,10 +31,13 @@ fn literal(place: &Workspace, text: &str) -> String {
     place.server.literal(text)
 }
 
-/// Rows whose key and note are hostile, and a trigger, a constraint and a further column with hostile names.
+/// Rows whose key and note are hostile, and a trigger, a constraint and a further column with
+/// hostile names.
 fn place(server: Server) -> Workspace {
     let place = Workspace::on(server);
-    let source = format!("id,score,note\n\"A1{HOSTILE}\",2,\"{HOSTILE}\"\n\"A2{HOSTILE}\",99,x\n\"A3{HOSTILE}\",y,x\n");
+    let source = format!(
+        "id,score,note\n\"A1{HOSTILE}\",2,\"{HOSTILE}\"\n\"A2{HOSTILE}\",99,x\n\"A3{HOSTILE}\",y,x\n"
+    );
     let columns = "id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)";
     place.scores(columns, &source).job("", FIELDS);
     let name = server.quote(HOSTILE);
@@ -38,7 +47,9 @@ fn place(server: Server) -> Workspace {
     ));
     for key in ["A1", "A2", "A3"] {
         let key = literal(&place, &format!("{key}{HOSTILE}"));
-        place.execute(&format!("INSERT INTO accounts (id, score, note) VALUES ({key}, 1, {key})"));
+        place.execute(&format!(
+            "INSERT INTO accounts (id, score, note) VALUES ({key}, 1, {key})"
+        ));
     }
     let trigger = server.quote(&format!("t{HOSTILE}"));
     match server {
@@ -94,13 +105,20 @@ fn no_command_prints_what_would_act_on_a_terminal() {
         }
         let park = [&["park", "job", "--record", &record][..], &until].concat();
         assert_harmless(&place.command(&park));
-        for arguments in
-            [&["park", "job"][..], &["run", "job"], &["preview", "job"], &["undo", "1", "--preview"], &["undo", "1"]]
-        {
+        for arguments in [
+            &["park", "job"][..],
+            &["run", "job"],
+            &["preview", "job"],
+            &["undo", "1", "--preview"],
+            &["undo", "1"],
+        ] {
             assert_harmless(&place.command(arguments));
         }
         let page = place.text("page.html");
-        assert!(!page.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{2066}']), "{page}");
+        assert!(
+            !page.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\u{2066}']),
+            "{page}"
+        );
     }
 }
 
@@ -117,38 +135,73 @@ fn what_machines_read_stays_exact() {
         assert_harmless(&previewed);
         let keys = |samples: &Value| -> Vec<String> {
             let samples = samples.as_array().expect("a list").iter();
-            samples.map(|sample| sample["key"].as_str().expect("a key").to_owned()).collect()
+            samples
+                .map(|sample| sample["key"].as_str().expect("a key").to_owned())
+                .collect()
         };
         let key = |name: &str| format!("{name}{HOSTILE}");
         let write_back = &previewed.json()["write_backs"][0];
         let shown = keys(&write_back["samples"]);
         let expected = csv_line(&key("A1"));
-        assert!(shown.contains(&expected), "{shown:?} lacks {expected:?} on {server}");
+        assert!(
+            shown.contains(&expected),
+            "{shown:?} lacks {expected:?} on {server}"
+        );
         let ran = place.command(&["run", "job", "--json"]);
         assert_eq!(ran.code, 1, "on {server}: {ran}");
         assert_harmless(&ran);
         let rejected = csv_cells(&place.rejected(1));
         // The harness reads the file with plain line ends.
         let expected = |name: &str| csv_line(&key(name)).replace("\r\n", "\n");
-        let of = |name: &str| rejected.iter().any(|cells| cells[2] == Some(expected(name)));
+        let of = |name: &str| {
+            rejected
+                .iter()
+                .any(|cells| cells[2] == Some(expected(name)))
+        };
         assert!(of("A2") && of("A3"), "{rejected:?} on {server}");
     }
 }
 
 #[test]
 fn files_and_markers_print_nothing_that_acts() {
-    let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,2,\n");
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note\nA1,2,\n",
+    );
     place.file(&format!("data/{}.csv", HOSTILE.replace('/', "")), "id\n1\n");
-    place.file(&format!("schedules/{}.toml", HOSTILE.replace('/', "")), "nonsense");
-    let toml = HOSTILE.chars().map(|letter| format!("\\U{:08x}", u32::from(letter))).collect::<String>();
+    place.file(
+        &format!("schedules/{}.toml", HOSTILE.replace('/', "")),
+        "nonsense",
+    );
+    let toml = HOSTILE
+        .chars()
+        .map(|letter| format!("\\U{:08x}", u32::from(letter)))
+        .collect::<String>();
     let usual = place.text("writeback.toml");
     let job = place.text("schedules/job.toml");
-    place.file("writeback.toml", &(usual.clone() + "[dashboards.health]\nmarker = 'cycle.json'\n"));
-    place.file("schedules/job.toml", &("[cadence]\ndashboard = 'health'\n\n".to_owned() + &job));
-    let marker = serde_json::json!({ "cycle_id": HOSTILE, "completed_at": HOSTILE, "status": HOSTILE });
-    for marker in [marker.to_string(), format!("{{\"{HOSTILE}"), HOSTILE.to_owned()] {
+    place.file(
+        "writeback.toml",
+        &(usual.clone() + "[dashboards.health]\nmarker = 'cycle.json'\n"),
+    );
+    place.file(
+        "schedules/job.toml",
+        &("[cadence]\ndashboard = 'health'\n\n".to_owned() + &job),
+    );
+    let marker =
+        serde_json::json!({ "cycle_id": HOSTILE, "completed_at": HOSTILE, "status": HOSTILE });
+    for marker in [
+        marker.to_string(),
+        format!("{{\"{HOSTILE}"),
+        HOSTILE.to_owned(),
+    ] {
         place.file("cycle.json", &marker);
-        for arguments in [&["check"][..], &["run", "job"], &["status"], &["schema", "files", "nothing"]] {
+        for arguments in [
+            &["check"][..],
+            &["run", "job"],
+            &["status"],
+            &["schema", "files", "nothing"],
+        ] {
             assert_harmless(&place.command(arguments));
         }
     }
@@ -176,7 +229,10 @@ fn files_and_markers_print_nothing_that_acts() {
         assert_harmless(&place.command(&["check", "job", "--json"]));
     }
     place.file("schedules/job.toml", &job);
-    for schema in [format!("CREATE TABLE \"{HOSTILE}\" (id INTEGER)"), HOSTILE.to_owned()] {
+    for schema in [
+        format!("CREATE TABLE \"{HOSTILE}\" (id INTEGER)"),
+        HOSTILE.to_owned(),
+    ] {
         place.file("sql/scores.sql", &schema);
         assert_harmless(&place.command(&["check", "job"]));
     }

@@ -1,4 +1,5 @@
-//! For random records, destinations, rules and batch sizes the destination equals a model, and the sums balance.
+//! For random records, destinations, rules and batch sizes the destination equals a model, and the
+//! sums balance.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,9 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let key = || (0..9u8).prop_map(|number| format!("K{number}"));
     let score = || prop::option::of(0..3i8);
-    let text = || prop::option::of(prop::sample::select(vec!["", "x", "it's", "ß"]).prop_map(str::to_owned));
+    let text = || {
+        prop::option::of(prop::sample::select(vec!["", "x", "it's", "ß"]).prop_map(str::to_owned))
+    };
     (
         prop::collection::vec((key(), score(), text(), text()), 0..12),
         prop::collection::vec((key(), score(), text()), 0..12),
@@ -33,21 +36,28 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         prop::sample::select(vec![1, 2, 3, 7, 5000]),
     )
-        .prop_map(|(rows, records, mode, keep_nulls, note_if_empty, batch_size)| Case {
-            rows,
-            records,
-            mode,
-            keep_nulls,
-            note_if_empty,
-            batch_size,
-        })
+        .prop_map(
+            |(rows, records, mode, keep_nulls, note_if_empty, batch_size)| Case {
+                rows,
+                records,
+                mode,
+                keep_nulls,
+                note_if_empty,
+                batch_size,
+            },
+        )
 }
 
 #[test]
 fn the_destination_equals_a_model() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let config = Config { cases: 24, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
+        let config = Config {
+            cases: 24,
+            failure_persistence: None,
+            max_shrink_iters: 100,
+            ..Config::default()
+        };
         let run = TestRunner::new(config).run(&cases(), |case| {
             check(&place, &case);
             Ok(())
@@ -59,22 +69,38 @@ fn the_destination_equals_a_model() {
 fn check(place: &Workspace, case: &Case) {
     place.execute("DROP TABLE IF EXISTS accounts");
     let columns = "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), phone VARCHAR(20)";
-    place.table("accounts", columns, &table_csv(&case.rows)).scores(SCORES, &source_csv(&case.records));
+    place
+        .table("accounts", columns, &table_csv(&case.rows))
+        .scores(SCORES, &source_csv(&case.records));
     let settings = format!(
         "matching = '{}'\nnulls = '{}'\nbatch_size = {}\nmin_read = 0",
         case.mode,
         if case.keep_nulls { "keep" } else { "write" },
         case.batch_size
     );
-    let when = if case.note_if_empty { "if_empty" } else { "always" };
-    place.job(&settings, &format!("id = 'id'\nscore = 'score'\nnote = {{ column = 'note', when = '{when}' }}"));
+    let when = if case.note_if_empty {
+        "if_empty"
+    } else {
+        "always"
+    };
+    place.job(
+        &settings,
+        &format!("id = 'id'\nscore = 'score'\nnote = {{ column = 'note', when = '{when}' }}"),
+    );
     let (rows, summary) = model(case);
     assert_eq!(place.run().summary(), summary);
-    let expected = if rows.is_empty() { "\n".to_owned() } else { table_csv(&sorted(rows.clone())) };
+    let expected = if rows.is_empty() {
+        "\n".to_owned()
+    } else {
+        table_csv(&sorted(rows.clone()))
+    };
     assert_eq!(place.rows("accounts"), expected);
     // Whatever was done need not be done again.
     let again = place.run().summary();
-    assert!(!again.contains("updated") && !again.contains("inserted"), "{again}");
+    assert!(
+        !again.contains("updated") && !again.contains("inserted"),
+        "{again}"
+    );
     assert_eq!(place.rows("accounts"), expected);
 }
 
@@ -83,8 +109,14 @@ fn model(case: &Case) -> (Vec<Row>, String) {
     let mut rows = case.rows.clone();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for record in &case.records {
-        let occurs = case.records.iter().filter(|other| other.0 == record.0).count();
-        let found: Vec<usize> = (0..case.rows.len()).filter(|row| case.rows[*row].0 == record.0).collect();
+        let occurs = case
+            .records
+            .iter()
+            .filter(|other| other.0 == record.0)
+            .count();
+        let found: Vec<usize> = (0..case.rows.len())
+            .filter(|row| case.rows[*row].0 == record.0)
+            .collect();
         let outcome = match (occurs, found.as_slice(), case.mode) {
             (2.., _, _) | (_, [_, _, ..], _) => "rejected",
             (_, [_], "create_only") | (_, [], "update_only") => "skipped",
@@ -97,7 +129,9 @@ fn model(case: &Case) -> (Vec<Row>, String) {
         *counts.entry(outcome).or_default() += 1;
     }
     let order = ["inserted", "updated", "unchanged", "skipped", "rejected"];
-    let terms = order.iter().filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")));
+    let terms = order
+        .iter()
+        .filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")));
     let sum = terms.collect::<Vec<_>>().join(" + ");
     let equals = if sum.is_empty() { "" } else { " = " };
     (rows, format!("{} read{equals}{sum}", case.records.len()))
@@ -112,11 +146,17 @@ fn update(row: &mut Row, record: &Record, case: &Case) -> &'static str {
     if !(case.keep_nulls && record.2.is_none() || case.note_if_empty && has_note) {
         row.2.clone_from(&record.2);
     }
-    if *row == before { "unchanged" } else { "updated" }
+    if *row == before {
+        "unchanged"
+    } else {
+        "updated"
+    }
 }
 
 fn table_csv(rows: &[Row]) -> String {
-    let line = |(id, score, note, phone): &Row| format!("{id},{},{},{}\n", number(*score), text(note), text(phone));
+    let line = |(id, score, note, phone): &Row| {
+        format!("{id},{},{},{}\n", number(*score), text(note), text(phone))
+    };
     "id,score,note,phone\n".to_owned() + &rows.iter().map(line).collect::<String>()
 }
 

@@ -19,8 +19,11 @@ fn every_rejection_names_record_key_stage_column_and_reason() {
     place.job("", FIELDS);
     let run = place.run();
     assert_eq!(run.summary(), "6 read = 1 updated + 5 rejected");
-    let places: Vec<String> =
-        place.rejected(run.run()).lines().map(|line| line.split(',').take(5).collect::<Vec<_>>().join(",")).collect();
+    let places: Vec<String> = place
+        .rejected(run.run())
+        .lines()
+        .map(|line| line.split(',').take(5).collect::<Vec<_>>().join(","))
+        .collect();
     let expected = [
         "scores,0,A1,schema,score",
         "scores,1,A2,schema,score",
@@ -30,9 +33,15 @@ fn every_rejection_names_record_key_stage_column_and_reason() {
     ];
     assert_eq!(places, expected);
     for value in ["101.555", "n/a", "a text too long"] {
-        assert!(!place.rejected(run.run()).contains(value), "a record's value is printed");
+        assert!(
+            !place.rejected(run.run()).contains(value),
+            "a record's value is printed"
+        );
     }
-    assert_eq!(place.rows("accounts"), "id,score,note\nA1,,\nA2,,\nA3,,\nA4,,\nA5,,\nA6,6,six\n");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,,\nA2,,\nA3,,\nA4,,\nA5,,\nA6,6,six\n"
+    );
 }
 
 #[test]
@@ -45,15 +54,34 @@ fn a_refused_batch_loses_only_the_records_at_fault() {
             place.table("accounts", columns, &format!("id\n{}\n", ids.join("\n")));
             let bad = ["A10", "A17", "A18", "A29"];
             let score = |id: &String| if bad.contains(&id.as_str()) { 100 } else { 7 };
-            let source: String = ids.iter().map(|id| format!("{id},{}\n", score(id))).collect();
-            place.scores("id VARCHAR(18) PRIMARY KEY, score INTEGER", &format!("id,score\n{source}"));
-            place.job(&format!("batch_size = {batch_size}"), "id = 'id'\nscore = 'score'");
+            let source: String = ids
+                .iter()
+                .map(|id| format!("{id},{}\n", score(id)))
+                .collect();
+            place.scores(
+                "id VARCHAR(18) PRIMARY KEY, score INTEGER",
+                &format!("id,score\n{source}"),
+            );
+            place.job(
+                &format!("batch_size = {batch_size}"),
+                "id = 'id'\nscore = 'score'",
+            );
             let run = place.run();
-            assert_eq!(run.summary(), "20 read = 16 updated + 4 rejected", "batches of {batch_size} on {server}");
+            assert_eq!(
+                run.summary(),
+                "20 read = 16 updated + 4 rejected",
+                "batches of {batch_size} on {server}"
+            );
             let rejected = place.rejected(run.run());
             for (line, id) in rejected.lines().zip(bad) {
-                assert!(line.contains(&format!(",{id},destination,")), "{id} on {server}: {line}");
-                assert!(line.contains("score_limit"), "the database's own words are missing on {server}: {line}");
+                assert!(
+                    line.contains(&format!(",{id},destination,")),
+                    "{id} on {server}: {line}"
+                );
+                assert!(
+                    line.contains("score_limit"),
+                    "the database's own words are missing on {server}: {line}"
+                );
             }
             let count = place.query("SELECT count(*) AS n FROM accounts WHERE score = 7");
             assert_eq!(count, "n\n16\n", "batches of {batch_size} on {server}");
@@ -64,8 +92,11 @@ fn a_refused_batch_loses_only_the_records_at_fault() {
 #[test]
 fn a_trigger_may_refuse_a_record_in_its_own_words() {
     for server in Server::ALL {
-        let place =
-            Workspace::accounts(server, "id,score,note,phone\nA1,1,,\nA2,1,,\n", "id,score,note\nA1,2,\nA2,13,\n");
+        let place = Workspace::accounts(
+            server,
+            "id,score,note,phone\nA1,1,,\nA2,1,,\n",
+            "id,score,note\nA1,2,\nA2,13,\n",
+        );
         match server {
             Server::Sqlite => place.execute(
                 "CREATE TRIGGER unlucky BEFORE UPDATE ON accounts WHEN NEW.score = 13 \
@@ -82,53 +113,125 @@ fn a_trigger_may_refuse_a_record_in_its_own_words() {
             ),
         };
         let run = place.run();
-        assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "on {server}");
-        assert!(place.rejected(run.run()).contains("we do not do thirteen"), "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,2,,\nA2,1,,\n", "on {server}");
+        assert_eq!(
+            run.summary(),
+            "2 read = 1 updated + 1 rejected",
+            "on {server}"
+        );
+        assert!(
+            place.rejected(run.run()).contains("we do not do thirteen"),
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,2,,\nA2,1,,\n",
+            "on {server}"
+        );
     }
 }
 
 #[test]
 fn every_record_of_a_run_may_be_rejected() {
     for server in Server::ALL {
-        let place = Workspace::accounts(server, "id,score,note,phone\nA1,1,,\n", "id,score,note\nA1,x,\nA2,y,\n");
+        let place = Workspace::accounts(
+            server,
+            "id,score,note,phone\nA1,1,,\n",
+            "id,score,note\nA1,x,\nA2,y,\n",
+        );
         assert_eq!(place.run().summary(), "2 read = 2 rejected", "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,1,,\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,1,,\n",
+            "on {server}"
+        );
     }
 }
 
 #[test]
 fn a_spreadsheet_takes_nothing_in_rejected_csv_for_a_formula() {
-    let formulas = ["=1+1", "=HYPERLINK(\"http://x\")", "+1", "-1", "@SUM", "\tx", "\rx", "a,\"b\""];
+    let formulas = [
+        "=1+1",
+        "=HYPERLINK(\"http://x\")",
+        "+1",
+        "-1",
+        "@SUM",
+        "\tx",
+        "\rx",
+        "a,\"b\"",
+    ];
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
-        writer.write_record(["id", "score", "note"]).expect("memory");
+        let mut writer = csv::WriterBuilder::new()
+            .quote_style(csv::QuoteStyle::Always)
+            .from_writer(Vec::new());
+        writer
+            .write_record(["id", "score", "note"])
+            .expect("memory");
         for formula in formulas {
-            writer.write_record([formula, "x", formula]).expect("memory");
-            writer.write_record([&format!("{formula}."), "7", formula]).expect("memory");
+            writer
+                .write_record([formula, "x", formula])
+                .expect("memory");
+            writer
+                .write_record([&format!("{formula}."), "7", formula])
+                .expect("memory");
         }
-        place.table("accounts", "id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)", "");
-        place.scores("id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)", "");
-        place.bytes("data/scores.csv", &writer.into_inner().expect("memory")).job("matching = 'upsert'", FIELDS);
+        place.table(
+            "accounts",
+            "id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)",
+            "",
+        );
+        place.scores(
+            "id VARCHAR(60) PRIMARY KEY, score INTEGER, note VARCHAR(60)",
+            "",
+        );
+        place
+            .bytes("data/scores.csv", &writer.into_inner().expect("memory"))
+            .job("matching = 'upsert'", FIELDS);
         let run = place.run();
-        assert_eq!(run.summary(), "16 read = 8 inserted + 8 rejected", "on {server}");
+        assert_eq!(
+            run.summary(),
+            "16 read = 8 inserted + 8 rejected",
+            "on {server}"
+        );
         let file = std::fs::read(place.run_file(run.run(), "rejected.csv")).expect("a file");
-        let mut cells = csv::Reader::from_reader(file.as_slice()).into_records().map(|record| record.expect("CSV"));
-        assert!(cells.all(|record| record.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']))));
+        let mut cells = csv::Reader::from_reader(file.as_slice())
+            .into_records()
+            .map(|record| record.expect("CSV"));
+        assert!(cells.all(|record| {
+            record
+                .iter()
+                .all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r']))
+        }));
         // The data itself is never altered, nor is what machines read.
-        let outcomes = std::fs::File::open(place.run_file(run.run(), "outcomes.parquet")).expect("a file");
+        let outcomes =
+            std::fs::File::open(place.run_file(run.run(), "outcomes.parquet")).expect("a file");
         let outcomes = ParquetReader::new(outcomes).finish().expect("Parquet");
-        let keys = outcomes.column("key").expect("a column").str().expect("text").clone();
+        let keys = outcomes
+            .column("key")
+            .expect("a column")
+            .str()
+            .expect("text")
+            .clone();
         for formula in formulas {
-            let key = if formula.contains(',') { "\"a,\"\"b\"\"\"".to_owned() } else { formula.to_owned() };
+            let key = if formula.contains(',') {
+                "\"a,\"\"b\"\"\"".to_owned()
+            } else {
+                formula.to_owned()
+            };
             let quoted = format!("\"{}\"", formula.replace('"', "\"\""));
             assert!(
-                keys.iter().flatten().any(|text| text == key || text == quoted),
+                keys.iter()
+                    .flatten()
+                    .any(|text| text == key || text == quoted),
                 "{formula:?} on {server}: {keys:?}"
             );
-            let (id, note) = (server.literal(&format!("{formula}.")), server.literal(formula));
-            let query = format!("SELECT count(*) AS n FROM accounts WHERE id = {id} AND note = {note} AND score = 7");
+            let (id, note) = (
+                server.literal(&format!("{formula}.")),
+                server.literal(formula),
+            );
+            let query = format!(
+                "SELECT count(*) AS n FROM accounts WHERE id = {id} AND note = {note} AND score = 7"
+            );
             assert_eq!(place.query(&query), "n\n1\n", "{formula:?} on {server}");
         }
     }
@@ -137,12 +240,21 @@ fn a_spreadsheet_takes_nothing_in_rejected_csv_for_a_formula() {
 #[test]
 fn a_malformed_line_of_a_file_is_one_rejected_record() {
     let place = Workspace::accounts(Server::Sqlite, "id,score,note,phone\nA1,1,,\nA4,1,,\n", "");
-    place.bytes("data/scores.csv", b"id,score,note\nA1,2,x\nA2,2\nA3,2,\xff\xfe\nA4,2,y\n");
+    place.bytes(
+        "data/scores.csv",
+        b"id,score,note\nA1,2,x\nA2,2\nA3,2,\xff\xfe\nA4,2,y\n",
+    );
     let run = place.run();
     assert_eq!(run.summary(), "4 read = 2 updated + 2 rejected");
     let rejected = place.rejected(run.run());
-    let reasons = ["line 3 of `scores.csv` has 2 cells where the header has 3", "not UTF-8 at byte 31 of the file"];
-    assert!(reasons.iter().all(|reason| rejected.contains(reason)), "{rejected}");
+    let reasons = [
+        "line 3 of `scores.csv` has 2 cells where the header has 3",
+        "not UTF-8 at byte 31 of the file",
+    ];
+    assert!(
+        reasons.iter().all(|reason| rejected.contains(reason)),
+        "{rejected}"
+    );
 }
 
 #[test]
@@ -150,10 +262,14 @@ fn a_quote_that_is_never_closed_refuses_the_file_by_its_line_and_nothing_is_writ
     for server in Server::ALL {
         let rows = "id,score,note,phone\nA1,1,,\nA2,1,,\nA3,1,,\n";
         let place = Workspace::accounts(server, rows, "");
-        place.file("data/scores.csv", "id,score,note\nA1,2,\"x\"\nA2,2,\"never closed\nA3,2,y\n");
+        place.file(
+            "data/scores.csv",
+            "id,score,note\nA1,2,\"x\"\nA2,2,\"never closed\nA3,2,y\n",
+        );
         let run = place.run();
         assert_eq!(run.code, 2, "on {server}: {run}");
-        let reason = "line 3 of `scores.csv`, cell 3 (`note`): the quote that opens here is never closed";
+        let reason =
+            "line 3 of `scores.csv`, cell 3 (`note`): the quote that opens here is never closed";
         assert!(run.stderr.contains(reason), "on {server}: {run}");
         assert_eq!(place.rows("accounts"), rows, "on {server}");
     }
@@ -161,14 +277,20 @@ fn a_quote_that_is_never_closed_refuses_the_file_by_its_line_and_nothing_is_writ
 
 #[test]
 fn a_file_of_a_header_alone_has_no_records_and_changes_nothing() {
-    for (file, text) in
-        [("scores.csv", "id,score,note\n"), ("scores.csv", "\u{feff}id,score,note"), ("scores.ndjson", "")]
-    {
+    for (file, text) in [
+        ("scores.csv", "id,score,note\n"),
+        ("scores.csv", "\u{feff}id,score,note"),
+        ("scores.ndjson", ""),
+    ] {
         let rows = "id,score,note,phone\nA1,1,,\n";
         let place = Workspace::accounts(Server::Sqlite, rows, "");
         std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
         place.file(&format!("data/{file}"), text);
-        assert_eq!(place.run().code, 3, "nobody said that the source may be empty: {file} {text:?}");
+        assert_eq!(
+            place.run().code,
+            3,
+            "nobody said that the source may be empty: {file} {text:?}"
+        );
         place.job("min_read = 0", FIELDS);
         assert_eq!(place.run().summary(), "0 read", "{file} {text:?}");
         assert_eq!(place.rows("accounts"), rows, "{file} {text:?}");
@@ -183,9 +305,19 @@ fn a_violated_foreign_key_rejects_the_record_alone() {
         let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), \
                        CONSTRAINT known_owner FOREIGN KEY (score) REFERENCES owners (id)";
         place.table("accounts", columns, "id,score\nA1,1\nA2,1\n");
-        place.scores(SCORES, "id,score,note\nA1,2,\nA2,9,\nA3,2,\nA4,9,\n").job("matching = 'upsert'", FIELDS);
+        place
+            .scores(SCORES, "id,score,note\nA1,2,\nA2,9,\nA3,2,\nA4,9,\n")
+            .job("matching = 'upsert'", FIELDS);
         let run = place.run();
-        assert_eq!(run.summary(), "4 read = 1 inserted + 1 updated + 2 rejected", "on {server}");
-        assert_eq!(place.rows("accounts"), "id,score,note\nA1,2,\nA2,1,\nA3,2,\n", "on {server}");
+        assert_eq!(
+            run.summary(),
+            "4 read = 1 inserted + 1 updated + 2 rejected",
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note\nA1,2,\nA2,1,\nA3,2,\n",
+            "on {server}"
+        );
     }
 }

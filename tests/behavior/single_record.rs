@@ -15,9 +15,16 @@ fn one_record_is_written_and_shown_before_and_after() {
         let test = place.command(&["test", "job", "--record", "A1"]);
         assert_eq!(test.code, 0, "{test}");
         for part in ["10", "20", "old", "new", "updated"] {
-            assert!(test.stdout.contains(part), "`{part}` is missing on {server}: {test}");
+            assert!(
+                test.stdout.contains(part),
+                "`{part}` is missing on {server}: {test}"
+            );
         }
-        assert_eq!(place.rows("accounts"), "id,score,note,phone\nA1,20,new,555\nA2,11,old,555\n", "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note,phone\nA1,20,new,555\nA2,11,old,555\n",
+            "on {server}"
+        );
     }
 }
 
@@ -52,7 +59,10 @@ fn a_record_that_is_rejected_says_why() {
         let test = place.command(&["test", "job", "--record", "A4"]);
         assert_eq!(test.code, 1, "{test}");
         let printed = test.stdout.clone() + &test.stderr;
-        assert!(printed.contains("rejected") && printed.contains("schema") && printed.contains("score"), "{test}");
+        assert!(
+            printed.contains("rejected") && printed.contains("schema") && printed.contains("score"),
+            "{test}"
+        );
         assert_eq!(place.rows("accounts"), ROWS, "on {server}");
     }
 }
@@ -70,7 +80,11 @@ fn a_key_of_two_columns_is_given_as_csv() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let rows = "region,name,score\nEU,\"a,b\",1\nEU,c,1\n";
-        place.table("accounts", "region VARCHAR(4), name VARCHAR(9), score INTEGER, PRIMARY KEY (region, name)", rows);
+        place.table(
+            "accounts",
+            "region VARCHAR(4), name VARCHAR(9), score INTEGER, PRIMARY KEY (region, name)",
+            rows,
+        );
         place.scores(
             "region VARCHAR(4), name VARCHAR(9), score INTEGER, PRIMARY KEY (region, name)",
             "region,name,score\nEU,\"a,b\",5\nEU,c,6\n",
@@ -78,7 +92,11 @@ fn a_key_of_two_columns_is_given_as_csv() {
         place.job("", "region = 'region'\nname = 'name'\nscore = 'score'");
         let test = place.command(&["test", "job", "--record", "EU,\"a,b\""]);
         assert_eq!(test.code, 0, "{test}");
-        assert_eq!(place.rows("accounts"), rows.replace("b\",1", "b\",5"), "on {server}");
+        assert_eq!(
+            place.rows("accounts"),
+            rows.replace("b\",1", "b\",5"),
+            "on {server}"
+        );
     }
 }
 
@@ -116,7 +134,12 @@ fn a_trigger_that_alters_what_is_written_is_found_and_named_and_no_proof() {
             assert_eq!(test.code, 1, "on {server}: {test}");
             let told = "accounts` holds something else than was written: `note` (most likely trigger `shout`)\n";
             assert!(test.stdout.ends_with(told), "on {server}: {test}");
-            let line = |column: &str| test.stdout.lines().find(|line| line.contains(column)).unwrap_or_default();
+            let line = |column: &str| {
+                test.stdout
+                    .lines()
+                    .find(|line| line.contains(column))
+                    .unwrap_or_default()
+            };
             assert!(
                 line("│ note ").contains("NEW") && line("│ note ").contains("not as written"),
                 "on {server}: {test}"
@@ -124,9 +147,18 @@ fn a_trigger_that_alters_what_is_written_is_found_and_named_and_no_proof() {
             assert!(line("│ score ").contains("changed"), "on {server}: {test}");
             assert_eq!(place.run().code, 3, "the test proved nothing, on {server}");
             let test = record(&place.command(&["test", "job", "--record", "A2", "--json"]));
-            assert!(test["alteration"].as_str().is_some_and(|told| told.contains("`shout`")), "on {server}: {test}");
-            let altered: Vec<bool> =
-                test["columns"].as_array().unwrap().iter().map(|one| one["as_written"] == false).collect();
+            assert!(
+                test["alteration"]
+                    .as_str()
+                    .is_some_and(|told| told.contains("`shout`")),
+                "on {server}: {test}"
+            );
+            let altered: Vec<bool> = test["columns"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["as_written"] == false)
+                .collect();
             assert_eq!(altered, [false, false, true], "on {server}: {test}");
         }
     }
@@ -148,15 +180,25 @@ fn a_row_that_a_trigger_takes_away_is_missed() {
         };
         let test = place.command(&["test", "job", "--record", "A1"]);
         let told = "accounts` has 0 rows of the key after the record was written (most likely trigger `archive`)\n";
-        assert!(test.code == 1 && test.stdout.ends_with(told), "on {server}: {test}");
+        assert!(
+            test.code == 1 && test.stdout.ends_with(told),
+            "on {server}: {test}"
+        );
     }
 }
 
 #[test]
 fn blanks_that_a_column_of_fixed_length_drops_are_told() {
     let place = Workspace::on(Server::Postgres);
-    place.table("accounts", "id VARCHAR(9) PRIMARY KEY, score INTEGER, note CHAR(9)", "id,score\nA1,1\nA2,1\n");
-    place.scores("id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(9)", "id,score,note\nA1,2,ab \nA2,2,ab\n");
+    place.table(
+        "accounts",
+        "id VARCHAR(9) PRIMARY KEY, score INTEGER, note CHAR(9)",
+        "id,score\nA1,1\nA2,1\n",
+    );
+    place.scores(
+        "id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(9)",
+        "id,score,note\nA1,2,ab \nA2,2,ab\n",
+    );
     place.job("", FIELDS);
     let test = place.command(&["test", "job", "--record", "A1"]);
     let told = "`note` (`character(9)` drops the blanks at the end of a text)\n";
@@ -171,36 +213,75 @@ fn no_type_is_taken_for_altered_when_it_is_only_spelled_otherwise() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let columns = |declared: &dyn Fn(usize) -> String| -> String {
-            (0..TRIPS.len()).map(|at| format!(", v{at} {}", declared(at))).collect()
+            (0..TRIPS.len())
+                .map(|at| format!(", v{at} {}", declared(at)))
+                .collect()
         };
         let object = columns(&|at| (TRIPS[at].object)(server).to_owned())
-            + if server == Server::Postgres { ", b JSONB" } else { ", b JSON" };
+            + if server == Server::Postgres {
+                ", b JSONB"
+            } else {
+                ", b JSON"
+            };
         let ids: Vec<String> = (0..RECORDS).map(|id| format!("A{id}")).collect();
-        place.table("accounts", &format!("id VARCHAR(9) PRIMARY KEY{object}"), &format!("id\n{}\n", ids.join("\n")));
+        place.table(
+            "accounts",
+            &format!("id VARCHAR(9) PRIMARY KEY{object}"),
+            &format!("id\n{}\n", ids.join("\n")),
+        );
         let schema = columns(&|at| TRIPS[at].schema.to_owned()) + ", b JSON";
         let json = r#"{"b": 1.50, "a": [1e2, "\u00e9"]}"#;
         let mut source = csv::Writer::from_writer(Vec::new());
-        let values = |id: usize| TRIPS.iter().map(move |trip| trip.values[id % trip.values.len()]).chain([json]);
-        let names: Vec<String> = (0..TRIPS.len()).map(|at| format!("v{at}")).chain(["b".to_owned()]).collect();
-        source.write_record(std::iter::once("id").chain(names.iter().map(String::as_str))).unwrap();
+        let values = |id: usize| {
+            TRIPS
+                .iter()
+                .map(move |trip| trip.values[id % trip.values.len()])
+                .chain([json])
+        };
+        let names: Vec<String> = (0..TRIPS.len())
+            .map(|at| format!("v{at}"))
+            .chain(["b".to_owned()])
+            .collect();
+        source
+            .write_record(std::iter::once("id").chain(names.iter().map(String::as_str)))
+            .unwrap();
         for (id, name) in ids.iter().enumerate() {
-            source.write_record(std::iter::once(name.as_str()).chain(values(id))).unwrap();
+            source
+                .write_record(std::iter::once(name.as_str()).chain(values(id)))
+                .unwrap();
         }
         let nulls = names.iter().map(|_| "");
-        source.write_record(std::iter::once("NEW1").chain(nulls)).unwrap();
-        source.write_record(std::iter::once("NEW2").chain(values(1))).unwrap();
+        source
+            .write_record(std::iter::once("NEW1").chain(nulls))
+            .unwrap();
+        source
+            .write_record(std::iter::once("NEW2").chain(values(1)))
+            .unwrap();
         let text = String::from_utf8(source.into_inner().unwrap()).unwrap();
         place.scores(&format!("id VARCHAR(9) PRIMARY KEY{schema}"), &text);
-        let fields: String = names.iter().map(|name| format!("{name} = '{name}'\n")).collect();
+        let fields: String = names
+            .iter()
+            .map(|name| format!("{name} = '{name}'\n"))
+            .collect();
         place.job("matching = 'upsert'", &format!("id = 'id'\n{fields}"));
-        for (id, outcome) in
-            ids.iter().map(|id| (id.as_str(), "updated")).chain([("NEW1", "inserted"), ("NEW2", "inserted")])
+        for (id, outcome) in ids
+            .iter()
+            .map(|id| (id.as_str(), "updated"))
+            .chain([("NEW1", "inserted"), ("NEW2", "inserted")])
         {
             for outcome in [outcome, "unchanged"] {
                 let test = place.command(&["test", "job", "--record", id, "--json"]);
                 assert_eq!(test.code, 0, "{id} on {server}: {test}");
-                assert_eq!(record(&test)["outcome"]["outcome"], outcome, "{id} on {server}: {test}");
-                assert_eq!(record(&test)["alteration"], Value::Null, "{id} on {server}: {test}");
+                assert_eq!(
+                    record(&test)["outcome"]["outcome"],
+                    outcome,
+                    "{id} on {server}: {test}"
+                );
+                assert_eq!(
+                    record(&test)["alteration"],
+                    Value::Null,
+                    "{id} on {server}: {test}"
+                );
             }
         }
     }
@@ -214,7 +295,11 @@ fn what_the_job_says_to_keep_is_not_taken_for_altered() {
             "id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20), at {}, cycle VARCHAR(40)",
             server.timestamp()
         );
-        place.table("accounts", &columns, "id,score,note,phone\nA1,10,old,555\nA2,11,\"\",\nA3,20,old,555\n");
+        place.table(
+            "accounts",
+            &columns,
+            "id,score,note,phone\nA1,10,old,555\nA2,11,\"\",\nA3,20,old,555\n",
+        );
         place.scores(
             "id VARCHAR(9) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20)",
             "id,score,note,phone\nA1,20,,777\nA2,21,new,777\nA3,20,,777\n",
@@ -225,9 +310,17 @@ fn what_the_job_says_to_keep_is_not_taken_for_altered() {
         for (id, outcome) in [("A1", "updated"), ("A2", "updated"), ("A3", "unchanged")] {
             let test = place.command(&["test", "job", "--record", id, "--json"]);
             assert_eq!(test.code, 0, "{id} on {server}: {test}");
-            assert_eq!(record(&test)["outcome"]["outcome"], outcome, "{id} on {server}: {test}");
+            assert_eq!(
+                record(&test)["outcome"]["outcome"],
+                outcome,
+                "{id} on {server}: {test}"
+            );
         }
         let kept = "id,score,note,phone\nA1,20,old,555\nA2,21,new,777\nA3,20,old,555\n";
-        assert_eq!(place.query("SELECT id, score, note, phone FROM accounts"), kept, "on {server}");
+        assert_eq!(
+            place.query("SELECT id, score, note, phone FROM accounts"),
+            kept,
+            "on {server}"
+        );
     }
 }

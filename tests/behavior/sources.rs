@@ -9,7 +9,10 @@ const ROWS: &str = "id,score,note\nA1,1,\nA2,1,\nA3,1,\n";
 /// A destination in SQLite for tests about sources.
 fn place() -> Workspace {
     let place = Workspace::on(Server::Sqlite);
-    place.table("accounts", SCORES, ROWS).scores(SCORES, "").job("", FIELDS);
+    place
+        .table("accounts", SCORES, ROWS)
+        .scores(SCORES, "")
+        .job("", FIELDS);
     std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
     place
 }
@@ -17,7 +20,10 @@ fn place() -> Workspace {
 #[test]
 fn csv_files_may_come_from_any_spreadsheet() {
     for (text, name) in [
-        ("\u{feff}id,score,note\r\nA1,2,\"a\r\nb\"\r\nA2,2,\"\"\r\nA3,2,\r\n", "byte order mark and carriage returns"),
+        (
+            "\u{feff}id,score,note\r\nA1,2,\"a\r\nb\"\r\nA2,2,\"\"\r\nA3,2,\r\n",
+            "byte order mark and carriage returns",
+        ),
         (
             "note,extra,score,id\n\"a\r\nb\",x,2,A1\n\"\",x,2,A2\n,x,2,A3",
             "another order, one more column, no last line break",
@@ -26,15 +32,28 @@ fn csv_files_may_come_from_any_spreadsheet() {
         let place = place();
         place.file("data/scores.csv", text);
         assert_eq!(place.run().summary(), "3 read = 3 updated", "{name}");
-        assert_eq!(place.rows("accounts"), "id,score,note\nA1,2,\"a\r\nb\"\nA2,2,\"\"\nA3,2,\n", "{name}");
+        assert_eq!(
+            place.rows("accounts"),
+            "id,score,note\nA1,2,\"a\r\nb\"\nA2,2,\"\"\nA3,2,\n",
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn newline_delimited_json_keeps_every_digit() {
     let place = Workspace::on(Server::Postgres);
-    place.table("accounts", "id VARCHAR(18) PRIMARY KEY, score DECIMAL(38,10), note TEXT", "id\nA1\nA2\nA3\n");
-    place.scores("id VARCHAR(18) PRIMARY KEY, score DECIMAL(38,10), note TEXT", "").job("", FIELDS);
+    place.table(
+        "accounts",
+        "id VARCHAR(18) PRIMARY KEY, score DECIMAL(38,10), note TEXT",
+        "id\nA1\nA2\nA3\n",
+    );
+    place
+        .scores(
+            "id VARCHAR(18) PRIMARY KEY, score DECIMAL(38,10), note TEXT",
+            "",
+        )
+        .job("", FIELDS);
     std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
     place.file(
         "data/scores.ndjson",
@@ -46,7 +65,11 @@ fn newline_delimited_json_keeps_every_digit() {
     assert_eq!(run.summary(), "4 read = 3 updated + 1 rejected");
     let expected = "id,score,note\nA1,1234567890123456789.0123456789,\"é\n\"\nA2,0.0000001000,\nA3,5.0000000000,\"\"\n";
     assert_eq!(place.rows("accounts"), expected);
-    assert!(place.rejected(run.run()).contains("line 5 of"), "{}", place.rejected(run.run()));
+    assert!(
+        place.rejected(run.run()).contains("line 5 of"),
+        "{}",
+        place.rejected(run.run())
+    );
 }
 
 #[test]
@@ -62,17 +85,28 @@ fn parquet_files_keep_their_types() {
     )
     .expect("columns of one length");
     let file = std::fs::File::create(place.path("data/scores.parquet")).expect("a new file");
-    ParquetWriter::new(file).finish(&mut frame).expect("a written file");
+    ParquetWriter::new(file)
+        .finish(&mut frame)
+        .expect("a written file");
     assert_eq!(place.run().summary(), "3 read = 2 updated + 1 skipped");
-    assert_eq!(place.rows("accounts"), "id,score,note\nA1,2,x\nA2,,\"\"\nA3,1,\n");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,2,x\nA2,,\"\"\nA3,1,\n"
+    );
 }
 
 #[test]
 fn a_model_over_files_joins_and_calculates() {
     let place = place();
     place
-        .file("data/raw.csv", "id,points,weight\nA1,10,2\nA2,4,1\nA3,1,9\n")
-        .file("data/owners.ndjson", "{\"id\": \"A1\", \"owner\": \"o'neil\"}\n{\"id\": \"A2\", \"owner\": null}\n");
+        .file(
+            "data/raw.csv",
+            "id,points,weight\nA1,10,2\nA2,4,1\nA3,1,9\n",
+        )
+        .file(
+            "data/owners.ndjson",
+            "{\"id\": \"A1\", \"owner\": \"o'neil\"}\n{\"id\": \"A2\", \"owner\": null}\n",
+        );
     place.file(
         "sql/scores.sql",
         &format!(
@@ -82,7 +116,10 @@ fn a_model_over_files_joins_and_calculates() {
         ),
     );
     assert_eq!(place.run().summary(), "2 read = 2 updated");
-    assert_eq!(place.rows("accounts"), "id,score,note\nA1,20,o'neil\nA2,4,\nA3,1,\n");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,20,o'neil\nA2,4,\nA3,1,\n"
+    );
 }
 
 #[test]
@@ -90,10 +127,20 @@ fn a_database_may_be_the_source_by_table_and_by_model() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         place.table("accounts", SCORES, ROWS);
-        place.table("exported", SCORES, "id,score,note\nA1,2,\"a,\"\"b\"\"\nc\"\nA2,,\"\"\nA9,3,x\n");
+        place.table(
+            "exported",
+            SCORES,
+            "id,score,note\nA1,2,\"a,\"\"b\"\"\nc\"\nA2,,\"\"\nA9,3,x\n",
+        );
         let table = format!("CREATE TABLE exported ({SCORES});\n");
-        place.file("sql/scores.sql", &table).job("source = 'crm'", FIELDS);
-        assert_eq!(place.run().summary(), "3 read = 2 updated + 1 skipped", "on {server}");
+        place
+            .file("sql/scores.sql", &table)
+            .job("source = 'crm'", FIELDS);
+        assert_eq!(
+            place.run().summary(),
+            "3 read = 2 updated + 1 skipped",
+            "on {server}"
+        );
         let expected = "id,score,note\nA1,2,\"a,\"\"b\"\"\nc\"\nA2,,\"\"\nA3,1,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
 
@@ -105,8 +152,16 @@ fn a_database_may_be_the_source_by_table_and_by_model() {
             "sql/scores.sql",
             &format!("{table}SELECT id, score * 2 AS score, {both} AS note\nFROM exported WHERE score > 1\n"),
         );
-        assert_eq!(place.run().summary(), "2 read = 1 updated + 1 skipped", "on {server}");
-        assert!(place.rows("accounts").contains("A1,4,\"a,\"\"b\"\"\nc!\""), "on {server}: {}", place.rows("accounts"));
+        assert_eq!(
+            place.run().summary(),
+            "2 read = 1 updated + 1 skipped",
+            "on {server}"
+        );
+        assert!(
+            place.rows("accounts").contains("A1,4,\"a,\"\"b\"\"\nc!\""),
+            "on {server}: {}",
+            place.rows("accounts")
+        );
     }
 }
 
@@ -115,29 +170,62 @@ fn every_type_travels_from_database_to_database() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let (timestamp, instant) = (server.timestamp(), server.instant());
-        let float = if server == Server::MariaDb { "FLOAT" } else { "REAL" };
+        let float = if server == Server::MariaDb {
+            "FLOAT"
+        } else {
+            "REAL"
+        };
         let columns = format!(
             "id INTEGER PRIMARY KEY, a BIGINT, b DECIMAL(12,4), c DOUBLE PRECISION, d BOOLEAN, e DATE, f {timestamp}, \
              g {instant}, h VARCHAR(40), i {float}"
         );
-        let yes = if server == Server::Postgres { "true" } else { "1" };
-        let zone = if server == Server::MariaDb { "" } else { "+00:00" };
-        // SQLite keeps a REAL in 64 bits, and the schema's REAL has 32: a tenth is not the same in both.
-        let real = if server == Server::Sqlite { "0.5" } else { "0.1" };
+        let yes = if server == Server::Postgres {
+            "true"
+        } else {
+            "1"
+        };
+        let zone = if server == Server::MariaDb {
+            ""
+        } else {
+            "+00:00"
+        };
+        // SQLite keeps a REAL in 64 bits, and the schema's REAL has 32: a tenth is not the same in
+        // both.
+        let real = if server == Server::Sqlite {
+            "0.5"
+        } else {
+            "0.1"
+        };
         let (day, at) = ("2026-11-15", "2026-11-15 06:30:00.000001");
-        let row = format!("1,9007199254740993,12345678.0625,0.1,{yes},{day},{at},{at}{zone},ü,{real}");
-        place.table("exported", &columns, &format!("id,a,b,c,d,e,f,g,h,i\n{row}\n2,,,,,,,,,\n"));
+        let row =
+            format!("1,9007199254740993,12345678.0625,0.1,{yes},{day},{at},{at}{zone},ü,{real}");
+        place.table(
+            "exported",
+            &columns,
+            &format!("id,a,b,c,d,e,f,g,h,i\n{row}\n2,,,,,,,,,\n"),
+        );
         place.table("accounts", &columns, "id\n1\n2\n");
         let schema = "id INTEGER PRIMARY KEY, a BIGINT, b DECIMAL(12,4), c DOUBLE PRECISION, d BOOLEAN, e DATE, \
                       f TIMESTAMP, g TIMESTAMP WITH TIME ZONE, h VARCHAR(40), i REAL";
-        place.file("sql/scores.sql", &format!("CREATE TABLE exported ({schema});"));
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE exported ({schema});"),
+        );
         let fields: String = ["id", "a", "b", "c", "d", "e", "f", "g", "h", "i"]
             .iter()
             .map(|name| format!("{name} = '{name}'\n"))
             .collect();
         place.job("source = 'crm'", &fields);
-        assert_eq!(place.run().summary(), "2 read = 1 updated + 1 unchanged", "on {server}");
-        assert_eq!(place.rows("accounts"), place.rows("exported"), "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            "2 read = 1 updated + 1 unchanged",
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            place.rows("exported"),
+            "on {server}"
+        );
         assert_eq!(place.run().summary(), "2 read = 2 unchanged", "on {server}");
     }
 }
@@ -160,21 +248,31 @@ fn what_is_missing_from_a_source_is_named_before_anything_is_written() {
 #[test]
 fn two_files_for_one_table_are_not_chosen_between() {
     let place = place();
-    place.file("data/scores.csv", "id,score,note\n").file("data/scores.ndjson", "");
+    place
+        .file("data/scores.csv", "id,score,note\n")
+        .file("data/scores.ndjson", "");
     let run = place.run();
     assert_eq!(run.code, 2, "{run}");
-    assert!(run.stderr.contains("scores.csv") && run.stderr.contains("scores.ndjson"), "{run}");
+    assert!(
+        run.stderr.contains("scores.csv") && run.stderr.contains("scores.ndjson"),
+        "{run}"
+    );
 }
 
 #[test]
 fn a_quote_that_is_never_closed_writes_nothing_and_is_named_by_its_line() {
-    for text in ["id,score,note\nA1,2,x\nA2,2,\"open\nA3,2,y\n", "id,score,note\nA1,2,\"x\nA2,2,y\nA3,2,z"] {
+    for text in [
+        "id,score,note\nA1,2,x\nA2,2,\"open\nA3,2,y\n",
+        "id,score,note\nA1,2,\"x\nA2,2,y\nA3,2,z",
+    ] {
         let place = place();
         place.file("data/scores.csv", text);
         let line = if text.contains("open") { 3 } else { 2 };
         let run = place.run();
         assert_eq!(run.code, 2, "{run}");
-        let cause = format!("line {line} of `scores.csv`, cell 3 (`note`): the quote that opens here is never closed");
+        let cause = format!(
+            "line {line} of `scores.csv`, cell 3 (`note`): the quote that opens here is never closed"
+        );
         assert!(run.stderr.contains(&cause), "{run}");
         assert_eq!(place.rows("accounts"), ROWS);
     }
@@ -183,10 +281,16 @@ fn a_quote_that_is_never_closed_writes_nothing_and_is_named_by_its_line() {
 #[test]
 fn quotes_and_cells_out_of_place_reject_their_record_by_its_line() {
     let place = place();
-    place.file("data/scores.csv", "id,score,note\nA1,2,5\" pipe\nA2,2,\"x\"y\nA3,2\nA4,2,x,y\nA3,3,\"5\"\" pipe\"\n");
+    place.file(
+        "data/scores.csv",
+        "id,score,note\nA1,2,5\" pipe\nA2,2,\"x\"y\nA3,2\nA4,2,x,y\nA3,3,\"5\"\" pipe\"\n",
+    );
     let run = place.run();
     assert_eq!(run.summary(), "5 read = 1 updated + 4 rejected");
-    assert_eq!(place.rows("accounts"), "id,score,note\nA1,1,\nA2,1,\nA3,3,\"5\"\" pipe\"\n");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,1,\nA2,1,\nA3,3,\"5\"\" pipe\"\n"
+    );
     let rejected = place.rejected(run.run());
     for reason in [
         "line 2 of `scores.csv`, cell 3 (`note`): a quote stands within a cell that is not quoted",
@@ -201,19 +305,35 @@ fn quotes_and_cells_out_of_place_reject_their_record_by_its_line() {
 #[test]
 fn both_zeros_are_one_key_that_occurs_twice() {
     let place = Workspace::on(Server::Sqlite);
-    place.table("accounts", "id REAL PRIMARY KEY, score INTEGER", "id,score\n1,1\n");
-    place.scores("id DOUBLE PRECISION PRIMARY KEY, score INTEGER", "id,score\n0,2\n-0.0,3\n1,4\n");
+    place.table(
+        "accounts",
+        "id REAL PRIMARY KEY, score INTEGER",
+        "id,score\n1,1\n",
+    );
+    place.scores(
+        "id DOUBLE PRECISION PRIMARY KEY, score INTEGER",
+        "id,score\n0,2\n-0.0,3\n1,4\n",
+    );
     place.job("matching = 'upsert'", "id = 'id'\nscore = 'score'");
     let run = place.run();
     assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected");
     let rejected = place.rejected(run.run());
-    assert_eq!(rejected.matches("the key occurs 2 times in the source").count(), 2, "{rejected}");
+    assert_eq!(
+        rejected
+            .matches("the key occurs 2 times in the source")
+            .count(),
+        2,
+        "{rejected}"
+    );
 }
 
 #[test]
 fn a_number_that_json_does_not_have_is_rejected_with_its_key_and_column() {
     let place = place();
-    place.file("data/scores.ndjson", "{\"id\":\"A1\",\"score\":NaN}\n{\"id\":\"A2\",\"score\":2,\"note\":null}\n");
+    place.file(
+        "data/scores.ndjson",
+        "{\"id\":\"A1\",\"score\":NaN}\n{\"id\":\"A2\",\"score\":2,\"note\":null}\n",
+    );
     let run = place.run();
     assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected");
     let rejected = place.rejected(run.run());
@@ -224,16 +344,35 @@ fn a_number_that_json_does_not_have_is_rejected_with_its_key_and_column() {
 #[test]
 fn a_model_over_text_orders_numbers_by_their_size() {
     let place = place();
-    place.file("data/scores.csv", "id,score,note\nA1,9,x\nA2,100,x\nA3,20,x\n");
-    let model = |sql: &str| place.file("sql/scores.sql", &format!("CREATE TABLE scores ({SCORES});\n{sql}\n")).run();
+    place.file(
+        "data/scores.csv",
+        "id,score,note\nA1,9,x\nA2,100,x\nA3,20,x\n",
+    );
+    let model = |sql: &str| {
+        place
+            .file(
+                "sql/scores.sql",
+                &format!("CREATE TABLE scores ({SCORES});\n{sql}\n"),
+            )
+            .run()
+    };
     let run = model("SELECT id, score, note FROM scores ORDER BY score DESC LIMIT 2");
     assert_eq!(run.summary(), "2 read = 2 updated");
-    assert_eq!(place.rows("accounts"), "id,score,note\nA1,1,\nA2,100,x\nA3,20,x\n");
-    assert_eq!(model("SELECT id, score, note FROM scores WHERE score > 50").summary(), "1 read = 1 unchanged");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,1,\nA2,100,x\nA3,20,x\n"
+    );
+    assert_eq!(
+        model("SELECT id, score, note FROM scores WHERE score > 50").summary(),
+        "1 read = 1 unchanged"
+    );
     let refused = model("SELECT id, score, note FROM scores WHERE score > '50'");
     assert_eq!(refused.code, 2, "{refused}");
     place.file("data/scores.csv", "id,score,note\nA1,9,x\nA2,many,x\n");
     let refused = model("SELECT id, score, note FROM scores ORDER BY score DESC LIMIT 2");
     assert_eq!(refused.code, 2, "{refused}");
-    assert!(refused.stderr.contains("record 2, column `score`"), "{refused}");
+    assert!(
+        refused.stderr.contains("record 2, column `score`"),
+        "{refused}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Objects that are no plain tables with an index on the key: views, and tables that every batch reads whole.
+//! Objects that are no plain tables with an index on the key: views, and tables that every batch
+//! reads whole.
 
 use crate::harness::{FIELDS, SCORES, Server, Workspace};
 
@@ -8,7 +9,9 @@ const SOURCE: &str = "id,score,note\nA1,2,x\nB1,2,x\nA9,2,x\n";
 /// The write-back goes to `active`, a view of the accounts that begin with an `A`.
 fn place_with_a_view(server: Server, columns: &str) -> Workspace {
     let place = Workspace::accounts(server, ROWS, SOURCE);
-    place.execute(&format!("CREATE VIEW active AS SELECT {columns} FROM accounts WHERE id < 'B'"));
+    place.execute(&format!(
+        "CREATE VIEW active AS SELECT {columns} FROM accounts WHERE id < 'B'"
+    ));
     place.job("table = 'active'", FIELDS);
     place
 }
@@ -18,13 +21,29 @@ fn a_view_that_can_be_updated_is_written_like_a_table() {
     for server in Server::WITH_USERS {
         let place = place_with_a_view(server, "id, score, note");
         let check = place.command(&["check"]);
-        assert_eq!((check.code, check.stderr.as_str()), (0, ""), "on {server}: {check}");
-        assert_eq!(place.run().summary(), "3 read = 1 updated + 2 skipped", "on {server}");
-        assert_eq!(place.rows("accounts"), ROWS.replace("A1,1,", "A1,2,x"), "on {server}");
+        assert_eq!(
+            (check.code, check.stderr.as_str()),
+            (0, ""),
+            "on {server}: {check}"
+        );
+        assert_eq!(
+            place.run().summary(),
+            "3 read = 1 updated + 2 skipped",
+            "on {server}"
+        );
+        assert_eq!(
+            place.rows("accounts"),
+            ROWS.replace("A1,1,", "A1,2,x"),
+            "on {server}"
+        );
         place
             .job("table = 'active'\nmatching = 'upsert'", FIELDS)
             .file("data/scores.csv", "id,score,note\nA1,3,x\nA2,3,x\n");
-        assert_eq!(place.run().summary(), "2 read = 1 inserted + 1 updated", "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            "2 read = 1 inserted + 1 updated",
+            "on {server}"
+        );
         let rows = "id,score,note,phone\nA1,3,x,\nA2,3,x,unknown\nB1,1,,\n";
         assert_eq!(place.rows("accounts"), rows, "on {server}");
     }
@@ -57,9 +76,17 @@ fn rows_that_a_run_created_through_a_view_are_deleted_through_it() {
         }
         place.job("table = 'active'\nmatching = 'upsert'", FIELDS);
         place.file("data/scores.csv", "id,score,note\nA1,2,x\nA9,2,x\n");
-        assert_eq!(place.run().summary(), "2 read = 1 inserted + 1 updated", "on {server}");
+        assert_eq!(
+            place.run().summary(),
+            "2 read = 1 inserted + 1 updated",
+            "on {server}"
+        );
         let undo = place.command(&["undo", "1", "--delete-created", "--json"]);
-        assert_eq!(undo.summary(), "2 read = 1 updated + 1 deleted", "on {server}: {undo}");
+        assert_eq!(
+            undo.summary(),
+            "2 read = 1 updated + 1 deleted",
+            "on {server}: {undo}"
+        );
         assert_eq!(place.rows("accounts"), ROWS, "on {server}");
     }
 }
@@ -75,9 +102,19 @@ fn a_view_that_cannot_be_updated_is_a_mistake() {
         for arguments in [&["check"][..], &["run", "job"]] {
             let ran = place.command(arguments);
             assert_eq!(ran.code, 2, "on {server}: {ran}");
-            assert!(ran.stderr.contains("summed` is a view that cannot be written"), "on {server}: {ran}");
-            assert!(ran.stderr.contains("hint: name the table behind it"), "on {server}: {ran}");
-            assert!(ran.stderr.starts_with("error: job `job` has 1 problem\n"), "and that is all, on {server}: {ran}");
+            assert!(
+                ran.stderr
+                    .contains("summed` is a view that cannot be written"),
+                "on {server}: {ran}"
+            );
+            assert!(
+                ran.stderr.contains("hint: name the table behind it"),
+                "on {server}: {ran}"
+            );
+            assert!(
+                ran.stderr.starts_with("error: job `job` has 1 problem\n"),
+                "and that is all, on {server}: {ran}"
+            );
         }
         assert_eq!(place.rows("accounts"), ROWS, "on {server}");
     }
@@ -88,16 +125,36 @@ fn a_key_without_an_index_is_warned_about_until_the_proposed_one_is_there() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let columns = "id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40)";
-        place.table("Accounts of 2026", columns, "id,score,note\nA1,1,\n").scores(SCORES, SOURCE);
+        place
+            .table("Accounts of 2026", columns, "id,score,note\nA1,1,\n")
+            .scores(SCORES, SOURCE);
         place.job("table = '\"Accounts of 2026\"'", FIELDS);
         let check = place.command(&["check"]);
-        assert_eq!(check.code, 0, "a warning is no mistake on {server}: {check}");
-        let warning = check.stderr.lines().position(|line| line.contains("warning: no index of"));
+        assert_eq!(
+            check.code, 0,
+            "a warning is no mistake on {server}: {check}"
+        );
+        let warning = check
+            .stderr
+            .lines()
+            .position(|line| line.contains("warning: no index of"));
         let warning = warning.unwrap_or_else(|| panic!("no warning on {server}: {check}"));
-        let hint = check.stderr.lines().nth(warning + 1).expect("a line after it");
+        let hint = check
+            .stderr
+            .lines()
+            .nth(warning + 1)
+            .expect("a line after it");
         place.execute(hint.trim().strip_prefix("hint: ").expect("a hint"));
         let check = place.command(&["check"]);
-        assert_eq!((check.code, check.stderr.as_str()), (0, ""), "on {server}: {check}");
-        assert_eq!(place.run().summary(), "3 read = 1 updated + 2 skipped", "on {server}");
+        assert_eq!(
+            (check.code, check.stderr.as_str()),
+            (0, ""),
+            "on {server}: {check}"
+        );
+        assert_eq!(
+            place.run().summary(),
+            "3 read = 1 updated + 2 skipped",
+            "on {server}"
+        );
     }
 }

@@ -1,10 +1,12 @@
-//! The network between the program and a server: cut, reset, silent or slow at any point of a batch, and above all
-//! while a commit is under way. The run tries again by itself, and what it leaves and counts is what a clean run would.
+//! The network between the program and a server: cut, reset, silent or slow at any point of a
+//! batch, and above all while a commit is under way. The run tries again by itself, and what it
+//! leaves and counts is what a clean run would.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    AGAIN, Act, At, Edge, FIELDS, Fault, PLANNER, Proxy, Ran, Running, Said, Server, Side, WRITER, Workspace,
+    AGAIN, Act, At, Edge, FIELDS, Fault, PLANNER, Proxy, Ran, Running, Said, Server, Side, WRITER,
+    Workspace,
 };
 
 /// Faults of each kind that are tried on each side of a conversation.
@@ -59,7 +61,10 @@ impl Wire {
     /// One writer, one batch, and these further settings of the connection.
     fn on(server: Server, case: &Case, limits: &str) -> Self {
         let place = Workspace::accounts(server, BEFORE, SOURCE);
-        let crm = format!("{}\nwriters = 1\n{limits}\n", place.connection("crm").trim_end());
+        let crm = format!(
+            "{}\nwriters = 1\n{limits}\n",
+            place.connection("crm").trim_end()
+        );
         place.file("writeback.toml", &(place.connection("files") + &crm));
         let proxy = Proxy::before(&place);
         place.job(&format!("matching = '{}'", case.mode), FIELDS);
@@ -70,7 +75,9 @@ impl Wire {
     fn run_into(&self, faults: Vec<Fault>) -> Ran {
         let rows = "('A1', 1, 'old', NULL), ('A2', 1, NULL, '+1'), ('A3', 2, 'new', '+3'), ('Z9', 7, NULL, '+9')";
         self.place.execute("DELETE FROM accounts");
-        self.place.execute(&format!("INSERT INTO accounts (id, score, note, phone) VALUES {rows}"));
+        self.place.execute(&format!(
+            "INSERT INTO accounts (id, score, note, phone) VALUES {rows}"
+        ));
         self.proxy.arm(faults);
         self.place.run()
     }
@@ -80,18 +87,28 @@ impl Wire {
         let clean = self.run_into(Vec::new());
         self.expect(&clean, case, "a clean run");
         let said = self.proxy.said();
-        said.into_iter().filter(|said| said.connection == WRITER).collect()
+        said.into_iter()
+            .filter(|said| said.connection == WRITER)
+            .collect()
     }
 
     fn expect(&self, run: &Ran, case: &Case, what: &str) {
         let server = self.place.server;
         assert_eq!(run.summary(), case.summary, "{what} on {server}: {run}");
-        assert_eq!(self.place.rows("accounts"), case.after, "{what} on {server}: {run}");
+        assert_eq!(
+            self.place.rows("accounts"),
+            case.after,
+            "{what} on {server}: {run}"
+        );
     }
 }
 
 fn on_writer(at: At, act: Act) -> Fault {
-    Fault { connection: Some(WRITER), at, act }
+    Fault {
+        connection: Some(WRITER),
+        at,
+        act,
+    }
 }
 
 /// The points around every message of a side, or an even choice of them.
@@ -124,7 +141,11 @@ fn try_every_point(side: Side, act: Act) {
 fn try_points(server: Server, side: Side, act: Act, lane: usize) {
     let wire = Wire::on(server, &UPSERT, "");
     let points = points(&wire.clean_conversation(&UPSERT), side);
-    assert!(points.len() >= TRIALS_PER_SIDE, "only {} points on {server}", points.len());
+    assert!(
+        points.len() >= TRIALS_PER_SIDE,
+        "only {} points on {server}",
+        points.len()
+    );
     for at in points.into_iter().skip(lane).step_by(LANES) {
         let what = format!("{act:?} at {at:?}");
         let run = wire.run_into(vec![on_writer(at, act)]);
@@ -145,10 +166,38 @@ fn a_connection_reset_at_any_point_of_what_the_server_says_leaves_what_a_clean_r
 
 /// What happens to a commit of which the program never hears.
 const LOST_COMMITS: [(&str, At, Act); 4] = [
-    ("the answer to COMMIT is swallowed", At::Answered { words: "COMMIT", nth: 0 }, Act::Cut),
-    ("the answer to COMMIT is swallowed by a reset", At::Answered { words: "COMMIT", nth: 0 }, Act::Reset),
-    ("COMMIT never arrives", At::Asked { words: "COMMIT", nth: 0 }, Act::Cut),
-    ("the answer to COMMIT never comes", At::Answered { words: "COMMIT", nth: 0 }, Act::Silence),
+    (
+        "the answer to COMMIT is swallowed",
+        At::Answered {
+            words: "COMMIT",
+            nth: 0,
+        },
+        Act::Cut,
+    ),
+    (
+        "the answer to COMMIT is swallowed by a reset",
+        At::Answered {
+            words: "COMMIT",
+            nth: 0,
+        },
+        Act::Reset,
+    ),
+    (
+        "COMMIT never arrives",
+        At::Asked {
+            words: "COMMIT",
+            nth: 0,
+        },
+        Act::Cut,
+    ),
+    (
+        "the answer to COMMIT never comes",
+        At::Answered {
+            words: "COMMIT",
+            nth: 0,
+        },
+        Act::Silence,
+    ),
 ];
 
 #[test]
@@ -169,16 +218,25 @@ fn lose_commits(server: Server, case: &Case) {
         assert_eq!(wire.proxy.met(), 1, "{what} on {server}: {run}");
         assert!(run.stderr.contains(AGAIN), "{what} on {server}: {run}");
         wire.expect(&run, case, what);
-        let committed = wire.proxy.said().iter().filter(|said| said.ends_with("COMMIT")).count();
-        assert!(committed >= 2, "{what} on {server}: the batch is sent again");
+        let committed = wire
+            .proxy
+            .said()
+            .iter()
+            .filter(|said| said.ends_with("COMMIT"))
+            .count();
+        assert!(
+            committed >= 2,
+            "{what} on {server}: the batch is sent again"
+        );
     }
 }
 
-/// Longest time that a run with [`SHORT_LIMITS`] may take when a connection falls silent once: the limits, the grace for
-/// an answer, and much for a busy machine.
+/// Longest time that a run with [`SHORT_LIMITS`] may take when a connection falls silent once: the
+/// limits, the grace for an answer, and much for a busy machine.
 const SILENCE_ENDS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Points of each side of a conversation at which it falls silent; each costs a dozen seconds of waiting.
+/// Points of each side of a conversation at which it falls silent; each costs a dozen seconds of
+/// waiting.
 const SILENCES_PER_SIDE: usize = 4;
 
 #[test]
@@ -197,24 +255,37 @@ fn a_connection_that_falls_silent_is_given_up_within_its_limits_and_the_run_goes
 fn fall_silent(server: Server, side: Side, silence: usize) {
     let wire = Wire::on(server, &UPSERT, SHORT_LIMITS);
     let conversation = wire.clean_conversation(&UPSERT);
-    let said = conversation.iter().filter(|said| said.side == side).enumerate();
-    // Where the server has what it needs to answer: it waits without end for the rest of a question it began to hear.
-    // The goodbye is the program's last message: nobody waits for what follows it.
-    let complete =
-        said.filter(|(_, said)| server == Server::MariaDb || !said.text.starts_with(['P', 'B', 'D', 'E', 'C', 'X']));
+    let said = conversation
+        .iter()
+        .filter(|said| said.side == side)
+        .enumerate();
+    // Where the server has what it needs to answer: it waits without end for the rest of a question
+    // it began to hear. The goodbye is the program's last message: nobody waits for what follows
+    // it.
+    let complete = said.filter(|(_, said)| {
+        server == Server::MariaDb || !said.text.starts_with(['P', 'B', 'D', 'E', 'C', 'X'])
+    });
     let numbers: Vec<usize> = complete.map(|(number, _)| number).collect();
     let number = numbers[silence * (numbers.len() - 1) / (SILENCES_PER_SIDE - 1)];
-    let at = At::Message { side, number, edge: Edge::Whole };
+    let at = At::Message {
+        side,
+        number,
+        edge: Edge::Whole,
+    };
     let begun = Instant::now();
     let run = wire.run_into(vec![on_writer(at.clone(), Act::Silence)]);
     let elapsed = begun.elapsed();
     let what = format!("silence at {at:?}");
     wire.expect(&run, &UPSERT, &what);
-    assert!(elapsed < SILENCE_ENDS_WITHIN, "{what} on {server} lasted {elapsed:?}: {run}");
+    assert!(
+        elapsed < SILENCE_ENDS_WITHIN,
+        "{what} on {server} lasted {elapsed:?}: {run}"
+    );
 }
 
 #[test]
-fn a_network_that_stays_silent_ends_a_run_that_says_what_it_waited_for_and_the_next_one_finishes_it() {
+fn a_network_that_stays_silent_ends_a_run_that_says_what_it_waited_for_and_the_next_one_finishes_it()
+ {
     std::thread::scope(|scope| {
         for server in Server::WITH_USERS {
             scope.spawn(move || stay_silent(server));
@@ -223,17 +294,39 @@ fn a_network_that_stays_silent_ends_a_run_that_says_what_it_waited_for_and_the_n
 }
 
 fn stay_silent(server: Server) {
-    let wire = Wire::on(server, &UPSERT, &format!("{SHORT_LIMITS}\nattempts_max = 2"));
-    let commit = At::Answered { words: "COMMIT", nth: 0 };
-    let mut faults = vec![Fault { connection: None, at: commit, act: Act::Silence }];
+    let wire = Wire::on(
+        server,
+        &UPSERT,
+        &format!("{SHORT_LIMITS}\nattempts_max = 2"),
+    );
+    let commit = At::Answered {
+        words: "COMMIT",
+        nth: 0,
+    };
+    let mut faults = vec![Fault {
+        connection: None,
+        at: commit,
+        act: Act::Silence,
+    }];
     if server == Server::Postgres {
         // It tells that the first commit came about, and there is no second one.
-        let again = At::Answered { words: "BEGIN ISOLATION LEVEL READ COMMITTED", nth: 0 };
-        faults.push(Fault { connection: Some(WRITER + 1), at: again, act: Act::Silence });
+        let again = At::Answered {
+            words: "BEGIN ISOLATION LEVEL READ COMMITTED",
+            nth: 0,
+        };
+        faults.push(Fault {
+            connection: Some(WRITER + 1),
+            at: again,
+            act: Act::Silence,
+        });
     }
     let run = wire.run_into(faults);
     assert_eq!((run.code, wire.proxy.met()), (2, 2), "on {server}: {run}");
-    let waited = if server == Server::Postgres { "12s" } else { "14s" };
+    let waited = if server == Server::Postgres {
+        "12s"
+    } else {
+        "14s"
+    };
     let told = format!("no answer within {waited} while committing");
     assert!(run.stderr.contains(&told), "on {server}: {run}");
     wire.proxy.arm(Vec::new());
@@ -262,13 +355,27 @@ fn a_connection_cut_while_a_run_is_planned_fails_it_before_anything_is_written()
         let wire = Wire::on(server, &UPSERT, "");
         wire.run_into(Vec::new());
         let said = wire.proxy.said();
-        let messages = said.iter().filter(|said| said.connection == PLANNER && said.side == Side::Server).count();
+        let messages = said
+            .iter()
+            .filter(|said| said.connection == PLANNER && said.side == Side::Server)
+            .count();
         for cut in 0..PLANNING_CUTS {
             let number = cut * (messages - 1) / (PLANNING_CUTS - 1);
-            let at = At::Message { side: Side::Server, number, edge: Edge::Short };
-            let run = wire.run_into(vec![Fault { connection: Some(PLANNER), at, act: Act::Cut }]);
+            let at = At::Message {
+                side: Side::Server,
+                number,
+                edge: Edge::Short,
+            };
+            let run = wire.run_into(vec![Fault {
+                connection: Some(PLANNER),
+                at,
+                act: Act::Cut,
+            }]);
             assert_eq!((run.code, wire.proxy.met()), (2, 1), "on {server}: {run}");
-            assert!(run.stderr.contains("could not reach `crm`"), "on {server}: {run}");
+            assert!(
+                run.stderr.contains("could not reach `crm`"),
+                "on {server}: {run}"
+            );
             assert_eq!(wire.place.rows("accounts"), BEFORE, "on {server}: {run}");
         }
         wire.proxy.arm(Vec::new());
@@ -282,19 +389,41 @@ fn a_record_that_somebody_else_creates_while_a_commit_is_in_doubt_is_left_as_it_
         let case = &CASES[2];
         assert_eq!(case.mode, "create_only");
         let wire = Wire::on(server, case, "");
-        let lost = on_writer(At::Asked { words: "COMMIT", nth: 0 }, Act::Cut);
-        let again = At::Message { side: Side::Program, number: 0, edge: Edge::Short };
-        let retried = Fault { connection: Some(WRITER + 1), at: again, act: Act::Hold };
+        let lost = on_writer(
+            At::Asked {
+                words: "COMMIT",
+                nth: 0,
+            },
+            Act::Cut,
+        );
+        let again = At::Message {
+            side: Side::Program,
+            number: 0,
+            edge: Edge::Short,
+        };
+        let retried = Fault {
+            connection: Some(WRITER + 1),
+            at: again,
+            act: Act::Hold,
+        };
         wire.proxy.arm(vec![lost, retried]);
         let run = Running::start(&wire.place);
         wire.proxy.wait_until_met(2);
-        wire.place.execute("INSERT INTO accounts (id, score) VALUES ('N1', 5)");
+        wire.place
+            .execute("INSERT INTO accounts (id, score) VALUES ('N1', 5)");
         wire.proxy.release();
         let run = run.finish();
-        // This server tells that the commit did not come about; of the other a record in doubt counts as it was sent.
-        let summary = if server == Server::Postgres { "4 read = 4 skipped" } else { case.summary };
+        // This server tells that the commit did not come about; of the other a record in doubt
+        // counts as it was sent.
+        let summary = if server == Server::Postgres {
+            "4 read = 4 skipped"
+        } else {
+            case.summary
+        };
         assert_eq!(run.summary(), summary, "on {server}: {run}");
-        let row = wire.place.query("SELECT id, score, note FROM accounts WHERE id = 'N1'");
+        let row = wire
+            .place
+            .query("SELECT id, score, note FROM accounts WHERE id = 'N1'");
         assert_eq!(row, "id,score,note\nN1,5,\n", "on {server}: {run}");
     }
 }

@@ -1,5 +1,6 @@
-//! Connections through ADBC drivers: `adbc` for any driver, `duckdb` and `snowflake` for two of them by their own words.
-//! What a driver calls its options is known here; which values keep its answers exact, the source knows.
+//! Connections through ADBC drivers: `adbc` for any driver, `duckdb` and `snowflake` for two of
+//! them by their own words. What a driver calls its options is known here; which values keep its
+//! answers exact, the source knows.
 
 use std::path::{Component, Path};
 
@@ -22,7 +23,15 @@ const ADBC_KEYS: &[&str] = &[
     "connect_timeout",
     "statement_timeout",
 ];
-const DUCKDB_KEYS: &[&str] = &["kind", "driver", "file", "options", "timezone", "connect_timeout", "statement_timeout"];
+const DUCKDB_KEYS: &[&str] = &[
+    "kind",
+    "driver",
+    "file",
+    "options",
+    "timezone",
+    "connect_timeout",
+    "statement_timeout",
+];
 const SNOWFLAKE_KEYS: &[&str] = &[
     "kind",
     "driver",
@@ -56,12 +65,28 @@ pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
 /// Source: <https://arrow.apache.org/adbc/current/driver/snowflake.html>.
 const SNOWFLAKE_LOGINS: [(&str, &str, &str, &str); 4] = [
     ("password", "password", "auth_snowflake", "password"),
-    ("key_pair", "private_key", "auth_jwt", "adbc.snowflake.sql.client_option.jwt_private_key_pkcs8_value"),
-    ("pat", "token", "auth_pat", "adbc.snowflake.sql.client_option.auth_token"),
-    ("oauth", "token", "auth_oauth", "adbc.snowflake.sql.client_option.auth_token"),
+    (
+        "key_pair",
+        "private_key",
+        "auth_jwt",
+        "adbc.snowflake.sql.client_option.jwt_private_key_pkcs8_value",
+    ),
+    (
+        "pat",
+        "token",
+        "auth_pat",
+        "adbc.snowflake.sql.client_option.auth_token",
+    ),
+    (
+        "oauth",
+        "token",
+        "auth_oauth",
+        "adbc.snowflake.sql.client_option.auth_token",
+    ),
 ];
 
-/// The options of a driver as they are gathered; incomplete where something was a mistake or is not there.
+/// The options of a driver as they are gathered; incomplete where something was a mistake or is not
+/// there.
 struct Options {
     given: Vec<(String, OptionValue)>,
     complete: bool,
@@ -69,14 +94,18 @@ struct Options {
 
 impl Options {
     fn plain(&mut self, name: &str, value: impl Into<String>) {
-        self.given.push((name.to_owned(), OptionValue::Plain(value.into())));
+        self.given
+            .push((name.to_owned(), OptionValue::Plain(value.into())));
     }
 }
 
 impl Reader<'_> {
     /// A connection through a driver.
     pub(super) fn adbc(&mut self, kind: Kind) -> Option<AdbcSettings> {
-        let mut options = Options { given: Vec::new(), complete: true };
+        let mut options = Options {
+            given: Vec::new(),
+            complete: true,
+        };
         let driver = match kind {
             Kind::Adbc => self.any_driver(&mut options),
             Kind::Duckdb => self.duckdb(&mut options),
@@ -84,14 +113,25 @@ impl Reader<'_> {
             Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql => None,
         };
         self.own_options(&mut options);
-        let schema = self.table.text("schema").map(|(_, schema)| schema.to_owned());
-        let settings = AdbcSettings { kind: kind.name(), driver: driver?, options: options.given, schema };
+        let schema = self
+            .table
+            .text("schema")
+            .map(|(_, schema)| schema.to_owned());
+        let settings = AdbcSettings {
+            kind: kind.name(),
+            driver: driver?,
+            options: options.given,
+            schema,
+        };
         options.complete.then_some(settings)
     }
 
     fn any_driver(&mut self, options: &mut Options) -> Option<AdbcDriver> {
         let driver = self.driver();
-        let profile = self.table.text("profile").map(|(_, name)| AdbcDriver::Profile(name.to_owned()));
+        let profile = self
+            .table
+            .text("profile")
+            .map(|(_, name)| AdbcDriver::Profile(name.to_owned()));
         self.secret_option("uri", "uri", options);
         if let Some((_, user)) = self.table.text("user") {
             options.plain("username", user);
@@ -99,13 +139,21 @@ impl Reader<'_> {
         self.secret_option("password", "password", options);
         match (driver, profile) {
             (Some(_), Some(_)) => {
-                let message = format!("connection `{}` names both a driver and a profile", self.name);
-                self.table.mistake(message, Some("keep one of them: a profile names its driver".to_owned()));
+                let message = format!(
+                    "connection `{}` names both a driver and a profile",
+                    self.name
+                );
+                self.table.mistake(
+                    message,
+                    Some("keep one of them: a profile names its driver".to_owned()),
+                );
                 None
             }
             (None, None) => {
-                self.table
-                    .require("driver", "name the ADBC driver, as `dbc install NAME` names it: `driver = \"trino\"`");
+                self.table.require(
+                    "driver",
+                    "name the ADBC driver, as `dbc install NAME` names it: `driver = \"trino\"`",
+                );
                 None
             }
             (driver, profile) => driver.or(profile),
@@ -113,23 +161,40 @@ impl Reader<'_> {
     }
 
     fn duckdb(&mut self, options: &mut Options) -> Option<AdbcDriver> {
-        let (value, file) = self.table.require_text("file", "name the database's file, or `md:NAME` for MotherDuck")?;
+        let (value, file) = self.table.require_text(
+            "file",
+            "name the database's file, or `md:NAME` for MotherDuck",
+        )?;
         if file.starts_with("md:") {
             options.plain("path", file);
         } else if file.is_empty() || file.starts_with(':') {
-            value.mistake(format!("{} is not a file", shown(file)), Some("name the database's file".to_owned()));
+            value.mistake(
+                format!("{} is not a file", shown(file)),
+                Some("name the database's file".to_owned()),
+            );
             options.complete = false;
         } else {
             options.plain("path", self.absolute(file));
             options.plain("access_mode", "READ_ONLY");
         }
-        Some(self.driver().unwrap_or_else(|| AdbcDriver::Named("duckdb".to_owned())))
+        Some(
+            self.driver()
+                .unwrap_or_else(|| AdbcDriver::Named("duckdb".to_owned())),
+        )
     }
 
     fn snowflake(&mut self, options: &mut Options) -> Option<AdbcDriver> {
         let required = [
-            ("account", "adbc.snowflake.sql.account", "name the account, `account = \"ORGANIZATION-ACCOUNT\"`"),
-            ("user", "username", "name the user that reads; it needs SELECT and a warehouse"),
+            (
+                "account",
+                "adbc.snowflake.sql.account",
+                "name the account, `account = \"ORGANIZATION-ACCOUNT\"`",
+            ),
+            (
+                "user",
+                "username",
+                "name the user that reads; it needs SELECT and a warehouse",
+            ),
         ];
         for (key, option, hint) in required {
             match self.table.require_text(key, hint) {
@@ -149,13 +214,18 @@ impl Reader<'_> {
             }
         }
         self.snowflake_login(options);
-        Some(self.driver().unwrap_or_else(|| AdbcDriver::Named("snowflake".to_owned())))
+        Some(
+            self.driver()
+                .unwrap_or_else(|| AdbcDriver::Named("snowflake".to_owned())),
+        )
     }
 
     /// Notes a secret without which nobody is let in, and two of which one would be in vain.
     fn snowflake_login(&mut self, options: &mut Options) {
-        let present: Vec<&str> =
-            ["password", "private_key", "token"].into_iter().filter(|key| self.table.get(key).is_some()).collect();
+        let present: Vec<&str> = ["password", "private_key", "token"]
+            .into_iter()
+            .filter(|key| self.table.get(key).is_some())
+            .collect();
         let auth = match self.table.text("auth") {
             None if self.table.get("auth").is_some() => return options.complete = false,
             None => None,
@@ -171,7 +241,11 @@ impl Reader<'_> {
                 }
             },
         };
-        let by_key = |key: &str| SNOWFLAKE_LOGINS.iter().find(|(_, wanted, ..)| *wanted == key);
+        let by_key = |key: &str| {
+            SNOWFLAKE_LOGINS
+                .iter()
+                .find(|(_, wanted, ..)| *wanted == key)
+        };
         let login = match (auth, present.as_slice()) {
             (Some(login), [key]) if *key == login.1 => Some(login),
             (None, [key]) => by_key(key),
@@ -179,11 +253,14 @@ impl Reader<'_> {
         };
         let Some((_, key, auth_type, option)) = login else {
             let what = match (auth, present.as_slice()) {
-                (Some((auth, key, ..)), _) => format!("`auth = \"{auth}\"` goes with `{key}` and no other secret"),
+                (Some((auth, key, ..)), _) => {
+                    format!("`auth = \"{auth}\"` goes with `{key}` and no other secret")
+                }
                 (None, []) => format!("connection `{}` has no way to log in", self.name),
                 (None, _) => format!("connection `{}` has several ways to log in", self.name),
             };
-            let hint = "write one of `password`, `private_key` and `token`, each as `{ env = \"NAME\" }`";
+            let hint =
+                "write one of `password`, `private_key` and `token`, each as `{ env = \"NAME\" }`";
             self.table.mistake(what, Some(hint.to_owned()));
             return options.complete = false;
         };
@@ -194,28 +271,45 @@ impl Reader<'_> {
     /// The driver that a connection names; a path is one of the project's.
     fn driver(&self) -> Option<AdbcDriver> {
         let (_, name) = self.table.text("driver")?;
-        let is_path = Path::new(name).components().filter(|part| *part != Component::CurDir).count() > 1;
+        let is_path = Path::new(name)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .count()
+            > 1;
         let is_file = is_path || Path::new(name).extension().is_some();
-        Some(AdbcDriver::Named(if is_file { self.absolute(name) } else { name.to_owned() }))
+        Some(AdbcDriver::Named(if is_file {
+            self.absolute(name)
+        } else {
+            name.to_owned()
+        }))
     }
 
     fn absolute(&self, file: &str) -> String {
         let path = self.surroundings.root.join(file);
-        std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned()
+        std::path::absolute(&path)
+            .unwrap_or(path)
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// An option whose value nobody may read, as a key of the connection gives it.
     fn secret_option(&mut self, key: &str, option: &str, options: &mut Options) {
-        let Some(value) = self.table.get(key) else { return };
+        let Some(value) = self.table.get(key) else {
+            return;
+        };
         match self.surroundings.given(value) {
             Some(Given::Here(text)) => {
                 if key != "uri" || holds_password(&text) {
                     self.warn_of_secret(value, &key.replace('_', " "), key);
                 }
-                options.given.push((option.to_owned(), OptionValue::Secret(Secret::new(text))));
+                options
+                    .given
+                    .push((option.to_owned(), OptionValue::Secret(Secret::new(text))));
             }
             Some(Given::Elsewhere(text)) => {
-                options.given.push((option.to_owned(), OptionValue::Secret(Secret::new(text))));
+                options
+                    .given
+                    .push((option.to_owned(), OptionValue::Secret(Secret::new(text))));
             }
             Some(Given::Absent(problem)) => {
                 self.told_to_users.push(problem);
@@ -227,11 +321,16 @@ impl Reader<'_> {
 
     /// `[connections.NAME.options]`: what only this driver knows.
     fn own_options(&mut self, options: &mut Options) {
-        let table =
-            self.table.get("options").and_then(|value| value.table(format!("`[connections.{}.options]`", self.name)));
+        let table = self
+            .table
+            .get("options")
+            .and_then(|value| value.table(format!("`[connections.{}.options]`", self.name)));
         for value in table.iter().flat_map(|table| table.entries()) {
             if options.given.iter().any(|(name, _)| name == value.key) {
-                let message = format!("option `{}` is said twice, here and by a key of the connection", value.key);
+                let message = format!(
+                    "option `{}` is said twice, here and by a key of the connection",
+                    value.key
+                );
                 value.key_mistake(message, Some("keep one of them".to_owned()));
             } else if value.is_text() || value.is_table() {
                 self.text_option(value, options);
@@ -262,7 +361,9 @@ impl Reader<'_> {
 /// Whether an option of this name holds what nobody may read.
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "token", "secret", "key", "credential"].iter().any(|word| name.contains(word))
+    ["password", "token", "secret", "key", "credential"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// Whether a URI holds a password, as far as it can be read as one.

@@ -7,9 +7,13 @@ use crate::domain::share::{Percent, RecordsMax};
 /// A project whose first lines are these.
 fn place_with(lines: &str) -> Place {
     let mut place = Place::new();
-    place.environment.push(("HOOK_URL", "https://hooks.example.com/canary-7f"));
+    place
+        .environment
+        .push(("HOOK_URL", "https://hooks.example.com/canary-7f"));
     place.environment.push(("HOOK_SECRET", "canary-7f"));
-    place.environment.push(("PLAIN_URL", "http://hooks.example.com/canary-7f"));
+    place
+        .environment
+        .push(("PLAIN_URL", "http://hooks.example.com/canary-7f"));
     place.write("writeback.toml", &format!("{lines}\n{PROJECT}"));
     place
 }
@@ -24,16 +28,29 @@ fn told(lines: &str) -> String {
 }
 
 fn channels(lines: &str) -> Channels {
-    place_with(&format!("[alerts]\n{lines}")).project().expect("no mistake").channels().expect("all there").clone()
+    place_with(&format!("[alerts]\n{lines}"))
+        .project()
+        .expect("no mistake")
+        .channels()
+        .expect("all there")
+        .clone()
 }
 
 #[test]
 fn without_alerts_there_is_nobody_to_tell_and_no_threshold() {
     let place = Place::new();
-    let channels = place.project().expect("a project").channels().expect("none").clone();
+    let channels = place
+        .project()
+        .expect("a project")
+        .channels()
+        .expect("none")
+        .clone();
     assert_eq!(channels.configured(), []);
     let thresholds = place.job().expect("a job").job.thresholds;
-    assert_eq!((thresholds.rejected_max, thresholds.read_change_max), (None, None));
+    assert_eq!(
+        (thresholds.rejected_max, thresholds.read_change_max),
+        (None, None)
+    );
     assert_eq!(thresholds.recent_runs.get(), 10);
 }
 
@@ -46,20 +63,48 @@ webhook = { url = { env = "HOOK_URL" }, secret = { env = "HOOK_SECRET" }, timeou
     let channels = channels(lines);
     assert!(!format!("{channels:?}").contains("canary"));
     let command = channels.command.expect("a command");
-    assert_eq!((command.program.to_str(), command.timeout), (Some("page"), Duration::from_secs(5)));
+    assert_eq!(
+        (command.program.to_str(), command.timeout),
+        (Some("page"), Duration::from_secs(5))
+    );
     assert_eq!(command.arguments, ["--team", "$OPS"]);
     let webhook = channels.webhook.expect("a webhook");
     assert_eq!(webhook.url.reveal(), "https://hooks.example.com/canary-7f");
-    assert_eq!(webhook.secret.map(|secret| secret.reveal().to_owned()).as_deref(), Some("canary-7f"));
+    assert_eq!(
+        webhook
+            .secret
+            .map(|secret| secret.reveal().to_owned())
+            .as_deref(),
+        Some("canary-7f")
+    );
     assert_eq!(webhook.timeout, Duration::from_secs(3));
 }
 
 #[test]
 fn plain_http_leads_to_this_machine_only() {
-    for url in ["http://localhost:9000/a", "http://127.0.0.1:9000/", "http://127.8.0.1/", "http://[::1]:9000/"] {
-        assert_eq!(channels(&format!("webhook.url = '{url}'\n")).webhook.expect("a webhook").url.reveal(), url);
+    for url in [
+        "http://localhost:9000/a",
+        "http://127.0.0.1:9000/",
+        "http://127.8.0.1/",
+        "http://[::1]:9000/",
+    ] {
+        assert_eq!(
+            channels(&format!("webhook.url = '{url}'\n"))
+                .webhook
+                .expect("a webhook")
+                .url
+                .reveal(),
+            url
+        );
     }
-    for host in ["hooks.example.com", "localhost.example.com", "10.0.0.1", "0.0.0.0", "[::]", "169.254.169.254"] {
+    for host in [
+        "hooks.example.com",
+        "localhost.example.com",
+        "10.0.0.1",
+        "0.0.0.0",
+        "[::]",
+        "169.254.169.254",
+    ] {
         assert_eq!(
             told(&format!("webhook.url = 'http://{host}/canary-7f'\n")),
             "writeback.toml:2:15: the webhook's url is plain http, which everybody on the way can read and change\n  \
@@ -73,26 +118,48 @@ fn a_program_of_the_project_is_found_wherever_the_command_is_given() {
     let place = place_with("[alerts]\ncommand = [\"bin/page\"]\n");
     place.write("bin/page", "#!/bin/sh\n");
     let project = place.project().expect("no mistake");
-    let command = project.channels().expect("it is there").command.clone().expect("a command");
+    let command = project
+        .channels()
+        .expect("it is there")
+        .command
+        .clone()
+        .expect("a command");
     assert_eq!(command.program, place.folder.path().join("bin/page"));
 }
 
 #[test]
 fn thresholds_of_a_job_take_the_place_of_the_projects() {
-    let place = place_with("[alerts]\nrejected_max = \"5 %\"\nread_change_max = \"50 %\"\nrecent_runs = 20\n");
+    let place = place_with(
+        "[alerts]\nrejected_max = \"5 %\"\nread_change_max = \"50 %\"\nrecent_runs = 20\n",
+    );
     let of_project = place.job().expect("a job").job.thresholds;
-    assert_eq!(of_project.rejected_max, Percent::parse("5 %").map(RecordsMax::Share));
-    assert_eq!((of_project.read_change_max, of_project.recent_runs.get()), (Percent::parse("50 %"), 20));
-    place.write("schedules/weekly.toml", &format!("[alerts]\nrejected_max = 100\n\n{JOB}"));
+    assert_eq!(
+        of_project.rejected_max,
+        Percent::parse("5 %").map(RecordsMax::Share)
+    );
+    assert_eq!(
+        (of_project.read_change_max, of_project.recent_runs.get()),
+        (Percent::parse("50 %"), 20)
+    );
+    place.write(
+        "schedules/weekly.toml",
+        &format!("[alerts]\nrejected_max = 100\n\n{JOB}"),
+    );
     let own = place.job().expect("a job").job.thresholds;
     assert_eq!(own.rejected_max, Some(RecordsMax::Count(100)));
-    assert_eq!((own.read_change_max, own.recent_runs.get()), (Percent::parse("50 %"), 20));
+    assert_eq!(
+        (own.read_change_max, own.recent_runs.get()),
+        (Percent::parse("50 %"), 20)
+    );
 }
 
 #[test]
 fn a_job_names_thresholds_and_no_channels() {
     assert_eq!(
-        job_with(&[("[cadence]", "[alerts]\ncommand = [\"page\"]\nrejectedmax = 3\n\n[cadence]")]),
+        job_with(&[(
+            "[cadence]",
+            "[alerts]\ncommand = [\"page\"]\nrejectedmax = 3\n\n[cadence]"
+        )]),
         "schedules/weekly.toml:2:1: `command` means nothing to the `[alerts]` of a job\n  \
          hint: known keys: `rejected_max`, `read_change_max`\n\
          schedules/weekly.toml:3:1: `rejectedmax` is not a key of `[alerts]`\n  hint: did you mean `rejected_max`?\n"
@@ -147,9 +214,21 @@ fn mistakes_of_commands_are_told() {
 #[test]
 fn mistakes_of_webhooks_are_told_without_the_url() {
     for (line, message, hint) in [
-        ("'canary-7f'", "the webhook's url cannot be read", "write `https://HOST/PATH`"),
-        ("'ftp://host/canary-7f'", "the webhook's url is neither https nor http", "write `https://HOST/PATH`"),
-        ("'data:canary-7f'", "the webhook's url names no host", "write `https://HOST/PATH`"),
+        (
+            "'canary-7f'",
+            "the webhook's url cannot be read",
+            "write `https://HOST/PATH`",
+        ),
+        (
+            "'ftp://host/canary-7f'",
+            "the webhook's url is neither https nor http",
+            "write `https://HOST/PATH`",
+        ),
+        (
+            "'data:canary-7f'",
+            "the webhook's url names no host",
+            "write `https://HOST/PATH`",
+        ),
         (
             "'https://u:canary-7f@host/'",
             "the webhook's url holds a user or a password",

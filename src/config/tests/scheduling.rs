@@ -8,7 +8,8 @@ use super::*;
 use crate::domain::cadence::{Cadence, Missed, Retry};
 
 const MARKER: &str = "marker = \"fixtures/dashboard/cycle.json\"";
-const CADENCE: &str = "settle = \"30m\"\ngate = { cron = \"0 6 * * MON\", timezone = \"America/New_York\" }";
+const CADENCE: &str =
+    "settle = \"30m\"\ngate = { cron = \"0 6 * * MON\", timezone = \"America/New_York\" }";
 
 /// Every setting of a cadence.
 pub(super) const WHOLE_CADENCE: &str = r#"[cadence]
@@ -55,7 +56,9 @@ fn at(text: &str) -> DateTime<Utc> {
 fn cadence_of(lines: &str) -> Cadence {
     let place = Place::new();
     place.write("schedules/weekly.toml", &changed(JOB, &[(CADENCE, lines)]));
-    let checked = place.job().unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
+    let checked = place
+        .job()
+        .unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
     assert_eq!(text_of(&checked.warnings), "", "{lines}");
     checked.job.cadence.expect("a cadence")
 }
@@ -69,7 +72,9 @@ fn cadence_told(lines: &str) -> String {
 fn dashboard_of(lines: &str) -> Dashboard {
     let place = Place::new();
     place.write("writeback.toml", &changed(PROJECT, &[(MARKER, lines)]));
-    let project = place.project().unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
+    let project = place
+        .project()
+        .unwrap_or_else(|problems| panic!("{}", text_of(&problems)));
     assert_eq!(place.told(), "", "{lines}");
     project.dashboards["customer_health"].clone()
 }
@@ -86,7 +91,10 @@ fn every_setting_at_once_is_no_mistake() {
     assert_eq!(place.project().expect("no mistake").dashboards.len(), 4);
     let place = Place::new();
     let write_backs = &JOB[JOB.find("[[write_back]]").expect("it")..];
-    place.write("schedules/weekly.toml", &format!("{WHOLE_CADENCE}\n{write_backs}"));
+    place.write(
+        "schedules/weekly.toml",
+        &format!("{WHOLE_CADENCE}\n{write_backs}"),
+    );
     assert_eq!(place.told(), "");
 }
 
@@ -96,12 +104,25 @@ mod a_cadence {
     #[test]
     fn that_says_only_its_dashboard_runs_each_cycle_at_once() {
         let cadence = cadence_of("");
-        assert_eq!((cadence.dashboard.as_str(), cadence.settle), ("customer_health", Duration::ZERO));
+        assert_eq!(
+            (cadence.dashboard.as_str(), cadence.settle),
+            ("customer_health", Duration::ZERO)
+        );
         assert!(cadence.gates.lines.is_empty() && cadence.gates.at.is_empty());
-        assert_eq!((cadence.every_cycles.get(), cadence.missed), (1, Missed::Latest));
+        assert_eq!(
+            (cadence.every_cycles.get(), cadence.missed),
+            (1, Missed::Latest)
+        );
         assert_eq!((cadence.deadline, cadence.max_silence), (None, None));
         let attempts_max = 10.try_into().expect("not zero");
-        assert_eq!(cadence.retry, Retry { delay_first: minutes(1), delay_max: minutes(60), attempts_max });
+        assert_eq!(
+            cadence.retry,
+            Retry {
+                delay_first: minutes(1),
+                delay_max: minutes(60),
+                attempts_max
+            }
+        );
     }
 
     #[test]
@@ -111,13 +132,29 @@ mod a_cadence {
              retry_delay = \"5s\"\nretry_delay_max = \"5s\"\nattempts_max = 1000\n\
              gate = { cron = \"0 6 * * MON\", timezone = \"america/new_york\" }",
         );
-        assert_eq!((cadence.settle, cadence.every_cycles.get(), cadence.missed), (minutes(30), 7, Missed::All));
-        assert_eq!((cadence.deadline, cadence.max_silence), (Some(minutes(8 * 24 * 60)), Some(minutes(26 * 60))));
+        assert_eq!(
+            (cadence.settle, cadence.every_cycles.get(), cadence.missed),
+            (minutes(30), 7, Missed::All)
+        );
+        assert_eq!(
+            (cadence.deadline, cadence.max_silence),
+            (Some(minutes(8 * 24 * 60)), Some(minutes(26 * 60)))
+        );
         let delay = Duration::from_secs(5);
         let attempts_max = 1000.try_into().expect("not zero");
-        assert_eq!(cadence.retry, Retry { delay_first: delay, delay_max: delay, attempts_max });
+        assert_eq!(
+            cadence.retry,
+            Retry {
+                delay_first: delay,
+                delay_max: delay,
+                attempts_max
+            }
+        );
         let gate = &cadence.gates.lines[0];
-        assert_eq!((gate.cron.to_string().as_str(), gate.zone.name()), ("0 6 * * MON", "America/New_York"));
+        assert_eq!(
+            (gate.cron.to_string().as_str(), gate.zone.name()),
+            ("0 6 * * MON", "America/New_York")
+        );
         assert_eq!(cadence_of("missed = \"none\"").missed, Missed::None);
     }
 
@@ -126,8 +163,15 @@ mod a_cadence {
         let gates = cadence_of(
             "gate = [\n  { cron = \"0 6 * * MON-FRI\", timezone = \"Europe/Berlin\" },\n  { cron = \"0 9 * * SAT\", timezone = \"UTC\" },\n]",
         );
-        let lines = gates.gates.lines.iter().map(|gate| format!("{} {}", gate.cron, gate.zone));
-        assert_eq!(lines.collect::<Vec<_>>(), ["0 6 * * MON-FRI Europe/Berlin", "0 9 * * SAT UTC"]);
+        let lines = gates
+            .gates
+            .lines
+            .iter()
+            .map(|gate| format!("{} {}", gate.cron, gate.zone));
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            ["0 6 * * MON-FRI Europe/Berlin", "0 9 * * SAT UTC"]
+        );
         let tables = "[[cadence.gate]]\ncron = \"0 6 * * *\"\ntimezone = \"UTC\"\n[[cadence.gate]]\ncron = \"0 9 * * *\"\ntimezone = \"UTC\"";
         assert_eq!(cadence_of(tables).gates.lines.len(), 2);
     }
@@ -148,13 +192,21 @@ mod a_cadence {
         ];
         assert_eq!(gates.at, instants.map(at));
         assert!(gates.lines.is_empty());
-        assert_eq!(cadence_of("at = 2027-01-02T06:00:00Z").gates.at, [at("2027-01-02T06:00:00Z")]);
+        assert_eq!(
+            cadence_of("at = 2027-01-02T06:00:00Z").gates.at,
+            [at("2027-01-02T06:00:00Z")]
+        );
     }
 
     #[test]
     fn places_a_clock_time_that_is_skipped_after_the_gap_and_one_that_comes_twice_at_the_first() {
-        let berlin =
-            |wall: &str| cadence_of(&format!("at = [{{ at = \"{wall}\", timezone = \"Europe/Berlin\" }}]")).gates.at;
+        let berlin = |wall: &str| {
+            cadence_of(&format!(
+                "at = [{{ at = \"{wall}\", timezone = \"Europe/Berlin\" }}]"
+            ))
+            .gates
+            .at
+        };
         assert_eq!(berlin("2027-03-28T02:30:00"), [at("2027-03-28T01:00:00Z")]);
         assert_eq!(berlin("2027-10-31T02:30:00"), [at("2027-10-31T00:30:00Z")]);
     }
@@ -163,9 +215,15 @@ mod a_cadence {
     fn takes_a_pause_that_is_written_over_the_usual_other() {
         let retry = |lines: &str| cadence_of(lines).retry;
         let long = retry("retry_delay = \"2h\"");
-        assert_eq!((long.delay_first, long.delay_max), (minutes(120), minutes(120)));
+        assert_eq!(
+            (long.delay_first, long.delay_max),
+            (minutes(120), minutes(120))
+        );
         let short = retry("retry_delay_max = \"20s\"");
-        assert_eq!((short.delay_first, short.delay_max), (Duration::from_secs(20), Duration::from_secs(20)));
+        assert_eq!(
+            (short.delay_first, short.delay_max),
+            (Duration::from_secs(20), Duration::from_secs(20))
+        );
     }
 
     #[test]
@@ -348,31 +406,52 @@ mod a_dashboard {
     #[test]
     fn tells_by_a_marker_anywhere() {
         let dashboard = dashboard_of("marker = \"/srv/exports/done.json\"\npoll = \"1s\"");
-        let Signal::Marker { file } = dashboard.signal else { panic!("{dashboard:?}") };
-        assert_eq!((file.as_path(), dashboard.poll.as_secs()), (Path::new("/srv/exports/done.json"), 1));
+        let Signal::Marker { file } = dashboard.signal else {
+            panic!("{dashboard:?}")
+        };
+        assert_eq!(
+            (file.as_path(), dashboard.poll.as_secs()),
+            (Path::new("/srv/exports/done.json"), 1)
+        );
         let place = Place::new();
-        let Signal::Marker { file } = place.project().expect("a project").dashboards["customer_health"].signal.clone()
+        let Signal::Marker { file } =
+            place.project().expect("a project").dashboards["customer_health"]
+                .signal
+                .clone()
         else {
             panic!("no marker")
         };
-        assert_eq!(file, place.folder.path().join("fixtures/dashboard/cycle.json"));
+        assert_eq!(
+            file,
+            place.folder.path().join("fixtures/dashboard/cycle.json")
+        );
     }
 
     #[test]
     fn tells_by_a_query() {
         let dashboard = dashboard_of("source = \"crm\"\nquery = \"SELECT 1\"\npoll = \"1day\"");
-        let Signal::Query { connection, sql } = dashboard.signal else { panic!("{dashboard:?}") };
-        assert_eq!((connection.as_str(), sql.as_str(), dashboard.poll), ("crm", "SELECT 1", minutes(24 * 60)));
+        let Signal::Query { connection, sql } = dashboard.signal else {
+            panic!("{dashboard:?}")
+        };
+        assert_eq!(
+            (connection.as_str(), sql.as_str(), dashboard.poll),
+            ("crm", "SELECT 1", minutes(24 * 60))
+        );
     }
 
     #[test]
     fn tells_by_the_clock() {
         let clock = |lines: &str| match dashboard_of(lines).signal {
             Signal::Clock { gate, margin } => (gate.cron.to_string(), gate.zone.name(), margin),
-            signal @ (Signal::Marker { .. } | Signal::Query { .. } | Signal::Announced) => panic!("{signal:?}"),
+            signal @ (Signal::Marker { .. } | Signal::Query { .. } | Signal::Announced) => {
+                panic!("{signal:?}")
+            }
         };
         let lines = "cron = \"0 5 * * *\"\ntimezone = \"Europe/Berlin\"";
-        assert_eq!(clock(lines), ("0 5 * * *".to_owned(), "Europe/Berlin", Duration::ZERO));
+        assert_eq!(
+            clock(lines),
+            ("0 5 * * *".to_owned(), "Europe/Berlin", Duration::ZERO)
+        );
         assert_eq!(clock(&format!("{lines}\nmargin = \"45m\"")).2, minutes(45));
     }
 

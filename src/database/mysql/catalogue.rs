@@ -1,5 +1,5 @@
-//! What MySQL's and MariaDB's catalogue (`information_schema`) says of a table. Every value is asked for as text: the
-//! servers disagree about the types of their catalogue's columns.
+//! What MySQL's and MariaDB's catalogue (`information_schema`) says of a table. Every value is
+//! asked for as text: the servers disagree about the types of their catalogue's columns.
 
 mod engines;
 
@@ -9,8 +9,8 @@ use super::{Session, text};
 use crate::database::Dialect;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, Repertoire, RowLocks,
-    Spelling, TextLimit, resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName,
+    Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 use crate::domain::schema::{DecimalSize, SchemaType};
@@ -48,20 +48,26 @@ pub(crate) struct ColumnEntry {
 
 const READING: &str = "reading the catalogue";
 
-/// Finds a table by its name of one to three parts.
-/// Which server this is: MySQL has a number for each, MariaDB tells where it stands, and where its files do.
+/// Finds a table by its name of one to three parts. Which server this is: MySQL has a number for
+/// each, MariaDB tells where it stands, and where its files do.
 pub(crate) async fn identity(session: &mut Session) -> Result<String, SystemError> {
-    let sql =
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'hostname', 'port', 'datadir')";
-    let rows = session.rows(sql.to_owned(), &[], "asking which server this is").await?;
-    let mut told: Vec<String> =
-        rows.iter().filter_map(|row| Some(format!("{} {}", text(row, 0)?, text(row, 1)?))).collect();
+    let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'hostname', 'port', 'datadir')";
+    let rows = session
+        .rows(sql.to_owned(), &[], "asking which server this is")
+        .await?;
+    let mut told: Vec<String> = rows
+        .iter()
+        .filter_map(|row| Some(format!("{} {}", text(row, 0)?, text(row, 1)?)))
+        .collect();
     told.sort();
     Ok(told.join(" "))
 }
 
 /// Errors: `NotFound` with a hint that names near misses.
-pub(crate) async fn find_table(session: &mut Session, name: &ObjectName) -> Result<TableEntry, SystemError> {
+pub(crate) async fn find_table(
+    session: &mut Session,
+    name: &ObjectName,
+) -> Result<TableEntry, SystemError> {
     let (database, table) = split(name)?;
     let database = match database {
         Some(part) => resolve_database(session, part).await?,
@@ -71,7 +77,10 @@ pub(crate) async fn find_table(session: &mut Session, name: &ObjectName) -> Resu
                FROM information_schema.TABLES AS t LEFT JOIN information_schema.VIEWS AS v \
                ON v.TABLE_SCHEMA = t.TABLE_SCHEMA AND v.TABLE_NAME = t.TABLE_NAME WHERE t.TABLE_SCHEMA = ?";
     let rows = session.rows(sql.to_owned(), &[&database], READING).await?;
-    let tables: Vec<TableEntry> = rows.iter().filter_map(|row| table_entry(&database, row)).collect();
+    let tables: Vec<TableEntry> = rows
+        .iter()
+        .filter_map(|row| table_entry(&database, row))
+        .collect();
     let known = tables.iter().map(|table| table.name.as_str());
     match resolve_name(table, known.clone()) {
         Ok(found) => {
@@ -84,13 +93,19 @@ pub(crate) async fn find_table(session: &mut Session, name: &ObjectName) -> Resu
                 Some(hint) => hint,
                 None => hidden_table(session, &database, &table.text).await?,
             };
-            Err(not_found(format!("table `{}` of database `{database}`", table.text), Some(hint)))
+            Err(not_found(
+                format!("table `{}` of database `{database}`", table.text),
+                Some(hint),
+            ))
         }
     }
 }
 
 /// The table's columns, in order.
-pub(crate) async fn columns(session: &mut Session, table: &TableEntry) -> Result<Vec<ColumnEntry>, SystemError> {
+pub(crate) async fn columns(
+    session: &mut Session,
+    table: &TableEntry,
+) -> Result<Vec<ColumnEntry>, SystemError> {
     let sql = "SELECT CAST(COLUMN_NAME AS CHAR), CAST(DATA_TYPE AS CHAR), CAST(COLUMN_TYPE AS CHAR), \
                CAST(IS_NULLABLE AS CHAR), CAST(COLUMN_DEFAULT AS CHAR), CAST(EXTRA AS CHAR), \
                CAST(GENERATION_EXPRESSION AS CHAR), \
@@ -98,51 +113,90 @@ pub(crate) async fn columns(session: &mut Session, table: &TableEntry) -> Result
                CAST(NUMERIC_PRECISION AS CHAR), CAST(NUMERIC_SCALE AS CHAR), CAST(DATETIME_PRECISION AS CHAR), \
                CAST(COLLATION_NAME AS CHAR), CAST(PRIVILEGES AS CHAR) \
                FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION";
-    let rows = session.rows(sql.to_owned(), &[&table.database, &table.name], READING).await?;
+    let rows = session
+        .rows(sql.to_owned(), &[&table.database, &table.name], READING)
+        .await?;
     let checked = json_checks(session, table).await?;
     let mariadb = session.server.mariadb;
-    Ok(rows.iter().map(|row| column_entry(row, mariadb, &checked)).collect())
+    Ok(rows
+        .iter()
+        .map(|row| column_entry(row, mariadb, &checked))
+        .collect())
 }
 
 /// How the columns of a table are declared now.
-pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Result<Vec<Declaration>, SystemError> {
-    let [database, table] = path else { return Ok(Vec::new()) };
+pub(crate) async fn declarations(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<Declaration>, SystemError> {
+    let [database, table] = path else {
+        return Ok(Vec::new());
+    };
     let sql = "SELECT CAST(COLUMN_NAME AS CHAR), CAST(COLUMN_TYPE AS CHAR) FROM information_schema.COLUMNS \
                WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
-    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    let rows = session
+        .rows(sql.to_owned(), &[database, table], READING)
+        .await?;
     let cell = |row: &MySqlRow, position| text(row, position).unwrap_or_default();
-    Ok(rows.iter().map(|row| Declaration { name: cell(row, 0), declared: cell(row, 1) }).collect())
+    Ok(rows
+        .iter()
+        .map(|row| Declaration {
+            name: cell(row, 0),
+            declared: cell(row, 1),
+        })
+        .collect())
 }
 
 /// Names of the table's triggers, if the user has the right to see them.
-pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
-    let [database, table] = path else { return Ok(Vec::new()) };
+pub(crate) async fn triggers(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<String>, SystemError> {
+    let [database, table] = path else {
+        return Ok(Vec::new());
+    };
     let sql = "SELECT CAST(TRIGGER_NAME AS CHAR) FROM information_schema.TRIGGERS \
                WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE = ? ORDER BY TRIGGER_NAME";
-    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    let rows = session
+        .rows(sql.to_owned(), &[database, table], READING)
+        .await?;
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
-/// Names of the tables of which rows are deleted or emptied along with a row of a table, if the user may see them.
-pub(crate) async fn dependents(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
-    let [database, table] = path else { return Ok(Vec::new()) };
+/// Names of the tables of which rows are deleted or emptied along with a row of a table, if the
+/// user may see them.
+pub(crate) async fn dependents(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<String>, SystemError> {
+    let [database, table] = path else {
+        return Ok(Vec::new());
+    };
     let sql = "SELECT DISTINCT CAST(CONCAT(CONSTRAINT_SCHEMA, '.', TABLE_NAME) AS CHAR) \
                FROM information_schema.REFERENTIAL_CONSTRAINTS \
                WHERE UNIQUE_CONSTRAINT_SCHEMA = ? AND REFERENCED_TABLE_NAME = ? \
                AND DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1";
-    let rows = session.rows(sql.to_owned(), &[database, table], READING).await?;
+    let rows = session
+        .rows(sql.to_owned(), &[database, table], READING)
+        .await?;
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
 /// Everything a write-back must know about its table.
-pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result<Object, SystemError> {
+pub(crate) async fn describe(
+    session: &mut Session,
+    name: &ObjectName,
+) -> Result<Object, SystemError> {
     let table = find_table(session, name).await?;
     let columns = columns(session, &table).await?;
     let indexes = indexes(session, &table).await?;
     let account = account(session).await?;
     let hides_columns = hides_columns(session, &table).await?;
     Ok(Object {
-        spelling: Spelling { quote: '`', account: Some(account) },
+        spelling: Spelling {
+            quote: '`',
+            account: Some(account),
+        },
         kind: table.kind,
         may_enter: true,
         hides_columns,
@@ -153,26 +207,40 @@ pub(crate) async fn describe(session: &mut Session, name: &ObjectName) -> Result
         unique_keys: indexes.iter().filter_map(Index::unique_key).collect(),
         indexes: indexes.iter().filter_map(Index::lookup_columns).collect(),
         primary_key: primary_key_of(&indexes),
-        obstacles: engines::obstacle(session, &table).await?.into_iter().collect(),
+        obstacles: engines::obstacle(session, &table)
+            .await?
+            .into_iter()
+            .collect(),
         path: vec![table.database, table.name],
     })
 }
 
-/// Whether the user may not read whole rows: the catalogue leaves out columns that its reader has no right to.
+/// Whether the user may not read whole rows: the catalogue leaves out columns that its reader has
+/// no right to.
 async fn hides_columns(session: &mut Session, table: &TableEntry) -> Result<bool, SystemError> {
     let path = Dialect::Mysql.quote_path(&[table.database.clone(), table.name.clone()]);
-    match session.columns_of(format!("SELECT * FROM {path}"), READING).await {
+    match session
+        .columns_of(format!("SELECT * FROM {path}"), READING)
+        .await
+    {
         Err(SystemError::Forbidden { .. }) => Ok(true),
         Err(error) if error.is_transient() => Err(error),
         _ => Ok(false),
     }
 }
 
-/// What to do about a table that is not in the catalogue, which shows nobody what they have no right to.
-async fn hidden_table(session: &mut Session, database: &str, table: &str) -> Result<String, SystemError> {
+/// What to do about a table that is not in the catalogue, which shows nobody what they have no
+/// right to.
+async fn hidden_table(
+    session: &mut Session,
+    database: &str,
+    table: &str,
+) -> Result<String, SystemError> {
     let account = account(session).await?;
     let path = Dialect::Mysql.quote_path(&[database.to_owned(), table.to_owned()]);
-    Ok(format!("check the name; if it is right, the user may not see the table: GRANT SELECT ON {path} TO {account}"))
+    Ok(format!(
+        "check the name; if it is right, the user may not see the table: GRANT SELECT ON {path} TO {account}"
+    ))
 }
 
 /// The session's account as `GRANT … TO` names it: `'writer'@'%'`.
@@ -180,21 +248,31 @@ async fn account(session: &mut Session) -> Result<String, SystemError> {
     let sql = "SELECT CAST(CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', \
                QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1))) AS CHAR)";
     let rows = session.rows(sql.to_owned(), &[], READING).await?;
-    Ok(rows.first().and_then(|row| text(row, 0)).unwrap_or_default())
+    Ok(rows
+        .first()
+        .and_then(|row| text(row, 0))
+        .unwrap_or_default())
 }
 
 /// Columns of the table's primary key; empty if it has none.
-pub(crate) async fn primary_key(session: &mut Session, table: &TableEntry) -> Result<Vec<String>, SystemError> {
+pub(crate) async fn primary_key(
+    session: &mut Session,
+    table: &TableEntry,
+) -> Result<Vec<String>, SystemError> {
     Ok(primary_key_of(&indexes(session, table).await?))
 }
 
-/// Database and table of a name: `table`, `database.table`, or `def.database.table`, the catalogue's own long form.
+/// Database and table of a name: `table`, `database.table`, or `def.database.table`, the
+/// catalogue's own long form.
 fn split(name: &ObjectName) -> Result<(Option<&NamePart>, &NamePart), SystemError> {
     match name.parts.as_slice() {
         [table] => Ok((None, table)),
         [database, table] => Ok((Some(database), table)),
         [catalogue, database, table] if catalogue.text == "def" => Ok((Some(database), table)),
-        _ => Err(not_found(format!("`{name}`"), Some("write it as `database.table`".to_owned()))),
+        _ => Err(not_found(
+            format!("`{name}`"),
+            Some("write it as `database.table`".to_owned()),
+        )),
     }
 }
 
@@ -207,7 +285,10 @@ async fn resolve_database(session: &mut Session, wanted: &NamePart) -> Result<St
         Ok(found) => Ok(found.to_owned()),
         Err(error) => {
             let hint = near(wanted, known, error).unwrap_or_else(|| {
-                format!("name a database that the user of `[connections.{}]` may see", session.name())
+                format!(
+                    "name a database that the user of `[connections.{}]` may see",
+                    session.name()
+                )
             });
             Err(not_found(format!("database `{}`", wanted.text), Some(hint)))
         }
@@ -215,20 +296,30 @@ async fn resolve_database(session: &mut Session, wanted: &NamePart) -> Result<St
 }
 
 async fn current_database(session: &mut Session, name: &ObjectName) -> Result<String, SystemError> {
-    let rows = session.rows("SELECT CAST(DATABASE() AS CHAR)".to_owned(), &[], READING).await?;
+    let rows = session
+        .rows("SELECT CAST(DATABASE() AS CHAR)".to_owned(), &[], READING)
+        .await?;
     let current = rows.first().and_then(|row| text(row, 0));
     current.ok_or_else(|| {
-        let hint = format!("write it as `database.{name}`, or set `database` in `[connections.{}]`", session.name());
+        let hint = format!(
+            "write it as `database.{name}`, or set `database` in `[connections.{}]`",
+            session.name()
+        );
         not_found(format!("a database for `{name}`"), Some(hint))
     })
 }
 
-fn near<'a>(wanted: &NamePart, known: impl Iterator<Item = &'a str>, error: NameError) -> Option<String> {
+fn near<'a>(
+    wanted: &NamePart,
+    known: impl Iterator<Item = &'a str>,
+    error: NameError,
+) -> Option<String> {
     match error {
         NameError::Unknown => did_you_mean(&wanted.text, known),
-        NameError::Ambiguous { candidates } => {
-            Some(format!("quote the one you mean: \"{}\"", candidates.join("\" or \"")))
-        }
+        NameError::Ambiguous { candidates } => Some(format!(
+            "quote the one you mean: \"{}\"",
+            candidates.join("\" or \"")
+        )),
     }
 }
 
@@ -238,10 +329,16 @@ fn not_found(what: String, hint: Option<String>) -> SystemError {
 
 fn table_entry(database: &str, row: &MySqlRow) -> Option<TableEntry> {
     let kind = match text(row, 1)?.as_str() {
-        "VIEW" | "SYSTEM VIEW" => ObjectKind::View { updatable: text(row, 2).as_deref() == Some("YES") },
+        "VIEW" | "SYSTEM VIEW" => ObjectKind::View {
+            updatable: text(row, 2).as_deref() == Some("YES"),
+        },
         _ => ObjectKind::Table,
     };
-    Some(TableEntry { database: database.to_owned(), name: text(row, 0)?, kind })
+    Some(TableEntry {
+        database: database.to_owned(),
+        name: text(row, 0)?,
+        kind,
+    })
 }
 
 fn column_entry(row: &MySqlRow, mariadb: bool, checked_json: &[String]) -> ColumnEntry {
@@ -254,7 +351,9 @@ fn column_entry(row: &MySqlRow, mariadb: bool, checked_json: &[String]) -> Colum
         data_type: cell(1).unwrap_or_default().to_ascii_lowercase(),
         column_type: cell(2).unwrap_or_default(),
         nullable: cell(3).as_deref() == Some("YES"),
-        has_default: default.is_some() || extra.contains("auto_increment") || extra.contains("default_generated"),
+        has_default: default.is_some()
+            || extra.contains("auto_increment")
+            || extra.contains("default_generated"),
         generated: cell(6).is_some_and(|expression| !expression.is_empty()) || is_generated(&extra),
         length_max: cell(7).and_then(|length| length.parse().ok()),
         precision: cell(8).and_then(|precision| precision.parse().ok()),
@@ -268,18 +367,30 @@ fn column_entry(row: &MySqlRow, mariadb: bool, checked_json: &[String]) -> Colum
 }
 
 fn is_generated(extra: &str) -> bool {
-    ["virtual generated", "stored generated", "persistent"].iter().any(|word| extra.contains(word))
+    ["virtual generated", "stored generated", "persistent"]
+        .iter()
+        .any(|word| extra.contains(word))
 }
 
-/// Names of the columns whose CHECK says that they hold JSON: MariaDB's `JSON` is such a `LONGTEXT`.
-async fn json_checks(session: &mut Session, table: &TableEntry) -> Result<Vec<String>, SystemError> {
+/// Names of the columns whose CHECK says that they hold JSON: MariaDB's `JSON` is such a
+/// `LONGTEXT`.
+async fn json_checks(
+    session: &mut Session,
+    table: &TableEntry,
+) -> Result<Vec<String>, SystemError> {
     if !session.server.mariadb {
         return Ok(Vec::new());
     }
     let sql = "SELECT CAST(CHECK_CLAUSE AS CHAR) FROM information_schema.CHECK_CONSTRAINTS \
                WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?";
-    let rows = session.rows(sql.to_owned(), &[&table.database, &table.name], READING).await?;
-    Ok(rows.iter().filter_map(|row| text(row, 0)).filter_map(|clause| json_checked(&clause)).collect())
+    let rows = session
+        .rows(sql.to_owned(), &[&table.database, &table.name], READING)
+        .await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| text(row, 0))
+        .filter_map(|clause| json_checked(&clause))
+        .collect())
 }
 
 /// The column of ``json_valid(`column`)``.
@@ -311,12 +422,20 @@ impl Index {
 }
 
 fn primary_key_of(indexes: &[Index]) -> Vec<String> {
-    indexes.iter().find(|index| index.name == "PRIMARY").map(|index| index.columns.clone()).unwrap_or_default()
+    indexes
+        .iter()
+        .find(|index| index.name == "PRIMARY")
+        .map(|index| index.columns.clone())
+        .unwrap_or_default()
 }
 
 async fn indexes(session: &mut Session, table: &TableEntry) -> Result<Vec<Index>, SystemError> {
     // Whether the optimizer may use an index stands in a column that each server names its own way.
-    let usable = if session.server.mariadb { mariadb_usable(session).await? } else { "IS_VISIBLE" };
+    let usable = if session.server.mariadb {
+        mariadb_usable(session).await?
+    } else {
+        "IS_VISIBLE"
+    };
     let sql = format!(
         "SELECT CAST(s.INDEX_NAME AS CHAR), CAST(s.NON_UNIQUE AS CHAR), CAST(s.COLUMN_NAME AS CHAR), \
          CAST(s.SUB_PART AS CHAR), CAST(s.INDEX_TYPE AS CHAR), CAST({usable} AS CHAR), CAST(t.ENGINE AS CHAR) \
@@ -324,7 +443,9 @@ async fn indexes(session: &mut Session, table: &TableEntry) -> Result<Vec<Index>
          ON t.TABLE_SCHEMA = s.TABLE_SCHEMA AND t.TABLE_NAME = s.TABLE_NAME \
          WHERE s.TABLE_SCHEMA = ? AND s.TABLE_NAME = ? ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX"
     );
-    let rows = session.rows(sql, &[&table.database, &table.name], READING).await?;
+    let rows = session
+        .rows(sql, &[&table.database, &table.name], READING)
+        .await?;
     let mut indexes: Vec<Index> = Vec::new();
     for row in &rows {
         add_part(&mut indexes, row);
@@ -337,7 +458,11 @@ async fn mariadb_usable(session: &mut Session) -> Result<&'static str, SystemErr
     let sql = "SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'information_schema' \
                AND TABLE_NAME = 'STATISTICS' AND COLUMN_NAME = 'IGNORED'";
     let known = !session.rows(sql.to_owned(), &[], READING).await?.is_empty();
-    Ok(if known { "IF(s.IGNORED = 'YES', 'NO', 'YES')" } else { "'YES'" })
+    Ok(if known {
+        "IF(s.IGNORED = 'YES', 'NO', 'YES')"
+    } else {
+        "'YES'"
+    })
 }
 
 fn add_part(indexes: &mut Vec<Index>, row: &MySqlRow) {
@@ -352,7 +477,9 @@ fn add_part(indexes: &mut Vec<Index>, row: &MySqlRow) {
             ..Index::default()
         });
     }
-    let Some(index) = indexes.last_mut() else { return };
+    let Some(index) = indexes.last_mut() else {
+        return;
+    };
     index.partial |= text(row, 3).is_some();
     match text(row, 2) {
         Some(column) => index.columns.push(column),
@@ -366,7 +493,9 @@ fn add_part(indexes: &mut Vec<Index>, row: &MySqlRow) {
 
 impl ColumnEntry {
     fn may(&self, privilege: &str) -> bool {
-        self.privileges.split(',').any(|granted| granted.trim() == privilege)
+        self.privileges
+            .split(',')
+            .any(|granted| granted.trim() == privilege)
     }
 
     fn object_column(&self) -> ObjectColumn {
@@ -404,7 +533,9 @@ impl ColumnEntry {
             "mediumint" => whole_numbers(24, self.unsigned()),
             "int" => whole_numbers(32, self.unsigned()),
             "bigint" => whole_numbers(64, self.unsigned()),
-            "decimal" => Holds::Decimal { size: self.precision.zip(self.scale) },
+            "decimal" => Holds::Decimal {
+                size: self.precision.zip(self.scale),
+            },
             "float" => float_holds(32, self.precision, self.scale),
             "double" => float_holds(64, self.precision, self.scale),
             "char" | "varchar" => self.text_holds(TextLimit::Characters),
@@ -422,24 +553,34 @@ impl ColumnEntry {
 
     fn text_holds(&self, limit: impl Fn(u64) -> TextLimit) -> Holds {
         match self.collation.as_deref() {
-            Some(collation) => Holds::Text { limit: self.length_max.map(limit), repertoire: repertoire(collation) },
+            Some(collation) => Holds::Text {
+                limit: self.length_max.map(limit),
+                repertoire: repertoire(collation),
+            },
             None => Holds::Unsupported,
         }
     }
 
-    /// The type a schema file declares for it; `None` if write-backs cannot carry it. Some types are read that are not
-    /// written, or are read as more than they are written as.
+    /// The type a schema file declares for it; `None` if write-backs cannot carry it. Some types
+    /// are read that are not written, or are read as more than they are written as.
     pub(crate) fn schema_type(&self) -> Option<SchemaType> {
         Some(match self.data_type.as_str() {
             _ if self.checked_json => SchemaType::Json,
             "bit" if self.precision == Some(1) => SchemaType::Boolean,
-            "bit" => SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 0 }) },
+            "bit" => SchemaType::Decimal {
+                size: Some(DecimalSize {
+                    precision: 20,
+                    scale: 0,
+                }),
+            },
             "year" => SchemaType::Integer { bits: 16 },
             "float" => SchemaType::Float { bits: 32 },
             "double" => SchemaType::Float { bits: 64 },
-            "char" | "varchar" | "enum" | "set" => {
-                SchemaType::Text { characters_max: self.length_max.and_then(|length| u32::try_from(length).ok()) }
-            }
+            "char" | "varchar" | "enum" | "set" => SchemaType::Text {
+                characters_max: self
+                    .length_max
+                    .and_then(|length| u32::try_from(length).ok()),
+            },
             _ => return self.holds().schema_type(),
         })
     }
@@ -453,21 +594,29 @@ fn is_boolean(column_type: &str) -> bool {
 
 fn whole_numbers(bits: u32, unsigned: bool) -> Holds {
     match unsigned {
-        true => Holds::Integer { min: 0, max: (1_i128 << bits) - 1 },
-        false => Holds::Integer { min: -(1_i128 << (bits - 1)), max: (1_i128 << (bits - 1)) - 1 },
+        true => Holds::Integer {
+            min: 0,
+            max: (1_i128 << bits) - 1,
+        },
+        false => Holds::Integer {
+            min: -(1_i128 << (bits - 1)),
+            max: (1_i128 << (bits - 1)) - 1,
+        },
     }
 }
 
-/// `FLOAT(7,2)` and `DOUBLE(10,2)` round to their scale as they store: decimals in binary clothes, of which only the
-/// first 6 or 15 digits are sure.
-/// Source: <https://dev.mysql.com/doc/refman/8.0/en/floating-point-types.html>.
+/// `FLOAT(7,2)` and `DOUBLE(10,2)` round to their scale as they store: decimals in binary clothes,
+/// of which only the first 6 or 15 digits are sure. Source:
+/// <https://dev.mysql.com/doc/refman/8.0/en/floating-point-types.html>.
 fn float_holds(bits: u8, precision: Option<u16>, scale: Option<u16>) -> Holds {
     let digits_max = if bits == 32 { 6 } else { 15 };
     match precision.zip(scale) {
         None => Holds::Float { bits },
         Some((precision, scale)) => {
             let precision = precision.min(digits_max);
-            Holds::DecimalAsFloat { size: Some((precision, scale.min(precision))) }
+            Holds::DecimalAsFloat {
+                size: Some((precision, scale.min(precision))),
+            }
         }
     }
 }
@@ -483,13 +632,15 @@ fn repertoire(collation: &str) -> Repertoire {
         "utf8" | "utf8mb3" | "ucs2" => Repertoire::BasicPlane,
         "latin1" => Repertoire::Latin1,
         "ascii" => Repertoire::Ascii,
-        // Of the rarer sets the server itself knows best what they lack, and strictness makes it say so.
+        // Of the rarer sets the server itself knows best what they lack, and strictness makes it
+        // say so.
         _ => Repertoire::Unicode { nul: true },
     }
 }
 
-/// Whether a collation takes texts for equal that differ in a byte. Even binary ones mostly ignore trailing blanks.
-/// Source: <https://dev.mysql.com/doc/refman/8.0/en/charset-unicode-sets.html>, "pad attribute".
+/// Whether a collation takes texts for equal that differ in a byte. Even binary ones mostly ignore
+/// trailing blanks. Source: <https://dev.mysql.com/doc/refman/8.0/en/charset-unicode-sets.html>,
+/// "pad attribute".
 fn is_loose(collation: &str) -> bool {
     !(collation.ends_with("_nopad_bin") || collation == "utf8mb4_0900_bin")
 }
@@ -541,27 +692,66 @@ mod tests {
     #[test]
     fn types_say_what_they_hold_and_what_a_schema_declares() {
         let boolean = column("tinyint", "tinyint(1)");
-        assert_eq!((boolean.holds(), boolean.schema_type()), (Holds::Boolean, Some(SchemaType::Boolean)));
+        assert_eq!(
+            (boolean.holds(), boolean.schema_type()),
+            (Holds::Boolean, Some(SchemaType::Boolean))
+        );
         let small = column("tinyint", "tinyint(3) unsigned");
         assert_eq!(small.holds(), Holds::Integer { min: 0, max: 255 });
         let large = column("bigint", "bigint(20) unsigned");
-        assert_eq!(large.holds(), Holds::Integer { min: 0, max: i128::from(u64::MAX) });
-        assert_eq!(large.schema_type().map(|declared| declared.to_string()).as_deref(), Some("DECIMAL(20,0)"));
-        let money = ColumnEntry { precision: Some(10), scale: Some(2), ..column("double", "double(10,2)") };
-        assert_eq!(money.holds(), Holds::DecimalAsFloat { size: Some((10, 2)) });
-        let instant = ColumnEntry { fraction_digits: Some(3), ..column("timestamp", "timestamp(3)") };
+        assert_eq!(
+            large.holds(),
+            Holds::Integer {
+                min: 0,
+                max: i128::from(u64::MAX)
+            }
+        );
+        assert_eq!(
+            large
+                .schema_type()
+                .map(|declared| declared.to_string())
+                .as_deref(),
+            Some("DECIMAL(20,0)")
+        );
+        let money = ColumnEntry {
+            precision: Some(10),
+            scale: Some(2),
+            ..column("double", "double(10,2)")
+        };
+        assert_eq!(
+            money.holds(),
+            Holds::DecimalAsFloat {
+                size: Some((10, 2))
+            }
+        );
+        let instant = ColumnEntry {
+            fraction_digits: Some(3),
+            ..column("timestamp", "timestamp(3)")
+        };
         assert_eq!(instant.holds(), Holds::Instant { fraction_digits: 3 });
         let name = column("varchar", "varchar(18)");
         let unicode = Repertoire::Unicode { nul: true };
-        assert_eq!(name.holds(), Holds::Text { limit: Some(TextLimit::Characters(18)), repertoire: unicode });
+        assert_eq!(
+            name.holds(),
+            Holds::Text {
+                limit: Some(TextLimit::Characters(18)),
+                repertoire: unicode
+            }
+        );
         assert_eq!(column("geometry", "geometry").holds(), Holds::Unsupported);
-        let json = ColumnEntry { checked_json: true, ..column("longtext", "longtext") };
+        let json = ColumnEntry {
+            checked_json: true,
+            ..column("longtext", "longtext")
+        };
         assert_eq!(json.holds(), Holds::Json);
     }
 
     #[test]
     fn enum_words_are_unquoted() {
-        assert_eq!(labels("enum('a','it''s','x,y','\\\\','')"), ["a", "it's", "x,y", "\\", ""]);
+        assert_eq!(
+            labels("enum('a','it''s','x,y','\\\\','')"),
+            ["a", "it's", "x,y", "\\", ""]
+        );
         assert!(labels("enum(").is_empty());
     }
 
@@ -581,8 +771,13 @@ mod tests {
 
     #[test]
     fn names_have_one_to_three_parts() {
-        let part = |text: &str| NamePart { text: text.to_owned(), quoted: false };
-        let named = |parts: &[&str]| ObjectName { parts: parts.iter().map(|text| part(text)).collect() };
+        let part = |text: &str| NamePart {
+            text: text.to_owned(),
+            quoted: false,
+        };
+        let named = |parts: &[&str]| ObjectName {
+            parts: parts.iter().map(|text| part(text)).collect(),
+        };
         assert!(split(&named(&["accounts"])).is_ok());
         assert!(split(&named(&["def", "crm", "accounts"])).is_ok());
         assert!(split(&named(&["abc", "crm", "accounts"])).is_err());

@@ -9,42 +9,81 @@ use crate::domain::certificate;
 use crate::domain::connection::{ServerSettings, Tls};
 use crate::domain::error::SystemError;
 
-/// An error of a statement on an open connection. `table` is the quoted path of the table in use, for the hint.
-pub(crate) fn running(connection: &str, doing: &str, table: Option<&str>, error: sqlx::Error) -> SystemError {
+/// An error of a statement on an open connection. `table` is the quoted path of the table in use,
+/// for the hint.
+pub(crate) fn running(
+    connection: &str,
+    doing: &str,
+    table: Option<&str>,
+    error: sqlx::Error,
+) -> SystemError {
     let Some(database) = server_error(&error) else {
         return unserved(connection, doing, error);
     };
     let message = database.message().to_owned();
-    match meaning(database.number(), database.code().unwrap_or_default(), &message) {
-        Meaning::Unavailable => SystemError::Unavailable { connection: connection.to_owned(), source: Box::new(error) },
-        Meaning::ReadOnly => SystemError::ReadOnly { connection: connection.to_owned(), source: Box::new(error) },
-        Meaning::Exhausted => SystemError::Exhausted { connection: connection.to_owned(), source: Box::new(error) },
-        Meaning::Contended => SystemError::Contended { connection: connection.to_owned(), source: Box::new(error) },
+    match meaning(
+        database.number(),
+        database.code().unwrap_or_default(),
+        &message,
+    ) {
+        Meaning::Unavailable => SystemError::Unavailable {
+            connection: connection.to_owned(),
+            source: Box::new(error),
+        },
+        Meaning::ReadOnly => SystemError::ReadOnly {
+            connection: connection.to_owned(),
+            source: Box::new(error),
+        },
+        Meaning::Exhausted => SystemError::Exhausted {
+            connection: connection.to_owned(),
+            source: Box::new(error),
+        },
+        Meaning::Contended => SystemError::Contended {
+            connection: connection.to_owned(),
+            source: Box::new(error),
+        },
         Meaning::Refused => {
             let clashes = CLASHES.contains(&database.number());
-            SystemError::Refused { column: column_named(&message), message, clashes }
+            SystemError::Refused {
+                column: column_named(&message),
+                message,
+                clashes,
+            }
         }
         Meaning::Forbidden => SystemError::Forbidden {
             connection: connection.to_owned(),
             hint: grant(&message, table),
             source: Box::new(error),
         },
-        Meaning::Missing => SystemError::NotFound { what: missing(&message), hint: None },
+        Meaning::Missing => SystemError::NotFound {
+            what: missing(&message),
+            hint: None,
+        },
         Meaning::Failed => failed(connection, doing, error, None),
     }
 }
 
 /// An error of connecting.
-pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sqlx::Error) -> SystemError {
+pub(super) fn connecting(
+    connection: &str,
+    settings: &ServerSettings,
+    error: sqlx::Error,
+) -> SystemError {
     let number = server_error(&error).map(MySqlDatabaseError::number);
     let hint = match (number, &error) {
         // MariaDB tells nobody without TLS that it is TLS that it wants.
-        (Some(1045 | 1698), _) if settings.tls == Tls::Off && settings.socket.is_none() => Some(format!(
-            "check `user` and `password` of `[connections.{connection}]`; if the server asks for encryption, write \
+        (Some(1045 | 1698), _) if settings.tls == Tls::Off && settings.socket.is_none() => {
+            Some(format!(
+                "check `user` and `password` of `[connections.{connection}]`; if the server asks for encryption, write \
              `tls = \"verified\"` there"
+            ))
+        }
+        (Some(1045 | 1698), _) => Some(format!(
+            "check `user` and `password` of `[connections.{connection}]`"
         )),
-        (Some(1045 | 1698), _) => Some(format!("check `user` and `password` of `[connections.{connection}]`")),
-        (Some(1044), sqlx::Error::Database(denied)) => Some(entry_hint(connection, denied.message())),
+        (Some(1044), sqlx::Error::Database(denied)) => {
+            Some(entry_hint(connection, denied.message()))
+        }
         (Some(1049), _) => Some(format!("check `database` of `[connections.{connection}]`")),
         (Some(1129 | 1130), _) => {
             Some("the server admits no connection from this host; ask its administrator".to_owned())
@@ -56,9 +95,13 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
         (None, sqlx::Error::Tls(why)) if why.to_string().contains("does not support TLS") => {
             Some(no_tls_hint(connection))
         }
-        (None, sqlx::Error::Tls(why)) => Some(certificate::hint(&why.to_string(), tls_hint(connection))),
+        (None, sqlx::Error::Tls(why)) => {
+            Some(certificate::hint(&why.to_string(), tls_hint(connection)))
+        }
         (Some(INSECURE_TRANSPORT), _) => Some(encryption_hint(connection, "asks")),
-        (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_)) if settings.tls == Tls::Off => {
+        (None, sqlx::Error::Protocol(_) | sqlx::Error::Configuration(_))
+            if settings.tls == Tls::Off =>
+        {
             Some(encryption_hint(connection, "may ask"))
         }
         _ => None,
@@ -69,12 +112,16 @@ pub(super) fn connecting(connection: &str, settings: &ServerSettings, error: sql
     }
 }
 
-/// A user who has no right to anything in a database is not let into it, nor told whether there is one:
-/// `Access denied for user 'w'@'%' to database 'crm'`.
+/// A user who has no right to anything in a database is not let into it, nor told whether there is
+/// one: `Access denied for user 'w'@'%' to database 'crm'`.
 fn entry_hint(connection: &str, message: &str) -> String {
     let check = format!("check `database` of `[connections.{connection}]`");
-    let denied = message.split_once(" for user ").and_then(|(_, rest)| rest.split_once(" to database '"));
-    let Some((account, database)) = denied else { return check };
+    let denied = message
+        .split_once(" for user ")
+        .and_then(|(_, rest)| rest.split_once(" to database '"));
+    let Some((account, database)) = denied else {
+        return check;
+    };
     let database = Dialect::Mysql.quote(database.trim_end_matches('\''));
     format!(
         "{check}; if it is right, its user has no right to anything in it: GRANT SELECT ON {database}.* TO {account}"
@@ -85,27 +132,41 @@ fn entry_hint(connection: &str, message: &str) -> String {
 const INSECURE_TRANSPORT: u16 = 3159;
 
 fn encryption_hint(connection: &str, asks: &str) -> String {
-    format!("set `tls = \"verified\"` in `[connections.{connection}]`: the server {asks} for encryption")
+    format!(
+        "set `tls = \"verified\"` in `[connections.{connection}]`: the server {asks} for encryption"
+    )
 }
 
 fn tls_hint(connection: &str) -> String {
-    format!("check `host` and `ca_file` of `[connections.{connection}]`: the server could not prove who it is")
+    format!(
+        "check `host` and `ca_file` of `[connections.{connection}]`: the server could not prove who it is"
+    )
 }
 
 fn server_error(error: &sqlx::Error) -> Option<&MySqlDatabaseError> {
-    error.as_database_error().and_then(|database| database.try_downcast_ref::<MySqlDatabaseError>())
+    error
+        .as_database_error()
+        .and_then(|database| database.try_downcast_ref::<MySqlDatabaseError>())
 }
 
 /// An error that the server did not send.
 fn unserved(connection: &str, doing: &str, error: sqlx::Error) -> SystemError {
     match matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) {
-        true => SystemError::Unavailable { connection: connection.to_owned(), source: Box::new(error) },
+        true => SystemError::Unavailable {
+            connection: connection.to_owned(),
+            source: Box::new(error),
+        },
         false => failed(connection, doing, error, None),
     }
 }
 
 fn failed(connection: &str, doing: &str, error: sqlx::Error, hint: Option<String>) -> SystemError {
-    SystemError::Failed { connection: connection.to_owned(), doing: doing.to_owned(), source: Box::new(error), hint }
+    SystemError::Failed {
+        connection: connection.to_owned(),
+        doing: doing.to_owned(),
+        source: Box::new(error),
+        hint,
+    }
 }
 
 /// What can be done about an error.
@@ -124,16 +185,20 @@ enum Meaning {
 fn meaning(number: u16, state: &str, message: &str) -> Meaning {
     match number {
         // Shutdown, lost or killed connections, network trouble, a Galera node out of service.
-        1047 | 1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 4031 => Meaning::Unavailable,
+        1047 | 1053 | 1077..=1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 4031 => {
+            Meaning::Unavailable
+        }
         1290 if message.contains("read-only") || message.contains("read_only") => Meaning::ReadOnly,
         1836 => Meaning::ReadOnly,
         // Connections, memory, what one account may have open or do in an hour.
         1040 | 1041 | 1203 | 1226 => Meaning::Exhausted,
         // Lock waits, deadlocks, rows changed meanwhile, time limits, killed statements.
-        1020 | 1205 | 1206 | 1213 | 1317 | 1613 | 1614 | 1637 | 1969 | 3024 | 3058 | 3101 | 3572 => Meaning::Contended,
+        1020 | 1205 | 1206 | 1213 | 1317 | 1613 | 1614 | 1637 | 1969 | 3024 | 3058 | 3101
+        | 3572 => Meaning::Contended,
         1044 | 1142 | 1143 | 1227 | 1370 => Meaning::Forbidden,
         1049 | 1054 | 1146 => Meaning::Missing,
-        // NULL, default, unique, range, date, encoding, length, foreign key, CHECK, CHECK OPTION, partition, JSON, SIGNAL.
+        // NULL, default, unique, range, date, encoding, length, foreign key, CHECK, CHECK OPTION,
+        // partition, JSON, SIGNAL.
         1048
         | 1062
         | 1216
@@ -176,16 +241,25 @@ fn meaning_of_state(state: &str) -> Meaning {
     }
 }
 
-/// The column that a refusal names: `Data too long for column 'name' at row 3`, `Column 'name' cannot be null`,
-/// ``Incorrect string value: … for column `crm`.`accounts`.`name` at row 1``.
+/// The column that a refusal names: `Data too long for column 'name' at row 3`, `Column 'name'
+/// cannot be null`, ``Incorrect string value: … for column `crm`.`accounts`.`name` at row 1``.
 pub(crate) fn column_named(message: &str) -> Option<String> {
-    let named = |marker: &str| message.rfind(marker).and_then(|start| message.get(start + marker.len()..));
+    let named = |marker: &str| {
+        message
+            .rfind(marker)
+            .and_then(|start| message.get(start + marker.len()..))
+    };
     let leading = |marker: &str| message.strip_prefix(marker);
-    let place = named("for column ").or_else(|| leading("Column ")).or_else(|| leading("Field "))?;
+    let place = named("for column ")
+        .or_else(|| leading("Column "))
+        .or_else(|| leading("Field "))?;
     let mut name = None;
     let mut rest = place;
     loop {
-        let quote = rest.chars().next().filter(|character| matches!(character, '\'' | '`'))?;
+        let quote = rest
+            .chars()
+            .next()
+            .filter(|character| matches!(character, '\'' | '`'))?;
         let (part, after) = rest.get(1..)?.split_once(quote)?;
         name = Some(part.to_owned()).or(name);
         match after.strip_prefix('.') {
@@ -203,11 +277,14 @@ fn grant(message: &str, table: Option<&str>) -> String {
         return "ask the server's administrator for the rights that the cause names".to_owned();
     };
     let user = rest.split(" for ").next().unwrap_or(rest);
-    let columns = column_named(message).map_or(String::new(), |column| format!(" ({})", Dialect::Mysql.quote(&column)));
+    let columns = column_named(message).map_or(String::new(), |column| {
+        format!(" ({})", Dialect::Mysql.quote(&column))
+    });
     format!("GRANT {privilege}{columns} ON {table} TO {user}")
 }
 
-/// What a `Missing` error misses: `Table 'crm.accounts' doesn't exist`, `Unknown column 'x' in 'field list'`.
+/// What a `Missing` error misses: `Table 'crm.accounts' doesn't exist`, `Unknown column 'x' in
+/// 'field list'`.
 fn missing(message: &str) -> String {
     let name = message.split('\'').nth(1).unwrap_or(message);
     let kind = match message {
@@ -225,11 +302,20 @@ mod tests {
     #[test]
     fn numbers_are_sorted_by_what_can_be_done() {
         assert_eq!(meaning(1213, "40001", ""), Meaning::Contended);
-        assert_eq!(meaning(1969, "70100", "max_statement_time exceeded"), Meaning::Contended);
+        assert_eq!(
+            meaning(1969, "70100", "max_statement_time exceeded"),
+            Meaning::Contended
+        );
         assert_eq!(meaning(1927, "70100", ""), Meaning::Unavailable);
         assert_eq!(meaning(1040, "08004", ""), Meaning::Exhausted);
-        assert_eq!(meaning(1290, "HY000", "running with the --read-only option"), Meaning::ReadOnly);
-        assert_eq!(meaning(1290, "HY000", "running with the --secure-file-priv option"), Meaning::Failed);
+        assert_eq!(
+            meaning(1290, "HY000", "running with the --read-only option"),
+            Meaning::ReadOnly
+        );
+        assert_eq!(
+            meaning(1290, "HY000", "running with the --secure-file-priv option"),
+            Meaning::Failed
+        );
         assert_eq!(meaning(1062, "23000", ""), Meaning::Refused);
         assert_eq!(meaning(4025, "23000", ""), Meaning::Refused);
         assert_eq!(meaning(4025, "HY000", ""), Meaning::Failed);
@@ -245,7 +331,10 @@ mod tests {
             ("Data too long for column 'name' at row 1", Some("name")),
             ("Column 'score' cannot be null", Some("score")),
             ("Field 'kind' doesn't have a default value", Some("kind")),
-            ("Incorrect decimal value: 'for column' for column `crm`.`accounts`.`score` at row 2", Some("score")),
+            (
+                "Incorrect decimal value: 'for column' for column `crm`.`accounts`.`score` at row 2",
+                Some("score"),
+            ),
             ("Duplicate entry 'a' for key 'PRIMARY'", None),
             ("CONSTRAINT `positive` failed for `crm`.`accounts`", None),
             ("", None),
@@ -259,11 +348,17 @@ mod tests {
     fn the_hint_is_the_grant_that_is_missing() {
         let table = Some("`crm`.`accounts`");
         assert_eq!(
-            grant("UPDATE command denied to user 'w'@'%' for column 'score' in table 'accounts'", table),
+            grant(
+                "UPDATE command denied to user 'w'@'%' for column 'score' in table 'accounts'",
+                table
+            ),
             "GRANT UPDATE (`score`) ON `crm`.`accounts` TO 'w'@'%'"
         );
         assert_eq!(
-            grant("INSERT command denied to user 'w'@'%' for table `crm`.`accounts`", table),
+            grant(
+                "INSERT command denied to user 'w'@'%' for table `crm`.`accounts`",
+                table
+            ),
             "GRANT INSERT ON `crm`.`accounts` TO 'w'@'%'"
         );
     }

@@ -8,8 +8,8 @@ use crate::database::Dialect;
 use crate::domain::alteration::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks,
-    Spelling, TextLimit, resolve_name,
+    Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle,
+    Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
 
@@ -32,21 +32,40 @@ impl Relation {
 /// Finds the table meant by one to three parts: `table` along the search path, `schema.table`, or
 /// `database.schema.table`, where the database is the connected one.
 /// Errors: `NotFound`, with near misses.
-pub(crate) async fn locate(session: &mut Session, parts: &[NamePart]) -> Result<Relation, SystemError> {
+pub(crate) async fn locate(
+    session: &mut Session,
+    parts: &[NamePart],
+) -> Result<Relation, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
-    let rows = session.fetch(purpose, RELATIONS.to_owned(), PgArguments::default()).await?;
+    let rows = session
+        .fetch(purpose, RELATIONS.to_owned(), PgArguments::default())
+        .await?;
     let read = |row: &PgRow| {
-        Ok(Relation { id: row.try_get(0)?, schema: row.try_get(1)?, name: row.try_get(2)?, visible: row.try_get(3)? })
+        Ok(Relation {
+            id: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            visible: row.try_get(3)?,
+        })
     };
     let relations: Result<Vec<Relation>, sqlx::Error> = rows.iter().map(read).collect();
     let relations = relations.map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session.fetch(purpose, "SELECT current_database()::text".to_owned(), PgArguments::default()).await?;
+    let rows = session
+        .fetch(
+            purpose,
+            "SELECT current_database()::text".to_owned(),
+            PgArguments::default(),
+        )
+        .await?;
     let database: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
     find(&relations, &database.unwrap_or_default(), parts).cloned()
 }
 
 /// Reads what the catalogue says of a table.
-pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Result<Object, SystemError> {
+pub(crate) async fn describe(
+    session: &mut Session,
+    relation: &Relation,
+) -> Result<Object, SystemError> {
     let facts = read(session, RELATION, relation.id, RelationFacts::of).await?;
     let Some(facts) = facts.into_iter().next() else {
         return Err(SystemError::NotFound {
@@ -54,7 +73,13 @@ pub(crate) async fn describe(session: &mut Session, relation: &Relation) -> Resu
             hint: None,
         });
     };
-    let columns = read(session, &format!("{BASE_TYPES}\n{COLUMNS}"), relation.id, ColumnFacts::of).await?;
+    let columns = read(
+        session,
+        &format!("{BASE_TYPES}\n{COLUMNS}"),
+        relation.id,
+        ColumnFacts::of,
+    )
+    .await?;
     let indexes = read(session, INDEXES, relation.id, IndexFacts::of).await?;
     let account = Dialect::Postgres.quote(session.user());
     let rules = read(session, RULES, relation.id, rule_obstacle).await?;
@@ -91,39 +116,62 @@ fn wrapper_obstacle(row: &PgRow) -> Result<Obstacle, sqlx::Error> {
 }
 
 /// How the columns of a table are declared now.
-pub(crate) async fn declarations(session: &mut Session, path: &[String]) -> Result<Vec<Declaration>, SystemError> {
+pub(crate) async fn declarations(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<Declaration>, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
     let name = Dialect::Postgres.quote_path(path);
     let mut arguments = PgArguments::default();
-    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session.fetch(purpose, format!("{BASE_TYPES}\n{DECLARATIONS}"), arguments).await?;
-    let read = |row: &PgRow| Ok(Declaration { name: row.try_get(0)?, declared: row.try_get(1)? });
+    sqlx::Arguments::add(&mut arguments, name)
+        .map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session
+        .fetch(purpose, format!("{BASE_TYPES}\n{DECLARATIONS}"), arguments)
+        .await?;
+    let read = |row: &PgRow| {
+        Ok(Declaration {
+            name: row.try_get(0)?,
+            declared: row.try_get(1)?,
+        })
+    };
     let declarations: Result<Vec<Declaration>, sqlx::Error> = rows.iter().map(read).collect();
     declarations.map_err(|error| session.failed(purpose.doing, error))
 }
 
 /// Names of a table's triggers that are at work, those of its partitions included.
-pub(crate) async fn triggers(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+pub(crate) async fn triggers(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<String>, SystemError> {
     names(session, TRIGGERS, path).await
 }
 
 /// Names of the tables of which rows are deleted or emptied along with a row of a table.
-pub(crate) async fn dependents(session: &mut Session, path: &[String]) -> Result<Vec<String>, SystemError> {
+pub(crate) async fn dependents(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<String>, SystemError> {
     names(session, DEPENDENTS, path).await
 }
 
 /// Names that one of the catalogue's queries about one relation yields.
-async fn names(session: &mut Session, sql: &str, path: &[String]) -> Result<Vec<String>, SystemError> {
+async fn names(
+    session: &mut Session,
+    sql: &str,
+    path: &[String],
+) -> Result<Vec<String>, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
     let name = Dialect::Postgres.quote_path(path);
     let mut arguments = PgArguments::default();
-    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
+    sqlx::Arguments::add(&mut arguments, name)
+        .map_err(|error| session.failed(purpose.doing, error))?;
     let rows = session.fetch(purpose, sql.to_owned(), arguments).await?;
     let names: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
     names.map_err(|error| session.failed(purpose.doing, error))
 }
 
-/// What may keep a change from rows of a table without an error: triggers before or instead of it, rules, and policies.
+/// What may keep a change from rows of a table without an error: triggers before or instead of it,
+/// rules, and policies.
 pub(crate) async fn hindrances(
     session: &mut Session,
     path: &[String],
@@ -145,28 +193,43 @@ pub(crate) async fn hindrances(
         sqlx::Arguments::add(&mut arguments, command)
     };
     add().map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session.fetch(purpose, HINDRANCES.to_owned(), arguments).await?;
+    let rows = session
+        .fetch(purpose, HINDRANCES.to_owned(), arguments)
+        .await?;
     let words: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(0)).collect();
     words.map_err(|error| session.failed(purpose.doing, error))
 }
 
-/// Who has the longest open transaction among those that hold a lock on a table stronger than a reader's, in words.
-pub(crate) async fn lock_holder(session: &mut Session, path: &[String]) -> Result<Option<String>, SystemError> {
+/// Who has the longest open transaction among those that hold a lock on a table stronger than a
+/// reader's, in words.
+pub(crate) async fn lock_holder(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Option<String>, SystemError> {
     let purpose = Purpose::plain("asking who holds a lock");
     let name = Dialect::Postgres.quote_path(path);
     let mut arguments = PgArguments::default();
-    sqlx::Arguments::add(&mut arguments, name).map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session.fetch(purpose, LOCK_HOLDER.to_owned(), arguments).await?;
+    sqlx::Arguments::add(&mut arguments, name)
+        .map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session
+        .fetch(purpose, LOCK_HOLDER.to_owned(), arguments)
+        .await?;
     let holder: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
     Ok(holder)
 }
 
-/// Which database of which cluster this is, and which of the histories that restoring the cluster may have given it; empty
-/// where this user may not ask.
+/// Which database of which cluster this is, and which of the histories that restoring the cluster
+/// may have given it; empty where this user may not ask.
 pub(crate) async fn identity(session: &mut Session) -> Result<String, SystemError> {
     let purpose = Purpose::plain("asking which database this is");
-    match session.fetch(purpose, IDENTITY.to_owned(), PgArguments::default()).await {
-        Ok(rows) => Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default()),
+    match session
+        .fetch(purpose, IDENTITY.to_owned(), PgArguments::default())
+        .await
+    {
+        Ok(rows) => Ok(rows
+            .first()
+            .and_then(|row| row.try_get(0).ok())
+            .unwrap_or_default()),
         Err(SystemError::Forbidden { .. }) => Ok(String::new()),
         Err(error) => Err(error),
     }
@@ -187,7 +250,8 @@ async fn read<T>(
 ) -> Result<Vec<T>, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
     let mut arguments = PgArguments::default();
-    sqlx::Arguments::add(&mut arguments, relation).map_err(|error| session.failed(purpose.doing, error))?;
+    sqlx::Arguments::add(&mut arguments, relation)
+        .map_err(|error| session.failed(purpose.doing, error))?;
     let rows = session.fetch(purpose, sql.to_owned(), arguments).await?;
     let facts: Result<Vec<T>, sqlx::Error> = rows.iter().map(of).collect();
     facts.map_err(|error| session.failed(purpose.doing, error))
@@ -201,12 +265,13 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'
 ORDER BY n.nspname, c.relname";
 
-/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts. Rows of a view are locked where it is simple
-/// enough to be updated without triggers and rules of its own: a lock does not reach into its common table expressions, and
-/// is refused where it groups.
-/// Source: <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
+/// The numbers are the bits of `pg_relation_is_updatable`: 4 updates, 8 inserts. Rows of a view are
+/// locked where it is simple enough to be updated without triggers and rules of its own: a lock
+/// does not reach into its common table expressions, and is refused where it groups. Source:
+/// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG>.
 ///
-/// A table with rules is told as `rules`: what becomes of its rows is theirs to say, as with a view.
+/// A table with rules is told as `rules`: what becomes of its rows is theirs to say, as with a
+/// view.
 const RELATION: &str = "\
 SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
            SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D'
@@ -223,7 +288,8 @@ SELECT CASE WHEN c.relkind IN ('r', 'p') AND EXISTS (
        has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE')
 FROM pg_class AS c WHERE c.oid = $1::oid";
 
-/// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
+/// Columns with their types, of the relation that `$1` names or numbers. Domains are followed down
+/// to the type beneath them; each may add NOT NULL, a default and, the last one, a modifier.
 const BASE_TYPES: &str = "\
 WITH RECURSIVE base AS (
     SELECT a.attnum, a.atttypid AS type, a.atttypmod AS modifier, a.attnotnull AS required,
@@ -235,9 +301,10 @@ WITH RECURSIVE base AS (
     FROM base JOIN pg_type AS t ON t.oid = base.type WHERE t.typtype = 'd'
 )";
 
-/// Follows [`BASE_TYPES`]. The collation is the operating system's name for it, where it has one; PostgreSQL's own provider
-/// sorts by code points, as `C` does. Before version 15 a database's default is always the operating system's.
-/// Source: <https://www.postgresql.org/docs/current/catalog-pg-collation.html>.
+/// Follows [`BASE_TYPES`]. The collation is the operating system's name for it, where it has one;
+/// PostgreSQL's own provider sorts by code points, as `C` does. Before version 15 a database's
+/// default is always the operating system's. Source:
+/// <https://www.postgresql.org/docs/current/catalog-pg-collation.html>.
 const COLUMNS: &str = "\
 SELECT a.attname::text, format_type(base.type, base.modifier), t.typname::text, n.nspname = 'pg_catalog',
        base.modifier, base.required, base.defaulted,
@@ -274,8 +341,9 @@ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
   AND (t.tgrelid = $1::regclass OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree($1::regclass) AS p))
 ORDER BY 1";
 
-/// `$2`, `$3` and `$4` say for which change, each in its catalogue's own way. Of a trigger's type, 2 is before and 64
-/// instead of; triggers of tables that inherit from this one are at work as well.
+/// `$2`, `$3` and `$4` say for which change, each in its catalogue's own way. Of a trigger's type,
+/// 2 is before and 64 instead of; triggers of tables that inherit from this one are at work as
+/// well.
 const HINDRANCES: &str = "\
 SELECT DISTINCT words, place FROM (
     SELECT format('trigger `%s`', t.tgname), 1 FROM pg_trigger AS t
@@ -292,9 +360,9 @@ SELECT DISTINCT words, place FROM (
     WHERE row_security_active($1::regclass)
 ) AS hindrance (words, place) ORDER BY place, words";
 
-/// Rules of a table that put something in the place of every update or deletion. One that does nothing, is for some rows only,
-/// or redirects an insert, perhaps to where the row is found, is judged by what becomes of each row; a view is written
-/// through its rules.
+/// Rules of a table that put something in the place of every update or deletion. One that does
+/// nothing, is for some rows only, or redirects an insert, perhaps to where the row is found, is
+/// judged by what becomes of each row; a view is written through its rules.
 const RULES: &str = "\
 SELECT r.rulename::text, r.ev_type::text
 FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
@@ -303,9 +371,9 @@ WHERE r.ev_class = $1::oid AND c.relkind IN ('r', 'p') AND r.ev_enabled IN ('O',
   AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD +NOTHING;$'
 ORDER BY r.ev_type, r.rulename";
 
-/// Foreign tables that can be written, among the relation itself, its partitions and what a view shows, and their wrappers,
-/// but for the one that begins, commits and rolls back over there as here.
-/// Source: <https://www.postgresql.org/docs/current/postgres-fdw.html#id-1.11.7.47.14>.
+/// Foreign tables that can be written, among the relation itself, its partitions and what a view
+/// shows, and their wrappers, but for the one that begins, commits and rolls back over there as
+/// here. Source: <https://www.postgresql.org/docs/current/postgres-fdw.html#id-1.11.7.47.14>.
 const WRAPPERS: &str = "\
 WITH RECURSIVE beneath AS (
     SELECT $1::oid AS id
@@ -341,7 +409,8 @@ WHERE l.relation = $1::regclass AND l.database = (SELECT d.oid FROM pg_database 
   AND l.granted AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
 ORDER BY a.xact_start NULLS FIRST, a.pid LIMIT 1";
 
-/// Valid, unconditional indexes. `findable`: an equality finds rows by the first column, under that column's own collation.
+/// Valid, unconditional indexes. `findable`: an equality finds rows by the first column, under that
+/// column's own collation.
 const INDEXES: &str = "\
 SELECT i.indisprimary, i.indisunique,
        m.amname IN ('btree', 'hash') AND (i.indcollation[0] = 0 OR i.indcollation[0] = coalesce(f.attcollation, 0)),
@@ -355,7 +424,11 @@ LEFT JOIN pg_attribute AS f ON f.attrelid = i.indrelid AND f.attnum = i.indkey[0
 WHERE i.indrelid = $1::oid AND i.indisvalid AND i.indpred IS NULL
 ORDER BY i.indisprimary DESC, c.relname";
 
-fn find<'a>(relations: &'a [Relation], database: &str, parts: &[NamePart]) -> Result<&'a Relation, SystemError> {
+fn find<'a>(
+    relations: &'a [Relation],
+    database: &str,
+    parts: &[NamePart],
+) -> Result<&'a Relation, SystemError> {
     match parts {
         [table] => find_visible(relations, table),
         [schema, table] => find_within(relations, database, schema, table),
@@ -375,20 +448,35 @@ fn find<'a>(relations: &'a [Relation], database: &str, parts: &[NamePart]) -> Re
     }
 }
 
-fn find_visible<'a>(relations: &'a [Relation], table: &NamePart) -> Result<&'a Relation, SystemError> {
+fn find_visible<'a>(
+    relations: &'a [Relation],
+    table: &NamePart,
+) -> Result<&'a Relation, SystemError> {
     let visible = relations.iter().filter(|relation| relation.visible);
     let names = visible.clone().map(|relation| relation.name.as_str());
     let name = resolve_name(table, names.clone()).map_err(|error| {
-        let elsewhere = || relations.iter().find_map(|relation| out_of_sight(relation, &table.text));
-        not_found("table", &table.text, &error, || did_you_mean(&table.text, names.clone()).or_else(elsewhere))
+        let elsewhere = || {
+            relations
+                .iter()
+                .find_map(|relation| out_of_sight(relation, &table.text))
+        };
+        not_found("table", &table.text, &error, || {
+            did_you_mean(&table.text, names.clone()).or_else(elsewhere)
+        })
     })?;
-    visible.clone().find(|relation| relation.name == name).ok_or_else(|| gone(name))
+    visible
+        .clone()
+        .find(|relation| relation.name == name)
+        .ok_or_else(|| gone(name))
 }
 
 /// What to say of a table that only its schema leads to, if it may be the one called `wanted`.
 fn out_of_sight(relation: &Relation, wanted: &str) -> Option<String> {
     did_you_mean(wanted, [relation.name.as_str()]).filter(|_| !relation.visible)?;
-    Some(format!("the search path does not lead everywhere; did you mean `{}.{}`?", relation.schema, relation.name))
+    Some(format!(
+        "the search path does not lead everywhere; did you mean `{}.{}`?",
+        relation.schema, relation.name
+    ))
 }
 
 fn find_within<'a>(
@@ -397,7 +485,10 @@ fn find_within<'a>(
     schema: &NamePart,
     table: &NamePart,
 ) -> Result<&'a Relation, SystemError> {
-    let mut schemas: Vec<&str> = relations.iter().map(|relation| relation.schema.as_str()).collect();
+    let mut schemas: Vec<&str> = relations
+        .iter()
+        .map(|relation| relation.schema.as_str())
+        .collect();
     schemas.dedup();
     let schema_name = resolve_name(schema, schemas.iter().copied()).map_err(|error| {
         let confused = || {
@@ -408,25 +499,44 @@ fn find_within<'a>(
                 )
             })
         };
-        let suggestion = || confused().or_else(|| did_you_mean(&schema.text, schemas.iter().copied()));
+        let suggestion =
+            || confused().or_else(|| did_you_mean(&schema.text, schemas.iter().copied()));
         not_found("a schema with tables", &schema.text, &error, suggestion)
     })?;
-    let within = relations.iter().filter(|relation| relation.schema == schema_name);
+    let within = relations
+        .iter()
+        .filter(|relation| relation.schema == schema_name);
     let names = within.clone().map(|relation| relation.name.as_str());
     let name = resolve_name(table, names.clone()).map_err(|error| {
         let wanted = format!("{schema_name}.{}", table.text);
-        not_found("table", &wanted, &error, || did_you_mean(&table.text, names.clone()))
+        not_found("table", &wanted, &error, || {
+            did_you_mean(&table.text, names.clone())
+        })
     })?;
-    within.clone().find(|relation| relation.name == name).ok_or_else(|| gone(name))
+    within
+        .clone()
+        .find(|relation| relation.name == name)
+        .ok_or_else(|| gone(name))
 }
 
 fn gone(name: &str) -> SystemError {
-    SystemError::NotFound { what: format!("table `{name}`"), hint: None }
+    SystemError::NotFound {
+        what: format!("table `{name}`"),
+        hint: None,
+    }
 }
 
-fn not_found(what: &str, name: &str, error: &NameError, suggestion: impl Fn() -> Option<String>) -> SystemError {
+fn not_found(
+    what: &str,
+    name: &str,
+    error: &NameError,
+    suggestion: impl Fn() -> Option<String>,
+) -> SystemError {
     match error {
-        NameError::Unknown => SystemError::NotFound { what: format!("{what} `{name}`"), hint: suggestion() },
+        NameError::Unknown => SystemError::NotFound {
+            what: format!("{what} `{name}`"),
+            hint: suggestion(),
+        },
         NameError::Ambiguous { candidates } => {
             let candidates = quoted_list(candidates.iter().map(String::as_str));
             SystemError::NotFound {
@@ -470,12 +580,20 @@ impl RelationFacts {
     }
 
     fn locks(&self) -> RowLocks {
-        if self.locks_rows { RowLocks::Each } else { RowLocks::Whole { allowed: self.may_lock_all } }
+        if self.locks_rows {
+            RowLocks::Each
+        } else {
+            RowLocks::Whole {
+                allowed: self.may_lock_all,
+            }
+        }
     }
 
     fn object_kind(&self) -> ObjectKind {
         match self.kind.as_str() {
-            "v" | "m" | "f" | "rules" => ObjectKind::View { updatable: self.takes_updates },
+            "v" | "m" | "f" | "rules" => ObjectKind::View {
+                updatable: self.takes_updates,
+            },
             _ => ObjectKind::Table,
         }
     }
@@ -526,7 +644,8 @@ impl ColumnFacts {
     fn column(self, relation: &RelationFacts) -> ObjectColumn {
         let holds = self.holds(&relation.encoding);
         let is_text = matches!(holds, Holds::Text { .. });
-        let loosely_compared = is_text && (self.loose_collation || self.type_name == "bpchar" || !self.built_in);
+        let loosely_compared =
+            is_text && (self.loose_collation || self.type_name == "bpchar" || !self.built_in);
         ObjectColumn {
             holds,
             loosely_compared,
@@ -590,16 +709,30 @@ fn object(
     indexes: &[IndexFacts],
     account: String,
 ) -> Object {
-    let unique = indexes.iter().filter(|index| index.unique && !facts.has_heirs);
+    let unique = indexes
+        .iter()
+        .filter(|index| index.unique && !facts.has_heirs);
     let findable = indexes.iter().filter(|index| index.findable);
-    let primary_key = indexes.iter().find(|index| index.primary).and_then(IndexFacts::plain_columns);
+    let primary_key = indexes
+        .iter()
+        .find(|index| index.primary)
+        .and_then(IndexFacts::plain_columns);
     Object {
         path: relation.path(),
-        spelling: Spelling { quote: '"', account: Some(account) },
+        spelling: Spelling {
+            quote: '"',
+            account: Some(account),
+        },
         kind: facts.object_kind(),
-        columns: columns.into_iter().map(|column| column.column(facts)).collect(),
+        columns: columns
+            .into_iter()
+            .map(|column| column.column(facts))
+            .collect(),
         unique_keys: unique.filter_map(IndexFacts::plain_columns).collect(),
-        indexes: findable.map(IndexFacts::leading_columns).filter(|columns| !columns.is_empty()).collect(),
+        indexes: findable
+            .map(IndexFacts::leading_columns)
+            .filter(|columns| !columns.is_empty())
+            .collect(),
         may_enter: facts.may_use_schema,
         hides_columns: false,
         may_select: facts.may_select,
@@ -617,17 +750,32 @@ fn built_in(type_name: &str, modifier: i32, encoding: &str) -> Holds {
         "varchar" | "bpchar" => text(length(modifier, encoding)),
         // Source: <https://www.postgresql.org/docs/current/datatype-character.html>.
         "name" => text(Some(TextLimit::Bytes(63))),
-        "int2" => Holds::Integer { min: i16::MIN.into(), max: i16::MAX.into() },
-        "int4" => Holds::Integer { min: i32::MIN.into(), max: i32::MAX.into() },
-        "int8" => Holds::Integer { min: i64::MIN.into(), max: i64::MAX.into() },
+        "int2" => Holds::Integer {
+            min: i16::MIN.into(),
+            max: i16::MAX.into(),
+        },
+        "int4" => Holds::Integer {
+            min: i32::MIN.into(),
+            max: i32::MAX.into(),
+        },
+        "int8" => Holds::Integer {
+            min: i64::MIN.into(),
+            max: i64::MAX.into(),
+        },
         "numeric" => numeric(modifier),
         "float4" => Holds::Float { bits: 32 },
         "float8" => Holds::Float { bits: 64 },
         "bool" => Holds::Boolean,
         "date" => Holds::Date,
-        "time" => Holds::Time { fraction_digits: fraction_digits(modifier) },
-        "timestamp" => Holds::Timestamp { fraction_digits: fraction_digits(modifier) },
-        "timestamptz" => Holds::Instant { fraction_digits: fraction_digits(modifier) },
+        "time" => Holds::Time {
+            fraction_digits: fraction_digits(modifier),
+        },
+        "timestamp" => Holds::Timestamp {
+            fraction_digits: fraction_digits(modifier),
+        },
+        "timestamptz" => Holds::Instant {
+            fraction_digits: fraction_digits(modifier),
+        },
         "uuid" => Holds::Uuid,
         "json" | "jsonb" => Holds::Json,
         _ => Holds::Unsupported,
@@ -635,21 +783,27 @@ fn built_in(type_name: &str, modifier: i32, encoding: &str) -> Holds {
 }
 
 fn text(limit: Option<TextLimit>) -> Holds {
-    Holds::Text { limit, repertoire: Repertoire::Unicode { nul: false } }
+    Holds::Text {
+        limit,
+        repertoire: Repertoire::Unicode { nul: false },
+    }
 }
 
 /// The modifier counts four more than the length. A database without an encoding counts bytes.
 fn length(modifier: i32, encoding: &str) -> Option<TextLimit> {
-    let length = modifier.checked_sub(4).and_then(|length| u64::try_from(length).ok())?;
+    let length = modifier
+        .checked_sub(4)
+        .and_then(|length| u64::try_from(length).ok())?;
     Some(match encoding {
         "SQL_ASCII" => TextLimit::Bytes(length),
         _ => TextLimit::Characters(length),
     })
 }
 
-/// The modifier holds precision and, in eleven bits with a sign, scale. A negative scale rounds away whole digits, and
-/// one above the precision leaves a band below 1: neither is a number of digits after the point, so neither is written.
-/// Source: `numeric_typmod_scale` in `src/backend/utils/adt/numeric.c`.
+/// The modifier holds precision and, in eleven bits with a sign, scale. A negative scale rounds
+/// away whole digits, and one above the precision leaves a band below 1: neither is a number of
+/// digits after the point, so neither is written. Source: `numeric_typmod_scale` in
+/// `src/backend/utils/adt/numeric.c`.
 fn numeric(modifier: i32) -> Holds {
     let Some(packed) = modifier.checked_sub(4).filter(|packed| *packed >= 0) else {
         return Holds::Decimal { size: None };
@@ -657,7 +811,9 @@ fn numeric(modifier: i32) -> Holds {
     let precision = u16::try_from((packed >> 16) & 0xffff);
     let scale = u16::try_from(((packed & 0x7ff) ^ 1024) - 1024);
     match (precision, scale) {
-        (Ok(precision), Ok(scale)) if scale <= precision => Holds::Decimal { size: Some((precision, scale)) },
+        (Ok(precision), Ok(scale)) if scale <= precision => Holds::Decimal {
+            size: Some((precision, scale)),
+        },
         _ => Holds::Unsupported,
     }
 }
@@ -672,7 +828,12 @@ mod tests {
     use super::*;
 
     fn relation(schema: &str, name: &str, visible: bool) -> Relation {
-        Relation { id: 1, schema: schema.to_owned(), name: name.to_owned(), visible }
+        Relation {
+            id: 1,
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            visible,
+        }
     }
 
     fn relations() -> Vec<Relation> {
@@ -687,7 +848,10 @@ mod tests {
 
     /// Unquoted parts, except those within double quotes.
     fn parts(name: &str) -> Vec<NamePart> {
-        let part = |text: &str| NamePart { text: text.replace('"', ""), quoted: text.starts_with('"') };
+        let part = |text: &str| NamePart {
+            text: text.replace('"', ""),
+            quoted: text.starts_with('"'),
+        };
         name.split('.').map(part).collect()
     }
 
@@ -709,9 +873,18 @@ mod tests {
 
     #[test]
     fn a_table_that_is_not_there_is_answered_with_what_is() {
-        assert_eq!(found("acounts"), "table `acounts` does not exist: did you mean `accounts`?");
-        assert_eq!(found("\"Accounts\""), "table `Accounts` does not exist: did you mean `accounts`?");
-        assert_eq!(found("crm.acounts"), "table `CRM.acounts` does not exist: did you mean `ACCOUNTS`?");
+        assert_eq!(
+            found("acounts"),
+            "table `acounts` does not exist: did you mean `accounts`?"
+        );
+        assert_eq!(
+            found("\"Accounts\""),
+            "table `Accounts` does not exist: did you mean `accounts`?"
+        );
+        assert_eq!(
+            found("crm.acounts"),
+            "table `CRM.acounts` does not exist: did you mean `ACCOUNTS`?"
+        );
         assert_eq!(
             found("shop.accounts"),
             "a schema with tables `shop` does not exist: `shop` is the database; name a schema before the table: `CRM`, \
@@ -735,16 +908,45 @@ mod tests {
     #[test]
     fn types_hold_what_their_modifiers_say() {
         let packed = |precision: i32, scale: i32| ((precision << 16) | (scale & 0x7ff)) + 4;
-        assert_eq!(built_in("numeric", packed(5, 2), "UTF8"), Holds::Decimal { size: Some((5, 2)) });
-        assert_eq!(built_in("numeric", packed(1000, 1000), "UTF8"), Holds::Decimal { size: Some((1000, 1000)) });
-        assert_eq!(built_in("numeric", -1, "UTF8"), Holds::Decimal { size: None });
-        assert_eq!(built_in("numeric", packed(2, -3), "UTF8"), Holds::Unsupported);
-        assert_eq!(built_in("numeric", packed(3, 5), "UTF8"), Holds::Unsupported);
-        assert_eq!(built_in("varchar", 22, "UTF8"), text(Some(TextLimit::Characters(18))));
-        assert_eq!(built_in("varchar", 22, "SQL_ASCII"), text(Some(TextLimit::Bytes(18))));
+        assert_eq!(
+            built_in("numeric", packed(5, 2), "UTF8"),
+            Holds::Decimal { size: Some((5, 2)) }
+        );
+        assert_eq!(
+            built_in("numeric", packed(1000, 1000), "UTF8"),
+            Holds::Decimal {
+                size: Some((1000, 1000))
+            }
+        );
+        assert_eq!(
+            built_in("numeric", -1, "UTF8"),
+            Holds::Decimal { size: None }
+        );
+        assert_eq!(
+            built_in("numeric", packed(2, -3), "UTF8"),
+            Holds::Unsupported
+        );
+        assert_eq!(
+            built_in("numeric", packed(3, 5), "UTF8"),
+            Holds::Unsupported
+        );
+        assert_eq!(
+            built_in("varchar", 22, "UTF8"),
+            text(Some(TextLimit::Characters(18)))
+        );
+        assert_eq!(
+            built_in("varchar", 22, "SQL_ASCII"),
+            text(Some(TextLimit::Bytes(18)))
+        );
         assert_eq!(built_in("varchar", -1, "UTF8"), text(None));
-        assert_eq!(built_in("timestamptz", 3, "UTF8"), Holds::Instant { fraction_digits: 3 });
-        assert_eq!(built_in("timestamp", -1, "UTF8"), Holds::Timestamp { fraction_digits: 6 });
+        assert_eq!(
+            built_in("timestamptz", 3, "UTF8"),
+            Holds::Instant { fraction_digits: 3 }
+        );
+        assert_eq!(
+            built_in("timestamp", -1, "UTF8"),
+            Holds::Timestamp { fraction_digits: 6 }
+        );
         assert_eq!(built_in("bytea", -1, "UTF8"), Holds::Unsupported);
     }
 
@@ -766,14 +968,32 @@ mod tests {
             primary,
             unique: true,
             findable: true,
-            columns: columns.iter().map(|column| column.map(str::to_owned)).collect(),
+            columns: columns
+                .iter()
+                .map(|column| column.map(str::to_owned))
+                .collect(),
         };
-        let indexes = [index(true, &[Some("id")]), index(false, &[Some("region"), None])];
-        let described = object(&relation("public", "t", true), &facts(false), Vec::new(), &indexes, String::new());
+        let indexes = [
+            index(true, &[Some("id")]),
+            index(false, &[Some("region"), None]),
+        ];
+        let described = object(
+            &relation("public", "t", true),
+            &facts(false),
+            Vec::new(),
+            &indexes,
+            String::new(),
+        );
         assert_eq!(described.unique_keys, [["id"]]);
         assert_eq!(described.indexes, [["id"], ["region"]]);
         assert_eq!(described.primary_key, ["id"]);
-        let parent = object(&relation("public", "t", true), &facts(true), Vec::new(), &indexes, String::new());
+        let parent = object(
+            &relation("public", "t", true),
+            &facts(true),
+            Vec::new(),
+            &indexes,
+            String::new(),
+        );
         assert!(parent.unique_keys.is_empty());
     }
 }

@@ -7,23 +7,34 @@ use super::declared;
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks, Spelling, resolve_name,
+    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks,
+    Spelling, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
 
 const READING: &str = "reading the catalogue";
 
 impl SqliteDatabase {
-    /// Finds an object and reads what the catalogue says of it. Whether the file may be written it does not say.
-    /// Errors: `NotFound` with a hint that names near misses, or all candidates if only their case tells them apart.
+    /// Finds an object and reads what the catalogue says of it. Whether the file may be written it
+    /// does not say. Errors: `NotFound` with a hint that names near misses, or all candidates if
+    /// only their case tells them apart.
     pub(crate) async fn read_object(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
         let table = self.find_table(name).await?;
-        let shape = self.table_shape(&table).await.map_err(|error| self.sort_error(READING, error))?;
-        let mut object = self.object(&table, &shape).await.map_err(|error| self.sort_error(READING, error))?;
+        let shape = self
+            .table_shape(&table)
+            .await
+            .map_err(|error| self.sort_error(READING, error))?;
+        let mut object = self
+            .object(&table, &shape)
+            .await
+            .map_err(|error| self.sort_error(READING, error))?;
         if shape.kind != TableKind::Table {
             self.probe_rights(&table, &mut object).await;
         }
-        let updatable = object.columns.iter().any(|column| column.may_update || column.may_insert);
+        let updatable = object
+            .columns
+            .iter()
+            .any(|column| column.may_update || column.may_insert);
         object.kind = match shape.kind {
             TableKind::View => ObjectKind::View { updatable },
             TableKind::Table | TableKind::Virtual => ObjectKind::Table,
@@ -32,10 +43,22 @@ impl SqliteDatabase {
     }
 
     /// How an object's columns are declared now.
-    pub(crate) async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
+    pub(crate) async fn declarations(
+        &mut self,
+        object: &Object,
+    ) -> Result<Vec<Declaration>, SystemError> {
         let table = object.path.last().map_or("", String::as_str);
-        let columns = self.columns(table).await.map_err(|error| self.sort_error(READING, error))?;
-        Ok(columns.into_iter().map(|column| Declaration { name: column.name, declared: column.declared }).collect())
+        let columns = self
+            .columns(table)
+            .await
+            .map_err(|error| self.sort_error(READING, error))?;
+        Ok(columns
+            .into_iter()
+            .map(|column| Declaration {
+                name: column.name,
+                declared: column.declared,
+            })
+            .collect())
     }
 
     /// Names of an object's triggers.
@@ -45,7 +68,10 @@ impl SqliteDatabase {
         let sql = format!(
             "SELECT name FROM {schema}.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE ORDER BY name"
         );
-        let names = sqlx::query_scalar(audited(sql)).bind(table.to_owned()).fetch_all(self.connection()).await;
+        let names = sqlx::query_scalar(audited(sql))
+            .bind(table.to_owned())
+            .fetch_all(self.connection())
+            .await;
         names.map_err(|error| self.sort_error(READING, error))
     }
 
@@ -59,7 +85,9 @@ impl SqliteDatabase {
              WHERE referring.type = 'table' AND foreign_key.\"table\" = ? COLLATE NOCASE \
              AND foreign_key.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT') ORDER BY 1"
         );
-        let query = sqlx::query_scalar(audited(sql)).bind(self.schema.clone()).bind(table.to_owned());
+        let query = sqlx::query_scalar(audited(sql))
+            .bind(self.schema.clone())
+            .bind(table.to_owned());
         let names = query.fetch_all(self.connection()).await;
         names.map_err(|error| self.sort_error(READING, error))
     }
@@ -71,7 +99,11 @@ impl SqliteDatabase {
             "SELECT name FROM {schema}.sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*' \
              ORDER BY name"
         );
-        self.fetch(sql).await?.iter().map(|row| row.try_get(0)).collect()
+        self.fetch(sql)
+            .await?
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect()
     }
 
     async fn find_table(&mut self, name: &ObjectName) -> Result<String, SystemError> {
@@ -79,17 +111,23 @@ impl SqliteDatabase {
             [table] => table,
             [database, table] => {
                 let known = [self.schema.as_str()];
-                resolve_name(database, known.into_iter()).map_err(|_| self.unknown_database(name))?;
+                resolve_name(database, known.into_iter())
+                    .map_err(|_| self.unknown_database(name))?;
                 table
             }
             _ => {
                 return Err(SystemError::NotFound {
                     what: format!("`{name}`"),
-                    hint: Some("SQLite knows a database and a table, nothing above them".to_owned()),
+                    hint: Some(
+                        "SQLite knows a database and a table, nothing above them".to_owned(),
+                    ),
                 });
             }
         };
-        let known = self.table_names().await.map_err(|error| self.sort_error(READING, error))?;
+        let known = self
+            .table_names()
+            .await
+            .map_err(|error| self.sort_error(READING, error))?;
         match resolve_name(table, known.iter().map(String::as_str)) {
             Ok(found) => Ok(found.to_owned()),
             Err(error) => Err(unknown_table(name, table, &error, &known)),
@@ -99,42 +137,75 @@ impl SqliteDatabase {
     fn unknown_database(&self, name: &ObjectName) -> SystemError {
         let remedy = match self.attached {
             true => format!("the file is attached as `{}`", self.schema),
-            false => format!("name it with `database` in `[connections.{}]`", self.connection_name),
+            false => format!(
+                "name it with `database` in `[connections.{}]`",
+                self.connection_name
+            ),
         };
-        SystemError::NotFound { what: format!("the database of `{name}`"), hint: Some(remedy) }
+        SystemError::NotFound {
+            what: format!("the database of `{name}`"),
+            hint: Some(remedy),
+        }
     }
 
     async fn table_shape(&mut self, table: &str) -> Result<TableShape, sqlx::Error> {
-        let sql = "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = ? COLLATE NOCASE";
+        let sql =
+            "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = ? COLLATE NOCASE";
         let schema = self.schema.clone();
-        let row = sqlx::query(sql).bind(table.to_owned()).bind(schema).fetch_one(self.connection()).await?;
+        let row = sqlx::query(sql)
+            .bind(table.to_owned())
+            .bind(schema)
+            .fetch_one(self.connection())
+            .await?;
         let kind = match row.try_get::<String, _>(0)?.as_str() {
             "view" => TableKind::View,
             "virtual" => TableKind::Virtual,
             _ => TableKind::Table,
         };
-        Ok(TableShape { kind, without_rowid: row.try_get(1)?, strict: row.try_get(2)? })
+        Ok(TableShape {
+            kind,
+            without_rowid: row.try_get(1)?,
+            strict: row.try_get(2)?,
+        })
     }
 
     async fn object(&mut self, table: &str, shape: &TableShape) -> Result<Object, sqlx::Error> {
         let columns = self.columns(table).await?;
         let indexes = self.indexes(table).await?;
         let collations = self.collations(table, &columns).await;
-        let mut primary_key: Vec<_> = columns.iter().filter(|column| column.key_position > 0).collect();
+        let mut primary_key: Vec<_> = columns
+            .iter()
+            .filter(|column| column.key_position > 0)
+            .collect();
         primary_key.sort_by_key(|column| column.key_position);
-        let primary_key: Vec<String> = primary_key.into_iter().map(|column| column.name.clone()).collect();
-        // A lone INTEGER PRIMARY KEY is the row's own number: it is unique and found at once, and no index shows it.
+        let primary_key: Vec<String> = primary_key
+            .into_iter()
+            .map(|column| column.name.clone())
+            .collect();
+        // A lone INTEGER PRIMARY KEY is the row's own number: it is unique and found at once, and
+        // no index shows it.
         let has_key_index = indexes.iter().any(|index| index.primary);
         let is_rowid = primary_key.len() == 1 && !has_key_index && !shape.without_rowid;
-        let rowid = primary_key.first().filter(|_| is_rowid && shape.kind == TableKind::Table);
+        let rowid = primary_key
+            .first()
+            .filter(|_| is_rowid && shape.kind == TableKind::Table);
 
-        let mut unique_keys: Vec<Vec<String>> = rowid.iter().map(|name| vec![(*name).clone()]).collect();
+        let mut unique_keys: Vec<Vec<String>> =
+            rowid.iter().map(|name| vec![(*name).clone()]).collect();
         unique_keys.extend(indexes.iter().filter_map(CatalogueIndex::unique_key));
         let mut usable: Vec<Vec<String>> = rowid.iter().map(|name| vec![(*name).clone()]).collect();
         let collation_of = |name: &str| {
-            columns.iter().zip(&collations).find(|(column, _)| column.name == name).map(|(_, collation)| *collation)
+            columns
+                .iter()
+                .zip(&collations)
+                .find(|(column, _)| column.name == name)
+                .map(|(_, collation)| *collation)
         };
-        usable.extend(indexes.iter().map(|index| index.leading_columns(collation_of)));
+        usable.extend(
+            indexes
+                .iter()
+                .map(|index| index.leading_columns(collation_of)),
+        );
         usable.retain(|index| !index.is_empty());
 
         let describe = |(column, collation): (&CatalogueColumn, &Collation)| {
@@ -143,7 +214,10 @@ impl SqliteDatabase {
         let described = columns.iter().zip(&collations).map(describe).collect();
         Ok(Object {
             path: self.path_of(table),
-            spelling: Spelling { quote: '"', account: None },
+            spelling: Spelling {
+                quote: '"',
+                account: None,
+            },
             kind: ObjectKind::Table,
             columns: described,
             unique_keys,
@@ -170,7 +244,10 @@ impl SqliteDatabase {
         let sql = "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?, ?) \
                    WHERE hidden <> ? ORDER BY cid";
         let schema = self.schema.clone();
-        let query = sqlx::query(sql).bind(table.to_owned()).bind(schema).bind(HIDDEN);
+        let query = sqlx::query(sql)
+            .bind(table.to_owned())
+            .bind(schema)
+            .bind(HIDDEN);
         let rows = query.fetch_all(self.connection()).await?;
         let read = |row: &sqlx::sqlite::SqliteRow| {
             Ok(CatalogueColumn {
@@ -190,12 +267,18 @@ impl SqliteDatabase {
                    FROM pragma_index_list(?, ?) AS list JOIN pragma_index_xinfo(list.name, ?) AS info \
                    WHERE info.key ORDER BY list.seq, info.seqno";
         let schema = self.schema.clone();
-        let query = sqlx::query(sql).bind(table.to_owned()).bind(schema.clone()).bind(schema);
+        let query = sqlx::query(sql)
+            .bind(table.to_owned())
+            .bind(schema.clone())
+            .bind(schema);
         let rows = query.fetch_all(self.connection()).await?;
         let mut indexes: Vec<CatalogueIndex> = Vec::new();
         for row in &rows {
             let name: String = row.try_get(0)?;
-            let column = IndexedColumn { name: row.try_get(4)?, collation: row.try_get(5)? };
+            let column = IndexedColumn {
+                name: row.try_get(4)?,
+                collation: row.try_get(5)?,
+            };
             match indexes.last_mut().filter(|index| index.name == name) {
                 Some(index) => index.columns.push(column),
                 None => indexes.push(CatalogueIndex {
@@ -210,8 +293,8 @@ impl SqliteDatabase {
         Ok(indexes)
     }
 
-    /// How each column's `=` compares text. No pragma tells, so it is tried out: a column of a compound query compares
-    /// as the column of its first query does.
+    /// How each column's `=` compares text. No pragma tells, so it is tried out: a column of a
+    /// compound query compares as the column of its first query does.
     async fn collations(&mut self, table: &str, columns: &[CatalogueColumn]) -> Vec<Collation> {
         let mut collations = Vec::with_capacity(columns.len());
         for column in columns {
@@ -238,20 +321,27 @@ impl SqliteDatabase {
         }
     }
 
-    /// What may be written in a view depends on its triggers, in a virtual table on its module. SQLite knows when it
-    /// prepares a statement, which executes nothing.
+    /// What may be written in a view depends on its triggers, in a virtual table on its module.
+    /// SQLite knows when it prepares a statement, which executes nothing.
     async fn probe_rights(&mut self, table: &str, object: &mut Object) {
         let table = self.quoted_table(table);
         for column in &mut object.columns {
             let quoted = Dialect::Sqlite.quote(&column.name);
-            column.may_update = self.prepares(format!("UPDATE {table} SET {quoted} = NULL")).await;
-            column.may_insert = self.prepares(format!("INSERT INTO {table} ({quoted}) VALUES (NULL)")).await;
+            column.may_update = self
+                .prepares(format!("UPDATE {table} SET {quoted} = NULL"))
+                .await;
+            column.may_insert = self
+                .prepares(format!("INSERT INTO {table} ({quoted}) VALUES (NULL)"))
+                .await;
         }
     }
 
     async fn prepares(&mut self, sql: String) -> bool {
         use sqlx::{Executor as _, SqlSafeStr as _};
-        self.connection().prepare(audited(sql).into_sql_str()).await.is_ok()
+        self.connection()
+            .prepare(audited(sql).into_sql_str())
+            .await
+            .is_ok()
     }
 }
 
@@ -334,13 +424,19 @@ struct CatalogueIndex {
 }
 
 impl CatalogueIndex {
-    /// Its columns, if it holds every row to them. A collation that takes more for equal only makes it stricter.
+    /// Its columns, if it holds every row to them. A collation that takes more for equal only makes
+    /// it stricter.
     fn unique_key(&self) -> Option<Vec<String>> {
         let constrains = self.unique && !self.partial;
-        self.columns.iter().map(|column| column.name.clone()).collect::<Option<Vec<_>>>().filter(|_| constrains)
+        self.columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect::<Option<Vec<_>>>()
+            .filter(|_| constrains)
     }
 
-    /// Its leading columns that a lookup by equality can use: those it sorts as the column itself compares, or by bytes.
+    /// Its leading columns that a lookup by equality can use: those it sorts as the column itself
+    /// compares, or by bytes.
     fn leading_columns(&self, collation_of: impl Fn(&str) -> Option<Collation>) -> Vec<String> {
         let usable = |column: &IndexedColumn| {
             let name = column.name.clone()?;
@@ -349,23 +445,39 @@ impl CatalogueIndex {
             let fits = |wanted: &str| wanted.eq_ignore_ascii_case(sorted_by);
             (fits("BINARY") || own.is_some_and(fits)).then_some(name)
         };
-        self.columns.iter().filter(|_| !self.partial).map_while(usable).collect()
+        self.columns
+            .iter()
+            .filter(|_| !self.partial)
+            .map_while(usable)
+            .collect()
     }
 }
 
-fn unknown_table(name: &ObjectName, table: &NamePart, error: &NameError, known: &[String]) -> SystemError {
+fn unknown_table(
+    name: &ObjectName,
+    table: &NamePart,
+    error: &NameError,
+    known: &[String],
+) -> SystemError {
     let hint = match error {
         NameError::Ambiguous { candidates } => Some(format!("quote one of {}", listed(candidates))),
         NameError::Unknown => did_you_mean(&table.text, known.iter().map(String::as_str))
             .or_else(|| (!known.is_empty()).then(|| format!("there are {}", listed(known)))),
     };
-    SystemError::NotFound { what: format!("table `{name}`"), hint }
+    SystemError::NotFound {
+        what: format!("table `{name}`"),
+        hint,
+    }
 }
 
 /// Names in backticks, comma-separated, the first dozen of them.
 pub(crate) fn listed(names: &[String]) -> String {
     const NAMES_MAX: usize = 12;
-    let shown: Vec<String> = names.iter().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMES_MAX)
+        .map(|name| format!("`{name}`"))
+        .collect();
     let more = if names.len() > NAMES_MAX { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }

@@ -1,5 +1,6 @@
-//! What a column's declared type says: SQLite keeps any name as a declaration and derives from it only an affinity.
-//! People mean more by it, and what they mean is held to here: first the name, then the affinity.
+//! What a column's declared type says: SQLite keeps any name as a declaration and derives from it
+//! only an affinity. People mean more by it, and what they mean is held to here: first the name,
+//! then the affinity.
 
 use crate::domain::object::{Holds, Repertoire, TextLimit};
 
@@ -18,7 +19,8 @@ pub(crate) enum Affinity {
 /// Digits of a second's fraction that are written: microseconds.
 const FRACTION_DIGITS: u8 = 6;
 
-/// SQLite's own rule, in SQLite's own order. `ANY` is kept as it is in STRICT tables, the only ones that know it.
+/// SQLite's own rule, in SQLite's own order. `ANY` is kept as it is in STRICT tables, the only ones
+/// that know it.
 pub(crate) fn affinity(declared: &str, strict: bool) -> Affinity {
     let declared = declared.to_ascii_uppercase();
     let says = |word: &str| declared.contains(word);
@@ -39,8 +41,8 @@ pub(crate) fn affinity(declared: &str, strict: bool) -> Affinity {
 
 /// What a column of this declared type holds.
 ///
-/// A column without a type, or `ANY`, takes what it is given and is given text. Text in SQLite ends for many functions
-/// at U+0000, so that character is not let in.
+/// A column without a type, or `ANY`, takes what it is given and is given text. Text in SQLite ends
+/// for many functions at U+0000, so that character is not let in.
 pub(crate) fn holds(declared: &str, strict: bool) -> Holds {
     let declaration = Declaration::parse(declared);
     match affinity(declared, strict) {
@@ -58,26 +60,38 @@ fn named(declaration: &Declaration) -> Holds {
     match declaration.name.as_str() {
         "BOOL" | "BOOLEAN" => Holds::Boolean,
         "DATE" => Holds::Date,
-        "TIME" | "TIME WITHOUT TIME ZONE" => Holds::Time { fraction_digits: FRACTION_DIGITS },
-        "DATETIME" | "DATETIME2" | "SMALLDATETIME" | "TIMESTAMP" | "TIMESTAMP WITHOUT TIME ZONE" => {
-            Holds::Timestamp { fraction_digits: FRACTION_DIGITS }
-        }
-        "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" | "DATETIMEOFFSET" => {
-            Holds::Instant { fraction_digits: FRACTION_DIGITS }
-        }
+        "TIME" | "TIME WITHOUT TIME ZONE" => Holds::Time {
+            fraction_digits: FRACTION_DIGITS,
+        },
+        "DATETIME"
+        | "DATETIME2"
+        | "SMALLDATETIME"
+        | "TIMESTAMP"
+        | "TIMESTAMP WITHOUT TIME ZONE" => Holds::Timestamp {
+            fraction_digits: FRACTION_DIGITS,
+        },
+        "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" | "DATETIMEOFFSET" => Holds::Instant {
+            fraction_digits: FRACTION_DIGITS,
+        },
         "UUID" | "GUID" | "UNIQUEIDENTIFIER" => Holds::Uuid,
         "JSON" | "JSONB" => Holds::Json,
         "STRING" => text(declaration.characters_max()),
         "TIMETZ" | "TIME WITH TIME ZONE" => Holds::Unsupported,
-        _ => Holds::DecimalAsFloat { size: declaration.digits() },
+        _ => Holds::DecimalAsFloat {
+            size: declaration.digits(),
+        },
     }
 }
 
 fn text(characters_max: Option<u64>) -> Holds {
-    Holds::Text { limit: characters_max.map(TextLimit::Characters), repertoire: Repertoire::Unicode { nul: false } }
+    Holds::Text {
+        limit: characters_max.map(TextLimit::Characters),
+        repertoire: Repertoire::Unicode { nul: false },
+    }
 }
 
-/// Integers have 64 bits in SQLite; a declaration that promises fewer is kept, and so is `UNSIGNED`.
+/// Integers have 64 bits in SQLite; a declaration that promises fewer is kept, and so is
+/// `UNSIGNED`.
 fn integer(declaration: &Declaration) -> Holds {
     let unsigned = declaration.name.split(' ').any(|word| word == "UNSIGNED");
     let bits = match declaration.name.split(' ').find(|word| *word != "UNSIGNED") {
@@ -88,9 +102,18 @@ fn integer(declaration: &Declaration) -> Holds {
     };
     let half = 1_i128 << (bits - 1);
     match unsigned {
-        true if bits == 64 => Holds::Integer { min: 0, max: half - 1 },
-        true => Holds::Integer { min: 0, max: 2 * half - 1 },
-        false => Holds::Integer { min: -half, max: half - 1 },
+        true if bits == 64 => Holds::Integer {
+            min: 0,
+            max: half - 1,
+        },
+        true => Holds::Integer {
+            min: 0,
+            max: 2 * half - 1,
+        },
+        false => Holds::Integer {
+            min: -half,
+            max: half - 1,
+        },
     }
 }
 
@@ -108,12 +131,22 @@ impl Declaration {
         let (before, rest) = declared.split_once('(').unwrap_or((declared, ""));
         let (inside, after) = rest.split_once(')').unwrap_or((rest, ""));
         let words = before.split_whitespace().chain(after.split_whitespace());
-        let name = words.map(str::to_ascii_uppercase).collect::<Vec<_>>().join(" ");
-        let numbers = inside.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>();
-        Self { name, numbers: numbers.unwrap_or_default() }
+        let name = words
+            .map(str::to_ascii_uppercase)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let numbers = inside
+            .split(',')
+            .map(|number| number.trim().parse())
+            .collect::<Result<_, _>>();
+        Self {
+            name,
+            numbers: numbers.unwrap_or_default(),
+        }
     }
 
-    /// `n` of `VARCHAR(n)`. `TEXT(n)` and `CLOB(n)` are sizes of storage elsewhere and bound nothing.
+    /// `n` of `VARCHAR(n)`. `TEXT(n)` and `CLOB(n)` are sizes of storage elsewhere and bound
+    /// nothing.
     fn characters_max(&self) -> Option<u64> {
         let bounds = !self.name.contains("TEXT") && !self.name.contains("CLOB");
         self.numbers.first().copied().filter(|_| bounds)
@@ -145,19 +178,43 @@ mod tests {
             ("TINYTEXT(9)", unlimited()),
             ("String", unlimited()),
             ("", unlimited()),
-            ("INTEGER", Holds::Integer { min: i128::from(i64::MIN), max: i128::from(i64::MAX) }),
-            ("SMALLINT", Holds::Integer { min: -32_768, max: 32_767 }),
+            (
+                "INTEGER",
+                Holds::Integer {
+                    min: i128::from(i64::MIN),
+                    max: i128::from(i64::MAX),
+                },
+            ),
+            (
+                "SMALLINT",
+                Holds::Integer {
+                    min: -32_768,
+                    max: 32_767,
+                },
+            ),
             ("UNSIGNED TINYINT", Holds::Integer { min: 0, max: 255 }),
-            ("BIGINT UNSIGNED", Holds::Integer { min: 0, max: i128::from(i64::MAX) }),
+            (
+                "BIGINT UNSIGNED",
+                Holds::Integer {
+                    min: 0,
+                    max: i128::from(i64::MAX),
+                },
+            ),
             ("double precision", Holds::Float { bits: 64 }),
-            ("DECIMAL(5, 2)", Holds::DecimalAsFloat { size: Some((5, 2)) }),
+            (
+                "DECIMAL(5, 2)",
+                Holds::DecimalAsFloat { size: Some((5, 2)) },
+            ),
             ("NUMERIC", Holds::DecimalAsFloat { size: None }),
             ("boolean", Holds::Boolean),
             ("DATE", Holds::Date),
             ("TIME(3)", Holds::Time { fraction_digits: 6 }),
             ("TIMESTAMP", timestamp.clone()),
             ("datetime", timestamp),
-            ("TIMESTAMP(6) WITH TIME ZONE", Holds::Instant { fraction_digits: 6 }),
+            (
+                "TIMESTAMP(6) WITH TIME ZONE",
+                Holds::Instant { fraction_digits: 6 },
+            ),
             ("uuid", Holds::Uuid),
             ("JSON", Holds::Json),
             ("BLOB", Holds::Unsupported),

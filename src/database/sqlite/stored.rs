@@ -36,8 +36,9 @@ pub(crate) fn read_value(row: &SqliteRow, column: usize) -> Result<StoredValue<'
 }
 
 impl StoredValue<'_> {
-    /// The text that a before-image holds: [`ExactValue::parse`] makes this very value of it. A number is plain where the
-    /// column takes every number's text for the number, a text where it takes none.
+    /// The text that a before-image holds: [`ExactValue::parse`] makes this very value of it. A
+    /// number is plain where the column takes every number's text for the number, a text where it
+    /// takes none.
     pub(crate) fn exact(&self, affinity: Affinity) -> Option<String> {
         let takes_numbers = match affinity {
             Affinity::Integer | Affinity::Real | Affinity::Numeric => true,
@@ -47,7 +48,11 @@ impl StoredValue<'_> {
         let class = match self {
             Self::Integer(_) if !takes_numbers => 'i',
             Self::Real(real) if !takes_numbers || !real.is_finite() => 'r',
-            Self::Text(text) if text.starts_with('\0') || takes_numbers && number(text).is_some() => 't',
+            Self::Text(text)
+                if text.starts_with('\0') || takes_numbers && number(text).is_some() =>
+            {
+                't'
+            }
             Self::Blob(_) => 'b',
             Self::NotUtf8(_) => 'x',
             Self::Null | Self::Integer(_) | Self::Real(_) | Self::Text(_) => return Some(shown),
@@ -55,17 +60,21 @@ impl StoredValue<'_> {
         Some(marked(class, &shown))
     }
 
-    /// As people compare it with what they write: a real in the fewest digits that mean it and no other (`87.0`), bytes
-    /// as SQL writes them.
+    /// As people compare it with what they write: a real in the fewest digits that mean it and no
+    /// other (`87.0`), bytes as SQL writes them.
     pub(crate) fn shown(&self) -> Option<String> {
         match self {
             Self::Null => None,
             Self::Integer(integer) => Some(integer.to_string()),
             Self::Real(real) => Some(format!("{real:?}")),
             Self::Text(text) => Some((*text).to_owned()),
-            Self::Blob(bytes) | Self::NotUtf8(bytes) => {
-                Some(format!("X'{}'", bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>()))
-            }
+            Self::Blob(bytes) | Self::NotUtf8(bytes) => Some(format!(
+                "X'{}'",
+                bytes
+                    .iter()
+                    .map(|byte| format!("{byte:02X}"))
+                    .collect::<String>()
+            )),
         }
     }
 }
@@ -81,7 +90,8 @@ pub(crate) enum ExactValue<'a> {
     NotUtf8(Vec<u8>),
 }
 
-/// What stands before bytes that are bound, to tell what they are: the driver binds no text that is not UTF-8.
+/// What stands before bytes that are bound, to tell what they are: the driver binds no text that is
+/// not UTF-8.
 const BLOB_TAG: u8 = b'b';
 const NOT_UTF8_TAG: u8 = b'x';
 
@@ -94,12 +104,14 @@ pub(crate) fn unbound(bound: &str) -> String {
 }
 
 impl<'a> ExactValue<'a> {
-    /// The value that [`StoredValue::exact`] wrote; `None` if it wrote no such text, or one of an earlier version that did
-    /// not read the bytes.
+    /// The value that [`StoredValue::exact`] wrote; `None` if it wrote no such text, or one of an
+    /// earlier version that did not read the bytes.
     pub(crate) fn parse(exact: &'a str, affinity: Affinity) -> Option<Self> {
         match unmarked(exact) {
             (None, text) => Some(match affinity {
-                Affinity::Integer | Affinity::Real | Affinity::Numeric => number(text).unwrap_or(Self::Text(text)),
+                Affinity::Integer | Affinity::Real | Affinity::Numeric => {
+                    number(text).unwrap_or(Self::Text(text))
+                }
                 Affinity::Text | Affinity::None => Self::Text(text),
             }),
             (Some('i'), text) => text.parse().ok().map(Self::Integer),
@@ -112,7 +124,10 @@ impl<'a> ExactValue<'a> {
     }
 
     /// Binds it; [`unbound`] makes the value of it.
-    pub(crate) fn bind(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+    pub(crate) fn bind(
+        self,
+        arguments: &mut SqliteArguments,
+    ) -> Result<(), sqlx::error::BoxDynError> {
         match self {
             Self::Integer(integer) => arguments.add(integer),
             Self::Real(real) => arguments.add(real),
@@ -126,7 +141,12 @@ impl<'a> ExactValue<'a> {
 /// The number that is shown so; texts that name one otherwise are none.
 fn number(text: &str) -> Option<ExactValue<'static>> {
     let integer = text.parse().ok().map(ExactValue::Integer);
-    let real = || text.parse().ok().filter(|real: &f64| real.is_finite()).map(ExactValue::Real);
+    let real = || {
+        text.parse()
+            .ok()
+            .filter(|real: &f64| real.is_finite())
+            .map(ExactValue::Real)
+    };
     integer.or_else(real)
 }
 
@@ -141,7 +161,11 @@ fn quoted_bytes(text: &str) -> Option<Vec<u8>> {
 
 /// The bytes that are written as pairs of hexadecimal digits.
 fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: &u8| {
+        char::from(*byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pair = |pair: &[u8]| match pair {
         [high, low] => Some(digit(high)? * 16 + digit(low)?),
         _ => None,
@@ -155,14 +179,26 @@ mod tests {
 
     #[test]
     fn every_value_is_told_apart_in_every_column_and_comes_back() {
-        let affinities = [Affinity::Integer, Affinity::Text, Affinity::None, Affinity::Real, Affinity::Numeric];
+        let affinities = [
+            Affinity::Integer,
+            Affinity::Text,
+            Affinity::None,
+            Affinity::Real,
+            Affinity::Numeric,
+        ];
         let values = [
             (StoredValue::Integer(5), ExactValue::Integer(5)),
-            (StoredValue::Integer(i64::MIN), ExactValue::Integer(i64::MIN)),
+            (
+                StoredValue::Integer(i64::MIN),
+                ExactValue::Integer(i64::MIN),
+            ),
             (StoredValue::Real(5.0), ExactValue::Real(5.0)),
             (StoredValue::Real(0.1 + 0.2), ExactValue::Real(0.1 + 0.2)),
             (StoredValue::Real(1e300), ExactValue::Real(1e300)),
-            (StoredValue::Real(f64::NEG_INFINITY), ExactValue::Real(f64::NEG_INFINITY)),
+            (
+                StoredValue::Real(f64::NEG_INFINITY),
+                ExactValue::Real(f64::NEG_INFINITY),
+            ),
             (StoredValue::Text(""), ExactValue::Text("")),
             (StoredValue::Text("5"), ExactValue::Text("5")),
             (StoredValue::Text("5.0"), ExactValue::Text("5.0")),
@@ -171,17 +207,28 @@ mod tests {
             (StoredValue::Text("\0i:5"), ExactValue::Text("\0i:5")),
             (StoredValue::Blob(&[0, 255]), ExactValue::Blob(vec![0, 255])),
             (StoredValue::Blob(&[]), ExactValue::Blob(Vec::new())),
-            (StoredValue::NotUtf8(&[0, 255]), ExactValue::NotUtf8(vec![0, 255])),
+            (
+                StoredValue::NotUtf8(&[0, 255]),
+                ExactValue::NotUtf8(vec![0, 255]),
+            ),
         ];
         for affinity in affinities {
             let mut texts = std::collections::BTreeSet::new();
             for (stored, exact) in &values {
                 let text = stored.exact(affinity).expect("no NULL");
-                assert_eq!(ExactValue::parse(&text, affinity).as_ref(), Some(exact), "{text:?} in {affinity:?}");
+                assert_eq!(
+                    ExactValue::parse(&text, affinity).as_ref(),
+                    Some(exact),
+                    "{text:?} in {affinity:?}"
+                );
                 assert!(texts.insert(text), "{stored:?} in {affinity:?}");
             }
         }
-        assert_eq!(ExactValue::parse("\0x:(text that is not UTF-8)", Affinity::Text), None, "of earlier versions");
+        assert_eq!(
+            ExactValue::parse("\0x:(text that is not UTF-8)", Affinity::Text),
+            None,
+            "of earlier versions"
+        );
         assert_eq!(ExactValue::parse("\0b:X'0'", Affinity::None), None);
     }
 }

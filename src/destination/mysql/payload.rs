@@ -1,10 +1,13 @@
-//! A batch as text of JSON: an array of objects, one a record, whose members are named for the fields' positions and
-//! left out where the value is NULL. Everything but whole numbers and truth values travels as a JSON string: servers
-//! read JSON's numbers as they please, and a decimal must not become a double on the way.
+//! A batch as text of JSON: an array of objects, one a record, whose members are named for the
+//! fields' positions and left out where the value is NULL. Everything but whole numbers and truth
+//! values travels as a JSON string: servers read JSON's numbers as they please, and a decimal must
+//! not become a double on the way.
 
 use std::fmt::Write;
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked};
+use polars::prelude::{
+    BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked,
+};
 use polars::prelude::{PolarsError, StringChunked};
 
 use super::PortionLimit;
@@ -27,9 +30,11 @@ pub(super) struct Portion {
     /// Position in the batch of the first.
     pub(super) first: usize,
     pub(super) json: String,
-    /// Positions in the batch of records with a value that the column can never hold; it is left out of `json`.
+    /// Positions in the batch of records with a value that the column can never hold; it is left
+    /// out of `json`.
     pub(super) unholdable: Vec<usize>,
-    /// Position in the layout of the first field with such a value, or with one that would be stored otherwise.
+    /// Position in the layout of the first field with such a value, or with one that would be
+    /// stored otherwise.
     pub(super) first_unholdable: Option<usize>,
 }
 
@@ -66,19 +71,31 @@ enum Values {
 impl Payload {
     /// Takes the fields at positions `carried` of a batch.
     /// Errors: if the batch is not laid out as its layout says.
-    pub(super) fn of(layout: &Layout, carried: &[usize], batch: &DataFrame) -> Result<Self, PolarsError> {
+    pub(super) fn of(
+        layout: &Layout,
+        carried: &[usize],
+        batch: &DataFrame,
+    ) -> Result<Self, PolarsError> {
         let column = |position: &usize| {
             let field = layout.fields.get(*position)?;
             let column = batch.columns().get(*position)?;
             Some(PayloadColumn::of(*position, field, column))
         };
-        let columns = carried.iter().map(|position| column(position).unwrap_or_else(|| Err(misplaced())));
-        Ok(Self { columns: columns.collect::<Result<_, _>>()?, records: batch.height() })
+        let columns = carried
+            .iter()
+            .map(|position| column(position).unwrap_or_else(|| Err(misplaced())));
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+            records: batch.height(),
+        })
     }
 
     /// Cuts the batch into portions that the server's packets can carry.
     /// Errors: `Refused` for a single record that no packet can carry.
-    pub(super) fn portions(&self, limit: PortionLimit) -> impl Iterator<Item = Result<Portion, SystemError>> {
+    pub(super) fn portions(
+        &self,
+        limit: PortionLimit,
+    ) -> impl Iterator<Item = Result<Portion, SystemError>> {
         let mut next = 0;
         std::iter::from_fn(move || {
             (next < self.records).then(|| {
@@ -95,21 +112,30 @@ impl Payload {
     /// The portion that begins at record `first`, and the record after its last.
     fn portion(&self, first: usize, limit: PortionLimit) -> (Portion, usize) {
         let json = String::from("[");
-        let mut portion = Portion { first, json, unholdable: Vec::new(), first_unholdable: None };
+        let mut portion = Portion {
+            first,
+            json,
+            unholdable: Vec::new(),
+            first_unholdable: None,
+        };
         let mut record = first;
         while record < self.records {
             let (start, unholdable_before) = (portion.json.len(), portion.first_unholdable);
             self.write_record(&mut portion, record);
             if portion.json.len() >= limit.usual && record > first {
                 portion.json.truncate(start);
-                portion.unholdable.retain(|unholdable| *unholdable != record);
+                portion
+                    .unholdable
+                    .retain(|unholdable| *unholdable != record);
                 portion.first_unholdable = unholdable_before;
                 break;
             }
             portion.json.push(',');
             record += 1;
         }
-        portion.json.truncate(portion.json.trim_end_matches(',').len());
+        portion
+            .json
+            .truncate(portion.json.trim_end_matches(',').len());
         portion.json.push(']');
         (portion, record)
     }
@@ -119,7 +145,10 @@ impl Payload {
         let mut between = "";
         for column in &self.columns {
             let start = portion.json.len();
-            append(&mut portion.json, format_args!("{between}\"c{}\":", column.field));
+            append(
+                &mut portion.json,
+                format_args!("{between}\"c{}\":", column.field),
+            );
             match column.write(&mut portion.json, record) {
                 Written::Value => between = ",",
                 Written::Altered => {
@@ -160,7 +189,8 @@ impl PayloadColumn {
                 (true, _) => Values::of(Kind::Text, column)?,
                 (false, kind) => Values::of(kind, column)?,
             },
-            drops_blanks: declared.starts_with("char") && matches!(field.column.holds, Holds::Text { .. }),
+            drops_blanks: declared.starts_with("char")
+                && matches!(field.column.holds, Holds::Text { .. }),
             by_value: field.column.holds == Holds::Json && field.column.collation.is_none(),
             key: field.key,
             whole: whole_range(&field.column.holds),
@@ -182,11 +212,15 @@ impl PayloadColumn {
             Values::Boolean(values) => write_plain(json, values.get(record).map(u8::from)),
             Values::Float32(values) => write_float(json, values.get(record).map(f64::from)),
             Values::Float64(values) => write_float(json, values.get(record)),
-            Values::Date(values) => values.get(record).map_or(Written::Null, |days| write_date(json, days)),
-            Values::Time(values) => values.get(record).map_or(Written::Null, |nanos| write_time(json, nanos)),
-            Values::Timestamp(values) => {
-                values.get(record).map_or(Written::Null, |micros| write_timestamp(json, micros))
-            }
+            Values::Date(values) => values
+                .get(record)
+                .map_or(Written::Null, |days| write_date(json, days)),
+            Values::Time(values) => values
+                .get(record)
+                .map_or(Written::Null, |nanos| write_time(json, nanos)),
+            Values::Timestamp(values) => values
+                .get(record)
+                .map_or(Written::Null, |micros| write_timestamp(json, micros)),
         }
     }
 
@@ -210,7 +244,11 @@ impl PayloadColumn {
 }
 
 fn whole_range(holds: &Holds) -> Option<(i128, i128)> {
-    if let Holds::Integer { min, max } = holds { Some((*min, *max)) } else { None }
+    if let Holds::Integer { min, max } = holds {
+        Some((*min, *max))
+    } else {
+        None
+    }
 }
 
 impl Values {
@@ -218,14 +256,18 @@ impl Values {
         let column = column.rechunk();
         let series = column.as_materialized_series();
         Ok(match kind {
-            Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => Self::Text(series.str()?.clone()),
+            Kind::Text | Kind::Decimal | Kind::Uuid | Kind::Json => {
+                Self::Text(series.str()?.clone())
+            }
             Kind::Integer => Self::Integer(series.i64()?.clone()),
             Kind::Float32 => Self::Float32(series.f32()?.clone()),
             Kind::Float64 => Self::Float64(series.f64()?.clone()),
             Kind::Boolean => Self::Boolean(series.bool()?.clone()),
             Kind::Date => Self::Date(series.date()?.physical().clone()),
             Kind::Time => Self::Time(series.time()?.physical().clone()),
-            Kind::Timestamp | Kind::Instant => Self::Timestamp(series.datetime()?.physical().clone()),
+            Kind::Timestamp | Kind::Instant => {
+                Self::Timestamp(series.datetime()?.physical().clone())
+            }
         })
     }
 }
@@ -272,8 +314,8 @@ fn write_whole(json: &mut String, digits: &str, (min, max): (i128, i128)) -> Wri
     }
 }
 
-/// The shortest text that names the number, which both servers read back to the last bit. A single-precision number
-/// goes as the double it is, so that it is rounded nowhere.
+/// The shortest text that names the number, which both servers read back to the last bit. A
+/// single-precision number goes as the double it is, so that it is rounded nowhere.
 fn write_float(json: &mut String, value: Option<f64>) -> Written {
     match value {
         None => Written::Null,
@@ -286,16 +328,22 @@ fn write_float(json: &mut String, value: Option<f64>) -> Written {
 }
 
 fn write_date(json: &mut String, days: i32) -> Written {
-    write_quoted(json, (DAY_MIN..=DAY_MAX).contains(&days), |json| moment::write_date(days, json))
+    write_quoted(json, (DAY_MIN..=DAY_MAX).contains(&days), |json| {
+        moment::write_date(days, json)
+    })
 }
 
 fn write_time(json: &mut String, nanoseconds: i64) -> Written {
-    write_quoted(json, (0..NANOS_PER_DAY).contains(&nanoseconds), |json| moment::write_time(nanoseconds, json))
+    write_quoted(json, (0..NANOS_PER_DAY).contains(&nanoseconds), |json| {
+        moment::write_time(nanoseconds, json)
+    })
 }
 
 fn write_timestamp(json: &mut String, microseconds: i64) -> Written {
     let storable = (MICROS_MIN..=MICROS_MAX).contains(&microseconds);
-    write_quoted(json, storable, |json| moment::write_timestamp(microseconds, json))
+    write_quoted(json, storable, |json| {
+        moment::write_timestamp(microseconds, json)
+    })
 }
 
 /// A date or time in quotes, if the server keeps it: with four digits of year.
@@ -310,11 +358,14 @@ fn write_quoted(json: &mut String, storable: bool, write: impl FnOnce(&mut Strin
     Written::Value
 }
 
-/// A JSON string. What JSON lets stand is left as it is, so that most values are copied in one piece.
+/// A JSON string. What JSON lets stand is left as it is, so that most values are copied in one
+/// piece.
 fn write_string(json: &mut String, value: &str) -> Written {
     json.push('"');
     let mut rest = value;
-    while let Some(position) = rest.find(|character: char| character < ' ' || character == '"' || character == '\\') {
+    while let Some(position) =
+        rest.find(|character: char| character < ' ' || character == '"' || character == '\\')
+    {
         let (plain, special) = rest.split_at(position);
         json.push_str(plain);
         let mut characters = special.chars();
@@ -351,7 +402,14 @@ mod tests {
 
     #[test]
     fn strings_are_json_that_reads_back() {
-        for text in ["", "plain", "say \"hi\" \\ \n\t\r\0", "naïve ю 😀 \u{7f}\u{2028}", "\"", "trailing\\"] {
+        for text in [
+            "",
+            "plain",
+            "say \"hi\" \\ \n\t\r\0",
+            "naïve ю 😀 \u{7f}\u{2028}",
+            "\"",
+            "trailing\\",
+        ] {
             let (outcome, json) = written(|json| write_string(json, text));
             assert_eq!(outcome, Written::Value);
             assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
@@ -361,49 +419,101 @@ mod tests {
     #[test]
     fn numbers_keep_every_digit() {
         let unsigned = (0, i128::from(u64::MAX));
-        assert_eq!(written(|json| write_whole(json, "18446744073709551615", unsigned)), value("18446744073709551615"));
-        assert_eq!(written(|json| write_whole(json, "42.00", unsigned)), value("42"));
-        assert_eq!(written(|json| write_whole(json, "42.01", unsigned)), unholdable());
-        assert_eq!(written(|json| write_whole(json, "-1", unsigned)), unholdable());
+        assert_eq!(
+            written(|json| write_whole(json, "18446744073709551615", unsigned)),
+            value("18446744073709551615")
+        );
+        assert_eq!(
+            written(|json| write_whole(json, "42.00", unsigned)),
+            value("42")
+        );
+        assert_eq!(
+            written(|json| write_whole(json, "42.01", unsigned)),
+            unholdable()
+        );
+        assert_eq!(
+            written(|json| write_whole(json, "-1", unsigned)),
+            unholdable()
+        );
         for number in [0.1, f64::from(0.1_f32), 1e300, 5e-324, f64::MAX, 1.0 / 3.0] {
             let (_, json) = written(|json| write_float(json, Some(number)));
             let read: f64 = json.trim_matches('"').parse().expect("a number");
             assert_eq!(read.to_bits(), number.to_bits());
         }
-        assert_eq!(written(|json| write_float(json, Some(f64::NAN))), unholdable());
+        assert_eq!(
+            written(|json| write_float(json, Some(f64::NAN))),
+            unholdable()
+        );
     }
 
     #[test]
     fn times_are_written_to_the_microsecond_within_the_years_the_server_keeps() {
-        assert_eq!(written(|json| write_date(json, -1)), value("\"1969-12-31\""));
-        assert_eq!(written(|json| write_date(json, 2_932_896)), value("\"9999-12-31\""));
+        assert_eq!(
+            written(|json| write_date(json, -1)),
+            value("\"1969-12-31\"")
+        );
+        assert_eq!(
+            written(|json| write_date(json, 2_932_896)),
+            value("\"9999-12-31\"")
+        );
         assert_eq!(written(|json| write_date(json, 2_932_897)), unholdable());
         assert_eq!(written(|json| write_date(json, i32::MIN)), unholdable());
-        assert_eq!(written(|json| write_time(json, 86_399_999_999_000)), value("\"23:59:59.999999\""));
+        assert_eq!(
+            written(|json| write_time(json, 86_399_999_999_000)),
+            value("\"23:59:59.999999\"")
+        );
         assert_eq!(written(|json| write_time(json, -1)), unholdable());
-        assert_eq!(written(|json| write_timestamp(json, -1)), value("\"1969-12-31 23:59:59.999999\""));
-        assert_eq!(written(|json| write_timestamp(json, i64::MAX)), unholdable());
+        assert_eq!(
+            written(|json| write_timestamp(json, -1)),
+            value("\"1969-12-31 23:59:59.999999\"")
+        );
+        assert_eq!(
+            written(|json| write_timestamp(json, i64::MAX)),
+            unholdable()
+        );
     }
 
     fn payload(values: &[Option<&str>], drops_blanks: bool) -> Payload {
         let texts = Column::new("x".into(), values);
         let values = Values::of(Kind::Text, &texts).expect("texts");
-        let column = PayloadColumn { field: 3, values, drops_blanks, by_value: false, key: false, whole: None };
-        Payload { records: texts.len(), columns: vec![column] }
+        let column = PayloadColumn {
+            field: 3,
+            values,
+            drops_blanks,
+            by_value: false,
+            key: false,
+            whole: None,
+        };
+        Payload {
+            records: texts.len(),
+            columns: vec![column],
+        }
     }
 
     fn portions(payload: &Payload, usual: usize) -> Vec<Portion> {
-        payload.portions(PortionLimit { usual, record: 100 }).collect::<Result<_, _>>().expect("portions")
+        payload
+            .portions(PortionLimit { usual, record: 100 })
+            .collect::<Result<_, _>>()
+            .expect("portions")
     }
 
     #[test]
     fn portions_hold_every_record_once() {
         let payload = payload(&[Some("a"), None, Some("b"), Some("c")], false);
-        let whole: Vec<String> = portions(&payload, 1000).into_iter().map(|portion| portion.json).collect();
+        let whole: Vec<String> = portions(&payload, 1000)
+            .into_iter()
+            .map(|portion| portion.json)
+            .collect();
         assert_eq!(whole, [r#"[{"c3":"a"},{},{"c3":"b"},{"c3":"c"}]"#]);
-        let cut: Vec<(usize, String)> =
-            portions(&payload, 20).into_iter().map(|portion| (portion.first, portion.json)).collect();
-        let expected = [(0, r#"[{"c3":"a"},{}]"#), (2, r#"[{"c3":"b"}]"#), (3, r#"[{"c3":"c"}]"#)];
+        let cut: Vec<(usize, String)> = portions(&payload, 20)
+            .into_iter()
+            .map(|portion| (portion.first, portion.json))
+            .collect();
+        let expected = [
+            (0, r#"[{"c3":"a"},{}]"#),
+            (2, r#"[{"c3":"b"}]"#),
+            (3, r#"[{"c3":"c"}]"#),
+        ];
         assert_eq!(cut, expected.map(|(first, json)| (first, json.to_owned())));
     }
 
@@ -411,16 +521,26 @@ mod tests {
     fn a_record_beyond_a_packet_is_refused() {
         let long = "x".repeat(200);
         let payload = payload(&[Some("a"), Some(&long)], false);
-        let outcomes: Vec<bool> =
-            payload.portions(PortionLimit { usual: 50, record: 100 }).map(|portion| portion.is_ok()).collect();
+        let outcomes: Vec<bool> = payload
+            .portions(PortionLimit {
+                usual: 50,
+                record: 100,
+            })
+            .map(|portion| portion.is_ok())
+            .collect();
         assert_eq!(outcomes, [true, false]);
     }
 
     #[test]
     fn trailing_blanks_are_compared_and_never_written_to_char() {
         let portions = portions(&payload(&[Some("a "), Some("b")], true), 1000);
-        let [portion] = portions.as_slice() else { panic!("one portion") };
+        let [portion] = portions.as_slice() else {
+            panic!("one portion")
+        };
         assert_eq!(portion.json, r#"[{"c3":"a "},{"c3":"b"}]"#);
-        assert_eq!((portion.first_unholdable, portion.unholdable.as_slice()), (Some(3), [].as_slice()));
+        assert_eq!(
+            (portion.first_unholdable, portion.unholdable.as_slice()),
+            (Some(3), [].as_slice())
+        );
     }
 }

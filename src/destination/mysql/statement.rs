@@ -1,7 +1,9 @@
-//! The SQL by which a batch is looked up, updated and inserted. Pure: a layout in, statements out. The batch is the
-//! one parameter of each: JSON objects whose members `c0`, `c1`, … are the layout's fields, an absent member NULL.
+//! The SQL by which a batch is looked up, updated and inserted. Pure: a layout in, statements out.
+//! The batch is the one parameter of each: JSON objects whose members `c0`, `c1`, … are the
+//! layout's fields, an absent member NULL.
 //!
-//! Names in the statements: `o` is the object, `j` the batch, `j.n` a record's position in it from 1.
+//! Names in the statements: `o` is the object, `j` the batch, `j.n` a record's position in it from
+//! 1.
 
 use crate::database::Dialect;
 use crate::database::mysql::catalogue::charset_of;
@@ -12,8 +14,9 @@ use crate::domain::object::{Holds, TextLimit};
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Yields `position, rows, differs, old values…` for records that have rows, all as text: a line for each row, or
-    /// where nothing but their number is asked of a key that any number may have, one for all of them.
+    /// Yields `position, rows, differs, old values…` for records that have rows, all as text: a
+    /// line for each row, or where nothing but their number is asked of a key that any number may
+    /// have, one for all of them.
     LookUp {
         before: bool,
         /// Whether the rows are locked until the transaction ends.
@@ -64,24 +67,36 @@ impl<'a> Statements<'a> {
                  GROUP BY j.n"
             );
         }
-        // Old values come from the row itself. Whatever gathers rows puts them into a temporary table first, whose columns
-        // are as wide as the server guesses: a DOUBLE's text is cut after 22 characters there.
-        let old: String =
-            self.fields().filter(|_| before).map(|(_, field)| format!(", {}", old_value(field))).collect();
+        // Old values come from the row itself. Whatever gathers rows puts them into a temporary
+        // table first, whose columns are as wide as the server guesses: a DOUBLE's text is cut
+        // after 22 characters there.
+        let old: String = self
+            .fields()
+            .filter(|_| before)
+            .map(|(_, field)| format!(", {}", old_value(field)))
+            .collect();
         let lock = if locks { " FOR UPDATE" } else { "" };
         format!("SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {joined}{lock}")
     }
 
     fn update(&self) -> String {
         let fields = self.fields().filter(|(_, field)| !field.key);
-        let assignments: Vec<String> =
-            fields.map(|(index, field)| format!("{} = {}", old(field), self.effective(index, field))).collect();
-        format!("UPDATE {} SET {}", self.joined(Step::Update), assignments.join(", "))
+        let assignments: Vec<String> = fields
+            .map(|(index, field)| format!("{} = {}", old(field), self.effective(index, field)))
+            .collect();
+        format!(
+            "UPDATE {} SET {}",
+            self.joined(Step::Update),
+            assignments.join(", ")
+        )
     }
 
     fn insert(&self) -> String {
         let columns: Vec<String> = self.fields().map(|(_, field)| quoted(field)).collect();
-        let values: Vec<String> = self.fields().map(|(index, field)| new(index, field)).collect();
+        let values: Vec<String> = self
+            .fields()
+            .map(|(index, field)| new(index, field))
+            .collect();
         format!(
             "INSERT INTO {} ({}) SELECT {} FROM {}",
             self.object(),
@@ -99,20 +114,26 @@ impl<'a> Statements<'a> {
         Dialect::Mysql.quote_path(&self.layout.object.path)
     }
 
-    /// The batch met with the object. With an index on the key each record is one lookup; `STRAIGHT_JOIN` keeps the
-    /// optimizer, which guesses at the batch's size, from reading the object instead. Where no index is known of, the
-    /// optimizer decides, for a view may have one beneath it. Without one the object is read once a statement, against
-    /// a temporary table of the batch that the server indexes itself, and an update locks all it reads.
+    /// The batch met with the object. With an index on the key each record is one lookup;
+    /// `STRAIGHT_JOIN` keeps the optimizer, which guesses at the batch's size, from reading the
+    /// object instead. Where no index is known of, the optimizer decides, for a view may have one
+    /// beneath it. Without one the object is read once a statement, against a temporary table of
+    /// the batch that the server indexes itself, and an update locks all it reads.
     fn joined(&self, step: Step) -> String {
         let (object, batch, matches) = (self.object(), self.batch(step), self.matches());
         if self.layout.key_is_indexed() {
             return format!("{batch} STRAIGHT_JOIN {object} AS o ON {matches}");
         }
-        let converted =
-            self.layout.numbered_key().map(|(index, field)| format!(", {} AS k{index}", comparable(index, field)));
+        let converted = self
+            .layout
+            .numbered_key()
+            .map(|(index, field)| format!(", {} AS k{index}", comparable(index, field)));
         let keys: String = converted.collect();
-        // The limit, which no batch reaches, makes the server build the table instead of dissolving it.
-        format!("{object} AS o JOIN (SELECT j.*{keys} FROM {batch} LIMIT 1000000000) AS j ON {matches}")
+        // The limit, which no batch reaches, makes the server build the table instead of dissolving
+        // it.
+        format!(
+            "{object} AS o JOIN (SELECT j.*{keys} FROM {batch} LIMIT 1000000000) AS j ON {matches}"
+        )
     }
 
     /// The batch as a table.
@@ -129,16 +150,23 @@ impl<'a> Statements<'a> {
         format!("JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY{columns})) AS j")
     }
 
-    /// A key is found by the column's own `=`, so that an index serves, and then held against the bytes: collations
-    /// take `a` for `A` and `a ` for `a`.
+    /// A key is found by the column's own `=`, so that an index serves, and then held against the
+    /// bytes: collations take `a` for `A` and `a ` for `a`.
     fn matches(&self) -> String {
         let indexed = self.layout.key_is_indexed();
-        let alike = self.layout.numbered_key().map(|(index, field)| match indexed {
-            true => format!("{} = {}", old(field), comparable(index, field)),
-            false => format!("{} = j.k{index}", old(field)),
-        });
-        let textual = self.layout.numbered_key().filter(|(_, field)| is_text(field));
-        let exact = textual.map(|(index, field)| format!("{} = {}", old_bytes(field), new_bytes(index)));
+        let alike = self
+            .layout
+            .numbered_key()
+            .map(|(index, field)| match indexed {
+                true => format!("{} = {}", old(field), comparable(index, field)),
+                false => format!("{} = j.k{index}", old(field)),
+            });
+        let textual = self
+            .layout
+            .numbered_key()
+            .filter(|(_, field)| is_text(field));
+        let exact =
+            textual.map(|(index, field)| format!("{} = {}", old_bytes(field), new_bytes(index)));
         alike.chain(exact).collect::<Vec<_>>().join(" AND ")
     }
 
@@ -150,13 +178,21 @@ impl<'a> Statements<'a> {
                 let mut terms = self.conditions(index, field);
                 terms.push(match (is_text(field), is_held_moment(field)) {
                     (true, _) => format!("NOT ({} <=> {})", old_bytes(field), new_bytes(index)),
-                    (false, true) => format!("NOT (CAST({} AS BINARY) <=> {})", old_value(field), new_bytes(index)),
+                    (false, true) => format!(
+                        "NOT (CAST({} AS BINARY) <=> {})",
+                        old_value(field),
+                        new_bytes(index)
+                    ),
                     (false, false) => format!("NOT ({} <=> {})", old(field), new(index, field)),
                 });
                 format!("({})", terms.join(" AND "))
             })
             .collect();
-        if distinct.is_empty() { "0".to_owned() } else { format!("({})", distinct.join(" OR ")) }
+        if distinct.is_empty() {
+            "0".to_owned()
+        } else {
+            format!("({})", distinct.join(" OR "))
+        }
     }
 
     /// What a field holds after an update.
@@ -170,12 +206,17 @@ impl<'a> Statements<'a> {
             true => format!("CONVERT({} USING utf8mb4) COLLATE utf8mb4_bin", old(field)),
             false => old(field),
         };
-        format!("IF({}, {}, {kept})", conditions.join(" AND "), new(index, field))
+        format!(
+            "IF({}, {}, {kept})",
+            conditions.join(" AND "),
+            new(index, field)
+        )
     }
 
     /// What must hold for a field to be written.
     fn conditions(&self, index: usize, field: &LayoutField) -> Vec<String> {
-        let keeps = (self.layout.nulls == NullPolicy::Keep).then(|| format!("j.c{index} IS NOT NULL"));
+        let keeps =
+            (self.layout.nulls == NullPolicy::Keep).then(|| format!("j.c{index} IS NOT NULL"));
         let fills = match (field.when, is_text(field)) {
             (When::Always, _) => None,
             (When::IfEmpty, true) => Some(format!("({0} IS NULL OR LENGTH({0}) = 0)", old(field))),
@@ -206,8 +247,9 @@ fn old_value(field: &LayoutField) -> String {
     }
 }
 
-/// Whether a field's values are dates or times as a row held them. A laxer mode lets in some that no calendar has, such as
-/// `0000-00-00`: they stay text on their way and are held against the row's own text.
+/// Whether a field's values are dates or times as a row held them. A laxer mode lets in some that
+/// no calendar has, such as `0000-00-00`: they stay text on their way and are held against the
+/// row's own text.
 fn is_held_moment(field: &LayoutField) -> bool {
     field.own_text
         && matches!(
@@ -224,7 +266,8 @@ fn old(field: &LayoutField) -> String {
     format!("o.{}", quoted(field))
 }
 
-/// MariaDB's JSON is text, and known by its collation; MySQL's is a type of its own that compares by value.
+/// MariaDB's JSON is text, and known by its collation; MySQL's is a type of its own that compares
+/// by value.
 fn is_text(field: &LayoutField) -> bool {
     match field.column.holds {
         Holds::Text { .. } | Holds::Label(_) => true,
@@ -272,9 +315,14 @@ fn new(index: usize, field: &LayoutField) -> String {
     }
 }
 
-/// A record's key value in the column's character set and collation: only then does the column's index serve.
+/// A record's key value in the column's character set and collation: only then does the column's
+/// index serve.
 fn comparable(index: usize, field: &LayoutField) -> String {
-    let collation = field.column.collation.as_deref().filter(|name| is_plain(name));
+    let collation = field
+        .column
+        .collation
+        .as_deref()
+        .filter(|name| is_plain(name));
     match collation.filter(|_| is_text(field)) {
         None => new(index, field),
         Some(collation) => match charset_of(collation) {
@@ -286,26 +334,32 @@ fn comparable(index: usize, field: &LayoutField) -> String {
 
 /// Names of collations cannot be quoted; the catalogue's consist of these characters.
 fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// The type a field's values have in the batch: the column's where it is exact, wider where a value that does not fit
-/// must fail as it is written rather than as it is read.
+/// The type a field's values have in the batch: the column's where it is exact, wider where a value
+/// that does not fit must fail as it is written rather than as it is read.
 fn batch_type(field: &LayoutField) -> String {
     const TEXT: &str = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
     match &field.column.holds {
-        Holds::Text { limit: Some(TextLimit::Characters(characters)), .. }
-            if field.key && *characters < KEY_CHARACTERS_MAX =>
-        {
+        Holds::Text {
+            limit: Some(TextLimit::Characters(characters)),
+            ..
+        } if field.key && *characters < KEY_CHARACTERS_MAX => {
             // One more than fits: what is longer must not be cut to a key that exists.
             format!("VARCHAR({}) {TEXT}", characters + 1)
         }
-        Holds::Text { .. } | Holds::Label(_) | Holds::Json | Holds::Unsupported => format!("LONGTEXT {TEXT}"),
+        Holds::Text { .. } | Holds::Label(_) | Holds::Json | Holds::Unsupported => {
+            format!("LONGTEXT {TEXT}")
+        }
         _ if is_held_moment(field) => format!("LONGTEXT {TEXT}"),
         Holds::Uuid => format!("VARCHAR(37) {TEXT}"),
         Holds::Integer { max, .. } if *max > i128::from(i64::MAX) => "BIGINT UNSIGNED".to_owned(),
         Holds::Integer { .. } | Holds::Boolean => "BIGINT".to_owned(),
-        Holds::Decimal { size: Some((precision, scale)) } => format!("DECIMAL({precision},{scale})"),
+        Holds::Decimal {
+            size: Some((precision, scale)),
+        } => format!("DECIMAL({precision},{scale})"),
         Holds::Decimal { size: None } => "DECIMAL(65,30)".to_owned(),
         // Rounded as the column rounds, or equal values would seem to differ.
         Holds::DecimalAsFloat { .. } => rounded_float(&field.column.declared),
@@ -322,10 +376,18 @@ const KEY_CHARACTERS_MAX: u64 = 1024;
 
 /// `float(7,2) unsigned` without what follows the parenthesis.
 fn rounded_float(declared: &str) -> String {
-    let end = declared.find(')').map_or(declared.len(), |parenthesis| parenthesis + 1);
+    let end = declared
+        .find(')')
+        .map_or(declared.len(), |parenthesis| parenthesis + 1);
     let sized = declared.get(..end).unwrap_or(declared);
-    let plain = sized.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"(),".contains(&byte));
-    if plain { sized.to_owned() } else { "DOUBLE".to_owned() }
+    let plain = sized
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"(),".contains(&byte));
+    if plain {
+        sized.to_owned()
+    } else {
+        "DOUBLE".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -347,16 +409,37 @@ mod tests {
 
     fn layout(nulls: NullPolicy, indexed: bool, unique: bool) -> Layout {
         let characters = Some(TextLimit::Characters(18));
-        let text = |limit| Holds::Text { limit, repertoire: Repertoire::Latin1 };
-        let id = LayoutField { key: true, ..field("id", text(characters), Some("latin1_swedish_ci")) };
+        let text = |limit| Holds::Text {
+            limit,
+            repertoire: Repertoire::Latin1,
+        };
+        let id = LayoutField {
+            key: true,
+            ..field("id", text(characters), Some("latin1_swedish_ci"))
+        };
         let score = field("a`b", Holds::Decimal { size: Some((5, 2)) }, None);
-        let risk = LayoutField { when: When::IfEmpty, ..field("risk", text(None), Some("utf8mb4_bin")) };
-        let stamp = LayoutField { stamp: true, ..field("at", Holds::Instant { fraction_digits: 0 }, None) };
-        let keys = |has: bool| if has { vec![vec!["id".to_owned()]] } else { Vec::new() };
+        let risk = LayoutField {
+            when: When::IfEmpty,
+            ..field("risk", text(None), Some("utf8mb4_bin"))
+        };
+        let stamp = LayoutField {
+            stamp: true,
+            ..field("at", Holds::Instant { fraction_digits: 0 }, None)
+        };
+        let keys = |has: bool| {
+            if has {
+                vec![vec!["id".to_owned()]]
+            } else {
+                Vec::new()
+            }
+        };
         Layout {
             object: Object {
                 path: vec!["crm".to_owned(), "accounts".to_owned()],
-                spelling: Spelling { quote: '`', account: None },
+                spelling: Spelling {
+                    quote: '`',
+                    account: None,
+                },
                 kind: ObjectKind::Table,
                 columns: Vec::new(),
                 unique_keys: keys(unique),
@@ -393,14 +476,26 @@ mod tests {
              c2 LONGTEXT {text} PATH '$.c2' NULL ON EMPTY ERROR ON ERROR)) AS j \
              STRAIGHT_JOIN `crm`.`accounts` AS o ON {ID_MATCHES}"
         );
-        assert_eq!(Statements::of(&layout).render(Step::LookUp { before: false, locks: false }), expected);
+        assert_eq!(
+            Statements::of(&layout).render(Step::LookUp {
+                before: false,
+                locks: false
+            }),
+            expected
+        );
     }
 
     #[test]
     fn a_key_that_may_match_many_rows_is_counted() {
         let layout = layout(NullPolicy::Write, true, false);
-        let sql = Statements::of(&layout).render(Step::LookUp { before: false, locks: false });
-        assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX("), "{sql}");
+        let sql = Statements::of(&layout).render(Step::LookUp {
+            before: false,
+            locks: false,
+        });
+        assert!(
+            sql.starts_with("SELECT CAST(j.n AS CHAR), CAST(COUNT(*) AS CHAR), CAST(MAX("),
+            "{sql}"
+        );
         assert!(sql.ends_with(" GROUP BY j.n"), "{sql}");
     }
 
@@ -409,8 +504,14 @@ mod tests {
         for unique in [true, false] {
             for locks in [true, false] {
                 let layout = layout(NullPolicy::Write, true, unique);
-                let sql = Statements::of(&layout).render(Step::LookUp { before: true, locks });
-                assert!(sql.starts_with("SELECT CAST(j.n AS CHAR), '1', CAST(("), "{sql}");
+                let sql = Statements::of(&layout).render(Step::LookUp {
+                    before: true,
+                    locks,
+                });
+                assert!(
+                    sql.starts_with("SELECT CAST(j.n AS CHAR), '1', CAST(("),
+                    "{sql}"
+                );
                 assert!(sql.contains(", CAST(o.`a``b` AS CHAR), "), "{sql}");
                 assert!(!sql.contains("GROUP BY"), "{sql}");
                 assert_eq!(sql.ends_with(" FOR UPDATE"), locks, "{sql}");
@@ -436,23 +537,33 @@ mod tests {
     fn without_an_index_the_batch_is_indexed_instead() {
         let layout = layout(NullPolicy::Write, false, false);
         let sql = Statements::of(&layout).render(Step::Update);
-        assert!(sql.starts_with("UPDATE `crm`.`accounts` AS o JOIN (SELECT j.*, CONVERT(j.c0 USING latin1)"), "{sql}");
-        assert!(sql.contains("LIMIT 1000000000) AS j ON o.`id` = j.k0 AND "), "{sql}");
+        assert!(
+            sql.starts_with(
+                "UPDATE `crm`.`accounts` AS o JOIN (SELECT j.*, CONVERT(j.c0 USING latin1)"
+            ),
+            "{sql}"
+        );
+        assert!(
+            sql.contains("LIMIT 1000000000) AS j ON o.`id` = j.k0 AND "),
+            "{sql}"
+        );
     }
 
     #[test]
     fn an_insert_names_every_field() {
         let layout = layout(NullPolicy::Keep, true, true);
         let sql = Statements::of(&layout).render(Step::Insert);
-        let start =
-            "INSERT INTO `crm`.`accounts` (`id`, `a``b`, `risk`, `at`) SELECT j.c0, j.c1, j.c2, j.c3 FROM JSON_TABLE(?";
+        let start = "INSERT INTO `crm`.`accounts` (`id`, `a``b`, `risk`, `at`) SELECT j.c0, j.c1, j.c2, j.c3 FROM JSON_TABLE(?";
         assert!(sql.starts_with(start), "{sql}");
     }
 
     #[test]
     fn json_and_rounded_floats_meet_values_of_their_own_kind() {
         assert_eq!(new(1, &field("j", Holds::Json, None)), "CAST(j.c1 AS JSON)");
-        assert_eq!(new(1, &field("j", Holds::Json, Some("utf8mb4_bin"))), "j.c1");
+        assert_eq!(
+            new(1, &field("j", Holds::Json, Some("utf8mb4_bin"))),
+            "j.c1"
+        );
         assert_eq!(rounded_float("float(7,2) unsigned"), "float(7,2)");
         assert_eq!(rounded_float("double; drop"), "DOUBLE");
     }

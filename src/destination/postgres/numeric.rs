@@ -1,5 +1,5 @@
-//! Decimals as the server receives them: groups of four digits instead of a text that it would have to read.
-//! Source: `numeric_recv` in `src/backend/utils/adt/numeric.c`.
+//! Decimals as the server receives them: groups of four digits instead of a text that it would have
+//! to read. Source: `numeric_recv` in `src/backend/utils/adt/numeric.c`.
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -41,16 +41,21 @@ impl Encode<'_, Postgres> for Numeric<'_> {
 
 /// Errors: if the text is no decimal, or has more digits than a `numeric` holds.
 fn encode(text: &str, buffer: &mut Vec<u8>) -> Result<(), BoxDynError> {
-    let (sign, digits) = text.strip_prefix('-').map_or((0, text), |digits| (NEGATIVE, digits));
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or((0, text), |digits| (NEGATIVE, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let (whole_groups, fraction_groups) = (whole.len().div_ceil(GROUP), fraction.len().div_ceil(GROUP));
+    let (whole_groups, fraction_groups) =
+        (whole.len().div_ceil(GROUP), fraction.len().div_ceil(GROUP));
     buffer.extend(i16::try_from(whole_groups + fraction_groups)?.to_be_bytes());
     // Of the first group, as a power of ten thousand.
     buffer.extend((i16::try_from(whole_groups)? - 1).to_be_bytes());
     buffer.extend(sign.to_be_bytes());
     buffer.extend(i16::try_from(fraction.len())?.to_be_bytes());
     let (first, others) = whole.as_bytes().split_at(whole.len() % GROUP);
-    let whole = std::iter::once(first).filter(|first| !first.is_empty()).chain(others.chunks(GROUP));
+    let whole = std::iter::once(first)
+        .filter(|first| !first.is_empty())
+        .chain(others.chunks(GROUP));
     for group in whole {
         buffer.extend(value(group, group.len())?.to_be_bytes());
     }
@@ -63,10 +68,13 @@ fn encode(text: &str, buffer: &mut Vec<u8>) -> Result<(), BoxDynError> {
 /// A group's value, with zeros behind its digits up to `length`.
 fn value(group: &[u8], length: usize) -> Result<u16, BoxDynError> {
     let zeros = std::iter::repeat_n(&b'0', length.saturating_sub(group.len()));
-    group.iter().chain(zeros).try_fold(0, |value, digit| match digit {
-        b'0'..=b'9' => Ok(value * 10 + u16::from(digit - b'0')),
-        _ => Err("not a decimal".into()),
-    })
+    group
+        .iter()
+        .chain(zeros)
+        .try_fold(0, |value, digit| match digit {
+            b'0'..=b'9' => Ok(value * 10 + u16::from(digit - b'0')),
+            _ => Err("not a decimal".into()),
+        })
 }
 
 #[cfg(test)]
@@ -77,10 +85,18 @@ mod tests {
     fn encoded(text: &str) -> Result<(i16, u16, i16, Vec<i16>), BoxDynError> {
         let mut buffer = Vec::new();
         encode(text, &mut buffer)?;
-        let words: Vec<i16> =
-            buffer.chunks(2).map(|word| i16::from_be_bytes(word.try_into().expect("two bytes"))).collect();
-        let [count, weight, sign, scale, groups @ ..] = words.as_slice() else { panic!("a head of four words") };
-        assert_eq!(usize::try_from(*count).expect("a count"), groups.len(), "{text}");
+        let words: Vec<i16> = buffer
+            .chunks(2)
+            .map(|word| i16::from_be_bytes(word.try_into().expect("two bytes")))
+            .collect();
+        let [count, weight, sign, scale, groups @ ..] = words.as_slice() else {
+            panic!("a head of four words")
+        };
+        assert_eq!(
+            usize::try_from(*count).expect("a count"),
+            groups.len(),
+            "{text}"
+        );
         Ok((*weight, sign.cast_unsigned(), *scale, groups.to_vec()))
     }
 
@@ -106,6 +122,9 @@ mod tests {
         for text in ["1e5", "NaN", "+1", "1.2.3", "١"] {
             assert!(encoded(text).is_err(), "{text}");
         }
-        assert!(encoded(&"9".repeat(200_000)).is_err(), "more digits than a numeric holds");
+        assert!(
+            encoded(&"9".repeat(200_000)).is_err(),
+            "more digits than a numeric holds"
+        );
     }
 }

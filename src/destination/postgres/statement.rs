@@ -1,6 +1,7 @@
-//! The SQL of lookups, updates and inserts. One text per layout, whatever the batch's size, so that it is prepared
-//! once: a batch comes as one array per field, `unnest`ed into the rows of `batch (f0, f1, …, ordinal)`; the table is
-//! `object`. Every value is bound, every name is the catalogue's own and quoted.
+//! The SQL of lookups, updates and inserts. One text per layout, whatever the batch's size, so that
+//! it is prepared once: a batch comes as one array per field, `unnest`ed into the rows of `batch
+//! (f0, f1, …, ordinal)`; the table is `object`. Every value is bound, every name is the
+//! catalogue's own and quoted.
 
 use crate::database::Dialect;
 use crate::database::postgres::quote;
@@ -14,9 +15,10 @@ use crate::domain::value::Kind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Everywhere,
-    /// Between the batch's lowest and highest key, which it binds after the arrays. The key is one field, and the index
-    /// has the order of the package. The planner then knows how many rows lie there, and reads them in a row where
-    /// that costs less than a search for each record: half of a look-up's time where most rows have a record.
+    /// Between the batch's lowest and highest key, which it binds after the arrays. The key is one
+    /// field, and the index has the order of the package. The planner then knows how many rows lie
+    /// there, and reads them in a row where that costs less than a search for each record: half of
+    /// a look-up's time where most rows have a record.
     Bounded,
 }
 
@@ -28,9 +30,9 @@ pub(super) struct Statement {
     pub(super) parameters: Vec<usize>,
 }
 
-/// Finds the rows that match each record.
-/// Shape of the result: one row as [`update_differing`] has it, without the number of rows updated and with the old texts
-/// of every field. Where the catalogue does not vouch that a key is unique, it is [`look_up_ambiguous`].
+/// Finds the rows that match each record. Shape of the result: one row as [`update_differing`] has
+/// it, without the number of rows updated and with the old texts of every field. Where the
+/// catalogue does not vouch that a key is unique, it is [`look_up_ambiguous`].
 pub(super) fn look_up(layout: &Layout, before: Before, reach: Reach) -> Statement {
     if !layout.key_is_unique() {
         return look_up_ambiguous(layout, before, reach);
@@ -38,7 +40,11 @@ pub(super) fn look_up(layout: &Layout, before: Before, reach: Reach) -> Statemen
     let parameters = layout.looked_up();
     let held: Vec<(usize, &LayoutField)> = numbered(layout).filter(|_| before.is_read()).collect();
     // What is asked of a row several times is worth keeping; else the server need not keep rows.
-    let kept = if before.is_read() { " MATERIALIZED" } else { "" };
+    let kept = if before.is_read() {
+        " MATERIALIZED"
+    } else {
+        ""
+    };
     let sql = format!(
         "WITH found AS{kept} ({found}) SELECT {ORDINALS}{images} FROM found",
         found = found(layout, &parameters, &["batch.ordinal"], &held, reach),
@@ -47,9 +53,9 @@ pub(super) fn look_up(layout: &Layout, before: Before, reach: Reach) -> Statemen
     Statement { sql, parameters }
 }
 
-/// Finds the rows that match each record, where a key may match a million of them: they are counted by the server.
-/// Shape of the result: `ordinal` from 1, how many rows, whether any differs, then the least old text of every field if
-/// `before` is read. Records without a match are left out.
+/// Finds the rows that match each record, where a key may match a million of them: they are counted
+/// by the server. Shape of the result: `ordinal` from 1, how many rows, whether any differs, then
+/// the least old text of every field if `before` is read. Records without a match are left out.
 fn look_up_ambiguous(layout: &Layout, before: Before, reach: Reach) -> Statement {
     let parameters = layout.looked_up();
     let held = layout.fields.iter().filter(|_| before.is_read());
@@ -57,7 +63,9 @@ fn look_up_ambiguous(layout: &Layout, before: Before, reach: Reach) -> Statement
         "SELECT batch.ordinal, count(*), bool_or({differs}){held} FROM {batch} JOIN {object} AS object ON {key}{bounds} \
          GROUP BY batch.ordinal",
         differs = differs(layout),
-        held = held.map(|field| format!(", min({}::text COLLATE \"C\")", column(field))).collect::<String>(),
+        held = held
+            .map(|field| format!(", min({}::text COLLATE \"C\")", column(field)))
+            .collect::<String>(),
         batch = batch(layout, &parameters),
         object = object(layout),
         key = key(layout),
@@ -69,9 +77,18 @@ fn look_up_ambiguous(layout: &Layout, before: Before, reach: Reach) -> Statement
 /// The ordinals of the records found, negative where the row does not differ.
 const ORDINALS: &str = "array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END)";
 
-/// The records that have a row: `also`, whether the two differ, and what the row holds in the `held` fields.
-fn found(layout: &Layout, parameters: &[usize], also: &[&str], held: &[(usize, &LayoutField)], reach: Reach) -> String {
-    let held = held.iter().map(|(position, field)| format!(", {} AS b{position}", column(field)));
+/// The records that have a row: `also`, whether the two differ, and what the row holds in the
+/// `held` fields.
+fn found(
+    layout: &Layout,
+    parameters: &[usize],
+    also: &[&str],
+    held: &[(usize, &LayoutField)],
+    reach: Reach,
+) -> String {
+    let held = held
+        .iter()
+        .map(|(position, field)| format!(", {} AS b{position}", column(field)));
     format!(
         "SELECT {also}, {differs} AS differs{held} FROM {batch} JOIN {object} AS object ON {key}{bounds}",
         also = also.join(", "),
@@ -86,8 +103,14 @@ fn found(layout: &Layout, parameters: &[usize], also: &[&str], held: &[(usize, &
 
 /// The old texts of the `held` fields, of the records whose before-images are wanted.
 fn images(held: &[(usize, &LayoutField)], before: Before) -> String {
-    let wanted = if before == Before::OfAll { "" } else { " FILTER (WHERE differs)" };
-    held.iter().map(|(position, _)| format!(", array_agg(b{position}::text){wanted}")).collect()
+    let wanted = if before == Before::OfAll {
+        ""
+    } else {
+        " FILTER (WHERE differs)"
+    };
+    held.iter()
+        .map(|(position, _)| format!(", array_agg(b{position}::text){wanted}"))
+        .collect()
 }
 
 /// Updates the rows that match; `None` if no field is written.
@@ -103,19 +126,24 @@ pub(super) fn update(layout: &Layout) -> Option<Statement> {
     Some(Statement { sql, parameters })
 }
 
-/// Looks records up and updates those that differ; `None` if no field is written. For a table whose key the catalogue
-/// calls unique.
-/// Shape of the result: one row; the ordinals of the records found, negative where the row does not differ; if `before`
-/// is read, one array for each written field, the old texts of those whose before-images are wanted, in the order of their
-/// ordinals in the first array; how many rows were updated.
+/// Looks records up and updates those that differ; `None` if no field is written. For a table whose
+/// key the catalogue calls unique. Shape of the result: one row; the ordinals of the records found,
+/// negative where the row does not differ; if `before` is read, one array for each written field,
+/// the old texts of those whose before-images are wanted, in the order of their ordinals in the
+/// first array; how many rows were updated.
 ///
-/// A row is updated in the version that was looked up, or not at all: somebody else's change in between leaves fewer rows
-/// updated than differ.
+/// A row is updated in the version that was looked up, or not at all: somebody else's change in
+/// between leaves fewer rows updated than differ.
 pub(super) fn update_differing(layout: &Layout, before: Before, reach: Reach) -> Option<Statement> {
     let parameters = layout.positions(|_| true);
-    let held: Vec<(usize, &LayoutField)> =
-        numbered(layout).filter(|(_, field)| before.is_read() && !field.key).collect();
-    let version = ["batch.*", "object.tableoid AS part", "object.ctid AS version"];
+    let held: Vec<(usize, &LayoutField)> = numbered(layout)
+        .filter(|(_, field)| before.is_read() && !field.key)
+        .collect();
+    let version = [
+        "batch.*",
+        "object.tableoid AS part",
+        "object.ctid AS version",
+    ];
     let sql = format!(
         "WITH found AS MATERIALIZED ({found}), \
          updated AS (UPDATE {object} AS object SET {assignments} FROM found AS batch \
@@ -134,7 +162,13 @@ pub(super) fn update_differing(layout: &Layout, before: Before, reach: Reach) ->
 fn assignments(layout: &Layout) -> Option<String> {
     let assignments: Vec<String> = numbered(layout)
         .filter(|(_, field)| !field.key)
-        .map(|(position, field)| format!("{} = {}", quote(&field.column.name), assigned(layout, position, field)))
+        .map(|(position, field)| {
+            format!(
+                "{} = {}",
+                quote(&field.column.name),
+                assigned(layout, position, field)
+            )
+        })
         .collect();
     (!assignments.is_empty()).then(|| assignments.join(", "))
 }
@@ -142,8 +176,14 @@ fn assignments(layout: &Layout) -> Option<String> {
 /// Inserts a row for each record.
 pub(super) fn insert(layout: &Layout) -> Statement {
     let parameters = layout.positions(|_| true);
-    let names: Vec<String> = layout.fields.iter().map(|field| quote(&field.column.name)).collect();
-    let values: Vec<String> = numbered(layout).map(|(position, field)| value(position, field)).collect();
+    let names: Vec<String> = layout
+        .fields
+        .iter()
+        .map(|field| quote(&field.column.name))
+        .collect();
+    let values: Vec<String> = numbered(layout)
+        .map(|(position, field)| value(position, field))
+        .collect();
     let sql = format!(
         "INSERT INTO {object} ({names}) SELECT {values} FROM {batch}",
         object = object(layout),
@@ -154,7 +194,8 @@ pub(super) fn insert(layout: &Layout) -> Statement {
     Statement { sql, parameters }
 }
 
-/// Locks the rows that match against everybody who would change them, and nobody who refers to them.
+/// Locks the rows that match against everybody who would change them, and nobody who refers to
+/// them.
 pub(super) fn lock(layout: &Layout) -> Statement {
     let parameters = layout.key.clone();
     let sql = format!(
@@ -167,8 +208,8 @@ pub(super) fn lock(layout: &Layout) -> Statement {
 }
 
 /// Locks all that stands behind a view against everybody who would change it. Readers are let in.
-/// Source: <https://www.postgresql.org/docs/current/sql-lock.html>: "all relations appearing in the view definition query
-/// are also locked recursively".
+/// Source: <https://www.postgresql.org/docs/current/sql-lock.html>: "all relations appearing in the
+/// view definition query are also locked recursively".
 pub(super) fn lock_all(layout: &Layout) -> String {
     format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", object(layout))
 }
@@ -185,22 +226,37 @@ pub(super) fn delete(layout: &Layout) -> Statement {
     Statement { sql, parameters }
 }
 
-/// The statements that give `user` the right to look records up, and to change fields if `writes` says how.
+/// The statements that give `user` the right to look records up, and to change fields if `writes`
+/// says how.
 pub(super) fn grant(layout: &Layout, user: &str, writes: Option<&str>) -> String {
-    let names =
-        |fields: Vec<&LayoutField>| fields.iter().map(|field| quote(&field.column.name)).collect::<Vec<_>>().join(", ");
+    let names = |fields: Vec<&LayoutField>| {
+        fields
+            .iter()
+            .map(|field| quote(&field.column.name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let written = |word: &str| match word {
         "update" => format!(", update ({})", names(layout.written_fields().collect())),
         // A right to the whole row.
         "delete" => ", delete".to_owned(),
         _ => format!(", {word} ({})", names(layout.fields.iter().collect())),
     };
-    let schema = layout.object.path.iter().rev().nth(1).map(|schema| quote(schema)).unwrap_or_default();
+    let schema = layout
+        .object
+        .path
+        .iter()
+        .rev()
+        .nth(1)
+        .map(|schema| quote(schema))
+        .unwrap_or_default();
     let user = quote(user);
     let object = object(layout);
     let all = names(layout.fields.iter().collect());
     let writes = writes.map(written).unwrap_or_default();
-    format!("grant usage on schema {schema} to {user}; grant select ({all}){writes} on {object} to {user}")
+    format!(
+        "grant usage on schema {schema} to {user}; grant select ({all}){writes} on {object} to {user}"
+    )
 }
 
 fn numbered(layout: &Layout) -> impl Iterator<Item = (usize, &LayoutField)> {
@@ -213,15 +269,30 @@ fn object(layout: &Layout) -> String {
 
 /// The batch as a table of its own.
 fn batch(layout: &Layout, parameters: &[usize]) -> String {
-    let fields = parameters.iter().filter_map(|position| layout.fields.get(*position));
-    let arrays: Vec<String> =
-        fields.enumerate().map(|(index, field)| format!("${}::{}", index + 1, array_type(field))).collect();
-    let names: Vec<String> = parameters.iter().map(|position| format!("f{position}")).collect();
-    format!("unnest({}) WITH ORDINALITY AS batch ({}, ordinal)", arrays.join(", "), names.join(", "))
+    let fields = parameters
+        .iter()
+        .filter_map(|position| layout.fields.get(*position));
+    let arrays: Vec<String> = fields
+        .enumerate()
+        .map(|(index, field)| format!("${}::{}", index + 1, array_type(field)))
+        .collect();
+    let names: Vec<String> = parameters
+        .iter()
+        .map(|position| format!("f{position}"))
+        .collect();
+    format!(
+        "unnest({}) WITH ORDINALITY AS batch ({}, ordinal)",
+        arrays.join(", "),
+        names.join(", ")
+    )
 }
 
 fn array_type(field: &LayoutField) -> &'static str {
-    if field.own_text { "text[]" } else { array_of(field.kind) }
+    if field.own_text {
+        "text[]"
+    } else {
+        array_of(field.kind)
+    }
 }
 
 fn array_of(kind: Kind) -> &'static str {
@@ -239,8 +310,8 @@ fn array_of(kind: Kind) -> &'static str {
     }
 }
 
-/// How a column compares and which type its values are cast to. Never a type with a length or a scale: an explicit
-/// cast to one of those cuts and rounds in silence, where an assignment refuses.
+/// How a column compares and which type its values are cast to. Never a type with a length or a
+/// scale: an explicit cast to one of those cuts and rounds in silence, where an assignment refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Comparison {
     /// Text byte by byte; `cast` for types other than `text` and `varchar`.
@@ -259,17 +330,23 @@ impl Comparison {
         let same = || Some(declared.to_owned());
         match &field.column.holds {
             Holds::Text { .. }
-                if declared == "bpchar" || declared == "character" || declared.starts_with("character(") =>
+                if declared == "bpchar"
+                    || declared == "character"
+                    || declared.starts_with("character(") =>
             {
                 Self::Padded
             }
-            Holds::Text { .. } if declared == "text" || declared.starts_with("character varying") => {
+            Holds::Text { .. }
+                if declared == "text" || declared.starts_with("character varying") =>
+            {
                 Self::Bytes { cast: None }
             }
             Holds::Text { .. } | Holds::Label(_) => Self::Bytes { cast: same() },
             Holds::Json if declared == "json" => Self::Document,
             Holds::Json => Self::Value { cast: same() },
-            Holds::Uuid => Self::Value { cast: Some("uuid".to_owned()) },
+            Holds::Uuid => Self::Value {
+                cast: Some("uuid".to_owned()),
+            },
             Holds::Integer { .. }
             | Holds::Decimal { .. }
             | Holds::DecimalAsFloat { .. }
@@ -301,13 +378,16 @@ fn column(field: &LayoutField) -> String {
 fn value(position: usize, field: &LayoutField) -> String {
     match Comparison::of(field).cast() {
         Some(cast) => format!("batch.f{position}::{cast}"),
-        None if field.own_text => format!("batch.f{position}::{}", array_of(field.kind).trim_end_matches("[]")),
+        None if field.own_text => format!(
+            "batch.f{position}::{}",
+            array_of(field.kind).trim_end_matches("[]")
+        ),
         None => format!("batch.f{position}"),
     }
 }
 
-/// Whether a row is the record's. The type's own `=` finds it by the index; where that takes different bytes for equal,
-/// the bytes are compared as well.
+/// Whether a row is the record's. The type's own `=` finds it by the index; where that takes
+/// different bytes for equal, the bytes are compared as well.
 fn key(layout: &Layout) -> String {
     let matches = |(position, field): (usize, &LayoutField)| {
         let column = column(field);
@@ -318,25 +398,46 @@ fn key(layout: &Layout) -> String {
             (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, true) => {
                 format!("{equals} AND {exactly}")
             }
-            (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, false) => equals,
+            (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Value { .. }, false) => {
+                equals
+            }
         }
     };
-    layout.numbered_key().map(matches).collect::<Vec<_>>().join(" AND ")
+    layout
+        .numbered_key()
+        .map(matches)
+        .collect::<Vec<_>>()
+        .join(" AND ")
 }
 
 /// That a row lies between the parameters after the first `arrays`.
 fn bounds(layout: &Layout, reach: Reach, arrays: usize) -> String {
-    let Some((_, field)) = layout.numbered_key().next().filter(|_| reach == Reach::Bounded) else {
+    let Some((_, field)) = layout
+        .numbered_key()
+        .next()
+        .filter(|_| reach == Reach::Bounded)
+    else {
         return String::new();
     };
-    let cast = if field.kind == Kind::Uuid { "text::uuid" } else { array_of(field.kind).trim_end_matches("[]") };
-    format!(" AND {} BETWEEN ${}::{cast} AND ${}::{cast}", column(field), arrays + 1, arrays + 2)
+    let cast = if field.kind == Kind::Uuid {
+        "text::uuid"
+    } else {
+        array_of(field.kind).trim_end_matches("[]")
+    };
+    format!(
+        " AND {} BETWEEN ${}::{cast} AND ${}::{cast}",
+        column(field),
+        arrays + 1,
+        arrays + 2
+    )
 }
 
 /// Whether writing the record would change the row.
 fn differs(layout: &Layout) -> String {
     let compared = numbered(layout).filter(|(_, field)| field.is_compared());
-    let differences: Vec<String> = compared.map(|(position, field)| difference(layout, position, field)).collect();
+    let differences: Vec<String> = compared
+        .map(|(position, field)| difference(layout, position, field))
+        .collect();
     match differences.as_slice() {
         [] => "FALSE".to_owned(),
         differences => format!("({})", differences.join(" OR ")),
@@ -349,7 +450,9 @@ fn difference(layout: &Layout, position: usize, field: &LayoutField) -> String {
         Comparison::Bytes { .. } | Comparison::Document => {
             format!("{column}::text COLLATE \"C\" IS DISTINCT FROM batch.f{position}")
         }
-        Comparison::Padded => format!("{column}::text COLLATE \"C\" IS DISTINCT FROM batch.f{position}::bpchar::text"),
+        Comparison::Padded => {
+            format!("{column}::text COLLATE \"C\" IS DISTINCT FROM batch.f{position}::bpchar::text")
+        }
         Comparison::Value { .. } => format!("{column} IS DISTINCT FROM {}", value(position, field)),
     };
     let kept = (layout.nulls == NullPolicy::Keep).then(|| format!("batch.f{position} IS NOT NULL"));
@@ -392,7 +495,10 @@ fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
     };
     match field.when {
         When::Always => written,
-        When::IfEmpty => format!("CASE WHEN {} THEN {written} ELSE {column} END", empty(field)),
+        When::IfEmpty => format!(
+            "CASE WHEN {} THEN {written} ELSE {column} END",
+            empty(field)
+        ),
     }
 }
 
@@ -405,12 +511,22 @@ mod tests {
     fn field(name: &str, declared: &str, holds: Holds) -> LayoutField {
         let kind = holds.kind().expect("a type that can be written");
         let loosely_compared = declared == "citext" || declared.starts_with("character(");
-        let column = ObjectColumn { loosely_compared, ..ObjectColumn::plain(name, declared, holds) };
+        let column = ObjectColumn {
+            loosely_compared,
+            ..ObjectColumn::plain(name, declared, holds)
+        };
         LayoutField::plain(column, kind)
     }
 
     fn text(name: &str, declared: &str) -> LayoutField {
-        field(name, declared, Holds::Text { limit: None, repertoire: Repertoire::Unicode { nul: false } })
+        field(
+            name,
+            declared,
+            Holds::Text {
+                limit: None,
+                repertoire: Repertoire::Unicode { nul: false },
+            },
+        )
     }
 
     fn key_field(field: LayoutField) -> LayoutField {
@@ -419,11 +535,15 @@ mod tests {
 
     fn layout(fields: Vec<LayoutField>, unique: bool) -> Layout {
         let keys = fields.iter().enumerate().filter(|(_, field)| field.key);
-        let (key, names): (Vec<usize>, Vec<String>) =
-            keys.map(|(position, field)| (position, field.column.name.clone())).unzip();
+        let (key, names): (Vec<usize>, Vec<String>) = keys
+            .map(|(position, field)| (position, field.column.name.clone()))
+            .unzip();
         let object = Object {
             path: vec!["CRM".to_owned(), "a\"b".to_owned()],
-            spelling: Spelling { quote: '"', account: None },
+            spelling: Spelling {
+                quote: '"',
+                account: None,
+            },
             kind: ObjectKind::Table,
             columns: fields.iter().map(|field| field.column.clone()).collect(),
             unique_keys: if unique { vec![names] } else { Vec::new() },
@@ -436,13 +556,29 @@ mod tests {
             primary_key: Vec::new(),
             obstacles: Vec::new(),
         };
-        Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key }
+        Layout {
+            object,
+            mode: MatchMode::UpdateOnly,
+            nulls: NullPolicy::Write,
+            fields,
+            key,
+        }
     }
 
     fn accounts(unique: bool) -> Layout {
-        let score = field("score", "numeric(5,2)", Holds::Decimal { size: Some((5, 2)) });
-        let stamp = LayoutField { stamp: true, ..field("at", "timestamp", Holds::Timestamp { fraction_digits: 6 }) };
-        layout(vec![key_field(text("id", "character varying(18)")), score, stamp], unique)
+        let score = field(
+            "score",
+            "numeric(5,2)",
+            Holds::Decimal { size: Some((5, 2)) },
+        );
+        let stamp = LayoutField {
+            stamp: true,
+            ..field("at", "timestamp", Holds::Timestamp { fraction_digits: 6 })
+        };
+        layout(
+            vec![key_field(text("id", "character varying(18)")), score, stamp],
+            unique,
+        )
     }
 
     #[test]
@@ -459,9 +595,25 @@ mod tests {
     #[test]
     fn a_key_nobody_vouches_for_is_counted_by_the_server() {
         let statement = look_up(&accounts(false), Before::OfAll, Reach::Everywhere);
-        assert!(statement.sql.starts_with("SELECT batch.ordinal, count(*), bool_or("), "{}", statement.sql);
-        assert!(statement.sql.contains("min(object.\"at\"::text COLLATE \"C\")"), "{}", statement.sql);
-        assert!(statement.sql.ends_with(" GROUP BY batch.ordinal"), "{}", statement.sql);
+        assert!(
+            statement
+                .sql
+                .starts_with("SELECT batch.ordinal, count(*), bool_or("),
+            "{}",
+            statement.sql
+        );
+        assert!(
+            statement
+                .sql
+                .contains("min(object.\"at\"::text COLLATE \"C\")"),
+            "{}",
+            statement.sql
+        );
+        assert!(
+            statement.sql.ends_with(" GROUP BY batch.ordinal"),
+            "{}",
+            statement.sql
+        );
     }
 
     #[test]
@@ -474,7 +626,10 @@ mod tests {
              WHERE object.\"id\" = batch.f0"
         );
         assert_eq!(statement.parameters, [0, 1, 2]);
-        assert_eq!(update(&layout(vec![key_field(text("id", "text"))], true)), None);
+        assert_eq!(
+            update(&layout(vec![key_field(text("id", "text"))], true)),
+            None
+        );
     }
 
     #[test]
@@ -489,26 +644,53 @@ mod tests {
     #[test]
     fn kept_nulls_and_filled_gaps_compare_as_they_are_written() {
         let mut fields = vec![key_field(text("id", "text")), text("note", "text")];
-        fields.extend(fields.get(1).cloned().map(|field| LayoutField { when: When::IfEmpty, ..field }));
-        let layout = Layout { nulls: NullPolicy::Keep, ..layout(fields, true) };
+        fields.extend(fields.get(1).cloned().map(|field| LayoutField {
+            when: When::IfEmpty,
+            ..field
+        }));
+        let layout = Layout {
+            nulls: NullPolicy::Keep,
+            ..layout(fields, true)
+        };
         let sql = look_up(&layout, Before::Unread, Reach::Everywhere).sql;
-        let distinct = |field: &str| format!("object.\"note\"::text COLLATE \"C\" IS DISTINCT FROM batch.{field}");
+        let distinct = |field: &str| {
+            format!("object.\"note\"::text COLLATE \"C\" IS DISTINCT FROM batch.{field}")
+        };
         let empty = "(object.\"note\" IS NULL OR object.\"note\"::text = '')";
-        assert!(sql.contains(&format!("((batch.f1 IS NOT NULL AND {})", distinct("f1"))), "{sql}");
-        assert!(sql.contains(&format!("OR (batch.f2 IS NOT NULL AND {empty} AND {}))", distinct("f2"))), "{sql}");
+        assert!(
+            sql.contains(&format!("((batch.f1 IS NOT NULL AND {})", distinct("f1"))),
+            "{sql}"
+        );
+        assert!(
+            sql.contains(&format!(
+                "OR (batch.f2 IS NOT NULL AND {empty} AND {}))",
+                distinct("f2")
+            )),
+            "{sql}"
+        );
         let sql = update(&layout).expect("fields to write").sql;
-        assert!(sql.contains("\"note\" = COALESCE(batch.f1, object.\"note\")"), "{sql}");
-        let filled = format!("CASE WHEN {empty} THEN COALESCE(batch.f2, object.\"note\") ELSE object.\"note\" END");
+        assert!(
+            sql.contains("\"note\" = COALESCE(batch.f1, object.\"note\")"),
+            "{sql}"
+        );
+        let filled = format!(
+            "CASE WHEN {empty} THEN COALESCE(batch.f2, object.\"note\") ELSE object.\"note\" END"
+        );
         assert!(sql.contains(&filled), "{sql}");
     }
 
     #[test]
     fn loose_keys_are_matched_by_their_bytes_as_well() {
         for (declared, cast) in [("citext", "citext"), ("character(5)", "bpchar")] {
-            let sql =
-                look_up(&layout(vec![key_field(text("id", declared))], true), Before::Unread, Reach::Everywhere).sql;
-            let matched =
-                format!("ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0");
+            let sql = look_up(
+                &layout(vec![key_field(text("id", declared))], true),
+                Before::Unread,
+                Reach::Everywhere,
+            )
+            .sql;
+            let matched = format!(
+                "ON object.\"id\" = batch.f0::{cast} AND object.\"id\"::text COLLATE \"C\" = batch.f0"
+            );
             assert!(sql.contains(&matched), "{sql}");
         }
     }
@@ -518,8 +700,16 @@ mod tests {
         let fields = vec![
             key_field(text("id", "character varying(18)")),
             text("code", "character(5)"),
-            field("score", "numeric(5,2)", Holds::Decimal { size: Some((5, 2)) }),
-            field("at", "timestamp(3) without time zone", Holds::Timestamp { fraction_digits: 3 }),
+            field(
+                "score",
+                "numeric(5,2)",
+                Holds::Decimal { size: Some((5, 2)) },
+            ),
+            field(
+                "at",
+                "timestamp(3) without time zone",
+                Holds::Timestamp { fraction_digits: 3 },
+            ),
             field("stage", "crm.stage", Holds::Label(vec!["new".to_owned()])),
             field("facts", "json", Holds::Json),
         ];

@@ -1,12 +1,13 @@
-//! The SQL a batch is looked up, updated and inserted with. A statement's text depends on the layout and on one of a
-//! few record counts alone, so that SQLite prepares it once and keeps it.
+//! The SQL a batch is looked up, updated and inserted with. A statement's text depends on the
+//! layout and on one of a few record counts alone, so that SQLite prepares it once and keeps it.
 //!
-//! Records travel as `incoming`, a table of bound values: `n`, the record's position in the statement, and one column
-//! `c0`, `c1`, … per field sent. Fewer records than a statement has room for leave its last ones unbound, which makes
-//! them NULL in every field: a key of NULL matches nothing, and none is inserted.
+//! Records travel as `incoming`, a table of bound values: `n`, the record's position in the
+//! statement, and one column `c0`, `c1`, … per field sent. Fewer records than a statement has room
+//! for leave its last ones unbound, which makes them NULL in every field: a key of NULL matches
+//! nothing, and none is inserted.
 //!
-//! Bound values have no affinity of their own. So a comparison gives them the column's, as storing them would, and an
-//! index of the column can be used.
+//! Bound values have no affinity of their own. So a comparison gives them the column's, as storing
+//! them would, and an index of the column can be used.
 
 use crate::database::Dialect;
 use crate::database::sqlite::declared::{Affinity, affinity};
@@ -19,10 +20,12 @@ use crate::domain::object::{Holds, ObjectColumn};
 /// Source: `SQLITE_MAX_VARIABLE_NUMBER` in <https://www.sqlite.org/limits.html>.
 const BIND_PARAMETERS_MAX: usize = 32_766;
 
-/// Records of one statement: measured, more make each slower again, for SQLite keeps them all in memory twice.
+/// Records of one statement: measured, more make each slower again, for SQLite keeps them all in
+/// memory twice.
 const STATEMENT_RECORDS_MAX: usize = 1_024;
 
-/// Steps between the record counts that statements are made for. What is left of a batch takes the next larger one.
+/// Steps between the record counts that statements are made for. What is left of a batch takes the
+/// next larger one.
 const SIZE_STEP: usize = 4;
 
 /// Which fields of a layout a statement sends, by their positions in it.
@@ -34,24 +37,34 @@ pub(super) struct Sent {
 impl Sent {
     /// The match key, and what an update would write except stamps: they alone never cause a write.
     pub(super) fn to_look_up(layout: &Layout) -> Self {
-        Self { fields: layout.looked_up() }
+        Self {
+            fields: layout.looked_up(),
+        }
     }
 
     /// Everything.
     pub(super) fn to_write(layout: &Layout) -> Self {
-        Self { fields: layout.positions(|_| true) }
+        Self {
+            fields: layout.positions(|_| true),
+        }
     }
 
     /// The match key.
     pub(super) fn to_count(layout: &Layout) -> Self {
-        Self { fields: layout.positions(|field| field.key) }
+        Self {
+            fields: layout.positions(|field| field.key),
+        }
     }
 
-    /// Most records one statement takes. Without an index every statement visits every row of the object, so it takes
-    /// as many records as can be bound.
+    /// Most records one statement takes. Without an index every statement visits every row of the
+    /// object, so it takes as many records as can be bound.
     pub(super) fn records_max(&self, layout: &Layout) -> usize {
         let bindable = (BIND_PARAMETERS_MAX / self.fields.len().max(1)).max(1);
-        if layout.key_is_indexed() { bindable.min(STATEMENT_RECORDS_MAX) } else { bindable }
+        if layout.key_is_indexed() {
+            bindable.min(STATEMENT_RECORDS_MAX)
+        } else {
+            bindable
+        }
     }
 
     /// For how many records the statement that takes `records` is made.
@@ -66,10 +79,17 @@ impl Sent {
 
     /// `incoming` as a common table expression with room for `records`.
     fn incoming(&self, records: usize) -> String {
-        let columns: String = (0..self.fields.len()).map(|column| format!(",c{column}")).collect();
+        let columns: String = (0..self.fields.len())
+            .map(|column| format!(",c{column}"))
+            .collect();
         let places = ",?".repeat(self.fields.len());
-        let rows: Vec<String> = (0..records).map(|record| format!("({record}{places})")).collect();
-        format!("WITH incoming(n{columns}) AS (VALUES {rows})", rows = rows.join(","))
+        let rows: Vec<String> = (0..records)
+            .map(|record| format!("({record}{places})"))
+            .collect();
+        format!(
+            "WITH incoming(n{columns}) AS (VALUES {rows})",
+            rows = rows.join(",")
+        )
     }
 
     /// The fields with the names their values go by in `incoming`.
@@ -77,7 +97,14 @@ impl Sent {
         let named = |(column, position): (usize, &usize)| {
             let field = layout.fields.get(*position)?;
             let incoming = format!("incoming.c{column}");
-            Some((if field.own_text { unbound(&incoming) } else { incoming }, field))
+            Some((
+                if field.own_text {
+                    unbound(&incoming)
+                } else {
+                    incoming
+                },
+                field,
+            ))
         };
         self.fields.iter().enumerate().filter_map(named)
     }
@@ -87,15 +114,18 @@ impl Sent {
         self.matches_in(ALIAS, layout)
     }
 
-    /// Which rows of a table a record means. Where the column takes more than the same bytes for equal, its own comparison
-    /// finds candidates by the index and the second one looks at the bytes.
+    /// Which rows of a table a record means. Where the column takes more than the same bytes for
+    /// equal, its own comparison finds candidates by the index and the second one looks at the
+    /// bytes.
     fn matches_in(&self, table: &str, layout: &Layout) -> String {
         let mut conditions = Vec::new();
         for (incoming, field) in self.named(layout).filter(|(_, field)| field.key) {
             let column = column_in(table, field);
             conditions.push(format!("{column} = {incoming}"));
             if is_text_kept_as_number(&field.column) {
-                conditions.push(format!("CAST({column} AS TEXT) = {incoming} COLLATE BINARY"));
+                conditions.push(format!(
+                    "CAST({column} AS TEXT) = {incoming} COLLATE BINARY"
+                ));
             } else if field.column.loosely_compared {
                 conditions.push(format!("{column} = {incoming} COLLATE BINARY"));
             }
@@ -104,26 +134,43 @@ impl Sent {
     }
 }
 
-/// Finds the rows of each record.
-/// Columns of the answer with `before`, one row for every match: the record's position in the statement, whether writing it
-/// would change the row, and what the row holds in every field of the layout. Without, the answer is one text: the
-/// positions of all matches with commas between them, `-1 - position` where writing would not change the row; for rows
-/// come one by one from another thread, and one costs more than finding it.
-pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize, before: bool) -> String {
+/// Finds the rows of each record. Columns of the answer with `before`, one row for every match: the
+/// record's position in the statement, whether writing it would change the row, and what the row
+/// holds in every field of the layout. Without, the answer is one text: the positions of all
+/// matches with commas between them, `-1 - position` where writing would not change the row; for
+/// rows come one by one from another thread, and one costs more than finding it.
+pub(super) fn look_up(
+    table: &str,
+    layout: &Layout,
+    sent: &Sent,
+    records: usize,
+    before: bool,
+) -> String {
     let changes: Vec<String> = sent
         .named(layout)
         .filter(|(_, field)| field.is_compared())
         .map(|(incoming, field)| change(&incoming, field, layout.nulls))
         .collect();
-    let differs = if changes.is_empty() { "0".to_owned() } else { any_of(&changes) };
+    let differs = if changes.is_empty() {
+        "0".to_owned()
+    } else {
+        any_of(&changes)
+    };
     let found = match before {
         true => {
-            let held: String = layout.fields.iter().map(|field| format!(", {}", column_of(field))).collect();
+            let held: String = layout
+                .fields
+                .iter()
+                .map(|field| format!(", {}", column_of(field)))
+                .collect();
             format!("incoming.n, {differs}{held}")
         }
-        false => format!("group_concat(CASE WHEN {differs} THEN incoming.n ELSE -1 - incoming.n END)"),
+        false => {
+            format!("group_concat(CASE WHEN {differs} THEN incoming.n ELSE -1 - incoming.n END)")
+        }
     };
-    // The word CROSS keeps the order: for each record a search in the index, never for each row a search in the batch.
+    // The word CROSS keeps the order: for each record a search in the index, never for each row a
+    // search in the batch.
     format!(
         "{incoming} SELECT {found} FROM incoming CROSS JOIN {table} AS t WHERE {matches}",
         incoming = sent.incoming(records),
@@ -131,16 +178,18 @@ pub(super) fn look_up(table: &str, layout: &Layout, sent: &Sent, records: usize,
     )
 }
 
-/// Whether one of the conditions holds. A chain of them is as deep to SQLite as it is long, so a wide table's conditions
-/// stand in groups.
-/// Source: `SQLITE_MAX_EXPR_DEPTH` in <https://www.sqlite.org/limits.html>: 1 000; no table has more than 2 000 columns.
+/// Whether one of the conditions holds. A chain of them is as deep to SQLite as it is long, so a
+/// wide table's conditions stand in groups. Source: `SQLITE_MAX_EXPR_DEPTH` in
+/// <https://www.sqlite.org/limits.html>: 1 000; no table has more than 2 000 columns.
 fn any_of(conditions: &[String]) -> String {
     const GROUP_CONDITIONS_MAX: usize = 64;
     if conditions.len() <= GROUP_CONDITIONS_MAX {
         return conditions.join(" OR ");
     }
-    let groups: Vec<String> =
-        conditions.chunks(GROUP_CONDITIONS_MAX).map(|group| format!("({})", group.join(" OR "))).collect();
+    let groups: Vec<String> = conditions
+        .chunks(GROUP_CONDITIONS_MAX)
+        .map(|group| format!("({})", group.join(" OR ")))
+        .collect();
     groups.join(" OR ")
 }
 
@@ -184,7 +233,10 @@ pub(super) fn update(
         .filter(|(_, field)| !field.key)
         .map(|(incoming, field)| {
             let column = Dialect::Sqlite.quote(&field.column.name);
-            format!("{column} = {}", value_to_write(&incoming, field, layout.nulls))
+            format!(
+                "{column} = {}",
+                value_to_write(&incoming, field, layout.nulls)
+            )
         })
         .collect();
     (!assignments.is_empty()).then(|| {
@@ -199,8 +251,17 @@ pub(super) fn update(
 }
 
 /// Inserts each record.
-pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize, on_conflict: OnConflict) -> String {
-    let columns: Vec<String> = sent.named(layout).map(|(_, field)| Dialect::Sqlite.quote(&field.column.name)).collect();
+pub(super) fn insert(
+    table: &str,
+    layout: &Layout,
+    sent: &Sent,
+    records: usize,
+    on_conflict: OnConflict,
+) -> String {
+    let columns: Vec<String> = sent
+        .named(layout)
+        .map(|(_, field)| Dialect::Sqlite.quote(&field.column.name))
+        .collect();
     let values: Vec<String> = sent.named(layout).map(|(incoming, _)| incoming).collect();
     let is_record: Vec<String> = sent
         .named(layout)
@@ -217,12 +278,14 @@ pub(super) fn insert(table: &str, layout: &Layout, sent: &Sent, records: usize, 
     )
 }
 
-/// Deletes the rows that the records match. What is in the batch is looked for by the index first, and held against the
-/// bytes then. A view that is deleted from has no other name in its conditions.
+/// Deletes the rows that the records match. What is in the batch is looked for by the index first,
+/// and held against the bytes then. A view that is deleted from has no other name in its
+/// conditions.
 pub(super) fn delete(table: &str, layout: &Layout, sent: &Sent, records: usize) -> String {
     let keys = sent.named(layout).filter(|(_, field)| field.key);
-    let (columns, values): (Vec<String>, Vec<String>) =
-        keys.map(|(incoming, field)| (column_in(table, field), incoming)).unzip();
+    let (columns, values): (Vec<String>, Vec<String>) = keys
+        .map(|(incoming, field)| (column_in(table, field), incoming))
+        .unzip();
     format!(
         "{incoming} DELETE FROM {table} WHERE ({columns}) IN (SELECT {values} FROM incoming) \
          AND EXISTS (SELECT 1 FROM incoming WHERE {matches})",
@@ -275,16 +338,20 @@ fn value_to_write(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> Str
     };
     match field.when {
         When::Always => value,
-        When::IfEmpty => format!("CASE WHEN {} THEN {value} ELSE {column} END", is_empty(&column)),
+        When::IfEmpty => format!(
+            "CASE WHEN {} THEN {value} ELSE {column} END",
+            is_empty(&column)
+        ),
     }
 }
 
-/// Whether the column turns text that looks like a number into that number, though text is what it is meant to hold:
-/// `STRING`, `UUID`, `JSON` and the like have NUMERIC affinity.
+/// Whether the column turns text that looks like a number into that number, though text is what it
+/// is meant to hold: `STRING`, `UUID`, `JSON` and the like have NUMERIC affinity.
 pub(crate) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
     match column.holds {
         Holds::Text { .. } | Holds::Label(_) | Holds::Uuid | Holds::Json => {
-            // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under this name.
+            // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under
+            // this name.
             affinity(&column.declared, true) == Affinity::Numeric
         }
         Holds::Date

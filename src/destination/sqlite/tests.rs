@@ -21,13 +21,33 @@ struct Place {
 impl Place {
     async fn with(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = SqliteSettings { file: folder.path().join("crm.db"), database: None, create_from: None };
+        let settings = SqliteSettings {
+            file: folder.path().join("crm.db"),
+            database: None,
+            create_from: None,
+        };
         let system = System::Sqlite(settings);
-        let limits = Limits { lock_timeout: Duration::from_millis(200), ..Limits::default() };
-        let place = Self { connection: Connection { name: "crm".to_owned(), system, timezone: None, limits }, folder };
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.file()).create_if_missing(true);
+        let limits = Limits {
+            lock_timeout: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        let place = Self {
+            connection: Connection {
+                name: "crm".to_owned(),
+                system,
+                timezone: None,
+                limits,
+            },
+            folder,
+        };
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(place.file())
+            .create_if_missing(true);
         let mut made = options.connect().await.unwrap();
-        sqlx::raw_sql(audited(script.to_owned())).execute(&mut made).await.unwrap();
+        sqlx::raw_sql(audited(script.to_owned()))
+            .execute(&mut made)
+            .await
+            .unwrap();
         sqlx::Connection::close(made).await.unwrap();
         place
     }
@@ -45,7 +65,11 @@ impl Place {
 
     /// A connection of somebody else.
     async fn other(&self) -> SqliteConnection {
-        sqlx::sqlite::SqliteConnectOptions::new().filename(self.file()).connect().await.unwrap()
+        sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.file())
+            .connect()
+            .await
+            .unwrap()
     }
 
     async fn destination(&self) -> SqliteDestination {
@@ -54,21 +78,37 @@ impl Place {
 
     /// The answer of a query with one column of text.
     async fn texts(&self, sql: &str) -> Vec<String> {
-        sqlx::query_scalar(audited(sql.to_owned())).fetch_all(&mut self.other().await).await.unwrap()
+        sqlx::query_scalar(audited(sql.to_owned()))
+            .fetch_all(&mut self.other().await)
+            .await
+            .unwrap()
     }
 }
 
 fn name(parts: &[&str]) -> ObjectName {
-    let part = |text: &&str| NamePart { text: (*text).to_owned(), quoted: false };
-    ObjectName { parts: parts.iter().map(part).collect() }
+    let part = |text: &&str| NamePart {
+        text: (*text).to_owned(),
+        quoted: false,
+    };
+    ObjectName {
+        parts: parts.iter().map(part).collect(),
+    }
 }
 
 /// A layout over all the object's columns that `fields` names, the first of them the key.
 fn layout(object: &Object, fields: &[&str]) -> Layout {
     let field = |(position, wanted): (usize, &&str)| {
-        let column = object.columns.iter().find(|column| column.name == **wanted).unwrap().clone();
+        let column = object
+            .columns
+            .iter()
+            .find(|column| column.name == **wanted)
+            .unwrap()
+            .clone();
         let kind = column.holds.kind().unwrap();
-        LayoutField { key: position == 0, ..LayoutField::plain(column, kind) }
+        LayoutField {
+            key: position == 0,
+            ..LayoutField::plain(column, kind)
+        }
     };
     Layout {
         object: object.clone(),
@@ -91,7 +131,11 @@ const ACCOUNTS: &str = "
     CREATE TABLE ACCOUNTS (ID VARCHAR(18) PRIMARY KEY, NAME TEXT, SCORE DECIMAL(5,2), OWNER TEXT NOT NULL DEFAULT 'nobody');
     INSERT INTO ACCOUNTS VALUES ('A1', 'Alpha', 87.5, 'x'), ('A2', '', NULL, 'x'), ('A3', NULL, 12, 'x');";
 
-async fn written(destination: &mut SqliteDestination, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+async fn written(
+    destination: &mut SqliteDestination,
+    layout: &Layout,
+    batch: &DataFrame,
+) -> Result<u64, SystemError> {
     destination.begin().await?;
     match destination.update(layout, batch).await {
         Ok(rows) => destination.commit().await.map(|()| rows),
@@ -106,16 +150,30 @@ async fn written(destination: &mut SqliteDestination, layout: &Layout, batch: &D
 async fn names_of_one_and_two_parts_find_the_attached_file() {
     let place = Place::with(ACCOUNTS).await.attached_as("CRM");
     let mut destination = place.destination().await;
-    for parts in [&["ACCOUNTS"][..], &["CRM", "ACCOUNTS"], &["crm", "accounts"]] {
+    for parts in [
+        &["ACCOUNTS"][..],
+        &["CRM", "ACCOUNTS"],
+        &["crm", "accounts"],
+    ] {
         let object = destination.describe(&name(parts)).await.unwrap();
         assert_eq!(object.display_name(), "CRM.ACCOUNTS");
         let layout = layout(&object, &["ID", "NAME"]);
-        let batch = batch(vec![texts("ID", &[Some("A1")]), texts("NAME", &[Some("by")])]);
+        let batch = batch(vec![
+            texts("ID", &[Some("A1")]),
+            texts("NAME", &[Some("by")]),
+        ]);
         assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 1);
     }
-    for parts in [&["main", "ACCOUNTS"][..], &["CRM", "ACOUNTS"], &["a", "CRM", "ACCOUNTS"]] {
+    for parts in [
+        &["main", "ACCOUNTS"][..],
+        &["CRM", "ACOUNTS"],
+        &["a", "CRM", "ACCOUNTS"],
+    ] {
         let error = destination.describe(&name(parts)).await.unwrap_err();
-        assert!(matches!(error, SystemError::NotFound { hint: Some(_), .. }), "{error:?}");
+        assert!(
+            matches!(error, SystemError::NotFound { hint: Some(_), .. }),
+            "{error:?}"
+        );
     }
     destination.close().await;
     assert_eq!(place.texts("PRAGMA journal_mode").await, ["wal"]);
@@ -136,21 +194,52 @@ async fn the_catalogue_tells_keys_indexes_and_loose_columns() {
     let object = destination.describe(&name(&["T"])).await.unwrap();
     assert_eq!(object.path, ["t"]);
     assert_eq!(object.primary_key, ["id"]);
-    assert_eq!(object.unique_keys, [vec!["id"], vec!["code", "b"], vec!["code"]]);
-    assert_eq!(object.indexes, [vec!["id"], vec!["code", "b"], vec!["b"], vec!["a", "b"], vec!["code"]]);
-    let loose: Vec<_> = object.columns.iter().filter(|column| column.loosely_compared).map(|c| &c.name).collect();
+    assert_eq!(
+        object.unique_keys,
+        [vec!["id"], vec!["code", "b"], vec!["code"]]
+    );
+    assert_eq!(
+        object.indexes,
+        [
+            vec!["id"],
+            vec!["code", "b"],
+            vec!["b"],
+            vec!["a", "b"],
+            vec!["code"]
+        ]
+    );
+    let loose: Vec<_> = object
+        .columns
+        .iter()
+        .filter(|column| column.loosely_compared)
+        .map(|c| &c.name)
+        .collect();
     assert_eq!(loose, ["code", "c"]);
-    let computed: Vec<_> = object.columns.iter().filter(|column| column.generated).map(|c| &c.name).collect();
+    let computed: Vec<_> = object
+        .columns
+        .iter()
+        .filter(|column| column.generated)
+        .map(|c| &c.name)
+        .collect();
     assert_eq!(computed, ["g", "h"]);
-    let required: Vec<_> =
-        object.columns.iter().filter(|column| !column.nullable && !column.has_default).map(|c| &c.name).collect();
+    let required: Vec<_> = object
+        .columns
+        .iter()
+        .filter(|column| !column.nullable && !column.has_default)
+        .map(|c| &c.name)
+        .collect();
     assert_eq!(required, ["b"]);
 
     let object = destination.describe(&name(&["w"])).await.unwrap();
     assert_eq!(object.unique_keys, [vec!["y", "x"]]);
     let object = destination.describe(&name(&["s"])).await.unwrap();
     assert_eq!(object.unique_keys, [vec!["k"]]);
-    assert!(object.columns.iter().all(|column| column.holds.kind().is_some()));
+    assert!(
+        object
+            .columns
+            .iter()
+            .all(|column| column.holds.kind().is_some())
+    );
 }
 
 #[tokio::test]
@@ -163,12 +252,20 @@ async fn a_second_run_finds_every_type_unchanged() {
     .await;
     let mut destination = place.destination().await;
     let object = destination.describe(&name(&["kinds"])).await.unwrap();
-    let fields = ["id", "i", "d", "whole", "r", "b", "day", "t", "ts", "tz", "u", "j", "untyped", "s", "ci"];
+    let fields = [
+        "id", "i", "d", "whole", "r", "b", "day", "t", "ts", "tz", "u", "j", "untyped", "s", "ci",
+    ];
     let layout = layout(&object, &fields);
     let micros = DataType::Datetime(TimeUnit::Microseconds, None);
-    let instants = Series::new("ts".into(), [1_763_188_200_000_000_i64, -1]).cast(&micros).unwrap();
-    let nanos = Series::new("t".into(), [23_400_000_000_000_i64, 1_000]).cast(&DataType::Time).unwrap();
-    let days = Series::new("day".into(), [20_000_i32, -1]).cast(&DataType::Date).unwrap();
+    let instants = Series::new("ts".into(), [1_763_188_200_000_000_i64, -1])
+        .cast(&micros)
+        .unwrap();
+    let nanos = Series::new("t".into(), [23_400_000_000_000_i64, 1_000])
+        .cast(&DataType::Time)
+        .unwrap();
+    let days = Series::new("day".into(), [20_000_i32, -1])
+        .cast(&DataType::Date)
+        .unwrap();
     let batch = batch(vec![
         texts("id", &[Some("a"), Some("b")]),
         Series::new("i".into(), [i64::MAX, i64::MIN]).into_column(),
@@ -186,12 +283,30 @@ async fn a_second_run_finds_every_type_unchanged() {
         texts("s", &[Some("at risk"), Some("fünf")]),
         texts("ci", &[Some("x"), Some("y")]),
     ]);
-    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
-    assert!(found.iter().all(|found| found.rows == 1 && found.differs), "{found:?}");
+    let found = destination
+        .look_up(&layout, &batch, Before::Unread)
+        .await
+        .unwrap()
+        .found;
+    assert!(
+        found.iter().all(|found| found.rows == 1 && found.differs),
+        "{found:?}"
+    );
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 2);
-    let LookedUp { found, before } = destination.look_up(&layout, &batch, Before::OfAll).await.unwrap();
-    assert!(found.iter().all(|found| found.rows == 1 && !found.differs), "{found:?}");
-    let held: Vec<_> = before.of(0).unwrap().into_iter().map(Option::unwrap).collect();
+    let LookedUp { found, before } = destination
+        .look_up(&layout, &batch, Before::OfAll)
+        .await
+        .unwrap();
+    assert!(
+        found.iter().all(|found| found.rows == 1 && !found.differs),
+        "{found:?}"
+    );
+    let held: Vec<_> = before
+        .of(0)
+        .unwrap()
+        .into_iter()
+        .map(Option::unwrap)
+        .collect();
     assert_eq!(
         held,
         [
@@ -212,10 +327,15 @@ async fn a_second_run_finds_every_type_unchanged() {
             "x"
         ]
     );
-    let classes =
-        "SELECT typeof(i) || typeof(d) || typeof(whole) || typeof(r) || typeof(ts) || typeof(untyped) FROM kinds";
+    let classes = "SELECT typeof(i) || typeof(d) || typeof(whole) || typeof(r) || typeof(ts) || typeof(untyped) FROM kinds";
     let classes = place.texts(classes).await;
-    assert_eq!(classes, ["integerrealintegerrealtexttext", "integerrealintegerrealtexttext"]);
+    assert_eq!(
+        classes,
+        [
+            "integerrealintegerrealtexttext",
+            "integerrealintegerrealtexttext"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -227,12 +347,34 @@ async fn text_that_a_column_would_turn_into_a_number_is_refused() {
     let object = destination.describe(&name(&["t"])).await.unwrap();
     let layout = layout(&object, &["id", "s"]);
     let changed = batch(vec![texts("id", &[Some("a")]), texts("s", &[Some("007")])]);
-    assert!(destination.look_up(&layout, &changed, Before::Unread).await.unwrap().found[0].differs);
-    let error = written(&mut destination, &layout, &changed).await.unwrap_err();
-    assert!(matches!(error, SystemError::Refused { column: Some(ref column), .. } if column == "s"), "{error:?}");
-    let same = batch(vec![texts("id", &[Some("a"), Some("007"), Some("7")]), texts("s", &[Some("7"); 3])]);
-    let found = destination.look_up(&layout, &same, Before::Unread).await.unwrap().found;
-    assert_eq!(found.iter().map(|found| found.rows).collect::<Vec<_>>(), [1, 0, 1]);
+    assert!(
+        destination
+            .look_up(&layout, &changed, Before::Unread)
+            .await
+            .unwrap()
+            .found[0]
+            .differs
+    );
+    let error = written(&mut destination, &layout, &changed)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, SystemError::Refused { column: Some(ref column), .. } if column == "s"),
+        "{error:?}"
+    );
+    let same = batch(vec![
+        texts("id", &[Some("a"), Some("007"), Some("7")]),
+        texts("s", &[Some("7"); 3]),
+    ]);
+    let found = destination
+        .look_up(&layout, &same, Before::Unread)
+        .await
+        .unwrap()
+        .found;
+    assert_eq!(
+        found.iter().map(|found| found.rows).collect::<Vec<_>>(),
+        [1, 0, 1]
+    );
     assert!(!found[0].differs);
 }
 
@@ -249,18 +391,38 @@ async fn empty_and_null_follow_the_rules_of_their_field() {
         texts("SCORE", &[Some("87.50"), None, None, None]),
     ]);
     layout.nulls = NullPolicy::Keep;
-    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
-    let seen: Vec<_> = found.iter().map(|found| (found.rows, found.differs)).collect();
+    let found = destination
+        .look_up(&layout, &batch, Before::Unread)
+        .await
+        .unwrap()
+        .found;
+    let seen: Vec<_> = found
+        .iter()
+        .map(|found| (found.rows, found.differs))
+        .collect();
     assert_eq!(seen, [(1, false), (1, true), (1, true), (0, false)]);
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 3);
     let held = "SELECT ID || ' ' || NAME || ' ' || coalesce(SCORE, 'NULL') FROM ACCOUNTS";
-    assert_eq!(place.texts(held).await, ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 12"]);
+    assert_eq!(
+        place.texts(held).await,
+        ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 12"]
+    );
 
     layout.nulls = NullPolicy::Write;
-    let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
-    assert_eq!(found.iter().map(|found| found.differs).collect::<Vec<_>>(), [false, false, true, false]);
+    let found = destination
+        .look_up(&layout, &batch, Before::Unread)
+        .await
+        .unwrap()
+        .found;
+    assert_eq!(
+        found.iter().map(|found| found.differs).collect::<Vec<_>>(),
+        [false, false, true, false]
+    );
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 3);
-    assert_eq!(place.texts(held).await, ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 NULL"]);
+    assert_eq!(
+        place.texts(held).await,
+        ["A1 Alpha 87.5", "A2 n2 NULL", "A3 n3 NULL"]
+    );
 }
 
 #[tokio::test]
@@ -270,9 +432,19 @@ async fn a_stamp_alone_makes_no_difference() {
     let object = destination.describe(&name(&["ACCOUNTS"])).await.unwrap();
     let mut layout = layout(&object, &["ID", "NAME", "OWNER"]);
     layout.fields[2].stamp = true;
-    let batch =
-        batch(vec![texts("ID", &[Some("A1")]), texts("NAME", &[Some("Alpha")]), texts("OWNER", &[Some("run 7")])]);
-    assert!(!destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found[0].differs);
+    let batch = batch(vec![
+        texts("ID", &[Some("A1")]),
+        texts("NAME", &[Some("Alpha")]),
+        texts("OWNER", &[Some("run 7")]),
+    ]);
+    assert!(
+        !destination
+            .look_up(&layout, &batch, Before::Unread)
+            .await
+            .unwrap()
+            .found[0]
+            .differs
+    );
 }
 
 #[tokio::test]
@@ -285,9 +457,18 @@ async fn keys_match_by_their_bytes_whatever_the_collation() {
     let mut destination = place.destination().await;
     let object = destination.describe(&name(&["t"])).await.unwrap();
     let layout = layout(&object, &["id", "v"]);
-    let batch = batch(vec![texts("id", &[Some("a"), Some("b"), Some("c")]), texts("v", &[Some("1"); 3])]);
-    let LookedUp { found, before } = destination.look_up(&layout, &batch, Before::OfAll).await.unwrap();
-    assert_eq!(found.iter().map(|found| found.rows).collect::<Vec<_>>(), [1, 2, 0]);
+    let batch = batch(vec![
+        texts("id", &[Some("a"), Some("b"), Some("c")]),
+        texts("v", &[Some("1"); 3]),
+    ]);
+    let LookedUp { found, before } = destination
+        .look_up(&layout, &batch, Before::OfAll)
+        .await
+        .unwrap();
+    assert_eq!(
+        found.iter().map(|found| found.rows).collect::<Vec<_>>(),
+        [1, 2, 0]
+    );
     assert!(before.of(0).is_some() && before.of(1).is_none());
 }
 
@@ -295,7 +476,9 @@ async fn keys_match_by_their_bytes_whatever_the_collation() {
 async fn every_record_of_a_large_batch_is_met_with_and_without_an_index() {
     let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)";
     for key in ["INTEGER PRIMARY KEY", "INTEGER"] {
-        let script = format!("CREATE TABLE t (id {key}, v TEXT); {numbers} INSERT INTO t SELECT i * 2, 'old' FROM n");
+        let script = format!(
+            "CREATE TABLE t (id {key}, v TEXT); {numbers} INSERT INTO t SELECT i * 2, 'old' FROM n"
+        );
         let place = Place::with(&script).await;
         let mut destination = place.destination().await;
         let object = destination.describe(&name(&["t"])).await.unwrap();
@@ -304,10 +487,19 @@ async fn every_record_of_a_large_batch_is_met_with_and_without_an_index() {
             let ids: Vec<i64> = (0..records).collect();
             let new = format!("new {records}");
             let height = usize::try_from(records).unwrap();
-            let batch =
-                batch(vec![Series::new("id".into(), ids).into_column(), texts("v", &vec![Some(new.as_str()); height])]);
-            let found = destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found;
-            let matched = found.iter().filter(|found| found.rows == 1 && found.differs).count();
+            let batch = batch(vec![
+                Series::new("id".into(), ids).into_column(),
+                texts("v", &vec![Some(new.as_str()); height]),
+            ]);
+            let found = destination
+                .look_up(&layout, &batch, Before::Unread)
+                .await
+                .unwrap()
+                .found;
+            let matched = found
+                .iter()
+                .filter(|found| found.rows == 1 && found.differs)
+                .count();
             assert_eq!(matched, (height - 1) / 2, "{records} records by {key}");
             let updated = written(&mut destination, &layout, &batch).await.unwrap();
             assert_eq!(updated, u64::try_from(matched).unwrap());
@@ -319,7 +511,13 @@ async fn every_record_of_a_large_batch_is_met_with_and_without_an_index() {
 
 #[tokio::test]
 async fn look_ups_and_updates_search_the_index() {
-    for (column, extra) in [("TEXT", ""), ("TEXT COLLATE NOCASE", ""), ("STRING", ""), ("DECIMAL(9,2)", ""), ("", "")] {
+    for (column, extra) in [
+        ("TEXT", ""),
+        ("TEXT COLLATE NOCASE", ""),
+        ("STRING", ""),
+        ("DECIMAL(9,2)", ""),
+        ("", ""),
+    ] {
         let script = format!("CREATE TABLE t (id {column} PRIMARY KEY, v TEXT{extra})");
         let place = Place::with(&script).await;
         let mut destination = place.destination().await;
@@ -329,11 +527,20 @@ async fn look_ups_and_updates_search_the_index() {
         let sent = Sent::to_write(&layout);
         for sql in [
             statements::look_up("main.t", &layout, &sent, 64, true),
-            statements::update("main.t", &layout, &sent, 64, statements::OnConflict::Unsaid).unwrap(),
+            statements::update("main.t", &layout, &sent, 64, statements::OnConflict::Unsaid)
+                .unwrap(),
         ] {
-            let plan = destination.database.fetch(format!("EXPLAIN QUERY PLAN {sql}")).await.unwrap();
+            let plan = destination
+                .database
+                .fetch(format!("EXPLAIN QUERY PLAN {sql}"))
+                .await
+                .unwrap();
             let plan: Vec<String> = plan.iter().map(|step| step.get(3)).collect();
-            assert!(plan.iter().any(|step| step.starts_with("SEARCH t USING") && step.contains("(id=?)")), "{plan:?}");
+            assert!(
+                plan.iter()
+                    .any(|step| step.starts_with("SEARCH t USING") && step.contains("(id=?)")),
+                "{plan:?}"
+            );
         }
     }
 }
@@ -344,7 +551,10 @@ async fn records_are_inserted_and_their_defaults_are_kept() {
     let mut destination = place.destination().await;
     let object = destination.describe(&name(&["ACCOUNTS"])).await.unwrap();
     let layout = layout(&object, &["ID", "NAME"]);
-    let new = batch(vec![texts("ID", &[Some("B1"), Some("B2")]), texts("NAME", &[Some("one"), None])]);
+    let new = batch(vec![
+        texts("ID", &[Some("B1"), Some("B2")]),
+        texts("NAME", &[Some("one"), None]),
+    ]);
     destination.begin().await.unwrap();
     assert_eq!(destination.insert(&layout, &new).await.unwrap(), 2);
     destination.commit().await.unwrap();
@@ -353,7 +563,10 @@ async fn records_are_inserted_and_their_defaults_are_kept() {
     destination.begin().await.unwrap();
     let error = destination.insert(&layout, &new).await.unwrap_err();
     destination.rollback().await.unwrap();
-    assert!(matches!(error, SystemError::Refused { column: Some(ref column), .. } if column == "ID"), "{error:?}");
+    assert!(
+        matches!(error, SystemError::Refused { column: Some(ref column), .. } if column == "ID"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -377,7 +590,11 @@ async fn what_the_database_refuses_is_told_in_its_own_words() {
         let layout = layout(&object, &["id", field]);
         let batch = batch(vec![texts("id", &[Some("a")]), texts(field, &[value])]);
         match written(&mut destination, &layout, &batch).await {
-            Err(SystemError::Refused { message, column: named, .. }) => {
+            Err(SystemError::Refused {
+                message,
+                column: named,
+                ..
+            }) => {
                 assert_eq!((message.as_str(), named.as_deref()), (words, column));
             }
             other => panic!("{words}: {other:?}"),
@@ -398,7 +615,11 @@ async fn a_view_is_written_through_its_triggers() {
     assert_eq!(object.kind, ObjectKind::View { updatable: false });
     let object = destination.describe(&name(&["open"])).await.unwrap();
     assert_eq!(object.kind, ObjectKind::View { updatable: true });
-    let may: Vec<_> = object.columns.iter().map(|column| (column.may_update, column.may_insert)).collect();
+    let may: Vec<_> = object
+        .columns
+        .iter()
+        .map(|column| (column.may_update, column.may_insert))
+        .collect();
     assert_eq!(may, [(false, false), (true, false), (false, false)]);
     let layout = layout(&object, &["id", "v"]);
     let batch = batch(vec![texts("id", &[Some("a")]), texts("v", &[Some("2")])]);
@@ -416,7 +637,11 @@ async fn names_are_quoted_whatever_they_hold() {
     .attached_as("my \"db\"");
     let mut destination = place.destination().await;
     let object = destination.describe(&name(&["incoming"])).await.unwrap();
-    let fields: Vec<_> = object.columns.iter().map(|column| column.name.as_str()).collect();
+    let fields: Vec<_> = object
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
     let layout = layout(&object, &fields);
     let batch = batch(vec![
         texts("n", &[Some("k")]),
@@ -424,7 +649,14 @@ async fn names_are_quoted_whatever_they_hold() {
         texts("x", &[Some("'); DROP TABLE incoming; --")]),
     ]);
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 1);
-    assert!(!destination.look_up(&layout, &batch, Before::Unread).await.unwrap().found[0].differs);
+    assert!(
+        !destination
+            .look_up(&layout, &batch, Before::Unread)
+            .await
+            .unwrap()
+            .found[0]
+            .differs
+    );
 }
 
 #[tokio::test]
@@ -432,10 +664,24 @@ async fn a_lock_of_somebody_else_is_waited_for_and_then_told() {
     let place = Place::with(ACCOUNTS).await;
     let mut destination = place.destination().await;
     let mut other = place.other().await;
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
     let error = destination.begin().await.unwrap_err();
-    assert!(error.is_transient() && matches!(error, SystemError::Contended { .. }), "{error:?}");
-    assert!(destination.describe(&name(&["ACCOUNTS"])).await.unwrap().columns.iter().all(|column| column.may_update));
+    assert!(
+        error.is_transient() && matches!(error, SystemError::Contended { .. }),
+        "{error:?}"
+    );
+    assert!(
+        destination
+            .describe(&name(&["ACCOUNTS"]))
+            .await
+            .unwrap()
+            .columns
+            .iter()
+            .all(|column| column.may_update)
+    );
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     destination.begin().await.unwrap();
     destination.rollback().await.unwrap();
@@ -443,7 +689,10 @@ async fn a_lock_of_somebody_else_is_waited_for_and_then_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_writers_take_turns() {
-    let place = Place::with("CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO t VALUES (1, 0)").await;
+    let place = Place::with(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO t VALUES (1, 0)",
+    )
+    .await;
     let mut first = place.destination().await;
     let object = first.describe(&name(&["t"])).await.unwrap();
     let layout = Arc::new(layout(&object, &["id", "v"]));
@@ -455,7 +704,12 @@ async fn our_own_writers_take_turns() {
             for turn in 0..25_i64 {
                 let id = Series::new("id".into(), [1_i64]).into_column();
                 let value = Series::new("v".into(), [writer * 100 + turn]).into_column();
-                assert_eq!(written(&mut destination, &layout, &batch(vec![id, value])).await.unwrap(), 1);
+                assert_eq!(
+                    written(&mut destination, &layout, &batch(vec![id, value]))
+                        .await
+                        .unwrap(),
+                    1
+                );
             }
         }));
     }
@@ -472,13 +726,22 @@ async fn our_own_writers_take_turns() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_stopped() {
-    let mut place = Place::with("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let mut place =
+        Place::with("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)").await;
     place.connection.limits.statement_timeout = Duration::from_millis(50);
     let mut destination = place.destination().await;
-    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
-    let error = destination.database.fetch(endless.to_owned()).await.unwrap_err();
+    let endless =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let error = destination
+        .database
+        .fetch(endless.to_owned())
+        .await
+        .unwrap_err();
     let error = destination.database.sort_error("counting", error);
-    assert!(error.hint().unwrap().contains("statement_timeout"), "{error:?}");
+    assert!(
+        error.hint().unwrap().contains("statement_timeout"),
+        "{error:?}"
+    );
     destination.begin().await.unwrap();
     destination.rollback().await.unwrap();
 }
@@ -494,15 +757,29 @@ async fn a_file_that_the_user_may_not_write_is_known_before_writing() {
         }
         std::fs::set_permissions(place.file(), std::fs::Permissions::from_mode(0o444)).unwrap();
         // The superuser may write it all the same.
-        let may_write = std::fs::OpenOptions::new().append(true).open(place.file()).is_ok();
+        let may_write = std::fs::OpenOptions::new()
+            .append(true)
+            .open(place.file())
+            .is_ok();
         let mut destination = place.destination().await;
         let object = destination.describe(&name(&["ACCOUNTS"])).await.unwrap();
-        assert!(object.columns.iter().all(|column| column.may_update == may_write && column.may_insert == may_write));
+        assert!(
+            object
+                .columns
+                .iter()
+                .all(|column| column.may_update == may_write && column.may_insert == may_write)
+        );
         let layout = layout(&object, &["ID", "NAME"]);
-        let batch = batch(vec![texts("ID", &[Some("A1")]), texts("NAME", &[Some("new")])]);
+        let batch = batch(vec![
+            texts("ID", &[Some("A1")]),
+            texts("NAME", &[Some("new")]),
+        ]);
         match written(&mut destination, &layout, &batch).await {
             Ok(_) => assert!(may_write),
-            Err(error) => assert!(!may_write && matches!(error, SystemError::Forbidden { .. }), "{error:?}"),
+            Err(error) => assert!(
+                !may_write && matches!(error, SystemError::Forbidden { .. }),
+                "{error:?}"
+            ),
         }
     }
 }

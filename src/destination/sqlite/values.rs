@@ -1,9 +1,10 @@
-//! A batch's values as SQLite is given them: integers, reals, and text for everything it has no type for.
+//! A batch's values as SQLite is given them: integers, reals, and text for everything it has no
+//! type for.
 
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use polars::prelude::{
-    BooleanChunked, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked, PolarsResult, Series,
-    StringChunked,
+    BooleanChunked, DataFrame, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked,
+    PolarsResult, Series, StringChunked,
 };
 use sqlx::Arguments as _;
 use sqlx::sqlite::SqliteArguments;
@@ -18,7 +19,10 @@ use crate::domain::value::Kind;
 #[derive(Debug)]
 pub(super) enum BindError {
     /// The column would not hold the value that the record has.
-    Refused { column: String, reason: &'static str },
+    Refused {
+        column: String,
+        reason: &'static str,
+    },
     /// The batch has not the layout's shape: an error of this program.
     Shape(String),
 }
@@ -31,23 +35,40 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// Takes the sent fields' columns out of a batch.
-    pub(super) fn of(layout: &'a Layout, sent: &Sent, batch: &'a DataFrame) -> Result<Self, BindError> {
+    pub(super) fn of(
+        layout: &'a Layout,
+        sent: &Sent,
+        batch: &'a DataFrame,
+    ) -> Result<Self, BindError> {
         let take = |position: &usize| {
-            let shape = || BindError::Shape(format!("the batch has no column {position} as its layout wants it"));
+            let shape = || {
+                BindError::Shape(format!(
+                    "the batch has no column {position} as its layout wants it"
+                ))
+            };
             let field = layout.fields.get(*position).ok_or_else(shape)?;
             let column = batch.columns().get(*position).ok_or_else(shape)?;
-            Column::of(field, column.as_materialized_series()).map_err(|error| BindError::Shape(error.to_string()))
+            Column::of(field, column.as_materialized_series())
+                .map_err(|error| BindError::Shape(error.to_string()))
         };
-        Ok(Self { records: batch.height(), columns: sent.fields.iter().map(take).collect::<Result<_, _>>()? })
+        Ok(Self {
+            records: batch.height(),
+            columns: sent.fields.iter().map(take).collect::<Result<_, _>>()?,
+        })
     }
 
     pub(super) fn records(&self) -> usize {
         self.records
     }
 
-    /// Binds `records` records from the one at `first` on, record by record. `exactly` asks for refusing what the
-    /// column would store as something else.
-    pub(super) fn bind(&self, first: usize, records: usize, exactly: bool) -> Result<SqliteArguments, BindError> {
+    /// Binds `records` records from the one at `first` on, record by record. `exactly` asks for
+    /// refusing what the column would store as something else.
+    pub(super) fn bind(
+        &self,
+        first: usize,
+        records: usize,
+        exactly: bool,
+    ) -> Result<SqliteArguments, BindError> {
         let mut arguments = SqliteArguments::default();
         arguments.reserve(records * self.columns.len(), 0);
         for record in first..first + records {
@@ -84,7 +105,9 @@ enum ColumnValues<'a> {
 impl<'a> Column<'a> {
     fn of(field: &'a LayoutField, series: &'a Series) -> PolarsResult<Self> {
         let values = match field.kind {
-            _ if field.own_text => ColumnValues::Exact(series.str()?, affinity(&field.column.declared, true)),
+            _ if field.own_text => {
+                ColumnValues::Exact(series.str()?, affinity(&field.column.declared, true))
+            }
             Kind::Text | Kind::Uuid | Kind::Json => ColumnValues::Text(series.str()?),
             Kind::Decimal => ColumnValues::Decimal(series.str()?),
             Kind::Integer => ColumnValues::Integer(series.i64()?),
@@ -96,11 +119,23 @@ impl<'a> Column<'a> {
             Kind::Timestamp => ColumnValues::Timestamp(series.datetime()?.physical()),
             Kind::Instant => ColumnValues::Instant(series.datetime()?.physical()),
         };
-        Ok(Self { field, fears_numbers: is_text_kept_as_number(&field.column), values })
+        Ok(Self {
+            field,
+            fears_numbers: is_text_kept_as_number(&field.column),
+            values,
+        })
     }
 
-    fn bind(&self, record: usize, exactly: bool, arguments: &mut SqliteArguments) -> Result<(), BindError> {
-        let refuse = |reason| BindError::Refused { column: self.field.column.name.clone(), reason };
+    fn bind(
+        &self,
+        record: usize,
+        exactly: bool,
+        arguments: &mut SqliteArguments,
+    ) -> Result<(), BindError> {
+        let refuse = |reason| BindError::Refused {
+            column: self.field.column.name.clone(),
+            reason,
+        };
         let bound = match &self.values {
             ColumnValues::Text(text) => {
                 let text = text.get(record);
@@ -120,15 +155,23 @@ impl<'a> Column<'a> {
             ColumnValues::Exact(texts, affinity) => match texts.get(record) {
                 Some(text) => match ExactValue::parse(text, *affinity) {
                     Some(value) => value.bind(arguments),
-                    None => return Err(refuse("the row held bytes that are no text, and they were not kept")),
+                    None => {
+                        return Err(refuse(
+                            "the row held bytes that are no text, and they were not kept",
+                        ));
+                    }
                 },
                 None => arguments.add(None::<&str>),
             },
             ColumnValues::Integer(integers) => arguments.add(integers.get(record)),
-            ColumnValues::Float32(reals) => arguments.add(real(reals.get(record).map(f64::from)).map_err(refuse)?),
+            ColumnValues::Float32(reals) => {
+                arguments.add(real(reals.get(record).map(f64::from)).map_err(refuse)?)
+            }
             ColumnValues::Float64(reals) => arguments.add(real(reals.get(record)).map_err(refuse)?),
             ColumnValues::Boolean(booleans) => arguments.add(booleans.get(record)),
-            ColumnValues::Date(days) => arguments.add(calendar(days.get(record), date_text).map_err(refuse)?),
+            ColumnValues::Date(days) => {
+                arguments.add(calendar(days.get(record), date_text).map_err(refuse)?)
+            }
             ColumnValues::Time(nanoseconds) => {
                 arguments.add(calendar(nanoseconds.get(record), time_text).map_err(refuse)?)
             }
@@ -151,9 +194,14 @@ fn real(value: Option<f64>) -> Result<Option<f64>, &'static str> {
     }
 }
 
-fn calendar<T>(value: Option<T>, text: impl Fn(T) -> Option<String>) -> Result<Option<String>, &'static str> {
+fn calendar<T>(
+    value: Option<T>,
+    text: impl Fn(T) -> Option<String>,
+) -> Result<Option<String>, &'static str> {
     match value {
-        Some(value) => text(value).map(Some).ok_or("SQLite's calendar has the years 0 to 9999"),
+        Some(value) => text(value)
+            .map(Some)
+            .ok_or("SQLite's calendar has the years 0 to 9999"),
         None => Ok(None),
     }
 }
@@ -174,7 +222,11 @@ fn time_text(nanoseconds: i64) -> Option<String> {
 /// `2026-11-15 06:30:00`: what SQLite's own functions write and read.
 fn timestamp_text(microseconds: i64) -> Option<String> {
     let wall = DateTime::from_timestamp_micros(microseconds)?.naive_utc();
-    Some(format!("{} {}", written_date(wall.date())?, written_time(wall.time())))
+    Some(format!(
+        "{} {}",
+        written_date(wall.date())?,
+        written_time(wall.time())
+    ))
 }
 
 /// `2026-11-15 06:30:00+00:00`.
@@ -184,7 +236,9 @@ fn instant_text(microseconds: i64) -> Option<String> {
 
 fn written_date(date: NaiveDate) -> Option<String> {
     use chrono::Datelike as _;
-    (0..=9_999).contains(&date.year()).then(|| date.format("%Y-%m-%d").to_string())
+    (0..=9_999)
+        .contains(&date.year())
+        .then(|| date.format("%Y-%m-%d").to_string())
 }
 
 fn written_time(time: NaiveTime) -> String {
@@ -199,25 +253,33 @@ enum Number {
 }
 
 impl Number {
-    /// The number nearest to canonical decimal text; an integer if it is one and has room in 64 bits.
+    /// The number nearest to canonical decimal text; an integer if it is one and has room in 64
+    /// bits.
     fn parse(digits: &str) -> Option<Self> {
         let whole = match digits.split_once('.') {
-            Some((whole, fraction)) => Some(whole).filter(|_| fraction.bytes().all(|digit| digit == b'0')),
+            Some((whole, fraction)) => {
+                Some(whole).filter(|_| fraction.bytes().all(|digit| digit == b'0'))
+            }
             None => Some(digits),
         };
         if let Some(integer) = whole.and_then(|whole| whole.parse().ok()) {
             return Some(Self::Integer(integer));
         }
-        digits.parse().ok().filter(|real: &f64| real.is_finite()).map(Self::Real)
+        digits
+            .parse()
+            .ok()
+            .filter(|real: &f64| real.is_finite())
+            .map(Self::Real)
     }
 }
 
-/// Whether SQLite's NUMERIC affinity would take the text for a number. Rust reads the same numerals, and besides them
-/// `inf` and `nan`, which begin with a letter.
+/// Whether SQLite's NUMERIC affinity would take the text for a number. Rust reads the same
+/// numerals, and besides them `inf` and `nan`, which begin with a letter.
 fn looks_like_a_number(text: &str) -> bool {
     let text = text.trim_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
     let unsigned = text.trim_start_matches(['+', '-']);
-    unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') && text.parse::<f64>().is_ok()
+    unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        && text.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -229,10 +291,19 @@ mod tests {
         assert_eq!(date_text(0).as_deref(), Some("1970-01-01"));
         assert_eq!(date_text(i32::MAX), None);
         assert_eq!(time_text(23_400_000_000_000).as_deref(), Some("06:30:00"));
-        assert_eq!(time_text(23_400_500_000_000).as_deref(), Some("06:30:00.500"));
+        assert_eq!(
+            time_text(23_400_500_000_000).as_deref(),
+            Some("06:30:00.500")
+        );
         assert_eq!(time_text(-1), None);
-        assert_eq!(timestamp_text(-1).as_deref(), Some("1969-12-31 23:59:59.999999"));
-        assert_eq!(instant_text(1_763_188_200_000_000).as_deref(), Some("2025-11-15 06:30:00+00:00"));
+        assert_eq!(
+            timestamp_text(-1).as_deref(),
+            Some("1969-12-31 23:59:59.999999")
+        );
+        assert_eq!(
+            instant_text(1_763_188_200_000_000).as_deref(),
+            Some("2025-11-15 06:30:00+00:00")
+        );
         assert_eq!(timestamp_text(i64::MAX), None);
     }
 
@@ -240,8 +311,14 @@ mod tests {
     fn decimals_are_integers_where_they_can_be() {
         assert_eq!(Number::parse("87.50"), Some(Number::Real(87.5)));
         assert_eq!(Number::parse("87.00"), Some(Number::Integer(87)));
-        assert_eq!(Number::parse("-9223372036854775808"), Some(Number::Integer(i64::MIN)));
-        assert_eq!(Number::parse("100000000000000000000"), Some(Number::Real(1e20)));
+        assert_eq!(
+            Number::parse("-9223372036854775808"),
+            Some(Number::Integer(i64::MIN))
+        );
+        assert_eq!(
+            Number::parse("100000000000000000000"),
+            Some(Number::Real(1e20))
+        );
         assert_eq!(Number::parse(""), None);
         assert_eq!(Number::parse(&"9".repeat(400)), None);
     }
@@ -251,7 +328,20 @@ mod tests {
         for number in ["1", "007", " 1 ", "-1.5e3", ".5", "1.", "+4"] {
             assert!(looks_like_a_number(number), "{number}");
         }
-        for text in ["", "A1", "nan", "inf", "-inf", "1a", "0x10", "1 2", "2026-11-15", "e5", "-", "1_0"] {
+        for text in [
+            "",
+            "A1",
+            "nan",
+            "inf",
+            "-inf",
+            "1a",
+            "0x10",
+            "1 2",
+            "2026-11-15",
+            "e5",
+            "-",
+            "1_0",
+        ] {
             assert!(!looks_like_a_number(text), "{text}");
         }
     }

@@ -17,26 +17,66 @@ fn thresholds() -> Thresholds {
 }
 
 fn failure(attempts: u32, given_up: bool) -> Facts {
-    let failure =
-        Failure { cycle: "c1".to_owned(), run: Some(7), attempts, given_up, error: "could not reach `crm`".to_owned() };
-    Facts { history: History { failure: Some(failure), ..History::default() }, ..Facts::default() }
+    let failure = Failure {
+        cycle: "c1".to_owned(),
+        run: Some(7),
+        attempts,
+        given_up,
+        error: "could not reach `crm`".to_owned(),
+    };
+    Facts {
+        history: History {
+            failure: Some(failure),
+            ..History::default()
+        },
+        ..Facts::default()
+    }
 }
 
 fn delivered(run: i64, read: u64, rejected: u64, recent_reads: &[u64]) -> Facts {
-    let tally = Tally { read, rejected, updated: read - rejected, ..Tally::default() };
-    let write_back = DeliveredWriteBack { name: "scores".to_owned(), tally, recent_reads: recent_reads.to_vec() };
-    let run = DeliveredRun { run, cycle: "c1".to_owned(), write_backs: vec![write_back] };
-    Facts { history: History { delivered: Some(run), ..History::default() }, ..Facts::default() }
+    let tally = Tally {
+        read,
+        rejected,
+        updated: read - rejected,
+        ..Tally::default()
+    };
+    let write_back = DeliveredWriteBack {
+        name: "scores".to_owned(),
+        tally,
+        recent_reads: recent_reads.to_vec(),
+    };
+    let run = DeliveredRun {
+        run,
+        cycle: "c1".to_owned(),
+        write_backs: vec![write_back],
+    };
+    Facts {
+        history: History {
+            delivered: Some(run),
+            ..History::default()
+        },
+        ..Facts::default()
+    }
 }
 
 fn guarded(run: i64) -> History {
     let why = Some("3 of 4 records would change".to_owned());
-    History { guarded: Some(GuardedRun { run, cycle: "c2".to_owned(), why }), ..History::default() }
+    History {
+        guarded: Some(GuardedRun {
+            run,
+            cycle: "c2".to_owned(),
+            why,
+        }),
+        ..History::default()
+    }
 }
 
 /// Kinds and messages of what is wrong.
 fn told(facts: &Facts) -> Vec<(AlertKind, String)> {
-    alerts_of("weekly", facts, &thresholds()).into_iter().map(|alert| (alert.kind, alert.message)).collect()
+    alerts_of("weekly", facts, &thresholds())
+        .into_iter()
+        .map(|alert| (alert.kind, alert.message))
+        .collect()
 }
 
 fn kinds(facts: &Facts) -> Vec<AlertKind> {
@@ -50,12 +90,23 @@ fn story(steps: &[Facts]) -> Vec<String> {
     for (second, facts) in (0..).zip(steps) {
         let ended_run = facts.history.ended_run();
         let mut words = Vec::new();
-        for change in changes("weekly", &standing, alerts_of("weekly", facts, &thresholds()), ended_run) {
+        for change in changes(
+            "weekly",
+            &standing,
+            alerts_of("weekly", facts, &thresholds()),
+            ended_run,
+        ) {
             match change {
                 AlertChange::Raised(Alert { kind, message, .. }) => {
                     words.push(format!("+{}", kind.name()));
                     let (job, since) = ("weekly".to_owned(), moment(second));
-                    standing.push(StandingAlert { job, kind, since, message, ended_run });
+                    standing.push(StandingAlert {
+                        job,
+                        kind,
+                        since,
+                        message,
+                        ended_run,
+                    });
                 }
                 AlertChange::Recovered { standing: over, .. } => {
                     words.push(format!("-{}", over.kind.name()));
@@ -72,8 +123,17 @@ fn story(steps: &[Facts]) -> Vec<String> {
 fn a_job_that_does_well_raises_nothing() {
     assert_eq!(told(&Facts::default()), []);
     assert_eq!(told(&delivered(1, 100, 5, &[100, 100, 100])), []);
-    let silence = Some(Silence { lasting: HOUR, max: HOUR });
-    let facts = Facts { circumstances: Circumstances { silence, ..Circumstances::default() }, ..Facts::default() };
+    let silence = Some(Silence {
+        lasting: HOUR,
+        max: HOUR,
+    });
+    let facts = Facts {
+        circumstances: Circumstances {
+            silence,
+            ..Circumstances::default()
+        },
+        ..Facts::default()
+    };
     assert_eq!(told(&facts), []);
 }
 
@@ -81,7 +141,10 @@ fn a_job_that_does_well_raises_nothing() {
 fn each_alert_says_what_is_wrong() {
     assert_eq!(
         told(&failure(1, false)),
-        [(AlertKind::Failing, "job `weekly` could not write cycle `c1` back: could not reach `crm`".to_owned())]
+        [(
+            AlertKind::Failing,
+            "job `weekly` could not write cycle `c1` back: could not reach `crm`".to_owned()
+        )]
     );
     assert_eq!(
         told(&failure(6, true)),
@@ -94,7 +157,10 @@ fn each_alert_says_what_is_wrong() {
         ]
     );
     let circumstances = Circumstances {
-        silence: Some(Silence { lasting: HOUR * 30 + Duration::from_millis(5), max: HOUR * 24 }),
+        silence: Some(Silence {
+            lasting: HOUR * 30 + Duration::from_millis(5),
+            max: HOUR * 24,
+        }),
         broken_file: Some("schedules/weekly.toml:3:1: this is not TOML".to_owned()),
     };
     assert_eq!(
@@ -123,7 +189,8 @@ fn each_alert_says_what_is_wrong() {
         told(&delivered(17, 1_000, 60, &[1_000; 3])),
         [(
             AlertKind::Rejected,
-            "write-back `scores` of job `weekly` rejected 60 of 1 000 records, and 5 % is the most".to_owned()
+            "write-back `scores` of job `weekly` rejected 60 of 1 000 records, and 5 % is the most"
+                .to_owned()
         )]
     );
     assert_eq!(
@@ -161,15 +228,25 @@ fn a_read_count_is_unusual_only_beyond_the_threshold_and_against_enough_runs() {
 
 #[test]
 fn without_a_threshold_nobody_is_told_of_counts() {
-    let none = Thresholds { rejected_max: None, read_change_max: None, ..thresholds() };
-    assert_eq!(alerts_of("weekly", &delivered(1, 100, 100, &[9_999; 5]), &none), []);
+    let none = Thresholds {
+        rejected_max: None,
+        read_change_max: None,
+        ..thresholds()
+    };
+    assert_eq!(
+        alerts_of("weekly", &delivered(1, 100, 100, &[9_999; 5]), &none),
+        []
+    );
 }
 
 #[test]
 fn a_failing_job_is_told_of_once_and_recovers_with_a_run_that_ends() {
     let before = delivered(6, 100, 0, &[]);
     let failing = |attempts, given_up| Facts {
-        history: History { failure: failure(attempts, given_up).history.failure, ..before.history.clone() },
+        history: History {
+            failure: failure(attempts, given_up).history.failure,
+            ..before.history.clone()
+        },
         ..Facts::default()
     };
     let story = story(&[
@@ -184,20 +261,46 @@ fn a_failing_job_is_told_of_once_and_recovers_with_a_run_that_ends() {
         delivered(7, 100, 0, &[]),
         failure(1, false),
     ]);
-    assert_eq!(story, ["", "+failing", "", "+given_up", "", "", "-failing -given_up", "", "+failing"]);
+    assert_eq!(
+        story,
+        [
+            "",
+            "+failing",
+            "",
+            "+given_up",
+            "",
+            "",
+            "-failing -given_up",
+            "",
+            "+failing"
+        ]
+    );
 }
 
 #[test]
 fn a_cycle_that_expires_after_failing_does_not_pass_for_a_recovery() {
-    let expired =
-        Facts { history: History { expired: Some("c1".to_owned()), ..History::default() }, ..Facts::default() };
-    let story = story(&[failure(1, false), expired, Facts::default(), delivered(1, 1, 0, &[])]);
+    let expired = Facts {
+        history: History {
+            expired: Some("c1".to_owned()),
+            ..History::default()
+        },
+        ..Facts::default()
+    };
+    let story = story(&[
+        failure(1, false),
+        expired,
+        Facts::default(),
+        delivered(1, 1, 0, &[]),
+    ]);
     assert_eq!(story, ["+failing", "+expired", "", "-failing -expired"]);
 }
 
 #[test]
 fn a_guard_and_counts_are_told_of_once_and_recover() {
-    let stopped = Facts { history: guarded(8), ..Facts::default() };
+    let stopped = Facts {
+        history: guarded(8),
+        ..Facts::default()
+    };
     let story = story(&[
         stopped.clone(),
         stopped,
@@ -205,13 +308,22 @@ fn a_guard_and_counts_are_told_of_once_and_recover() {
         delivered(10, 100, 60, &[]),
         delivered(11, 100, 0, &[]),
     ]);
-    assert_eq!(story, ["+guarded", "", "-guarded +rejected", "", "-rejected"]);
+    assert_eq!(
+        story,
+        ["+guarded", "", "-guarded +rejected", "", "-rejected"]
+    );
 }
 
 #[test]
 fn telling_is_tried_for_about_a_day_with_growing_pauses() {
-    let pauses: Vec<u64> = (1..).map_while(retell_pause).map(|pause| pause.as_secs()).collect();
-    assert_eq!(pauses[..10], [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600]);
+    let pauses: Vec<u64> = (1..)
+        .map_while(retell_pause)
+        .map(|pause| pause.as_secs())
+        .collect();
+    assert_eq!(
+        pauses[..10],
+        [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600]
+    );
     assert_eq!(pauses.len(), 31);
     let hours = pauses.iter().sum::<u64>() / 3_600;
     assert!((20..=26).contains(&hours), "{hours} hours");

@@ -1,6 +1,7 @@
-//! Random histories of one job. A small world finishes cycles, kills the process, sets the clock, sleeps, and obeys every
-//! verdict; what a user is promised is checked after each. Time is counted in seconds, on three clocks: the real one, the
-//! steady one, which stands while the machine sleeps, and the wall clock, which people set.
+//! Random histories of one job. A small world finishes cycles, kills the process, sets the clock,
+//! sleeps, and obeys every verdict; what a user is promised is checked after each. Time is counted
+//! in seconds, on three clocks: the real one, the steady one, which stands while the machine
+//! sleeps, and the wall clock, which people set.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 const HISTORIES: u64 = 100_000;
-/// Verdicts after which a history whose troubles are over must have come to rest: more than any has cycles and attempts.
+/// Verdicts after which a history whose troubles are over must have come to rest: more than any has
+/// cycles and attempts.
 const REST_MAX: u32 = 5_000;
 
 /// When histories begin, in seconds since 1970: a Friday at 8 o'clock.
@@ -63,7 +65,9 @@ fn in_random_histories_each_cycle_runs_once_in_order_or_has_a_reason_not_to() {
             })
         };
         let workers: Vec<_> = (0..threads).map(of_thread).collect();
-        workers.into_iter().for_each(|worker| events.add(worker.join().unwrap()));
+        workers
+            .into_iter()
+            .for_each(|worker| events.add(worker.join().unwrap()));
     });
     assert_eq!(broken.into_inner().unwrap(), None);
     events.assert_each_happened_often();
@@ -168,14 +172,19 @@ impl Pattern {
         match random.upto(39) {
             0..20 => Self::Always,
             20..38 => {
-                let mut at: Vec<i64> = (0..=random.upto(9)).map(|_| random.upto(8 * DAY / MINUTE) * MINUTE).collect();
+                let mut at: Vec<i64> = (0..=random.upto(9))
+                    .map(|_| random.upto(8 * DAY / MINUTE) * MINUTE)
+                    .collect();
                 at.sort_unstable();
                 at.dedup();
                 Self::At(at)
             }
             _ => {
                 let period = random.pick(&[HOUR, DAY, 7 * DAY]);
-                Self::Every { period, phase: random.upto(period / MINUTE - 1) * MINUTE }
+                Self::Every {
+                    period,
+                    phase: random.upto(period / MINUTE - 1) * MINUTE,
+                }
             }
         }
     }
@@ -183,7 +192,10 @@ impl Pattern {
     fn gates(&self) -> Gates {
         match self {
             Self::Always => Gates::default(),
-            Self::At(at) => Gates { lines: Vec::new(), at: at.iter().copied().map(instant).collect() },
+            Self::At(at) => Gates {
+                lines: Vec::new(),
+                at: at.iter().copied().map(instant).collect(),
+            },
             Self::Every { period, phase } => {
                 let (minute, hour, day) = (phase / MINUTE % 60, phase / HOUR % 24, phase / DAY);
                 let line = match *period {
@@ -194,8 +206,14 @@ impl Pattern {
                         ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"][day as usize]
                     ),
                 };
-                let gate = Gate { cron: Cron::parse(&line).unwrap(), zone: chrono_tz::UTC };
-                Gates { lines: vec![gate], at: Vec::new() }
+                let gate = Gate {
+                    cron: Cron::parse(&line).unwrap(),
+                    zone: chrono_tz::UTC,
+                };
+                Gates {
+                    lines: vec![gate],
+                    at: Vec::new(),
+                }
             }
         }
     }
@@ -204,7 +222,9 @@ impl Pattern {
         match self {
             Self::Always => Some(from),
             Self::At(at) => at.iter().copied().find(|at| *at >= from),
-            Self::Every { period, phase } => Some(from + (phase - from - BEGIN).rem_euclid(*period)),
+            Self::Every { period, phase } => {
+                Some(from + (phase - from - BEGIN).rem_euclid(*period))
+            }
         }
     }
 }
@@ -320,14 +340,24 @@ impl World {
         let mut random = Random(seed);
         let random = &mut random;
         let pattern = Pattern::random(random);
-        let settle = if random.percent(40) { 0 } else { random.span(3 * HOUR) };
+        let settle = if random.percent(40) {
+            0
+        } else {
+            random.span(3 * HOUR)
+        };
         let delay_first = MINUTE + random.span(HOUR);
         let cadence = Cadence {
             dashboard: "health".to_owned(),
             settle: lasting(settle),
             gates: pattern.gates(),
-            every_cycles: if random.percent(60) { NonZeroU32::MIN } else { random.number(4) },
-            deadline: random.percent(40).then(|| lasting(settle + random.span(2 * DAY))),
+            every_cycles: if random.percent(60) {
+                NonZeroU32::MIN
+            } else {
+                random.number(4)
+            },
+            deadline: random
+                .percent(40)
+                .then(|| lasting(settle + random.span(2 * DAY))),
             max_silence: None,
             missed: random.pick(&[Missed::Latest, Missed::None, Missed::All]),
             retry: Retry {
@@ -476,8 +506,16 @@ impl World {
         if position < self.rows.len() {
             events.happened("cycle noticed out of order");
         }
-        let cycle = Cycle { id, completed_at: instant(completed) };
-        let known = KnownCycle { cycle, noticed_at: instant(kept), noticed: Duration::ZERO, fate: Fate::New };
+        let cycle = Cycle {
+            id,
+            completed_at: instant(completed),
+        };
+        let known = KnownCycle {
+            cycle,
+            noticed_at: instant(kept),
+            noticed: Duration::ZERO,
+            fate: Fate::New,
+        };
         self.known.insert(position, known);
         let row = Row {
             completed,
@@ -526,7 +564,14 @@ impl World {
 
     fn kill(&mut self) {
         self.waits = None;
-        self.starts = Some(self.real + if self.random.percent(50) { 0 } else { self.random.span(2 * DAY) });
+        self.starts = Some(
+            self.real
+                + if self.random.percent(50) {
+                    0
+                } else {
+                    self.random.span(2 * DAY)
+                },
+        );
         if self.run.as_ref().is_some_and(|run| run.served) {
             self.run = None;
         }
@@ -543,7 +588,9 @@ impl World {
 
     /// Somebody runs the newest cycle by hand, or approves it, beside the process that serves.
     fn run_by_hand(&mut self, events: &mut Events) -> Result<(), String> {
-        let Some(newest) = self.known.last() else { return Ok(()) };
+        let Some(newest) = self.known.last() else {
+            return Ok(());
+        };
         let (cycle, fate) = (newest.cycle.clone(), newest.fate);
         let may_run = is_open(newest) || matches!(fate, Fate::Guarded | Fate::GivenUp { .. });
         if self.run.is_none() && may_run {
@@ -556,23 +603,36 @@ impl World {
     fn begin(&mut self, cycle: &Cycle, served: bool) -> Result<(), String> {
         let position = self.position(&cycle.id)?;
         promise!(self.run.is_none(), "two runs at work");
-        promise!(!self.rows[position].was_delivered, "`{}` runs after it was delivered", cycle.id);
+        promise!(
+            !self.rows[position].was_delivered,
+            "`{}` runs after it was delivered",
+            cycle.id
+        );
         let overtaken = self.rows.iter().skip(position + 1).any(|row| row.was_begun);
         promise!(!overtaken, "`{}` runs after a newer cycle", cycle.id);
         self.known[position].fate = Fate::Interrupted;
         self.rows[position].was_begun = true;
         let ends = self.real + self.random.span(3 * HOUR);
-        self.run = Some(Run { cycle: cycle.id.clone(), served, ends });
+        self.run = Some(Run {
+            cycle: cycle.id.clone(),
+            served,
+            ends,
+        });
         Ok(())
     }
 
     fn position(&self, cycle: &str) -> Result<usize, String> {
-        self.known.iter().position(|known| known.cycle.id == cycle).ok_or(format!("nobody knows `{cycle}`"))
+        self.known
+            .iter()
+            .position(|known| known.cycle.id == cycle)
+            .ok_or(format!("nobody knows `{cycle}`"))
     }
 
     fn end_run(&mut self, events: &mut Events) -> Result<(), String> {
         let wall = self.wall();
-        let Some(run) = self.run.take_if(|run| run.ends <= self.real) else { return Ok(()) };
+        let Some(run) = self.run.take_if(|run| run.ends <= self.real) else {
+            return Ok(());
+        };
         self.waits = None;
         let position = self.position(&run.cycle)?;
         let row = &mut self.rows[position];
@@ -586,7 +646,10 @@ impl World {
                 events.happened("run failed");
                 row.attempts += 1;
                 (row.attempted, row.attempt_age) = (wall, Age::default());
-                Fate::Failing { attempts: row.attempts, since_last: Duration::ZERO }
+                Fate::Failing {
+                    attempts: row.attempts,
+                    since_last: Duration::ZERO,
+                }
             }
             _ => {
                 events.happened("run delivered");
@@ -595,15 +658,28 @@ impl World {
                 Fate::Delivered
             }
         };
-        let overtaken = self.rows.iter().skip(position + 1).any(|row| row.was_delivered);
-        promise!(!overtaken, "`{}` was delivered after a newer cycle", run.cycle);
+        let overtaken = self
+            .rows
+            .iter()
+            .skip(position + 1)
+            .any(|row| row.was_delivered);
+        promise!(
+            !overtaken,
+            "`{}` was delivered after a newer cycle",
+            run.cycle
+        );
         Ok(())
     }
 
-    /// Where the cycles begin that the ledger tells: at the newest one that a run began with, or before it at a new one.
+    /// Where the cycles begin that the ledger tells: at the newest one that a run began with, or
+    /// before it at a new one.
     fn told_from(&self) -> usize {
         let begun = self.newest_ever_begun().unwrap_or_default();
-        self.known.iter().take(begun).position(|known| known.fate == Fate::New).unwrap_or(begun)
+        self.known
+            .iter()
+            .take(begun)
+            .position(|known| known.fate == Fate::New)
+            .unwrap_or(begun)
     }
 
     fn newest_ever_begun(&self) -> Option<usize> {
@@ -612,7 +688,9 @@ impl World {
 
     /// Of those that were told.
     fn newest_begun(&self) -> Option<usize> {
-        (self.told..self.known.len()).rev().find(|position| is_begun(self.known[*position].fate))
+        (self.told..self.known.len())
+            .rev()
+            .find(|position| is_begun(self.known[*position].fate))
     }
 
     /// The ages of cycles and attempts, as the process reads them off its clocks.
@@ -620,7 +698,11 @@ impl World {
         let (wall, steady) = (self.wall(), self.steady());
         for (known, row) in self.known.iter_mut().zip(&mut self.rows).skip(self.told) {
             row.noticed = row.age.of(row.kept, wall, steady);
-            row.noticed_at = if row.kept <= wall { row.kept } else { wall - row.noticed };
+            row.noticed_at = if row.kept <= wall {
+                row.kept
+            } else {
+                wall - row.noticed
+            };
             known.noticed = lasting(row.noticed);
             known.noticed_at = instant(row.noticed_at);
             if let Fate::Failing { since_last, .. } = &mut known.fate {
@@ -648,8 +730,17 @@ impl World {
         }
         if !verdict.passed_over.is_empty() {
             let again = self.ask();
-            promise!(again.passed_over.is_empty(), "asked again it passes over {:?} too", again.passed_over);
-            promise!(again.next == verdict.next, "asked again it says {:?} after {:?}", again.next, verdict.next);
+            promise!(
+                again.passed_over.is_empty(),
+                "asked again it passes over {:?} too",
+                again.passed_over
+            );
+            promise!(
+                again.next == verdict.next,
+                "asked again it says {:?} after {:?}",
+                again.next,
+                verdict.next
+            );
         }
         self.check_passed_over()?;
         match verdict.next {
@@ -672,7 +763,8 @@ impl World {
         }
     }
 
-    /// Peace: the process serves, nobody sets a clock, the dashboard finishes nothing more. Everything comes to an end.
+    /// Peace: the process serves, nobody sets a clock, the dashboard finishes nothing more.
+    /// Everything comes to an end.
     fn rest(&mut self, events: &mut Events) -> Result<(), String> {
         (self.cycle_due, self.trouble_due, self.restless) = (i64::MAX, i64::MAX, false);
         if self.starts.is_some() {
@@ -684,7 +776,8 @@ impl World {
             self.end_run(events)?;
             self.turn(events)?;
             let run_ends = self.run.as_ref().map(|run| run.ends);
-            let Some(next) = run_ends.or(self.waits.flatten().map(|until| until - self.ahead)) else {
+            let Some(next) = run_ends.or(self.waits.flatten().map(|until| until - self.ahead))
+            else {
                 return self.check_end();
             };
             self.real = self.real.max(next);

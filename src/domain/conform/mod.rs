@@ -1,5 +1,5 @@
-//! Conforming: pulled values become values of the schema's types, exactly, or their record is rejected at stage
-//! `schema`. Column by column, never value by value across columns.
+//! Conforming: pulled values become values of the schema's types, exactly, or their record is
+//! rejected at stage `schema`. Column by column, never value by value across columns.
 
 mod native;
 #[cfg(test)]
@@ -34,14 +34,15 @@ pub(crate) struct Sifted {
     pub(crate) rejections: Vec<Rejection>,
 }
 
-/// Makes values of the schema's types out of pulled ones.
-/// Shape: `(records, schema columns + RECORD_POSITION)` in, each column text or a native polars type; the same columns
-/// out, each in its kind's representation. Record order is kept.
+/// Makes values of the schema's types out of pulled ones. Shape: `(records, schema columns +
+/// RECORD_POSITION)` in, each column text or a native polars type; the same columns out, each in
+/// its kind's representation. Record order is kept.
 ///
-/// A text is read as its column's type: integers as a sign and digits; decimals and floats also with a point and an
-/// exponent; booleans as `true`, `t`, `yes`, `1` or `false`, `f`, `no`, `0` in any case; dates, times and timestamps as
-/// ISO 8601 writes them, a blank for the `T` allowed; UUIDs in any usual form. An empty text is a value of text types
-/// and of no other. A native value converts if nothing of it is lost.
+/// A text is read as its column's type: integers as a sign and digits; decimals and floats also
+/// with a point and an exponent; booleans as `true`, `t`, `yes`, `1` or `false`, `f`, `no`, `0` in
+/// any case; dates, times and timestamps as ISO 8601 writes them, a blank for the `T` allowed;
+/// UUIDs in any usual form. An empty text is a value of text types and of no other. A native value
+/// converts if nothing of it is lost.
 pub(crate) fn conform(schema: &Schema, pulled: &DataFrame) -> Sifted {
     let mut sieve = Sieve::new(Stage::Schema);
     let mut columns: Vec<Column> = Vec::with_capacity(pulled.width());
@@ -52,19 +53,31 @@ pub(crate) fn conform(schema: &Schema, pulled: &DataFrame) -> Sifted {
             Err(_) => not_pulled(column, pulled.height()),
         };
         sieve.add(&column.name, converted.faults);
-        columns.push(converted.values.with_name(column.name.as_str().into()).into_column());
+        columns.push(
+            converted
+                .values
+                .with_name(column.name.as_str().into())
+                .into_column(),
+        );
     }
     if let Ok(positions) = pulled.column(RECORD_POSITION) {
         columns.push(positions.clone());
     }
-    let records = DataFrame::new(pulled.height(), columns).expect("a schema's columns have different names");
-    let key = if sieve.is_clean() { Vec::new() } else { pulled_key(schema, pulled) };
+    let records =
+        DataFrame::new(pulled.height(), columns).expect("a schema's columns have different names");
+    let key = if sieve.is_clean() {
+        Vec::new()
+    } else {
+        pulled_key(schema, pulled)
+    };
     sieve.sift(records, &key)
 }
 
 /// Pulled records as texts, whatever their columns are; a value without a text is NULL.
 pub(crate) fn texts_of_pulled(pulled: &DataFrame) -> DataFrame {
-    const TEXT: SchemaType = SchemaType::Text { characters_max: None };
+    const TEXT: SchemaType = SchemaType::Text {
+        characters_max: None,
+    };
     let texts = |column: &Column| {
         let values = column.as_materialized_series();
         let texts = match values.str() {
@@ -87,10 +100,16 @@ fn conform_column(column: &SchemaColumn, is_key: bool, pulled: &Series) -> Conve
     };
     let mut converted = converted.unwrap_or_else(|misfit| never_fits(column, pulled, &misfit));
     if is_key {
-        converted.faults.extend(nulls_at_fault(pulled, "a match key is never NULL"));
-        converted.faults.extend(empty_keys(column, &converted.values));
+        converted
+            .faults
+            .extend(nulls_at_fault(pulled, "a match key is never NULL"));
+        converted
+            .faults
+            .extend(empty_keys(column, &converted.values));
     } else if !column.nullable {
-        converted.faults.extend(nulls_at_fault(pulled, "NULL in a NOT NULL column"));
+        converted
+            .faults
+            .extend(nulls_at_fault(pulled, "NULL in a NOT NULL column"));
     }
     converted
 }
@@ -109,7 +128,10 @@ fn empty_keys(column: &SchemaColumn, values: &Series) -> Vec<Fault> {
 fn never_fits(column: &SchemaColumn, pulled: &Series, misfit: &Misfit) -> Converted {
     let representation = column.column_type.kind().representation();
     let values = Series::full_null(pulled.name().clone(), pulled.len(), &representation);
-    Converted { values, faults: all_at_fault(pulled, &misfit.to_string()) }
+    Converted {
+        values,
+        faults: all_at_fault(pulled, &misfit.to_string()),
+    }
 }
 
 /// Rejects every record for want of a column that the source was asked for and did not give.
@@ -120,9 +142,13 @@ fn not_pulled(column: &SchemaColumn, height: usize) -> Converted {
     Converted { values, faults }
 }
 
-/// The match keys of pulled records as rejections at stage `schema` tell them; `None` where one could not be read.
+/// The match keys of pulled records as rejections at stage `schema` tell them; `None` where one
+/// could not be read.
 pub(crate) fn pulled_keys(schema: &Schema, pulled: &DataFrame) -> Vec<Option<String>> {
-    key_texts(&pulled_key(schema, pulled), &(0..pulled.height()).collect::<Vec<_>>())
+    key_texts(
+        &pulled_key(schema, pulled),
+        &(0..pulled.height()).collect::<Vec<_>>(),
+    )
 }
 
 /// The match key as it was pulled.
@@ -139,6 +165,10 @@ fn pulled_key(schema: &Schema, pulled: &DataFrame) -> Vec<KeyPart> {
 
 /// As messages say it: `an INTEGER`.
 fn with_article(schema_type: SchemaType) -> String {
-    let article = if schema_type.to_string().starts_with('I') { "an" } else { "a" };
+    let article = if schema_type.to_string().starts_with('I') {
+        "an"
+    } else {
+        "a"
+    };
     format!("{article} {schema_type}")
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::num::IntErrorKind;
 
 use polars::prelude::{
-    BooleanChunkedBuilder, ChunkedBuilder, Float32Type, Float64Type, Int32Type, Int64Type, StringChunked, TimeUnit,
+    BooleanChunkedBuilder, ChunkedBuilder, Float32Type, Float64Type, Int32Type, Int64Type,
+    StringChunked, TimeUnit,
 };
 use serde::de::IgnoredAny;
 use uuid::Uuid;
@@ -19,16 +20,25 @@ use crate::domain::schema::{DecimalSize, SchemaType};
 /// Why a text is no value: most reasons are known in advance.
 type Reason = Cow<'static, str>;
 
-/// Reads a column of text as values of `schema_type`, in the representation of its kind. What is already written as
-/// the representation has it stays where it is.
-pub(crate) fn parse_texts(values: &StringChunked, schema_type: SchemaType) -> Result<Converted, Misfit> {
+/// Reads a column of text as values of `schema_type`, in the representation of its kind. What is
+/// already written as the representation has it stays where it is.
+pub(crate) fn parse_texts(
+    values: &StringChunked,
+    schema_type: SchemaType,
+) -> Result<Converted, Misfit> {
     let name = values.name();
     let empty = EmptyText::of(schema_type);
     Ok(match schema_type {
-        SchemaType::Text { characters_max: None } => Converted::without_faults(values.clone()),
-        SchemaType::Text { characters_max: Some(max) } => {
+        SchemaType::Text {
+            characters_max: None,
+        } => Converted::without_faults(values.clone()),
+        SchemaType::Text {
+            characters_max: Some(max),
+        } => {
             let declared = schema_type.to_string();
-            let faults = check(values.iter(), |text| check_characters(text, u64::from(max), &declared));
+            let faults = check(values.iter(), |text| {
+                check_characters(text, u64::from(max), &declared)
+            });
             Converted::kept(values.clone(), faults)
         }
         SchemaType::Integer { bits } => parse_integers(values, bits, schema_type, &empty),
@@ -45,17 +55,22 @@ pub(crate) fn parse_texts(values: &StringChunked, schema_type: SchemaType) -> Re
         }
         SchemaType::Boolean => parse_booleans(values, &empty),
         SchemaType::Date => {
-            let (days, faults) = numbers::<Int32Type, _, _>(name, values.iter(), |text| empty.or(text, parse_date));
+            let (days, faults) =
+                numbers::<Int32Type, _, _>(name, values.iter(), |text| empty.or(text, parse_date));
             Converted::kept(days.into_date(), faults)
         }
         SchemaType::Time => {
-            let (nanos, faults) = numbers::<Int64Type, _, _>(name, values.iter(), |text| empty.or(text, parse_time));
+            let (nanos, faults) =
+                numbers::<Int64Type, _, _>(name, values.iter(), |text| empty.or(text, parse_time));
             Converted::kept(nanos.into_time(), faults)
         }
         SchemaType::Timestamp => parse_micros(values, |text| empty.or(text, parse_timestamp)),
         SchemaType::TimestampWithZone => parse_micros(values, |text| empty.or(text, parse_instant)),
         SchemaType::Uuid => parse_uuids(values, &empty),
-        SchemaType::Json => Converted::kept(values.clone(), check(values.iter(), |text| check_json(text, &empty))),
+        SchemaType::Json => Converted::kept(
+            values.clone(),
+            check(values.iter(), |text| check_json(text, &empty)),
+        ),
     })
 }
 
@@ -66,12 +81,21 @@ struct EmptyText {
 
 impl EmptyText {
     fn of(schema_type: SchemaType) -> Self {
-        Self { reason: format!("empty text is not {}; leave the cell empty for NULL", with_article(schema_type)) }
+        Self {
+            reason: format!(
+                "empty text is not {}; leave the cell empty for NULL",
+                with_article(schema_type)
+            ),
+        }
     }
 
     /// Refuses an empty text, reads any other.
     fn or<T>(&self, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
-        if text.is_empty() { Err(self.reason.clone()) } else { parse(text) }
+        if text.is_empty() {
+            Err(self.reason.clone())
+        } else {
+            parse(text)
+        }
     }
 }
 
@@ -80,12 +104,24 @@ fn parse_micros(values: &StringChunked, parse: impl Fn(&str) -> Result<i64, Stri
     Converted::kept(micros.into_datetime(TimeUnit::Microseconds, None), faults)
 }
 
-fn parse_integers(values: &StringChunked, bits: u8, schema_type: SchemaType, empty: &EmptyText) -> Converted {
+fn parse_integers(
+    values: &StringChunked,
+    bits: u8,
+    schema_type: SchemaType,
+    empty: &EmptyText,
+) -> Converted {
     let declared = schema_type.to_string();
     let (min, max) = integer_range(bits);
-    let parse = |text: &str| text.parse::<i64>().map_err(|fault| not_integer(text, fault.kind(), &declared, empty));
+    let parse = |text: &str| {
+        text.parse::<i64>()
+            .map_err(|fault| not_integer(text, fault.kind(), &declared, empty))
+    };
     let (integers, mut faults) = numbers::<Int64Type, _, _>(values.name(), values.iter(), parse);
-    faults.extend(check_range(&integers, (i128::from(min), i128::from(max)), &declared));
+    faults.extend(check_range(
+        &integers,
+        (i128::from(min), i128::from(max)),
+        &declared,
+    ));
     Converted::kept(integers, faults)
 }
 
@@ -151,19 +187,26 @@ fn parse_float<F: std::str::FromStr + Default + PartialEq + Copy>(
     schema_type: SchemaType,
     empty: &EmptyText,
 ) -> Result<F, Reason> {
-    let float = text.parse::<F>().ok().filter(|float| is_finite(*float) && *float != F::default());
+    let float = text
+        .parse::<F>()
+        .ok()
+        .filter(|float| is_finite(*float) && *float != F::default());
     if let Some(float) = float {
         return Ok(float);
     }
     // Something else than a plain number: zero, too large, too small, or none at all.
     let decimal = match Decimal::parse(text) {
         Ok(decimal) => decimal,
-        Err(NotDecimal::ExponentTooLarge) => return Err(format!("outside the range of {schema_type}").into()),
+        Err(NotDecimal::ExponentTooLarge) => {
+            return Err(format!("outside the range of {schema_type}").into());
+        }
         Err(fault) => return Err(not_decimal(text, fault, empty)),
     };
     match text.parse::<F>() {
         Ok(zero) if decimal.is_zero() => Ok(zero),
-        Ok(float) if float == F::default() => Err(format!("too close to zero for {schema_type}").into()),
+        Ok(float) if float == F::default() => {
+            Err(format!("too close to zero for {schema_type}").into())
+        }
         Ok(_) | Err(_) => Err(format!("outside the range of {schema_type}").into()),
     }
 }
@@ -175,8 +218,15 @@ fn parse_booleans(values: &StringChunked, empty: &EmptyText) -> Converted {
         let boolean = text.and_then(parse_boolean);
         booleans.append_option(boolean);
         if let (Some(text), None) = (text, boolean) {
-            let reason = if text.is_empty() { &empty.reason } else { "not a boolean: true or false is expected" };
-            faults.push(Fault { index, reason: reason.to_owned() });
+            let reason = if text.is_empty() {
+                &empty.reason
+            } else {
+                "not a boolean: true or false is expected"
+            };
+            faults.push(Fault {
+                index,
+                reason: reason.to_owned(),
+            });
         }
     }
     Converted::kept(booleans.finish(), faults)
@@ -202,7 +252,10 @@ fn parse_uuids(values: &StringChunked, empty: &EmptyText) -> Converted {
             return Err(empty.reason.clone().into());
         }
         let uuid = Uuid::try_parse(text).map_err(|_| "not a UUID")?;
-        out.push_str(uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        out.push_str(
+            uuid.as_hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer()),
+        );
         Ok(())
     };
     let (uuids, faults) = texts(values.name(), values.iter(), write);

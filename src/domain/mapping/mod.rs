@@ -1,5 +1,5 @@
-//! Mapping: conformed columns become fields of the destination's object, converted exactly, or their record is
-//! rejected at stage `mapping`.
+//! Mapping: conformed columns become fields of the destination's object, converted exactly, or
+//! their record is rejected at stage `mapping`.
 
 mod plan;
 #[cfg(test)]
@@ -68,10 +68,10 @@ struct Varying {
 }
 
 impl Mapping {
-    /// Meets a write-back with the object it writes to.
-    /// Errors: every mistake and, when there is a mistake, every warning: unknown or doubled columns, types that
-    /// cannot fit, columns that cannot be written, rights that are missing, NOT NULL columns an insert leaves out.
-    /// Warnings alone come back beside the layout.
+    /// Meets a write-back with the object it writes to. Errors: every mistake and, when there is a
+    /// mistake, every warning: unknown or doubled columns, types that cannot fit, columns that
+    /// cannot be written, rights that are missing, NOT NULL columns an insert leaves out. Warnings
+    /// alone come back beside the layout.
     pub(crate) fn plan(
         write_back: &WriteBack,
         object: &Object,
@@ -81,33 +81,47 @@ impl Mapping {
         plan::Planner::new(write_back, object, zones, facts).plan()
     }
 
-    /// Names of the columns that hold the match key in what [`Mapping::apply`] yields, in the key's order.
+    /// Names of the columns that hold the match key in what [`Mapping::apply`] yields, in the key's
+    /// order.
     pub(crate) fn key_columns(&self) -> &[String] {
         &self.key_columns
     }
 
-    /// Renames columns to fields and converts their values.
-    /// Shape: `(records, schema columns + RECORD_POSITION)` in; `(records, fields that vary by record +
-    /// RECORD_POSITION)` out. Record order is kept.
+    /// Renames columns to fields and converts their values. Shape: `(records, schema columns +
+    /// RECORD_POSITION)` in; `(records, fields that vary by record + RECORD_POSITION)` out. Record
+    /// order is kept.
     pub(crate) fn apply(&self, conformed: &DataFrame) -> Sifted {
         let mut sieve = Sieve::new(Stage::Mapping);
         let mut columns: Vec<Column> = Vec::with_capacity(self.routes.len() + 1);
         for varying in self.varying() {
             let converted = varying.values(conformed, self.zones);
             sieve.add(&varying.column.name, converted.faults);
-            columns.push(converted.values.with_name(varying.column.name.as_str().into()).into_column());
+            columns.push(
+                converted
+                    .values
+                    .with_name(varying.column.name.as_str().into())
+                    .into_column(),
+            );
         }
         if let Ok(positions) = conformed.column(RECORD_POSITION) {
             columns.push(positions.clone());
         }
-        let records = DataFrame::new(conformed.height(), columns).expect("a plan uses every destination column once");
-        let key = if sieve.is_clean() { Vec::new() } else { self.source_key(conformed) };
+        let records = DataFrame::new(conformed.height(), columns)
+            .expect("a plan uses every destination column once");
+        let key = if sieve.is_clean() {
+            Vec::new()
+        } else {
+            self.source_key(conformed)
+        };
         sieve.sift(records, &key)
     }
 
     /// The match keys of conformed records as rejections at stage `mapping` tell them.
     pub(crate) fn source_keys(&self, conformed: &DataFrame) -> Vec<Option<String>> {
-        key_texts(&self.source_key(conformed), &(0..conformed.height()).collect::<Vec<_>>())
+        key_texts(
+            &self.source_key(conformed),
+            &(0..conformed.height()).collect::<Vec<_>>(),
+        )
     }
 
     /// Schema columns that fields read.
@@ -115,27 +129,31 @@ impl Mapping {
         self.varying().map(|varying| varying.source.as_str())
     }
 
-    /// Adds the fields that hold one value for the whole run (strings and stamps) and puts all in the layout's order.
-    /// Shape: `(records, fields that vary by record [+ RECORD_POSITION])` in, `(records, fields)` out.
-    /// Panics if [`Mapping::accepts`] would not have the records.
+    /// Adds the fields that hold one value for the whole run (strings and stamps) and puts all in
+    /// the layout's order. Shape: `(records, fields that vary by record [+ RECORD_POSITION])` in,
+    /// `(records, fields)` out. Panics if [`Mapping::accepts`] would not have the records.
     pub(crate) fn complete(&self, records: &DataFrame) -> DataFrame {
         let column = |route: &Route| match route {
             Route::Varying(Varying { column, .. }) => records.column(&column.name).cloned(),
-            Route::Constant { column, value } => {
-                Ok(Column::new_scalar(column.as_str().into(), value.clone(), records.height()))
-            }
+            Route::Constant { column, value } => Ok(Column::new_scalar(
+                column.as_str().into(),
+                value.clone(),
+                records.height(),
+            )),
         };
         let columns: Result<Vec<Column>, _> = self.routes.iter().map(column).collect();
         let completed = columns.and_then(|columns| DataFrame::new(records.height(), columns));
         completed.expect("the records are what `apply` yields")
     }
 
-    /// Whether records have the columns that [`Mapping::apply`] yields, each in its representation. Records that were
-    /// packaged before somebody altered the object may not.
+    /// Whether records have the columns that [`Mapping::apply`] yields, each in its representation.
+    /// Records that were packaged before somebody altered the object may not.
     pub(crate) fn accepts(&self, records: &DataFrame) -> bool {
         self.varying().all(|Varying { column, .. }| {
             let representation = column.holds.kind().map(Kind::representation);
-            records.column(&column.name).is_ok_and(|values| Some(values.dtype()) == representation.as_ref())
+            records
+                .column(&column.name)
+                .is_ok_and(|values| Some(values.dtype()) == representation.as_ref())
         })
     }
 
@@ -161,7 +179,10 @@ impl Varying {
         let converted = self.converted(conformed, zones);
         let mut converted = converted.unwrap_or_else(|misfit| self.never_fits(conformed, &misfit));
         if self.rejects_null {
-            converted.faults.extend(nulls_at_fault(&converted.values, "NULL in a NOT NULL column"));
+            converted.faults.extend(nulls_at_fault(
+                &converted.values,
+                "NULL in a NOT NULL column",
+            ));
         }
         converted
     }
@@ -174,8 +195,15 @@ impl Varying {
     /// Applies the method, if there is one, and converts what it yields.
     /// Errors: if no value of the source's type ever fits.
     fn convert(&self, source: &Series, zones: Zones) -> Result<Converted, Misfit> {
-        let ObjectColumn { holds, declared, .. } = &self.column;
-        let holder = Holder { holds, declared, zones, fraction: Fraction::Exact };
+        let ObjectColumn {
+            holds, declared, ..
+        } = &self.column;
+        let holder = Holder {
+            holds,
+            declared,
+            zones,
+            fraction: Fraction::Exact,
+        };
         match &self.call {
             Some(call) => convert(&call.apply(source, self.source_type)?, self.from, holder),
             None => convert(source, self.from, holder),
@@ -184,8 +212,17 @@ impl Varying {
 
     /// What a plan would have found already, were the records what they are said to be.
     fn never_fits(&self, conformed: &DataFrame, misfit: &Misfit) -> Converted {
-        let representation = self.column.holds.kind().unwrap_or(Kind::Text).representation();
-        let values = Series::full_null(self.column.name.as_str().into(), conformed.height(), &representation);
+        let representation = self
+            .column
+            .holds
+            .kind()
+            .unwrap_or(Kind::Text)
+            .representation();
+        let values = Series::full_null(
+            self.column.name.as_str().into(),
+            conformed.height(),
+            &representation,
+        );
         let faults = nulls_at_fault(&values, &misfit.to_string());
         Converted { values, faults }
     }

@@ -1,4 +1,5 @@
-//! Meeting a write-back with its object: everything that can be known before the first record is pulled.
+//! Meeting a write-back with its object: everything that can be known before the first record is
+//! pulled.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,9 @@ use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::method::{Method, MethodCall};
-use crate::domain::object::{Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name};
+use crate::domain::object::{
+    Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
+};
 use crate::domain::problem::{Problem, Severity, did_you_mean};
 use crate::domain::schema::{SchemaColumn, SchemaType};
 use crate::domain::value::Kind;
@@ -31,8 +34,20 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(write_back: &'a WriteBack, object: &'a Object, zones: Zones, facts: &'a RunFacts) -> Self {
-        Self { write_back, object, zones, facts, key: write_back.key_fields(), problems: Vec::new() }
+    pub(super) fn new(
+        write_back: &'a WriteBack,
+        object: &'a Object,
+        zones: Zones,
+        facts: &'a RunFacts,
+    ) -> Self {
+        Self {
+            write_back,
+            object,
+            zones,
+            facts,
+            key: write_back.key_fields(),
+            problems: Vec::new(),
+        }
     }
 
     pub(super) fn plan(mut self) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
@@ -58,7 +73,8 @@ impl<'a> Planner<'a> {
             fields,
             key: self.key.clone(),
         };
-        // Where a column is unknown, the layout has holes, and what follows from it is not to be told.
+        // Where a column is unknown, the layout has holes, and what follows from it is not to be
+        // told.
         if columns.iter().all(Option::is_some) {
             self.check_index(&layout);
             self.check_doubles(&layout);
@@ -66,17 +82,32 @@ impl<'a> Planner<'a> {
         self.finish(layout, routes)
     }
 
-    fn finish(mut self, layout: Layout, routes: Vec<Route>) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
-        self.problems.sort_by(|left, right| left.location.cmp(&right.location));
-        if self.problems.iter().any(|problem| problem.severity == Severity::Mistake) {
+    fn finish(
+        mut self,
+        layout: Layout,
+        routes: Vec<Route>,
+    ) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
+        self.problems
+            .sort_by(|left, right| left.location.cmp(&right.location));
+        if self
+            .problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Mistake)
+        {
             return Err(self.problems);
         }
         let schema = &self.write_back.schema;
         let mapping = Mapping {
             routes,
             zones: self.zones,
-            source_key: schema.key_columns().map(|column| (column.name.clone(), column.column_type.kind())).collect(),
-            key_columns: layout.key_fields().map(|field| field.column.name.clone()).collect(),
+            source_key: schema
+                .key_columns()
+                .map(|column| (column.name.clone(), column.column_type.kind()))
+                .collect(),
+            key_columns: layout
+                .key_fields()
+                .map(|field| field.column.name.clone())
+                .collect(),
         };
         Ok((layout, mapping, self.problems))
     }
@@ -85,29 +116,54 @@ impl<'a> Planner<'a> {
         let location = self.write_back.table_location.clone();
         let object = self.object.display_name();
         if let ObjectKind::View { updatable: false } = self.object.kind {
-            let mistake = Problem::mistake(location.clone(), format!("`{object}` is a view that cannot be written"));
+            let mistake = Problem::mistake(
+                location.clone(),
+                format!("`{object}` is a view that cannot be written"),
+            );
             self.problems.push(mistake.hint("name the table behind it"));
         }
         let mode = self.write_back.mode;
-        let updates = self.object.obstacle(Change::Update).filter(|_| mode.updates());
-        let inserts = self.object.obstacle(Change::Insert).filter(|_| mode.inserts());
-        for obstacle in updates.into_iter().chain(inserts.filter(|inserts| updates != Some(*inserts))) {
-            let mistake = Problem::mistake(location.clone(), format!("`{object}` {}", obstacle.why));
+        let updates = self
+            .object
+            .obstacle(Change::Update)
+            .filter(|_| mode.updates());
+        let inserts = self
+            .object
+            .obstacle(Change::Insert)
+            .filter(|_| mode.inserts());
+        for obstacle in updates
+            .into_iter()
+            .chain(inserts.filter(|inserts| updates != Some(*inserts)))
+        {
+            let mistake =
+                Problem::mistake(location.clone(), format!("`{object}` {}", obstacle.why));
             self.problems.push(mistake.hint(obstacle.hint.clone()));
         }
-        if self.write_back.mode.updates() && self.object.locks == (RowLocks::Whole { allowed: false }) {
+        if self.write_back.mode.updates()
+            && self.object.locks == (RowLocks::Whole { allowed: false })
+        {
             let message = format!(
                 "`{object}` is a view whose rows can only be locked all together, and the user may not lock them"
             );
-            self.problems.push(Problem::mistake(location.clone(), message).hint_if(self.object.grant("UPDATE")));
+            self.problems.push(
+                Problem::mistake(location.clone(), message).hint_if(self.object.grant("UPDATE")),
+            );
         }
         if !self.object.may_enter {
-            let mistake = Problem::mistake(location.clone(), format!("the schema of `{object}` may not be used"));
-            self.problems.push(mistake.hint_if(self.object.grant_entry()));
+            let mistake = Problem::mistake(
+                location.clone(),
+                format!("the schema of `{object}` may not be used"),
+            );
+            self.problems
+                .push(mistake.hint_if(self.object.grant_entry()));
         }
         if !self.object.may_select {
-            let mistake = Problem::mistake(location, format!("`{object}` may not be read, and matching reads it"));
-            self.problems.push(mistake.hint_if(self.object.grant("SELECT")));
+            let mistake = Problem::mistake(
+                location,
+                format!("`{object}` may not be read, and matching reads it"),
+            );
+            self.problems
+                .push(mistake.hint_if(self.object.grant("SELECT")));
         }
     }
 
@@ -143,10 +199,16 @@ impl<'a> Planner<'a> {
                 None
             }
             Err(NameError::Ambiguous { candidates }) => {
-                let candidates: Vec<String> = candidates.iter().map(|name| format!("`{name}`")).collect();
-                let message = format!("column `{wanted}` of `{object_name}` could be {}", candidates.join(" or "));
+                let candidates: Vec<String> =
+                    candidates.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!(
+                    "column `{wanted}` of `{object_name}` could be {}",
+                    candidates.join(" or ")
+                );
                 let mistake = Problem::mistake(field.location.clone(), message);
-                self.problems.push(mistake.hint("write the name in upper and lower case as the database has it"));
+                self.problems.push(
+                    mistake.hint("write the name in upper and lower case as the database has it"),
+                );
                 None
             }
         }
@@ -156,7 +218,9 @@ impl<'a> Planner<'a> {
     fn hidden_column(&self, wanted: &str) -> Option<String> {
         let object = self.object;
         let grant = object.grant(&format!("SELECT ({})", object.spelling.quoted(wanted)));
-        let hint = |grant| format!("check the name; if it is right, the user may not see the column: {grant}");
+        let hint = |grant| {
+            format!("check the name; if it is right, the user may not see the column: {grant}")
+        };
         grant.filter(|_| object.hides_columns).map(hint)
     }
 
@@ -168,24 +232,39 @@ impl<'a> Planner<'a> {
         let mode = self.write_back.mode;
         let object = self.object.display_name();
         let mut mistake = |message: String, hint: Option<String>| {
-            self.problems.push(Problem::mistake(field.location.clone(), message).hint_if(hint));
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message).hint_if(hint));
         };
         let name = &column.name;
         if column.generated && (!is_key || mode.inserts()) {
             let hint = "map to the columns it is computed from, or leave it out";
-            mistake(format!("`{name}` is computed by the database and cannot be written"), Some(hint.to_owned()));
+            mistake(
+                format!("`{name}` is computed by the database and cannot be written"),
+                Some(hint.to_owned()),
+            );
             return;
         }
         let described = self.object;
-        let grant = |right: &str| described.grant(&format!("{right} ({})", described.spelling.quoted(name)));
+        let grant = |right: &str| {
+            described.grant(&format!("{right} ({})", described.spelling.quoted(name)))
+        };
         if described.may_select && !column.may_select {
-            mistake(format!("`{name}` of `{object}` may not be read, and comparing reads it"), grant("SELECT"));
+            mistake(
+                format!("`{name}` of `{object}` may not be read, and comparing reads it"),
+                grant("SELECT"),
+            );
         }
         if mode.updates() && !is_key && !column.may_update {
-            mistake(format!("`{name}` of `{object}` may not be updated"), grant("UPDATE"));
+            mistake(
+                format!("`{name}` of `{object}` may not be updated"),
+                grant("UPDATE"),
+            );
         }
         if mode.inserts() && !column.may_insert {
-            mistake(format!("`{name}` of `{object}` may not be inserted"), grant("INSERT"));
+            mistake(
+                format!("`{name}` of `{object}` may not be inserted"),
+                grant("INSERT"),
+            );
         }
     }
 
@@ -193,7 +272,9 @@ impl<'a> Planner<'a> {
         if column.holds == Holds::Unsupported {
             let ObjectColumn { name, declared, .. } = column;
             let message = format!("`{name}` is {declared}, a type that write-backs do not write");
-            self.problems.push(Problem::mistake(field.location.clone(), message).hint("leave the column out"));
+            self.problems.push(
+                Problem::mistake(field.location.clone(), message).hint("leave the column out"),
+            );
             return None;
         }
         match &field.value {
@@ -214,8 +295,12 @@ impl<'a> Planner<'a> {
         call: Option<&MethodCall>,
     ) -> Option<Route> {
         let Some(source) = self.write_back.schema.columns.get(position) else {
-            let message = format!("field `{}` names a column that its schema does not have", field.column.text);
-            self.problems.push(Problem::mistake(field.location.clone(), message));
+            let message = format!(
+                "field `{}` names a column that its schema does not have",
+                field.column.text
+            );
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message));
             return None;
         };
         let from = match call.map(|call| call.method.result_type(Some(source.column_type))) {
@@ -223,7 +308,8 @@ impl<'a> Planner<'a> {
             Some(Ok(result_type)) => result_type,
             Some(Err(reason)) => {
                 let message = format!("{reason}, and `{}` is {}", source.name, source.column_type);
-                self.problems.push(Problem::mistake(field.location.clone(), message));
+                self.problems
+                    .push(Problem::mistake(field.location.clone(), message));
                 return None;
             }
         };
@@ -235,11 +321,18 @@ impl<'a> Planner<'a> {
             column: column.clone(),
             rejects_null: self.rejects_null(column),
         };
-        let nothing = Series::new_empty(source.name.as_str().into(), &source.column_type.kind().representation());
+        let nothing = Series::new_empty(
+            source.name.as_str().into(),
+            &source.column_type.kind().representation(),
+        );
         if let Err(misfit) = varying.convert(&nothing, self.zones) {
-            let what = call.map_or_else(|| format!("`{}`", source.name), |call| yield_of(call.method, &source.name));
+            let what = call.map_or_else(
+                || format!("`{}`", source.name),
+                |call| yield_of(call.method, &source.name),
+            );
             let declared = call.is_none().then_some(source);
-            self.problems.push(self.misfit(field, column, &what, from, declared, misfit));
+            self.problems
+                .push(self.misfit(field, column, &what, from, declared, misfit));
             return None;
         }
         self.check_labels(field, column, call);
@@ -252,27 +345,42 @@ impl<'a> Planner<'a> {
     fn check_labels(&mut self, field: &Field, column: &ObjectColumn, call: Option<&MethodCall>) {
         for label in call.into_iter().flat_map(|call| &call.labels) {
             let text = Series::new(column.name.as_str().into(), [label.label.as_str()]);
-            let converted =
-                convert(&text, SchemaType::Text { characters_max: None }, self.holder(column, Fraction::Exact));
-            let fault = converted.ok().and_then(|converted| converted.faults.into_iter().next());
+            let converted = convert(
+                &text,
+                SchemaType::Text {
+                    characters_max: None,
+                },
+                self.holder(column, Fraction::Exact),
+            );
+            let fault = converted
+                .ok()
+                .and_then(|converted| converted.faults.into_iter().next());
             if let Some(fault) = fault {
-                let message = format!("label `{}` does not fit `{}`: {}", label.label, column.name, fault.reason);
-                self.problems.push(Problem::mistake(field.location.clone(), message));
+                let message = format!(
+                    "label `{}` does not fit `{}`: {}",
+                    label.label, column.name, fault.reason
+                );
+                self.problems
+                    .push(Problem::mistake(field.location.clone(), message));
             }
         }
     }
 
     fn stamp(&mut self, field: &Field, column: &ObjectColumn, method: Method) -> Option<Route> {
         let what = format!("method `{}`", method.name());
-        let (Ok(from), Some(values)) = (method.result_type(None), stamp_value(method, self.facts)) else {
+        let (Ok(from), Some(values)) = (method.result_type(None), stamp_value(method, self.facts))
+        else {
             let message = format!("{what} works on a column and names none");
-            self.problems.push(Problem::mistake(field.location.clone(), message).hint("add `column = \"…\"`"));
+            self.problems.push(
+                Problem::mistake(field.location.clone(), message).hint("add `column = \"…\"`"),
+            );
             return None;
         };
         match convert(&values, from, self.holder(column, Fraction::Cut)) {
             Ok(converted) => self.constant(field, column, &what, converted),
             Err(misfit) => {
-                self.problems.push(self.misfit(field, column, &what, from, None, misfit));
+                self.problems
+                    .push(self.misfit(field, column, &what, from, None, misfit));
                 None
             }
         }
@@ -282,7 +390,10 @@ impl<'a> Planner<'a> {
     fn literal(&mut self, field: &Field, column: &ObjectColumn, text: &str) -> Option<Route> {
         let from = literal_type(column);
         let text = Series::new(column.name.as_str().into(), [text]);
-        let read = text.str().map_err(Misfit::from).and_then(|text| parse_texts(text, from));
+        let read = text
+            .str()
+            .map_err(Misfit::from)
+            .and_then(|text| parse_texts(text, from));
         let converted = read.and_then(|read| match read.faults.is_empty() {
             true => convert(&read.values, from, self.holder(column, Fraction::Exact)),
             false => Ok(read),
@@ -290,29 +401,53 @@ impl<'a> Planner<'a> {
         match converted {
             Ok(converted) => self.constant(field, column, "the string", converted),
             Err(misfit) => {
-                self.problems.push(self.misfit(field, column, "the string", from, None, misfit));
+                self.problems
+                    .push(self.misfit(field, column, "the string", from, None, misfit));
                 None
             }
         }
     }
 
-    fn constant(&mut self, field: &Field, column: &ObjectColumn, what: &str, converted: Converted) -> Option<Route> {
+    fn constant(
+        &mut self,
+        field: &Field,
+        column: &ObjectColumn,
+        what: &str,
+        converted: Converted,
+    ) -> Option<Route> {
         if let Some(fault) = converted.faults.first() {
-            let message = format!("{what} does not fit `{}` ({}): {}", column.name, column.declared, fault.reason);
-            self.problems.push(Problem::mistake(field.location.clone(), message));
+            let message = format!(
+                "{what} does not fit `{}` ({}): {}",
+                column.name, column.declared, fault.reason
+            );
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message));
             return None;
         }
         self.warn_of_never_empty(field, column);
         let value = converted.values.get(0).ok()?.into_static();
         let value = Scalar::new(converted.values.dtype().clone(), value);
-        Some(Route::Constant { column: column.name.clone(), value })
+        Some(Route::Constant {
+            column: column.name.clone(),
+            value,
+        })
     }
 
-    fn holder<'column>(&self, column: &'column ObjectColumn, fraction: Fraction) -> Holder<'column> {
-        Holder { holds: &column.holds, declared: &column.declared, zones: self.zones, fraction }
+    fn holder<'column>(
+        &self,
+        column: &'column ObjectColumn,
+        fraction: Fraction,
+    ) -> Holder<'column> {
+        Holder {
+            holds: &column.holds,
+            declared: &column.declared,
+            zones: self.zones,
+            fraction,
+        }
     }
 
-    /// Says that `what`, of type `from`, never fits; `declared` is the schema column that could be declared otherwise.
+    /// Says that `what`, of type `from`, never fits; `declared` is the schema column that could be
+    /// declared otherwise.
     fn misfit(
         &self,
         field: &Field,
@@ -323,7 +458,11 @@ impl<'a> Planner<'a> {
         misfit: Misfit,
     ) -> Problem {
         let mistake = |message: String| Problem::mistake(field.location.clone(), message);
-        let ObjectColumn { name, declared: column_type, .. } = column;
+        let ObjectColumn {
+            name,
+            declared: column_type,
+            ..
+        } = column;
         let file = &self.write_back.schema.file;
         match misfit {
             Misfit::Type { instead, .. } => {
@@ -331,13 +470,18 @@ impl<'a> Planner<'a> {
                     format!("declare `{}` as {instead} in {file}", column.name)
                 };
                 let hint = declared.zip(instead).map(declare);
-                mistake(format!("{what} is {from}, which does not fit `{name}` ({column_type})")).hint_if(hint)
+                mistake(format!(
+                    "{what} is {from}, which does not fit `{name}` ({column_type})"
+                ))
+                .hint_if(hint)
             }
             Misfit::ZoneUnknown => {
-                let message = format!("{what} has no time zone, and `{name}` ({column_type}) holds instants");
+                let message =
+                    format!("{what} has no time zone, and `{name}` ({column_type}) holds instants");
                 let source = &self.write_back.source;
-                mistake(message)
-                    .hint(format!("say where its clock hangs: `timezone = \"…\"` in `[connections.{source}]`"))
+                mistake(message).hint(format!(
+                    "say where its clock hangs: `timezone = \"…\"` in `[connections.{source}]`"
+                ))
             }
             Misfit::TooNarrow(reason) | Misfit::Unreadable(reason) => {
                 mistake(format!("{what} does not fit `{name}`: {reason}"))
@@ -346,7 +490,8 @@ impl<'a> Planner<'a> {
     }
 
     fn rejects_null(&self, column: &ObjectColumn) -> bool {
-        let is_never_written = self.write_back.nulls == NullPolicy::Keep && !self.write_back.mode.inserts();
+        let is_never_written =
+            self.write_back.nulls == NullPolicy::Keep && !self.write_back.mode.inserts();
         !column.nullable && !is_never_written
     }
 
@@ -360,15 +505,20 @@ impl<'a> Planner<'a> {
                 true => format!("declare it NOT NULL in {}", self.write_back.schema.file),
                 false => "set `nulls = \"keep\"` to keep what the destination has".to_owned(),
             };
-            self.problems.push(Problem::warning(field.location.clone(), message).hint(hint));
+            self.problems
+                .push(Problem::warning(field.location.clone(), message).hint(hint));
         }
     }
 
     fn warn_of_never_empty(&mut self, field: &Field, column: &ObjectColumn) {
         let can_be_empty = column.nullable || column.holds.kind() == Some(Kind::Text);
         if field.when == When::IfEmpty && !can_be_empty && self.write_back.mode.updates() {
-            let message = format!("`{}` is NOT NULL and never empty, so `if_empty` never updates it", column.name);
-            self.problems.push(Problem::warning(field.location.clone(), message));
+            let message = format!(
+                "`{}` is NOT NULL and never empty, so `if_empty` never updates it",
+                column.name
+            );
+            self.problems
+                .push(Problem::warning(field.location.clone(), message));
         }
     }
 
@@ -378,9 +528,21 @@ impl<'a> Planner<'a> {
         if !mode.inserts() {
             return;
         }
-        let is_filled = |column: &ObjectColumn| columns.iter().flatten().any(|filled| filled.name == column.name);
-        let must_be_filled = |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
-        for column in self.object.columns.iter().filter(must_be_filled).filter(|column| !is_filled(column)) {
+        let is_filled = |column: &ObjectColumn| {
+            columns
+                .iter()
+                .flatten()
+                .any(|filled| filled.name == column.name)
+        };
+        let must_be_filled =
+            |column: &&ObjectColumn| !column.nullable && !column.has_default && !column.generated;
+        for column in self
+            .object
+            .columns
+            .iter()
+            .filter(must_be_filled)
+            .filter(|column| !is_filled(column))
+        {
             let message = format!(
                 "`{}` of `{}` is NOT NULL without a default, and `{}` creates rows without it",
                 column.name,
@@ -388,7 +550,8 @@ impl<'a> Planner<'a> {
                 mode.name()
             );
             let mistake = Problem::mistake(self.write_back.table_location.clone(), message);
-            self.problems.push(mistake.hint("give it a field, or a default in the database"));
+            self.problems
+                .push(mistake.hint("give it a field, or a default in the database"));
         }
     }
 
@@ -398,27 +561,39 @@ impl<'a> Planner<'a> {
             return;
         }
         let is_key = |position: usize| self.key.contains(&position);
-        let written = self.write_back.fields.iter().enumerate().filter(|(position, _)| !is_key(*position));
+        let written = self
+            .write_back
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| !is_key(*position));
         let written: Vec<&Field> = written.map(|(_, field)| field).collect();
         let name = &self.write_back.name;
         let message = match written.as_slice() {
             [] => format!("`{name}` has no field beside its key, so there is nothing to update"),
             fields if fields.iter().all(|field| is_stamp(field)) => {
-                format!("`{name}` writes nothing but stamps, and a stamp alone never causes a write")
+                format!(
+                    "`{name}` writes nothing but stamps, and a stamp alone never causes a write"
+                )
             }
             _ => return,
         };
         let mistake = Problem::mistake(self.write_back.location.clone(), message);
-        self.problems.push(mistake.hint("give a column of the schema a field"));
+        self.problems
+            .push(mistake.hint("give a column of the schema a field"));
     }
 
-    /// A row that two create at once is there twice where nothing forbids it: neither sees the other's before both are in. What
-    /// stands behind a view is not known here.
+    /// A row that two create at once is there twice where nothing forbids it: neither sees the
+    /// other's before both are in. What stands behind a view is not known here.
     fn check_doubles(&mut self, layout: &Layout) {
-        if !layout.mode.inserts() || layout.key_is_unique() || self.object.kind != ObjectKind::Table {
+        if !layout.mode.inserts() || layout.key_is_unique() || self.object.kind != ObjectKind::Table
+        {
             return;
         }
-        let names: Vec<&str> = layout.key_fields().map(|field| field.column.name.as_str()).collect();
+        let names: Vec<&str> = layout
+            .key_fields()
+            .map(|field| field.column.name.as_str())
+            .collect();
         let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let message = format!(
             "no unique index of `{}` is over {}: a row that somebody else creates at the same moment is there twice",
@@ -426,14 +601,18 @@ impl<'a> Planner<'a> {
             shown.join(" and ")
         );
         let warning = Problem::warning(self.write_back.table_location.clone(), message);
-        self.problems.push(warning.hint(self.object.create_unique_index(&names)));
+        self.problems
+            .push(warning.hint(self.object.create_unique_index(&names)));
     }
 
     fn check_index(&mut self, layout: &Layout) {
         if layout.key_is_indexed() || matches!(self.object.kind, ObjectKind::View { .. }) {
             return;
         }
-        let names: Vec<&str> = layout.key_fields().map(|field| field.column.name.as_str()).collect();
+        let names: Vec<&str> = layout
+            .key_fields()
+            .map(|field| field.column.name.as_str())
+            .collect();
         let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let message = format!(
             "no index of `{}` begins with {}: every batch will read the whole table",
@@ -441,7 +620,8 @@ impl<'a> Planner<'a> {
             shown.join(" or ")
         );
         let warning = Problem::warning(self.write_back.table_location.clone(), message);
-        self.problems.push(warning.hint(self.object.create_index(&names)));
+        self.problems
+            .push(warning.hint(self.object.create_index(&names)));
     }
 }
 
@@ -449,12 +629,23 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
     let kind = column.holds.kind()?;
     let (column, stamp) = (column.clone(), is_stamp(field));
     let keeps_foreign = field.on_conflict == OnConflict::Keep && !is_key && !stamp;
-    Some(LayoutField { column, kind, when: field.when, stamp, key: is_key, own_text: false, keeps_foreign })
+    Some(LayoutField {
+        column,
+        kind,
+        when: field.when,
+        stamp,
+        key: is_key,
+        own_text: false,
+        keeps_foreign,
+    })
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {
     let message = format!("column `{}` is written by two fields", column.name);
-    let hint = format!("the other one stands at {}; keep one of them", first.location);
+    let hint = format!(
+        "the other one stands at {}; keep one of them",
+        first.location
+    );
     Problem::mistake(field.location.clone(), message).hint(hint)
 }
 
@@ -472,7 +663,11 @@ fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
     let instant = |moment: DateTime<Utc>| {
         let micros = Series::new(method.name().into(), [moment.timestamp_micros()]);
         let micros = micros.i64().ok()?.clone();
-        Some(micros.into_datetime(TimeUnit::Microseconds, None).into_series())
+        Some(
+            micros
+                .into_datetime(TimeUnit::Microseconds, None)
+                .into_series(),
+        )
     };
     match method {
         Method::CycleCompletedAt => instant(facts.cycle.completed_at),
@@ -480,14 +675,21 @@ fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
         Method::CycleId => Some(Series::new(name, [facts.cycle.id.as_str()])),
         Method::JobName => Some(Series::new(name, [facts.job.as_str()])),
         Method::RunId => Some(Series::new(name, [facts.run])),
-        Method::Trim | Method::Lower | Method::Upper | Method::PercentOfOne | Method::PartOfOne | Method::Label => None,
+        Method::Trim
+        | Method::Lower
+        | Method::Upper
+        | Method::PercentOfOne
+        | Method::PartOfOne
+        | Method::Label => None,
     }
 }
 
 /// As what a string in a job file is read for a column.
 fn literal_type(column: &ObjectColumn) -> SchemaType {
     match column.holds.kind() {
-        None | Some(Kind::Text) => SchemaType::Text { characters_max: None },
+        None | Some(Kind::Text) => SchemaType::Text {
+            characters_max: None,
+        },
         Some(Kind::Integer) => SchemaType::Integer { bits: 64 },
         Some(Kind::Decimal) => SchemaType::Decimal { size: None },
         Some(Kind::Float32) => SchemaType::Float { bits: 32 },

@@ -1,13 +1,14 @@
-//! A preview as one page for a browser: self-contained, without a script, light or dark as its reader likes it, and fit
-//! for print. Every value in it is a record's, and may be hostile: `maud` escapes them, and the page itself forbids
-//! whatever would load or run.
+//! A preview as one page for a browser: self-contained, without a script, light or dark as its
+//! reader likes it, and fit for print. Every value in it is a record's, and may be hostile: `maud`
+//! escapes them, and the page itself forbids whatever would load or run.
 
 use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::plot::{self, Bar, Caption, Tone};
 use super::{
-    CELL_CHARACTERS_MAX, expectation, median, number, pair_count, shown, spread_after, spread_before, statements,
+    CELL_CHARACTERS_MAX, expectation, median, number, pair_count, shown, spread_after,
+    spread_before, statements,
 };
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::printable::printable;
@@ -25,7 +26,12 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 const STYLE: &str = include_str!("page.css");
 
 /// The page of a job's previews, made at `at` of one cycle.
-pub(crate) fn html(job: &str, cycle: &str, at: DateTime<Utc>, previews: &[WriteBackPreview]) -> String {
+pub(crate) fn html(
+    job: &str,
+    cycle: &str,
+    at: DateTime<Utc>,
+    previews: &[WriteBackPreview],
+) -> String {
     let title = format!("Preview of {}", printable(job));
     let page = html! {
         (DOCTYPE)
@@ -164,7 +170,11 @@ fn columns_table(columns: &[ColumnPreview]) -> Markup {
 
 fn spread_cells(spread: Option<&Spread>) -> Markup {
     let cells = match spread {
-        Some(spread) => [number(spread.minimum), median(spread), number(spread.maximum)],
+        Some(spread) => [
+            number(spread.minimum),
+            median(spread),
+            number(spread.maximum),
+        ],
         None => Default::default(),
     };
     html! { @for cell in cells { td.number { (cell) } } }
@@ -172,12 +182,17 @@ fn spread_cells(spread: Option<&Spread>) -> Markup {
 
 fn column_plot(id: &str, column: &ColumnPreview) -> Markup {
     match &column.numbers {
-        Some(numbers @ Numbers { histogram: Some(histogram), .. }) => {
-            distribution(id, &column.column, numbers, histogram)
-        }
+        Some(
+            numbers @ Numbers {
+                histogram: Some(histogram),
+                ..
+            },
+        ) => distribution(id, &column.column, numbers, histogram),
         Some(_) => html! {},
         None => match column.kind {
-            Kind::Text | Kind::Boolean if column.pairs.most_frequent.len() > 1 => transitions(id, column),
+            Kind::Text | Kind::Boolean if column.pairs.most_frequent.len() > 1 => {
+                transitions(id, column)
+            }
             Kind::Text
             | Kind::Boolean
             | Kind::Integer
@@ -207,8 +222,15 @@ fn distribution(id: &str, column: &str, numbers: &Numbers, histogram: &Histogram
     };
     let caption = Caption {
         id: id.to_owned(),
-        title: format!("{}: how its numbers are spread, before and after", printable(column)),
-        description: [side("Before", numbers.before.as_ref()), side("After", numbers.after.as_ref())].join(" "),
+        title: format!(
+            "{}: how its numbers are spread, before and after",
+            printable(column)
+        ),
+        description: [
+            side("Before", numbers.before.as_ref()),
+            side("After", numbers.after.as_ref()),
+        ]
+        .join(" "),
     };
     let more = html! {
         p.legend {
@@ -246,12 +268,21 @@ fn histogram_table(histogram: &Histogram) -> Markup {
 fn transitions(id: &str, column: &ColumnPreview) -> Markup {
     let is_exact = column.pairs.is_exact();
     let bar = |pair: &Pair| {
-        let [before, after] = [&pair.before, &pair.after].map(|value| shown(value.as_deref(), LABEL_CHARACTERS_MAX));
+        let [before, after] =
+            [&pair.before, &pair.after].map(|value| shown(value.as_deref(), LABEL_CHARACTERS_MAX));
         let label = format!("{before} → {after}");
-        Bar { label, records: pair.records, count: pair_count(pair, is_exact), tone: Tone::After }
+        Bar {
+            label,
+            records: pair.records,
+            count: pair_count(pair, is_exact),
+            tone: Tone::After,
+        }
     };
     let bars: Vec<Bar> = column.pairs.most_frequent.iter().map(bar).collect();
-    let lines: Vec<String> = bars.iter().map(|bar| format!("{}: {}", bar.label, bar.count)).collect();
+    let lines: Vec<String> = bars
+        .iter()
+        .map(|bar| format!("{}: {}", bar.label, bar.count))
+        .collect();
     let caption = Caption {
         id: id.to_owned(),
         title: format!("{}: its most frequent changes", printable(&column.column)),
@@ -261,7 +292,10 @@ fn transitions(id: &str, column: &ColumnPreview) -> Markup {
 }
 
 fn pairs(columns: &[ColumnPreview]) -> Markup {
-    let told: Vec<&ColumnPreview> = columns.iter().filter(|column| !column.pairs.most_frequent.is_empty()).collect();
+    let told: Vec<&ColumnPreview> = columns
+        .iter()
+        .filter(|column| !column.pairs.most_frequent.is_empty())
+        .collect();
     html! {
         @if !told.is_empty() {
             h3 { "Most frequent changes" }

@@ -1,5 +1,6 @@
-//! Plots as SVG for a page: their colours are the page's, so that they follow its theme, and each tells in words what it
-//! shows. The crate that draws them knows fixed colours only, so it draws in stand-ins.
+//! Plots as SVG for a page: their colours are the page's, so that they follow its theme, and each
+//! tells in words what it shows. The crate that draws them knows fixed colours only, so it draws in
+//! stand-ins.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -30,7 +31,13 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    const ALL: [Self; 5] = [Self::Text, Self::Line, Self::Before, Self::After, Self::Rejected];
+    const ALL: [Self; 5] = [
+        Self::Text,
+        Self::Line,
+        Self::Before,
+        Self::After,
+        Self::Rejected,
+    ];
 
     /// The page's variable.
     fn variable(self) -> &'static str {
@@ -55,7 +62,9 @@ impl Tone {
     }
 
     fn font(self) -> TextStyle<'static> {
-        ("sans-serif", FONT_SIZE).into_font().color(&self.stand_in())
+        ("sans-serif", FONT_SIZE)
+            .into_font()
+            .color(&self.stand_in())
     }
 }
 
@@ -84,31 +93,49 @@ pub(super) fn bars(caption: &Caption, bars: &[Bar]) -> String {
     let height = u32::try_from(rows.saturating_mul(ROW_HEIGHT)).unwrap_or(u32::MAX);
     let longest = bars.iter().map(|bar| bar.records).max().unwrap_or(0).max(1);
     drawn(caption, height, |area| {
-        bars.iter().zip(0..).try_for_each(|(bar, row)| draw_bar(area, bar, row * ROW_HEIGHT, longest))
+        bars.iter()
+            .zip(0..)
+            .try_for_each(|(bar, row)| draw_bar(area, bar, row * ROW_HEIGHT, longest))
     })
 }
 
-fn draw_bar(area: &DrawingArea<SVGBackend<'_>, Shift>, bar: &Bar, top: i32, longest: u64) -> Option<()> {
+fn draw_bar(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    bar: &Bar,
+    top: i32,
+    longest: u64,
+) -> Option<()> {
     let length = u128::from(bar.records) * u128::from(BAR_MAX) / u128::from(longest);
     let least = i32::from(bar.records > 0) * 2;
     let length = i32::try_from(length).unwrap_or(0).max(least);
     let font = Tone::Text.font();
     let label = font.pos(Pos::new(HPos::Left, VPos::Top));
     area.draw_text(&bar.label, &label, (0, top + 2)).ok()?;
-    let body = Rectangle::new([(0, top + 20), (length, top + 34)], bar.tone.stand_in().filled());
+    let body = Rectangle::new(
+        [(0, top + 20), (length, top + 34)],
+        bar.tone.stand_in().filled(),
+    );
     area.draw(&body).ok()?;
     let count = font.pos(Pos::new(HPos::Left, VPos::Center));
-    area.draw_text(&bar.count, &count, (length + 8, top + 27)).ok()
+    area.draw_text(&bar.count, &count, (length + 8, top + 27))
+        .ok()
 }
 
 /// Numbers before as a filled shape, after as a line; nothing, if it cannot be drawn.
 pub(super) fn histogram(caption: &Caption, histogram: &Histogram) -> String {
-    drawn(caption, HISTOGRAM_HEIGHT, |area| draw_histogram(area, histogram))
+    drawn(caption, HISTOGRAM_HEIGHT, |area| {
+        draw_histogram(area, histogram)
+    })
 }
 
 fn draw_histogram(area: &DrawingArea<SVGBackend<'_>, Shift>, histogram: &Histogram) -> Option<()> {
     let (first, last) = (*histogram.edges.first()?, *histogram.edges.last()?);
-    let highest = histogram.before.iter().chain(&histogram.after).copied().max()?;
+    let highest = histogram
+        .before
+        .iter()
+        .chain(&histogram.after)
+        .copied()
+        .max()?;
     let mut chart = ChartBuilder::on(area)
         .margin(6)
         .margin_right(24)
@@ -132,9 +159,21 @@ fn draw_histogram(area: &DrawingArea<SVGBackend<'_>, Shift>, histogram: &Histogr
         .ok()?;
     let before = outline(&histogram.edges, &histogram.before);
     let after = outline(&histogram.edges, &histogram.after);
-    chart.draw_series([Polygon::new(before, Tone::Before.stand_in().mix(0.55))]).ok()?;
-    chart.draw_series([Polygon::new(after.clone(), Tone::After.stand_in().mix(0.12))]).ok()?;
-    chart.draw_series([PathElement::new(after, Tone::After.stand_in().stroke_width(2))]).ok()?;
+    chart
+        .draw_series([Polygon::new(before, Tone::Before.stand_in().mix(0.55))])
+        .ok()?;
+    chart
+        .draw_series([Polygon::new(
+            after.clone(),
+            Tone::After.stand_in().mix(0.12),
+        )])
+        .ok()?;
+    chart
+        .draw_series([PathElement::new(
+            after,
+            Tone::After.stand_in().stroke_width(2),
+        )])
+        .ok()?;
     Some(())
 }
 
@@ -143,7 +182,11 @@ fn outline(edges: &[f64], counts: &[u64]) -> Vec<(f64, u64)> {
     let tops = edges.iter().zip(edges.iter().skip(1)).zip(counts);
     let steps = tops.flat_map(|((low, high), count)| [(*low, *count), (*high, *count)]);
     let ground = |edge: Option<&f64>| edge.map(|edge| (*edge, 0));
-    ground(edges.first()).into_iter().chain(steps).chain(ground(edges.last())).collect()
+    ground(edges.first())
+        .into_iter()
+        .chain(steps)
+        .chain(ground(edges.last()))
+        .collect()
 }
 
 /// Draws into memory, which fails for nothing but a plot that has no room.
@@ -157,14 +200,31 @@ fn drawn(
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         draw(&area).and_then(|()| area.present().ok())
     };
-    if drawn.is_some() { finished(&svg, caption) } else { String::new() }
+    if drawn.is_some() {
+        finished(&svg, caption)
+    } else {
+        String::new()
+    }
 }
 
-/// The drawing with its caption, in the page's colours. Text of a drawing has no quotation marks of its own: they are
-/// escaped in it, so that no value can pass for an attribute.
-fn finished(svg: &str, Caption { id, title, description }: &Caption) -> String {
-    let Some((_, body)) = svg.split_once('>') else { return String::new() };
-    let Some(size) = svg.split_once("<svg").and_then(|(_, rest)| rest.split_once('>')).map(|(size, _)| size) else {
+/// The drawing with its caption, in the page's colours. Text of a drawing has no quotation marks of
+/// its own: they are escaped in it, so that no value can pass for an attribute.
+fn finished(
+    svg: &str,
+    Caption {
+        id,
+        title,
+        description,
+    }: &Caption,
+) -> String {
+    let Some((_, body)) = svg.split_once('>') else {
+        return String::new();
+    };
+    let Some(size) = svg
+        .split_once("<svg")
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map(|(size, _)| size)
+    else {
         return String::new();
     };
     let mut body = body.to_owned();
@@ -178,7 +238,9 @@ fn finished(svg: &str, Caption { id, title, description }: &Caption) -> String {
         desc id=(format!("{id}-text")) { (description) }
     };
     let captions = captions.into_string();
-    format!("<svg class=\"plot\" role=\"img\" aria-labelledby=\"{id}-title {id}-text\"{size}>{captions}{body}")
+    format!(
+        "<svg class=\"plot\" role=\"img\" aria-labelledby=\"{id}-title {id}-text\"{size}>{captions}{body}"
+    )
 }
 
 #[cfg(test)]
@@ -187,21 +249,45 @@ mod tests {
 
     fn caption() -> Caption {
         let title = "<b>title</b>".to_owned();
-        Caption { id: "plot-1".to_owned(), title, description: "\"words\" & more".to_owned() }
+        Caption {
+            id: "plot-1".to_owned(),
+            title,
+            description: "\"words\" & more".to_owned(),
+        }
     }
 
     fn bar(label: &str, records: u64) -> Bar {
-        Bar { label: label.to_owned(), records, count: grouped(records), tone: Tone::After }
+        Bar {
+            label: label.to_owned(),
+            records,
+            count: grouped(records),
+            tone: Tone::After,
+        }
     }
 
     #[test]
     fn a_plot_has_the_page_s_colours_only_and_says_what_it_is() {
-        let histogram =
-            Histogram { edges: vec![0.0, 0.5, 1.0, 1.5], before: vec![1, 0, 2], after: vec![0, 3, 0], about: false };
-        for svg in [super::histogram(&caption(), &histogram), bars(&caption(), &[bar("low → high", 3)])] {
-            assert!(svg.starts_with("<svg class=\"plot\" role=\"img\" aria-labelledby=\"plot-1-title plot-1-text\""));
-            assert!(svg.contains("<title id=\"plot-1-title\">&lt;b&gt;title&lt;/b&gt;</title>"), "{svg}");
-            assert!(svg.contains("var(--after)") && svg.contains("var(--text)"), "{svg}");
+        let histogram = Histogram {
+            edges: vec![0.0, 0.5, 1.0, 1.5],
+            before: vec![1, 0, 2],
+            after: vec![0, 3, 0],
+            about: false,
+        };
+        for svg in [
+            super::histogram(&caption(), &histogram),
+            bars(&caption(), &[bar("low → high", 3)]),
+        ] {
+            assert!(svg.starts_with(
+                "<svg class=\"plot\" role=\"img\" aria-labelledby=\"plot-1-title plot-1-text\""
+            ));
+            assert!(
+                svg.contains("<title id=\"plot-1-title\">&lt;b&gt;title&lt;/b&gt;</title>"),
+                "{svg}"
+            );
+            assert!(
+                svg.contains("var(--after)") && svg.contains("var(--text)"),
+                "{svg}"
+            );
             assert!(!svg.contains("\"#"), "a fixed colour is left: {svg}");
             assert!(svg.trim_end().ends_with("</svg>") && svg.matches("<svg").count() == 1);
         }
@@ -211,15 +297,24 @@ mod tests {
     fn a_label_is_text_and_nothing_else() {
         let hostile = "</text><script>alert('1')</script>\"#000001\"";
         let svg = bars(&caption(), &[bar(hostile, 1)]);
-        assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"), "{svg}");
+        assert!(
+            !svg.contains("<script") && svg.contains("&lt;script&gt;"),
+            "{svg}"
+        );
         assert!(svg.contains("&quot;#000001&quot;"), "{svg}");
     }
 
     #[test]
     fn the_longest_bar_fits_and_the_shortest_is_seen() {
-        let svg = bars(&caption(), &[bar("most", u64::MAX), bar("one", 1), bar("none", 0)]);
+        let svg = bars(
+            &caption(),
+            &[bar("most", u64::MAX), bar("one", 1), bar("none", 0)],
+        );
         for width in [BAR_MAX, 2, 0] {
-            assert!(svg.contains(&format!("width=\"{width}\"")), "{width}: {svg}");
+            assert!(
+                svg.contains(&format!("width=\"{width}\"")),
+                "{width}: {svg}"
+            );
         }
     }
 }

@@ -1,15 +1,18 @@
-//! What is left of conflicts beside a run: segments, batch by batch, and `kept.csv` for people. A segment is a frame as
-//! those of before-images are, of the records of which a value was kept, or found to be what was to be written.
+//! What is left of conflicts beside a run: segments, batch by batch, and `kept.csv` for people. A
+//! segment is a frame as those of before-images are, of the records of which a value was kept, or
+//! found to be what was to be written.
 //!
-//! Columns of a segment: for each field of the match key, and for each in which someone else's values are kept, `sent
-//! NAME`, the value that was to be written; for each of the latter `agreed NAME`, whether the row holds that, `kept NAME`,
-//! whether it keeps another, and as people read them `last NAME`, what was last written, and `held NAME`, what is kept.
+//! Columns of a segment: for each field of the match key, and for each in which someone else's
+//! values are kept, `sent NAME`, the value that was to be written; for each of the latter `agreed
+//! NAME`, whether the row holds that, `kept NAME`, whether it keeps another, and as people read
+//! them `last NAME`, what was last written, and `held NAME`, what is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, PolarsError, PolarsResult, StringChunked,
+    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, PolarsError, PolarsResult,
+    StringChunked,
 };
 use tokio::task::block_in_place;
 
@@ -21,7 +24,9 @@ use crate::domain::record::key_texts;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::run::RunError;
 use crate::run::files::{ReportError, harmless};
-use crate::run::images::{ImageError, ImageField, Segment, image_field, segment_bytes, sent_column};
+use crate::run::images::{
+    ImageError, ImageField, Segment, image_field, segment_bytes, sent_column,
+};
 use crate::state::AsideFile;
 
 /// The file, in the folder of a write-back beside its run.
@@ -39,23 +44,39 @@ pub(crate) fn segment(
     conflicts: &Conflicts,
 ) -> PolarsResult<Option<(DataFrame, Vec<ImageField>)>> {
     let kept = conflicts.kept.iter().map(|kept| kept.record);
-    let told: BTreeSet<usize> = kept.chain(conflicts.agreed.iter().map(|(record, _)| *record)).collect();
+    let told: BTreeSet<usize> = kept
+        .chain(conflicts.agreed.iter().map(|(record, _)| *record))
+        .collect();
     if told.is_empty() {
         return Ok(None);
     }
     let told: Vec<usize> = told.into_iter().collect();
-    let positions: Vec<usize> = layout.key.iter().copied().chain(layout.keeping_foreign()).collect();
+    let positions: Vec<usize> = layout
+        .key
+        .iter()
+        .copied()
+        .chain(layout.keeping_foreign())
+        .collect();
     let taken = records.take(&indices(&told))?;
     let mut columns = Vec::new();
     for (position, values) in taken.columns().iter().enumerate() {
-        let Some(field) = layout.fields.get(position).filter(|_| positions.contains(&position)) else { continue };
+        let Some(field) = layout
+            .fields
+            .get(position)
+            .filter(|_| positions.contains(&position))
+        else {
+            continue;
+        };
         let name = &field.column.name;
         columns.push(values.clone().with_name(sent_column(name).into()));
         if !field.key {
             columns.extend(conflicts.columns(name, position, &told));
         }
     }
-    let fields = positions.into_iter().filter_map(|position| image_field(layout, position)).collect();
+    let fields = positions
+        .into_iter()
+        .filter_map(|position| image_field(layout, position))
+        .collect();
     Ok(Some((DataFrame::new(told.len(), columns)?, fields)))
 }
 
@@ -70,26 +91,37 @@ pub(crate) fn tested(
     let fields = layout.keeping_foreign();
     let written = fields.into_iter().filter(|position| match decision {
         Decision::Insert => true,
-        Decision::Update => !conflicts.keeps(0, *position) && is_written(layout, record, before, *position),
+        Decision::Update => {
+            !conflicts.keeps(0, *position) && is_written(layout, record, before, *position)
+        }
         Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_) => {
             conflicts.agreed.contains(&(0, *position))
         }
     });
     let agreed = written.map(|position| (0, position)).collect();
-    let told = Conflicts { kept: Vec::new(), agreed };
+    let told = Conflicts {
+        kept: Vec::new(),
+        agreed,
+    };
     // One record in the form that was just written in.
     let (frame, fields) = segment(layout, record, &told).ok()??;
     segment_bytes(frame, &fields).ok()
 }
 
 fn is_written(layout: &Layout, record: &DataFrame, before: &BeforeImages, position: usize) -> bool {
-    let sends_null = record.columns().get(position).is_some_and(|column| column.null_count() > 0);
+    let sends_null = record
+        .columns()
+        .get(position)
+        .is_some_and(|column| column.null_count() > 0);
     let field = layout.fields.get(position);
     field.is_some_and(|field| layout.is_written(field, before.value(0, position), sends_null))
 }
 
 fn indices(records: &[usize]) -> IdxCa {
-    let records = records.iter().filter_map(|record| IdxSize::try_from(*record).ok()).collect();
+    let records = records
+        .iter()
+        .filter_map(|record| IdxSize::try_from(*record).ok())
+        .collect();
     IdxCa::from_vec("".into(), records)
 }
 
@@ -98,25 +130,47 @@ impl Conflicts {
     fn columns(&self, name: &str, position: usize, told: &[usize]) -> [Column; 4] {
         let of_field = self.kept.iter().filter(|kept| kept.position == position);
         let kept: BTreeMap<usize, _> = of_field.map(|kept| (kept.record, kept)).collect();
-        let agreed: BTreeSet<usize> =
-            self.agreed.iter().filter(|(_, field)| *field == position).map(|(record, _)| *record).collect();
+        let agreed: BTreeSet<usize> = self
+            .agreed
+            .iter()
+            .filter(|(_, field)| *field == position)
+            .map(|(record, _)| *record)
+            .collect();
         let is_agreed: BooleanChunked = told.iter().map(|record| agreed.contains(record)).collect();
-        let is_kept: BooleanChunked = told.iter().map(|record| kept.contains_key(record)).collect();
-        let last: StringChunked = told.iter().map(|record| kept.get(record)?.last.as_deref()).collect();
-        let held: StringChunked = told.iter().map(|record| kept.get(record)?.held.as_deref()).collect();
+        let is_kept: BooleanChunked = told
+            .iter()
+            .map(|record| kept.contains_key(record))
+            .collect();
+        let last: StringChunked = told
+            .iter()
+            .map(|record| kept.get(record)?.last.as_deref())
+            .collect();
+        let held: StringChunked = told
+            .iter()
+            .map(|record| kept.get(record)?.held.as_deref())
+            .collect();
         [
-            is_agreed.into_column().with_name(format!("agreed {name}").into()),
-            is_kept.into_column().with_name(format!("kept {name}").into()),
+            is_agreed
+                .into_column()
+                .with_name(format!("agreed {name}").into()),
+            is_kept
+                .into_column()
+                .with_name(format!("kept {name}").into()),
             last.into_column().with_name(format!("last {name}").into()),
             held.into_column().with_name(format!("held {name}").into()),
         ]
     }
 }
 
-/// Writes `kept.csv` of one write-back of a run, if any value was kept: `key`, `column`, `last_written`, `held`, `sent`, in
-/// the order of keys; NULL is an empty cell. Cells that a spreadsheet would take for a formula are made harmless. Returns how
-/// many values were kept of each column.
-pub(crate) async fn report(ledger: &Ledger, id: WriteBackId, folder: &Path) -> Result<BTreeMap<String, u64>, RunError> {
+/// Writes `kept.csv` of one write-back of a run, if any value was kept: `key`, `column`,
+/// `last_written`, `held`, `sent`, in the order of keys; NULL is an empty cell. Cells that a
+/// spreadsheet would take for a formula are made harmless. Returns how many values were kept of
+/// each column.
+pub(crate) async fn report(
+    ledger: &Ledger,
+    id: WriteBackId,
+    folder: &Path,
+) -> Result<BTreeMap<String, u64>, RunError> {
     let segments = ledger.conflicts(id).await?;
     let mut counts = BTreeMap::new();
     let mut file: Option<Lines> = None;
@@ -162,19 +216,42 @@ struct Line {
 
 fn lines(segment: &Segment) -> Result<Vec<Line>, ImageError> {
     let frame = segment.frame()?;
-    let key_columns: Vec<String> = segment.key().iter().map(|field| field.name.clone()).collect();
+    let key_columns: Vec<String> = segment
+        .key()
+        .iter()
+        .map(|field| field.name.clone())
+        .collect();
     let keys = key_texts(&segment.sent_keys()?, &key_columns);
     let mut all = Vec::new();
     for field in segment.fields.iter().filter(|field| field.key.is_none()) {
-        let (kept, sent) = (segment.column(&frame, "kept", field)?, segment.sent_texts(&frame, field)?);
-        let (last, held) = (segment.column(&frame, "last", field)?, segment.column(&frame, "held", field)?);
+        let (kept, sent) = (
+            segment.column(&frame, "kept", field)?,
+            segment.sent_texts(&frame, field)?,
+        );
+        let (last, held) = (
+            segment.column(&frame, "last", field)?,
+            segment.column(&frame, "held", field)?,
+        );
         let damaged = |error: PolarsError| segment.damaged(error.to_string());
         let kept = kept.bool().map_err(damaged)?;
         let (last, held) = (last.str().map_err(damaged)?, held.str().map_err(damaged)?);
-        for (record, key) in keys.iter().enumerate().filter(|(record, _)| kept.get(*record) == Some(true)) {
+        for (record, key) in keys
+            .iter()
+            .enumerate()
+            .filter(|(record, _)| kept.get(*record) == Some(true))
+        {
             let text = |texts: &StringChunked| texts.get(record).map(str::to_owned);
             let (last, held, sent) = (text(last), text(held), text(&sent));
-            all.push((record, Line { key: key.clone(), column: field.name.clone(), last, held, sent }));
+            all.push((
+                record,
+                Line {
+                    key: key.clone(),
+                    column: field.name.clone(),
+                    last,
+                    held,
+                    sent,
+                },
+            ));
         }
     }
     all.sort_by_key(|(record, _)| *record);
@@ -193,15 +270,34 @@ impl Lines {
         let failed = |error| RunError::Report(ReportError::io(path, error));
         let aside = AsideFile::create(path).map_err(failed)?;
         let file = aside.file().try_clone().map_err(failed)?;
-        let mut lines = Self { path: path.to_owned(), aside, writer: csv::Writer::from_writer(file) };
+        let mut lines = Self {
+            path: path.to_owned(),
+            aside,
+            writer: csv::Writer::from_writer(file),
+        };
         lines.cells(["key", "column", "last_written", "held", "sent"])?;
         Ok(lines)
     }
 
     fn write(&mut self, line: &Line) -> Result<(), RunError> {
         let cell = |value: &Option<String>| value.as_deref().map(harmless).unwrap_or_default();
-        let Line { key, column, last, held, sent } = line;
-        self.cells([&harmless(key), &harmless(column), &cell(last), &cell(held), &cell(sent)].map(String::as_str))
+        let Line {
+            key,
+            column,
+            last,
+            held,
+            sent,
+        } = line;
+        self.cells(
+            [
+                &harmless(key),
+                &harmless(column),
+                &cell(last),
+                &cell(held),
+                &cell(sent),
+            ]
+            .map(String::as_str),
+        )
     }
 
     fn cells(&mut self, cells: [&str; 5]) -> Result<(), RunError> {
@@ -210,7 +306,11 @@ impl Lines {
     }
 
     fn place(self) -> Result<(), RunError> {
-        let Self { path, aside, mut writer } = self;
+        let Self {
+            path,
+            aside,
+            mut writer,
+        } = self;
         let flushed = writer.flush().and_then(|()| aside.place());
         flushed.map_err(|error| RunError::Report(ReportError::io(&path, error)))
     }

@@ -1,18 +1,18 @@
-//! What was last written into fields in which someone else's values are kept: a package for each write-back, beside the
-//! ledger. It outlives before-images, which go after their `retention`. Before a run is pushed, what earlier runs sent
-//! since is folded in, and the new package stands beside the old one until the ledger knows of it: whoever is killed
-//! meanwhile folds again.
+//! What was last written into fields in which someone else's values are kept: a package for each
+//! write-back, beside the ledger. It outlives before-images, which go after their `retention`.
+//! Before a run is pushed, what earlier runs sent since is folded in, and the new package stands
+//! beside the old one until the ledger knows of it: whoever is killed meanwhile folds again.
 //!
-//! Shape of its records: the match key; for each such field its values (NULL where they are the database's own text),
-//! and the columns [`own_column`] and [`known_column`].
+//! Shape of its records: the match key; for each such field its values (NULL where they are the
+//! database's own text), and the columns [`own_column`] and [`known_column`].
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, ChunkFull, ChunkFullNull, ChunkTake, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn,
-    PolarsResult, StringChunked,
+    BooleanChunked, ChunkFull, ChunkFullNull, ChunkTake, Column, DataFrame, DataType, IdxCa,
+    IdxSize, IntoColumn, PolarsResult, StringChunked,
 };
 use tokio::task::block_in_place;
 
@@ -24,8 +24,8 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::record::key_texts;
 use crate::ledger::{
-    Commit, ImageSegment, LastWrittenEntry, Ledger, LedgerError, SendingRun, SentImages, SentSegments, TestedValues,
-    job_file_name,
+    Commit, ImageSegment, LastWrittenEntry, Ledger, LedgerError, SendingRun, SentImages,
+    SentSegments, TestedValues, job_file_name,
 };
 use crate::package::{Beside, Package, PackageError, PackageWriter};
 use crate::run::doubt::{self, FirstImages};
@@ -40,18 +40,38 @@ pub(crate) enum LastWrittenError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Before-images of an earlier run, or what it left beside them.
-    #[error("it is not known what run {run} wrote into the fields of `{write_back}` that keep other people's values")]
-    Run { write_back: String, run: i64, source: Box<ImageError> },
+    #[error(
+        "it is not known what run {run} wrote into the fields of `{write_back}` that keep other people's values"
+    )]
+    Run {
+        write_back: String,
+        run: i64,
+        source: Box<ImageError>,
+    },
     #[error("what was last written of `{write_back}`, in `{folder}`, cannot be used")]
-    Unusable { write_back: String, folder: String, source: Box<PackageError> },
+    Unusable {
+        write_back: String,
+        folder: String,
+        source: Box<PackageError>,
+    },
     #[error("what was last written of `{write_back}` could not be gathered")]
-    Gathering { write_back: String, source: Box<PackageError> },
+    Gathering {
+        write_back: String,
+        source: Box<PackageError>,
+    },
     #[error("what was last written of `{write_back}` could not be gathered")]
-    Frame { write_back: String, source: Box<polars::error::PolarsError> },
+    Frame {
+        write_back: String,
+        source: Box<polars::error::PolarsError>,
+    },
     #[error("could not make a temporary folder")]
     Io(#[from] io::Error),
     #[error("could not ask `{connection}` what an interrupted run wrote of `{write_back}`")]
-    Destination { write_back: String, connection: String, source: Box<SystemError> },
+    Destination {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
 }
 
 impl LastWrittenError {
@@ -65,22 +85,27 @@ impl LastWrittenError {
                 "restore the files of run {run} from a backup of the state folder; {anew} if the folder `before` of \
                  that run is removed"
             )),
-            Self::Unusable { .. } => Some(format!("restore it from a backup of the state folder, {anew}")),
+            Self::Unusable { .. } => Some(format!(
+                "restore it from a backup of the state folder, {anew}"
+            )),
             Self::Gathering { source, .. } => source.hint(),
             Self::Destination { source, .. } => source.hint(),
-            Self::Io(_) => Some("see that `TMPDIR` names a folder that you may write to".to_owned()),
+            Self::Io(_) => {
+                Some("see that `TMPDIR` names a folder that you may write to".to_owned())
+            }
             Self::Frame { .. } => None,
         }
     }
 }
 
-/// Names a frame's column (`Boolean`) that tells of a field's values: true, they were last written; false, what was is
-/// not known; NULL, nothing is said. No SQL name holds a NUL.
+/// Names a frame's column (`Boolean`) that tells of a field's values: true, they were last written;
+/// false, what was is not known; NULL, nothing is said. No SQL name holds a NUL.
 fn known_column(field: &str) -> String {
     format!("\0known {field}")
 }
 
-/// Names a frame's column (`String`) with a field's values that were sent as the database's own text; NULL elsewhere.
+/// Names a frame's column (`String`) with a field's values that were sent as the database's own
+/// text; NULL elsewhere.
 fn own_column(field: &str) -> String {
     format!("\0own {field}")
 }
@@ -131,7 +156,8 @@ struct Trace {
     run: i64,
     folder: PathBuf,
     segments: SentSegments,
-    /// Of each segment in doubt, which of its records are not written: their rows are as they were before.
+    /// Of each segment in doubt, which of its records are not written: their rows are as they were
+    /// before.
     unwritten: Vec<Vec<bool>>,
 }
 
@@ -153,13 +179,18 @@ enum Gap {
 }
 
 impl Subject<'_> {
-    /// What was written before `run` began to. Folds it, unless an earlier process of the run did; `None`, and it is
-    /// forgotten, if no field keeps other people's values.
-    pub(crate) async fn before_run(&self, run: i64) -> Result<Option<LastWritten>, LastWrittenError> {
+    /// What was written before `run` began to. Folds it, unless an earlier process of the run did;
+    /// `None`, and it is forgotten, if no field keeps other people's values.
+    pub(crate) async fn before_run(
+        &self,
+        run: i64,
+    ) -> Result<Option<LastWritten>, LastWrittenError> {
         let entry = self.ledger.last_written(self.job, self.write_back).await?;
         if self.layout.keeping_foreign().is_empty() {
             if entry.is_some() {
-                self.ledger.forget_last_written(self.job, self.write_back).await?;
+                self.ledger
+                    .forget_last_written(self.job, self.write_back)
+                    .await?;
                 self.remove_others(None);
             }
             return Ok(None);
@@ -167,8 +198,14 @@ impl Subject<'_> {
         let is_known = entry.is_some();
         let base = self.base(entry);
         if is_known && base.is_none() {
-            let Self { job, write_back, .. } = self;
-            tracing::warn!(job, write_back, "what was last written is of another object or key, and is forgotten");
+            let Self {
+                job, write_back, ..
+            } = self;
+            tracing::warn!(
+                job,
+                write_back,
+                "what was last written is of another object or key, and is forgotten"
+            );
         }
         if base.as_ref().is_some_and(|base| base.entry.run == run) {
             return self.open(run).map(Some);
@@ -182,16 +219,28 @@ impl Subject<'_> {
         made.map_err(|source| self.gathering(PackageError::io("make", &folder, source)))?;
         let place = folder.join(run.to_string());
         block_in_place(|| self.fold(base.as_ref(), &steps, &folder.join("gathered"), &place))?;
-        let fields = serde_json::to_string(&self.fields()).map_err(|error| LastWrittenError::Io(error.into()))?;
+        let fields = serde_json::to_string(&self.fields())
+            .map_err(|error| LastWrittenError::Io(error.into()))?;
         let (destination, object) = (self.destination.to_owned(), self.layout.object.path.clone());
-        let entry = LastWrittenEntry { run, destination, object, fields };
-        self.ledger.record_last_written(self.job, self.write_back, &entry).await?;
+        let entry = LastWrittenEntry {
+            run,
+            destination,
+            object,
+            fields,
+        };
+        self.ledger
+            .record_last_written(self.job, self.write_back, &entry)
+            .await?;
         self.remove_others(Some(run));
         self.open(run).map(Some)
     }
 
-    /// What was written until now, gathered in `folder` for the while; `None` if no field keeps other people's values.
-    pub(crate) async fn until_now(&self, folder: &Path) -> Result<Option<LastWritten>, LastWrittenError> {
+    /// What was written until now, gathered in `folder` for the while; `None` if no field keeps
+    /// other people's values.
+    pub(crate) async fn until_now(
+        &self,
+        folder: &Path,
+    ) -> Result<Option<LastWritten>, LastWrittenError> {
         if self.layout.keeping_foreign().is_empty() {
             return Ok(None);
         }
@@ -207,8 +256,13 @@ impl Subject<'_> {
         let base = self.base(self.ledger.last_written(self.job, self.write_back).await?);
         let steps = self.steps(base.as_ref(), i64::MAX).await?;
         let place = folder.join("last_written");
-        let package = block_in_place(|| self.fold(base.as_ref(), &steps, &folder.join("gathered"), &place))?;
-        Ok(LastWritten { package, write_back: self.write_back.to_owned(), folder: place })
+        let package =
+            block_in_place(|| self.fold(base.as_ref(), &steps, &folder.join("gathered"), &place))?;
+        Ok(LastWritten {
+            package,
+            write_back: self.write_back.to_owned(),
+            folder: place,
+        })
     }
 
     fn folder(&self) -> PathBuf {
@@ -218,15 +272,23 @@ impl Subject<'_> {
 
     fn open(&self, run: i64) -> Result<LastWritten, LastWrittenError> {
         let folder = self.folder().join(run.to_string());
-        let package = block_in_place(|| Package::open(&folder)).map_err(|source| self.unusable(&folder, source))?;
-        Ok(LastWritten { package, write_back: self.write_back.to_owned(), folder })
+        let package = block_in_place(|| Package::open(&folder))
+            .map_err(|source| self.unusable(&folder, source))?;
+        Ok(LastWritten {
+            package,
+            write_back: self.write_back.to_owned(),
+            folder,
+        })
     }
 
     /// Removes what stood before, or an interrupted fold left.
     fn remove_others(&self, kept: Option<i64>) {
         let kept = kept.map(|run| run.to_string());
         let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| kept.as_ref().is_none_or(|kept| *kept.as_str() != *entry.file_name())) {
+        for entry in entries.filter(|entry| {
+            kept.as_ref()
+                .is_none_or(|kept| *kept.as_str() != *entry.file_name())
+        }) {
             if let Err(error) = state::remove_folder_if_there(&entry.path()) {
                 tracing::warn!(path = %entry.path().display(), %error, "could not remove what was last written before");
             }
@@ -237,7 +299,9 @@ impl Subject<'_> {
     fn fields(&self) -> Vec<ImageField> {
         let key = self.layout.key.iter().copied();
         let positions = key.chain(self.layout.keeping_foreign());
-        positions.filter_map(|position| image_field(self.layout, position)).collect()
+        positions
+            .filter_map(|position| image_field(self.layout, position))
+            .collect()
     }
 
     /// What stands already, if it is of the same object and the same records.
@@ -251,13 +315,18 @@ impl Subject<'_> {
         destination == self.destination && *object == *self.layout.object.path
     }
 
-    /// What is to be folded of all that was written before `run`, oldest first, as far back as it is known.
-    /// Errors: `Run`, if files of a run are gone that was to be folded.
+    /// What is to be folded of all that was written before `run`, oldest first, as far back as it
+    /// is known. Errors: `Run`, if files of a run are gone that was to be folded.
     async fn steps(&self, base: Option<&Base>, run: i64) -> Result<Vec<Step>, LastWrittenError> {
         let since = base.map_or(i64::MAX, |base| base.entry.run);
-        let runs = self.ledger.sending_runs(self.job, self.write_back, run).await?;
-        let mut runs: Vec<SendingRun> =
-            runs.into_iter().filter(|run| self.is_of(&run.destination, &run.object)).collect();
+        let runs = self
+            .ledger
+            .sending_runs(self.job, self.write_back, run)
+            .await?;
+        let mut runs: Vec<SendingRun> = runs
+            .into_iter()
+            .filter(|run| self.is_of(&run.destination, &run.object))
+            .collect();
         let mut tested = self.ledger.tested_values(self.job, self.write_back).await?;
         tested.retain(|tested| self.is_of(&tested.destination, &tested.object));
         let mut steps = Vec::new();
@@ -274,7 +343,11 @@ impl Subject<'_> {
         if let Some(base) = base {
             self.take_tested(&mut steps, &mut tested, None)?;
             steps.push(Step::Base);
-            if self.fields().iter().all(|field| base.fields.contains(field)) {
+            if self
+                .fields()
+                .iter()
+                .all(|field| base.fields.contains(field))
+            {
                 return Ok(oldest_first(steps));
             }
         }
@@ -296,7 +369,9 @@ impl Subject<'_> {
         tested: &mut Vec<TestedValues>,
         after: Option<&SendingRun>,
     ) -> Result<(), LastWrittenError> {
-        while let Some(newest) = tested.pop_if(|tested| after.is_none_or(|run| tested.after_run >= run.id.run)) {
+        while let Some(newest) =
+            tested.pop_if(|tested| after.is_none_or(|run| tested.after_run >= run.id.run))
+        {
             let path = self.project.state_folder().join("ledger.db");
             let segment = Segment::parsed(path, newest.segment);
             let segment = segment.map_err(|source| self.of_run(newest.after_run, source))?;
@@ -310,7 +385,12 @@ impl Subject<'_> {
     async fn trace(&self, run: &SendingRun) -> Result<Result<Trace, Gap>, LastWrittenError> {
         let segments = self.ledger.sent_segments(run.id).await?;
         let folder = run_folder(self.project, run.id.run).join(self.write_back);
-        let mut trace = Trace { run: run.id.run, folder, segments, unwritten: Vec::new() };
+        let mut trace = Trace {
+            run: run.id.run,
+            folder,
+            segments,
+            unwritten: Vec::new(),
+        };
         if run.unkept > 0 {
             return Ok(Err(Gap::Deliberate));
         }
@@ -321,7 +401,9 @@ impl Subject<'_> {
                 self.ask(run, &mut trace).await?;
                 Ok(trace)
             }
-            Err(ImageError::Unreadable { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(ImageError::Unreadable { path, source })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 Err(Gap::Removed(ImageError::Unreadable { path, source }))
             }
             Err(source) => {
@@ -342,9 +424,13 @@ impl Subject<'_> {
             connection: self.destination.to_owned(),
             source: Box::new(source),
         };
-        let Ok((connection, _)) = self.project.connection(self.destination) else { return Ok(()) };
+        let Ok((connection, _)) = self.project.connection(self.destination) else {
+            return Ok(());
+        };
         let settled = match self.is_alone {
-            true => doubt::settled(connection, None, run.id, path, in_doubt).await.map_err(failed)?,
+            true => doubt::settled(connection, None, run.id, path, in_doubt)
+                .await
+                .map_err(failed)?,
             false => in_doubt,
         };
         let mut destination = AnyDestination::connect(connection).await.map_err(failed)?;
@@ -354,16 +440,21 @@ impl Subject<'_> {
                 continue;
             }
             let folder = images::folder_in(&trace.folder);
-            let images = block_in_place(|| FirstImages::read(&folder, &sending.segment, &self.layout.object));
+            let images = block_in_place(|| {
+                FirstImages::read(&folder, &sending.segment, &self.layout.object)
+            });
             let images = images.map_err(|source| self.of_run(run.id.run, source))?;
-            trace.unwritten.push(images.still_to_do(&mut destination).await.map_err(failed)?);
+            trace
+                .unwritten
+                .push(images.still_to_do(&mut destination).await.map_err(failed)?);
             trace.segments.in_doubt.push(sending);
         }
         destination.close().await;
         Ok(())
     }
 
-    /// Packs what is to be folded in `gathered`, and of each key and field the newest value in `place`.
+    /// Packs what is to be folded in `gathered`, and of each key and field the newest value in
+    /// `place`.
     fn fold(
         &self,
         base: Option<&Base>,
@@ -371,7 +462,11 @@ impl Subject<'_> {
         gathered: &Path,
         place: &Path,
     ) -> Result<Package, LastWrittenError> {
-        let key_columns: Vec<String> = self.layout.key_fields().map(|field| field.column.name.clone()).collect();
+        let key_columns: Vec<String> = self
+            .layout
+            .key_fields()
+            .map(|field| field.column.name.clone())
+            .collect();
         let failed = |source| self.gathering(source);
         let mut writer = PackageWriter::create(gathered, &key_columns).map_err(failed)?;
         for step in steps {
@@ -389,8 +484,11 @@ impl Subject<'_> {
         let mut writer = PackageWriter::create(place, &key_columns).map_err(failed)?;
         for partition in 0..all.partition_count() {
             let partition = all.load(partition).map_err(failed)?;
-            let newest = in_order(&partition, &key_columns).and_then(|sorted| self.newest(&sorted, &key_columns));
-            writer.push(&newest.map_err(|source| self.frame(source))?).map_err(failed)?;
+            let newest = in_order(&partition, &key_columns)
+                .and_then(|sorted| self.newest(&sorted, &key_columns));
+            writer
+                .push(&newest.map_err(|source| self.frame(source))?)
+                .map_err(failed)?;
         }
         let package = writer.finish().map_err(failed)?;
         let removed = state::remove_folder_if_there(gathered);
@@ -398,35 +496,69 @@ impl Subject<'_> {
         Ok(package)
     }
 
-    fn gather_base(&self, base: Option<&Base>, writer: &mut PackageWriter) -> Result<(), LastWrittenError> {
+    fn gather_base(
+        &self,
+        base: Option<&Base>,
+        writer: &mut PackageWriter,
+    ) -> Result<(), LastWrittenError> {
         let Some(base) = base else { return Ok(()) };
-        let LastWritten { package, folder, .. } = self.open(base.entry.run)?;
+        let LastWritten {
+            package, folder, ..
+        } = self.open(base.entry.run)?;
         for partition in 0..package.partition_count() {
-            let records = package.load(partition).map_err(|source| self.unusable(&folder, source))?.records;
-            let fitting = self.conform_base(base, &records).map_err(|source| self.frame(source))?;
-            writer.push(&fitting).map_err(|source| self.gathering(source))?;
+            let records = package
+                .load(partition)
+                .map_err(|source| self.unusable(&folder, source))?
+                .records;
+            let fitting = self
+                .conform_base(base, &records)
+                .map_err(|source| self.frame(source))?;
+            writer
+                .push(&fitting)
+                .map_err(|source| self.gathering(source))?;
         }
         Ok(())
     }
 
-    fn gather_run(&self, trace: &Trace, writer: &mut PackageWriter) -> Result<(), LastWrittenError> {
-        let SentSegments { written, in_doubt, conflicts } = &trace.segments;
+    fn gather_run(
+        &self,
+        trace: &Trace,
+        writer: &mut PackageWriter,
+    ) -> Result<(), LastWrittenError> {
+        let SentSegments {
+            written,
+            in_doubt,
+            conflicts,
+        } = &trace.segments;
         let images = images::folder_in(&trace.folder);
         let kept = super::kept::folder_in(&trace.folder);
         let of_run = |source| self.of_run(trace.run, source);
         for segment in written {
-            let told = Segment::read(&images, segment).and_then(|segment| self.conform(&segment, Telling::Written));
-            writer.push(&told.map_err(of_run)?).map_err(|source| self.gathering(source))?;
+            let told = Segment::read(&images, segment)
+                .and_then(|segment| self.conform(&segment, Telling::Written));
+            writer
+                .push(&told.map_err(of_run)?)
+                .map_err(|source| self.gathering(source))?;
         }
         for (SentImages { segment, .. }, unwritten) in in_doubt.iter().zip(&trace.unwritten) {
-            let told = Segment::read(&images, segment).and_then(|segment| self.conform(&segment, Telling::Written));
-            let may_be_written: BooleanChunked = unwritten.iter().map(|unwritten| !unwritten).collect();
-            let told = told.map_err(of_run)?.filter(&may_be_written).map_err(|source| self.frame(source))?;
-            writer.push(&told).map_err(|source| self.gathering(source))?;
+            let told = Segment::read(&images, segment)
+                .and_then(|segment| self.conform(&segment, Telling::Written));
+            let may_be_written: BooleanChunked =
+                unwritten.iter().map(|unwritten| !unwritten).collect();
+            let told = told
+                .map_err(of_run)?
+                .filter(&may_be_written)
+                .map_err(|source| self.frame(source))?;
+            writer
+                .push(&told)
+                .map_err(|source| self.gathering(source))?;
         }
         for segment in conflicts {
-            let told = Segment::read(&kept, segment).and_then(|segment| self.conform(&segment, Telling::Agreed));
-            writer.push(&told.map_err(of_run)?).map_err(|source| self.gathering(source))?;
+            let told = Segment::read(&kept, segment)
+                .and_then(|segment| self.conform(&segment, Telling::Agreed));
+            writer
+                .push(&told.map_err(of_run)?)
+                .map_err(|source| self.gathering(source))?;
         }
         Ok(())
     }
@@ -438,12 +570,15 @@ impl Subject<'_> {
         for field in self.fields() {
             let image = segment.fields.iter().find(|image| image.name == field.name);
             if field.key.is_some() {
-                let image = image.ok_or_else(|| segment.damaged(format!("it has no `{}`", field.name)))?;
+                let image =
+                    image.ok_or_else(|| segment.damaged(format!("it has no `{}`", field.name)))?;
                 columns.push(segment.column(&frame, "sent", image)?);
                 continue;
             }
             let fitting = image.filter(|image| image.kind == field.kind);
-            let sent = fitting.map(|image| segment.column(&frame, "sent", image)).transpose()?;
+            let sent = fitting
+                .map(|image| segment.column(&frame, "sent", image))
+                .transpose()?;
             let (values, own) = match (sent, fitting) {
                 (Some(sent), Some(image)) if image.own_text => (None, Some(sent)),
                 (sent, _) => (sent, None),
@@ -457,14 +592,19 @@ impl Subject<'_> {
         DataFrame::new(frame.height(), columns).map_err(|error| segment.damaged(error.to_string()))
     }
 
-    /// Records of the base in the form that all have: of fields that it does not tell of, it says nothing.
+    /// Records of the base in the form that all have: of fields that it does not tell of, it says
+    /// nothing.
     fn conform_base(&self, base: &Base, records: &DataFrame) -> PolarsResult<DataFrame> {
         let mut columns = Vec::new();
         for field in self.fields() {
             if field.key.is_some() {
                 columns.push(records.column(&field.name)?.clone());
             } else if base.fields.contains(&field) {
-                for name in [field.name.clone(), own_column(&field.name), known_column(&field.name)] {
+                for name in [
+                    field.name.clone(),
+                    own_column(&field.name),
+                    known_column(&field.name),
+                ] {
                     columns.push(records.column(&name)?.clone());
                 }
             } else {
@@ -488,67 +628,121 @@ impl Subject<'_> {
                 continue;
             }
             let known = sorted.column(&known_column(&field.name))?.bool()?.clone();
-            let newest: Vec<usize> = groups.iter().map(|group| newest_row(group, &known)).collect();
-            let is_known: BooleanChunked = newest.iter().map(|row| known.get(*row) == Some(true)).collect();
+            let newest: Vec<usize> = groups
+                .iter()
+                .map(|group| newest_row(group, &known))
+                .collect();
+            let is_known: BooleanChunked = newest
+                .iter()
+                .map(|row| known.get(*row) == Some(true))
+                .collect();
             any_known = &any_known | &is_known;
             columns.push(sorted.column(&field.name)?.take(&rows(&newest))?);
-            columns.push(sorted.column(&own_column(&field.name))?.take(&rows(&newest))?);
-            columns.push(is_known.with_name(known_column(&field.name).into()).into_column());
+            columns.push(
+                sorted
+                    .column(&own_column(&field.name))?
+                    .take(&rows(&newest))?,
+            );
+            columns.push(
+                is_known
+                    .with_name(known_column(&field.name).into())
+                    .into_column(),
+            );
         }
         DataFrame::new(groups.len(), columns)?.filter(&any_known)
     }
 
     fn gathering(&self, source: PackageError) -> LastWrittenError {
-        LastWrittenError::Gathering { write_back: self.write_back.to_owned(), source: Box::new(source) }
+        LastWrittenError::Gathering {
+            write_back: self.write_back.to_owned(),
+            source: Box::new(source),
+        }
     }
 
     fn unusable(&self, folder: &Path, source: PackageError) -> LastWrittenError {
         let folder = folder.display().to_string();
-        LastWrittenError::Unusable { write_back: self.write_back.to_owned(), folder, source: Box::new(source) }
+        LastWrittenError::Unusable {
+            write_back: self.write_back.to_owned(),
+            folder,
+            source: Box::new(source),
+        }
     }
 
     fn frame(&self, source: polars::error::PolarsError) -> LastWrittenError {
-        LastWrittenError::Frame { write_back: self.write_back.to_owned(), source: Box::new(source) }
+        LastWrittenError::Frame {
+            write_back: self.write_back.to_owned(),
+            source: Box::new(source),
+        }
     }
 
     fn of_run(&self, run: i64, source: ImageError) -> LastWrittenError {
-        LastWrittenError::Run { write_back: self.write_back.to_owned(), run, source: Box::new(source) }
+        LastWrittenError::Run {
+            write_back: self.write_back.to_owned(),
+            run,
+            source: Box::new(source),
+        }
     }
 }
 
 impl Trace {
     fn tells_anything(&self) -> bool {
-        let SentSegments { written, in_doubt, conflicts } = &self.segments;
+        let SentSegments {
+            written,
+            in_doubt,
+            conflicts,
+        } = &self.segments;
         !(written.is_empty() && in_doubt.is_empty() && conflicts.is_empty())
     }
 
     /// The fields of its records, once all its files are found; `None` if it has none.
     fn key_fields(&self) -> Result<Option<Vec<ImageField>>, ImageError> {
-        let SentSegments { written, in_doubt, conflicts } = &self.segments;
+        let SentSegments {
+            written,
+            in_doubt,
+            conflicts,
+        } = &self.segments;
         let images = images::folder_in(&self.folder);
         let kept = super::kept::folder_in(&self.folder);
         let in_doubt = in_doubt.iter().map(|images| &images.segment);
-        let all = written.iter().chain(in_doubt).map(|segment| (&images, segment));
-        let all: Vec<(&PathBuf, &ImageSegment)> = all.chain(conflicts.iter().map(|segment| (&kept, segment))).collect();
+        let all = written
+            .iter()
+            .chain(in_doubt)
+            .map(|segment| (&images, segment));
+        let all: Vec<(&PathBuf, &ImageSegment)> = all
+            .chain(conflicts.iter().map(|segment| (&kept, segment)))
+            .collect();
         for (folder, segment) in &all {
             let path = folder.join(&segment.file);
-            fs::symlink_metadata(&path)
-                .map_err(|source| ImageError::Unreadable { path: path.display().to_string(), source })?;
+            fs::symlink_metadata(&path).map_err(|source| ImageError::Unreadable {
+                path: path.display().to_string(),
+                source,
+            })?;
         }
-        let first = all.first().map(|(folder, segment)| Segment::read(folder, segment)).transpose()?;
+        let first = all
+            .first()
+            .map(|(folder, segment)| Segment::read(folder, segment))
+            .transpose()?;
         Ok(first.map(|segment| segment.fields))
     }
 }
 
 impl LastWritten {
     pub(crate) fn beside(&self) -> LastWrittenBeside<'_> {
-        LastWrittenBeside { of: self, beside: self.package.beside() }
+        LastWrittenBeside {
+            of: self,
+            beside: self.package.beside(),
+        }
     }
 }
 
 impl LastWrittenBeside<'_> {
-    /// What was last written of these records, which are sorted by key, each key once. From call to call keys ascend.
-    pub(crate) fn values(&mut self, layout: &Layout, records: &DataFrame) -> Result<LastValues, LastWrittenError> {
+    /// What was last written of these records, which are sorted by key, each key once. From call to
+    /// call keys ascend.
+    pub(crate) fn values(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+    ) -> Result<LastValues, LastWrittenError> {
         let unusable = |source| LastWrittenError::Unusable {
             write_back: self.of.write_back.clone(),
             folder: self.of.folder.display().to_string(),
@@ -586,11 +780,16 @@ pub(super) struct LastField {
 impl LastValues {
     fn of(layout: &Layout, aligned: Option<&DataFrame>, records: usize) -> PolarsResult<Self> {
         let field = |position: usize| {
-            let Some(field) = layout.fields.get(position) else { return Ok(None) };
+            let Some(field) = layout.fields.get(position) else {
+                return Ok(None);
+            };
             LastField::of(position, field, aligned, records).map(Some)
         };
-        let fields: PolarsResult<Vec<_>> = layout.keeping_foreign().into_iter().map(field).collect();
-        Ok(Self { fields: fields?.into_iter().flatten().collect() })
+        let fields: PolarsResult<Vec<_>> =
+            layout.keeping_foreign().into_iter().map(field).collect();
+        Ok(Self {
+            fields: fields?.into_iter().flatten().collect(),
+        })
     }
 
     /// At most `records_max` of the records, from the one at `first` on.
@@ -602,7 +801,9 @@ impl LastValues {
             texts: field.texts.slice(first, records_max),
             known: field.known.slice(first, records_max),
         };
-        Self { fields: self.fields.iter().map(slice).collect() }
+        Self {
+            fields: self.fields.iter().map(slice).collect(),
+        }
     }
 
     /// Those of the records at `positions`, which ascend.
@@ -616,7 +817,9 @@ impl LastValues {
             texts: field.texts.take(&positions).expect(expected),
             known: field.known.take(&positions).expect(expected),
         };
-        Self { fields: self.fields.iter().map(at).collect() }
+        Self {
+            fields: self.fields.iter().map(at).collect(),
+        }
     }
 
     /// Whether anything is known of any record.
@@ -626,7 +829,12 @@ impl LastValues {
 }
 
 impl LastField {
-    fn of(position: usize, field: &LayoutField, aligned: Option<&DataFrame>, records: usize) -> PolarsResult<Self> {
+    fn of(
+        position: usize,
+        field: &LayoutField,
+        aligned: Option<&DataFrame>,
+        records: usize,
+    ) -> PolarsResult<Self> {
         let name = field.column.name.as_str();
         let Some(aligned) = aligned else {
             return Ok(Self {
@@ -638,7 +846,11 @@ impl LastField {
             });
         };
         let values = aligned.column(name)?.clone();
-        let known = aligned.column(&known_column(name))?.bool()?.iter().map(|known| known == Some(true));
+        let known = aligned
+            .column(&known_column(name))?
+            .bool()?
+            .iter()
+            .map(|known| known == Some(true));
         Ok(Self {
             position,
             texts: texts_of(values.as_materialized_series(), field.kind)?,
@@ -663,7 +875,10 @@ impl LastField {
 
     /// The value as people read it; `None` for NULL.
     pub(super) fn text(&self, record: usize) -> Option<&str> {
-        self.own.get(record).map(|exact| unmarked(exact).1).or_else(|| self.texts.get(record))
+        self.own
+            .get(record)
+            .map(|exact| unmarked(exact).1)
+            .or_else(|| self.texts.get(record))
     }
 }
 
@@ -675,7 +890,11 @@ fn oldest_first(mut steps: Vec<Step>) -> Vec<Step> {
 /// Whether records are matched by the same key.
 fn has_key(fields: &[ImageField], wanted: &[ImageField]) -> bool {
     let key = |fields: &[ImageField]| {
-        let mut key: Vec<ImageField> = fields.iter().filter(|field| field.key.is_some()).cloned().collect();
+        let mut key: Vec<ImageField> = fields
+            .iter()
+            .filter(|field| field.key.is_some())
+            .cloned()
+            .collect();
         key.sort_by_key(|field| field.key);
         key
     };
@@ -692,8 +911,13 @@ fn told(
 ) -> Result<BooleanChunked, ImageError> {
     if telling == Telling::Agreed {
         let agreed = segment.column(frame, "agreed", image)?;
-        let agreed = agreed.bool().map_err(|error| segment.damaged(error.to_string()))?;
-        return Ok(agreed.iter().map(|agreed| (agreed == Some(true)).then_some(fits)).collect());
+        let agreed = agreed
+            .bool()
+            .map_err(|error| segment.damaged(error.to_string()))?;
+        return Ok(agreed
+            .iter()
+            .map(|agreed| (agreed == Some(true)).then_some(fits))
+            .collect());
     }
     let (written, deleted) = (segment.written(frame, image)?, segment.deleted(frame)?);
     let said = |(written, deleted): (Option<bool>, Option<bool>)| match (written, deleted) {
@@ -715,8 +939,11 @@ fn told_columns(
     let name = field.name.as_str();
     let nothing = |kind: &DataType| Column::full_null(name.into(), records, kind);
     [
-        values.unwrap_or_else(|| nothing(&field.kind.representation())).with_name(name.into()),
-        own.unwrap_or_else(|| nothing(&DataType::String)).with_name(own_column(name).into()),
+        values
+            .unwrap_or_else(|| nothing(&field.kind.representation()))
+            .with_name(name.into()),
+        own.unwrap_or_else(|| nothing(&DataType::String))
+            .with_name(own_column(name).into()),
         known.into_column().with_name(known_column(name).into()),
     ]
 }

@@ -1,6 +1,7 @@
-//! The conflict guard: a value that someone else changed since it was last written back is left alone, in fields whose job
-//! says so. Whether a row still holds what was last written is asked of the database's own equality, in the transaction
-//! that writes and with the rows locked; values that are spelled alike are taken for equal without asking.
+//! The conflict guard: a value that someone else changed since it was last written back is left
+//! alone, in fields whose job says so. Whether a row still holds what was last written is asked of
+//! the database's own equality, in the transaction that writes and with the rows locked; values
+//! that are spelled alike are taken for equal without asking.
 
 pub(crate) mod kept;
 pub(crate) mod last_written;
@@ -30,7 +31,8 @@ use crate::fault;
 pub(crate) struct Conflicts {
     /// Ascending by record, then by field.
     kept: Vec<Kept>,
-    /// Records and positions of fields whose row holds what was to be written, and that was not known.
+    /// Records and positions of fields whose row holds what was to be written, and that was not
+    /// known.
     agreed: Vec<(usize, usize)>,
 }
 
@@ -48,16 +50,29 @@ struct Kept {
 impl Conflicts {
     /// Whether a record's field is left alone.
     pub(crate) fn keeps(&self, record: usize, position: usize) -> bool {
-        let found = self.kept.binary_search_by_key(&(record, position), |kept| (kept.record, kept.position));
+        let found = self
+            .kept
+            .binary_search_by_key(&(record, position), |kept| (kept.record, kept.position));
         found.is_ok()
     }
 
     /// Those of the records at `positions` of a batch, as of the batch.
     pub(super) fn spread(self, positions: &[IdxSize]) -> Self {
         let place = |record: usize| positions.get(record).map(|position| index(*position));
-        let kept = self.kept.into_iter().filter_map(|kept| Some(Kept { record: place(kept.record)?, ..kept }));
-        let agreed = self.agreed.into_iter().filter_map(|(record, field)| Some((place(record)?, field)));
-        Self { kept: kept.collect(), agreed: agreed.collect() }
+        let kept = self.kept.into_iter().filter_map(|kept| {
+            Some(Kept {
+                record: place(kept.record)?,
+                ..kept
+            })
+        });
+        let agreed = self
+            .agreed
+            .into_iter()
+            .filter_map(|(record, field)| Some((place(record)?, field)));
+        Self {
+            kept: kept.collect(),
+            agreed: agreed.collect(),
+        }
     }
 
     /// How many values are kept of each column.
@@ -83,13 +98,23 @@ impl Conflicts {
 pub(crate) trait LooksUp {
     type Error;
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, Self::Error>;
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, Self::Error>;
 }
 
 impl LooksUp for AnyDestination {
     type Error = SystemError;
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, SystemError> {
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         Destination::look_up(self, layout, batch, before).await
     }
 }
@@ -97,7 +122,12 @@ impl LooksUp for AnyDestination {
 impl LooksUp for Reader<'_> {
     type Error = ReadError;
 
-    async fn look_up(&mut self, layout: &Layout, batch: &DataFrame, before: Before) -> Result<LookedUp, ReadError> {
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, ReadError> {
         Reader::look_up(self, layout, batch, before).await
     }
 }
@@ -116,11 +146,24 @@ pub(crate) async fn write(
         written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
         return Ok(written);
     }
-    let before = if manner.before == Before::OfAll { manner.before } else { Before::OfDiffering };
-    let looked_up = writer::look_up_to_write(destination, layout, records, Manner { before, ..manner }).await?;
+    let before = if manner.before == Before::OfAll {
+        manner.before
+    } else {
+        Before::OfDiffering
+    };
+    let looked_up =
+        writer::look_up_to_write(destination, layout, records, Manner { before, ..manner }).await?;
     let differing = Differing::of(&looked_up);
     let mut decisions = writer::decide(layout, &looked_up.found);
-    let conflicts = judge(destination, layout, records, last, &looked_up.before, &mut decisions).await?;
+    let conflicts = judge(
+        destination,
+        layout,
+        records,
+        last,
+        &looked_up.before,
+        &mut decisions,
+    )
+    .await?;
     let updates = chosen(&decisions, &Decision::Update);
     let inserts = chosen(&decisions, &Decision::Insert);
     if !updates.is_empty() || !inserts.is_empty() {
@@ -128,22 +171,37 @@ pub(crate) async fn write(
     }
     for (left_alone, updates) in groups(&conflicts, &updates) {
         let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
-        let write = Write { change: Change::Update, layout: &layout, records: &records, hold: Hold::Locked };
+        let write = Write {
+            change: Change::Update,
+            layout: &layout,
+            records: &records,
+            hold: Hold::Locked,
+        };
         write.carry_out(destination, connection).await?;
         fault::point("records updated");
     }
     if !inserts.is_empty() {
         let records = &records_at(records, &inserts);
-        Write { change: Change::Insert, layout, records, hold: Hold::Locked }
-            .carry_out(destination, connection)
-            .await?;
+        Write {
+            change: Change::Insert,
+            layout,
+            records,
+            hold: Hold::Locked,
+        }
+        .carry_out(destination, connection)
+        .await?;
         fault::point("records inserted");
     }
-    Ok(Written { looked_up, decisions, conflicts, differing })
+    Ok(Written {
+        looked_up,
+        decisions,
+        conflicts,
+        differing,
+    })
 }
 
-/// Finds the values that are to be left alone. A record of which nothing else differs is skipped. Writes nothing.
-/// `before` are the images of the records that differ.
+/// Finds the values that are to be left alone. A record of which nothing else differs is skipped.
+/// Writes nothing. `before` are the images of the records that differ.
 pub(crate) async fn judge<By: LooksUp>(
     by: &mut By,
     layout: &Layout,
@@ -152,20 +210,28 @@ pub(crate) async fn judge<By: LooksUp>(
     before: &BeforeImages,
     decisions: &mut [Decision],
 ) -> Result<Conflicts, By::Error> {
-    let mut conflicts = Conflicts { kept: Vec::new(), agreed: agreed(layout, records, last, decisions) };
+    let mut conflicts = Conflicts {
+        kept: Vec::new(),
+        agreed: agreed(layout, records, last, decisions),
+    };
     let updates = chosen(decisions, &Decision::Update);
     let mut same: Vec<(usize, usize)> = Vec::new();
     for field in &last.fields {
-        let Suspects { changed, as_sent } = suspects(by, layout, records, field, before, &updates).await?;
+        let Suspects { changed, as_sent } =
+            suspects(by, layout, records, field, before, &updates).await?;
         same.extend(as_sent.into_iter().map(|record| (record, field.position)));
-        conflicts.kept.extend(changed.into_iter().map(|record| Kept {
-            record,
-            position: field.position,
-            last: field.text(record).map(str::to_owned),
-            held: before.value(record, field.position).map(str::to_owned),
-        }));
+        conflicts
+            .kept
+            .extend(changed.into_iter().map(|record| Kept {
+                record,
+                position: field.position,
+                last: field.text(record).map(str::to_owned),
+                held: before.value(record, field.position).map(str::to_owned),
+            }));
     }
-    conflicts.kept.sort_by_key(|kept| (kept.record, kept.position));
+    conflicts
+        .kept
+        .sort_by_key(|kept| (kept.record, kept.position));
     let all: Vec<IdxSize> = updates;
     for (left_alone, updates) in groups(&conflicts, &all) {
         if left_alone.is_empty() {
@@ -173,13 +239,25 @@ pub(crate) async fn judge<By: LooksUp>(
         }
         let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
         let differs: Vec<bool> = match layout.fields.iter().any(LayoutField::is_compared) {
-            true => {
-                by.look_up(&layout, &records, Before::Unread).await?.found.iter().map(|found| found.differs).collect()
-            }
+            true => by
+                .look_up(&layout, &records, Before::Unread)
+                .await?
+                .found
+                .iter()
+                .map(|found| found.differs)
+                .collect(),
             false => vec![false; updates.len()],
         };
-        for (record, _) in updates.into_iter().map(index).zip(differs).filter(|(_, differs)| !differs) {
-            decisions.get_mut(record).into_iter().for_each(|made| *made = Decision::Skip(SkipReason::Kept));
+        for (record, _) in updates
+            .into_iter()
+            .map(index)
+            .zip(differs)
+            .filter(|(_, differs)| !differs)
+        {
+            decisions
+                .get_mut(record)
+                .into_iter()
+                .for_each(|made| *made = Decision::Skip(SkipReason::Kept));
         }
     }
     // Of a record that is written, the before-images tell.
@@ -188,7 +266,8 @@ pub(crate) async fn judge<By: LooksUp>(
     Ok(conflicts)
 }
 
-/// Records, of those to be updated, whose row is not known to hold what was last written into a field.
+/// Records, of those to be updated, whose row is not known to hold what was last written into a
+/// field.
 struct Suspects {
     /// Someone else changed it, to something else than is to be written.
     changed: Vec<usize>,
@@ -204,21 +283,35 @@ async fn suspects<By: LooksUp>(
     before: &BeforeImages,
     updates: &[IdxSize],
 ) -> Result<Suspects, By::Error> {
-    let spelled_otherwise =
-        |record: &usize| field.is_known(*record) && field.exact(*record) != before.exact(*record, field.position);
-    let records_of_field = updates.iter().map(|record| index(*record)).filter(spelled_otherwise);
-    let (own, others): (Vec<usize>, Vec<usize>) = records_of_field.partition(|record| field.is_own(*record));
+    let spelled_otherwise = |record: &usize| {
+        field.is_known(*record) && field.exact(*record) != before.exact(*record, field.position)
+    };
+    let records_of_field = updates
+        .iter()
+        .map(|record| index(*record))
+        .filter(spelled_otherwise);
+    let (own, others): (Vec<usize>, Vec<usize>) =
+        records_of_field.partition(|record| field.is_own(*record));
     let mut differing = Vec::new();
     for (own_text, asked) in [(true, own), (false, others)] {
         if !asked.is_empty() {
             let (layout, batch) = last_written(layout, records, field, &asked, own_text);
             let found = by.look_up(&layout, &batch, Before::Unread).await?.found;
-            differing.extend(asked.into_iter().zip(found).filter(|(_, found)| found.differs).map(|(record, _)| record));
+            differing.extend(
+                asked
+                    .into_iter()
+                    .zip(found)
+                    .filter(|(_, found)| found.differs)
+                    .map(|(record, _)| record),
+            );
         }
     }
     differing.sort_unstable();
     if differing.is_empty() {
-        return Ok(Suspects { changed: Vec::new(), as_sent: Vec::new() });
+        return Ok(Suspects {
+            changed: Vec::new(),
+            as_sent: Vec::new(),
+        });
     }
     let fields: Vec<usize> = layout
         .positions(|_| true)
@@ -226,12 +319,22 @@ async fn suspects<By: LooksUp>(
         .filter(|position| is_or_key(layout, *position, field.position))
         .collect();
     let batch = narrowed(&records_at(records, &positions(&differing)), &fields);
-    let found = by.look_up(&layout.narrowed(&fields), &batch, Before::Unread).await?.found;
-    let (changed, as_sent): (Vec<_>, Vec<_>) = differing.into_iter().zip(found).partition(|(_, found)| found.differs);
+    let found = by
+        .look_up(&layout.narrowed(&fields), &batch, Before::Unread)
+        .await?
+        .found;
+    let (changed, as_sent): (Vec<_>, Vec<_>) = differing
+        .into_iter()
+        .zip(found)
+        .partition(|(_, found)| found.differs);
     let holds = |record: &usize| is_held_when_left(layout, records, field.position, *record);
     Ok(Suspects {
         changed: changed.into_iter().map(|(record, _)| record).collect(),
-        as_sent: as_sent.into_iter().map(|(record, _)| record).filter(holds).collect(),
+        as_sent: as_sent
+            .into_iter()
+            .map(|(record, _)| record)
+            .filter(holds)
+            .collect(),
     })
 }
 
@@ -245,25 +348,39 @@ fn last_written(
     own_text: bool,
 ) -> (Layout, DataFrame) {
     let fields = layout.positions(|_| true);
-    let fields: Vec<usize> =
-        fields.into_iter().filter(|position| is_or_key(layout, *position, field.position)).collect();
+    let fields: Vec<usize> = fields
+        .into_iter()
+        .filter(|position| is_or_key(layout, *position, field.position))
+        .collect();
     let plain = |laid: LayoutField| match laid.key {
         true => laid,
-        false => LayoutField { when: When::Always, own_text, ..laid },
+        false => LayoutField {
+            when: When::Always,
+            own_text,
+            ..laid
+        },
     };
     let narrow = layout.narrowed(&fields);
-    let narrow =
-        Layout { nulls: NullPolicy::Write, fields: narrow.fields.iter().cloned().map(plain).collect(), ..narrow };
+    let narrow = Layout {
+        nulls: NullPolicy::Write,
+        fields: narrow.fields.iter().cloned().map(plain).collect(),
+        ..narrow
+    };
     let column = |(position, laid): (&usize, &LayoutField)| {
         let values = match (*position == field.position, own_text) {
             (true, true) => field.own.clone().into_column(),
             (true, false) => field.values.clone(),
-            (false, _) => records.columns().get(*position).cloned().unwrap_or_default(),
+            (false, _) => records
+                .columns()
+                .get(*position)
+                .cloned()
+                .unwrap_or_default(),
         };
         values.with_name(laid.column.name.as_str().into())
     };
     let columns: Vec<Column> = fields.iter().zip(&narrow.fields).map(column).collect();
-    let batch = DataFrame::new(records.height(), columns).expect("last written values stand beside their records");
+    let batch = DataFrame::new(records.height(), columns)
+        .expect("last written values stand beside their records");
     let batch = records_at(&batch, &positions(asked));
     (narrow, batch)
 }
@@ -272,31 +389,54 @@ fn is_or_key(layout: &Layout, position: usize, wanted: usize) -> bool {
     position == wanted || layout.key.contains(&position)
 }
 
-/// Records and fields that are left as they are because the row holds what was to be written, unless that is known.
-fn agreed(layout: &Layout, records: &DataFrame, last: &LastValues, decisions: &[Decision]) -> Vec<(usize, usize)> {
-    let left: Vec<usize> = chosen(decisions, &Decision::Leave).into_iter().map(index).collect();
+/// Records and fields that are left as they are because the row holds what was to be written,
+/// unless that is known.
+fn agreed(
+    layout: &Layout,
+    records: &DataFrame,
+    last: &LastValues,
+    decisions: &[Decision],
+) -> Vec<(usize, usize)> {
+    let left: Vec<usize> = chosen(decisions, &Decision::Leave)
+        .into_iter()
+        .map(index)
+        .collect();
     let mut agreed = BTreeSet::new();
     for field in last.fields.iter().filter(|_| !left.is_empty()) {
         let texts = records.columns().get(field.position).map(column_texts);
-        let texts = texts.transpose().expect("a batch has its values in their kinds' representations");
+        let texts = texts
+            .transpose()
+            .expect("a batch has its values in their kinds' representations");
         let sent = |record: usize| texts.as_ref().and_then(|texts| texts.get(record));
         let is_news = |record: &&usize| {
-            let is_known =
-                field.is_known(**record) && !field.is_own(**record) && field.text(**record) == sent(**record);
+            let is_known = field.is_known(**record)
+                && !field.is_own(**record)
+                && field.text(**record) == sent(**record);
             !is_known && is_held_when_left(layout, records, field.position, **record)
         };
-        agreed.extend(left.iter().filter(is_news).map(|record| (*record, field.position)));
+        agreed.extend(
+            left.iter()
+                .filter(is_news)
+                .map(|record| (*record, field.position)),
+        );
     }
     agreed.into_iter().collect()
 }
 
-/// Whether a field that an update would not change holds what is sent, and not merely what the job's rules keep.
+/// Whether a field that an update would not change holds what is sent, and not merely what the
+/// job's rules keep.
 fn is_held_when_left(layout: &Layout, records: &DataFrame, position: usize, record: usize) -> bool {
     let sends_null = || {
-        let value = records.columns().get(position).map(|column| column.get(record));
+        let value = records
+            .columns()
+            .get(position)
+            .map(|column| column.get(record));
         !matches!(value, Some(Ok(value)) if !value.is_null())
     };
-    let always = layout.fields.get(position).is_some_and(|field| field.when == When::Always);
+    let always = layout
+        .fields
+        .get(position)
+        .is_some_and(|field| field.when == When::Always);
     always && !(layout.nulls == NullPolicy::Keep && sends_null())
 }
 
@@ -305,7 +445,10 @@ fn groups(conflicts: &Conflicts, updates: &[IdxSize]) -> BTreeMap<Vec<usize>, Ve
     let mut by_record = conflicts.by_record();
     let mut groups: BTreeMap<Vec<usize>, Vec<IdxSize>> = BTreeMap::new();
     for record in updates {
-        groups.entry(by_record.remove(&index(*record)).unwrap_or_default()).or_default().push(*record);
+        groups
+            .entry(by_record.remove(&index(*record)).unwrap_or_default())
+            .or_default()
+            .push(*record);
     }
     groups
 }
@@ -315,19 +458,27 @@ fn without(layout: &Layout, records: &DataFrame, left_alone: &[usize]) -> (Layou
     if left_alone.is_empty() {
         return (layout.clone(), records.clone());
     }
-    let fields: Vec<usize> =
-        layout.positions(|_| true).into_iter().filter(|position| !left_alone.contains(position)).collect();
+    let fields: Vec<usize> = layout
+        .positions(|_| true)
+        .into_iter()
+        .filter(|position| !left_alone.contains(position))
+        .collect();
     (layout.narrowed(&fields), narrowed(records, &fields))
 }
 
 fn narrowed(records: &DataFrame, fields: &[usize]) -> DataFrame {
-    let columns = fields.iter().filter_map(|position| records.columns().get(*position).cloned());
+    let columns = fields
+        .iter()
+        .filter_map(|position| records.columns().get(*position).cloned());
     let narrowed: PolarsResult<DataFrame> = DataFrame::new(records.height(), columns.collect());
     narrowed.expect("columns of one frame stand beside one another")
 }
 
 fn positions(records: &[usize]) -> Vec<IdxSize> {
-    records.iter().filter_map(|record| IdxSize::try_from(*record).ok()).collect()
+    records
+        .iter()
+        .filter_map(|record| IdxSize::try_from(*record).ok())
+        .collect()
 }
 
 fn index(position: IdxSize) -> usize {

@@ -1,4 +1,5 @@
-//! What a run would do to each destination column, counted record by record in memory that does not grow with them.
+//! What a run would do to each destination column, counted record by record in memory that does not
+//! grow with them.
 
 use serde::Serialize;
 
@@ -9,7 +10,8 @@ use crate::domain::layout::Layout;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
 
-/// What the records that would be written do to one column. Rows that would be created count in `numbers` alone.
+/// What the records that would be written do to one column. Rows that would be created count in
+/// `numbers` alone.
 #[derive(Debug, Serialize)]
 pub(crate) struct ColumnPreview {
     pub(crate) column: String,
@@ -33,9 +35,16 @@ pub(super) struct ColumnCounters {
 
 impl ColumnCounters {
     pub(super) fn new(layout: &Layout) -> Self {
-        let fields = layout.fields.iter().enumerate().filter(|(_, field)| !field.key);
-        let counters = fields.map(|(position, field)| Counter::new(position, &field.column.name, field.kind));
-        Self { counters: counters.collect() }
+        let fields = layout
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| !field.key);
+        let counters =
+            fields.map(|(position, field)| Counter::new(position, &field.column.name, field.kind));
+        Self {
+            counters: counters.collect(),
+        }
     }
 
     /// Counts the records of a batch that would be written, given by their positions in it.
@@ -70,11 +79,18 @@ impl Counter {
             numbers: None,
             pairs: FrequentPairs::default(),
         };
-        Self { position, report, numbers: unit(kind).map(NumberCollector::new), pairs: PairCounter::default() }
+        Self {
+            position,
+            report,
+            numbers: unit(kind).map(NumberCollector::new),
+            pairs: PairCounter::default(),
+        }
     }
 
     fn add(&mut self, batch: &Comparison<'_>, writes: &[(usize, Write)]) {
-        let Some(field) = batch.layout.fields.get(self.position) else { return };
+        let Some(field) = batch.layout.fields.get(self.position) else {
+            return;
+        };
         for (record, write) in writes {
             let after = batch.after(*record, self.position, field, *write);
             if let Some(numbers) = &mut self.numbers {
@@ -101,7 +117,11 @@ impl Counter {
 
     fn finish(self) -> ColumnPreview {
         let numbers = self.numbers.map(NumberCollector::finish);
-        ColumnPreview { numbers, pairs: self.pairs.finish(), ..self.report }
+        ColumnPreview {
+            numbers,
+            pairs: self.pairs.finish(),
+            ..self.report
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A batch beside the rows it meets, value by value and as text: what a row holds and what it will hold.
+//! A batch beside the rows it meets, value by value and as text: what a row holds and what it will
+//! hold.
 
 use polars::prelude::{DataFrame, StringChunked};
 
@@ -53,10 +54,26 @@ pub(super) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn of(&Met { layout, batch, before, conflicts }: &Met<'a>) -> Self {
-        let texts = batch.columns().iter().map(column_texts).collect::<Result<_, _>>();
+    pub(super) fn of(
+        &Met {
+            layout,
+            batch,
+            before,
+            conflicts,
+        }: &Met<'a>,
+    ) -> Self {
+        let texts = batch
+            .columns()
+            .iter()
+            .map(column_texts)
+            .collect::<Result<_, _>>();
         let sent = texts.expect("a batch has its values in their kinds' representations");
-        Self { layout, before, conflicts, sent }
+        Self {
+            layout,
+            before,
+            conflicts,
+            sent,
+        }
     }
 
     /// What the row held in a field; `None` for NULL, and of an insert.
@@ -65,19 +82,32 @@ impl<'a> Comparison<'a> {
     }
 
     /// What the row holds in a field once the record is written.
-    pub(super) fn after(&self, record: usize, position: usize, field: &LayoutField, write: Write) -> Option<&str> {
+    pub(super) fn after(
+        &self,
+        record: usize,
+        position: usize,
+        field: &LayoutField,
+        write: Write,
+    ) -> Option<&str> {
         let sent = self.sent.get(position).and_then(|texts| texts.get(record));
         match write {
             Write::Insert => sent,
-            Write::Update if self.conflicts.keeps(record, position) => self.before(record, position),
-            Write::Update => self.layout.after_update(field, self.before(record, position), sent),
+            Write::Update if self.conflicts.keeps(record, position) => {
+                self.before(record, position)
+            }
+            Write::Update => self
+                .layout
+                .after_update(field, self.before(record, position), sent),
         }
     }
 
     /// What writing a record changes, column by column; of an insert, every column.
     pub(super) fn changes(&self, record: usize, write: Write) -> Vec<Change> {
         let change = |(position, field): (usize, &LayoutField)| {
-            let (before, after) = (self.before(record, position), self.after(record, position, field, write));
+            let (before, after) = (
+                self.before(record, position),
+                self.after(record, position, field, write),
+            );
             let differs = write == Write::Insert || !same(field.kind, before, after);
             differs.then(|| Change {
                 column: field.column.name.clone(),
@@ -85,6 +115,11 @@ impl<'a> Comparison<'a> {
                 after: after.map(str::to_owned),
             })
         };
-        self.layout.fields.iter().enumerate().filter_map(change).collect()
+        self.layout
+            .fields
+            .iter()
+            .enumerate()
+            .filter_map(change)
+            .collect()
     }
 }

@@ -1,5 +1,6 @@
-//! The numbers of a column before and after a run, in memory that does not grow with the records: extremes are exact;
-//! medians and histograms are, too, up to a bound, and beyond it those of a sample.
+//! The numbers of a column before and after a run, in memory that does not grow with the records:
+//! extremes are exact; medians and histograms are, too, up to a bound, and beyond it those of a
+//! sample.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -9,8 +10,9 @@
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Values kept of a column's one side. The median of so many, drawn at random from any number of values, stands within
-/// one percent of their order from its true place, nineteen times out of twenty.
+/// Values kept of a column's one side. The median of so many, drawn at random from any number of
+/// values, stands within one percent of their order from its true place, nineteen times out of
+/// twenty.
 const KEPT_MAX: usize = 10_000;
 /// Bars of a histogram: as many as are told apart on a page.
 const BARS_MAX: f64 = 40.0;
@@ -41,7 +43,8 @@ pub(crate) struct Spread {
 /// How many rows hold a number between two edges.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Histogram {
-    /// One more than there are bars. A bar has its lower edge and not its upper one; the last may have both.
+    /// One more than there are bars. A bar has its lower edge and not its upper one; the last may
+    /// have both.
     pub(crate) edges: Vec<f64>,
     pub(crate) before: Vec<u64>,
     pub(crate) after: Vec<u64>,
@@ -66,7 +69,11 @@ pub(super) struct NumberCollector {
 
 impl NumberCollector {
     pub(super) fn new(unit: Unit) -> Self {
-        Self { unit, before: Side::default(), after: Side::default() }
+        Self {
+            unit,
+            before: Side::default(),
+            after: Side::default(),
+        }
     }
 
     pub(super) fn add_before(&mut self, text: Option<&str>) {
@@ -79,11 +86,16 @@ impl NumberCollector {
 
     pub(super) fn finish(self) -> Numbers {
         let histogram = histogram(self.unit, &self.before, &self.after);
-        Numbers { before: self.before.spread(), after: self.after.spread(), histogram }
+        Numbers {
+            before: self.before.spread(),
+            after: self.after.spread(),
+            histogram,
+        }
     }
 }
 
-/// One side: a count, extremes, and values of which each that came was as likely to stay as any other.
+/// One side: a count, extremes, and values of which each that came was as likely to stay as any
+/// other.
 #[derive(Debug)]
 struct Side {
     records: u64,
@@ -94,15 +106,23 @@ struct Side {
 
 impl Default for Side {
     fn default() -> Self {
-        Self { records: 0, minimum: f64::INFINITY, maximum: f64::NEG_INFINITY, kept: Vec::new() }
+        Self {
+            records: 0,
+            minimum: f64::INFINITY,
+            maximum: f64::NEG_INFINITY,
+            kept: Vec::new(),
+        }
     }
 }
 
 impl Side {
-    /// Takes a value. What is no number, which SQLite holds in any column, is left out, and so is what is not finite.
+    /// Takes a value. What is no number, which SQLite holds in any column, is left out, and so is
+    /// what is not finite.
     fn add(&mut self, text: Option<&str>) {
         let number = text.and_then(|text| text.parse::<f64>().ok());
-        let Some(number) = number.filter(|number| number.is_finite()) else { return };
+        let Some(number) = number.filter(|number| number.is_finite()) else {
+            return;
+        };
         self.records += 1;
         self.minimum = self.minimum.min(number);
         self.maximum = self.maximum.max(number);
@@ -119,7 +139,11 @@ impl Side {
 
     fn spread(mut self) -> Option<Spread> {
         self.kept.sort_by(f64::total_cmp);
-        let middle = |before: usize| self.kept.get(self.kept.len().checked_sub(before)? / 2).copied();
+        let middle = |before: usize| {
+            self.kept
+                .get(self.kept.len().checked_sub(before)? / 2)
+                .copied()
+        };
         let median = middle(1)? / 2.0 + middle(0)? / 2.0;
         let about = self.is_sampled();
         Some(Spread {
@@ -141,13 +165,16 @@ impl Side {
         }
         let kept = u128::from(count(self.kept.len()).max(1));
         let scaled = |count: u128| (count * u128::from(self.records) + kept / 2) / kept;
-        counts.into_iter().map(|count| u64::try_from(scaled(count)).unwrap_or(u64::MAX)).collect()
+        counts
+            .into_iter()
+            .map(|count| u64::try_from(scaled(count)).unwrap_or(u64::MAX))
+            .collect()
     }
 }
 
-/// Which place the value that came as number `records` takes, any of as many as came: so each is as likely to be kept.
-/// The same values make the same sample.
-/// Source: algorithm R in Vitter, Random sampling with a reservoir, <https://doi.org/10.1145/3147.3165>.
+/// Which place the value that came as number `records` takes, any of as many as came: so each is as
+/// likely to be kept. The same values make the same sample. Source: algorithm R in Vitter, Random
+/// sampling with a reservoir, <https://doi.org/10.1145/3147.3165>.
 fn drawn(records: u64) -> usize {
     usize::try_from(xxh3_64(&records.to_le_bytes()) % records).unwrap_or(usize::MAX)
 }
@@ -171,7 +198,8 @@ struct Bars {
 }
 
 impl Bars {
-    /// Bars that hold all numbers from `minimum` to `maximum`; `None` if the two are too close to tell apart, or too far.
+    /// Bars that hold all numbers from `minimum` to `maximum`; `None` if the two are too close to
+    /// tell apart, or too far.
     fn over(unit: Unit, minimum: f64, maximum: f64) -> Option<Self> {
         let range = maximum - minimum;
         let far_from_zero = minimum.abs().max(maximum.abs());
@@ -181,11 +209,15 @@ impl Bars {
         let width = Width::at_least(range / BARS_MAX).not_below_one_if(unit == Unit::Whole);
         let is_whole_number = unit == Unit::Whole && width.value() <= 1.0;
         let (first, last) = (width.whole_in(minimum), width.whole_in(maximum));
-        // The greatest number needs no bar of its own if it stands on the last edge, as 100 often does; but where each
-        // whole number has its bar, so has this one.
+        // The greatest number needs no bar of its own if it stands on the last edge, as 100 often
+        // does; but where each whole number has its bar, so has this one.
         let is_on_edge = width.times(last) >= maximum && last > first && !is_whole_number;
         // No more than the range has widths, which are about `BARS_MAX`.
-        Some(Self { first, width, count: (last - first) as usize + usize::from(!is_on_edge) })
+        Some(Self {
+            first,
+            width,
+            count: (last - first) as usize + usize::from(!is_on_edge),
+        })
     }
 
     /// Which bar a number lies in.
@@ -196,7 +228,10 @@ impl Bars {
     }
 
     fn edges(&self) -> Vec<f64> {
-        (0_u32..).take(self.count + 1).map(|edge| self.width.times(self.first + f64::from(edge))).collect()
+        (0_u32..)
+            .take(self.count + 1)
+            .map(|edge| self.width.times(self.first + f64::from(edge)))
+            .collect()
     }
 }
 
@@ -211,20 +246,33 @@ impl Width {
     /// The narrowest that is not below `least`, which is positive.
     fn at_least(least: f64) -> Self {
         let exponent = least.log10().floor() as i32;
-        let digits = [1.0, 2.0, 5.0].into_iter().map(|digit| Self { digit, exponent });
+        let digits = [1.0, 2.0, 5.0]
+            .into_iter()
+            .map(|digit| Self { digit, exponent });
         let mut wide_enough = digits.filter(|width| width.value() >= least);
-        wide_enough.next().unwrap_or(Self { digit: 1.0, exponent: exponent + 1 })
+        wide_enough.next().unwrap_or(Self {
+            digit: 1.0,
+            exponent: exponent + 1,
+        })
     }
 
     fn not_below_one_if(self, whole: bool) -> Self {
-        if whole && self.exponent < 0 { Self { digit: 1.0, exponent: 0 } } else { self }
+        if whole && self.exponent < 0 {
+            Self {
+                digit: 1.0,
+                exponent: 0,
+            }
+        } else {
+            self
+        }
     }
 
     fn value(self) -> f64 {
         self.times(1.0)
     }
 
-    /// How many widths there are up to a number. One that stands on an edge, but for rounding, counts as standing there.
+    /// How many widths there are up to a number. One that stands on an edge, but for rounding,
+    /// counts as standing there.
     fn whole_in(self, number: f64) -> f64 {
         let widths = match self.exponent {
             0.. => number / 10_f64.powi(self.exponent) / self.digit,
@@ -243,7 +291,11 @@ impl Width {
 }
 
 fn histogram(unit: Unit, before: &Side, after: &Side) -> Option<Histogram> {
-    let bars = Bars::over(unit, before.minimum.min(after.minimum), before.maximum.max(after.maximum))?;
+    let bars = Bars::over(
+        unit,
+        before.minimum.min(after.minimum),
+        before.maximum.max(after.maximum),
+    )?;
     Some(Histogram {
         edges: bars.edges(),
         before: before.in_bars(&bars),
@@ -261,15 +313,29 @@ mod tests {
 
     fn numbers(unit: Unit, before: &[&str], after: &[&str]) -> Numbers {
         let mut collector = NumberCollector::new(unit);
-        before.iter().for_each(|text| collector.add_before(Some(text)));
-        after.iter().for_each(|text| collector.add_after(Some(text)));
+        before
+            .iter()
+            .for_each(|text| collector.add_before(Some(text)));
+        after
+            .iter()
+            .for_each(|text| collector.add_after(Some(text)));
         collector.finish()
     }
 
     #[test]
     fn a_few_numbers_are_told_exactly() {
-        let numbers = numbers(Unit::Fraction, &["3", "0.1", "0.2"], &["-2.50", "4", "n/a", "NaN", "1e1", "5"]);
-        let exactly = |records, minimum, median, maximum| Spread { records, minimum, median, maximum, about: false };
+        let numbers = numbers(
+            Unit::Fraction,
+            &["3", "0.1", "0.2"],
+            &["-2.50", "4", "n/a", "NaN", "1e1", "5"],
+        );
+        let exactly = |records, minimum, median, maximum| Spread {
+            records,
+            minimum,
+            median,
+            maximum,
+            about: false,
+        };
         assert_eq!(numbers.before, Some(exactly(3, 0.1, 0.2, 3.0)));
         assert_eq!(numbers.after, Some(exactly(4, -2.5, 4.5, 10.0)));
     }
@@ -283,22 +349,47 @@ mod tests {
 
     #[test]
     fn bars_have_edges_that_people_would_draw() {
-        let histogram = numbers(Unit::Fraction, &["0.1", "0.15", "0.3"], &["3.9"]).histogram.unwrap();
+        let histogram = numbers(Unit::Fraction, &["0.1", "0.15", "0.3"], &["3.9"])
+            .histogram
+            .unwrap();
         assert_eq!(histogram.edges.get(..4).unwrap(), [0.1, 0.2, 0.3, 0.4]);
         assert_eq!(histogram.before.get(..4).unwrap(), [2, 0, 1, 0]);
-        assert_eq!((histogram.edges.last(), histogram.after.last()), (Some(&3.9), Some(&1)));
+        assert_eq!(
+            (histogram.edges.last(), histogram.after.last()),
+            (Some(&3.9), Some(&1))
+        );
         let whole = numbers(Unit::Whole, &["1", "2"], &["3"]).histogram.unwrap();
-        let expected =
-            Histogram { edges: vec![1.0, 2.0, 3.0, 4.0], before: vec![1, 1, 0], after: vec![0, 0, 1], about: false };
+        let expected = Histogram {
+            edges: vec![1.0, 2.0, 3.0, 4.0],
+            before: vec![1, 1, 0],
+            after: vec![0, 0, 1],
+            about: false,
+        };
         assert_eq!(whole, expected);
     }
 
     #[test]
     fn numbers_that_are_all_the_same_or_no_numbers_have_no_histogram() {
-        assert_eq!(numbers(Unit::Fraction, &["1"], &["1", "1.0"]).histogram, None);
-        assert_eq!(numbers(Unit::Fraction, &[], &["x"]), Numbers { before: None, after: None, histogram: None });
-        assert_eq!(numbers(Unit::Fraction, &["1e18"], &["1000000000000000100"]).histogram, None);
-        assert_eq!(numbers(Unit::Fraction, &["-1e308"], &["1e308"]).histogram, None);
+        assert_eq!(
+            numbers(Unit::Fraction, &["1"], &["1", "1.0"]).histogram,
+            None
+        );
+        assert_eq!(
+            numbers(Unit::Fraction, &[], &["x"]),
+            Numbers {
+                before: None,
+                after: None,
+                histogram: None
+            }
+        );
+        assert_eq!(
+            numbers(Unit::Fraction, &["1e18"], &["1000000000000000100"]).histogram,
+            None
+        );
+        assert_eq!(
+            numbers(Unit::Fraction, &["-1e308"], &["1e308"]).histogram,
+            None
+        );
     }
 
     #[test]
@@ -310,10 +401,19 @@ mod tests {
         }
         let bars = Bars::over(Unit::Whole, 0.0, 199_999.0).unwrap();
         let counts = side.in_bars(&bars);
-        assert!(counts.iter().all(|count| (4_000..6_000).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (4_000..6_000).contains(count)),
+            "{counts:?}"
+        );
         let spread = side.spread().unwrap();
-        assert_eq!((spread.records, spread.minimum, spread.maximum), (200_000, 0.0, 199_999.0));
-        assert!(spread.about && (98_000.0..102_000.0).contains(&spread.median), "{spread:?}");
+        assert_eq!(
+            (spread.records, spread.minimum, spread.maximum),
+            (200_000, 0.0, 199_999.0)
+        );
+        assert!(
+            spread.about && (98_000.0..102_000.0).contains(&spread.median),
+            "{spread:?}"
+        );
     }
 
     proptest! {

@@ -18,8 +18,8 @@ use crate::run::plan::Plan;
 use crate::run::selection::Selection;
 use crate::run::{RunError, RunReport};
 
-/// Puts the records that a plan has of a write-back into a package in `folder`, but for those that were parked since.
-/// Errors: `SavedPlan`, if they are not as they were written.
+/// Puts the records that a plan has of a write-back into a package in `folder`, but for those that
+/// were parked since. Errors: `SavedPlan`, if they are not as they were written.
 pub(in crate::run) async fn gather(
     saved: &SavedPlan,
     plan: &Plan,
@@ -36,12 +36,15 @@ pub(in crate::run) async fn gather(
         if work.stop.is_asked() {
             return Err(RunError::Interrupted);
         }
-        let misshapen = || SavedPlanError::altered(&saved.path, "it has not the columns that the preview wrote");
+        let misshapen = || {
+            SavedPlanError::altered(&saved.path, "it has not the columns that the preview wrote")
+        };
         let shown = block_in_place(|| saved.records(begin, &segment))?;
         let records = stamped(plan, &shown).ok_or_else(misshapen)?;
         tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
         let since = saved.contents.previewed_at;
-        let parked = parked_since(&selection, since, &records, contents.key_columns()).map_err(|_| misshapen())?;
+        let parked = parked_since(&selection, since, &records, contents.key_columns())
+            .map_err(|_| misshapen())?;
         let (records, left_alone) = without(records, parked).map_err(|_| misshapen())?;
         tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
         if !left_alone.is_empty() {
@@ -60,7 +63,11 @@ pub(in crate::run) async fn applied(
     run: i64,
     report: &RunReport,
 ) -> Result<Applied, RunError> {
-    let mut applied = Applied { sha256: saved.digest.clone(), changed_since: 0, gone: 0 };
+    let mut applied = Applied {
+        sha256: saved.digest.clone(),
+        changed_since: 0,
+        gone: 0,
+    };
     for (position, _) in (0..).zip(&report.write_backs) {
         let skipped = ledger.skipped(WriteBackId { run, position }).await?;
         let count = |reason| skipped.get(&reason).copied().unwrap_or_default();
@@ -70,13 +77,21 @@ pub(in crate::run) async fn applied(
     Ok(applied)
 }
 
-/// Records with the stamps of the run that writes them; `None` if they are not what this plan's preview shows.
+/// Records with the stamps of the run that writes them; `None` if they are not what this plan's
+/// preview shows.
 fn stamped(plan: &Plan, shown: &DataFrame) -> Option<DataFrame> {
-    let has_positions = shown.column(RECORD_POSITION).is_ok_and(|positions| positions.u64().is_ok());
+    let has_positions = shown
+        .column(RECORD_POSITION)
+        .is_ok_and(|positions| positions.u64().is_ok());
     if !has_positions || !plan.assignment().contents.accepts(shown) {
         return None;
     }
-    let fields: Vec<&str> = plan.layout.fields.iter().map(|field| field.column.name.as_str()).collect();
+    let fields: Vec<&str> = plan
+        .layout
+        .fields
+        .iter()
+        .map(|field| field.column.name.as_str())
+        .collect();
     let sent = fields.iter().map(|name| {
         let values = shown.column(&sent_column(name)).ok()?;
         Some(values.clone().with_name((*name).into()))
@@ -88,12 +103,15 @@ fn stamped(plan: &Plan, shown: &DataFrame) -> Option<DataFrame> {
     let completed = plan.mapping.complete(&sent);
     let mut records = shown.clone();
     for (name, values) in fields.iter().zip(completed.columns()) {
-        records.with_column(values.clone().with_name(sent_column(name).into())).ok()?;
+        records
+            .with_column(values.clone().with_name(sent_column(name).into()))
+            .ok()?;
     }
     Some(records)
 }
 
-/// For each record: as what it is left alone, if somebody parked it after the preview, which let it through.
+/// For each record: as what it is left alone, if somebody parked it after the preview, which let it
+/// through.
 fn parked_since(
     selection: &Selection,
     since: DateTime<Utc>,
@@ -104,13 +122,21 @@ fn parked_since(
     let keys = KeyTexts::of(records, key_columns)?.texts(records.height());
     let left_alone = |(position, key): (Option<u64>, String)| {
         let reason = selection.parked_after(since, &key)?.told();
-        Some(LeftAlone { record: position?, key, reason, fingerprint: None })
+        Some(LeftAlone {
+            record: position?,
+            key,
+            reason,
+            fingerprint: None,
+        })
     };
     Ok(positions.iter().zip(keys).map(left_alone).collect())
 }
 
 /// The records that go on, and those that do not.
-fn without(records: DataFrame, parked: Vec<Option<LeftAlone>>) -> PolarsResult<(DataFrame, Vec<LeftAlone>)> {
+fn without(
+    records: DataFrame,
+    parked: Vec<Option<LeftAlone>>,
+) -> PolarsResult<(DataFrame, Vec<LeftAlone>)> {
     let goes_on: Vec<bool> = parked.iter().map(Option::is_none).collect();
     if !goes_on.contains(&false) {
         return Ok((records, Vec::new()));

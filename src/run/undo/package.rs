@@ -1,10 +1,13 @@
-//! The before-images of a run as the records of an undo: gathered into a package, or judged without one.
+//! The before-images of a run as the records of an undo: gathered into a package, or judged without
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use polars::prelude::{BooleanChunked, ChunkFull, Column, DataFrame, IntoColumn, NewChunkedArray, PolarsResult};
+use polars::prelude::{
+    BooleanChunked, ChunkFull, Column, DataFrame, IntoColumn, NewChunkedArray, PolarsResult,
+};
 use tokio::task::block_in_place;
 
 use super::plan::{Altered, UndoPlan};
@@ -31,7 +34,8 @@ pub(super) async fn gather(
     id: WriteBackId,
     folder: &Path,
 ) -> Result<(Package, Tally), RunError> {
-    let mut writer = block_in_place(|| PackageWriter::create(folder, plan.restoration.key_columns()))?;
+    let mut writer =
+        block_in_place(|| PackageWriter::create(folder, plan.restoration.key_columns()))?;
     let mut tally = Tally::default();
     let mut reader = Reader::new(plan, &request.records);
     for batch in batches(plan) {
@@ -48,19 +52,26 @@ pub(super) async fn gather(
                     work.ledger.record_rejections(id, &rejections).await?;
                 }
                 None => {
-                    let numbered = numbered(&records, first).map_err(|error| unreadable(plan, &error))?;
+                    let numbered =
+                        numbered(&records, first).map_err(|error| unreadable(plan, &error))?;
                     block_in_place(|| writer.push(&numbered))?;
                 }
             }
             work.progress.pulled(&plan.write_back, tally.read);
         }
     }
-    Ok((block_in_place(|| writer.finish()).map_err(RunError::from)?, tally))
+    Ok((
+        block_in_place(|| writer.finish()).map_err(RunError::from)?,
+        tally,
+    ))
 }
 
 /// Judges the before-images of a write-back as an undo would; writes nothing.
 /// Errors: as [`gather`].
-pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Result<Undone, RunError> {
+pub(super) async fn foresee(
+    plan: &UndoPlan,
+    request: &UndoRequest<'_>,
+) -> Result<Undone, RunError> {
     let begun = Instant::now();
     let connection = plan.destination.name.clone();
     let failed = |source: SystemError| RunError::Push {
@@ -68,7 +79,9 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Resul
         connection: connection.clone(),
         source: Box::new(source),
     };
-    let mut destination = AnyDestination::connect(&plan.destination).await.map_err(failed)?;
+    let mut destination = AnyDestination::connect(&plan.destination)
+        .await
+        .map_err(failed)?;
     let mut tally = Tally::default();
     let (mut changed_since, mut gone, mut created, mut created_in_doubt) = (0, 0, 0, 0);
     let mut reader = Reader::new(plan, &request.records);
@@ -77,12 +90,16 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Resul
             let first = tally.read;
             tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
             if let Some(altered) = &plan.altered {
-                tally.rejected += u64::try_from(reject(plan, &records, first, altered)?.len()).unwrap_or(u64::MAX);
+                tally.rejected += u64::try_from(reject(plan, &records, first, altered)?.len())
+                    .unwrap_or(u64::MAX);
                 continue;
             }
             let mut decisions = Vec::with_capacity(records.height());
             for piece in cut::pieces(&records) {
-                let judged = plan.restoration.judge(&mut destination, &plan.destination, &piece, Before::Unread).await;
+                let judged = plan
+                    .restoration
+                    .judge(&mut destination, &plan.destination, &piece, Before::Unread)
+                    .await;
                 decisions.extend(judged.map_err(failed)?.decisions);
             }
             for decision in decisions {
@@ -101,7 +118,9 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Resul
                             SkipReason::AlreadyExists | SkipReason::Kept => {}
                         }
                     }
-                    Decision::Reject(RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. }) => {
+                    Decision::Reject(
+                        RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. },
+                    ) => {
                         tally.rejected += 1;
                     }
                 }
@@ -120,11 +139,21 @@ pub(super) async fn foresee(plan: &UndoPlan, request: &UndoRequest<'_>) -> Resul
         keeps_before_images: true,
         canary: None,
     };
-    Ok(Undone { report, changed_since, gone, created, created_in_doubt })
+    Ok(Undone {
+        report,
+        changed_since,
+        gone,
+        created,
+        created_in_doubt,
+    })
 }
 
-/// Errors: `NotWritten`, with the first record that is asked for and stands in no before-image; `Images`.
-pub(super) fn expect_written(plans: &[UndoPlan], request: &UndoRequest<'_>) -> Result<(), RunError> {
+/// Errors: `NotWritten`, with the first record that is asked for and stands in no before-image;
+/// `Images`.
+pub(super) fn expect_written(
+    plans: &[UndoPlan],
+    request: &UndoRequest<'_>,
+) -> Result<(), RunError> {
     let mut missing = request.records.clone();
     for plan in plans {
         if missing.is_empty() {
@@ -137,7 +166,10 @@ pub(super) fn expect_written(plans: &[UndoPlan], request: &UndoRequest<'_>) -> R
         missing.retain(|key| !reader.met.contains(key));
     }
     match missing.pop_first() {
-        Some(key) => Err(RunError::NotWritten { run: request.run, key }),
+        Some(key) => Err(RunError::NotWritten {
+            run: request.run,
+            key,
+        }),
         None => Ok(()),
     }
 }
@@ -152,14 +184,21 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(plan: &'a UndoPlan, wanted: &'a BTreeSet<String>) -> Self {
-        Self { plan, wanted, met: BTreeSet::new() }
+        Self {
+            plan,
+            wanted,
+            met: BTreeSet::new(),
+        }
     }
 
     /// The records of one batch, each once.
     fn read(&mut self, sendings: &[SentImages]) -> Result<Vec<DataFrame>, RunError> {
         let mut seen = HashSet::new();
         let mut frames = Vec::new();
-        for SentImages { segment, commit, .. } in SentImages::that_count_first(sendings) {
+        for SentImages {
+            segment, commit, ..
+        } in SentImages::that_count_first(sendings)
+        {
             let images = images::read(&self.plan.folder, segment)?;
             let records = self.chosen(&images, &mut seen);
             let records = records.and_then(|records| marked(records, *commit != Commit::Known));
@@ -183,14 +222,18 @@ impl<'a> Reader<'a> {
             if self.wanted.is_empty() {
                 return is_first;
             }
-            let key = keys.text(index).filter(|key| is_first && self.wanted.contains(key));
+            let key = keys
+                .text(index)
+                .filter(|key| is_first && self.wanted.contains(key));
             key.is_some_and(|key| {
                 self.met.insert(key);
                 true
             })
         };
         let chosen: Vec<bool> = positions.iter().enumerate().map(&mut is_chosen).collect();
-        images.drop(images::RECORD)?.filter(&BooleanChunked::from_slice("".into(), &chosen))
+        images
+            .drop(images::RECORD)?
+            .filter(&BooleanChunked::from_slice("".into(), &chosen))
     }
 }
 
@@ -208,15 +251,24 @@ fn marked(mut records: DataFrame, in_doubt: bool) -> PolarsResult<DataFrame> {
 
 fn numbered(records: &DataFrame, first: u64) -> PolarsResult<DataFrame> {
     let count = u64::try_from(records.height()).unwrap_or(u64::MAX);
-    let positions = Column::new(RECORD_POSITION.into(), (first..first.saturating_add(count)).collect::<Vec<u64>>());
+    let positions = Column::new(
+        RECORD_POSITION.into(),
+        (first..first.saturating_add(count)).collect::<Vec<u64>>(),
+    );
     let mut columns = records.columns().to_vec();
     columns.push(positions);
     DataFrame::new(records.height(), columns)
 }
 
 /// Rejects records that the object can no longer hold as it did.
-fn reject(plan: &UndoPlan, records: &DataFrame, first: u64, altered: &Altered) -> Result<Vec<Rejection>, RunError> {
-    let keys = KeyTexts::of(records, plan.restoration.key_columns()).map_err(|error| unreadable(plan, &error))?;
+fn reject(
+    plan: &UndoPlan,
+    records: &DataFrame,
+    first: u64,
+    altered: &Altered,
+) -> Result<Vec<Rejection>, RunError> {
+    let keys = KeyTexts::of(records, plan.restoration.key_columns())
+        .map_err(|error| unreadable(plan, &error))?;
     let rejection = |(record, index): (u64, usize)| Rejection {
         record,
         key: keys.text(index),
@@ -228,5 +280,9 @@ fn reject(plan: &UndoPlan, records: &DataFrame, first: u64, altered: &Altered) -
 }
 
 fn unreadable(plan: &UndoPlan, error: &polars::error::PolarsError) -> RunError {
-    ImageError::Damaged { path: plan.folder.display().to_string(), what: error.to_string() }.into()
+    ImageError::Damaged {
+        path: plan.folder.display().to_string(),
+        what: error.to_string(),
+    }
+    .into()
 }

@@ -34,12 +34,13 @@ pub(super) struct UndoPlan {
     pub(super) home: Home,
     /// The table that told what the run wrote.
     pub(super) journal_table: Option<Layout>,
-    /// Its before-images, without those of sendings that were rolled back; of a batch in doubt nobody can tell which
-    /// records are written.
+    /// Its before-images, without those of sendings that were rolled back; of a batch in doubt
+    /// nobody can tell which records are written.
     pub(super) images: Vec<SentImages>,
     /// Where they stand.
     pub(super) folder: PathBuf,
-    /// The first of its columns that is no longer as the run wrote it, and how: nothing can be restored then.
+    /// The first of its columns that is no longer as the run wrote it, and how: nothing can be
+    /// restored then.
     pub(super) altered: Option<Altered>,
 }
 
@@ -73,14 +74,17 @@ impl UndoPlan {
             destination: self.destination.name.clone(),
             object: layout.object.path.clone(),
             fields: mapped_fields(layout),
-            journal: self.journal_table.as_ref().map(|journal| journal.object.path.clone()),
+            journal: self
+                .journal_table
+                .as_ref()
+                .map(|journal| journal.object.path.clone()),
         }
     }
 }
 
-/// Meets the write-backs that are to be taken back with their objects. `is_alone` tells that nobody else is at work on the
-/// job.
-/// Errors: `NoSuchWriteBack`; `NothingToUndo`; `NoBeforeImages`; `Undescribed`, if an object or a connection is gone.
+/// Meets the write-backs that are to be taken back with their objects. `is_alone` tells that nobody
+/// else is at work on the job. Errors: `NoSuchWriteBack`; `NothingToUndo`; `NoBeforeImages`;
+/// `Undescribed`, if an object or a connection is gone.
 pub(super) async fn plan(
     request: &UndoRequest<'_>,
     ledger: &Ledger,
@@ -95,16 +99,33 @@ pub(super) async fn plan(
 }
 
 /// The write-backs that wrote something, or the one that is asked for.
-async fn chosen(request: &UndoRequest<'_>, ledger: &Ledger, entry: &RunEntry) -> Result<Vec<WrittenTo>, RunError> {
+async fn chosen(
+    request: &UndoRequest<'_>,
+    ledger: &Ledger,
+    entry: &RunEntry,
+) -> Result<Vec<WrittenTo>, RunError> {
     let mut all = ledger.written_to(request.run).await?;
     if let Some(name) = request.write_back
         && !all.iter().any(|written| written.name == name)
     {
-        let known = all.iter().map(|written| format!("`{}`", written.name)).collect();
-        return Err(RunError::NoSuchWriteBack { name: name.to_owned(), job: entry.job.clone(), known });
+        let known = all
+            .iter()
+            .map(|written| format!("`{}`", written.name))
+            .collect();
+        return Err(RunError::NoSuchWriteBack {
+            name: name.to_owned(),
+            job: entry.job.clone(),
+            known,
+        });
     }
-    all.retain(|written| written.written > 0 && request.write_back.is_none_or(|name| name == written.name));
-    if all.is_empty() { Err(RunError::NothingToUndo { run: request.run }) } else { Ok(all) }
+    all.retain(|written| {
+        written.written > 0 && request.write_back.is_none_or(|name| name == written.name)
+    });
+    if all.is_empty() {
+        Err(RunError::NothingToUndo { run: request.run })
+    } else {
+        Ok(all)
+    }
 }
 
 async fn plan_one(
@@ -114,15 +135,28 @@ async fn plan_one(
     written: WrittenTo,
     is_alone: bool,
 ) -> Result<UndoPlan, RunError> {
-    let WrittenTo { position, name, mapped_for, has_images, .. } = written;
-    let none = |why: &str| RunError::NoBeforeImages { run: request.run, write_back: name.clone(), why: why.to_owned() };
-    let mapped_for = mapped_for.ok_or_else(|| none("an earlier version of this program wrote it"))?;
+    let WrittenTo {
+        position,
+        name,
+        mapped_for,
+        has_images,
+        ..
+    } = written;
+    let none = |why: &str| RunError::NoBeforeImages {
+        run: request.run,
+        write_back: name.clone(),
+        why: why.to_owned(),
+    };
+    let mapped_for =
+        mapped_for.ok_or_else(|| none("an earlier version of this program wrote it"))?;
     if !has_images {
         return Err(none("they were not kept (`keep_before_images = false`)"));
     }
     let folder = images::folder_in(&run_folder(request.project, request.run).join(&name));
     if !folder.exists() {
-        return Err(none("they were removed after the `retention` of the job, or by hand"));
+        return Err(none(
+            "they were removed after the `retention` of the job, or by hand",
+        ));
     }
     let undescribed = |source| RunError::Undescribed {
         object: mapped_for.object.join("."),
@@ -130,13 +164,20 @@ async fn plan_one(
         source: Box::new(source),
     };
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
-    let (object, home) = describe(&destination, &mapped_for.object).await.map_err(undescribed)?;
+    let (object, home) = describe(&destination, &mapped_for.object)
+        .await
+        .map_err(undescribed)?;
     expect_no_obstacle(&destination, &object, request.created).map_err(undescribed)?;
     if request.created == CreatedRows::Delete {
-        warn_of_dependents(&destination, &object).await.map_err(undescribed)?;
+        warn_of_dependents(&destination, &object)
+            .await
+            .map_err(undescribed)?;
     }
     let journal_table = journal_table(&destination, mapped_for.journal.as_deref()).await;
-    let of = WriteBackId { run: request.run, position };
+    let of = WriteBackId {
+        run: request.run,
+        position,
+    };
     let witness = journal_table.as_ref().map(|layout| JournalWitness {
         layout,
         run: request.run,
@@ -145,7 +186,16 @@ async fn plan_one(
     });
     let sendings = ledger.images(of).await?;
     let images = match is_alone {
-        true => doubt::settled(&destination, witness.as_ref(), of, &mapped_for.object, sendings).await,
+        true => {
+            doubt::settled(
+                &destination,
+                witness.as_ref(),
+                of,
+                &mapped_for.object,
+                sendings,
+            )
+            .await
+        }
         false => Ok(sendings),
     };
     let images = images.map_err(|source| RunError::Push {
@@ -156,7 +206,16 @@ async fn plan_one(
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
     let restoration = Arc::new(Swap::back(layout, request.created, request.changed));
-    Ok(UndoPlan { write_back: name, destination, restoration, home, journal_table, images, folder, altered })
+    Ok(UndoPlan {
+        write_back: name,
+        destination,
+        restoration,
+        home,
+        journal_table,
+        images,
+        folder,
+        altered,
+    })
 }
 
 fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> {
@@ -168,11 +227,18 @@ fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> 
 }
 
 async fn describe(connection: &Connection, path: &[String]) -> Result<(Object, Home), SystemError> {
-    let part = |text: &String| NamePart { text: text.clone(), quoted: true };
-    let name = ObjectName { parts: path.iter().map(part).collect() };
+    let part = |text: &String| NamePart {
+        text: text.clone(),
+        quoted: true,
+    };
+    let name = ObjectName {
+        parts: path.iter().map(part).collect(),
+    };
     let mut destination = AnyDestination::connect(connection).await?;
     let described = match destination.describe(&name).await {
-        Ok(object) => Home::of(&mut destination, connection).await.map(|home| (object, home)),
+        Ok(object) => Home::of(&mut destination, connection)
+            .await
+            .map(|home| (object, home)),
         Err(error) => Err(error),
     };
     destination.close().await;
@@ -180,9 +246,17 @@ async fn describe(connection: &Connection, path: &[String]) -> Result<(Object, H
 }
 
 /// What is taken back must be written as it is said.
-fn expect_no_obstacle(connection: &Connection, object: &Object, created: CreatedRows) -> Result<(), SystemError> {
-    let deletes = object.obstacle(Change::Delete).filter(|_| created == CreatedRows::Delete);
-    let Some(obstacle) = object.obstacle(Change::Update).or(deletes) else { return Ok(()) };
+fn expect_no_obstacle(
+    connection: &Connection,
+    object: &Object,
+    created: CreatedRows,
+) -> Result<(), SystemError> {
+    let deletes = object
+        .obstacle(Change::Delete)
+        .filter(|_| created == CreatedRows::Delete);
+    let Some(obstacle) = object.obstacle(Change::Update).or(deletes) else {
+        return Ok(());
+    };
     Err(SystemError::Failed {
         connection: connection.name.clone(),
         doing: "taking rows back".to_owned(),
@@ -199,19 +273,26 @@ async fn warn_of_dependents(connection: &Connection, object: &Object) -> Result<
     let dependents = dependents?;
     if !dependents.is_empty() {
         let (object, tables) = (object.display_name(), dependents.join("`, `"));
-        warn!("rows of `{tables}` go along with rows of `{object}` that are deleted (ON DELETE …), for good");
+        warn!(
+            "rows of `{tables}` go along with rows of `{object}` that are deleted (ON DELETE …), for good"
+        );
     }
     Ok(())
 }
 
-/// The journal that the run filled. Where it is no longer there, an undo goes without: it may be urgent.
+/// The journal that the run filled. Where it is no longer there, an undo goes without: it may be
+/// urgent.
 async fn journal_table(connection: &Connection, path: Option<&[String]>) -> Option<Layout> {
     let path = path?;
     let described = describe(connection, path).await;
     let why = match described {
         Ok((object, _)) => match journal::layout(&connection.system, &object) {
             Ok(layout) => return Some(layout),
-            Err(problems) => problems.into_iter().map(|(what, _)| what).collect::<Vec<_>>().join("; "),
+            Err(problems) => problems
+                .into_iter()
+                .map(|(what, _)| what)
+                .collect::<Vec<_>>()
+                .join("; "),
         },
         Err(error) => chain(&error).join(": "),
     };
@@ -220,12 +301,17 @@ async fn journal_table(connection: &Connection, path: Option<&[String]>) -> Opti
 }
 
 fn altered(fields: &[MappedField], object: &Object) -> Option<Altered> {
-    let declaration =
-        |column: &ObjectColumn| Declaration { name: column.name.clone(), declared: column.declared.clone() };
+    let declaration = |column: &ObjectColumn| Declaration {
+        name: column.name.clone(),
+        declared: column.declared.clone(),
+    };
     let now: Vec<Declaration> = object.columns.iter().map(declaration).collect();
     fields.iter().find_map(|field| {
         let how = altered_column(&field.name, &field.declared, &now)?;
-        Some(Altered { column: field.name.clone(), how })
+        Some(Altered {
+            column: field.name.clone(),
+            how,
+        })
     })
 }
 
@@ -233,20 +319,40 @@ fn altered(fields: &[MappedField], object: &Object) -> Option<Altered> {
 /// Errors: `NotFound`, if a column of the match key is not.
 fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError> {
     let known = |field: &MappedField| {
-        let column = object.columns.iter().find(|column| column.name == field.name)?.clone();
+        let column = object
+            .columns
+            .iter()
+            .find(|column| column.name == field.name)?
+            .clone();
         let (kind, key) = (column.holds.kind()?, field.key.is_some());
-        let laid = LayoutField { key, own_text: field.own_text, ..LayoutField::plain(column, kind) };
+        let laid = LayoutField {
+            key,
+            own_text: field.own_text,
+            ..LayoutField::plain(column, kind)
+        };
         Some((field.key, laid))
     };
     let laid: Vec<(Option<usize>, LayoutField)> = fields.iter().filter_map(known).collect();
-    let mut key: Vec<(usize, usize)> =
-        laid.iter().enumerate().filter_map(|(position, (key, _))| Some(((*key)?, position))).collect();
+    let mut key: Vec<(usize, usize)> = laid
+        .iter()
+        .enumerate()
+        .filter_map(|(position, (key, _))| Some(((*key)?, position)))
+        .collect();
     if key.len() < fields.iter().filter(|field| field.key.is_some()).count() {
-        let what = format!("every column of the match key in `{}`", object.display_name());
+        let what = format!(
+            "every column of the match key in `{}`",
+            object.display_name()
+        );
         return Err(SystemError::NotFound { what, hint: None });
     }
     key.sort_unstable();
     let key = key.into_iter().map(|(_, position)| position).collect();
     let fields = laid.into_iter().map(|(_, field)| field).collect();
-    Ok(Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key })
+    Ok(Layout {
+        object,
+        mode: MatchMode::UpdateOnly,
+        nulls: NullPolicy::Write,
+        fields,
+        key,
+    })
 }

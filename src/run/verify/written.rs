@@ -1,11 +1,12 @@
-//! What was last written back: the segments of several runs, which need not have had the same fields, brought into one
-//! form, packed by key, and of each key and field the newest value.
+//! What was last written back: the segments of several runs, which need not have had the same
+//! fields, brought into one form, packed by key, and of each key and field the newest value.
 
 use std::ops::Range;
 use std::path::Path;
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, Int64Chunked, IntoColumn, PolarsResult, StringChunked,
+    BooleanChunked, Column, DataFrame, DataType, Int64Chunked, IntoColumn, PolarsResult,
+    StringChunked,
 };
 
 use super::{Traced, Unwritten, VerifyRequest};
@@ -26,13 +27,14 @@ use crate::run::newest::{groups, in_order, newest_row, rows};
 /// Names a frame's column (`Int64`) with the run that wrote the record. No SQL name holds a NUL.
 const RUN: &str = "\0run";
 
-/// Names a frame's column (`Boolean`) that tells of a field's values: whether they can be compared; NULL, the run did
-/// not write the field.
+/// Names a frame's column (`Boolean`) that tells of a field's values: whether they can be compared;
+/// NULL, the run did not write the field.
 fn known_column(field: &str) -> String {
     format!("\0known {field}")
 }
 
-/// Names a frame's column (`String`) with a field's values that were sent as the database's own text; NULL elsewhere.
+/// Names a frame's column (`String`) with a field's values that were sent as the database's own
+/// text; NULL elsewhere.
 fn own_column(field: &str) -> String {
     format!("\0own {field}")
 }
@@ -71,9 +73,23 @@ impl Written {
             }
         }
         let key: Vec<usize> = (0..fields.iter().filter(|field| field.key).count()).collect();
-        let key_columns = fields.iter().filter(|field| field.key).map(|field| field.column.name.clone()).collect();
-        let layout = Layout { object, mode: MatchMode::UpdateOnly, nulls: NullPolicy::Write, fields, key };
-        Ok(Self { layout, key_columns, not_compared })
+        let key_columns = fields
+            .iter()
+            .filter(|field| field.key)
+            .map(|field| field.column.name.clone())
+            .collect();
+        let layout = Layout {
+            object,
+            mode: MatchMode::UpdateOnly,
+            nulls: NullPolicy::Write,
+            fields,
+            key,
+        };
+        Ok(Self {
+            layout,
+            key_columns,
+            not_compared,
+        })
     }
 
     /// The fields that are no part of the key.
@@ -86,15 +102,28 @@ impl Written {
         self.key_columns.len()..self.layout.fields.len()
     }
 
-    /// The layout with one field beside the key, as its kind's values or as the database's own text.
+    /// The layout with one field beside the key, as its kind's values or as the database's own
+    /// text.
     pub(super) fn layout_of(&self, position: usize, own_text: bool) -> Layout {
         let keep = |(place, field): (usize, &LayoutField)| match (field.key, place == position) {
             (true, _) => Some(field.clone()),
-            (false, true) => Some(LayoutField { own_text, ..field.clone() }),
+            (false, true) => Some(LayoutField {
+                own_text,
+                ..field.clone()
+            }),
             (false, false) => None,
         };
-        let fields = self.layout.fields.iter().enumerate().filter_map(keep).collect();
-        Layout { fields, ..self.layout.clone() }
+        let fields = self
+            .layout
+            .fields
+            .iter()
+            .enumerate()
+            .filter_map(keep)
+            .collect();
+        Layout {
+            fields,
+            ..self.layout.clone()
+        }
     }
 
     /// Packs what the runs wrote, oldest first.
@@ -115,7 +144,8 @@ impl Written {
                 let segment = Segment::read(&trace.folder, segment)?;
                 let mut frame = self.conform(&segment, run.id.run)?;
                 if let Some(unwritten) = unwritten.get(image) {
-                    let may_be_written: BooleanChunked = unwritten.iter().map(|unwritten| !unwritten).collect();
+                    let may_be_written: BooleanChunked =
+                        unwritten.iter().map(|unwritten| !unwritten).collect();
                     frame = frame.filter(&may_be_written)?;
                 }
                 writer.push(&frame)?;
@@ -126,9 +156,8 @@ impl Written {
         Ok(writer.finish()?)
     }
 
-    /// A segment's records in the form that all have.
-    /// Shape: the layout's fields, of each that is no part of the key two columns more, whether rows were deleted, and the
-    /// run.
+    /// A segment's records in the form that all have. Shape: the layout's fields, of each that is
+    /// no part of the key two columns more, whether rows were deleted, and the run.
     fn conform(&self, segment: &Segment, run: i64) -> Result<DataFrame, JournalError> {
         let frame = segment.frame()?;
         let mut columns = Vec::new();
@@ -136,21 +165,32 @@ impl Written {
             let name = field.column.name.as_str();
             let image = segment.fields.iter().find(|image| image.name == name);
             let fitting = image.filter(|image| image.kind == field.kind);
-            columns.push(match fitting.filter(|image| image.own_text == field.own_text) {
-                Some(image) => segment.column(&frame, "sent", image)?,
-                None => Column::full_null(name.into(), frame.height(), &field.kind.representation()),
-            });
+            columns.push(
+                match fitting.filter(|image| image.own_text == field.own_text) {
+                    Some(image) => segment.column(&frame, "sent", image)?,
+                    None => {
+                        Column::full_null(name.into(), frame.height(), &field.kind.representation())
+                    }
+                },
+            );
             if !field.key {
                 let own = match fitting.filter(|image| image.own_text) {
                     Some(image) => segment.column(&frame, "sent", image)?,
                     None => Column::full_null(name.into(), frame.height(), &DataType::String),
                 };
                 columns.push(own.with_name(own_column(name).into()));
-                let written = image.map(|image| segment.written(&frame, image)).transpose()?;
+                let written = image
+                    .map(|image| segment.written(&frame, image))
+                    .transpose()?;
                 columns.push(known(name, written, fitting.is_some(), frame.height()));
             }
         }
-        columns.push(segment.deleted(&frame)?.into_column().with_name(DELETED.into()));
+        columns.push(
+            segment
+                .deleted(&frame)?
+                .into_column()
+                .with_name(DELETED.into()),
+        );
         columns.push(Column::new(RUN.into(), vec![run; frame.height()]));
         Ok(DataFrame::new(frame.height(), columns)?)
     }
@@ -161,8 +201,10 @@ impl Written {
         let keys = key_texts(&sorted, &self.key_columns);
         let deleted = sorted.column(DELETED)?.bool()?.clone();
         // Of a row that was deleted nothing is left to compare.
-        let groups: Vec<(usize, usize)> =
-            groups(&keys).into_iter().filter(|(_, last)| deleted.get(*last) != Some(true)).collect();
+        let groups: Vec<(usize, usize)> = groups(&keys)
+            .into_iter()
+            .filter(|(_, last)| deleted.get(*last) != Some(true))
+            .collect();
         let last: Vec<usize> = groups.iter().map(|(_, last)| *last).collect();
         let runs = sorted.column(RUN)?.i64()?.clone();
         let mut records = Vec::new();
@@ -173,13 +215,24 @@ impl Written {
                 records.push(column.take(&rows(&last))?);
                 continue;
             }
-            let known = sorted.column(&known_column(&field.column.name))?.bool()?.clone();
-            let newest = groups.iter().map(|group| newest_row(group, &known)).collect::<Vec<usize>>();
+            let known = sorted
+                .column(&known_column(&field.column.name))?
+                .bool()?
+                .clone();
+            let newest = groups
+                .iter()
+                .map(|group| newest_row(group, &known))
+                .collect::<Vec<usize>>();
             let taken = column.take(&rows(&newest))?;
-            let own = sorted.column(&own_column(&field.column.name))?.take(&rows(&newest))?;
+            let own = sorted
+                .column(&own_column(&field.column.name))?
+                .take(&rows(&newest))?;
             let own = own.str()?.clone();
             let texts = texts_of(taken.as_materialized_series(), field.kind)?;
-            let read = texts.iter().zip(own.iter()).map(|(text, own)| own.map(|exact| unmarked(exact).1).or(text));
+            let read = texts
+                .iter()
+                .zip(own.iter())
+                .map(|(text, own)| own.map(|exact| unmarked(exact).1).or(text));
             values.push(LatestValues {
                 texts: read.collect(),
                 own,
@@ -189,7 +242,10 @@ impl Written {
             records.push(taken);
         }
         Ok(Latest {
-            keys: last.iter().filter_map(|row| keys.get(*row).cloned()).collect(),
+            keys: last
+                .iter()
+                .filter_map(|row| keys.get(*row).cloned())
+                .collect(),
             records: DataFrame::new(last.len(), records)?,
             runs: last.iter().map(|row| runs.get(*row)).collect(),
             values,
@@ -198,26 +254,49 @@ impl Written {
 }
 
 /// The object's column of a field, as long as it takes the values that were sent.
-fn meet<'a>(image: &ImageField, run: &JournalRun, object: &'a Object) -> Result<&'a ObjectColumn, JournalError> {
+fn meet<'a>(
+    image: &ImageField,
+    run: &JournalRun,
+    object: &'a Object,
+) -> Result<&'a ObjectColumn, JournalError> {
     let (column, run) = (image.name.clone(), run.id.run);
-    match object.columns.iter().find(|column| column.name == image.name) {
-        None => Err(JournalError::ColumnGone { column, object: object.display_name(), run }),
+    match object
+        .columns
+        .iter()
+        .find(|column| column.name == image.name)
+    {
+        None => Err(JournalError::ColumnGone {
+            column,
+            object: object.display_name(),
+            run,
+        }),
         Some(found) if found.holds.kind() == Some(image.kind) => Ok(found),
         Some(found) => {
             let declared = found.declared.clone();
-            Err(JournalError::ColumnAltered { column, object: object.display_name(), declared, run })
+            Err(JournalError::ColumnAltered {
+                column,
+                object: object.display_name(),
+                declared,
+                run,
+            })
         }
     }
 }
 
 /// A field that is compared whatever it was written for.
 fn layout_field(image: &ImageField, column: &ObjectColumn) -> LayoutField {
-    LayoutField { key: image.key.is_some(), ..LayoutField::plain(column.clone(), image.kind) }
+    LayoutField {
+        key: image.key.is_some(),
+        ..LayoutField::plain(column.clone(), image.kind)
+    }
 }
 
 fn known(field: &str, written: Option<BooleanChunked>, fits: bool, records: usize) -> Column {
     let known: BooleanChunked = match written {
-        Some(written) => written.iter().map(|written| (written == Some(true)).then_some(fits)).collect(),
+        Some(written) => written
+            .iter()
+            .map(|written| (written == Some(true)).then_some(fits))
+            .collect(),
         None => std::iter::repeat_n(None::<bool>, records).collect(),
     };
     known.into_column().with_name(known_column(field).into())
@@ -249,10 +328,18 @@ impl Latest {
     /// How much there is of each record, in whichever form.
     pub(super) fn bytes(&self) -> PolarsResult<RecordBytes> {
         let own = self.values.iter().enumerate();
-        let own = own
-            .map(|(field, values)| values.own.clone().into_column().with_name(own_column(&field.to_string()).into()));
+        let own = own.map(|(field, values)| {
+            values
+                .own
+                .clone()
+                .into_column()
+                .with_name(own_column(&field.to_string()).into())
+        });
         let columns = self.records.columns().iter().cloned().chain(own).collect();
-        Ok(RecordBytes::of(&DataFrame::new(self.records.height(), columns)?))
+        Ok(RecordBytes::of(&DataFrame::new(
+            self.records.height(),
+            columns,
+        )?))
     }
 
     /// Some of the records.
@@ -265,7 +352,13 @@ impl Latest {
             runs: values.runs.slice(offset, records_max),
         };
         Self {
-            keys: self.keys.iter().skip(range.start).take(records_max).cloned().collect(),
+            keys: self
+                .keys
+                .iter()
+                .skip(range.start)
+                .take(records_max)
+                .cloned()
+                .collect(),
             records: self.records.slice(offset, records_max),
             runs: self.runs.slice(offset, records_max),
             values: self.values.iter().map(values).collect(),
@@ -282,7 +375,10 @@ impl Latest {
 
     /// Whether a field of a record was written, and can be compared.
     pub(super) fn is_known(&self, field: usize, record: usize) -> bool {
-        self.values.get(field).and_then(|values| values.known.get(record)) == Some(true)
+        self.values
+            .get(field)
+            .and_then(|values| values.known.get(record))
+            == Some(true)
     }
 
     /// The value, as people read it; `None` for NULL.
@@ -292,27 +388,48 @@ impl Latest {
 
     /// Whether the value was sent as the database's own text.
     pub(super) fn is_own(&self, field: usize, record: usize) -> bool {
-        self.values.get(field).is_some_and(|values| values.own.get(record).is_some())
+        self.values
+            .get(field)
+            .is_some_and(|values| values.own.get(record).is_some())
     }
 
     /// Whether any of the record's values was.
     pub(super) fn has_own(&self, record: usize) -> bool {
-        self.values.iter().any(|values| values.own.get(record).is_some())
+        self.values
+            .iter()
+            .any(|values| values.own.get(record).is_some())
     }
 
-    /// The records at `positions`. Shape: as a batch of `layout`, which has one field beside the key.
-    pub(super) fn taken(&self, field: usize, layout: &Layout, positions: &[usize]) -> PolarsResult<DataFrame> {
+    /// The records at `positions`. Shape: as a batch of `layout`, which has one field beside the
+    /// key.
+    pub(super) fn taken(
+        &self,
+        field: usize,
+        layout: &Layout,
+        positions: &[usize],
+    ) -> PolarsResult<DataFrame> {
         let column = |laid: &LayoutField| match (self.values.get(field), laid.own_text) {
-            (Some(values), true) => Ok(values.own.clone().into_column().with_name(laid.column.name.as_str().into())),
+            (Some(values), true) => Ok(values
+                .own
+                .clone()
+                .into_column()
+                .with_name(laid.column.name.as_str().into())),
             _ => self.records.column(&laid.column.name).cloned(),
         };
-        let columns: Vec<Column> = layout.fields.iter().map(column).collect::<PolarsResult<_>>()?;
+        let columns: Vec<Column> = layout
+            .fields
+            .iter()
+            .map(column)
+            .collect::<PolarsResult<_>>()?;
         DataFrame::new(self.records.height(), columns)?.take(&rows(positions))
     }
 
     /// The run that wrote it.
     pub(super) fn run_of(&self, field: usize, record: usize) -> i64 {
-        self.values.get(field).and_then(|values| values.runs.get(record)).unwrap_or_default()
+        self.values
+            .get(field)
+            .and_then(|values| values.runs.get(record))
+            .unwrap_or_default()
     }
 }
 
@@ -328,13 +445,19 @@ mod tests {
 
     fn field(name: &str, key: bool) -> LayoutField {
         let column = ObjectColumn::plain(name, "bigint", Holds::Integer { min: 0, max: 9 });
-        LayoutField { key, ..LayoutField::plain(column, Kind::Integer) }
+        LayoutField {
+            key,
+            ..LayoutField::plain(column, Kind::Integer)
+        }
     }
 
     fn written() -> Written {
         let object = Object {
             path: vec!["accounts".to_owned()],
-            spelling: Spelling { quote: '"', account: None },
+            spelling: Spelling {
+                quote: '"',
+                account: None,
+            },
             kind: ObjectKind::Table,
             columns: Vec::new(),
             unique_keys: Vec::new(),
@@ -349,8 +472,18 @@ mod tests {
         };
         let fields = vec![field("id", true), field("a", false), field("b", false)];
         let (mode, nulls) = (MatchMode::UpdateOnly, NullPolicy::Write);
-        let layout = Layout { object, mode, nulls, fields, key: vec![0] };
-        Written { layout, key_columns: vec!["id".to_owned()], not_compared: Vec::new() }
+        let layout = Layout {
+            object,
+            mode,
+            nulls,
+            fields,
+            key: vec![0],
+        };
+        Written {
+            layout,
+            key_columns: vec!["id".to_owned()],
+            not_compared: Vec::new(),
+        }
     }
 
     #[test]
@@ -370,18 +503,27 @@ mod tests {
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let written = written();
-        let mut writer = PackageWriter::create(&folder.path().join("written"), &written.key_columns).unwrap();
+        let mut writer =
+            PackageWriter::create(&folder.path().join("written"), &written.key_columns).unwrap();
         for first in 0..5 {
             writer.push(&records.slice(first, 1)).unwrap();
         }
-        let latest = written.latest(writer.finish().unwrap().load(0).unwrap()).unwrap();
+        let latest = written
+            .latest(writer.finish().unwrap().load(0).unwrap())
+            .unwrap();
         assert_eq!(latest.keys, ["1", "2", "3"]);
         let value = |field, record| {
             let text = latest.text(field, record).map(str::to_owned);
-            latest.is_known(field, record).then(|| (text, latest.run_of(field, record)))
+            latest
+                .is_known(field, record)
+                .then(|| (text, latest.run_of(field, record)))
         };
         assert_eq!(value(0, 0), Some((Some("11".to_owned()), 2)));
-        assert_eq!(value(1, 0), None, "what it was before is no longer what was written last");
+        assert_eq!(
+            value(1, 0),
+            None,
+            "what it was before is no longer what was written last"
+        );
         assert_eq!(value(0, 1), Some((Some("20".to_owned()), 1)));
         assert_eq!(value(1, 1), Some((None, 1)), "NULL was written");
         assert_eq!(value(0, 2), None);
@@ -389,7 +531,12 @@ mod tests {
         assert_eq!([0, 1, 2].map(|record| latest.latest_run(record)), [3, 1, 2]);
         let rest = latest.slice(&(1..3));
         assert_eq!(
-            (rest.key(0), rest.text(0, 0), rest.run_of(1, 1), rest.keys.len()),
+            (
+                rest.key(0),
+                rest.text(0, 0),
+                rest.run_of(1, 1),
+                rest.keys.len()
+            ),
             ("2".to_owned(), Some("20"), 2, 2)
         );
     }

@@ -1,6 +1,6 @@
-//! Records that clash with one another: two rows swap values, or several hand them round. None of them can be written
-//! alone, so they are written in one transaction. Constraints that can wait for its end do, and what is to be unique is
-//! emptied first where the column may be NULL.
+//! Records that clash with one another: two rows swap values, or several hand them round. None of
+//! them can be written alone, so they are written in one transaction. Constraints that can wait for
+//! its end do, and what is to be unique is emptied first where the column may be NULL.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,20 +29,27 @@ pub(in crate::run) enum Together {
     Committed,
     /// None of them is written.
     Refused {
-        /// Positions of those that cannot be written even with the others, ascending, where that is known.
+        /// Positions of those that cannot be written even with the others, ascending, where that is
+        /// known.
         at: Vec<usize>,
     },
 }
 
 impl Writer {
     /// Writes batches of one in one transaction and records their outcomes, or does neither.
-    pub(in crate::run) async fn deliver_together(&mut self, batches: &[Batch]) -> Result<Together, RunError> {
+    pub(in crate::run) async fn deliver_together(
+        &mut self,
+        batches: &[Batch],
+    ) -> Result<Together, RunError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut attempts = 1;
         loop {
             let mut sent: Vec<Option<Sending>> = batches.iter().map(|_| None).collect();
             let mut at = Vec::new();
-            let error = match self.attempt_together(batches, &mut sent, attempts, &mut at).await {
+            let error = match self
+                .attempt_together(batches, &mut sent, attempts, &mut at)
+                .await
+            {
                 Ok(()) => {
                     batches.iter().for_each(|batch| self.tell(batch));
                     return Ok(Together::Committed);
@@ -51,13 +58,20 @@ impl Writer {
                 Err(AttemptError::System(error)) => error,
             };
             self.recover(&error).await;
-            if matches!(error, SystemError::Refused { .. } | SystemError::Missed { .. }) {
+            if matches!(
+                error,
+                SystemError::Refused { .. } | SystemError::Missed { .. }
+            ) {
                 for (batch, _) in batches.iter().zip(&sent).filter(|(_, sent)| sent.is_some()) {
-                    self.context.ledger.forget_sent(self.context.id, batch.span).await?;
+                    self.context
+                        .ledger
+                        .forget_sent(self.context.id, batch.span)
+                        .await?;
                 }
                 return Ok(Together::Refused { at });
             }
-            // Once they are recorded as sent they are in doubt, each for itself: whoever takes the run up looks into that.
+            // Once they are recorded as sent they are in doubt, each for itself: whoever takes the
+            // run up looks into that.
             let is_sent = sent.iter().any(Option::is_some);
             let Some(delay) = delays.next().filter(|_| error.is_transient() && !is_sent) else {
                 return Err(self.failed(error));
@@ -85,7 +99,9 @@ impl Writer {
         destination.defer_constraints().await?;
         let mut judged = Vec::new();
         for batch in batches {
-            destination.claim(claim(context.id, &context.layout.object.path, batch.span)).await?;
+            destination
+                .claim(claim(context.id, &context.layout.object.path, batch.span))
+                .await?;
             judged.push(context.judge(destination, batch).await?);
         }
         for (position, (batch, written)) in batches.iter().zip(&judged).enumerate() {
@@ -106,7 +122,17 @@ impl Writer {
         }
         let mut prepared = Vec::new();
         for ((batch, written), sent) in batches.iter().zip(judged).zip(sent) {
-            prepared.push(self.prepare(batch, written, sent, attempts, &Share::All, Earlier::default()).await?);
+            prepared.push(
+                self.prepare(
+                    batch,
+                    written,
+                    sent,
+                    attempts,
+                    &Share::All,
+                    Earlier::default(),
+                )
+                .await?,
+            );
         }
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
@@ -118,7 +144,8 @@ impl Writer {
     }
 }
 
-/// Goes back before what was refused and notes whose it was, so that one attempt finds all that stand in the way.
+/// Goes back before what was refused and notes whose it was, so that one attempt finds all that
+/// stand in the way.
 async fn set_apart(
     destination: &mut AnyDestination,
     done: Result<(), SystemError>,
@@ -135,14 +162,33 @@ async fn set_apart(
 }
 
 fn refused() -> SystemError {
-    SystemError::Refused { message: "some records clash with others".to_owned(), column: None, clashes: true }
+    SystemError::Refused {
+        message: "some records clash with others".to_owned(),
+        column: None,
+        clashes: true,
+    }
 }
 
 impl WriterContext {
-    async fn judge(&self, destination: &mut AnyDestination, batch: &Batch) -> Result<Written, SystemError> {
+    async fn judge(
+        &self,
+        destination: &mut AnyDestination,
+        batch: &Batch,
+    ) -> Result<Written, SystemError> {
         match &self.work {
-            Work::Deliver => judge(destination, &self.layout, &batch.records, Before::OfDiffering).await,
-            Work::Swap(swap) => swap.lock_and_judge(destination, &self.connection, &batch.records).await,
+            Work::Deliver => {
+                judge(
+                    destination,
+                    &self.layout,
+                    &batch.records,
+                    Before::OfDiffering,
+                )
+                .await
+            }
+            Work::Swap(swap) => {
+                swap.lock_and_judge(destination, &self.connection, &batch.records)
+                    .await
+            }
         }
     }
 
@@ -152,13 +198,27 @@ impl WriterContext {
         batch: &Batch,
         written: &Written,
     ) -> Result<(), SystemError> {
-        let Self { connection, layout, .. } = self;
+        let Self {
+            connection, layout, ..
+        } = self;
         match &self.work {
             Work::Deliver => {
                 let decisions = &written.decisions;
-                apply(destination, connection, layout, &batch.records, decisions, None, Hold::Locked).await
+                apply(
+                    destination,
+                    connection,
+                    layout,
+                    &batch.records,
+                    decisions,
+                    None,
+                    Hold::Locked,
+                )
+                .await
             }
-            Work::Swap(swap) => swap.apply(destination, connection, &batch.records, written).await,
+            Work::Swap(swap) => {
+                swap.apply(destination, connection, &batch.records, written)
+                    .await
+            }
         }
     }
 
@@ -172,7 +232,12 @@ impl WriterContext {
         if written.decisions != [Decision::Update] {
             return Ok(());
         }
-        let Self { connection, layout, work, .. } = self;
+        let Self {
+            connection,
+            layout,
+            work,
+            ..
+        } = self;
         let sent = shaped(connection, work.sent(batch, written))?;
         let columns = sent.records().columns();
         let masks = match work {
@@ -180,8 +245,11 @@ impl WriterContext {
             Work::Swap(swap) => swap.written(&batch.records),
         };
         let is_written = |position: &usize| {
-            let is_left = masks.get(*position).and_then(|mask| mask.as_ref()?.get(0)) == Some(false);
-            let is_null = columns.get(*position).is_none_or(|values| values.null_count() > 0);
+            let is_left =
+                masks.get(*position).and_then(|mask| mask.as_ref()?.get(0)) == Some(false);
+            let is_null = columns
+                .get(*position)
+                .is_none_or(|values| values.null_count() > 0);
             !(is_left || layout.nulls == NullPolicy::Keep && is_null)
         };
         let emptied: Vec<usize> = layout.emptied().into_iter().filter(is_written).collect();
@@ -194,12 +262,27 @@ impl WriterContext {
         let value = |position: &usize| {
             let values = columns.get(*position)?;
             let none = || Column::full_null(values.name().clone(), values.len(), values.dtype());
-            Some(if emptied.contains(position) { none() } else { values.clone() })
+            Some(if emptied.contains(position) {
+                none()
+            } else {
+                values.clone()
+            })
         };
-        let none = DataFrame::new(batch.records.height(), fields.iter().filter_map(value).collect());
+        let none = DataFrame::new(
+            batch.records.height(),
+            fields.iter().filter_map(value).collect(),
+        );
         let records = &shaped(connection, none)?;
-        let narrow = &Layout { nulls: NullPolicy::Write, ..layout.narrowed(&fields) };
-        let write = Write { change: Change::Update, layout: narrow, records, hold: Hold::Locked };
+        let narrow = &Layout {
+            nulls: NullPolicy::Write,
+            ..layout.narrowed(&fields)
+        };
+        let write = Write {
+            change: Change::Update,
+            layout: narrow,
+            records,
+            hold: Hold::Locked,
+        };
         write.carry_out(destination, connection).await
     }
 }

@@ -1,4 +1,5 @@
-//! Telling through a program: the alert on its standard input, a time limit, and what it printed in the log if it fails.
+//! Telling through a program: the alert on its standard input, a time limit, and what it printed in
+//! the log if it fails.
 
 use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -16,28 +17,41 @@ use crate::domain::channel::AlertCommand;
 const OUTPUT_BYTES_MAX: usize = 4_096;
 /// How often a program is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// How long the output of a program that has ended is waited for: something it started may keep it open for ever.
+/// How long the output of a program that has ended is waited for: something it started may keep it
+/// open for ever.
 const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the program with `body` on its standard input until it ends or its time is up. Blocks.
 /// Errors: it could not be started, failed, or was killed.
 pub(super) fn run(command: &AlertCommand, body: &str) -> Result<(), TellError> {
     let program = command.program.to_string_lossy().into_owned();
-    let not_started = |source| TellError::CommandNotStarted { program: program.clone(), source };
+    let not_started = |source| TellError::CommandNotStarted {
+        program: program.clone(),
+        source,
+    };
     let (mut child, output) = start(command).map_err(not_started)?;
     let output = Output::read_in_background(output).map_err(not_started)?;
     write_in_background(&mut child, body).map_err(not_started)?;
     let ended = wait(&mut child, command.timeout);
     let error = match ended {
         Ok(Some(status)) if status.success() => return Ok(()),
-        Ok(Some(status)) => TellError::CommandFailed { program, how: how_it_ended(status) },
+        Ok(Some(status)) => TellError::CommandFailed {
+            program,
+            how: how_it_ended(status),
+        },
         Ok(None) => {
             kill(&mut child);
-            TellError::CommandTimeout { program, timeout: command.timeout }
+            TellError::CommandTimeout {
+                program,
+                timeout: command.timeout,
+            }
         }
         Err(error) => {
             kill(&mut child);
-            TellError::CommandFailed { program, how: format!("could not be waited for: {error}") }
+            TellError::CommandFailed {
+                program,
+                how: format!("could not be waited for: {error}"),
+            }
         }
     };
     let output = output.text();
@@ -47,8 +61,8 @@ pub(super) fn run(command: &AlertCommand, body: &str) -> Result<(), TellError> {
     Err(error)
 }
 
-/// Starts the program at the head of a process group of its own, so that all it starts can be killed with it and a key
-/// pressed at the terminal is not meant for it.
+/// Starts the program at the head of a process group of its own, so that all it starts can be
+/// killed with it and a key pressed at the terminal is not meant for it.
 fn start(command: &AlertCommand) -> io::Result<(Child, PipeReader)> {
     let (output, writer) = io::pipe()?;
     // The writing ends are this block's: once it is over only the program has them.
@@ -64,12 +78,16 @@ fn start(command: &AlertCommand) -> io::Result<(Child, PipeReader)> {
 
 /// A program that reads nothing must not stop this one.
 fn write_in_background(child: &mut Child, body: &str) -> io::Result<()> {
-    let Some(mut stdin) = child.stdin.take() else { return Ok(()) };
+    let Some(mut stdin) = child.stdin.take() else {
+        return Ok(());
+    };
     let body = format!("{body}\n");
-    thread::Builder::new().name("alert command input".to_owned()).spawn(move || {
-        // A program may end without reading: how it ends is what counts.
-        drop(stdin.write_all(body.as_bytes()));
-    })?;
+    thread::Builder::new()
+        .name("alert command input".to_owned())
+        .spawn(move || {
+            // A program may end without reading: how it ends is what counts.
+            drop(stdin.write_all(body.as_bytes()));
+        })?;
     Ok(())
 }
 
@@ -87,8 +105,9 @@ fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> 
     }
 }
 
-/// Kills the program and what it started. The standard library kills single processes only; the shell's `kill` takes a
-/// group. The program has not been waited for, so that its number is still its own.
+/// Kills the program and what it started. The standard library kills single processes only; the
+/// shell's `kill` takes a group. The program has not been waited for, so that its number is still
+/// its own.
 fn kill(child: &mut Child) {
     let group = Command::new("/bin/sh")
         .args(["-c", r#"kill -s KILL -- "-$0""#, &child.id().to_string()])
@@ -111,7 +130,8 @@ fn how_it_ended(status: ExitStatus) -> String {
     }
 }
 
-/// What a program prints, the first part of it, read as it comes so that the program never waits to print.
+/// What a program prints, the first part of it, read as it comes so that the program never waits to
+/// print.
 struct Output {
     kept: Arc<Mutex<Vec<u8>>>,
     reader: thread::JoinHandle<()>,
@@ -121,14 +141,16 @@ impl Output {
     fn read_in_background(mut output: PipeReader) -> io::Result<Self> {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let keeping = Arc::clone(&kept);
-        let reader = thread::Builder::new().name("alert command output".to_owned()).spawn(move || {
-            let mut bytes = [0; OUTPUT_BYTES_MAX];
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
-                let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
-                let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len());
-                kept.extend(bytes.iter().take(count.min(room)));
-            }
-        })?;
+        let reader = thread::Builder::new()
+            .name("alert command output".to_owned())
+            .spawn(move || {
+                let mut bytes = [0; OUTPUT_BYTES_MAX];
+                while let Ok(count @ 1..) = output.read(&mut bytes) {
+                    let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
+                    let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len());
+                    kept.extend(bytes.iter().take(count.min(room)));
+                }
+            })?;
         Ok(Self { kept, reader })
     }
 

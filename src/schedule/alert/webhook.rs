@@ -1,5 +1,5 @@
-//! Telling through a webhook: the alert posted as JSON, signed if there is a secret, over TLS that this machine's own
-//! roots vouch for, or those that the project names.
+//! Telling through a webhook: the alert posted as JSON, signed if there is a secret, over TLS that
+//! this machine's own roots vouch for, or those that the project names.
 
 use std::sync::Arc;
 
@@ -27,17 +27,28 @@ pub(super) fn post(webhook: &Webhook, body: &str, now: DateTime<Utc>) -> Result<
         let signature = signature(secret.reveal().as_bytes(), &timestamp, body);
         request = request.header("X-Writeback-Signature", signature);
     }
-    let status = request.send(body).map_err(|error| not_reached(webhook, &error))?.status();
+    let status = request
+        .send(body)
+        .map_err(|error| not_reached(webhook, &error))?
+        .status();
     match status.is_success() {
         true => Ok(()),
-        false => Err(TellError::WebhookRefused { status: status.as_u16() }),
+        false => Err(TellError::WebhookRefused {
+            status: status.as_u16(),
+        }),
     }
 }
 
-/// Who may vouch for the receiver. The file is read anew each time, for authorities renew their certificates.
+/// Who may vouch for the receiver. The file is read anew each time, for authorities renew their
+/// certificates.
 fn roots(webhook: &Webhook) -> Result<RootCerts, TellError> {
-    let Some(file) = &webhook.ca_file else { return Ok(RootCerts::PlatformVerifier) };
-    let unreadable = |source| TellError::Authorities { path: file.display().to_string(), source };
+    let Some(file) = &webhook.ca_file else {
+        return Ok(RootCerts::PlatformVerifier);
+    };
+    let unreadable = |source| TellError::Authorities {
+        path: file.display().to_string(),
+        source,
+    };
     let pem = user_file::certificates(file).map_err(|error| unreadable(error.into()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
@@ -57,7 +68,8 @@ fn agent(webhook: &Webhook, roots: RootCerts) -> Agent {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .timeout_global(Some(webhook.timeout))
-        // A receiver is told of things seldom: a connection kept since the last time would be a broken one.
+        // A receiver is told of things seldom: a connection kept since the last time would be a
+        // broken one.
         .max_idle_connections(0)
         .user_agent(concat!("writeback/", env!("CARGO_PKG_VERSION")))
         .tls_config(TlsConfig::builder().root_certs(roots).build());
@@ -78,13 +90,17 @@ fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
     format!("v1={hexadecimal}")
 }
 
-/// What went wrong, in words that hold neither the URL nor its host: either may be what keeps strangers from posting.
+/// What went wrong, in words that hold neither the URL nor its host: either may be what keeps
+/// strangers from posting.
 fn not_reached(webhook: &Webhook, error: &Error) -> TellError {
     let url = webhook.url.reveal();
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host).unwrap_or(url);
     let why = if let Error::Timeout(_) = error {
-        format!("no answer within {}", humantime::format_duration(webhook.timeout))
+        format!(
+            "no answer within {}",
+            humantime::format_duration(webhook.timeout)
+        )
     } else {
         error.to_string().replace(url, "***").replace(host, "***")
     };
@@ -102,6 +118,9 @@ mod tests {
     #[test]
     fn a_signature_is_what_other_programs_compute() {
         let signature = signature(b"canary", "1790000000", r#"{"id":"a"}"#);
-        assert_eq!(signature, "v1=5c33917d9db09a1e55f63a5d23c96fb0cb300dad78826af835e9269a0e969a3f");
+        assert_eq!(
+            signature,
+            "v1=5c33917d9db09a1e55f63a5d23c96fb0cb300dad78826af835e9269a0e969a3f"
+        );
     }
 }

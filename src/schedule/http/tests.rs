@@ -20,10 +20,14 @@ async fn listening(state: &Arc<ServeState>) -> SocketAddr {
 }
 
 async fn connected(address: SocketAddr) -> TcpStream {
-    timeout(DEADLINE, TcpStream::connect(address)).await.expect("in time").unwrap()
+    timeout(DEADLINE, TcpStream::connect(address))
+        .await
+        .expect("in time")
+        .unwrap()
 }
 
-/// What is said until the other side closes; it may close with a reset when it has not read everything.
+/// What is said until the other side closes; it may close with a reset when it has not read
+/// everything.
 async fn heard(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let reading = async {
@@ -32,7 +36,9 @@ async fn heard(mut stream: TcpStream) -> String {
             answer.extend(piece.iter().take(bytes));
         }
     };
-    timeout(DEADLINE, reading).await.expect("it is closed in time");
+    timeout(DEADLINE, reading)
+        .await
+        .expect("it is closed in time");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -40,15 +46,26 @@ async fn heard(mut stream: TcpStream) -> String {
 async fn exchanged(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = connected(address).await;
     // The other side may have heard enough before everything is sent.
-    drop(timeout(DEADLINE, stream.write_all(request)).await.expect("in time"));
+    drop(
+        timeout(DEADLINE, stream.write_all(request))
+            .await
+            .expect("in time"),
+    );
     heard(stream).await
 }
 
 /// Status and body of the answer to a request without a body.
 async fn asked(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let answer = exchanged(address, format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
+    let answer = exchanged(
+        address,
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    )
+    .await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     (status.expect("a status"), body.to_owned())
 }
 
@@ -58,15 +75,27 @@ async fn a_process_is_alive_while_it_turns_and_ready_while_it_serves() {
     let address = listening(&state).await;
     let phases = [
         (Phase::Starting, 503, "starting\n"),
-        (Phase::StandingBy { by: "process 7".to_owned() }, 503, "standing by: process 7 serves this project\n"),
+        (
+            Phase::StandingBy {
+                by: "process 7".to_owned(),
+            },
+            503,
+            "standing by: process 7 serves this project\n",
+        ),
         (Phase::Serving, 200, "ok\n"),
         (Phase::Stopping, 503, "stopping\n"),
     ];
     for (phase, status, body) in phases {
         state.turned();
         state.phase(phase);
-        assert_eq!(asked(address, "GET", "/readyz").await, (status, body.to_owned()));
-        assert_eq!(asked(address, "GET", "/healthz").await, (200, "ok\n".to_owned()));
+        assert_eq!(
+            asked(address, "GET", "/readyz").await,
+            (status, body.to_owned())
+        );
+        assert_eq!(
+            asked(address, "GET", "/healthz").await,
+            (200, "ok\n".to_owned())
+        );
     }
 }
 
@@ -78,19 +107,42 @@ async fn metrics_are_announced_as_what_they_are() {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert!(head.contains(kind) && head.contains("connection: close"), "{head}");
-    assert_eq!(Exposition::read(body).value("writeback_serving", &[]), Some(0.0));
+    assert!(
+        head.contains(kind) && head.contains("connection: close"),
+        "{head}"
+    );
+    assert_eq!(
+        Exposition::read(body).value("writeback_serving", &[]),
+        Some(0.0)
+    );
 }
 
 #[tokio::test]
 async fn nothing_else_is_there_and_nothing_can_be_sent() {
     let address = listening(&Arc::new(ServeState::new())).await;
-    for path in ["/", "/health", "/metrics/", "/healthz/../metrics", "/%2e%2e/etc/passwd", "/METRICS"] {
-        assert_eq!(asked(address, "GET", path).await, (404, String::new()), "{path}");
+    for path in [
+        "/",
+        "/health",
+        "/metrics/",
+        "/healthz/../metrics",
+        "/%2e%2e/etc/passwd",
+        "/METRICS",
+    ] {
+        assert_eq!(
+            asked(address, "GET", path).await,
+            (404, String::new()),
+            "{path}"
+        );
     }
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE"] {
+    for method in [
+        "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE",
+    ] {
         for path in ["/healthz", "/readyz", "/metrics"] {
-            assert_eq!(asked(address, method, path).await, (405, String::new()), "{method} {path}");
+            assert_eq!(
+                asked(address, method, path).await,
+                (405, String::new()),
+                "{method} {path}"
+            );
         }
     }
     let (status, body) = asked(address, "HEAD", "/metrics").await;
@@ -101,9 +153,18 @@ async fn nothing_else_is_there_and_nothing_can_be_sent() {
 async fn garbage_is_refused_and_the_next_request_answered() {
     let state = Arc::new(ServeState::new());
     let address = listening(&state).await;
-    let long_path = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20));
-    let many_headers = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X-Header: value\r\n".repeat(1 << 16));
-    let long_body = format!("GET /healthz HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n{}", "b".repeat(1 << 20));
+    let long_path = format!(
+        "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "a".repeat(1 << 20)
+    );
+    let many_headers = format!(
+        "GET /healthz HTTP/1.1\r\n{}\r\n",
+        "X-Header: value\r\n".repeat(1 << 16)
+    );
+    let long_body = format!(
+        "GET /healthz HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n{}",
+        "b".repeat(1 << 20)
+    );
     let garbage: [&[u8]; 9] = [
         b"\r\n\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
@@ -117,13 +178,20 @@ async fn garbage_is_refused_and_the_next_request_answered() {
     ];
     for request in garbage {
         let answer = exchanged(address, request).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
         assert_eq!(asked(address, "GET", "/healthz").await.0, 200);
     }
-    // Whether HTTP/2 is spoken is decided by what other crates ask of the HTTP library; it ends all the same.
+    // Whether HTTP/2 is spoken is decided by what other crates ask of the HTTP library; it ends all
+    // the same.
     exchanged(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense").await;
     let answer = exchanged(address, long_body.as_bytes()).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 200"),
+        "{answer}"
+    );
     assert_eq!(asked(address, "GET", "/healthz").await.0, 200);
 }
 
@@ -138,8 +206,9 @@ async fn whoever_says_nothing_or_speaks_slowly_is_cut_off() {
         }
     };
     let silent = heard(connected(address).await);
-    let ((), heard) =
-        timeout(DEADLINE, async { tokio::join!(dripping, silent) }).await.expect("both are closed in time");
+    let ((), heard) = timeout(DEADLINE, async { tokio::join!(dripping, silent) })
+        .await
+        .expect("both are closed in time");
     assert_eq!(heard, "");
 }
 
@@ -149,10 +218,16 @@ async fn a_thousand_idle_connections_keep_nobody_from_being_answered() {
     let mut idle = Vec::new();
     for _ in 0..1_000 {
         let mut stream = connected(address).await;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\n")
+            .await
+            .unwrap();
         idle.push(stream);
     }
-    assert_eq!(asked(address, "GET", "/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(
+        asked(address, "GET", "/healthz").await,
+        (200, "ok\n".to_owned())
+    );
     drop(idle);
 }
 
@@ -168,14 +243,21 @@ async fn the_oldest_connection_makes_room_for_the_newest() {
     }
     assert_eq!(doorkeeper.admitted.len(), CONNECTIONS_MAX);
     let mut oldest = admitted.pop_front().unwrap();
-    let oldest = timeout(DEADLINE, oldest.read_u8()).await.expect("it is closed").unwrap_err();
+    let oldest = timeout(DEADLINE, oldest.read_u8())
+        .await
+        .expect("it is closed")
+        .unwrap_err();
     assert_eq!(oldest.kind(), io::ErrorKind::ConnectionAborted);
 
     // Places that were given up are free: nobody is closed for them.
     admitted.pop_back();
     peers.push(connected(address).await);
     admitted.push_back(doorkeeper.accept().await.0);
-    assert!(admitted.iter_mut().all(|connection| connection.dismissal.try_recv().is_err()));
+    assert!(
+        admitted
+            .iter_mut()
+            .all(|connection| connection.dismissal.try_recv().is_err())
+    );
     assert_eq!(doorkeeper.admitted.len(), CONNECTIONS_MAX);
 }
 
@@ -184,7 +266,9 @@ async fn no_more_is_read_of_a_request_than_a_request_needs() {
     let mut doorkeeper = Doorkeeper::new(TcpListener::bind(LOCAL).await.unwrap());
     let mut peer = connected(doorkeeper.local_addr().unwrap()).await;
     let mut connection = doorkeeper.accept().await.0;
-    peer.write_all(&vec![b'a'; 2 * REQUEST_BYTES_MAX]).await.unwrap();
+    peer.write_all(&vec![b'a'; 2 * REQUEST_BYTES_MAX])
+        .await
+        .unwrap();
     let (mut piece, mut bytes) = ([0; 1024], 0);
     let reading = async {
         loop {
@@ -195,18 +279,25 @@ async fn no_more_is_read_of_a_request_than_a_request_needs() {
         }
     };
     let error = timeout(DEADLINE, reading).await.expect("it ends");
-    assert_eq!((bytes, error.kind()), (REQUEST_BYTES_MAX, io::ErrorKind::InvalidData));
+    assert_eq!(
+        (bytes, error.kind()),
+        (REQUEST_BYTES_MAX, io::ErrorKind::InvalidData)
+    );
 }
 
 #[tokio::test]
 async fn it_stops_answering_when_it_is_asked_to() {
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
-    let address = listen(LOCAL, Arc::new(ServeState::new()), stopped).await.unwrap();
+    let address = listen(LOCAL, Arc::new(ServeState::new()), stopped)
+        .await
+        .unwrap();
     assert_eq!(asked(address, "GET", "/healthz").await.0, 200);
     stop.send(()).unwrap();
     let refused = async { while TcpStream::connect(address).await.is_ok() {} };
-    timeout(DEADLINE, refused).await.expect("nobody listens any more");
+    timeout(DEADLINE, refused)
+        .await
+        .expect("nobody listens any more");
 }
 
 #[tokio::test]
@@ -215,5 +306,10 @@ async fn an_address_in_use_is_named() {
     let address = listening(&state).await;
     let error = listen(address, state, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("could not listen on {address}"));
-    assert!(error.hint().unwrap().starts_with("another process listens there"));
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .starts_with("another process listens there")
+    );
 }

@@ -1,5 +1,6 @@
-//! What is known of drivers: which of their options keep values exact, how names are quoted, and which have a better way.
-//! A driver that is not listed is used as it is; what it sends is judged like any other source's.
+//! What is known of drivers: which of their options keep values exact, how names are quoted, and
+//! which have a better way. A driver that is not listed is used as it is; what it sends is judged
+//! like any other source's.
 
 use std::path::Path;
 
@@ -24,18 +25,26 @@ pub(super) struct KnownDriver {
 struct Pin {
     option: &'static str,
     value: &'static str,
-    /// What another value does to values of records; one that only loses what can be asked for says nothing.
+    /// What another value does to values of records; one that only loses what can be asked for says
+    /// nothing.
     otherwise: Option<&'static str>,
 }
 
 /// The driver of databases that nothing is known of.
-const UNKNOWN: KnownDriver = KnownDriver { name: "", pins: &[], statement: &[], quote: '"', instead: None };
+const UNKNOWN: KnownDriver = KnownDriver {
+    name: "",
+    pins: &[],
+    statement: &[],
+    quote: '"',
+    instead: None,
+};
 
 const KNOWN: &[KnownDriver] = &[
     KnownDriver {
         name: "duckdb",
-        // Without it UHUGEINT wraps (its greatest value arrives as -1), TIMETZ loses its offset, and HUGEINT says that it
-        // has fewer digits than it has. Source: <https://duckdb.org/docs/stable/configuration/overview>.
+        // Without it UHUGEINT wraps (its greatest value arrives as -1), TIMETZ loses its offset,
+        // and HUGEINT says that it has fewer digits than it has. Source:
+        // <https://duckdb.org/docs/stable/configuration/overview>.
         pins: &[Pin {
             option: "arrow_lossless_conversion",
             value: "true",
@@ -59,8 +68,12 @@ const KNOWN: &[KnownDriver] = &[
                 otherwise: None,
             },
         ],
-        // The driver fetches two hundred batches of each of ten streams ahead, unless told otherwise.
-        statement: &[("adbc.rpc.result_queue_size", "16"), ("adbc.snowflake.rpc.prefetch_concurrency", "2")],
+        // The driver fetches two hundred batches of each of ten streams ahead, unless told
+        // otherwise.
+        statement: &[
+            ("adbc.rpc.result_queue_size", "16"),
+            ("adbc.snowflake.rpc.prefetch_concurrency", "2"),
+        ],
         ..UNKNOWN
     },
     KnownDriver {
@@ -69,31 +82,71 @@ const KNOWN: &[KnownDriver] = &[
         statement: &[("adbc.postgresql.batch_size_hint_bytes", "1000000")],
         ..UNKNOWN
     },
-    KnownDriver { name: "bigquery", quote: '`', ..UNKNOWN },
-    KnownDriver { name: "databricks", quote: '`', ..UNKNOWN },
-    KnownDriver { name: "spark", quote: '`', ..UNKNOWN },
+    KnownDriver {
+        name: "bigquery",
+        quote: '`',
+        ..UNKNOWN
+    },
+    KnownDriver {
+        name: "databricks",
+        quote: '`',
+        ..UNKNOWN
+    },
+    KnownDriver {
+        name: "spark",
+        quote: '`',
+        ..UNKNOWN
+    },
     // It guesses a column's type from its first rows.
-    KnownDriver { name: "sqlite", instead: Some("sqlite"), ..UNKNOWN },
-    KnownDriver { name: "mysql", quote: '`', instead: Some("mysql"), ..UNKNOWN },
+    KnownDriver {
+        name: "sqlite",
+        instead: Some("sqlite"),
+        ..UNKNOWN
+    },
+    KnownDriver {
+        name: "mysql",
+        quote: '`',
+        instead: Some("mysql"),
+        ..UNKNOWN
+    },
 ];
 
 /// What is known of the driver of this name, or at this path.
 pub(super) fn known(driver: &str) -> &'static KnownDriver {
-    let stem = Path::new(driver).file_stem().and_then(|stem| stem.to_str()).unwrap_or(driver);
+    let stem = Path::new(driver)
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or(driver);
     let stem = stem.strip_prefix("lib").unwrap_or(stem);
     let name = stem.strip_prefix("adbc_driver_").unwrap_or(stem);
-    KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name)).unwrap_or(&UNKNOWN)
+    KNOWN
+        .iter()
+        .find(|known| known.name.eq_ignore_ascii_case(name))
+        .unwrap_or(&UNKNOWN)
 }
 
 impl KnownDriver {
     /// The options with those that keep values exact.
     /// Errors: one that the user set so that values would be lost in silence.
-    pub(super) fn pinned(&self, mut options: Vec<(String, OptionValue)>) -> Result<Vec<(String, OptionValue)>, String> {
-        for Pin { option, value, otherwise } in self.pins {
+    pub(super) fn pinned(
+        &self,
+        mut options: Vec<(String, OptionValue)>,
+    ) -> Result<Vec<(String, OptionValue)>, String> {
+        for Pin {
+            option,
+            value,
+            otherwise,
+        } in self.pins
+        {
             match (options.iter().find(|(name, _)| name == option), otherwise) {
-                (None, _) => options.push(((*option).to_owned(), OptionValue::Plain((*value).to_owned()))),
+                (None, _) => options.push((
+                    (*option).to_owned(),
+                    OptionValue::Plain((*value).to_owned()),
+                )),
                 (Some((_, given)), Some(otherwise)) if given.reveal() != *value => {
-                    return Err(format!("option `{option}` is not `{value}`, which {otherwise}"));
+                    return Err(format!(
+                        "option `{option}` is not `{value}`, which {otherwise}"
+                    ));
                 }
                 (Some(_), _) => {}
             }
@@ -101,19 +154,31 @@ impl KnownDriver {
         Ok(options)
     }
 
-    /// A name as the database's SQL has it: a plain one as it is, for each database folds it in its own way.
+    /// A name as the database's SQL has it: a plain one as it is, for each database folds it in its
+    /// own way.
     pub(super) fn spelled(&self, name: &str) -> String {
         let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        if begins && name.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_') {
+        if begins
+            && name
+                .chars()
+                .all(|sign| sign.is_ascii_alphanumeric() || sign == '_')
+        {
             return name.to_owned();
         }
         let quote = self.quote;
-        format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
+        format!(
+            "{quote}{}{quote}",
+            name.replace(quote, &format!("{quote}{quote}"))
+        )
     }
 
     /// A dotted name.
     pub(super) fn path(&self, parts: &[String]) -> String {
-        parts.iter().map(|part| self.spelled(part)).collect::<Vec<_>>().join(".")
+        parts
+            .iter()
+            .map(|part| self.spelled(part))
+            .collect::<Vec<_>>()
+            .join(".")
     }
 }
 
@@ -127,7 +192,12 @@ mod tests {
 
     #[test]
     fn a_driver_is_known_by_its_name_and_by_its_library() {
-        for driver in ["snowflake", "/opt/libadbc_driver_snowflake.so", "drivers/snowflake.toml", "Snowflake"] {
+        for driver in [
+            "snowflake",
+            "/opt/libadbc_driver_snowflake.so",
+            "drivers/snowflake.toml",
+            "Snowflake",
+        ] {
             assert_eq!(known(driver).name, "snowflake", "{driver}");
         }
         assert_eq!(known("/opt/libduckdb.so").name, "duckdb");
@@ -141,16 +211,29 @@ mod tests {
             "adbc.snowflake.sql.client_option.max_timestamp_precision",
         );
         let snowflake = known("snowflake");
-        let pinned = snowflake.pinned(vec![plain(precision, "microseconds")]).expect("a choice that cuts knowingly");
-        assert_eq!(pinned, [plain(precision, "microseconds"), plain(option, "true")]);
-        let refused = snowflake.pinned(vec![plain(option, "false")]).expect_err("wrapped numbers");
-        assert!(refused.contains("is not `true`, which wraps numbers"), "{refused}");
+        let pinned = snowflake
+            .pinned(vec![plain(precision, "microseconds")])
+            .expect("a choice that cuts knowingly");
+        assert_eq!(
+            pinned,
+            [plain(precision, "microseconds"), plain(option, "true")]
+        );
+        let refused = snowflake
+            .pinned(vec![plain(option, "false")])
+            .expect_err("wrapped numbers");
+        assert!(
+            refused.contains("is not `true`, which wraps numbers"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn plain_names_are_folded_by_the_database_and_others_are_quoted() {
         let parts = ["Sales".to_owned(), "a \"b\"".to_owned(), "c`d".to_owned()];
-        assert_eq!(known("duckdb").path(&parts), "Sales.\"a \"\"b\"\"\".\"c`d\"");
+        assert_eq!(
+            known("duckdb").path(&parts),
+            "Sales.\"a \"\"b\"\"\".\"c`d\""
+        );
         assert_eq!(known("bigquery").path(&parts), "Sales.`a \"b\"`.`c``d`");
     }
 }

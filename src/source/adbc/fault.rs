@@ -1,5 +1,5 @@
-//! What a driver's errors mean. Drivers are careless with their status, so that SQLSTATE comes first, and their own words
-//! are always told, without the secrets that they were given.
+//! What a driver's errors mean. Drivers are careless with their status, so that SQLSTATE comes
+//! first, and their own words are always told, without the secrets that they were given.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -20,10 +20,13 @@ pub(super) struct Failures {
 
 impl Failures {
     pub(super) fn of(connection: &Connection, settings: &AdbcSettings) -> Self {
-        let secrets = settings.options.iter().filter_map(|(_, value)| match value {
-            OptionValue::Secret(secret) => Some(secret.reveal()),
-            OptionValue::Plain(_) => None,
-        });
+        let secrets = settings
+            .options
+            .iter()
+            .filter_map(|(_, value)| match value {
+                OptionValue::Secret(secret) => Some(secret.reveal()),
+                OptionValue::Plain(_) => None,
+            });
         Self {
             connection: connection.name.clone(),
             driver: settings.driver.clone(),
@@ -44,7 +47,10 @@ impl Failures {
                 "another process has the file open for writing, and only one at a time may; export to Parquet, or pull \
                  from a copy of the file ({source})"
             );
-            return SystemError::Contended { connection, source: source.into() };
+            return SystemError::Contended {
+                connection,
+                source: source.into(),
+            };
         }
         match (class(error).as_deref(), error.status) {
             (Some("53"), _) => SystemError::Exhausted { connection, source },
@@ -55,9 +61,16 @@ impl Failures {
             | (_, Status::Unauthenticated | Status::Unauthorized) => SystemError::Forbidden {
                 connection: connection.clone(),
                 source,
-                hint: format!("see which user `[connections.{connection}]` names, and what it may read"),
+                hint: format!(
+                    "see which user `[connections.{connection}]` names, and what it may read"
+                ),
             },
-            _ => SystemError::Failed { connection, doing: doing.to_owned(), source, hint: hint(&error.message) },
+            _ => SystemError::Failed {
+                connection,
+                doing: doing.to_owned(),
+                source,
+                hint: hint(&error.message),
+            },
         }
     }
 
@@ -77,10 +90,12 @@ impl Failures {
                  ~/.config/adbc/drivers or a folder of ADBC_DRIVER_PATH; a statically linked build can load none"
             ),
             AdbcDriver::Named(_) => {
-                "the path leads to a driver's library or manifest, from the project's folder".to_owned()
+                "the path leads to a driver's library or manifest, from the project's folder"
+                    .to_owned()
             }
             AdbcDriver::Profile(_) => {
-                "profiles are found in ~/.config/adbc/profiles and the folders of ADBC_PROFILE_PATH".to_owned()
+                "profiles are found in ~/.config/adbc/profiles and the folders of ADBC_PROFILE_PATH"
+                    .to_owned()
             }
         };
         SystemError::Failed {
@@ -91,15 +106,28 @@ impl Failures {
         }
     }
 
-    pub(super) fn failed(&self, doing: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> SystemError {
+    pub(super) fn failed(
+        &self,
+        doing: &str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> SystemError {
         let source = self.scrubbed(&source.into().to_string()).into();
-        SystemError::Failed { connection: self.connection.clone(), doing: doing.to_owned(), source, hint: None }
+        SystemError::Failed {
+            connection: self.connection.clone(),
+            doing: doing.to_owned(),
+            source,
+            hint: None,
+        }
     }
 
     pub(super) fn silent(&self, doing: &str, waited: Duration) -> SystemError {
         SystemError::Unavailable {
             connection: self.connection.clone(),
-            source: format!("{doing}: no answer within {}", humantime::format_duration(waited)).into(),
+            source: format!(
+                "{doing}: no answer within {}",
+                humantime::format_duration(waited)
+            )
+            .into(),
         }
     }
 
@@ -108,27 +136,40 @@ impl Failures {
         self.failed("asking the driver", "its thread ended without an answer")
     }
 
-    /// A driver's text in one line, without the secrets it was given, nor a piece of one that it quotes.
+    /// A driver's text in one line, without the secrets it was given, nor a piece of one that it
+    /// quotes.
     fn scrubbed(&self, text: &str) -> String {
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = self.secrets.iter().fold(line, |text, secret| text.replace(secret, "***"));
-        let is_piece = |quoted: &str| !quoted.is_empty() && self.secrets.iter().any(|secret| secret.contains(quoted));
+        let line = self
+            .secrets
+            .iter()
+            .fold(line, |text, secret| text.replace(secret, "***"));
+        let is_piece = |quoted: &str| {
+            !quoted.is_empty() && self.secrets.iter().any(|secret| secret.contains(quoted))
+        };
         line.split_inclusive(['"', '\'', '`'])
             .map(|part| {
                 let (text, quote) = part.split_at(part.trim_end_matches(['"', '\'', '`']).len());
-                if !quote.is_empty() && is_piece(text) { format!("***{quote}") } else { part.to_owned() }
+                if !quote.is_empty() && is_piece(text) {
+                    format!("***{quote}")
+                } else {
+                    part.to_owned()
+                }
             })
             .collect()
     }
 }
 
-/// The ways in which a secret may stand in a text: as it is, percent-encoded, and the password within a URI, which is
-/// told apart from it. Longest first, so that none leaves a part of another.
+/// The ways in which a secret may stand in a text: as it is, percent-encoded, and the password
+/// within a URI, which is told apart from it. Longest first, so that none leaves a part of another.
 fn spellings(secret: &str) -> Vec<String> {
-    let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let encoded =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let escaped = |text: &str| format!("{text:?}").trim_matches('"').to_owned();
     let mut spellings = vec![secret.to_owned(), encoded(secret), escaped(secret)];
-    if let Some((user, _)) = secret.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'))
+    if let Some((user, _)) = secret
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
         && let Some((_, password)) = user.split_once(':')
     {
         spellings.push(password.to_owned());
@@ -142,7 +183,9 @@ fn spellings(secret: &str) -> Vec<String> {
 
 fn percent_decoded(text: &str) -> Option<String> {
     // A key without a value is what a form calls a text alone; a plus sign in it means itself here.
-    let pairs = url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).into_owned().collect::<Vec<_>>();
+    let pairs = url::form_urlencoded::parse(text.replace('+', "%2B").as_bytes())
+        .into_owned()
+        .collect::<Vec<_>>();
     match pairs.as_slice() {
         [(name, value)] if value.is_empty() => Some(name.clone()),
         _ => None,
@@ -151,8 +194,12 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 /// The class of an error's SQLSTATE, if it has one.
 fn class(error: &Error) -> Option<String> {
-    let signs: Option<String> =
-        error.sqlstate.iter().take(2).map(|sign| u8::try_from(*sign).ok().map(char::from)).collect();
+    let signs: Option<String> = error
+        .sqlstate
+        .iter()
+        .take(2)
+        .map(|sign| u8::try_from(*sign).ok().map(char::from))
+        .collect();
     signs.filter(|class| class.chars().all(|sign| sign.is_ascii_alphanumeric()) && class != "00")
 }
 
@@ -171,15 +218,21 @@ fn hint(message: &str) -> Option<String> {
     })
 }
 
-/// Why a driver whose manifest was found could not be loaded, of all the places where it was looked for.
+/// Why a driver whose manifest was found could not be loaded, of all the places where it was looked
+/// for.
 fn reason(error: &Error) -> Option<String> {
     let details = error.details.as_ref()?;
-    let (_, trace) = details.iter().find(|(key, _)| key == "adbc.drivermanager.driver_load_trace")?;
+    let (_, trace) = details
+        .iter()
+        .find(|(key, _)| key == "adbc.drivermanager.driver_load_trace")?;
     let trace = String::from_utf8_lossy(trace);
-    let telling =
-        |line: &&str| !line.trim().is_empty() && !line.contains("No such file") && !line.contains("not found");
+    let telling = |line: &&str| {
+        !line.trim().is_empty() && !line.contains("No such file") && !line.contains("not found")
+    };
     let lines: Vec<&str> = trace.lines().filter(telling).map(str::trim).collect();
-    lines.first().map(|line| format!("{}: {line}", error.message))
+    lines
+        .first()
+        .map(|line| format!("{}: {line}", error.message))
 }
 
 #[cfg(test)]
@@ -190,7 +243,10 @@ mod tests {
         Failures {
             connection: "lake".to_owned(),
             driver: AdbcDriver::Named("flightsql".to_owned()),
-            secrets: secrets.iter().flat_map(|secret| spellings(secret)).collect(),
+            secrets: secrets
+                .iter()
+                .flat_map(|secret| spellings(secret))
+                .collect(),
         }
     }
 
@@ -205,7 +261,10 @@ mod tests {
             "token t0k\"en, token t0k%22en, token \"t0k\\\"en\"",
         ] {
             let told = failures.scrubbed(text);
-            assert!(!told.contains("s3c") && !told.contains("t0k") && !told.contains("c%40re"), "{told}");
+            assert!(
+                !told.contains("s3c") && !told.contains("t0k") && !told.contains("c%40re"),
+                "{told}"
+            );
         }
     }
 
@@ -213,8 +272,14 @@ mod tests {
     fn sqlstate_tells_more_than_the_status() {
         let state = |text: &str| {
             let mut sqlstate = [0; 5];
-            sqlstate.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from.cast_signed());
-            Error { sqlstate, ..Error::with_message_and_status("no", Status::Internal) }
+            sqlstate
+                .iter_mut()
+                .zip(text.bytes())
+                .for_each(|(to, from)| *to = from.cast_signed());
+            Error {
+                sqlstate,
+                ..Error::with_message_and_status("no", Status::Internal)
+            }
         };
         let sorted = |text: &str| failures(&[]).of_driver("pulling", &state(text));
         assert!(matches!(sorted("08006"), SystemError::Unavailable { .. }));

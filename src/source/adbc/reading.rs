@@ -1,16 +1,17 @@
-//! What happens on a pull's thread: the driver is loaded, the statement looked at and, once it may begin, run, and its
-//! batches become chunks.
+//! What happens on a pull's thread: the driver is loaded, the statement looked at and, once it may
+//! begin, run, and its batches become chunks.
 
 use std::collections::HashSet;
 
 use adbc_core::error::{Error, Status};
 use adbc_core::options::{AdbcVersion, InfoCode, OptionDatabase, OptionStatement, OptionValue};
 use adbc_core::{
-    CancelHandle, Connection as _, Database as _, Driver as _, LOAD_FLAG_SEARCH_ENV, LOAD_FLAG_SEARCH_SYSTEM,
-    LOAD_FLAG_SEARCH_USER, Optionable as _, Statement as _,
+    CancelHandle, Connection as _, Database as _, Driver as _, LOAD_FLAG_SEARCH_ENV,
+    LOAD_FLAG_SEARCH_SYSTEM, LOAD_FLAG_SEARCH_USER, Optionable as _, Statement as _,
 };
 use adbc_driver_manager::profile::{
-    ConnectionProfile as _, ConnectionProfileProvider as _, FilesystemProfileProvider, process_profile_value,
+    ConnectionProfile as _, ConnectionProfileProvider as _, FilesystemProfileProvider,
+    process_profile_value,
 };
 use adbc_driver_manager::{ManagedConnection, ManagedDriver, ManagedStatement};
 use arrow_array::cast::AsArray as _;
@@ -70,8 +71,8 @@ impl Sender {
     }
 }
 
-/// A statement and what it needs. Its parts are dropped in this order: a reader must not outlive its statement, nor a
-/// statement its connection, or drivers end their streams early or crash.
+/// A statement and what it needs. Its parts are dropped in this order: a reader must not outlive
+/// its statement, nor a statement its connection, or drivers end their streams early or crash.
 struct Statement {
     reader: Option<Box<dyn RecordBatchReader + Send>>,
     statement: ManagedStatement,
@@ -79,7 +80,8 @@ struct Statement {
     known: &'static KnownDriver,
 }
 
-/// Pulls the schema's columns: describes the statement, waits until it may begin, and hands over its chunks.
+/// Pulls the schema's columns: describes the statement, waits until it may begin, and hands over
+/// its chunks.
 pub(super) fn pull(
     asked: &Asked,
     schema: &Schema,
@@ -109,30 +111,51 @@ pub(super) fn describe(asked: &Asked, table: &[String], mut sender: Sender) {
     sender.finish(described);
 }
 
-fn describe_columns(asked: &Asked, table: &[String], sender: &mut Sender) -> Result<Described, SystemError> {
+fn describe_columns(
+    asked: &Asked,
+    table: &[String],
+    sender: &mut Sender,
+) -> Result<Described, SystemError> {
     let mut statement = Statement::open(asked)?;
     sender.connected();
     let path = statement.locate(asked, table)?;
     let yielded = statement.columns_of(asked, &path)?;
     let columns = yielded.fields().iter().map(|field| DescribedColumn {
         name: field.name().clone(),
-        column_type: Reading::of(field).ok().and_then(|reading| reading.schema_type(field)),
+        column_type: Reading::of(field)
+            .ok()
+            .and_then(|reading| reading.schema_type(field)),
         declared: field.data_type().to_string(),
         nullable: true,
     });
     let columns = Some(columns.collect());
-    Ok(Described { driver: None, cancel: statement.statement.get_cancel_handle(), columns })
+    Ok(Described {
+        driver: None,
+        cancel: statement.statement.get_cancel_handle(),
+        columns,
+    })
 }
 
-fn prepare(asked: &Asked, schema: &Schema, sender: &mut Sender) -> Result<(Statement, Described), SystemError> {
+fn prepare(
+    asked: &Asked,
+    schema: &Schema,
+    sender: &mut Sender,
+) -> Result<(Statement, Described), SystemError> {
     let mut statement = Statement::open(asked)?;
     sender.connected();
     let sql = match &schema.model {
         Some(model) => model.clone(),
         None => {
-            let columns: Vec<String> =
-                schema.columns.iter().map(|column| statement.known.spelled(&column.name)).collect();
-            format!("SELECT {} FROM {}", columns.join(", "), statement.locate(asked, &schema.table)?)
+            let columns: Vec<String> = schema
+                .columns
+                .iter()
+                .map(|column| statement.known.spelled(&column.name))
+                .collect();
+            format!(
+                "SELECT {} FROM {}",
+                columns.join(", "),
+                statement.locate(asked, &schema.table)?
+            )
         }
     };
     statement.ask(asked, &sql)?;
@@ -140,8 +163,11 @@ fn prepare(asked: &Asked, schema: &Schema, sender: &mut Sender) -> Result<(State
     if let Some(yielded) = statement.foreseen(asked)? {
         positions(schema, &yielded)?;
     }
-    let described =
-        Described { driver: statement.driver(), cancel: statement.statement.get_cancel_handle(), columns: None };
+    let described = Described {
+        driver: statement.driver(),
+        cancel: statement.statement.get_cancel_handle(),
+        columns: None,
+    };
     Ok((statement, described))
 }
 
@@ -151,7 +177,9 @@ impl Statement {
         let Asked { settings, failures } = asked;
         let (name, mut options) = match &settings.driver {
             AdbcDriver::Named(name) => (name.clone(), Vec::new()),
-            AdbcDriver::Profile(profile) => of_profile(profile).map_err(|error| failures.no_driver(&error))?,
+            AdbcDriver::Profile(profile) => {
+                of_profile(profile).map_err(|error| failures.no_driver(&error))?
+            }
         };
         // What the connection says counts before what its profile says.
         options.retain(|(option, _)| !settings.options.iter().any(|(own, _)| own == option));
@@ -166,29 +194,45 @@ impl Statement {
                 hint: Some(hint),
             });
         }
-        let options = known.pinned(options).map_err(|why| failures.failed("setting the driver up", why))?;
+        let options = known
+            .pinned(options)
+            .map_err(|why| failures.failed("setting the driver up", why))?;
         let option = |(name, value): (String, Given)| {
-            (OptionDatabase::from(name.as_str()), OptionValue::String(value.reveal().to_owned()))
+            (
+                OptionDatabase::from(name.as_str()),
+                OptionValue::String(value.reveal().to_owned()),
+            )
         };
         let places = LOAD_FLAG_SEARCH_ENV | LOAD_FLAG_SEARCH_USER | LOAD_FLAG_SEARCH_SYSTEM;
         let driver = ManagedDriver::load_from_name(&name, None, AdbcVersion::V110, places, None);
         let mut driver = driver.map_err(|error| failures.no_driver(&error))?;
         let connecting = |error: Error| failures.of_driver("connecting", &error);
-        let database = driver.new_database_with_opts(options.into_iter().map(option)).map_err(connecting)?;
+        let database = driver
+            .new_database_with_opts(options.into_iter().map(option))
+            .map_err(connecting)?;
         let mut connection = database.new_connection().map_err(connecting)?;
         let mut statement = connection.new_statement().map_err(connecting)?;
         for (option, value) in known.statement {
             // A driver of another version may not know it; it only bounds what is fetched ahead.
-            if let Err(error) = statement.set_option(OptionStatement::from(*option), OptionValue::from(*value)) {
+            if let Err(error) =
+                statement.set_option(OptionStatement::from(*option), OptionValue::from(*value))
+            {
                 tracing::debug!(option, status = ?error.status, "the driver does not take an option");
             }
         }
-        Ok(Self { reader: None, statement, connection, known })
+        Ok(Self {
+            reader: None,
+            statement,
+            connection,
+            known,
+        })
     }
 
     fn ask(&mut self, asked: &Asked, sql: &str) -> Result<(), SystemError> {
         self.reader = None;
-        self.statement.set_sql_query(sql).map_err(|error| asked.failures.of_driver("reading the model", &error))
+        self.statement
+            .set_sql_query(sql)
+            .map_err(|error| asked.failures.of_driver("reading the model", &error))
     }
 
     /// What the statement would yield; `None` where the driver cannot say without running it.
@@ -204,27 +248,42 @@ impl Statement {
     fn columns_of(&mut self, asked: &Asked, path: &str) -> Result<SchemaRef, SystemError> {
         self.ask(asked, &format!("SELECT * FROM {path} WHERE 1 = 0"))?;
         let reader = self.statement.execute();
-        let reader = reader.map_err(|error| asked.failures.of_driver(&format!("looking at `{path}`"), &error))?;
+        let reader = reader.map_err(|error| {
+            asked
+                .failures
+                .of_driver(&format!("looking at `{path}`"), &error)
+        })?;
         Ok(reader.schema())
     }
 
-    /// A table's path as SQL has it. Snowflake reads two parts as schema and table, where many people write database and
-    /// table: either may be meant, as long as only one of them exists.
+    /// A table's path as SQL has it. Snowflake reads two parts as schema and table, where many
+    /// people write database and table: either may be meant, as long as only one of them exists.
     fn locate(&mut self, asked: &Asked, table: &[String]) -> Result<String, SystemError> {
         let path = self.known.path(table);
-        let ([database, name], "snowflake") = (table, self.known.name) else { return Ok(path) };
+        let ([database, name], "snowflake") = (table, self.known.name) else {
+            return Ok(path);
+        };
         let schema = asked.settings.schema.as_deref().unwrap_or("PUBLIC");
-        let other = self.known.path(&[database.clone(), schema.to_owned(), name.clone()]);
-        match (self.columns_of(asked, &path), self.columns_of(asked, &other)) {
+        let other = self
+            .known
+            .path(&[database.clone(), schema.to_owned(), name.clone()]);
+        match (
+            self.columns_of(asked, &path),
+            self.columns_of(asked, &other),
+        ) {
             (Ok(_), Err(_)) => Ok(path),
             (Err(_), Ok(_)) => Ok(other),
             (Ok(_), Ok(_)) => Err(SystemError::NotFound {
-                what: format!("one table `{path}`: both `{path}` of the connection's database and `{other}`"),
+                what: format!(
+                    "one table `{path}`: both `{path}` of the connection's database and `{other}`"
+                ),
                 hint: Some(format!("name the table by three parts, as `{other}`")),
             }),
             (Err(error @ SystemError::Failed { .. }), Err(_)) => Err(SystemError::Failed {
                 connection: asked.failures.connection().to_owned(),
-                doing: format!("looking for `{path}` in the connection's database and for `{other}`"),
+                doing: format!(
+                    "looking for `{path}` in the connection's database and for `{other}`"
+                ),
                 source: error.into(),
                 hint: Some("name the table by three parts: database, schema and table".to_owned()),
             }),
@@ -235,10 +294,19 @@ impl Statement {
     /// The driver's name and version.
     fn driver(&self) -> Option<String> {
         let codes = HashSet::from([InfoCode::DriverName, InfoCode::DriverVersion]);
-        let batches: Vec<RecordBatch> = self.connection.get_info(Some(codes)).ok()?.map_while(Result::ok).collect();
+        let batches: Vec<RecordBatch> = self
+            .connection
+            .get_info(Some(codes))
+            .ok()?
+            .map_while(Result::ok)
+            .collect();
         let mut told: Vec<(u32, String)> = batches.iter().flat_map(info).collect();
         told.sort_unstable();
-        let words: Vec<String> = told.into_iter().map(|(_, word)| word).filter(|word| !word.is_empty()).collect();
+        let words: Vec<String> = told
+            .into_iter()
+            .map(|(_, word)| word)
+            .filter(|word| !word.is_empty())
+            .collect();
         (!words.is_empty()).then(|| words.join(" "))
     }
 
@@ -250,13 +318,17 @@ impl Statement {
         chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
     ) -> Result<(), SystemError> {
         let failures = &asked.failures;
-        let reader = self.statement.execute().map_err(|error| failures.of_driver("running the model", &error))?;
+        let reader = self
+            .statement
+            .execute()
+            .map_err(|error| failures.of_driver("running the model", &error))?;
         let arrow = reader.schema();
         let reader = self.reader.insert(reader);
         let mut chunk = Chunk::new(Columns::of(schema, &arrow)?);
         // A stream that failed may be asked again for ever: its first error is its end.
         for batch in reader {
-            let batch = batch.map_err(|error| failures.of_driver("pulling records", &Error::from(error)))?;
+            let batch = batch
+                .map_err(|error| failures.of_driver("pulling records", &Error::from(error)))?;
             for (first, records) in slices(&batch) {
                 let added = chunk.add(&batch.slice(first, records));
                 added.map_err(|error| failures.failed("reading what the driver sent", error))?;
@@ -305,35 +377,75 @@ fn no_text(what: &str) -> Error {
 /// Codes and texts of what a driver says of itself.
 fn info(batch: &RecordBatch) -> Vec<(u32, String)> {
     let (Some(codes), Some(values)) = (
-        batch.columns().first().and_then(|codes| codes.as_primitive_opt::<arrow_array::types::UInt32Type>()),
-        batch.columns().get(1).and_then(|values| values.as_any().downcast_ref::<UnionArray>()),
+        batch
+            .columns()
+            .first()
+            .and_then(|codes| codes.as_primitive_opt::<arrow_array::types::UInt32Type>()),
+        batch
+            .columns()
+            .get(1)
+            .and_then(|values| values.as_any().downcast_ref::<UnionArray>()),
     ) else {
         return Vec::new();
     };
-    let text = |row: usize| Some(values.value(row).as_string_opt::<i32>()?.value(0).to_owned());
-    (0..batch.num_rows()).filter_map(|row| Some((codes.value(row), text(row)?))).collect()
+    let text = |row: usize| {
+        Some(
+            values
+                .value(row)
+                .as_string_opt::<i32>()?
+                .value(0)
+                .to_owned(),
+        )
+    };
+    (0..batch.num_rows())
+        .filter_map(|row| Some((codes.value(row), text(row)?)))
+        .collect()
 }
 
 /// For each of the schema's columns its position among those that a statement yields.
 /// Errors: `NotFound` for the first that is not there.
 fn positions(schema: &Schema, yielded: &ArrowSchema) -> Result<Vec<usize>, SystemError> {
-    let names: Vec<&str> = yielded.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = yielded
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let position = |column: &str| {
-        let wanted = NamePart { text: column.to_owned(), quoted: false };
+        let wanted = NamePart {
+            text: column.to_owned(),
+            quoted: false,
+        };
         let found = resolve_name(&wanted, names.iter().copied());
-        found.map(|found| names.iter().position(|name| *name == found).unwrap_or_default()).map_err(|error| {
-            let yields = format!("the statement yields {}", quoted_list(names.iter().copied()));
-            let hint = match error {
-                NameError::Unknown => match did_you_mean(column, names.iter().copied()) {
-                    Some(suggestion) => format!("{suggestion} {yields}"),
-                    None => yields,
-                },
-                NameError::Ambiguous { .. } => format!("spell it exactly: {yields}"),
-            };
-            SystemError::NotFound { what: format!("column `{column}` of `{}`", schema.file), hint: Some(hint) }
-        })
+        found
+            .map(|found| {
+                names
+                    .iter()
+                    .position(|name| *name == found)
+                    .unwrap_or_default()
+            })
+            .map_err(|error| {
+                let yields = format!(
+                    "the statement yields {}",
+                    quoted_list(names.iter().copied())
+                );
+                let hint = match error {
+                    NameError::Unknown => match did_you_mean(column, names.iter().copied()) {
+                        Some(suggestion) => format!("{suggestion} {yields}"),
+                        None => yields,
+                    },
+                    NameError::Ambiguous { .. } => format!("spell it exactly: {yields}"),
+                };
+                SystemError::NotFound {
+                    what: format!("column `{column}` of `{}`", schema.file),
+                    hint: Some(hint),
+                }
+            })
     };
-    schema.columns.iter().map(|column| position(&column.name)).collect()
+    schema
+        .columns
+        .iter()
+        .map(|column| position(&column.name))
+        .collect()
 }
 
 /// Where a schema's columns stand in a batch, and how each is read.
@@ -342,18 +454,30 @@ struct Columns {
 }
 
 impl Columns {
-    /// Errors: as [`positions`]; `NotFound` for a column whose values cannot be read, with its type.
+    /// Errors: as [`positions`]; `NotFound` for a column whose values cannot be read, with its
+    /// type.
     fn of(schema: &Schema, arrow: &ArrowSchema) -> Result<Self, SystemError> {
         let reading = |(column, position): (&crate::domain::schema::SchemaColumn, usize)| {
             let field = arrow.field(position);
             let reading = Reading::of(field).map_err(|held| SystemError::NotFound {
-                what: format!("a way to write back column `{}` of `{}`, which is {held},", column.name, schema.file),
-                hint: Some("select it as a type that a schema knows, such as `CAST(x AS VARCHAR)`".to_owned()),
+                what: format!(
+                    "a way to write back column `{}` of `{}`, which is {held},",
+                    column.name, schema.file
+                ),
+                hint: Some(
+                    "select it as a type that a schema knows, such as `CAST(x AS VARCHAR)`"
+                        .to_owned(),
+                ),
             })?;
             Ok((column.name.clone(), position, reading))
         };
         let positions = positions(schema, arrow)?;
-        let readings = schema.columns.iter().zip(positions).map(reading).collect::<Result<_, _>>()?;
+        let readings = schema
+            .columns
+            .iter()
+            .zip(positions)
+            .map(reading)
+            .collect::<Result<_, _>>()?;
         Ok(Self { readings })
     }
 }
@@ -368,21 +492,31 @@ struct Chunk {
 
 impl Chunk {
     fn new(columns: Columns) -> Self {
-        Self { columns, records: DataFrame::empty(), bytes: 0, next_position: 0 }
+        Self {
+            columns,
+            records: DataFrame::empty(),
+            bytes: 0,
+            next_position: 0,
+        }
     }
 
     fn is_full(&self) -> bool {
         self.records.height() >= CHUNK_RECORDS_MAX || self.bytes >= CHUNK_BYTES_MAX
     }
 
-    /// Adds records. What comes over the C interface is checked by nobody before: texts may be no texts.
+    /// Adds records. What comes over the C interface is checked by nobody before: texts may be no
+    /// texts.
     fn add(&mut self, batch: &RecordBatch) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut columns: Vec<Column> = Vec::with_capacity(self.columns.readings.len() + 1);
         for (name, position, reading) in &self.columns.readings {
             let array = batch.column(*position);
-            array.to_data().validate_full().map_err(|error| format!("column `{name}`: {error}"))?;
+            array
+                .to_data()
+                .validate_full()
+                .map_err(|error| format!("column `{name}`: {error}"))?;
             self.bytes += array.to_data().get_slice_memory_size()?;
-            let values = series(name, array, *reading).map_err(|error| format!("column `{name}`: {error}"))?;
+            let values = series(name, array, *reading)
+                .map_err(|error| format!("column `{name}`: {error}"))?;
             columns.push(values.into_column());
         }
         columns.push(self.number(batch.num_rows()).into_column());
@@ -394,12 +528,19 @@ impl Chunk {
     fn number(&mut self, records: usize) -> Series {
         let first = self.next_position;
         self.next_position += u64::try_from(records).unwrap_or(u64::MAX);
-        Series::new(RECORD_POSITION.into(), (first..self.next_position).collect::<Vec<u64>>())
+        Series::new(
+            RECORD_POSITION.into(),
+            (first..self.next_position).collect::<Vec<u64>>(),
+        )
     }
 
     fn joined(&mut self, added: DataFrame) -> PolarsResult<DataFrame> {
         let gathered = std::mem::take(&mut self.records);
-        if gathered.height() == 0 { Ok(added) } else { gathered.vstack(&added) }
+        if gathered.height() == 0 {
+            Ok(added)
+        } else {
+            gathered.vstack(&added)
+        }
     }
 
     fn take(&mut self) -> Pulled {
@@ -407,7 +548,11 @@ impl Chunk {
         let mut records = std::mem::take(&mut self.records);
         records.rechunk_mut();
         let read = u64::try_from(records.height()).unwrap_or(u64::MAX);
-        Pulled { read, records, rejections: Vec::new() }
+        Pulled {
+            read,
+            records,
+            rejections: Vec::new(),
+        }
     }
 }
 
@@ -416,5 +561,7 @@ fn slices(batch: &RecordBatch) -> impl Iterator<Item = (usize, usize)> {
     let records = batch.num_rows();
     let per_record = batch.get_array_memory_size() / records.max(1);
     let step = (CHUNK_BYTES_MAX / per_record.max(1)).clamp(1, CHUNK_RECORDS_MAX);
-    (0..records).step_by(step).map(move |first| (first, step.min(records - first)))
+    (0..records)
+        .step_by(step)
+        .map(move |first| (first, step.min(records - first)))
 }

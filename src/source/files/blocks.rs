@@ -1,13 +1,15 @@
-//! Reads a file block by block and keeps what is not yet used in one piece, so that whoever reads records sees each
-//! with all its bytes side by side.
+//! Reads a file block by block and keeps what is not yet used in one piece, so that whoever reads
+//! records sees each with all its bytes side by side.
 
 use std::io::{self, Read};
 
-/// Bytes read at once: large enough that the calls do not show, small enough to stay in a processor's cache.
+/// Bytes read at once: large enough that the calls do not show, small enough to stay in a
+/// processor's cache.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;
 
-/// The longest record: a cell of 64 MiB and what stands beside it. Longer ones are no scores or texts but an unclosed
-/// quote or a file of another kind, and would have to be held in memory whole.
+/// The longest record: a cell of 64 MiB and what stands beside it. Longer ones are no scores or
+/// texts but an unclosed quote or a file of another kind, and would have to be held in memory
+/// whole.
 pub(super) const RECORD_BYTES_MAX: usize = 65 << 20;
 
 /// A window on a file that moves forward.
@@ -26,7 +28,15 @@ pub(super) struct Blocks<R> {
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(reader: R, block_bytes: usize) -> Self {
-        Self { reader, buffer: Vec::new(), start: 0, end: 0, block_bytes: block_bytes.max(1), at_end: false, offset: 0 }
+        Self {
+            reader,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            block_bytes: block_bytes.max(1),
+            at_end: false,
+            offset: 0,
+        }
     }
 
     /// What is read and not yet consumed.
@@ -60,15 +70,16 @@ impl<R: Read> Blocks<R> {
             self.consume(3);
         }
         match self.unread() {
-            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "it is written in UTF-16; save it in UTF-8"))
-            }
+            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is written in UTF-16; save it in UTF-8",
+            )),
             _ => Ok(()),
         }
     }
 
-    /// Reads on: at least as much as is unread already, so that a record that spans many blocks is looked at a few
-    /// times only.
+    /// Reads on: at least as much as is unread already, so that a record that spans many blocks is
+    /// looked at a few times only.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;

@@ -1,6 +1,6 @@
 //! Reads CSV as RFC 4180 has it: commas, a header line, quotes doubled within quotes, LF or CRLF.
-//! An unquoted empty cell is NULL and `""` is an empty string, which is why quotes are looked at here: readers of
-//! ready cells no longer know them.
+//! An unquoted empty cell is NULL and `""` is an empty string, which is why quotes are looked at
+//! here: readers of ready cells no longer know them.
 
 use std::io::Read;
 
@@ -37,7 +37,10 @@ impl CsvReader<std::fs::File> {
         let mut lines = Lines::new(file.reader()?, BLOCK_BYTES);
         let header = read_header(&file.table, &mut lines)?;
         if header != self.header {
-            let cause = format!("its header line is another one than that of `{}`", self.table.name);
+            let cause = format!(
+                "its header line is another one than that of `{}`",
+                self.table.name
+            );
             let hint = Some("let all files of a table have the same columns".to_owned());
             return Err(file.table.failed_with_hint(cause, hint));
         }
@@ -56,14 +59,24 @@ impl<R: Read> CsvReader<R> {
         let mut lines = Lines::new(reader, block_bytes);
         let header = read_header(&table, &mut lines)?;
         let selection = match wanted {
-            Wanted::All | Wanted::Mentioned(_) => Selection { names: header.clone(), key: Vec::new() },
+            Wanted::All | Wanted::Mentioned(_) => Selection {
+                names: header.clone(),
+                key: Vec::new(),
+            },
             Wanted::Columns(selection) => selection.clone(),
         };
         let wanted = table
             .resolve_columns(&selection.names, &header)
             .map_err(|error| suggest_other_separator(error, &table, &header))?;
         let chunk = TextChunk::new(&selection.names);
-        Ok(Self { table, lines, header, wanted, key: selection.key, chunk })
+        Ok(Self {
+            table,
+            lines,
+            header,
+            wanted,
+            key: selection.key,
+            chunk,
+        })
     }
 
     /// Names of the header line.
@@ -74,18 +87,27 @@ impl<R: Read> CsvReader<R> {
     /// The next records; `None` after the last.
     pub(super) fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
         while !self.chunk.is_full() {
-            let Some(line) = self.lines.advance(self.header.len()).map_err(|fault| fault.explain(&self.table))? else {
+            let Some(line) = self
+                .lines
+                .advance(self.header.len())
+                .map_err(|fault| fault.explain(&self.table))?
+            else {
                 break;
             };
             self.read_record(&line)?;
         }
         match self.chunk.is_empty() {
             true => Ok(None),
-            false => self.chunk.take().map(Some).map_err(|error| self.table.failed(error)),
+            false => self
+                .chunk
+                .take()
+                .map(Some)
+                .map_err(|error| self.table.failed(error)),
         }
     }
 
-    /// Errors: a quote that is never closed. It may have swallowed any number of records, so that there is no saying which.
+    /// Errors: a quote that is never closed. It may have swallowed any number of records, so that
+    /// there is no saying which.
     fn read_record(&mut self, line: &Line) -> Result<(), SystemError> {
         let bytes = self.lines.bytes(line);
         match check(line, self.lines.cells(), bytes, &self.header) {
@@ -94,7 +116,9 @@ impl<R: Read> CsvReader<R> {
                 for (column, position) in self.chunk.columns().zip(&self.wanted) {
                     match cells.get(*position).map(|cell| cell.value(text)) {
                         Some(Value::Text(value)) => column.append_value(value),
-                        Some(Value::Escaped(value)) => column.append_value(value.replace("\"\"", "\"")),
+                        Some(Value::Escaped(value)) => {
+                            column.append_value(value.replace("\"\"", "\""))
+                        }
                         Some(Value::Null) | None => column.append_null(),
                     }
                 }
@@ -102,7 +126,8 @@ impl<R: Read> CsvReader<R> {
             }
             Err(flaw @ Flaw::UnclosedQuote { cell }) => {
                 let begin = self.lines.cells().get(cell).map_or(0, |cell| cell.start);
-                let opened_on = line.number + count_newlines(bytes.get(..begin).unwrap_or_default());
+                let opened_on =
+                    line.number + count_newlines(bytes.get(..begin).unwrap_or_default());
                 let hint = Some("close it, or double it if it is part of the text".to_owned());
                 let cause = flaw.explain(&self.table.name, opened_on, &self.header);
                 return Err(self.table.failed_with_hint(cause, hint));
@@ -122,7 +147,11 @@ impl<R: Read> CsvReader<R> {
         let part = |position: &usize| {
             let cell = self.lines.cells().get(*self.wanted.get(*position)?)?;
             let text = std::str::from_utf8(bytes.get(cell.start..cell.end)?).ok()?;
-            Some(if cell.form == Form::Escaped { text.replace("\"\"", "\"") } else { text.to_owned() })
+            Some(if cell.form == Form::Escaped {
+                text.replace("\"\"", "\"")
+            } else {
+                text.to_owned()
+            })
         };
         let parts: Vec<String> = self.key.iter().map(part).collect::<Option<_>>()?;
         (!parts.is_empty()).then(|| key_text(parts.iter().map(String::as_str)))
@@ -131,18 +160,26 @@ impl<R: Read> CsvReader<R> {
 
 /// Reads the names of the first line.
 /// Errors: a file without one, or whose first line is no line of names.
-fn read_header<R: Read>(table: &TableFile, lines: &mut Lines<R>) -> Result<Vec<String>, SystemError> {
-    lines.blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
+fn read_header<R: Read>(
+    table: &TableFile,
+    lines: &mut Lines<R>,
+) -> Result<Vec<String>, SystemError> {
+    lines
+        .blocks
+        .skip_byte_order_mark()
+        .map_err(|error| table.io_failed(error))?;
     let Some(line) = lines.advance(0).map_err(|fault| fault.explain(table))? else {
         let hint = Some("its first line must name the columns".to_owned());
         return Err(table.failed_with_hint(format!("`{}` has no header line", table.name), hint));
     };
     if ends_with_returns(&line, lines.cells(), lines.bytes(&line)) {
-        let hint = Some("save the file with line feeds, alone or behind carriage returns".to_owned());
+        let hint =
+            Some("save the file with line feeds, alone or behind carriage returns".to_owned());
         return Err(table.failed_with_hint("its lines end with carriage returns alone", hint));
     }
     let text = check_text(&line, lines.cells(), lines.bytes(&line)).map_err(|flaw| {
-        let hint = Some("save the file as CSV in UTF-8, its first line naming the columns".to_owned());
+        let hint =
+            Some("save the file as CSV in UTF-8, its first line naming the columns".to_owned());
         table.failed_with_hint(flaw.explain(&table.name, line.number, &[]), hint)
     })?;
     let name = |cell: &Cell| match cell.value(text) {
@@ -153,17 +190,33 @@ fn read_header<R: Read>(table: &TableFile, lines: &mut Lines<R>) -> Result<Vec<S
     Ok(lines.cells().iter().map(name).collect())
 }
 
-/// Whether the first line goes on behind a carriage return that no quote encloses: a name holds none.
+/// Whether the first line goes on behind a carriage return that no quote encloses: a name holds
+/// none.
 fn ends_with_returns(line: &Line, cells: &[Cell], bytes: &[u8]) -> bool {
-    let holds_return = |cell: &Cell| bytes.get(cell.start..cell.end).unwrap_or_default().contains(&b'\r');
-    let is_open = |cell: &Cell| cell.form == Form::Bare || matches!(line.flaw, Some(Flaw::TextAfterQuote { .. }));
+    let holds_return = |cell: &Cell| {
+        bytes
+            .get(cell.start..cell.end)
+            .unwrap_or_default()
+            .contains(&b'\r')
+    };
+    let is_open = |cell: &Cell| {
+        cell.form == Form::Bare || matches!(line.flaw, Some(Flaw::TextAfterQuote { .. }))
+    };
     cells.iter().any(|cell| is_open(cell) && holds_return(cell))
 }
 
 /// A header of one name that holds other separators is most likely not separated by commas.
-fn suggest_other_separator(error: SystemError, table: &TableFile, header: &[String]) -> SystemError {
+fn suggest_other_separator(
+    error: SystemError,
+    table: &TableFile,
+    header: &[String],
+) -> SystemError {
     let [only] = header else { return error };
-    match (error, only.chars().find(|character| matches!(character, ';' | '\t' | '|'))) {
+    match (
+        error,
+        only.chars()
+            .find(|character| matches!(character, ';' | '\t' | '|')),
+    ) {
         (SystemError::NotFound { what, hint: _ }, Some(separator)) => SystemError::NotFound {
             what,
             hint: Some(format!(
@@ -226,16 +279,23 @@ impl Fault {
 
 impl<R: Read> Lines<R> {
     fn new(reader: R, block_bytes: usize) -> Self {
-        Self { blocks: Blocks::new(reader, block_bytes), cells: Vec::new(), number: 1, pending: 0 }
+        Self {
+            blocks: Blocks::new(reader, block_bytes),
+            cells: Vec::new(),
+            number: 1,
+            pending: 0,
+        }
     }
 
-    /// The next record; `None` after the last. Lines that hold nothing at all are passed over, unless a record is one
-    /// cell wide: there an empty line is a NULL.
+    /// The next record; `None` after the last. Lines that hold nothing at all are passed over,
+    /// unless a record is one cell wide: there an empty line is a NULL.
     fn advance(&mut self, width: usize) -> Result<Option<Line>, Fault> {
         loop {
             self.blocks.consume(self.pending);
             self.pending = 0;
-            let Some(line) = self.scan()? else { return Ok(None) };
+            let Some(line) = self.scan()? else {
+                return Ok(None);
+            };
             self.pending = line.length;
             if width == 1 || !self.is_blank() {
                 return Ok(Some(line));
@@ -263,12 +323,27 @@ impl<R: Read> Lines<R> {
                 return Ok(None);
             }
             let scanned = scan_record(unread, at_end, &mut self.cells);
-            // A longer one is refused though it is here already: whether it is depends on where it stands in the file.
-            if scanned.as_ref().map_or(unread.len(), |scanned| scanned.length) > RECORD_BYTES_MAX {
+            // A longer one is refused though it is here already: whether it is depends on where it
+            // stands in the file.
+            if scanned
+                .as_ref()
+                .map_or(unread.len(), |scanned| scanned.length)
+                > RECORD_BYTES_MAX
+            {
                 return Err(Fault::TooLong { line: self.number });
             }
-            if let Some(Scanned { length, newlines, flaw }) = scanned {
-                let line = Line { number: self.number, offset: self.blocks.offset(), length, flaw };
+            if let Some(Scanned {
+                length,
+                newlines,
+                flaw,
+            }) = scanned
+            {
+                let line = Line {
+                    number: self.number,
+                    offset: self.blocks.offset(),
+                    length,
+                    flaw,
+                };
                 self.number += newlines;
                 return Ok(Some(line));
             }
@@ -305,7 +380,9 @@ enum Value<'a> {
 impl Cell {
     /// The cell's value within its record's text.
     fn value<'a>(&self, record: &'a str) -> Value<'a> {
-        let text = record.get(self.start..self.end).expect("commas, quotes and line ends bound every cell");
+        let text = record
+            .get(self.start..self.end)
+            .expect("commas, quotes and line ends bound every cell");
         match self.form {
             Form::Bare if text.is_empty() => Value::Null,
             Form::Bare | Form::Quoted => Value::Text(text),
@@ -356,17 +433,31 @@ impl Flaw {
 
     fn explain(self, file: &str, line: u64, header: &[String]) -> String {
         let place = |cell: usize| match header.get(cell) {
-            Some(column) => format!("line {line} of `{file}`, cell {} (`{}`)", cell + 1, column.escape_debug()),
+            Some(column) => format!(
+                "line {line} of `{file}`, cell {} (`{}`)",
+                cell + 1,
+                column.escape_debug()
+            ),
             None => format!("line {line} of `{file}`, cell {}", cell + 1),
         };
         match self {
             Self::Width { cells, wanted } => {
-                format!("line {line} of `{file}` has {cells} {} where the header has {wanted}", plural(cells))
+                format!(
+                    "line {line} of `{file}` has {cells} {} where the header has {wanted}",
+                    plural(cells)
+                )
             }
-            Self::NotUtf8 { cell, offset } => format!("{}: not UTF-8 at byte {offset} of the file", place(cell)),
-            Self::TextAfterQuote { cell } => format!("{}: text follows the closing quote", place(cell)),
+            Self::NotUtf8 { cell, offset } => {
+                format!("{}: not UTF-8 at byte {offset} of the file", place(cell))
+            }
+            Self::TextAfterQuote { cell } => {
+                format!("{}: text follows the closing quote", place(cell))
+            }
             Self::StrayQuote { cell } => {
-                format!("{}: a quote stands within a cell that is not quoted", place(cell))
+                format!(
+                    "{}: a quote stands within a cell that is not quoted",
+                    place(cell)
+                )
             }
             Self::UnclosedQuote { cell } => {
                 format!("{}: the quote that opens here is never closed", place(cell))
@@ -380,16 +471,28 @@ fn plural(cells: usize) -> &'static str {
 }
 
 /// Checks that a record's bytes are text and that it has as many cells as the header.
-fn check<'a>(line: &Line, cells: &[Cell], bytes: &'a [u8], header: &[String]) -> Result<&'a str, Flaw> {
+fn check<'a>(
+    line: &Line,
+    cells: &[Cell],
+    bytes: &'a [u8],
+    header: &[String],
+) -> Result<&'a str, Flaw> {
     match line.flaw {
         // A quote out of place may have taken the cells after it: their number says nothing.
-        Some(flaw @ (Flaw::UnclosedQuote { .. } | Flaw::StrayQuote { .. } | Flaw::TextAfterQuote { .. })) => {
+        Some(
+            flaw @ (Flaw::UnclosedQuote { .. }
+            | Flaw::StrayQuote { .. }
+            | Flaw::TextAfterQuote { .. }),
+        ) => {
             return Err(flaw);
         }
         Some(Flaw::Width { .. } | Flaw::NotUtf8 { .. }) | None => {}
     }
     if cells.len() != header.len() {
-        return Err(Flaw::Width { cells: cells.len(), wanted: header.len() });
+        return Err(Flaw::Width {
+            cells: cells.len(),
+            wanted: header.len(),
+        });
     }
     check_text(line, cells, bytes)
 }
@@ -400,8 +503,15 @@ fn check_text<'a>(line: &Line, cells: &[Cell], bytes: &'a [u8]) -> Result<&'a st
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        let cell = cells.iter().take_while(|cell| cell.end <= at).count().min(cells.len().saturating_sub(1));
-        Flaw::NotUtf8 { cell, offset: line.offset + u64::try_from(at).unwrap_or(u64::MAX) }
+        let cell = cells
+            .iter()
+            .take_while(|cell| cell.end <= at)
+            .count()
+            .min(cells.len().saturating_sub(1));
+        Flaw::NotUtf8 {
+            cell,
+            offset: line.offset + u64::try_from(at).unwrap_or(u64::MAX),
+        }
     })
 }
 
@@ -412,10 +522,15 @@ struct Scanned {
     flaw: Option<Flaw>,
 }
 
-/// Cuts the first record of `bytes` into cells; `None` if more bytes are needed to tell where it ends.
+/// Cuts the first record of `bytes` into cells; `None` if more bytes are needed to tell where it
+/// ends.
 fn scan_record(bytes: &[u8], at_end: bool, cells: &mut Vec<Cell>) -> Option<Scanned> {
     cells.clear();
-    let mut scanned = Scanned { length: 0, newlines: 0, flaw: None };
+    let mut scanned = Scanned {
+        length: 0,
+        newlines: 0,
+        flaw: None,
+    };
     loop {
         let start = scanned.length;
         let ended = match bytes.get(start) {
@@ -470,11 +585,19 @@ fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<Sc
     let comma = ended_by == Some(&b',');
     let carriage_return = !comma && end > start && bytes.get(end - 1) == Some(&b'\r');
     Some(ScannedCell {
-        cell: Cell { start, end: end - usize::from(carriage_return), form: Form::Bare },
+        cell: Cell {
+            start,
+            end: end - usize::from(carriage_return),
+            form: Form::Bare,
+        },
         next: end + usize::from(ended_by.is_some()),
         last: !comma,
         newlines: u64::from(ended_by == Some(&b'\n')),
-        ending: if stray_quote { Ending::StrayQuote } else { Ending::Clean },
+        ending: if stray_quote {
+            Ending::StrayQuote
+        } else {
+            Ending::Clean
+        },
     })
 }
 
@@ -501,7 +624,13 @@ fn scan_quoted(bytes: &[u8], quote: usize, at_end: bool) -> Option<ScannedCell> 
     let newlines = count_newlines(bytes.get(start..end).unwrap_or_default());
     let ended = |next: usize, last: bool, newline: u64| {
         let cell = Cell { start, end, form };
-        Some(ScannedCell { cell, next, last, newlines: newlines + newline, ending: Ending::Clean })
+        Some(ScannedCell {
+            cell,
+            next,
+            last,
+            newlines: newlines + newline,
+            ending: Ending::Clean,
+        })
     };
     let after = end + 1;
     match (bytes.get(after), bytes.get(after + 1)) {
@@ -513,14 +642,22 @@ fn scan_quoted(bytes: &[u8], quote: usize, at_end: bool) -> Option<ScannedCell> 
         (None, _) => ended(after, true, 0),
         (Some(_), _) => {
             let rest = scan_bare(bytes, start, after, at_end)?;
-            Some(ScannedCell { newlines: newlines + rest.newlines, ending: Ending::TextAfterQuote, ..rest })
+            Some(ScannedCell {
+                newlines: newlines + rest.newlines,
+                ending: Ending::TextAfterQuote,
+                ..rest
+            })
         }
     }
 }
 
 fn unclosed(bytes: &[u8], start: usize) -> ScannedCell {
     ScannedCell {
-        cell: Cell { start, end: bytes.len(), form: Form::Quoted },
+        cell: Cell {
+            start,
+            end: bytes.len(),
+            form: Form::Quoted,
+        },
         next: bytes.len(),
         last: true,
         newlines: count_newlines(bytes.get(start..).unwrap_or_default()),
@@ -548,7 +685,11 @@ mod tests {
     fn table() -> TableFile {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("t.csv"), "").unwrap();
-        Folder::list("files", folder.path()).unwrap().find("t").unwrap().clone()
+        Folder::list("files", folder.path())
+            .unwrap()
+            .find("t")
+            .unwrap()
+            .clone()
     }
 
     fn reader(bytes: &[u8], block_bytes: usize) -> Result<CsvReader<&[u8]>, SystemError> {
@@ -559,12 +700,26 @@ mod tests {
         let mut reader = reader(bytes, block_bytes).unwrap();
         let (mut cells, mut rejections, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(pulled) = reader.next_chunk().unwrap() {
-            assert_eq!(pulled.read, (pulled.records.height() + pulled.rejections.len()) as u64);
+            assert_eq!(
+                pulled.read,
+                (pulled.records.height() + pulled.rejections.len()) as u64
+            );
             rejections.extend(pulled.rejections);
-            positions.extend(pulled.records.column(RECORD_POSITION).unwrap().u64().unwrap().iter().flatten());
+            positions.extend(
+                pulled
+                    .records
+                    .column(RECORD_POSITION)
+                    .unwrap()
+                    .u64()
+                    .unwrap()
+                    .iter()
+                    .flatten(),
+            );
             let columns = pulled.records.columns();
             for record in 0..pulled.records.height() {
-                let cell = |column: &polars::prelude::Column| column.str().unwrap().get(record).map(str::to_owned);
+                let cell = |column: &polars::prelude::Column| {
+                    column.str().unwrap().get(record).map(str::to_owned)
+                };
                 cells.push(columns[..columns.len() - 1].iter().map(cell).collect());
             }
         }
@@ -580,7 +735,14 @@ mod tests {
         let bytes = b"\xEF\xBB\xBFid,note\r\n1,\"a,\"\"b\"\"\r\nc\"\r\n2,plain\n\n3,\"x\"\r\n";
         for block_bytes in 1..40 {
             let (cells, rejections, positions) = read(bytes, block_bytes);
-            assert_eq!(cells, [some(&["1", "a,\"b\"\r\nc"]), some(&["2", "plain"]), some(&["3", "x"])]);
+            assert_eq!(
+                cells,
+                [
+                    some(&["1", "a,\"b\"\r\nc"]),
+                    some(&["2", "plain"]),
+                    some(&["3", "x"])
+                ]
+            );
             assert_eq!((rejections, positions), (vec![], vec![0, 1, 2]));
         }
     }
@@ -588,7 +750,10 @@ mod tests {
     #[test]
     fn an_empty_cell_is_null_and_empty_quotes_are_an_empty_string() {
         let (cells, ..) = read(b"a,b,c\n,\"\",x\n", 1 << 20);
-        assert_eq!(cells, [vec![None, Some(String::new()), Some("x".to_owned())]]);
+        assert_eq!(
+            cells,
+            [vec![None, Some(String::new()), Some("x".to_owned())]]
+        );
     }
 
     #[test]
@@ -604,7 +769,10 @@ mod tests {
             let (cells, rejections, positions) = read(bytes, block_bytes);
             assert_eq!(cells, [some(&["1", "two\nlines"]), some(&["6", "ok"])]);
             assert_eq!(positions, [0, 5]);
-            let reasons: Vec<&str> = rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+            let reasons: Vec<&str> = rejections
+                .iter()
+                .map(|rejection| rejection.reason.as_str())
+                .collect();
             assert_eq!(
                 reasons,
                 [
@@ -616,7 +784,10 @@ mod tests {
                 ]
             );
             assert_eq!(bytes[32], 0xFF);
-            let records: Vec<u64> = rejections.iter().map(|rejection| rejection.record).collect();
+            let records: Vec<u64> = rejections
+                .iter()
+                .map(|rejection| rejection.record)
+                .collect();
             assert_eq!(records, [1, 2, 3, 4, 6]);
         }
     }
@@ -624,24 +795,37 @@ mod tests {
     /// What the first chunk or the header fails with.
     fn fault(bytes: &[u8], block_bytes: usize) -> String {
         let read = reader(bytes, block_bytes).and_then(|mut reader| reader.next_chunk());
-        let SystemError::Failed { source, .. } = read.err().unwrap() else { panic!("another error") };
+        let SystemError::Failed { source, .. } = read.err().unwrap() else {
+            panic!("another error")
+        };
         source.to_string()
     }
 
     #[test]
     fn a_quote_that_is_never_closed_is_named_by_the_line_it_opens_on() {
         for block_bytes in [1, 3, 1 << 20] {
-            let open = "line 4 of `t.csv`, cell 2 (`note`): the quote that opens here is never closed";
-            assert_eq!(fault(b"id,note\n1,a\n\"2\n3\",\"open\n8,z\n", block_bytes), open);
+            let open =
+                "line 4 of `t.csv`, cell 2 (`note`): the quote that opens here is never closed";
+            assert_eq!(
+                fault(b"id,note\n1,a\n\"2\n3\",\"open\n8,z\n", block_bytes),
+                open
+            );
             assert_eq!(fault(b"id,note\n1,a\n2,b\n3,\"open", block_bytes), open);
         }
         let header = fault(b"id,\"note\n1,a\n", 8);
-        assert_eq!(header, "line 1 of `t.csv`, cell 2: the quote that opens here is never closed");
+        assert_eq!(
+            header,
+            "line 1 of `t.csv`, cell 2: the quote that opens here is never closed"
+        );
     }
 
     #[test]
     fn lines_that_end_with_carriage_returns_alone_are_told() {
-        for bytes in [&b"id,note\r1,a\r2,b\r"[..], b"\"id\",\"note\"\r\"1\",\"a\"\r", b"id\r1\r"] {
+        for bytes in [
+            &b"id,note\r1,a\r2,b\r"[..],
+            b"\"id\",\"note\"\r\"1\",\"a\"\r",
+            b"id\r1\r",
+        ] {
             assert_eq!(fault(bytes, 8), "its lines end with carriage returns alone");
         }
         assert_eq!(read(b"id,\"no\rte\"\r\n1,a\r", 8).0, [some(&["1", "a"])]);
@@ -649,11 +833,17 @@ mod tests {
 
     #[test]
     fn a_rejected_record_keeps_its_key_where_the_key_can_be_read() {
-        let selection = Selection { names: vec!["note".to_owned(), "id".to_owned()], key: vec![1] };
+        let selection = Selection {
+            names: vec!["note".to_owned(), "id".to_owned()],
+            key: vec![1],
+        };
         let bytes: &[u8] = b"id,note\nA7,\xFF\n\xFF,x\n";
         let mut reader = CsvReader::new(table(), bytes, 8, Wanted::Columns(&selection)).unwrap();
         let rejections = reader.next_chunk().unwrap().unwrap().rejections;
-        let keys: Vec<Option<&str>> = rejections.iter().map(|rejection| rejection.key.as_deref()).collect();
+        let keys: Vec<Option<&str>> = rejections
+            .iter()
+            .map(|rejection| rejection.key.as_deref())
+            .collect();
         assert_eq!(keys, [Some("A7"), None]);
     }
 
@@ -662,33 +852,65 @@ mod tests {
         assert_eq!(read(b"a,b", 4).0, Cells::new());
         assert_eq!(read(b"a,b\r\n", 4).0, Cells::new());
         for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\n"] {
-            let Err(SystemError::Failed { source, .. }) = reader(bytes, 4) else { panic!("a header was found") };
+            let Err(SystemError::Failed { source, .. }) = reader(bytes, 4) else {
+                panic!("a header was found")
+            };
             assert_eq!(source.to_string(), "`t.csv` has no header line");
         }
     }
 
     #[test]
     fn a_column_that_is_not_there_is_named_with_those_that_are() {
-        let selection = Selection { names: vec!["ID".to_owned(), "scor".to_owned()], key: vec![0] };
+        let selection = Selection {
+            names: vec!["ID".to_owned(), "scor".to_owned()],
+            key: vec![0],
+        };
         let bytes: &[u8] = b"id,score,note\n";
-        let error = CsvReader::new(table(), bytes, 8, Wanted::Columns(&selection)).err().unwrap();
+        let error = CsvReader::new(table(), bytes, 8, Wanted::Columns(&selection))
+            .err()
+            .unwrap();
         assert_eq!(error.to_string(), "column `scor` of `t.csv` does not exist");
         let hint = "did you mean `score`? the columns are `id`, `score`, `note`";
         assert_eq!(error.hint().as_deref(), Some(hint));
 
-        let error = CsvReader::new(table(), &b"id;scor\n"[..], 8, Wanted::Columns(&selection)).err().unwrap();
+        let error = CsvReader::new(table(), &b"id;scor\n"[..], 8, Wanted::Columns(&selection))
+            .err()
+            .unwrap();
         let hint = "`t.csv` seems to be separated by `;`; export it with commas";
         assert_eq!(error.hint().as_deref(), Some(hint));
     }
 
     #[test]
     fn a_wanted_column_that_occurs_twice_is_a_mistake() {
-        let selection = Selection { names: vec!["id".to_owned()], key: vec![0] };
-        let twice = CsvReader::new(table(), &b"id,id\n1,2\n"[..], 8, Wanted::Columns(&selection)).err().unwrap();
-        let SystemError::Failed { source, .. } = twice else { panic!("{twice}") };
+        let selection = Selection {
+            names: vec!["id".to_owned()],
+            key: vec![0],
+        };
+        let twice = CsvReader::new(
+            table(),
+            &b"id,id\n1,2\n"[..],
+            8,
+            Wanted::Columns(&selection),
+        )
+        .err()
+        .unwrap();
+        let SystemError::Failed { source, .. } = twice else {
+            panic!("{twice}")
+        };
         assert_eq!(source.to_string(), "there is more than one column `id`");
-        let other = Selection { names: vec!["note".to_owned()], key: vec![0] };
-        assert!(CsvReader::new(table(), &b"id,id,note\n1,2,x\n"[..], 8, Wanted::Columns(&other)).is_ok());
+        let other = Selection {
+            names: vec!["note".to_owned()],
+            key: vec![0],
+        };
+        assert!(
+            CsvReader::new(
+                table(),
+                &b"id,id,note\n1,2,x\n"[..],
+                8,
+                Wanted::Columns(&other)
+            )
+            .is_ok()
+        );
     }
 
     proptest! {

@@ -1,5 +1,6 @@
-//! Describes a file's table for `writeback schema`. Parquet says itself what it holds; for CSV and newline-delimited
-//! JSON the first records suggest it, and a suggestion is all it is: the schema decides.
+//! Describes a file's table for `writeback schema`. Parquet says itself what it holds; for CSV and
+//! newline-delimited JSON the first records suggest it, and a suggestion is all it is: the schema
+//! decides.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -23,9 +24,14 @@ const SAMPLE_RECORDS_MAX: usize = 10_000;
 const TEXT_LENGTHS: [u32; 5] = [16, 32, 64, 128, 255];
 
 /// Describes `table` (dotted, as typed) of a folder.
-pub(super) fn describe(connection: &str, folder: &Path, table: &str) -> Result<TableDescription, SystemError> {
+pub(super) fn describe(
+    connection: &str,
+    folder: &Path,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
     let folder = Folder::list(connection, folder)?;
-    // A file's name may hold dots of its own; only if no such file is there, the last part is what counts.
+    // A file's name may hold dots of its own; only if no such file is there, the last part is what
+    // counts.
     let file = match folder.find(table) {
         Err(SystemError::NotFound { .. }) if table.contains('.') => {
             folder.find(table.rsplit('.').next().unwrap_or(table))?
@@ -40,7 +46,11 @@ pub(super) fn describe(connection: &str, folder: &Path, table: &str) -> Result<T
         Format::Ndjson => describe_text(sample(&file)?, "a value in JSON"),
     };
     file.check_unchanged()?;
-    Ok(TableDescription { name, columns, primary_key })
+    Ok(TableDescription {
+        name,
+        columns,
+        primary_key,
+    })
 }
 
 type Described = (Vec<DescribedColumn>, Vec<String>);
@@ -56,18 +66,33 @@ fn describe_parquet(file: &OpenTable) -> Result<Described, SystemError> {
         })
         .collect();
     let mut primary_key = Vec::new();
-    if let Some(first) = columns.first().filter(|first| is_named_like_key(&first.name) && first.column_type.is_some()) {
-        let selection = Selection { names: vec![first.name.clone()], key: Vec::new() };
+    if let Some(first) = columns
+        .first()
+        .filter(|first| is_named_like_key(&first.name) && first.column_type.is_some())
+    {
+        let selection = Selection {
+            names: vec![first.name.clone()],
+            key: Vec::new(),
+        };
         let mut reader = TableReader::open(file, Wanted::Columns(&selection))?;
-        let sample = reader.next_chunk()?.map(|pulled| pulled.records.head(Some(SAMPLE_RECORDS_MAX)));
-        if sample.as_ref().and_then(first_column).is_some_and(is_unique) {
+        let sample = reader
+            .next_chunk()?
+            .map(|pulled| pulled.records.head(Some(SAMPLE_RECORDS_MAX)));
+        if sample
+            .as_ref()
+            .and_then(first_column)
+            .is_some_and(is_unique)
+        {
             primary_key.push(first.name.clone());
         }
     }
     let is_key = |column: &DescribedColumn| primary_key.contains(&column.name);
     let columns = columns
         .iter()
-        .map(|column| DescribedColumn { nullable: column.nullable && !is_key(column), ..column.clone() })
+        .map(|column| DescribedColumn {
+            nullable: column.nullable && !is_key(column),
+            ..column.clone()
+        })
         .collect();
     Ok((columns, primary_key))
 }
@@ -77,7 +102,10 @@ fn first_column(sample: &DataFrame) -> Option<&Column> {
 }
 
 fn decimal_size(precision: usize, scale: usize) -> Option<DecimalSize> {
-    Some(DecimalSize { precision: u16::try_from(precision).ok()?, scale: u16::try_from(scale).ok()? })
+    Some(DecimalSize {
+        precision: u16::try_from(precision).ok()?,
+        scale: u16::try_from(scale).ok()?,
+    })
 }
 
 /// The first records; of NDJSON, the keys that occur among them.
@@ -87,14 +115,22 @@ fn sample(file: &OpenTable) -> Result<DataFrame, SystemError> {
     while sample.height() < SAMPLE_RECORDS_MAX
         && let Some(pulled) = reader.next_chunk()?
     {
-        let records = pulled.records.drop(RECORD_POSITION).map_err(|error| file.table.failed(error))?;
-        sample.vstack_mut(&records).map_err(|error| file.table.failed(error))?;
+        let records = pulled
+            .records
+            .drop(RECORD_POSITION)
+            .map_err(|error| file.table.failed(error))?;
+        sample
+            .vstack_mut(&records)
+            .map_err(|error| file.table.failed(error))?;
     }
     Ok(sample)
 }
 
 fn empty(file: &OpenTable, names: &[String]) -> Result<DataFrame, SystemError> {
-    let columns = names.iter().map(|name| Column::new_empty(name.as_str().into(), &DataType::String)).collect();
+    let columns = names
+        .iter()
+        .map(|name| Column::new_empty(name.as_str().into(), &DataType::String))
+        .collect();
     DataFrame::new(0, columns).map_err(|error| file.table.failed(error))
 }
 
@@ -113,17 +149,23 @@ fn describe_text(sample: DataFrame, declared: &str) -> Described {
             column_type: Some(evidence.suggest()),
             declared: declared.to_owned(),
             // A file without records says nothing against NULL.
-            nullable: (evidence.nulls || evidence.values == 0) && key != Some(column.name().as_str()),
+            nullable: (evidence.nulls || evidence.values == 0)
+                && key != Some(column.name().as_str()),
         }
     };
-    (read.iter().map(column).collect(), key.map(str::to_owned).into_iter().collect())
+    (
+        read.iter().map(column).collect(),
+        key.map(str::to_owned).into_iter().collect(),
+    )
 }
 
 /// `account_id`, `ID`, `candidateId`, `uuid`: names that people give to identifiers.
 fn is_named_like_key(name: &str) -> bool {
     let lower = name.to_lowercase();
     let whole = ["id", "key", "uuid", "guid"].contains(&lower.as_str());
-    let ending = ["_id", "_key", "_uuid", "_guid", " id"].iter().any(|ending| lower.ends_with(ending));
+    let ending = ["_id", "_key", "_uuid", "_guid", " id"]
+        .iter()
+        .any(|ending| lower.ends_with(ending));
     whole || ending || name.ends_with("Id") || name.ends_with("ID")
 }
 
@@ -194,44 +236,65 @@ impl Evidence {
         self.characters_max = self.characters_max.max(text.chars().count());
         self.number = self.number.and_then(|number| number.widened(text));
         self.float = self.float && is_float(text);
-        self.boolean = self.boolean && matches!(text, "true" | "false" | "TRUE" | "FALSE" | "True" | "False");
-        self.date = self.date && text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+        self.boolean =
+            self.boolean && matches!(text, "true" | "false" | "TRUE" | "FALSE" | "True" | "False");
+        self.date =
+            self.date && text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
         self.timestamp = self.timestamp && is_timestamp(text);
         self.instant = self.instant && is_instant(text);
         self.uuid = self.uuid && text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
-        self.json = self.json && text.starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok();
+        self.json = self.json
+            && text.starts_with(['{', '['])
+            && serde_json::from_str::<IgnoredAny>(text).is_ok();
     }
 
     /// The narrowest type that holds every value seen; text where nothing was.
     fn suggest(&self) -> SchemaType {
         match self {
-            Self { values: 0, .. } => SchemaType::Text { characters_max: None },
+            Self { values: 0, .. } => SchemaType::Text {
+                characters_max: None,
+            },
             Self { boolean: true, .. } => SchemaType::Boolean,
-            Self { number: Some(number), .. } => number.suggest(),
+            Self {
+                number: Some(number),
+                ..
+            } => number.suggest(),
             Self { float: true, .. } => SchemaType::Float { bits: 64 },
             Self { date: true, .. } => SchemaType::Date,
-            Self { timestamp: true, .. } => SchemaType::Timestamp,
+            Self {
+                timestamp: true, ..
+            } => SchemaType::Timestamp,
             Self { instant: true, .. } => SchemaType::TimestampWithZone,
             Self { uuid: true, .. } => SchemaType::Uuid,
             Self { json: true, .. } => SchemaType::Json,
-            Self { characters_max, .. } => SchemaType::Text { characters_max: text_length(*characters_max) },
+            Self { characters_max, .. } => SchemaType::Text {
+                characters_max: text_length(*characters_max),
+            },
         }
     }
 }
 
 fn text_length(characters: usize) -> Option<u32> {
     let characters = u32::try_from(characters).ok()?;
-    TEXT_LENGTHS.into_iter().find(|length| *length >= characters)
+    TEXT_LENGTHS
+        .into_iter()
+        .find(|length| *length >= characters)
 }
 
 impl Number {
-    /// Wide enough for `text` as well; `None` if it is no plain number, or one with leading zeros, which is a key.
+    /// Wide enough for `text` as well; `None` if it is no plain number, or one with leading zeros,
+    /// which is a key.
     fn widened(self, text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         let leading_zero = whole.len() > 1 && whole.starts_with('0');
-        if whole.is_empty() || leading_zero || !all_digits(whole) || !all_digits(fraction) || digits.ends_with('.') {
+        if whole.is_empty()
+            || leading_zero
+            || !all_digits(whole)
+            || !all_digits(fraction)
+            || digits.ends_with('.')
+        {
             return None;
         }
         let bits = match (text.parse::<i32>(), text.parse::<i64>()) {
@@ -248,16 +311,32 @@ impl Number {
 
     fn suggest(self) -> SchemaType {
         match self {
-            Self { scale: 0, bits: 0..=32, .. } => SchemaType::Integer { bits: 32 },
-            Self { scale: 0, bits: 33..=64, .. } => SchemaType::Integer { bits: 64 },
-            Self { whole_digits, scale, .. } => SchemaType::Decimal { size: decimal_size(whole_digits + scale, scale) },
+            Self {
+                scale: 0,
+                bits: 0..=32,
+                ..
+            } => SchemaType::Integer { bits: 32 },
+            Self {
+                scale: 0,
+                bits: 33..=64,
+                ..
+            } => SchemaType::Integer { bits: 64 },
+            Self {
+                whole_digits,
+                scale,
+                ..
+            } => SchemaType::Decimal {
+                size: decimal_size(whole_digits + scale, scale),
+            },
         }
     }
 }
 
 /// A number with an exponent somewhere in its column.
 fn is_float(text: &str) -> bool {
-    let plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+    let plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
     let leading_zero = {
         let digits = text.strip_prefix('-').unwrap_or(text);
         digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
@@ -266,9 +345,14 @@ fn is_float(text: &str) -> bool {
 }
 
 fn is_timestamp(text: &str) -> bool {
-    ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
-        .iter()
-        .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
+    [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ]
+    .iter()
+    .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
 }
 
 fn is_instant(text: &str) -> bool {

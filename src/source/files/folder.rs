@@ -1,5 +1,6 @@
-//! The folder a connection names: which file holds a table, or which folder of part files does; opening them safely, and
-//! noticing that they changed while they were read. Knows nothing of what stands in the files.
+//! The folder a connection names: which file holds a table, or which folder of part files does;
+//! opening them safely, and noticing that they changed while they were read. Knows nothing of what
+//! stands in the files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
@@ -97,26 +98,41 @@ impl Folder {
         unmarked.retain(|folder: &TableFile| tables.iter().all(|file| file.table != folder.table));
         tables.extend(unmarked);
         tables.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(Self { connection: connection.to_owned(), tables })
+        Ok(Self {
+            connection: connection.to_owned(),
+            tables,
+        })
     }
 
-    /// Finds the file that holds `table`: by its exact name, else by the only name that differs in case.
-    /// Errors: `NotFound` with what is there; `Failed` if several files could be meant.
+    /// Finds the file that holds `table`: by its exact name, else by the only name that differs in
+    /// case. Errors: `NotFound` with what is there; `Failed` if several files could be meant.
     pub(super) fn find(&self, table: &str) -> Result<&TableFile, SystemError> {
-        if table.is_empty() || table == "." || table.contains("..") || table.contains(['/', '\\', '\0']) {
+        if table.is_empty()
+            || table == "."
+            || table.contains("..")
+            || table.contains(['/', '\\', '\0'])
+        {
             let cause = "a table's name is a file's name without its extension, never a path";
             return Err(self.failed(table, cause.to_owned(), None));
         }
-        let wanted = NamePart { text: table.to_owned(), quoted: false };
+        let wanted = NamePart {
+            text: table.to_owned(),
+            quoted: false,
+        };
         match resolve_name(&wanted, self.names()) {
             Ok(name) => self.only_file(name),
             Err(NameError::Unknown) => Err(self.not_found(table)),
             // Two formats of one name are one candidate twice; only_file names both.
             Err(NameError::Ambiguous { candidates }) => match candidates.split_first() {
-                Some((first, others)) if others.iter().all(|other| other == first) => self.only_file(first),
+                Some((first, others)) if others.iter().all(|other| other == first) => {
+                    self.only_file(first)
+                }
                 _ => Err(self.failed(
                     table,
-                    format!("{} differ from it only in case", list_names(candidates.iter().map(String::as_str))),
+                    format!(
+                        "{} differ from it only in case",
+                        list_names(candidates.iter().map(String::as_str))
+                    ),
                     Some("spell the table as its file is spelled".to_owned()),
                 )),
             },
@@ -128,13 +144,20 @@ impl Folder {
     }
 
     fn only_file(&self, table: &str) -> Result<&TableFile, SystemError> {
-        let files: Vec<&TableFile> = self.tables.iter().filter(|file| file.table == table).collect();
+        let files: Vec<&TableFile> = self
+            .tables
+            .iter()
+            .filter(|file| file.table == table)
+            .collect();
         match files.as_slice() {
             [file] => Ok(file),
             [] => Err(self.not_found(table)),
             several => Err(self.failed(
                 table,
-                format!("{} all hold it", list_names(several.iter().map(|file| file.name.as_str()))),
+                format!(
+                    "{} all hold it",
+                    list_names(several.iter().map(|file| file.name.as_str()))
+                ),
                 Some("keep one of the files".to_owned()),
             )),
         }
@@ -143,7 +166,10 @@ impl Folder {
     fn not_found(&self, table: &str) -> SystemError {
         let there = match self.tables.is_empty() {
             true => "the folder holds no .csv, .parquet, .ndjson or .jsonl file".to_owned(),
-            false => format!("there are {}", list_names(self.names().collect::<BTreeSet<_>>().into_iter())),
+            false => format!(
+                "there are {}",
+                list_names(self.names().collect::<BTreeSet<_>>().into_iter())
+            ),
         };
         SystemError::NotFound {
             what: format!("table `{table}` of `{}`", self.connection),
@@ -153,7 +179,12 @@ impl Folder {
 
     fn failed(&self, table: &str, cause: String, hint: Option<String>) -> SystemError {
         let doing = format!("finding table `{}`", table.escape_debug());
-        SystemError::Failed { connection: self.connection.clone(), doing, source: cause.into(), hint }
+        SystemError::Failed {
+            connection: self.connection.clone(),
+            doing,
+            source: cause.into(),
+            hint,
+        }
     }
 }
 
@@ -164,7 +195,14 @@ impl TableFile {
         let table = path.file_stem()?.to_str()?.to_owned();
         let name = path.file_name()?.to_str()?.to_owned();
         let parts = path.is_dir().then(|| Parts::of(path, Some(format)).0);
-        Some(Self { connection: connection.to_owned(), table, name, format, path: path.to_owned(), parts })
+        Some(Self {
+            connection: connection.to_owned(),
+            table,
+            name,
+            format,
+            path: path.to_owned(),
+            parts,
+        })
     }
 
     /// The table that a folder without such a name holds.
@@ -175,16 +213,25 @@ impl TableFile {
         }
         let (parts, format) = Parts::of(path, None);
         let (table, connection) = (name.clone(), connection.to_owned());
-        Some(Self { connection, table, name, format: format?, path: path.to_owned(), parts: Some(parts) })
+        Some(Self {
+            connection,
+            table,
+            name,
+            format: format?,
+            path: path.to_owned(),
+            parts: Some(parts),
+        })
     }
 
-    /// Opens the table's files for one pull.
-    /// Errors: anything but regular files is refused before it is opened, since opening a FIFO would wait for ever.
+    /// Opens the table's files for one pull. Errors: anything but regular files is refused before
+    /// it is opened, since opening a FIFO would wait for ever.
     pub(super) fn open(&self) -> Result<OpenTable, SystemError> {
         let (mut parts, mut empty) = (Vec::new(), Vec::new());
         match &self.parts {
             None => parts.push(OpenPart::of(self.clone())?),
-            Some(Parts { flaw: Some(flaw), .. }) => {
+            Some(Parts {
+                flaw: Some(flaw), ..
+            }) => {
                 let hint = "a folder of part files of one kind is read as one table, in the order of their names";
                 return Err(self.failed_with_hint(flaw.clone(), Some(hint.to_owned())));
             }
@@ -198,11 +245,20 @@ impl TableFile {
         if self.format == Format::Csv && parts.iter().any(|part| part.stamp.length > 0) {
             (parts, empty) = parts.into_iter().partition(|part| part.stamp.length > 0);
         }
-        Ok(OpenTable { table: self.clone(), parts, empty })
+        Ok(OpenTable {
+            table: self.clone(),
+            parts,
+            empty,
+        })
     }
 
     fn part(&self, name: &str) -> Self {
-        Self { name: format!("{}/{name}", self.name), path: self.path.join(name), parts: None, ..self.clone() }
+        Self {
+            name: format!("{}/{name}", self.name),
+            path: self.path.join(name),
+            parts: None,
+            ..self.clone()
+        }
     }
 
     /// An error of the file system while this file was read.
@@ -215,26 +271,43 @@ impl TableFile {
         self.failed_with_hint(cause, None)
     }
 
-    pub(super) fn failed_with_hint(&self, cause: impl Into<Cause>, hint: Option<String>) -> SystemError {
+    pub(super) fn failed_with_hint(
+        &self,
+        cause: impl Into<Cause>,
+        hint: Option<String>,
+    ) -> SystemError {
         let doing = format!("reading `{}`", self.name);
-        SystemError::Failed { connection: self.connection.clone(), doing, source: cause.into(), hint }
+        SystemError::Failed {
+            connection: self.connection.clone(),
+            doing,
+            source: cause.into(),
+            hint,
+        }
     }
 
-    /// Finds the columns meant by `wanted` among those the file has, each by its exact name, else by the only one that
-    /// differs in case.
-    /// Shape: one position in `there` per wanted name.
+    /// Finds the columns meant by `wanted` among those the file has, each by its exact name, else
+    /// by the only one that differs in case. Shape: one position in `there` per wanted name.
     /// Errors: `NotFound` with what is there; `Failed` if several columns could be meant.
-    pub(super) fn resolve_columns(&self, wanted: &[String], there: &[String]) -> Result<Vec<usize>, SystemError> {
-        resolve_columns(&format!("`{}`", self.name), wanted, there)
-            .map_err(|error| error.into_system_error(&self.connection, &format!("reading `{}`", self.name)))
+    pub(super) fn resolve_columns(
+        &self,
+        wanted: &[String],
+        there: &[String],
+    ) -> Result<Vec<usize>, SystemError> {
+        resolve_columns(&format!("`{}`", self.name), wanted, there).map_err(|error| {
+            error.into_system_error(&self.connection, &format!("reading `{}`", self.name))
+        })
     }
 }
 
 impl Parts {
-    /// What a folder holds, and the format of its files. Those that begin with a dot or an underscore are an engine's own.
+    /// What a folder holds, and the format of its files. Those that begin with a dot or an
+    /// underscore are an engine's own.
     fn of(folder: &Path, wanted: Option<Format>) -> (Self, Option<Format>) {
-        let mut entries: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
         entries.sort();
         let mut parts = Self::default();
         let mut format = wanted;
@@ -246,22 +319,28 @@ impl Parts {
             let shown = name.escape_debug();
             match (name.starts_with(['.', '_']), Format::of_part(path)) {
                 (true, _) if name == UNFINISHED => {
-                    parts.fails(format!("it is still being written: it holds `{UNFINISHED}`"));
+                    parts.fails(format!(
+                        "it is still being written: it holds `{UNFINISHED}`"
+                    ));
                 }
                 (true, _) => {}
                 (false, _) if path.is_dir() => {
-                    parts.fails(format!("it holds the folder `{shown}`, and tables in partitions are not read"));
+                    parts.fails(format!(
+                        "it holds the folder `{shown}`, and tables in partitions are not read"
+                    ));
                 }
                 (false, Some(other)) if format.is_some_and(|format| format != other) => {
-                    parts.fails(format!("it holds files of more than one kind, `{shown}` among them"));
+                    parts.fails(format!(
+                        "it holds files of more than one kind, `{shown}` among them"
+                    ));
                 }
                 (false, Some(found)) => {
                     format = Some(found);
                     parts.names.push(name.to_owned());
                 }
-                (false, None) => {
-                    parts.fails(format!("it holds `{shown}`, which is no .csv, .parquet, .ndjson or .jsonl file"))
-                }
+                (false, None) => parts.fails(format!(
+                    "it holds `{shown}`, which is no .csv, .parquet, .ndjson or .jsonl file"
+                )),
             }
         }
         match parts.names.len() {
@@ -297,7 +376,10 @@ impl OpenPart {
     fn of(table: TableFile) -> Result<Self, SystemError> {
         let metadata = fs::metadata(&table.path).map_err(|error| table.io_failed(error))?;
         match metadata.is_file() {
-            true => Ok(Self { stamp: Stamp::of(&metadata), table }),
+            true => Ok(Self {
+                stamp: Stamp::of(&metadata),
+                table,
+            }),
             false => Err(table.failed("it is not a regular file")),
         }
     }
@@ -305,7 +387,10 @@ impl OpenPart {
     fn changed(&self) -> SystemError {
         self.table.failed_with_hint(
             format!("`{}` changed while it was read", self.table.name),
-            Some("run again; let the dashboard write the file aside and rename it into place".to_owned()),
+            Some(
+                "run again; let the dashboard write the file aside and rename it into place"
+                    .to_owned(),
+            ),
         )
     }
 
@@ -318,34 +403,56 @@ impl OpenTable {
     /// The file of this position; `None` behind the last.
     /// Errors: `Failed` if it is no longer what it was.
     pub(super) fn part(&self, position: usize) -> Result<Option<OpenFile>, SystemError> {
-        let Some(part) = self.parts.get(position) else { return Ok(None) };
+        let Some(part) = self.parts.get(position) else {
+            return Ok(None);
+        };
         if !part.is_unchanged() {
             return Err(part.changed());
         }
-        let file = user_file::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
-        let metadata = file.metadata().map_err(|error| part.table.io_failed(error))?;
+        let file =
+            user_file::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| part.table.io_failed(error))?;
         match Stamp::of(&metadata) == part.stamp {
-            true => Ok(Some(OpenFile { table: part.table.clone(), file, length: metadata.len() })),
+            true => Ok(Some(OpenFile {
+                table: part.table.clone(),
+                file,
+                length: metadata.len(),
+            })),
             false => Err(part.changed()),
         }
     }
 
     /// The first file.
     pub(super) fn first(&self) -> Result<OpenFile, SystemError> {
-        self.part(0)?.ok_or_else(|| self.table.failed("it is a folder without part files"))
+        self.part(0)?
+            .ok_or_else(|| self.table.failed("it is a folder without part files"))
     }
 
-    /// Whether what was read is one snapshot.
-    /// Errors: `Failed` if a file was written to, or another one put in its place, since the table was opened.
+    /// Whether what was read is one snapshot. Errors: `Failed` if a file was written to, or another
+    /// one put in its place, since the table was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), SystemError> {
-        if let Some(changed) = self.parts.iter().chain(&self.empty).find(|part| !part.is_unchanged()) {
+        if let Some(changed) = self
+            .parts
+            .iter()
+            .chain(&self.empty)
+            .find(|part| !part.is_unchanged())
+        {
             return Err(changed.changed());
         }
-        let now = self.table.parts.as_ref().map(|_| Parts::of(&self.table.path, Some(self.table.format)).0);
+        let now = self
+            .table
+            .parts
+            .as_ref()
+            .map(|_| Parts::of(&self.table.path, Some(self.table.format)).0);
         match now == self.table.parts {
             true => Ok(()),
             false => Err(self.table.failed_with_hint(
-                format!("the files in `{}` changed while they were read", self.table.name),
+                format!(
+                    "the files in `{}` changed while they were read",
+                    self.table.name
+                ),
                 Some("run again, when whoever writes them has finished".to_owned()),
             )),
         }
@@ -362,7 +469,8 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// A handle that reads from the beginning. All handles of a file share one place in it: use one at a time.
+    /// A handle that reads from the beginning. All handles of a file share one place in it: use one
+    /// at a time.
     pub(super) fn reader(&self) -> Result<File, SystemError> {
         let rewound = || -> io::Result<File> {
             let mut reader = self.file.try_clone()?;
@@ -385,7 +493,11 @@ struct Stamp {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self { length: metadata.len(), modified: metadata.modified().ok(), inode: inode(metadata) }
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: inode(metadata),
+        }
     }
 }
 
@@ -414,7 +526,10 @@ pub(super) enum ColumnError {
 impl ColumnError {
     pub(super) fn into_system_error(self, connection: &str, doing: &str) -> SystemError {
         match self {
-            Self::Missing { what, hint } => SystemError::NotFound { what, hint: Some(hint) },
+            Self::Missing { what, hint } => SystemError::NotFound {
+                what,
+                hint: Some(hint),
+            },
             Self::Ambiguous(cause) => SystemError::Failed {
                 connection: connection.to_owned(),
                 doing: doing.to_owned(),
@@ -426,7 +541,11 @@ impl ColumnError {
 }
 
 /// Finds the columns meant by `wanted` among those `there`; `place` names where that is.
-pub(super) fn resolve_columns(place: &str, wanted: &[String], there: &[String]) -> Result<Vec<usize>, ColumnError> {
+pub(super) fn resolve_columns(
+    place: &str,
+    wanted: &[String],
+    there: &[String],
+) -> Result<Vec<usize>, ColumnError> {
     let mut missing = Vec::new();
     let mut positions = Vec::with_capacity(wanted.len());
     for name in wanted {
@@ -442,19 +561,30 @@ pub(super) fn resolve_columns(place: &str, wanted: &[String], there: &[String]) 
 }
 
 fn resolve_column(wanted: &str, there: &[String]) -> Result<Option<usize>, ColumnError> {
-    let part = NamePart { text: wanted.to_owned(), quoted: false };
+    let part = NamePart {
+        text: wanted.to_owned(),
+        quoted: false,
+    };
     let found = match resolve_name(&part, there.iter().map(String::as_str)) {
         Ok(found) => found,
         Err(NameError::Unknown) => return Ok(None),
         Err(NameError::Ambiguous { candidates }) => {
             let names = list_names(candidates.iter().map(String::as_str));
-            return Err(ColumnError::Ambiguous(format!("column `{wanted}` could be any of {names}")));
+            return Err(ColumnError::Ambiguous(format!(
+                "column `{wanted}` could be any of {names}"
+            )));
         }
     };
-    let mut alike = there.iter().enumerate().filter(|(_, name)| *name == found).map(|(position, _)| position);
+    let mut alike = there
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| *name == found)
+        .map(|(position, _)| position);
     match (alike.next(), alike.next()) {
         (position, None) => Ok(position),
-        (_, Some(_)) => Err(ColumnError::Ambiguous(format!("there is more than one column `{found}`"))),
+        (_, Some(_)) => Err(ColumnError::Ambiguous(format!(
+            "there is more than one column `{found}`"
+        ))),
     }
 }
 
@@ -463,17 +593,25 @@ fn missing_columns(place: &str, first: &str, others: &[&str], there: &[String]) 
         [] => String::new(),
         others => format!(" (likewise {})", list_names(others.iter().copied())),
     };
-    let listed = format!("the columns are {}", list_names(there.iter().map(String::as_str)));
+    let listed = format!(
+        "the columns are {}",
+        list_names(there.iter().map(String::as_str))
+    );
     let hint = match did_you_mean(first, there.iter().map(String::as_str)) {
         Some(meant) => format!("{meant} {listed}"),
         None => listed,
     };
-    ColumnError::Missing { what: format!("column `{first}`{likewise} of {place}"), hint }
+    ColumnError::Missing {
+        what: format!("column `{first}`{likewise} of {place}"),
+        hint,
+    }
 }
 
 /// Names as messages list them: `` `a`, `b` ``, cut where nobody reads on.
 pub(super) fn list_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut quoted: Vec<String> = names.map(|name| format!("`{}`", name.escape_debug())).collect();
+    let mut quoted: Vec<String> = names
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
     if quoted.len() > NAMES_LISTED_MAX {
         let left_out = quoted.len() - NAMES_LISTED_MAX;
         quoted.truncate(NAMES_LISTED_MAX);
@@ -486,12 +624,24 @@ pub(super) fn list_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub(super) fn io_error(connection: &str, what: &str, error: io::Error) -> SystemError {
     if error.kind() == io::ErrorKind::NotFound {
         let hint = Some(format!("see `folder` of `[connections.{connection}]`"));
-        return SystemError::NotFound { what: format!("{what} of `{connection}`"), hint };
+        return SystemError::NotFound {
+            what: format!("{what} of `{connection}`"),
+            hint,
+        };
     }
     let connection = connection.to_owned();
     if error.kind() == io::ErrorKind::PermissionDenied {
         let hint = format!("let the user that runs writeback read {what}");
-        return SystemError::Forbidden { connection, source: error.into(), hint };
+        return SystemError::Forbidden {
+            connection,
+            source: error.into(),
+            hint,
+        };
     }
-    SystemError::Failed { connection, doing: format!("reading {what}"), source: error.into(), hint: None }
+    SystemError::Failed {
+        connection,
+        doing: format!("reading {what}"),
+        source: error.into(),
+        hint: None,
+    }
 }

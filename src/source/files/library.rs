@@ -1,5 +1,5 @@
-//! The edge to libraries that read foreign bytes: whatever gives up in there is an error out here, and says nothing on
-//! the terminal.
+//! The edge to libraries that read foreign bytes: whatever gives up in there is an error out here,
+//! and says nothing on the terminal.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,7 +14,8 @@ thread_local! {
 /// Guarded calls under way in the whole process.
 static GUARDED_CALLS: AtomicUsize = AtomicUsize::new(0);
 
-/// How the threads of polars' own pools are called: what fails there is told to the call that waits for it.
+/// How the threads of polars' own pools are called: what fails there is told to the call that waits
+/// for it.
 const POOL_THREADS: [&str; 2] = ["polars-", "async-executor-"];
 
 /// A library gave up.
@@ -40,7 +41,9 @@ fn silence() {
     let others = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic: &PanicHookInfo<'_>| {
         let thread = std::thread::current();
-        let is_of_pool = thread.name().is_some_and(|name| POOL_THREADS.iter().any(|pool| name.starts_with(pool)));
+        let is_of_pool = thread
+            .name()
+            .is_some_and(|name| POOL_THREADS.iter().any(|pool| name.starts_with(pool)));
         match IS_GUARDED.get() || (is_of_pool && GUARDED_CALLS.load(Ordering::Relaxed) > 0) {
             true => tracing::debug!(reason = reason(panic.payload()), "a library gave up"),
             false => others(panic),
@@ -50,8 +53,13 @@ fn silence() {
 
 /// The first line of what a panic says.
 fn reason(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.and_then(|text| text.lines().next()).unwrap_or("no reason given").to_owned()
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    text.and_then(|text| text.lines().next())
+        .unwrap_or("no reason given")
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -61,7 +69,12 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_with_its_reason() {
         let gave_up = guarded(|| assert_eq!(1, 2, "one is not two")).expect_err("a panic");
-        assert!(gave_up.to_string().starts_with("a library could not make sense of it: "), "{gave_up}");
+        assert!(
+            gave_up
+                .to_string()
+                .starts_with("a library could not make sense of it: "),
+            "{gave_up}"
+        );
         assert_eq!(guarded(|| 3).ok(), Some(3));
     }
 }

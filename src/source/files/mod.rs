@@ -1,5 +1,6 @@
-//! Reads from a folder of CSV, Parquet and newline-delimited JSON files: a table is a file's name without its
-//! extension. A thread of its own does the reading, since files know no waiting without blocking.
+//! Reads from a folder of CSV, Parquet and newline-delimited JSON files: a table is a file's name
+//! without its extension. A thread of its own does the reading, since files know no waiting without
+//! blocking.
 
 mod blocks;
 mod csv;
@@ -31,7 +32,8 @@ use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::schema::Schema;
 
-/// Chunks read ahead of whoever takes them: enough to keep the reader busy, few enough to bound memory.
+/// Chunks read ahead of whoever takes them: enough to keep the reader busy, few enough to bound
+/// memory.
 const CHUNKS_AHEAD_MAX: usize = 1;
 
 /// One pull. Dropping it stops the reading.
@@ -47,12 +49,18 @@ impl Source for FilesSource {
         let folder = folder_of(connection)?.to_owned();
         let (sender, messages) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let (name, schema) = (connection.name.clone(), schema.clone());
-        let read = move || Delivery { sender }.carry_out(&name, |delivery| pull(&name, &folder, &schema, delivery));
+        let read = move || {
+            Delivery { sender }.carry_out(&name, |delivery| pull(&name, &folder, &schema, delivery))
+        };
         std::thread::Builder::new()
             .name("files source".to_owned())
             .spawn(read)
             .map_err(|error| no_thread(&connection.name, error))?;
-        let mut source = Self { connection: connection.name.clone(), messages, ended: false };
+        let mut source = Self {
+            connection: connection.name.clone(),
+            messages,
+            ended: false,
+        };
         match source.messages.recv().await {
             Some(Message::Ready) => Ok(source),
             Some(Message::Failed(error)) => Err(*error),
@@ -98,7 +106,10 @@ fn no_thread(connection: &str, cause: std::io::Error) -> SystemError {
     }
 }
 
-fn stopped(connection: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SystemError {
+fn stopped(
+    connection: &str,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SystemError {
     SystemError::Failed {
         connection: connection.to_owned(),
         doing: "reading files".to_owned(),
@@ -107,26 +118,37 @@ fn stopped(connection: &str, cause: impl Into<Box<dyn std::error::Error + Send +
     }
 }
 
-/// Describes the table of a file, to start a schema file from. Columns of text files are given the type that up to
-/// 10 000 of their records suggest.
-pub(crate) async fn describe_table(connection: &Connection, table: &str) -> Result<TableDescription, SystemError> {
-    let (name, folder, table) = (connection.name.clone(), folder_of(connection)?.to_owned(), table.to_owned());
+/// Describes the table of a file, to start a schema file from. Columns of text files are given the
+/// type that up to 10 000 of their records suggest.
+pub(crate) async fn describe_table(
+    connection: &Connection,
+    table: &str,
+) -> Result<TableDescription, SystemError> {
+    let (name, folder, table) = (
+        connection.name.clone(),
+        folder_of(connection)?.to_owned(),
+        table.to_owned(),
+    );
     let describe = move || {
         let described = library::guarded(|| describe::describe(&name, &folder, &table));
         described.unwrap_or_else(|gave_up| Err(stopped(&name, gave_up)))
     };
-    tokio::task::spawn_blocking(describe).await.unwrap_or_else(|error| Err(stopped(&connection.name, error)))
+    tokio::task::spawn_blocking(describe)
+        .await
+        .unwrap_or_else(|error| Err(stopped(&connection.name, error)))
 }
 
 fn folder_of(connection: &Connection) -> Result<&Path, SystemError> {
     match &connection.system {
         System::Files { folder } => Ok(folder),
-        System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => Err(SystemError::Failed {
-            connection: connection.name.clone(),
-            doing: "reading files".to_owned(),
-            source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
-            hint: None,
-        }),
+        System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => {
+            Err(SystemError::Failed {
+                connection: connection.name.clone(),
+                doing: "reading files".to_owned(),
+                source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
+                hint: None,
+            })
+        }
     }
 }
 
@@ -150,7 +172,9 @@ struct Delivery {
 impl Delivery {
     /// Does the reading and says how it ended. Whatever gives up underneath is an error here.
     fn carry_out(self, connection: &str, read: impl FnOnce(&Self) -> Result<(), SystemError>) {
-        let last = match library::guarded(|| read(&self)).unwrap_or_else(|gave_up| Err(stopped(connection, gave_up))) {
+        let last = match library::guarded(|| read(&self))
+            .unwrap_or_else(|gave_up| Err(stopped(connection, gave_up)))
+        {
             Ok(()) => Message::End,
             Err(error) => Message::Failed(Box::new(error)),
         };
@@ -212,7 +236,12 @@ struct Selection {
 }
 
 /// Carries out one pull.
-fn pull(connection: &str, folder: &Path, schema: &Schema, delivery: &Delivery) -> Result<(), SystemError> {
+fn pull(
+    connection: &str,
+    folder: &Path,
+    schema: &Schema,
+    delivery: &Delivery,
+) -> Result<(), SystemError> {
     let folder = Folder::list(connection, folder)?;
     match &schema.model {
         Some(sql) => match Model::open(&folder, connection, schema, sql, delivery)? {
@@ -225,8 +254,15 @@ fn pull(connection: &str, folder: &Path, schema: &Schema, delivery: &Delivery) -
 
 fn pull_table(folder: &Folder, schema: &Schema, delivery: &Delivery) -> Result<(), SystemError> {
     let table = schema.table.last().map(String::as_str).unwrap_or_default();
-    let names = schema.columns.iter().map(|column| column.name.clone()).collect();
-    let selection = Selection { names, key: schema.key.clone() };
+    let names = schema
+        .columns
+        .iter()
+        .map(|column| column.name.clone())
+        .collect();
+    let selection = Selection {
+        names,
+        key: schema.key.clone(),
+    };
     let table = folder.find(table)?.open()?;
     let mut reader = TableReader::open(&table, Wanted::Columns(&selection))?;
     let mut flow = delivery.ready();
@@ -234,7 +270,8 @@ fn pull_table(folder: &Folder, schema: &Schema, delivery: &Delivery) -> Result<(
         match reader.next_chunk() {
             Ok(Some(pulled)) => flow = delivery.send(pulled),
             Ok(None) => return table.check_unchanged(),
-            // A file that changed under the reader makes errors of other kinds, which explain nothing.
+            // A file that changed under the reader makes errors of other kinds, which explain
+            // nothing.
             Err(error) => return table.check_unchanged().and(Err(error)),
         }
     }
@@ -257,7 +294,8 @@ enum FileReader {
 }
 
 impl<'a> TableReader<'a> {
-    /// Begins to read. NDJSON whose keys are not named by the wanted columns is read twice, first for all its keys.
+    /// Begins to read. NDJSON whose keys are not named by the wanted columns is read twice, first
+    /// for all its keys.
     fn open(table: &'a OpenTable, wanted: Wanted<'_>) -> Result<Self, SystemError> {
         Self::begin(table, wanted, |mut first_pass| {
             while first_pass.next_chunk()?.is_some() {}
@@ -265,7 +303,8 @@ impl<'a> TableReader<'a> {
         })
     }
 
-    /// As [`TableReader::open`] with [`Wanted::All`], for who looks at the first `records_max` records alone.
+    /// As [`TableReader::open`] with [`Wanted::All`], for who looks at the first `records_max`
+    /// records alone.
     fn open_sample(table: &'a OpenTable, records_max: usize) -> Result<Self, SystemError> {
         Self::begin(table, Wanted::All, |mut first_pass| {
             let mut records = 0;
@@ -284,18 +323,30 @@ impl<'a> TableReader<'a> {
         look_through: impl FnOnce(Self) -> Result<Self, SystemError>,
     ) -> Result<Self, SystemError> {
         let first = table.first()?;
-        let open = |reader: FileReader| Self { table, next_part: 1, reader };
+        let open = |reader: FileReader| Self {
+            table,
+            next_part: 1,
+            reader,
+        };
         Ok(open(match (table.table.format, wanted) {
             (Format::Csv, _) => FileReader::Csv(CsvReader::open(&first, wanted)?),
             (Format::Parquet, _) => FileReader::Parquet(ParquetTable::open(&first, wanted)?),
-            (Format::Ndjson, Wanted::Columns(selection)) => FileReader::Ndjson(NdjsonReader::open(&first, selection)?),
+            (Format::Ndjson, Wanted::Columns(selection)) => {
+                FileReader::Ndjson(NdjsonReader::open(&first, selection)?)
+            }
             (Format::Ndjson, Wanted::All | Wanted::Mentioned(_)) => {
-                let keyless = Selection { names: Vec::new(), key: Vec::new() };
+                let keyless = Selection {
+                    names: Vec::new(),
+                    key: Vec::new(),
+                };
                 let first_pass = open(FileReader::Ndjson(NdjsonReader::open(&first, &keyless)?));
                 let FileReader::Ndjson(first_pass) = look_through(first_pass)?.reader else {
                     return Err(table.table.failed("it changed its format"));
                 };
-                let selection = Selection { names: first_pass.keys(), key: Vec::new() };
+                let selection = Selection {
+                    names: first_pass.keys(),
+                    key: Vec::new(),
+                };
                 FileReader::Ndjson(NdjsonReader::open(&first, &selection)?)
             }
         }))
@@ -306,20 +357,29 @@ impl<'a> TableReader<'a> {
         match &self.reader {
             FileReader::Csv(reader) => reader.header().to_vec(),
             FileReader::Ndjson(reader) => reader.names().to_vec(),
-            FileReader::Parquet(reader) => reader.frame_schema().iter_names().map(ToString::to_string).collect(),
+            FileReader::Parquet(reader) => reader
+                .frame_schema()
+                .iter_names()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
-    /// Names and types of the frames' columns, RECORD_POSITION left out; those of text have the type that `text_type`
-    /// says.
-    fn frame_schema(&self, text_type: impl Fn(&str) -> Result<DataType, String>) -> Result<FrameSchema, SystemError> {
+    /// Names and types of the frames' columns, RECORD_POSITION left out; those of text have the
+    /// type that `text_type` says.
+    fn frame_schema(
+        &self,
+        text_type: impl Fn(&str) -> Result<DataType, String>,
+    ) -> Result<FrameSchema, SystemError> {
         let field = |name: String| {
             let data_type = text_type(&name).map_err(|cause| self.table.table.failed(cause))?;
             Ok(Field::new(name.into(), data_type))
         };
         match &self.reader {
             FileReader::Parquet(reader) => Ok(reader.frame_schema()),
-            FileReader::Csv(_) | FileReader::Ndjson(_) => self.names().into_iter().map(field).collect(),
+            FileReader::Csv(_) | FileReader::Ndjson(_) => {
+                self.names().into_iter().map(field).collect()
+            }
         }
     }
 
@@ -333,7 +393,9 @@ impl<'a> TableReader<'a> {
             if pulled.is_some() {
                 return Ok(pulled);
             }
-            let Some(file) = self.table.part(self.next_part)? else { break };
+            let Some(file) = self.table.part(self.next_part)? else {
+                break;
+            };
             self.next_part += 1;
             match &mut self.reader {
                 FileReader::Csv(reader) => reader.follow(&file)?,

@@ -1,8 +1,9 @@
 //! A model over files: the schema's `SELECT`, run by polars' SQL over the tables of the folder.
 //!
-//! polars is given files of ours only: Parquet in small row groups, typed as `typed` has it. So each table
-//! is one snapshot, what it reads was checked, nobody can cut short a file that polars has mapped into memory, and what
-//! polars holds in memory is bounded. Only columns that the model may mean are read.
+//! polars is given files of ours only: Parquet in small row groups, typed as `typed` has it. So
+//! each table is one snapshot, what it reads was checked, nobody can cut short a file that polars
+//! has mapped into memory, and what polars holds in memory is bounded. Only columns that the model
+//! may mean are read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::io::HiveOptions;
 use polars::prelude::{
-    DataFrame, DataType, Engine, Expr, LazyFrame, ParallelStrategy, ParquetCompression, ParquetWriter, PlanCallback,
-    PolarsError, PolarsResult, ScanArgsParquet, ScanSources, Schema as FrameSchema, StatisticsOptions,
+    DataFrame, DataType, Engine, Expr, LazyFrame, ParallelStrategy, ParquetCompression,
+    ParquetWriter, PlanCallback, PolarsError, PolarsResult, ScanArgsParquet, ScanSources,
+    Schema as FrameSchema, StatisticsOptions,
 };
 use polars::sql::SQLContext;
 use sqlparser::ast::{ObjectName, Query, Statement, TableFactor, Visit, Visitor};
@@ -29,11 +31,12 @@ use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
 use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 
-/// Chunks of one file that a model reads. polars maps a file until it has read it to its end, so this bounds what is
-/// mapped; fewer would need many open files.
+/// Chunks of one file that a model reads. polars maps a file until it has read it to its end, so
+/// this bounds what is mapped; fewer would need many open files.
 const PART_CHUNKS_MAX: usize = 16;
 
-/// Records of one row group of such a file, and bytes, about. polars decodes several dozen of them ahead.
+/// Records of one row group of such a file, and bytes, about. polars decodes several dozen of them
+/// ahead.
 const ROW_GROUP_RECORDS_MAX: usize = 8_192;
 const ROW_GROUP_BYTES_MAX: usize = 1 << 20;
 
@@ -55,7 +58,11 @@ struct Place {
 }
 
 impl Place {
-    fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>, hint: &str) -> SystemError {
+    fn failed(
+        &self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        hint: &str,
+    ) -> SystemError {
         SystemError::Failed {
             connection: self.connection.clone(),
             doing: self.model.clone(),
@@ -73,9 +80,10 @@ impl Place {
 }
 
 impl Model {
-    /// Reads every table the model names into files of ours, and plans the model.
-    /// Errors: `NotFound` for tables and columns; `Failed` for SQL that polars does not take, a malformed record, or a
-    /// column that write-backs do not carry. `None` if nobody waits for the records any more.
+    /// Reads every table the model names into files of ours, and plans the model. Errors:
+    /// `NotFound` for tables and columns; `Failed` for SQL that polars does not take, a malformed
+    /// record, or a column that write-backs do not carry. `None` if nobody waits for the records
+    /// any more.
     pub(super) fn open(
         folder: &Folder,
         connection: &str,
@@ -83,47 +91,87 @@ impl Model {
         sql: &str,
         delivery: &Delivery,
     ) -> Result<Option<Self>, SystemError> {
-        let place = Place { connection: connection.to_owned(), model: format!("the model of `{}`", schema.file) };
+        let place = Place {
+            connection: connection.to_owned(),
+            model: format!("the model of `{}`", schema.file),
+        };
         let mut context = SQLContext::new();
         let mut files = Vec::new();
         let statements = Parser::parse_sql(&GenericDialect, sql)
             .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
-        let columns =
-            ModelColumns { mentions: mentions_of(&place, sql)?, typed: TypedColumns::of(schema, &statements) };
+        let columns = ModelColumns {
+            mentions: mentions_of(&place, sql)?,
+            typed: TypedColumns::of(schema, &statements),
+        };
         for name in tables_of(&place, &statements)? {
             let table = folder.find(&name)?.open()?;
             let frame = snapshot(&place, &table, &columns, delivery);
-            // A file that changed under the reader makes errors of other kinds, which explain nothing.
-            let Some(frame) = frame.or_else(|error| table.check_unchanged().and(Err(error)))? else { return Ok(None) };
+            // A file that changed under the reader makes errors of other kinds, which explain
+            // nothing.
+            let Some(frame) = frame.or_else(|error| table.check_unchanged().and(Err(error)))?
+            else {
+                return Ok(None);
+            };
             context.register(&name, frame);
             files.push(table);
         }
         for file in &files {
             file.check_unchanged()?;
         }
-        let names: Vec<String> = schema.columns.iter().map(|column| column.name.clone()).collect();
+        let names: Vec<String> = schema
+            .columns
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
         let planned = library::guarded(|| {
-            let frame = context.execute(sql).map_err(|error| place.polars_failed(&error))?;
+            let frame = context
+                .execute(sql)
+                .map_err(|error| place.polars_failed(&error))?;
             select_columns(&place, frame, &names)
         });
         let planned = planned.unwrap_or_else(|gave_up| Err(place.failed(gave_up, PLAIN_SQL)));
-        let frame =
-            planned.or_else(|error| Err(unreadable_mentions(&place, &files, &columns.mentions)?.unwrap_or(error)))?;
-        Ok(Some(Self { place, frame, names, files }))
+        let frame = planned.or_else(|error| {
+            Err(unreadable_mentions(&place, &files, &columns.mentions)?.unwrap_or(error))
+        })?;
+        Ok(Some(Self {
+            place,
+            frame,
+            names,
+            files,
+        }))
     }
 
     /// Runs the model and delivers its records, until the last or until nobody waits for them.
     pub(super) fn run(self, delivery: &Delivery) -> Result<(), SystemError> {
-        let Self { place, frame, names, files: _files } = self;
-        let gathered =
-            Arc::new(Mutex::new(Gathered { delivery: delivery.clone(), names, pending: None, delivered: 0 }));
+        let Self {
+            place,
+            frame,
+            names,
+            files: _files,
+        } = self;
+        let gathered = Arc::new(Mutex::new(Gathered {
+            delivery: delivery.clone(),
+            names,
+            pending: None,
+            delivered: 0,
+        }));
         let gathering = Arc::clone(&gathered);
-        let take = move |records: DataFrame| gathering.lock().unwrap_or_else(PoisonError::into_inner).take(records);
+        let take = move |records: DataFrame| {
+            gathering
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(records)
+        };
         let ran = library::guarded(|| {
             frame
                 .sink_batches(PlanCallback::new(take), true, None)
                 .and_then(|plan| plan.collect_with_engine(Engine::Streaming))
-                .and_then(|_| gathered.lock().unwrap_or_else(PoisonError::into_inner).deliver_pending())
+                .and_then(|_| {
+                    gathered
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .deliver_pending()
+                })
         });
         match ran {
             Ok(ran) => ran.map(drop).map_err(|error| place.polars_failed(&error)),
@@ -132,7 +180,8 @@ impl Model {
     }
 }
 
-/// The records of a model as they come, of which small frames are put together and large ones taken apart.
+/// The records of a model as they come, of which small frames are put together and large ones taken
+/// apart.
 struct Gathered {
     delivery: Delivery,
     names: Vec<String>,
@@ -147,13 +196,20 @@ impl Gathered {
             Some(pending) => pending.vstack(&records)?,
             None => records,
         };
-        let is_enough = pending.height() >= CHUNK_RECORDS_MAX || pending.estimated_size() >= CHUNK_BYTES_MAX;
+        let is_enough =
+            pending.height() >= CHUNK_RECORDS_MAX || pending.estimated_size() >= CHUNK_BYTES_MAX;
         self.pending = Some(pending);
-        if is_enough { self.deliver_pending() } else { Ok(false) }
+        if is_enough {
+            self.deliver_pending()
+        } else {
+            Ok(false)
+        }
     }
 
     fn deliver_pending(&mut self) -> PolarsResult<bool> {
-        let Some(pending) = self.pending.take() else { return Ok(false) };
+        let Some(pending) = self.pending.take() else {
+            return Ok(false);
+        };
         for records in pieces(&pending, CHUNK_RECORDS_MAX, CHUNK_BYTES_MAX) {
             let height = records.height();
             let pulled = deliver(records.into_columns(), height, &self.names, self.delivered)?;
@@ -167,7 +223,11 @@ impl Gathered {
 }
 
 /// A frame's records in pieces of so many records and bytes at most, about.
-fn pieces(records: &DataFrame, records_max: usize, bytes_max: usize) -> impl Iterator<Item = DataFrame> {
+fn pieces(
+    records: &DataFrame,
+    records_max: usize,
+    bytes_max: usize,
+) -> impl Iterator<Item = DataFrame> {
     let record_bytes = (records.estimated_size() / records.height().max(1)).max(1);
     let step = (bytes_max / record_bytes).clamp(1, records_max);
     let slice = move |start: usize| records.slice(i64::try_from(start).unwrap_or(i64::MAX), step);
@@ -181,7 +241,8 @@ struct ModelColumns {
 }
 
 /// What to do where polars gives up on SQL.
-const PLAIN_SQL: &str = "write the model in plainer SQL, with `CAST(… AS DOUBLE)` where it groups or sums decimals";
+const PLAIN_SQL: &str =
+    "write the model in plainer SQL, with `CAST(… AS DOUBLE)` where it groups or sums decimals";
 
 /// The words of a model, quoted or not.
 fn mentions_of(place: &Place, sql: &str) -> Result<Mentions, SystemError> {
@@ -190,7 +251,10 @@ fn mentions_of(place: &Place, sql: &str) -> Result<Mentions, SystemError> {
         .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
     let mut mentions = Mentions::default();
     let mut before = None;
-    for token in tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))) {
+    for token in tokens
+        .iter()
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+    {
         if let Token::Word(word) = token {
             let lower = word.value.to_lowercase();
             // `NATURAL JOIN` and `COLUMNS('…')` take columns that they do not name.
@@ -217,16 +281,24 @@ fn unreadable_mentions(
     tables: &[OpenTable],
     mentions: &Mentions,
 ) -> Result<Option<SystemError>, SystemError> {
-    for table in tables.iter().filter(|table| table.table.format == Format::Parquet) {
+    for table in tables
+        .iter()
+        .filter(|table| table.table.format == Format::Parquet)
+    {
         let columns = columns_of(&table.first()?)?;
-        let unreadable = columns
-            .iter()
-            .find(|column| column.schema_type.is_none() && mentions.words.contains(&column.name.to_lowercase()));
+        let unreadable = columns.iter().find(|column| {
+            column.schema_type.is_none() && mentions.words.contains(&column.name.to_lowercase())
+        });
         if let Some(column) = unreadable {
             let name = list_names(std::iter::once(column.name.as_str()));
-            let cause =
-                format!("column {name} of `{}` is of type {}, which cannot be read", table.table.name, column.declared);
-            return Ok(Some(place.failed(cause, "let the file hold it as text, a number or a time")));
+            let cause = format!(
+                "column {name} of `{}` is of type {}, which cannot be read",
+                table.table.name, column.declared
+            );
+            return Ok(Some(place.failed(
+                cause,
+                "let the file hold it as text, a number or a time",
+            )));
         }
     }
     Ok(None)
@@ -237,10 +309,17 @@ fn tables_of(place: &Place, statements: &[Statement]) -> Result<Vec<String>, Sys
     let mut tables = Tables::default();
     for statement in statements {
         if let ControlFlow::Break(mistake) = statement.visit(&mut tables) {
-            return Err(place.failed(mistake, "name tables by their files' names alone, without their extensions"));
+            return Err(place.failed(
+                mistake,
+                "name tables by their files' names alone, without their extensions",
+            ));
         }
     }
-    Ok(tables.read.into_iter().filter(|name| !tables.defined.contains(name)).collect())
+    Ok(tables
+        .read
+        .into_iter()
+        .filter(|name| !tables.defined.contains(name))
+        .collect())
 }
 
 /// The tables a statement reads, and those it defines itself in a `WITH`.
@@ -256,14 +335,16 @@ impl Visitor for Tables {
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
         let defined = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.defined.extend(defined.map(|table| table.alias.name.value.clone()));
+        self.defined
+            .extend(defined.map(|table| table.alias.name.value.clone()));
         ControlFlow::Continue(())
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<String> {
         match relation.0.as_slice() {
             [name] => {
-                self.read.extend(name.as_ident().map(|identifier| identifier.value.clone()));
+                self.read
+                    .extend(name.as_ident().map(|identifier| identifier.value.clone()));
                 ControlFlow::Continue(())
             }
             _ => ControlFlow::Break(format!("`{relation}` has more than one part")),
@@ -272,8 +353,17 @@ impl Visitor for Tables {
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
         // Such a function could read any file of the machine, past the checks of the folder.
-        let TableFactor::Table { name, args: Some(_), .. } = table else { return ControlFlow::Continue(()) };
-        ControlFlow::Break(format!("`{name}(…)` is a table function, which models do not have"))
+        let TableFactor::Table {
+            name,
+            args: Some(_),
+            ..
+        } = table
+        else {
+            return ControlFlow::Continue(());
+        };
+        ControlFlow::Break(format!(
+            "`{name}(…)` is a table function, which models do not have"
+        ))
     }
 }
 
@@ -289,8 +379,8 @@ fn snapshot(
     if !delivery.is_awaited() {
         return Ok(None);
     }
-    // A predicate that is asked of columns before they are decoded is asked of what stands in the place of NULLs too: a
-    // `CAST` in it then fails.
+    // A predicate that is asked of columns before they are decoded is asked of what stands in the
+    // place of NULLs too: a `CAST` in it then fails.
     let options = ScanArgsParquet {
         glob: false,
         hive_options: HiveOptions::new_disabled(),
@@ -306,9 +396,10 @@ fn room_hint() -> Option<String> {
     Some("see that the folder for temporary files (`TMPDIR`) has room".to_owned())
 }
 
-/// Writes a table's records to Parquet, in small row groups and files of a bounded number of chunks.
-/// Errors: a record that is none; here it cannot be rejected, since nobody could say which of the model's records it
-/// would have become. Stops half-way if nobody waits for the records any more.
+/// Writes a table's records to Parquet, in small row groups and files of a bounded number of
+/// chunks. Errors: a record that is none; here it cannot be rejected, since nobody could say which
+/// of the model's records it would have become. Stops half-way if nobody waits for the records any
+/// more.
 fn convert(
     table: &OpenTable,
     reader: &mut TableReader<'_>,
@@ -322,7 +413,8 @@ fn convert(
     let mut parts = Vec::new();
     let mut more = true;
     while more && delivery.is_awaited() {
-        let part = tempfile::tempfile().map_err(|error| table.table.failed_with_hint(error, room_hint()))?;
+        let part = tempfile::tempfile()
+            .map_err(|error| table.table.failed_with_hint(error, room_hint()))?;
         more = write_part(table, &schema, &part, reader, typed)?;
         parts.push(part);
     }
@@ -345,7 +437,12 @@ fn write_part(
         .map_err(failed)?;
     let mut more = true;
     for _ in 0..PART_CHUNKS_MAX {
-        let Some(Pulled { records, rejections, .. }) = reader.next_chunk()? else {
+        let Some(Pulled {
+            records,
+            rejections,
+            ..
+        }) = reader.next_chunk()?
+        else {
             more = false;
             break;
         };
@@ -367,13 +464,21 @@ fn write_part(
     Ok(more)
 }
 
-/// Whether all values are of their columns' types: those that are not come as they are, to be judged one by one, which
-/// a model cannot wait for.
-fn check_types(table: &OpenTable, schema: &FrameSchema, records: &DataFrame) -> Result<(), SystemError> {
+/// Whether all values are of their columns' types: those that are not come as they are, to be
+/// judged one by one, which a model cannot wait for.
+fn check_types(
+    table: &OpenTable,
+    schema: &FrameSchema,
+    records: &DataFrame,
+) -> Result<(), SystemError> {
     for (column, data_type) in records.columns().iter().zip(schema.iter_values()) {
         if column.dtype() != data_type {
             let is_text = *column.dtype() == DataType::Binary;
-            let what = if is_text { "a text that is not UTF-8" } else { "a time finer than microseconds" };
+            let what = if is_text {
+                "a text that is not UTF-8"
+            } else {
+                "a time finer than microseconds"
+            };
             let cause = format!("column `{}` holds {what}", column.name().escape_debug());
             let hint = Some("a model reads whole files only; mend the record".to_owned());
             return Err(table.table.failed_with_hint(cause, hint));
@@ -383,15 +488,22 @@ fn check_types(table: &OpenTable, schema: &FrameSchema, records: &DataFrame) -> 
 }
 
 /// Narrows a model to the schema's columns, under the schema's names.
-fn select_columns(place: &Place, mut frame: LazyFrame, names: &[String]) -> Result<LazyFrame, SystemError> {
-    let yielded = frame.collect_schema().map_err(|error| place.polars_failed(&error))?;
+fn select_columns(
+    place: &Place,
+    mut frame: LazyFrame,
+    names: &[String],
+) -> Result<LazyFrame, SystemError> {
+    let yielded = frame
+        .collect_schema()
+        .map_err(|error| place.polars_failed(&error))?;
     let there: Vec<String> = yielded.iter_names().map(ToString::to_string).collect();
     let positions = resolve_columns(&format!("what {} yields", place.model), names, &there)
         .map_err(|error| error.into_system_error(&place.connection, &place.model))?;
     let mut columns = Vec::with_capacity(names.len());
     for (name, position) in names.iter().zip(positions) {
         if let Some((yielded_name, data_type)) = yielded.get_at_index(position) {
-            check_type(yielded_name, data_type).map_err(|Unreadable { cause, hint }| place.failed(cause, &hint))?;
+            check_type(yielded_name, data_type)
+                .map_err(|Unreadable { cause, hint }| place.failed(cause, &hint))?;
             // Not `col(…)`: it takes `*` and `^…$` for patterns.
             columns.push(Expr::Column(yielded_name.clone()).alias(name.as_str()));
         }
@@ -401,8 +513,14 @@ fn select_columns(place: &Place, mut frame: LazyFrame, names: &[String]) -> Resu
 
 /// A message of polars up to where it lists values.
 fn without_values(message: &str) -> String {
-    let end = [": [", ": \"", ": '"].iter().filter_map(|opening| message.find(opening)).min();
-    let kept = message.get(..end.unwrap_or(message.len())).unwrap_or(message).trim_end();
+    let end = [": [", ": \"", ": '"]
+        .iter()
+        .filter_map(|opening| message.find(opening))
+        .min();
+    let kept = message
+        .get(..end.unwrap_or(message.len()))
+        .unwrap_or(message)
+        .trim_end();
     // What introduced the list would now introduce nothing.
     kept.trim_end_matches("; valid columns").to_owned()
 }

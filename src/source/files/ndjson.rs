@@ -1,5 +1,5 @@
-//! Reads newline-delimited JSON: one object a line. Values are taken as the text that stands in the file, so that
-//! numbers keep every digit; the schema judges them later.
+//! Reads newline-delimited JSON: one object a line. Values are taken as the text that stands in the
+//! file, so that numbers keep every digit; the schema judges them later.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -44,7 +44,9 @@ impl NdjsonReader<std::fs::File> {
     /// Goes on with another file of the same table.
     pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
         self.blocks = Blocks::new(file.reader()?, BLOCK_BYTES);
-        self.blocks.skip_byte_order_mark().map_err(|error| file.table.io_failed(error))?;
+        self.blocks
+            .skip_byte_order_mark()
+            .map_err(|error| file.table.io_failed(error))?;
         (self.table, self.number) = (file.table.clone(), 1);
         Ok(())
     }
@@ -58,10 +60,21 @@ impl<R: Read> NdjsonReader<R> {
         selection: &Selection,
     ) -> Result<Self, SystemError> {
         let mut blocks = Blocks::new(reader, block_bytes);
-        blocks.skip_byte_order_mark().map_err(|error| table.io_failed(error))?;
+        blocks
+            .skip_byte_order_mark()
+            .map_err(|error| table.io_failed(error))?;
         let Selection { names, key } = selection.clone();
         let (keys, chunk) = (Keys::new(&names), TextChunk::new(&names));
-        Ok(Self { table, blocks, keys, names, key, chunk, number: 1, records: 0 })
+        Ok(Self {
+            table,
+            blocks,
+            keys,
+            names,
+            key,
+            chunk,
+            number: 1,
+            records: 0,
+        })
     }
 
     /// The keys met so far, in the order in which they were met.
@@ -77,14 +90,20 @@ impl<R: Read> NdjsonReader<R> {
     /// The next records; `None` after the last of this file.
     pub(super) fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
         while !self.chunk.is_full() {
-            let Some(length) = self.next_line()? else { break };
+            let Some(length) = self.next_line()? else {
+                break;
+            };
             self.read_line(length)?;
             self.blocks.consume(length);
             self.number += 1;
         }
         match self.chunk.is_empty() {
             true => Ok(None),
-            false => self.chunk.take().map(Some).map_err(|error| self.table.failed(error)),
+            false => self
+                .chunk
+                .take()
+                .map(Some)
+                .map_err(|error| self.table.failed(error)),
         }
     }
 
@@ -96,11 +115,15 @@ impl<R: Read> NdjsonReader<R> {
             let fresh = unread.get(searched..).unwrap_or_default();
             let newline = fresh.iter().position(|byte| *byte == b'\n');
             let length = newline.map_or(unread.len(), |newline| searched + newline + 1);
-            // A longer one is refused though it is here already: whether it is depends on where it stands in the file.
+            // A longer one is refused though it is here already: whether it is depends on where it
+            // stands in the file.
             if length > RECORD_BYTES_MAX {
                 let Self { table, number, .. } = self;
                 let longest = RECORD_BYTES_MAX >> 20;
-                let cause = format!("line {number} of `{}` is longer than {longest} MiB", table.name);
+                let cause = format!(
+                    "line {number} of `{}` is longer than {longest} MiB",
+                    table.name
+                );
                 let hint = Some("write one JSON object a line, not one array".to_owned());
                 return Err(table.failed_with_hint(cause, hint));
             }
@@ -108,7 +131,9 @@ impl<R: Read> NdjsonReader<R> {
                 return Ok((length > 0).then_some(length));
             }
             searched = length;
-            self.blocks.fill().map_err(|error| self.table.io_failed(error))?;
+            self.blocks
+                .fill()
+                .map_err(|error| self.table.io_failed(error))?;
         }
     }
 
@@ -121,8 +146,13 @@ impl<R: Read> NdjsonReader<R> {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
-                let offset = self.blocks.offset() + u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
-                self.chunk.reject(None, None, format!("{place}: not UTF-8 at byte {offset} of the file"));
+                let offset =
+                    self.blocks.offset() + u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
+                self.chunk.reject(
+                    None,
+                    None,
+                    format!("{place}: not UTF-8 at byte {offset} of the file"),
+                );
                 return Ok(());
             }
         };
@@ -132,8 +162,12 @@ impl<R: Read> NdjsonReader<R> {
         let mut read = read_object(text, &mut self.keys);
         if read.is_err() {
             if text.contains('\r') && without_returns(text) {
-                let hint = Some("save the file with line feeds, alone or behind carriage returns".to_owned());
-                return Err(self.table.failed_with_hint("its lines end with carriage returns alone", hint));
+                let hint = Some(
+                    "save the file with line feeds, alone or behind carriage returns".to_owned(),
+                );
+                return Err(self
+                    .table
+                    .failed_with_hint("its lines end with carriage returns alone", hint));
             }
             if let Some(text) = marked.insert(mark_non_numbers(text)) {
                 self.keys.begin_record();
@@ -144,7 +178,8 @@ impl<R: Read> NdjsonReader<R> {
             Ok(values) if let Some((position, word)) = non_number(&values) => {
                 let key = readable_key(&self.key, &values);
                 let reason = format!("{place}: {word} is not a number that can be written");
-                self.chunk.reject(key, self.names.get(position).cloned(), reason);
+                self.chunk
+                    .reject(key, self.names.get(position).cloned(), reason);
             }
             Ok(values) => {
                 for (column, value) in self.chunk.columns().zip(values) {
@@ -154,12 +189,17 @@ impl<R: Read> NdjsonReader<R> {
                 self.records += 1;
             }
             Err(Flaw { column, reason }) => {
-                let column_name = column.and_then(|position| self.names.get(position)).cloned();
-                self.chunk.reject(None, column_name, format!("{place}{reason}"));
+                let column_name = column
+                    .and_then(|position| self.names.get(position))
+                    .cloned();
+                self.chunk
+                    .reject(None, column_name, format!("{place}{reason}"));
             }
         }
         match self.keys.len() > KEYS_MAX {
-            true => Err(self.table.failed(format!("its objects have more than {KEYS_MAX} different keys"))),
+            true => Err(self.table.failed(format!(
+                "its objects have more than {KEYS_MAX} different keys"
+            ))),
             false => Ok(()),
         }
     }
@@ -167,14 +207,25 @@ impl<R: Read> NdjsonReader<R> {
     /// Whether each wanted column stands in a record: a file has no header to ask sooner.
     /// Errors: `NotFound` with the keys there are.
     pub(super) fn check_columns(&self) -> Result<(), SystemError> {
-        let unseen = self.names.iter().zip(&self.keys.found).find(|(_, found)| !**found).map(|(name, _)| name);
+        let unseen = self
+            .names
+            .iter()
+            .zip(&self.keys.found)
+            .find(|(_, found)| !**found)
+            .map(|(name, _)| name);
         match unseen {
             Some(name) if self.records > 0 => {
                 let there = self.keys.names();
                 let listed = list_names(there.iter().map(String::as_str));
-                let meant = did_you_mean(name, there.iter().map(String::as_str).filter(|key| key != name));
+                let meant = did_you_mean(
+                    name,
+                    there.iter().map(String::as_str).filter(|key| key != name),
+                );
                 Err(SystemError::NotFound {
-                    what: format!("column `{name}` of `{}`, in any of its records,", self.table.name),
+                    what: format!(
+                        "column `{name}` of `{}`, in any of its records,",
+                        self.table.name
+                    ),
                     hint: Some(meant.unwrap_or_else(|| format!("the keys are {listed}"))),
                 })
             }
@@ -194,7 +245,9 @@ fn mark_non_numbers(text: &str) -> Option<String> {
     let (mut marked, mut rest) = (String::with_capacity(text.len() + 16), text);
     let (mut quoted, mut found) = (false, false);
     while let Some(first) = rest.chars().next() {
-        let word = NON_NUMBERS.iter().find(|word| !quoted && rest.starts_with(**word));
+        let word = NON_NUMBERS
+            .iter()
+            .find(|word| !quoted && rest.starts_with(**word));
         let length = match (word, first) {
             (Some(word), _) => {
                 found = true;
@@ -220,23 +273,33 @@ fn mark_non_numbers(text: &str) -> Option<String> {
 fn non_number(values: &[Option<Cow<'_, str>>]) -> Option<(usize, &'static str)> {
     values.iter().enumerate().find_map(|(position, value)| {
         let text = value.as_deref()?;
-        let holds = |word: &&&str| text.strip_prefix('\0') == Some(**word) || text.contains(&format!("{MARK}{word}\""));
+        let holds = |word: &&&str| {
+            text.strip_prefix('\0') == Some(**word) || text.contains(&format!("{MARK}{word}\""))
+        };
         NON_NUMBERS.iter().find(holds).map(|word| (position, *word))
     })
 }
 
 /// The match key among the wanted values.
 fn readable_key(key: &[usize], values: &[Option<Cow<'_, str>>]) -> Option<String> {
-    let parts: Vec<&str> = key.iter().map(|position| values.get(*position)?.as_deref()).collect::<Option<_>>()?;
+    let parts: Vec<&str> = key
+        .iter()
+        .map(|position| values.get(*position)?.as_deref())
+        .collect::<Option<_>>()?;
     (!parts.is_empty()).then(|| key_text(parts.into_iter()))
 }
 
 /// Whether there are several objects, one behind each carriage return.
 fn without_returns(text: &str) -> bool {
     let mut lines = text.split('\r').filter(|line| !line.trim().is_empty());
-    let is_object =
-        |line: &str| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() && line.trim().starts_with('{');
-    text.split('\r').filter(|line| !line.trim().is_empty()).count() > 1 && lines.all(is_object)
+    let is_object = |line: &str| {
+        serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() && line.trim().starts_with('{')
+    };
+    text.split('\r')
+        .filter(|line| !line.trim().is_empty())
+        .count()
+        > 1
+        && lines.all(is_object)
 }
 
 /// Why a line is no record. The reason begins with what continues "line 3 of `x.ndjson`".
@@ -249,16 +312,24 @@ struct Flaw {
 /// The values of the wanted columns in one object, in their order.
 fn read_object<'a>(text: &'a str, keys: &mut Keys) -> Result<Vec<Option<Cow<'a, str>>>, Flaw> {
     if !text.trim_start().starts_with('{') {
-        return Err(Flaw { column: None, reason: " is not a JSON object".to_owned() });
+        return Err(Flaw {
+            column: None,
+            reason: " is not a JSON object".to_owned(),
+        });
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let values = (&mut deserializer)
         .deserialize_map(ObjectVisitor { keys })
         .and_then(|values| deserializer.end().map(|()| values))
-        .map_err(|error| Flaw { column: None, reason: explain(&error) })?;
+        .map_err(|error| Flaw {
+            column: None,
+            reason: explain(&error),
+        })?;
     let value = |(position, raw): (usize, Option<&'a str>)| {
-        raw.map_or(Ok(None), value_text)
-            .map_err(|error| Flaw { column: Some(position), reason: format!(": {}", without_place(&error)) })
+        raw.map_or(Ok(None), value_text).map_err(|error| Flaw {
+            column: Some(position),
+            reason: format!(": {}", without_place(&error)),
+        })
     };
     values.into_iter().enumerate().map(value).collect()
 }
@@ -270,18 +341,27 @@ fn explain(error: &serde_json::Error) -> String {
 
 fn without_place(error: &serde_json::Error) -> String {
     let message = error.to_string();
-    message.rfind(" at line ").and_then(|place| message.get(..place)).unwrap_or(&message).to_owned()
+    message
+        .rfind(" at line ")
+        .and_then(|place| message.get(..place))
+        .unwrap_or(&message)
+        .to_owned()
 }
 
-/// The text of a value: a string's content, `None` for null, everything else as it stands in the file.
+/// The text of a value: a string's content, `None` for null, everything else as it stands in the
+/// file.
 fn value_text(raw: &str) -> serde_json::Result<Option<Cow<'_, str>>> {
-    let content = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let content = raw
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     match content {
         Some(content) if !content.contains('\\') => Ok(Some(Cow::Borrowed(content))),
         Some(_) => serde_json::from_str::<String>(raw).map(|text| Some(Cow::Owned(text))),
         None if raw == "null" => Ok(None),
         // A lone surrogate within an array or object is found only by reading the strings.
-        None if raw.contains("\\u") => serde_json::from_str::<serde_json::Value>(raw).map(|_| Some(Cow::Borrowed(raw))),
+        None if raw.contains("\\u") => {
+            serde_json::from_str::<serde_json::Value>(raw).map(|_| Some(Cow::Borrowed(raw)))
+        }
         None => Ok(Some(Cow::Borrowed(raw))),
     }
 }
@@ -311,13 +391,27 @@ struct Key {
 
 impl Keys {
     fn new(names: &[String]) -> Self {
-        let exact = names.iter().enumerate().map(|(position, name)| (name.clone(), position)).collect();
+        let exact = names
+            .iter()
+            .enumerate()
+            .map(|(position, name)| (name.clone(), position))
+            .collect();
         let mut folded: HashMap<String, Vec<usize>> = HashMap::new();
         for (position, name) in names.iter().enumerate() {
-            folded.entry(name.to_lowercase()).or_default().push(position);
+            folded
+                .entry(name.to_lowercase())
+                .or_default()
+                .push(position);
         }
         let found = vec![false; names.len()];
-        Self { positions: HashMap::new(), keys: Vec::new(), exact, folded, found, record: 0 }
+        Self {
+            positions: HashMap::new(),
+            keys: Vec::new(),
+            exact,
+            folded,
+            found,
+            record: 0,
+        }
     }
 
     fn len(&self) -> usize {
@@ -333,7 +427,8 @@ impl Keys {
         self.record += 1;
     }
 
-    /// Notes that the record at hand has this key; returns its position, or `None` if it has it twice.
+    /// Notes that the record at hand has this key; returns its position, or `None` if it has it
+    /// twice.
     fn meet(&mut self, name: &str) -> Option<usize> {
         let position = match self.positions.get(name) {
             Some(position) => *position,
@@ -348,9 +443,18 @@ impl Keys {
     fn add(&mut self, name: &str) -> usize {
         let position = self.keys.len();
         let exact = self.exact.get(name).copied();
-        let alike = self.folded.get(&name.to_lowercase()).cloned().unwrap_or_default();
+        let alike = self
+            .folded
+            .get(&name.to_lowercase())
+            .cloned()
+            .unwrap_or_default();
         let alike = if exact.is_some() { Vec::new() } else { alike };
-        self.keys.push(Key { name: name.to_owned(), exact, alike, met_in: 0 });
+        self.keys.push(Key {
+            name: name.to_owned(),
+            exact,
+            alike,
+            met_in: 0,
+        });
         self.positions.insert(name.to_owned(), position);
         position
     }
@@ -376,7 +480,9 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
         let mut exact = vec![false; keys.found.len()];
         while let Some(position) = map.next_key_seed(KeySeed { keys: &mut *keys })? {
             let raw = map.next_value::<&'de RawValue>()?.get();
-            let Some(key) = keys.keys.get(position) else { continue };
+            let Some(key) = keys.keys.get(position) else {
+                continue;
+            };
             if let Some(column) = key.exact {
                 set(&mut values, column, Some(raw));
                 set(&mut exact, column, true);
@@ -388,7 +494,9 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
             match (exact.get(column), values.get_mut(column)) {
                 (Some(false), Some(value @ None)) => *value = Some(raw),
                 (Some(false), Some(Some(_))) => {
-                    return Err(A::Error::custom("two keys differ from a column's name only in case"));
+                    return Err(A::Error::custom(
+                        "two keys differ from a column's name only in case",
+                    ));
                 }
                 _ => {}
             }
@@ -427,6 +535,8 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<usize, E> {
-        self.keys.meet(name).ok_or_else(|| E::custom("a key occurs twice in one object"))
+        self.keys
+            .meet(name)
+            .ok_or_else(|| E::custom("a key occurs twice in one object"))
     }
 }

@@ -34,14 +34,19 @@ impl Place {
 
     fn parquet_in_row_groups(self, name: &str, frame: &mut DataFrame, records: usize) -> Self {
         let file = fs::File::create(self.folder.path().join(name)).unwrap();
-        ParquetWriter::new(file).with_row_group_size(Some(records)).finish(frame).unwrap();
+        ParquetWriter::new(file)
+            .with_row_group_size(Some(records))
+            .finish(frame)
+            .unwrap();
         self
     }
 
     fn connection(&self) -> Connection {
         Connection {
             name: "dashboard".to_owned(),
-            system: System::Files { folder: self.folder.path().to_owned() },
+            system: System::Files {
+                folder: self.folder.path().to_owned(),
+            },
             timezone: None,
             limits: Limits::default(),
         }
@@ -50,7 +55,12 @@ impl Place {
     fn pull(&self, schema: &WriteBackSchema) -> Result<Yield, SystemError> {
         runtime().block_on(async {
             let mut source = AnySource::open(&self.connection(), schema).await?;
-            let mut yielded = Yield { records: DataFrame::empty(), rejections: Vec::new(), read: 0, chunks: 0 };
+            let mut yielded = Yield {
+                records: DataFrame::empty(),
+                rejections: Vec::new(),
+                read: 0,
+                chunks: 0,
+            };
             while let Some(pulled) = source.next_chunk().await? {
                 assert!(pulled.records.height() <= super::super::CHUNK_RECORDS_MAX);
                 yielded.read += pulled.read;
@@ -69,8 +79,14 @@ impl Place {
         let description = runtime().block_on(describe_table(&self.connection(), table))?;
         let column = |column: &super::super::DescribedColumn| {
             let null = if column.nullable { "" } else { " NOT NULL" };
-            let key = if description.primary_key.contains(&column.name) { " KEY" } else { "" };
-            let column_type = column.column_type.map_or("?".to_owned(), |column_type| column_type.to_string());
+            let key = if description.primary_key.contains(&column.name) {
+                " KEY"
+            } else {
+                ""
+            };
+            let column_type = column
+                .column_type
+                .map_or("?".to_owned(), |column_type| column_type.to_string());
             format!("{} {column_type}{null}{key}", column.name)
         };
         Ok(description.columns.iter().map(column).collect())
@@ -78,7 +94,9 @@ impl Place {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
 }
 
 #[derive(Debug)]
@@ -91,23 +109,45 @@ struct Yield {
 
 impl Yield {
     fn texts(&self, column: &str) -> Vec<Option<&str>> {
-        self.records.column(column).unwrap().str().unwrap().iter().collect()
+        self.records
+            .column(column)
+            .unwrap()
+            .str()
+            .unwrap()
+            .iter()
+            .collect()
     }
 
     fn positions(&self) -> Vec<u64> {
-        self.records.column(RECORD_POSITION).unwrap().u64().unwrap().iter().flatten().collect()
+        self.records
+            .column(RECORD_POSITION)
+            .unwrap()
+            .u64()
+            .unwrap()
+            .iter()
+            .flatten()
+            .collect()
     }
 
     fn reasons(&self) -> Vec<&str> {
-        self.rejections.iter().map(|rejection| rejection.reason.as_str()).collect()
+        self.rejections
+            .iter()
+            .map(|rejection| rejection.reason.as_str())
+            .collect()
     }
 }
 
 fn schema(table: &str, columns: &[&str], model: Option<&str>) -> WriteBackSchema {
-    let location = Location { file: "sql/x.sql".into(), line: 1, column: 1 };
+    let location = Location {
+        file: "sql/x.sql".into(),
+        line: 1,
+        column: 1,
+    };
     let column = |name: &&str| SchemaColumn {
         name: (*name).to_owned(),
-        column_type: SchemaType::Text { characters_max: None },
+        column_type: SchemaType::Text {
+            characters_max: None,
+        },
         nullable: true,
         location: location.clone(),
     };
@@ -121,15 +161,24 @@ fn schema(table: &str, columns: &[&str], model: Option<&str>) -> WriteBackSchema
 }
 
 fn explain(error: &SystemError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause = std::error::Error::source(error)
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
     format!("{error}{cause} | {}", error.hint().unwrap_or_default())
 }
 
 #[test]
 fn columns_come_in_the_schema_s_order_and_spelling() {
     let place = Place::with(&[("Scores.csv", "note,ID,score\nx,1,\ny,2,9\n")]);
-    let yielded = place.pull(&schema("scores", &["id", "Score"], None)).unwrap();
-    let names: Vec<String> = yielded.records.get_column_names().iter().map(ToString::to_string).collect();
+    let yielded = place
+        .pull(&schema("scores", &["id", "Score"], None))
+        .unwrap();
+    let names: Vec<String> = yielded
+        .records
+        .get_column_names()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(names, ["id", "Score", RECORD_POSITION]);
     assert_eq!(yielded.texts("id"), [Some("1"), Some("2")]);
     assert_eq!(yielded.texts("Score"), [None, Some("9")]);
@@ -146,23 +195,41 @@ fn a_large_file_comes_in_chunks_whose_positions_go_on() {
         }
     }
     let place = Place::with(&[("scores.csv", &text)]);
-    let yielded = place.pull(&schema("scores", &["id", "score"], None)).unwrap();
-    assert_eq!((yielded.read, yielded.chunks, yielded.records.height()), (100_001, 4, 100_000));
-    assert_eq!(yielded.reasons(), ["line 70003 of `scores.csv` has 1 cell where the header has 2"]);
+    let yielded = place
+        .pull(&schema("scores", &["id", "score"], None))
+        .unwrap();
+    assert_eq!(
+        (yielded.read, yielded.chunks, yielded.records.height()),
+        (100_001, 4, 100_000)
+    );
+    assert_eq!(
+        yielded.reasons(),
+        ["line 70003 of `scores.csv` has 1 cell where the header has 2"]
+    );
     assert_eq!(yielded.rejections[0].record, 70_001);
-    let expected: Vec<u64> = (0..100_001).filter(|position| *position != 70_001).collect();
+    let expected: Vec<u64> = (0..100_001)
+        .filter(|position| *position != 70_001)
+        .collect();
     assert_eq!(yielded.positions(), expected);
 }
 
 #[test]
 fn a_table_that_is_not_there_or_there_twice_is_explained() {
-    let place = Place::with(&[("health_score.csv", "id\n"), ("b.csv", "id\n"), ("b.ndjson", ""), ("notes.txt", "")]);
+    let place = Place::with(&[
+        ("health_score.csv", "id\n"),
+        ("b.csv", "id\n"),
+        ("b.ndjson", ""),
+        ("notes.txt", ""),
+    ]);
     let fails = |table: &str| explain(&place.pull(&schema(table, &["id"], None)).unwrap_err());
     assert_eq!(
         fails("health_scores"),
         "table `health_scores` of `dashboard` does not exist | did you mean `health_score`?"
     );
-    assert_eq!(fails("zzz"), "table `zzz` of `dashboard` does not exist | there are `b`, `health_score`");
+    assert_eq!(
+        fails("zzz"),
+        "table `zzz` of `dashboard` does not exist | there are `b`, `health_score`"
+    );
     assert_eq!(
         fails("B"),
         "finding table `b` failed on `dashboard`: `b.csv`, `b.ndjson` all hold it | keep one of the files"
@@ -199,19 +266,31 @@ fn a_folder_of_part_files_gives_way_to_a_file_and_its_positions_go_on() {
         fs::write(place.folder.path().join(folder).join(name), text).unwrap();
     };
     part("t", "part-0.csv", "id\nfolder\n");
-    assert_eq!(place.pull(&schema("t", &["id"], None)).unwrap().texts("id"), [Some("file")]);
+    assert_eq!(
+        place.pull(&schema("t", &["id"], None)).unwrap().texts("id"),
+        [Some("file")]
+    );
     part("u", "b.csv", "id\n3\n4");
     part("u", "a.csv", "id\n1\n2,x\n");
     part("u", "0.csv", "");
     part("u", "c.csv", "");
     let yielded = place.pull(&schema("u", &["id"], None)).unwrap();
-    assert_eq!((yielded.texts("id"), yielded.positions()), (vec![Some("1"), Some("3"), Some("4")], vec![0, 2, 3]));
-    assert_eq!(yielded.reasons(), ["line 3 of `u/a.csv` has 2 cells where the header has 1"]);
+    assert_eq!(
+        (yielded.texts("id"), yielded.positions()),
+        (vec![Some("1"), Some("3"), Some("4")], vec![0, 2, 3])
+    );
+    assert_eq!(
+        yielded.reasons(),
+        ["line 3 of `u/a.csv` has 2 cells where the header has 1"]
+    );
     part("n", "a.ndjson", "{\"id\":1}\n");
     part("n", "b.ndjson", "{\"id\":2,\"late\":3}\n");
     let yielded = place.pull(&schema("n", &["id", "late"], None)).unwrap();
     assert_eq!(yielded.texts("late"), [None, Some("3")]);
-    assert_eq!(place.describe("n").unwrap(), ["id INTEGER NOT NULL KEY", "late INTEGER"]);
+    assert_eq!(
+        place.describe("n").unwrap(),
+        ["id INTEGER NOT NULL KEY", "late INTEGER"]
+    );
 }
 
 #[test]
@@ -220,8 +299,13 @@ fn a_file_that_changes_while_it_is_read_is_no_snapshot() {
     (0..300_000).for_each(|record| text.push_str(&format!("{record}\n")));
     let place = Place::with(&[("t.csv", &text)]);
     let error = runtime().block_on(async {
-        let mut source = AnySource::open(&place.connection(), &schema("t", &["id"], None)).await.unwrap();
-        let mut file = fs::OpenOptions::new().append(true).open(place.folder.path().join("t.csv")).unwrap();
+        let mut source = AnySource::open(&place.connection(), &schema("t", &["id"], None))
+            .await
+            .unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(place.folder.path().join("t.csv"))
+            .unwrap();
         file.write_all(b"7\n").unwrap();
         loop {
             match source.next_chunk().await {
@@ -231,7 +315,10 @@ fn a_file_that_changes_while_it_is_read_is_no_snapshot() {
             }
         }
     });
-    assert!(explain(&error).contains("`t.csv` changed while it was read"), "{error}");
+    assert!(
+        explain(&error).contains("`t.csv` changed while it was read"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -243,10 +330,18 @@ fn json_values_keep_every_digit_and_their_own_text() {
         "{\"id\":\"\",\"score\":-0.10,\"tags\":{\"a\":1},\"on\":false}",
     );
     let place = Place::with(&[("t.jsonl", &format!("\u{feff}{lines}"))]);
-    let yielded = place.pull(&schema("t", &["id", "score", "tags", "on"], None)).unwrap();
+    let yielded = place
+        .pull(&schema("t", &["id", "score", "tags", "on"], None))
+        .unwrap();
     assert_eq!(yielded.texts("id"), [Some("Aé\n"), Some("7"), Some("")]);
-    assert_eq!(yielded.texts("score"), [Some("123456789012345678901.50"), Some("1e3"), Some("-0.10")]);
-    assert_eq!(yielded.texts("tags"), [Some("[1, \"x\"]"), None, Some("{\"a\":1}")]);
+    assert_eq!(
+        yielded.texts("score"),
+        [Some("123456789012345678901.50"), Some("1e3"), Some("-0.10")]
+    );
+    assert_eq!(
+        yielded.texts("tags"),
+        [Some("[1, \"x\"]"), None, Some("{\"a\":1}")]
+    );
     assert_eq!(yielded.texts("on"), [Some("true"), None, Some("false")]);
     assert_eq!(yielded.positions(), [0, 1, 2]);
 }
@@ -257,9 +352,15 @@ fn a_line_that_is_no_object_is_rejected() {
         "{\"id\":1}\n[1]\n{\"id\":2\n{\"id\":1,\"id\":2}\n{\"id\":\"\\ud800\"}\n{\"id\":[\"\\udc00\"]}\n{\"id\":3} x\n",
         "{\"x\":1,\"x\":2}\n{\"Id\":1,\"ID\":2}\n\n{\"id\":9}\n",
     );
-    let not_utf8 = format!("line 12 of `t.ndjson`: not UTF-8 at byte {} of the file", bytes.len() + 7);
+    let not_utf8 = format!(
+        "line 12 of `t.ndjson`: not UTF-8 at byte {} of the file",
+        bytes.len() + 7
+    );
     let place = Place::with(&[("t.ndjson", bytes)]);
-    let mut file = fs::OpenOptions::new().append(true).open(place.folder.path().join("t.ndjson")).unwrap();
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(place.folder.path().join("t.ndjson"))
+        .unwrap();
     file.write_all(b"{\"id\":\"\xFF\"}").unwrap();
     let yielded = place.pull(&schema("t", &["id"], None)).unwrap();
     assert_eq!(yielded.texts("id"), [Some("1"), Some("9")]);
@@ -283,8 +384,13 @@ fn a_line_that_is_no_object_is_rejected() {
 
 #[test]
 fn a_column_that_no_json_object_has_is_a_mistake() {
-    let place = Place::with(&[("t.ndjson", "{\"id\":1,\"score\":null}\n"), ("empty.ndjson", "")]);
-    let error = place.pull(&schema("t", &["id", "scores"], None)).unwrap_err();
+    let place = Place::with(&[
+        ("t.ndjson", "{\"id\":1,\"score\":null}\n"),
+        ("empty.ndjson", ""),
+    ]);
+    let error = place
+        .pull(&schema("t", &["id", "scores"], None))
+        .unwrap_err();
     assert_eq!(
         explain(&error),
         "column `scores` of `t.ndjson`, in any of its records, does not exist | did you mean `score`?"
@@ -295,19 +401,43 @@ fn a_column_that_no_json_object_has_is_a_mistake() {
 
 fn typed_frame(records: i64) -> DataFrame {
     let numbers: Vec<i64> = (0..records).collect();
-    let names: Vec<String> = numbers.iter().map(|number| format!("account {number}")).collect();
-    let labels: Vec<Option<&str>> = numbers.iter().map(|number| (number % 2 == 0).then_some("high")).collect();
-    let mut frame = df!("id" => &numbers, "name" => names, "label" => labels, "extra" => &numbers).unwrap();
+    let names: Vec<String> = numbers
+        .iter()
+        .map(|number| format!("account {number}"))
+        .collect();
+    let labels: Vec<Option<&str>> = numbers
+        .iter()
+        .map(|number| (number % 2 == 0).then_some("high"))
+        .collect();
+    let mut frame =
+        df!("id" => &numbers, "name" => names, "label" => labels, "extra" => &numbers).unwrap();
     let mut cast = |name: &str, from: &str, data_type: DataType| {
-        let column = frame.column(from).unwrap().cast(&data_type).unwrap().with_name(name.into());
+        let column = frame
+            .column(from)
+            .unwrap()
+            .cast(&data_type)
+            .unwrap()
+            .with_name(name.into());
         frame.with_column(column).unwrap();
     };
     cast("score", "id", DataType::Decimal(20, 2));
     cast("day", "id", DataType::Int32);
     cast("day", "day", DataType::Date);
-    cast("at", "id", DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)));
-    cast("wall", "id", DataType::Datetime(TimeUnit::Milliseconds, None));
-    cast("kind", "label", DataType::from_categories(Categories::global()));
+    cast(
+        "at",
+        "id",
+        DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)),
+    );
+    cast(
+        "wall",
+        "id",
+        DataType::Datetime(TimeUnit::Milliseconds, None),
+    );
+    cast(
+        "kind",
+        "label",
+        DataType::from_categories(Categories::global()),
+    );
     frame
 }
 
@@ -315,16 +445,36 @@ fn typed_frame(records: i64) -> DataFrame {
 fn parquet_keeps_native_types_over_row_groups_and_slices() {
     let mut frame = typed_frame(180_000);
     let place = Place::with(&[]).parquet("t.parquet", &mut frame);
-    let yielded = place.pull(&schema("t", &["kind", "id", "score", "at", "wall", "day", "NAME"], None)).unwrap();
+    let yielded = place
+        .pull(&schema(
+            "t",
+            &["kind", "id", "score", "at", "wall", "day", "NAME"],
+            None,
+        ))
+        .unwrap();
     assert_eq!(yielded.records.height(), 180_000);
-    let numbers: Vec<i64> = yielded.records.column("id").unwrap().i64().unwrap().iter().flatten().collect();
+    let numbers: Vec<i64> = yielded
+        .records
+        .column("id")
+        .unwrap()
+        .i64()
+        .unwrap()
+        .iter()
+        .flatten()
+        .collect();
     assert_eq!(numbers, (0..180_000).collect::<Vec<i64>>());
     assert_eq!(yielded.positions(), (0..180_000).collect::<Vec<u64>>());
     assert_eq!(yielded.texts("NAME")[179_999], Some("account 179999"));
-    assert_eq!(yielded.texts("kind")[..3], [Some("high"), None, Some("high")]);
+    assert_eq!(
+        yielded.texts("kind")[..3],
+        [Some("high"), None, Some("high")]
+    );
     let types: Vec<DataType> = yielded.records.dtypes();
     assert_eq!(types[2], DataType::Decimal(20, 2));
-    assert_eq!(types[3], DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC)));
+    assert_eq!(
+        types[3],
+        DataType::Datetime(TimeUnit::Nanoseconds, Some(TimeZone::UTC))
+    );
     assert_eq!(types[4], DataType::Datetime(TimeUnit::Milliseconds, None));
     assert_eq!(types[5], DataType::Date);
 }
@@ -332,14 +482,26 @@ fn parquet_keeps_native_types_over_row_groups_and_slices() {
 #[test]
 fn a_parquet_file_that_cannot_be_read_is_an_error() {
     let mut binary = df!("id" => [1], "raw" => [b"x".as_slice()]).unwrap();
-    let place = Place::with(&[("broken.parquet", "PAR1 this is none PAR1"), ("empty.parquet", "")])
-        .parquet("binary.parquet", &mut binary);
+    let place = Place::with(&[
+        ("broken.parquet", "PAR1 this is none PAR1"),
+        ("empty.parquet", ""),
+    ])
+    .parquet("binary.parquet", &mut binary);
     for table in ["broken", "empty"] {
-        assert!(matches!(place.pull(&schema(table, &["id"], None)), Err(SystemError::Failed { .. })));
+        assert!(matches!(
+            place.pull(&schema(table, &["id"], None)),
+            Err(SystemError::Failed { .. })
+        ));
     }
     let error = explain(&place.pull(&schema("binary", &["raw"], None)).unwrap_err());
-    assert!(error.contains("column `raw` is of type binary, which write-backs do not carry"), "{error}");
-    assert_eq!(place.pull(&schema("binary", &["id"], None)).unwrap().read, 1);
+    assert!(
+        error.contains("column `raw` is of type binary, which write-backs do not carry"),
+        "{error}"
+    );
+    assert_eq!(
+        place.pull(&schema("binary", &["id"], None)).unwrap().read,
+        1
+    );
     let error = explain(&place.pull(&schema("binary", &["idd"], None)).unwrap_err());
     assert_eq!(
         error,
@@ -372,7 +534,12 @@ fn scores_of(bytes: &[u8]) -> Result<Vec<String>, SystemError> {
     let yielded = place.pull(&schema("t", &["id", "score", "note"], None))?;
     let columns = yielded.records.columns();
     Ok((0..yielded.records.height())
-        .map(|record| columns.iter().map(|column| format!("{:?} ", column.get(record).unwrap())).collect())
+        .map(|record| {
+            columns
+                .iter()
+                .map(|column| format!("{:?} ", column.get(record).unwrap()))
+                .collect()
+        })
         .collect())
 }
 
@@ -389,7 +556,10 @@ fn no_flipped_bit_of_a_file_with_checksums_changes_a_value() {
             Ok(scores) => assert_eq!(scores, expected, "byte {at}"),
             Err(error) => {
                 let told_as = explain(&error);
-                assert!(!told_as.contains("a library could not"), "byte {at}: {told_as}");
+                assert!(
+                    !told_as.contains("a library could not"),
+                    "byte {at}: {told_as}"
+                );
                 told += 1;
             }
         }
@@ -406,25 +576,52 @@ fn a_number_that_json_does_not_have_is_told_with_its_key_and_column() {
         "{\"id\":\"A1\",\"score\":NaN}\n{\"id\":\"A2\",\"score\":[1,-Infinity]}\n{\"other\":NaN,\"id\":\"A3\",\"score\":1}\n",
         "{\"id\":\"NaN\",\"score\":\"\\\"NaN\"}\n{\"id\":\"A5\",\"score\":Nan}\n",
     );
-    let yielded = Place::with(&[("t.ndjson", lines)]).pull(&schema("t", &["id", "score"], None)).unwrap();
+    let yielded = Place::with(&[("t.ndjson", lines)])
+        .pull(&schema("t", &["id", "score"], None))
+        .unwrap();
     assert_eq!(yielded.texts("id"), [Some("A3"), Some("NaN")]);
     assert_eq!(yielded.texts("score"), [Some("1"), Some("\"NaN")]);
     let told = |rejection: &Rejection| (rejection.key.clone(), rejection.column.clone());
     let at_score = |key: &str| (Some(key.to_owned()), Some("score".to_owned()));
-    assert_eq!(yielded.rejections.iter().map(told).collect::<Vec<_>>(), [at_score("A1"), at_score("A2"), (None, None)]);
-    assert_eq!(yielded.reasons()[0], "line 1 of `t.ndjson`: NaN is not a number that can be written");
-    assert_eq!(yielded.reasons()[1], "line 2 of `t.ndjson`: -Infinity is not a number that can be written");
+    assert_eq!(
+        yielded.rejections.iter().map(told).collect::<Vec<_>>(),
+        [at_score("A1"), at_score("A2"), (None, None)]
+    );
+    assert_eq!(
+        yielded.reasons()[0],
+        "line 1 of `t.ndjson`: NaN is not a number that can be written"
+    );
+    assert_eq!(
+        yielded.reasons()[1],
+        "line 2 of `t.ndjson`: -Infinity is not a number that can be written"
+    );
 }
 
 #[test]
 fn files_of_other_encodings_and_line_ends_are_told_as_what_they_are() {
     let returns = "{\"id\":1}\r{\"id\":2}\r";
-    let place = Place::with(&[("r.ndjson", returns), ("r.csv", ""), ("fine.ndjson", "{\"id\":\r1}\r\n{\"id\":2}\r\n")]);
+    let place = Place::with(&[
+        ("r.ndjson", returns),
+        ("r.csv", ""),
+        ("fine.ndjson", "{\"id\":\r1}\r\n{\"id\":2}\r\n"),
+    ]);
     fs::remove_file(place.folder.path().join("r.csv")).unwrap();
     let error = explain(&place.pull(&schema("r", &["id"], None)).unwrap_err());
-    assert!(error.contains("its lines end with carriage returns alone"), "{error}");
-    assert_eq!(place.pull(&schema("fine", &["id"], None)).unwrap().texts("id"), [Some("1"), Some("2")]);
-    let wide: Vec<u8> = "\u{feff}id\n1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(
+        error.contains("its lines end with carriage returns alone"),
+        "{error}"
+    );
+    assert_eq!(
+        place
+            .pull(&schema("fine", &["id"], None))
+            .unwrap()
+            .texts("id"),
+        [Some("1"), Some("2")]
+    );
+    let wide: Vec<u8> = "\u{feff}id\n1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     fs::write(place.folder.path().join("w.csv"), wide).unwrap();
     let error = explain(&place.pull(&schema("w", &["id"], None)).unwrap_err());
     assert!(error.contains("it is written in UTF-16"), "{error}");
@@ -435,18 +632,38 @@ fn a_model_joins_and_casts_over_files_of_every_format() {
     let mut accounts = df!("account" => ["A1", "A2", "A3"], "seats" => [10_i64, 20, 30]).unwrap();
     let place = Place::with(&[
         ("scores.csv", "id,score\nA1,87.50\nA2,12.25\nA9,1\n"),
-        ("Labels.ndjson", "{\"id\":\"A1\",\"label\":\"x\"}\n{\"id\":\"A2\",\"other\":1}\n"),
+        (
+            "Labels.ndjson",
+            "{\"id\":\"A1\",\"label\":\"x\"}\n{\"id\":\"A2\",\"other\":1}\n",
+        ),
         ("unused.csv", ""),
     ])
     .parquet("accounts.parquet", &mut accounts);
     let sql = "WITH high AS (SELECT * FROM scores WHERE CAST(score AS DECIMAL(5,2)) > 10)
         SELECT a.account AS ID, CAST(h.score AS DECIMAL(5,2)) AS score, a.seats AS seats, l.label AS label
         FROM high h JOIN accounts a ON a.account = h.id LEFT JOIN labels l ON l.id = h.id ORDER BY a.account";
-    let yielded = place.pull(&schema("ignored", &["score", "id", "seats", "label"], Some(sql))).unwrap();
+    let yielded = place
+        .pull(&schema(
+            "ignored",
+            &["score", "id", "seats", "label"],
+            Some(sql),
+        ))
+        .unwrap();
     assert_eq!(yielded.texts("id"), [Some("A1"), Some("A2")]);
     assert_eq!(yielded.texts("label"), [Some("x"), None]);
-    assert_eq!(yielded.records.column("score").unwrap().dtype(), &DataType::Decimal(5, 2));
-    let seats: Vec<i64> = yielded.records.column("seats").unwrap().i64().unwrap().iter().flatten().collect();
+    assert_eq!(
+        yielded.records.column("score").unwrap().dtype(),
+        &DataType::Decimal(5, 2)
+    );
+    let seats: Vec<i64> = yielded
+        .records
+        .column("seats")
+        .unwrap()
+        .i64()
+        .unwrap()
+        .iter()
+        .flatten()
+        .collect();
     assert_eq!(seats, [10, 20]);
     assert_eq!(yielded.positions(), [0, 1]);
 }
@@ -456,7 +673,13 @@ fn a_model_over_many_records_keeps_their_order_and_counts_them_on() {
     let mut text = "id\n".to_owned();
     (0..100_000).for_each(|record| text.push_str(&format!("{record}\n")));
     let place = Place::with(&[("t.csv", &text)]);
-    let yielded = place.pull(&schema("x", &["id"], Some("SELECT id FROM t WHERE id <> '5'"))).unwrap();
+    let yielded = place
+        .pull(&schema(
+            "x",
+            &["id"],
+            Some("SELECT id FROM t WHERE id <> '5'"),
+        ))
+        .unwrap();
     assert_eq!(yielded.read, 99_999);
     assert!(yielded.chunks >= 4);
     assert_eq!(yielded.texts("id")[4..7], [Some("4"), Some("6"), Some("7")]);
@@ -469,20 +692,51 @@ fn a_model_reads_parquet_of_large_row_groups_as_it_reads_others() {
     let mut frame = typed_frame(600_000);
     let place = Place::with(&[]).parquet_in_row_groups("t.parquet", &mut frame, 300_000);
     let sql = "SELECT id, score, kind, at FROM t WHERE id >= 100";
-    let yielded = place.pull(&schema("x", &["id", "score", "kind", "at"], Some(sql))).unwrap();
-    let numbers: Vec<i64> = yielded.records.column("id").unwrap().i64().unwrap().iter().flatten().collect();
+    let yielded = place
+        .pull(&schema("x", &["id", "score", "kind", "at"], Some(sql)))
+        .unwrap();
+    let numbers: Vec<i64> = yielded
+        .records
+        .column("id")
+        .unwrap()
+        .i64()
+        .unwrap()
+        .iter()
+        .flatten()
+        .collect();
     assert_eq!(numbers, (100..600_000).collect::<Vec<i64>>());
     assert_eq!(yielded.texts("kind")[..2], [Some("high"), None]);
-    assert_eq!(yielded.records.column("score").unwrap().dtype(), &DataType::Decimal(20, 2));
+    assert_eq!(
+        yielded.records.column("score").unwrap().dtype(),
+        &DataType::Decimal(20, 2)
+    );
 }
 
 #[test]
 fn a_model_that_cannot_run_is_explained() {
-    let place = Place::with(&[("t.csv", "id,score\n1,secret-value\n"), ("bad.csv", "id\n1,2\n")]);
-    let fails = |sql: &str| explain(&place.pull(&schema("x", &["id", "score"], Some(sql))).unwrap_err());
-    assert_eq!(fails("SELECT * FROM tt"), "table `tt` of `dashboard` does not exist | did you mean `t`?");
-    assert!(fails("SELECT * FROM bad").contains("line 2 of `bad.csv` has 2 cells where the header has 1"));
-    assert!(fails("SELECT id, nothing FROM t").starts_with("the model of `sql/x.sql` failed on `dashboard`"));
+    let place = Place::with(&[
+        ("t.csv", "id,score\n1,secret-value\n"),
+        ("bad.csv", "id\n1,2\n"),
+    ]);
+    let fails = |sql: &str| {
+        explain(
+            &place
+                .pull(&schema("x", &["id", "score"], Some(sql)))
+                .unwrap_err(),
+        )
+    };
+    assert_eq!(
+        fails("SELECT * FROM tt"),
+        "table `tt` of `dashboard` does not exist | did you mean `t`?"
+    );
+    assert!(
+        fails("SELECT * FROM bad")
+            .contains("line 2 of `bad.csv` has 2 cells where the header has 1")
+    );
+    assert!(
+        fails("SELECT id, nothing FROM t")
+            .starts_with("the model of `sql/x.sql` failed on `dashboard`")
+    );
     assert!(fails("SELECT id FROM").starts_with("the model of `sql/x.sql` failed on `dashboard`"));
     assert!(fails("SELECT * FROM read_parquet('/tmp/x')").contains("is a table function"));
     assert!(fails("SELECT * FROM main.t").contains("has more than one part"));
@@ -492,7 +746,10 @@ fn a_model_that_cannot_run_is_explained() {
          did you mean `scores`? the columns are `id`, `scores`"
     );
     let cast = fails("SELECT id, CAST(score AS INTEGER) AS score FROM t");
-    assert!(cast.starts_with("the model of `sql/x.sql` failed"), "{cast}");
+    assert!(
+        cast.starts_with("the model of `sql/x.sql` failed"),
+        "{cast}"
+    );
     assert!(!cast.contains("secret-value"), "{cast}");
 }
 
@@ -506,8 +763,15 @@ fn typed_schema(columns: &[(&str, SchemaType)], model: &str) -> WriteBackSchema 
     schema
 }
 
-const TEXT: SchemaType = SchemaType::Text { characters_max: None };
-const NUMBER: SchemaType = SchemaType::Decimal { size: Some(DecimalSize { precision: 5, scale: 2 }) };
+const TEXT: SchemaType = SchemaType::Text {
+    characters_max: None,
+};
+const NUMBER: SchemaType = SchemaType::Decimal {
+    size: Some(DecimalSize {
+        precision: 5,
+        scale: 2,
+    }),
+};
 
 #[test]
 fn a_model_over_text_compares_numbers_as_the_schema_declares_them() {
@@ -517,20 +781,41 @@ fn a_model_over_text_compares_numbers_as_the_schema_declares_them() {
     for (file, text) in [("t.csv", csv), ("t.ndjson", ndjson)] {
         let place = Place::with(&[(file, text)]);
         let ids = |columns: &[(&str, SchemaType)], model: &str| {
-            let yielded = place.pull(&typed_schema(columns, model)).map_err(|error| explain(&error))?;
-            Ok::<Vec<String>, String>(yielded.texts("id").into_iter().flatten().map(str::to_owned).collect())
+            let yielded = place
+                .pull(&typed_schema(columns, model))
+                .map_err(|error| explain(&error))?;
+            Ok::<Vec<String>, String>(
+                yielded
+                    .texts("id")
+                    .into_iter()
+                    .flatten()
+                    .map(str::to_owned)
+                    .collect(),
+            )
         };
         let columns = [("id", TEXT), ("score", NUMBER)];
         for (model, expected) in [
-            ("SELECT id, score FROM t WHERE score IS NOT NULL ORDER BY score DESC LIMIT 2", &["A2", "A3"][..]),
+            (
+                "SELECT id, score FROM t WHERE score IS NOT NULL ORDER BY score DESC LIMIT 2",
+                &["A2", "A3"][..],
+            ),
             ("SELECT id, score FROM t WHERE score > 50", &["A2"]),
-            ("SELECT id, score FROM t WHERE score >= 9.5 ORDER BY id", &["A1", "A2", "A3"]),
-            ("SELECT id, score FROM t WHERE score BETWEEN 10 AND 50", &["A3"]),
+            (
+                "SELECT id, score FROM t WHERE score >= 9.5 ORDER BY id",
+                &["A1", "A2", "A3"],
+            ),
+            (
+                "SELECT id, score FROM t WHERE score BETWEEN 10 AND 50",
+                &["A3"],
+            ),
             (
                 "WITH s AS (SELECT id, score AS points FROM t) SELECT id, points AS score FROM s WHERE points > 50",
                 &["A2"],
             ),
-            ("SELECT id, CAST(score AS DOUBLE) AS score FROM t WHERE CAST(score AS DOUBLE) > 50", &["A2"]),
+            (
+                "SELECT id, CAST(score AS DOUBLE) AS score FROM t WHERE CAST(score AS DOUBLE) > 50",
+                &["A2"],
+            ),
             ("SELECT id, score FROM t WHERE score LIKE '9%'", &["A1"]),
         ] {
             assert_eq!(ids(&columns, model).unwrap(), expected, "{file}: {model}");
@@ -539,7 +824,10 @@ fn a_model_over_text_compares_numbers_as_the_schema_declares_them() {
         let model = "SELECT id, rank AS place FROM t ORDER BY place DESC LIMIT 1";
         assert_eq!(ids(&ranked, model).unwrap(), ["A2"], "{file}: {model}");
         let refused = ids(&columns, "SELECT id, score FROM t WHERE score > '50'").unwrap_err();
-        assert!(refused.contains("the model of `sql/x.sql` failed"), "{refused}");
+        assert!(
+            refused.contains("the model of `sql/x.sql` failed"),
+            "{refused}"
+        );
     }
 }
 
@@ -548,10 +836,19 @@ fn a_model_that_compares_a_value_its_column_cannot_hold_is_refused() {
     let place = Place::with(&[("t.csv", "id,score\nA1,1.005\nA2,n/a\n")]);
     let pull = |model: &str| place.pull(&typed_schema(&[("id", TEXT), ("score", NUMBER)], model));
     let error = explain(&pull("SELECT id, score FROM t ORDER BY score").unwrap_err());
-    assert!(error.starts_with("reading `t.csv` failed on `dashboard`: record 1, column `score`: "), "{error}");
-    assert!(error.contains("CAST(NULLIF(score, …) AS DECIMAL(5,2))"), "{error}");
+    assert!(
+        error.starts_with("reading `t.csv` failed on `dashboard`: record 1, column `score`: "),
+        "{error}"
+    );
+    assert!(
+        error.contains("CAST(NULLIF(score, …) AS DECIMAL(5,2))"),
+        "{error}"
+    );
     // What is only handed on is judged record by record.
-    assert_eq!(pull("SELECT id, score FROM t").unwrap().texts("score"), [Some("1.005"), Some("n/a")]);
+    assert_eq!(
+        pull("SELECT id, score FROM t").unwrap().texts("score"),
+        [Some("1.005"), Some("n/a")]
+    );
 }
 
 #[test]
@@ -561,9 +858,13 @@ fn dropping_a_pull_stops_its_thread() {
     let place = Place::with(&[("t.csv", &text)]);
     runtime().block_on(async {
         for model in [None, Some("SELECT id FROM t")] {
-            let mut source = AnySource::open(&place.connection(), &schema("t", &["id"], model)).await.unwrap();
+            let mut source = AnySource::open(&place.connection(), &schema("t", &["id"], model))
+                .await
+                .unwrap();
             assert!(source.next_chunk().await.unwrap().is_some());
-            let AnySource::Files(files) = source else { panic!("another source") };
+            let AnySource::Files(files) = source else {
+                panic!("another source")
+            };
             let sender = files.messages;
             drop(sender);
         }
@@ -578,7 +879,10 @@ fn text_files_are_described_by_what_their_records_suggest() {
         "A1,3,87.5,00123,2026-01-05,2026-01-05 10:00:00,2026-01-05T10:00:00Z,true,{uuid},1e-3,\"a, b\",\"[1]\",\n\
          A2,5000000000,1234.25,12345,2026-01-06,2026-01-05T10:00:00.5,2026-01-05T10:00:00+02:00,false,{uuid},2,,{{}},\n"
     );
-    let place = Place::with(&[("t.csv", &format!("{header}\n{records}")), ("none.csv", "id,name\n")]);
+    let place = Place::with(&[
+        ("t.csv", &format!("{header}\n{records}")),
+        ("none.csv", "id,name\n"),
+    ]);
     assert_eq!(
         place.describe("main.T").unwrap(),
         [
@@ -603,9 +907,12 @@ fn text_files_are_described_by_what_their_records_suggest() {
 #[test]
 fn json_and_parquet_files_are_described() {
     let mut frame = typed_frame(10);
-    let place =
-        Place::with(&[("j.ndjson", "{\"id\":1,\"a\":\"x\"}\n{\"id\":1,\"b\":[2]}\n")]).parquet("p.parquet", &mut frame);
-    assert_eq!(place.describe("j").unwrap(), ["id INTEGER NOT NULL", "a VARCHAR(16)", "b JSON"]);
+    let place = Place::with(&[("j.ndjson", "{\"id\":1,\"a\":\"x\"}\n{\"id\":1,\"b\":[2]}\n")])
+        .parquet("p.parquet", &mut frame);
+    assert_eq!(
+        place.describe("j").unwrap(),
+        ["id INTEGER NOT NULL", "a VARCHAR(16)", "b JSON"]
+    );
     assert_eq!(
         place.describe("p").unwrap(),
         [
@@ -620,6 +927,11 @@ fn json_and_parquet_files_are_described() {
             "kind TEXT",
         ]
     );
-    let decimal = SchemaType::Decimal { size: Some(DecimalSize { precision: 20, scale: 2 }) };
+    let decimal = SchemaType::Decimal {
+        size: Some(DecimalSize {
+            precision: 20,
+            scale: 2,
+        }),
+    };
     assert_eq!(decimal.to_string(), "DECIMAL(20,2)");
 }

@@ -1,17 +1,19 @@
-//! The types of a model's columns where files have none: a column of CSV or JSON that the model compares, orders by or
-//! calculates with has the type that the schema declares for its name, exactly as conforming reads it. Otherwise `100.00`
-//! would come before `20.00`, in silence. What a model only hands on stays text and is judged record by record.
+//! The types of a model's columns where files have none: a column of CSV or JSON that the model
+//! compares, orders by or calculates with has the type that the schema declares for its name,
+//! exactly as conforming reads it. Otherwise `100.00` would come before `20.00`, in silence. What a
+//! model only hands on stays text and is judged record by record.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use polars::prelude::{
-    Column, DataFrame, DataType, Float64Chunked, IntoColumn, IntoSeries, NewChunkedArray, Series, StringChunked,
-    TimeUnit, TimeZone,
+    Column, DataFrame, DataType, Float64Chunked, IntoColumn, IntoSeries, NewChunkedArray, Series,
+    StringChunked, TimeUnit, TimeZone,
 };
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr, Statement, Visit, Visitor,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr,
+    Statement, Visit, Visitor,
 };
 
 use super::folder::TableFile;
@@ -45,7 +47,8 @@ const TEXT_FUNCTIONS: [&str; 21] = [
     "upper",
 ];
 
-/// Digits of the largest decimal that a float of 64 bits gives back as it was: polars orders and groups no decimals here.
+/// Digits of the largest decimal that a float of 64 bits gives back as it was: polars orders and
+/// groups no decimals here.
 const DECIMAL_DIGITS_MAX: u16 = 15;
 
 /// Columns that a model takes for more than text, by their names in lower case.
@@ -65,11 +68,17 @@ impl TypedColumns {
             }
         }
         let mut types = HashMap::new();
-        for SchemaColumn { name, column_type, .. } in &schema.columns {
+        for SchemaColumn {
+            name, column_type, ..
+        } in &schema.columns
+        {
             let is_text = matches!(column_type, SchemaType::Text { .. } | SchemaType::Json);
             if !is_text && uses.of(name) > 0 {
                 types.insert(name.to_lowercase(), *column_type);
-                let handed_on = uses.aliases.iter().filter(|(_, alias)| *alias == name.to_lowercase());
+                let handed_on = uses
+                    .aliases
+                    .iter()
+                    .filter(|(_, alias)| *alias == name.to_lowercase());
                 types.extend(handed_on.map(|(column, _)| (column.clone(), *column_type)));
             }
         }
@@ -83,7 +92,9 @@ impl TypedColumns {
     /// The type of a column of text as the model meets it.
     /// Errors: in words, for a decimal of more digits than can be calculated with.
     pub(super) fn data_type(&self, column: &str) -> Result<DataType, String> {
-        let Some(schema_type) = self.get(column) else { return Ok(DataType::String) };
+        let Some(schema_type) = self.get(column) else {
+            return Ok(DataType::String);
+        };
         if let SchemaType::Decimal { size } = schema_type {
             return match size.filter(|size| size.precision <= DECIMAL_DIGITS_MAX) {
                 Some(_) => Ok(DataType::Float64),
@@ -100,15 +111,21 @@ impl TypedColumns {
         })
     }
 
-    /// Gives the columns of a chunk their types.
-    /// Shape: `(records, columns of text + RECORD_POSITION)` in and out.
-    /// Errors: a value that its column cannot hold; here its record cannot be rejected, since nobody could say which of
-    /// the model's records it would have become.
-    pub(super) fn convert(&self, table: &TableFile, records: &DataFrame) -> Result<DataFrame, SystemError> {
+    /// Gives the columns of a chunk their types. Shape: `(records, columns of text +
+    /// RECORD_POSITION)` in and out. Errors: a value that its column cannot hold; here its record
+    /// cannot be rejected, since nobody could say which of the model's records it would have
+    /// become.
+    pub(super) fn convert(
+        &self,
+        table: &TableFile,
+        records: &DataFrame,
+    ) -> Result<DataFrame, SystemError> {
         let mut columns = Vec::with_capacity(records.width());
         for column in records.columns() {
             columns.push(match (self.get(column.name()), column.str()) {
-                (Some(schema_type), Ok(texts)) => convert_column(table, records, texts, schema_type)?,
+                (Some(schema_type), Ok(texts)) => {
+                    convert_column(table, records, texts, schema_type)?
+                }
                 (_, _) => column.clone(),
             });
         }
@@ -123,24 +140,45 @@ fn convert_column(
     schema_type: SchemaType,
 ) -> Result<Column, SystemError> {
     let name = texts.name();
-    let converted = parse_texts(texts, schema_type).map_err(|misfit| table.failed(misfit.to_string()))?;
+    let converted =
+        parse_texts(texts, schema_type).map_err(|misfit| table.failed(misfit.to_string()))?;
     if let Some(fault) = converted.faults.first() {
-        let positions = records.column(RECORD_POSITION).and_then(|column| Ok(column.u64()?.get(fault.index)));
+        let positions = records
+            .column(RECORD_POSITION)
+            .and_then(|column| Ok(column.u64()?.get(fault.index)));
         let record = positions.ok().flatten().unwrap_or_default() + 1;
-        let cause = format!("record {record}, column `{}`: {}", name.escape_debug(), fault.reason);
-        let hint =
-            format!("mend the record, or write `CAST(NULLIF({name}, …) AS {schema_type})` where the model uses it");
+        let cause = format!(
+            "record {record}, column `{}`: {}",
+            name.escape_debug(),
+            fault.reason
+        );
+        let hint = format!(
+            "mend the record, or write `CAST(NULLIF({name}, …) AS {schema_type})` where the model uses it"
+        );
         return Err(table.failed_with_hint(cause, Some(hint)));
     }
     let values = if let SchemaType::Decimal { .. } = schema_type {
         decimals(&converted.values)
     } else if schema_type == SchemaType::TimestampWithZone {
-        let instants = converted.values.datetime().ok().map(|instants| instants.phys.clone());
-        instants.map(|micros| micros.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_series())
+        let instants = converted
+            .values
+            .datetime()
+            .ok()
+            .map(|instants| instants.phys.clone());
+        instants.map(|micros| {
+            micros
+                .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+                .into_series()
+        })
     } else {
         Some(converted.values.clone())
     };
-    let values = values.ok_or_else(|| table.failed(format!("column `{}` could not be typed", name.escape_debug())))?;
+    let values = values.ok_or_else(|| {
+        table.failed(format!(
+            "column `{}` could not be typed",
+            name.escape_debug()
+        ))
+    })?;
     Ok(values.with_name(name.clone()).into_column())
 }
 
@@ -161,7 +199,10 @@ struct Uses {
 
 impl Uses {
     fn of(&self, column: &str) -> i64 {
-        self.counts.get(&column.to_lowercase()).copied().unwrap_or_default()
+        self.counts
+            .get(&column.to_lowercase())
+            .copied()
+            .unwrap_or_default()
     }
 
     fn count(&mut self, expression: &Expr, times: i64) {
@@ -174,11 +215,18 @@ impl Uses {
     fn hand_on(&mut self, body: &SetExpr) {
         if let SetExpr::Select(select) = body {
             for item in &select.projection {
-                if let SelectItem::UnnamedExpr(column) | SelectItem::ExprWithAlias { expr: column, .. } = item {
+                if let SelectItem::UnnamedExpr(column)
+                | SelectItem::ExprWithAlias { expr: column, .. } = item
+                {
                     self.count(column, -1);
                 }
-                if let SelectItem::ExprWithAlias { expr: column, alias } = item {
-                    self.aliases.extend(column_name(column).map(|name| (name, alias.value.to_lowercase())));
+                if let SelectItem::ExprWithAlias {
+                    expr: column,
+                    alias,
+                } = item
+                {
+                    self.aliases
+                        .extend(column_name(column).map(|name| (name, alias.value.to_lowercase())));
                 }
             }
         } else if let SetExpr::SetOperation { left, right, .. } = body {
@@ -219,9 +267,17 @@ fn is_of_text(function: &Function) -> bool {
 }
 
 fn arguments(function: &Function) -> impl Iterator<Item = &Expr> {
-    let list = if let FunctionArguments::List(list) = &function.args { list.args.as_slice() } else { &[] };
+    let list = if let FunctionArguments::List(list) = &function.args {
+        list.args.as_slice()
+    } else {
+        &[]
+    };
     list.iter().filter_map(|argument| {
-        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument { Some(expression) } else { None }
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument {
+            Some(expression)
+        } else {
+            None
+        }
     })
 }
 

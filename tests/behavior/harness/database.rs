@@ -35,12 +35,15 @@ pub(super) struct Rows {
 }
 
 impl Database {
-    /// Makes a database that no other test has: on the server at `port`, or in `file` where there is none.
+    /// Makes a database that no other test has: on the server at `port`, or in `file` where there
+    /// is none.
     pub(super) fn create(server: Server, port: Option<u16>, file: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let Some(port) = port else {
-            let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+            let options = SqliteConnectOptions::new()
+                .filename(file)
+                .create_if_missing(true);
             let connecting = async { options.connect().await.map(Connection::Sqlite) };
             return Self::open(name, server, None, connecting).expect("a file");
         };
@@ -51,13 +54,19 @@ impl Database {
 
     /// Opens an existing SQLite file.
     pub(super) fn open_file(file: &Path) -> Self {
-        let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true);
         let connecting = async { options.connect().await.map(Connection::Sqlite) };
         Self::open("main".to_owned(), Server::Sqlite, None, connecting).expect("a database")
     }
 
     /// Connects to a server's database as `tester`.
-    pub(super) fn try_connect(server: Server, port: u16, database: Option<&str>) -> Result<Self, sqlx::Error> {
+    pub(super) fn try_connect(
+        server: Server,
+        port: u16,
+        database: Option<&str>,
+    ) -> Result<Self, sqlx::Error> {
         let name = database.unwrap_or_default().to_owned();
         Self::open(name, server, Some(port), connect(server, port, database))
     }
@@ -75,9 +84,18 @@ impl Database {
         port: Option<u16>,
         connecting: impl Future<Output = Result<Connection, sqlx::Error>>,
     ) -> Result<Self, sqlx::Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let connection = RefCell::new(runtime.block_on(connecting)?);
-        Ok(Self { name, server, port, runtime, connection })
+        Ok(Self {
+            name,
+            server,
+            port,
+            runtime,
+            connection,
+        })
     }
 
     /// Runs statements, several if separated by semicolons.
@@ -89,30 +107,51 @@ impl Database {
     /// Runs statements and reads what they yield.
     /// Panics: if the database refuses.
     pub(super) fn query(&self, sql: &str) -> Rows {
-        self.try_query(sql).unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
+        self.try_query(sql)
+            .unwrap_or_else(|error| panic!("{error}\nin: {sql}"))
     }
 
     /// As [`Database::query`], for statements that the database may refuse.
     pub(super) fn try_query(&self, sql: &str) -> Result<Rows, sqlx::Error> {
         match &mut *self.connection.borrow_mut() {
-            Connection::Sqlite(connection) => self.runtime.block_on(fetch::<Sqlite>(connection, sql)),
-            Connection::Postgres(connection) => self.runtime.block_on(fetch::<Postgres>(connection, sql)),
-            Connection::MariaDb(connection) => self.runtime.block_on(fetch::<MySql>(connection, sql)),
+            Connection::Sqlite(connection) => {
+                self.runtime.block_on(fetch::<Sqlite>(connection, sql))
+            }
+            Connection::Postgres(connection) => {
+                self.runtime.block_on(fetch::<Postgres>(connection, sql))
+            }
+            Connection::MariaDb(connection) => {
+                self.runtime.block_on(fetch::<MySql>(connection, sql))
+            }
         }
     }
 }
 
-async fn connect(server: Server, port: u16, database: Option<&str>) -> Result<Connection, sqlx::Error> {
+async fn connect(
+    server: Server,
+    port: u16,
+    database: Option<&str>,
+) -> Result<Connection, sqlx::Error> {
     Ok(match server {
         Server::Sqlite => unreachable!("SQLite has no port"),
         Server::Postgres => {
-            let options = PgConnectOptions::new().host("127.0.0.1").port(port).username("tester");
-            let options = options.password(PASSWORD).database(database.unwrap_or("postgres"));
+            let options = PgConnectOptions::new()
+                .host("127.0.0.1")
+                .port(port)
+                .username("tester");
+            let options = options
+                .password(PASSWORD)
+                .database(database.unwrap_or("postgres"));
             Connection::Postgres(options.connect().await?)
         }
         Server::MariaDb => {
-            let options = MySqlConnectOptions::new().host("127.0.0.1").port(port).username("tester");
-            let options = options.password(PASSWORD).database(database.unwrap_or("mysql"));
+            let options = MySqlConnectOptions::new()
+                .host("127.0.0.1")
+                .port(port)
+                .username("tester");
+            let options = options
+                .password(PASSWORD)
+                .database(database.unwrap_or("mysql"));
             Connection::MariaDb(options.connect().await?)
         }
     })
@@ -126,9 +165,17 @@ where
     for<'r> String: sqlx::Decode<'r, DB>,
     usize: sqlx::ColumnIndex<DB::Row>,
 {
-    let fetched = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await?;
-    let header = fetched.first().map_or(Vec::new(), |row| row.columns().iter().map(|c| c.name().to_owned()).collect());
-    let cells = |row: &DB::Row| (0..row.len()).map(|cell| row.try_get_unchecked(cell)).collect();
+    let fetched = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await?;
+    let header = fetched.first().map_or(Vec::new(), |row| {
+        row.columns().iter().map(|c| c.name().to_owned()).collect()
+    });
+    let cells = |row: &DB::Row| {
+        (0..row.len())
+            .map(|cell| row.try_get_unchecked(cell))
+            .collect()
+    };
     let rows = fetched.iter().map(cells).collect::<Result<_, _>>()?;
     Ok(Rows { header, rows })
 }
@@ -137,9 +184,17 @@ impl Rows {
     /// As CSV, rows sorted by their bytes: NULL is an empty cell, an empty string is `""`.
     pub(super) fn into_csv(self) -> String {
         let line = |cells: Vec<String>| cells.join(",") + "\n";
-        let header = line(self.header.into_iter().map(|name| cell(Some(name))).collect());
-        let mut lines: Vec<String> =
-            self.rows.into_iter().map(|row| line(row.into_iter().map(cell).collect())).collect();
+        let header = line(
+            self.header
+                .into_iter()
+                .map(|name| cell(Some(name)))
+                .collect(),
+        );
+        let mut lines: Vec<String> = self
+            .rows
+            .into_iter()
+            .map(|row| line(row.into_iter().map(cell).collect()))
+            .collect();
         lines.sort();
         header + &lines.concat()
     }

@@ -15,7 +15,9 @@ mod workspace;
 pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};
-pub(crate) use proxy::{Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile};
+pub(crate) use proxy::{
+    Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile,
+};
 pub(crate) use running::{AGAIN, Running, ask_for_transactions, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 #[allow(unused_imports, reason = "not every test binary uses all")]

@@ -1,6 +1,7 @@
-//! A network between the program and a server that does what networks do: it cuts a connection at any byte, resets it,
-//! falls silent, holds a message back, or hands bytes over one at a time. It reads the framing of both protocols, so
-//! that a fault is placed by messages, and it keeps what was said.
+//! A network between the program and a server that does what networks do: it cuts a connection at
+//! any byte, resets it, falls silent, holds a message back, or hands bytes over one at a time. It
+//! reads the framing of both protocols, so that a fault is placed by messages, and it keeps what
+//! was said.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -36,11 +37,16 @@ pub(crate) enum Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum At {
     /// Around the end of a side's message of this number, from 0.
-    Message { side: Side, number: usize, edge: Edge },
-    /// As the program's `nth` message that ends with these words arrives, from 0; it is not handed on.
-    Asked { words: &'static str, nth: usize },
-    /// As the server's answer to the program's `nth` message that ends with these words arrives; it is not handed
+    Message {
+        side: Side,
+        number: usize,
+        edge: Edge,
+    },
+    /// As the program's `nth` message that ends with these words arrives, from 0; it is not handed
     /// on.
+    Asked { words: &'static str, nth: usize },
+    /// As the server's answer to the program's `nth` message that ends with these words arrives; it
+    /// is not handed on.
     Answered { words: &'static str, nth: usize },
 }
 
@@ -127,15 +133,21 @@ impl Proxy {
     pub(crate) fn before(place: &Workspace) -> Self {
         let proxy = Self::start(place.server, place.port());
         let settings = place.text("writeback.toml");
-        let settings = settings.replace(&format!(":{}/", place.port()), &format!(":{}/", proxy.port));
+        let settings =
+            settings.replace(&format!(":{}/", place.port()), &format!(":{}/", proxy.port));
         place.file("writeback.toml", &settings);
         proxy
     }
 
     fn start(server: Server, server_port: u16) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let listener = runtime
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let shared = Arc::new(Shared {
             server,
@@ -145,12 +157,19 @@ impl Proxy {
             released: Notify::new(),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
-        Self { port, shared, runtime: Some(runtime) }
+        Self {
+            port,
+            shared,
+            runtime: Some(runtime),
+        }
     }
 
     /// Forgets what was, and lets these faults happen; connections are counted from 0 again.
     pub(crate) fn arm(&self, faults: Vec<Fault>) {
-        *self.shared.lock() = State { faults, ..State::default() };
+        *self.shared.lock() = State {
+            faults,
+            ..State::default()
+        };
     }
 
     /// Hands every byte over by itself from now on.
@@ -170,8 +189,14 @@ impl Proxy {
 
     /// Waits until this many faults have happened.
     pub(crate) fn wait_until_met(&self, faults: usize) {
-        let waited = self.shared.met.wait_timeout_while(self.shared.lock(), PATIENCE, |state| state.met < faults);
-        assert!(!waited.expect("no test panics with the lock").1.timed_out(), "the fault did not happen in time");
+        let waited = self
+            .shared
+            .met
+            .wait_timeout_while(self.shared.lock(), PATIENCE, |state| state.met < faults);
+        assert!(
+            !waited.expect("no test panics with the lock").1.timed_out(),
+            "the fault did not happen in time"
+        );
     }
 
     /// Lets go on what is held.
@@ -180,14 +205,19 @@ impl Proxy {
     }
 }
 
-/// Runs a job with one writer and does something after its first batch is in and before its second one begins.
+/// Runs a job with one writer and does something after its first batch is in and before its second
+/// one begins.
 pub(crate) fn run_and_meanwhile(place: &Workspace, proxy: &Proxy, act: impl FnOnce()) -> Ran {
     let words = match place.server {
         Server::Sqlite => unreachable!("a file has no connections"),
         Server::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
         Server::MariaDb => "START TRANSACTION",
     };
-    proxy.arm(vec![Fault { connection: Some(WRITER), at: At::Asked { words, nth: 1 }, act: Act::Hold }]);
+    proxy.arm(vec![Fault {
+        connection: Some(WRITER),
+        at: At::Asked { words, nth: 1 },
+        act: Act::Hold,
+    }]);
     let run = Running::start(place);
     proxy.wait_until_met(1);
     act();
@@ -214,8 +244,8 @@ impl Shared {
     }
 }
 
-/// Whether it is the program's second connection, by which it finds out whether a pool stands before PostgreSQL: its first
-/// message, which names it, is waited for and left to be read.
+/// Whether it is the program's second connection, by which it finds out whether a pool stands
+/// before PostgreSQL: its first message, which names it, is waited for and left to be read.
 async fn looks_for_a_pool(program: &TcpStream) -> bool {
     let mut begin = [0; 1024];
     let read = program.peek(&mut begin).await.unwrap_or_default();
@@ -236,8 +266,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         tokio::spawn(async move {
             // That a server is not there is for the program to find out.
-            let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server_port)).await else { return };
-            let mut line = Line { shared, number, program, server, heard: Heard::default() };
+            let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server_port)).await else {
+                return;
+            };
+            let mut line = Line {
+                shared,
+                number,
+                program,
+                server,
+                heard: Heard::default(),
+            };
             line.carry().await;
         });
     }
@@ -284,7 +322,8 @@ struct Passage {
 
 impl Line {
     async fn carry(&mut self) {
-        // Small packets are to arrive as they were sent. A connection that is gone shows when it is read.
+        // Small packets are to arrive as they were sent. A connection that is gone shows when it is
+        // read.
         drop(self.program.set_nodelay(true));
         drop(self.server.set_nodelay(true));
         loop {
@@ -355,7 +394,8 @@ impl Heard {
 
     /// Notes a message and says what becomes of it.
     fn judge(&mut self, shared: &Shared, connection: usize, side: Side, message: &[u8]) -> Passage {
-        let text = String::from_utf8_lossy(&message[..message.len().min(KEPT_BYTES_MAX)]).into_owned();
+        let text =
+            String::from_utf8_lossy(&message[..message.len().min(KEPT_BYTES_MAX)]).into_owned();
         let number = self.count(side);
         let answers = match side {
             Side::Program => {
@@ -369,10 +409,17 @@ impl Heard {
         };
         let mut state = shared.lock();
         let faults: Vec<Fault> = state.faults.clone();
-        state.said.push(Said { connection, side, text: text.clone() });
+        state.said.push(Said {
+            connection,
+            side,
+            text: text.clone(),
+        });
         drop(state);
         if let Some((_, act)) = self.due.take_if(|(due, _)| *due == side) {
-            return Passage { through: 1, act: Some(act) };
+            return Passage {
+                through: 1,
+                act: Some(act),
+            };
         }
         self.word_counts.resize(faults.len(), 0);
         for (index, fault) in faults.iter().enumerate() {
@@ -380,27 +427,50 @@ impl Heard {
                 continue;
             }
             match &fault.at {
-                At::Message { side: of, number: wanted, edge } if *of == side && *wanted == number => match edge {
-                    Edge::Short => return Passage { through: message.len() - 1, act: Some(fault.act) },
-                    Edge::Whole => return Passage { through: message.len(), act: Some(fault.act) },
+                At::Message {
+                    side: of,
+                    number: wanted,
+                    edge,
+                } if *of == side && *wanted == number => match edge {
+                    Edge::Short => {
+                        return Passage {
+                            through: message.len() - 1,
+                            act: Some(fault.act),
+                        };
+                    }
+                    Edge::Whole => {
+                        return Passage {
+                            through: message.len(),
+                            act: Some(fault.act),
+                        };
+                    }
                     Edge::Beyond => self.due = Some((side, fault.act)),
                 },
                 At::Asked { words, nth } if side == Side::Program && ends_with(&text, words) => {
                     self.word_counts[index] += 1;
                     if self.word_counts[index] == nth + 1 {
-                        return Passage { through: 0, act: Some(fault.act) };
+                        return Passage {
+                            through: 0,
+                            act: Some(fault.act),
+                        };
                     }
                 }
                 At::Answered { words, nth } if answers && ends_with(&self.asked, words) => {
                     self.word_counts[index] += 1;
                     if self.word_counts[index] == nth + 1 {
-                        return Passage { through: 0, act: Some(fault.act) };
+                        return Passage {
+                            through: 0,
+                            act: Some(fault.act),
+                        };
                     }
                 }
                 At::Message { .. } | At::Asked { .. } | At::Answered { .. } => {}
             }
         }
-        Passage { through: message.len(), act: None }
+        Passage {
+            through: message.len(),
+            act: None,
+        }
     }
 
     /// Counts a side's message; returns its number.
@@ -419,11 +489,16 @@ fn ends_with(text: &str, words: &str) -> bool {
     text.trim_end_matches('\0').ends_with(words)
 }
 
-/// Bytes of the message that `bytes` begin with, as soon as its head tells; `begins` for a connection's first.
-/// Source: <https://www.postgresql.org/docs/current/protocol-message-formats.html>,
+/// Bytes of the message that `bytes` begin with, as soon as its head tells; `begins` for a
+/// connection's first. Source:
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html>,
 /// <https://mariadb.com/kb/en/0-packet/>.
 fn message_length(server: Server, begins: bool, bytes: &[u8]) -> Option<usize> {
-    let big_endian = |bytes: &[u8]| bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let big_endian = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |length, byte| length << 8 | usize::from(*byte))
+    };
     match server {
         Server::Sqlite => unreachable!("a file has no connections"),
         // The first message has no type before its length, which counts itself.

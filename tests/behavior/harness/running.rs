@@ -28,8 +28,9 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What a query on MariaDB's `information_schema.innodb_trx` yields. Tests that ask take turns, far enough apart: where several
-/// asked at once, all of them would see what was, until one of them gave up.
+/// What a query on MariaDB's `information_schema.innodb_trx` yields. Tests that ask take turns, far
+/// enough apart: where several asked at once, all of them would see what was, until one of them
+/// gave up.
 pub(crate) fn ask_for_transactions(place: &Workspace, sql: &str) -> String {
     static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
     let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +52,11 @@ impl Running {
     pub(crate) fn start(place: &Workspace) -> Self {
         let mut child = place.start(&["run", "job", "--json"]);
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, stderr, said: String::new() }
+        Self {
+            child,
+            stderr,
+            said: String::new(),
+        }
     }
 
     /// Whether it has not ended yet.
@@ -74,7 +79,10 @@ impl Running {
     pub(crate) fn finish(mut self) -> Ran {
         self.stderr.read_to_string(&mut self.said).expect("text");
         let output = self.child.wait_with_output().expect("the program ends");
-        let output = std::process::Output { stderr: self.said.into_bytes(), ..output };
+        let output = std::process::Output {
+            stderr: self.said.into_bytes(),
+            ..output
+        };
         Ran::of(&["run", "job", "--json"], &output)
     }
 }

@@ -1,5 +1,5 @@
-//! Database servers, each started once for the whole test process when the first test asks for it: on a free port, in a
-//! temporary folder, and stopped when the process ends, however it ends.
+//! Database servers, each started once for the whole test process when the first test asks for it:
+//! on a free port, in a temporary folder, and stopped when the process ends, however it ends.
 
 use std::fmt;
 use std::io::Write;
@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 use super::certificates;
 use super::database::Database;
 
-/// The password of every server's `tester`. No output of the program may ever hold it; [`super::Workspace`] looks at
-/// all of them. Its characters would break a URL that it is pasted into.
+/// The password of every server's `tester`. No output of the program may ever hold it;
+/// [`super::Workspace`] looks at all of them. Its characters would break a URL that it is pasted
+/// into.
 pub(crate) const PASSWORD: &str = "canary-7f1e @:/?#&%41";
 
 /// The part of [`PASSWORD`] that looks the same however a text is escaped.
 pub(crate) const CANARY: &str = "canary-7f1e";
 
-/// How long a server may take to let the first connection in. Making a data folder takes seconds on a busy machine.
+/// How long a server may take to let the first connection in. Making a data folder takes seconds on
+/// a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A kind of database that records are written to.
@@ -57,7 +59,8 @@ impl Server {
         }
     }
 
-    /// The server that tests share which speaks over the network in TLS only, started if need be. SQLite has none.
+    /// The server that tests share which speaks over the network in TLS only, started if need be.
+    /// SQLite has none.
     pub(super) fn shared_with_tls(self) -> Option<&'static Started> {
         static POSTGRES: OnceLock<Started> = OnceLock::new();
         static MARIADB: OnceLock<Started> = OnceLock::new();
@@ -110,17 +113,37 @@ impl Server {
             Self::Postgres => POSTGRES_SCRIPT,
             Self::MariaDb => MARIADB_SCRIPT,
         };
-        let folder = tempfile::Builder::new().prefix("writeback-server-").tempdir().expect("a folder").keep();
+        let folder = tempfile::Builder::new()
+            .prefix("writeback-server-")
+            .tempdir()
+            .expect("a folder")
+            .keep();
         if transport == Transport::Tls {
             certificates::make(&folder);
         }
         let port = free_port();
         let mut command = Command::new("sh");
-        command.arg("-c").arg(script).arg(format!("{self}")).arg(&folder).arg(port.to_string()).arg(PASSWORD);
-        // A group of its own: Ctrl-C in the terminal ends the tests, and their end stops the server.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("-c")
+            .arg(script)
+            .arg(format!("{self}"))
+            .arg(&folder)
+            .arg(port.to_string())
+            .arg(PASSWORD);
+        // A group of its own: Ctrl-C in the terminal ends the tests, and their end stops the
+        // server.
+        command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let watchdog = command.spawn().expect("`sh` starts");
-        let mut started = Started { server: self, port, folder, watchdog };
+        let mut started = Started {
+            server: self,
+            port,
+            folder,
+            watchdog,
+        };
         started.wait_until_ready();
         started
     }
@@ -144,8 +167,9 @@ impl fmt::Display for Server {
     }
 }
 
-/// A running server. The watchdog holds the other end of its own standard input's pipe; when this value is dropped or
-/// its process is gone, even killed, the pipe closes and the watchdog stops the server.
+/// A running server. The watchdog holds the other end of its own standard input's pipe; when this
+/// value is dropped or its process is gone, even killed, the pipe closes and the watchdog stops the
+/// server.
 pub(super) struct Started {
     server: Server,
     port: u16,
@@ -177,7 +201,9 @@ impl Started {
         let fallen = self.folder.join("falling");
         std::fs::write(&fallen, "").expect("a file");
         let stdin = self.watchdog.stdin.as_mut().expect("a pipe");
-        stdin.write_all(b"restart\n").expect("a watchdog that reads");
+        stdin
+            .write_all(b"restart\n")
+            .expect("a watchdog that reads");
         let deadline = Instant::now() + START_TIMEOUT;
         while fallen.exists() {
             assert!(Instant::now() < deadline, "{} does not stop", self.server);
@@ -222,7 +248,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
-/// Arguments: folder, port, password. Nothing is forced to disk: what is committed outlives the server, not the machine.
+/// Arguments: folder, port, password. Nothing is forced to disk: what is committed outlives the
+/// server, not the machine.
 const POSTGRES_SCRIPT: &str = r#"
 set -eu
 folder=$1; port=$2

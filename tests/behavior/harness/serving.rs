@@ -27,14 +27,29 @@ impl Workspace {
 
     /// The same with further environment variables.
     pub(crate) fn serve_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Serving {
-        let log = self.path(&format!("serve-{}.log", fs::read_dir(self.path("")).expect("a folder").count()));
+        let log = self.path(&format!(
+            "serve-{}.log",
+            fs::read_dir(self.path("")).expect("a folder").count()
+        ));
         let file = File::create(&log).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
-        command.arg("serve").args(arguments).current_dir(self.path(""));
-        command.env("CRM_PASSWORD", PASSWORD).env("NO_COLOR", "1").env_remove("RUST_LOG");
+        command
+            .arg("serve")
+            .args(arguments)
+            .current_dir(self.path(""));
+        command
+            .env("CRM_PASSWORD", PASSWORD)
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG");
         command.envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        Serving { child: command.spawn().expect("the program starts"), log }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
+        Serving {
+            child: command.spawn().expect("the program starts"),
+            log,
+        }
     }
 
     /// Waits until `wanted` holds.
@@ -42,7 +57,11 @@ impl Workspace {
     pub(crate) fn wait_until(&self, what: &str, wanted: impl Fn(&Self) -> bool) -> &Self {
         let deadline = Instant::now() + PATIENCE;
         while !wanted(self) {
-            assert!(Instant::now() < deadline, "{what} does not come; history:\n{}", self.command(&["runs"]).stdout);
+            assert!(
+                Instant::now() < deadline,
+                "{what} does not come; history:\n{}",
+                self.command(&["runs"]).stdout
+            );
             std::thread::sleep(LOOK_INTERVAL);
         }
         self
@@ -50,10 +69,18 @@ impl Workspace {
 
     /// History: cycle and status of each run of `job`, oldest first.
     pub(crate) fn history(&self) -> Vec<(String, String)> {
-        let listed = self.command(&["runs", "--job", "job", "--limit", "1000", "--json"]).json();
-        let text = |run: &serde_json::Value, name: &str| run[name].as_str().expect("a text").to_owned();
-        let runs = listed["runs"].as_array().unwrap_or_else(|| panic!("no list: {listed}"));
-        runs.iter().rev().map(|run| (text(run, "cycle"), text(run, "status"))).collect()
+        let listed = self
+            .command(&["runs", "--job", "job", "--limit", "1000", "--json"])
+            .json();
+        let text =
+            |run: &serde_json::Value, name: &str| run[name].as_str().expect("a text").to_owned();
+        let runs = listed["runs"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no list: {listed}"));
+        runs.iter()
+            .rev()
+            .map(|run| (text(run, "cycle"), text(run, "status")))
+            .collect()
     }
 }
 
@@ -66,8 +93,16 @@ impl Serving {
     pub(crate) fn wait_for_log(&mut self, text: &str) -> &mut Self {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "`{text}` is not logged:\n{}", self.log());
-            assert!(self.is_alive(), "the scheduler ended before it logged `{text}`:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "`{text}` is not logged:\n{}",
+                self.log()
+            );
+            assert!(
+                self.is_alive(),
+                "the scheduler ended before it logged `{text}`:\n{}",
+                self.log()
+            );
             std::thread::sleep(LOOK_INTERVAL);
         }
         self
@@ -78,7 +113,10 @@ impl Serving {
     }
 
     pub(crate) fn signal(&self, signal: &str) -> &Self {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill starts");
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .expect("kill starts");
         assert!(sent.success(), "the scheduler is gone:\n{}", self.log());
         self
     }
@@ -90,7 +128,11 @@ impl Serving {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
-            assert!(Instant::now() < deadline, "the scheduler does not end:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "the scheduler does not end:\n{}",
+                self.log()
+            );
             std::thread::sleep(LOOK_INTERVAL);
         };
         (status.code(), self.log())
@@ -118,11 +160,18 @@ impl Drop for Serving {
 
 /// The library that sets a process's clock; the test command installs it.
 pub(crate) fn faketime_library() -> String {
-    let folders =
-        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
+    ];
     let files = folders.iter().flat_map(|folder| {
         ["faketime/libfaketimeMT.so.1", "libfaketimeMT.so.1"].map(|file| format!("{folder}/{file}"))
     });
-    let found = files.into_iter().find(|file| std::path::Path::new(file).exists());
+    let found = files
+        .into_iter()
+        .find(|file| std::path::Path::new(file).exists());
     found.expect("libfaketime is installed: `tests/run` does it")
 }

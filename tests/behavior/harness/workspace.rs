@@ -11,12 +11,12 @@ use tempfile::TempDir;
 use super::database::Database;
 use super::server::{CANARY, PASSWORD, Server, Started, Transport};
 
-/// How long one call of the program may take; the slowest takes seconds in a debug build on a busy machine.
+/// How long one call of the program may take; the slowest takes seconds in a debug build on a busy
+/// machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Columns of the table that most tests write to.
-const ACCOUNTS: &str =
-    "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20) DEFAULT 'unknown'";
+const ACCOUNTS: &str = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40), phone VARCHAR(20) DEFAULT 'unknown'";
 
 /// Columns of the schema that most tests read.
 pub(crate) const SCORES: &str = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(40)";
@@ -24,8 +24,9 @@ pub(crate) const SCORES: &str = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note
 /// Fields of the job that most tests run.
 pub(crate) const FIELDS: &str = "id = 'id'\nscore = 'score'\nnote = 'note'";
 
-/// A project whose connection `files` is the folder `data/`, whose connection `crm` is the test's own database, and
-/// whose job `job` has one write-back `scores` into `accounts`, unless the test writes other files.
+/// A project whose connection `files` is the folder `data/`, whose connection `crm` is the test's
+/// own database, and whose job `job` has one write-back `scores` into `accounts`, unless the test
+/// writes other files.
 pub(crate) struct Workspace {
     pub(crate) server: Server,
     folder: TempDir,
@@ -58,32 +59,49 @@ impl Workspace {
 
     /// On a server that takes connections over the network in TLS only.
     pub(crate) fn on_tls(server: Server) -> Self {
-        Self::at(server, Host::Shared(server.shared_with_tls().expect("a server with users")))
+        Self::at(
+            server,
+            Host::Shared(server.shared_with_tls().expect("a server with users")),
+        )
     }
 
     /// On a server that no other test uses, so that it may be restarted.
     pub(crate) fn on_its_own(server: Server) -> Self {
-        Self::at(server, Host::Own(RefCell::new(server.start(Transport::Plain))))
+        Self::at(
+            server,
+            Host::Own(RefCell::new(server.start(Transport::Plain))),
+        )
     }
 
     fn at(server: Server, host: Host) -> Self {
         let folder = TempDir::new().expect("a folder");
         let database = Database::create(server, host.port(), &folder.path().join("crm.db"));
-        let place = Self { server, folder, database, host };
-        place.file("writeback.toml", &(place.connection("files") + &place.connection("crm")));
+        let place = Self {
+            server,
+            folder,
+            database,
+            host,
+        };
+        place.file(
+            "writeback.toml",
+            &(place.connection("files") + &place.connection("crm")),
+        );
         fs::create_dir(place.path("data")).expect("a new folder");
         place
     }
 
-    /// The plainest write-back there is: the table `accounts` with these rows (`id,score,note,phone`), the schema
-    /// `id, score, note`, and a job that maps these three by name. `phone` is nobody's business.
+    /// The plainest write-back there is: the table `accounts` with these rows
+    /// (`id,score,note,phone`), the schema `id, score, note`, and a job that maps these three by
+    /// name. `phone` is nobody's business.
     pub(crate) fn accounts(server: Server, rows: &str, source: &str) -> Self {
         Self::on(server).with_accounts(rows, source)
     }
 
     /// Makes what [`Workspace::accounts`] has.
     pub(crate) fn with_accounts(self, rows: &str, source: &str) -> Self {
-        self.table("accounts", ACCOUNTS, rows).scores(SCORES, source).job("", FIELDS);
+        self.table("accounts", ACCOUNTS, rows)
+            .scores(SCORES, source)
+            .job("", FIELDS);
         self
     }
 
@@ -95,7 +113,12 @@ impl Workspace {
             copy(&repository.join(part), &folder.path().join(part));
         }
         let database = Database::create(Server::Sqlite, None, &folder.path().join("unused.db"));
-        Self { server: Server::Sqlite, folder, database, host: Host::File }
+        Self {
+            server: Server::Sqlite,
+            folder,
+            database,
+            host: Host::File,
+        }
     }
 
     /// A `[connections.*]` of `writeback.toml`: `files`, or any other name for the test's database.
@@ -105,7 +128,11 @@ impl Workspace {
             ("files", _) => table + "kind = \"files\"\nfolder = \"data\"\n\n",
             (_, None) => table + "kind = \"sqlite\"\nfile = \"crm.db\"\n\n",
             (_, Some(_)) => {
-                table + &format!("url = \"{}\"\npassword = {{ env = \"CRM_PASSWORD\" }}\n\n", self.url("tester"))
+                table
+                    + &format!(
+                        "url = \"{}\"\npassword = {{ env = \"CRM_PASSWORD\" }}\n\n",
+                        self.url("tester")
+                    )
             }
         }
     }
@@ -113,7 +140,11 @@ impl Workspace {
     /// Where the test's database is, for `user`, without a password.
     pub(crate) fn url(&self, user: &str) -> String {
         let port = self.port();
-        let scheme = if self.server == Server::Postgres { "postgres" } else { "mariadb" };
+        let scheme = if self.server == Server::Postgres {
+            "postgres"
+        } else {
+            "mariadb"
+        };
         format!("{scheme}://{user}@127.0.0.1:{port}/{}", self.database.name)
     }
 
@@ -172,31 +203,53 @@ impl Workspace {
         fs::read_to_string(self.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
-    /// Makes a table of the destination and fills it from CSV, in which an empty cell is NULL and `""` an empty string.
+    /// Makes a table of the destination and fills it from CSV, in which an empty cell is NULL and
+    /// `""` an empty string.
     pub(crate) fn table(&self, name: &str, columns: &str, csv: &str) -> &Self {
         let table = self.server.quote(name);
         self.execute(&format!("CREATE TABLE {table} ({columns})"));
         let mut lines = csv_cells(csv).into_iter();
         let header = lines.next().unwrap_or_default().into_iter().flatten();
-        let header = header.map(|column| self.server.quote(&column)).collect::<Vec<_>>().join(", ");
-        let value = |cell: &Option<String>| cell.as_deref().map_or("NULL".to_owned(), |text| self.server.literal(text));
-        let row = |cells: Vec<Option<String>>| format!("({})", cells.iter().map(value).collect::<Vec<_>>().join(", "));
+        let header = header
+            .map(|column| self.server.quote(&column))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let value = |cell: &Option<String>| {
+            cell.as_deref()
+                .map_or("NULL".to_owned(), |text| self.server.literal(text))
+        };
+        let row = |cells: Vec<Option<String>>| {
+            format!(
+                "({})",
+                cells.iter().map(value).collect::<Vec<_>>().join(", ")
+            )
+        };
         let rows: Vec<String> = lines.map(row).collect();
         if !rows.is_empty() {
-            self.execute(&format!("INSERT INTO {table} ({header}) VALUES {}", rows.join(", ")));
+            self.execute(&format!(
+                "INSERT INTO {table} ({header}) VALUES {}",
+                rows.join(", ")
+            ));
         }
         self
     }
 
     /// The schema `sql/scores.sql` with these columns, and `data/scores.csv`.
     pub(crate) fn scores(&self, columns: &str, csv: &str) -> &Self {
-        self.file("sql/scores.sql", &format!("CREATE TABLE scores ({columns});\n")).file("data/scores.csv", csv)
+        self.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores ({columns});\n"),
+        )
+        .file("data/scores.csv", csv)
     }
 
-    /// The job `job`: one write-back of `scores` into `accounts` with these further settings and these fields, both as
-    /// lines of TOML.
+    /// The job `job`: one write-back of `scores` into `accounts` with these further settings and
+    /// these fields, both as lines of TOML.
     pub(crate) fn job(&self, settings: &str, fields: &str) -> &Self {
-        self.file("schedules/job.toml", &write_back("scores", "accounts", settings, fields))
+        self.file(
+            "schedules/job.toml",
+            &write_back("scores", "accounts", settings, fields),
+        )
     }
 
     /// Runs statements in the test's database.
@@ -213,13 +266,16 @@ impl Workspace {
     /// As [`Workspace::client`], if the server lets one in.
     pub(crate) fn try_client(&self) -> Option<Client> {
         match self.host.port() {
-            Some(port) => Database::try_connect(self.server, port, Some(&self.database.name)).ok().map(Client),
+            Some(port) => Database::try_connect(self.server, port, Some(&self.database.name))
+                .ok()
+                .map(Client),
             None => Some(Client(Database::open_file(&self.path("crm.db")))),
         }
     }
 
-    /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an empty string `""`.
-    /// The header alone counts for nothing: a table without rows is an empty line.
+    /// All rows of a table as CSV under a header, sorted by their bytes: NULL is an empty cell, an
+    /// empty string `""`. The header alone counts for nothing: a table without rows is an empty
+    /// line.
     pub(crate) fn rows(&self, table: &str) -> String {
         self.query(&format!("SELECT * FROM {}", self.server.quote(table)))
     }
@@ -234,14 +290,18 @@ impl Workspace {
         Database::open_file(&self.path(file)).query(sql).into_csv()
     }
 
-    /// What a query on the ledger yields, in the form of [`Workspace::rows`]; `None` before there are runs in it. It looks
-    /// at a copy: whoever opens a ledger sets right what a killed program left of it, which is for the program to do.
+    /// What a query on the ledger yields, in the form of [`Workspace::rows`]; `None` before there
+    /// are runs in it. It looks at a copy: whoever opens a ledger sets right what a killed program
+    /// left of it, which is for the program to do.
     pub(crate) fn query_ledger(&self, sql: &str) -> Option<String> {
         let folder = TempDir::new().expect("a folder");
         let file = folder.path().join("ledger.db");
         fs::copy(self.path(".writeback/ledger.db"), &file).ok()?;
         // The log is there only after a kill; the rest of the ledger's files hold nothing.
-        drop(fs::copy(self.path(".writeback/ledger.db-wal"), folder.path().join("ledger.db-wal")));
+        drop(fs::copy(
+            self.path(".writeback/ledger.db-wal"),
+            folder.path().join("ledger.db-wal"),
+        ));
         let ledger = Database::open_file(&file);
         let tables = ledger.query("SELECT name FROM sqlite_schema WHERE name = 'runs'");
         (!tables.rows.is_empty()).then(|| ledger.query(sql).into_csv())
@@ -253,7 +313,8 @@ impl Workspace {
         self
     }
 
-    /// Counts from now on how often a row of `table` is inserted, updated or deleted; [`Workspace::writes`] tells.
+    /// Counts from now on how often a row of `table` is inserted, updated or deleted;
+    /// [`Workspace::writes`] tells.
     pub(crate) fn count_writes(&self, table: &str) -> &Self {
         self.execute("CREATE TABLE writes (what VARCHAR(10))");
         if self.server == Server::Postgres {
@@ -269,7 +330,9 @@ impl Workspace {
                 Server::MariaDb => format!("INSERT INTO writes VALUES ('{event}')"),
             };
             let table = self.server.quote(table);
-            self.execute(&format!("CREATE TRIGGER count_{event} AFTER {event} ON {table} FOR EACH ROW {action}"));
+            self.execute(&format!(
+                "CREATE TRIGGER count_{event} AFTER {event} ON {table} FOR EACH ROW {action}"
+            ));
         }
         self
     }
@@ -299,8 +362,14 @@ impl Workspace {
         Ran::of(arguments, &command.output().expect("the program starts"))
     }
 
-    /// As [`Workspace::command_with`], started by another program that is given it as its last arguments.
-    pub(crate) fn command_through(&self, starter: &[String], arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    /// As [`Workspace::command_with`], started by another program that is given it as its last
+    /// arguments.
+    pub(crate) fn command_through(
+        &self,
+        starter: &[String],
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Ran {
         let (first, others) = starter.split_first().expect("a program");
         let mut words: Vec<&str> = others.iter().map(String::as_str).collect();
         words.push(env!("CARGO_BIN_EXE_writeback"));
@@ -317,16 +386,29 @@ impl Workspace {
 
     fn prepared_as(&self, program: &str, arguments: &[&str]) -> assert_cmd::Command {
         let mut command = assert_cmd::Command::new(program);
-        command.args(arguments).current_dir(self.folder.path()).timeout(COMMAND_TIMEOUT);
-        command.env_remove("RUST_LOG").env("NO_COLOR", "1").env("COLUMNS", "200").env("CRM_PASSWORD", PASSWORD);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .timeout(COMMAND_TIMEOUT);
+        command
+            .env_remove("RUST_LOG")
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "200")
+            .env("CRM_PASSWORD", PASSWORD);
         command
     }
 
     /// Starts the program and lets it run beside the test.
     pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_writeback"));
-        command.args(arguments).current_dir(self.folder.path()).env("CRM_PASSWORD", PASSWORD).env_remove("RUST_LOG");
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("CRM_PASSWORD", PASSWORD)
+            .env_remove("RUST_LOG");
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         command.spawn().expect("the program starts")
     }
 
@@ -334,7 +416,10 @@ impl Workspace {
     pub(crate) fn rejected(&self, run: i64) -> String {
         let text = fs::read_to_string(self.run_file(run, "rejected.csv")).expect("a file of text");
         let (header, lines) = text.split_once('\n').expect("a header");
-        assert_eq!(header.trim_end(), "write_back,record,key,stage,column,reason");
+        assert_eq!(
+            header.trim_end(),
+            "write_back,record,key,stage,column,reason"
+        );
         lines.replace("\r\n", "\n")
     }
 
@@ -342,15 +427,25 @@ impl Workspace {
     pub(crate) fn run_file(&self, run: i64, file: &str) -> PathBuf {
         let files = files_under(&self.path(".writeback"));
         let of_run = |path: &&PathBuf| {
-            path.ends_with(file) && path.components().any(|part| part.as_os_str() == run.to_string().as_str())
+            path.ends_with(file)
+                && path
+                    .components()
+                    .any(|part| part.as_os_str() == run.to_string().as_str())
         };
-        files.iter().find(of_run).unwrap_or_else(|| panic!("no {file} of run {run} in {files:#?}")).clone()
+        files
+            .iter()
+            .find(of_run)
+            .unwrap_or_else(|| panic!("no {file} of run {run} in {files:#?}"))
+            .clone()
     }
 
     /// Every file of the program's state, as bytes.
     pub(crate) fn state(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap_or_default());
-        files_under(&self.path(".writeback")).into_iter().map(read).collect()
+        files_under(&self.path(".writeback"))
+            .into_iter()
+            .map(read)
+            .collect()
     }
 }
 
@@ -364,8 +459,8 @@ impl Client {
     }
 }
 
-/// One `[[write_back]]` of the schema `sql/NAME.sql`, from `files` to `crm`; `settings` and `fields` are lines of TOML,
-/// and a setting given there takes the place of the default.
+/// One `[[write_back]]` of the schema `sql/NAME.sql`, from `files` to `crm`; `settings` and
+/// `fields` are lines of TOML, and a setting given there takes the place of the default.
 pub(crate) fn write_back(name: &str, table: &str, settings: &str, fields: &str) -> String {
     let defaults = [
         ("name", name.to_owned()),
@@ -374,9 +469,21 @@ pub(crate) fn write_back(name: &str, table: &str, settings: &str, fields: &str) 
         ("destination", "crm".to_owned()),
         ("table", table.to_owned()),
     ];
-    let given = |key: &str| settings.lines().any(|line| line.split('=').next().is_some_and(|word| word.trim() == key));
-    let lines = defaults.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key} = '{value}'\n"));
-    format!("[[write_back]]\n{}{settings}\n\n[write_back.fields]\n{fields}\n", lines.collect::<String>())
+    let given = |key: &str| {
+        settings.lines().any(|line| {
+            line.split('=')
+                .next()
+                .is_some_and(|word| word.trim() == key)
+        })
+    };
+    let lines = defaults
+        .iter()
+        .filter(|(key, _)| !given(key))
+        .map(|(key, value)| format!("{key} = '{value}'\n"));
+    format!(
+        "[[write_back]]\n{}{settings}\n\n[write_back.fields]\n{fields}\n",
+        lines.collect::<String>()
+    )
 }
 
 /// What one call of the program left.
@@ -390,14 +497,18 @@ pub(crate) struct Ran {
 
 impl Ran {
     pub(crate) fn of(arguments: &[&str], output: &std::process::Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8");
+        let text =
+            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8");
         let ran = Self {
             command: arguments.join(" "),
             code: output.status.code().unwrap_or(-1),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
         };
-        assert!(!ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY), "the password is printed: {ran}");
+        assert!(
+            !ran.stdout.contains(CANARY) && !ran.stderr.contains(CANARY),
+            "the password is printed: {ran}"
+        );
         assert!(!ran.stderr.contains("panicked at"), "{ran}");
         ran
     }
@@ -409,12 +520,14 @@ impl Ran {
 
     /// The run's number.
     pub(crate) fn run(&self) -> i64 {
-        self.json()["run"].as_i64().unwrap_or_else(|| panic!("no run in {self}"))
+        self.json()["run"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("no run in {self}"))
     }
 
-    /// `2 read = 1 updated + 1 skipped`, one line for each write-back, out of `run --json`.
-    /// Panics: if the sums do not balance or the exit code is not that of the status, and of a plan, whether all of it
-    /// was applied.
+    /// `2 read = 1 updated + 1 skipped`, one line for each write-back, out of `run --json`. Panics:
+    /// if the sums do not balance or the exit code is not that of the status, and of a plan,
+    /// whether all of it was applied.
     pub(crate) fn summary(&self) -> String {
         let run = self.json();
         let code = match run["status"].as_str() {
@@ -427,18 +540,45 @@ impl Ran {
         let left = |what: &str| run["plan"][what].as_u64().unwrap_or_default() > 0;
         let partial = code == 0 && (left("changed_since") || left("gone"));
         assert_eq!(self.code, code + i32::from(partial), "{self}");
-        let write_backs = run["write_backs"].as_array().unwrap_or_else(|| panic!("no write-backs in {self}"));
-        write_backs.iter().map(|write_back| self.sum(write_back)).collect::<Vec<_>>().join("\n")
+        let write_backs = run["write_backs"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no write-backs in {self}"));
+        write_backs
+            .iter()
+            .map(|write_back| self.sum(write_back))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn sum(&self, write_back: &Value) -> String {
-        let count = |name: &str| write_back[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {self}"));
+        let count = |name: &str| {
+            write_back[name]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no `{name}` in {self}"))
+        };
         // Only an undo deletes.
         let deletes = write_back.get("deleted").is_some();
-        let outcomes = ["inserted", "updated", "unchanged", "deleted", "skipped", "rejected"];
-        let outcomes = outcomes.into_iter().filter(|name| deletes || *name != "deleted").collect::<Vec<_>>();
-        assert_eq!(count("read"), outcomes.iter().map(|name| count(name)).sum::<u64>(), "{self}");
-        let terms = outcomes.iter().filter(|name| count(name) > 0).map(|name| format!("{} {name}", count(name)));
+        let outcomes = [
+            "inserted",
+            "updated",
+            "unchanged",
+            "deleted",
+            "skipped",
+            "rejected",
+        ];
+        let outcomes = outcomes
+            .into_iter()
+            .filter(|name| deletes || *name != "deleted")
+            .collect::<Vec<_>>();
+        assert_eq!(
+            count("read"),
+            outcomes.iter().map(|name| count(name)).sum::<u64>(),
+            "{self}"
+        );
+        let terms = outcomes
+            .iter()
+            .filter(|name| count(name) > 0)
+            .map(|name| format!("{} {name}", count(name)));
         match terms.collect::<Vec<_>>().join(" + ") {
             none if none.is_empty() => format!("{} read", count("read")),
             terms => format!("{} read = {terms}", count("read")),
@@ -448,29 +588,55 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { command, code, stdout, stderr } = self;
-        write!(formatter, "`writeback {command}` ended with {code}\nstdout:\n{stdout}\nstderr:\n{stderr}")
+        let Self {
+            command,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            formatter,
+            "`writeback {command}` ended with {code}\nstdout:\n{stdout}\nstderr:\n{stderr}"
+        )
     }
 }
 
 /// Cells of CSV text; an unquoted empty cell is `None`.
 pub(crate) fn csv_cells(csv: &str) -> Vec<Vec<Option<String>>> {
-    // The csv crate does not tell `""` from an empty cell, so quoted empty cells travel as a character of their own.
+    // The csv crate does not tell `""` from an empty cell, so quoted empty cells travel as a
+    // character of their own.
     const EMPTY: &str = "\u{1}";
-    let marked = csv.replace(",\"\",", &format!(",{EMPTY},")).replace(",\"\"\n", &format!(",{EMPTY}\n"));
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(marked.as_bytes());
+    let marked = csv
+        .replace(",\"\",", &format!(",{EMPTY},"))
+        .replace(",\"\"\n", &format!(",{EMPTY}\n"));
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(marked.as_bytes());
     let cell = |cell: &str| match cell {
         "" => None,
         EMPTY => Some(String::new()),
         text => Some(text.to_owned()),
     };
-    reader.records().map(|record| record.expect("CSV").iter().map(cell).collect()).collect()
+    reader
+        .records()
+        .map(|record| record.expect("CSV").iter().map(cell).collect())
+        .collect()
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] }).collect()
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_under(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 /// Copies a file or a folder, leaving out the demo CRM that a run of the example makes.
@@ -481,7 +647,10 @@ fn copy(from: &Path, to: &Path) {
             let entry = entry.expect("an entry");
             copy(&entry.path(), &to.join(entry.file_name()));
         }
-    } else if !from.file_name().is_some_and(|name| name.to_string_lossy().starts_with("crm.db")) {
+    } else if !from
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("crm.db"))
+    {
         fs::copy(from, to).expect("a file");
     }
 }

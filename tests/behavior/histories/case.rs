@@ -111,7 +111,11 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn undisturbed() -> Self {
-        Self { disturbance: Disturbance::None, meanwhile: Vec::new(), afterwards: Vec::new() }
+        Self {
+            disturbance: Disturbance::None,
+            meanwhile: Vec::new(),
+            afterwards: Vec::new(),
+        }
     }
 }
 
@@ -148,18 +152,59 @@ pub(crate) struct Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shape, trigger, mode, batch_size, writers, has_stamp, has_journal, is_shared, .. } = self;
-        let Self { rows, deliveries, undo_attempts, deletes_created, even_changed, .. } = self;
-        writeln!(formatter, "{shape:?}, {trigger:?}, {mode}, batches of {batch_size}, {writers} writers")?;
-        writeln!(formatter, "stamp: {has_stamp}, journal: {has_journal}, shared: {is_shared}")?;
-        writeln!(formatter, "delete created: {deletes_created}, even changed: {even_changed}")?;
-        rows.iter().try_for_each(|row| writeln!(formatter, "{row:?}"))?;
-        for (cycle, Delivery { records, attempts, is_left_behind }) in deliveries.iter().enumerate() {
+        let Self {
+            shape,
+            trigger,
+            mode,
+            batch_size,
+            writers,
+            has_stamp,
+            has_journal,
+            is_shared,
+            ..
+        } = self;
+        let Self {
+            rows,
+            deliveries,
+            undo_attempts,
+            deletes_created,
+            even_changed,
+            ..
+        } = self;
+        writeln!(
+            formatter,
+            "{shape:?}, {trigger:?}, {mode}, batches of {batch_size}, {writers} writers"
+        )?;
+        writeln!(
+            formatter,
+            "stamp: {has_stamp}, journal: {has_journal}, shared: {is_shared}"
+        )?;
+        writeln!(
+            formatter,
+            "delete created: {deletes_created}, even changed: {even_changed}"
+        )?;
+        rows.iter()
+            .try_for_each(|row| writeln!(formatter, "{row:?}"))?;
+        for (
+            cycle,
+            Delivery {
+                records,
+                attempts,
+                is_left_behind,
+            },
+        ) in deliveries.iter().enumerate()
+        {
             writeln!(formatter, "cycle c{cycle}, left behind: {is_left_behind}")?;
-            records.iter().try_for_each(|record| writeln!(formatter, "  {record:?}"))?;
-            attempts.iter().try_for_each(|attempt| writeln!(formatter, "  {attempt:?}"))?;
+            records
+                .iter()
+                .try_for_each(|record| writeln!(formatter, "  {record:?}"))?;
+            attempts
+                .iter()
+                .try_for_each(|attempt| writeln!(formatter, "  {attempt:?}"))?;
         }
-        undo_attempts.iter().try_for_each(|attempt| writeln!(formatter, "undo {attempt:?}"))
+        undo_attempts
+            .iter()
+            .try_for_each(|attempt| writeln!(formatter, "undo {attempt:?}"))
     }
 }
 
@@ -198,34 +243,58 @@ pub(crate) struct Thrower<'a> {
 
 impl<'a> Thrower<'a> {
     pub(crate) fn new(dice: &'a mut Dice, server: Server) -> Self {
-        Self { dice, server, serial: 0 }
+        Self {
+            dice,
+            server,
+            serial: 0,
+        }
     }
 
     pub(crate) fn case(&mut self) -> Case {
-        let shape = self.dice.pick(&[Shape::Unique, Shape::Indexed, Shape::Bare, Shape::View]);
+        let shape = self
+            .dice
+            .pick(&[Shape::Unique, Shape::Indexed, Shape::Bare, Shape::View]);
         let keys = self.dice.pick(&[4, 9, 14]);
         let is_shared = self.dice.below(3) > 0;
         let mut rows: Vec<FirstRow> = Vec::new();
         for key in 0..keys {
             if !self.dice.one_in(4) {
-                rows.push(FirstRow { key, score: self.dice.below(3) });
+                rows.push(FirstRow {
+                    key,
+                    score: self.dice.below(3),
+                });
             }
         }
-        if let (false, Some(row)) = (shape.is_unique() || self.dice.one_in(2), rows.last().cloned()) {
+        if let (false, Some(row)) = (
+            shape.is_unique() || self.dice.one_in(2),
+            rows.last().cloned(),
+        ) {
             rows.push(row);
         }
         let mut deliveries: Vec<Delivery> = Vec::new();
         for cycle in 0..self.dice.pick(&[1, 2, 2, 3]) {
             let before = deliveries.last().map(|delivery| delivery.records.clone());
-            deliveries.push(self.delivery(cycle, keys, before.as_deref(), is_shared.then_some(shape)));
+            deliveries.push(self.delivery(
+                cycle,
+                keys,
+                before.as_deref(),
+                is_shared.then_some(shape),
+            ));
         }
         let disturbed_undo = self.dice.one_in(2);
-        let undo_attempts = (0..u64::from(disturbed_undo)).map(|_| self.attempt(keys, is_shared.then_some(shape)));
+        let undo_attempts =
+            (0..u64::from(disturbed_undo)).map(|_| self.attempt(keys, is_shared.then_some(shape)));
         let undo_attempts = undo_attempts.collect();
         Case {
             shape,
             trigger: self.trigger(shape),
-            mode: self.dice.pick(&["update_only", "update_only", "upsert", "upsert", "create_only"]),
+            mode: self.dice.pick(&[
+                "update_only",
+                "update_only",
+                "upsert",
+                "upsert",
+                "create_only",
+            ]),
             batch_size: self.dice.pick(&[1, 2, 3, 5]),
             writers: self.dice.pick(&[1, 1, 2]),
             has_stamp: self.dice.one_in(2),
@@ -258,7 +327,13 @@ impl<'a> Thrower<'a> {
         }
     }
 
-    fn delivery(&mut self, cycle: u64, keys: u64, before: Option<&[Record]>, shared: Option<Shape>) -> Delivery {
+    fn delivery(
+        &mut self,
+        cycle: u64,
+        keys: u64,
+        before: Option<&[Record]>,
+        shared: Option<Shape>,
+    ) -> Delivery {
         let mut records = Vec::new();
         for key in 0..keys {
             let known = before.and_then(|before| before.iter().find(|record| record.key == key));
@@ -268,15 +343,26 @@ impl<'a> Thrower<'a> {
                 _ => records.push(Record {
                     key,
                     score: (!self.dice.one_in(8)).then(|| self.dice.below(3)),
-                    note: (!self.dice.one_in(8)).then(|| format!("c{cycle}{}", key_text(key).to_lowercase())),
+                    note: (!self.dice.one_in(8))
+                        .then(|| format!("c{cycle}{}", key_text(key).to_lowercase())),
                 }),
             }
         }
         if records.is_empty() {
-            records.push(Record { key: 0, score: Some(1), note: Some(format!("c{cycle}")) });
+            records.push(Record {
+                key: 0,
+                score: Some(1),
+                note: Some(format!("c{cycle}")),
+            });
         }
-        let attempts = (0..self.dice.below(3)).map(|_| self.attempt(keys, shared)).collect();
-        Delivery { records, attempts, is_left_behind: self.dice.one_in(3) }
+        let attempts = (0..self.dice.below(3))
+            .map(|_| self.attempt(keys, shared))
+            .collect();
+        Delivery {
+            records,
+            attempts,
+            is_left_behind: self.dice.one_in(3),
+        }
     }
 
     fn attempt(&mut self, keys: u64, shared: Option<Shape>) -> Attempt {
@@ -289,19 +375,46 @@ impl<'a> Thrower<'a> {
                 act: self.dice.pick(&[Act::Cut, Act::Reset]),
             },
             (11..13, _) => Disturbance::Kill((1 + self.dice.below(60)).to_string()),
-            _ => Disturbance::Kill(format!("{} {}", 1 + self.dice.below(4), self.dice.pick(&DEATHS))),
+            _ => Disturbance::Kill(format!(
+                "{} {}",
+                1 + self.dice.below(4),
+                self.dice.pick(&DEATHS)
+            )),
         };
-        let Some(shape) = shared else { return Attempt { disturbance, ..Attempt::undisturbed() } };
+        let Some(shape) = shared else {
+            return Attempt {
+                disturbance,
+                ..Attempt::undisturbed()
+            };
+        };
         let others = if self.dice.one_in(3) { 0 } else { 2 };
         let meanwhile = (0..others)
-            .map(|_| (0..1 + self.dice.below(4)).map(|_| self.edit(keys, shape.is_unique(), 120)).collect())
+            .map(|_| {
+                (0..1 + self.dice.below(4))
+                    .map(|_| self.edit(keys, shape.is_unique(), 120))
+                    .collect()
+            })
             .collect();
-        let afterwards = if self.dice.one_in(2) { 0 } else { 1 + self.dice.below(2) };
-        let afterwards = (0..afterwards).map(|_| Edit { commits: true, ..self.edit(keys, true, 1) }).collect();
-        Attempt { disturbance, meanwhile, afterwards }
+        let afterwards = if self.dice.one_in(2) {
+            0
+        } else {
+            1 + self.dice.below(2)
+        };
+        let afterwards = (0..afterwards)
+            .map(|_| Edit {
+                commits: true,
+                ..self.edit(keys, true, 1)
+            })
+            .collect();
+        Attempt {
+            disturbance,
+            meanwhile,
+            afterwards,
+        }
     }
 
-    /// Without a unique index nothing keeps a row from being made twice by two at once, so nobody makes one then.
+    /// Without a unique index nothing keeps a row from being made twice by two at once, so nobody
+    /// makes one then.
     fn edit(&mut self, keys: u64, may_insert: bool, milliseconds_max: u64) -> Edit {
         self.serial += 1;
         let changes = [

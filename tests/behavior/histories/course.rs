@@ -1,4 +1,5 @@
-//! How a history goes: every call of the program, what befell it, and what the account said before and after.
+//! How a history goes: every call of the program, what befell it, and what the account said before
+//! and after.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,19 +77,35 @@ struct Going<'a> {
 pub(crate) fn go(ground: &mut Ground, case: &Case) -> Course {
     ground.prepare(case);
     let first = ground.rows();
-    let mut going = Going { ground, case, calls: Vec::new(), complaints: Vec::new(), told: Vec::new() };
+    let mut going = Going {
+        ground,
+        case,
+        calls: Vec::new(),
+        complaints: Vec::new(),
+        told: Vec::new(),
+    };
     for (position, delivery) in case.deliveries.iter().enumerate() {
         going.ground.offer(&delivery.records);
         going.deliver(position);
     }
     going.take_back();
-    let Going { ground, calls, complaints, told, .. } = going;
+    let Going {
+        ground,
+        calls,
+        complaints,
+        told,
+        ..
+    } = going;
     Course {
         first,
         changes: ground.changes(),
         calls,
         last: ground.rows(),
-        journal: if case.has_journal { ground.journal() } else { Vec::new() },
+        journal: if case.has_journal {
+            ground.journal()
+        } else {
+            Vec::new()
+        },
         complaints,
         told,
     }
@@ -100,7 +117,12 @@ impl Going<'_> {
         let cycle = format!("c{position}");
         let arguments = ["run", "job", "--json", "--cycle", &cycle];
         for attempt in &delivery.attempts {
-            if self.call(Work::Deliver(position), &arguments, attempt, &delivery.records) {
+            if self.call(
+                Work::Deliver(position),
+                &arguments,
+                attempt,
+                &delivery.records,
+            ) {
                 return;
             }
         }
@@ -131,9 +153,15 @@ impl Going<'_> {
 
     /// Runs that were no undo, the newest first.
     fn runs(&self) -> Vec<u64> {
-        let runs = self.ground.place.query_ledger("SELECT run FROM runs WHERE undo_of IS NULL");
-        let mut runs: Vec<u64> =
-            runs.iter().flat_map(|runs| runs.lines().skip(1)).filter_map(|run| run.parse().ok()).collect();
+        let runs = self
+            .ground
+            .place
+            .query_ledger("SELECT run FROM runs WHERE undo_of IS NULL");
+        let mut runs: Vec<u64> = runs
+            .iter()
+            .flat_map(|runs| runs.lines().skip(1))
+            .filter_map(|run| run.parse().ok())
+            .collect();
         runs.sort_by_key(|run| std::cmp::Reverse(*run));
         runs
     }
@@ -145,15 +173,28 @@ impl Going<'_> {
                 return;
             }
         }
-        self.complaints.push(format!("`{}` does not come to its end: {}", arguments.join(" "), self.told.join("\n")));
+        self.complaints.push(format!(
+            "`{}` does not come to its end: {}",
+            arguments.join(" "),
+            self.told.join("\n")
+        ));
     }
 
     /// Calls the program once; tells whether it came to its end.
-    fn call(&mut self, work: Work, arguments: &[&str], attempt: &Attempt, records: &[Record]) -> bool {
+    fn call(
+        &mut self,
+        work: Work,
+        arguments: &[&str],
+        attempt: &Attempt,
+        records: &[Record],
+    ) -> bool {
         let server = self.ground.place.server;
         let before = self.ground.last_change();
         let environment = self.ground.arm(&attempt.disturbance);
-        let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, &**value)).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
         let ended = AtomicBool::new(false);
         let Ground { place, people, .. } = &mut *self.ground;
         let place = &*place;
@@ -169,15 +210,27 @@ impl Going<'_> {
         self.ground.wait_until_alone();
         let last = self.ground.last_change();
         let newest = "SELECT coalesce(max(run), 0) AS run FROM runs";
-        let run =
-            self.ground.place.query_ledger(newest).and_then(|run| run.trim_start_matches("run\n").trim().parse().ok());
+        let run = self
+            .ground
+            .place
+            .query_ledger(newest)
+            .and_then(|run| run.trim_start_matches("run\n").trim().parse().ok());
         let mut ending = ending(&ran);
         if matches!(ending, Ending::Unfinished) && self.is_over(work, run.unwrap_or_default()) {
             ending = Ending::Over;
         }
         let is_over = !matches!(ending, Ending::Unfinished);
-        self.told.push(format!("changes {before} to {last}, {:?}, {ran}", attempt.disturbance));
-        self.calls.push(Call { work, run: run.unwrap_or_default(), before, last, ending });
+        self.told.push(format!(
+            "changes {before} to {last}, {:?}, {ran}",
+            attempt.disturbance
+        ));
+        self.calls.push(Call {
+            work,
+            run: run.unwrap_or_default(),
+            before,
+            last,
+            ending,
+        });
         if !is_over {
             for edit in &attempt.afterwards {
                 make(server, &self.ground.people[0], edit, records);
@@ -214,5 +267,9 @@ fn ending(ran: &Ran) -> Ending {
     }
     let write_back = &json["write_backs"][0];
     let count = |name: &str| write_back[name].as_u64().unwrap_or_default();
-    Ending::Finished(Counts { inserted: count("inserted"), updated: count("updated"), deleted: count("deleted") })
+    Ending::Finished(Counts {
+        inserted: count("inserted"),
+        updated: count("updated"),
+        deleted: count("deleted"),
+    })
 }

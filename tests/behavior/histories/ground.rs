@@ -1,5 +1,5 @@
-//! Where a history takes place: a table, a project that writes to it, people who do as well, and an account of every
-//! change that anybody made.
+//! Where a history takes place: a table, a project that writes to it, people who do as well, and an
+//! account of every change that anybody made.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,15 +32,27 @@ pub(crate) struct Row {
 impl Row {
     fn parse(text: &str) -> Self {
         let mut cells = text.split('|').map(str::to_owned);
-        let mut next = || cells.next().unwrap_or_else(|| panic!("five cells in `{text}`"));
-        Self { id: next(), score: next(), note: next(), run: next(), phone: next() }
+        let mut next = || {
+            cells
+                .next()
+                .unwrap_or_else(|| panic!("five cells in `{text}`"))
+        };
+        Self {
+            id: next(),
+            score: next(),
+            note: next(),
+            run: next(),
+            phone: next(),
+        }
     }
 
     /// As an expression of SQL; `of` names the row.
     fn expression(server: Server, of: &str) -> String {
         let cell = |column: &str| match server {
             Server::MariaDb => format!("coalesce(CAST({of}{column} AS CHAR), '~')"),
-            Server::Postgres | Server::Sqlite => format!("coalesce(CAST({of}{column} AS TEXT), '~')"),
+            Server::Postgres | Server::Sqlite => {
+                format!("coalesce(CAST({of}{column} AS TEXT), '~')")
+            }
         };
         let cells = ["id", "score", "note", "run", "phone"].map(cell);
         match server {
@@ -65,7 +77,10 @@ pub(crate) struct Entry {
 impl Entry {
     /// Whether it is about a row of this key.
     pub(crate) fn is_of(&self, id: &str) -> bool {
-        [&self.before, &self.after].into_iter().flatten().any(|row| row.id == id)
+        [&self.before, &self.after]
+            .into_iter()
+            .flatten()
+            .any(|row| row.id == id)
     }
 }
 
@@ -81,8 +96,7 @@ pub(crate) struct Ground {
     settings: String,
 }
 
-const LIMITS: &str =
-    "writers = 1\nattempts_max = 5\nconnect_timeout = '5s'\nstatement_timeout = '10s'\nlock_timeout = '2s'";
+const LIMITS: &str = "writers = 1\nattempts_max = 5\nconnect_timeout = '5s'\nstatement_timeout = '10s'\nlock_timeout = '2s'";
 
 impl Ground {
     pub(crate) fn on(server: Server) -> Self {
@@ -97,16 +111,32 @@ impl Ground {
                 ));
             }
             Server::MariaDb => {
-                place.execute(&format!("CREATE USER IF NOT EXISTS {PROGRAM}@'%' IDENTIFIED BY {password}"));
+                place.execute(&format!(
+                    "CREATE USER IF NOT EXISTS {PROGRAM}@'%' IDENTIFIED BY {password}"
+                ));
                 place.execute(&format!("GRANT ALL PRIVILEGES ON *.* TO {PROGRAM}@'%'"));
             }
         }
-        let crm = place.connection("crm").replace("tester@", &format!("{PROGRAM}@"));
-        place.file("writeback.toml", &format!("{}{}\n{LIMITS}\n", place.connection("files"), crm.trim_end()));
+        let crm = place
+            .connection("crm")
+            .replace("tester@", &format!("{PROGRAM}@"));
+        place.file(
+            "writeback.toml",
+            &format!(
+                "{}{}\n{LIMITS}\n",
+                place.connection("files"),
+                crm.trim_end()
+            ),
+        );
         let proxy = (server != Server::Sqlite).then(|| Proxy::before(&place));
         let people = (0..PEOPLE).map(|_| place.client()).collect();
         let settings = place.text("writeback.toml");
-        Self { place, people, proxy, settings }
+        Self {
+            place,
+            people,
+            proxy,
+            settings,
+        }
     }
 
     /// Makes everything anew, as a case has it at first.
@@ -114,35 +144,55 @@ impl Ground {
         let (place, server) = (&self.place, self.place.server);
         self.wait_until_alone();
         drop(std::fs::remove_dir_all(place.path(".writeback")));
-        for thing in
-            ["VIEW IF EXISTS seen", "TABLE IF EXISTS accounts", "TABLE IF EXISTS changes", "TABLE IF EXISTS journal"]
-        {
+        for thing in [
+            "VIEW IF EXISTS seen",
+            "TABLE IF EXISTS accounts",
+            "TABLE IF EXISTS changes",
+            "TABLE IF EXISTS journal",
+        ] {
             place.execute(&format!("DROP {thing}"));
         }
         let (serial, number) = match server {
-            Server::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+            Server::Sqlite => (
+                "INTEGER PRIMARY KEY AUTOINCREMENT",
+                "INTEGER PRIMARY KEY AUTOINCREMENT",
+            ),
             Server::Postgres => ("SERIAL PRIMARY KEY", "BIGSERIAL PRIMARY KEY"),
-            Server::MariaDb => ("INTEGER AUTO_INCREMENT PRIMARY KEY", "BIGINT AUTO_INCREMENT PRIMARY KEY"),
+            Server::MariaDb => (
+                "INTEGER AUTO_INCREMENT PRIMARY KEY",
+                "BIGINT AUTO_INCREMENT PRIMARY KEY",
+            ),
         };
         place.execute(&format!(
             "CREATE TABLE accounts (rid {serial}, id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), run BIGINT, \
              phone VARCHAR(20) DEFAULT 'none', stamped INTEGER)"
         ));
         match case.shape {
-            Shape::Unique | Shape::View => drop(place.execute("CREATE UNIQUE INDEX accounts_id ON accounts (id)")),
-            Shape::Indexed => drop(place.execute("CREATE INDEX accounts_id ON accounts (id)")),
+            Shape::Unique | Shape::View => {
+                place.execute("CREATE UNIQUE INDEX accounts_id ON accounts (id)");
+            }
+            Shape::Indexed => {
+                place.execute("CREATE INDEX accounts_id ON accounts (id)");
+            }
             Shape::Bare => {}
         }
-        let value = |row: &super::case::FirstRow| format!("('{}', {}, 'I{}')", key_text(row.key), row.score, row.key);
+        let value = |row: &super::case::FirstRow| {
+            format!("('{}', {}, 'I{}')", key_text(row.key), row.score, row.key)
+        };
         if !case.rows.is_empty() {
             let values = case.rows.iter().map(value).collect::<Vec<_>>().join(", ");
-            place.execute(&format!("INSERT INTO accounts (id, score, note) VALUES {values}"));
+            place.execute(&format!(
+                "INSERT INTO accounts (id, score, note) VALUES {values}"
+            ));
         }
         place.execute(&format!(
             "CREATE TABLE changes (number {number}, by_program INTEGER NOT NULL, rid INTEGER NOT NULL, was VARCHAR(200), \
              becomes VARCHAR(200))"
         ));
-        for statement in account(server, case.trigger).into_iter().chain(trigger(server, case.trigger)) {
+        for statement in account(server, case.trigger)
+            .into_iter()
+            .chain(trigger(server, case.trigger))
+        {
             place.execute(&statement);
         }
         if case.shape == Shape::View {
@@ -154,35 +204,82 @@ impl Ground {
         if case.has_journal {
             place.execute(&journal(server));
         }
-        place.file("writeback.toml", &self.settings.replace("writers = 1", &format!("writers = {}", case.writers)));
-        place.file("sql/scores.sql", &format!("CREATE TABLE scores ({SCORES});\n"));
-        let table = if case.shape == Shape::View { "seen" } else { "accounts" };
-        let journal = if case.has_journal { "journal_table = 'journal'\n" } else { "" };
-        let settings =
-            format!("table = '{table}'\nmatching = '{}'\nbatch_size = {}\n{journal}", case.mode, case.batch_size);
-        let stamp = if case.has_stamp { "run = { method = 'run_id' }\n" } else { "" };
-        place.job(&settings, &format!("id = 'id'\nscore = 'score'\nnote = 'note'\n{stamp}"));
+        place.file(
+            "writeback.toml",
+            &self
+                .settings
+                .replace("writers = 1", &format!("writers = {}", case.writers)),
+        );
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores ({SCORES});\n"),
+        );
+        let table = if case.shape == Shape::View {
+            "seen"
+        } else {
+            "accounts"
+        };
+        let journal = if case.has_journal {
+            "journal_table = 'journal'\n"
+        } else {
+            ""
+        };
+        let settings = format!(
+            "table = '{table}'\nmatching = '{}'\nbatch_size = {}\n{journal}",
+            case.mode, case.batch_size
+        );
+        let stamp = if case.has_stamp {
+            "run = { method = 'run_id' }\n"
+        } else {
+            ""
+        };
+        place.job(
+            &settings,
+            &format!("id = 'id'\nscore = 'score'\nnote = 'note'\n{stamp}"),
+        );
     }
 
     /// The records of a cycle are what the source has now.
     pub(crate) fn offer(&self, records: &[Record]) {
         let line = |record: &Record| {
-            let score = record.score.map_or(String::new(), |score| score.to_string());
-            format!("{},{score},{}\n", key_text(record.key), record.note.as_deref().unwrap_or_default())
+            let score = record
+                .score
+                .map_or(String::new(), |score| score.to_string());
+            format!(
+                "{},{score},{}\n",
+                key_text(record.key),
+                record.note.as_deref().unwrap_or_default()
+            )
         };
         let lines: String = records.iter().map(line).collect();
-        self.place.file("data/scores.csv", &format!("id,score,note\n{lines}"));
+        self.place
+            .file("data/scores.csv", &format!("id,score,note\n{lines}"));
     }
 
     /// Lets a disturbance come; returns what the program's environment is to say of it.
     pub(crate) fn arm(&self, disturbance: &Disturbance) -> Vec<(&'static str, String)> {
         let faults = match disturbance {
-            Disturbance::Cut { connection, answered, nth, act } => {
+            Disturbance::Cut {
+                connection,
+                answered,
+                nth,
+                act,
+            } => {
                 let at = match answered {
-                    true => At::Answered { words: "COMMIT", nth: *nth },
-                    false => At::Asked { words: "COMMIT", nth: *nth },
+                    true => At::Answered {
+                        words: "COMMIT",
+                        nth: *nth,
+                    },
+                    false => At::Asked {
+                        words: "COMMIT",
+                        nth: *nth,
+                    },
                 };
-                vec![Fault { connection: Some(*connection), at, act: *act }]
+                vec![Fault {
+                    connection: Some(*connection),
+                    at,
+                    act: *act,
+                }]
             }
             Disturbance::None | Disturbance::Kill(_) => Vec::new(),
         };
@@ -215,14 +312,24 @@ impl Ground {
 
     pub(crate) fn rows(&self) -> Rows {
         let row = Row::expression(self.place.server, "");
-        let cells = csv_cells(&self.place.query(&format!("SELECT rid, {row} AS cells FROM accounts")));
+        let cells = csv_cells(
+            &self
+                .place
+                .query(&format!("SELECT rid, {row} AS cells FROM accounts")),
+        );
         let text = |cell: &Option<String>| cell.clone().expect("no NULL");
-        cells.iter().skip(1).map(|cells| (number(&cells[0]), Row::parse(&text(&cells[1])))).collect()
+        cells
+            .iter()
+            .skip(1)
+            .map(|cells| (number(&cells[0]), Row::parse(&text(&cells[1]))))
+            .collect()
     }
 
     /// All changes since the case was prepared, in their order.
     pub(crate) fn changes(&self) -> Vec<Entry> {
-        let changes = self.place.query("SELECT number, by_program, rid, was, becomes FROM changes");
+        let changes = self
+            .place
+            .query("SELECT number, by_program, rid, was, becomes FROM changes");
         let row = |cell: &Option<String>| cell.as_deref().map(Row::parse);
         let entry = |cells: &Vec<Option<String>>| Entry {
             number: number(&cells[0]),
@@ -238,18 +345,30 @@ impl Ground {
 
     /// The number of the last change.
     pub(crate) fn last_change(&self) -> u64 {
-        let last = self.place.query("SELECT coalesce(max(number), 0) AS n FROM changes");
-        last.trim_start_matches("n\n").trim().parse().expect("a number")
+        let last = self
+            .place
+            .query("SELECT coalesce(max(number), 0) AS n FROM changes");
+        last.trim_start_matches("n\n")
+            .trim()
+            .parse()
+            .expect("a number")
     }
 
-    /// `RUN KEY COLUMN` → old and new value, `~` for NULL; a line that stands twice is told apart by its place.
+    /// `RUN KEY COLUMN` → old and new value, `~` for NULL; a line that stands twice is told apart
+    /// by its place.
     pub(crate) fn journal(&self) -> Vec<(u64, String, String, String, String)> {
         let rows = self.place.query(
             "SELECT run, match_key, column_name, coalesce(old_value, '~') AS o, coalesce(new_value, '~') AS n FROM journal",
         );
         let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
         let line = |cells: &Vec<Option<String>>| {
-            (number(&cells[0]), text(&cells[1]), text(&cells[2]), text(&cells[3]), text(&cells[4]))
+            (
+                number(&cells[0]),
+                text(&cells[1]),
+                text(&cells[2]),
+                text(&cells[3]),
+                text(&cells[4]),
+            )
         };
         csv_cells(&rows).iter().skip(1).map(line).collect()
     }
@@ -260,7 +379,13 @@ fn number(cell: &Option<String>) -> u64 {
 }
 
 /// Makes somebody's edits one after the other, until the program has ended.
-pub(crate) fn live(server: Server, client: &Client, edits: &[Edit], records: &[Record], ended: &AtomicBool) {
+pub(crate) fn live(
+    server: Server,
+    client: &Client,
+    edits: &[Edit],
+    records: &[Record],
+    ended: &AtomicBool,
+) {
     for edit in edits {
         std::thread::sleep(Duration::from_millis(edit.pause));
         if ended.load(Ordering::Relaxed) {
@@ -272,8 +397,15 @@ pub(crate) fn live(server: Server, client: &Client, edits: &[Edit], records: &[R
 
 /// One transaction; what the destination refuses is left.
 pub(crate) fn make(server: Server, client: &Client, edit: &Edit, records: &[Record]) {
-    let begin = if server == Server::Sqlite { "BEGIN IMMEDIATE; UPDATE at_work SET program = 0" } else { "BEGIN" };
-    let taken = client.tries(begin) && statements(edit, records).iter().all(|statement| client.tries(statement));
+    let begin = if server == Server::Sqlite {
+        "BEGIN IMMEDIATE; UPDATE at_work SET program = 0"
+    } else {
+        "BEGIN"
+    };
+    let taken = client.tries(begin)
+        && statements(edit, records)
+            .iter()
+            .all(|statement| client.tries(statement));
     std::thread::sleep(Duration::from_millis(edit.hold));
     let end = match (taken && edit.commits, server) {
         (true, Server::Sqlite) => "UPDATE at_work SET program = 1; COMMIT",
@@ -284,9 +416,16 @@ pub(crate) fn make(server: Server, client: &Client, edit: &Edit, records: &[Reco
 }
 
 fn statements(edit: &Edit, records: &[Record]) -> Vec<String> {
-    let Edit { serial, change, key, .. } = edit;
+    let Edit {
+        serial,
+        change,
+        key,
+        ..
+    } = edit;
     let id = key_text(*key);
-    let note = |id: &str, mark: &str| format!("UPDATE accounts SET note = '{mark}{serial}' WHERE id = '{id}'");
+    let note = |id: &str, mark: &str| {
+        format!("UPDATE accounts SET note = '{mark}{serial}' WHERE id = '{id}'")
+    };
     let insert = |score: String, note: String| {
         format!(
             "INSERT INTO accounts (id, score, note) SELECT '{id}', {score}, {note} FROM (SELECT 1 AS one) AS one \
@@ -295,15 +434,22 @@ fn statements(edit: &Edit, records: &[Record]) -> Vec<String> {
     };
     match change {
         Change::Note => vec![note(&id, "F")],
-        Change::Score => vec![format!("UPDATE accounts SET score = {} WHERE id = '{id}'", 5000 + serial)],
-        Change::Phone => vec![format!("UPDATE accounts SET phone = 'P{serial}' WHERE id = '{id}'")],
+        Change::Score => vec![format!(
+            "UPDATE accounts SET score = {} WHERE id = '{id}'",
+            5000 + serial
+        )],
+        Change::Phone => vec![format!(
+            "UPDATE accounts SET phone = 'P{serial}' WHERE id = '{id}'"
+        )],
         Change::Pair => vec![note(&key_text(key + 1), "F"), note(&id, "G")],
         Change::Delete => vec![format!("DELETE FROM accounts WHERE id = '{id}'")],
         Change::Insert => vec![insert((5000 + serial).to_string(), format!("'F{serial}'"))],
         Change::Twin => match records.iter().find(|record| record.key == *key) {
             Some(Record { score, note, .. }) => {
                 let score = score.map_or("NULL".to_owned(), |score| score.to_string());
-                let note = note.as_ref().map_or("NULL".to_owned(), |note| format!("'{note}'"));
+                let note = note
+                    .as_ref()
+                    .map_or("NULL".to_owned(), |note| format!("'{note}'"));
                 vec![insert(score, note)]
             }
             None => Vec::new(),
@@ -313,7 +459,10 @@ fn statements(edit: &Edit, records: &[Record]) -> Vec<String> {
 
 /// Statements that keep an account of every change of the table.
 fn account(server: Server, trigger: Trigger) -> Vec<String> {
-    let (old, new) = (Row::expression(server, "OLD."), Row::expression(server, "NEW."));
+    let (old, new) = (
+        Row::expression(server, "OLD."),
+        Row::expression(server, "NEW."),
+    );
     let columns = "INSERT INTO changes (by_program, rid, was, becomes)";
     match server {
         Server::Postgres => vec![format!(
@@ -382,8 +531,12 @@ fn trigger(server: Server, trigger: Trigger) -> Option<String> {
         (Trigger::None, _) | (Trigger::Capitals, Server::Sqlite) => return None,
         (Trigger::Capitals, Server::Postgres) => ("true", "NEW.note := upper(NEW.note)"),
         (Trigger::Capitals, Server::MariaDb) => ("true", "SET NEW.note = upper(NEW.note)"),
-        (Trigger::Counts, Server::Postgres) => ("true", "NEW.stamped := coalesce(OLD.stamped, 0) + 1"),
-        (Trigger::Counts, Server::MariaDb) => ("true", "SET NEW.stamped = coalesce(OLD.stamped, 0) + 1"),
+        (Trigger::Counts, Server::Postgres) => {
+            ("true", "NEW.stamped := coalesce(OLD.stamped, 0) + 1")
+        }
+        (Trigger::Counts, Server::MariaDb) => {
+            ("true", "SET NEW.stamped = coalesce(OLD.stamped, 0) + 1")
+        }
         (Trigger::Counts, Server::Sqlite) => {
             return Some(
                 "CREATE TRIGGER counts AFTER UPDATE OF score, note ON accounts BEGIN \
@@ -404,9 +557,13 @@ fn trigger(server: Server, trigger: Trigger) -> Option<String> {
              CREATE TRIGGER see_to BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION see_to()"
         ),
         Server::MariaDb => {
-            format!("CREATE TRIGGER see_to BEFORE UPDATE ON accounts FOR EACH ROW IF {condition} THEN {act}; END IF")
+            format!(
+                "CREATE TRIGGER see_to BEFORE UPDATE ON accounts FOR EACH ROW IF {condition} THEN {act}; END IF"
+            )
         }
-        Server::Sqlite => format!("CREATE TRIGGER see_to BEFORE UPDATE ON accounts WHEN {condition} BEGIN {act}; END"),
+        Server::Sqlite => format!(
+            "CREATE TRIGGER see_to BEFORE UPDATE ON accounts WHEN {condition} BEGIN {act}; END"
+        ),
     })
 }
 
@@ -431,8 +588,18 @@ fn journal(server: Server) -> String {
         Server::Postgres => ("text", "timestamp with time zone"),
         Server::Sqlite => ("text", "timestamp"),
     };
-    let texts = ["job", "write_back", "cycle", "object", "match_key", "column_name", "change_kind"];
-    let texts = texts.map(|name| format!("{name} {text} NOT NULL")).join(", ");
+    let texts = [
+        "job",
+        "write_back",
+        "cycle",
+        "object",
+        "match_key",
+        "column_name",
+        "change_kind",
+    ];
+    let texts = texts
+        .map(|name| format!("{name} {text} NOT NULL"))
+        .join(", ");
     format!(
         "CREATE TABLE journal (run bigint NOT NULL, {texts}, old_value {text}, new_value {text}, \
          written_at {moment} NOT NULL)"

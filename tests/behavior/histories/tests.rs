@@ -8,10 +8,19 @@ const ROUNDS: u64 = 20;
 
 fn hold(server: Server) {
     let toll = happen(server, 1, ROUNDS, &mut |_, _| {});
-    assert!(toll.changes > ROUNDS, "something happens on {server}: {toll:?}");
+    assert!(
+        toll.changes > ROUNDS,
+        "something happens on {server}: {toll:?}"
+    );
     let seeds: Vec<u64> = toll.violations.iter().map(|(seed, _)| *seed).collect();
-    let first = toll.violations.first().map_or("", |(_, violation)| violation);
-    assert!(seeds.is_empty(), "violated on {server} with the seeds {seeds:?}; the first: {first}");
+    let first = toll
+        .violations
+        .first()
+        .map_or("", |(_, violation)| violation);
+    assert!(
+        seeds.is_empty(),
+        "violated on {server} with the seeds {seeds:?}; the first: {first}"
+    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! SASLprep as PostgreSQL's own clients do it: a password that it does not allow, for a character that is younger than
-//! Unicode 3.2 or that controls something, is taken as it stands. The server does the same when the password is set, so
-//! that whoever refused here would keep its user out.
-//! Source: `pg_saslprep` in PostgreSQL's src/common/saslprep.c, and who calls it in fe-auth-scram.c.
+//! SASLprep as PostgreSQL's own clients do it: a password that it does not allow, for a character
+//! that is younger than Unicode 3.2 or that controls something, is taken as it stands. The server
+//! does the same when the password is set, so that whoever refused here would keep its user out.
+//! Source: `pg_saslprep` in PostgreSQL's src/common/saslprep.c, and who calls it in
+//! fe-auth-scram.c.
 //!
-//! A copy of the crate of this name, version 0.1.5, for the driver; only this file is changed: [`saslprep`] falls back,
-//! and the other profiles, which nobody here calls, are gone.
+//! A copy of the crate of this name, version 0.1.5, for the driver; only this file is changed:
+//! [`saslprep`] falls back, and the other profiles, which nobody here calls, are gone.
 #![allow(clippy::all)]
 
 use std::borrow::Cow;
@@ -14,8 +15,8 @@ use unicode_normalization::UnicodeNormalization;
 mod rfc3454;
 pub mod tables;
 
-/// Prepares a password with the SASLprep profile of the stringprep algorithm, or leaves it as it is.
-/// Source: <https://tools.ietf.org/html/rfc4013>.
+/// Prepares a password with the SASLprep profile of the stringprep algorithm, or leaves it as it
+/// is. Source: <https://tools.ietf.org/html/rfc4013>.
 pub fn saslprep(s: &str) -> Result<Cow<'_, str>, Infallible> {
     Ok(allowed(s).map_or(Cow::Borrowed(s), Cow::Owned))
 }

@@ -4,27 +4,49 @@ use super::*;
 
 impl World {
     /// Records that a cycle will not be written back, if there is a reason.
-    pub(super) fn pass_over(&mut self, passed: &PassedOver, next: &Next, events: &mut Events) -> Result<(), String> {
+    pub(super) fn pass_over(
+        &mut self,
+        passed: &PassedOver,
+        next: &Next,
+        events: &mut Events,
+    ) -> Result<(), String> {
         let position = self.position(&passed.cycle)?;
         let (fate, id) = (self.known[position].fate, &passed.cycle);
-        promise!(is_open(&self.known[position]), "`{id}` is passed over though it is {fate:?}");
+        promise!(
+            is_open(&self.known[position]),
+            "`{id}` is passed over though it is {fate:?}"
+        );
         if self.run.is_some() {
             let harmless = fate == Fate::New && passed.why == PassedOverWhy::Expired;
-            promise!(harmless, "`{id}` is passed over while a run is at work: {}", passed.why);
+            promise!(
+                harmless,
+                "`{id}` is passed over while a run is at work: {}",
+                passed.why
+            );
         }
         match &passed.why {
             PassedOverWhy::Expired => {
                 events.happened("expired");
-                promise!(self.is_expired(position) || self.newer_expires(position), "`{id}` expires before its time");
+                promise!(
+                    self.is_expired(position) || self.newer_expires(position),
+                    "`{id}` expires before its time"
+                );
             }
             PassedOverWhy::Missed => {
                 events.happened("missed");
-                promise!(self.cadence.missed == Missed::None && fate == Fate::New, "`{id}` is missed");
-                promise!(self.was_missed(position), "`{id}` is missed though it was served");
+                promise!(
+                    self.cadence.missed == Missed::None && fate == Fate::New,
+                    "`{id}` is missed"
+                );
+                promise!(
+                    self.was_missed(position),
+                    "`{id}` is missed though it was served"
+                );
             }
             PassedOverWhy::GivenUp { attempts } => {
                 events.happened("given up");
-                let failed = matches!(fate, Fate::Failing { attempts: failed, .. } if failed == *attempts);
+                let failed =
+                    matches!(fate, Fate::Failing { attempts: failed, .. } if failed == *attempts);
                 promise!(
                     failed && *attempts >= self.cadence.retry.attempts_max.get(),
                     "`{id}` is given up after {attempts}"
@@ -33,7 +55,10 @@ impl World {
             PassedOverWhy::Superseded { by } => {
                 events.happened("superseded");
                 let by_position = self.position(by)?;
-                promise!(by_position > position, "`{id}` is superseded by `{by}`, which is older");
+                promise!(
+                    by_position > position,
+                    "`{id}` is superseded by `{by}`, which is older"
+                );
                 let runs = matches!(next, Next::Run(cycle) if cycle.id == *by);
                 let by_row = &self.rows[by_position];
                 let by_is_superseded = self.known[by_position].fate == Fate::Superseded;
@@ -41,10 +66,16 @@ impl World {
                     by_row.was_begun || runs || by_is_superseded,
                     "`{id}` is superseded by `{by}`, which never runs"
                 );
-                if self.cadence.missed == Missed::All && self.cadence.every_cycles == NonZeroU32::MIN {
+                if self.cadence.missed == Missed::All
+                    && self.cadence.every_cycles == NonZeroU32::MIN
+                {
                     events.happened("superseded in turn");
-                    let late = self.rows.iter().skip(position + 1).any(|row| row.was_begun) || by_is_superseded;
-                    promise!(late || !self.has_hope(position), "`{id}` is superseded though each is to run");
+                    let late = self.rows.iter().skip(position + 1).any(|row| row.was_begun)
+                        || by_is_superseded;
+                    promise!(
+                        late || !self.has_hope(position),
+                        "`{id}` is superseded though each is to run"
+                    );
                 }
                 self.rows[position].superseded_by = Some(by.clone());
             }
@@ -56,7 +87,9 @@ impl World {
     fn is_expired(&self, position: usize) -> bool {
         let row = &self.rows[position];
         let age = row.noticed + (row.noticed_at - row.completed).max(0);
-        self.cadence.deadline.is_some_and(|deadline| age > seconds(deadline))
+        self.cadence
+            .deadline
+            .is_some_and(|deadline| age > seconds(deadline))
     }
 
     /// Whether a newer cycle has expired or expires now: then the older one does too.
@@ -69,7 +102,9 @@ impl World {
     }
 
     fn was_missed(&self, position: usize) -> bool {
-        let due = self.pattern.first_from(self.rows[position].completed + self.settle);
+        let due = self
+            .pattern
+            .first_from(self.rows[position].completed + self.settle);
         due.is_some_and(|due| due < self.serving_since)
     }
 
@@ -77,11 +112,18 @@ impl World {
     pub(super) fn check_passed_over(&self) -> Result<(), String> {
         for (position, known) in self.known.iter().enumerate().skip(self.told) {
             let may = known.fate == Fate::New || (is_unfinished(known.fate) && self.run.is_none());
-            promise!(!may || !self.is_expired(position), "`{}` does not expire", known.cycle.id);
+            promise!(
+                !may || !self.is_expired(position),
+                "`{}` does not expire",
+                known.cycle.id
+            );
         }
         let makes_up = self.run.is_some() || self.cadence.missed != Missed::None;
         let missed = self.candidates().any(|position| self.was_missed(position));
-        promise!(makes_up || !missed, "it makes up for a cycle that was missed");
+        promise!(
+            makes_up || !missed,
+            "it makes up for a cycle that was missed"
+        );
         Ok(())
     }
 
@@ -95,7 +137,11 @@ impl World {
     /// When a settled cycle is due, if ever. One that was missed waits for no gate.
     fn due_at(&self, position: usize) -> Option<i64> {
         let settled = self.settled_at(position)?;
-        if self.was_missed(position) { Some(settled) } else { self.pattern.first_from(settled) }
+        if self.was_missed(position) {
+            Some(settled)
+        } else {
+            self.pattern.first_from(settled)
+        }
     }
 
     fn is_due(&self, position: usize) -> bool {
@@ -114,22 +160,34 @@ impl World {
 
     /// New cycles that may run once they are due.
     fn candidates(&self) -> impl DoubleEndedIterator<Item = usize> {
-        (self.enough_from()..self.known.len()).filter(|position| self.known[*position].fate == Fate::New)
+        (self.enough_from()..self.known.len())
+            .filter(|position| self.known[*position].fate == Fate::New)
     }
 
     /// Which of them runs now.
     fn due_candidate(&self) -> Option<usize> {
         if self.cadence.missed != Missed::All {
-            return self.candidates().rev().find(|position| self.is_due(*position));
+            return self
+                .candidates()
+                .rev()
+                .find(|position| self.is_due(*position));
         }
-        let unfinished = self.newest_begun().is_some_and(|begun| is_unfinished(self.known[begun].fate));
+        let unfinished = self
+            .newest_begun()
+            .is_some_and(|begun| is_unfinished(self.known[begun].fate));
         let oldest = self.candidates().find(|position| self.has_hope(*position));
         oldest.filter(|position| !unfinished && self.is_due(*position))
     }
 
     /// How long a cycle whose run failed still pauses.
     fn rests(&self, position: usize) -> Option<i64> {
-        let Fate::Failing { attempts, since_last } = self.known[position].fate else { return None };
+        let Fate::Failing {
+            attempts,
+            since_last,
+        } = self.known[position].fate
+        else {
+            return None;
+        };
         let retry = self.cadence.retry;
         let mut pause = seconds(retry.delay_first);
         for _ in 1..attempts {
@@ -141,25 +199,46 @@ impl World {
     pub(super) fn check_run(&self, cycle: &Cycle, events: &mut Events) -> Result<(), String> {
         let (position, id) = (self.position(&cycle.id)?, &cycle.id);
         let row = &self.rows[position];
-        promise!(cycle.completed_at == instant(row.completed), "`{id}` was completed at another time");
         promise!(
-            !self.known.iter().take(position).skip(self.told).any(is_open),
+            cycle.completed_at == instant(row.completed),
+            "`{id}` was completed at another time"
+        );
+        promise!(
+            !self
+                .known
+                .iter()
+                .take(position)
+                .skip(self.told)
+                .any(is_open),
             "`{id}` runs and an older one is still open"
         );
         if let (None, Some(until)) = (self.cadence.deadline, self.waits) {
             let promised = until.is_some_and(|until| until <= self.wall());
-            promise!(promised, "`{id}` runs before the wait was over that ends at {until:?}");
+            promise!(
+                promised,
+                "`{id}` runs before the wait was over that ends at {until:?}"
+            );
         }
         match self.known[position].fate {
             Fate::New => {
                 events.happened("run begun");
-                promise!(self.due_candidate() == Some(position), "`{id}` runs instead of {:?}", self.due_candidate());
+                promise!(
+                    self.due_candidate() == Some(position),
+                    "`{id}` runs instead of {:?}",
+                    self.due_candidate()
+                );
             }
             Fate::Interrupted => events.happened("run taken up"),
             Fate::Failing { attempts, .. } => {
                 events.happened("run tried again");
-                promise!(attempts < self.cadence.retry.attempts_max.get(), "`{id}` is tried too often");
-                promise!(self.rests(position).is_some_and(|rest| rest <= 0), "`{id}` is tried again too early");
+                promise!(
+                    attempts < self.cadence.retry.attempts_max.get(),
+                    "`{id}` is tried too often"
+                );
+                promise!(
+                    self.rests(position).is_some_and(|rest| rest <= 0),
+                    "`{id}` is tried again too early"
+                );
             }
             fate @ (Fate::Delivered
             | Fate::Guarded
@@ -172,35 +251,65 @@ impl World {
         }
         let taken_up = self.newest_begun() == Some(position);
         let newer = self.due_candidate().is_some_and(|due| due != position);
-        promise!(!(taken_up && newer), "`{id}` runs though a newer one is due");
+        promise!(
+            !(taken_up && newer),
+            "`{id}` runs though a newer one is due"
+        );
         Ok(())
     }
 
     pub(super) fn check_wait(&self, wait: &Wait, events: &mut Events) -> Result<(), String> {
         if self.run.is_some() {
-            promise!(*wait == Wait::Run, "it waits for {wait:?} while a run is at work");
+            promise!(
+                *wait == Wait::Run,
+                "it waits for {wait:?} while a run is at work"
+            );
             return Ok(());
         }
         promise!(*wait != Wait::Run, "it waits for a run that is not at work");
-        promise!(self.due_candidate().is_none(), "{:?} is due, and it waits for {wait:?}", self.due_candidate());
+        promise!(
+            self.due_candidate().is_none(),
+            "{:?} is due, and it waits for {wait:?}",
+            self.due_candidate()
+        );
         let begun = self.newest_begun();
         let fate = begun.map(|begun| self.known[begun].fate);
-        promise!(fate != Some(Fate::Interrupted), "a run waits to be taken up");
+        promise!(
+            fate != Some(Fate::Interrupted),
+            "a run waits to be taken up"
+        );
         let rest = begun.and_then(|begun| self.rests(begun));
-        promise!(rest.is_none_or(|rest| rest > 0), "a failed run waits to be tried again");
+        promise!(
+            rest.is_none_or(|rest| rest > 0),
+            "a failed run waits to be tried again"
+        );
         let ends = self.wait_ends(rest);
-        promise!(wait.until().map(second) == ends, "{wait:?} does not end at {ends:?}");
-        promise!(ends.is_none_or(|ends| ends > self.wall()), "{wait:?} is over already");
+        promise!(
+            wait.until().map(second) == ends,
+            "{wait:?} does not end at {ends:?}"
+        );
+        promise!(
+            ends.is_none_or(|ends| ends > self.wall()),
+            "{wait:?} is over already"
+        );
         match wait {
             Wait::Gate { .. } => events.happened("waited for a gate"),
             Wait::Nothing { .. } => events.happened("no gate left"),
             Wait::MoreCycles { new, needed } => {
                 events.happened("too few cycles left");
-                promise!(0 < *new && new < needed && *needed == self.cadence.every_cycles.get(), "{wait:?}");
+                promise!(
+                    0 < *new && new < needed && *needed == self.cadence.every_cycles.get(),
+                    "{wait:?}"
+                );
             }
-            Wait::Approval { .. } => promise!(fate == Some(Fate::Guarded), "{wait:?} after {fate:?}"),
+            Wait::Approval { .. } => {
+                promise!(fate == Some(Fate::Guarded), "{wait:?} after {fate:?}")
+            }
             Wait::CycleAfterFailure { .. } => {
-                promise!(matches!(fate, Some(Fate::GivenUp { .. })), "{wait:?} after {fate:?}");
+                promise!(
+                    matches!(fate, Some(Fate::GivenUp { .. })),
+                    "{wait:?} after {fate:?}"
+                );
             }
             Wait::Run | Wait::Cycle | Wait::Settle { .. } | Wait::Retry { .. } => {}
         }
@@ -225,12 +334,21 @@ impl World {
         for (position, known) in self.known.iter().enumerate() {
             let (id, row) = (&known.cycle.id, &self.rows[position]);
             let overtaken = self.newest_ever_begun() > Some(position);
-            promise!(overtaken || !is_unfinished(known.fate), "`{id}` is never finished");
+            promise!(
+                overtaken || !is_unfinished(known.fate),
+                "`{id}` is never finished"
+            );
             if known.fate == Fate::New {
                 let counted = self.newest_begun().is_none_or(|begun| begun < position);
-                promise!(counted && (position < enough_from || !self.has_hope(position)), "`{id}` never runs");
+                promise!(
+                    counted && (position < enough_from || !self.has_hope(position)),
+                    "`{id}` never runs"
+                );
             }
-            promise!((known.fate == Fate::Delivered) == row.was_delivered, "`{id}` lost its delivery");
+            promise!(
+                (known.fate == Fate::Delivered) == row.was_delivered,
+                "`{id}` lost its delivery"
+            );
             if known.fate == Fate::Superseded {
                 self.check_superseded(position)?;
             }
@@ -238,8 +356,8 @@ impl World {
         Ok(())
     }
 
-    /// In place of a superseded cycle a newer one was begun. Only a kill between the record of the one and the begin of the
-    /// other leaves room for the newer one to be passed over too.
+    /// In place of a superseded cycle a newer one was begun. Only a kill between the record of the
+    /// one and the begin of the other leaves room for the newer one to be passed over too.
     fn check_superseded(&self, position: usize) -> Result<(), String> {
         let mut position = position;
         while let Some(by) = &self.rows[position].superseded_by {
@@ -250,7 +368,11 @@ impl World {
                 return Ok(());
             }
         }
-        promise!(self.was_torn, "`{}` was to supersede another and never ran", self.known[position].cycle.id);
+        promise!(
+            self.was_torn,
+            "`{}` was to supersede another and never ran",
+            self.known[position].cycle.id
+        );
         Ok(())
     }
 }

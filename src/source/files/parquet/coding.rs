@@ -1,6 +1,6 @@
-//! How values and levels are written within a page: runs, deltas. Each cursor remembers a place in the page's bytes
-//! and takes one value at a time, so that a page need not be spelled out to be read.
-//! Source: <https://github.com/apache/parquet-format/blob/master/Encodings.md>.
+//! How values and levels are written within a page: runs, deltas. Each cursor remembers a place in
+//! the page's bytes and takes one value at a time, so that a page need not be spelled out to be
+//! read. Source: <https://github.com/apache/parquet-format/blob/master/Encodings.md>.
 
 use super::pages::Damage;
 
@@ -10,7 +10,8 @@ const RUN_BITS_MAX: u32 = 32;
 /// Values of one block of deltas; writers use 128.
 const BLOCK_VALUES_MAX: u64 = 1 << 16;
 
-/// Numbers in runs of one value and in groups of eight: levels, positions in a dictionary, booleans.
+/// Numbers in runs of one value and in groups of eight: levels, positions in a dictionary,
+/// booleans.
 #[derive(Debug, Clone)]
 pub(super) struct Runs {
     at: usize,
@@ -29,7 +30,12 @@ impl Runs {
     /// Runs that lie between two places and hold numbers of so many bits.
     pub(super) fn new(at: usize, end: usize, width: u32) -> Result<Self, Damage> {
         match width <= RUN_BITS_MAX {
-            true => Ok(Self { at, end, width, run: Run::Same { value: 0, left: 0 } }),
+            true => Ok(Self {
+                at,
+                end,
+                width,
+                run: Run::Same { value: 0, left: 0 },
+            }),
             false => Err(Damage("positions are wider than 32 bits")),
         }
     }
@@ -59,20 +65,30 @@ impl Runs {
             let (values, bit) = ((head >> 1).saturating_mul(8), self.at.saturating_mul(8));
             let length = (head >> 1).saturating_mul(u64::from(self.width));
             // The last group may be cut where nothing of it is wanted.
-            self.at = self.at.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(self.end);
+            self.at = self
+                .at
+                .saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
+                .min(self.end);
             return Ok(Run::Packed { bit, left: values });
         }
         let width = usize::try_from(self.width.div_ceil(8)).unwrap_or(0);
         let value = bytes.get(self.at..self.at + width).ok_or(CUT_SHORT)?;
         self.at += width;
-        let value = value.iter().rev().fold(0_u32, |value, byte| (value << 8) | u32::from(*byte));
-        Ok(Run::Same { value, left: head >> 1 })
+        let value = value
+            .iter()
+            .rev()
+            .fold(0_u32, |value, byte| (value << 8) | u32::from(*byte));
+        Ok(Run::Same {
+            value,
+            left: head >> 1,
+        })
     }
 }
 
 const CUT_SHORT: Damage = Damage("it ends too soon");
 
-/// The number of `width` bits that begins at a bit of `bytes`, none of them at or behind byte `end`.
+/// The number of `width` bits that begins at a bit of `bytes`, none of them at or behind byte
+/// `end`.
 fn unpack(bytes: &[u8], bit: usize, width: u32, end: usize) -> Result<u64, Damage> {
     let width_bits = usize::try_from(width).unwrap_or(0);
     let (first, last) = (bit / 8, (bit + width_bits).div_ceil(8));
@@ -83,7 +99,10 @@ fn unpack(bytes: &[u8], bit: usize, width: u32, end: usize) -> Result<u64, Damag
         return Err(CUT_SHORT);
     }
     let word = bytes.get(first..last).ok_or(CUT_SHORT)?;
-    let word = word.iter().rev().fold(0_u128, |word, byte| (word << 8) | u128::from(*byte));
+    let word = word
+        .iter()
+        .rev()
+        .fold(0_u128, |word, byte| (word << 8) | u128::from(*byte));
     let mask = (1_u128 << width) - 1;
     u64::try_from((word >> (bit % 8)) & mask).map_err(|_| CUT_SHORT)
 }
@@ -117,7 +136,8 @@ pub(super) struct Deltas {
     is_first: bool,
     miniblocks: u64,
     miniblock_values: u64,
-    /// Of the block at hand: where its widths lie, which miniblock is at hand, and what every difference has.
+    /// Of the block at hand: where its widths lie, which miniblock is at hand, and what every
+    /// difference has.
     widths: usize,
     miniblock: u64,
     difference_min: i64,
@@ -160,7 +180,10 @@ impl Deltas {
     }
 
     pub(super) fn next(&mut self, bytes: &[u8]) -> Result<i64, Damage> {
-        self.left = self.left.checked_sub(1).ok_or(Damage("it has fewer deltas than values"))?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or(Damage("it has fewer deltas than values"))?;
         if std::mem::take(&mut self.is_first) {
             return Ok(self.value);
         }
@@ -170,7 +193,10 @@ impl Deltas {
         let difference = unpack(bytes, self.bit, self.width, self.end)?.cast_signed();
         self.bit += usize::try_from(self.width).unwrap_or(0);
         self.miniblock_left -= 1;
-        self.value = self.value.wrapping_add(self.difference_min).wrapping_add(difference);
+        self.value = self
+            .value
+            .wrapping_add(self.difference_min)
+            .wrapping_add(difference);
         Ok(self.value)
     }
 
@@ -183,13 +209,17 @@ impl Deltas {
             self.at = self.at.saturating_add(size(self.miniblocks));
             self.miniblock = 0;
         }
-        let width = *bytes.get(self.widths.saturating_add(size(self.miniblock))).ok_or(CUT_SHORT)?;
+        let width = *bytes
+            .get(self.widths.saturating_add(size(self.miniblock)))
+            .ok_or(CUT_SHORT)?;
         if width > 64 {
             return Err(Damage("a delta is wider than 64 bits"));
         }
         self.width = u32::from(width);
         self.bit = self.at.saturating_mul(8);
-        self.at = self.at.saturating_add(size(u64::from(width) * self.miniblock_values / 8));
+        self.at = self
+            .at
+            .saturating_add(size(u64::from(width) * self.miniblock_values / 8));
         self.miniblock_left = self.miniblock_values;
         Ok(())
     }

@@ -1,6 +1,7 @@
-//! A Parquet file's footer: which columns there are, and where each row group has them. Read by ourselves, since its
-//! words decide what is opened, held and believed: a column that nobody wants is not looked at, however odd it is.
-//! Source: <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
+//! A Parquet file's footer: which columns there are, and where each row group has them. Read by
+//! ourselves, since its words decide what is opened, held and believed: a column that nobody wants
+//! is not looked at, however odd it is. Source:
+//! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -97,7 +98,9 @@ impl FooterError {
             Self::TooLong { .. } => {
                 Some("let the file be written in larger row groups, or in several files".to_owned())
             }
-            Self::NotParquet(_) | Self::Damaged(_) => Some("is it a whole Parquet file?".to_owned()),
+            Self::NotParquet(_) | Self::Damaged(_) => {
+                Some("is it a whole Parquet file?".to_owned())
+            }
         }
     }
 }
@@ -134,7 +137,8 @@ impl Footer {
 
     fn parse(bytes: &[u8], data_end: u64) -> Result<Self, FooterError> {
         let mut thrift = Thrift::new(bytes);
-        let (mut elements, mut row_groups, mut arrow_schema, mut records) = (Vec::new(), Vec::new(), None, None);
+        let (mut elements, mut row_groups, mut arrow_schema, mut records) =
+            (Vec::new(), Vec::new(), None, None);
         let mut has_too_many = false;
         thrift
             .root(|thrift, field| match field.id {
@@ -166,35 +170,63 @@ impl Footer {
         let hints = arrow_schema.map(hints).unwrap_or_default();
         let columns = columns(&elements, &hints)?;
         check_counts(&elements, &row_groups, records)?;
-        Ok(Self { columns, row_groups, data_end })
+        Ok(Self {
+            columns,
+            row_groups,
+            data_end,
+        })
     }
 }
 
-/// Whether row groups have a chunk for each column and hold as many records together as the file says.
-fn check_counts(elements: &[Element], row_groups: &[RowGroup], records: Option<i64>) -> Result<(), FooterError> {
-    let leaves = elements.iter().filter(|element| element.physical.is_some()).count();
+/// Whether row groups have a chunk for each column and hold as many records together as the file
+/// says.
+fn check_counts(
+    elements: &[Element],
+    row_groups: &[RowGroup],
+    records: Option<i64>,
+) -> Result<(), FooterError> {
+    let leaves = elements
+        .iter()
+        .filter(|element| element.physical.is_some())
+        .count();
     let mut counted = 0_i64;
     for (index, group) in row_groups.iter().enumerate() {
         if group.chunks.len() != leaves {
-            let cause = format!("row group {index} has {} columns where the file has {leaves}", group.chunks.len());
+            let cause = format!(
+                "row group {index} has {} columns where the file has {leaves}",
+                group.chunks.len()
+            );
             return Err(FooterError::Damaged(cause));
         }
-        counted =
-            group.records.filter(|records| *records >= 0).and_then(|records| counted.checked_add(records)).ok_or_else(
-                || FooterError::Damaged(format!("row group {index} does not say how many records it has")),
-            )?;
+        counted = group
+            .records
+            .filter(|records| *records >= 0)
+            .and_then(|records| counted.checked_add(records))
+            .ok_or_else(|| {
+                FooterError::Damaged(format!(
+                    "row group {index} does not say how many records it has"
+                ))
+            })?;
     }
     match records {
         Some(records) if records == counted => Ok(()),
-        _ => Err(FooterError::Damaged(format!("its row groups have {counted} records, the file another number"))),
+        _ => Err(FooterError::Damaged(format!(
+            "its row groups have {counted} records, the file another number"
+        ))),
     }
 }
 
 /// The outermost columns. Elements come depth first, each group with the number of its children.
-fn columns(elements: &[Element], hints: &HashMap<String, Hint>) -> Result<Vec<FileColumn>, FooterError> {
+fn columns(
+    elements: &[Element],
+    hints: &HashMap<String, Hint>,
+) -> Result<Vec<FileColumn>, FooterError> {
     let damaged = || FooterError::Damaged("its columns do not make a tree".to_owned());
     let (root, mut rest) = elements.split_first().ok_or_else(damaged)?;
-    let count = root.children.and_then(|count| usize::try_from(count).ok()).ok_or_else(damaged)?;
+    let count = root
+        .children
+        .and_then(|count| usize::try_from(count).ok())
+        .ok_or_else(damaged)?;
     let (mut columns, mut leaf) = (Vec::new(), 0);
     for _ in 0..count {
         let first = rest.first().ok_or_else(damaged)?;
@@ -216,7 +248,11 @@ fn columns(elements: &[Element], hints: &HashMap<String, Hint>) -> Result<Vec<Fi
             rest = others;
         }
     }
-    if rest.is_empty() { Ok(columns) } else { Err(damaged()) }
+    if rest.is_empty() {
+        Ok(columns)
+    } else {
+        Err(damaged())
+    }
 }
 
 fn element(thrift: &mut Thrift<'_>) -> Result<Element, Malformed> {
@@ -226,7 +262,9 @@ fn element(thrift: &mut Thrift<'_>) -> Result<Element, Malformed> {
         2 => thrift.integer(field, &mut element.length),
         3 => thrift.integer(field, &mut element.repetition),
         4 => {
-            element.name = std::str::from_utf8(thrift.binary(field)?).map_err(|_| Malformed::Invalid)?.to_owned();
+            element.name = std::str::from_utf8(thrift.binary(field)?)
+                .map_err(|_| Malformed::Invalid)?
+                .to_owned();
             Ok(true)
         }
         5 => thrift.integer(field, &mut element.children),
@@ -268,11 +306,20 @@ fn annotation(thrift: &mut Thrift<'_>, field: Field) -> Result<Option<Annotation
             (2, _) => Annotation::Map,
             (3, _) => Annotation::List,
             (4, _) => Annotation::Enum,
-            (5, _) => Annotation::Decimal { precision: second.unwrap_or(0), scale: first.unwrap_or(0) },
+            (5, _) => Annotation::Decimal {
+                precision: second.unwrap_or(0),
+                scale: first.unwrap_or(0),
+            },
             (6, _) => Annotation::Date,
             (7, Some(unit)) => Annotation::Time { unit },
-            (8, Some(unit)) => Annotation::Timestamp { unit, instant: flag.unwrap_or(false) },
-            (10, _) => Annotation::Integer { bits: first.unwrap_or(0), signed: flag.unwrap_or(true) },
+            (8, Some(unit)) => Annotation::Timestamp {
+                unit,
+                instant: flag.unwrap_or(false),
+            },
+            (10, _) => Annotation::Integer {
+                bits: first.unwrap_or(0),
+                signed: flag.unwrap_or(true),
+            },
             (11, _) => Annotation::Unknown,
             (12, _) => Annotation::Json,
             (13, _) => Annotation::Bson,
@@ -340,13 +387,21 @@ fn key_value<'a>(thrift: &mut Thrift<'a>) -> Result<Option<(&'a str, &'a str)>, 
     Ok(text(key).zip(text(value)))
 }
 
-/// The columns of which Arrow says more than Parquet does. What cannot be made sense of hints at nothing.
+/// The columns of which Arrow says more than Parquet does. What cannot be made sense of hints at
+/// nothing.
 fn hints(encoded: &str) -> HashMap<String, Hint> {
     let read = || read_schema_from_metadata(&mut [(ARROW_SCHEMA.into(), encoded.into())].into());
-    let Ok(Ok(Some(schema))) = library::guarded(read) else { return HashMap::new() };
+    let Ok(Ok(Some(schema))) = library::guarded(read) else {
+        return HashMap::new();
+    };
     let hint = |data_type: &ArrowDataType| {
         let is_duration = matches!(data_type, ArrowDataType::Duration(_));
-        is_duration.then_some(Hint::Duration).or((*data_type == ArrowDataType::Int128).then_some(Hint::Int128))
+        is_duration
+            .then_some(Hint::Duration)
+            .or((*data_type == ArrowDataType::Int128).then_some(Hint::Int128))
     };
-    schema.iter_values().filter_map(|field| Some((field.name.to_string(), hint(&field.dtype)?))).collect()
+    schema
+        .iter_values()
+        .filter_map(|field| Some((field.name.to_string(), hint(&field.dtype)?)))
+        .collect()
 }

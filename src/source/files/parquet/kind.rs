@@ -1,6 +1,6 @@
-//! What a Parquet column's values are, by what Parquet itself says of them. What other libraries say beside it (the
-//! type that Arrow had in mind) is heard only where Parquet's own types say nothing.
-//! Source: <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md>.
+//! What a Parquet column's values are, by what Parquet itself says of them. What other libraries
+//! say beside it (the type that Arrow had in mind) is heard only where Parquet's own types say
+//! nothing. Source: <https://github.com/apache/parquet-format/blob/master/LogicalTypes.md>.
 
 use polars::prelude::{DataType, TimeUnit, TimeZone};
 
@@ -132,12 +132,15 @@ impl Element {
     /// Errors: the type as messages name it, if values of it cannot be read.
     pub(super) fn kind(&self, hint: Option<Hint>) -> Result<Column, String> {
         let annotation = self.annotation()?;
-        let Some(code) = self.physical else { return Err(nested(annotation).to_owned()) };
+        let Some(code) = self.physical else {
+            return Err(nested(annotation).to_owned());
+        };
         if self.repetition == Some(2) {
             return Err("list".to_owned());
         }
         let physical = Physical::of(code, self.length).ok_or_else(|| format!("number {code}"))?;
-        let kind = kind(physical, annotation, hint).ok_or_else(|| describe(physical, annotation, hint))?;
+        let kind =
+            kind(physical, annotation, hint).ok_or_else(|| describe(physical, annotation, hint))?;
         Ok(Column { physical, kind })
     }
 
@@ -148,23 +151,32 @@ impl Element {
             (None, None) => Ok(Annotation::Nothing),
             (Some(only), None) | (None, Some(only)) => Ok(only),
             (Some(newer), Some(older)) if agree(newer, older) => Ok(newer),
-            (Some(newer), Some(older)) => {
-                Err(format!("{} and {} at once", annotation_name(newer), annotation_name(older)))
-            }
+            (Some(newer), Some(older)) => Err(format!(
+                "{} and {} at once",
+                annotation_name(newer),
+                annotation_name(older)
+            )),
         }
     }
 
-    /// Source: `ConvertedType` of <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
+    /// Source: `ConvertedType` of
+    /// <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>.
     fn older_annotation(&self, code: i64) -> Annotation {
         let integer = |bits: i64, signed: bool| Annotation::Integer { bits, signed };
         // Whether it is an instant was not said then, and many wrote wall-clock time.
-        let timestamp = |unit: Unit| Annotation::Timestamp { unit, instant: false };
+        let timestamp = |unit: Unit| Annotation::Timestamp {
+            unit,
+            instant: false,
+        };
         match code {
             0 => Annotation::Text,
             1 | 2 => Annotation::Map,
             3 => Annotation::List,
             4 => Annotation::Enum,
-            5 => Annotation::Decimal { precision: self.precision.unwrap_or(0), scale: self.scale.unwrap_or(0) },
+            5 => Annotation::Decimal {
+                precision: self.precision.unwrap_or(0),
+                scale: self.scale.unwrap_or(0),
+            },
             6 => Annotation::Date,
             7 => Annotation::Time { unit: Unit::Millis },
             8 => Annotation::Time { unit: Unit::Micros },
@@ -182,7 +194,9 @@ impl Element {
 
 fn agree(newer: Annotation, older: Annotation) -> bool {
     match (newer, older) {
-        (Annotation::Timestamp { unit: newer, .. }, Annotation::Timestamp { unit: older, .. }) => newer == older,
+        (Annotation::Timestamp { unit: newer, .. }, Annotation::Timestamp { unit: older, .. }) => {
+            newer == older
+        }
         _ => newer == older,
     }
 }
@@ -249,19 +263,68 @@ fn kind(physical: Physical, annotation: Annotation, hint: Option<Hint>) -> Optio
     Some(match (physical, annotation) {
         (_, Annotation::Unknown) => Kind::Nothing,
         (Physical::Boolean, Annotation::Nothing) => Kind::Boolean,
-        (Physical::Int32, Annotation::Nothing | Annotation::Integer { bits: 32, signed: true })
-        | (Physical::Int32, Annotation::Integer { bits: 16, signed: false }) => Kind::Int32 { bits: 32 },
-        (Physical::Int32, Annotation::Integer { bits: 8, .. } | Annotation::Integer { bits: 16, signed: true }) => {
-            Kind::Int32 { bits: 16 }
-        }
-        (Physical::Int32, Annotation::Integer { bits: 32, signed: false }) => Kind::UInt32,
+        (
+            Physical::Int32,
+            Annotation::Nothing
+            | Annotation::Integer {
+                bits: 32,
+                signed: true,
+            },
+        )
+        | (
+            Physical::Int32,
+            Annotation::Integer {
+                bits: 16,
+                signed: false,
+            },
+        ) => Kind::Int32 { bits: 32 },
+        (
+            Physical::Int32,
+            Annotation::Integer { bits: 8, .. }
+            | Annotation::Integer {
+                bits: 16,
+                signed: true,
+            },
+        ) => Kind::Int32 { bits: 16 },
+        (
+            Physical::Int32,
+            Annotation::Integer {
+                bits: 32,
+                signed: false,
+            },
+        ) => Kind::UInt32,
         (Physical::Int64, Annotation::Nothing) if hint == Some(Hint::Duration) => return None,
-        (Physical::Int64, Annotation::Nothing | Annotation::Integer { bits: 64, signed: true }) => Kind::Int64,
-        (Physical::Int64, Annotation::Integer { bits: 64, signed: false }) => Kind::UInt64,
+        (
+            Physical::Int64,
+            Annotation::Nothing
+            | Annotation::Integer {
+                bits: 64,
+                signed: true,
+            },
+        ) => Kind::Int64,
+        (
+            Physical::Int64,
+            Annotation::Integer {
+                bits: 64,
+                signed: false,
+            },
+        ) => Kind::UInt64,
         (Physical::Int32, Annotation::Date) => Kind::Date,
-        (Physical::Int32, Annotation::Time { unit: unit @ Unit::Millis }) => Kind::Time(unit),
-        (Physical::Int64, Annotation::Time { unit: unit @ (Unit::Micros | Unit::Nanos) }) => Kind::Time(unit),
-        (Physical::Int64, Annotation::Timestamp { unit, instant }) => Kind::Timestamp { unit, instant },
+        (
+            Physical::Int32,
+            Annotation::Time {
+                unit: unit @ Unit::Millis,
+            },
+        ) => Kind::Time(unit),
+        (
+            Physical::Int64,
+            Annotation::Time {
+                unit: unit @ (Unit::Micros | Unit::Nanos),
+            },
+        ) => Kind::Time(unit),
+        (Physical::Int64, Annotation::Timestamp { unit, instant }) => {
+            Kind::Timestamp { unit, instant }
+        }
         (Physical::Int96, Annotation::Nothing) => Kind::Int96,
         (Physical::Float, Annotation::Nothing) => Kind::Float32,
         (Physical::Double, Annotation::Nothing) => Kind::Float64,
@@ -274,7 +337,10 @@ fn kind(physical: Physical, annotation: Annotation, hint: Option<Hint>) -> Optio
             Physical::Int32 | Physical::Int64 | Physical::Bytes | Physical::Fixed(_),
             Annotation::Decimal { precision, scale },
         ) if (1..=DECIMAL_DIGITS_MAX).contains(&precision) && (0..=precision).contains(&scale) => {
-            Kind::Decimal { precision: usize::try_from(precision).ok()?, scale: usize::try_from(scale).ok()? }
+            Kind::Decimal {
+                precision: usize::try_from(precision).ok()?,
+                scale: usize::try_from(scale).ok()?,
+            }
         }
         _ => return None,
     })
@@ -286,7 +352,11 @@ fn describe(physical: Physical, annotation: Annotation, hint: Option<Hint>) -> S
         (_, Annotation::Nothing) if hint == Some(Hint::Duration) => "duration".to_owned(),
         (Physical::Bytes, Annotation::Nothing) => "binary".to_owned(),
         (Physical::Fixed(length), Annotation::Nothing) => format!("binary of {length} bytes"),
-        (physical, annotation) => format!("{} in {}", annotation_name(annotation), physical_name(physical)),
+        (physical, annotation) => format!(
+            "{} in {}",
+            annotation_name(annotation),
+            physical_name(physical)
+        ),
     }
 }
 
@@ -320,7 +390,10 @@ fn annotation_name(annotation: Annotation) -> String {
         Annotation::Time { unit } => format!("time in {}", unit_name(unit)),
         Annotation::Timestamp { unit, .. } => format!("timestamp in {}", unit_name(unit)),
         Annotation::Integer { bits, signed: true } => format!("integer of {bits} bits"),
-        Annotation::Integer { bits, signed: false } => format!("unsigned integer of {bits} bits"),
+        Annotation::Integer {
+            bits,
+            signed: false,
+        } => format!("unsigned integer of {bits} bits"),
         Annotation::Unknown => "nothing".to_owned(),
         Annotation::Uuid => "UUID".to_owned(),
         Annotation::Float16 => "half float".to_owned(),
@@ -346,7 +419,9 @@ impl Kind {
             Self::Decimal { precision, scale } => DataType::Decimal(precision, scale),
             Self::Date => DataType::Date,
             Self::Time(_) => DataType::Time,
-            Self::Timestamp { unit, instant } => DataType::Datetime(unit.time_unit(), instant.then_some(TimeZone::UTC)),
+            Self::Timestamp { unit, instant } => {
+                DataType::Datetime(unit.time_unit(), instant.then_some(TimeZone::UTC))
+            }
             Self::Int96 => DataType::Datetime(TimeUnit::Microseconds, None),
             Self::Text | Self::Uuid | Self::Nothing => DataType::String,
         }
@@ -356,7 +431,12 @@ impl Kind {
     pub(super) fn schema_type(self) -> SchemaType {
         let decimal = |precision: usize, scale: usize| {
             let digits = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-            SchemaType::Decimal { size: Some(DecimalSize { precision: digits(precision), scale: digits(scale) }) }
+            SchemaType::Decimal {
+                size: Some(DecimalSize {
+                    precision: digits(precision),
+                    scale: digits(scale),
+                }),
+            }
         };
         match self {
             Self::Boolean => SchemaType::Boolean,
@@ -371,7 +451,9 @@ impl Kind {
             Self::Time(_) => SchemaType::Time,
             Self::Timestamp { instant: false, .. } | Self::Int96 => SchemaType::Timestamp,
             Self::Timestamp { instant: true, .. } => SchemaType::TimestampWithZone,
-            Self::Text | Self::Nothing => SchemaType::Text { characters_max: None },
+            Self::Text | Self::Nothing => SchemaType::Text {
+                characters_max: None,
+            },
             Self::Uuid => SchemaType::Uuid,
         }
     }

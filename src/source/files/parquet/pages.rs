@@ -1,5 +1,6 @@
-//! The pages of one column in one row group: found, checked against their checksums, decompressed and read value by
-//! value. Whatever a page announces is held against what there is before anything is allocated for it.
+//! The pages of one column in one row group: found, checked against their checksums, decompressed
+//! and read value by value. Whatever a page announces is held against what there is before anything
+//! is allocated for it.
 
 use std::fs::File;
 use std::io;
@@ -13,14 +14,16 @@ use super::kind::Physical;
 use super::thrift::{Malformed, Thrift};
 use crate::source::files::library;
 
-/// Bytes of the largest page, compressed or not. Writers make pages of one megabyte and a value; a few make one page of
-/// each column and row group.
+/// Bytes of the largest page, compressed or not. Writers make pages of one megabyte and a value; a
+/// few make one page of each column and row group.
 const PAGE_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of the largest dictionary. Writers give up on dictionaries of more than one or two megabytes.
+/// Bytes of the largest dictionary. Writers give up on dictionaries of more than one or two
+/// megabytes.
 const DICTIONARY_BYTES_MAX: usize = 32 << 20;
 
-/// Bytes of the longest page header: numbers, and the smallest and largest value for those who filter.
+/// Bytes of the longest page header: numbers, and the smallest and largest value for those who
+/// filter.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes first read of a page header; most are shorter.
@@ -38,7 +41,11 @@ pub(super) enum PageError {
     #[error("its page at byte {at} is damaged: {what}")]
     Damaged { at: u64, what: String },
     #[error("its page at byte {at} takes {bytes} bytes, more than the {} MiB that are held", bytes_max >> 20)]
-    TooLarge { at: u64, bytes: i64, bytes_max: usize },
+    TooLarge {
+        at: u64,
+        bytes: i64,
+        bytes_max: usize,
+    },
     #[error("its footer is damaged: {0}")]
     Footer(&'static str),
     #[error("it is encrypted")]
@@ -58,12 +65,19 @@ impl PageError {
         Some(match self {
             Self::Io(_) | Self::Value(_) => return None,
             Self::Damaged { .. } | Self::Footer(_) => "have the file written anew".to_owned(),
-            Self::TooLarge { .. } => "let the file be written with smaller pages or row groups".to_owned(),
-            Self::Encrypted | Self::Elsewhere => "let the file be written in plain, as one file".to_owned(),
-            Self::Codec(_) => {
-                "let the file be written with snappy, gzip, zstd, lz4, brotli or no compression".to_owned()
+            Self::TooLarge { .. } => {
+                "let the file be written with smaller pages or row groups".to_owned()
             }
-            Self::Encoding { .. } => "let the file be written with plain or dictionary encoding".to_owned(),
+            Self::Encrypted | Self::Elsewhere => {
+                "let the file be written in plain, as one file".to_owned()
+            }
+            Self::Codec(_) => {
+                "let the file be written with snappy, gzip, zstd, lz4, brotli or no compression"
+                    .to_owned()
+            }
+            Self::Encoding { .. } => {
+                "let the file be written with plain or dictionary encoding".to_owned()
+            }
         })
     }
 }
@@ -112,14 +126,30 @@ struct Page {
 /// How the values of a page are written, and how far they are read.
 #[derive(Debug)]
 enum Values {
-    Plain { at: usize },
+    Plain {
+        at: usize,
+    },
     Dictionary(Runs),
-    Bits { bit: usize },
+    Bits {
+        bit: usize,
+    },
     BooleanRuns(Runs),
     Deltas(Deltas),
-    Lengths { lengths: Deltas, at: usize },
-    Prefixes { prefixes: Deltas, suffixes: Deltas, at: usize, last: Vec<u8> },
-    Split { at: usize, count: usize, index: usize },
+    Lengths {
+        lengths: Deltas,
+        at: usize,
+    },
+    Prefixes {
+        prefixes: Deltas,
+        suffixes: Deltas,
+        at: usize,
+        last: Vec<u8>,
+    },
+    Split {
+        at: usize,
+        count: usize,
+        index: usize,
+    },
 }
 
 /// Encodings by their numbers.
@@ -144,7 +174,8 @@ struct PageHeader {
     values: Option<i64>,
     encoding: Option<i64>,
     levels_encoding: Option<i64>,
-    /// Of pages of the second version: NULLs, bytes of levels, and whether values are compressed at all.
+    /// Of pages of the second version: NULLs, bytes of levels, and whether values are compressed at
+    /// all.
     nulls: Option<i64>,
     definition_bytes: Option<i64>,
     repetition_bytes: Option<i64>,
@@ -170,16 +201,18 @@ impl PageHeader {
             2 => thrift.integer(field, &mut header.uncompressed),
             3 => thrift.integer(field, &mut header.compressed),
             4 => thrift.integer(field, &mut header.checksum),
-            outer @ (5 | 7 | 8) => thrift.structure(field, |thrift, field| match (outer, field.id) {
-                (_, 1) => thrift.integer(field, &mut header.values),
-                (5 | 7, 2) | (8, 4) => thrift.integer(field, &mut header.encoding),
-                (5, 3) => thrift.integer(field, &mut header.levels_encoding),
-                (8, 2) => thrift.integer(field, &mut header.nulls),
-                (8, 5) => thrift.integer(field, &mut header.definition_bytes),
-                (8, 6) => thrift.integer(field, &mut header.repetition_bytes),
-                (8, 7) => thrift.boolean(field, &mut header.is_compressed),
-                _ => Ok(false),
-            }),
+            outer @ (5 | 7 | 8) => {
+                thrift.structure(field, |thrift, field| match (outer, field.id) {
+                    (_, 1) => thrift.integer(field, &mut header.values),
+                    (5 | 7, 2) | (8, 4) => thrift.integer(field, &mut header.encoding),
+                    (5, 3) => thrift.integer(field, &mut header.levels_encoding),
+                    (8, 2) => thrift.integer(field, &mut header.nulls),
+                    (8, 5) => thrift.integer(field, &mut header.definition_bytes),
+                    (8, 6) => thrift.integer(field, &mut header.repetition_bytes),
+                    (8, 7) => thrift.boolean(field, &mut header.is_compressed),
+                    _ => Ok(false),
+                })
+            }
             _ => Ok(false),
         })?;
         Ok((header, bytes.len() - thrift.remaining()))
@@ -202,7 +235,8 @@ impl PageHeader {
 }
 
 impl ColumnPages {
-    /// Prepares to read the `records` values that a chunk has in a file whose pages all lie before `data_end`.
+    /// Prepares to read the `records` values that a chunk has in a file whose pages all lie before
+    /// `data_end`.
     pub(super) fn open(
         chunk: &Chunk,
         physical: Physical,
@@ -217,14 +251,18 @@ impl ColumnPages {
             return Err(PageError::Elsewhere);
         }
         if chunk.values.and_then(|values| u64::try_from(values).ok()) != Some(records) {
-            return Err(PageError::Footer("it has another number of values than its row group has records"));
+            return Err(PageError::Footer(
+                "it has another number of values than its row group has records",
+            ));
         }
         let place = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
         // Old writers say 0 where there is no dictionary.
         let dictionary = place(chunk.dictionary_page).filter(|at| *at >= 4);
         let data = place(chunk.data_page);
         let first = dictionary.into_iter().chain(data).min();
-        let end = first.zip(place(chunk.length)).and_then(|(first, length)| first.checked_add(length));
+        let end = first
+            .zip(place(chunk.length))
+            .and_then(|(first, length)| first.checked_add(length));
         match (first, end) {
             (Some(first), Some(end)) if first >= 4 && end <= data_end => Ok(Self {
                 physical,
@@ -242,11 +280,14 @@ impl ColumnPages {
 
     /// Bytes that are held.
     pub(super) fn held_bytes(&self) -> usize {
-        let dictionary = self
-            .dictionary
-            .as_ref()
-            .map_or(0, |dictionary| dictionary.body.bytes.capacity() + dictionary.starts.capacity() * size_of::<u32>());
-        dictionary + self.page.as_ref().map_or(0, |page| page.body.bytes.capacity())
+        let dictionary = self.dictionary.as_ref().map_or(0, |dictionary| {
+            dictionary.body.bytes.capacity() + dictionary.starts.capacity() * size_of::<u32>()
+        });
+        dictionary
+            + self
+                .page
+                .as_ref()
+                .map_or(0, |page| page.body.bytes.capacity())
     }
 
     /// Lets go of what can be read again.
@@ -259,8 +300,9 @@ impl ColumnPages {
         }
     }
 
-    /// Hands values to `take` as they are stored, the machine's own order of bytes for numbers, `None` for NULL, until
-    /// it has enough of them or `records` are read. Returns how many were read.
+    /// Hands values to `take` as they are stored, the machine's own order of bytes for numbers,
+    /// `None` for NULL, until it has enough of them or `records` are read. Returns how many were
+    /// read.
     pub(super) fn read(
         &mut self,
         file: &File,
@@ -270,13 +312,20 @@ impl ColumnPages {
         let mut read = 0;
         while read < records && self.left > 0 {
             self.prepare(file)?;
-            let (Some(page), dictionary) = (&mut self.page, self.dictionary.as_ref()) else { break };
+            let (Some(page), dictionary) = (&mut self.page, self.dictionary.as_ref()) else {
+                break;
+            };
             let at = page.body.at;
             while read < records && page.left > 0 {
-                let more = page.next(self.physical, dictionary, &mut take).map_err(|error| match error {
-                    ValueError::Damage(Damage(what)) => PageError::Damaged { at, what: what.to_owned() },
-                    ValueError::Taken(error) => error,
-                })?;
+                let more = page
+                    .next(self.physical, dictionary, &mut take)
+                    .map_err(|error| match error {
+                        ValueError::Damage(Damage(what)) => PageError::Damaged {
+                            at,
+                            what: what.to_owned(),
+                        },
+                        ValueError::Taken(error) => error,
+                    })?;
                 read += 1;
                 self.left -= 1;
                 if !more {
@@ -309,16 +358,32 @@ impl ColumnPages {
     fn next_page(&mut self, file: &File) -> Result<(), PageError> {
         let begin = self.next;
         let (header, header_length) = self.read_header(file)?;
-        let damaged = |what: &str| PageError::Damaged { at: begin, what: what.to_owned() };
+        let damaged = |what: &str| PageError::Damaged {
+            at: begin,
+            what: what.to_owned(),
+        };
         let at = begin + header_length;
-        let length = header.compressed.and_then(|length| u64::try_from(length).ok());
-        let end = length.and_then(|length| at.checked_add(length)).filter(|end| *end <= self.end);
+        let length = header
+            .compressed
+            .and_then(|length| u64::try_from(length).ok());
+        let end = length
+            .and_then(|length| at.checked_add(length))
+            .filter(|end| *end <= self.end);
         self.next = end.ok_or_else(|| damaged("it is longer than its column"))?;
-        let mut body = Body { header, at, bytes: Vec::new() };
-        let explain = |Damage(what)| PageError::Damaged { at: begin, what: what.to_owned() };
+        let mut body = Body {
+            header,
+            at,
+            bytes: Vec::new(),
+        };
+        let explain = |Damage(what)| PageError::Damaged {
+            at: begin,
+            what: what.to_owned(),
+        };
         match body.header.kind() {
             PageKind::Other => Ok(()),
-            PageKind::Dictionary if self.dictionary.is_some() => Err(damaged("it is a second dictionary")),
+            PageKind::Dictionary if self.dictionary.is_some() => {
+                Err(damaged("it is a second dictionary"))
+            }
             PageKind::Dictionary => {
                 load(&mut body, file, self.codec, DICTIONARY_BYTES_MAX)?;
                 self.dictionary = Some(Dictionary::new(body, self.physical).map_err(explain)?);
@@ -331,7 +396,13 @@ impl ColumnPages {
                 }
                 load(&mut body, file, self.codec, PAGE_BYTES_MAX)?;
                 let has_dictionary = self.dictionary.is_some();
-                self.page = Some(Page::new(body, values, self.physical, self.nullable, has_dictionary)?);
+                self.page = Some(Page::new(
+                    body,
+                    values,
+                    self.physical,
+                    self.nullable,
+                    has_dictionary,
+                )?);
                 Ok(())
             }
         }
@@ -339,10 +410,17 @@ impl ColumnPages {
 
     /// The header of the next page, and its length.
     fn read_header(&self, file: &File) -> Result<(PageHeader, u64), PageError> {
-        let room = usize::try_from(self.end.saturating_sub(self.next)).unwrap_or(usize::MAX).min(HEADER_BYTES_MAX);
-        let damaged = |what: &str| PageError::Damaged { at: self.next, what: what.to_owned() };
+        let room = usize::try_from(self.end.saturating_sub(self.next))
+            .unwrap_or(usize::MAX)
+            .min(HEADER_BYTES_MAX);
+        let damaged = |what: &str| PageError::Damaged {
+            at: self.next,
+            what: what.to_owned(),
+        };
         if room == 0 {
-            return Err(damaged("its column has fewer values than its row group has records"));
+            return Err(damaged(
+                "its column has fewer values than its row group has records",
+            ));
         }
         let mut length = HEADER_BYTES.min(room);
         loop {
@@ -350,8 +428,12 @@ impl ColumnPages {
             file.read_exact_at(&mut bytes, self.next)?;
             match PageHeader::read(&bytes) {
                 Ok((header, used)) => return Ok((header, u64::try_from(used).unwrap_or(u64::MAX))),
-                Err(Malformed::CutShort) if length < room => length = length.saturating_mul(8).min(room),
-                Err(Malformed::CutShort | Malformed::Invalid) => return Err(damaged("its header makes no sense")),
+                Err(Malformed::CutShort) if length < room => {
+                    length = length.saturating_mul(8).min(room)
+                }
+                Err(Malformed::CutShort | Malformed::Invalid) => {
+                    return Err(damaged("its header makes no sense"));
+                }
             }
         }
     }
@@ -368,26 +450,49 @@ fn codec(code: Option<i64>) -> Result<Compression, PageError> {
         Some(7) => Compression::Lz4Raw,
         Some(3) => return Err(PageError::Codec("LZO".to_owned())),
         Some(code) => return Err(PageError::Codec(format!("codec number {code}"))),
-        None => return Err(PageError::Footer("it does not say how its pages are compressed")),
+        None => {
+            return Err(PageError::Footer(
+                "it does not say how its pages are compressed",
+            ));
+        }
     })
 }
 
 /// Reads a page's bytes, holds them against their checksum and decompresses them.
-fn load(body: &mut Body, file: &File, codec: Compression, bytes_max: usize) -> Result<(), PageError> {
+fn load(
+    body: &mut Body,
+    file: &File,
+    codec: Compression,
+    bytes_max: usize,
+) -> Result<(), PageError> {
     let at = body.at;
-    let damaged = |what: &str| PageError::Damaged { at, what: what.to_owned() };
-    let size = |announced: Option<i64>| {
-        let announced = announced.ok_or_else(|| damaged("its header does not say how long it is"))?;
-        usize::try_from(announced).ok().filter(|bytes| *bytes <= bytes_max).ok_or(PageError::TooLarge {
-            at,
-            bytes: announced,
-            bytes_max,
-        })
+    let damaged = |what: &str| PageError::Damaged {
+        at,
+        what: what.to_owned(),
     };
-    let (compressed, uncompressed) = (size(body.header.compressed)?, size(body.header.uncompressed)?);
+    let size = |announced: Option<i64>| {
+        let announced =
+            announced.ok_or_else(|| damaged("its header does not say how long it is"))?;
+        usize::try_from(announced)
+            .ok()
+            .filter(|bytes| *bytes <= bytes_max)
+            .ok_or(PageError::TooLarge {
+                at,
+                bytes: announced,
+                bytes_max,
+            })
+    };
+    let (compressed, uncompressed) = (
+        size(body.header.compressed)?,
+        size(body.header.uncompressed)?,
+    );
     let mut bytes = vec![0; compressed];
     file.read_exact_at(&mut bytes, at)?;
-    if body.header.checksum.is_some_and(|checksum| checksum != i64::from(crc32fast::hash(&bytes).cast_signed())) {
+    if body
+        .header
+        .checksum
+        .is_some_and(|checksum| checksum != i64::from(crc32fast::hash(&bytes).cast_signed()))
+    {
         return Err(damaged("its checksum is another one"));
     }
     // Of the second version only the values are compressed, and maybe not even they.
@@ -395,10 +500,14 @@ fn load(body: &mut Body, file: &File, codec: Compression, bytes_max: usize) -> R
         PageKind::DataV2 => level_bytes(&body.header).map_err(|Damage(what)| damaged(what))?,
         PageKind::Data | PageKind::Dictionary | PageKind::Other => 0,
     };
-    let (levels, values) = bytes.split_at_checked(levels).ok_or_else(|| damaged("its levels are longer than it is"))?;
-    let values_length =
-        uncompressed.checked_sub(levels.len()).ok_or_else(|| damaged("it is shorter than its levels"))?;
-    let is_compressed = codec != Compression::Uncompressed && body.header.is_compressed != Some(false);
+    let (levels, values) = bytes
+        .split_at_checked(levels)
+        .ok_or_else(|| damaged("its levels are longer than it is"))?;
+    let values_length = uncompressed
+        .checked_sub(levels.len())
+        .ok_or_else(|| damaged("it is shorter than its levels"))?;
+    let is_compressed =
+        codec != Compression::Uncompressed && body.header.is_compressed != Some(false);
     body.bytes = match is_compressed {
         false if values.len() == values_length => bytes,
         false => return Err(damaged("it has another length than it says")),
@@ -417,14 +526,20 @@ fn load(body: &mut Body, file: &File, codec: Compression, bytes_max: usize) -> R
 
 fn level_bytes(header: &PageHeader) -> Result<usize, Damage> {
     let size = |bytes: Option<i64>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    match (size(header.definition_bytes), header.repetition_bytes.map_or(Some(0), |bytes| size(Some(bytes)))) {
+    match (
+        size(header.definition_bytes),
+        header
+            .repetition_bytes
+            .map_or(Some(0), |bytes| size(Some(bytes))),
+    ) {
         (Some(definition), Some(0)) => Ok(definition),
         (_, _) => Err(Damage("its levels are those of a list")),
     }
 }
 
 fn expand(codec: Compression, values: &[u8], out: &mut [u8]) -> Result<(), String> {
-    // Snappy tells first how long its text is, and the library would leave the rest of the room as it was.
+    // Snappy tells first how long its text is, and the library would leave the rest of the room as
+    // it was.
     if codec == Compression::Snappy && snappy_length(values) != u64::try_from(out.len()).ok() {
         return Err("it decompresses to another length than it says".to_owned());
     }
@@ -448,37 +563,55 @@ fn snappy_length(bytes: &[u8]) -> Option<u64> {
 
 impl Dictionary {
     fn new(body: Body, physical: Physical) -> Result<Self, Damage> {
-        let announced = usize::try_from(body.header.values()?).map_err(|_| Damage("its values are too many"))?;
-        if !matches!(body.header.encoding, Some(encoding::PLAIN | encoding::PLAIN_DICTIONARY)) {
+        let announced = usize::try_from(body.header.values()?)
+            .map_err(|_| Damage("its values are too many"))?;
+        if !matches!(
+            body.header.encoding,
+            Some(encoding::PLAIN | encoding::PLAIN_DICTIONARY)
+        ) {
             return Err(Damage("its dictionary is not written plainly"));
         }
         let (mut starts, mut at) = (Vec::new(), 0);
         match physical.width() {
             Some(width) if announced.checked_mul(width) == Some(body.bytes.len()) => {}
-            Some(_) => return Err(Damage("its dictionary has another number of values than it says")),
+            Some(_) => {
+                return Err(Damage(
+                    "its dictionary has another number of values than it says",
+                ));
+            }
             None if physical == Physical::Bytes => {
                 while at < body.bytes.len() {
-                    starts.push(u32::try_from(at).map_err(|_| Damage("its dictionary is too long"))?);
+                    starts
+                        .push(u32::try_from(at).map_err(|_| Damage("its dictionary is too long"))?);
                     plain_bytes(&body.bytes, &mut at)?;
                 }
                 if starts.len() != announced {
-                    return Err(Damage("its dictionary has another number of values than it says"));
+                    return Err(Damage(
+                        "its dictionary has another number of values than it says",
+                    ));
                 }
             }
             None => return Err(Damage("it is a dictionary of booleans")),
         }
-        Ok(Self { body, values: announced, starts })
+        Ok(Self {
+            body,
+            values: announced,
+            starts,
+        })
     }
 
     fn get(&self, physical: Physical, index: usize) -> Result<&[u8], Damage> {
         const OUTSIDE: Damage = Damage("a value is not in its dictionary");
         match physical.width() {
-            Some(width) if index < self.values => {
-                self.body.bytes.get(index * width..(index + 1) * width).ok_or(OUTSIDE)
-            }
+            Some(width) if index < self.values => self
+                .body
+                .bytes
+                .get(index * width..(index + 1) * width)
+                .ok_or(OUTSIDE),
             Some(_) => Err(OUTSIDE),
             None => {
-                let mut at = usize::try_from(*self.starts.get(index).ok_or(OUTSIDE)?).unwrap_or(usize::MAX);
+                let mut at =
+                    usize::try_from(*self.starts.get(index).ok_or(OUTSIDE)?).unwrap_or(usize::MAX);
                 plain_bytes(&self.body.bytes, &mut at)
             }
         }
@@ -505,12 +638,21 @@ impl Page {
         nullable: bool,
         has_dictionary: bool,
     ) -> Result<Self, PageError> {
-        let damaged = |Damage(what): Damage| PageError::Damaged { at: body.at, what: what.to_owned() };
+        let damaged = |Damage(what): Damage| PageError::Damaged {
+            at: body.at,
+            what: what.to_owned(),
+        };
         let (levels, at) = levels(&body, nullable).map_err(damaged)?;
         let encoding = body.header.encoding.unwrap_or(-1);
-        let values_read = values_at(&body.bytes, at, values, encoding, physical, has_dictionary).map_err(damaged)?;
+        let values_read = values_at(&body.bytes, at, values, encoding, physical, has_dictionary)
+            .map_err(damaged)?;
         let values_read = values_read.ok_or(PageError::Encoding { encoding })?;
-        Ok(Self { left: values, levels, values: values_read, body })
+        Ok(Self {
+            left: values,
+            levels,
+            values: values_read,
+            body,
+        })
     }
 
     /// Hands the next value on; `false` if nobody wants more.
@@ -522,7 +664,11 @@ impl Page {
     ) -> Result<bool, ValueError> {
         self.left -= 1;
         let bytes = self.body.bytes.as_slice();
-        let is_there = self.levels.as_mut().map_or(Ok(1), |levels| levels.next(bytes))? > 0;
+        let is_there = self
+            .levels
+            .as_mut()
+            .map_or(Ok(1), |levels| levels.next(bytes))?
+            > 0;
         if !is_there {
             return take(None).map_err(ValueError::Taken);
         }
@@ -544,7 +690,10 @@ fn levels(body: &Body, nullable: bool) -> Result<(Option<Runs>, usize), Damage> 
                 return Err(Damage("its levels are not written in runs"));
             }
             let length = body.bytes.first_chunk().ok_or(TOO_LONG)?;
-            (4, usize::try_from(u32::from_le_bytes(*length)).map_err(|_| TOO_LONG)?)
+            (
+                4,
+                usize::try_from(u32::from_le_bytes(*length)).map_err(|_| TOO_LONG)?,
+            )
         }
     };
     let end = begin + length;
@@ -553,7 +702,9 @@ fn levels(body: &Body, nullable: bool) -> Result<(Option<Runs>, usize), Damage> 
     }
     // Without a NULL some writers leave the levels out.
     let left_out = second_version && length == 0 && body.header.nulls == Some(0);
-    let runs = (nullable && !left_out).then(|| Runs::new(begin, end, 1)).transpose()?;
+    let runs = (nullable && !left_out)
+        .then(|| Runs::new(begin, end, 1))
+        .transpose()?;
     Ok((runs, end))
 }
 
@@ -575,7 +726,9 @@ fn values_at(
             match bytes.get(at) {
                 None => Values::Plain { at },
                 Some(_) if !has_dictionary => return Err(Damage("its dictionary is missing")),
-                Some(width) => Values::Dictionary(Runs::new(at + 1, bytes.len(), u32::from(*width))?),
+                Some(width) => {
+                    Values::Dictionary(Runs::new(at + 1, bytes.len(), u32::from(*width))?)
+                }
             }
         }
         encoding::RLE if physical == Physical::Boolean => {
@@ -587,12 +740,20 @@ fn values_at(
         }
         encoding::DELTA_LENGTH_BYTE_ARRAY if physical == Physical::Bytes => {
             let lengths = Deltas::new(bytes, at, values)?;
-            Values::Lengths { at: lengths.end(bytes)?, lengths }
+            Values::Lengths {
+                at: lengths.end(bytes)?,
+                lengths,
+            }
         }
         encoding::DELTA_BYTE_ARRAY if is_bytes => {
             let prefixes = Deltas::new(bytes, at, values)?;
             let suffixes = Deltas::new(bytes, prefixes.end(bytes)?, values)?;
-            Values::Prefixes { at: suffixes.end(bytes)?, prefixes, suffixes, last: Vec::new() }
+            Values::Prefixes {
+                at: suffixes.end(bytes)?,
+                prefixes,
+                suffixes,
+                last: Vec::new(),
+            }
         }
         encoding::BYTE_STREAM_SPLIT => match physical.width() {
             Some(width) => {
@@ -600,7 +761,11 @@ fn values_at(
                 if !length.is_multiple_of(width) {
                     return Err(Damage("its bytes do not make whole values"));
                 }
-                Values::Split { at, count: length / width, index: 0 }
+                Values::Split {
+                    at,
+                    count: length / width,
+                    index: 0,
+                }
             }
             None => return Ok(None),
         },
@@ -611,7 +776,8 @@ fn values_at(
 const CUT_SHORT: Damage = Damage("it has fewer values than it says");
 
 impl Values {
-    /// The next value. What is no piece of the page is put together in `number`, or stays with the values.
+    /// The next value. What is no piece of the page is put together in `number`, or stays with the
+    /// values.
     fn next<'a>(
         &'a mut self,
         bytes: &'a [u8],
@@ -626,7 +792,9 @@ impl Values {
             },
             Self::Dictionary(runs) => {
                 let index = usize::try_from(runs.next(bytes)?).unwrap_or(usize::MAX);
-                dictionary.ok_or(Damage("its dictionary is missing"))?.get(physical, index)
+                dictionary
+                    .ok_or(Damage("its dictionary is missing"))?
+                    .get(physical, index)
             }
             Self::Bits { bit } => {
                 let byte = *bytes.get(*bit / 8).ok_or(CUT_SHORT)?;
@@ -640,28 +808,47 @@ impl Values {
             }
             Self::Deltas(deltas) => {
                 number[..8].copy_from_slice(&deltas.next(bytes)?.to_le_bytes());
-                Ok(if physical == Physical::Int32 { &number[..4] } else { &number[..8] })
+                Ok(if physical == Physical::Int32 {
+                    &number[..4]
+                } else {
+                    &number[..8]
+                })
             }
             Self::Lengths { lengths, at } => piece(bytes, at, length(lengths.next(bytes)?)?),
-            Self::Prefixes { prefixes, suffixes, at, last } => {
-                let (prefix, suffix) = (length(prefixes.next(bytes)?)?, length(suffixes.next(bytes)?)?);
+            Self::Prefixes {
+                prefixes,
+                suffixes,
+                at,
+                last,
+            } => {
+                let (prefix, suffix) = (
+                    length(prefixes.next(bytes)?)?,
+                    length(suffixes.next(bytes)?)?,
+                );
                 if prefix > last.len() {
                     return Err(Damage("a value begins with more than the one before has"));
                 }
                 last.truncate(prefix);
                 last.extend_from_slice(piece(bytes, at, suffix)?);
                 match physical.width() {
-                    Some(width) if width != last.len() => Err(Damage("a value has another length than its type")),
+                    Some(width) if width != last.len() => {
+                        Err(Damage("a value has another length than its type"))
+                    }
                     Some(_) | None => Ok(last),
                 }
             }
             Self::Split { at, count, index } => {
-                let width = physical.width().filter(|width| *width <= number.len()).ok_or(CUT_SHORT)?;
+                let width = physical
+                    .width()
+                    .filter(|width| *width <= number.len())
+                    .ok_or(CUT_SHORT)?;
                 if *index >= *count {
                     return Err(CUT_SHORT);
                 }
                 for (position, byte) in number.iter_mut().take(width).enumerate() {
-                    *byte = *bytes.get(*at + position * *count + *index).ok_or(CUT_SHORT)?;
+                    *byte = *bytes
+                        .get(*at + position * *count + *index)
+                        .ok_or(CUT_SHORT)?;
                 }
                 *index += 1;
                 number.get(..width).ok_or(CUT_SHORT)
@@ -680,7 +867,11 @@ fn piece<'a>(bytes: &'a [u8], at: &mut usize, length: usize) -> Result<&'a [u8],
 /// Bytes behind their length.
 fn plain_bytes<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Damage> {
     let length = *piece(bytes, at, 4)?.first_chunk().ok_or(CUT_SHORT)?;
-    piece(bytes, at, usize::try_from(u32::from_le_bytes(length)).map_err(|_| CUT_SHORT)?)
+    piece(
+        bytes,
+        at,
+        usize::try_from(u32::from_le_bytes(length)).map_err(|_| CUT_SHORT)?,
+    )
 }
 
 fn length(number: i64) -> Result<usize, Damage> {

@@ -1,6 +1,7 @@
-//! Reads Thrift's compact protocol, which Parquet's footers and page headers are written in. Nothing is allocated by a
-//! file's word, and no nesting is followed further than Parquet's own goes.
-//! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
+//! Reads Thrift's compact protocol, which Parquet's footers and page headers are written in.
+//! Nothing is allocated by a file's word, and no nesting is followed further than Parquet's own
+//! goes. Source:
+//! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 
 /// Structures within structures; Parquet's own are eight deep.
 const DEPTH_MAX: u8 = 32;
@@ -64,7 +65,10 @@ pub(super) struct Thrift<'a> {
 
 impl<'a> Thrift<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, depth: 0 }
+        Self {
+            rest: bytes,
+            depth: 0,
+        }
     }
 
     /// Bytes that are not read yet.
@@ -72,20 +76,29 @@ impl<'a> Thrift<'a> {
         self.rest.len()
     }
 
-    /// Reads the outermost structure. `read` takes the fields it knows and answers `false` to the others.
+    /// Reads the outermost structure. `read` takes the fields it knows and answers `false` to the
+    /// others.
     pub(super) fn root(&mut self, read: impl FnMut(&mut Self, Field) -> Read<bool>) -> Read<()> {
         self.fields(read)
     }
 
     /// Reads a field that is a structure.
-    pub(super) fn structure(&mut self, field: Field, read: impl FnMut(&mut Self, Field) -> Read<bool>) -> Read<bool> {
+    pub(super) fn structure(
+        &mut self,
+        field: Field,
+        read: impl FnMut(&mut Self, Field) -> Read<bool>,
+    ) -> Read<bool> {
         expect(field, Form::Structure)?;
         self.fields(read)?;
         Ok(true)
     }
 
     /// Reads a field that is a list of structures: `read` is called once for each.
-    pub(super) fn structures(&mut self, field: Field, mut read: impl FnMut(&mut Self) -> Read<()>) -> Read<bool> {
+    pub(super) fn structures(
+        &mut self,
+        field: Field,
+        mut read: impl FnMut(&mut Self) -> Read<()>,
+    ) -> Read<bool> {
         expect(field, Form::List)?;
         let (form, count) = self.list_head()?;
         if form != Form::Structure {
@@ -136,7 +149,10 @@ impl<'a> Thrift<'a> {
                 0 => self.zigzag()?,
                 step => id + step,
             };
-            let field = Field { id, form: Form::of(head & 0x0F)? };
+            let field = Field {
+                id,
+                form: Form::of(head & 0x0F)?,
+            };
             if !read(self, field)? {
                 self.skip(field.form)?;
             }
@@ -147,7 +163,11 @@ impl<'a> Thrift<'a> {
 
     fn deeper(&mut self) -> Read<()> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(Malformed::Invalid) } else { Ok(()) }
+        if self.depth > DEPTH_MAX {
+            Err(Malformed::Invalid)
+        } else {
+            Ok(())
+        }
     }
 
     fn skip(&mut self, form: Form) -> Read<()> {
@@ -187,7 +207,11 @@ impl<'a> Thrift<'a> {
 
     /// True and false take a byte of their own within lists and maps.
     fn skip_element(&mut self, form: Form) -> Read<()> {
-        if matches!(form, Form::True | Form::False) { self.byte().map(drop) } else { self.skip(form) }
+        if matches!(form, Form::True | Form::False) {
+            self.byte().map(drop)
+        } else {
+            self.skip(form)
+        }
     }
 
     fn list_head(&mut self) -> Read<(Form, usize)> {
@@ -204,7 +228,11 @@ impl<'a> Thrift<'a> {
     /// A number of elements, each of which takes a byte at least.
     fn count(&mut self) -> Read<usize> {
         let count = usize::try_from(self.varint()?).map_err(|_| Malformed::Invalid)?;
-        if count > self.rest.len() { Err(Malformed::CutShort) } else { Ok(count) }
+        if count > self.rest.len() {
+            Err(Malformed::CutShort)
+        } else {
+            Ok(count)
+        }
     }
 
     fn bytes(&mut self) -> Read<&'a [u8]> {
@@ -213,7 +241,10 @@ impl<'a> Thrift<'a> {
     }
 
     fn take(&mut self, length: usize) -> Read<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed::CutShort)?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(Malformed::CutShort)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -243,5 +274,9 @@ impl<'a> Thrift<'a> {
 }
 
 fn expect(field: Field, form: Form) -> Read<()> {
-    if field.form == form { Ok(()) } else { Err(Malformed::Invalid) }
+    if field.form == form {
+        Ok(())
+    } else {
+        Err(Malformed::Invalid)
+    }
 }
