@@ -581,14 +581,14 @@ proptest! {
         }
     }
 
-    /// By its shortest text, or, as a whole number, by all of its digits: such a one SQLite keeps
-    /// as an integer.
+    /// By its shortest text; a whole number of 64 bits SQLite keeps as such, however it is spelled.
     #[test]
     fn what_sqlite_keeps_as_a_float_reads_back(text in "-?[1-9][0-9]{0,19}(\\.[0-9]{1,10})?") {
         if outcome(NOWHERE, &text, DECIMAL, &Holds::DecimalAsFloat { size: None }).is_ok() {
             let float: f64 = text.parse().unwrap();
             let decimal = Decimal::parse(&text).unwrap();
-            let read_back = if decimal.to_i128().is_some() { format!("{float:.0}") } else { format!("{float:e}") };
+            let whole = decimal.to_i128().and_then(|number| i64::try_from(number).ok());
+            let read_back = whole.map_or_else(|| format!("{float:e}"), |whole| whole.to_string());
             prop_assert_eq!(Decimal::parse(&read_back).unwrap(), decimal);
         }
     }
