@@ -349,7 +349,7 @@ impl<'a> Reader<'a> {
         if address.user.is_none() {
             missing(
                 "user",
-                "name the user that writes; least privilege is described in the README",
+                "name the user that writes; least privilege is described in docs/security.md",
             );
         }
         if address.database.is_none() && kind == Kind::Postgres {

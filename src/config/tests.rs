@@ -624,7 +624,7 @@ mod mistakes {
         writeback.toml:11:1: connection `production` has no `host`
           hint: write `host = "db.example.com"`, or `socket` for a local server
         writeback.toml:11:1: connection `production` has no `user`
-          hint: name the user that writes; least privilege is described in the README
+          hint: name the user that writes; least privilege is described in docs/security.md
         writeback.toml:11:1: connection `production` has no `database`
           hint: PostgreSQL connects to one database: name it
         "#);

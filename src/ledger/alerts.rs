@@ -25,7 +25,7 @@ const CHANGES_KEPT: i64 = 10_000;
 /// Tellings taken up at once; more wait until these are done or put off.
 const TELLINGS_MAX: u32 = 1_000;
 
-/// What is sent of a change; README documents it.
+/// What is sent of a change; `docs/scheduling.md` documents it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Notification<'a> {
     /// The same in every attempt and channel, and in no other change.

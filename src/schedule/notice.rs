@@ -649,7 +649,7 @@ fn clock_cycles(
     cycles
 }
 
-/// An instant as databases write it; a time without an offset is UTC, as the README says of this
+/// An instant as databases write it; a time without an offset is UTC, as `docs/configuration.md` says of this
 /// query.
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     let wall = || {

@@ -108,20 +108,6 @@ fn command_lines() -> Vec<(&'static str, Vec<String>)> {
                 .map(|rest| ("Dockerfile", listed(rest))),
         );
     }
-    for line in document("README.md")
-        .lines()
-        .filter(|line| !line.starts_with("install"))
-    {
-        let rest = line
-            .strip_prefix("writeback ")
-            .or_else(|| line.split_once("&& writeback ").map(|(_, rest)| rest));
-        found.extend(rest.map(|rest| {
-            (
-                "README.md",
-                words(rest.split(" >> ").next().unwrap_or(rest)),
-            )
-        }));
-    }
     found
 }
 
@@ -129,12 +115,7 @@ fn command_lines() -> Vec<(&'static str, Vec<String>)> {
 fn every_command_line_in_the_deployment_documents_is_understood() {
     let place = Workspace::on(Server::Sqlite);
     let lines = command_lines();
-    for document in [
-        "writeback.service",
-        "kubernetes.yaml",
-        "Dockerfile",
-        "README.md",
-    ] {
+    for document in ["writeback.service", "kubernetes.yaml", "Dockerfile"] {
         assert!(
             lines.iter().any(|(from, _)| *from == document),
             "{document} has a command line"

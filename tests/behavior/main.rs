@@ -20,6 +20,7 @@ mod damaged;
 mod deferred;
 mod deploy;
 mod disk;
+mod documents;
 mod doubt;
 mod drivers;
 mod edges;
