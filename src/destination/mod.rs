@@ -1,10 +1,13 @@
-//! Systems that records are written to. A destination looks records up, updates and inserts them,
-//! all within one transaction a batch; what to do with each record is decided outside, by
+//! Systems that records are written to. Each looks records up ([`LookUp`]) and describes its objects
+//! ([`Destination`]). A database writes within one transaction a batch ([`Transact`]); a web API
+//! answers for each record. What to do with each record is decided outside, by
 //! [`crate::domain::match_rule`].
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+
+use std::collections::BTreeMap;
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,6 +19,7 @@ use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Declaration, Object, ObjectName};
+use crate::domain::outcome::RejectReason;
 
 /// What a destination holds for one record's match key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,13 +32,30 @@ pub(crate) struct Found {
     pub(crate) differs: bool,
 }
 
+/// The id of a row, as a web API knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RowId(pub(crate) String);
+
+/// A row of a web API as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) id: RowId,
+    /// What a guarded write holds against the row (an ETag, the time of its last change), where
+    /// the API has such a thing.
+    pub(crate) version: Option<String>,
+}
+
 /// What a destination holds for the records of a batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LookedUp {
     /// One per record, in the batch's order.
     pub(crate) found: Vec<Found>,
     /// If asked for, of every record that has one row.
     pub(crate) before: BeforeImages,
+    /// By record, which row it is, of those that have one. Databases tell of none.
+    pub(crate) stored: BTreeMap<usize, Stored>,
+    /// By record, ids of a few of its rows, of those that have several. Databases tell of none.
+    pub(crate) candidates: BTreeMap<usize, Vec<RowId>>,
 }
 
 impl LookedUp {
@@ -69,7 +90,44 @@ impl LookedUp {
             }
         }
         self.before = later.before.spread(self.found.len(), positions);
+        self.stored.extend(at(positions, later.stored));
+        self.candidates.extend(at(positions, later.candidates));
     }
+
+    /// Why a record is rejected, with ids of rows that its key matches where they are known.
+    pub(crate) fn told(&self, record: u32, reason: &RejectReason) -> String {
+        let candidates = usize::try_from(record)
+            .ok()
+            .and_then(|record| self.candidates.get(&record));
+        match (reason, candidates) {
+            (RejectReason::AmbiguousMatch { .. }, Some(candidates)) => {
+                let ids: Vec<&str> = candidates.iter().map(|id| id.0.as_str()).collect();
+                format!("{reason}: {}", ids.join(", "))
+            }
+            (RejectReason::AmbiguousMatch { .. } | RejectReason::DuplicateKey { .. }, _) => {
+                reason.to_string()
+            }
+        }
+    }
+
+    /// As of a batch of `records`, of which only those at `positions`, which ascend, were looked
+    /// up.
+    pub(crate) fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
+        let mut all = Self {
+            found: vec![Found::default(); records],
+            ..Self::default()
+        };
+        all.correct(positions, self);
+        all
+    }
+}
+
+/// What is known of records at positions of a batch, by their positions in it.
+fn at<T>(positions: &[IdxSize], known: BTreeMap<usize, T>) -> impl Iterator<Item = (usize, T)> {
+    let place = |record: usize| usize::try_from(*positions.get(record)?).ok();
+    known
+        .into_iter()
+        .filter_map(move |(record, known)| Some((place(record)?, known)))
 }
 
 /// Positions of the records of which this was found.
@@ -95,7 +153,7 @@ pub(crate) fn records_at(records: &DataFrame, positions: &[IdxSize]) -> DataFram
 
 /// Locks and looks up, then updates what differs.
 async fn update_locked(
-    destination: &mut impl Destination,
+    destination: &mut impl Transact,
     layout: &Layout,
     batch: &DataFrame,
     before: Before,
@@ -132,6 +190,7 @@ impl Answer {
         LookedUp {
             found: self.found,
             before: self.before.finish(),
+            ..LookedUp::default()
         }
     }
 }
@@ -148,22 +207,55 @@ impl Claim {
     }
 }
 
-/// One writer's dedicated connection to a destination. No future of it may be dropped half-way:
-/// waiting is bounded by the server (statement and lock timeouts), and a writer whose future was
-/// dropped is closed, never used again. Writing the same values twice leaves them as writing once
-/// does.
-pub(crate) trait Destination: Sized {
+/// Whoever records can be looked up with.
+pub(crate) trait LookUp {
+    type Error;
+
+    /// Looks up each record's match key. Works within a transaction and without one, and writes
+    /// nothing.
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, Self::Error>;
+}
+
+/// One dedicated connection to a system that records are written to. No future of it may be dropped
+/// half-way: waiting is bounded by the server (statement and lock timeouts) and by the timeouts of
+/// requests, and a connection whose future was dropped is closed, never used again.
+pub(crate) trait Destination: LookUp<Error = SystemError> + Sized {
     /// Connects, with timeouts set and strictness forced.
     async fn connect(connection: &Connection) -> Result<Self, SystemError>;
 
-    /// Finds the object and reads what the catalogue says of it.
+    /// Finds the object and reads what the system says of it.
     /// Errors: `NotFound` with a hint that names near misses.
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError>;
 
-    /// Who the database says it is, as far as it tells: a text that another one does not have, nor
+    /// Who the system says it is, as far as it tells: a text that another one does not have, nor
     /// this one after it was put back from elsewhere. Empty if it tells nothing.
     async fn identity(&mut self) -> Result<String, SystemError>;
 
+    /// Names of the object's triggers that are at work, as far as the system shows them to this
+    /// user.
+    async fn triggers(&mut self, _object: &Object) -> Result<Vec<String>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    /// Names of the objects of which the system deletes or empties rows along with a row of the
+    /// object (`ON DELETE …`), as far as it shows them to this user.
+    async fn dependents(&mut self, _object: &Object) -> Result<Vec<String>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    /// Closes the connection politely.
+    async fn close(self);
+}
+
+/// A database, which writes in transactions: a batch is written as a whole or not at all, and what
+/// was looked up with a lock stays so. Writing the same values twice leaves them as writing once
+/// does.
+pub(crate) trait Transact: Destination {
     /// Opens a transaction in which rows may be written.
     async fn begin(&mut self) -> Result<(), SystemError>;
 
@@ -178,16 +270,7 @@ pub(crate) trait Destination: Sized {
     /// looking up after this, and by nothing before.
     async fn claim(&mut self, claim: Claim) -> Result<(), SystemError>;
 
-    /// Looks up each record's match key. Works within a transaction and without one, and writes
-    /// nothing.
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError>;
-
-    /// As [`Destination::look_up`], within the open transaction and with the rows locked until it
+    /// As [`LookUp::look_up`], within the open transaction and with the rows locked until it
     /// ends: what is found stays so. Whatever is decided by what is found is decided by this.
     async fn look_up_locked(
         &mut self,
@@ -199,7 +282,7 @@ pub(crate) trait Destination: Sized {
     /// Looks up each record's match key and updates every record that has one row and differs from
     /// it; returns what was found before, and how many rows were updated. Before-images are those
     /// of the very rows that were updated: rows are locked before they are judged, or one statement
-    /// does all of it. Errors: as [`Destination::update`].
+    /// does all of it. Errors: as [`Transact::update`].
     async fn update_differing(
         &mut self,
         layout: &Layout,
@@ -213,10 +296,6 @@ pub(crate) trait Destination: Sized {
     /// they stay so until it ends, in every database: whoever alters an object waits for those who
     /// read it.
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError>;
-
-    /// Names of the object's triggers that are at work, as far as the catalogue shows them to this
-    /// user.
-    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
 
     /// What of the object may keep such a change from a row without an error, in words: ``trigger
     /// `guard` ``.
@@ -232,10 +311,6 @@ pub(crate) trait Destination: Sized {
             .collect())
     }
 
-    /// Names of the tables of which the database deletes or empties rows along with a row of the
-    /// object (`ON DELETE …`), as far as the catalogue shows them to this user.
-    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError>;
-
     /// Updates the one row of each record; every record has exactly one. Returns how many rows were
     /// matched: fewer than records means that somebody changed the object in the meantime, or that
     /// the database left rows as they were. Errors: `Refused`, if a record's values are what the
@@ -243,7 +318,7 @@ pub(crate) trait Destination: Sized {
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
     /// Inserts a row for each record.
-    /// Errors: as [`Destination::update`].
+    /// Errors: as [`Transact::update`].
     async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
     /// Locks the rows that the records match, until the open transaction ends: what is looked up
@@ -251,10 +326,10 @@ pub(crate) trait Destination: Sized {
     async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError>;
 
     /// Deletes the one row of each record; every record has exactly one. Returns how many rows were
-    /// deleted. Errors: as [`Destination::update`].
+    /// deleted. Errors: as [`Transact::update`].
     async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError>;
 
-    /// A text by which [`Destination::fate_of`] knows the open transaction later; `None` where
+    /// A text by which [`Transact::fate_of`] knows the open transaction later; `None` where
     /// nothing tells.
     async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
         Ok(None)
@@ -269,7 +344,7 @@ pub(crate) trait Destination: Sized {
     /// Marks a point of the open transaction that can be gone back to; the one before is forgotten.
     async fn set_savepoint(&mut self) -> Result<(), SystemError>;
 
-    /// Undoes what was done in the open transaction since [`Destination::set_savepoint`], be it a
+    /// Undoes what was done in the open transaction since [`Transact::set_savepoint`], be it a
     /// statement that failed.
     async fn return_to_savepoint(&mut self) -> Result<(), SystemError>;
 
@@ -281,30 +356,51 @@ pub(crate) trait Destination: Sized {
     }
 
     /// Has what would wait for the commit judged now, in a transaction that was opened for that.
-    /// Errors: as [`Destination::commit`].
+    /// Errors: as [`Transact::commit`].
     async fn try_commit(&mut self) -> Result<(), SystemError> {
         Ok(())
     }
 
     async fn rollback(&mut self) -> Result<(), SystemError>;
-
-    /// Closes the connection politely.
-    async fn close(self);
 }
 
-/// The statements of [`Destination::set_savepoint`] and [`Destination::return_to_savepoint`], alike
-/// in every database: a second point of the same name hides the first.
+/// The statements of [`Transact::set_savepoint`] and [`Transact::return_to_savepoint`], alike in
+/// every database: a second point of the same name hides the first.
 const SAVEPOINT: &str = "SAVEPOINT writeback";
 const TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT writeback";
 
-/// The closed set of destinations.
-pub(crate) enum AnyDestination {
+/// The closed set of databases.
+pub(crate) enum AnyDatabase {
     Sqlite(sqlite::SqliteDestination),
     Postgres(postgres::PostgresDestination),
     Mysql(mysql::MysqlDestination),
 }
 
-impl Destination for AnyDestination {
+/// Asks the same of whichever database it is.
+macro_rules! whichever {
+    ($any:ident, $database:ident => $answer:expr) => {
+        match $any {
+            AnyDatabase::Sqlite($database) => $answer,
+            AnyDatabase::Postgres($database) => $answer,
+            AnyDatabase::Mysql($database) => $answer,
+        }
+    };
+}
+
+impl LookUp for AnyDatabase {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        whichever!(self, database => database.look_up(layout, batch, before).await)
+    }
+}
+
+impl Destination for AnyDatabase {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(match &connection.system {
             System::Sqlite(_) => {
@@ -330,56 +426,37 @@ impl Destination for AnyDestination {
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.describe(name).await,
-            Self::Postgres(destination) => destination.describe(name).await,
-            Self::Mysql(destination) => destination.describe(name).await,
-        }
+        whichever!(self, database => database.describe(name).await)
     }
 
     async fn identity(&mut self) -> Result<String, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.identity().await,
-            Self::Postgres(destination) => destination.identity().await,
-            Self::Mysql(destination) => destination.identity().await,
-        }
+        whichever!(self, database => database.identity().await)
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        whichever!(self, database => database.triggers(object).await)
+    }
+
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        whichever!(self, database => database.dependents(object).await)
+    }
+
+    async fn close(self) {
+        whichever!(self, database => database.close().await)
+    }
+}
+
+impl Transact for AnyDatabase {
     async fn begin(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.begin().await,
-            Self::Postgres(destination) => destination.begin().await,
-            Self::Mysql(destination) => destination.begin().await,
-        }
+        whichever!(self, database => database.begin().await)
     }
 
     async fn defer_constraints(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.defer_constraints().await,
-            Self::Postgres(destination) => destination.defer_constraints().await,
-            Self::Mysql(destination) => destination.defer_constraints().await,
-        }
+        whichever!(self, database => database.defer_constraints().await)
     }
 
     async fn claim(&mut self, claim: Claim) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.claim(claim).await,
-            Self::Postgres(destination) => destination.claim(claim).await,
-            Self::Mysql(destination) => destination.claim(claim).await,
-        }
-    }
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.look_up(layout, batch, before).await,
-            Self::Postgres(destination) => destination.look_up(layout, batch, before).await,
-            Self::Mysql(destination) => destination.look_up(layout, batch, before).await,
-        }
+        whichever!(self, database => database.claim(claim).await)
     }
 
     async fn look_up_locked(
@@ -388,11 +465,7 @@ impl Destination for AnyDestination {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.look_up_locked(layout, batch, before).await,
-            Self::Postgres(destination) => destination.look_up_locked(layout, batch, before).await,
-            Self::Mysql(destination) => destination.look_up_locked(layout, batch, before).await,
-        }
+        whichever!(self, database => database.look_up_locked(layout, batch, before).await)
     }
 
     async fn update_differing(
@@ -401,29 +474,11 @@ impl Destination for AnyDestination {
         batch: &DataFrame,
         before: Before,
     ) -> Result<(LookedUp, u64), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.update_differing(layout, batch, before).await,
-            Self::Postgres(destination) => {
-                destination.update_differing(layout, batch, before).await
-            }
-            Self::Mysql(destination) => destination.update_differing(layout, batch, before).await,
-        }
+        whichever!(self, database => database.update_differing(layout, batch, before).await)
     }
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.declarations(object).await,
-            Self::Postgres(destination) => destination.declarations(object).await,
-            Self::Mysql(destination) => destination.declarations(object).await,
-        }
-    }
-
-    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.triggers(object).await,
-            Self::Postgres(destination) => destination.triggers(object).await,
-            Self::Mysql(destination) => destination.triggers(object).await,
-        }
+        whichever!(self, database => database.declarations(object).await)
     }
 
     async fn hindrances(
@@ -431,122 +486,111 @@ impl Destination for AnyDestination {
         object: &Object,
         change: Change,
     ) -> Result<Vec<String>, SystemError> {
+        whichever!(self, database => database.hindrances(object, change).await)
+    }
+
+    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        whichever!(self, database => database.update(layout, batch).await)
+    }
+
+    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        whichever!(self, database => database.insert(layout, batch).await)
+    }
+
+    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
+        whichever!(self, database => database.lock(layout, batch).await)
+    }
+
+    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
+        whichever!(self, database => database.delete(layout, batch).await)
+    }
+
+    async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
+        whichever!(self, database => database.transaction_mark().await)
+    }
+
+    async fn fate_of(&mut self, mark: &str) -> Result<Fate, SystemError> {
+        whichever!(self, database => database.fate_of(mark).await)
+    }
+
+    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.set_savepoint().await)
+    }
+
+    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.return_to_savepoint().await)
+    }
+
+    async fn commit(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.commit().await)
+    }
+
+    async fn begin_trial(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.begin_trial().await)
+    }
+
+    async fn try_commit(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.try_commit().await)
+    }
+
+    async fn rollback(&mut self) -> Result<(), SystemError> {
+        whichever!(self, database => database.rollback().await)
+    }
+}
+
+/// The closed set of destinations: what they have in common is all that those ask for who write
+/// nothing.
+pub(crate) enum AnyDestination {
+    Database(AnyDatabase),
+}
+
+impl LookUp for AnyDestination {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
         match self {
-            Self::Sqlite(destination) => destination.hindrances(object, change).await,
-            Self::Postgres(destination) => destination.hindrances(object, change).await,
-            Self::Mysql(destination) => destination.hindrances(object, change).await,
+            Self::Database(database) => database.look_up(layout, batch, before).await,
+        }
+    }
+}
+
+impl Destination for AnyDestination {
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        Ok(Self::Database(AnyDatabase::connect(connection).await?))
+    }
+
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        match self {
+            Self::Database(database) => database.describe(name).await,
+        }
+    }
+
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        match self {
+            Self::Database(database) => database.identity().await,
+        }
+    }
+
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Database(database) => database.triggers(object).await,
         }
     }
 
     async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
         match self {
-            Self::Sqlite(destination) => destination.dependents(object).await,
-            Self::Postgres(destination) => destination.dependents(object).await,
-            Self::Mysql(destination) => destination.dependents(object).await,
-        }
-    }
-
-    async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.update(layout, batch).await,
-            Self::Postgres(destination) => destination.update(layout, batch).await,
-            Self::Mysql(destination) => destination.update(layout, batch).await,
-        }
-    }
-
-    async fn insert(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.insert(layout, batch).await,
-            Self::Postgres(destination) => destination.insert(layout, batch).await,
-            Self::Mysql(destination) => destination.insert(layout, batch).await,
-        }
-    }
-
-    async fn lock(&mut self, layout: &Layout, batch: &DataFrame) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.lock(layout, batch).await,
-            Self::Postgres(destination) => destination.lock(layout, batch).await,
-            Self::Mysql(destination) => destination.lock(layout, batch).await,
-        }
-    }
-
-    async fn delete(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.delete(layout, batch).await,
-            Self::Postgres(destination) => destination.delete(layout, batch).await,
-            Self::Mysql(destination) => destination.delete(layout, batch).await,
-        }
-    }
-
-    async fn transaction_mark(&mut self) -> Result<Option<String>, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.transaction_mark().await,
-            Self::Postgres(destination) => destination.transaction_mark().await,
-            Self::Mysql(destination) => destination.transaction_mark().await,
-        }
-    }
-
-    async fn fate_of(&mut self, mark: &str) -> Result<Fate, SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.fate_of(mark).await,
-            Self::Postgres(destination) => destination.fate_of(mark).await,
-            Self::Mysql(destination) => destination.fate_of(mark).await,
-        }
-    }
-
-    async fn set_savepoint(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.set_savepoint().await,
-            Self::Postgres(destination) => destination.set_savepoint().await,
-            Self::Mysql(destination) => destination.set_savepoint().await,
-        }
-    }
-
-    async fn return_to_savepoint(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.return_to_savepoint().await,
-            Self::Postgres(destination) => destination.return_to_savepoint().await,
-            Self::Mysql(destination) => destination.return_to_savepoint().await,
-        }
-    }
-
-    async fn commit(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.commit().await,
-            Self::Postgres(destination) => destination.commit().await,
-            Self::Mysql(destination) => destination.commit().await,
-        }
-    }
-
-    async fn begin_trial(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.begin_trial().await,
-            Self::Postgres(destination) => destination.begin_trial().await,
-            Self::Mysql(destination) => destination.begin_trial().await,
-        }
-    }
-
-    async fn try_commit(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.try_commit().await,
-            Self::Postgres(destination) => destination.try_commit().await,
-            Self::Mysql(destination) => destination.try_commit().await,
-        }
-    }
-
-    async fn rollback(&mut self) -> Result<(), SystemError> {
-        match self {
-            Self::Sqlite(destination) => destination.rollback().await,
-            Self::Postgres(destination) => destination.rollback().await,
-            Self::Mysql(destination) => destination.rollback().await,
+            Self::Database(database) => database.dependents(object).await,
         }
     }
 
     async fn close(self) {
         match self {
-            Self::Sqlite(destination) => destination.close().await,
-            Self::Postgres(destination) => destination.close().await,
-            Self::Mysql(destination) => destination.close().await,
+            Self::Database(database) => database.close().await,
         }
     }
 }

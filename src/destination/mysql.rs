@@ -10,7 +10,7 @@ use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
+use super::{Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact};
 use crate::database::Dialect;
 use crate::database::mysql::settings::NOTES_MAX;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};
@@ -53,6 +53,28 @@ fn is_one(answer: &[MySqlRow]) -> bool {
     answer.first().and_then(|row| text(row, 0)).as_deref() == Some("1")
 }
 
+impl LookUp for MysqlDestination {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        self.find(
+            Step::LookUp {
+                before: before.is_read(),
+                locks: false,
+            },
+            layout,
+            batch,
+            before,
+        )
+        .await
+    }
+}
+
 impl Destination for MysqlDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(Self {
@@ -71,6 +93,20 @@ impl Destination for MysqlDestination {
         catalogue::identity(&mut self.session).await
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        catalogue::triggers(&mut self.session, &object.path).await
+    }
+
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        catalogue::dependents(&mut self.session, &object.path).await
+    }
+
+    async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+impl Transact for MysqlDestination {
     async fn begin(&mut self) -> Result<(), SystemError> {
         self.session
             .run("START TRANSACTION".to_owned(), "beginning a transaction")
@@ -112,24 +148,6 @@ impl Destination for MysqlDestination {
         }
     }
 
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        self.find(
-            Step::LookUp {
-                before: before.is_read(),
-                locks: false,
-            },
-            layout,
-            batch,
-            before,
-        )
-        .await
-    }
-
     async fn look_up_locked(
         &mut self,
         layout: &Layout,
@@ -150,14 +168,6 @@ impl Destination for MysqlDestination {
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
         catalogue::declarations(&mut self.session, &object.path).await
-    }
-
-    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        catalogue::triggers(&mut self.session, &object.path).await
-    }
-
-    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        catalogue::dependents(&mut self.session, &object.path).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -233,10 +243,6 @@ impl Destination for MysqlDestination {
             false => Ok(()),
             true => Err(self.kept_writes(doing)),
         }
-    }
-
-    async fn close(self) {
-        self.session.close().await;
     }
 }
 

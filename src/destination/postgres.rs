@@ -11,7 +11,10 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{Answer, Claim, Destination, Found, LookedUp, SAVEPOINT, TO_SAVEPOINT, update_locked};
+use super::{
+    Answer, Claim, Destination, Found, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
+    update_locked,
+};
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Access, Purpose, Session, catalogue};
 use crate::domain::alteration::Change;
@@ -62,6 +65,38 @@ enum Transaction {
     Failed,
 }
 
+impl LookUp for PostgresDestination {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), None);
+        let purpose = Purpose {
+            doing: "looking records up",
+            grant: &grant,
+            carries_records: true,
+        };
+        if batch.height() == 0 {
+            return Ok(Answer::to(layout, batch).finish());
+        }
+        let bounds = Bounds::of(layout, batch);
+        let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
+        let rows = self
+            .ask(purpose, layout, batch, statement, bounds.as_ref())
+            .await?;
+        let read = match layout.key_is_unique() {
+            true => only(&rows)
+                .and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
+            false => read_counted(&rows, layout, batch, before),
+        };
+        read.map_err(|error| self.session.failed(purpose.doing, error))
+    }
+}
+
 impl Destination for PostgresDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
         Ok(Self {
@@ -80,6 +115,22 @@ impl Destination for PostgresDestination {
         catalogue::identity(&mut self.session).await
     }
 
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let triggers = catalogue::triggers(&mut self.session, &object.path).await;
+        self.note(triggers)
+    }
+
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        let dependents = catalogue::dependents(&mut self.session, &object.path).await;
+        self.note(dependents)
+    }
+
+    async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+impl Transact for PostgresDestination {
     /// The isolation level is named, since a server's default may be another; whether writing is
     /// allowed is not, since a server that is read-only is so on purpose.
     async fn begin(&mut self) -> Result<(), SystemError> {
@@ -119,34 +170,6 @@ impl Destination for PostgresDestination {
             .execute(Purpose::plain(doing), sql, arguments)
             .await;
         self.note(claimed).map(|_| ())
-    }
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let grant = statement::grant(layout, self.session.user(), None);
-        let purpose = Purpose {
-            doing: "looking records up",
-            grant: &grant,
-            carries_records: true,
-        };
-        if batch.height() == 0 {
-            return Ok(Answer::to(layout, batch).finish());
-        }
-        let bounds = Bounds::of(layout, batch);
-        let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
-        let rows = self
-            .ask(purpose, layout, batch, statement, bounds.as_ref())
-            .await?;
-        let read = match layout.key_is_unique() {
-            true => only(&rows)
-                .and_then(|row| read_found(row, layout, batch, before, |_| before.is_read())),
-            false => read_counted(&rows, layout, batch, before),
-        };
-        read.map_err(|error| self.session.failed(purpose.doing, error))
     }
 
     /// A statement waits for the version of a row that is there when it ends, and a later one sees
@@ -203,11 +226,6 @@ impl Destination for PostgresDestination {
         self.note(declarations)
     }
 
-    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        let triggers = catalogue::triggers(&mut self.session, &object.path).await;
-        self.note(triggers)
-    }
-
     async fn hindrances(
         &mut self,
         object: &Object,
@@ -215,11 +233,6 @@ impl Destination for PostgresDestination {
     ) -> Result<Vec<String>, SystemError> {
         let hindrances = catalogue::hindrances(&mut self.session, &object.path, change).await;
         self.note(hindrances)
-    }
-
-    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        let dependents = catalogue::dependents(&mut self.session, &object.path).await;
-        self.note(dependents)
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -384,10 +397,6 @@ impl Destination for PostgresDestination {
         self.session
             .command(Purpose::plain("rolling back"), "ROLLBACK")
             .await
-    }
-
-    async fn close(self) {
-        self.session.close().await;
     }
 }
 

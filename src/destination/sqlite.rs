@@ -23,7 +23,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 pub(crate) use self::statements::is_text_kept_as_number;
 use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
-use super::{Answer, Claim, Destination, LookedUp, SAVEPOINT, TO_SAVEPOINT};
+use super::{Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact};
 use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};
@@ -56,59 +56,8 @@ pub(crate) struct SqliteDestination {
 /// the foreign keys it is.
 type Dangling = (String, Option<i64>, String, i64);
 
-impl Destination for SqliteDestination {
-    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        let database = SqliteDatabase::open(connection, Access::Write).await?;
-        Ok(Self {
-            database,
-            file: settings_of(connection)?.file.clone(),
-            queue: queue_for(&settings_of(connection)?.file),
-            turn: None,
-            turn_timeout: connection.limits.statement_timeout,
-            lock_timeout: connection.limits.lock_timeout,
-            log_asked_for: false,
-            dangling: HashMap::new(),
-        })
-    }
-
-    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
-        let mut object = self.database.read_object(name).await?;
-        if !self.may_write(&object).await? {
-            for column in &mut object.columns {
-                column.may_update = false;
-                column.may_insert = false;
-            }
-        }
-        Ok(object)
-    }
-
-    /// A copy that is moved into the file's place is another file; one that is written over it is
-    /// not.
-    async fn identity(&mut self) -> Result<String, SystemError> {
-        let told =
-            std::fs::metadata(&self.file).map(|file| format!("{} {}", file.dev(), file.ino()));
-        told.map_err(|error| {
-            self.database
-                .sort_error("looking at the file", sqlx::Error::Io(error))
-        })
-    }
-
-    async fn begin(&mut self) -> Result<(), SystemError> {
-        let turn = match self.turn.take() {
-            Some(turn) => turn,
-            None => self.take_turn().await?,
-        };
-        self.ask_for_log().await;
-        self.control("BEGIN IMMEDIATE", "beginning a transaction")
-            .await?;
-        self.turn = Some(turn);
-        Ok(())
-    }
-
-    /// A commit ends with the process that makes it, and there is one writer at a time.
-    async fn claim(&mut self, _claim: Claim) -> Result<(), SystemError> {
-        Ok(())
-    }
+impl LookUp for SqliteDestination {
+    type Error = SystemError;
 
     async fn look_up(
         &mut self,
@@ -150,6 +99,75 @@ impl Destination for SqliteDestination {
         }
         Ok(answer.finish())
     }
+}
+
+impl Destination for SqliteDestination {
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        let database = SqliteDatabase::open(connection, Access::Write).await?;
+        Ok(Self {
+            database,
+            file: settings_of(connection)?.file.clone(),
+            queue: queue_for(&settings_of(connection)?.file),
+            turn: None,
+            turn_timeout: connection.limits.statement_timeout,
+            lock_timeout: connection.limits.lock_timeout,
+            log_asked_for: false,
+            dangling: HashMap::new(),
+        })
+    }
+
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let mut object = self.database.read_object(name).await?;
+        if !self.may_write(&object).await? {
+            for column in &mut object.columns {
+                column.may_update = false;
+                column.may_insert = false;
+            }
+        }
+        Ok(object)
+    }
+
+    /// A copy that is moved into the file's place is another file; one that is written over it is
+    /// not.
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        let told =
+            std::fs::metadata(&self.file).map(|file| format!("{} {}", file.dev(), file.ino()));
+        told.map_err(|error| {
+            self.database
+                .sort_error("looking at the file", sqlx::Error::Io(error))
+        })
+    }
+
+    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        self.database.triggers(object).await
+    }
+
+    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
+        self.database.dependents(object).await
+    }
+
+    async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+impl Transact for SqliteDestination {
+    async fn begin(&mut self) -> Result<(), SystemError> {
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.take_turn().await?,
+        };
+        self.ask_for_log().await;
+        self.control("BEGIN IMMEDIATE", "beginning a transaction")
+            .await?;
+        self.turn = Some(turn);
+        Ok(())
+    }
+
+    /// A commit ends with the process that makes it, and there is one writer at a time.
+    async fn claim(&mut self, _claim: Claim) -> Result<(), SystemError> {
+        Ok(())
+    }
 
     /// One writer at a time: whoever is in the open transaction is alone.
     async fn look_up_locked(
@@ -163,14 +181,6 @@ impl Destination for SqliteDestination {
 
     async fn declarations(&mut self, object: &Object) -> Result<Vec<Declaration>, SystemError> {
         self.database.declarations(object).await
-    }
-
-    async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        self.database.triggers(object).await
-    }
-
-    async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
-        self.database.dependents(object).await
     }
 
     async fn update(&mut self, layout: &Layout, batch: &DataFrame) -> Result<u64, SystemError> {
@@ -227,7 +237,7 @@ impl Destination for SqliteDestination {
         Ok(inserted)
     }
 
-    /// As for [`Destination::look_up_locked`].
+    /// As for [`Transact::look_up_locked`].
     async fn lock(&mut self, _layout: &Layout, _batch: &DataFrame) -> Result<(), SystemError> {
         Ok(())
     }
@@ -310,10 +320,6 @@ impl Destination for SqliteDestination {
         };
         self.turn = None;
         rolled_back
-    }
-
-    async fn close(self) {
-        self.database.close().await;
     }
 }
 

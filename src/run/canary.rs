@@ -15,7 +15,7 @@ use super::conflicts::kept;
 use super::conflicts::last_written::LastWritten;
 use super::push::{CanaryRule, Contents, Push, hand_over, load};
 use super::reader::Reader;
-use crate::destination::{AnyDestination, Destination, records_at};
+use crate::destination::{AnyDestination, Destination, LookUp, records_at};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::canary::Trouble;

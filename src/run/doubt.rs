@@ -7,10 +7,9 @@ use std::path::Path;
 use polars::prelude::{BooleanChunked, Column, DataFrame, IdxSize};
 use tracing::warn;
 
-use super::conflicts::LooksUp;
 use super::images::{ImageError, Segment};
 use super::journal_table::JournalWitness;
-use crate::destination::{AnyDestination, Claim, Destination, records_at};
+use crate::destination::{AnyDatabase, Claim, Destination, LookUp, Transact, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::doubt::{Fate, Marker, SentWrite};
@@ -42,7 +41,7 @@ pub(super) struct Verdict {
 
 /// Asks what became of a batch's sendings, within the open transaction that has claimed it.
 pub(super) async fn verdict(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     journal: Option<&JournalWitness<'_>>,
     sendings: Vec<SentImages>,
 ) -> Result<Verdict, SystemError> {
@@ -59,7 +58,7 @@ pub(super) async fn verdict(
 }
 
 async fn fate(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     journal: Option<&JournalWitness<'_>>,
     marker: Option<&Marker>,
 ) -> Result<Fate, SystemError> {
@@ -121,7 +120,7 @@ async fn settled_at_once(
     object: &[String],
     sendings: &[SentImages],
 ) -> Result<Vec<SentImages>, SystemError> {
-    let mut destination = AnyDestination::connect(connection).await?;
+    let mut destination = AnyDatabase::connect(connection).await?;
     let mut settled = Vec::new();
     for batch in sendings.chunk_by(|left, right| left.span == right.span) {
         match batch
@@ -139,13 +138,13 @@ async fn settled_at_once(
 }
 
 async fn settled_batch(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     journal: Option<&JournalWitness<'_>>,
     id: WriteBackId,
     object: &[String],
     batch: &[SentImages],
 ) -> Result<Vec<SentImages>, SystemError> {
-    let is_file = matches!(destination, AnyDestination::Sqlite(_));
+    let is_file = matches!(destination, AnyDatabase::Sqlite(_));
     let span = batch.first().map(|sending| sending.span);
     // A commit into a file ends with the process that makes it.
     if let (false, Some(span)) = (is_file, span) {
@@ -268,7 +267,7 @@ impl FirstImages {
 
     /// Locks the rows that were to be updated or deleted, until the open transaction ends. To lock
     /// others would ask for more rights than making them takes.
-    pub(super) async fn lock(&self, destination: &mut AnyDestination) -> Result<(), SystemError> {
+    pub(super) async fn lock(&self, destination: &mut AnyDatabase) -> Result<(), SystemError> {
         let were_there = self
             .writes
             .iter()
@@ -286,7 +285,7 @@ impl FirstImages {
     }
 
     /// For each of its records whether it was not written, as its row is as it was before.
-    pub(super) async fn still_to_do<By: LooksUp>(
+    pub(super) async fn still_to_do<By: LookUp>(
         &self,
         by: &mut By,
     ) -> Result<Vec<bool>, By::Error> {

@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::images::Sent;
 use super::reached::{Hold, Write};
 use super::writer::Written;
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::{AnyDatabase, LookUp, Transact};
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, unmarked};
 use crate::domain::conversion::texts_of;
@@ -61,7 +61,7 @@ impl JournalTable {
     /// record is to blame for what the journal does not take.
     pub(super) async fn fill(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         layout: &Layout,
         batch: &Batch,
         sent: PolarsResult<Sent<'_>>,
@@ -105,7 +105,7 @@ impl JournalTable {
     /// Inserts rows, if there are any; returns how the first of them is found again.
     async fn insert(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         written: &Layout,
         changes: Changes,
         at: DateTime<Utc>,
@@ -209,7 +209,7 @@ impl JournalWitness<'_> {
     /// Whether a row of this mark is there, as far as this user may look.
     pub(super) async fn has(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         mark: &JournalMark,
     ) -> Result<bool, SystemError> {
         let positions: Vec<usize> = (0..)

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use crate::destination::LookedUp;
+use crate::destination::{LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::match_rule::Decision;
@@ -347,7 +347,8 @@ impl Preview<'_> {
             } else {
                 Before::Unread
             };
-            let LookedUp { found, before } = reader.look_up(&plan.layout, &batch, before).await?;
+            let LookedUp { found, before, .. } =
+                reader.look_up(&plan.layout, &batch, before).await?;
             let mut decisions = writer::decide(&plan.layout, &found);
             let conflicts = match last.map(|last| last.slice(first, batch_keys.len())) {
                 Some(last) => {

@@ -9,7 +9,7 @@
 
 use polars::prelude::DataFrame;
 
-use crate::destination::{AnyDestination, Destination, Found, LookedUp};
+use crate::destination::{AnyDatabase, Found, LookUp, LookedUp, Transact};
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
@@ -46,10 +46,10 @@ enum Reached {
 
 impl Write<'_> {
     /// Makes the change.
-    /// Errors: as [`Destination::update`]; as [`Write::expect_reached`].
+    /// Errors: as [`Transact::update`]; as [`Write::expect_reached`].
     pub(super) async fn carry_out(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &Connection,
     ) -> Result<(), SystemError> {
         let held = match (self.change, self.is_counted_truly()) {
@@ -73,7 +73,7 @@ impl Write<'_> {
     /// rows; `Refused`, if the database left them.
     pub(super) async fn expect_reached(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &str,
         counted: u64,
         held: Option<&BeforeImages>,
@@ -133,7 +133,7 @@ impl Write<'_> {
     /// anything else.
     async fn look_up(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
         let Self {
@@ -159,7 +159,7 @@ impl Write<'_> {
 
     /// Of a single record it is told what may have kept it; of several nobody knows yet which one
     /// it is.
-    async fn left_undone(&self, destination: &mut AnyDestination) -> SystemError {
+    async fn left_undone(&self, destination: &mut AnyDatabase) -> SystemError {
         let hindrances = match self.records.height() {
             1 => destination
                 .hindrances(&self.layout.object, self.change)

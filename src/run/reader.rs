@@ -4,7 +4,7 @@
 use polars::prelude::DataFrame;
 use tracing::warn;
 
-use crate::destination::{AnyDestination, Destination, LookedUp};
+use crate::destination::{AnyDestination, Destination, LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -42,8 +42,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// As [`Destination::look_up`].
-    pub(crate) async fn look_up(
+    async fn attempt(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let mut destination = match self.destination.take() {
+            Some(destination) => destination,
+            None => AnyDestination::connect(self.connection).await?,
+        };
+        let looked_up = destination.look_up(layout, batch, before).await?;
+        self.destination = Some(destination);
+        Ok(looked_up)
+    }
+
+    pub(crate) async fn close(self) {
+        if let Some(destination) = self.destination {
+            destination.close().await;
+        }
+    }
+}
+
+impl LookUp for Reader<'_> {
+    type Error = ReadError;
+
+    async fn look_up(
         &mut self,
         layout: &Layout,
         batch: &DataFrame,
@@ -72,27 +96,6 @@ impl<'a> Reader<'a> {
                 () = tokio::time::sleep(delay) => {}
                 () = self.stop.asked() => {}
             }
-        }
-    }
-
-    async fn attempt(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let mut destination = match self.destination.take() {
-            Some(destination) => destination,
-            None => AnyDestination::connect(self.connection).await?,
-        };
-        let looked_up = destination.look_up(layout, batch, before).await?;
-        self.destination = Some(destination);
-        Ok(looked_up)
-    }
-
-    pub(crate) async fn close(self) {
-        if let Some(destination) = self.destination {
-            destination.close().await;
         }
     }
 }

@@ -7,7 +7,7 @@ use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::{AnyDatabase, Destination, LookUp, Transact};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
@@ -267,7 +267,7 @@ async fn write_and_read_back(
     last: Option<&LastValues>,
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
-    let mut destination = AnyDestination::connect(&plan.destination).await?;
+    let mut destination = AnyDatabase::connect(&plan.destination).await?;
     let written = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
         Err(SystemError::Missed { .. }) => {
             write(plan, &mut destination, record, last, Hold::Locked, ending).await?
@@ -290,7 +290,7 @@ async fn write_and_read_back(
         Ending::Commit => {
             destination.commit().await?;
             destination.close().await;
-            destination = AnyDestination::connect(&plan.destination).await?;
+            destination = AnyDatabase::connect(&plan.destination).await?;
             destination
                 .look_up(&plan.layout, record, Before::OfAll)
                 .await?
@@ -331,7 +331,7 @@ async fn write_and_read_back(
 /// Writes the record in a transaction of its own, which is still open then.
 async fn write(
     plan: &Plan,
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     record: &DataFrame,
     last: Option<&LastValues>,
     hold: Hold,
@@ -454,7 +454,7 @@ impl Proofs<'_> {
     async fn alteration(
         &self,
         columns: &[ColumnProof],
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
     ) -> Option<String> {
         let gone = self.wrote() && self.rows != 1;
         if !gone && columns.iter().all(|column| column.as_written) {

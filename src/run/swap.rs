@@ -15,7 +15,7 @@ use super::conflicts::Conflicts;
 use super::images::{CREATED, IN_DOUBT, Sent, before_column, sent_column, written_column};
 use super::reached::{Hold, Write};
 use super::writer::{Differing, Written, chosen, expect_unaltered};
-use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
+use crate::destination::{AnyDatabase, Found, LookUp, LookedUp, Transact, records_at};
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
@@ -243,7 +243,7 @@ impl Swap {
     /// Writes what can be written of a batch, within the open transaction.
     pub(super) async fn write(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &Connection,
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
@@ -258,7 +258,7 @@ impl Swap {
     /// Decides about each record with the rows locked.
     pub(super) async fn lock_and_judge(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &Connection,
         records: &DataFrame,
     ) -> Result<Written, SystemError> {
@@ -277,7 +277,7 @@ impl Swap {
     /// Writes what was decided.
     pub(super) async fn apply(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &Connection,
         records: &DataFrame,
         written: &Written,
@@ -333,7 +333,7 @@ impl Swap {
     async fn change(
         &self,
         change: Change,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         connection: &Connection,
         sent: &DataFrame,
         decisions: &[Decision],
@@ -373,7 +373,7 @@ impl Swap {
     /// Decides about each record; writes nothing.
     pub(super) async fn judge(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut impl LookUp<Error = SystemError>,
         connection: &Connection,
         records: &DataFrame,
         before: Before,
@@ -433,6 +433,7 @@ impl Swap {
         let looked_up = LookedUp {
             found,
             before: images.finish(),
+            ..LookedUp::default()
         };
         Ok(Written {
             looked_up,

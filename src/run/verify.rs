@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 
 use self::written::{Latest, Written};
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination, Found, LookedUp};
+use crate::destination::{AnyDestination, Destination, Found, LookUp, LookedUp};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -350,7 +350,7 @@ impl Comparison<'_> {
     }
 
     async fn batch(&mut self, batch: &Latest) -> Result<(), JournalError> {
-        let LookedUp { found, before } = self
+        let LookedUp { found, before, .. } = self
             .reader
             .look_up(&self.written.layout, &batch.records, Before::OfDiffering)
             .await?;

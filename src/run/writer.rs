@@ -13,9 +13,9 @@ use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDestination, Destination, Found, LookedUp, records_at};
+use crate::destination::{AnyDatabase, Destination, Found, LookUp, LookedUp, Transact, records_at};
 use crate::domain::alteration::Change;
-use crate::domain::before::{Before, BeforeImages};
+use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::doubt::{JournalMark, Marker, Replay};
 use crate::domain::error::{SystemError, chain};
@@ -89,7 +89,7 @@ impl WriterContext {
     /// Does with records of a batch what they are for, within the open transaction.
     async fn write(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         records: &DataFrame,
         last: Option<&LastValues>,
         manner: Manner,
@@ -134,13 +134,13 @@ const HELD_UP_MAX: usize = 100_000;
 
 /// A writer's connection, counted among those of its write-back.
 struct Line {
-    destination: AnyDestination,
+    destination: AnyDatabase,
     _counted: Counted,
 }
 
 impl Line {
     async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
-        let destination = AnyDestination::connect(&context.connection).await?;
+        let destination = AnyDatabase::connect(&context.connection).await?;
         context.connected.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             destination,
@@ -571,16 +571,16 @@ impl Writer {
         // before it is over: done again, it changes nothing again.
         let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
         let is_told = sent.is_some() || tells;
-        let found = written.looked_up.found;
-        let mut outcomes = outcomes(written.decisions, batch);
+        let found = &written.looked_up.found;
+        let mut outcomes = outcomes(&written, batch);
         if let Some(Sending {
             outcomes: first, ..
         }) = sent
         {
             let twice = outcomes.into_iter().zip(first).zip(found).enumerate();
             let resolved =
-                |(record, ((second, first), found)): (usize, ((Outcome, &mut Outcome), Found))| {
-                    second.after_unknown_commit(first, share.replay(record, found))
+                |(record, ((second, first), found)): (usize, ((Outcome, &mut Outcome), &Found))| {
+                    second.after_unknown_commit(first, share.replay(record, *found))
                 };
             outcomes = twice.map(resolved).collect();
         }
@@ -853,7 +853,7 @@ impl Writer {
         }
     }
 
-    async fn connected(&mut self) -> Result<&mut AnyDestination, SystemError> {
+    async fn connected(&mut self) -> Result<&mut AnyDatabase, SystemError> {
         let line = match self.line.take() {
             Some(line) => line,
             None => Line::open(&self.context).await?,
@@ -1020,7 +1020,7 @@ impl Written {
         Self {
             looked_up: LookedUp {
                 found: vec![Found::default(); records],
-                before: BeforeImages::default(),
+                ..LookedUp::default()
             },
             decisions: vec![Decision::Leave; records],
             conflicts: Conflicts::default(),
@@ -1036,26 +1036,18 @@ impl Written {
             conflicts,
             differing,
         } = self;
-        let mut all = Self::nothing(records);
-        for ((position, found), decision) in positions.iter().zip(looked_up.found).zip(decisions) {
-            let Ok(record) = usize::try_from(*position) else {
-                continue;
-            };
-            all.looked_up
-                .found
-                .get_mut(record)
-                .into_iter()
-                .for_each(|place| *place = found);
-            all.decisions
-                .get_mut(record)
-                .into_iter()
-                .for_each(|place| place.clone_from(&decision));
+        let mut all = vec![Decision::Leave; records];
+        for (position, decision) in positions.iter().zip(decisions) {
+            let record = usize::try_from(*position).ok();
+            if let Some(place) = record.and_then(|record| all.get_mut(record)) {
+                *place = decision;
+            }
         }
-        all.looked_up.before = looked_up.before.spread(records, positions);
         Self {
+            looked_up: looked_up.spread(records, positions),
+            decisions: all,
             conflicts: conflicts.spread(positions),
             differing,
-            ..all
         }
     }
 }
@@ -1063,7 +1055,7 @@ impl Written {
 /// Looks the records up, decides about each, and writes those that are to be written, within the
 /// open transaction.
 pub(crate) async fn write(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
@@ -1107,7 +1099,7 @@ pub(crate) async fn write(
 
 /// Looks records up with their rows locked, and decides about each.
 pub(super) async fn judge(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     layout: &Layout,
     records: &DataFrame,
     before: Before,
@@ -1128,7 +1120,7 @@ pub(super) async fn judge(
 /// Writes the records that are decided to be. `updated` is how many were updated, where that was
 /// done by the way.
 pub(super) async fn apply(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
@@ -1181,9 +1173,9 @@ fn is_looked_up_first(layout: &Layout, Manner { expected, hold, .. }: Manner) ->
     hold == Hold::Loose && (expected == Differing::Few || !layout.key_is_unique())
 }
 
-/// As [`Destination::update_differing`], of the records that differ by a look-up that comes first.
+/// As [`Transact::update_differing`], of the records that differ by a look-up that comes first.
 async fn update_differing(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     layout: &Layout,
     records: &DataFrame,
     manner: Manner,
@@ -1208,7 +1200,7 @@ async fn update_differing(
 /// Looks records up, those that are to be written with their rows locked, so that they stay as they
 /// are found.
 pub(super) async fn look_up_to_write(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     layout: &Layout,
     records: &DataFrame,
     manner: Manner,
@@ -1260,19 +1252,19 @@ pub(super) fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(
 }
 
 /// What became of the records of a batch.
-fn outcomes(decisions: Vec<Decision>, batch: &Batch) -> Vec<Outcome> {
-    let outcome = |(decision, index): (Decision, u32)| match decision {
+fn outcomes(written: &Written, batch: &Batch) -> Vec<Outcome> {
+    let outcome = |(decision, index): (&Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
         Decision::Leave => Outcome::Unchanged,
         Decision::Delete => Outcome::Deleted,
-        Decision::Skip(reason) => Outcome::Skipped(reason),
+        Decision::Skip(reason) => Outcome::Skipped(*reason),
         Decision::Reject(reason) => Outcome::Rejected(Box::new(batch.reject(
             index,
             Stage::Match,
             None,
-            reason.to_string(),
+            written.looked_up.told(index, reason),
         ))),
     };
-    decisions.into_iter().zip(0..).map(outcome).collect()
+    written.decisions.iter().zip(0..).map(outcome).collect()
 }

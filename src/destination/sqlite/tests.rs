@@ -293,7 +293,7 @@ async fn a_second_run_finds_every_type_unchanged() {
         "{found:?}"
     );
     assert_eq!(written(&mut destination, &layout, &batch).await.unwrap(), 2);
-    let LookedUp { found, before } = destination
+    let LookedUp { found, before, .. } = destination
         .look_up(&layout, &batch, Before::OfAll)
         .await
         .unwrap();
@@ -461,7 +461,7 @@ async fn keys_match_by_their_bytes_whatever_the_collation() {
         texts("id", &[Some("a"), Some("b"), Some("c")]),
         texts("v", &[Some("1"); 3]),
     ]);
-    let LookedUp { found, before } = destination
+    let LookedUp { found, before, .. } = destination
         .look_up(&layout, &batch, Before::OfAll)
         .await
         .unwrap();

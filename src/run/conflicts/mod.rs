@@ -12,9 +12,8 @@ use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
 
 use self::last_written::{LastField, LastValues};
 use super::reached::{Hold, Write};
-use super::reader::{ReadError, Reader};
 use super::writer::{self, Differing, Manner, Written, chosen, expect_unaltered};
-use crate::destination::{AnyDestination, Destination, LookedUp, records_at};
+use crate::destination::{AnyDatabase, LookUp, Transact, records_at};
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
@@ -94,47 +93,9 @@ impl Conflicts {
     }
 }
 
-/// Whoever records can be looked up with.
-pub(crate) trait LooksUp {
-    type Error;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, Self::Error>;
-}
-
-impl LooksUp for AnyDestination {
-    type Error = SystemError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        Destination::look_up(self, layout, batch, before).await
-    }
-}
-
-impl LooksUp for Reader<'_> {
-    type Error = ReadError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, ReadError> {
-        Reader::look_up(self, layout, batch, before).await
-    }
-}
-
 /// As [`writer::write`], but that values which someone else changed since are left alone.
 pub(crate) async fn write(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     connection: &Connection,
     layout: &Layout,
     records: &DataFrame,
@@ -202,7 +163,7 @@ pub(crate) async fn write(
 
 /// Finds the values that are to be left alone. A record of which nothing else differs is skipped.
 /// Writes nothing. `before` are the images of the records that differ.
-pub(crate) async fn judge<By: LooksUp>(
+pub(crate) async fn judge<By: LookUp>(
     by: &mut By,
     layout: &Layout,
     records: &DataFrame,
@@ -275,7 +236,7 @@ struct Suspects {
     as_sent: Vec<usize>,
 }
 
-async fn suspects<By: LooksUp>(
+async fn suspects<By: LookUp>(
     by: &mut By,
     layout: &Layout,
     records: &DataFrame,

@@ -9,7 +9,7 @@ use polars::prelude::{Column, DataFrame};
 use tracing::{debug, warn};
 
 use super::{AttemptError, Sending, Share, Work, Writer, WriterContext, Written, apply, judge};
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::{AnyDatabase, Transact};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::error::{SystemError, chain};
@@ -147,7 +147,7 @@ impl Writer {
 /// Goes back before what was refused and notes whose it was, so that one attempt finds all that
 /// stand in the way.
 async fn set_apart(
-    destination: &mut AnyDestination,
+    destination: &mut AnyDatabase,
     done: Result<(), SystemError>,
     position: usize,
     at: &mut Vec<usize>,
@@ -172,7 +172,7 @@ fn refused() -> SystemError {
 impl WriterContext {
     async fn judge(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         batch: &Batch,
     ) -> Result<Written, SystemError> {
         match &self.work {
@@ -194,7 +194,7 @@ impl WriterContext {
 
     async fn apply(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         batch: &Batch,
         written: &Written,
     ) -> Result<(), SystemError> {
@@ -225,7 +225,7 @@ impl WriterContext {
     /// Empties what a record's row holds that is to be unique and is written in a moment.
     async fn empty(
         &self,
-        destination: &mut AnyDestination,
+        destination: &mut AnyDatabase,
         batch: &Batch,
         written: &Written,
     ) -> Result<(), SystemError> {
