@@ -18,10 +18,11 @@ pub(super) enum Kind {
     Adbc,
     Duckdb,
     Snowflake,
+    Salesforce,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Files,
         Self::Sqlite,
         Self::Postgres,
@@ -29,6 +30,7 @@ impl Kind {
         Self::Adbc,
         Self::Duckdb,
         Self::Snowflake,
+        Self::Salesforce,
     ];
 
     /// As `kind = "…"` names it.
@@ -41,6 +43,7 @@ impl Kind {
             Self::Adbc => "adbc",
             Self::Duckdb => "duckdb",
             Self::Snowflake => "snowflake",
+            Self::Salesforce => "salesforce",
         }
     }
 
@@ -235,7 +238,12 @@ impl Address {
         let known: &[&str] = match self.kind {
             Kind::Postgres => &["sslmode", "sslrootcert", "host"],
             Kind::Mysql => &["ssl-mode", "ssl-ca", "socket"],
-            Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake => &[],
+            Kind::Files
+            | Kind::Sqlite
+            | Kind::Adbc
+            | Kind::Duckdb
+            | Kind::Snowflake
+            | Kind::Salesforce => &[],
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
         // like one.

@@ -147,7 +147,7 @@ pub(super) fn read_records_max(value: Value<'_>) -> Option<RecordsMax> {
     max
 }
 
-fn read_percent(value: Value<'_>) -> Option<Percent> {
+pub(super) fn read_percent(value: Value<'_>) -> Option<Percent> {
     let text = value.text()?;
     let percent = Percent::parse(text);
     if percent.is_none() {

@@ -2,6 +2,7 @@
 //! password that is not in the environment, is put aside for whoever uses the connection.
 
 mod adbc;
+mod service;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use super::document::{Table, Value, shown};
 use super::secret::{Given, Surroundings};
 use super::times::{WAIT_MIN, duration_within, timezone};
 use crate::domain::connection::{
-    Connection, Limits, Secret, ServerSettings, SqliteSettings, System, Tls,
+    Connection, Limits, Secret, ServerSettings, ServiceKind, SqliteSettings, System, Tls,
 };
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 
@@ -88,11 +89,20 @@ const ALL_KEYS: &[&str] = &[
     "warehouse",
     "role",
     "schema",
+    "practice",
+    "login_url",
+    "api_url",
+    "quota_share",
+    "request_timeout",
+    "requests_per_second",
+    "api_version",
 ];
 
 /// A connection as far as it can be had now, and what its users are to be told.
 pub(super) struct ReadConnection {
     pub(super) connection: Option<Connection>,
+    /// Which web API it leads to, if it leads to one, be it out of reach for now.
+    pub(super) service: Option<ServiceKind>,
     pub(super) told_to_users: Vec<Problem>,
 }
 
@@ -111,6 +121,7 @@ pub(super) fn read_connection(
     let connection = reader.connection();
     ReadConnection {
         connection,
+        service: service::kind_of(table),
         told_to_users: reader.told_to_users,
     }
 }
@@ -137,7 +148,10 @@ impl<'a> Reader<'a> {
         self.expect_keys(kind);
         self.expect_kind(kind, &url);
         let timezone = self.table.get("timezone").and_then(timezone);
-        let limits = self.limits();
+        let limits = match kind {
+            Some(Kind::Salesforce) => self.service_limits(),
+            _ => self.limits(),
+        };
         let address = match url {
             UrlKey::Unread => {
                 self.check_without_url(kind);
@@ -152,6 +166,7 @@ impl<'a> Reader<'a> {
             kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
             kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
             kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
+            kind @ Kind::Salesforce => System::Service(self.service(kind)?),
         };
         Some(Connection {
             name: self.name.to_owned(),
@@ -250,6 +265,7 @@ impl<'a> Reader<'a> {
             Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
                 (adbc::keys(kind), kind.name())
             }
+            Some(kind @ Kind::Salesforce) => (service::SALESFORCE_KEYS, kind.name()),
             None => (ALL_KEYS, ""),
         };
         self.table

@@ -118,9 +118,15 @@ impl DraftSystem {
             Address::parse(text).map_err(|error| format!("{}; {}", error.message, error.hint))?;
         match (address.kind, address.file) {
             (_, Some(file)) => Ok(Self::SqliteFile(file.display().to_string())),
-            (Kind::Files | Kind::Sqlite | Kind::Adbc | Kind::Duckdb | Kind::Snowflake, None) => {
-                Err("name the file of the database".to_owned())
-            }
+            (
+                Kind::Files
+                | Kind::Sqlite
+                | Kind::Adbc
+                | Kind::Duckdb
+                | Kind::Snowflake
+                | Kind::Salesforce,
+                None,
+            ) => Err("name the file of the database".to_owned()),
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {
                 Err("leave the password out of the url: it would stand in a file".to_owned())
             }

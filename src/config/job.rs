@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +22,7 @@ use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
+use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::match_rule::MatchMode;
@@ -172,17 +174,15 @@ fn read_write_back(
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
     let source = table
         .require("source", &hint())
-        .and_then(|value| known_connection(value, project));
+        .and_then(|value| read_source(value, project));
     let destination = table
         .require("destination", &hint())
         .and_then(|value| read_destination(value, project));
     let object = table
         .require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`")
         .and_then(table_name);
-    let batch_records_max = table
-        .get("batch_size")
-        .and_then(batch_size)
-        .unwrap_or(project.defaults.batch_records_max);
+    let service = destination.and_then(|name| project.services.get(name).copied());
+    let batch_records_max = batch_records_max(table, project, service);
     let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
     let mode = table
         .get("matching")
@@ -218,13 +218,61 @@ fn read_write_back(
         nulls,
         guards: read_guards(table, &project.defaults.guards),
         canary: read_canary(table, project.defaults.canary),
-        journal_table: journal_table(table, project.defaults.journal_table.as_ref()),
+        journal_table: journal_table_of(table, project, service),
         before_images_kept,
         version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
         location: table.location(),
         table_location,
     })
+}
+
+fn read_source<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
+    let name = known_connection(value, project)?;
+    if project.services.contains_key(name) {
+        let hint = "it is written, never read from; name a database or a folder of files";
+        value.mistake(
+            format!("source `{name}` is a web API"),
+            Some(hint.to_owned()),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// Records per write: of a web API, those of one request, which takes no more than it does.
+fn batch_records_max(
+    table: &Table<'_>,
+    project: &Project,
+    service: Option<ServiceKind>,
+) -> NonZeroUsize {
+    let value = table.get("batch_size");
+    let usual = project.defaults.batch_records_max;
+    let Some(max) = service.map(ServiceKind::request_records_max) else {
+        return value.and_then(batch_size).unwrap_or(usual);
+    };
+    let records = value.and_then(|value| value.integer(1, u32::from(max.get())));
+    let records = records.and_then(|records| NonZeroUsize::new(usize::try_from(records).ok()?));
+    records.unwrap_or_else(|| usual.min(max.into()))
+}
+
+/// The journal's table, which no web API can write in the same breath as a record.
+fn journal_table_of(
+    table: &Table<'_>,
+    project: &Project,
+    service: Option<ServiceKind>,
+) -> Option<(ObjectName, Location)> {
+    let journal = journal_table(table, project.defaults.journal_table.as_ref())?;
+    let Some(kind) = service else {
+        return Some(journal);
+    };
+    let message = format!(
+        "`journal_table` cannot be kept in `{}`: it has no transaction in which a record and its line of the journal stand or fall together",
+        kind.name()
+    );
+    let hint = "write `journal_table = \"off\"`; `writeback journal` and `writeback history` tell the same from the ledger";
+    table.mistake(message, Some(hint.to_owned()));
+    None
 }
 
 fn read_destination<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {

@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::alert::Thresholds;
 use crate::domain::canary::Canary;
 use crate::domain::channel::Channels;
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, ServiceKind};
 use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
@@ -66,6 +66,8 @@ pub(crate) struct Project {
     told_to_users: BTreeMap<String, Vec<Problem>>,
     /// Connections that nothing is written to, and why.
     read_only: BTreeMap<String, &'static str>,
+    /// Connections to web APIs, which nothing is read from.
+    services: BTreeMap<String, ServiceKind>,
 }
 
 /// What write-backs do that do not say themselves.

@@ -77,12 +77,17 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         alerts: read_project_alerts(root, surroundings),
         told_to_users: BTreeMap::new(),
         read_only: BTreeMap::new(),
+        services: BTreeMap::new(),
     };
     for (name, table) in named_tables(root, "connections") {
         let ReadConnection {
             connection,
+            service,
             told_to_users,
         } = read_connection(name, &table, surroundings);
+        if let Some(kind) = service {
+            project.services.insert(name.to_owned(), kind);
+        }
         if let Some(connection) = connection {
             match connection.system {
                 System::Files { .. } => drop(
@@ -95,6 +100,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
                         .read_only
                         .insert(name.to_owned(), "is read through a driver"),
                 ),
+                System::Service(_) => {}
                 System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {}
             }
             project.connections.insert(name.to_owned(), connection);

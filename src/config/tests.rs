@@ -16,6 +16,7 @@ use crate::domain::field::{FieldValue, When};
 use crate::domain::match_rule::MatchMode;
 
 mod scheduling;
+mod services;
 
 const PROJECT: &str = r#"[connections.dashboard]
 kind = "files"

@@ -375,7 +375,8 @@ fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
         other @ (System::Files { .. }
         | System::Sqlite(_)
         | System::Postgres(_)
-        | System::Adbc(_)) => Err(SystemError::Failed {
+        | System::Adbc(_)
+        | System::Service(_)) => Err(SystemError::Failed {
             connection: connection.name.clone(),
             doing: "connecting".to_owned(),
             source: format!("its kind is `{}`, not `mysql`", other.kind()).into(),

@@ -243,16 +243,18 @@ fn milliseconds(duration: Duration) -> u64 {
 pub(crate) fn settings_of(connection: &Connection) -> Result<&SqliteSettings, SystemError> {
     match &connection.system {
         System::Sqlite(settings) => Ok(settings),
-        System::Files { .. } | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => {
-            Err(SystemError::NotFound {
-                what: format!(
-                    "a SQLite file behind `{}`, which is of kind `{}`,",
-                    connection.name,
-                    connection.system.kind()
-                ),
-                hint: None,
-            })
-        }
+        System::Files { .. }
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Adbc(_)
+        | System::Service(_) => Err(SystemError::NotFound {
+            what: format!(
+                "a SQLite file behind `{}`, which is of kind `{}`,",
+                connection.name,
+                connection.system.kind()
+            ),
+            hint: None,
+        }),
     }
 }
 

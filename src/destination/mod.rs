@@ -5,6 +5,8 @@
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
+#[allow(dead_code, reason = "the first web API is not there yet")]
+pub(crate) mod service;
 pub(crate) mod sqlite;
 
 use std::collections::BTreeMap;
@@ -410,7 +412,7 @@ impl Destination for AnyDatabase {
                 Self::Postgres(postgres::PostgresDestination::connect(connection).await?)
             }
             System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
-            System::Files { .. } | System::Adbc(_) => {
+            System::Files { .. } | System::Adbc(_) | System::Service(_) => {
                 return Err(SystemError::NotFound {
                     what: format!(
                         "a destination behind `{}`, a connection of kind `{}`,",

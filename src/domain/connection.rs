@@ -2,10 +2,13 @@
 //! who speaks to it is decided elsewhere.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+
+use super::share::Percent;
 
 /// A password or token. Prints `***`, whatever asks.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,6 +54,7 @@ impl Connection {
             System::Files { folder } => format!("{folder:?}"),
             System::Sqlite(settings) => format!("{:?}", settings.file),
             System::Adbc(settings) => format!("{} {:?}", settings.kind, settings.driver),
+            System::Service(settings) => settings.address(),
             System::Postgres(settings) | System::Mysql(settings) => {
                 let ServerSettings {
                     host,
@@ -82,6 +86,8 @@ pub(crate) enum System {
     /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read,
     /// never written.
     Adbc(AdbcSettings),
+    /// A web API.
+    Service(ServiceSettings),
 }
 
 impl System {
@@ -93,6 +99,7 @@ impl System {
             Self::Postgres(_) => "postgres",
             Self::Mysql(_) => "mysql",
             Self::Adbc(settings) => settings.kind,
+            Self::Service(settings) => settings.kind.name(),
         }
     }
 }
@@ -162,6 +169,115 @@ impl OptionValue {
     }
 }
 
+/// The web APIs that records are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceKind {
+    Salesforce,
+}
+
+impl ServiceKind {
+    /// As `kind = "…"` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Salesforce => "salesforce",
+        }
+    }
+
+    /// Records that one request takes at the most.
+    /// Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>.
+    pub(crate) fn request_records_max(self) -> NonZeroU16 {
+        match self {
+            Self::Salesforce => const { NonZeroU16::new(200).expect("200 is not zero") },
+        }
+    }
+}
+
+/// A web API: where it is, how to be let in, and how much of it may be taken.
+#[allow(dead_code, reason = "the first web API is not there yet")]
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceSettings {
+    pub(crate) kind: ServiceKind,
+    pub(crate) access: ServiceAccess,
+    /// The one account that may be touched, as the API numbers it: an org, a portal, a
+    /// corporation. Without it, whichever the credentials lead to.
+    pub(crate) account: Option<String>,
+    /// How much of the account's calls may be used up, other programs' use counted too.
+    pub(crate) quota_share: Percent,
+    /// Requests that all jobs of this process together may begin in a second.
+    pub(crate) requests_per_second: Option<u32>,
+    /// The version of the API; without it, the newest that this program was tested with.
+    pub(crate) api_version: Option<String>,
+    /// The project's folder of state, in which single-use tokens are kept.
+    pub(crate) state_folder: PathBuf,
+}
+
+impl ServiceSettings {
+    /// Where it leads, whoever goes there.
+    fn address(&self) -> String {
+        let place = match &self.access {
+            ServiceAccess::Practice { folder } => format!("practice {folder:?}"),
+            ServiceAccess::Live(live) => live.login_url.clone(),
+        };
+        format!("{} {place} {:?}", self.kind.name(), self.account)
+    }
+}
+
+/// How a web API is reached.
+#[derive(Debug, Clone)]
+pub(crate) enum ServiceAccess {
+    Live(Box<LiveAccess>),
+    /// The stand-in that is part of the program, which serves what stands in a folder.
+    Practice {
+        folder: PathBuf,
+    },
+}
+
+/// The hosts of a web API and the credentials for them.
+#[allow(dead_code, reason = "the first web API is not there yet")]
+#[derive(Debug, Clone)]
+pub(crate) struct LiveAccess {
+    /// Scheme, host and port of the log-in, without a slash at the end.
+    pub(crate) login_url: String,
+    /// The same of the data calls, where the host that the log-in tells is not to be taken.
+    pub(crate) api_url: Option<String>,
+    pub(crate) auth: Auth,
+    /// Who may vouch for the hosts, instead of those whom this machine trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// A way to log in to a web API.
+#[allow(dead_code, reason = "the first web API is not there yet")]
+#[derive(Debug, Clone)]
+pub(crate) enum Auth {
+    ClientCredentials {
+        client_id: String,
+        client_secret: Secret,
+    },
+    /// A JSON web token, signed with a private key in PEM.
+    JwtBearer {
+        client_id: String,
+        user: String,
+        private_key: Secret,
+    },
+    RefreshToken {
+        client_id: String,
+        client_secret: Option<Secret>,
+        refresh_token: Secret,
+    },
+}
+
+#[allow(dead_code, reason = "the first web API is not there yet")]
+impl Auth {
+    /// As `flow = "…"` names it.
+    pub(crate) fn flow(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials { .. } => "client_credentials",
+            Self::JwtBearer { .. } => "jwt_bearer",
+            Self::RefreshToken { .. } => "refresh_token",
+        }
+    }
+}
+
 /// How a server is to prove who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tls {
@@ -175,7 +291,7 @@ pub(crate) enum Tls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
-    /// One statement's time on the server.
+    /// One statement's time on the server; of a web API, one request's until its answer is in.
     pub(crate) statement_timeout: Duration,
     /// Waiting for somebody else's lock.
     pub(crate) lock_timeout: Duration,

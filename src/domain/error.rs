@@ -5,6 +5,7 @@ use std::error::Error;
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// An error of a source or destination. A refused record is not one of these: it is an outcome.
+#[allow(dead_code, reason = "the first web API is not there yet")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SystemError {
     /// Unreachable, restarting, or the connection broke; the same call may work later.
@@ -18,6 +19,20 @@ pub(crate) enum SystemError {
     /// back.
     #[error("`{connection}` has reached a limit")]
     Exhausted { connection: String, source: Cause },
+    /// A web API takes no more requests for now.
+    #[error("`{connection}` takes no more requests for now")]
+    Throttled { connection: String, source: Cause },
+    /// So much of a web API's quota is used up as may be; `resumes` tells when there is some again,
+    /// as far as it is known.
+    #[error("`{connection}` has used up its calls: {what}")]
+    QuotaSpent {
+        connection: String,
+        what: String,
+        resumes: String,
+    },
+    /// A request was sent whose answer did not come: whether it was carried out is not known.
+    #[error("`{connection}` did not answer")]
+    Unanswered { connection: String, source: Cause },
     /// Somebody else holds a lock, a deadlock was broken, or rows changed in the middle; the same
     /// call may work later.
     #[error("`{connection}` is busy")]
@@ -66,9 +81,12 @@ impl SystemError {
             Self::Unavailable { .. }
             | Self::ReadOnly { .. }
             | Self::Exhausted { .. }
+            | Self::Throttled { .. }
+            | Self::Unanswered { .. }
             | Self::Contended { .. }
             | Self::Missed { .. } => true,
-            Self::Refused { .. }
+            Self::QuotaSpent { .. }
+            | Self::Refused { .. }
             | Self::Forbidden { .. }
             | Self::Altered { .. }
             | Self::NotFound { .. }
@@ -89,6 +107,19 @@ impl SystemError {
                 "free what the cause names or raise the server's limit; fewer `writers` in `[connections.{connection}]` \
                  need fewer connections"
             )),
+            Self::Throttled { connection, .. } => Some(format!(
+                "run again later, or have fewer `writers` in `[connections.{connection}]`"
+            )),
+            Self::QuotaSpent {
+                connection,
+                resumes,
+                ..
+            } => Some(format!(
+                "{resumes}; `quota_share` in `[connections.{connection}]` says how much may be used"
+            )),
+            Self::Unanswered { .. } => Some(
+                "run again: what was written meanwhile is found and not written twice".to_owned(),
+            ),
             Self::Contended { .. } => Some("see who holds the lock, or run again later".to_owned()),
             Self::Missed { .. } => {
                 Some("see who else writes these rows, or run again later".to_owned())

@@ -93,9 +93,10 @@ impl JournalColumn {
             (Self::Run, _) => "bigint",
             (Self::WrittenAt, System::Postgres(_)) => "timestamp with time zone",
             (Self::WrittenAt, System::Mysql(_)) => "datetime(6)",
-            (Self::WrittenAt, System::Sqlite(_) | System::Files { .. } | System::Adbc(_)) => {
-                "timestamp"
-            }
+            (
+                Self::WrittenAt,
+                System::Sqlite(_) | System::Files { .. } | System::Adbc(_) | System::Service(_),
+            ) => "timestamp",
             (_, System::Mysql(_)) => "longtext character set utf8mb4",
             (_, _) => "text",
         }

@@ -86,6 +86,7 @@ impl Source for AnySource {
             System::Adbc(settings) => {
                 Self::Adbc(adbc::AdbcSource::open(connection, settings, schema).await?)
             }
+            System::Service(_) => return Err(never_read(connection)),
         })
     }
 
@@ -133,5 +134,19 @@ pub(crate) async fn describe_table(
         System::Postgres(_) => postgres::describe_table(connection, table).await,
         System::Mysql(_) => mysql::describe_table(connection, table).await,
         System::Adbc(settings) => adbc::describe_table(connection, settings, table).await,
+        System::Service(_) => Err(never_read(connection)),
+    }
+}
+
+fn never_read(connection: &Connection) -> SystemError {
+    SystemError::NotFound {
+        what: format!(
+            "a source behind `{}`, a connection of kind `{}`,",
+            connection.name,
+            connection.system.kind()
+        ),
+        hint: Some(
+            "it is written, never read from; name a database or a folder of files".to_owned(),
+        ),
     }
 }

@@ -132,6 +132,9 @@ async fn columns_of(
             | SystemError::ReadOnly { .. }
             | SystemError::Exhausted { .. }
             | SystemError::Altered { .. }
+            | SystemError::Throttled { .. }
+            | SystemError::QuotaSpent { .. }
+            | SystemError::Unanswered { .. }
             | SystemError::Contended { .. }
             | SystemError::Missed { .. }
             | SystemError::Refused { .. }

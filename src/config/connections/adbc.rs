@@ -57,7 +57,7 @@ pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Adbc => ADBC_KEYS,
         Kind::Duckdb => DUCKDB_KEYS,
         Kind::Snowflake => SNOWFLAKE_KEYS,
-        Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql => &[],
+        Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql | Kind::Salesforce => &[],
     }
 }
 
@@ -110,7 +110,7 @@ impl Reader<'_> {
             Kind::Adbc => self.any_driver(&mut options),
             Kind::Duckdb => self.duckdb(&mut options),
             Kind::Snowflake => self.snowflake(&mut options),
-            Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql => None,
+            Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql | Kind::Salesforce => None,
         };
         self.own_options(&mut options);
         let schema = self

@@ -141,14 +141,16 @@ pub(crate) async fn describe_table(
 fn folder_of(connection: &Connection) -> Result<&Path, SystemError> {
     match &connection.system {
         System::Files { folder } => Ok(folder),
-        System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) | System::Adbc(_) => {
-            Err(SystemError::Failed {
-                connection: connection.name.clone(),
-                doing: "reading files".to_owned(),
-                source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
-                hint: None,
-            })
-        }
+        System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Adbc(_)
+        | System::Service(_) => Err(SystemError::Failed {
+            connection: connection.name.clone(),
+            doing: "reading files".to_owned(),
+            source: format!("it is a connection of kind `{}`", connection.system.kind()).into(),
+            hint: None,
+        }),
     }
 }
 
