@@ -177,6 +177,10 @@ pub(crate) struct CheckArguments {
     #[arg(long)]
     pub(crate) alert: bool,
 
+    /// Leave records alone: no cycle is asked for, no model is run, nothing is looked up
+    #[arg(long)]
+    pub(crate) quick: bool,
+
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,

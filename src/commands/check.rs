@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{CommandError, Ending, load_job, load_project, print, print_json, warn_of};
+use super::{CommandError, Ending, load_job, load_project, print, print_json, rehearsal, warn_of};
 use crate::cli::CheckArguments;
 use crate::config::Project;
 use crate::domain::cadence::Cadence;
@@ -19,9 +19,11 @@ use crate::domain::guard::Guards;
 use crate::domain::mapping::RunFacts;
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
+use crate::ledger::Ledger;
 use crate::report::{failure, guards, schedule};
 use crate::run::counted;
 use crate::run::plan::{self, Plan};
+use crate::run::preview::WriteBackPreview;
 use crate::schedule::alert;
 use crate::schedule::outlook::{self, OPENINGS_USUAL};
 
@@ -34,6 +36,8 @@ struct Found {
 /// A job that can run, and the next instants at which it may run by itself.
 struct Ready {
     plans: Vec<Plan>,
+    /// What a run now would do, for each plan; `None` if nobody asked, or it is not known.
+    previews: Vec<Option<WriteBackPreview>>,
     cadence: Option<Cadence>,
     openings: Vec<Opening>,
 }
@@ -179,10 +183,10 @@ async fn check_jobs(
     let mut checked: Vec<Found> = Vec::new();
     for job in jobs {
         let mut told = Vec::new();
-        let found = match check_job(project, &job, &mut told).await {
+        let found = match check_job(project, &job, arguments.quick, &mut told).await {
             Ok((name, ready)) => Found {
                 job: name,
-                ready: Some(ready),
+                ready: (!told.iter().any(Problem::is_mistake)).then_some(ready),
             },
             Err(error) => {
                 told.extend(error.into_problems()?);
@@ -198,7 +202,9 @@ async fn check_jobs(
             continue;
         }
         if let Some(ready) = found.ready.as_ref().filter(|_| !arguments.json) {
-            let plans = ready.plans.iter().map(line).collect::<String>();
+            let plans = ready.plans.iter().zip(&ready.previews);
+            let plans = plans.map(|(plan, preview)| line(plan, preview.as_ref()));
+            let plans = plans.collect::<String>();
             print(&format!(
                 "{}  ready\n{plans}{}",
                 found.job,
@@ -220,31 +226,49 @@ fn title(jobs: &[Found], of_jobs: usize, of_alerts: usize) -> String {
     }
 }
 
-/// A job's name and what is ready; its warnings are added to `told`.
+/// A job's name and what is ready; its warnings are added to `told`, and so are mistakes that do
+/// not keep others from being found. `is_quick` leaves the records alone.
 async fn check_job(
     project: &Project,
     job: &str,
+    is_quick: bool,
     told: &mut Vec<Problem>,
 ) -> Result<(String, Ready), CommandError> {
     let checked = load_job(project, job)?;
     warn_of(&checked.warnings);
-    told.extend(checked.warnings);
+    told.extend(checked.warnings.iter().cloned());
     let now = Utc::now();
-    let cycle = Cycle {
-        id: "check".to_owned(),
-        completed_at: now,
+    let mut met = Vec::new();
+    let ledger = match is_quick {
+        true => None,
+        false => Ledger::open_if_there(&project.state_folder()).await?,
+    };
+    let cycle = match is_quick {
+        true => None,
+        false => rehearsal::cycle(project, &checked, ledger.as_ref(), now, &mut met).await,
     };
     let facts = RunFacts {
         run: 0,
         job: checked.job.name.clone(),
-        cycle,
+        cycle: cycle.unwrap_or_else(|| Cycle {
+            id: "check".to_owned(),
+            completed_at: now,
+        }),
         started_at: now,
     };
-    let plans = plan::plan_job(project, &checked.job, None, &facts).await?;
+    let planned = plan::plan_job(project, &checked.job, None, &facts).await;
+    let mut plans = planned.inspect_err(|_| told.append(&mut met))?;
     for plan in &plans {
         warn_of(&plan.warnings);
         told.extend(plan.warnings.iter().cloned());
     }
+    let previews = match is_quick {
+        true => plans.iter().map(|_| None).collect(),
+        false => rehearsal::preview(project, ledger.as_ref(), &facts, &mut plans, &mut met).await?,
+    };
+    let (mistakes, warnings): (Vec<_>, Vec<_>) = met.into_iter().partition(Problem::is_mistake);
+    warn_of(&warnings);
+    told.extend(mistakes.into_iter().chain(warnings));
     let cadence = checked.job.cadence;
     let dashboard = cadence
         .as_ref()
@@ -256,6 +280,7 @@ async fn check_job(
         checked.job.name,
         Ready {
             plans,
+            previews,
             cadence,
             openings: openings.unwrap_or_default(),
         },
@@ -277,7 +302,7 @@ fn cadence_text(ready: &Ready) -> String {
     )
 }
 
-fn line(plan: &Plan) -> String {
+fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
     let guards = guards::in_force(&plan.write_back.guards);
     let canary = plan.write_back.canary.map(Canary::size);
     let first =
@@ -299,6 +324,8 @@ fn line(plan: &Plan) -> String {
         .driver()
         .map(|driver| format!("    read by {}\n", printable(driver)))
         .unwrap_or_default();
+    let now = preview.map(|preview| format!("    a run now: {}\n", preview.tally));
+    let now = now.unwrap_or_default();
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => {
@@ -309,7 +336,7 @@ fn line(plan: &Plan) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}    guards: {guards}\n{first}{journal}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{undo}",
         plan.write_back.name,
         printable(&plan.write_back.schema.table.join(".")),
         plan.source.name,
@@ -339,7 +366,7 @@ fn guards_json(guards: &Guards) -> Value {
 }
 
 fn json_of(found: &Found) -> Value {
-    let write_back = |plan: &Plan| {
+    let write_back = |(plan, preview): (&Plan, &Option<WriteBackPreview>)| {
         json!({
             "name": plan.write_back.name,
             "source": plan.source.name,
@@ -354,13 +381,16 @@ fn json_of(found: &Found) -> Value {
             "journal_table": plan.journal_table.as_ref().map(|journal| journal.object.display_name()),
             "keeps_before_images": plan.write_back.before_images_kept.is_some(),
             "batch_size": plan.write_back.batch_records_max,
+            "records": preview.as_ref().map(|preview| preview.tally),
         })
     };
     let ready = found.ready.as_ref();
     json!({
         "job": found.job,
         "ready": ready.is_some(),
-        "write_backs": ready.map_or(Vec::new(), |ready| ready.plans.iter().map(write_back).collect()),
+        "write_backs": ready.map_or(Vec::new(), |ready| {
+            ready.plans.iter().zip(&ready.previews).map(write_back).collect()
+        }),
         "openings": ready.map_or(Vec::new(), |ready| schedule::openings_json(&ready.openings)),
     })
 }

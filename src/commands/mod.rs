@@ -9,6 +9,7 @@ mod manual;
 mod methods;
 mod park;
 mod preview;
+mod rehearsal;
 mod run;
 mod runs;
 mod schema;

@@ -2,22 +2,25 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
 use crate::cli::PreviewArguments;
+use crate::config::Project;
 use crate::domain::job::WriteBack;
 use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
-use crate::run::plan::Until;
-use crate::run::preview::Known;
+use crate::run::plan::{Plan, Until};
+use crate::run::preview::{Known, WriteBackPreview};
 use crate::run::saved_plan::{Preview, SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
-use crate::run::{RunError, plan, preview as previewing};
+use crate::run::{Progress, RunError, plan, preview as previewing};
 use crate::schedule::notice::Book;
 use crate::state::AsideFile;
 
@@ -68,32 +71,11 @@ pub(super) async fn preview(
         &facts,
     )
     .await?;
-    let folder = tempfile::tempdir().map_err(|source| CommandError::Io {
-        doing: "make a temporary folder",
-        source,
-    })?;
-    let progress = report::progress::for_stderr();
+    let previewer = Previewer::new(&project, ledger.as_ref(), &facts, arguments.limit)?;
     let mut previews = Vec::new();
     for plan in &mut plans {
         warn_of(&plan.warnings);
-        let package = folder.path().join(previews.len().to_string());
-        if let Some(ledger) = &ledger {
-            let until = Until::Now(
-                &folder
-                    .path()
-                    .join(format!("{} last written", previews.len())),
-            );
-            plan.remember(&project, ledger, &checked.job.name, until)
-                .await
-                .map_err(RunError::from)?;
-        }
-        let known = known(ledger.as_ref(), &checked.job.name, &plan.write_back).await?;
-        let selection = selection_of(ledger.as_ref(), &facts, &plan.write_back.name).await?;
-        let limit = arguments.limit;
-        let (saved, progress) = (saved.as_mut(), progress.as_ref());
-        previews.push(
-            previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?,
-        );
+        previews.push(previewer.preview(plan, saved.as_mut()).await?);
     }
     let RunFacts {
         job,
@@ -133,6 +115,60 @@ pub(super) async fn preview(
             Ending::Done
         },
     )
+}
+
+/// Previews of one job's write-backs, with what the ledger knows of them.
+pub(super) struct Previewer<'a> {
+    project: &'a Project,
+    ledger: Option<&'a Ledger>,
+    facts: &'a RunFacts,
+    /// Samples of each sort.
+    limit: usize,
+    /// Takes packages for the while.
+    folder: TempDir,
+    progress: Arc<dyn Progress>,
+}
+
+impl<'a> Previewer<'a> {
+    pub(super) fn new(
+        project: &'a Project,
+        ledger: Option<&'a Ledger>,
+        facts: &'a RunFacts,
+        limit: usize,
+    ) -> Result<Self, CommandError> {
+        let folder = tempfile::tempdir().map_err(|source| CommandError::Io {
+            doing: "make a temporary folder",
+            source,
+        })?;
+        let progress = report::progress::for_stderr();
+        Ok(Self {
+            project,
+            ledger,
+            facts,
+            limit,
+            folder,
+            progress,
+        })
+    }
+
+    pub(super) async fn preview(
+        &self,
+        plan: &mut Plan,
+        saved: Option<&mut SavedPlanWriter>,
+    ) -> Result<WriteBackPreview, CommandError> {
+        let (job, name) = (&self.facts.job, plan.write_back.name.clone());
+        if let Some(ledger) = self.ledger {
+            let folder = self.folder.path().join(format!("{name} last written"));
+            plan.remember(self.project, ledger, job, Until::Now(&folder))
+                .await
+                .map_err(RunError::from)?;
+        }
+        let known = known(self.ledger, job, &plan.write_back).await?;
+        let selection = selection_of(self.ledger, self.facts, &name).await?;
+        let package = self.folder.path().join(&name);
+        let (limit, progress) = (self.limit, self.progress.as_ref());
+        Ok(previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?)
+    }
 }
 
 async fn known(

@@ -73,6 +73,10 @@ impl Problem {
         }
     }
 
+    pub(crate) fn is_mistake(&self) -> bool {
+        self.severity == Severity::Mistake
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

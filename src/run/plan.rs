@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(super) home: Home,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
+    /// The driver that reads its records, with its version, where one does.
+    driver: Option<String>,
 }
 
 /// Up to when what was last written is gathered.
@@ -66,7 +68,7 @@ impl Plan {
 
     /// The driver that reads its records, with its version, where one does.
     pub(crate) fn driver(&self) -> Option<&str> {
-        self.opened.as_ref().and_then(AnySource::driver)
+        self.driver.as_deref()
     }
 
     /// What is pushed of it, and where to.
@@ -328,6 +330,10 @@ impl Planner<'_> {
                     last_written: None,
                     object,
                     home,
+                    driver: opened
+                        .as_ref()
+                        .and_then(AnySource::driver)
+                        .map(str::to_owned),
                     opened,
                 })
             }

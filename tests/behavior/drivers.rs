@@ -301,11 +301,14 @@ fn a_table_is_pulled_by_its_name_and_described_for_a_schema_file() {
 }
 
 #[test]
-fn check_names_the_driver_and_looks_at_the_model_without_running_it() {
+fn check_names_the_driver_and_runs_the_model_unless_it_is_to_be_quick() {
     let place = place(
         Server::Sqlite,
         SCORES,
-        &["CREATE TABLE scores (id VARCHAR, score INTEGER, note VARCHAR)"],
+        &[
+            "CREATE TABLE scores (id VARCHAR, score INTEGER, note VARCHAR)",
+            "INSERT INTO scores VALUES ('A1', 2, 'x')",
+        ],
     );
     place.table("accounts", SCORES, ROWS);
     let check = command(&place, &["check"]);
@@ -319,7 +322,10 @@ fn check_names_the_driver_and_looks_at_the_model_without_running_it() {
         SCORES,
         "SELECT id, score, error('it ran') AS note FROM scores",
     );
-    assert_eq!(command(&place, &["check"]).code, 0);
+    assert_eq!(command(&place, &["check", "--quick"]).code, 0);
+    let check = command(&place, &["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(check.stderr.contains("it ran"), "{check}");
     model(&place, SCORES, "SELECT id, scor, note FROM scores");
     let check = command(&place, &["check"]);
     assert_eq!(check.code, 2, "{check}");

@@ -52,6 +52,7 @@ mod plans;
 mod preview;
 mod printing;
 mod random;
+mod readiness;
 mod rejected;
 mod retry;
 mod rights;

@@ -196,6 +196,7 @@ fn a_row_that_a_policy_shows_and_does_not_let_be_written_costs_its_record() {
             "DELETE FROM accounts; INSERT INTO accounts (id, score) VALUES ('A1', 1), ('A2', 2), ('A3', 3); \
              ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; \
              CREATE POLICY everybody ON accounts FOR SELECT USING (true); \
+             CREATE POLICY anybody ON accounts FOR INSERT WITH CHECK (true); \
              CREATE POLICY most ON accounts FOR UPDATE USING (id <> 'A2')",
         );
         place

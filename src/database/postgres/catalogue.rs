@@ -84,8 +84,10 @@ pub(crate) async fn describe(
     let account = Dialect::Postgres.quote(session.user());
     let rules = read(session, RULES, relation.id, rule_obstacle).await?;
     let wrappers = read(session, WRAPPERS, relation.id, wrapper_obstacle).await?;
+    let policy_obstacle = |row: &PgRow| policy_obstacle(row, relation, &account);
+    let policies = read(session, POLICIES, relation.id, policy_obstacle).await?;
     Ok(Object {
-        obstacles: rules.into_iter().chain(wrappers).collect(),
+        obstacles: [rules, wrappers, policies].concat(),
         ..object(relation, &facts, columns, &indexes, account)
     })
 }
@@ -101,6 +103,37 @@ fn rule_obstacle(row: &PgRow) -> Result<Obstacle, sqlx::Error> {
         against: vec![change],
         why: format!("has a rule, `{name}`, that puts something else in the place of {changes}"),
         hint: "let a trigger do what the rule does, and drop the rule".to_owned(),
+    })
+}
+
+/// Row-level security that no policy opens to this user, for one command.
+fn policy_obstacle(
+    row: &PgRow,
+    relation: &Relation,
+    account: &str,
+) -> Result<Obstacle, sqlx::Error> {
+    let command: String = row.try_get(0)?;
+    let (against, what) = match command.as_str() {
+        "UPDATE" => (vec![Change::Update], "update no row"),
+        "INSERT" => (vec![Change::Insert], "create no row"),
+        _ => (
+            vec![Change::Update, Change::Insert, Change::Delete],
+            "see no row",
+        ),
+    };
+    let table = Dialect::Postgres.quote_path(&relation.path());
+    let condition = if command == "INSERT" {
+        "WITH CHECK"
+    } else {
+        "USING"
+    };
+    Ok(Obstacle {
+        against,
+        why: format!("has row-level security, which lets {account} {what}"),
+        hint: format!(
+            "`CREATE POLICY writeback_{} ON {table} FOR {command} TO {account} {condition} (true)`",
+            command.to_lowercase()
+        ),
     })
 }
 
@@ -370,6 +403,17 @@ WHERE r.ev_class = $1::oid AND c.relkind IN ('r', 'p') AND r.ev_enabled IN ('O',
   AND r.is_instead AND r.ev_qual::text = '<>' AND r.ev_type IN ('2', '4')
   AND pg_get_ruledef(r.oid) !~ 'DO INSTEAD +NOTHING;$'
 ORDER BY r.ev_type, r.rulename";
+
+/// Commands that row-level security allows this user for no row at all. What policies say of single
+/// rows is not known before these are met.
+const POLICIES: &str = "\
+SELECT c.command
+FROM (VALUES ('r', 'SELECT'), ('w', 'UPDATE'), ('a', 'INSERT')) AS c (letter, command)
+WHERE row_security_active($1::oid) AND NOT EXISTS (
+    SELECT FROM pg_policy AS p
+    WHERE p.polrelid = $1::oid AND p.polpermissive AND p.polcmd::text IN ('*', c.letter)
+      AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) WHERE r.id = 0 OR pg_has_role(r.id, 'USAGE')))
+ORDER BY c.letter = 'r' DESC";
 
 /// Foreign tables that can be written, among the relation itself, its partitions and what a view
 /// shows, and their wrappers, but for the one that begins, commits and rolls back over there as
