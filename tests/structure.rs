@@ -360,6 +360,10 @@ impl Module {
                     module.children.insert(words[at + 1].clone());
                     at + 3
                 }
+                // Who may see an item says nothing of what the module leans on.
+                "pub" if words.get(at + 2).is_some_and(|word| word == "in") => (at..words.len())
+                    .find(|end| words[*end] == ")")
+                    .unwrap_or(at),
                 "use" => module.take_use(words, at + 1),
                 "struct" | "enum" | "trait" | "type" | "union" if is_public(words, at) => {
                     module.types.insert(words[at + 1].clone());

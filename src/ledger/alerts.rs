@@ -9,9 +9,12 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::codec::{count, json_text, moment, moment_text};
 use super::cycles::{StoredFate, stored_fate};
-use super::rows::{self, Answer, Fault, count, moment, moment_text};
-use super::{Ledger, LedgerError, RunStatus, WriteBackEntry};
+use super::error::{Answer, Fault, LedgerError};
+use super::history::{self, WriteBackEntry};
+use super::sqlite::Ledger;
+use super::status::RunStatus;
 use crate::domain::alert::{
     AlertChange, AlertKind, DeliveredRun, DeliveredWriteBack, Failure, GuardedRun, History,
     StandingAlert,
@@ -83,63 +86,7 @@ impl Ledger {
         job: &str,
         recent_runs: NonZeroU32,
     ) -> Result<History, LedgerError> {
-        self.read(async |connection| history(connection, job, recent_runs).await)
-            .await
-    }
-
-    /// Alerts that stand, of one job or of all.
-    pub(crate) async fn standing_alerts(
-        &self,
-        job: Option<&str>,
-    ) -> Result<Vec<StandingAlert>, LedgerError> {
-        self.read(async |connection| standing_alerts(connection, job).await)
-            .await
-    }
-
-    /// Records changes of a job's alerts, each to be told at once through `channels`. What another
-    /// process recorded already is left as it is.
-    pub(crate) async fn record_alert_changes(
-        &self,
-        job: &str,
-        changes: &[AlertChange],
-        ended_run: Option<i64>,
-        channels: &[Channel],
-        now: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
-        self.write("record an alert in", async |connection| {
-            for change in changes {
-                record_change(connection, job, change, ended_run, channels, now).await?;
-            }
-            forget_old_changes(connection).await
-        })
-        .await
-    }
-
-    /// What is still to be told, oldest change first; of changes of the same alert through the same
-    /// channel only the first, so that nobody hears of a recovery before the alert.
-    pub(crate) async fn tellings(&self) -> Result<Vec<Telling>, LedgerError> {
-        self.read(async |connection| tellings(connection).await)
-            .await
-    }
-
-    /// An attempt at telling has ended.
-    pub(crate) async fn record_told(
-        &self,
-        telling: &Telling,
-        told: &Told,
-    ) -> Result<(), LedgerError> {
-        self.write("record who was told in", async |connection| {
-            record_told(connection, telling, told).await
-        })
-        .await
-    }
-}
-
-async fn history(
-    connection: &mut SqliteConnection,
-    job: &str,
-    recent_runs: NonZeroU32,
-) -> Answer<History> {
+        self.read(async |connection| {
     // A run of one write-back alone tells nothing of the others.
     let delivered = sqlx::query(
         "SELECT * FROM runs WHERE job = ? AND whole AND status IN (?, ?) ORDER BY run DESC LIMIT 1",
@@ -170,6 +117,98 @@ async fn history(
         delivered,
         guarded,
     })
+})
+            .await
+    }
+
+    /// Alerts that stand, of one job or of all.
+    pub(crate) async fn standing_alerts(
+        &self,
+        job: Option<&str>,
+    ) -> Result<Vec<StandingAlert>, LedgerError> {
+        self.read(async |connection| {
+            let standing = sqlx::query(
+                "SELECT * FROM alerts WHERE ?1 IS NULL OR job = ?1 ORDER BY job, since, kind",
+            );
+            standing
+                .bind(job)
+                .fetch_all(connection)
+                .await?
+                .iter()
+                .map(standing_alert)
+                .collect()
+        })
+        .await
+    }
+
+    /// Records changes of a job's alerts, each to be told at once through `channels`. What another
+    /// process recorded already is left as it is.
+    pub(crate) async fn record_alert_changes(
+        &self,
+        job: &str,
+        changes: &[AlertChange],
+        ended_run: Option<i64>,
+        channels: &[Channel],
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        self.write("record an alert in", async |connection| {
+            for change in changes {
+                record_change(connection, job, change, ended_run, channels, now).await?;
+            }
+            forget_old_changes(connection).await
+        })
+        .await
+    }
+
+    /// What is still to be told, oldest change first; of changes of the same alert through the same
+    /// channel only the first, so that nobody hears of a recovery before the alert.
+    pub(crate) async fn tellings(&self) -> Result<Vec<Telling>, LedgerError> {
+        self.read(async |connection| {
+            let tellings = sqlx::query(
+                "SELECT min(change) AS change, channel, job, kind, state, body, attempts, due_at
+         FROM alert_tellings JOIN alert_changes USING (change)
+         WHERE due_at IS NOT NULL GROUP BY channel, job, kind ORDER BY change, channel LIMIT ?",
+            );
+            tellings
+                .bind(TELLINGS_MAX)
+                .fetch_all(connection)
+                .await?
+                .iter()
+                .map(telling)
+                .collect()
+        })
+        .await
+    }
+
+    /// An attempt at telling has ended.
+    pub(crate) async fn record_told(
+        &self,
+        telling: &Telling,
+        told: &Told,
+    ) -> Result<(), LedgerError> {
+        self.write("record who was told in", async |connection| {
+            let (told_at, due_at, error) = match told {
+                Told::At(at) => (Some(*at), None, None),
+                Told::Later { due_at, error } => (None, Some(*due_at), Some(error)),
+                Told::Never { error } => (None, None, Some(error)),
+            };
+            let update = sqlx::query(
+        "UPDATE alert_tellings SET attempts = attempts + 1, told_at = ?, due_at = ?, error = ?
+         WHERE change = ? AND channel = ?",
+    );
+            let update = update
+                .bind(told_at.map(moment_text))
+                .bind(due_at.map(moment_text))
+                .bind(error);
+            update
+                .bind(telling.change)
+                .bind(telling.channel.name())
+                .execute(connection)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// Why the cycle decided last was not delivered, if it was not: its last attempt failed, or it
@@ -223,7 +262,7 @@ async fn delivered_run(
 ) -> Answer<DeliveredRun> {
     let run: i64 = row.try_get("run")?;
     let mut write_backs = Vec::new();
-    for entry in rows::write_back_entries(connection, run).await? {
+    for entry in history::write_back_entries(connection, run).await? {
         let recent_reads = recent_reads(connection, job, run, &entry.name, recent_runs).await?;
         write_backs.push(DeliveredWriteBack {
             name: entry.name,
@@ -269,21 +308,6 @@ fn guarded_run(row: &SqliteRow) -> Answer<GuardedRun> {
         cycle: row.try_get("cycle")?,
         why: row.try_get("error")?,
     })
-}
-
-async fn standing_alerts(
-    connection: &mut SqliteConnection,
-    job: Option<&str>,
-) -> Answer<Vec<StandingAlert>> {
-    let standing =
-        sqlx::query("SELECT * FROM alerts WHERE ?1 IS NULL OR job = ?1 ORDER BY job, since, kind");
-    standing
-        .bind(job)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(standing_alert)
-        .collect()
 }
 
 fn standing_alert(row: &SqliteRow) -> Answer<StandingAlert> {
@@ -351,7 +375,7 @@ async fn record_change(
     };
     if is_new {
         let write_backs = match run {
-            Some(run) => rows::write_back_entries(connection, run).await?,
+            Some(run) => history::write_back_entries(connection, run).await?,
             None => Vec::new(),
         };
         record_tellings(
@@ -412,8 +436,7 @@ async fn record_tellings(
     channels: &[Channel],
     now: DateTime<Utc>,
 ) -> Answer<()> {
-    let body =
-        serde_json::to_string(notification).map_err(|error| Fault::Contents(error.to_string()))?;
+    let body = json_text(notification)?;
     let change: i64 = sqlx::query_scalar(
         "INSERT INTO alert_changes (job, kind, state, at, body) VALUES (?, ?, ?, ?, ?) RETURNING change",
     )
@@ -444,21 +467,6 @@ async fn forget_old_changes(connection: &mut SqliteConnection) -> Answer<()> {
     Ok(())
 }
 
-async fn tellings(connection: &mut SqliteConnection) -> Answer<Vec<Telling>> {
-    let tellings = sqlx::query(
-        "SELECT min(change) AS change, channel, job, kind, state, body, attempts, due_at
-         FROM alert_tellings JOIN alert_changes USING (change)
-         WHERE due_at IS NOT NULL GROUP BY channel, job, kind ORDER BY change, channel LIMIT ?",
-    );
-    tellings
-        .bind(TELLINGS_MAX)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(telling)
-        .collect()
-}
-
 fn telling(row: &SqliteRow) -> Answer<Telling> {
     Ok(Telling {
         change: row.try_get("change")?,
@@ -470,30 +478,4 @@ fn telling(row: &SqliteRow) -> Answer<Telling> {
         attempts: count(row, "attempts")?,
         due_at: moment(row.try_get("due_at")?)?,
     })
-}
-
-async fn record_told(
-    connection: &mut SqliteConnection,
-    telling: &Telling,
-    told: &Told,
-) -> Answer<()> {
-    let (told_at, due_at, error) = match told {
-        Told::At(at) => (Some(*at), None, None),
-        Told::Later { due_at, error } => (None, Some(*due_at), Some(error)),
-        Told::Never { error } => (None, None, Some(error)),
-    };
-    let update = sqlx::query(
-        "UPDATE alert_tellings SET attempts = attempts + 1, told_at = ?, due_at = ?, error = ?
-         WHERE change = ? AND channel = ?",
-    );
-    let update = update
-        .bind(told_at.map(moment_text))
-        .bind(due_at.map(moment_text))
-        .bind(error);
-    update
-        .bind(telling.change)
-        .bind(telling.channel.name())
-        .execute(connection)
-        .await?;
-    Ok(())
 }

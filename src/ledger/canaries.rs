@@ -5,8 +5,12 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
-use super::rows::{self, Answer, count, kept, moment_text};
-use super::{Ledger, LedgerError, RunStatus, WriteBackId};
+use super::codec::{count, kept, moment_text};
+use super::error::{Answer, LedgerError};
+use super::parts::WriteBackId;
+use super::runs;
+use super::sqlite::Ledger;
+use super::status::RunStatus;
 
 /// A canary that was well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,7 +44,7 @@ impl Ledger {
     pub(crate) async fn give_up_run(&self, run: i64, error: &str) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("finish a run in", async |connection| {
-            rows::finish_run(connection, run, RunStatus::Failed, Some(error), finished_at).await?;
+            runs::finish_run(connection, run, RunStatus::Failed, Some(error), finished_at).await?;
             let update = sqlx::query(
                 "UPDATE job_cycles SET fate = 'given_up', attempts = attempts + 1, attempted_at = ?1, decided_at = ?1, error = ?2
                  WHERE (job, cycle) IN (SELECT job, cycle FROM runs WHERE run = ?3 AND whole)",

@@ -7,9 +7,11 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use tracing::warn;
 
+use super::codec::{count, moment, moment_text};
+use super::error::{Answer, Fault, LedgerError};
 use super::lock::{JobLock, ServeLock};
-use super::rows::{Answer, Fault, count, moment, moment_text};
-use super::{Ledger, LedgerError, RunStatus};
+use super::sqlite::Ledger;
+use super::status::RunStatus;
 use crate::domain::cadence::{PassedOver, PassedOverWhy};
 use crate::domain::cycle::Cycle;
 
@@ -203,7 +205,39 @@ impl Ledger {
         dashboard: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<JobCycle>, LedgerError> {
-        self.read(async |connection| job_cycles(connection, job, dashboard, now).await)
+        self.read(async |connection| {
+    let fence = fence(&mut *connection, job, Some(dashboard), Ahead::Placed, now).await?;
+    let fence = fence.as_ref();
+    let rows = sqlx::query(concat!(
+        placed_cycles!(),
+        ", known AS (
+             SELECT position, cycle, completed_at, noticed_at FROM placed
+             UNION ALL
+             SELECT 0, ?3, ?4, ?5 WHERE ?3 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM placed WHERE cycle = ?3)
+         )
+         SELECT known.cycle AS cycle, completed_at, noticed_at, fate, attempts, attempted_at,
+                status, interrupted, finished_at,
+                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?7 AND done.cycle = known.cycle
+                        AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
+         FROM known
+         LEFT JOIN job_cycles ON job_cycles.job = ?7 AND job_cycles.cycle = known.cycle
+         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?7
+                                       AND latest.cycle = known.cycle AND latest.whole)
+         WHERE ?4 IS NULL OR completed_at >= ?4 OR fate IS NULL
+         ORDER BY completed_at DESC, position DESC LIMIT ?6"
+    ));
+    let rows = rows
+        .bind(moment_text(now))
+        .bind(dashboard)
+        .bind(fence.map(|fence| fence.cycle.id.as_str()))
+        .bind(fence.map(|fence| moment_text(fence.cycle.completed_at)))
+        .bind(fence.map(|fence| moment_text(fence.noticed_at)))
+        .bind(JOB_CYCLES_MAX)
+        .bind(job)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().rev().map(job_cycle).collect()
+})
             .await
     }
 
@@ -583,45 +617,6 @@ async fn fence(
         })
     };
     row.as_ref().map(fence).transpose()
-}
-
-async fn job_cycles(
-    connection: &mut SqliteConnection,
-    job: &str,
-    dashboard: &str,
-    now: DateTime<Utc>,
-) -> Answer<Vec<JobCycle>> {
-    let fence = fence(&mut *connection, job, Some(dashboard), Ahead::Placed, now).await?;
-    let fence = fence.as_ref();
-    let rows = sqlx::query(concat!(
-        placed_cycles!(),
-        ", known AS (
-             SELECT position, cycle, completed_at, noticed_at FROM placed
-             UNION ALL
-             SELECT 0, ?3, ?4, ?5 WHERE ?3 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM placed WHERE cycle = ?3)
-         )
-         SELECT known.cycle AS cycle, completed_at, noticed_at, fate, attempts, attempted_at,
-                status, interrupted, finished_at,
-                EXISTS (SELECT 1 FROM runs AS done WHERE done.job = ?7 AND done.cycle = known.cycle
-                        AND done.whole AND done.status IN ('succeeded', 'rejected')) AS delivered
-         FROM known
-         LEFT JOIN job_cycles ON job_cycles.job = ?7 AND job_cycles.cycle = known.cycle
-         LEFT JOIN runs ON runs.run = (SELECT max(run) FROM runs AS latest WHERE latest.job = ?7
-                                       AND latest.cycle = known.cycle AND latest.whole)
-         WHERE ?4 IS NULL OR completed_at >= ?4 OR fate IS NULL
-         ORDER BY completed_at DESC, position DESC LIMIT ?6"
-    ));
-    let rows = rows
-        .bind(moment_text(now))
-        .bind(dashboard)
-        .bind(fence.map(|fence| fence.cycle.id.as_str()))
-        .bind(fence.map(|fence| moment_text(fence.cycle.completed_at)))
-        .bind(fence.map(|fence| moment_text(fence.noticed_at)))
-        .bind(JOB_CYCLES_MAX)
-        .bind(job)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().rev().map(job_cycle).collect()
 }
 
 fn job_cycle(row: &SqliteRow) -> Answer<JobCycle> {

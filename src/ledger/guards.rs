@@ -6,8 +6,11 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{self, Answer, Fault, moment, moment_text};
-use super::{Ledger, LedgerError, RunStatus, UnfinishedRun};
+use super::codec::{json_text, moment, moment_text};
+use super::error::{Answer, Fault, LedgerError};
+use super::runs::{self, UnfinishedRun, latest_run};
+use super::sqlite::Ledger;
+use super::status::RunStatus;
 use crate::domain::guard::Objection;
 
 /// A person's word that a run goes ahead in spite of the objections to it.
@@ -47,7 +50,7 @@ impl Ledger {
         let finished_at = Utc::now();
         self.write("record what stopped a run in", async |connection| {
             let why: Vec<String> = objections.iter().map(ToString::to_string).collect();
-            rows::finish_run(
+            runs::finish_run(
                 connection,
                 run,
                 RunStatus::Guarded,
@@ -65,8 +68,10 @@ impl Ledger {
         &self,
         job: &str,
     ) -> Result<Option<UnfinishedRun>, LedgerError> {
-        self.read(async |connection| rows::guarded_run(connection, job).await)
-            .await
+        self.read(async |connection| {
+            latest_run(connection, job, |status, _| status == RunStatus::Guarded).await
+        })
+        .await
     }
 
     /// A person approved a run that guards stopped: it is at work again, and no guard is asked any
@@ -78,7 +83,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let approved_at = Utc::now();
         self.write("record an approval in", async |connection| {
-            rows::take_up_run(connection, run, approved_at).await?;
+            runs::take_up_run(connection, run, approved_at).await?;
             let insert = sqlx::query(
                 "INSERT OR IGNORE INTO approvals (run, approved_by, approved_at) VALUES (?, ?, ?)",
             );
@@ -108,7 +113,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let finished_at = Utc::now();
         self.write("finish a run in", async |connection| {
-            rows::finish_run(connection, run, status, None, finished_at).await?;
+            runs::finish_run(connection, run, status, None, finished_at).await?;
             let job: String = sqlx::query_scalar("SELECT job FROM runs WHERE run = ?")
                 .bind(run)
                 .fetch_one(&mut *connection)
@@ -182,8 +187,7 @@ async fn record_objections(
         .execute(&mut *connection)
         .await?;
     for (position, objection) in (0_i64..).zip(objections) {
-        let told =
-            serde_json::to_string(objection).map_err(|error| Fault::Contents(error.to_string()))?;
+        let told = json_text(objection)?;
         let insert =
             sqlx::query("INSERT INTO objections (run, position, objection) VALUES (?, ?, ?)");
         insert

@@ -3,11 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Answer, Fault, count, moment};
-use super::{Ledger, LedgerError, WriteBackId};
+use super::codec::{count, from_json, moment};
+use super::error::{Answer, LedgerError};
+use super::parts::WriteBackId;
+use super::sqlite::Ledger;
 
 /// What kind of run wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,7 +67,25 @@ impl Ledger {
         job: Option<&str>,
         write_back: &str,
     ) -> Result<Vec<JournalRun>, LedgerError> {
-        self.read(async |connection| journal(connection, job, write_back).await)
+        self.read(async |connection| {
+    let runs = sqlx::query(
+        "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
+                sum(inserted + updated + deleted) AS written,
+                sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
+                         ELSE inserted + updated + deleted END) AS unkept,
+                sum(CASE committed WHEN 0 THEN inserted + updated + deleted ELSE 0 END) AS in_doubt
+         FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
+         WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2)
+         GROUP BY w.write_back HAVING sum(inserted + updated + deleted) > 0 ORDER BY run, w.position",
+    );
+    runs.bind(write_back)
+        .bind(job)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(journal_run)
+        .collect()
+})
             .await
     }
 
@@ -85,37 +105,12 @@ impl Ledger {
     }
 }
 
-async fn journal(
-    connection: &mut SqliteConnection,
-    job: Option<&str>,
-    write_back: &str,
-) -> Answer<Vec<JournalRun>> {
-    let runs = sqlx::query(
-        "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
-                sum(inserted + updated + deleted) AS written,
-                sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
-                         ELSE inserted + updated + deleted END) AS unkept,
-                sum(CASE committed WHEN 0 THEN inserted + updated + deleted ELSE 0 END) AS in_doubt
-         FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
-         WHERE w.name = ?1 AND (?2 IS NULL OR job = ?2)
-         GROUP BY w.write_back HAVING sum(inserted + updated + deleted) > 0 ORDER BY run, w.position",
-    );
-    runs.bind(write_back)
-        .bind(job)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(journal_run)
-        .collect()
-}
-
 fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
     let (retry_of, undo_of): (Option<i64>, Option<i64>) =
         (row.try_get("retry_of")?, row.try_get("undo_of")?);
     let plan: Option<&str> = row.try_get("plan")?;
     // Absent in runs of versions that kept no before-images either.
     let object: Option<&str> = row.try_get("object")?;
-    let object = object.map_or(Ok(Vec::new()), serde_json::from_str);
     Ok(JournalRun {
         id: WriteBackId {
             run: row.try_get("run")?,
@@ -135,7 +130,7 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
         destination: row
             .try_get::<Option<String>, _>("destination")?
             .unwrap_or_default(),
-        object: object.map_err(|error| Fault::Contents(error.to_string()))?,
+        object: object.map_or(Ok(Vec::new()), from_json)?,
         written: count(row, "written")?,
         unkept: count(row, "unkept")?,
         in_doubt: count(row, "in_doubt")?,

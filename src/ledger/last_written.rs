@@ -4,8 +4,11 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{self, Answer, Fault, count, image_segment, kept};
-use super::{Commit, ImageSegment, Ledger, LedgerError, SentImages, WriteBackId};
+use super::codec::{count, from_json, json_text, kept};
+use super::error::{Answer, LedgerError};
+use super::images::{self, Commit, ImageSegment, SentImages, image_segment};
+use super::parts::WriteBackId;
+use super::sqlite::Ledger;
 
 /// What the values last written of a write-back are of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl Ledger {
         entry: &LastWrittenEntry,
     ) -> Result<(), LedgerError> {
         self.write("record what was last written in", async |connection| {
-            let object = serde_json::to_string(&entry.object).map_err(|error| Fault::Contents(error.to_string()))?;
+            let object = json_text(&entry.object)?;
             let insert = sqlx::query(
                 "INSERT INTO last_written (job, write_back, run, destination, object, fields) VALUES (?, ?, ?, ?, ?, ?)
                  ON CONFLICT (job, write_back) DO UPDATE SET run = excluded.run, destination = excluded.destination,
@@ -118,7 +121,7 @@ impl Ledger {
         segment: &[u8],
     ) -> Result<(), LedgerError> {
         self.write("record what a test wrote in", async |connection| {
-            let object = serde_json::to_string(object).map_err(|error| Fault::Contents(error.to_string()))?;
+            let object = json_text(object)?;
             let insert = sqlx::query(
                 "INSERT INTO tested_values (job, write_back, after_run, destination, object, segment)
                  VALUES (?, ?, (SELECT coalesce(max(run), 0) FROM runs), ?, ?, ?)",
@@ -174,7 +177,7 @@ impl Ledger {
     /// What a write-back of a run left of what it sent.
     pub(crate) async fn sent_segments(&self, id: WriteBackId) -> Result<SentSegments, LedgerError> {
         self.read_of(id, async |connection, write_back| {
-            let images = rows::images(connection, write_back, None).await?;
+            let images = images::images(connection, write_back, None).await?;
             let (in_doubt, written): (Vec<_>, Vec<_>) = images
                 .into_iter()
                 .partition(|images| images.commit == Commit::InDoubt);
@@ -248,26 +251,7 @@ fn sending_run(row: &SqliteRow) -> Answer<SendingRun> {
 
 /// Absent in runs of the first versions.
 fn path(object: Option<&str>) -> Answer<Vec<String>> {
-    let path = object.map_or(Ok(Vec::new()), serde_json::from_str);
-    path.map_err(|error| Fault::Contents(error.to_string()))
-}
-
-/// What rows were found to hold they held, whatever became of the commit that followed.
-async fn conflicts(
-    connection: &mut SqliteConnection,
-    write_back: i64,
-) -> Answer<Vec<ImageSegment>> {
-    let conflicts = sqlx::query(
-        "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
-         WHERE write_back = ? ORDER BY partition, first",
-    );
-    conflicts
-        .bind(write_back)
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(image_segment)
-        .collect()
+    object.map_or(Ok(Vec::new()), from_json)
 }
 
 /// Says where a batch's conflicts stand, if it has any; what was said of an earlier sending no
@@ -297,4 +281,22 @@ pub(super) async fn record_conflicts(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// What rows were found to hold they held, whatever became of the commit that followed.
+async fn conflicts(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+) -> Answer<Vec<ImageSegment>> {
+    let conflicts = sqlx::query(
+        "SELECT file, offset, bytes, c.xxh3 FROM conflicts AS c JOIN batches USING (batch)
+         WHERE write_back = ? ORDER BY partition, first",
+    );
+    conflicts
+        .bind(write_back)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(image_segment)
+        .collect()
 }

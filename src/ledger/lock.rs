@@ -6,7 +6,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::LedgerError;
+use super::error::LedgerError;
 use crate::state;
 
 /// How long to wait while another process opens the ledger: far longer than its migrations take.

@@ -3,7 +3,9 @@
 
 use crate::domain::outcome::{Outcome, Rejection, SkipReason};
 
-/// What one byte says. The numbers are in every ledger: they are added to, never changed.
+/// What one byte says. The numbers are in every ledger: they are added to, never changed. No release
+/// ever wrote 10 or 11, which were kept free for work that came to need none; they stay unused, so
+/// that a ledger that holds one is known to be damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
     Inserted,

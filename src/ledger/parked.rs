@@ -5,8 +5,10 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Answer, Fault, count, kept, moment, moment_text};
-use super::{Ledger, LedgerError, WriteBackId};
+use super::codec::{count, kept, moment, moment_text};
+use super::error::{Answer, Fault, LedgerError};
+use super::parts::WriteBackId;
+use super::sqlite::Ledger;
 use crate::domain::parking::{LeftAlone, Parked, Until};
 
 impl Ledger {

@@ -8,8 +8,10 @@ use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::rows::{Answer, count};
-use super::{Ledger, LedgerError, WriteBackId};
+use super::codec::count;
+use super::error::{Answer, LedgerError};
+use super::parts::WriteBackId;
+use super::sqlite::Ledger;
 use crate::database::audited;
 
 /// Keys one statement inserts: two values each, far below the 32 766 that SQLite binds.

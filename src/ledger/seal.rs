@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteOperation, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::rows::Fault;
+use super::error::Fault;
 use crate::database::{Dialect, audited};
 
 /// Up to this size all of a ledger is looked at when it is opened. Of a larger one only the newest

@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::cycle::Cycle;
+use crate::domain::doubt::Marker;
 use crate::domain::error::chain;
-use crate::domain::outcome::{SkipReason, Stage};
+use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage, Tally};
+use crate::ledger::write_backs::Progress;
 
 const FIRST: WriteBackId = WriteBackId {
     run: 1,

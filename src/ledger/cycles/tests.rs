@@ -5,7 +5,8 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::super::tests::{begin, cycle, ledger};
 use super::*;
-use crate::ledger::{NewRun, connect};
+use crate::ledger::NewRun;
+use crate::ledger::sqlite::connect;
 
 const HEALTH: &str = "customer_health";
 

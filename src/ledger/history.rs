@@ -1,0 +1,246 @@
+//! History as people read it, assembled of all accounts of the ledger: runs with their write-backs,
+//! batches, and how fast they went.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::canaries::{self, PassedCanary};
+use super::codec::{count, cycle, moment, span, tally_in};
+use super::error::{Answer, Fault, LedgerError};
+use super::guards::{self, Approval};
+use super::sqlite::Ledger;
+use super::status::RunStatus;
+use super::write_backs::tally;
+use crate::domain::guard::Objection;
+use crate::domain::outcome::Tally;
+
+/// One run as history shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct RunEntry {
+    pub(crate) run: i64,
+    pub(crate) job: String,
+    pub(crate) cycle: String,
+    pub(crate) cycle_completed_at: DateTime<Utc>,
+    pub(crate) status: RunStatus,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    /// Why it could not run or finish.
+    pub(crate) error: Option<String>,
+    /// As [`NewRun::retry_of`].
+    pub(crate) retry_of: Option<i64>,
+    /// As [`NewRun::undo_of`].
+    pub(crate) undo_of: Option<i64>,
+    /// As [`NewRun::plan`].
+    pub(crate) plan: Option<String>,
+    /// What guards had against it.
+    pub(crate) guards: Vec<Objection>,
+    /// Why it went ahead all the same, if it did.
+    pub(crate) approval: Option<Approval>,
+    pub(crate) write_backs: Vec<WriteBackEntry>,
+}
+
+/// One write-back of a run as history shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct WriteBackEntry {
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) tally: Tally,
+    /// Those known to be committed.
+    pub(crate) batches: u64,
+    pub(crate) seconds: f64,
+    /// Of the records that count as written, those of batches that were sent and are not known to
+    /// be committed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) in_doubt: u64,
+    /// Of its records, those that went first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) canary: Option<PassedCanary>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(records: &u64) -> bool {
+    *records == 0
+}
+
+/// One batch of a run as history shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct BatchEntry {
+    pub(crate) write_back: String,
+    pub(crate) partition: u32,
+    pub(crate) first: u32,
+    pub(crate) records: u32,
+    pub(crate) attempts: u32,
+    pub(crate) committed: bool,
+    #[serde(flatten)]
+    pub(crate) tally: Tally,
+    pub(crate) seconds: f64,
+}
+
+/// How fast the latest runs of a write-back went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// How many runs these are; at least one.
+    pub(crate) runs: u32,
+    pub(crate) seconds_per_record: f64,
+}
+
+impl Pace {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "no run reads as many records as a float stops counting at"
+    )]
+    pub(crate) fn seconds_for(&self, records: u64) -> f64 {
+        self.seconds_per_record * records as f64
+    }
+}
+
+impl Ledger {
+    /// The latest runs, newest first, of one job or of all.
+    pub(crate) async fn runs(
+        &self,
+        job: Option<&str>,
+        runs_max: u32,
+    ) -> Result<Vec<RunEntry>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT * FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY run DESC LIMIT ?2",
+            );
+            let rows = rows
+                .bind(job)
+                .bind(runs_max)
+                .fetch_all(&mut *connection)
+                .await?;
+            let mut entries = Vec::with_capacity(rows.len());
+            for row in &rows {
+                entries.push(run_entry(connection, row).await?);
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// One run.
+    /// Errors: `NoSuchRun`.
+    pub(crate) async fn run(&self, run: i64) -> Result<RunEntry, LedgerError> {
+        self.read(async |connection| {
+            let row = sqlx::query("SELECT * FROM runs WHERE run = ?")
+                .bind(run)
+                .fetch_optional(&mut *connection)
+                .await?;
+            run_entry(connection, &row.ok_or(Fault::NoSuchRun(run))?).await
+        })
+        .await
+    }
+
+    /// How fast the latest runs of a write-back went, `runs_max` at most; `None` if none delivered
+    /// a record.
+    pub(crate) async fn pace(
+        &self,
+        job: &str,
+        write_back: &str,
+        runs_max: u32,
+    ) -> Result<Option<Pace>, LedgerError> {
+        self.read(async |connection| {
+    let latest = sqlx::query(
+        "SELECT count(*) AS runs, total(seconds) / max(total(read), 1) AS seconds_per_record FROM (
+             SELECT w.seconds, w.read FROM write_backs AS w JOIN runs AS r USING (run)
+             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND r.plan IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
+         )",
+    );
+    let row = latest
+        .bind(job)
+        .bind(write_back)
+        .bind(runs_max)
+        .fetch_one(connection)
+        .await?;
+    let pace = Pace {
+        runs: count(&row, "runs")?,
+        seconds_per_record: row.try_get("seconds_per_record")?,
+    };
+    Ok((pace.runs > 0).then_some(pace))
+})
+            .await
+    }
+
+    /// The batches of one run, in order.
+    pub(crate) async fn batches(&self, run: i64) -> Result<Vec<BatchEntry>, LedgerError> {
+        self.read(async |connection| {
+    let rows = sqlx::query(
+        "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
+                inserted, updated, unchanged, deleted, skipped, rejected
+         FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
+    );
+    rows.bind(run)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(batch_entry)
+        .collect()
+})
+            .await
+    }
+}
+
+async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer<RunEntry> {
+    let run: i64 = row.try_get("run")?;
+    let cycle = cycle(row)?;
+    let finished_at: Option<&str> = row.try_get("finished_at")?;
+    Ok(RunEntry {
+        run,
+        job: row.try_get("job")?,
+        cycle: cycle.id,
+        cycle_completed_at: cycle.completed_at,
+        status: RunStatus::named(row.try_get("status")?)?,
+        started_at: moment(row.try_get("started_at")?)?,
+        finished_at: finished_at.map(moment).transpose()?,
+        error: row.try_get("error")?,
+        retry_of: row.try_get("retry_of")?,
+        undo_of: row.try_get("undo_of")?,
+        plan: row.try_get("plan")?,
+        guards: guards::objections(connection, run).await?,
+        approval: guards::approval(connection, run).await?,
+        write_backs: write_back_entries(connection, run).await?,
+    })
+}
+
+pub(super) async fn write_back_entries(
+    connection: &mut SqliteConnection,
+    run: i64,
+) -> Answer<Vec<WriteBackEntry>> {
+    let rows = sqlx::query(
+        "SELECT write_back, name, seconds,
+                (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches,
+                (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
+                 WHERE b.write_back = w.write_back AND committed = 0) AS in_doubt
+         FROM write_backs AS w WHERE run = ? ORDER BY position",
+    );
+    let rows = rows.bind(run).fetch_all(&mut *connection).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        entries.push(WriteBackEntry {
+            name: row.try_get("name")?,
+            tally: tally(connection, row.try_get("write_back")?).await?,
+            batches: count(row, "batches")?,
+            seconds: row.try_get("seconds")?,
+            in_doubt: count(row, "in_doubt")?,
+            canary: canaries::canary(connection, row.try_get("write_back")?).await?,
+        });
+    }
+    Ok(entries)
+}
+
+fn batch_entry(row: &SqliteRow) -> Answer<BatchEntry> {
+    let span = span(row)?;
+    Ok(BatchEntry {
+        write_back: row.try_get("name")?,
+        partition: span.partition,
+        first: span.first,
+        records: span.records,
+        attempts: count(row, "attempts")?,
+        committed: row.try_get("committed")?,
+        tally: tally_in(row, "records")?,
+        seconds: row.try_get("seconds")?,
+    })
+}

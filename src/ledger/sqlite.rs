@@ -1,0 +1,280 @@
+//! The ground of the ledger: the database that it stands in, and one transaction at a time.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::Mutex;
+
+use super::error::{Fault, LedgerError, database_error, result_code, result_code_of};
+use super::lock;
+use super::parts::WriteBackId;
+use super::seal::{self, Changes};
+use crate::{fault, state};
+
+/// The ledger. Cheap to clone; clones share one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    pub(super) state_folder: PathBuf,
+    file: PathBuf,
+    /// The file that is open, whatever stands under its name by now.
+    opened: FileNumber,
+    pub(super) connection: Arc<Mutex<SqliteConnection>>,
+    /// Of this connection, to be sealed by the end of each transaction.
+    changes: Changes,
+}
+
+/// Tells a file from every other, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileNumber {
+    device: u64,
+    inode: u64,
+}
+
+impl FileNumber {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        let metadata = std::fs::metadata(file)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+}
+
+const LEDGER_FILE: &str = "ledger.db";
+
+/// How long a statement waits for another process that is writing: longer than any write of the
+/// ledger takes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Ledger {
+    /// Opens the ledger in the state folder, making both (folder mode 0700) if absent.
+    /// Errors: `Damaged`, `Newer`, `Io`.
+    pub(crate) async fn open(state_folder: &Path) -> Result<Self, LedgerError> {
+        state::make_folder(state_folder)
+            .map_err(|error| LedgerError::io("make", state_folder, error))?;
+        let file = state_folder.join(LEDGER_FILE);
+        let _alone = lock::opening(state_folder).await?;
+        // SQLite would make the file readable for everybody; the files it keeps beside it take its
+        // mode.
+        state::open_or_create_file(&file).map_err(|error| LedgerError::io("open", &file, error))?;
+        let connection = connect(&file)
+            .await
+            .map_err(|error| database_error("open", &file, error))?;
+        let mut connection = up_to_date(connection, &file).await?;
+        let changes = Changes::watch(&mut connection)
+            .await
+            .map_err(|error| database_error("open", &file, error))?;
+        let connection = Arc::new(Mutex::new(connection));
+        let opened =
+            FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
+        Ok(Self {
+            state_folder: state_folder.to_owned(),
+            file,
+            opened,
+            connection,
+            changes,
+        })
+    }
+
+    /// Opens the ledger if there is one.
+    /// Errors: as [`Ledger::open`].
+    pub(crate) async fn open_if_there(state_folder: &Path) -> Result<Option<Self>, LedgerError> {
+        match state_folder.join(LEDGER_FILE).exists() {
+            true => Self::open(state_folder).await.map(Some),
+            false => Ok(None),
+        }
+    }
+}
+
+impl Ledger {
+    /// Does `work` in one transaction, which begins as a writer: another process's write is waited
+    /// for, never run into half-way.
+    pub(super) async fn write<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        self.expect_in_place()?;
+        // What a transaction that failed had changed is not changed.
+        drop(self.changes.take());
+        let written = transact(&mut connection, "BEGIN IMMEDIATE", async |connection| {
+            let answer = work(connection).await?;
+            seal::seal(connection, self.changes.take()).await?;
+            Ok(answer)
+        });
+        let written = written.await.map_err(|fault| fault.of(doing, &self.file));
+        fault::point(doing);
+        written
+    }
+
+    /// Does `work` in one transaction, so that all it reads is of one moment.
+    pub(super) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        transact(&mut connection, "BEGIN", work)
+            .await
+            .map_err(|fault| fault.of("read", &self.file))
+    }
+
+    /// As [`Ledger::write`], about one write-back, which `work` is given by its number.
+    pub(super) async fn write_of<T>(
+        &self,
+        id: WriteBackId,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.write(doing, async |connection| {
+            let write_back = write_back_number(connection, id).await?;
+            work(connection, write_back).await
+        })
+        .await
+    }
+
+    /// As [`Ledger::read`], about one write-back, which `work` is given by its number.
+    pub(super) async fn read_of<T>(
+        &self,
+        id: WriteBackId,
+        work: impl AsyncFnOnce(&mut SqliteConnection, i64) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.read(async |connection| {
+            let write_back = write_back_number(connection, id).await?;
+            work(connection, write_back).await
+        })
+        .await
+    }
+
+    /// What is written to a file that was removed is gone with the process, and nobody would know
+    /// of it. Errors: `Removed`.
+    fn expect_in_place(&self) -> Result<(), LedgerError> {
+        match FileNumber::of(&self.file) {
+            Ok(number) if number == self.opened => Ok(()),
+            Ok(_) | Err(_) => Err(LedgerError::Removed {
+                path: self.file.display().to_string(),
+            }),
+        }
+    }
+}
+
+/// The number under which other tables know a write-back.
+async fn write_back_number(
+    connection: &mut SqliteConnection,
+    id: WriteBackId,
+) -> Result<i64, Fault> {
+    let found =
+        sqlx::query_scalar("SELECT write_back FROM write_backs WHERE run = ? AND position = ?");
+    let found = found
+        .bind(id.run)
+        .bind(id.position)
+        .fetch_optional(&mut *connection)
+        .await?;
+    found.ok_or(Fault::NoSuchRun(id.run))
+}
+
+pub(super) async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+/// Brings the ledger's tables to what this version expects, and looks whether their rows are what
+/// was written. Rows of an earlier version are taken as they are, and sealed.
+async fn up_to_date(
+    mut connection: SqliteConnection,
+    file: &Path,
+) -> Result<SqliteConnection, LedgerError> {
+    // `run` would do, but its future does not count as `Send`; this is what it calls.
+    match sqlx::migrate!("sql/ledger")
+        .run_direct(None, &mut connection, false)
+        .await
+    {
+        Ok(()) => {}
+        Err(MigrateError::VersionMissing(_)) => {
+            return Err(LedgerError::Newer {
+                path: file.display().to_string(),
+            });
+        }
+        Err(MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)) => {
+            return Err(database_error("bring up to date", file, source));
+        }
+        Err(source @ (MigrateError::VersionMismatch(_) | MigrateError::Dirty(_))) => {
+            return Err(LedgerError::Damaged {
+                path: file.display().to_string(),
+                what: source.to_string(),
+            });
+        }
+        Err(source) => return Err(LedgerError::Migration { source }),
+    }
+    look_through(&mut connection, file)
+        .await
+        .map_err(|fault| match fault {
+            Fault::Sql(source) => database_error("look through", file, source),
+            other @ (Fault::Contents(_) | Fault::NoSuchRun(_) | Fault::NoSuchBatch(_)) => {
+                LedgerError::Damaged {
+                    path: file.display().to_string(),
+                    what: other.to_string(),
+                }
+            }
+        })?;
+    Ok(connection)
+}
+
+async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<(), Fault> {
+    transact(
+        connection,
+        "BEGIN",
+        async |connection| match seal::are_of_these_tables(connection).await? {
+            true => {
+                seal::verify(
+                    connection,
+                    std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+                )
+                .await
+            }
+            false => Ok(seal::seal_all(connection).await?),
+        },
+    )
+    .await
+}
+
+/// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do:
+/// when SQLite rolls back by itself, as it does on a full disk, the driver takes the transaction
+/// for open ever after and refuses the next.
+async fn transact<T>(
+    connection: &mut SqliteConnection,
+    begin: &'static str,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    match sqlx::raw_sql(begin).execute(&mut *connection).await {
+        // One is open whose work was let go half-way.
+        Err(error) if result_code_of(&error) == Some(result_code::ERROR) => {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::raw_sql(begin).execute(&mut *connection).await?
+        }
+        begun => begun?,
+    };
+    let done = async {
+        let answer = work(&mut *connection).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;
+        Ok(answer)
+    };
+    let done = done.await;
+    if done.is_err() {
+        // Fails only where SQLite has done it already.
+        drop(sqlx::raw_sql("ROLLBACK").execute(connection).await);
+    }
+    done
+}

@@ -1,0 +1,50 @@
+//! How a run ended.
+
+use serde::Serialize;
+
+use super::error::{Answer, Fault};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RunStatus {
+    /// Begun and not finished: at work now, or interrupted.
+    Running,
+    Succeeded,
+    /// Finished, with rejected records.
+    Rejected,
+    /// Could not run or finish.
+    Failed,
+    /// Stopped by a guard before the first write.
+    Guarded,
+    /// No cycle that is not written back already.
+    NothingNew,
+}
+
+impl RunStatus {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Succeeded,
+        Self::Rejected,
+        Self::Failed,
+        Self::Guarded,
+        Self::NothingNew,
+    ];
+
+    /// As the ledger and `--json` write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Guarded => "guarded",
+            Self::NothingNew => "nothing_new",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Answer<Self> {
+        let known = Self::ALL.into_iter().find(|status| status.name() == name);
+        known.ok_or_else(|| Fault::Contents(format!("no run has the status `{name}`")))
+    }
+}
