@@ -1,0 +1,13 @@
+//! HTTP as web APIs are spoken to with: one request and its answer, the token that it carries, how
+//! fast requests may follow one another, and how much of a quota they may use up. Knows no API.
+
+mod client;
+mod pace;
+mod quota;
+mod session;
+mod tokens;
+
+pub(crate) use client::{Client, ClientSettings, Method, Request, Response, SendError};
+pub(crate) use quota::Usage;
+pub(crate) use session::{Judgement, Manner, Repeat, Session, SessionSettings};
+pub(crate) use tokens::{Granted, LoginError, TokenFile, same_site};

@@ -1,0 +1,353 @@
+//! A web API as those who ask it see it: they say what they want and get an answer to it. Logging
+//! in, renewing, waiting, pacing and the quota are seen to here; what an answer means for them, the
+//! API's [`Manner`] says.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tracing::{debug, warn};
+
+use super::client::{Client, ClientSettings, Request, Response, SendError};
+use super::pace::{Bound, Bucket, DELAY_ASKED_MAX, delays};
+use super::quota::{Quota, Usage};
+use super::tokens::{Granted, Held, Keeper, LoginError, TokenFile};
+use crate::domain::connection::Secret;
+use crate::domain::error::SystemError;
+use crate::domain::share::Percent;
+
+/// What an answer means to whoever would ask again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is an answer to the request, be it a refusal.
+    Answered,
+    /// The token is dead; nothing was carried out.
+    Renew,
+    /// There are too many requests; nothing was carried out.
+    Throttled {
+        after: Option<Duration>,
+        why: String,
+    },
+    /// Something broke that may pass; whether it is sure that nothing was carried out.
+    Broken {
+        undone: bool,
+        tries_max: u32,
+        why: String,
+    },
+    /// The account has no calls left.
+    QuotaSpent { what: String, resumes: String },
+    /// This user, program or version may not ask at all.
+    Forbidden { what: String, hint: String },
+}
+
+/// What of an API everybody who asks it has to know.
+pub(crate) trait Manner {
+    /// Logs in; `refresh_token` is the one that is good now, where the API is logged in to with
+    /// one.
+    async fn log_in(
+        &self,
+        client: &Client,
+        refresh_token: Option<&Secret>,
+    ) -> Result<Granted, LoginError>;
+
+    /// What an answer tells of the account's calls.
+    fn usage(&self, response: &Response) -> Option<Usage>;
+
+    fn judge(&self, response: &Response) -> Judgement;
+
+    /// When calls are to be had again, in words, once the share of them is used up.
+    fn resumes(&self) -> String;
+}
+
+/// What may be done about a request whose answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It is sent again: it only asks.
+    Asks,
+    /// It is sent again: carried out twice it leaves what it leaves once.
+    SameTwice,
+    /// It is sent again only if it is sure that it was not carried out.
+    IfUndone,
+}
+
+/// What a session is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionSettings {
+    /// Its name, for messages.
+    pub(crate) connection: String,
+    pub(crate) client: ClientSettings,
+    pub(crate) requests_per_second: Option<u32>,
+    pub(crate) quota_share: Percent,
+    /// Requests in flight.
+    pub(crate) requests_max: usize,
+    pub(crate) attempts_max: u32,
+    pub(crate) token_file: Option<TokenFile>,
+}
+
+/// What all connections to one account share.
+#[derive(Debug)]
+pub(crate) struct Session<M> {
+    settings: SessionSettings,
+    pub(crate) manner: M,
+    client: Client,
+    keeper: Keeper,
+    bucket: Bucket,
+    bound: Bound,
+    quota: Quota,
+}
+
+impl<M: Manner> Session<M> {
+    /// Errors: the file of authorities is none.
+    pub(crate) fn new(settings: SessionSettings, manner: M) -> Result<Self, SystemError> {
+        let client = Client::new(&settings.client).map_err(|source| SystemError::Failed {
+            connection: settings.connection.clone(),
+            doing: "reading the authorities".to_owned(),
+            source,
+            hint: Some(format!(
+                "check `ca_file` of `[connections.{}]`",
+                settings.connection
+            )),
+        })?;
+        Ok(Self {
+            client,
+            manner,
+            keeper: Keeper::default(),
+            bucket: Bucket::new(settings.requests_per_second),
+            bound: Bound::new(settings.requests_max),
+            quota: Quota::new(settings.quota_share),
+            settings,
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &str {
+        &self.settings.connection
+    }
+
+    /// Calls of the account as they were told last, and the share of them that may be used.
+    pub(crate) fn usage(&self) -> (Option<Usage>, Percent) {
+        (self.quota.usage(), self.quota.share())
+    }
+
+    /// Logs in, unless that is done.
+    pub(crate) async fn log_in(&self) -> Result<Granted, SystemError> {
+        Ok(self.token(None).await?.granted)
+    }
+
+    /// Asks, with the request's URL as a path of the API's host. An answer that refuses is an
+    /// answer. Errors: of the request as a whole; where it may have been carried out, `Unanswered`,
+    /// unless it only asks.
+    pub(crate) async fn call(
+        &self,
+        request: Request,
+        repeat: Repeat,
+    ) -> Result<Response, SystemError> {
+        let mut dead = None;
+        let mut tries = 0;
+        let mut delays = delays(self.settings.attempts_max);
+        loop {
+            tries += 1;
+            let held = self.token(dead).await?;
+            let (error, after) = match self.once(&request, &held).await? {
+                Ok(response) => match self.manner.judge(&response) {
+                    Judgement::Answered => {
+                        self.bound.went_well();
+                        return Ok(response);
+                    }
+                    Judgement::Renew if dead.is_none() => {
+                        dead = Some(held.number);
+                        continue;
+                    }
+                    judgement => self.failed(judgement, response.status, repeat, tries)?,
+                },
+                Err(error) => (self.unsent(error, repeat)?, None),
+            };
+            let Some(delay) = delays.next() else {
+                return Err(error);
+            };
+            let delay = after.unwrap_or(delay).min(DELAY_ASKED_MAX);
+            let waited = humantime::format_duration(delay).to_string();
+            let cause = crate::domain::error::chain(&error).join(": ");
+            debug!(connection = %self.settings.connection, error = %cause, waited, "waiting");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Sends a request once, as soon as it may be sent.
+    async fn once(
+        &self,
+        request: &Request,
+        held: &Held,
+    ) -> Result<Result<Response, SendError>, SystemError> {
+        let _place = self.bound.enter().await;
+        self.bucket.turn().await;
+        if let Some(what) = self.quota.spent(self.bound.in_flight()) {
+            return Err(self.quota_spent(what, self.manner.resumes()));
+        }
+        let mut request = request.clone();
+        request.url = format!("{}{}", held.granted.api_url, request.url);
+        let bearer = format!("Bearer {}", held.granted.token.reveal());
+        let answer = self
+            .client
+            .send(request.with_header("Authorization", bearer))
+            .await;
+        if let Some(usage) = answer
+            .as_ref()
+            .ok()
+            .and_then(|response| self.manner.usage(response))
+        {
+            self.quota.note(usage);
+        }
+        Ok(answer)
+    }
+
+    async fn token(&self, dead: Option<u64>) -> Result<Held, SystemError> {
+        let log_in = async || self.log_in_patiently().await;
+        self.keeper.token(dead, log_in).await
+    }
+
+    async fn log_in_patiently(&self) -> Result<Granted, SystemError> {
+        let mut delays = delays(self.settings.attempts_max);
+        loop {
+            let error = match self.log_in_once().await {
+                Ok(granted) => return Ok(granted),
+                Err(LoginError::Refused { what, hint }) => {
+                    return Err(self.forbidden(what, hint));
+                }
+                Err(error @ LoginError::Passing(_)) => error,
+            };
+            let Some(delay) = delays.next() else {
+                return Err(SystemError::Unavailable {
+                    connection: self.settings.connection.clone(),
+                    source: error.into(),
+                });
+            };
+            debug!(connection = %self.settings.connection, error = %error, "waiting to log in");
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn log_in_once(&self) -> Result<Granted, LoginError> {
+        let Some(file) = &self.settings.token_file else {
+            return self.manner.log_in(&self.client, None).await;
+        };
+        let kept = |error: std::io::Error| LoginError::Refused {
+            what: format!("could not keep the refresh token: {error}"),
+            hint: "see who else uses the folder `.writeback/tokens`, and that it can be written"
+                .to_owned(),
+        };
+        let _turn = file.turn().await.map_err(kept)?;
+        let refresh_token = file.read().map_err(kept)?;
+        let granted = self
+            .manner
+            .log_in(&self.client, Some(&refresh_token))
+            .await?;
+        if let Some(next) = &granted.refresh_token
+            && *next != refresh_token
+        {
+            file.write(next).map_err(kept)?;
+            crate::fault::point("a refresh token was kept");
+        }
+        Ok(granted)
+    }
+
+    /// The error of an answer that is none, and how long the host asks to be left alone; the error
+    /// at once, where waiting cannot help.
+    fn failed(
+        &self,
+        judgement: Judgement,
+        status: u16,
+        repeat: Repeat,
+        tries: u32,
+    ) -> Result<(SystemError, Option<Duration>), SystemError> {
+        let connection = self.settings.connection.clone();
+        match judgement {
+            Judgement::Throttled { after, why } => {
+                self.bound.was_too_much();
+                warn!(connection = %connection, status, "takes fewer requests at once");
+                let source = why.into();
+                Ok((SystemError::Throttled { connection, source }, after))
+            }
+            Judgement::Broken {
+                undone,
+                tries_max,
+                why,
+            } => {
+                let error = self.broken(why, undone, repeat);
+                let again = undone || repeat != Repeat::IfUndone;
+                match again && tries < tries_max {
+                    true => Ok((error, None)),
+                    false => Err(error),
+                }
+            }
+            Judgement::QuotaSpent { what, resumes } => Err(self.quota_spent(what, resumes)),
+            Judgement::Forbidden { what, hint } => Err(self.forbidden(what, hint)),
+            Judgement::Renew | Judgement::Answered => {
+                let hint =
+                    "see whether the user may use the API, and whether somebody ends its sessions";
+                Err(self.forbidden(
+                    "a token that was just granted is not taken".to_owned(),
+                    hint.to_owned(),
+                ))
+            }
+        }
+    }
+
+    fn broken(&self, why: String, undone: bool, repeat: Repeat) -> SystemError {
+        let (connection, source) = (self.settings.connection.clone(), why.into());
+        match undone || repeat == Repeat::Asks {
+            true => SystemError::Unavailable { connection, source },
+            false => SystemError::Unanswered { connection, source },
+        }
+    }
+
+    /// The error of a request without an answer; at once, where sending it again cannot help or may
+    /// do harm.
+    fn unsent(&self, error: SendError, repeat: Repeat) -> Result<SystemError, SystemError> {
+        let connection = self.settings.connection.clone();
+        let why = error.to_string();
+        match error {
+            SendError::NotSent(_) => Ok(SystemError::Unavailable {
+                connection,
+                source: error.into(),
+            }),
+            SendError::Unproven { hint, .. } => Err(SystemError::Failed {
+                connection,
+                doing: "proving who answers".to_owned(),
+                source: error.into(),
+                hint: Some(hint.to_owned()),
+            }),
+            SendError::Unanswered(_) => {
+                let error = self.broken(why, false, repeat);
+                match repeat {
+                    Repeat::Asks | Repeat::SameTwice => Ok(error),
+                    Repeat::IfUndone => Err(error),
+                }
+            }
+            SendError::TooLarge(_) if repeat != Repeat::Asks => {
+                Err(self.broken(why, false, repeat))
+            }
+            SendError::TooLarge(_) | SendError::Malformed(_) => Err(SystemError::Failed {
+                connection,
+                doing: "asking".to_owned(),
+                source: error.into(),
+                hint: None,
+            }),
+        }
+    }
+
+    fn quota_spent(&self, what: String, resumes: String) -> SystemError {
+        warn!(connection = %self.settings.connection, at = %Utc::now(), "no more calls: {what}");
+        SystemError::QuotaSpent {
+            connection: self.settings.connection.clone(),
+            what,
+            resumes,
+        }
+    }
+
+    fn forbidden(&self, what: String, hint: String) -> SystemError {
+        SystemError::Forbidden {
+            connection: self.settings.connection.clone(),
+            source: what.into(),
+            hint,
+        }
+    }
+}
