@@ -35,7 +35,7 @@ pub(crate) struct Found {
 }
 
 /// The id of a row, as a web API knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowId(pub(crate) String);
 
 /// A row of a web API as it was found.
@@ -544,6 +544,7 @@ impl Transact for AnyDatabase {
 /// nothing.
 pub(crate) enum AnyDestination {
     Database(AnyDatabase),
+    Service(service::AnyService),
 }
 
 impl LookUp for AnyDestination {
@@ -557,42 +558,55 @@ impl LookUp for AnyDestination {
     ) -> Result<LookedUp, SystemError> {
         match self {
             Self::Database(database) => database.look_up(layout, batch, before).await,
+            Self::Service(service) => service.look_up(layout, batch, before).await,
         }
     }
 }
 
 impl Destination for AnyDestination {
     async fn connect(connection: &Connection) -> Result<Self, SystemError> {
-        Ok(Self::Database(AnyDatabase::connect(connection).await?))
+        Ok(match &connection.system {
+            System::Service(_) => Self::Service(service::AnyService::connect(connection).await?),
+            System::Files { .. }
+            | System::Sqlite(_)
+            | System::Postgres(_)
+            | System::Mysql(_)
+            | System::Adbc(_) => Self::Database(AnyDatabase::connect(connection).await?),
+        })
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
         match self {
             Self::Database(database) => database.describe(name).await,
+            Self::Service(service) => service.describe(name).await,
         }
     }
 
     async fn identity(&mut self) -> Result<String, SystemError> {
         match self {
             Self::Database(database) => database.identity().await,
+            Self::Service(service) => service.identity().await,
         }
     }
 
     async fn triggers(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
         match self {
             Self::Database(database) => database.triggers(object).await,
+            Self::Service(service) => service.triggers(object).await,
         }
     }
 
     async fn dependents(&mut self, object: &Object) -> Result<Vec<String>, SystemError> {
         match self {
             Self::Database(database) => database.dependents(object).await,
+            Self::Service(service) => service.dependents(object).await,
         }
     }
 
     async fn close(self) {
         match self {
             Self::Database(database) => database.close().await,
+            Self::Service(service) => service.close().await,
         }
     }
 }

@@ -231,7 +231,7 @@ impl Transact for SqliteDestination {
                 .rows_affected();
             inserted += match layout.object.kind {
                 ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
-                ObjectKind::Table => affected,
+                ObjectKind::Table | ObjectKind::Records => affected,
             };
         }
         Ok(inserted)
@@ -431,7 +431,7 @@ impl SqliteDestination {
     ) -> Result<Option<u64>, SystemError> {
         Ok(match layout.object.kind {
             ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
-            ObjectKind::Table => None,
+            ObjectKind::Table | ObjectKind::Records => None,
         })
     }
 

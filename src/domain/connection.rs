@@ -234,7 +234,7 @@ pub(crate) enum ServiceAccess {
 
 /// The hosts of a web API and the credentials for them.
 #[allow(dead_code, reason = "the first web API is not there yet")]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LiveAccess {
     /// Scheme, host and port of the log-in, without a slash at the end.
     pub(crate) login_url: String,
@@ -247,7 +247,7 @@ pub(crate) struct LiveAccess {
 
 /// A way to log in to a web API.
 #[allow(dead_code, reason = "the first web API is not there yet")]
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Auth {
     ClientCredentials {
         client_id: String,

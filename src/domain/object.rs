@@ -155,6 +155,8 @@ pub(crate) enum ObjectKind {
     View {
         updatable: bool,
     },
+    /// Records of a web API.
+    Records,
 }
 
 /// How rows are kept from other writers while it is decided about them.
@@ -255,9 +257,14 @@ impl Object {
             .find(|obstacle| obstacle.against.contains(&change))
     }
 
-    /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`;
-    /// `None` where there are no users.
+    /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`, or
+    /// where else it is given; `None` where there are no users.
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
+        if self.kind == ObjectKind::Records {
+            return Some(format!(
+                "{right}: let a permission set of the user give it, by its object settings or field-level security"
+            ));
+        }
         let account = self.spelling.account.as_ref()?;
         Some(format!(
             "GRANT {right} ON {} TO {account}",

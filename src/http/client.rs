@@ -260,9 +260,9 @@ impl Client {
             .with_config()
             .limit(request.answer_bytes_max)
             .read_to_vec()
-            .map_err(|error| match error {
-                Error::BodyExceedsLimit(_) => SendError::TooLarge(request.answer_bytes_max),
-                error => self.broken_off(&error),
+            .map_err(|error| match matches!(error, Error::BodyExceedsLimit(_)) {
+                true => SendError::TooLarge(request.answer_bytes_max),
+                false => self.broken_off(&error),
             })?;
         Ok(Response {
             status: answer.status().as_u16(),

@@ -8,6 +8,7 @@ mod session;
 mod tokens;
 
 pub(crate) use client::{Client, ClientSettings, Method, Request, Response, SendError};
+pub(crate) use pace::delays;
 pub(crate) use quota::Usage;
 pub(crate) use session::{Judgement, Manner, Repeat, Session, SessionSettings};
 pub(crate) use tokens::{Granted, LoginError, TokenFile, same_site};

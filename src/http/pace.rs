@@ -17,7 +17,7 @@ pub(super) const DELAY_ASKED_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Waits between `attempts_max` attempts: doubling, with jitter so that those who were refused
 /// together do not come back together.
-pub(super) fn delays(attempts_max: u32) -> ExponentialBackoff {
+pub(crate) fn delays(attempts_max: u32) -> ExponentialBackoff {
     let retries_max = usize::try_from(attempts_max.saturating_sub(1)).unwrap_or(usize::MAX);
     ExponentialBuilder::default()
         .with_min_delay(DELAY_MIN)

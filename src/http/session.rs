@@ -156,7 +156,13 @@ impl<M: Manner> Session<M> {
                         dead = Some(held.number);
                         continue;
                     }
-                    judgement => self.failed(judgement, response.status, repeat, tries)?,
+                    judgement @ (Judgement::Renew
+                    | Judgement::Throttled { .. }
+                    | Judgement::Broken { .. }
+                    | Judgement::QuotaSpent { .. }
+                    | Judgement::Forbidden { .. }) => {
+                        self.failed(judgement, response.status, repeat, tries)?
+                    }
                 },
                 Err(error) => (self.unsent(error, repeat)?, None),
             };

@@ -2,25 +2,20 @@
 //! what they share stands here: a request is carried out record by record, nothing holds still
 //! meanwhile, and an answer may be lost though the request was carried out.
 
+mod look_up;
+mod patience;
+pub(crate) mod salesforce;
+
 use std::time::Duration;
 
 use polars::prelude::DataFrame;
 
+use super::{Destination, LookUp, LookedUp, RowId, Stored};
+use crate::domain::before::Before;
+use crate::domain::connection::{Connection, ServiceKind, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::Object;
-
-/// The id of a record within its system.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RowId(pub(crate) String);
-
-/// A record that a system holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) id: RowId,
-    /// What its guarded writes compare, as the system tells it: an ETag, an instant.
-    pub(crate) version: Option<String>,
-}
+use crate::domain::object::{Object, ObjectName};
 
 /// What one write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +82,15 @@ pub(crate) struct Abilities {
     pub(crate) writes_max: usize,
     /// Guarded updates of one request.
     pub(crate) guarded_max: usize,
-    pub(crate) guard: GuardStrength,
+    /// `None` where nothing tells that a record changed.
+    pub(crate) guard: Option<GuardStrength>,
     /// Whether creates can carry a marker, by which a repeated one is known.
     pub(crate) marks_creates: bool,
 }
 
 /// A web API that records are written to. Waiting, renewing of tokens, throttling and quota are
 /// seen to below it: what comes up is for good, or for the next try of the whole.
-pub(crate) trait Service {
+pub(crate) trait Service: LookUp<Error = SystemError> {
     /// Carries out one request's worth of writes, all of one verb and no more than
     /// [`Abilities::writes_max`]; returns one reply a write, in their order. Errors: of the request
     /// as a whole; where it may have been carried out, `Unanswered`, else nothing of it was.
@@ -106,4 +102,82 @@ pub(crate) trait Service {
     ) -> Result<Vec<Reply>, SystemError>;
 
     fn abilities(&self, object: &Object) -> Abilities;
+}
+
+/// The closed set of web APIs.
+pub(crate) enum AnyService {
+    Salesforce(salesforce::SalesforceDestination),
+}
+
+impl LookUp for AnyService {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.look_up(layout, batch, before).await,
+        }
+    }
+}
+
+impl Destination for AnyService {
+    async fn connect(connection: &Connection) -> Result<Self, SystemError> {
+        match &connection.system {
+            System::Service(settings) => Ok(match settings.kind {
+                ServiceKind::Salesforce => Self::Salesforce(
+                    salesforce::SalesforceDestination::connect(connection, settings).await?,
+                ),
+            }),
+            System::Files { .. }
+            | System::Sqlite(_)
+            | System::Postgres(_)
+            | System::Mysql(_)
+            | System::Adbc(_) => Err(SystemError::NotFound {
+                what: format!("a web API behind `{}`", connection.name),
+                hint: None,
+            }),
+        }
+    }
+
+    async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.describe(name).await,
+        }
+    }
+
+    async fn identity(&mut self) -> Result<String, SystemError> {
+        match self {
+            Self::Salesforce(service) => Ok(service.identity()),
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            // A session ends by itself.
+            Self::Salesforce(_) => {}
+        }
+    }
+}
+
+impl Service for AnyService {
+    async fn apply(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.apply(layout, records, writes).await,
+        }
+    }
+
+    fn abilities(&self, object: &Object) -> Abilities {
+        match self {
+            Self::Salesforce(service) => service.abilities(object),
+        }
+    }
 }

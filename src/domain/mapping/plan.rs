@@ -586,8 +586,8 @@ impl<'a> Planner<'a> {
     /// A row that two create at once is there twice where nothing forbids it: neither sees the
     /// other's before both are in. What stands behind a view is not known here.
     fn check_doubles(&mut self, layout: &Layout) {
-        if !layout.mode.inserts() || layout.key_is_unique() || self.object.kind != ObjectKind::Table
-        {
+        let is_view = matches!(self.object.kind, ObjectKind::View { .. });
+        if !layout.mode.inserts() || layout.key_is_unique() || is_view {
             return;
         }
         let names: Vec<&str> = layout
@@ -595,6 +595,17 @@ impl<'a> Planner<'a> {
             .map(|field| field.column.name.as_str())
             .collect();
         let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        if self.object.kind == ObjectKind::Records {
+            let message = format!(
+                "{} of `{}` may stand on several records: one that somebody else creates at the same moment is there twice",
+                shown.join(" and "),
+                self.object.display_name()
+            );
+            let hint = "have the system refuse a second one: mark the field as unique there";
+            self.problems
+                .push(Problem::warning(self.write_back.table_location.clone(), message).hint(hint));
+            return;
+        }
         let message = format!(
             "no unique index of `{}` is over {}: a row that somebody else creates at the same moment is there twice",
             self.object.display_name(),

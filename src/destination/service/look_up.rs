@@ -1,0 +1,216 @@
+//! Looking records up in a web API and comparing them with what it holds. Databases compare by
+//! themselves; here the rule is applied to what was found, with the API's word on which values it
+//! holds for the same.
+
+use std::collections::{BTreeMap, HashMap};
+
+use polars::prelude::{DataFrame, StringChunked};
+
+use crate::destination::{Answer, LookedUp, RowId, Stored};
+use crate::domain::before::Before;
+use crate::domain::error::SystemError;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::record::column_texts;
+
+/// Ids that are told of a key which finds several records.
+const CANDIDATES_MAX: usize = 10;
+
+/// A record that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) stored: Stored,
+    /// What it holds in each field of the layout, in the system's own text.
+    pub(super) values: Vec<Option<String>>,
+}
+
+/// What of an API looking up takes.
+pub(super) trait Find {
+    /// Finds the records that have one of these keys, part by part in the order of the layout's
+    /// key. What is not found is not there; more than was asked for may be.
+    async fn find(
+        &mut self,
+        layout: &Layout,
+        keys: &[Vec<String>],
+    ) -> Result<Vec<Hit>, SystemError>;
+
+    /// The form in which two parts of a key are the same text if one finds the other's record.
+    fn key_form(field: &LayoutField, part: &str) -> String;
+
+    /// Whether a field that holds `held` would hold the same after `sent` was written into it.
+    fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool;
+}
+
+/// The records of a batch as texts, field by field.
+pub(super) struct Texts {
+    columns: Vec<StringChunked>,
+}
+
+impl Texts {
+    /// Errors: a column is in no kind's representation.
+    pub(super) fn of(
+        connection: &str,
+        layout: &Layout,
+        batch: &DataFrame,
+    ) -> Result<Self, SystemError> {
+        let failed = |source: polars::prelude::PolarsError| SystemError::Failed {
+            connection: connection.to_owned(),
+            doing: "reading a batch".to_owned(),
+            source: source.into(),
+            hint: None,
+        };
+        let columns = layout.fields.iter().map(|field| {
+            let column = batch.column(&field.column.name).map_err(failed)?;
+            column_texts(column).map_err(failed)
+        });
+        Ok(Self {
+            columns: columns.collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(super) fn value(&self, record: usize, field: usize) -> Option<&str> {
+        self.columns.get(field)?.get(record)
+    }
+
+    /// The key of a record, part by part; `None` if a part of it is NULL.
+    fn key(&self, layout: &Layout, record: usize) -> Option<Vec<String>> {
+        let parts = layout
+            .key
+            .iter()
+            .map(|field| self.value(record, *field).map(str::to_owned));
+        parts.collect()
+    }
+}
+
+/// Looks up each record's match key.
+pub(super) async fn look_up<F: Find>(
+    api: &mut F,
+    connection: &str,
+    layout: &Layout,
+    batch: &DataFrame,
+    before: Before,
+) -> Result<LookedUp, SystemError> {
+    let texts = Texts::of(connection, layout, batch)?;
+    let keys: Vec<Option<Vec<String>>> = (0..batch.height())
+        .map(|record| texts.key(layout, record))
+        .collect();
+    let wanted: Vec<Vec<String>> = keys.iter().flatten().cloned().collect();
+    let hits = match wanted.is_empty() {
+        true => Vec::new(),
+        false => api.find(layout, &wanted).await?,
+    };
+    let found = Joined::of::<F>(layout, &keys, &hits);
+    Ok(found.answer::<F>(layout, batch, &texts, before))
+}
+
+/// Records of a batch with the hits that are theirs.
+struct Joined<'a> {
+    hits: Vec<Vec<&'a Hit>>,
+}
+
+impl<'a> Joined<'a> {
+    fn of<F: Find>(layout: &Layout, keys: &[Option<Vec<String>>], hits: &'a [Hit]) -> Self {
+        let mut by_key: HashMap<Vec<String>, Vec<&Hit>> = HashMap::new();
+        for hit in hits {
+            if let Some(key) = key_of::<F>(layout, hit) {
+                let same = by_key.entry(key).or_default();
+                // A record that was changed between two pages may stand on both.
+                if same.iter().all(|other| other.stored.id != hit.stored.id) {
+                    same.push(hit);
+                }
+            }
+        }
+        let of = |key: &Option<Vec<String>>| {
+            let form = form::<F>(layout, key.as_ref()?.iter().map(String::as_str));
+            by_key.get(&form).cloned()
+        };
+        let hits = keys.iter().map(|key| of(key).unwrap_or_default()).collect();
+        Self { hits }.without_shared()
+    }
+
+    /// Takes a record's hit away where another record of the batch has the same one: which of the
+    /// two is meant is not to be guessed.
+    fn without_shared(mut self) -> Self {
+        let mut records: BTreeMap<&RowId, u64> = BTreeMap::new();
+        for hit in self.hits.iter().flatten() {
+            *records.entry(&hit.stored.id).or_default() += 1;
+        }
+        for hits in &mut self.hits {
+            if let [only] = hits.as_slice()
+                && records
+                    .get(&only.stored.id)
+                    .is_some_and(|records| *records > 1)
+            {
+                let only = *only;
+                hits.push(only);
+            }
+        }
+        self
+    }
+
+    fn answer<F: Find>(
+        self,
+        layout: &Layout,
+        batch: &DataFrame,
+        texts: &Texts,
+        before: Before,
+    ) -> LookedUp {
+        let mut answer = Answer::to(layout, batch);
+        let mut stored = BTreeMap::new();
+        let mut candidates = BTreeMap::new();
+        for (record, hits) in self.hits.iter().enumerate() {
+            let Some(found) = answer.found.get_mut(record) else {
+                continue;
+            };
+            found.rows = u64::try_from(hits.len()).unwrap_or(u64::MAX);
+            match hits.as_slice() {
+                [] => {}
+                [hit] => {
+                    found.differs = differs::<F>(layout, texts, record, hit);
+                    stored.insert(record, hit.stored.clone());
+                    if before.is_of(found.differs) {
+                        let values = hit.values.iter().map(Option::as_deref);
+                        answer.before.push(record, values);
+                    }
+                }
+                several => {
+                    let ids = several.iter().map(|hit| hit.stored.id.clone());
+                    candidates.insert(record, ids.take(CANDIDATES_MAX).collect());
+                }
+            }
+        }
+        LookedUp {
+            stored,
+            candidates,
+            ..answer.finish()
+        }
+    }
+}
+
+fn key_of<F: Find>(layout: &Layout, hit: &Hit) -> Option<Vec<String>> {
+    let parts = layout
+        .key
+        .iter()
+        .map(|field| hit.values.get(*field)?.as_deref());
+    let parts: Vec<&str> = parts.collect::<Option<_>>()?;
+    Some(form::<F>(layout, parts.into_iter()))
+}
+
+fn form<'a, F: Find>(layout: &Layout, parts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let fields = layout.key_fields();
+    fields
+        .zip(parts)
+        .map(|(field, part)| F::key_form(field, part))
+        .collect()
+}
+
+/// Whether writing a record would change what was found: in a field that is compared, with its
+/// `when` and the policy on NULLs applied.
+fn differs<F: Find>(layout: &Layout, texts: &Texts, record: usize, hit: &Hit) -> bool {
+    layout.fields.iter().enumerate().any(|(place, field)| {
+        let sent = texts.value(record, place);
+        let held = hit.values.get(place).and_then(Option::as_deref);
+        field.is_compared()
+            && layout.is_written(field, held, sent.is_none())
+            && !F::same_after_storing(field, sent, held)
+    })
+}

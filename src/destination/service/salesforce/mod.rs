@@ -1,0 +1,510 @@
+//! Salesforce, through its REST API: what its paths, bodies and answers are. Waiting, tokens, quota
+//! and comparing are seen to elsewhere.
+
+mod answers;
+mod describe;
+mod manner;
+mod queries;
+mod values;
+mod writes;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use polars::prelude::DataFrame;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use self::answers::{errors, same_id};
+use self::describe::Described;
+use self::manner::SalesforceManner;
+use super::look_up::{Find, Hit, Texts, look_up};
+use super::patience::patiently;
+use super::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
+use crate::destination::{LookUp, LookedUp, RowId, Stored};
+use crate::domain::before::Before;
+use crate::domain::connection::{Auth, Connection, LiveAccess, ServiceAccess, ServiceSettings};
+use crate::domain::error::SystemError;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::{Object, ObjectName};
+use crate::domain::problem::did_you_mean;
+use crate::http::{ClientSettings, Repeat, Request, Response, Session, SessionSettings, TokenFile};
+
+/// The newest version of the API that this program was tested with, that of Summer '26.
+const VERSION: &str = "67.0";
+
+/// Records of one request. Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>.
+const COLLECTION_MAX: usize = 200;
+
+/// Parts of a composite request. Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm>.
+const COMPOSITE_MAX: usize = 25;
+
+/// One connection to an org; all of a process share its session.
+pub(crate) struct SalesforceDestination {
+    session: Arc<Session<SalesforceManner>>,
+    /// `/services/data/v67.0`.
+    base: String,
+    attempts_max: u32,
+    /// The org's id, as far as the log-in told.
+    account: Option<String>,
+}
+
+/// An answer to a query.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    done: bool,
+    next_records_url: Option<String>,
+    records: Vec<BTreeMap<String, Box<RawValue>>>,
+}
+
+/// The objects of an org, as far as they are asked for.
+#[derive(Deserialize)]
+struct Objects {
+    sobjects: Vec<NamedObject>,
+}
+
+#[derive(Deserialize)]
+struct NamedObject {
+    name: String,
+    #[serde(default)]
+    label: String,
+}
+
+impl SalesforceDestination {
+    pub(crate) async fn connect(
+        connection: &Connection,
+        settings: &ServiceSettings,
+    ) -> Result<Self, SystemError> {
+        let session = session(connection, settings)?;
+        let granted = session.log_in().await?;
+        let version = settings.api_version.as_deref().unwrap_or(VERSION);
+        let mut destination = Self {
+            session,
+            base: format!("/services/data/v{version}"),
+            attempts_max: connection.limits.attempts_max,
+            account: granted.account,
+        };
+        destination.expect_account(settings).await?;
+        Ok(destination)
+    }
+
+    /// Refuses another org than the one that the file names, before anything is read of it.
+    async fn expect_account(&mut self, settings: &ServiceSettings) -> Result<(), SystemError> {
+        let Some(wanted) = &settings.account else {
+            return Ok(());
+        };
+        let what = match &self.account {
+            Some(account) if same_id(account, wanted) => return Ok(()),
+            Some(account) => format!("the credentials lead to org `{account}`, not to `{wanted}`"),
+            None => format!("the log-in does not tell whether it leads to org `{wanted}`"),
+        };
+        let name = self.session.connection();
+        Err(SystemError::Forbidden {
+            connection: name.to_owned(),
+            source: what.into(),
+            hint: format!(
+                "give the credentials of the right org, or correct `account` in `[connections.{name}]`"
+            ),
+        })
+    }
+
+    async fn get(&self, path: String, repeat: Repeat) -> Result<Response, SystemError> {
+        self.session.call(Request::get(path), repeat).await
+    }
+
+    /// Asks and reads the answer as JSON of this shape.
+    async fn read<T: for<'a> Deserialize<'a>>(
+        &self,
+        path: String,
+        doing: &str,
+    ) -> Result<T, SystemError> {
+        let response = self.get(path, Repeat::Asks).await?;
+        if !response.is_success() {
+            return Err(self.failure(&response, doing));
+        }
+        serde_json::from_slice(&response.body).map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: doing.to_owned(),
+            source: source.into(),
+            hint: None,
+        })
+    }
+
+    /// The error of an answer that refuses the request as a whole.
+    fn failure(&self, response: &Response, doing: &str) -> SystemError {
+        let told = errors(response);
+        let words: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let source = match words.is_empty() {
+            true => format!("it answered {}", response.status),
+            false => words.join("; "),
+        };
+        let connection = self.session.connection().to_owned();
+        let code = told.first().map_or("", |error| error.code.as_str());
+        match code {
+            "INSUFFICIENT_ACCESS"
+            | "INSUFFICIENT_ACCESS_OR_READONLY"
+            | "FUNCTIONALITY_NOT_ENABLED" => SystemError::Forbidden {
+                connection,
+                source: source.into(),
+                hint: "give the user the right to it: Setup › Permission Sets".to_owned(),
+            },
+            _ => SystemError::Failed {
+                connection,
+                doing: doing.to_owned(),
+                source: source.into(),
+                hint: hint_of(code).map(str::to_owned),
+            },
+        }
+    }
+
+    /// The describe answer of an object.
+    /// Errors: `NotFound`, with the objects that may be meant.
+    pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
+        let path = format!("{}/sobjects/{}/describe", self.base, queries::encoded(name));
+        let response = self.get(path, Repeat::Asks).await?;
+        match response.status {
+            200 => Ok(response.text()),
+            404 => Err(self.no_object(name).await?),
+            _ => Err(self.failure(&response, &format!("describing `{name}`"))),
+        }
+    }
+
+    /// Names of the org's objects.
+    pub(crate) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
+        let objects = self.objects().await?;
+        Ok(objects.into_iter().map(|object| object.name).collect())
+    }
+
+    async fn objects(&self) -> Result<Vec<NamedObject>, SystemError> {
+        let path = format!("{}/sobjects", self.base);
+        let objects: Objects = self.read(path, "listing the objects").await?;
+        Ok(objects.sobjects)
+    }
+
+    async fn no_object(&self, name: &str) -> Result<SystemError, SystemError> {
+        let objects = self.objects().await?;
+        let labelled = objects.iter().find(|object| object.label == name);
+        let names = objects.iter().map(|object| object.name.as_str());
+        let hint = match labelled {
+            Some(object) => Some(format!(
+                "`{name}` is the label of `{}`: write that",
+                object.name
+            )),
+            None => did_you_mean(name, names).or_else(|| {
+                Some("write the API name, as Setup › Object Manager shows it; the user sees only objects that it may read".to_owned())
+            }),
+        };
+        Ok(SystemError::NotFound {
+            what: format!("object `{name}` of `{}`", self.session.connection()),
+            hint,
+        })
+    }
+}
+
+fn hint_of(code: &str) -> Option<&'static str> {
+    match code {
+        "INVALID_FIELD" => Some(
+            "see whether the field is still there and whether the user may read it: Setup › Field-Level Security",
+        ),
+        "INVALID_TYPE" => {
+            Some("see whether the object is still there and whether the user may read it")
+        }
+        _ => None,
+    }
+}
+
+impl SalesforceDestination {
+    /// As [`crate::destination::Destination::describe`].
+    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let [part] = name.parts.as_slice() else {
+            return Err(SystemError::NotFound {
+                what: format!("object `{name}` of `{}`", self.session.connection()),
+                hint: Some("write the object's API name alone: `table = \"Account\"`".to_owned()),
+            });
+        };
+        let text = self.describe_text(&part.text).await?;
+        let described: Described =
+            serde_json::from_str(&text).map_err(|source| SystemError::Failed {
+                connection: self.session.connection().to_owned(),
+                doing: format!("describing `{}`", part.text),
+                source: source.into(),
+                hint: None,
+            })?;
+        Ok(described.object())
+    }
+
+    /// As [`crate::destination::Destination::identity`].
+    pub(super) fn identity(&self) -> String {
+        let account = self.account.as_deref().and_then(answers::short_id);
+        account.map_or_else(String::new, |account| format!("salesforce {account}"))
+    }
+}
+
+impl LookUp for SalesforceDestination {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let connection = self.session.connection().to_owned();
+        look_up(self, &connection, layout, batch, before).await
+    }
+}
+
+impl Find for SalesforceDestination {
+    async fn find(
+        &mut self,
+        layout: &Layout,
+        keys: &[Vec<String>],
+    ) -> Result<Vec<Hit>, SystemError> {
+        let version = version_field(&layout.object);
+        let fields = selected(layout, version);
+        let base = format!("{}/query", self.base);
+        let mut hits = Vec::new();
+        for path in queries::look_ups(&base, layout, &fields, keys) {
+            let mut seen = HashSet::new();
+            let mut next = Some(path);
+            while let Some(path) = next {
+                let page: Page = self.read(path.clone(), "looking records up").await?;
+                seen.insert(path);
+                for record in &page.records {
+                    hits.push(self.hit(layout, version, record)?);
+                }
+                next = self.next_page(page, &seen)?;
+            }
+        }
+        Ok(hits)
+    }
+
+    fn key_form(field: &LayoutField, part: &str) -> String {
+        values::key_form(field, part)
+    }
+
+    fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool {
+        values::same_after_storing(field, sent, held)
+    }
+}
+
+impl SalesforceDestination {
+    /// The path of the page that follows.
+    /// Errors: it says that there is one and not where, or one that was read already.
+    fn next_page(&self, page: Page, seen: &HashSet<String>) -> Result<Option<String>, SystemError> {
+        if page.done {
+            return Ok(None);
+        }
+        let next = page.next_records_url;
+        match next.filter(|next| next.starts_with("/services/data/") && !seen.contains(next)) {
+            Some(next) => Ok(Some(next)),
+            None => Err(self.unreadable("it says that there is more and not where")),
+        }
+    }
+
+    fn hit(
+        &self,
+        layout: &Layout,
+        version: Option<&str>,
+        record: &BTreeMap<String, Box<RawValue>>,
+    ) -> Result<Hit, SystemError> {
+        let value = |name: &str| -> Result<Option<String>, SystemError> {
+            match record.get(name) {
+                Some(value) => Ok(text_of(value.get())),
+                None => Err(self.unreadable(&format!("a record has no `{name}`"))),
+            }
+        };
+        let id = value("Id")?.filter(|id| answers::is_id(id));
+        let id = id.ok_or_else(|| self.unreadable("a record has no id"))?;
+        let version = match version {
+            Some(name) => value(name)?,
+            None => None,
+        };
+        let values = layout.fields.iter().map(|field| value(&field.column.name));
+        Ok(Hit {
+            stored: Stored {
+                id: RowId(id),
+                version,
+            },
+            values: values.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn unreadable(&self, what: &str) -> SystemError {
+        SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: "looking records up".to_owned(),
+            source: format!("the answer is not what it should be: {what}").into(),
+            hint: None,
+        }
+    }
+}
+
+/// A value as the API writes it in JSON, as text; `None` for null.
+fn text_of(json: &str) -> Option<String> {
+    match json.trim() {
+        "null" => None,
+        json => Some(serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())),
+    }
+}
+
+/// The field that moves with every change of a record.
+fn version_field(object: &Object) -> Option<&'static str> {
+    ["LastModifiedDate", "SystemModstamp"]
+        .into_iter()
+        .find(|name| object.columns.iter().any(|column| column.name == *name))
+}
+
+/// Names of the fields that a look-up reads.
+fn selected(layout: &Layout, version: Option<&str>) -> Vec<String> {
+    let own = ["Id"].into_iter().chain(version);
+    let fields = layout.fields.iter().map(|field| field.column.name.as_str());
+    let mut names: Vec<String> = Vec::new();
+    for name in own.chain(fields) {
+        if names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+impl Service for SalesforceDestination {
+    async fn apply(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        let texts = Texts::of(self.session.connection(), layout, records)?;
+        let is_guarded = |write: &ServiceWrite<'_>| {
+            matches!(write.verb, ServiceVerb::Update { guarded: true, .. })
+        };
+        let portion_max = match writes.iter().any(is_guarded) {
+            true => COMPOSITE_MAX,
+            false => COLLECTION_MAX,
+        };
+        patiently(
+            writes.len(),
+            portion_max,
+            self.attempts_max,
+            async |positions: &[usize]| {
+                let portion: Vec<&ServiceWrite<'_>> = positions
+                    .iter()
+                    .filter_map(|place| writes.get(*place))
+                    .collect();
+                self.send(layout, &texts, &portion).await
+            },
+        )
+        .await
+    }
+
+    fn abilities(&self, object: &Object) -> Abilities {
+        Abilities {
+            writes_max: COLLECTION_MAX,
+            guarded_max: COMPOSITE_MAX,
+            guard: version_field(object).map(|_| GuardStrength::WholeSeconds),
+            marks_creates: false,
+        }
+    }
+}
+
+impl SalesforceDestination {
+    /// Sends writes of one verb in one request.
+    async fn send(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        writes: &[&ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        let wanted = writes::request(&self.base, layout, texts, writes);
+        let response = self.session.call(wanted.request, wanted.repeat).await?;
+        if response.is_success() {
+            return Ok(wanted.shape.replies(&response.body, writes));
+        }
+        let told = errors(&response);
+        match (response.status, writes.len()) {
+            (413 | 414 | 431, 2..) => {
+                let why = format!("the request is too large, it answered {}", response.status);
+                Ok(vec![Reply::Again { after: None, why }; writes.len()])
+            }
+            (400..=499, 1) if !told.is_empty() => Ok(vec![answers::refusal(&told)]),
+            _ => Err(self.failure(&response, "writing records")),
+        }
+    }
+}
+
+/// The session of an org: one for all connections of this process with the same settings, so that
+/// they share a token, a pace and a quota.
+fn session(
+    connection: &Connection,
+    settings: &ServiceSettings,
+) -> Result<Arc<Session<SalesforceManner>>, SystemError> {
+    type Known = (SessionSettings, LiveAccess, Arc<Session<SalesforceManner>>);
+    static SESSIONS: LazyLock<Mutex<Vec<Known>>> = LazyLock::new(Mutex::default);
+    let live = live_access(connection, settings)?;
+    let wanted = session_settings(connection, settings, &live);
+    let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = sessions
+        .iter()
+        .find(|(known, access, _)| *known == wanted && *access == live);
+    if let Some((_, _, session)) = known {
+        return Ok(Arc::clone(session));
+    }
+    let manner = SalesforceManner {
+        live: live.clone(),
+        connection: connection.name.clone(),
+    };
+    let session = Arc::new(Session::new(wanted.clone(), manner)?);
+    sessions.push((wanted, live, Arc::clone(&session)));
+    Ok(session)
+}
+
+fn live_access(
+    connection: &Connection,
+    settings: &ServiceSettings,
+) -> Result<LiveAccess, SystemError> {
+    match &settings.access {
+        ServiceAccess::Live(live) => Ok(LiveAccess::clone(live)),
+        ServiceAccess::Practice { folder } => Err(SystemError::NotFound {
+            what: format!(
+                "the practice stand-in of `{}` in `{}`",
+                connection.name,
+                folder.display()
+            ),
+            hint: None,
+        }),
+    }
+}
+
+fn session_settings(
+    connection: &Connection,
+    settings: &ServiceSettings,
+    live: &LiveAccess,
+) -> SessionSettings {
+    let limits = &connection.limits;
+    let token_file = if let Auth::RefreshToken { refresh_token, .. } = &live.auth {
+        let (folder, name) = (&settings.state_folder, &connection.name);
+        Some(TokenFile::new(folder, name, refresh_token.clone()))
+    } else {
+        None
+    };
+    SessionSettings {
+        connection: connection.name.clone(),
+        client: ClientSettings {
+            connect_timeout: limits.connect_timeout,
+            request_timeout: limits.statement_timeout,
+            ca_file: live.ca_file.clone(),
+            plain: live.login_url.starts_with("http:"),
+        },
+        requests_per_second: settings.requests_per_second,
+        quota_share: settings.quota_share,
+        requests_max: limits.writers,
+        attempts_max: limits.attempts_max,
+        token_file,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
+mod tests;
