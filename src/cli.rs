@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::commands::init::InitArguments;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
+use crate::practice::Faults;
 use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
 
@@ -127,6 +128,13 @@ pub(crate) enum Command {
         read again at once."
     )]
     Serve(ServeArguments),
+    /// Serve the practice stand-in of a web API, for any client of it to rehearse with
+    #[command(
+        after_help = "Examples:\n  writeback practice salesforce\n  writeback practice salesforce --listen 127.0.0.1:8080 \\\n    \
+        --faults seed=7,latency=150ms,drop_after=2%,503=1%\n\n\
+        It prints where it listens and how to log in, and serves until Ctrl-C. What it holds is kept in .writeback/practice/."
+    )]
+    Practice(PracticeArguments),
     /// Show each job's last run, its next instant, and why it runs now or does not
     #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
     Status(StatusArguments),
@@ -379,6 +387,30 @@ pub(crate) struct ServeArguments {
     /// How long runs may take to finish their batches when this process is asked to stop
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PracticeArguments {
+    /// A connection of writeback.toml with `practice = "FOLDER"`
+    #[arg(value_name = "CONNECTION")]
+    pub(crate) connection: String,
+
+    /// Listen at this address; port 0 leaves the port to the system
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+
+    /// What goes wrong, and how slow it is, such as `seed=7,latency=150ms,drop_after:upsert=5%,503=@3`
+    #[arg(
+        long,
+        value_name = "SPEC",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) faults: Faults,
+
+    /// Forget what was written, and begin again from the folder's records
+    #[arg(long)]
+    pub(crate) fresh: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ mod fault;
 mod http;
 mod ledger;
 mod package;
+mod practice;
 mod report;
 mod room;
 mod run;

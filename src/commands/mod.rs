@@ -8,6 +8,7 @@ pub(crate) mod init;
 mod manual;
 mod methods;
 mod park;
+mod practice;
 mod preview;
 mod rehearsal;
 mod run;
@@ -36,6 +37,7 @@ use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
+use crate::practice::PracticeError;
 use crate::report::failure;
 use crate::report::output::{self, print};
 use crate::room::{self, RoomError};
@@ -72,6 +74,10 @@ pub(crate) enum CommandError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Practice(#[from] PracticeError),
+    #[error("connection `{connection}` has no practice stand-in")]
+    NoPractice { connection: String },
     #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
@@ -124,6 +130,10 @@ impl CommandError {
             )),
             Self::Ledger(error) => error.hint(),
             Self::Serve(error) => error.hint(),
+            Self::Practice(error) => error.hint(),
+            Self::NoPractice { connection } => Some(format!(
+                "add `practice = \"FOLDER\"` to `[connections.{connection}]`, with a folder of describe answers and records"
+            )),
             Self::Init(error) => error.hint(),
             Self::NotParked { job, .. } => {
                 Some(format!("`writeback park {job}` lists those that are"))
@@ -178,6 +188,8 @@ impl CommandError {
             | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
+            | Self::Practice(_)
+            | Self::NoPractice { .. }
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -205,6 +217,8 @@ impl CommandError {
             | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
+            | Self::Practice(_)
+            | Self::NoPractice { .. }
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -303,6 +317,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
         Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),
         Command::Runs(arguments) => in_runtime(runs::runs(&cli.project, &arguments)),
+        Command::Practice(arguments) => in_runtime(practice::practice(&cli.project, &arguments)),
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
         Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
         Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),

@@ -25,6 +25,18 @@ pub(super) fn listen(stop: &Stop) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn asked_to_stop() -> Result<(), CommandError> {
+    let failed = |source| CommandError::Io {
+        doing: "listen to signals",
+        source,
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    either(&mut interrupt, &mut terminate).await;
+    Ok(())
+}
+
 /// Told of each SIGHUP from now on.
 pub(super) fn hang_ups() -> Result<Arc<Notify>, CommandError> {
     let failed = |source| CommandError::Io {

@@ -1,0 +1,23 @@
+//! A practice Salesforce: an org made of describe answers and records, held to what clients of the
+//! REST API and of Bulk API 2.0 expect. It knows nothing of HTTP connections, files and faults.
+
+mod auth;
+mod bulk;
+mod collections;
+mod composite;
+mod describe;
+mod errors;
+mod evaluate;
+mod object;
+mod org;
+mod query;
+mod rest;
+mod rows;
+mod settings;
+mod soql;
+mod table;
+mod value;
+mod write;
+
+pub(crate) use rest::Salesforce;
+pub(crate) use settings::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
