@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 /// The verbs that APIs know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Method {
+pub(crate) enum Verb {
     Get,
     Head,
     Post,
@@ -17,7 +17,7 @@ pub(crate) enum Method {
     Delete,
 }
 
-impl Method {
+impl Verb {
     pub(crate) fn named(name: &str) -> Option<Self> {
         [
             Self::Get,
@@ -46,7 +46,7 @@ impl Method {
 /// What a client asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    pub(crate) method: Method,
+    pub(crate) method: Verb,
     /// As it was sent, with its query.
     pub(crate) uri: String,
     /// Decoded; empty ones are left out.
@@ -83,7 +83,7 @@ pub(crate) struct Hindrance {
 }
 
 impl Call {
-    pub(crate) fn new(method: Method, uri: &str, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(method: Verb, uri: &str, now: DateTime<Utc>) -> Self {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let segments = path.split('/').filter(|part| !part.is_empty());
         Self {
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_path_is_decoded_part_by_part() {
-        let call = Call::new(Method::Get, "/a/x%2Fy/b+c%20d/e=f&g/?q=1+2%2B3", Utc::now());
+        let call = Call::new(Verb::Get, "/a/x%2Fy/b+c%20d/e=f&g/?q=1+2%2B3", Utc::now());
         assert_eq!(call.segments, ["a", "x/y", "b+c d", "e=f&g"]);
         assert_eq!(call.parameter("q"), Some("1 2+3"));
     }

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error};
 
-use super::call::{Answer, Call, Hindrance, Method};
+use super::call::{Answer, Call, Hindrance, Verb};
 use super::clock::Clock;
-use super::faults::{Fault, Faults, Pace};
+use super::faults::{Faults, Mishap, Tempo};
 use super::line::{Cut, Lines};
 use super::stand_in::StandIn;
 use super::store::Store;
@@ -121,7 +121,7 @@ impl<S: StandIn> Desk<S> {
         }
     }
 
-    fn pace(&self) -> Pace {
+    fn pace(&self) -> Tempo {
         lock(&self.faults).pace
     }
 
@@ -136,7 +136,7 @@ impl<S: StandIn> Desk<S> {
         number
     }
 
-    fn long_calls(&self, pace: Pace) -> usize {
+    fn long_calls(&self, pace: Tempo) -> usize {
         let counts = lock(&self.counts);
         let calls = counts.in_flight.values();
         calls
@@ -146,7 +146,7 @@ impl<S: StandIn> Desk<S> {
 
     /// Holds records for a call, once others have let go of them; those that are still held after
     /// a while are given back.
-    async fn hold(&self, wanted: BTreeSet<String>, pace: Pace) -> (Held<'_, S>, BTreeSet<String>) {
+    async fn hold(&self, wanted: BTreeSet<String>, pace: Tempo) -> (Held<'_, S>, BTreeSet<String>) {
         let free = async {
             loop {
                 let released = self.released.notified();
@@ -175,10 +175,10 @@ impl<S: StandIn> Desk<S> {
         debug!(kind, number, faults = ?struck, "call");
         call.hindrance = Hindrance {
             locked: BTreeSet::new(),
-            lock_some: struck.contains(&Fault::Lock),
+            lock_some: struck.contains(&Mishap::Lock),
             page: pace.page,
-            short_page: struck.contains(&Fault::ShortPage),
-            bulk_fail: struck.contains(&Fault::BulkFail),
+            short_page: struck.contains(&Mishap::ShortPage),
+            bulk_fail: struck.contains(&Mishap::BulkFail),
             token_calls: pace.token_calls,
             others: pace.others,
             number,
@@ -191,16 +191,16 @@ impl<S: StandIn> Desk<S> {
     async fn carry_out(
         self: &Arc<Self>,
         mut call: Call,
-        struck: &[Fault],
-        pace: Pace,
+        struck: &[Mishap],
+        pace: Tempo,
         cut: &Cut,
     ) -> Answer {
         let has = |fault| struck.contains(&fault);
         let long_calls_max = self.inner.lock().await.stand_in.long_calls_max();
         if self.long_calls(pace) > long_calls_max {
-            return self.refuse(Fault::Concurrent, &call).await;
+            return self.refuse(Mishap::Concurrent, &call).await;
         }
-        if has(Fault::DropBefore) {
+        if has(Mishap::DropBefore) {
             cut.after(0);
             return Answer::new(500);
         }
@@ -208,20 +208,20 @@ impl<S: StandIn> Desk<S> {
             return answer;
         }
         let in_words = [
-            Fault::Expire,
-            Fault::NoApi,
-            Fault::AppDetached,
-            Fault::Quota,
-            Fault::Concurrent,
-            Fault::TooLong,
-            Fault::Unavailable,
-            Fault::ServerError,
-            Fault::BareError,
+            Mishap::Expire,
+            Mishap::NoApi,
+            Mishap::AppDetached,
+            Mishap::Quota,
+            Mishap::Concurrent,
+            Mishap::TooLong,
+            Mishap::Unavailable,
+            Mishap::ServerError,
+            Mishap::BareError,
         ];
         if let Some(fault) = in_words.into_iter().find(|fault| has(*fault)) {
             return self.refuse(fault, &call).await;
         }
-        if has(Fault::DropIn) {
+        if has(Mishap::DropIn) {
             cut.after(0);
             let desk = Arc::clone(self);
             tokio::spawn(async move {
@@ -238,11 +238,11 @@ impl<S: StandIn> Desk<S> {
         }
         let mut answer = self.answer(&call).await;
         drop(held);
-        if has(Fault::CutJson) {
+        if has(Mishap::CutJson) {
             let half = answer.body.len() / 2;
             answer.body.truncate(half);
         }
-        if has(Fault::DropAfter) {
+        if has(Mishap::DropAfter) {
             // The head and a part of the body.
             cut.after(120 + answer.body.len() / 2);
         }
@@ -269,7 +269,7 @@ impl<S: StandIn> Desk<S> {
         }
     }
 
-    async fn refuse(&self, fault: Fault, call: &Call) -> Answer {
+    async fn refuse(&self, fault: Mishap, call: &Call) -> Answer {
         let mut inner = self.inner.lock().await;
         let answer = inner.stand_in.refuse(fault, call);
         inner.commit().await;
@@ -280,7 +280,7 @@ impl<S: StandIn> Desk<S> {
     async fn control(&self, call: &Call) -> Answer {
         let path = call.path();
         match (call.method, path.get(1..).unwrap_or_default()) {
-            (Method::Get, ["calls"]) => {
+            (Verb::Get, ["calls"]) => {
                 let told = self.inner.lock().await.stand_in.told();
                 let counts = lock(&self.counts);
                 let told = json!({
@@ -289,7 +289,7 @@ impl<S: StandIn> Desk<S> {
                 });
                 Answer::json(200, told.to_string())
             }
-            (Method::Post, ["calls", "reset"]) => {
+            (Verb::Post, ["calls", "reset"]) => {
                 let mut counts = lock(&self.counts);
                 counts.calls.clear();
                 counts.total = 0;
@@ -297,7 +297,7 @@ impl<S: StandIn> Desk<S> {
                 counts.in_flight_max = counts.in_flight.len();
                 Answer::new(204)
             }
-            (Method::Post, ["faults"]) => {
+            (Verb::Post, ["faults"]) => {
                 match String::from_utf8_lossy(&call.body).parse::<Faults>() {
                     Ok(faults) => {
                         *lock(&self.faults) = faults;
@@ -306,8 +306,8 @@ impl<S: StandIn> Desk<S> {
                     Err(error) => refused(&error.to_string()),
                 }
             }
-            (Method::Post, ["clock"]) => self.advance(call),
-            (Method::Post, [name]) => {
+            (Verb::Post, ["clock"]) => self.advance(call),
+            (Verb::Post, [name]) => {
                 let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
                 let mut inner = self.inner.lock().await;
                 let done = inner.stand_in.command(name, &body, self.clock.now());
@@ -366,12 +366,12 @@ impl<S: StandIn> Drop for Held<'_, S> {
 }
 
 /// An answer that no API gives but what stands before it.
-fn page_of(struck: &[Fault]) -> Option<Answer> {
+fn page_of(struck: &[Mishap]) -> Option<Answer> {
     let html = |status, page: &str| Answer::text(status, "text/html; charset=UTF-8", page);
     let pages = [
-        (Fault::BadGateway, 502, GATEWAY_PAGE),
-        (Fault::Maintenance, 503, DOWN_PAGE),
-        (Fault::LoginPage, 200, LOGIN_PAGE),
+        (Mishap::BadGateway, 502, GATEWAY_PAGE),
+        (Mishap::Maintenance, 503, DOWN_PAGE),
+        (Mishap::LoginPage, 200, LOGIN_PAGE),
     ];
     pages
         .into_iter()
@@ -414,14 +414,13 @@ fn is_local(peer: SocketAddr) -> bool {
 
 async fn read(request: Request, now: DateTime<Utc>) -> Result<Call, StatusCode> {
     let (head, body) = request.into_parts();
-    let method = Method::named(head.method.as_str()).ok_or(StatusCode::METHOD_NOT_ALLOWED)?;
+    let method = Verb::named(head.method.as_str()).ok_or(StatusCode::METHOD_NOT_ALLOWED)?;
     let uri = head.uri.path_and_query().map_or("/", |uri| uri.as_str());
     let mut call = Call::new(method, uri, now);
     // For clients that know no PATCH.
-    if let (Method::Post, Some(method)) = (
-        method,
-        call.parameter("_HttpMethod").and_then(Method::named),
-    ) {
+    if let (Verb::Post, Some(method)) =
+        (method, call.parameter("_HttpMethod").and_then(Verb::named))
+    {
         call.method = method;
     }
     call.headers = head

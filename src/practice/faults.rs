@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// One thing that goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
+pub(crate) enum Mishap {
     /// The connection ends, and nothing was written.
     DropBefore,
     /// The connection ends while the call is carried out: what it writes stands a moment later.
@@ -51,7 +51,7 @@ pub(crate) enum Fault {
     BulkFail,
 }
 
-impl Fault {
+impl Mishap {
     pub(crate) const ALL: [(Self, &'static str); 19] = [
         (Self::DropBefore, "drop_before"),
         (Self::DropIn, "drop_in"),
@@ -102,7 +102,7 @@ enum When {
 /// A fault, the kind of calls that meet it, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
-    fault: Fault,
+    fault: Mishap,
     /// `None`: calls of every kind.
     kind: Option<String>,
     when: When,
@@ -115,12 +115,12 @@ struct Rule {
 pub(crate) struct Faults {
     seed: u64,
     rules: Vec<Rule>,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Tempo,
 }
 
 /// How the server behaves while nothing goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct Tempo {
     /// How long each call takes at least.
     pub(crate) latency: Duration,
     /// How long a write waits for records that another write holds.
@@ -135,7 +135,7 @@ pub(crate) struct Pace {
     pub(crate) page: Option<usize>,
 }
 
-impl Default for Pace {
+impl Default for Tempo {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
@@ -155,14 +155,14 @@ impl Default for Faults {
         Self {
             seed: 1,
             rules: Vec::new(),
-            pace: Pace::default(),
+            pace: Tempo::default(),
         }
     }
 }
 
 impl Faults {
     /// What goes wrong with the next call of this kind.
-    pub(crate) fn draw(&mut self, kind: &str) -> Vec<Fault> {
+    pub(crate) fn draw(&mut self, kind: &str) -> Vec<Mishap> {
         let seed = self.seed;
         self.rules
             .iter_mut()
@@ -246,8 +246,8 @@ fn rule(name: &str, value: &str) -> Result<Rule, String> {
         Some((fault, kind)) => (fault, Some(kind.to_owned())),
         None => (name, None),
     };
-    let fault = Fault::named(fault).ok_or_else(|| {
-        let names: Vec<&str> = Fault::ALL.into_iter().map(|(_, name)| name).collect();
+    let fault = Mishap::named(fault).ok_or_else(|| {
+        let names: Vec<&str> = Mishap::ALL.into_iter().map(|(_, name)| name).collect();
         format!(
             "faults are {}; settings are seed, latency, lock_wait, long_call, token_calls, others, page",
             names.join(", ")
@@ -321,7 +321,7 @@ mod tests {
         let mut faults = faults("drop_after:upsert=@2");
         assert!(faults.draw("query").is_empty());
         assert!(faults.draw("upsert").is_empty());
-        assert_eq!(faults.draw("upsert"), [Fault::DropAfter]);
+        assert_eq!(faults.draw("upsert"), [Mishap::DropAfter]);
         assert!(faults.draw("upsert").is_empty());
     }
 

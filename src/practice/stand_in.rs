@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::call::{Answer, Call};
-use super::faults::Fault;
-use super::store::Change;
+use super::faults::Mishap;
+use super::store::DocumentChange;
 
 /// A stand-in of one web API: a function of its state and of calls. It never waits, reads or
 /// writes; whoever holds it makes its changes durable before an answer leaves.
@@ -25,13 +25,13 @@ pub(crate) trait StandIn: Send + 'static {
     fn answer(&mut self, call: &Call) -> Answer;
 
     /// What a fault looks like in the API's own words; nothing else of the call is carried out.
-    fn refuse(&mut self, fault: Fault, call: &Call) -> Answer;
+    fn refuse(&mut self, fault: Mishap, call: &Call) -> Answer;
 
     /// Does a piece of what goes on behind the calls; says whether there was any.
     fn work(&mut self, now: DateTime<Utc>, locked: &BTreeSet<String>) -> bool;
 
     /// What has changed since this was last asked.
-    fn take_changes(&mut self) -> Vec<Change>;
+    fn take_changes(&mut self) -> Vec<DocumentChange>;
 
     /// Counts of its own, for `GET /practice/calls`.
     fn told(&self) -> Value;

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 /// A document that was written, or is gone where it has no body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct DocumentChange {
     pub(crate) kind: String,
     pub(crate) id: String,
     pub(crate) body: Option<String>,
@@ -68,12 +68,12 @@ impl Store {
     }
 
     /// Writes all changes or none.
-    pub(crate) async fn commit(&mut self, changes: &[Change]) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(&mut self, changes: &[DocumentChange]) -> Result<(), sqlx::Error> {
         if changes.is_empty() {
             return Ok(());
         }
         let mut transaction = self.connection.begin().await?;
-        for Change { kind, id, body } in changes {
+        for DocumentChange { kind, id, body } in changes {
             let statement = match body {
                 Some(body) => sqlx::query(
                     "INSERT INTO documents (kind, id, body) VALUES (?, ?, ?)

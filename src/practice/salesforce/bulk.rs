@@ -17,7 +17,7 @@ use super::rows::{not_allowed, object_body};
 use super::settings::Event;
 use super::value::{Held, canonical_id, from_json, moment_text};
 use super::write::{Wishes, WriteError};
-use crate::practice::call::{Answer, Call, Method};
+use crate::practice::call::{Answer, Call, Verb};
 use crate::practice::faults::drawn;
 
 /// Rows that are worked off in one go.
@@ -94,8 +94,8 @@ impl Org {
     /// `/jobs/ingest…`.
     pub(super) fn ingest(&mut self, call: &Call, caller: &Caller, rest: &[&str]) -> Answered {
         match (call.method, rest) {
-            (Method::Post, []) => self.new_ingest(call, caller),
-            (Method::Get, []) => Ok(self.all_jobs(JobKind::Ingest, caller)),
+            (Verb::Post, []) => self.new_ingest(call, caller),
+            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Ingest, caller)),
             (method, [id, rest @ ..]) => {
                 let id = canonical_id(id).filter(|id| {
                     self.jobs
@@ -104,11 +104,11 @@ impl Org {
                 });
                 let id = id.ok_or_else(ApiError::not_found)?;
                 match (method, rest) {
-                    (Method::Get, []) => Ok(self.job_info(&id)),
-                    (Method::Patch, []) => self.set_state(call, &id),
-                    (Method::Delete, []) => self.delete_job(&id),
-                    (Method::Put, ["batches"]) => self.upload(call, &id),
-                    (Method::Get, [results]) => self.results(&id, results),
+                    (Verb::Get, []) => Ok(self.job_info(&id)),
+                    (Verb::Patch, []) => self.set_state(call, &id),
+                    (Verb::Delete, []) => self.delete_job(&id),
+                    (Verb::Put, ["batches"]) => self.upload(call, &id),
+                    (Verb::Get, [results]) => self.results(&id, results),
                     _ => Err(not_allowed(call, "GET,PATCH,DELETE")),
                 }
             }
@@ -317,8 +317,8 @@ impl Org {
     /// `/jobs/query…`.
     pub(super) fn query_jobs(&mut self, call: &Call, caller: &Caller, rest: &[&str]) -> Answered {
         match (call.method, rest) {
-            (Method::Post, []) => self.new_query(call, caller),
-            (Method::Get, []) => Ok(self.all_jobs(JobKind::Query, caller)),
+            (Verb::Post, []) => self.new_query(call, caller),
+            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Query, caller)),
             (method, [id, rest @ ..]) => {
                 let id = canonical_id(id).filter(|id| {
                     self.jobs
@@ -327,10 +327,10 @@ impl Org {
                 });
                 let id = id.ok_or_else(ApiError::not_found)?;
                 match (method, rest) {
-                    (Method::Get, []) => Ok(self.job_info(&id)),
-                    (Method::Patch, []) => self.set_state(call, &id),
-                    (Method::Delete, []) => self.delete_job(&id),
-                    (Method::Get, ["results"]) => self.query_results(call, &id),
+                    (Verb::Get, []) => Ok(self.job_info(&id)),
+                    (Verb::Patch, []) => self.set_state(call, &id),
+                    (Verb::Delete, []) => self.delete_job(&id),
+                    (Verb::Get, ["results"]) => self.query_results(call, &id),
                     _ => Err(not_allowed(call, "GET,PATCH,DELETE")),
                 }
             }

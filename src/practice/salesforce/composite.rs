@@ -13,7 +13,7 @@ use super::rest::Caller;
 use super::rows::object_body;
 use super::settings::Event;
 use super::write::WriteError;
-use crate::practice::call::{Answer, Call, Method};
+use crate::practice::call::{Answer, Call, Verb};
 
 const REQUESTS_MAX: usize = 25;
 /// Queries and collections among them.
@@ -285,7 +285,7 @@ impl Org {
                 url if url.starts_with("services/") => format!("/{url}"),
                 url => format!("/services/data/{url}"),
             };
-            let method = Method::named(text("method")).unwrap_or(Method::Get);
+            let method = Verb::named(text("method")).unwrap_or(Verb::Get);
             let mut inner = Call::new(method, &url, call.now);
             inner.headers = call.headers.clone();
             inner.hindrance = call.hindrance.clone();
@@ -442,7 +442,7 @@ fn parts(call: &Call, told: Option<&Value>) -> Result<Vec<Part>, ApiError> {
 fn part(call: &Call, told: &Value) -> Result<Part, ApiError> {
     let text = |name: &str| told.get(name).and_then(Value::as_str);
     let method = text("method")
-        .and_then(Method::named)
+        .and_then(Verb::named)
         .ok_or_else(|| invalid("The method of a request is missing or unknown."))?;
     let url = text("url").ok_or_else(|| invalid("The url of a request is missing."))?;
     let reference =

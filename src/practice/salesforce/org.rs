@@ -16,7 +16,7 @@ use super::settings::{Event, Settings};
 use super::table::{Record, Table};
 use super::value::{self, Held, canonical_id, from_text};
 use crate::practice::folder::{Folder, FolderError, SETTINGS_FILE};
-use crate::practice::store::{Change, Document};
+use crate::practice::store::{Document, DocumentChange};
 
 /// Cursors of queries that are kept; older ones are forgotten, as there. Source:
 /// <https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_limits.htm>.
@@ -642,14 +642,14 @@ impl Org {
     }
 
     /// What must be durable before the answer of this call leaves.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+    pub(super) fn take_changes(&mut self) -> Vec<DocumentChange> {
         self.journal.clear();
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()
             .map(|(kind, id)| {
                 let body = self.body(&kind, &id);
-                Change { kind, id, body }
+                DocumentChange { kind, id, body }
             })
             .collect()
     }

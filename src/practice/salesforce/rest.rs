@@ -14,11 +14,11 @@ use super::rows::not_allowed;
 use super::table::Record;
 use super::value::canonical_id;
 use super::write::{Wishes, locking_parents};
-use crate::practice::call::{Answer, Call, Method};
-use crate::practice::faults::{Fault, drawn};
+use crate::practice::call::{Answer, Call, Verb};
+use crate::practice::faults::{Mishap, drawn};
 use crate::practice::folder::{Folder, FolderError};
 use crate::practice::stand_in::StandIn;
-use crate::practice::store::{Change, Document};
+use crate::practice::store::{Document, DocumentChange};
 
 /// Versions that are supported. Source: "API End-of-Life Policy", as of Summer '26.
 pub(super) const VERSION_MIN: u32 = 31;
@@ -93,7 +93,7 @@ impl StandIn for Salesforce {
         self.org.answer(call)
     }
 
-    fn refuse(&mut self, fault: Fault, call: &Call) -> Answer {
+    fn refuse(&mut self, fault: Mishap, call: &Call) -> Answer {
         self.org.refuse(fault, call)
     }
 
@@ -101,7 +101,7 @@ impl StandIn for Salesforce {
         self.org.work_off(now, locked)
     }
 
-    fn take_changes(&mut self) -> Vec<Change> {
+    fn take_changes(&mut self) -> Vec<DocumentChange> {
         self.org.take_changes()
     }
 
@@ -146,7 +146,7 @@ impl StandIn for Salesforce {
                 .unwrap_or_default(),
             version: VERSION_MAX,
         }
-        .wishes(&Call::new(Method::Post, "/", now), 0);
+        .wishes(&Call::new(Verb::Post, "/", now), 0);
         Some(match name {
             "expire" => {
                 self.org.expire(None);
@@ -182,7 +182,7 @@ impl StandIn for Salesforce {
 
 /// What kind of call it is: by these names calls are counted, and faults strike.
 fn kind(call: &Call) -> &'static str {
-    use Method::{Delete, Get, Head, Patch, Post, Put};
+    use Verb::{Delete, Get, Head, Patch, Post, Put};
     let path = call.path();
     let rest = match path.as_slice() {
         ["services", "oauth2", "token"] => return "token",
@@ -301,7 +301,7 @@ impl Org {
     }
 
     fn resource(&mut self, call: &Call, caller: &Caller) -> Result<Answer, ApiError> {
-        use Method::{Delete, Get, Head, Patch, Post};
+        use Verb::{Delete, Get, Head, Patch, Post};
         let path = call.path();
         let rest = path.get(3..).unwrap_or_default();
         match (call.method, rest) {
@@ -392,39 +392,39 @@ impl Org {
     }
 
     /// What a fault looks like here.
-    fn refuse(&mut self, fault: Fault, call: &Call) -> Answer {
+    fn refuse(&mut self, fault: Mishap, call: &Call) -> Answer {
         let error = match fault {
-            Fault::Expire => {
+            Mishap::Expire => {
                 let token = self.caller(call).map(|(_, token)| token);
                 if let Ok(token) = token {
                     self.expire(Some(&token));
                 }
                 expired()
             }
-            Fault::NoApi => {
+            Mishap::NoApi => {
                 let message = "This session is not valid for use with the REST API";
                 ApiError::new(401, "INVALID_SESSION_ID", message)
             }
-            Fault::AppDetached => ApiError::new(
+            Mishap::AppDetached => ApiError::new(
                 401,
                 "INVALID_AUTH_HEADER",
                 "Connected app is not attached to Agent",
             ),
-            Fault::Quota => total_exceeded(),
-            Fault::Concurrent => {
+            Mishap::Quota => total_exceeded(),
+            Mishap::Concurrent => {
                 let message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded.";
                 ApiError::new(403, "REQUEST_LIMIT_EXCEEDED", message)
             }
-            Fault::TooLong => {
+            Mishap::TooLong => {
                 let message = "Your query request was running for too long.";
                 ApiError::new(400, "QUERY_TIMEOUT", message)
             }
-            Fault::Unavailable => {
+            Mishap::Unavailable => {
                 let message =
                     "The server is temporarily unavailable due to heavy load or maintenance";
                 ApiError::new(503, "SERVER_UNAVAILABLE", message)
             }
-            Fault::BareError => {
+            Mishap::BareError => {
                 let error = ApiError::new(
                     500,
                     "UNKNOWN_EXCEPTION",
@@ -432,17 +432,17 @@ impl Org {
                 );
                 return Answer::json(500, error.value().to_string());
             }
-            Fault::ServerError
-            | Fault::DropBefore
-            | Fault::DropIn
-            | Fault::DropAfter
-            | Fault::CutJson
-            | Fault::BadGateway
-            | Fault::Maintenance
-            | Fault::LoginPage
-            | Fault::Lock
-            | Fault::ShortPage
-            | Fault::BulkFail => ApiError::new(
+            Mishap::ServerError
+            | Mishap::DropBefore
+            | Mishap::DropIn
+            | Mishap::DropAfter
+            | Mishap::CutJson
+            | Mishap::BadGateway
+            | Mishap::Maintenance
+            | Mishap::LoginPage
+            | Mishap::Lock
+            | Mishap::ShortPage
+            | Mishap::BulkFail => ApiError::new(
                 500,
                 "UNKNOWN_EXCEPTION",
                 "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-1 (1)",
@@ -454,7 +454,7 @@ impl Org {
     /// Ids of the records that a call writes, and of their parents.
     fn locks(&self, call: &Call) -> BTreeSet<String> {
         let mut ids = BTreeSet::new();
-        if matches!(call.method, Method::Get | Method::Head) {
+        if matches!(call.method, Verb::Get | Verb::Head) {
             return ids;
         }
         let path = call.path();
@@ -497,7 +497,7 @@ impl Org {
                         ("id" | "Id" | "AccountId", Some(id)) => ids.extend(canonical_id(id)),
                         ("url", Some(url)) => {
                             ids.extend(
-                                Call::new(Method::Get, url, Utc::now())
+                                Call::new(Verb::Get, url, Utc::now())
                                     .segments
                                     .iter()
                                     .filter_map(|part| {

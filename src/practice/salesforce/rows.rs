@@ -10,7 +10,7 @@ use super::rest::Caller;
 use super::settings::Event;
 use super::value::{Held, canonical_id, from_text};
 use super::write::{WriteError, several};
-use crate::practice::call::{Answer, Call, Method};
+use crate::practice::call::{Answer, Call, Verb};
 
 /// The only object whose rows have a strong validator.
 const GUARDED_BY_ETAG: &str = "Account";
@@ -61,13 +61,13 @@ impl Org {
     pub(super) fn row(&mut self, call: &Call, caller: &Caller, place: usize, id: &str) -> Answered {
         let known = canonical_id(id).filter(|id| self.place_of(id) == Some(place));
         match call.method {
-            Method::Get | Method::Head => {
+            Verb::Get | Verb::Head => {
                 let id = known
                     .filter(|id| self.live(id).is_some())
                     .ok_or_else(ApiError::not_found)?;
                 self.read_row(call, caller, place, &id)
             }
-            Method::Patch | Method::Post => {
+            Verb::Patch | Verb::Post => {
                 let id = known.ok_or_else(ApiError::not_found)?;
                 if self.at(place).record(&id).is_none() {
                     return Err(ApiError::not_found());
@@ -86,7 +86,7 @@ impl Org {
                     .map_err(RowError::alone)?;
                 Ok(Answer::new(204))
             }
-            Method::Delete => {
+            Verb::Delete => {
                 let id = known.ok_or_else(ApiError::not_found)?;
                 if self.at(place).record(&id).is_none() {
                     return Err(ApiError::not_found());
@@ -95,7 +95,7 @@ impl Org {
                 self.delete(place, &id, &wishes).map_err(RowError::alone)?;
                 Ok(Answer::new(204))
             }
-            Method::Put => Err(not_allowed(call, "HEAD,GET,PATCH,DELETE")),
+            Verb::Put => Err(not_allowed(call, "HEAD,GET,PATCH,DELETE")),
         }
     }
 
@@ -222,7 +222,7 @@ impl Org {
         }
         let found = found.first().map(ToString::to_string);
         match (call.method, found) {
-            (Method::Patch | Method::Post, found) => {
+            (Verb::Patch | Verb::Post, found) => {
                 let body = object_body(call)?;
                 let is_key = |name: &String| {
                     name.eq_ignore_ascii_case("id") || name.eq_ignore_ascii_case(&field.name)
@@ -238,13 +238,13 @@ impl Org {
                 }
             }
             (_, None) => Err(ApiError::not_found()),
-            (Method::Get | Method::Head, Some(id)) => self.read_row(call, caller, place, &id),
-            (Method::Delete, Some(id)) => {
+            (Verb::Get | Verb::Head, Some(id)) => self.read_row(call, caller, place, &id),
+            (Verb::Delete, Some(id)) => {
                 let wishes = caller.wishes(call, 0);
                 self.delete(place, &id, &wishes).map_err(RowError::alone)?;
                 Ok(Answer::new(204))
             }
-            (Method::Put, Some(_)) => Err(not_allowed(call, "HEAD,GET,PATCH,DELETE")),
+            (Verb::Put, Some(_)) => Err(not_allowed(call, "HEAD,GET,PATCH,DELETE")),
         }
     }
 
