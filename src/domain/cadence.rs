@@ -101,6 +101,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) now: DateTime<Utc>,
     /// Since when this process has watched without a break: what was due before was missed.
     pub(crate) serving_since: DateTime<Utc>,
+    /// Since when nobody watched before that; `None` if nobody ever did, so that nothing was
+    /// missed.
+    pub(crate) absent_since: Option<DateTime<Utc>>,
     /// From the newest one on that a run began with, and older ones without a fate. Oldest
     /// completion first; of equal ones, first noticed first.
     pub(crate) cycles: &'a [KnownCycle],

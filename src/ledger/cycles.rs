@@ -96,6 +96,9 @@ pub(crate) struct Server {
     pub(crate) process: u32,
     pub(crate) host: Option<String>,
     pub(crate) since: DateTime<Utc>,
+    /// Since when it has watched without a break, and nobody before that.
+    pub(crate) watching_since: DateTime<Utc>,
+    pub(crate) absent_since: Option<DateTime<Utc>>,
     pub(crate) version: String,
 }
 
@@ -389,13 +392,16 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.write("record who serves in", async |connection| {
             let insert = sqlx::query(
-                "INSERT OR REPLACE INTO servers (server, process, host, since, version, updated_at)
-                 VALUES (1, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO servers
+                     (server, process, host, since, watching_since, absent_since, version, updated_at)
+                 VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
             );
             let insert = insert
                 .bind(server.process)
                 .bind(server.host.as_deref())
-                .bind(moment_text(server.since));
+                .bind(moment_text(server.since))
+                .bind(moment_text(server.watching_since))
+                .bind(server.absent_since.map(moment_text));
             insert
                 .bind(&server.version)
                 .bind(moment_text(at))
@@ -745,10 +751,17 @@ fn passed_over_entry(row: &SqliteRow) -> Answer<PassedOverEntry> {
 }
 
 fn server(row: &SqliteRow) -> Answer<(Server, DateTime<Utc>)> {
+    let since = moment(row.try_get("since")?)?;
+    let instant = |name| {
+        let text: Option<&str> = row.try_get(name)?;
+        text.map(moment).transpose()
+    };
     let server = Server {
         process: count(row, "process")?,
         host: row.try_get("host")?,
-        since: moment(row.try_get("since")?)?,
+        since,
+        watching_since: instant("watching_since")?.unwrap_or(since),
+        absent_since: instant("absent_since")?,
         version: row.try_get("version")?,
     };
     Ok((server, moment(row.try_get("updated_at")?)?))

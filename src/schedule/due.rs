@@ -15,6 +15,7 @@ pub(super) struct Asked<'a> {
     pub(super) cadence: &'a Cadence,
     pub(super) now: DateTime<Utc>,
     pub(super) serving_since: DateTime<Utc>,
+    pub(super) absent_since: Option<DateTime<Utc>>,
     /// Whether this process carries out a run of the job.
     pub(super) at_work: bool,
 }
@@ -44,6 +45,7 @@ pub(super) async fn verdict(
         cadence,
         now,
         serving_since,
+        absent_since,
         at_work,
     } = asked;
     let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
@@ -59,6 +61,7 @@ pub(super) async fn verdict(
     Ok(cadence.verdict(Situation {
         now,
         serving_since,
+        absent_since,
         cycles: &cycles,
         at_work,
     }))

@@ -78,14 +78,18 @@ async fn following(
     openings_max: usize,
     now: DateTime<Utc>,
 ) -> Result<Following, LedgerError> {
-    // What was due before the process that serves began was missed; if none serves, what is due
-    // before now.
-    let serving_since = server(ledger).await?.map_or(now, |server| server.since);
+    // What was due while nobody served was missed; if nobody serves now, up to now.
+    let (serving_since, absent_since) = match ledger.server().await? {
+        None => (now, None),
+        Some((server, _)) if ledger.is_served()? => (server.watching_since, server.absent_since),
+        Some((_, last_served_at)) => (now, Some(last_served_at.min(now))),
+    };
     let asked = Asked {
         job,
         cadence,
         now,
         serving_since,
+        absent_since,
         at_work: false,
     };
     let verdict = due::verdict(ledger, &mut Ages::new(), asked).await?;

@@ -239,6 +239,8 @@ struct Server {
     clock: Clock,
     /// Since when nothing can have been missed.
     serving_since: DateTime<Utc>,
+    /// Since when nobody watched before that.
+    absent_since: Option<DateTime<Utc>>,
     ages: Ages<Kept>,
     jobs: BTreeMap<String, Served>,
     dashboards: BTreeMap<String, Watched>,
@@ -269,6 +271,7 @@ impl Server {
             events,
             clock: Clock::start(),
             serving_since: Utc::now(),
+            absent_since: None,
             ages: Ages::new(),
             jobs: BTreeMap::new(),
             dashboards: BTreeMap::new(),
@@ -280,7 +283,9 @@ impl Server {
     }
 
     /// Says that this process serves from now on, and what earlier ones did.
-    async fn begin_serving(&self) -> Result<(), LedgerError> {
+    async fn begin_serving(&mut self) -> Result<(), LedgerError> {
+        let last_served_at = self.ledger.server().await?.map(|(_, at)| at);
+        self.absent_since = last_served_at.map(|at| at.min(self.serving_since));
         info!(
             jobs = self.files.jobs.len(),
             process = self.process.process,
@@ -390,6 +395,7 @@ impl Server {
                         cadence,
                         now,
                         serving_since: self.serving_since,
+                        absent_since: self.absent_since,
                         at_work: false,
                     };
                     due::silence(&self.ledger, &mut self.ages, asked).await?
@@ -421,25 +427,37 @@ impl Server {
                 );
                 // What was kept moves along with a clock that is set back: else all until then
                 // would count as missed.
-                self.serving_since = if jump < TimeDelta::zero() {
-                    self.serving_since + jump
+                if jump < TimeDelta::zero() {
+                    self.serving_since += jump;
+                    self.absent_since = self.absent_since.map(|since| since + jump);
                 } else {
-                    reading.now
-                };
+                    self.was_absent(jump, reading.now);
+                }
             }
             Change::Absence(absence) => {
                 warn!(
                     seconds = absence.as_secs(),
                     "this process was stopped for a while"
                 );
-                self.serving_since = reading.now;
+                self.was_absent(
+                    TimeDelta::from_std(absence).unwrap_or_default(),
+                    reading.now,
+                );
             }
         }
         reading.now
     }
 
+    /// Nobody watched for so long, up to now.
+    fn was_absent(&mut self, absence: TimeDelta, now: DateTime<Utc>) {
+        self.absent_since = now.checked_sub_signed(absence);
+        self.serving_since = now;
+    }
+
     async fn beat(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
         if Instant::now() >= self.heartbeat_due {
+            self.process.watching_since = self.serving_since;
+            self.process.absent_since = self.absent_since;
             self.ledger.serving(&self.process, now).await?;
             self.heartbeat_due = Instant::now() + HEARTBEAT;
         }
@@ -550,6 +568,7 @@ impl Server {
             cadence,
             now,
             serving_since: self.serving_since,
+            absent_since: self.absent_since,
             at_work,
         };
         due::verdict(&self.ledger, &mut self.ages, asked).await
@@ -796,10 +815,13 @@ impl Server {
 }
 
 fn this_process() -> cycles::Server {
+    let now = Utc::now();
     cycles::Server {
         process: std::process::id(),
         host: None,
-        since: Utc::now(),
+        since: now,
+        watching_since: now,
+        absent_since: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

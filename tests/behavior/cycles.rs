@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::harness::{FIELDS, Ran, Server, Workspace, faketime_library, write_back};
@@ -578,4 +578,30 @@ fn a_ledger_of_the_first_version_goes_on_where_it_stood() {
     assert_eq!(status_of(&older), "nothing_new", "{older}");
     let known = ledger(&place, "SELECT cycle, fate FROM job_cycles");
     assert_eq!(known, "cycle,fate\nW46,begun\n");
+}
+
+#[test]
+fn a_cycle_that_was_noticed_waits_for_the_next_gate_however_old_it_is() {
+    let place = place_following(Server::Sqlite, "announced = true");
+    let now = Utc::now();
+    let [completed_at, passed, opens] = [-7 * 24, -6 * 24, 24]
+        .map(|hours| (now + TimeDelta::hours(hours)).to_rfc3339_opts(SecondsFormat::Secs, true));
+    let job = place.text("schedules/job.toml");
+    let gates = format!("dashboard = 'health'\nat = ['{passed}', '{opens}']");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("dashboard = 'health'", &gates),
+    );
+    let announced = place.command(&[
+        "cycle",
+        "health",
+        "--id",
+        "W46",
+        "--completed-at",
+        &completed_at,
+    ]);
+    assert_eq!(announced.code, 0, "{announced}");
+    let next = place.command(&["next", "job"]);
+    let told = "would not run now: cycle `W46` waits for the gate";
+    assert!(next.stdout.contains(told), "{next}");
 }

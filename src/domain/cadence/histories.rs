@@ -321,6 +321,8 @@ struct World {
     told: usize,
     run: Option<Run>,
     serving_since: i64,
+    /// When it was last up before that, on the wall clock as it is set now.
+    absent_since: Option<i64>,
     /// When the process starts again, if it is down.
     starts: Option<i64>,
     cycle_due: i64,
@@ -382,6 +384,7 @@ impl World {
             told: 0,
             run: None,
             serving_since: 0,
+            absent_since: None,
             starts: None,
             cycle_due: random.span(cycle_pause_max),
             cycle_pause_max,
@@ -544,15 +547,18 @@ impl World {
                 let by = self.random.span(2 * DAY);
                 self.ahead -= by;
                 self.serving_since -= by;
+                self.absent_since = self.absent_since.map(|since| since - by);
             }
             3 => {
                 events.happened("clock set forward");
+                self.absent_since = Some(self.wall());
                 self.ahead += self.random.span(2 * DAY);
                 self.serving_since = self.wall();
             }
             4 => {
                 events.happened("slept");
                 let by = self.random.span(2 * DAY);
+                self.absent_since = Some(self.wall());
                 self.real += by;
                 self.slept += by;
                 self.serving_since = self.wall();
@@ -563,6 +569,7 @@ impl World {
     }
 
     fn kill(&mut self) {
+        self.absent_since = Some(self.wall());
         self.waits = None;
         self.starts = Some(
             self.real
@@ -715,6 +722,7 @@ impl World {
         self.cadence.verdict(Situation {
             now: instant(self.wall()),
             serving_since: instant(self.serving_since),
+            absent_since: self.absent_since.map(instant),
             cycles: &self.known[self.told..],
             at_work: self.run.is_some(),
         })

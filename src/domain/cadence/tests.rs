@@ -97,6 +97,7 @@ fn situation(cycles: &[KnownCycle]) -> Situation<'_> {
     Situation {
         now: at(NOW),
         serving_since: at(-100_000),
+        absent_since: None,
         cycles,
         at_work: false,
     }
@@ -432,22 +433,68 @@ fn a_gate_that_opened_while_nobody_served_is_made_up_for() {
         cycle("a", -300, Fate::Delivered),
         noticed_later("b", -100, -30, Fate::New),
     ];
-    let served_since = |minutes| {
+    let served_since = |absent: Option<i64>, minutes| {
         told(&cadence.verdict(Situation {
             serving_since: at(minutes),
+            absent_since: absent.map(at),
             ..situation(&cycles)
         }))
     };
+    let waits = "cycle `b` waits for the gate, 50 min";
     assert_eq!(
-        served_since(-40),
+        served_since(Some(-60), -40),
         "run b",
-        "the gate opened before anybody served"
+        "the gate opened while nobody served"
     );
     assert_eq!(
-        served_since(-60),
-        "cycle `b` waits for the gate, 50 min",
+        served_since(Some(-45), -40),
+        waits,
+        "it opened while somebody served, before the cycle was noticed"
+    );
+    assert_eq!(served_since(None, -40), waits, "nobody ever served before");
+    assert_eq!(
+        served_since(None, -60),
+        waits,
         "it opened before the cycle was noticed"
     );
+}
+
+#[test]
+fn a_cycle_noticed_long_after_it_completed_waits_for_the_next_gate() {
+    let week = 7 * 24 * 60;
+    // A gate a week ago, and the next in a day; the cycle completed just before the former.
+    let cadence = gated(&[24 * 60 - week, 24 * 60]);
+    let cycles = [noticed_later("a", 24 * 60 - week - 60, -90, Fate::New)];
+    let waits = "cycle `a` waits for the gate, 1440 min";
+    for (absent, since) in [(None, -95), (None, -week), (Some(-100), -95), (None, NOW)] {
+        let verdict = cadence.verdict(Situation {
+            serving_since: at(since),
+            absent_since: absent.map(at),
+            ..situation(&cycles)
+        });
+        assert_eq!(told(&verdict), waits, "served since {since}");
+    }
+}
+
+#[test]
+fn a_gate_behind_which_a_noticed_cycle_waited_is_made_up_for_when_nobody_served() {
+    let cadence = gated(&[-50, 50]);
+    let cycles = [cycle("a", -100, Fate::New)];
+    for missed in [Missed::Latest, Missed::All, Missed::None] {
+        let cadence = Cadence {
+            missed,
+            ..cadence.clone()
+        };
+        let verdict = told(&cadence.verdict(Situation {
+            serving_since: at(-1),
+            ..situation(&cycles)
+        }));
+        let expected = match missed {
+            Missed::Latest | Missed::All => "run a",
+            Missed::None => "a: it was due while nobody served; no new cycle",
+        };
+        assert_eq!(verdict, expected);
+    }
 }
 
 #[test]

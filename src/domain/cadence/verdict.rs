@@ -369,12 +369,24 @@ impl<'a> Docket<'a> {
         hopeless.into_iter().collect()
     }
 
-    /// Whether a cycle would have been due before anybody served.
+    /// Whether a cycle would have been due while nobody served. A gate that opened before the cycle
+    /// was noticed lets it through only if it opened while nobody could notice: else a cycle waits
+    /// for the next gate from when it was noticed.
     fn was_missed(&self, known: &KnownCycle, openings: &mut Openings<'_>) -> bool {
+        let Situation {
+            serving_since,
+            absent_since,
+            ..
+        } = self.situation;
         let nominal = later(known.cycle.completed_at, self.cadence.settle);
-        openings
-            .first_from(nominal)
-            .is_some_and(|due| due < self.situation.serving_since)
+        if self.cadence.gates.is_empty() {
+            return nominal < serving_since;
+        }
+        let mut first_from = |from| openings.first_from(from).filter(|due| *due < serving_since);
+        let absent_since = absent_since.unwrap_or(serving_since);
+        let unnoticed = first_from(nominal.max(absent_since));
+        let noticed = || first_from(later(known.noticed_at, self.cadence.settle));
+        unnoticed.or_else(noticed).is_some()
     }
 
     /// What a new cycle waits for, if it is not due.

@@ -750,12 +750,15 @@ async fn what_a_dashboard_said_and_who_serves_is_kept_until_it_is_said_anew() {
         process: 4_711,
         host: None,
         since: moment_on(0, 0),
+        watching_since: moment_on(0, 0),
+        absent_since: None,
         version: "0.1.0".to_owned(),
     };
     ledger.serving(&server, moment_on(0, 0)).await.unwrap();
     let next = Server {
         process: 4_712,
         host: Some("crm-1".to_owned()),
+        absent_since: Some(moment_on(0, 0)),
         ..server
     };
     ledger.serving(&next, moment_on(0, 1)).await.unwrap();

@@ -101,11 +101,20 @@ impl World {
         (position + 1..self.rows.len()).any(expires)
     }
 
+    /// Whether a gate opened for it while nobody served: one that it waited for, or one that
+    /// opened when nobody could notice it. Without gates whatever came before anybody served was.
     fn was_missed(&self, position: usize) -> bool {
-        let due = self
-            .pattern
-            .first_from(self.rows[position].completed + self.settle);
-        due.is_some_and(|due| due < self.serving_since)
+        let row = &self.rows[position];
+        let opened_from = |from| {
+            let first = self.pattern.first_from(from);
+            first.is_some_and(|opened| opened < self.serving_since)
+        };
+        let nominal = row.completed + self.settle;
+        match (&self.pattern, self.absent_since) {
+            (Pattern::Always, _) => nominal < self.serving_since,
+            (_, Some(absent)) if opened_from(absent.max(nominal)) => true,
+            _ => opened_from(row.noticed_at + self.settle),
+        }
     }
 
     /// What was to be passed over was.
