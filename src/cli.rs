@@ -260,6 +260,10 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) only_rejected: bool,
 
+    /// Write a cycle back once more that is delivered already
+    #[arg(long, conflicts_with_all = ["only_rejected", "plan"])]
+    pub(crate) again: bool,
+
     /// Apply a plan that `preview --out` saved: exactly what was shown, where rows still hold what
     /// was shown
     #[arg(long, value_name = "FILE", conflicts_with_all = ["cycle", "write_back", "only_rejected"])]

@@ -9,13 +9,15 @@ use super::{
     warn_of,
 };
 use crate::cli::RunArguments;
-use crate::ledger::{Ledger, RunEntry, RunStatus};
+use crate::domain::job::WriteBack;
+use crate::ledger::{Ledger, RunEntry, RunStatus, Versioned};
 use crate::report;
+use crate::report::run::Delivered;
 use crate::run::guards::Approver;
 use crate::run::pending::Scope;
 use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
-use crate::run::{self, RequestedCycle, RunError, RunRequest};
+use crate::run::{self, RequestedCycle, RunError, RunRequest, plan};
 use crate::schedule::notice::Book;
 
 /// What is known of a run by the time it fails.
@@ -61,6 +63,26 @@ async fn carry_out(
         None => cycle_of(&project, &checked, &arguments.job, Book::Recording(ledger)).await?,
     };
     known.cycle = Some(cycle.cycle().id.clone());
+    let request = &arguments.job;
+    if matches!(cycle, RequestedCycle::Given(_)) && insists_not(arguments) && saved.is_none() {
+        let chosen = plan::choose(&checked.job, request.write_back.as_deref())?;
+        let versions: Vec<_> = chosen.into_iter().map(versioned).collect();
+        let (job, cycle) = (&checked.job.name, &cycle.cycle().id);
+        if let Some(run) = ledger.delivered_by(job, cycle, &versions).await? {
+            let pending = ledger.pending(job).await?;
+            let delivered = Delivered {
+                job,
+                cycle,
+                run,
+                pending,
+            };
+            match request.json {
+                true => print_json(&delivered.json())?,
+                false => print(&delivered.text()),
+            }
+            return Ok(Ending::Done);
+        }
+    }
     let stop = Stop::new();
     signals::listen(&stop)?;
     let write_back = saved
@@ -97,6 +119,19 @@ async fn carry_out(
         // A run that failed or never ended comes back as an error.
         RunStatus::Failed | RunStatus::Running => Ending::Rejected,
     })
+}
+
+/// Whether the run is one of all records that nobody insists on: what is delivered already is then
+/// not delivered again.
+fn insists_not(arguments: &RunArguments) -> bool {
+    !(arguments.again || arguments.approve || arguments.only_rejected)
+}
+
+fn versioned(write_back: &WriteBack) -> Versioned<'_> {
+    Versioned {
+        name: &write_back.name,
+        version: &write_back.version,
+    }
 }
 
 /// Says to machines that the process had no room to begin; of all other failures [`run()`] told

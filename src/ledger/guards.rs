@@ -257,6 +257,8 @@ mod tests {
             cycle: &cycle,
             started_at: Utc::now(),
             write_backs: vec!["scores"],
+            versions: Vec::new(),
+            of_records: false,
             job_digest: "digest",
             write_back: None,
             retry_of: None,

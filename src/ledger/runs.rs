@@ -19,6 +19,8 @@ pub(crate) struct NewRun<'a> {
     pub(crate) started_at: DateTime<Utc>,
     /// Names, in the job's order.
     pub(crate) write_backs: Vec<&'a str>,
+    /// Their versions; none of an undo.
+    pub(crate) versions: Vec<&'a str>,
     /// Digest of the job file and its schemas: a run is taken up again only by the job that began
     /// it.
     pub(crate) job_digest: &'a str,
@@ -30,6 +32,8 @@ pub(crate) struct NewRun<'a> {
     pub(crate) retry_of: Option<i64>,
     /// The run that it takes back, if it is an undo; such a run delivers no cycle at all.
     pub(crate) undo_of: Option<i64>,
+    /// Whether it takes back single records only.
+    pub(crate) of_records: bool,
     /// SHA-256 of the saved plan that it applies, if it applies one, hexadecimal; such a run does
     /// not deliver the cycle for the job either.
     pub(crate) plan: Option<&'a str>,
@@ -62,8 +66,8 @@ impl Ledger {
         self.write("record a run in", async |connection| {
     let number: i64 = sqlx::query_scalar(
         "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, job_digest, write_back, retry_of, undo_of,
-                           plan)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
+                           of_records, plan)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING run",
     )
     .bind(run.job)
     .bind(&run.cycle.id)
@@ -74,6 +78,7 @@ impl Ledger {
     .bind(run.write_back)
     .bind(run.retry_of)
     .bind(run.undo_of)
+    .bind(run.of_records)
     .bind(run.plan)
     .fetch_one(&mut *connection)
     .await?;
@@ -81,10 +86,13 @@ impl Ledger {
         cycles::begun(connection, run.job, &run.cycle.id, run.started_at).await?;
     }
     for (position, name) in (0_i64..).zip(&run.write_backs) {
-        sqlx::query("INSERT INTO write_backs (run, position, name) VALUES (?, ?, ?)")
+        let version = usize::try_from(position).ok();
+        let version = version.and_then(|position| run.versions.get(position));
+        sqlx::query("INSERT INTO write_backs (run, position, name, version) VALUES (?, ?, ?, ?)")
             .bind(number)
             .bind(position)
             .bind(*name)
+            .bind(version.copied())
             .execute(&mut *connection)
             .await?;
     }

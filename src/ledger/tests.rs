@@ -50,6 +50,8 @@ pub(super) async fn begin(ledger: &Ledger, job: &str, cycle: &Cycle) -> i64 {
         cycle,
         started_at: cycle.completed_at,
         write_backs,
+        versions: Vec::new(),
+        of_records: false,
         job_digest: "digest",
         write_back: None,
         retry_of: None,

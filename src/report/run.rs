@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
-use crate::ledger::RunStatus;
+use crate::ledger::{Pending, RunStatus};
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
@@ -90,6 +90,53 @@ pub(crate) fn text(report: &RunReport) -> String {
             .flat_map(|retry| pending::after_retry(&report.job, retry)),
     );
     lines.join("\n") + "\n"
+}
+
+/// A cycle that was delivered before, so that there was nothing to do.
+pub(crate) struct Delivered<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) cycle: &'a str,
+    /// The run that delivered it.
+    pub(crate) run: i64,
+    /// Records of the job that were rejected and have not landed since.
+    pub(crate) pending: Vec<Pending>,
+}
+
+impl Delivered<'_> {
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            job,
+            cycle,
+            run,
+            pending,
+        } = self;
+        let cycle = printable(cycle);
+        let mut lines = vec![
+            format!("{job}  nothing new: run {run} wrote cycle `{cycle}` back already"),
+            format!("hint: `writeback run {job} --again` writes it once more"),
+        ];
+        let records: u64 = pending.iter().map(|pending| pending.records).sum();
+        if records > 0 {
+            let records = grouped(records);
+            lines.push(format!(
+                "hint: `writeback run {job} --only-rejected` takes rejected records again: {records} are pending"
+            ));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// As [`json`] tells of a run with nothing to do, and of who did it.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "run": null,
+            "job": self.job,
+            "cycle": self.cycle,
+            "status": RunStatus::NothingNew,
+            "delivered_by": self.run,
+            "pending": self.pending,
+            "write_backs": [],
+        })
+    }
 }
 
 /// What became of the records of a plan that was not applied to them; nothing, if it was applied to

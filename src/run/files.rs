@@ -206,6 +206,8 @@ pub(super) mod tests {
             cycle: &cycle,
             started_at: DateTime::UNIX_EPOCH,
             write_backs,
+            versions: Vec::new(),
+            of_records: false,
             job_digest: "",
             write_back: None,
             retry_of: None,

@@ -807,10 +807,9 @@ async fn begin(
         job: &facts.job,
         cycle: &facts.cycle,
         started_at: facts.started_at,
-        write_backs: plans
-            .iter()
-            .map(|plan| plan.write_back.name.as_str())
-            .collect(),
+        write_backs: plans.iter().map(Plan::name).collect(),
+        versions: plans.iter().map(Plan::version).collect(),
+        of_records: false,
         job_digest: &digest(request),
         write_back: request.only_write_back(),
         retry_of,

@@ -58,6 +58,16 @@ pub(crate) enum Until<'a> {
 }
 
 impl Plan {
+    /// Of its write-back.
+    pub(crate) fn name(&self) -> &str {
+        &self.write_back.name
+    }
+
+    /// Of its write-back.
+    pub(crate) fn version(&self) -> &str {
+        &self.write_back.version
+    }
+
     /// The source, at its first record.
     pub(crate) async fn open_source(&mut self) -> Result<AnySource, SystemError> {
         match self.opened.take() {

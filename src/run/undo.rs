@@ -198,6 +198,8 @@ async fn begin_or_take_up(
         cycle: &facts.cycle,
         started_at: facts.started_at,
         write_backs: plans.iter().map(|plan| plan.write_back.as_str()).collect(),
+        versions: Vec::new(),
+        of_records: !request.records.is_empty(),
         job_digest: &request.digest(),
         write_back: request.write_back,
         retry_of: None,

@@ -458,11 +458,11 @@ fn a_job_has_one_account_of_a_cycle_however_often_it_runs() {
     mark(&place, "W46", "2026-11-15T06:30:00Z");
     place.run();
     place.file("data/scores.csv", "id,score,note\nA1,3,\n");
-    let again = place.run();
+    let again = place.command(&["run", "job", "--again", "--json"]);
     assert_eq!(
         again.summary(),
         "1 read = 1 updated",
-        "who asks for a run gets one"
+        "who insists on a run gets one"
     );
     assert_eq!(
         ledger(&place, "SELECT job, cycle, fate FROM job_cycles"),

@@ -49,7 +49,16 @@ fn a_second_run_finds_everything_delivered() {
         place.command(&["run", "weekly", "--json"]).summary(),
         SUMMARY
     );
-    let again = place.command(&["run", "weekly", "--json"]).summary();
+    let second = place.command(&["run", "weekly"]);
+    assert_eq!(second.code, 0, "{second}");
+    assert_eq!(
+        second.stdout,
+        "weekly  nothing new: run 1 wrote cycle `2026-W46` back already\n\
+         hint: `writeback run weekly --again` writes it once more\n\
+         hint: `writeback run weekly --only-rejected` takes rejected records again: 10 are pending\n"
+    );
+    let again = place.command(&["run", "weekly", "--again", "--json"]);
+    let again = again.summary();
     let expected =
         "989 read = 960 unchanged + 23 skipped + 6 rejected\n418 read = 414 unchanged + 4 rejected";
     assert_eq!(again, expected);

@@ -5,6 +5,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod again;
 mod alerts;
 mod altering;
 mod batches;

@@ -660,6 +660,8 @@ async fn a_run_of_one_write_back_delivers_nothing_for_the_job_and_still_keeps_ol
         cycle: &weekly,
         started_at: moment_on(2, 2),
         write_backs: vec!["health_score"],
+        versions: Vec::new(),
+        of_records: false,
         job_digest: "digest health_score",
         write_back: Some("health_score"),
         retry_of: None,

@@ -193,6 +193,8 @@ async fn deliver(ledger: &Ledger, read: u64) -> i64 {
         undo_of: None,
         plan: None,
         write_backs: vec!["scores"],
+        versions: Vec::new(),
+        of_records: false,
         job_digest: "digest",
     };
     let run = ledger.begin_run(&run).await.unwrap();
