@@ -14,21 +14,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars::prelude::{
-    BooleanChunked, ChunkFull, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn,
+    BooleanChunked, ChunkFull, ChunkTake, Column, DataFrame, DataType, IdxCa, IdxSize, IntoColumn,
     IpcCompression, IpcReader, IpcWriter, PolarsResult, SerReader, SerWriter, StringChunked,
     polars_err,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::before::{BeforeImages, unmarked};
+use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
-use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
-use crate::run::conflicts::Conflicts;
+use crate::run::write::effect::Effect;
 use crate::{fault, state};
 
 /// Why before-images could not be kept.
@@ -340,16 +339,11 @@ impl ImageFile {
     }
 
     /// Keeps the images of a batch that was written, if any of its records was: see [`segment`].
-    pub(crate) fn keep(
-        &mut self,
-        layout: &Layout,
-        sent: PolarsResult<Sent<'_>>,
-        decisions: &[Decision],
-        before: &BeforeImages,
-    ) -> Result<Option<ImageSegment>, ImageError> {
-        let segment = sent.and_then(|sent| segment(layout, &sent, decisions, before));
-        match segment.map_err(|error| ImageError::frame(&self.folder, error))? {
-            Some(images) => self.append(images, &image_fields(layout)).map(Some),
+    pub(crate) fn keep(&mut self, effect: &Effect<'_>) -> Result<Option<ImageSegment>, ImageError> {
+        match segment(effect).map_err(|error| ImageError::frame(&self.folder, error))? {
+            Some(images) => self
+                .append(images, &image_fields(effect.layout()))
+                .map(Some),
             None => Ok(None),
         }
     }
@@ -446,75 +440,10 @@ pub(crate) fn segment_bytes(mut frame: DataFrame, fields: &[ImageField]) -> Pola
     Ok(bytes)
 }
 
-/// What was sent of a batch.
-/// Shape of the records: the batch's, in the layout's order.
-pub(crate) enum Sent<'a> {
-    /// Which fields were written is what the layout's rules say, but for values that were left
-    /// alone.
-    Mapped {
-        records: &'a DataFrame,
-        conflicts: &'a Conflicts,
-    },
-    /// Back to what rows held: which fields were written stands with what is restored, in the
-    /// columns `written NAME`.
-    Back {
-        records: DataFrame,
-        images: &'a DataFrame,
-    },
-    /// As a preview showed it: which fields are written stands there, in the columns `written
-    /// NAME`.
-    AsShown {
-        records: DataFrame,
-        shown: &'a DataFrame,
-    },
-}
-
-impl Sent<'_> {
-    pub(crate) fn records(&self) -> &DataFrame {
-        match self {
-            Self::Mapped { records, .. } => records,
-            Self::Back { records, .. } | Self::AsShown { records, .. } => records,
-        }
-    }
-
-    /// Whether an update writes a field of the record at a position of the batch, whose row held
-    /// `before`.
-    pub(crate) fn is_written(
-        &self,
-        layout: &Layout,
-        position: usize,
-        record: usize,
-        before: Option<&str>,
-        sends_null: bool,
-    ) -> bool {
-        let Some(field) = layout.fields.get(position) else {
-            return false;
-        };
-        match self {
-            Self::Mapped { conflicts, .. } => {
-                layout.is_written(field, before, sends_null) && !conflicts.keeps(record, position)
-            }
-            Self::Back { images: told, .. } | Self::AsShown { shown: told, .. } => {
-                let written = told
-                    .column(&written_column(&field.column.name))
-                    .and_then(|column| column.bool());
-                written
-                    .ok()
-                    .and_then(|written| written.get(record))
-                    .unwrap_or(true)
-            }
-        }
-    }
-}
-
 /// The segment of a batch that was written: of the records that were updated, inserted or deleted;
 /// `None` if there is none.
-pub(super) fn segment(
-    layout: &Layout,
-    batch: &Sent<'_>,
-    decisions: &[Decision],
-    before: &BeforeImages,
-) -> PolarsResult<Option<DataFrame>> {
+pub(super) fn segment(effect: &Effect<'_>) -> PolarsResult<Option<DataFrame>> {
+    let decisions = effect.decisions();
     let written: Vec<IdxSize> = decisions
         .iter()
         .zip(0..)
@@ -524,81 +453,41 @@ pub(super) fn segment(
     if written.is_empty() {
         return Ok(None);
     }
-    let created: BooleanChunked = decisions
-        .iter()
-        .filter(|decision| decision.is_write())
-        .map(|made| *made == Decision::Insert)
-        .collect();
+    let is_made = |wanted: &Decision| -> BooleanChunked {
+        let made = decisions.iter().filter(|decision| decision.is_write());
+        made.map(|made| made == wanted).collect()
+    };
     let positions: Vec<usize> = written
         .iter()
         .filter_map(|index| usize::try_from(*index).ok())
         .collect();
     let indices = IdxCa::from_vec("".into(), written.clone());
-    let sent = match written.len() == batch.records().height() {
-        true => batch.records().clone(),
-        false => batch.records().take(&indices)?,
+    let sent = match written.len() == effect.sent().height() {
+        true => effect.sent().clone(),
+        false => effect.sent().take(&indices)?,
     };
-    let mut columns = vec![
-        Column::new(RECORD.into(), written),
-        created.with_name(CREATED.into()).into_column(),
-    ];
-    if let Sent::Back { .. } = batch {
-        let deleted: BooleanChunked = decisions
-            .iter()
-            .filter(|decision| decision.is_write())
-            .map(|made| *made == Decision::Delete)
-            .collect();
-        columns.push(deleted.with_name(DELETED.into()).into_column());
+    let created = is_made(&Decision::Insert).with_name(CREATED.into());
+    let mut columns = vec![Column::new(RECORD.into(), written), created.into_column()];
+    if effect.takes_back() {
+        let deleted = is_made(&Decision::Delete).with_name(DELETED.into());
+        columns.push(deleted.into_column());
     }
-    for (field, (position, values)) in layout.fields.iter().zip(sent.columns().iter().enumerate()) {
+    let fields = effect.layout().fields.iter().zip(sent.columns());
+    for (position, (field, values)) in fields.enumerate() {
         let name = &field.column.name;
         columns.push(values.clone().with_name(sent_column(name).into()));
         if field.key {
             continue;
         }
+        if let Some(mask) = effect.mask(position) {
+            let written = mask.take(&indices)?.with_name(written_column(name).into());
+            columns.push(written.into_column());
+        }
         let held: StringChunked = positions
             .iter()
-            .map(|record| before.exact(*record, position))
+            .map(|record| effect.exact_before(*record, position))
             .collect();
-        let written = match batch {
-            Sent::Mapped { .. } => written_in(layout, position, values, &positions, before, batch)
-                .map(IntoColumn::into_column),
-            Sent::Back { images: told, .. } | Sent::AsShown { shown: told, .. } => {
-                match told.column(&written_column(name)) {
-                    Ok(written) => Some(written.take(&indices)?),
-                    Err(_) => None,
-                }
-            }
-        };
-        columns.extend(written.map(|written| written.with_name(written_column(name).into())));
         columns.push(held.with_name(before_column(name).into()).into_column());
     }
     DataFrame::new(positions.len(), columns).map(Some)
-}
-
-/// For which records a field was written, of those at `positions` of the batch; `None` if for all.
-fn written_in(
-    layout: &Layout,
-    position: usize,
-    sent: &Column,
-    positions: &[usize],
-    before: &BeforeImages,
-    batch: &Sent<'_>,
-) -> Option<BooleanChunked> {
-    let field = layout.fields.get(position)?;
-    // All segments of a run have the same columns.
-    if layout.nulls == NullPolicy::Write && field.when == When::Always && !field.keeps_foreign {
-        return None;
-    }
-    let nulls = sent.is_null();
-    let is_written = |(record, sends_null): (&usize, Option<bool>)| {
-        batch.is_written(
-            layout,
-            position,
-            *record,
-            before.value(*record, position),
-            sends_null == Some(true),
-        )
-    };
-    Some(positions.iter().zip(nulls.iter()).map(is_written).collect())
 }

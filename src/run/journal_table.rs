@@ -1,17 +1,17 @@
 //! The journal as a table of the destination, filled in the transaction of each batch: one row for
 //! each value that the batch changed, as `writeback history` tells it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use polars::prelude::{Column, DataFrame, DataType, PolarsResult, StringChunked, TimeUnit};
+use polars::prelude::{Column, DataFrame, DataType, PolarsResult, TimeUnit};
 
 use super::batch::Batch;
-use super::images::Sent;
 use super::reached::{Hold, Write};
-use super::writer::Written;
+use super::write::effect::Effect;
 use crate::destination::{AnyDatabase, LookUp, Transact};
 use crate::domain::alteration::Change;
-use crate::domain::before::{Before, unmarked};
-use crate::domain::conversion::texts_of;
+use crate::domain::before::Before;
 use crate::domain::doubt::JournalMark;
 use crate::domain::error::SystemError;
 use crate::domain::journal_table::{self as journal, JournalColumn};
@@ -56,49 +56,41 @@ impl JournalTable {
         }
     }
 
-    /// Tells what a batch of `layout` changed, within its own transaction, and how one of the rows
-    /// that tell it is found again. `sent` is as for before-images. Errors: never `Refused`: no
-    /// record is to blame for what the journal does not take.
+    /// Tells what a batch changed, within its own transaction, and how one of the rows that tell it
+    /// is found again. Errors: never `Refused`: no record is to blame for what the journal does not
+    /// take.
     pub(super) async fn fill(
         &self,
-        destination: &mut AnyDatabase,
-        layout: &Layout,
+        database: &mut AnyDatabase,
         batch: &Batch,
-        sent: PolarsResult<Sent<'_>>,
-        written: &Written,
+        effect: &Effect<'_>,
     ) -> Result<Option<JournalMark>, SystemError> {
-        let sent = sent.map_err(|error| self.failed(error.into()))?;
-        let fields = sent_fields(layout, &sent).map_err(|error| self.failed(error.into()))?;
+        let layout = effect.layout();
         let at = Utc::now();
         let (mut changes, mut first) = (Changes::default(), None);
-        for (record, decision) in written
-            .decisions
+        for (record, decision) in effect
+            .decisions()
             .iter()
             .enumerate()
             .filter(|(_, decision)| decision.is_write())
         {
-            let key = batch.key(record);
-            for field in &fields {
-                let before = written.looked_up.before.value(record, field.position);
-                let after = field.after(layout, &sent, record, decision, before);
-                if !same(field.field.kind, before, after) {
-                    changes.push(
-                        &key,
-                        &field.field.column.name,
-                        before,
-                        after,
-                        change(&sent, decision),
-                    );
+            let (key, kind) = (batch.key(record), change(effect, decision));
+            let fields = layout.fields.iter().enumerate();
+            for (position, field) in fields.filter(|(_, field)| !field.key) {
+                let before = effect.before(record, position);
+                let after = effect.after(record, position);
+                if !same(field.kind, before, after) {
+                    changes.push(&key, &field.column.name, before, after, kind);
                 }
             }
             if changes.bytes >= ROWS_BYTES_MAX {
                 let mark = self
-                    .insert(destination, layout, std::mem::take(&mut changes), at)
+                    .insert(database, layout, std::mem::take(&mut changes), at)
                     .await?;
                 first = first.or(mark);
             }
         }
-        let last = self.insert(destination, layout, changes, at).await?;
+        let last = self.insert(database, layout, changes, at).await?;
         Ok(first.or(last))
     }
 
@@ -128,8 +120,8 @@ impl JournalTable {
         let layout = journal::identified(&self.layout);
         let write = Write {
             change: Change::Insert,
-            layout: &layout,
-            records: &rows,
+            layout: Cow::Owned(layout),
+            records: rows.clone(),
             hold: Hold::Loose,
         };
         let reached = write
@@ -154,19 +146,6 @@ impl JournalTable {
             hint,
         }
     }
-}
-
-/// What a batch sends to the fields that are no part of the match key.
-fn sent_fields<'a>(layout: &'a Layout, sent: &Sent<'_>) -> PolarsResult<Vec<SentField<'a>>> {
-    let columns = layout
-        .fields
-        .iter()
-        .zip(sent.records().columns())
-        .enumerate();
-    columns
-        .filter(|(_, (field, _))| !field.key)
-        .map(|(position, (field, values))| SentField::of(position, field, values))
-        .collect()
 }
 
 /// How the first of a batch's rows in the journal is found again.
@@ -261,55 +240,15 @@ impl JournalWitness<'_> {
 }
 
 /// What the journal calls a write.
-fn change(sent: &Sent<'_>, decision: &Decision) -> &'static str {
-    match (sent, decision) {
-        (Sent::Back { .. }, _) => "undo",
-        (Sent::Mapped { .. } | Sent::AsShown { .. }, Decision::Insert) => "insert",
-        (Sent::Mapped { .. } | Sent::AsShown { .. }, _) => "update",
-    }
-}
-
-/// What a batch sends to a field that is no part of the match key, as people read it.
-struct SentField<'a> {
-    position: usize,
-    field: &'a LayoutField,
-    texts: StringChunked,
-}
-
-impl<'a> SentField<'a> {
-    fn of(position: usize, field: &'a LayoutField, values: &Column) -> PolarsResult<Self> {
-        let texts = match field.own_text {
-            true => values
-                .str()?
-                .iter()
-                .map(|text| text.map(|exact| unmarked(exact).1))
-                .collect(),
-            false => texts_of(values.as_materialized_series(), field.kind)?,
-        };
-        Ok(Self {
-            position,
-            field,
-            texts,
-        })
-    }
-
-    /// What the row of a record holds after it was written.
-    fn after<'b>(
-        &'b self,
-        layout: &Layout,
-        sent: &Sent<'_>,
-        record: usize,
-        decision: &Decision,
-        before: Option<&'b str>,
-    ) -> Option<&'b str> {
-        let text = self.texts.get(record);
-        let is_written = || sent.is_written(layout, self.position, record, before, text.is_none());
-        match decision {
-            Decision::Insert => text,
-            Decision::Update if is_written() => text,
-            Decision::Update | Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => before,
-            Decision::Delete => None,
-        }
+fn change(effect: &Effect<'_>, decision: &Decision) -> &'static str {
+    match decision {
+        _ if effect.takes_back() => "undo",
+        Decision::Insert => "insert",
+        Decision::Update
+        | Decision::Leave
+        | Decision::Delete
+        | Decision::Skip(_)
+        | Decision::Reject(_) => "update",
     }
 }
 

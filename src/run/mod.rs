@@ -33,6 +33,7 @@ pub(crate) mod stop;
 mod swap;
 pub(crate) mod undo;
 pub(crate) mod verify;
+mod write;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use crate::destination::{LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::match_rule::Decision;
@@ -24,19 +23,21 @@ use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
 use crate::ledger::Pace;
 use crate::package::{Package, Partition};
+use crate::run::conflicts;
 use crate::run::conflicts::last_written::{LastValues, LastWritten};
-use crate::run::conflicts::{self, Conflicts};
 use crate::run::cut::{self, RecordBytes};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
-use crate::run::preview::comparison::{Comparison, Met, Write};
+use crate::run::preview::comparison::{Write, changes};
 use crate::run::pull::Account;
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
 use crate::run::saved_plan::{SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
 use crate::run::stop::Stop;
-use crate::run::{NO_RUN, Progress, RunError, guards, pull, writer};
+use crate::run::write::effect::Effect;
+use crate::run::write::judge::{Decided, mapped};
+use crate::run::{NO_RUN, Progress, RunError, guards, pull};
 
 /// What a run of one write-back would do.
 #[derive(Debug, Default, Serialize)]
@@ -347,31 +348,20 @@ impl Preview<'_> {
             } else {
                 Before::Unread
             };
-            let LookedUp { found, before, .. } =
-                reader.look_up(&plan.layout, &batch, before).await?;
-            let mut decisions = writer::decide(&plan.layout, &found);
-            let conflicts = match last.map(|last| last.slice(first, batch_keys.len())) {
-                Some(last) => {
-                    conflicts::judge(reader, &plan.layout, &batch, &last, &before, &mut decisions)
-                        .await?
-                }
-                None => Conflicts::default(),
-            };
-            conflicts.count(&plan.layout, &mut self.report.kept);
+            let mut decided = mapped::judge(reader, &plan.layout, &batch, before).await?;
+            if let Some(last) = last.map(|last| last.slice(first, batch_keys.len())) {
+                conflicts::judge(reader, &plan.layout, &batch, &last, &mut decided).await?;
+            }
+            decided.conflicts.count(&plan.layout, &mut self.report.kept);
             block_in_place(|| {
-                let met = Met {
-                    layout: &plan.layout,
-                    batch: &batch,
-                    before: &before,
-                    conflicts: &conflicts,
-                };
+                let effect = Effect::mapped(&plan.layout, &batch, &decided);
                 if let Some(saved) = &mut self.saved {
                     let records = cut::slice(&partition.records, &range);
-                    saved.keep(&met, &records, &decisions)?;
+                    saved.keep(&effect, &records)?;
                 }
-                self.show(&met, batch_keys, &decisions);
-                self.count_emptied(&met, &decisions, &watched);
-                self.count(decisions, batch_keys);
+                self.show(&effect, batch_keys);
+                self.count_emptied(&effect, &watched);
+                self.count(&decided, batch_keys);
                 Ok::<_, SavedPlanError>(())
             })?;
             if let Some(progress) = progress {
@@ -385,20 +375,19 @@ impl Preview<'_> {
     }
 
     /// Keeps what is to be shown of a batch.
-    fn show(&mut self, met: &Met<'_>, keys: &[String], decisions: &[Decision]) {
+    fn show(&mut self, effect: &Effect<'_>, keys: &[String]) {
         let Some(shown) = &mut self.shown else { return };
-        let writes = decisions.iter().enumerate();
+        let writes = effect.decisions().iter().enumerate();
         let writes: Vec<(usize, Write)> = writes
             .filter_map(|(record, made)| Some((record, Write::of(made)?)))
             .collect();
-        let batch = Comparison::of(met);
-        shown.columns.add(&batch, &writes);
+        shown.columns.add(effect, &writes);
         let wanted = shown.samples_max.saturating_sub(self.report.samples.len());
         let samples = writes
             .into_iter()
             .take(wanted)
             .filter_map(|(record, write)| {
-                let (key, changes) = (keys.get(record)?.clone(), batch.changes(record, write));
+                let (key, changes) = (keys.get(record)?.clone(), changes(effect, record, write));
                 Some(Sample {
                     key,
                     decision: write.name(),
@@ -409,60 +398,55 @@ impl Preview<'_> {
     }
 
     /// Counts a batch, what it would be sent as, and what would become of its records.
-    fn count(&mut self, decisions: Vec<Decision>, keys: &[String]) {
+    fn count(&mut self, decided: &Decided, keys: &[String]) {
         self.report.batches += 1;
+        let decisions = &decided.decisions;
         let statements = &mut self.report.statements;
         statements.look_ups += 1;
         statements.updates += u64::from(decisions.contains(&Decision::Update));
         statements.inserts += u64::from(decisions.contains(&Decision::Insert));
-        for (decision, key) in decisions.into_iter().zip(keys) {
-            self.count_decision(decision, key);
+        for ((decision, key), record) in decisions.iter().zip(keys).zip(0..) {
+            self.count_decision(decided, decision, key, record);
         }
     }
 
     /// Counts rows that would lose a value in one of the `watched` fields, given by their
     /// positions.
-    fn count_emptied(&mut self, met: &Met<'_>, decisions: &[Decision], watched: &[usize]) {
-        let Met {
-            layout,
-            batch,
-            before,
-            conflicts,
-        } = met;
+    fn count_emptied(&mut self, effect: &Effect<'_>, watched: &[usize]) {
         for position in watched {
-            let (Some(field), Some(sent)) =
-                (layout.fields.get(*position), batch.columns().get(*position))
-            else {
+            let (Some(field), Some(sent)) = (
+                effect.layout().fields.get(*position),
+                effect.sent().columns().get(*position),
+            ) else {
                 continue;
             };
             let nulls = sent.is_null();
             let loses = |(record, decision): &(usize, &Decision)| {
+                let held = effect.before(*record, *position);
                 **decision == Decision::Update
                     && nulls.get(*record) == Some(true)
-                    && before
-                        .value(*record, *position)
-                        .is_some_and(|text| !text.is_empty())
-                    && !conflicts.keeps(*record, *position)
+                    && held.is_some_and(|text| !text.is_empty())
+                    && effect.is_taken(*record, *position)
             };
-            let emptied = u64::try_from(decisions.iter().enumerate().filter(loses).count())
-                .unwrap_or(u64::MAX);
+            let emptied = effect.decisions().iter().enumerate().filter(loses).count();
+            let emptied = u64::try_from(emptied).unwrap_or(u64::MAX);
             *self.emptied.entry(field.column.name.clone()).or_default() += emptied;
         }
     }
 
-    fn count_decision(&mut self, decision: Decision, key: &str) {
+    fn count_decision(&mut self, decided: &Decided, decision: &Decision, key: &str, record: u32) {
         match decision {
             Decision::Insert => self.report.tally.count(&Outcome::Inserted),
             Decision::Update => self.report.tally.count(&Outcome::Updated),
             Decision::Leave => self.report.tally.count(&Outcome::Unchanged),
             Decision::Delete => self.report.tally.count(&Outcome::Deleted),
-            Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(reason)),
+            Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(*reason)),
             Decision::Reject(reason) => self.count_rejection(Rejection {
                 record: 0,
                 key: Some(key.to_owned()),
                 stage: Stage::Match,
                 column: None,
-                reason: reason.to_string(),
+                reason: decided.looked_up.told(record, reason),
             }),
         }
     }

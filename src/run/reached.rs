@@ -7,6 +7,8 @@
 //! What is written through triggers and rules is not counted truly, and what they put elsewhere may
 //! be there all the same: so the records are looked up again before anything is said of them.
 
+use std::borrow::Cow;
+
 use polars::prelude::DataFrame;
 
 use crate::destination::{AnyDatabase, Found, LookUp, LookedUp, Transact};
@@ -29,8 +31,8 @@ pub(crate) enum Hold {
 /// A change of the one row of each record.
 pub(super) struct Write<'a> {
     pub(super) change: Change,
-    pub(super) layout: &'a Layout,
-    pub(super) records: &'a DataFrame,
+    pub(super) layout: Cow<'a, Layout>,
+    pub(super) records: DataFrame,
     pub(super) hold: Hold,
 }
 

@@ -18,11 +18,14 @@ use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
 use crate::run::RunError;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{self, Conflicts, kept};
+use crate::run::conflicts::{Conflicts, kept};
 use crate::run::plan::Plan;
 use crate::run::reached::Hold;
 use crate::run::selection::{Selected, Selection};
-use crate::run::writer::{self, Differing, Manner, Written};
+use crate::run::write::effect::Effect;
+use crate::run::write::judge::Decided;
+use crate::run::write::transaction::{Differing, Manner, Task};
+use crate::run::writer::Work;
 use crate::source::Source;
 
 /// What becomes of a test's write.
@@ -268,11 +271,11 @@ async fn write_and_read_back(
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
     let mut destination = AnyDatabase::connect(&plan.destination).await?;
-    let written = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
+    let decided = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
         Err(SystemError::Missed { .. }) => {
             write(plan, &mut destination, record, last, Hold::Locked, ending).await?
         }
-        written => written?,
+        decided => decided?,
     };
     let layout = &plan.layout;
     let after = match ending {
@@ -296,29 +299,24 @@ async fn write_and_read_back(
                 .await?
         }
     };
-    let decision = written.decisions.into_iter().next();
+    let effect = Effect::mapped(layout, record, &decided);
     let is_kept = ending == Ending::Commit && last.is_some();
-    let last_written = decision.as_ref().filter(|_| is_kept).and_then(|decision| {
-        kept::tested(
-            layout,
-            record,
-            &written.conflicts,
-            &written.looked_up.before,
-            decision,
-        )
-    });
+    let last_written = match is_kept {
+        true => kept::tested(&effect, &decided.conflicts),
+        false => None,
+    };
     let proofs = Proofs {
-        conflicts: &written.conflicts,
+        conflicts: &decided.conflicts,
         layout: &plan.layout,
-        record,
-        decision: decision.as_ref(),
-        before: written.looked_up.before.of(0),
+        effect: &effect,
+        before: decided.looked_up.before.of(0),
         after: after.before.of(0),
         rows: after.found.first().map_or(0, |found| found.rows),
     };
     let columns = proofs.columns();
     let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
+    let decision = decided.decisions.into_iter().next();
     let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
     Ok(ReadBack {
         outcome,
@@ -336,31 +334,28 @@ async fn write(
     last: Option<&LastValues>,
     hold: Hold,
     ending: Ending,
-) -> Result<Written, SystemError> {
+) -> Result<Decided, SystemError> {
     match ending {
         Ending::Commit => destination.begin().await?,
         Ending::Rollback => destination.begin_trial().await?,
     }
-    let Plan {
-        destination: connection,
-        layout,
-        ..
-    } = plan;
+    let task = Task {
+        connection: &plan.destination,
+        layout: &plan.layout,
+        work: &Work::Deliver,
+    };
     let manner = Manner {
         before: Before::OfAll,
         expected: Differing::Many,
         hold,
     };
-    let written = match last {
-        Some(last) => conflicts::write(destination, connection, layout, record, last, manner).await,
-        None => writer::write(destination, connection, layout, record, manner).await,
-    };
-    if written.is_err() {
+    let decided = task.write(destination, record, last, manner).await;
+    if decided.is_err() {
         // The refusal is what the user asked about; a failed rollback ends with the connection
         // anyway.
         drop(destination.rollback().await);
     }
-    written
+    decided
 }
 
 fn outcome_of(decision: Decision) -> SingleOutcome {
@@ -384,8 +379,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
 struct Proofs<'a> {
     conflicts: &'a Conflicts,
     layout: &'a Layout,
-    record: &'a DataFrame,
-    decision: Option<&'a Decision>,
+    effect: &'a Effect<'a>,
     before: Option<Vec<Option<&'a str>>>,
     after: Option<Vec<Option<&'a str>>>,
     /// Rows with the record's key after it was written.
@@ -410,18 +404,13 @@ impl Proofs<'_> {
         let held =
             |values: &Option<Vec<Option<&str>>>| values.as_ref()?.get(position)?.map(str::to_owned);
         let (before, after) = (held(&self.before), held(&self.after));
-        let sent = self
-            .record
-            .columns()
+        let columns = self.effect.sent().columns();
+        let sent = columns
             .get(position)
             .and_then(|column| cell_text(column, 0));
-        let kept = self.conflicts.keeps(0, position);
-        let written = match kept {
-            true => before.as_deref(),
-            false => self.written(field, before.as_deref(), sent.as_deref()),
-        };
+        let written = self.effect.after(0, position);
         ColumnProof {
-            kept,
+            kept: self.conflicts.keeps(0, position),
             column: field.column.name.clone(),
             changed: !same(field.kind, before.as_deref(), after.as_deref()),
             as_written: same(field.kind, written, after.as_deref()),
@@ -431,23 +420,8 @@ impl Proofs<'_> {
         }
     }
 
-    /// What the row is to hold in a field.
-    fn written<'a>(
-        &self,
-        field: &LayoutField,
-        before: Option<&'a str>,
-        sent: Option<&'a str>,
-    ) -> Option<&'a str> {
-        match self.decision {
-            Some(Decision::Insert) => sent,
-            Some(Decision::Update) => self.layout.after_update(field, before, sent),
-            Some(Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_))
-            | None => before,
-        }
-    }
-
     fn wrote(&self) -> bool {
-        matches!(self.decision, Some(Decision::Insert | Decision::Update))
+        self.effect.decisions().iter().any(Decision::is_write)
     }
 
     /// What the row holds other than it was written, and why, in one sentence.
@@ -499,23 +473,10 @@ impl Proofs<'_> {
             .fields
             .iter()
             .zip(columns)
-            .filter(|(_, column)| !column.as_written);
-        for (
-            field,
-            ColumnProof {
-                column,
-                before,
-                sent,
-                after,
-                kept,
-                ..
-            },
-        ) in altered
-        {
-            let written = match kept {
-                true => before.as_deref(),
-                false => self.written(field, before.as_deref(), sent.as_deref()),
-            };
+            .enumerate()
+            .filter(|(_, (_, column))| !column.as_written);
+        for (position, (field, ColumnProof { column, after, .. })) in altered {
+            let written = self.effect.after(0, position);
             let cause = Cause::likely(field, written, after.as_deref(), triggers);
             match causes.iter_mut().find(|(known, _)| *known == cause) {
                 Some((_, names)) => names.push(column),

@@ -12,11 +12,10 @@ use std::sync::Arc;
 use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
-use super::images::{CREATED, IN_DOUBT, Sent, before_column, sent_column, written_column};
-use super::reached::{Hold, Write};
-use super::writer::{Differing, Written, chosen, expect_unaltered};
-use crate::destination::{AnyDatabase, Found, LookUp, LookedUp, Transact, records_at};
-use crate::domain::alteration::Change;
+use super::images::{CREATED, IN_DOUBT, before_column, sent_column, written_column};
+use super::write::effect::{Effect, Mask};
+use super::write::judge::Decided;
+use crate::destination::{Found, LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
@@ -217,7 +216,7 @@ impl Swap {
     }
 
     /// For each field which records it is written of; `None` if of all.
-    pub(super) fn written(&self, records: &DataFrame) -> Vec<Option<BooleanChunked>> {
+    pub(super) fn written(&self, records: &DataFrame) -> Mask {
         self.sent
             .fields
             .iter()
@@ -225,144 +224,39 @@ impl Swap {
             .collect()
     }
 
-    /// What is written to rows, for the before-images of the run that writes it.
-    pub(super) fn writes<'a>(&self, records: &'a DataFrame) -> PolarsResult<Sent<'a>> {
-        let written = self.values(self.written_side(), records, &self.every_field())?;
-        Ok(match self.direction {
-            Direction::Back { .. } => Sent::Back {
-                records: written,
-                images: records,
-            },
-            Direction::Forward => Sent::AsShown {
-                records: written,
-                shown: records,
-            },
-        })
+    /// What is written to rows. Shape: as batches of the layout.
+    pub(super) fn writes(&self, records: &DataFrame) -> PolarsResult<DataFrame> {
+        self.values(self.written_side(), records, &self.every_field())
     }
 
-    /// Writes what can be written of a batch, within the open transaction.
-    pub(super) async fn write(
-        &self,
-        destination: &mut AnyDatabase,
-        connection: &Connection,
+    /// What writing the records does to their rows.
+    pub(super) fn effect<'a>(
+        &'a self,
         records: &DataFrame,
-    ) -> Result<Written, SystemError> {
-        let written = self
-            .lock_and_judge(destination, connection, records)
-            .await?;
-        self.apply(destination, connection, records, &written)
-            .await?;
-        Ok(written)
+        decided: &'a Decided,
+    ) -> PolarsResult<Effect<'a>> {
+        let sent = self.writes(records)?;
+        let takes_back = matches!(self.direction, Direction::Back { .. });
+        let written = self.written(records);
+        Ok(Effect::told(
+            self.layout(),
+            sent,
+            decided,
+            written,
+            takes_back,
+        ))
     }
 
-    /// Decides about each record with the rows locked.
-    pub(super) async fn lock_and_judge(
-        &self,
-        destination: &mut AnyDatabase,
-        connection: &Connection,
-        records: &DataFrame,
-    ) -> Result<Written, SystemError> {
-        let sent = shaped(
-            connection,
-            self.values(Side::Sent, records, &self.every_field()),
-        )?;
-        let there = shaped(connection, self.expected_there(records, &sent))?;
-        if there.height() > 0 {
-            destination.lock(&self.sent, &there).await?;
-        }
-        self.judge(destination, connection, records, Before::OfAll)
-            .await
-    }
-
-    /// Writes what was decided.
-    pub(super) async fn apply(
-        &self,
-        destination: &mut AnyDatabase,
-        connection: &Connection,
-        records: &DataFrame,
-        written: &Written,
-    ) -> Result<(), SystemError> {
-        let sent = shaped(
-            connection,
-            self.values(Side::Sent, records, &self.every_field()),
-        )?;
-        if written.decisions.iter().any(Decision::is_write) {
-            let layout = self.layout();
-            expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
-        }
-        // Rows that go make room for what they held.
-        self.change(
-            Change::Delete,
-            destination,
-            connection,
-            &sent,
-            &written.decisions,
-        )
-        .await?;
-        for group in shaped(connection, self.groups(records))? {
-            let updates = group.chosen(&written.decisions, &Decision::Update);
-            if !updates.is_empty() {
-                let values = self.values(
-                    self.written_side(),
-                    &records_at(records, &updates),
-                    &group.fields,
-                );
-                let layout = self.layout().narrowed(&group.fields);
-                let records = &shaped(connection, values)?;
-                let write = Write {
-                    change: Change::Update,
-                    layout: &layout,
-                    records,
-                    hold: Hold::Locked,
-                };
-                write.carry_out(destination, connection).await?;
-            }
-        }
-        crate::fault::point("rows swapped");
-        self.change(
-            Change::Insert,
-            destination,
-            connection,
-            &sent,
-            &written.decisions,
-        )
-        .await
-    }
-
-    /// Inserts or deletes whole rows, as decided.
-    async fn change(
-        &self,
-        change: Change,
-        destination: &mut AnyDatabase,
-        connection: &Connection,
-        sent: &DataFrame,
-        decisions: &[Decision],
-    ) -> Result<(), SystemError> {
-        let decision = match change {
-            Change::Insert => Decision::Insert,
-            Change::Delete => Decision::Delete,
-            Change::Update => Decision::Update,
-        };
-        let positions = chosen(decisions, &decision);
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let records = &records_at(sent, &positions);
-        Write {
-            change,
-            layout: &self.sent,
-            records,
-            hold: Hold::Locked,
-        }
-        .carry_out(destination, connection)
-        .await
+    pub(super) fn sent_layout(&self) -> &Layout {
+        &self.sent
     }
 
     /// What was or is sent to rows that are expected to be there. To lock others would ask for more
     /// rights than making them takes.
-    fn expected_there(&self, records: &DataFrame, sent: &DataFrame) -> PolarsResult<DataFrame> {
+    pub(super) fn expected_there(&self, records: &DataFrame) -> PolarsResult<DataFrame> {
+        let sent = self.sent(records)?;
         match self.direction {
-            Direction::Back { .. } => Ok(sent.clone()),
+            Direction::Back { .. } => Ok(sent),
             Direction::Forward => {
                 let created = records.column(CREATED)?.bool()?;
                 sent.filter(&!created)
@@ -377,7 +271,7 @@ impl Swap {
         connection: &Connection,
         records: &DataFrame,
         before: Before,
-    ) -> Result<Written, SystemError> {
+    ) -> Result<Decided, SystemError> {
         // Of those that no group has.
         let mut decisions = vec![Decision::Skip(SkipReason::CreatedByRun); records.height()];
         let mut found = vec![Found::default(); records.height()];
@@ -435,11 +329,10 @@ impl Swap {
             before: images.finish(),
             ..LookedUp::default()
         };
-        Ok(Written {
+        Ok(Decided {
             looked_up,
             decisions,
             conflicts: Conflicts::default(),
-            differing: Differing::Many,
         })
     }
 
@@ -536,14 +429,6 @@ pub(super) fn shaped<T>(
         source: error.into(),
         hint: None,
     })
-}
-
-impl Group {
-    /// Its records with one decision, as positions in the batch.
-    fn chosen(&self, decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
-        let is_chosen = |record: &IdxSize| decisions.get(index(*record)) == Some(decision);
-        self.records.iter().copied().filter(is_chosen).collect()
-    }
 }
 
 /// For which records a field is written; `None` if for all.

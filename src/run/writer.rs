@@ -3,37 +3,39 @@
 
 pub(super) mod together;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use polars::prelude::{DataFrame, IdxSize, PolarsResult};
+use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::{AnyDatabase, Destination, Found, LookUp, LookedUp, Transact, records_at};
-use crate::domain::alteration::Change;
+use crate::destination::{AnyDatabase, Destination, Found, Transact, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::doubt::{JournalMark, Marker, Replay};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
-use crate::domain::object::{Declaration, ObjectKind};
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
+use crate::run::conflicts::kept;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{self, Conflicts, kept};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
-use crate::run::images::{ImageError, ImageFile, Sent};
+use crate::run::images::{ImageError, ImageFile};
 use crate::run::journal_table::JournalTable;
-use crate::run::reached::{Hold, Write};
+use crate::run::reached::Hold;
 use crate::run::stop::Stop;
-use crate::run::swap::Swap;
+use crate::run::swap::{Swap, shaped};
+use crate::run::write::effect::Effect;
+use crate::run::write::judge::Decided;
+use crate::run::write::transaction::{Differing, Manner, Task, expect_unaltered};
 use crate::run::{Progress, RunError, retry};
 
 /// How long a writer waits before it asks again for a connection that another one of its run has.
@@ -46,19 +48,6 @@ pub(crate) enum Work {
     /// They are written where rows still hold what they are expected to: an earlier run is taken
     /// back, or a saved plan applied.
     Swap(Arc<Swap>),
-}
-
-impl Work {
-    /// What is sent of a batch.
-    fn sent<'a>(&self, batch: &'a Batch, written: &'a Written) -> PolarsResult<Sent<'a>> {
-        match self {
-            Self::Deliver => Ok(Sent::Mapped {
-                records: &batch.records,
-                conflicts: &written.conflicts,
-            }),
-            Self::Swap(swap) => swap.writes(&batch.records),
-        }
-    }
 }
 
 /// What the writers of one write-back share.
@@ -86,23 +75,24 @@ pub(crate) struct WriterContext {
 }
 
 impl WriterContext {
-    /// Does with records of a batch what they are for, within the open transaction.
-    async fn write(
-        &self,
-        destination: &mut AnyDatabase,
-        records: &DataFrame,
-        last: Option<&LastValues>,
-        manner: Manner,
-    ) -> Result<Written, SystemError> {
-        let Self {
-            connection, layout, ..
-        } = self;
-        match (&self.work, last) {
-            (Work::Deliver, None) => write(destination, connection, layout, records, manner).await,
-            (Work::Deliver, Some(last)) => {
-                conflicts::write(destination, connection, layout, records, last, manner).await
-            }
-            (Work::Swap(swap), _) => swap.write(destination, connection, records).await,
+    /// What its records are written with.
+    fn task(&self) -> Task<'_> {
+        Task {
+            connection: &self.connection,
+            layout: &self.layout,
+            work: &self.work,
+        }
+    }
+
+    /// What writing a batch does to its rows.
+    fn effect<'a>(
+        &'a self,
+        batch: &Batch,
+        decided: &'a Decided,
+    ) -> Result<Effect<'a>, SystemError> {
+        match &self.work {
+            Work::Deliver => Ok(Effect::mapped(&self.layout, &batch.records, decided)),
+            Work::Swap(swap) => shaped(&self.connection, swap.effect(&batch.records, decided)),
         }
     }
 }
@@ -252,6 +242,13 @@ enum Share {
     /// Nothing: what was sent was committed.
     Nothing,
 }
+
+/// Records, what was last written of them, and their positions in the batch.
+type Shared<'a> = (
+    DataFrame,
+    Option<Cow<'a, LastValues>>,
+    Option<&'a [IdxSize]>,
+);
 
 /// What one attempt at a batch came to.
 enum Attempted {
@@ -532,9 +529,9 @@ impl Writer {
                 .await?;
             return Ok(self.committed(batch, &sending.outcomes, begun.elapsed()));
         }
-        let written = self.write(batch, &share, hold).await?;
+        let decided = self.write(batch, &share, hold).await?;
         let prepared = self
-            .prepare(batch, written, sent, attempts, &share, earlier)
+            .prepare(batch, decided, sent, attempts, &share, earlier)
             .await?;
         self.connected().await?.commit().await?;
         fault::point("a batch committed");
@@ -550,29 +547,38 @@ impl Writer {
     async fn prepare(
         &mut self,
         batch: &Batch,
-        written: Written,
+        decided: Decided,
         sent: &mut Option<Sending>,
         attempts: u32,
         share: &Share,
         earlier: Earlier,
     ) -> Result<Prepared, AttemptError> {
-        let WriterContext { ledger, id, .. } = &*Arc::clone(&self.context);
-        let journal = self.fill_journal(batch, &written).await?;
-        let images = self.keep_images(batch, &written)?;
+        let context = Arc::clone(&self.context);
+        let WriterContext { ledger, id, .. } = &*context;
+        let effect = context.effect(batch, &decided)?;
+        let journal = match &context.journal {
+            Some(journal) => {
+                journal
+                    .fill(self.connected().await?, batch, &effect)
+                    .await?
+            }
+            None => None,
+        };
+        let images = block_in_place(|| self.images.keep(&effect))?;
         let is_last = !matches!(share, Share::StillToDo { is_last: false, .. });
         let marker = self.marker(journal, images.is_some() && is_last).await?;
         let left = Left {
             images,
             marker,
-            conflicts: self.keep_conflicts(batch, &written)?,
+            conflicts: self.keep_conflicts(batch, &decided)?,
             earlier,
         };
         // A batch that changes nothing, and has nothing to tell of its values, need not be known
         // before it is over: done again, it changes nothing again.
-        let tells = written.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
+        let tells = decided.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
         let is_told = sent.is_some() || tells;
-        let found = &written.looked_up.found;
-        let mut outcomes = outcomes(&written, batch);
+        let found = &decided.looked_up.found;
+        let mut outcomes = outcomes(&decided, batch);
         if let Some(Sending {
             outcomes: first, ..
         }) = sent
@@ -741,110 +747,48 @@ impl Writer {
         batch: &Batch,
         share: &Share,
         hold: Hold,
-    ) -> Result<Written, SystemError> {
+    ) -> Result<Decided, SystemError> {
         let context = Arc::clone(&self.context);
         let manner = Manner {
             before: Before::OfDiffering,
             expected: self.differing,
             hold,
         };
-        let destination = self.connected().await?;
-        let written = match share {
-            Share::Nothing => Ok(Written::nothing(batch.records.height())),
-            Share::StillToDo { positions, .. } if positions.is_empty() => {
-                Ok(Written::nothing(batch.records.height()))
-            }
-            Share::StillToDo { positions, .. } => {
-                let records = records_at(&batch.records, positions);
-                let last = batch.last_written.as_ref().map(|last| last.at(positions));
-                let written = context
-                    .write(destination, &records, last.as_ref(), manner)
-                    .await;
-                written.map(|written| written.spread(batch.records.height(), positions))
-            }
-            Share::All | Share::Compared => {
-                context
-                    .write(
-                        destination,
-                        &batch.records,
-                        batch.last_written.as_deref(),
-                        manner,
-                    )
-                    .await
-            }
+        let all = batch.records.height();
+        let Some((records, last, positions)) = share.of(batch) else {
+            return Ok(Decided::nothing(all));
         };
+        let database = self.connected().await?;
+        let written = context
+            .task()
+            .write(database, &records, last.as_deref(), manner)
+            .await;
         if let Err(SystemError::Refused { .. }) = &written {
             // It may be refused for what the object has become since the records were made to fit
             // it.
-            destination.rollback().await?;
-            expect_unaltered(
-                &context.layout,
-                &destination.declarations(&context.layout.object).await?,
-            )?;
+            database.rollback().await?;
+            let now = database.declarations(&context.layout.object).await?;
+            expect_unaltered(&context.layout, &now)?;
         }
-        let written = written?;
-        self.differing = written.differing;
-        Ok(written)
-    }
-
-    /// Keeps what the rows of the records that were written held before.
-    fn keep_images(
-        &mut self,
-        batch: &Batch,
-        written: &Written,
-    ) -> Result<Option<ImageSegment>, ImageError> {
-        let Written {
-            looked_up,
-            decisions,
-            ..
-        } = written;
-        let WriterContext { layout, work, .. } = &*self.context;
-        block_in_place(|| {
-            self.images.keep(
-                layout,
-                work.sent(batch, written),
-                decisions,
-                &looked_up.before,
-            )
-        })
-    }
-
-    /// Tells what the batch changed, in its own transaction, where a table of the destination is
-    /// for that.
-    async fn fill_journal(
-        &mut self,
-        batch: &Batch,
-        written: &Written,
-    ) -> Result<Option<JournalMark>, SystemError> {
-        let context = Arc::clone(&self.context);
-        let WriterContext {
-            layout,
-            work,
-            journal: Some(journal),
-            ..
-        } = &*context
-        else {
-            return Ok(None);
+        let decided = written?;
+        self.differing = match context.work {
+            Work::Deliver => Differing::of(&decided.looked_up),
+            Work::Swap(_) => Differing::Many,
         };
-        journal
-            .fill(
-                self.connected().await?,
-                layout,
-                batch,
-                work.sent(batch, written),
-                written,
-            )
-            .await
+        Ok(match positions {
+            Some(positions) => decided.spread(all, positions),
+            None => decided,
+        })
     }
 
     /// Keeps which of a batch's values were left alone, if any.
     fn keep_conflicts(
         &mut self,
         batch: &Batch,
-        written: &Written,
+        decided: &Decided,
     ) -> Result<Option<ImageSegment>, ImageError> {
         let layout = &self.context.layout;
-        let segment = kept::segment(layout, &batch.records, &written.conflicts);
+        let segment = kept::segment(layout, &batch.records, &decided.conflicts);
         match segment.map_err(|error| ImageError::frame(&self.context.conflicts_folder, error))? {
             Some((segment, fields)) => {
                 block_in_place(|| self.conflicts.append(segment, &fields)).map(Some)
@@ -950,6 +894,24 @@ impl Sending {
 }
 
 impl Share {
+    /// The records of a batch that are sent, what was last written of them, and where they stand
+    /// in it if they are not all; `None` if nothing is sent.
+    fn of<'a>(&'a self, batch: &'a Batch) -> Option<Shared<'a>> {
+        let last = batch.last_written.as_deref();
+        match self {
+            Self::Nothing => None,
+            Self::StillToDo { positions, .. } if positions.is_empty() => None,
+            Self::StillToDo { positions, .. } => Some((
+                records_at(&batch.records, positions),
+                last.map(|last| Cow::Owned(last.at(positions))),
+                Some(positions),
+            )),
+            Self::All | Self::Compared => {
+                Some((batch.records.clone(), last.map(Cow::Borrowed), None))
+            }
+        }
+    }
+
     fn replay(&self, record: usize, found: Found) -> Replay {
         match self {
             Self::All => Replay::Again,
@@ -970,289 +932,8 @@ impl Share {
     }
 }
 
-/// How many records of a batch differ from their rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Differing {
-    Many,
-    /// Few enough that they are worth another statement, after a look-up that neither locks nor
-    /// brings before-images.
-    Few,
-}
-
-/// Of so many records of a batch, less than one differs where few do. A look-up alone takes half of
-/// the time of one that also updates or locks, so that it would be worth coming first until half of
-/// a batch is sent twice.
-const FEW: usize = 4;
-
-impl Differing {
-    /// Of the records that were looked up.
-    pub(super) fn of(looked_up: &LookedUp) -> Self {
-        if looked_up.differing().len() < looked_up.found.len() / FEW {
-            Self::Few
-        } else {
-            Self::Many
-        }
-    }
-}
-
-/// How records are looked up and written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
-    /// Whose before-images are wanted.
-    pub(crate) before: Before,
-    pub(crate) expected: Differing,
-    pub(crate) hold: Hold,
-}
-
-/// What a destination did with records within the open transaction.
-pub(crate) struct Written {
-    /// What they found before they were written.
-    pub(crate) looked_up: LookedUp,
-    pub(crate) decisions: Vec<Decision>,
-    /// Values that were left alone for someone else had changed them.
-    pub(crate) conflicts: Conflicts,
-    pub(crate) differing: Differing,
-}
-
-impl Written {
-    /// Of a batch of which nothing is sent.
-    fn nothing(records: usize) -> Self {
-        Self {
-            looked_up: LookedUp {
-                found: vec![Found::default(); records],
-                ..LookedUp::default()
-            },
-            decisions: vec![Decision::Leave; records],
-            conflicts: Conflicts::default(),
-            differing: Differing::Many,
-        }
-    }
-
-    /// As of a batch of `records`, of which only those at `positions`, which ascend, were sent.
-    fn spread(self, records: usize, positions: &[IdxSize]) -> Self {
-        let Self {
-            looked_up,
-            decisions,
-            conflicts,
-            differing,
-        } = self;
-        let mut all = vec![Decision::Leave; records];
-        for (position, decision) in positions.iter().zip(decisions) {
-            let record = usize::try_from(*position).ok();
-            if let Some(place) = record.and_then(|record| all.get_mut(record)) {
-                *place = decision;
-            }
-        }
-        Self {
-            looked_up: looked_up.spread(records, positions),
-            decisions: all,
-            conflicts: conflicts.spread(positions),
-            differing,
-        }
-    }
-}
-
-/// Looks the records up, decides about each, and writes those that are to be written, within the
-/// open transaction.
-pub(crate) async fn write(
-    destination: &mut AnyDatabase,
-    connection: &Connection,
-    layout: &Layout,
-    records: &DataFrame,
-    manner: Manner,
-) -> Result<Written, SystemError> {
-    let (looked_up, updated) = match (layout.mode.updates(), manner.hold, layout.object.kind) {
-        (true, Hold::Loose, ObjectKind::Table) => {
-            let (looked_up, updated) =
-                update_differing(destination, layout, records, manner).await?;
-            (looked_up, Some(updated))
-        }
-        (true, Hold::Loose | Hold::Locked, _) => (
-            look_up_to_write(destination, layout, records, manner).await?,
-            None,
-        ),
-        (false, _, _) => (
-            destination.look_up(layout, records, manner.before).await?,
-            None,
-        ),
-    };
-    let differing = Differing::of(&looked_up);
-    let decisions = decide(layout, &looked_up.found);
-    let written = Written {
-        looked_up,
-        decisions,
-        conflicts: Conflicts::default(),
-        differing,
-    };
-    apply(
-        destination,
-        connection,
-        layout,
-        records,
-        &written.decisions,
-        updated,
-        manner.hold,
-    )
-    .await?;
-    Ok(written)
-}
-
-/// Looks records up with their rows locked, and decides about each.
-pub(super) async fn judge(
-    destination: &mut AnyDatabase,
-    layout: &Layout,
-    records: &DataFrame,
-    before: Before,
-) -> Result<Written, SystemError> {
-    let looked_up = match layout.mode.updates() {
-        true => destination.look_up_locked(layout, records, before).await?,
-        false => destination.look_up(layout, records, before).await?,
-    };
-    let decisions = decide(layout, &looked_up.found);
-    Ok(Written {
-        looked_up,
-        decisions,
-        conflicts: Conflicts::default(),
-        differing: Differing::Many,
-    })
-}
-
-/// Writes the records that are decided to be. `updated` is how many were updated, where that was
-/// done by the way.
-pub(super) async fn apply(
-    destination: &mut AnyDatabase,
-    connection: &Connection,
-    layout: &Layout,
-    records: &DataFrame,
-    decisions: &[Decision],
-    updated: Option<u64>,
-    hold: Hold,
-) -> Result<(), SystemError> {
-    let updates = chosen(decisions, &Decision::Update);
-    let inserts = chosen(decisions, &Decision::Insert);
-    if !updates.is_empty() || !inserts.is_empty() {
-        expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
-    }
-    if !updates.is_empty() {
-        let records = &records_at(records, &updates);
-        let write = Write {
-            change: Change::Update,
-            layout,
-            records,
-            hold,
-        };
-        match updated {
-            Some(updated) => {
-                write
-                    .expect_reached(destination, &connection.name, updated, None)
-                    .await?
-            }
-            None => write.carry_out(destination, connection).await?,
-        }
-        fault::point("records updated");
-    }
-    if !inserts.is_empty() {
-        let records = &records_at(records, &inserts);
-        Write {
-            change: Change::Insert,
-            layout,
-            records,
-            hold,
-        }
-        .carry_out(destination, connection)
-        .await?;
-        fault::point("records inserted");
-    }
-    Ok(())
-}
-
-/// Whether records are looked up without a lock before the rows of those that differ are locked:
-/// where few do, for locking a row costs as much as writing it, and where a key may have any number
-/// of rows, which nobody is to lock or to read.
-fn is_looked_up_first(layout: &Layout, Manner { expected, hold, .. }: Manner) -> bool {
-    hold == Hold::Loose && (expected == Differing::Few || !layout.key_is_unique())
-}
-
-/// As [`Transact::update_differing`], of the records that differ by a look-up that comes first.
-async fn update_differing(
-    destination: &mut AnyDatabase,
-    layout: &Layout,
-    records: &DataFrame,
-    manner: Manner,
-) -> Result<(LookedUp, u64), SystemError> {
-    if !is_looked_up_first(layout, manner) {
-        return destination
-            .update_differing(layout, records, manner.before)
-            .await;
-    }
-    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
-    let wanted = looked_up.to_lock(manner.before);
-    if wanted.is_empty() {
-        return Ok((looked_up, 0));
-    }
-    let (found, updated) = destination
-        .update_differing(layout, &records_at(records, &wanted), manner.before)
-        .await?;
-    looked_up.correct(&wanted, found);
-    Ok((looked_up, updated))
-}
-
-/// Looks records up, those that are to be written with their rows locked, so that they stay as they
-/// are found.
-pub(super) async fn look_up_to_write(
-    destination: &mut AnyDatabase,
-    layout: &Layout,
-    records: &DataFrame,
-    manner: Manner,
-) -> Result<LookedUp, SystemError> {
-    if !is_looked_up_first(layout, manner) {
-        return destination
-            .look_up_locked(layout, records, manner.before)
-            .await;
-    }
-    let mut looked_up = destination.look_up(layout, records, Before::Unread).await?;
-    let wanted = looked_up.to_lock(manner.before);
-    if !wanted.is_empty() {
-        let found = destination
-            .look_up_locked(layout, &records_at(records, &wanted), manner.before)
-            .await?;
-        looked_up.correct(&wanted, found);
-    }
-    Ok(looked_up)
-}
-
-/// What the match rule says of each record.
-pub(crate) fn decide(layout: &Layout, found: &[Found]) -> Vec<Decision> {
-    found
-        .iter()
-        .map(|found| layout.mode.decide(found.rows, found.differs))
-        .collect()
-}
-
-/// Positions of the records with one decision, in order.
-pub(super) fn chosen(decisions: &[Decision], decision: &Decision) -> Vec<IdxSize> {
-    decisions
-        .iter()
-        .zip(0..)
-        .filter(|(made, _)| *made == decision)
-        .map(|(_, position)| position)
-        .collect()
-}
-
-/// The records were made to fit the columns as they were: a narrower one might round or cut them in
-/// silence.
-pub(super) fn expect_unaltered(layout: &Layout, now: &[Declaration]) -> Result<(), SystemError> {
-    match layout.altered(now) {
-        None => Ok(()),
-        Some(what) => Err(SystemError::Altered {
-            object: layout.object.display_name(),
-            what,
-        }),
-    }
-}
-
 /// What became of the records of a batch.
-fn outcomes(written: &Written, batch: &Batch) -> Vec<Outcome> {
+fn outcomes(decided: &Decided, batch: &Batch) -> Vec<Outcome> {
     let outcome = |(decision, index): (&Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
@@ -1263,8 +944,8 @@ fn outcomes(written: &Written, batch: &Batch) -> Vec<Outcome> {
             index,
             Stage::Match,
             None,
-            written.looked_up.told(index, reason),
+            decided.looked_up.told(index, reason),
         ))),
     };
-    written.decisions.iter().zip(0..).map(outcome).collect()
+    decided.decisions.iter().zip(0..).map(outcome).collect()
 }

@@ -904,7 +904,7 @@ const CHANGES: [&str; 10] = [
     "1 record a run in",
     "1 a package put in place",
     "1 record a package in",
-    "2 rows swapped",
+    "2 records updated",
     "1 before-images kept",
     "3 record a batch in",
     "1 a batch committed",

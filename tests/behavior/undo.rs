@@ -526,7 +526,7 @@ const CHANGES: [&str; 12] = [
     "1 a package put in place",
     "1 record a package in",
     "2 a transaction begun",
-    "2 rows swapped",
+    "2 records updated",
     "1 before-images kept",
     "3 record a batch in",
     "1 a batch committed",

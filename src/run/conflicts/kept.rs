@@ -17,7 +17,6 @@ use polars::prelude::{
 use tokio::task::block_in_place;
 
 use super::Conflicts;
-use crate::domain::before::BeforeImages;
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
 use crate::domain::record::key_texts;
@@ -27,6 +26,7 @@ use crate::run::files::{ReportError, harmless};
 use crate::run::images::{
     ImageError, ImageField, Segment, image_field, segment_bytes, sent_column,
 };
+use crate::run::write::effect::Effect;
 use crate::state::AsideFile;
 
 /// The file, in the folder of a write-back beside its run.
@@ -81,22 +81,13 @@ pub(crate) fn segment(
 }
 
 /// The bytes of a segment that tells what a test wrote of one record; `None` if it wrote nothing.
-pub(crate) fn tested(
-    layout: &Layout,
-    record: &DataFrame,
-    conflicts: &Conflicts,
-    before: &BeforeImages,
-    decision: &Decision,
-) -> Option<Vec<u8>> {
+pub(crate) fn tested(effect: &Effect<'_>, conflicts: &Conflicts) -> Option<Vec<u8>> {
+    let layout = effect.layout();
+    let is_write = effect.decisions().iter().any(Decision::is_write);
     let fields = layout.keeping_foreign();
-    let written = fields.into_iter().filter(|position| match decision {
-        Decision::Insert => true,
-        Decision::Update => {
-            !conflicts.keeps(0, *position) && is_written(layout, record, before, *position)
-        }
-        Decision::Leave | Decision::Delete | Decision::Skip(_) | Decision::Reject(_) => {
-            conflicts.agreed.contains(&(0, *position))
-        }
+    let written = fields.into_iter().filter(|position| match is_write {
+        true => effect.is_taken(0, *position),
+        false => conflicts.agreed.contains(&(0, *position)),
     });
     let agreed = written.map(|position| (0, position)).collect();
     let told = Conflicts {
@@ -104,17 +95,8 @@ pub(crate) fn tested(
         agreed,
     };
     // One record in the form that was just written in.
-    let (frame, fields) = segment(layout, record, &told).ok()??;
+    let (frame, fields) = segment(layout, effect.sent(), &told).ok()??;
     segment_bytes(frame, &fields).ok()
-}
-
-fn is_written(layout: &Layout, record: &DataFrame, before: &BeforeImages, position: usize) -> bool {
-    let sends_null = record
-        .columns()
-        .get(position)
-        .is_some_and(|column| column.null_count() > 0);
-    let field = layout.fields.get(position);
-    field.is_some_and(|field| layout.is_written(field, before.value(0, position), sends_null))
 }
 
 fn indices(records: &[usize]) -> IdxCa {

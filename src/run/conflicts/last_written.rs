@@ -823,7 +823,7 @@ impl LastValues {
     }
 
     /// Whether anything is known of any record.
-    pub(super) fn tells_anything(&self) -> bool {
+    pub(crate) fn tells_anything(&self) -> bool {
         self.fields.iter().any(|field| field.known.any())
     }
 }

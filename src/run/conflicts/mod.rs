@@ -8,22 +8,19 @@ pub(crate) mod last_written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn, PolarsResult};
+use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn};
 
 use self::last_written::{LastField, LastValues};
-use super::reached::{Hold, Write};
-use super::writer::{self, Differing, Manner, Written, chosen, expect_unaltered};
-use crate::destination::{AnyDatabase, LookUp, Transact, records_at};
-use crate::domain::alteration::Change;
+use crate::destination::{LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImages};
-use crate::domain::connection::Connection;
-use crate::domain::error::SystemError;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::SkipReason;
 use crate::domain::record::column_texts;
-use crate::fault;
+use crate::run::write::effect::Mask;
+use crate::run::write::judge::{Decided, chosen};
+use crate::run::write::transaction::narrowed;
 
 /// What was found of values in which someone else's are kept, record by record of a batch.
 #[derive(Debug, Default)]
@@ -56,7 +53,7 @@ impl Conflicts {
     }
 
     /// Those of the records at `positions` of a batch, as of the batch.
-    pub(super) fn spread(self, positions: &[IdxSize]) -> Self {
+    pub(crate) fn spread(self, positions: &[IdxSize]) -> Self {
         let place = |record: usize| positions.get(record).map(|position| index(*position));
         let kept = self.kept.into_iter().filter_map(|kept| {
             Some(Kept {
@@ -83,94 +80,48 @@ impl Conflicts {
         }
     }
 
-    /// The fields of each record that has any that are left alone.
-    fn by_record(&self) -> BTreeMap<usize, Vec<usize>> {
-        let mut fields: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for kept in &self.kept {
-            fields.entry(kept.record).or_default().push(kept.position);
-        }
-        fields
-    }
-}
-
-/// As [`writer::write`], but that values which someone else changed since are left alone.
-pub(crate) async fn write(
-    destination: &mut AnyDatabase,
-    connection: &Connection,
-    layout: &Layout,
-    records: &DataFrame,
-    last: &LastValues,
-    manner: Manner,
-) -> Result<Written, SystemError> {
-    if !last.tells_anything() {
-        let mut written = writer::write(destination, connection, layout, records, manner).await?;
-        written.conflicts.agreed = agreed(layout, records, last, &written.decisions);
-        return Ok(written);
-    }
-    let before = if manner.before == Before::OfAll {
-        manner.before
-    } else {
-        Before::OfDiffering
-    };
-    let looked_up =
-        writer::look_up_to_write(destination, layout, records, Manner { before, ..manner }).await?;
-    let differing = Differing::of(&looked_up);
-    let mut decisions = writer::decide(layout, &looked_up.found);
-    let conflicts = judge(
-        destination,
-        layout,
-        records,
-        last,
-        &looked_up.before,
-        &mut decisions,
-    )
-    .await?;
-    let updates = chosen(&decisions, &Decision::Update);
-    let inserts = chosen(&decisions, &Decision::Insert);
-    if !updates.is_empty() || !inserts.is_empty() {
-        expect_unaltered(layout, &destination.declarations(&layout.object).await?)?;
-    }
-    for (left_alone, updates) in groups(&conflicts, &updates) {
-        let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
-        let write = Write {
-            change: Change::Update,
-            layout: &layout,
-            records: &records,
-            hold: Hold::Locked,
+    /// For each field of the layout which records it may be written of.
+    pub(crate) fn mask(&self, layout: &Layout, records: usize) -> Mask {
+        let mask = |position: usize| {
+            let is_kept = |kept: &Kept| kept.position == position;
+            self.kept.iter().any(is_kept).then(|| {
+                let written = (0..records).map(|record| !self.keeps(record, position));
+                written.collect()
+            })
         };
-        write.carry_out(destination, connection).await?;
-        fault::point("records updated");
+        (0..layout.fields.len()).map(mask).collect()
     }
-    if !inserts.is_empty() {
-        let records = &records_at(records, &inserts);
-        Write {
-            change: Change::Insert,
-            layout,
-            records,
-            hold: Hold::Locked,
+
+    /// The records that have any fields that are left alone, by these.
+    fn groups(&self) -> BTreeMap<Vec<usize>, Vec<IdxSize>> {
+        let mut groups: BTreeMap<Vec<usize>, Vec<IdxSize>> = BTreeMap::new();
+        for of_record in self
+            .kept
+            .chunk_by(|left, right| left.record == right.record)
+        {
+            let fields = of_record.iter().map(|kept| kept.position).collect();
+            let record = of_record.first().map(|kept| kept.record);
+            let record = record.and_then(|record| IdxSize::try_from(record).ok());
+            groups.entry(fields).or_default().extend(record);
         }
-        .carry_out(destination, connection)
-        .await?;
-        fault::point("records inserted");
+        groups
     }
-    Ok(Written {
-        looked_up,
-        decisions,
-        conflicts,
-        differing,
-    })
 }
 
-/// Finds the values that are to be left alone. A record of which nothing else differs is skipped.
-/// Writes nothing. `before` are the images of the records that differ.
+/// Finds the values that are to be left alone, of records that were looked up with before-images of
+/// those that differ. A record of which nothing else differs is skipped. Writes nothing.
 pub(crate) async fn judge<By: LookUp>(
     by: &mut By,
     layout: &Layout,
     records: &DataFrame,
     last: &LastValues,
-    before: &BeforeImages,
-    decisions: &mut [Decision],
-) -> Result<Conflicts, By::Error> {
+    decided: &mut Decided,
+) -> Result<(), By::Error> {
+    let Decided {
+        looked_up: LookedUp { before, .. },
+        decisions,
+        ..
+    } = decided;
     let mut conflicts = Conflicts {
         kept: Vec::new(),
         agreed: agreed(layout, records, last, decisions),
@@ -193,11 +144,7 @@ pub(crate) async fn judge<By: LookUp>(
     conflicts
         .kept
         .sort_by_key(|kept| (kept.record, kept.position));
-    let all: Vec<IdxSize> = updates;
-    for (left_alone, updates) in groups(&conflicts, &all) {
-        if left_alone.is_empty() {
-            continue;
-        }
+    for (left_alone, updates) in conflicts.groups() {
         let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
         let differs: Vec<bool> = match layout.fields.iter().any(LayoutField::is_compared) {
             true => by
@@ -215,16 +162,16 @@ pub(crate) async fn judge<By: LookUp>(
             .zip(differs)
             .filter(|(_, differs)| !differs)
         {
-            decisions
-                .get_mut(record)
-                .into_iter()
-                .for_each(|made| *made = Decision::Skip(SkipReason::Kept));
+            if let Some(made) = decisions.get_mut(record) {
+                *made = Decision::Skip(SkipReason::Kept);
+            }
         }
     }
     // Of a record that is written, the before-images tell.
     same.retain(|(record, _)| decisions.get(*record) == Some(&Decision::Skip(SkipReason::Kept)));
     conflicts.agreed.extend(same);
-    Ok(conflicts)
+    decided.conflicts = conflicts;
+    Ok(())
 }
 
 /// Records, of those to be updated, whose row is not known to hold what was last written into a
@@ -401,19 +348,6 @@ fn is_held_when_left(layout: &Layout, records: &DataFrame, position: usize, reco
     always && !(layout.nulls == NullPolicy::Keep && sends_null())
 }
 
-/// The records at `updates` by the fields of them that are left alone.
-fn groups(conflicts: &Conflicts, updates: &[IdxSize]) -> BTreeMap<Vec<usize>, Vec<IdxSize>> {
-    let mut by_record = conflicts.by_record();
-    let mut groups: BTreeMap<Vec<usize>, Vec<IdxSize>> = BTreeMap::new();
-    for record in updates {
-        groups
-            .entry(by_record.remove(&index(*record)).unwrap_or_default())
-            .or_default()
-            .push(*record);
-    }
-    groups
-}
-
 /// Layout and batch without the fields at `left_alone`.
 fn without(layout: &Layout, records: &DataFrame, left_alone: &[usize]) -> (Layout, DataFrame) {
     if left_alone.is_empty() {
@@ -425,14 +359,6 @@ fn without(layout: &Layout, records: &DataFrame, left_alone: &[usize]) -> (Layou
         .filter(|position| !left_alone.contains(position))
         .collect();
     (layout.narrowed(&fields), narrowed(records, &fields))
-}
-
-fn narrowed(records: &DataFrame, fields: &[usize]) -> DataFrame {
-    let columns = fields
-        .iter()
-        .filter_map(|position| records.columns().get(*position).cloned());
-    let narrowed: PolarsResult<DataFrame> = DataFrame::new(records.height(), columns.collect());
-    narrowed.expect("columns of one frame stand beside one another")
 }
 
 fn positions(records: &[usize]) -> Vec<IdxSize> {

@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-use super::comparison::{Comparison, Write};
+use super::comparison::Write;
 use super::numbers::{NumberCollector, Numbers, Unit};
 use super::pairs::{FrequentPairs, PairCounter};
 use crate::domain::layout::Layout;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
+use crate::run::write::effect::Effect;
 
 /// What the records that would be written do to one column. Rows that would be created count in
 /// `numbers` alone.
@@ -48,9 +49,9 @@ impl ColumnCounters {
     }
 
     /// Counts the records of a batch that would be written, given by their positions in it.
-    pub(super) fn add(&mut self, batch: &Comparison<'_>, writes: &[(usize, Write)]) {
+    pub(super) fn add(&mut self, effect: &Effect<'_>, writes: &[(usize, Write)]) {
         for counter in &mut self.counters {
-            counter.add(batch, writes);
+            counter.add(effect, writes);
         }
     }
 
@@ -87,17 +88,14 @@ impl Counter {
         }
     }
 
-    fn add(&mut self, batch: &Comparison<'_>, writes: &[(usize, Write)]) {
-        let Some(field) = batch.layout.fields.get(self.position) else {
-            return;
-        };
+    fn add(&mut self, effect: &Effect<'_>, writes: &[(usize, Write)]) {
         for (record, write) in writes {
-            let after = batch.after(*record, self.position, field, *write);
+            let after = effect.after(*record, self.position);
             if let Some(numbers) = &mut self.numbers {
                 numbers.add_after(after);
             }
             if *write == Write::Update {
-                self.add_update(batch.before(*record, self.position), after);
+                self.add_update(effect.before(*record, self.position), after);
             }
         }
     }

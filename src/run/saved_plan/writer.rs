@@ -13,12 +13,11 @@ use super::{
 use crate::config::CheckedJob;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Forecast;
-use crate::domain::match_rule::Decision;
 use crate::domain::record::RECORD_POSITION;
 use crate::package::Package;
-use crate::run::images::{self, RECORD, Sent};
+use crate::run::images::{self, RECORD};
 use crate::run::plan::Plan;
-use crate::run::preview::comparison::Met;
+use crate::run::write::effect::Effect;
 use crate::state::AsideFile;
 
 /// Records of a segment at least, but for the last, and bytes they take in memory: a segment is all
@@ -79,16 +78,10 @@ impl SavedPlanWriter {
     /// Shape: `records` has the position of each.
     pub(in crate::run) fn keep(
         &mut self,
-        met: &Met<'_>,
+        effect: &Effect<'_>,
         records: &DataFrame,
-        decisions: &[Decision],
     ) -> Result<(), SavedPlanError> {
-        let sent = Sent::Mapped {
-            records: met.batch,
-            conflicts: met.conflicts,
-        };
-        let shown = images::segment(met.layout, &sent, decisions, met.before);
-        let shown = shown.and_then(|shown| {
+        let shown = images::segment(effect).and_then(|shown| {
             shown
                 .map(|shown| with_positions(shown, records))
                 .transpose()

@@ -2,13 +2,14 @@
 //! them can be written alone, so they are written in one transaction. Constraints that can wait for
 //! its end do, and what is to be unique is emptied first where the column may be NULL.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use polars::prelude::{Column, DataFrame};
 use tracing::{debug, warn};
 
-use super::{AttemptError, Sending, Share, Work, Writer, WriterContext, Written, apply, judge};
+use super::{AttemptError, Sending, Share, Writer, WriterContext};
 use crate::destination::{AnyDatabase, Transact};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
@@ -22,7 +23,16 @@ use crate::run::batch::Batch;
 use crate::run::doubt::claim;
 use crate::run::reached::{Hold, Write};
 use crate::run::swap::shaped;
+use crate::run::write::judge::Decided;
+use crate::run::write::transaction::{Differing, Manner};
 use crate::run::{RunError, retry};
+
+/// How they are looked up.
+const MANNER: Manner = Manner {
+    before: Before::OfDiffering,
+    expected: Differing::Many,
+    hold: Hold::Locked,
+};
 
 /// What came of records that were to be written together.
 pub(in crate::run) enum Together {
@@ -94,6 +104,7 @@ impl Writer {
     ) -> Result<(), AttemptError> {
         let begun = Instant::now();
         let context = Arc::clone(&self.context);
+        let task = context.task();
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.defer_constraints().await?;
@@ -102,17 +113,19 @@ impl Writer {
             destination
                 .claim(claim(context.id, &context.layout.object.path, batch.span))
                 .await?;
-            judged.push(context.judge(destination, batch).await?);
+            judged.push(task.locked(destination, &batch.records, MANNER).await?);
         }
-        for (position, (batch, written)) in batches.iter().zip(&judged).enumerate() {
+        for (position, (batch, decided)) in batches.iter().zip(&judged).enumerate() {
             destination.set_savepoint().await?;
-            let emptied = context.empty(destination, batch, written).await;
+            let emptied = context.empty(destination, batch, decided).await;
             set_apart(destination, emptied, position, at).await?;
         }
         fault::point("values emptied");
-        for (position, (batch, written)) in batches.iter().zip(&judged).enumerate() {
+        for (position, (batch, decided)) in batches.iter().zip(&judged).enumerate() {
             destination.set_savepoint().await?;
-            let applied = context.apply(destination, batch, written).await;
+            let applied = task
+                .carry_out(destination, &batch.records, decided, None, Hold::Locked)
+                .await;
             set_apart(destination, applied, position, at).await?;
         }
         if !at.is_empty() {
@@ -121,11 +134,11 @@ impl Writer {
             return Err(refused().into());
         }
         let mut prepared = Vec::new();
-        for ((batch, written), sent) in batches.iter().zip(judged).zip(sent) {
+        for ((batch, decided), sent) in batches.iter().zip(judged).zip(sent) {
             prepared.push(
                 self.prepare(
                     batch,
-                    written,
+                    decided,
                     sent,
                     attempts,
                     &Share::All,
@@ -170,89 +183,26 @@ fn refused() -> SystemError {
 }
 
 impl WriterContext {
-    async fn judge(
-        &self,
-        destination: &mut AnyDatabase,
-        batch: &Batch,
-    ) -> Result<Written, SystemError> {
-        match &self.work {
-            Work::Deliver => {
-                judge(
-                    destination,
-                    &self.layout,
-                    &batch.records,
-                    Before::OfDiffering,
-                )
-                .await
-            }
-            Work::Swap(swap) => {
-                swap.lock_and_judge(destination, &self.connection, &batch.records)
-                    .await
-            }
-        }
-    }
-
-    async fn apply(
-        &self,
-        destination: &mut AnyDatabase,
-        batch: &Batch,
-        written: &Written,
-    ) -> Result<(), SystemError> {
-        let Self {
-            connection, layout, ..
-        } = self;
-        match &self.work {
-            Work::Deliver => {
-                let decisions = &written.decisions;
-                apply(
-                    destination,
-                    connection,
-                    layout,
-                    &batch.records,
-                    decisions,
-                    None,
-                    Hold::Locked,
-                )
-                .await
-            }
-            Work::Swap(swap) => {
-                swap.apply(destination, connection, &batch.records, written)
-                    .await
-            }
-        }
-    }
-
     /// Empties what a record's row holds that is to be unique and is written in a moment.
     async fn empty(
         &self,
-        destination: &mut AnyDatabase,
+        database: &mut AnyDatabase,
         batch: &Batch,
-        written: &Written,
+        decided: &Decided,
     ) -> Result<(), SystemError> {
-        if written.decisions != [Decision::Update] {
+        if decided.decisions != [Decision::Update] {
             return Ok(());
         }
         let Self {
-            connection,
-            layout,
-            work,
-            ..
+            connection, layout, ..
         } = self;
-        let sent = shaped(connection, work.sent(batch, written))?;
-        let columns = sent.records().columns();
-        let masks = match work {
-            Work::Deliver => Vec::new(),
-            Work::Swap(swap) => swap.written(&batch.records),
-        };
-        let is_written = |position: &usize| {
-            let is_left =
-                masks.get(*position).and_then(|mask| mask.as_ref()?.get(0)) == Some(false);
-            let is_null = columns
-                .get(*position)
-                .is_none_or(|values| values.null_count() > 0);
-            !(is_left || layout.nulls == NullPolicy::Keep && is_null)
-        };
-        let emptied: Vec<usize> = layout.emptied().into_iter().filter(is_written).collect();
+        let effect = self.effect(batch, decided)?;
+        let columns = effect.sent().columns();
+        let emptied: Vec<usize> = layout
+            .emptied()
+            .into_iter()
+            .filter(|position| effect.is_taken(0, *position))
+            .collect();
         if emptied.is_empty() {
             return Ok(());
         }
@@ -272,17 +222,16 @@ impl WriterContext {
             batch.records.height(),
             fields.iter().filter_map(value).collect(),
         );
-        let records = &shaped(connection, none)?;
-        let narrow = &Layout {
+        let narrow = Layout {
             nulls: NullPolicy::Write,
             ..layout.narrowed(&fields)
         };
         let write = Write {
             change: Change::Update,
-            layout: narrow,
-            records,
+            layout: Cow::Owned(narrow),
+            records: shaped(connection, none)?,
             hold: Hold::Locked,
         };
-        write.carry_out(destination, connection).await
+        write.carry_out(database, connection).await
     }
 }

@@ -229,7 +229,7 @@ const DEATHS: [&str; 9] = [
     "record a commit in",
     "record a batch in",
     "records updated",
-    "rows swapped",
+    "records deleted",
     "a batch rolled back",
     "a transaction begun",
 ];

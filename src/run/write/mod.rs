@@ -1,0 +1,7 @@
+//! Writing a batch: records are looked up and decided about ([`judge`]), what writing them does to
+//! their rows is told field by field ([`effect`]), and that is carried out in a transaction of a
+//! database ([`transaction`]).
+
+pub(crate) mod effect;
+pub(crate) mod judge;
+pub(crate) mod transaction;
