@@ -92,8 +92,18 @@ impl LookedUp {
             }
         }
         self.before = later.before.spread(self.found.len(), positions);
-        self.stored.extend(at(positions, later.stored));
-        self.candidates.extend(at(positions, later.candidates));
+        self.know_rows(positions, later.stored, later.candidates);
+    }
+
+    /// Takes in which rows a later look-up found for the records at `positions`.
+    pub(crate) fn know_rows(
+        &mut self,
+        positions: &[IdxSize],
+        stored: BTreeMap<usize, Stored>,
+        candidates: BTreeMap<usize, Vec<RowId>>,
+    ) {
+        self.stored.extend(at(positions, stored));
+        self.candidates.extend(at(positions, candidates));
     }
 
     /// Why a record is rejected, with ids of rows that its key matches where they are known.

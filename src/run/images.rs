@@ -19,6 +19,7 @@ use polars::prelude::{
     polars_err,
 };
 use serde::{Deserialize, Serialize};
+use tokio::task::block_in_place;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::before::unmarked;
@@ -160,6 +161,18 @@ impl Segment {
             return Err(damaged(&path, "a checksum is wrong"));
         }
         Self::parsed(path, bytes)
+    }
+
+    /// A segment of a frame that is in memory; `path` says where its like stand.
+    pub(crate) fn made(path: &Path, frame: DataFrame, layout: &Layout) -> Result<Self, ImageError> {
+        let fields = image_fields(layout);
+        let bytes =
+            segment_bytes(frame, &fields).map_err(|error| ImageError::frame(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            fields,
+        })
     }
 
     /// A segment from its bytes; `path` says where they stand.
@@ -346,6 +359,15 @@ impl ImageFile {
                 .map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Keeps images that are a segment's already.
+    pub(crate) fn keep_frame(
+        &mut self,
+        images: DataFrame,
+        layout: &Layout,
+    ) -> Result<ImageSegment, ImageError> {
+        block_in_place(|| self.append(images, &image_fields(layout)))
     }
 
     /// Appends a segment and waits until it is on disk. After an error the next segment begins

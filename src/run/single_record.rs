@@ -7,9 +7,11 @@ use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
-use crate::destination::{AnyDatabase, Destination, LookUp, Transact};
+use crate::destination::service::AnyService;
+use crate::destination::{AnyDatabase, Destination, LookUp, LookedUp, Transact};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
+use crate::domain::connection::System;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
@@ -262,45 +264,97 @@ struct ReadBack {
     last_written: Option<Vec<u8>>,
 }
 
-/// Writes the record in one transaction; reads it back in a new one, or in the same before it is
-/// rolled back.
+/// Writes the record and reads it back.
 async fn write_and_read_back(
     plan: &Plan,
     record: &DataFrame,
     last: Option<&LastValues>,
     ending: Ending,
 ) -> Result<ReadBack, SystemError> {
-    let mut destination = AnyDatabase::connect(&plan.destination).await?;
-    let decided = match write(plan, &mut destination, record, last, Hold::Loose, ending).await {
+    match plan.destination.system {
+        System::Service(_) => by_requests(plan, record, last, ending).await,
+        System::Files { .. }
+        | System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Adbc(_) => in_transaction(plan, record, last, ending).await,
+    }
+}
+
+/// Writes the record in one transaction; reads it back in a new one, or in the same before it is
+/// rolled back.
+async fn in_transaction(
+    plan: &Plan,
+    record: &DataFrame,
+    last: Option<&LastValues>,
+    ending: Ending,
+) -> Result<ReadBack, SystemError> {
+    let mut database = AnyDatabase::connect(&plan.destination).await?;
+    let decided = match write(plan, &mut database, record, last, Hold::Loose, ending).await {
         Err(SystemError::Missed { .. }) => {
-            write(plan, &mut destination, record, last, Hold::Locked, ending).await?
+            write(plan, &mut database, record, last, Hold::Locked, ending).await?
         }
         decided => decided?,
     };
-    let layout = &plan.layout;
     let after = match ending {
         Ending::Rollback => {
-            if let Err(error) = destination.try_commit().await {
-                drop(destination.rollback().await);
+            if let Err(error) = database.try_commit().await {
+                drop(database.rollback().await);
                 return Err(error);
             }
-            let after = destination
+            let after = database
                 .look_up(&plan.layout, record, Before::OfAll)
                 .await?;
-            destination.rollback().await?;
+            database.rollback().await?;
             after
         }
         Ending::Commit => {
-            destination.commit().await?;
-            destination.close().await;
-            destination = AnyDatabase::connect(&plan.destination).await?;
-            destination
+            database.commit().await?;
+            database.close().await;
+            database = AnyDatabase::connect(&plan.destination).await?;
+            database
                 .look_up(&plan.layout, record, Before::OfAll)
                 .await?
         }
     };
-    let effect = Effect::mapped(layout, record, &decided);
     let is_kept = ending == Ending::Commit && last.is_some();
+    Ok(read_back(plan, record, decided, &after, is_kept, database).await)
+}
+
+/// Writes the record by requests to a web API, which is then asked what it holds.
+/// Errors: `Failed`, if it is to be rolled back.
+async fn by_requests(
+    plan: &Plan,
+    record: &DataFrame,
+    last: Option<&LastValues>,
+    ending: Ending,
+) -> Result<ReadBack, SystemError> {
+    if ending == Ending::Rollback {
+        return Err(SystemError::Failed {
+            connection: plan.destination.name.clone(),
+            doing: "taking a test back".to_owned(),
+            source: "a web API has no transaction that could be rolled back".into(),
+            hint: Some(
+                "`writeback preview` shows what would be written and writes nothing".to_owned(),
+            ),
+        });
+    }
+    let mut service = AnyService::connect(&plan.destination).await?;
+    let decided = task(plan).write_single(&mut service, record, last).await?;
+    let after = service.look_up(&plan.layout, record, Before::OfAll).await?;
+    Ok(read_back(plan, record, decided, &after, last.is_some(), service).await)
+}
+
+/// What the record's row held and holds, beside what was written.
+async fn read_back(
+    plan: &Plan,
+    record: &DataFrame,
+    decided: Decided,
+    after: &LookedUp,
+    is_kept: bool,
+    mut destination: impl Destination,
+) -> ReadBack {
+    let effect = Effect::mapped(&plan.layout, record, &decided);
     let last_written = match is_kept {
         true => kept::tested(&effect, &decided.conflicts),
         false => None,
@@ -316,14 +370,24 @@ async fn write_and_read_back(
     let columns = proofs.columns();
     let alteration = proofs.alteration(&columns, &mut destination).await;
     destination.close().await;
-    let decision = decided.decisions.into_iter().next();
-    let outcome = decision.map_or(SingleOutcome::NotInSource { read: 0 }, outcome_of);
-    Ok(ReadBack {
+    let outcome = match decided.decisions.first() {
+        Some(decision) => outcome_of(decision, &decided.looked_up),
+        None => SingleOutcome::NotInSource { read: 0 },
+    };
+    ReadBack {
         outcome,
         columns,
         alteration,
         last_written,
-    })
+    }
+}
+
+fn task(plan: &Plan) -> Task<'_> {
+    Task {
+        connection: &plan.destination,
+        layout: &plan.layout,
+        work: &Work::Deliver,
+    }
 }
 
 /// Writes the record in a transaction of its own, which is still open then.
@@ -339,17 +403,12 @@ async fn write(
         Ending::Commit => destination.begin().await?,
         Ending::Rollback => destination.begin_trial().await?,
     }
-    let task = Task {
-        connection: &plan.destination,
-        layout: &plan.layout,
-        work: &Work::Deliver,
-    };
     let manner = Manner {
         before: Before::OfAll,
         expected: Differing::Many,
         hold,
     };
-    let decided = task.write(destination, record, last, manner).await;
+    let decided = task(plan).write(destination, record, last, manner).await;
     if decided.is_err() {
         // The refusal is what the user asked about; a failed rollback ends with the connection
         // anyway.
@@ -358,7 +417,7 @@ async fn write(
     decided
 }
 
-fn outcome_of(decision: Decision) -> SingleOutcome {
+fn outcome_of(decision: &Decision, looked_up: &LookedUp) -> SingleOutcome {
     match decision {
         Decision::Insert => SingleOutcome::Inserted,
         Decision::Update => SingleOutcome::Updated,
@@ -370,7 +429,7 @@ fn outcome_of(decision: Decision) -> SingleOutcome {
         Decision::Reject(reason) => SingleOutcome::Rejected {
             stage: Stage::Match,
             column: None,
-            reason: reason.to_string(),
+            reason: looked_up.told(0, reason),
         },
     }
 }
@@ -428,7 +487,7 @@ impl Proofs<'_> {
     async fn alteration(
         &self,
         columns: &[ColumnProof],
-        destination: &mut AnyDatabase,
+        destination: &mut impl Destination,
     ) -> Option<String> {
         let gone = self.wrote() && self.rows != 1;
         if !gone && columns.iter().all(|column| column.as_written) {

@@ -274,7 +274,10 @@ impl Swap {
     ) -> Result<Decided, SystemError> {
         // Of those that no group has.
         let mut decisions = vec![Decision::Skip(SkipReason::CreatedByRun); records.height()];
-        let mut found = vec![Found::default(); records.height()];
+        let mut all = LookedUp {
+            found: vec![Found::default(); records.height()],
+            ..LookedUp::default()
+        };
         let mut images = BeforeImagesBuilder::new(records.height(), self.sent.fields.len());
         for group in shaped(connection, self.groups(records))? {
             let own = records_at(records, &group.records);
@@ -309,7 +312,7 @@ impl Swap {
                 }
             }
             for (own, (record, decision)) in group.records.iter().zip(decided).enumerate() {
-                if let Some(found) = found.get_mut(index(*record)) {
+                if let Some(found) = all.found.get_mut(index(*record)) {
                     *found = looked_up.found.get(own).copied().unwrap_or_default();
                 }
                 if before.is_read() && matches!(decision, Decision::Update | Decision::Delete) {
@@ -323,14 +326,11 @@ impl Swap {
                     *place = decision;
                 }
             }
+            all.know_rows(&group.records, looked_up.stored, looked_up.candidates);
         }
-        let looked_up = LookedUp {
-            found,
-            before: images.finish(),
-            ..LookedUp::default()
-        };
+        all.before = images.finish();
         Ok(Decided {
-            looked_up,
+            looked_up: all,
             decisions,
             conflicts: Conflicts::default(),
         })

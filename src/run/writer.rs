@@ -14,9 +14,10 @@ use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
+use crate::destination::service::AnyService;
 use crate::destination::{AnyDatabase, Destination, Found, Transact, records_at};
 use crate::domain::before::Before;
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, System};
 use crate::domain::doubt::{JournalMark, Marker, Replay};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
@@ -25,8 +26,8 @@ use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
-use crate::run::conflicts::kept;
 use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::{Conflicts, kept};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile};
 use crate::run::journal_table::JournalTable;
@@ -76,7 +77,7 @@ pub(crate) struct WriterContext {
 
 impl WriterContext {
     /// What its records are written with.
-    fn task(&self) -> Task<'_> {
+    pub(super) fn task(&self) -> Task<'_> {
         Task {
             connection: &self.connection,
             layout: &self.layout,
@@ -85,7 +86,7 @@ impl WriterContext {
     }
 
     /// What writing a batch does to its rows.
-    fn effect<'a>(
+    pub(super) fn effect<'a>(
         &'a self,
         batch: &Batch,
         decided: &'a Decided,
@@ -99,10 +100,12 @@ impl WriterContext {
 
 /// One writer and its connection.
 pub(crate) struct Writer {
-    context: Arc<WriterContext>,
-    /// Absent before the first batch and after a connection broke.
-    line: Option<Line>,
-    images: ImageFile,
+    pub(super) context: Arc<WriterContext>,
+    /// To a database; absent before the first batch and after a connection broke.
+    line: Option<Line<AnyDatabase>>,
+    /// To a web API; absent likewise.
+    pub(super) service: Option<Line<AnyService>>,
+    pub(super) images: ImageFile,
     conflicts: ImageFile,
     /// As of the batch before.
     differing: Differing,
@@ -123,14 +126,14 @@ pub(super) struct HeldUp {
 const HELD_UP_MAX: usize = 100_000;
 
 /// A writer's connection, counted among those of its write-back.
-struct Line {
-    destination: AnyDatabase,
+pub(super) struct Line<To> {
+    pub(super) destination: To,
     _counted: Counted,
 }
 
-impl Line {
-    async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
-        let destination = AnyDatabase::connect(&context.connection).await?;
+impl<To: Destination> Line<To> {
+    pub(super) async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
+        let destination = To::connect(&context.connection).await?;
         context.connected.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             destination,
@@ -149,7 +152,7 @@ impl Drop for Counted {
 }
 
 /// How an attempt at a batch failed.
-enum AttemptError {
+pub(super) enum AttemptError {
     System(SystemError),
     /// What can be told at once: this machine's own files.
     Run(RunError),
@@ -275,6 +278,7 @@ impl Writer {
         Self {
             context,
             line: None,
+            service: None,
             images,
             conflicts,
             differing: Differing::Many,
@@ -289,6 +293,9 @@ impl Writer {
         if let Some(line) = self.line {
             line.destination.close().await;
         }
+        if let Some(line) = self.service {
+            line.destination.close().await;
+        }
         (self.tally, self.held_up)
     }
 
@@ -301,6 +308,9 @@ impl Writer {
     /// of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one more where
     /// rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
+        if let System::Service(_) = self.context.connection.system {
+            return self.deliver_by_requests(&batch).await;
+        }
         let mut hold = Hold::Loose;
         let mut pending = vec![Part {
             batch,
@@ -341,7 +351,7 @@ impl Writer {
         Ok(())
     }
 
-    fn tell(&self, batch: &Batch) {
+    pub(super) fn tell(&self, batch: &Batch) {
         self.context
             .progress
             .pushed(&self.context.write_back, u64::from(batch.span.records));
@@ -452,7 +462,7 @@ impl Writer {
         Ok(Some(delivery))
     }
 
-    async fn wait(&self, delay: Duration) -> Result<(), RunError> {
+    pub(super) async fn wait(&self, delay: Duration) -> Result<(), RunError> {
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
             () = self.context.stop.asked() => Err(RunError::Interrupted),
@@ -467,7 +477,7 @@ impl Writer {
         refused_entry && self.context.connected.load(Ordering::Relaxed) > 0
     }
 
-    fn failed(&self, source: SystemError) -> RunError {
+    pub(super) fn failed(&self, source: SystemError) -> RunError {
         let connection = self.context.connection.name.clone();
         RunError::Push {
             write_back: self.context.write_back.clone(),
@@ -527,7 +537,8 @@ impl Writer {
                     *keeps_before_images,
                 )
                 .await?;
-            return Ok(self.committed(batch, &sending.outcomes, begun.elapsed()));
+            self.committed(batch, &sending.outcomes, begun.elapsed());
+            return Ok(Attempted::Committed);
         }
         let decided = self.write(batch, &share, hold).await?;
         let prepared = self
@@ -570,7 +581,7 @@ impl Writer {
         let left = Left {
             images,
             marker,
-            conflicts: self.keep_conflicts(batch, &decided)?,
+            conflicts: self.keep_conflicts(batch, &decided.conflicts)?,
             earlier,
         };
         // A batch that changes nothing, and has nothing to tell of its values, need not be known
@@ -637,11 +648,12 @@ impl Writer {
                     .await?
             }
         }
-        Ok(self.committed(batch, &outcomes, elapsed))
+        self.committed(batch, &outcomes, elapsed);
+        Ok(Attempted::Committed)
     }
 
     /// A batch is over.
-    fn committed(&mut self, batch: &Batch, outcomes: &[Outcome], elapsed: Duration) -> Attempted {
+    pub(super) fn committed(&mut self, batch: &Batch, outcomes: &[Outcome], elapsed: Duration) {
         if !self.context.keeps_before_images {
             self.images.forget();
         }
@@ -650,7 +662,6 @@ impl Writer {
             .for_each(|outcome| self.tally.count(outcome));
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, ?elapsed, "wrote batch");
-        Attempted::Committed
     }
 
     /// Opens a transaction for a batch.
@@ -782,13 +793,13 @@ impl Writer {
     }
 
     /// Keeps which of a batch's values were left alone, if any.
-    fn keep_conflicts(
+    pub(super) fn keep_conflicts(
         &mut self,
         batch: &Batch,
-        decided: &Decided,
+        conflicts: &Conflicts,
     ) -> Result<Option<ImageSegment>, ImageError> {
         let layout = &self.context.layout;
-        let segment = kept::segment(layout, &batch.records, &decided.conflicts);
+        let segment = kept::segment(layout, &batch.records, conflicts);
         match segment.map_err(|error| ImageError::frame(&self.context.conflicts_folder, error))? {
             Some((segment, fields)) => {
                 block_in_place(|| self.conflicts.append(segment, &fields)).map(Some)
@@ -933,7 +944,7 @@ impl Share {
 }
 
 /// What became of the records of a batch.
-fn outcomes(decided: &Decided, batch: &Batch) -> Vec<Outcome> {
+pub(super) fn outcomes(decided: &Decided, batch: &Batch) -> Vec<Outcome> {
     let outcome = |(decision, index): (&Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,

@@ -33,7 +33,7 @@ pub(crate) struct Conflicts {
 }
 
 /// One value that is left alone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     record: usize,
     /// Of the field, in the layout.
@@ -78,6 +78,22 @@ impl Conflicts {
                 *counts.entry(field.column.name.clone()).or_default() += 1;
             }
         }
+    }
+
+    /// Whether there is anything to tell of them.
+    pub(crate) fn tell_anything(&self) -> bool {
+        !(self.kept.is_empty() && self.agreed.is_empty())
+    }
+
+    /// Takes in what was found later of the records at `positions`, instead of what was found
+    /// before.
+    pub(crate) fn take_in(&mut self, later: &Self, positions: &[IdxSize]) {
+        let is_met = |record: usize| positions.iter().any(|position| index(*position) == record);
+        self.kept.retain(|kept| !is_met(kept.record));
+        self.agreed.retain(|(record, _)| !is_met(*record));
+        self.kept.extend(later.kept.iter().cloned());
+        self.agreed.extend(&later.agreed);
+        self.kept.sort_by_key(|kept| (kept.record, kept.position));
     }
 
     /// For each field of the layout which records it may be written of.
