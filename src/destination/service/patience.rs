@@ -11,11 +11,11 @@ const PORTION_DIVISOR: usize = 4;
 /// Sends so many writes in portions of at most `portion_max`, given as positions; returns one reply
 /// a write. Errors: of the first portion. An error of a later one becomes the reply of all that
 /// were not sent before it: unknown, if it may have been carried out, else to be sent again.
-pub(super) async fn patiently(
+pub(super) async fn patiently<Answer: Future<Output = Result<Vec<Reply>, SystemError>>>(
     writes: usize,
     portion_max: usize,
     attempts_max: u32,
-    mut send: impl AsyncFnMut(&[usize]) -> Result<Vec<Reply>, SystemError>,
+    mut send: impl FnMut(Vec<usize>) -> Answer,
 ) -> Result<Vec<Reply>, SystemError> {
     let mut replies: Vec<Option<Reply>> = vec![None; writes];
     let mut pending: Vec<usize> = (0..writes).collect();
@@ -24,7 +24,7 @@ pub(super) async fn patiently(
     loop {
         let mut sent = 0;
         for positions in pending.chunks(portion) {
-            let answered = match send(positions).await {
+            let answered = match send(positions.to_vec()).await {
                 Ok(answered) => answered,
                 Err(error) if replies.iter().all(Option::is_none) => return Err(error),
                 Err(error) => {
@@ -92,6 +92,8 @@ fn whole(replies: Vec<Option<Reply>>) -> Vec<Reply> {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests may")]
 mod tests {
+    use std::future::ready;
+
     use super::*;
     use crate::destination::RowId;
 
@@ -111,13 +113,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_locked_is_sent_again_with_ever_fewer_others() {
         let mut portions = Vec::new();
-        let replies = patiently(20, 20, 4, async |positions: &[usize]| {
+        let replies = patiently(20, 20, 4, |positions| {
             portions.push(positions.len());
             let reply = |position: &usize| match positions.len() > 1 && *position >= 10 {
                 true => again(),
                 false => done(*position),
             };
-            Ok(positions.iter().map(reply).collect())
+            ready(Ok(positions.iter().map(reply).collect()))
         })
         .await
         .expect("replies");
@@ -130,15 +132,15 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_lost_leaves_doubt_about_its_portion_only() {
         let mut calls = 0;
-        let replies = patiently(6, 2, 1, async |positions: &[usize]| {
+        let replies = patiently(6, 2, 1, |positions| {
             calls += 1;
-            match calls {
+            ready(match calls {
                 2 => Err(SystemError::Unanswered {
                     connection: "crm".to_owned(),
                     source: "cut".into(),
                 }),
-                _ => Ok(positions.iter().copied().map(done).collect()),
-            }
+                _ => Ok(positions.into_iter().map(done).collect()),
+            })
         })
         .await
         .expect("replies");
@@ -155,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_replies_than_records_are_no_success() {
-        let replies = patiently(3, 3, 1, async |_: &[usize]| Ok(vec![done(0)])).await;
+        let replies = patiently(3, 3, 1, |_| ready(Ok(vec![done(0)]))).await;
         assert_eq!(
             replies.expect("replies"),
             [done(0), Reply::Unknown, Reply::Unknown]

@@ -384,18 +384,15 @@ impl Service for SalesforceDestination {
             true => COMPOSITE_MAX,
             false => COLLECTION_MAX,
         };
-        patiently(
-            writes.len(),
-            portion_max,
-            self.attempts_max,
-            async |positions: &[usize]| {
-                let portion: Vec<&ServiceWrite<'_>> = positions
-                    .iter()
-                    .filter_map(|place| writes.get(*place))
-                    .collect();
-                self.send(layout, &texts, &portion).await
-            },
-        )
+        patiently(writes.len(), portion_max, self.attempts_max, |positions| {
+            let portion: Vec<&ServiceWrite<'_>> = positions
+                .into_iter()
+                .filter_map(|place| writes.get(place))
+                .collect();
+            let texts = &texts;
+            let this = &*self;
+            async move { this.send(layout, texts, &portion).await }
+        })
         .await
     }
 
