@@ -8,8 +8,10 @@ use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::init::InitArguments;
+use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
+use crate::page;
 use crate::practice::Faults;
 use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
@@ -61,7 +63,9 @@ impl Cli {
     /// How much is logged: nobody looks on while a project is served, so that its log tells what
     /// happens.
     pub(crate) fn verbosity(&self) -> u8 {
-        let nobody_looks_on = matches!(self.command, Command::Serve(_));
+        let shows_page = |arguments: &PageArguments| arguments.command.is_none();
+        let nobody_looks_on = matches!(self.command, Command::Serve(_))
+            || matches!(&self.command, Command::Page(arguments) if shows_page(arguments));
         self.verbose.saturating_add(u8::from(nobody_looks_on))
     }
 }
@@ -135,6 +139,15 @@ pub(crate) enum Command {
         It prints where it listens and how to log in, and serves until Ctrl-C. What it holds is kept in .writeback/practice/."
     )]
     Practice(PracticeArguments),
+    /// Show the page of the project without serving it, and decide who may see it
+    #[command(
+        after_help = "Examples:\n  writeback page link --role operator\n  writeback page user add ada --role operator\n  \
+        writeback page token add airflow --role operator --job weekly --expires 90d\n  writeback page --at 127.0.0.1:9465"
+    )]
+    Page(PageArguments),
+    /// Show what people and programs did, newest first
+    #[command(after_help = "Examples:\n  writeback activity\n  writeback activity --verify")]
+    Activity(ActivityArguments),
     /// Show each job's last run, its next instant, and why it runs now or does not
     #[command(after_help = "Examples:\n  writeback status\n  writeback status weekly --json")]
     Status(StatusArguments),
@@ -384,6 +397,10 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// Show the page at this address, such as 127.0.0.1:9465; whoever wants to see it signs in
+    #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_PAGE")]
+    pub(crate) page: Option<SocketAddr>,
+
     /// Jobs that run at the same time at most
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) runs_at_once: u16,
@@ -415,6 +432,110 @@ pub(crate) struct PracticeArguments {
     /// Forget what was written, and begin again from the folder's records
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PageArguments {
+    /// Where it is shown
+    #[arg(long, value_name = "ADDRESS", default_value = page::ADDRESS_USUAL, env = "WRITEBACK_PAGE")]
+    pub(crate) at: SocketAddr,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<PageCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PageCommand {
+    /// Print a link that lets you in, once, within five minutes
+    Link {
+        /// What you may do
+        #[arg(long, default_value = "operator", value_parser = Role::parse)]
+        role: Role,
+    },
+    /// People who sign in with a name and a password
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Programs, which bring a token
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Who is signed in
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Print the OpenAPI description of /api/v1
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody in; the password is asked for, or read from stdin
+    Add {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// viewer, operator or admin
+        #[arg(long, value_parser = Role::parse)]
+        role: Role,
+    },
+    /// Who may sign in
+    List,
+    /// Let somebody in no more; their sessions end at once
+    Remove {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it; it is not shown again
+    Add {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// viewer, operator or admin
+        #[arg(long, value_parser = Role::parse)]
+        role: Role,
+        /// The only job it is good for
+        #[arg(long, value_name = "JOB")]
+        job: Option<String>,
+        /// How long it is good
+        #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = humantime::parse_duration)]
+        expires: Duration,
+    },
+    /// Which tokens there are
+    List,
+    /// Make a token good for nothing
+    Remove {
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// Who is signed in
+    List,
+    /// Sign somebody out
+    #[command(name = "remove", alias = "end")]
+    Remove {
+        /// The session's number, as `list` shows it
+        #[arg(value_name = "NUMBER")]
+        session: i64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActivityArguments {
+    /// How many acts to show
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+
+    /// Only look whether the account is as it was written
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,17 +3,20 @@
 //! The program is this library, so that documentation, benchmarks and fuzz targets reach its rooms;
 //! `main.rs` only starts it. Nothing here is promised to other programs: [`main`] is all they see.
 
+mod access;
 mod cli;
 mod commands;
 mod config;
 mod database;
 mod destination;
 mod domain;
+mod doorkeeper;
 mod fault;
 #[allow(dead_code, reason = "the first web API is not there yet")]
 mod http;
 mod ledger;
 mod package;
+mod page;
 mod practice;
 mod report;
 mod room;

@@ -1,12 +1,14 @@
 //! The commands: each wires parts together and holds no rules. Data goes to stdout, everything else
 //! to stderr.
 
+mod activity;
 mod check;
 mod cycle;
 mod history;
 pub(crate) mod init;
 mod manual;
 mod methods;
+mod page;
 mod park;
 mod practice;
 mod preview;
@@ -37,6 +39,7 @@ use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
+use crate::page::PageError;
 use crate::practice::PracticeError;
 use crate::report::failure;
 use crate::report::output::{self, print};
@@ -78,6 +81,10 @@ pub(crate) enum CommandError {
     Practice(#[from] PracticeError),
     #[error("connection `{connection}` has no practice stand-in")]
     NoPractice { connection: String },
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error("the account of acts is not as it was written: act {action} was altered or taken out")]
+    Altered { action: i64 },
     #[error(transparent)]
     Init(#[from] init::InitError),
     #[error("could not describe `{table}` of `{connection}`")]
@@ -134,6 +141,10 @@ impl CommandError {
             Self::NoPractice { connection } => Some(format!(
                 "add `practice = \"FOLDER\"` to `[connections.{connection}]`, with a folder of describe answers and records"
             )),
+            Self::Page(error) => error.hint(),
+            Self::Altered { .. } => {
+                Some("compare it with a backup of `.writeback/ledger.db`".to_owned())
+            }
             Self::Init(error) => error.hint(),
             Self::NotParked { job, .. } => {
                 Some(format!("`writeback park {job}` lists those that are"))
@@ -182,6 +193,7 @@ impl CommandError {
             Self::Problems { problems, .. }
             | Self::Init(init::InitError::Mistakes(problems))
             | Self::Serve(ServeError::Project { problems })
+            | Self::Page(PageError::Project { problems })
             | Self::Journal(JournalError::Connection { problems, .. }) => problems,
             Self::Run(error) => error.problems(),
             Self::Journal(_)
@@ -190,6 +202,8 @@ impl CommandError {
             | Self::Serve(_)
             | Self::Practice(_)
             | Self::NoPractice { .. }
+            | Self::Page(_)
+            | Self::Altered { .. }
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -211,6 +225,7 @@ impl CommandError {
             Self::Problems { problems, .. }
             | Self::Init(init::InitError::Mistakes(problems))
             | Self::Serve(ServeError::Project { problems })
+            | Self::Page(PageError::Project { problems })
             | Self::Journal(JournalError::Connection { problems, .. }) => Ok(problems),
             Self::Run(error) => error.into_problems().map_err(Self::from),
             Self::Journal(_)
@@ -219,6 +234,8 @@ impl CommandError {
             | Self::Serve(_)
             | Self::Practice(_)
             | Self::NoPractice { .. }
+            | Self::Page(_)
+            | Self::Altered { .. }
             | Self::Init(_)
             | Self::Describe { .. }
             | Self::NoRecord { .. }
@@ -320,6 +337,8 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Practice(arguments) => in_runtime(practice::practice(&cli.project, &arguments)),
         Command::Status(arguments) => in_runtime(status::status(&cli.project, &arguments)),
         Command::Next(arguments) => in_runtime(status::next(&cli.project, &arguments)),
+        Command::Page(arguments) => in_runtime(page::page(&cli.project, &arguments)),
+        Command::Activity(arguments) => in_runtime(activity::activity(&cli.project, &arguments)),
         Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
         Command::Undo(arguments) => in_runtime(undo::undo(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),

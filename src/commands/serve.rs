@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CommandError, Ending, signals};
 use crate::cli::ServeArguments;
+use crate::page;
 use crate::run::stop::Stop;
 use crate::schedule::serve::{self, ServeSettings};
 
@@ -16,6 +17,10 @@ pub(super) async fn serve(root: &Path, arguments: &ServeArguments) -> Result<End
         runs_max: arguments.runs_at_once.into(),
         grace: arguments.grace,
     };
+    if let Some(address) = arguments.page {
+        // Also while another process serves: a page that stands by shows the same.
+        page::listen(root, address, std::future::pending()).await?;
+    }
     serve::serve(root, settings, stop, reload).await?;
     Ok(Ending::Done)
 }

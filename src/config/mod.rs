@@ -14,6 +14,7 @@ mod guards;
 mod job;
 mod labels;
 mod names;
+mod page;
 mod project_file;
 mod schema;
 mod schema_types;
@@ -43,6 +44,7 @@ use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
 use alerts::AlertSettings;
 use document::read_text;
+pub(crate) use page::PageSettings;
 use secret::Surroundings;
 
 /// The file that makes a folder a project.
@@ -61,6 +63,7 @@ pub(crate) struct Project {
     pub(crate) dashboards: BTreeMap<String, Dashboard>,
     pub(crate) defaults: Defaults,
     alerts: AlertSettings,
+    pub(crate) page: PageSettings,
     /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be
     /// used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,

@@ -11,6 +11,7 @@ use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
 use super::guards::{is_off, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_object_name};
+use super::page::read_page;
 use super::secret::Surroundings;
 use super::times::duration_within;
 use super::{Defaults, PROJECT_FILE, Project};
@@ -67,7 +68,7 @@ pub(super) fn read_project(
 }
 
 fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
-    root.expect_keys(&["connections", "dashboards", "defaults", "alerts"]);
+    root.expect_keys(&["connections", "dashboards", "defaults", "alerts", "page"]);
     let mut project = Project {
         root: surroundings.root.to_owned(),
         clock: surroundings.clock,
@@ -75,6 +76,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         dashboards: BTreeMap::new(),
         defaults: defaults(root),
         alerts: read_project_alerts(root, surroundings),
+        page: read_page(root),
         told_to_users: BTreeMap::new(),
         read_only: BTreeMap::new(),
         services: BTreeMap::new(),

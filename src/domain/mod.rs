@@ -2,6 +2,7 @@
 //! no clock: time is given, never asked for. Every other module may use this one; it uses none of
 //! them.
 
+pub(crate) mod access;
 pub(crate) mod alert;
 pub(crate) mod alteration;
 pub(crate) mod before;

@@ -72,6 +72,26 @@ fn acts(letter: char) -> bool {
         )
 }
 
+/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` (their
+/// full-width forms included), a tab or a line break gets an apostrophe before it, also where the
+/// sign follows spaces or quotes, which spreadsheets trim. A key such as `-5` reads `'-5` in the
+/// file for that reason: whether a program takes it for a number or a formula cannot be told from
+/// here. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+pub(crate) fn harmless(cell: &str) -> String {
+    const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let trimmed = cell
+        .trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
+    if cell.starts_with(['\t', '\r', '\n']) || trimmed.starts_with(SIGNS) {
+        return format!("'{cell}");
+    }
+    cell.to_owned()
+}
+
+/// Bytes in hexadecimal digits, two for each.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +116,21 @@ mod tests {
         assert!(!text.chars().any(acts), "{text}");
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert_eq!(parse(&text), parse(&json));
+    }
+
+    #[test]
+    fn no_cell_is_a_formula_and_all_others_stay_as_they_are() {
+        let formulas = [
+            "=1", "+1", "-5", "@SUM", "\tx", "\rx", "\nx", " =1", "\"=1", "'=1", "\u{a0}=1",
+            "\" '=1", "＝1", "=", "-",
+        ];
+        for cell in formulas {
+            assert_eq!(harmless(cell), format!("'{cell}"));
+        }
+        for cell in [
+            "", "5", "A=1", "a-b", "x@y.z", " x", "'x", "\"x\"", "’=1", "(=1)", "日本",
+        ] {
+            assert_eq!(harmless(cell), cell);
+        }
     }
 }

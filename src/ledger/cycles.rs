@@ -564,7 +564,7 @@ async fn cycle_named(
         .transpose()
 }
 
-fn noticed_before(row: &SqliteRow) -> Answer<Noticed> {
+pub(super) fn noticed_before(row: &SqliteRow) -> Answer<Noticed> {
     Ok(Noticed {
         cycle: cycle(row)?,
         noticed_at: moment(row.try_get("noticed_at")?)?,

@@ -183,7 +183,10 @@ impl Ledger {
     }
 }
 
-async fn run_entry(connection: &mut SqliteConnection, row: &SqliteRow) -> Answer<RunEntry> {
+pub(super) async fn run_entry(
+    connection: &mut SqliteConnection,
+    row: &SqliteRow,
+) -> Answer<RunEntry> {
     let run: i64 = row.try_get("run")?;
     let cycle = cycle(row)?;
     let finished_at: Option<&str> = row.try_get("finished_at")?;

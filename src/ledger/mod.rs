@@ -3,8 +3,10 @@
 //! batch is recorded with its outcomes before its commit is asked for, and marked committed after;
 //! so a run that was killed can be taken up where it stood.
 
+mod actions;
 mod alerts;
 mod batches;
+mod browse;
 mod canaries;
 mod codec;
 pub(crate) mod cycles;
@@ -27,8 +29,10 @@ mod sqlite;
 mod status;
 mod write_backs;
 
+pub(crate) use self::actions::{Action, Chain, NewAction};
 pub(crate) use self::alerts::{Notification, Telling, Told};
 pub(crate) use self::batches::{Left, SentBatch};
+pub(crate) use self::browse::{RejectedWanted, RejectionGroup, RunsWanted};
 pub(crate) use self::canaries::PassedCanary;
 pub(crate) use self::delivered::Versioned;
 pub(crate) use self::error::LedgerError;

@@ -150,7 +150,7 @@ pub(super) async fn batch_rejections(
         .collect()
 }
 
-fn rejection(row: &SqliteRow) -> Answer<Rejection> {
+pub(super) fn rejection(row: &SqliteRow) -> Answer<Rejection> {
     let rejection = Rejection {
         record: count(row, "record")?,
         key: row.try_get("key")?,

@@ -22,7 +22,7 @@ pub(crate) enum RunStatus {
 }
 
 impl RunStatus {
-    pub(super) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Running,
         Self::Succeeded,
         Self::Rejected,

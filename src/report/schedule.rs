@@ -62,7 +62,7 @@ fn status_cells(outlook: &Outlook) -> [String; 7] {
 }
 
 /// The next instant at which a job will or may run, if a clock tells.
-fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
+pub(crate) fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
     let waited = match &following.next {
         Next::Run(_) => None,
         Next::Wait(wait) => wait.until(),
@@ -71,7 +71,7 @@ fn next_instant(following: &Following) -> Option<DateTime<Utc>> {
 }
 
 /// Why the job runs now or does not.
-fn why(outlook: &Outlook) -> String {
+pub(crate) fn why(outlook: &Outlook) -> String {
     match &outlook.following {
         None => "runs by hand only: it has no cadence".to_owned(),
         Some(Following {
@@ -177,7 +177,7 @@ pub(crate) fn opening_lines(openings: &[Opening]) -> Vec<String> {
         .collect()
 }
 
-fn opening_text(opening: &Opening) -> String {
+pub(crate) fn opening_text(opening: &Opening) -> String {
     let there = opening
         .at
         .with_timezone(&opening.zone)

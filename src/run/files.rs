@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::domain::outcome::Rejection;
+use crate::domain::printable::harmless;
 use crate::fault;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::package;
@@ -137,21 +138,6 @@ fn cells(write_back: &str, rejection: &Rejection) -> [String; 6] {
         harmless(rejection.column.as_deref().unwrap_or_default()),
         harmless(&rejection.reason),
     ]
-}
-
-/// A cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@` (their
-/// full-width forms included), a tab or a line break gets an apostrophe before it, also where the
-/// sign follows spaces or quotes, which spreadsheets trim. A key such as `-5` reads `'-5` in the
-/// file for that reason: whether a program takes it for a number or a formula cannot be told from
-/// here. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
-pub(super) fn harmless(cell: &str) -> String {
-    const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    let trimmed = cell
-        .trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '"' | '\''));
-    if cell.starts_with(['\t', '\r', '\n']) || trimmed.starts_with(SIGNS) {
-        return format!("'{cell}");
-    }
-    cell.to_owned()
 }
 
 #[cfg(test)]
@@ -293,21 +279,5 @@ pub(super) mod tests {
             recommendation,0,'+1,mapping,,\"too long, \"\"by far\"\"\"\n";
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
         assert!(write_rejected(&file, &ledger, 2).await.is_err());
-    }
-
-    #[test]
-    fn no_cell_is_a_formula_and_all_others_stay_as_they_are() {
-        let formulas = [
-            "=1", "+1", "-5", "@SUM", "\tx", "\rx", "\nx", " =1", "\"=1", "'=1", "\u{a0}=1",
-            "\" '=1", "＝1", "=", "-",
-        ];
-        for cell in formulas {
-            assert_eq!(harmless(cell), format!("'{cell}"));
-        }
-        for cell in [
-            "", "5", "A=1", "a-b", "x@y.z", " x", "'x", "\"x\"", "’=1", "(=1)", "日本",
-        ] {
-            assert_eq!(harmless(cell), cell);
-        }
     }
 }

@@ -32,6 +32,8 @@ mod guards;
 mod halving;
 mod handed_on;
 mod harness;
+#[path = "harness/tests.rs"]
+mod harness_tests;
 mod held_values;
 mod histories;
 mod init;

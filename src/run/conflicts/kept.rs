@@ -19,10 +19,11 @@ use tokio::task::block_in_place;
 use super::Conflicts;
 use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
+use crate::domain::printable::harmless;
 use crate::domain::record::key_texts;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::run::RunError;
-use crate::run::files::{ReportError, harmless};
+use crate::run::files::ReportError;
 use crate::run::images::{
     ImageError, ImageField, Segment, image_field, segment_bytes, sent_column,
 };

@@ -4,7 +4,9 @@ use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use super::super::metrics::tests::Exposition;
 use super::super::serve_state::Phase;
@@ -229,60 +231,6 @@ async fn a_thousand_idle_connections_keep_nobody_from_being_answered() {
         (200, "ok\n".to_owned())
     );
     drop(idle);
-}
-
-#[tokio::test]
-async fn the_oldest_connection_makes_room_for_the_newest() {
-    let mut doorkeeper = Doorkeeper::new(TcpListener::bind(LOCAL).await.unwrap());
-    let address = doorkeeper.local_addr().unwrap();
-    let mut admitted = VecDeque::new();
-    let mut peers = Vec::new();
-    for _ in 0..=CONNECTIONS_MAX {
-        peers.push(connected(address).await);
-        admitted.push_back(doorkeeper.accept().await.0);
-    }
-    assert_eq!(doorkeeper.admitted.len(), CONNECTIONS_MAX);
-    let mut oldest = admitted.pop_front().unwrap();
-    let oldest = timeout(DEADLINE, oldest.read_u8())
-        .await
-        .expect("it is closed")
-        .unwrap_err();
-    assert_eq!(oldest.kind(), io::ErrorKind::ConnectionAborted);
-
-    // Places that were given up are free: nobody is closed for them.
-    admitted.pop_back();
-    peers.push(connected(address).await);
-    admitted.push_back(doorkeeper.accept().await.0);
-    assert!(
-        admitted
-            .iter_mut()
-            .all(|connection| connection.dismissal.try_recv().is_err())
-    );
-    assert_eq!(doorkeeper.admitted.len(), CONNECTIONS_MAX);
-}
-
-#[tokio::test]
-async fn no_more_is_read_of_a_request_than_a_request_needs() {
-    let mut doorkeeper = Doorkeeper::new(TcpListener::bind(LOCAL).await.unwrap());
-    let mut peer = connected(doorkeeper.local_addr().unwrap()).await;
-    let mut connection = doorkeeper.accept().await.0;
-    peer.write_all(&vec![b'a'; 2 * REQUEST_BYTES_MAX])
-        .await
-        .unwrap();
-    let (mut piece, mut bytes) = ([0; 1024], 0);
-    let reading = async {
-        loop {
-            match connection.read(&mut piece).await {
-                Ok(read) => bytes += read,
-                Err(error) => break error,
-            }
-        }
-    };
-    let error = timeout(DEADLINE, reading).await.expect("it ends");
-    assert_eq!(
-        (bytes, error.kind()),
-        (REQUEST_BYTES_MAX, io::ErrorKind::InvalidData)
-    );
 }
 
 #[tokio::test]

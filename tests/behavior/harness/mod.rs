@@ -8,8 +8,6 @@ mod proxy;
 mod running;
 mod server;
 mod serving;
-#[cfg(test)]
-mod tests;
 mod workspace;
 
 pub(crate) use disk::Disk;

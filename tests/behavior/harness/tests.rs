@@ -1,6 +1,6 @@
 //! The harness itself: servers start, tables are filled and read back, writes are counted.
 
-use super::{Server, Workspace};
+use crate::harness::{Server, Workspace};
 
 #[test]
 fn tables_read_back_as_they_were_filled() {

@@ -1,0 +1,77 @@
+//! Who may do what on the page: roles, and how long whoever guesses passwords has to wait.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Wrong passwords within [`FAILURES_REMEMBERED`] that cost nothing: people mistype.
+pub(crate) const FAILURES_FREE: u32 = 5;
+
+/// How long a wrong password counts.
+pub(crate) const FAILURES_REMEMBERED: Duration = Duration::from_secs(15 * 60);
+
+/// The pause after the first wrong password that costs something; each further one doubles it.
+const PAUSE_FIRST: Duration = Duration::from_secs(30);
+
+/// The longest pause: a person who forgot a password comes back, a guesser gets a hundred a day.
+const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// What somebody may do. Each may do what the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Looks.
+    Viewer,
+    /// Runs, tests and parks too.
+    Operator,
+    /// Approves, takes back and decides who else may do what.
+    Admin,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Errors: no role has this name.
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|role| role.name() == name);
+        known.ok_or_else(|| "a role is viewer, operator or admin".to_owned())
+    }
+}
+
+/// How long nobody is asked for a password any more after so many wrong ones.
+pub(crate) fn pause_after(failures: u32) -> Duration {
+    let Some(doublings) = failures.checked_sub(FAILURES_FREE) else {
+        return Duration::ZERO;
+    };
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    PAUSE_FIRST.saturating_mul(factor).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistyping_costs_nothing_and_guessing_ever_more() {
+        let pauses: Vec<u64> = (3..=12).map(|n| pause_after(n).as_secs()).collect();
+        assert_eq!(pauses, [0, 0, 30, 60, 120, 240, 480, 900, 900, 900]);
+        assert_eq!(pause_after(u32::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn each_role_may_do_what_the_ones_before_it_may() {
+        assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.name()), Ok(role));
+        }
+        assert!(Role::parse("root").is_err());
+    }
+}

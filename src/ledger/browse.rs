@@ -1,0 +1,183 @@
+//! What people who look through the ledger ask of it, a page at a time: runs, rejected records and
+//! cycles. Each page says where it ends, and the next begins there.
+
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::codec::{count, kept};
+use super::cycles::{self, Noticed};
+use super::error::{Answer, LedgerError};
+use super::history::{self, RunEntry};
+use super::parts::WriteBackId;
+use super::rejections;
+use super::sqlite::Ledger;
+use super::status::RunStatus;
+use crate::domain::outcome::{Rejection, Stage};
+
+/// Which runs are looked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RunsWanted<'a> {
+    pub(crate) job: Option<&'a str>,
+    pub(crate) status: Option<RunStatus>,
+    pub(crate) cycle: Option<&'a str>,
+    /// Only runs before this one.
+    pub(crate) before: Option<i64>,
+}
+
+/// Which rejected records are looked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RejectedWanted<'a> {
+    pub(crate) stage: Option<Stage>,
+    pub(crate) column: Option<&'a str>,
+    /// The whole reason.
+    pub(crate) reason: Option<&'a str>,
+    /// Stands in the key or in the reason, in whatever case.
+    pub(crate) text: Option<&'a str>,
+}
+
+/// Rejected records that have everything in common but their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RejectionGroup {
+    pub(crate) stage: String,
+    pub(crate) column: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) records: u64,
+}
+
+/// Where a rejected record stands that is wanted; parameters `?1` its write-back, `?2` stage, `?3`
+/// column, `?4` reason, `?5` text.
+const WANTED: &str = "FROM rejections WHERE write_back = ?1 AND (?2 IS NULL OR stage = ?2)
+     AND (?3 IS NULL OR \"column\" = ?3) AND (?4 IS NULL OR reason = ?4)
+     AND (?5 IS NULL OR instr(lower(coalesce(key, '')), lower(?5)) > 0 OR instr(lower(reason), lower(?5)) > 0)";
+
+impl Ledger {
+    /// Runs that are wanted, newest first, `runs_max` at most.
+    pub(crate) async fn runs_wanted(
+        &self,
+        wanted: RunsWanted<'_>,
+        runs_max: u32,
+    ) -> Result<Vec<RunEntry>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR status = ?2)
+                 AND (?3 IS NULL OR cycle = ?3) AND (?4 IS NULL OR run < ?4) ORDER BY run DESC LIMIT ?5",
+            );
+            let rows = rows
+                .bind(wanted.job)
+                .bind(wanted.status.map(RunStatus::name))
+                .bind(wanted.cycle)
+                .bind(wanted.before)
+                .bind(runs_max)
+                .fetch_all(&mut *connection)
+                .await?;
+            let mut runs = Vec::with_capacity(rows.len());
+            for row in &rows {
+                runs.push(history::run_entry(connection, row).await?);
+            }
+            Ok(runs)
+        })
+        .await
+    }
+
+    /// Rejected records of a write-back by what is wrong with them, the most frequent first,
+    /// `groups_max` at most.
+    pub(crate) async fn rejection_groups(
+        &self,
+        id: WriteBackId,
+        groups_max: u32,
+    ) -> Result<Vec<RejectionGroup>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            groups(connection, write_back, groups_max).await
+        })
+        .await
+    }
+
+    /// Rejected records of a write-back that are wanted, in order of position after position
+    /// `after`, `rejections_max` at most.
+    pub(crate) async fn rejections_wanted(
+        &self,
+        id: WriteBackId,
+        wanted: RejectedWanted<'_>,
+        after: Option<u64>,
+        rejections_max: u32,
+    ) -> Result<Vec<Rejection>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            let after = after.map_or(Ok(-1), kept)?;
+            let sql = format!(
+                "SELECT record, key, stage, \"column\", reason, xxh3 {WANTED} AND record > ?6 ORDER BY record LIMIT ?7"
+            );
+            let found = sqlx::query(crate::database::audited(sql));
+            let found = found
+                .bind(write_back)
+                .bind(wanted.stage.map(Stage::name))
+                .bind(wanted.column)
+                .bind(wanted.reason)
+                .bind(wanted.text);
+            let found = found.bind(after).bind(rejections_max).fetch_all(connection).await?;
+            found.iter().map(rejections::rejection).collect()
+        })
+        .await
+    }
+
+    /// How many rejected records of a write-back are wanted.
+    pub(crate) async fn count_rejections(
+        &self,
+        id: WriteBackId,
+        wanted: RejectedWanted<'_>,
+    ) -> Result<u64, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            let sql = format!("SELECT count(*) AS records {WANTED}");
+            let counted = sqlx::query(crate::database::audited(sql));
+            let counted = counted
+                .bind(write_back)
+                .bind(wanted.stage.map(Stage::name))
+                .bind(wanted.column)
+                .bind(wanted.reason)
+                .bind(wanted.text);
+            count(&counted.fetch_one(connection).await?, "records")
+        })
+        .await
+    }
+
+    /// The cycles of a dashboard that were noticed last, newest first.
+    pub(crate) async fn cycles_noticed(
+        &self,
+        dashboard: &str,
+        cycles_max: u32,
+    ) -> Result<Vec<Noticed>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT * FROM cycles WHERE dashboard = ? ORDER BY completed_at DESC, position DESC LIMIT ?",
+            );
+            let rows = rows.bind(dashboard).bind(cycles_max).fetch_all(connection).await?;
+            rows.iter().map(cycles::noticed_before).collect()
+        })
+        .await
+    }
+}
+
+async fn groups(
+    connection: &mut SqliteConnection,
+    write_back: i64,
+    groups_max: u32,
+) -> Answer<Vec<RejectionGroup>> {
+    let found = sqlx::query(
+        "SELECT stage, \"column\", reason, count(*) AS records FROM rejections WHERE write_back = ?
+         GROUP BY stage, \"column\", reason ORDER BY records DESC, stage, \"column\", reason LIMIT ?",
+    );
+    let found = found
+        .bind(write_back)
+        .bind(groups_max)
+        .fetch_all(connection)
+        .await?;
+    let group = |row: &SqliteRow| {
+        Ok(RejectionGroup {
+            stage: row.try_get("stage")?,
+            column: row.try_get("column")?,
+            reason: row.try_get("reason")?,
+            records: count(row, "records")?,
+        })
+    };
+    found.iter().map(group).collect()
+}

@@ -1,0 +1,150 @@
+//! What every page needs: the project's folder, the ledger, and who may come in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use axum::http::StatusCode;
+
+use super::door::Hosts;
+use super::frame::Frame;
+use super::refusal::Refusal;
+use crate::access::AccessBook;
+use crate::config::{CheckedJob, Dashboard, PageSettings, Project};
+use crate::domain::access::Role;
+use crate::domain::job::WriteBack;
+use crate::domain::problem::Problem;
+use crate::ledger::{Ledger, LedgerError, RunEntry, WriteBackEntry, WriteBackId};
+
+/// What the page's handlers share.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) root: PathBuf,
+    /// Of the page's own, so that looking waits for no run.
+    pub(super) ledger: Ledger,
+    pub(super) access: AccessBook,
+    pub(super) settings: PageSettings,
+    pub(super) hosts: Hosts,
+    /// Where the page is reached, without a slash at its end.
+    pub(super) url: String,
+}
+
+impl House {
+    pub(super) async fn open(
+        project: &Project,
+        access: AccessBook,
+        address: SocketAddr,
+    ) -> Result<Self, LedgerError> {
+        let settings = project.page.clone();
+        let url = match &settings.url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => format!("http://{address}"),
+        };
+        Ok(Self {
+            root: project.root.clone(),
+            ledger: Ledger::open(&project.state_folder()).await?,
+            access,
+            hosts: Hosts::of(address, settings.url.as_ref()),
+            settings,
+            url,
+        })
+    }
+
+    /// The project as its files say now.
+    /// Errors: they hold mistakes.
+    pub(super) fn load(&self) -> Result<Project, Vec<Problem>> {
+        Project::load(&self.root)
+    }
+
+    /// As [`House::load`], for whoever can show nothing without it.
+    pub(super) fn project(&self) -> Result<Project, Refusal> {
+        self.load().map_err(Refusal::mistakes)
+    }
+
+    /// Whether somebody sees values of records, or only how many there are and their keys.
+    pub(super) fn shows_values_to(&self, role: Role) -> bool {
+        role > Role::Viewer || self.settings.viewers_see_values
+    }
+
+    /// Errors: values of records are not for them.
+    pub(super) fn expect_values_for(&self, frame: &Frame) -> Result<(), Refusal> {
+        if self.shows_values_to(frame.caller.role) {
+            return Ok(());
+        }
+        let title = "values of records are shown to operators and admins";
+        let hint =
+            "`viewers_see_values = true` in `[page]` of writeback.toml shows them to viewers too";
+        Err(Refusal::new(StatusCode::FORBIDDEN, title).hint(hint))
+    }
+
+    /// A job as its file says now, whether or not its connections are ready.
+    /// Errors: there is none, or its file holds mistakes.
+    pub(super) fn job(&self, project: &Project, job: &str) -> Result<CheckedJob, Refusal> {
+        if !project.job_names().iter().any(|name| name == job) {
+            return Err(Refusal::absent(format!("there is no job `{job}`")));
+        }
+        project.read_job(job).map_err(Refusal::mistakes)
+    }
+
+    /// A write-back of a job. Errors: there is none.
+    pub(super) fn write_back<'a>(
+        &self,
+        checked: &'a CheckedJob,
+        name: &str,
+    ) -> Result<&'a WriteBack, Refusal> {
+        let found = checked.job.write_backs.iter().find(|one| one.name == name);
+        found.ok_or_else(|| {
+            Refusal::absent(format!(
+                "there is no write-back `{name}` in job `{}`",
+                checked.job.name
+            ))
+        })
+    }
+
+    /// A dashboard of the project. Errors: there is none.
+    pub(super) fn dashboard<'a>(
+        &self,
+        project: &'a Project,
+        name: &str,
+    ) -> Result<&'a Dashboard, Refusal> {
+        project.dashboard(name).map_err(|problem| {
+            let refusal = Refusal::absent(problem.message);
+            match problem.hint {
+                Some(hint) => refusal.hint(hint),
+                None => refusal,
+            }
+        })
+    }
+
+    /// A run, for somebody who may see its job. Errors: there is none.
+    pub(super) async fn run_for(&self, frame: &Frame, run: i64) -> Result<RunEntry, Refusal> {
+        let entry = self.ledger.run(run).await?;
+        frame.caller.expect_job(&entry.job)?;
+        Ok(entry)
+    }
+
+    /// A write-back of a run. Errors: there is none.
+    pub(super) fn write_back_of<'a>(
+        &self,
+        run: &'a RunEntry,
+        name: &str,
+    ) -> Result<(WriteBackId, &'a WriteBackEntry), Refusal> {
+        let mut all = (0..).zip(&run.write_backs);
+        let found = all.find(|(_, one)| one.name == name);
+        let (position, one) = found.ok_or_else(|| {
+            Refusal::absent(format!(
+                "there is no write-back `{name}` in run {}",
+                run.run
+            ))
+        })?;
+        let id = WriteBackId {
+            run: run.run,
+            position,
+        };
+        Ok((id, one))
+    }
+
+    /// Whether the page is reached through TLS, as far as its `url` tells.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+}

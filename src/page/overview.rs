@@ -1,0 +1,304 @@
+//! What waits for a person, first; then every job, and why it runs now or does not.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+use super::clock::length;
+use super::frame::Frame;
+use super::house::House;
+use super::refusal::Refusal;
+use super::{parts, paths, problems};
+use crate::domain::alert::StandingAlert;
+use crate::domain::outcome::{Stage, grouped};
+use crate::domain::problem::Severity;
+use crate::ledger::cycles::Server;
+use crate::ledger::{RejectionGroup, RunEntry, RunStatus, WriteBackId};
+use crate::report::{pending, schedule};
+use crate::schedule::outlook::{self, Outlook};
+
+/// Reasons shown of a write-back's rejected records.
+const REASONS_SHOWN_MAX: u32 = 3;
+
+/// Everything that the overview is made of.
+pub(super) struct Overview {
+    pub(super) outlooks: Vec<Outlook>,
+    pub(super) server: Option<Server>,
+    alerts: Vec<StandingAlert>,
+    reasons: Vec<(String, Vec<RejectionGroup>)>,
+    mistakes: usize,
+    /// Whether a destination's own words may be shown.
+    values: bool,
+    now: DateTime<Utc>,
+}
+
+/// Asks what `status` asks, and what stands beside it.
+pub(super) async fn overview(house: &House, frame: &Frame) -> Result<Overview, Refusal> {
+    let project = house.project()?;
+    let now = Utc::now();
+    let mut outlooks = Vec::new();
+    for name in project.job_names() {
+        // One whose file holds mistakes is a problem, and told as one.
+        if let Ok(checked) = project.read_job(&name)
+            && frame.caller.may_see(&name)
+        {
+            let asked = outlook::outlook(
+                &project,
+                &checked.job,
+                &house.ledger,
+                outlook::OPENINGS_USUAL,
+                now,
+            );
+            outlooks.push(asked.await?);
+        }
+    }
+    let found = tokio::task::block_in_place(|| problems::find(house));
+    let is_mistake =
+        |problem: &&crate::domain::problem::Problem| problem.severity == Severity::Mistake;
+    let mut alerts = house.ledger.standing_alerts(None).await?;
+    alerts.retain(|alert| frame.caller.may_see(&alert.job));
+    Ok(Overview {
+        reasons: reasons(house, &outlooks).await?,
+        server: outlook::server(&house.ledger).await?,
+        mistakes: found.problems.iter().filter(is_mistake).count(),
+        values: house.shows_values_to(frame.caller.role),
+        outlooks,
+        alerts,
+        now,
+    })
+}
+
+/// Why records are pending, of each job that has some.
+async fn reasons(
+    house: &House,
+    outlooks: &[Outlook],
+) -> Result<Vec<(String, Vec<RejectionGroup>)>, Refusal> {
+    let mut all = Vec::new();
+    for outlook in outlooks {
+        let Some(most) = outlook.pending.iter().max_by_key(|one| one.records) else {
+            continue;
+        };
+        let run = house.ledger.run(most.run).await?;
+        let position = (0..)
+            .zip(&run.write_backs)
+            .find(|(_, write_back)| write_back.name == most.write_back);
+        if let Some((position, _)) = position {
+            let id = WriteBackId {
+                run: most.run,
+                position,
+            };
+            let groups = house.ledger.rejection_groups(id, REASONS_SHOWN_MAX).await?;
+            all.push((outlook.job.clone(), groups));
+        }
+    }
+    Ok(all)
+}
+
+pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Result<Markup, Refusal> {
+    let overview = overview(&house, &frame).await?;
+    let waiting: Vec<Markup> = waiting(&frame, &overview);
+    let at_work: Vec<&RunEntry> = overview
+        .outlooks
+        .iter()
+        .filter_map(|outlook| outlook.last_run.as_ref())
+        .filter(|run| run.status == RunStatus::Running)
+        .collect();
+    let content = html! {
+        h2 #waiting { "What waits for a person" }
+        @if waiting.is_empty() {
+            p.empty { span.good { "✓" } " Nothing waits." }
+        } @else {
+            ul.waiting aria-labelledby="waiting" { @for item in waiting { (item) } }
+        }
+        @if !at_work.is_empty() {
+            h2 { "At work now" }
+            ul.waiting { @for run in at_work { li {
+                div.what { p {
+                    a href=(paths::job(&run.job)) { (run.job) } " · "
+                    a href=(paths::run(run.run)) { "run " (run.run) } " · cycle " (parts::cut(&run.cycle))
+                    " · " (frame.zone.time_and_age(run.started_at, overview.now))
+                } }
+            } } }
+        }
+        h2 #jobs { "Jobs" }
+        (serving(&frame, &overview))
+        (jobs_table(&frame, &overview))
+        (parts::same("writeback status"))
+    };
+    Ok(frame.page("Overview", content))
+}
+
+/// Each thing that nothing but a person settles.
+fn waiting(frame: &Frame, overview: &Overview) -> Vec<Markup> {
+    let mut items = Vec::new();
+    if overview.mistakes > 0 {
+        items.push(html! { li.bad {
+            div.what { p { span.chip.bad { "✕ files" } " " (counted(overview.mistakes, "mistake"))
+                " in the project's files: the jobs run as they were before" } }
+            div.do { a.button href="/problems" { "See them" } }
+        } });
+    }
+    for outlook in &overview.outlooks {
+        items.extend(
+            outlook
+                .last_run
+                .as_ref()
+                .and_then(|run| stopped(frame, run, overview)),
+        );
+        items.extend(rejected(outlook, overview));
+    }
+    items.extend(
+        overview
+            .alerts
+            .iter()
+            .filter(|alert| !told_elsewhere(alert))
+            .map(|alert| alerted(frame, alert, overview.now)),
+    );
+    items
+}
+
+/// Whether another line tells the same.
+fn told_elsewhere(alert: &StandingAlert) -> bool {
+    use crate::domain::alert::AlertKind;
+    match alert.kind {
+        AlertKind::Guarded | AlertKind::Failing | AlertKind::GivenUp | AlertKind::BrokenFile => {
+            true
+        }
+        AlertKind::Expired | AlertKind::Silent | AlertKind::Rejected | AlertKind::ReadCount => {
+            false
+        }
+    }
+}
+
+/// A job's last run, if a guard stopped it or it could not finish.
+fn stopped(frame: &Frame, run: &RunEntry, overview: &Overview) -> Option<Markup> {
+    let (class, mark, word, why) = match run.status {
+        RunStatus::Guarded => {
+            let why: Vec<String> = run.guards.iter().map(ToString::to_string).collect();
+            ("warn", "■", "stopped by a guard", why.join("; "))
+        }
+        RunStatus::Failed => {
+            let why = run.error.clone().filter(|_| overview.values);
+            ("bad", "✕", "failed", why.unwrap_or_default())
+        }
+        RunStatus::Running | RunStatus::Succeeded | RunStatus::Rejected | RunStatus::NothingNew => {
+            return None;
+        }
+    };
+    let since = run.finished_at.unwrap_or(run.started_at);
+    Some(html! { li.(class) {
+        div.what {
+            p { span.chip.(class) { (mark) " " (word) } " "
+                a href=(paths::job(&run.job)) { (run.job) } " · "
+                a href=(paths::run(run.run)) { "run " (run.run) } " · " (frame.zone.time_and_age(since, overview.now)) }
+            p { (parts::quoted(&parts::cut(&why))) }
+        }
+        div.do { a.button href=(paths::run(run.run)) {
+            @if run.status == RunStatus::Guarded { "Look and decide" } @else { "Why" }
+        } }
+    } })
+}
+
+fn rejected(outlook: &Outlook, overview: &Overview) -> Option<Markup> {
+    let records = pending::count(&outlook.pending);
+    let most = outlook.pending.iter().max_by_key(|one| one.records)?;
+    let reasons = overview.reasons.iter().find(|(job, _)| *job == outlook.job);
+    let reasons = reasons
+        .map(|(_, groups)| groups.as_slice())
+        .unwrap_or_default();
+    let told: Vec<String> = reasons
+        .iter()
+        .map(|group| reason(group, overview.values))
+        .collect();
+    Some(html! { li.warn {
+        div.what {
+            p { span.chip.warn { "! rejected" } " " a href=(paths::job(&outlook.job)) { (outlook.job) } " · "
+                (grouped(records)) @if records == 1 { " rejected record is pending" }
+                @else { " rejected records are pending" } }
+            @if !told.is_empty() { p.quiet { (told.join(" · ")) } }
+        }
+        div.do { a.button href=(paths::rejected(most.run, &most.write_back)) { "See them" } }
+    } })
+}
+
+/// `CHURN_RISK: value too long (1 150)`. A destination's own words may hold values.
+fn reason(group: &RejectionGroup, values: bool) -> String {
+    let column = group.column.as_ref().map(|column| format!("{column}: "));
+    let column = column.unwrap_or_default();
+    let shown = values || group.stage != Stage::Destination.name();
+    let why = if shown {
+        parts::cut(&group.reason)
+    } else {
+        "refused by the destination".to_owned()
+    };
+    format!("{column}{why} ({})", grouped(group.records))
+}
+
+fn alerted(frame: &Frame, alert: &StandingAlert, now: DateTime<Utc>) -> Markup {
+    html! { li.warn {
+        div.what {
+            p { span.chip.warn { "! " (alert.kind.name().replace('_', " ")) } " "
+                a href=(paths::job(&alert.job)) { (alert.job) } " · " (frame.zone.time_and_age(alert.since, now)) }
+            p { (parts::quoted(&alert.message)) }
+        }
+        div.do { a.button href=(paths::job(&alert.job)) { "See" } }
+    } }
+}
+
+fn serving(frame: &Frame, overview: &Overview) -> Markup {
+    html! { p.quiet {
+        @match &overview.server {
+            Some(server) => {
+                "Served by process " (server.process) @if let Some(host) = &server.host { " on " (host) }
+                " since " (frame.zone.time(server.since)) "."
+            }
+            None => { span.warn { "! Nobody serves" } ": jobs run when somebody runs them; " code { "writeback serve" } " does it by itself." }
+        }
+    } }
+}
+
+fn jobs_table(frame: &Frame, overview: &Overview) -> Markup {
+    if overview.outlooks.is_empty() {
+        return html! { p.empty { "No job can be read from " code { "schedules/" } "." } };
+    }
+    html! {
+        div.scroll tabindex="0" role="region" aria-labelledby="jobs" { table {
+            thead { tr {
+                th scope="col" { "job" } th scope="col" { "now" } th scope="col" { "last run" }
+                th scope="col" { "ended" } th.num scope="col" { "pending" } th.num scope="col" { "lag" }
+                th scope="col" { "next" }
+            } }
+            tbody { @for outlook in &overview.outlooks { (job_row(frame, outlook, overview.now)) } }
+        } }
+    }
+}
+
+fn job_row(frame: &Frame, outlook: &Outlook, now: DateTime<Utc>) -> Markup {
+    let last = outlook.last_run.as_ref();
+    let next = outlook.following.as_ref().and_then(schedule::next_instant);
+    html! { tr {
+        th scope="row" { a href=(paths::job(&outlook.job)) { (outlook.job) } }
+        td.long { (parts::quoted(&schedule::why(outlook))) }
+        td { @if let Some(run) = last {
+            a href=(paths::run(run.run)) { "run " (run.run) } " " span.age { (super::clock::age(run.started_at, now)) }
+        } @else { span.quiet { "never ran" } } }
+        td { @if let Some(run) = last { (parts::status(run.status)) } }
+        td.num { (grouped(pending::count(&outlook.pending))) }
+        td.num { @if let Some(seconds) = last.and_then(lag) { (length(seconds)) } }
+        td { @if let Some(next) = next { (frame.zone.time(next)) } }
+    } }
+}
+
+/// From when the data was complete to when it was in the destination, in seconds.
+fn lag(run: &RunEntry) -> Option<u64> {
+    let delivered = matches!(run.status, RunStatus::Succeeded | RunStatus::Rejected);
+    let finished_at = run.finished_at.filter(|_| delivered)?;
+    u64::try_from((finished_at - run.cycle_completed_at).num_seconds()).ok()
+}
+
+/// `1 mistake`, `2 mistakes`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    crate::run::counted(count, noun)
+}

@@ -1,0 +1,438 @@
+//! Who gets in, and from where: nobody unasked, and no other site.
+
+use std::time::Duration;
+
+use crate::harness::{Server, Workspace};
+use crate::shown::{OWN, Shown};
+
+fn place() -> Workspace {
+    Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,0,,\n",
+        "id,score,note\nA1,1,\n",
+    )
+}
+
+/// Pages that somebody must be signed in for.
+const LOOKS: [&str; 5] = [
+    "/",
+    "/account",
+    "/activity",
+    "/problems",
+    "/files/writeback.toml",
+];
+
+/// What programs may ask for.
+const API_LOOKS: [&str; 4] = [
+    "/api/v1/session",
+    "/api/v1/actions",
+    "/api/v1/problems",
+    "/api/v1/openapi.json",
+];
+
+#[test]
+fn nobody_sees_anything_before_signing_in() {
+    let place = place();
+    let shown = Shown::page(&place);
+    for path in LOOKS {
+        let answer = shown.get(path, &[]);
+        assert_eq!(answer.status, 303, "{path}");
+        let to = answer.header("location").unwrap();
+        assert!(to.starts_with("/login?next=%2F"), "{path} leads to {to}");
+        assert_eq!(answer.body, "", "{path}");
+    }
+    for path in API_LOOKS.into_iter().chain(["/api/v1/nothing", "/nothing"]) {
+        let answer = shown.get(path, &[]);
+        assert_eq!(
+            answer.status,
+            if path == "/nothing" { 303 } else { 401 },
+            "{path}"
+        );
+    }
+    assert_eq!(shown.send("POST", "/zone", &[OWN], "zone=UTC").status, 401);
+    let sign_in = shown.get("/login", &[]);
+    assert_eq!(sign_in.status, 200);
+    for asset in sign_in
+        .body
+        .split('"')
+        .filter(|part| part.starts_with("/assets/"))
+    {
+        let asset = shown.get(asset, &[]);
+        assert_eq!(asset.status, 200);
+        assert!(asset.header("cache-control").unwrap().contains("immutable"));
+    }
+    assert!(sign_in.body.contains("/assets/page."));
+}
+
+#[test]
+fn serve_shows_no_page_unless_asked_to() {
+    let place = place();
+    let job = place.text("schedules/job.toml");
+    let project = place.text("writeback.toml");
+    place
+        .file(
+            "schedules/job.toml",
+            &format!("[cadence]\ndashboard = 'd'\n\n{job}"),
+        )
+        .file(
+            "writeback.toml",
+            &format!("{project}[dashboards.d]\nannounced = true\n"),
+        );
+    let mut serving = place.serve(&["--listen", "127.0.0.1:0"]);
+    serving.wait_for_log("serving");
+    assert!(
+        !serving.log().contains("showing the page"),
+        "{}",
+        serving.log()
+    );
+    serving.stop();
+    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+    let cookie = shown.cookie("viewer");
+    assert_eq!(shown.get("/", &[("Cookie", &cookie)]).status, 200);
+    assert_eq!(shown.get("/metrics", &[("Cookie", &cookie)]).status, 404);
+}
+
+#[test]
+fn an_address_that_others_reach_is_refused_until_people_and_tls_are_there() {
+    let place = place();
+    let refused = place.command(&["page", "--at", "0.0.0.0:0"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("nobody could sign in"), "{refused}");
+    assert!(
+        refused.stderr.contains("writeback page user add NAME"),
+        "{refused}"
+    );
+    add_user(&place, "ada", "operator");
+    let refused = place.command(&["page", "--at", "0.0.0.0:0"]);
+    assert!(refused.stderr.contains("without TLS"), "{refused}");
+    assert!(refused.stderr.contains("url = \"https://…\""), "{refused}");
+}
+
+const LONG_PASSWORD: &str = "correct horse battery staple";
+
+fn add_user(place: &Workspace, name: &str, role: &str) {
+    place.file("password.txt", LONG_PASSWORD);
+    let added = assert_cmd::Command::new(env!("CARGO_BIN_EXE_writeback"))
+        .args(["page", "user", "add", name, "--role", role])
+        .current_dir(place.path(""))
+        .write_stdin(LONG_PASSWORD)
+        .timeout(Duration::from_secs(60))
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    std::fs::remove_file(place.path("password.txt")).unwrap();
+}
+
+#[test]
+fn the_page_answers_to_its_own_names_only() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let cookie = shown.cookie("admin");
+    let port = shown.host.rsplit_once(':').unwrap().1;
+    let own = [
+        format!("localhost:{port}"),
+        format!("[::1]:{port}"),
+        shown.host.clone(),
+    ];
+    for host in &own {
+        let answer = shown.get("/", &[("Host", host), ("Cookie", &cookie)]);
+        assert_eq!(answer.status, 200, "{host}");
+    }
+    let others = [
+        format!("127.0.0.1.evil.com:{port}"),
+        "127.0.0.1.evil.com".to_owned(),
+        "localhost:1".to_owned(),
+        "localhost".to_owned(),
+        format!("evil.com:{port}"),
+        String::new(),
+    ];
+    for host in &others {
+        for path in LOOKS
+            .into_iter()
+            .chain(API_LOOKS)
+            .chain(["/login", "/favicon.ico"])
+        {
+            let answer = shown.get(path, &[("Host", host), ("Cookie", &cookie)]);
+            assert_eq!(answer.status, 421, "{host} {path}");
+        }
+    }
+    let target = format!("http://evil.com{}", "/account");
+    assert_eq!(shown.get(&target, &[("Cookie", &cookie)]).status, 421);
+}
+
+#[test]
+fn no_other_site_can_press_a_button() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let cookie = shown.cookie("admin");
+    let token = shown.token("robot", "admin", &[]);
+    let post = |headers: &[(&str, &str)]| shown.send("POST", "/zone", headers, "zone=UTC").status;
+    let port = shown.host.rsplit_once(':').unwrap().1;
+    let (own, other) = (
+        format!("http://{}", shown.host),
+        format!("http://127.0.0.1:1{port}"),
+    );
+    let cookie = ("Cookie", cookie.as_str());
+    let done = [
+        vec![cookie, OWN],
+        vec![cookie, ("Origin", own.as_str())],
+        vec![("Authorization", token.as_str())],
+    ];
+    for headers in done {
+        assert_eq!(post(&headers), 303, "{headers:?}");
+    }
+    let refused = [
+        vec![cookie],
+        vec![cookie, ("Sec-Fetch-Site", "cross-site")],
+        vec![cookie, ("Sec-Fetch-Site", "same-site")],
+        vec![cookie, ("Origin", other.as_str())],
+        vec![cookie, ("Origin", "null")],
+        vec![cookie, ("Origin", "https://evil.com")],
+    ];
+    for headers in refused {
+        assert_eq!(post(&headers), 403, "{headers:?}");
+    }
+    let fetched = [
+        cookie,
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "no-cors"),
+    ];
+    assert_eq!(shown.get("/activity", &fetched).status, 403);
+    let followed = [
+        cookie,
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+    ];
+    assert_eq!(shown.get("/activity", &followed).status, 200);
+}
+
+#[test]
+fn every_answer_forbids_what_the_page_does_not_need() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let cookie = shown.cookie("viewer");
+    for path in LOOKS.into_iter().chain(API_LOOKS).chain([
+        "/login",
+        "/nothing",
+        "/favicon.ico",
+        "/enter/x",
+        "/runs/x",
+    ]) {
+        for headers in [
+            &[("Cookie", cookie.as_str())][..],
+            &[],
+            &[("Host", "evil.com")],
+        ] {
+            let answer = shown.get(path, headers);
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self';"),
+                "{path}"
+            );
+            assert!(
+                policy.contains("require-trusted-types-for 'script'"),
+                "{path}"
+            );
+            assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+            assert_eq!(
+                answer.header("x-content-type-options"),
+                Some("nosniff"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_link_lets_one_person_in_once_and_looking_at_it_uses_nothing_up() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let link = shown.link("operator");
+    for _ in 0..3 {
+        assert_eq!(shown.get(&link, &[]).status, 200);
+    }
+    let entered = shown.send("POST", &link, &[OWN], "");
+    assert_eq!(entered.status, 303);
+    let set = entered.header("set-cookie").unwrap();
+    assert!(
+        set.contains("; HttpOnly; SameSite=Lax") && !set.contains("Secure"),
+        "{set}"
+    );
+    let session = shown
+        .get("/api/v1/session", &[("Cookie", &entered.cookie())])
+        .json();
+    assert_eq!(session["role"], "operator");
+    let again = shown.send("POST", &link, &[OWN], "");
+    assert_eq!(again.status, 403);
+    assert!(again.body.contains("used already"), "{}", again.body);
+    assert_eq!(
+        shown.send("POST", "/enter/nonsense", &[OWN], "").status,
+        403
+    );
+}
+
+#[test]
+fn signing_out_ends_a_session_at_once_and_so_does_the_command() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let status = |cookie: &str| shown.get("/account", &[("Cookie", cookie)]).status;
+    let (one, two) = (shown.cookie("viewer"), shown.cookie("admin"));
+    assert_eq!((status(&one), status(&two)), (200, 200));
+    assert_eq!(
+        shown
+            .send("POST", "/logout", &[OWN, ("Cookie", &one)], "")
+            .status,
+        303
+    );
+    assert_eq!((status(&one), status(&two)), (303, 200));
+    let listed = place.command(&["page", "session", "list"]);
+    let number = listed
+        .stdout
+        .lines()
+        .last()
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
+    assert_eq!(place.command(&["page", "session", "end", number]).code, 0);
+    assert_eq!(status(&two), 303);
+}
+
+#[test]
+fn a_password_lets_in_and_guessing_it_takes_ever_longer() {
+    let place = place();
+    add_user(&place, "ada", "operator");
+    let shown = Shown::page(&place);
+    let login = |name: &str, password: &str| {
+        let body = format!("name={name}&password={password}&next=%2Faccount");
+        shown.send("POST", "/login", &[OWN], &body)
+    };
+    let right = LONG_PASSWORD.replace(' ', "+");
+    let entered = login("ada", &right);
+    assert_eq!(
+        (entered.status, entered.header("location")),
+        (303, Some("/account"))
+    );
+    let cookie = entered.cookie();
+    assert_ne!(
+        login("ada", &right).cookie(),
+        cookie,
+        "every session is new"
+    );
+    for attempt in 1..=5 {
+        let wrong = login("ada", "wrong");
+        assert_eq!(wrong.status, 401, "attempt {attempt}");
+        assert!(
+            wrong.body.contains("do not belong together"),
+            "{}",
+            wrong.body
+        );
+        assert!(wrong.header("set-cookie").is_none());
+    }
+    let closed = login("ada", &right);
+    assert_eq!(closed.status, 429, "the sixth waits, right or wrong");
+    assert!(
+        closed
+            .header("retry-after")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            > 20
+    );
+    // An unknown name is answered in the same words as a wrong password.
+    let unknown = login("nobody", "wrong");
+    assert_eq!(unknown.status, 401);
+    assert!(unknown.body.contains("do not belong together"));
+    // The session that was open stays, until the person is let in no more.
+    assert_eq!(shown.get("/account", &[("Cookie", &cookie)]).status, 200);
+    assert_eq!(place.command(&["page", "user", "remove", "ada"]).code, 0);
+    assert_eq!(shown.get("/account", &[("Cookie", &cookie)]).status, 303);
+}
+
+#[test]
+fn a_token_is_good_until_it_expires_and_only_its_digest_is_kept() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let ask = |token: &str| shown.get("/api/v1/session", &[("Authorization", token)]);
+    let token = shown.token("airflow", "operator", &["--job", "job"]);
+    let session = ask(&token).json();
+    assert_eq!(
+        (&session["role"], &session["job"]),
+        (&"operator".into(), &"job".into())
+    );
+    let brief = shown.token("brief", "viewer", &["--expires", "0s"]);
+    for bad in [brief.as_str(), "Bearer wb_00", "Bearer", "Basic eDp4", ""] {
+        let answer = ask(bad);
+        assert_eq!(answer.status, 401, "{bad}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(answer.json()["status"], 401);
+    }
+    let secret = token.trim_start_matches("Bearer ");
+    for (file, bytes) in place.state() {
+        let found = bytes
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
+        assert!(!found, "the token stands in {}", file.display());
+    }
+    assert_eq!(
+        place.command(&["page", "token", "remove", "airflow"]).code,
+        0
+    );
+    assert_eq!(ask(&token).status, 401);
+    let unknown = place.command(&[
+        "page", "token", "add", "x", "--role", "viewer", "--job", "none",
+    ]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+}
+
+#[test]
+fn acts_are_written_down_looks_are_not_and_an_altered_row_is_found() {
+    let place = place();
+    let shown = Shown::page(&place);
+    let cookie = shown.cookie("operator");
+    let acts = || {
+        let listed = place.command(&["activity", "--json"]).json();
+        let acts = listed["actions"].as_array().unwrap().clone();
+        acts.iter()
+            .rev()
+            .map(|act| {
+                format!(
+                    "{} through {}",
+                    act["act"].as_str().unwrap(),
+                    act["through"].as_str().unwrap()
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    for path in LOOKS.into_iter().chain(API_LOOKS) {
+        shown.get(path, &[("Cookie", &cookie)]);
+    }
+    shown.send("POST", "/enter/wrong", &[OWN], "");
+    shown.send("POST", "/logout", &[OWN, ("Cookie", &cookie)], "");
+    let expected = [
+        "make link through cli",
+        "sign in through link",
+        "sign in through link",
+        "sign out through page",
+    ];
+    assert_eq!(acts(), expected);
+    let whole = place.command(&["activity", "--verify"]);
+    assert_eq!(
+        (whole.code, whole.stdout.as_str()),
+        (0, "4 acts, as they were written\n")
+    );
+    drop(shown);
+    place.execute_file(
+        ".writeback/ledger.db",
+        "UPDATE actions SET who = 'eve' WHERE action = 2",
+    );
+    let broken = place.command(&["activity", "--verify"]);
+    assert_eq!(broken.code, 2, "{broken}");
+    assert!(
+        broken.stderr.contains("act 2 was altered or taken out"),
+        "{broken}"
+    );
+}

@@ -1,0 +1,16 @@
+//! What people who open the page notice: over HTTP with a plain client, and in a real browser.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails may panic"
+)]
+
+mod browser;
+mod browsing;
+mod door;
+mod fixture;
+#[path = "../behavior/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the page needs a part of it")]
+mod harness;
+mod looks;
+mod shown;
