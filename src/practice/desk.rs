@@ -115,38 +115,36 @@ impl<S: StandIn> Desk<S> {
             drop(inner);
             match has_more {
                 // Others come between two pieces.
-                true => sleep(self.pace().latency.max(Duration::from_millis(1))).await,
+                true => sleep(self.tempo().latency.max(Duration::from_millis(1))).await,
                 false => self.work.notified().await,
             }
         }
     }
 
-    fn pace(&self) -> Tempo {
-        lock(&self.faults).pace
+    fn tempo(&self) -> Tempo {
+        lock(&self.faults).tempo
     }
 
-    /// Counts a call in; gives its number.
-    fn begin(&self, kind: &str) -> u64 {
+    /// Counts a call in; gives its number, and how many long calls were in flight before it.
+    fn begin(&self, kind: &str, tempo: Tempo) -> (u64, usize) {
         let mut counts = lock(&self.counts);
         counts.total += 1;
         *counts.calls.entry(kind.to_owned()).or_default() += 1;
         let number = counts.total;
+        let is_long = |began: &&Instant| began.elapsed() >= tempo.long_call;
+        let long = counts.in_flight.values().filter(is_long).count();
         counts.in_flight.insert(number, Instant::now());
         counts.in_flight_max = counts.in_flight_max.max(counts.in_flight.len());
-        number
-    }
-
-    fn long_calls(&self, pace: Tempo) -> usize {
-        let counts = lock(&self.counts);
-        let calls = counts.in_flight.values();
-        calls
-            .filter(|began| began.elapsed() >= pace.long_call)
-            .count()
+        (number, long)
     }
 
     /// Holds records for a call, once others have let go of them; those that are still held after
     /// a while are given back.
-    async fn hold(&self, wanted: BTreeSet<String>, pace: Tempo) -> (Held<'_, S>, BTreeSet<String>) {
+    async fn hold(
+        &self,
+        wanted: BTreeSet<String>,
+        tempo: Tempo,
+    ) -> (Held<'_, S>, BTreeSet<String>) {
         let free = async {
             loop {
                 let released = self.released.notified();
@@ -157,7 +155,7 @@ impl<S: StandIn> Desk<S> {
             }
         };
         // Whether all came free or time is up, what is free now is held now.
-        drop(timeout(pace.lock_wait, free).await);
+        drop(timeout(tempo.lock_wait, free).await);
         let mut held = lock(&self.held);
         let locked: BTreeSet<String> = wanted.intersection(&held).cloned().collect();
         let own: BTreeSet<String> = wanted.difference(&locked).cloned().collect();
@@ -167,23 +165,29 @@ impl<S: StandIn> Desk<S> {
     }
 
     async fn take(self: Arc<Self>, mut call: Call, cut: Cut) -> Answer {
-        let kind = self.inner.lock().await.stand_in.kind_of(&call);
-        let number = self.begin(&kind);
+        let inner = self.inner.lock().await;
+        let kind = inner.stand_in.kind_of(&call);
+        let long_calls_max = inner.stand_in.long_calls_max();
+        drop(inner);
+        let tempo = self.tempo();
+        let (number, long_calls) = self.begin(&kind, tempo);
         let struck = lock(&self.faults).draw(&kind);
-        let pace = self.pace();
         lock(&self.counts).faults += u64::try_from(struck.len()).unwrap_or_default();
         debug!(kind, number, faults = ?struck, "call");
         call.hindrance = Hindrance {
             locked: BTreeSet::new(),
             lock_some: struck.contains(&Mishap::Lock),
-            page: pace.page,
+            page: tempo.page,
             short_page: struck.contains(&Mishap::ShortPage),
             bulk_fail: struck.contains(&Mishap::BulkFail),
-            token_calls: pace.token_calls,
-            others: pace.others,
+            token_calls: tempo.token_calls,
+            others: tempo.others,
             number,
         };
-        let answer = self.carry_out(call, &struck, pace, &cut).await;
+        let answer = match long_calls >= long_calls_max {
+            true => self.refuse(Mishap::Concurrent, &call).await,
+            false => self.carry_out(call, &struck, tempo, &cut).await,
+        };
         lock(&self.counts).in_flight.remove(&number);
         answer
     }
@@ -192,14 +196,10 @@ impl<S: StandIn> Desk<S> {
         self: &Arc<Self>,
         mut call: Call,
         struck: &[Mishap],
-        pace: Tempo,
+        tempo: Tempo,
         cut: &Cut,
     ) -> Answer {
         let has = |fault| struck.contains(&fault);
-        let long_calls_max = self.inner.lock().await.stand_in.long_calls_max();
-        if self.long_calls(pace) > long_calls_max {
-            return self.refuse(Mishap::Concurrent, &call).await;
-        }
         if has(Mishap::DropBefore) {
             cut.after(0);
             return Answer::new(500);
@@ -231,10 +231,10 @@ impl<S: StandIn> Desk<S> {
             return Answer::new(500);
         }
         let wanted = self.inner.lock().await.stand_in.locks(&call);
-        let (held, locked) = self.hold(wanted, pace).await;
+        let (held, locked) = self.hold(wanted, tempo).await;
         call.hindrance.locked = locked;
-        if !pace.latency.is_zero() {
-            sleep(pace.latency).await;
+        if !tempo.latency.is_zero() {
+            sleep(tempo.latency).await;
         }
         let mut answer = self.answer(&call).await;
         drop(held);

@@ -115,7 +115,7 @@ struct Rule {
 pub(crate) struct Faults {
     seed: u64,
     rules: Vec<Rule>,
-    pub(crate) pace: Tempo,
+    pub(crate) tempo: Tempo,
 }
 
 /// How the server behaves while nothing goes wrong.
@@ -155,7 +155,7 @@ impl Default for Faults {
         Self {
             seed: 1,
             rules: Vec::new(),
-            pace: Tempo::default(),
+            tempo: Tempo::default(),
         }
     }
 }
@@ -223,17 +223,17 @@ impl Faults {
         let (name, value) = part
             .split_once('=')
             .ok_or("write `NAME=VALUE`, such as `drop_after=5%`")?;
-        let pace = &mut self.pace;
+        let tempo = &mut self.tempo;
         match name {
             "seed" => self.seed = number(value)?,
-            "latency" => pace.latency = duration(value)?,
-            "lock_wait" => pace.lock_wait = duration(value)?,
-            "long_call" => pace.long_call = duration(value)?,
-            "token_calls" => pace.token_calls = Some(number(value)?),
-            "others" => pace.others = number(value)?,
+            "latency" => tempo.latency = duration(value)?,
+            "lock_wait" => tempo.lock_wait = duration(value)?,
+            "long_call" => tempo.long_call = duration(value)?,
+            "token_calls" => tempo.token_calls = Some(number(value)?),
+            "others" => tempo.others = number(value)?,
             "page" => {
                 let records = number(value)?;
-                pace.page = Some(usize::try_from(records).unwrap_or(usize::MAX).max(1));
+                tempo.page = Some(usize::try_from(records).unwrap_or(usize::MAX).max(1));
             }
             name => self.rules.push(rule(name, value)?),
         }

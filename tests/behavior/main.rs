@@ -52,6 +52,7 @@ mod parked;
 mod parquet;
 mod places;
 mod plans;
+mod practice;
 mod preview;
 mod printing;
 mod random;

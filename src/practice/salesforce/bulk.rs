@@ -2,7 +2,7 @@
 //! that other calls come between, and goes on where it stood after a restart. Source: "Bulk API 2.0"
 //! of the Bulk API guide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -21,7 +21,7 @@ use crate::practice::call::{Answer, Call, Verb};
 use crate::practice::faults::drawn;
 
 /// Rows that are worked off in one go.
-const PIECE: usize = 200;
+const PIECE: usize = 500;
 /// Bytes of an upload. Source: "Bulk API 2.0 Limits".
 const UPLOAD_MAX: usize = 150_000_000;
 
@@ -63,6 +63,8 @@ pub(super) struct Job {
     user: String,
     query: Option<String>,
     error: Option<String>,
+    /// Kept in pieces of their own.
+    #[serde(skip)]
     ends: Vec<RowEnd>,
     /// The rows after which it fails, if it does.
     fails_at: Option<usize>,
@@ -71,6 +73,9 @@ pub(super) struct Job {
     /// What was uploaded, or what a query found: CSV.
     #[serde(skip)]
     pub(super) upload: Option<Arc<str>>,
+    /// The rows of the upload, once they were read.
+    #[serde(skip)]
+    rows: Option<Arc<Rows>>,
 }
 
 const DELIMITERS: [(&str, char); 6] = [
@@ -95,7 +100,7 @@ impl Org {
     pub(super) fn ingest(&mut self, call: &Call, caller: &Caller, rest: &[&str]) -> Answered {
         match (call.method, rest) {
             (Verb::Post, []) => self.new_ingest(call, caller),
-            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Ingest, caller)),
+            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Ingest)),
             (method, [id, rest @ ..]) => {
                 let id = canonical_id(id).filter(|id| {
                     self.jobs
@@ -164,6 +169,7 @@ impl Org {
             allow_save: caller.wishes(call, 0).allow_save,
             records: 0,
             upload: None,
+            rows: None,
         };
         self.jobs.insert(id.clone(), job);
         self.touch_job(&id);
@@ -175,10 +181,9 @@ impl Org {
         Answer::json(200, told.to_string())
     }
 
-    fn all_jobs(&self, kind: JobKind, caller: &Caller) -> Answer {
+    fn all_jobs(&self, kind: JobKind) -> Answer {
         let jobs = self.jobs.iter().filter(|(_, job)| job.kind == kind);
         let records: Vec<Value> = jobs.map(|(id, job)| job.info(id)).collect();
-        let _ = caller;
         Answer::json(
             200,
             json!({ "done": true, "nextRecordsUrl": null, "records": records }).to_string(),
@@ -242,9 +247,7 @@ impl Org {
         };
         job.state = next;
         if next == JobState::UploadComplete {
-            let rows = job.upload.as_deref().map_or(0, |text| {
-                rows_of(text, job.delimiter).map_or(0, |rows| rows.rows.len())
-            });
+            let rows = job.rows().map_or(0, |rows| rows.rows.len());
             job.records = rows;
             job.fails_at = job.fails_at.map(|_| rows / 2);
         }
@@ -264,9 +267,12 @@ impl Org {
                 "Job must be in UploadComplete, JobComplete, Aborted or Failed state to be deleted",
             ));
         }
-        self.jobs.remove(id);
+        let ends = self.jobs.remove(id).map_or(0, |job| job.ends.len());
         self.touch_job(id);
         self.touch_upload(id);
+        for from in (0..ends).step_by(PIECE) {
+            self.touch_ends(id, from, (from + PIECE).min(ends));
+        }
         Ok(Answer::new(204))
     }
 
@@ -318,7 +324,7 @@ impl Org {
     pub(super) fn query_jobs(&mut self, call: &Call, caller: &Caller, rest: &[&str]) -> Answered {
         match (call.method, rest) {
             (Verb::Post, []) => self.new_query(call, caller),
-            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Query, caller)),
+            (Verb::Get, []) => Ok(self.all_jobs(JobKind::Query)),
             (method, [id, rest @ ..]) => {
                 let id = canonical_id(id).filter(|id| {
                     self.jobs
@@ -374,6 +380,7 @@ impl Org {
             allow_save: false,
             records: 0,
             upload: None,
+            rows: None,
         };
         self.jobs.insert(id.clone(), job);
         self.touch_job(&id);
@@ -421,22 +428,18 @@ impl Org {
     }
 
     /// Works off a piece of the next job; says whether there was one.
-    pub(super) fn work_off(
-        &mut self,
-        now: DateTime<Utc>,
-        locked: &std::collections::BTreeSet<String>,
-    ) -> bool {
-        let next = self
-            .jobs
-            .iter()
-            .find(|(_, job)| matches!(job.state, JobState::UploadComplete | JobState::InProgress));
-        let Some((id, job)) = next.map(|(id, job)| (id.clone(), job.clone())) else {
+    pub(super) fn work_off(&mut self, now: DateTime<Utc>, locked: &BTreeSet<String>) -> bool {
+        let is_due =
+            |job: &Job| matches!(job.state, JobState::UploadComplete | JobState::InProgress);
+        let next = self.jobs.iter().find(|(_, job)| is_due(job));
+        let Some((id, state, kind)) = next.map(|(id, job)| (id.clone(), job.state, job.kind))
+        else {
             return false;
         };
-        let ended = match (job.state, job.kind) {
+        let ended = match (state, kind) {
             (JobState::UploadComplete, _) => Ok(JobState::InProgress),
-            (_, JobKind::Query) => self.work_off_query(&id, &job, now),
-            (_, JobKind::Ingest) => self.work_off_rows(&id, &job, now, locked),
+            (_, JobKind::Query) => self.work_off_query(&id, now),
+            (_, JobKind::Ingest) => self.work_off_rows(&id, now, locked),
         };
         if let Some(job) = self.jobs.get_mut(&id) {
             match ended {
@@ -451,17 +454,14 @@ impl Org {
         true
     }
 
-    fn work_off_query(
-        &mut self,
-        id: &str,
-        job: &Job,
-        now: DateTime<Utc>,
-    ) -> Result<JobState, String> {
+    fn work_off_query(&mut self, id: &str, now: DateTime<Utc>) -> Result<JobState, String> {
+        let job = self.jobs.get(id).ok_or("InvalidJob : no such job")?;
         if job.fails_at.is_some() {
             return Err("InternalServerError : an unexpected error occurred".to_owned());
         }
         let text = job.query.clone().unwrap_or_default();
-        let found = self.query_csv(&text, job.operation == "queryAll", now);
+        let all = job.operation == "queryAll";
+        let found = self.query_csv(&text, all, now);
         let (csv, count) = found.map_err(|error| format!("{} : {}", error.code, error.message))?;
         if let Some(job) = self.jobs.get_mut(id) {
             job.upload = Some(Arc::from(csv));
@@ -474,43 +474,47 @@ impl Org {
     fn work_off_rows(
         &mut self,
         id: &str,
-        job: &Job,
         now: DateTime<Utc>,
-        locked: &std::collections::BTreeSet<String>,
+        locked: &BTreeSet<String>,
     ) -> Result<JobState, String> {
-        let text = job.upload.as_deref().unwrap_or_default();
-        let rows = rows_of(text, job.delimiter)?;
+        let job = self.jobs.get_mut(id).ok_or("InvalidJob : no such job")?;
+        let rows = job.rows()?;
+        let from = job.ends.len();
+        // What it is, without what became of it so far.
+        let ends = std::mem::take(&mut job.ends);
+        let plan = job.clone();
+        job.ends = ends;
         let place = self
-            .table(&job.object)
+            .table(&plan.object)
             .ok_or("InvalidJob : Unable to find object")?;
         self.check_header(place, &rows.header)?;
-        let from = job.ends.len();
         let to = from.saturating_add(PIECE).min(rows.rows.len());
-        let to = job.fails_at.map_or(to, |fails_at| to.min(fails_at));
+        let to = plan.fails_at.map_or(to, |fails_at| to.min(fails_at));
+        let mut wishes = Wishes {
+            user: plan.user.clone(),
+            now,
+            allow_save: plan.allow_save,
+            locked: locked.clone(),
+            lock_some: false,
+            row: from,
+        };
         let mut ends = Vec::new();
-        for (row, cells) in rows.rows.iter().enumerate().take(to).skip(from) {
-            let wishes = Wishes {
-                user: job.user.clone(),
-                now,
-                allow_save: job.allow_save,
-                locked: locked.clone(),
-                lock_some: false,
-                row,
-            };
-            let ended = self.write_row(place, job, &rows.header, cells, &wishes);
+        for cells in rows.rows.get(from..to).unwrap_or_default() {
+            let ended = self.write_row(place, &plan, &rows.header, cells, &wishes);
             ends.push(match ended {
                 Ok((id, created)) => RowEnd::Done { id, created },
                 Err(error) => RowEnd::Failed(error.cell()),
             });
+            wishes.row += 1;
         }
         if let Some(job) = self.jobs.get_mut(id) {
             job.ends.extend(ends);
         }
-        if job.fails_at == Some(to) {
-            return Err(
-                "InternalServerError : an unexpected error occurred while the job was processed"
-                    .to_owned(),
-            );
+        self.touch_ends(id, from, to);
+        if plan.fails_at == Some(to) {
+            let message =
+                "InternalServerError : an unexpected error occurred while the job was processed";
+            return Err(message.to_owned());
         }
         Ok(match to == rows.rows.len() {
             true => JobState::JobComplete,
@@ -649,6 +653,29 @@ impl Org {
 }
 
 impl Job {
+    /// The rows of the upload, which are read once.
+    /// Errors: they are no CSV.
+    fn rows(&mut self) -> Result<Arc<Rows>, String> {
+        if let Some(rows) = &self.rows {
+            return Ok(Arc::clone(rows));
+        }
+        let text = self.upload.as_deref().unwrap_or_default();
+        let rows = Arc::new(rows_of(text, self.delimiter)?);
+        self.rows = Some(Arc::clone(&rows));
+        Ok(rows)
+    }
+
+    /// What became of some of the rows, as the state file keeps it.
+    pub(super) fn stored_ends(&self, from: usize, to: usize) -> Option<String> {
+        serde_json::to_string(self.ends.get(from..to)?).ok()
+    }
+
+    /// Takes up what the state file kept.
+    pub(super) fn restore_ends(&mut self, stored: &str) {
+        let ends: Vec<RowEnd> = serde_json::from_str(stored).unwrap_or_default();
+        self.ends.extend(ends);
+    }
+
     fn info(&self, id: &str) -> Value {
         let failed = self
             .ends
@@ -702,7 +729,7 @@ impl Job {
 }
 
 /// The rows of a file of CSV.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Rows {
     header: Vec<String>,
     rows: Vec<Vec<String>>,

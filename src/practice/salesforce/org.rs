@@ -30,6 +30,7 @@ const SESSION: &str = "_session";
 const COUNTERS: &str = "_counters";
 const JOB: &str = "_job";
 const UPLOAD: &str = "_upload";
+const ENDS: &str = "_ends";
 
 /// A token and whose it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -390,7 +391,7 @@ impl Org {
                         self.jobs.insert(id.clone(), job);
                     }
                 }
-                UPLOAD => {}
+                UPLOAD | ENDS => {}
                 object => self.restore_record(object, id, body),
             }
         }
@@ -399,6 +400,12 @@ impl Org {
                 && let Some(job) = self.jobs.get_mut(id)
             {
                 job.upload = Some(Arc::from(body.as_str()));
+            }
+            if kind == ENDS
+                && let Some((job, _)) = id.split_once('/')
+                && let Some(job) = self.jobs.get_mut(job)
+            {
+                job.restore_ends(body);
             }
         }
         self.changed.clear();
@@ -613,6 +620,11 @@ impl Org {
         self.touch(UPLOAD, id);
     }
 
+    /// Notes what became of some rows of a job. Pieces stand in the state in the order of rows.
+    pub(super) fn touch_ends(&mut self, id: &str, from: usize, to: usize) {
+        self.touch(ENDS, &format!("{id}/{from:012}/{to}"));
+    }
+
     /// Counts a fired trigger.
     pub(super) fn count_trigger(&mut self, object: &str, event: Event) {
         let key = format!("{object}.{}", event.name());
@@ -659,6 +671,12 @@ impl Org {
             COUNTERS => serde_json::to_string(&self.counters).ok(),
             SESSION => serde_json::to_string(self.sessions.get(id)?).ok(),
             JOB => serde_json::to_string(self.jobs.get(id)?).ok(),
+            ENDS => {
+                let (job, span) = id.split_once('/')?;
+                let (from, to) = span.split_once('/')?;
+                let job = self.jobs.get(job)?;
+                job.stored_ends(from.parse().ok()?, to.parse().ok()?)
+            }
             UPLOAD => self.jobs.get(id)?.upload.as_deref().map(str::to_owned),
             object => {
                 let table = self.at(self.table(object)?);
