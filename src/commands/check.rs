@@ -12,16 +12,16 @@ use crate::config::Project;
 use crate::domain::cadence::Cadence;
 use crate::domain::canary::Canary;
 use crate::domain::channel::{Channel, Channels};
+use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::gate::Opening;
 use crate::domain::guard::Guards;
-use crate::domain::mapping::RunFacts;
+use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 use crate::ledger::Ledger;
 use crate::report::{failure, guards, schedule};
-use crate::run::counted;
 use crate::run::plan::{self, Plan};
 use crate::run::preview::WriteBackPreview;
 use crate::schedule::alert;
@@ -248,7 +248,7 @@ async fn check_job(
         false => rehearsal::cycle(project, &checked, ledger.as_ref(), now, &mut met).await,
     };
     let facts = RunFacts {
-        run: 0,
+        run: NO_RUN,
         job: checked.job.name.clone(),
         cycle: cycle.unwrap_or_else(|| Cycle {
             id: "check".to_owned(),

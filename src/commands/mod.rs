@@ -32,6 +32,7 @@ use chrono::Utc;
 
 use crate::cli::{Cli, Command, JobArguments};
 use crate::config::{CheckedJob, Project};
+use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::parking::Until;
@@ -45,7 +46,9 @@ use crate::report::failure;
 use crate::report::output::{self, print};
 use crate::room::{self, RoomError};
 use crate::run::journal::JournalError;
-use crate::run::{RequestedCycle, RunError, counted};
+use crate::run::plan::PlanError;
+use crate::run::preview::PreviewError;
+use crate::run::{RequestedCycle, RunError};
 use crate::schedule::notice::{self, Book, NoticeError};
 use crate::schedule::serve::ServeError;
 
@@ -286,6 +289,18 @@ fn file_hint(error: &io::Error) -> &'static str {
 impl From<RunError> for CommandError {
     fn from(error: RunError) -> Self {
         Self::Run(Box::new(error))
+    }
+}
+
+impl From<PlanError> for CommandError {
+    fn from(error: PlanError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<PreviewError> for CommandError {
+    fn from(error: PreviewError) -> Self {
+        RunError::from(error).into()
     }
 }
 

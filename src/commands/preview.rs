@@ -12,7 +12,7 @@ use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print
 use crate::cli::PreviewArguments;
 use crate::config::Project;
 use crate::domain::job::WriteBack;
-use crate::domain::mapping::RunFacts;
+use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
@@ -48,7 +48,7 @@ pub(super) async fn preview(
         .cycle()
         .clone();
     let facts = RunFacts {
-        run: 0,
+        run: NO_RUN,
         job: checked.job.name.clone(),
         cycle,
         started_at: Utc::now(),

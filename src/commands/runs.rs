@@ -9,7 +9,7 @@ use super::{CommandError, Ending, load_project, print, print_json};
 use crate::cli::RunsArguments;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::report::{history, parked, pending};
-use crate::run::LEFT_ALONE_MAX;
+use crate::run::place::LEFT_ALONE_MAX;
 
 /// Rejected records shown of each write-back; `rejected.csv` holds them all.
 const REJECTIONS_MAX: u32 = 20;

@@ -9,7 +9,7 @@ use super::{
     CommandError, Ending, cycle_of, key_of, load_job, load_project, print, print_json, warn_of,
 };
 use crate::cli::TestArguments;
-use crate::domain::mapping::RunFacts;
+use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::RunError;
@@ -35,7 +35,7 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     .clone();
     let _lock = ledger.lock_job(&checked.job.name)?;
     let facts = RunFacts {
-        run: 0,
+        run: NO_RUN,
         job: checked.job.name.clone(),
         cycle,
         started_at: Utc::now(),

@@ -14,6 +14,7 @@ mod columnar;
 pub(crate) mod conform;
 pub(crate) mod connection;
 pub(crate) mod conversion;
+pub(crate) mod counted;
 pub(crate) mod cycle;
 pub(crate) mod decimal;
 pub(crate) mod doubt;

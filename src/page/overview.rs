@@ -300,5 +300,5 @@ fn lag(run: &RunEntry) -> Option<u64> {
 
 /// `1 mistake`, `2 mistakes`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
-    crate::run::counted(count, noun)
+    crate::domain::counted::counted(count, noun)
 }

@@ -19,7 +19,7 @@ use crate::ledger::{
     BatchEntry, RejectedWanted, RejectionGroup, RunEntry, RunStatus, RunsWanted, WriteBackEntry,
     WriteBackId,
 };
-use crate::run::LEFT_ALONE_MAX;
+use crate::run::place::LEFT_ALONE_MAX;
 
 /// Runs, or rejected records, on a page.
 pub(super) const ROWS_MAX: u32 = 100;

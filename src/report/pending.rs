@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::ledger::Pending;
-use crate::run::pending::RetryReport;
+use crate::run::report::RetryReport;
 
 /// How many records of a job are pending.
 pub(crate) fn count(pending: &[Pending]) -> u64 {

@@ -7,19 +7,19 @@ use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, presets};
 
+use crate::domain::counted::{counted, counted_batches};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::report::run::kept_counts;
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
-use crate::run::guards::shell_word;
+use crate::run::approval::shell_word;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
 use crate::run::preview::{
-    Basis, Change, Expected, RejectionSample, Sample, Statements, WriteBackPreview,
+    Basis, ColumnChange, Expected, RejectionSample, Sample, Statements, WriteBackPreview,
 };
-use crate::run::{counted, counted_batches};
 
 /// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
 const CELL_CHARACTERS_MAX: usize = 60;
@@ -263,7 +263,7 @@ fn samples(samples: &[Sample]) -> String {
     for sample in samples {
         for (
             index,
-            Change {
+            ColumnChange {
                 column,
                 before,
                 after,

@@ -8,7 +8,7 @@ use crate::report::preview::cell;
 use crate::report::table::{fitted, table};
 use crate::run::history::{By, Entry, RecordHistory, RowFate};
 use crate::run::journal::{RunAt, Unknown};
-use crate::run::preview::Change;
+use crate::run::preview::ColumnChange;
 
 /// A line saying whose history it is, the table, and how far back it reaches.
 pub(crate) fn text(history: &RecordHistory) -> String {
@@ -100,11 +100,11 @@ fn lines(entry: &Entry) -> Vec<[String; 3]> {
         RowFate::Changed => None,
     };
     let row = row.map(|what| [String::new(), String::new(), what.to_owned()]);
-    let change = |Change {
+    let change = |ColumnChange {
                       column,
                       before,
                       after,
-                  }: &Change| {
+                  }: &ColumnChange| {
         let before = match entry.row {
             RowFate::Created => String::new(),
             RowFate::Changed | RowFate::Removed => cell(before.as_deref()),

@@ -12,8 +12,8 @@ use crate::ledger::{Pending, RunStatus};
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
-use crate::run::saved_plan::Applied;
-use crate::run::{Guarded, RunReport, WriteBackReport};
+use crate::run::report::{Applied, Guarded};
+use crate::run::{RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
 pub(crate) fn text(report: &RunReport) -> String {

@@ -2,13 +2,13 @@
 
 use comfy_table::{Cell, CellAlignment, presets};
 
+use crate::domain::counted::counted;
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::report::history::moment;
 use crate::report::preview::cell;
 use crate::report::record_history::unknown_line;
 use crate::report::table::{fitted, table};
-use crate::run::counted;
 use crate::run::journal::RunAt;
 use crate::run::verify::{ColumnDrift, RowDrift, RowSample, ValueSample, Verification};
 

@@ -1,6 +1,5 @@
 //! A run at work, as far as it is the same whether it delivers records or takes an earlier run
-//! back: where its files stand, how its packages are pushed and accounted for, and what it leaves
-//! when it cannot finish.
+//! back: where its files stand, and how its packages are pushed and accounted for.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,16 +9,17 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::conflicts::kept;
+use super::images;
+use super::place::{self, LEFT_ALONE_MAX, run_folder};
+use super::progress::Progress;
+use super::push::error::PushError;
 use super::push::{Assignment, Push};
+use super::report::WriteBackReport;
 use super::stop::Stop;
-use super::{
-    LEFT_ALONE_MAX, Progress, RunError, WayOn, WriteBackReport, files, images, run_folder,
-};
 use crate::config::Project;
-use crate::domain::error::chain;
 use crate::domain::mapping::RunFacts;
 use crate::domain::outcome::Tally;
-use crate::ledger::{Ledger, RunStatus, WriteBackId};
+use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::state;
 
@@ -45,13 +45,13 @@ impl AtWork<'_> {
             path: folder.display().to_string(),
             source,
         })?;
-        Ok(files::package_folder(&run_folder, write_back))
+        Ok(place::package_folder(&run_folder, write_back))
     }
 
     /// Removes the packages of a run that is over: they hold records, and nothing reads them again.
     pub(super) fn remove_packages(&self, run: i64) {
         let folder = run_folder(self.project, run);
-        if let Err(error) = files::remove_packages(&folder) {
+        if let Err(error) = place::remove_packages(&folder) {
             warn!(folder = %folder.display(), %error, "could not remove the packages of a run that is over");
         }
     }
@@ -64,7 +64,7 @@ impl AtWork<'_> {
         package: &Package,
         pulled: Option<Tally>,
         pulling: Duration,
-    ) -> Result<WriteBackReport, RunError> {
+    ) -> Result<WriteBackReport, PushError> {
         let begun = Instant::now();
         let name = assignment.write_back.to_owned();
         let folder = run_folder(self.project, id.run).join(&name);
@@ -105,7 +105,7 @@ impl AtWork<'_> {
             counted
         });
         if is_in_doubt || !tally.balances() || tally != counted {
-            return Err(RunError::Unbalanced {
+            return Err(PushError::Unbalanced {
                 write_back: name,
                 counted: Box::new(counted),
                 ledger: Box::new(tally),
@@ -131,70 +131,5 @@ impl AtWork<'_> {
             keeps_before_images,
             canary,
         })
-    }
-
-    /// What a run that began leaves when it cannot finish.
-    pub(super) async fn stopped(&self, source: RunError) -> RunError {
-        let run = self.facts.run;
-        let entry = self.ledger.run(run).await;
-        let of_plan = entry.as_ref().is_ok_and(|entry| entry.plan.is_some());
-        let (undo_of, write_backs) = entry.map_or((None, Vec::new()), |entry| {
-            (entry.undo_of, entry.write_backs)
-        });
-        let batches = write_backs
-            .iter()
-            .map(|write_back| write_back.batches)
-            .sum();
-        let resumable =
-            source.leaves_packages_usable() && self.packages_stand(write_backs.len()).await;
-        let cause = chain(&source).join(": ");
-        let told = match (&source, resumable) {
-            (RunError::Canary { .. }, _) => self.ledger.give_up_run(run, &cause).await,
-            (RunError::Interrupted, _) => self.ledger.interrupt_run(run, &cause, resumable).await,
-            (_, true) => self.ledger.stop_run(run, &cause).await,
-            (_, false) => {
-                self.ledger
-                    .finish_run(run, RunStatus::Failed, Some(&cause))
-                    .await
-            }
-        };
-        if let Err(error) = told {
-            // The run counts as killed, then; what stopped it is told below.
-            warn!(job = %self.facts.job, run, error = %error, "could not record how the run ended");
-        }
-        let written = self.ledger.written_to(run).await;
-        let has_images =
-            written.is_ok_and(|all| all.iter().any(|write_back| write_back.has_images));
-        let way_on = WayOn {
-            resumable,
-            undo_of,
-            of_plan,
-            has_images,
-        };
-        RunError::Unfinished {
-            run,
-            job: self.facts.job.clone(),
-            batches,
-            way_on,
-            source: Box::new(source),
-        }
-    }
-
-    /// Whether all of a run's write-backs are pulled: packages of one run are not to be of
-    /// different times.
-    async fn packages_stand(&self, write_backs: usize) -> bool {
-        for position in (0..).take(write_backs) {
-            let progress = self
-                .ledger
-                .progress(WriteBackId {
-                    run: self.facts.run,
-                    position,
-                })
-                .await;
-            if !progress.is_ok_and(|progress| progress.packaged) {
-                return false;
-            }
-        }
-        write_backs > 0
     }
 }

@@ -10,7 +10,7 @@ use polars::prelude::{BooleanChunked, DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::info;
 
-use super::RunError;
+use super::PushError;
 use super::conflicts::kept;
 use super::conflicts::last_written::LastWritten;
 use super::push::{CanaryRule, Contents, Push, hand_over, load};
@@ -35,7 +35,7 @@ impl Push<'_> {
     /// Pushes what goes first and looks at it, unless that was done before. Returns what became of
     /// the records that this process pushed. Errors: `Canary`, if they are not well: nothing more
     /// is to be pushed then.
-    pub(super) async fn push_canary(&self) -> Result<Tally, RunError> {
+    pub(super) async fn push_canary(&self) -> Result<Tally, PushError> {
         let Some(rule) = self.assignment.canary else {
             return Ok(Tally::default());
         };
@@ -49,7 +49,7 @@ impl Push<'_> {
         }
         let troubles = self.troubles(rule, &sent).await?;
         if !troubles.is_empty() {
-            return Err(RunError::Canary {
+            return Err(PushError::Canary {
                 write_back: self.assignment.write_back.to_owned(),
                 troubles,
                 created: sent.tally.inserted > 0,
@@ -67,7 +67,7 @@ impl Push<'_> {
     }
 
     /// Pushes the canary partition by partition: those it takes nothing of are not loaded.
-    async fn send_canary(&self, rule: CanaryRule) -> Result<(Tally, SentCanary), RunError> {
+    async fn send_canary(&self, rule: CanaryRule) -> Result<(Tally, SentCanary), PushError> {
         let shares = rule.canary.shares(&self.package.partition_records());
         let samples_max = READ_BACK_MAX.div_ceil(
             shares
@@ -131,7 +131,7 @@ impl Push<'_> {
         &self,
         rule: CanaryRule,
         sent: &SentCanary,
-    ) -> Result<Vec<Trouble>, RunError> {
+    ) -> Result<Vec<Trouble>, PushError> {
         let mut troubles: Vec<Trouble> = sent.too_many_rejected(rule).into_iter().collect();
         let layout = &**self.assignment.layout;
         let mut reader = Reader::new(

@@ -1,15 +1,12 @@
 //! The files beside a run, and `rejected.csv` among them, for people. Reports are written aside and
 //! put in place whole, readable by their owner only.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::domain::outcome::Rejection;
 use crate::domain::printable::harmless;
-use crate::fault;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
-use crate::package;
 use crate::state::{self, AsideFile};
 
 /// Rejected records read from the ledger at once: some megabytes.
@@ -68,29 +65,6 @@ impl ReportError {
             }
         }
     }
-}
-
-/// Where a write-back's package stands in the folder of its run.
-pub(crate) fn package_folder(run_folder: &Path, write_back: &str) -> PathBuf {
-    run_folder.join(write_back).join("package")
-}
-
-/// Removes all packages in the folder of a run, finished ones and others.
-pub(crate) fn remove_packages(run_folder: &Path) -> io::Result<()> {
-    let write_backs = match fs::read_dir(run_folder) {
-        Ok(write_backs) => write_backs,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for write_back in write_backs {
-        let write_back = write_back?;
-        if write_back.file_type()?.is_dir() {
-            let package = package_folder(run_folder, &write_back.file_name().to_string_lossy());
-            package::remove(&package)?;
-            fault::point("a package removed");
-        }
-    }
-    Ok(())
 }
 
 /// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`;

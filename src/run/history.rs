@@ -16,7 +16,7 @@ use crate::domain::value::Kind;
 use crate::ledger::{Commit, JournalRun, Ledger, RunKind, SentImages};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::{JournalError, RunAt, Trace, Unknown};
-use crate::run::preview::Change;
+use crate::run::preview::ColumnChange;
 
 /// Everything that is known to have been written into one record's row.
 #[derive(Debug, Serialize)]
@@ -49,7 +49,7 @@ pub(crate) struct Entry {
     /// The latest run that took this one's write back.
     pub(crate) undone_by: Option<i64>,
     /// Fields whose value changed.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<ColumnChange>,
 }
 
 /// Who wrote.
@@ -219,13 +219,18 @@ impl FieldImage {
         }
     }
 
-    fn change(&self) -> Option<Change> {
+    fn change(&self) -> Option<ColumnChange> {
         change(self.kind, &self.name, self.before.as_deref(), self.after())
     }
 }
 
-fn change(kind: Kind, column: &str, before: Option<&str>, after: Option<&str>) -> Option<Change> {
-    (!same(kind, before, after)).then(|| Change {
+fn change(
+    kind: Kind,
+    column: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Option<ColumnChange> {
+    (!same(kind, before, after)).then(|| ColumnChange {
         column: column.to_owned(),
         before: before.map(str::to_owned),
         after: after.map(str::to_owned),
@@ -310,7 +315,7 @@ impl Row {
         if image.created && !self.values.is_empty() && !self.may_be_absent {
             entries.push(entry(By::SomeoneElse, RowFate::Removed, Vec::new()));
         } else if !image.created {
-            let foreign: Vec<Change> = image
+            let foreign: Vec<ColumnChange> = image
                 .fields
                 .iter()
                 .filter_map(|field| self.foreign_change(field))
@@ -341,7 +346,8 @@ impl Row {
         } else {
             RowFate::Changed
         };
-        let changes: Vec<Change> = image.fields.iter().filter_map(FieldImage::change).collect();
+        let changes: Vec<ColumnChange> =
+            image.fields.iter().filter_map(FieldImage::change).collect();
         if image.created {
             self.values.clear();
         }
@@ -355,7 +361,7 @@ impl Row {
     }
 
     /// How the field changed between the last run that wrote the record and this one.
-    fn foreign_change(&self, field: &FieldImage) -> Option<Change> {
+    fn foreign_change(&self, field: &FieldImage) -> Option<ColumnChange> {
         let left = self.values.get(&field.name)?;
         let unwritten = self.before_doubt.get(&field.name);
         if unwritten.is_some_and(|unwritten| {

@@ -3,24 +3,39 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::plan::Plan;
-use super::saved_plan::SavedPlan;
-use super::{RunError, RunReport, RunRequest, nothing_new};
-use crate::ledger::{Ledger, Pending, UnfinishedRun};
+use crate::ledger::{Ledger, LedgerError, Pending, UnfinishedRun};
+use crate::run::plan::Plan;
+use crate::run::report::{RetryReport, RunReport};
+use crate::run::request::RunRequest;
+
+/// Why rejected records cannot be taken again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RetryError {
+    /// Rejected records were to be taken again while a run of all records is not done with.
+    #[error("run {run} of job `{job}` is not done: what it rejects is not known yet")]
+    NotSettled { job: String, run: i64 },
+    #[error("{records} rejected records of job `{job}` are pending, too many to be taken alone")]
+    TooManyPending { job: String, records: u64 },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl RetryError {
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotSettled { job, .. } => Some(format!("`writeback run {job}` comes first")),
+            Self::TooManyPending { job, .. } => {
+                Some(format!("`writeback run {job}` takes all records"))
+            }
+            Self::Ledger(error) => error.hint(),
+        }
+    }
+}
 
 /// Records that a retry takes at most: it keeps their keys in memory, and to take more, all records
 /// may be taken as well.
 const RECORDS_MAX: u64 = 1_000_000;
-
-/// Which records a run takes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Scope<'a> {
-    All,
-    /// Those that were rejected by the latest run of all records and have not landed since.
-    OnlyRejected,
-    /// Those of a saved plan, with the values that stand there.
-    Planned(&'a SavedPlan),
-}
 
 /// A run that takes pending records again.
 #[derive(Debug)]
@@ -31,22 +46,12 @@ pub(super) struct Retry {
     pub(super) keys: BTreeMap<String, HashSet<String>>,
 }
 
-/// What a retry leaves.
-#[derive(Debug)]
-pub(crate) struct RetryReport {
-    /// The latest of the runs whose rejected records it took; absent, no run of all records has
-    /// finished yet.
-    pub(crate) of: Option<i64>,
-    /// What is pending after it.
-    pub(crate) pending: Vec<Pending>,
-}
-
 /// What a retry would take, or the report that there is nothing.
 /// Errors: `NotSettled`, if a run of all records stands open; `TooManyPending`.
 pub(super) async fn retry(
     request: &RunRequest<'_>,
     ledger: &Ledger,
-) -> Result<Result<Retry, Box<RunReport>>, RunError> {
+) -> Result<Result<Retry, Box<RunReport>>, RetryError> {
     let job = &request.checked.job.name;
     if request.approver.is_none()
         && let Some(guarded) = ledger.guarded_run(job).await?
@@ -57,7 +62,7 @@ pub(super) async fn retry(
     let mut keys = BTreeMap::new();
     for one in pending.iter().filter(|one| one.records > one.without_key) {
         if one.records > RECORDS_MAX {
-            return Err(RunError::TooManyPending {
+            return Err(RetryError::TooManyPending {
                 job: job.clone(),
                 records: one.records,
             });
@@ -78,7 +83,7 @@ pub(super) async fn retry(
             let of = pending.iter().map(|one| one.run).max();
             Err(Box::new(RunReport {
                 retry: Some(RetryReport { of, pending }),
-                ..nothing_new(request)
+                ..RunReport::nothing_new(request)
             }))
         }
     })
@@ -86,10 +91,10 @@ pub(super) async fn retry(
 
 /// Errors: `NotSettled`, if the run, which has not delivered, is one of all records: what it
 /// rejects is not known yet.
-pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RunError> {
+pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RetryError> {
     match open.retry_of.is_some() || open.plan.is_some() {
         true => Ok(()),
-        false => Err(RunError::NotSettled {
+        false => Err(RetryError::NotSettled {
             job: job.to_owned(),
             run: open.run,
         }),
@@ -97,7 +102,7 @@ pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RunError> {
 }
 
 /// What is pending of the write-backs that are asked for and that the job still has.
-async fn pending(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Vec<Pending>, RunError> {
+async fn pending(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Vec<Pending>, RetryError> {
     let job = &request.checked.job;
     let asked = |one: &Pending| match request.write_back {
         Some(name) => one.write_back == name,
@@ -116,7 +121,7 @@ pub(super) async fn report(
     retry: &Retry,
     request: &RunRequest<'_>,
     ledger: &Ledger,
-) -> Result<RetryReport, RunError> {
+) -> Result<RetryReport, RetryError> {
     Ok(RetryReport {
         of: Some(retry.of),
         pending: pending(request, ledger).await?,

@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use polars::prelude::DataFrame;
+
 use crate::config::Project;
 use crate::destination::{AnyDestination, Destination, sqlite};
 use crate::domain::connection::{Connection, System};
+use crate::domain::counted::counted;
 use crate::domain::error::{SystemError, chain};
+use crate::domain::guard::{Forecast, Objection};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
@@ -18,12 +22,35 @@ use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::problem::{Location, Problem, Severity};
 use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
-use crate::run::RunError;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
+
+/// Why a job cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    /// Mistakes in the project's files, or systems that could not be asked.
+    #[error("job `{job}` has {count}", count = counted(problems.len(), "problem"))]
+    Problems { job: String, problems: Vec<Problem> },
+    #[error("there is no write-back `{name}` in job `{job}`")]
+    NoSuchWriteBack {
+        name: String,
+        job: String,
+        known: Vec<String>,
+    },
+}
+
+impl PlanError {
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Problems { .. } => None,
+            Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
+        }
+    }
+}
 
 /// A write-back that can be carried out.
 pub(crate) struct Plan {
@@ -162,6 +189,33 @@ impl Plan {
         })
     }
 
+    /// What its guards have against a run that would do this.
+    pub(super) fn objections(&self, forecast: &Forecast) -> Vec<Objection> {
+        let reasons = self.write_back.guards.objections(forecast).into_iter();
+        reasons
+            .map(|reason| Objection {
+                write_back: self.write_back.name.clone(),
+                reason,
+            })
+            .collect()
+    }
+
+    /// Positions of a batch's fields that the guard of NULLs watches: they bring some to where
+    /// values may stand.
+    pub(super) fn watched_nulls(&self, batch: &DataFrame) -> Vec<usize> {
+        if self.write_back.guards.max_nulls.is_none() {
+            return Vec::new();
+        }
+        let mut positions = self.layout.nullable_by_source();
+        positions.retain(|position| {
+            batch
+                .columns()
+                .get(*position)
+                .is_some_and(|column| column.null_count() > 0)
+        });
+        positions
+    }
+
     /// Its records are those of a saved plan from now on, written where rows hold what was shown.
     pub(super) fn follow_saved(&mut self) {
         self.swap = Some(Arc::new(Swap::forward(&self.layout)));
@@ -182,10 +236,10 @@ impl Plan {
     }
 
     /// Plans again once the run's number is known, which stamps may carry.
-    pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), RunError> {
+    pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), PlanError> {
         let zones = zones(&self.source, &self.destination);
         let (layout, mapping, _) = Mapping::plan(&self.write_back, &self.object, zones, facts)
-            .map_err(|problems| RunError::Problems {
+            .map_err(|problems| PlanError::Problems {
                 job: facts.job.clone(),
                 problems,
             })?;
@@ -221,7 +275,7 @@ pub(crate) async fn plan_job(
     job: &Job,
     only: Option<&str>,
     facts: &RunFacts,
-) -> Result<Vec<Plan>, RunError> {
+) -> Result<Vec<Plan>, PlanError> {
     plan_all(project, job, only, facts, true).await
 }
 
@@ -231,7 +285,7 @@ pub(super) async fn plan_without_sources(
     job: &Job,
     only: Option<&str>,
     facts: &RunFacts,
-) -> Result<Vec<Plan>, RunError> {
+) -> Result<Vec<Plan>, PlanError> {
     plan_all(project, job, only, facts, false).await
 }
 
@@ -241,7 +295,7 @@ async fn plan_all(
     only: Option<&str>,
     facts: &RunFacts,
     opens_sources: bool,
-) -> Result<Vec<Plan>, RunError> {
+) -> Result<Vec<Plan>, PlanError> {
     let chosen = choose(job, only)?;
     let mut planner = Planner {
         project,
@@ -268,7 +322,7 @@ async fn plan_all(
         .any(|problem| problem.severity == Severity::Mistake)
     {
         problems.sort_by(|left, right| left.location.cmp(&right.location));
-        return Err(RunError::Problems {
+        return Err(PlanError::Problems {
             job: job.name.clone(),
             problems,
         });
@@ -278,14 +332,17 @@ async fn plan_all(
 
 /// A job's write-backs, or the one named `only`.
 /// Errors: `NoSuchWriteBack`.
-pub(crate) fn choose<'a>(job: &'a Job, only: Option<&str>) -> Result<Vec<&'a WriteBack>, RunError> {
+pub(crate) fn choose<'a>(
+    job: &'a Job,
+    only: Option<&str>,
+) -> Result<Vec<&'a WriteBack>, PlanError> {
     let chosen: Vec<_> = job
         .write_backs
         .iter()
         .filter(|write_back| only.is_none_or(|name| write_back.name == name))
         .collect();
     match (chosen.is_empty(), only) {
-        (true, Some(name)) => Err(RunError::NoSuchWriteBack {
+        (true, Some(name)) => Err(PlanError::NoSuchWriteBack {
             name: name.to_owned(),
             job: job.name.clone(),
             known: job

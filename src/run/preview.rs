@@ -17,6 +17,7 @@ use tokio::task::block_in_place;
 
 use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
+use crate::domain::mapping::NO_RUN;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::domain::parking::LeftAlone;
@@ -28,8 +29,12 @@ use crate::run::conflicts::last_written::{LastValues, LastWritten};
 use crate::run::cut::{self, RecordBytes};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
+pub(crate) use crate::run::preview::comparison::ColumnChange;
 use crate::run::preview::comparison::{Write, changes};
+use crate::run::progress::Progress;
 use crate::run::pull::Account;
+use crate::run::pull::{self, PullError};
+use crate::run::push::error::{PushError, from_parts_of_push_error};
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
 use crate::run::saved_plan::{SavedPlanError, SavedPlanWriter};
@@ -37,7 +42,19 @@ use crate::run::selection::Selection;
 use crate::run::stop::Stop;
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::{Decided, mapped};
-use crate::run::{NO_RUN, Progress, RunError, guards, pull};
+
+/// Why a run could not be foreseen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PreviewError {
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Push(#[from] PushError),
+    #[error(transparent)]
+    SavedPlan(#[from] SavedPlanError),
+}
+
+from_parts_of_push_error!(PreviewError);
 
 /// What a run of one write-back would do.
 #[derive(Debug, Default, Serialize)]
@@ -126,15 +143,7 @@ pub(crate) struct Sample {
     pub(crate) key: String,
     /// `update` or `insert`.
     pub(crate) decision: &'static str,
-    pub(crate) changes: Vec<Change>,
-}
-
-/// One column of a record, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Change {
-    pub(crate) column: String,
-    pub(crate) before: Option<String>,
-    pub(crate) after: Option<String>,
+    pub(crate) changes: Vec<ColumnChange>,
 }
 
 /// One record that would be rejected.
@@ -157,7 +166,7 @@ pub(crate) async fn preview(
     known: &Known,
     saved: Option<&mut SavedPlanWriter>,
     progress: &dyn Progress,
-) -> Result<WriteBackPreview, RunError> {
+) -> Result<WriteBackPreview, PreviewError> {
     let begun = Instant::now();
     let mut preview = Preview::new(NO_RUN);
     preview.shown = Some(Shown {
@@ -187,7 +196,7 @@ pub(crate) async fn preview(
         table: plan.layout.object.display_name(),
         expected: Expected::of(report.tally.read, known.pace.as_ref(), begun.elapsed()),
         columns: columns.unwrap_or_default(),
-        guards: guards::objections(plan, &forecast),
+        guards: plan.objections(&forecast),
         ..report
     })
 }
@@ -201,7 +210,7 @@ pub(super) async fn forecast(
     tally: Tally,
     proven: bool,
     stop: &Stop,
-) -> Result<Forecast, RunError> {
+) -> Result<Forecast, PreviewError> {
     let mut preview = Preview::new(run);
     preview.report.tally = tally;
     preview.look_up(plan, package, stop, None).await?;
@@ -228,14 +237,14 @@ struct Shown {
 }
 
 impl Account for Preview<'_> {
-    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), PullError> {
         rejections
             .into_iter()
             .for_each(|rejection| self.count_rejection(rejection));
         Ok(())
     }
 
-    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError> {
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), PullError> {
         let parked = u64::try_from(records.len()).unwrap_or(u64::MAX);
         self.report.parked += parked;
         self.report.tally.skipped += parked;
@@ -300,7 +309,7 @@ impl Preview<'_> {
         package: &Package,
         stop: &Stop,
         progress: Option<&dyn Progress>,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), PreviewError> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
         let mut beside = plan.last_written.as_ref().map(LastWritten::beside);
         for index in 0..package.partition_count() {
@@ -333,7 +342,7 @@ impl Preview<'_> {
         partition: &Partition,
         last: Option<&LastValues>,
         progress: Option<&dyn Progress>,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), PreviewError> {
         let records = plan.mapping.complete(&partition.records);
         let keys = key_texts(&partition.records, plan.mapping.key_columns());
         let batch_records_max = plan.write_back.batch_records_max.get();
@@ -341,7 +350,7 @@ impl Preview<'_> {
             let batch_keys = keys.get(range.clone()).unwrap_or_default();
             let first = i64::try_from(range.start).unwrap_or(i64::MAX);
             let batch = cut::slice(&records, &range);
-            let watched = guards::watched_nulls(plan, &batch);
+            let watched = plan.watched_nulls(&batch);
             let wants_before = self.shown.is_some() || last.is_some() || !watched.is_empty();
             let before = if wants_before {
                 Before::OfDiffering

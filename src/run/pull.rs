@@ -10,20 +10,60 @@ use tokio::task::{JoinHandle, block_in_place};
 use crate::domain::error::SystemError;
 use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
-use crate::ledger::{Ledger, WriteBackId};
+use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::package::{Package, PackageError, PackageWriter};
 use crate::run::plan::Plan;
+use crate::run::progress::Progress;
 use crate::run::selection::{Selected, Selection};
 use crate::run::stop::Stop;
-use crate::run::{Progress, RunError};
 use crate::source::{AnySource, Pulled, Source};
+
+/// Why a write-back's records could not be pulled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PullError {
+    #[error("could not read `{write_back}` from `{connection}`")]
+    Failed {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error("a worker stopped unexpectedly")]
+    Worker(#[from] tokio::task::JoinError),
+    #[error("it was asked to stop")]
+    Interrupted,
+}
+
+impl PullError {
+    /// Whether packages that stand are not to blame, so that a run that ended so can be taken up.
+    pub(crate) fn leaves_packages_usable(&self) -> bool {
+        match self {
+            Self::Failed { .. } => false,
+            Self::Package(error) => error.leaves_package_usable(),
+            Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
+        }
+    }
+
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { source, .. } => source.hint(),
+            Self::Ledger(error) => error.hint(),
+            Self::Package(error) => error.hint(),
+            Self::Worker(_) | Self::Interrupted => None,
+        }
+    }
+}
 
 /// Who keeps account of the records that a pull does not put into the package.
 pub(crate) trait Account {
-    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError>;
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), PullError>;
 
     /// Parked records were left alone.
-    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError>;
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), PullError>;
 }
 
 /// A run keeps it in the ledger.
@@ -33,11 +73,11 @@ pub(crate) struct LedgerAccount<'a> {
 }
 
 impl Account for LedgerAccount<'_> {
-    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), RunError> {
+    async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), PullError> {
         Ok(self.ledger.record_rejections(self.id, &rejections).await?)
     }
 
-    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), RunError> {
+    async fn leave_alone(&mut self, records: Vec<LeftAlone>) -> Result<(), PullError> {
         Ok(self.ledger.record_left_alone(self.id, &records).await?)
     }
 }
@@ -58,10 +98,10 @@ pub(crate) async fn pull(
     account: &mut impl Account,
     progress: &dyn Progress,
     stop: &Stop,
-) -> Result<PulledPackage, RunError> {
+) -> Result<PulledPackage, PullError> {
     let opened = plan.open_source().await;
     let plan = &*plan;
-    let failed = |source| RunError::Pull {
+    let failed = |source| PullError::Failed {
         write_back: plan.write_back.name.clone(),
         connection: plan.source.name.clone(),
         source: Box::new(source),
@@ -74,7 +114,7 @@ pub(crate) async fn pull(
         while let Some(pulled) = chunks.next().await? {
             let pulled = pulled.map_err(failed)?;
             if stop.is_asked() {
-                return Err(RunError::Interrupted);
+                return Err(PullError::Interrupted);
             }
             let Selected {
                 sifted,
@@ -135,18 +175,18 @@ impl Packing {
     }
 
     /// Errors: why earlier records could not be packed.
-    async fn push(&mut self, records: DataFrame) -> Result<(), RunError> {
+    async fn push(&mut self, records: DataFrame) -> Result<(), PullError> {
         if self.records.send(Some(records)).await.is_ok() {
             return Ok(());
         }
         self.packed().await?;
-        Err(RunError::Interrupted)
+        Err(PullError::Interrupted)
     }
 
-    async fn finish(mut self) -> Result<Package, RunError> {
+    async fn finish(mut self) -> Result<Package, PullError> {
         // A packer that has stopped already says why.
         drop(self.records.send(None).await);
-        self.packed().await?.ok_or(RunError::Interrupted)
+        self.packed().await?.ok_or(PullError::Interrupted)
     }
 
     /// Waits until nothing is left of the package.
@@ -157,7 +197,7 @@ impl Packing {
         }
     }
 
-    async fn packed(&mut self) -> Result<Option<Package>, RunError> {
+    async fn packed(&mut self) -> Result<Option<Package>, PullError> {
         match self.packer.take() {
             Some(packer) => Ok(packer.await??),
             None => Ok(None),
@@ -188,7 +228,7 @@ impl ReadAhead {
 
     /// The next chunk, or why there is none; `None` after the last.
     /// Errors: the reader stopped unexpectedly.
-    async fn next(&mut self) -> Result<Option<Result<Pulled, SystemError>>, RunError> {
+    async fn next(&mut self) -> Result<Option<Result<Pulled, SystemError>>, PullError> {
         match self.chunks.recv().await {
             Some(chunk) => Ok(Some(chunk)),
             None => {

@@ -2,6 +2,8 @@
 //! writers as the destination's connection allows. A span that an earlier process committed is not
 //! written again.
 
+pub(crate) mod error;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -33,7 +35,7 @@ use crate::run::outcomes::{self, PushedPartition};
 use crate::run::stop::Stop;
 use crate::run::swap::Swap;
 use crate::run::writer::{HeldUp, Work, Writer, WriterContext};
-use crate::run::{Progress, RunError};
+use crate::run::{Progress, PushError};
 
 /// What is pushed, and where to.
 #[derive(Clone, Copy)]
@@ -138,7 +140,7 @@ pub(crate) struct Push<'a> {
 impl Push<'_> {
     /// Pushes the package and returns what became of the records that this process pushed, counted
     /// as it went: the ledger's own sums are held against it.
-    pub(crate) async fn carry_out(self) -> Result<Tally, RunError> {
+    pub(crate) async fn carry_out(self) -> Result<Tally, PushError> {
         let name = self.assignment.write_back;
         self.progress.push_begins(name, self.package.record_count());
         let (pushed_partitions, partitions) = mpsc::channel(1);
@@ -175,7 +177,7 @@ impl Push<'_> {
         &self,
         beside: Option<&mut LastWrittenBeside<'_>>,
         loaded: &Partition,
-    ) -> Result<Option<LastValues>, RunError> {
+    ) -> Result<Option<LastValues>, PushError> {
         let Some(beside) = beside else {
             return Ok(None);
         };
@@ -188,7 +190,7 @@ impl Push<'_> {
     async fn push_partitions(
         &self,
         pushed_partitions: mpsc::Sender<PushedPartition>,
-    ) -> Result<(Tally, Vec<HeldUp>), RunError> {
+    ) -> Result<(Tally, Vec<HeldUp>), PushError> {
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
         let all = 0..u32::MAX;
@@ -221,7 +223,7 @@ impl Push<'_> {
     }
 
     /// Cuts around what is committed by now.
-    pub(super) async fn span_cutter(&self) -> Result<SpanCutter, RunError> {
+    pub(super) async fn span_cutter(&self) -> Result<SpanCutter, PushError> {
         let earlier = self.ledger.progress(self.id).await?;
         Ok(SpanCutter::new(
             self.assignment.batch_records_max.get(),
@@ -275,7 +277,7 @@ impl Push<'_> {
 
     /// Records whose key occurs several times are rejected, all of them: nobody knows which one is
     /// meant. Returns how many.
-    async fn reject_duplicates(&self, partition: &Partition) -> Result<u64, RunError> {
+    async fn reject_duplicates(&self, partition: &Partition) -> Result<u64, PushError> {
         let rejections = duplicates(self.assignment.contents, &partition.duplicates);
         let rejected = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
         if rejected > 0 {
@@ -293,11 +295,11 @@ pub(super) fn load(
     package: &Package,
     partition: usize,
     run: i64,
-) -> Result<Partition, RunError> {
+) -> Result<Partition, PushError> {
     let loaded = package.load(partition)?;
     match assignment.contents.accepts(&loaded.records) {
         true => Ok(loaded),
-        false => Err(RunError::ObjectChanged {
+        false => Err(PushError::ObjectChanged {
             object: assignment.layout.object.display_name(),
             run,
         }),
@@ -444,7 +446,7 @@ fn narrow(position: usize) -> u32 {
 
 /// The writers of one write-back, at work.
 pub(super) struct Writers {
-    tasks: JoinSet<Result<(Tally, Vec<HeldUp>), RunError>>,
+    tasks: JoinSet<Result<(Tally, Vec<HeldUp>), PushError>>,
 }
 
 impl Writers {
@@ -460,10 +462,10 @@ impl Writers {
 
     /// Waits for all writers and sums what they did; each finishes the batch it has in hand even
     /// when another one failed.
-    pub(super) async fn join(mut self) -> Result<(Tally, Vec<HeldUp>), RunError> {
+    pub(super) async fn join(mut self) -> Result<(Tally, Vec<HeldUp>), PushError> {
         let mut sum = Ok((Tally::default(), Vec::new()));
         while let Some(joined) = self.tasks.join_next().await {
-            match (&mut sum, joined.map_err(RunError::from).flatten()) {
+            match (&mut sum, joined.map_err(PushError::from).flatten()) {
                 (Ok((sum, all_held_up)), Ok((written, held_up))) => {
                     *sum += written;
                     all_held_up.extend(held_up);
@@ -480,7 +482,7 @@ impl Writers {
 async fn write_all(
     context: Arc<WriterContext>,
     queue: Arc<Mutex<mpsc::Receiver<Batch>>>,
-) -> Result<(Tally, Vec<HeldUp>), RunError> {
+) -> Result<(Tally, Vec<HeldUp>), PushError> {
     let mut writer = Writer::new(Arc::clone(&context));
     let mut written = Ok(());
     while written.is_ok() && !context.stopping.load(Ordering::Relaxed) {

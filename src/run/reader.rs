@@ -13,14 +13,26 @@ use crate::run::retry;
 use crate::run::stop::Stop;
 
 /// Why records could not be looked up.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
+    #[error("could not look records of `{write_back}` up in `{connection}`")]
     Failed {
         write_back: String,
         connection: String,
         source: Box<SystemError>,
     },
-    /// It was asked to stop.
+    #[error("it was asked to stop")]
     Interrupted,
+}
+
+impl ReadError {
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { source, .. } => source.hint(),
+            Self::Interrupted => None,
+        }
+    }
 }
 
 /// Looks a write-back's records up.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, block_in_place};
 use tracing::info;
 
-use super::RunError;
+use super::PushError;
 use super::batch::Batch;
 use super::conflicts::last_written::LastWritten;
 use super::outcomes::{self, PushedPartition};
@@ -42,7 +42,7 @@ impl Push<'_> {
     pub(super) async fn try_again(
         &self,
         waiting: Vec<HeldUp>,
-    ) -> Result<(Tally, Vec<HeldUp>), RunError> {
+    ) -> Result<(Tally, Vec<HeldUp>), PushError> {
         if waiting.is_empty() {
             return Ok((Tally::default(), waiting));
         }
@@ -56,7 +56,7 @@ impl Push<'_> {
         &self,
         writer: &mut Writer,
         mut waiting: Vec<HeldUp>,
-    ) -> Result<Vec<HeldUp>, RunError> {
+    ) -> Result<Vec<HeldUp>, PushError> {
         let mut attempts_left = waiting
             .len()
             .saturating_mul(ATTEMPTS_PER_RECORD)
@@ -91,7 +91,7 @@ impl Push<'_> {
         &self,
         writer: &mut Writer,
         mut waiting: Vec<HeldUp>,
-    ) -> Result<Vec<HeldUp>, RunError> {
+    ) -> Result<Vec<HeldUp>, PushError> {
         if waiting.len() > TOGETHER_MAX || self.assignment.last_written.is_some() {
             return Ok(waiting);
         }
@@ -124,7 +124,7 @@ impl Push<'_> {
     }
 
     /// What it would be to reject these records now.
-    pub(super) async fn rejections(&self, refused: &[HeldUp]) -> Result<Vec<Rejection>, RunError> {
+    pub(super) async fn rejections(&self, refused: &[HeldUp]) -> Result<Vec<Rejection>, PushError> {
         let mut rejections = Vec::new();
         for of_partition in in_partitions(refused) {
             for (
@@ -146,7 +146,7 @@ impl Push<'_> {
     }
 
     /// Rejects the records that no round could write. Returns what was counted so.
-    pub(super) async fn give_up(&self, refused: Vec<HeldUp>) -> Result<Tally, RunError> {
+    pub(super) async fn give_up(&self, refused: Vec<HeldUp>) -> Result<Tally, PushError> {
         if refused.is_empty() {
             return Ok(Tally::default());
         }
@@ -168,7 +168,7 @@ impl Push<'_> {
     }
 
     /// The records of one partition as batches of one, in the same order.
-    async fn singles(&self, held_up: &[HeldUp]) -> Result<Vec<Batch>, RunError> {
+    async fn singles(&self, held_up: &[HeldUp]) -> Result<Vec<Batch>, PushError> {
         let Some(first) = held_up.first() else {
             return Ok(Vec::new());
         };
@@ -196,12 +196,12 @@ impl Push<'_> {
             .0)
     }
 
-    fn load(&self, partition: usize) -> Result<Partition, RunError> {
+    fn load(&self, partition: usize) -> Result<Partition, PushError> {
         block_in_place(|| load(self.assignment, self.package, partition, self.id.run))
     }
 
     /// Writes `outcomes.parquet` of records all of which are settled.
-    pub(super) async fn report(&self) -> Result<(), RunError> {
+    pub(super) async fn report(&self) -> Result<(), PushError> {
         let (sender, partitions) = mpsc::channel(1);
         let mut report = JoinSet::new();
         report.spawn(outcomes::write(

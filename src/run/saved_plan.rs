@@ -9,7 +9,7 @@
 //! A stamp that tells of the run itself (its number, when it began) nobody knows before: the run
 //! that applies a plan sets its own. All other values are those that were shown.
 
-mod package;
+pub(super) mod package;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -23,7 +23,6 @@ use polars::prelude::{DataFrame, IpcReader, SerReader};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub(super) use self::package::{applied, gather};
 pub(crate) use self::writer::{Preview, SavedPlanWriter};
 use super::plan::Plan;
 use crate::config::CheckedJob;
@@ -144,24 +143,6 @@ struct PlannedSegment {
     bytes: u64,
     /// Hexadecimal.
     sha256: String,
-}
-
-/// What came of a plan, as far as it was not applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Applied {
-    /// Of the plan, hexadecimal.
-    pub(crate) sha256: String,
-    /// Records whose row no longer held what was shown.
-    pub(crate) changed_since: u64,
-    /// Records whose row is gone.
-    pub(crate) gone: u64,
-}
-
-impl Applied {
-    /// Whether somebody was faster: not all that was shown is written.
-    pub(crate) fn is_partial(&self) -> bool {
-        self.changed_since + self.gone > 0
-    }
 }
 
 /// A saved plan, whole and as it was written.

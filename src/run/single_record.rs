@@ -18,10 +18,12 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
-use crate::run::RunError;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
+use crate::run::error::RunError;
 use crate::run::plan::Plan;
+use crate::run::pull::PullError;
+use crate::run::push::error::PushError;
 use crate::run::reached::Hold;
 use crate::run::selection::{Selected, Selection};
 use crate::run::write::effect::Effect;
@@ -131,7 +133,7 @@ pub(crate) async fn try_record(
         last_written: None,
     };
     let last = last_values(plan, &wanted)?;
-    let wanted = wanted.map_err(|source| RunError::Pull {
+    let wanted = wanted.map_err(|source| PullError::Failed {
         write_back: plan.write_back.name.clone(),
         connection: plan.source.name.clone(),
         source: Box::new(source),
@@ -159,11 +161,12 @@ pub(crate) async fn try_record(
             column,
             reason: message,
         })),
-        Err(source) => Err(RunError::Push {
+        Err(source) => Err(PushError::Push {
             write_back: plan.write_back.name.clone(),
             connection: plan.destination.name.clone(),
             source: Box::new(source),
-        }),
+        }
+        .into()),
     }
 }
 

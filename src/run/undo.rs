@@ -3,6 +3,7 @@
 //!
 //! It needs the run's connection and the ledger, not the job's files: these may have changed since.
 
+pub(crate) mod error;
 mod package;
 mod plan;
 
@@ -17,13 +18,18 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::plan::UndoPlan;
 use super::at_work::AtWork;
+use super::error::RunError;
+use super::files;
+use super::origin::leave_behind;
+use super::place::run_folder;
 use super::prepared;
+use super::progress::Progress;
+use super::report::WriteBackReport;
 use super::stop::Stop;
 use super::swap::{ChangedRows, CreatedRows};
-use super::{NO_RUN, Progress, RunError, WriteBackReport, files, leave_behind, run_folder};
 use crate::config::Project;
 use crate::domain::cycle::Cycle;
-use crate::domain::mapping::RunFacts;
+use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::outcome::{SkipReason, Tally};
 use crate::ledger::{Ledger, NewRun, RunEntry, RunStatus, UnfinishedRun, WriteBackId};
 use crate::package::Package;

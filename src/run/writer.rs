@@ -37,7 +37,7 @@ use crate::run::swap::{Swap, shaped};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
 use crate::run::write::transaction::{Differing, Manner, Task, expect_unaltered};
-use crate::run::{Progress, RunError, retry};
+use crate::run::{Progress, PushError, retry};
 
 /// How long a writer waits before it asks again for a connection that another one of its run has.
 const TURN_INTERVAL: Duration = Duration::from_millis(500);
@@ -155,7 +155,7 @@ impl Drop for Counted {
 pub(super) enum AttemptError {
     System(SystemError),
     /// What can be told at once: this machine's own files.
-    Run(RunError),
+    Run(PushError),
 }
 
 impl From<SystemError> for AttemptError {
@@ -307,7 +307,7 @@ impl Writer {
     /// is halved, and a half is not attempted whole if it is known to hold a bad record: with `k`
     /// of them among `n` records it takes at most `2·k·log2(n) + 1` attempts, and one more where
     /// rows were left as they were.
-    pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), RunError> {
+    pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), PushError> {
         if let System::Service(_) = self.context.connection.system {
             return self.deliver_by_requests(&batch).await;
         }
@@ -318,7 +318,7 @@ impl Writer {
         }];
         while let Some(Part { batch, first_half }) = pending.pop() {
             if self.context.stop.is_asked() {
-                return Err(RunError::Interrupted);
+                return Err(PushError::Interrupted);
             }
             match self.attempt_until_settled(&batch, &mut hold).await? {
                 Delivery::Committed => {
@@ -364,7 +364,7 @@ impl Writer {
         &mut self,
         batch: &Batch,
         hold: &mut Hold,
-    ) -> Result<Delivery, RunError> {
+    ) -> Result<Delivery, PushError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut sent = batch.sent.clone().map(Sending::of);
         let mut attempts = 1;
@@ -437,7 +437,7 @@ impl Writer {
         batch: &Batch,
         sent: &mut Option<Sending>,
         delivery: Delivery,
-    ) -> Result<Option<Delivery>, RunError> {
+    ) -> Result<Option<Delivery>, PushError> {
         debug!(write_back = %self.context.write_back, partition = batch.span.partition, first = batch.span.first,
             records = batch.span.records, "the destination refused a batch");
         match sent {
@@ -462,10 +462,10 @@ impl Writer {
         Ok(Some(delivery))
     }
 
-    pub(super) async fn wait(&self, delay: Duration) -> Result<(), RunError> {
+    pub(super) async fn wait(&self, delay: Duration) -> Result<(), PushError> {
         tokio::select! {
             () = tokio::time::sleep(delay) => Ok(()),
-            () = self.context.stop.asked() => Err(RunError::Interrupted),
+            () = self.context.stop.asked() => Err(PushError::Interrupted),
         }
     }
 
@@ -477,9 +477,9 @@ impl Writer {
         refused_entry && self.context.connected.load(Ordering::Relaxed) > 0
     }
 
-    pub(super) fn failed(&self, source: SystemError) -> RunError {
+    pub(super) fn failed(&self, source: SystemError) -> PushError {
         let connection = self.context.connection.name.clone();
-        RunError::Push {
+        PushError::Push {
             write_back: self.context.write_back.clone(),
             connection,
             source: Box::new(source),
@@ -822,7 +822,7 @@ impl Writer {
         batch: &Batch,
         message: String,
         column: Option<String>,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), PushError> {
         self.tell(batch);
         let rejection = batch.reject(0, Stage::Destination, column, message);
         let outcome = Outcome::Rejected(Box::new(rejection));

@@ -23,6 +23,7 @@ use crate::config::{CheckedJob, Project};
 use crate::domain::alert::Circumstances;
 use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
 use crate::domain::channel::Channels;
+use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::guard::Objection;
@@ -31,7 +32,7 @@ use crate::doorkeeper::ListenError;
 use crate::ledger::cycles;
 use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
 use crate::report;
-use crate::run::pending::Scope;
+use crate::run::request::Scope;
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
 
@@ -66,7 +67,7 @@ pub(crate) struct ServeSettings {
 /// Why a project cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    #[error("`writeback.toml` has {count}", count = run::counted(problems.len(), "problem"))]
+    #[error("`writeback.toml` has {count}", count = counted(problems.len(), "problem"))]
     Project { problems: Vec<Problem> },
     #[error("no job of `schedules/` has a cadence that could be read")]
     NothingToServe,
@@ -74,7 +75,7 @@ pub(crate) enum ServeError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("{} did not finish within the grace time", run::counted(*runs, "run"))]
+    #[error("{} did not finish within the grace time", counted(*runs, "run"))]
     CutOff { runs: usize },
 }
 
@@ -721,7 +722,7 @@ impl Server {
                 self.tell_end(job, report.status, &report.write_backs, elapsed);
                 self.finished(&report);
             }
-            Err(RunError::Ledger(LedgerError::JobRunning { process, .. })) => {
+            Err(error) if let Some(process) = error.is_of_running_job() => {
                 info!(job, process, "another process runs the job");
                 if let Some(served) = self.jobs.get_mut(job) {
                     served.busy_until = Some(Instant::now() + BUSY_PAUSE);

@@ -25,6 +25,9 @@ use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve, key_texts};
 use super::value::Kind;
 
+/// Stands for the number of a run that has not begun; runs are numbered from 1.
+pub(crate) const NO_RUN: i64 = 0;
+
 /// What methods may know about a run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFacts {

@@ -10,10 +10,10 @@ use super::{
     CELL_CHARACTERS_MAX, expectation, median, number, pair_count, shown, spread_after,
     spread_before, statements,
 };
+use crate::domain::counted::counted_batches;
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::printable::printable;
 use crate::domain::value::Kind;
-use crate::run::counted_batches;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Histogram, Numbers, Spread};
 use crate::run::preview::pairs::Pair;

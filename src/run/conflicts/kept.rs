@@ -22,7 +22,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::printable::harmless;
 use crate::domain::record::key_texts;
 use crate::ledger::{Ledger, WriteBackId};
-use crate::run::RunError;
+use crate::run::PushError;
 use crate::run::files::ReportError;
 use crate::run::images::{
     ImageError, ImageField, Segment, image_field, segment_bytes, sent_column,
@@ -153,7 +153,7 @@ pub(crate) async fn report(
     ledger: &Ledger,
     id: WriteBackId,
     folder: &Path,
-) -> Result<BTreeMap<String, u64>, RunError> {
+) -> Result<BTreeMap<String, u64>, PushError> {
     let segments = ledger.conflicts(id).await?;
     let mut counts = BTreeMap::new();
     let mut file: Option<Lines> = None;
@@ -179,7 +179,7 @@ pub(crate) async fn values(
     ledger: &Ledger,
     id: WriteBackId,
     folder: &Path,
-) -> Result<BTreeSet<(String, String)>, RunError> {
+) -> Result<BTreeSet<(String, String)>, PushError> {
     let mut kept = BTreeSet::new();
     for segment in ledger.conflicts(id).await? {
         let lines = block_in_place(|| lines(&Segment::read(&folder_in(folder), &segment)?))?;
@@ -249,8 +249,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn create(path: &Path) -> Result<Self, RunError> {
-        let failed = |error| RunError::Report(ReportError::io(path, error));
+    fn create(path: &Path) -> Result<Self, PushError> {
+        let failed = |error| PushError::Report(ReportError::io(path, error));
         let aside = AsideFile::create(path).map_err(failed)?;
         let file = aside.file().try_clone().map_err(failed)?;
         let mut lines = Self {
@@ -262,7 +262,7 @@ impl Lines {
         Ok(lines)
     }
 
-    fn write(&mut self, line: &Line) -> Result<(), RunError> {
+    fn write(&mut self, line: &Line) -> Result<(), PushError> {
         let cell = |value: &Option<String>| value.as_deref().map(harmless).unwrap_or_default();
         let Line {
             key,
@@ -283,18 +283,18 @@ impl Lines {
         )
     }
 
-    fn cells(&mut self, cells: [&str; 5]) -> Result<(), RunError> {
+    fn cells(&mut self, cells: [&str; 5]) -> Result<(), PushError> {
         let written = self.writer.write_record(cells);
-        written.map_err(|error| RunError::Report(ReportError::io(&self.path, error.into())))
+        written.map_err(|error| PushError::Report(ReportError::io(&self.path, error.into())))
     }
 
-    fn place(self) -> Result<(), RunError> {
+    fn place(self) -> Result<(), PushError> {
         let Self {
             path,
             aside,
             mut writer,
         } = self;
         let flushed = writer.flush().and_then(|()| aside.place());
-        flushed.map_err(|error| RunError::Report(ReportError::io(&path, error)))
+        flushed.map_err(|error| PushError::Report(ReportError::io(&path, error)))
     }
 }

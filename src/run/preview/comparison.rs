@@ -1,11 +1,20 @@
 //! A batch beside the rows it meets, value by value and as text: what a row holds and what it will
 //! hold.
 
-use super::Change;
+use serde::Serialize;
+
 use crate::domain::layout::LayoutField;
 use crate::domain::match_rule::Decision;
 use crate::domain::sameness::same;
 use crate::run::write::effect::Effect;
+
+/// One column of a record, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ColumnChange {
+    pub(crate) column: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
 
 /// What is done to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +41,12 @@ impl Write {
 }
 
 /// What writing a record changes, column by column; of an insert, every column.
-pub(super) fn changes(effect: &Effect<'_>, record: usize, write: Write) -> Vec<Change> {
+pub(super) fn changes(effect: &Effect<'_>, record: usize, write: Write) -> Vec<ColumnChange> {
     let change = |(position, field): (usize, &LayoutField)| {
         let before = effect.before(record, position);
         let after = effect.after(record, position);
         let differs = write == Write::Insert || !same(field.kind, before, after);
-        differs.then(|| Change {
+        differs.then(|| ColumnChange {
             column: field.column.name.clone(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),

@@ -6,17 +6,29 @@ use chrono::{DateTime, Utc};
 use polars::prelude::{BooleanChunked, DataFrame, NewChunkedArray, PolarsResult};
 use tokio::task::block_in_place;
 
-use super::{Applied, SavedPlan, SavedPlanError};
+use super::{SavedPlan, SavedPlanError};
 use crate::domain::outcome::{SkipReason, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::record::{KeyTexts, RECORD_POSITION};
-use crate::ledger::{Ledger, WriteBackId};
+use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::at_work::AtWork;
 use crate::run::images::sent_column;
 use crate::run::plan::Plan;
+use crate::run::push::error::{PushError, from_parts_of_push_error};
+use crate::run::report::{Applied, RunReport};
 use crate::run::selection::Selection;
-use crate::run::{RunError, RunReport};
+
+/// Why the records of a saved plan could not be made a package.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::run) enum GatherError {
+    #[error(transparent)]
+    SavedPlan(#[from] SavedPlanError),
+    #[error(transparent)]
+    Push(#[from] PushError),
+}
+
+from_parts_of_push_error!(GatherError);
 
 /// Puts the records that a plan has of a write-back into a package in `folder`, but for those that
 /// were parked since. Errors: `SavedPlan`, if they are not as they were written.
@@ -26,7 +38,7 @@ pub(in crate::run) async fn gather(
     work: AtWork<'_>,
     id: WriteBackId,
     folder: &Path,
-) -> Result<(Package, Tally), RunError> {
+) -> Result<(Package, Tally), GatherError> {
     let name = &plan.write_back.name;
     let contents = plan.assignment().contents;
     let selection = Selection::of(work.ledger, work.facts, name, None).await?;
@@ -34,7 +46,7 @@ pub(in crate::run) async fn gather(
     let mut tally = Tally::default();
     for (begin, segment) in saved.segments_of(name) {
         if work.stop.is_asked() {
-            return Err(RunError::Interrupted);
+            return Err(PushError::Interrupted.into());
         }
         let misshapen = || {
             SavedPlanError::altered(&saved.path, "it has not the columns that the preview wrote")
@@ -62,7 +74,7 @@ pub(in crate::run) async fn applied(
     ledger: &Ledger,
     run: i64,
     report: &RunReport,
-) -> Result<Applied, RunError> {
+) -> Result<Applied, LedgerError> {
     let mut applied = Applied {
         sha256: saved.digest.clone(),
         changed_since: 0,

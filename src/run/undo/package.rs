@@ -10,6 +10,7 @@ use polars::prelude::{
 };
 use tokio::task::block_in_place;
 
+use super::error::UndoError;
 use super::plan::{Altered, UndoPlan};
 use super::{UndoRequest, Undone};
 use crate::destination::{AnyDestination, Destination};
@@ -22,8 +23,10 @@ use crate::ledger::{Commit, SentImages, WriteBackId};
 use crate::package::{Package, PackageWriter};
 use crate::run::at_work::AtWork;
 use crate::run::cut;
+use crate::run::error::RunError;
 use crate::run::images::{self, ImageError};
-use crate::run::{RunError, WriteBackReport};
+use crate::run::push::error::PushError;
+use crate::run::report::WriteBackReport;
 
 /// Puts the before-images of a write-back into a package in `folder`.
 /// Errors: `Images`, if some are gone or damaged.
@@ -74,7 +77,7 @@ pub(super) async fn foresee(
 ) -> Result<Undone, RunError> {
     let begun = Instant::now();
     let connection = plan.destination.name.clone();
-    let failed = |source: SystemError| RunError::Push {
+    let failed = |source: SystemError| PushError::Push {
         write_back: plan.write_back.clone(),
         connection: connection.clone(),
         source: Box::new(source),
@@ -166,10 +169,11 @@ pub(super) fn expect_written(
         missing.retain(|key| !reader.met.contains(key));
     }
     match missing.pop_first() {
-        Some(key) => Err(RunError::NotWritten {
+        Some(key) => Err(UndoError::NotWritten {
             run: request.run,
             key,
-        }),
+        }
+        .into()),
         None => Ok(()),
     }
 }

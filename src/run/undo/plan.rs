@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::UndoRequest;
+use super::error::UndoError;
 use crate::config::Project;
 use crate::destination::{AnyDestination, Destination};
 use crate::domain::alteration::Change;
@@ -18,12 +19,15 @@ use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Declaration, NamePart, Object, ObjectColumn, ObjectName};
 use crate::ledger::{Ledger, MappedField, MappedFor, RunEntry, SentImages, WriteBackId, WrittenTo};
 use crate::run::doubt;
+use crate::run::error::RunError;
+use crate::run::images;
 use crate::run::journal_table::JournalWitness;
-use crate::run::plan::mapped_fields;
+use crate::run::place::run_folder;
+use crate::run::plan::{PlanError, mapped_fields};
 use crate::run::prepared::{self, Home};
+use crate::run::push::error::PushError;
 use crate::run::push::{Assignment, Contents};
 use crate::run::swap::{CreatedRows, Swap};
-use crate::run::{RunError, images, run_folder};
 
 /// A write-back whose records can be taken back.
 pub(super) struct UndoPlan {
@@ -112,17 +116,18 @@ async fn chosen(
             .iter()
             .map(|written| format!("`{}`", written.name))
             .collect();
-        return Err(RunError::NoSuchWriteBack {
+        return Err(PlanError::NoSuchWriteBack {
             name: name.to_owned(),
             job: entry.job.clone(),
             known,
-        });
+        }
+        .into());
     }
     all.retain(|written| {
         written.written > 0 && request.write_back.is_none_or(|name| name == written.name)
     });
     if all.is_empty() {
-        Err(RunError::NothingToUndo { run: request.run })
+        Err(UndoError::NothingToUndo { run: request.run }.into())
     } else {
         Ok(all)
     }
@@ -142,7 +147,7 @@ async fn plan_one(
         has_images,
         ..
     } = written;
-    let none = |why: &str| RunError::NoBeforeImages {
+    let none = |why: &str| UndoError::NoBeforeImages {
         run: request.run,
         write_back: name.clone(),
         why: why.to_owned(),
@@ -150,15 +155,13 @@ async fn plan_one(
     let mapped_for =
         mapped_for.ok_or_else(|| none("an earlier version of this program wrote it"))?;
     if !has_images {
-        return Err(none("they were not kept (`keep_before_images = false`)"));
+        return Err(none("they were not kept (`keep_before_images = false`)").into());
     }
     let folder = images::folder_in(&run_folder(request.project, request.run).join(&name));
     if !folder.exists() {
-        return Err(none(
-            "they were removed after the `retention` of the job, or by hand",
-        ));
+        return Err(none("they were removed after the `retention` of the job, or by hand").into());
     }
-    let undescribed = |source| RunError::Undescribed {
+    let undescribed = |source| UndoError::Undescribed {
         object: mapped_for.object.join("."),
         connection: mapped_for.destination.clone(),
         source: Box::new(source),
@@ -198,7 +201,7 @@ async fn plan_one(
         }
         false => Ok(sendings),
     };
-    let images = images.map_err(|source| RunError::Push {
+    let images = images.map_err(|source| PushError::Push {
         write_back: name.clone(),
         connection: destination.name.clone(),
         source: Box::new(source),

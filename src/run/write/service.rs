@@ -31,7 +31,7 @@ use crate::run::conflicts::{self, Conflicts};
 use crate::run::doubt::FirstImages;
 use crate::run::images;
 use crate::run::writer::{AttemptError, Line, Work, Writer, outcomes};
-use crate::run::{RunError, retry};
+use crate::run::{PushError, retry};
 
 impl Task<'_> {
     /// Looks records up and decides about each.
@@ -289,9 +289,9 @@ impl Writer {
     pub(in crate::run) async fn deliver_by_requests(
         &mut self,
         batch: &Batch,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), PushError> {
         if self.context.stop.is_asked() {
-            return Err(RunError::Interrupted);
+            return Err(PushError::Interrupted);
         }
         let begun = Instant::now();
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
@@ -332,7 +332,7 @@ impl Writer {
     }
 
     /// What an earlier process kept of what rows held before it sent the batch.
-    async fn read_account(&self, way: &mut Way<'_>) -> Result<(), RunError> {
+    async fn read_account(&self, way: &mut Way<'_>) -> Result<(), PushError> {
         let context = &self.context;
         let sendings = context.ledger.images_of(context.id, way.batch.span).await?;
         for sending in &sendings {
@@ -518,7 +518,7 @@ impl Writer {
     }
 
     /// Records what became of a batch.
-    async fn finish(&mut self, mut way: Way<'_>, elapsed: Duration) -> Result<(), RunError> {
+    async fn finish(&mut self, mut way: Way<'_>, elapsed: Duration) -> Result<(), PushError> {
         let context = Arc::clone(&self.context);
         let (ledger, id, span) = (&context.ledger, context.id, way.batch.span);
         let seconds = elapsed.as_secs_f64();

@@ -25,7 +25,7 @@ use crate::run::reached::{Hold, Write};
 use crate::run::swap::shaped;
 use crate::run::write::judge::Decided;
 use crate::run::write::transaction::{Differing, Manner};
-use crate::run::{RunError, retry};
+use crate::run::{PushError, retry};
 
 /// How they are looked up.
 const MANNER: Manner = Manner {
@@ -50,7 +50,7 @@ impl Writer {
     pub(in crate::run) async fn deliver_together(
         &mut self,
         batches: &[Batch],
-    ) -> Result<Together, RunError> {
+    ) -> Result<Together, PushError> {
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut attempts = 1;
         loop {

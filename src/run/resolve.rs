@@ -1,0 +1,218 @@
+//! Which records a run takes, and where they come from: what was asked for becomes one of two ways,
+//! and every step of a run that differs between them stands here.
+
+use std::path::Path;
+
+use tracing::info;
+
+use crate::domain::guard::Forecast;
+use crate::domain::mapping::RunFacts;
+use crate::domain::outcome::Tally;
+use crate::ledger::{Ledger, UnfinishedRun, WriteBackId};
+use crate::package::Package;
+use crate::run::at_work::AtWork;
+use crate::run::error::RunError;
+use crate::run::pending::{self, Retry};
+use crate::run::plan::{self, Plan, Until};
+use crate::run::report::RunReport;
+use crate::run::request::{RunRequest, Scope};
+use crate::run::saved_plan::SavedPlan;
+use crate::run::selection::Selection;
+use crate::run::{pull, saved_plan};
+
+/// Where a run's records come from.
+pub(super) enum Records<'a> {
+    /// Pulled from the sources: all, or those of a retry.
+    Pulled(Option<Retry>),
+    /// As a saved plan has them.
+    Saved(&'a SavedPlan),
+}
+
+impl<'a> Records<'a> {
+    /// The records that are asked for, or the report that there are none.
+    /// Errors: `NotSettled`; `TooManyPending`.
+    pub(super) async fn of(
+        request: &RunRequest<'a>,
+        ledger: &Ledger,
+    ) -> Result<Result<Self, Box<RunReport>>, RunError> {
+        Ok(match request.scope {
+            Scope::All => Ok(Self::Pulled(None)),
+            Scope::Planned(saved) => Ok(Self::Saved(saved)),
+            Scope::OnlyRejected => pending::retry(request, ledger)
+                .await?
+                .map(|retry| Self::Pulled(Some(retry))),
+        })
+    }
+
+    /// The latest of the runs whose rejected records these are, if they are only such.
+    pub(super) fn retry_of(&self) -> Option<i64> {
+        match self {
+            Self::Pulled(retry) => retry.as_ref().map(|retry| retry.of),
+            Self::Saved(_) => None,
+        }
+    }
+
+    /// The digest of the saved plan that they are of.
+    pub(super) fn plan_digest(&self) -> Option<&str> {
+        match self {
+            Self::Pulled(_) => None,
+            Self::Saved(saved) => Some(saved.digest()),
+        }
+    }
+
+    /// The job's write-backs met with their objects, and with their sources where records are
+    /// pulled.
+    pub(super) async fn plans(
+        &self,
+        request: &RunRequest<'_>,
+        facts: &RunFacts,
+    ) -> Result<Vec<Plan>, RunError> {
+        let (project, job) = (request.project, &request.checked.job);
+        match self {
+            Self::Pulled(retry) => {
+                let mut plans = plan::plan_job(project, job, request.write_back, facts).await?;
+                if let Some(retry) = retry {
+                    pending::restrict(&mut plans, retry);
+                }
+                Ok(plans)
+            }
+            Self::Saved(saved) => {
+                let plans =
+                    plan::plan_without_sources(project, job, request.write_back, facts).await?;
+                saved.expect_objects(&plans)?;
+                Ok(plans)
+            }
+        }
+    }
+
+    /// Plans again once the run's number is known.
+    pub(super) fn settle(&self, plan: &mut Plan, facts: &RunFacts) -> Result<(), RunError> {
+        plan.settle(facts)?;
+        match self {
+            Self::Pulled(_) => {}
+            Self::Saved(_) => plan.follow_saved(),
+        }
+        Ok(())
+    }
+
+    /// Makes the package of a write-back in `folder`; returns what it counted, too.
+    pub(super) async fn package(
+        &self,
+        plan: &mut Plan,
+        work: AtWork<'_>,
+        id: WriteBackId,
+        folder: &Path,
+    ) -> Result<(Package, Tally), RunError> {
+        let retry = match self {
+            Self::Pulled(retry) => retry.as_ref(),
+            Self::Saved(saved) => {
+                return Ok(saved_plan::package::gather(saved, plan, work, id, folder).await?);
+            }
+        };
+        let name = plan.write_back.name.clone();
+        let wanted = retry.map(|retry| retry.keys.get(&name).cloned().unwrap_or_default());
+        let mut selection = Selection::of(work.ledger, work.facts, &name, wanted).await?;
+        let mut account = pull::LedgerAccount {
+            ledger: work.ledger,
+            id,
+        };
+        let progress = work.progress.as_ref();
+        let pulled = pull::pull(
+            plan,
+            folder,
+            &mut selection,
+            &mut account,
+            progress,
+            work.stop,
+        )
+        .await?;
+        let ended = selection.ended();
+        if !ended.is_empty() {
+            info!(job = %work.facts.job, run = id.run, write_back = %name, records = ended.len(), "parked records changed and are taken up");
+            work.ledger
+                .end_parking(&work.facts.job, &name, &ended)
+                .await?;
+        }
+        if retry.is_some() {
+            work.ledger.record_retried(id, &selection.taken()).await?;
+        }
+        Ok((pulled.package, pulled.tally))
+    }
+
+    /// Gathers what was last written. What is left alone of a saved plan's records was decided when
+    /// they were shown.
+    pub(super) async fn remember(&self, plan: &mut Plan, work: AtWork<'_>) -> Result<(), RunError> {
+        match self {
+            Self::Pulled(_) => {
+                let until = Until::Run(work.facts.run);
+                Ok(plan
+                    .remember(work.project, work.ledger, &work.facts.job, until)
+                    .await?)
+            }
+            Self::Saved(_) => Ok(()),
+        }
+    }
+
+    /// What was shown to become of a write-back's records, if that was shown to a person.
+    pub(super) fn forecast(&self, write_back: &str, proven: bool) -> Option<Forecast> {
+        match self {
+            Self::Pulled(_) => None,
+            Self::Saved(saved) => Some(saved.forecast(write_back, proven)),
+        }
+    }
+
+    /// Adds to the report of a finished run what is told only of such records.
+    pub(super) async fn complete(
+        &self,
+        report: &mut RunReport,
+        request: &RunRequest<'_>,
+        work: AtWork<'_>,
+    ) -> Result<(), RunError> {
+        match self {
+            Self::Pulled(None) => {}
+            Self::Pulled(Some(retry)) => {
+                report.retry = Some(pending::report(retry, request, work.ledger).await?);
+            }
+            Self::Saved(_) if report.guarded.is_some() => {}
+            Self::Saved(saved) => {
+                let run = work.facts.run;
+                let applied = saved_plan::package::applied(saved, work.ledger, run, report).await?;
+                report.applied = Some(applied);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an unfinished run is not gone on with for the sake of what it takes; `None` if that is what
+/// is asked for. Errors: `NotSettled`.
+pub(super) fn gives_way(
+    scope: Scope<'_>,
+    job: &str,
+    unfinished: &UnfinishedRun,
+) -> Result<Option<&'static str>, RunError> {
+    let plan = unfinished.plan.as_deref();
+    if unfinished.undo_of.is_some() {
+        if let Scope::OnlyRejected = scope {
+            pending::refuse(job, unfinished)?;
+        }
+        return Ok(Some(
+            "an undo is taken up only by the same `writeback undo`",
+        ));
+    }
+    Ok(match (scope, plan) {
+        (Scope::Planned(saved), Some(digest)) if saved.digest() == digest => None,
+        (Scope::Planned(_), None) => Some("a saved plan is applied instead"),
+        (Scope::Planned(_) | Scope::All | Scope::OnlyRejected, Some(_)) => {
+            Some("a saved plan is taken up only by a run of the same plan")
+        }
+        (Scope::All, None) if unfinished.retry_of.is_some() => {
+            Some("all records are taken instead")
+        }
+        (Scope::All, None) => None,
+        (Scope::OnlyRejected, None) => {
+            pending::refuse(job, unfinished)?;
+            None
+        }
+    })
+}
