@@ -172,6 +172,12 @@ pub(crate) enum Command {
         writeback schema warehouse analytics.health_score"
     )]
     Schema(SchemaArguments),
+    /// Save a web API's descriptions of its objects, to rehearse against
+    #[command(
+        after_help = "Examples:\n  writeback describe crm --out fixtures/crm\n  \
+        writeback describe crm Account Contact --out fixtures/crm"
+    )]
+    Describe(DescribeArguments),
     /// List the value methods, each with its purpose and an example
     Methods(MethodsArguments),
     /// Make a new project in an empty folder
@@ -641,6 +647,21 @@ pub(crate) struct SchemaArguments {
     /// A table of it; in a folder of files, a file's name without its extension
     #[arg(value_name = "TABLE")]
     pub(crate) table: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArguments {
+    /// A connection of writeback.toml to a web API
+    #[arg(value_name = "CONNECTION")]
+    pub(crate) connection: String,
+
+    /// Objects of it, by their API names; without any, those that the project's jobs write to
+    #[arg(value_name = "OBJECT")]
+    pub(crate) objects: Vec<String>,
+
+    /// A folder for the descriptions, one file each; those that are there are replaced
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

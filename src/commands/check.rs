@@ -3,25 +3,29 @@
 
 use std::path::Path;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{CommandError, Ending, load_job, load_project, print, print_json, rehearsal, warn_of};
 use crate::cli::CheckArguments;
 use crate::config::Project;
+use crate::destination::Destination;
+use crate::destination::service::AnyService;
+use crate::destination::service::report::AccountReport;
 use crate::domain::cadence::Cadence;
 use crate::domain::canary::Canary;
 use crate::domain::channel::{Channel, Channels};
+use crate::domain::connection::{Connection, System};
 use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
-use crate::domain::error::chain;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::gate::Opening;
 use crate::domain::guard::Guards;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 use crate::ledger::Ledger;
-use crate::report::{failure, guards, schedule};
+use crate::report::{account, failure, guards, schedule};
 use crate::run::plan::{self, Plan};
 use crate::run::preview::WriteBackPreview;
 use crate::schedule::alert;
@@ -40,6 +44,8 @@ struct Ready {
     previews: Vec<Option<WriteBackPreview>>,
     cadence: Option<Cadence>,
     openings: Vec<Opening>,
+    /// The accounts behind its web APIs, by connection.
+    accounts: Vec<(String, AccountReport)>,
 }
 
 /// What was found of `[alerts]`.
@@ -205,9 +211,12 @@ async fn check_jobs(
             let plans = ready.plans.iter().zip(&ready.previews);
             let plans = plans.map(|(plan, preview)| line(plan, preview.as_ref()));
             let plans = plans.collect::<String>();
+            let accounts = ready.accounts.iter();
+            let accounts = accounts.map(|(name, report)| account::line(name, report));
             print(&format!(
-                "{}  ready\n{plans}{}",
+                "{}  ready\n{}{plans}{}",
                 found.job,
+                accounts.collect::<String>(),
                 cadence_text(ready)
             ));
         }
@@ -266,6 +275,7 @@ async fn check_job(
         true => plans.iter().map(|_| None).collect(),
         false => rehearsal::preview(project, ledger.as_ref(), &facts, &mut plans, &mut met).await?,
     };
+    let accounts = accounts(&plans, now, &mut met).await;
     let (mistakes, warnings): (Vec<_>, Vec<_>) = met.into_iter().partition(Problem::is_mistake);
     warn_of(&warnings);
     told.extend(mistakes.into_iter().chain(warnings));
@@ -283,8 +293,43 @@ async fn check_job(
             previews,
             cadence,
             openings: openings.unwrap_or_default(),
+            accounts,
         },
     ))
+}
+
+/// Asks each web API that is written to for its account; what deserves a look is added to `met`.
+async fn accounts(
+    plans: &[Plan],
+    now: DateTime<Utc>,
+    met: &mut Vec<Problem>,
+) -> Vec<(String, AccountReport)> {
+    let mut accounts: Vec<(String, AccountReport)> = Vec::new();
+    for plan in plans {
+        let connection = &plan.destination;
+        let is_service = matches!(connection.system, System::Service(_));
+        if !is_service || accounts.iter().any(|(name, _)| *name == connection.name) {
+            continue;
+        }
+        match account_of(connection).await {
+            Ok(report) => {
+                met.extend(account::problems(&connection.name, &report, now));
+                accounts.push((connection.name.clone(), report));
+            }
+            Err(error) => {
+                let problem = Problem::mistake(None, chain(&error).join(": "));
+                met.push(problem.hint_if(error.hint()));
+            }
+        }
+    }
+    accounts
+}
+
+async fn account_of(connection: &Connection) -> Result<AccountReport, SystemError> {
+    let service = AnyService::connect(connection).await?;
+    let report = service.report().await;
+    service.close().await;
+    report
 }
 
 /// After which cycles the job runs, and when next.
@@ -390,6 +435,10 @@ fn json_of(found: &Found) -> Value {
         "ready": ready.is_some(),
         "write_backs": ready.map_or(Vec::new(), |ready| {
             ready.plans.iter().zip(&ready.previews).map(write_back).collect()
+        }),
+        "accounts": ready.map_or(Vec::new(), |ready| {
+            let accounts = ready.accounts.iter();
+            accounts.map(|(name, report)| account::account_json(name, report)).collect()
         }),
         "openings": ready.map_or(Vec::new(), |ready| schedule::openings_json(&ready.openings)),
     })

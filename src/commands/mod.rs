@@ -4,6 +4,7 @@
 mod activity;
 mod check;
 mod cycle;
+mod describe;
 mod history;
 pub(crate) mod init;
 mod manual;
@@ -357,6 +358,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Serve(arguments) => in_runtime(serve::serve(&cli.project, &arguments)),
         Command::Undo(arguments) => in_runtime(undo::undo(&cli.project, &arguments)),
         Command::Schema(arguments) => in_runtime(schema::schema(&cli.project, &arguments)),
+        Command::Describe(arguments) => in_runtime(describe::describe(&cli.project, &arguments)),
     }
 }
 

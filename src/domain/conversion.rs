@@ -18,6 +18,7 @@ use super::moment::{
     instant_to_wall, wall_to_instant, write_date, write_instant, write_time, write_timestamp,
 };
 use super::object::{Holds, Repertoire, TextLimit};
+use super::problem::nearest;
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
@@ -253,14 +254,15 @@ fn to_label(
     if from.kind() != Kind::Text {
         return Err(misfit(from, holder));
     }
-    let words: HashSet<&str> = words.iter().map(String::as_str).collect();
+    let known: HashSet<&str> = words.iter().map(String::as_str).collect();
     let texts = values.str()?;
-    let is_word = |text: &str| {
-        if words.contains(text) {
-            Ok(())
-        } else {
-            Err("not one of the column's words")
-        }
+    // The one that is meant is a word of the column's own, which may be told.
+    let is_word = |text: &str| match known.contains(text) {
+        true => Ok(()),
+        false => Err(match nearest(text, words.iter().map(String::as_str)) {
+            Some(word) => format!("not one of the column's words; `{word}` is the nearest"),
+            None => "not one of the column's words".to_owned(),
+        }),
     };
     Ok(Converted::kept(texts.clone(), check(texts.iter(), is_word)))
 }

@@ -1,6 +1,7 @@
 //! What people and machines get to read: problems and errors, summaries, tables, and progress.
 
 pub(crate) mod access;
+pub(crate) mod account;
 pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod guards;

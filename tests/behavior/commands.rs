@@ -221,6 +221,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                     "rejected": 0,
                 },
             }],
+            "accounts": [],
             "openings": [],
         }],
         "alerts": [],

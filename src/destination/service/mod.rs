@@ -4,6 +4,7 @@
 
 mod look_up;
 mod patience;
+pub(crate) mod report;
 pub(crate) mod salesforce;
 
 use std::time::Duration;
@@ -107,6 +108,22 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
 /// The closed set of web APIs.
 pub(crate) enum AnyService {
     Salesforce(salesforce::SalesforceDestination),
+}
+
+impl AnyService {
+    /// The system's own description of an object, as it is.
+    pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.describe_text(name).await,
+        }
+    }
+
+    /// Tells of the account and of the user that is logged in.
+    pub(crate) async fn report(&self) -> Result<report::AccountReport, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.report().await,
+        }
+    }
 }
 
 impl LookUp for AnyService {

@@ -155,7 +155,7 @@ fn text_fits_by_length_and_characters() {
         TEXT,
         &words,
         &[
-            ("Low", "not one of the column's words"),
+            ("Low", "not one of the column's words; `low` is the nearest"),
             ("", "not one of the column's words"),
         ],
     );

@@ -616,7 +616,28 @@ impl<'a> Planner<'a> {
             .push(warning.hint(self.object.create_unique_index(&names)));
     }
 
+    /// A web API finds records by what it can filter by, and by nothing else.
+    fn check_filters(&mut self, layout: &Layout) {
+        let is_found = |field: &&LayoutField| {
+            let alone = [field.column.name.clone()];
+            self.object.indexes.iter().any(|index| *index == alone)
+        };
+        for field in layout.key_fields().filter(|field| !is_found(field)) {
+            let message = format!(
+                "`{}` of `{}` cannot be filtered by, so that no record is found by it",
+                field.column.name,
+                self.object.display_name()
+            );
+            let mistake = Problem::mistake(self.write_back.table_location.clone(), message);
+            self.problems
+                .push(mistake.hint("match by another field, such as an external id"));
+        }
+    }
+
     fn check_index(&mut self, layout: &Layout) {
+        if self.object.kind == ObjectKind::Records {
+            return self.check_filters(layout);
+        }
         if layout.key_is_indexed() || matches!(self.object.kind, ObjectKind::View { .. }) {
             return;
         }

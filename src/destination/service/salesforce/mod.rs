@@ -4,6 +4,7 @@
 mod answers;
 mod describe;
 mod manner;
+mod org;
 mod queries;
 mod values;
 mod writes;
@@ -47,6 +48,8 @@ pub(crate) struct SalesforceDestination {
     attempts_max: u32,
     /// The org's id, as far as the log-in told.
     account: Option<String>,
+    /// The user's id, likewise.
+    user: Option<String>,
 }
 
 /// An answer to a query.
@@ -84,6 +87,7 @@ impl SalesforceDestination {
             base: format!("/services/data/v{version}"),
             attempts_max: connection.limits.attempts_max,
             account: granted.account,
+            user: granted.user,
         };
         destination.expect_account(settings).await?;
         Ok(destination)
