@@ -36,7 +36,7 @@ pub(crate) struct ClientSettings {
 
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) enum HttpMethod {
     Get,
     Post,
     Put,
@@ -44,7 +44,7 @@ pub(crate) enum Method {
     Delete,
 }
 
-impl Method {
+impl HttpMethod {
     fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -59,7 +59,7 @@ impl Method {
 /// A request. Its URL is encoded already.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    pub(crate) method: Method,
+    pub(crate) method: HttpMethod,
     pub(crate) url: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Its type and its bytes.
@@ -68,7 +68,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: Method, url: String) -> Self {
+    pub(crate) fn new(method: HttpMethod, url: String) -> Self {
         Self {
             method,
             url,
@@ -79,7 +79,7 @@ impl Request {
     }
 
     pub(crate) fn get(url: String) -> Self {
-        Self::new(Method::Get, url)
+        Self::new(HttpMethod::Get, url)
     }
 
     pub(crate) fn with_body(

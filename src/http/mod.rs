@@ -7,8 +7,8 @@ mod quota;
 mod session;
 mod tokens;
 
-pub(crate) use client::{Client, ClientSettings, Method, Request, Response, SendError};
+pub(crate) use client::{Client, ClientSettings, HttpMethod, Request, Response, SendError};
 pub(crate) use pace::delays;
 pub(crate) use quota::Usage;
-pub(crate) use session::{Judgement, Manner, Repeat, Session, SessionSettings};
+pub(crate) use session::{ApiManner, Judgement, Repeat, Session, SessionSettings};
 pub(crate) use tokens::{Granted, LoginError, TokenFile, same_site};

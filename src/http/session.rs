@@ -1,6 +1,6 @@
 //! A web API as those who ask it see it: they say what they want and get an answer to it. Logging
 //! in, renewing, waiting, pacing and the quota are seen to here; what an answer means for them, the
-//! API's [`Manner`] says.
+//! API's [`ApiManner`] says.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) enum Judgement {
 }
 
 /// What of an API everybody who asks it has to know.
-pub(crate) trait Manner {
+pub(crate) trait ApiManner {
     /// Logs in; `refresh_token` is the one that is good now, where the API is logged in to with
     /// one.
     async fn log_in(
@@ -95,7 +95,7 @@ pub(crate) struct Session<M> {
     quota: Quota,
 }
 
-impl<M: Manner> Session<M> {
+impl<M: ApiManner> Session<M> {
     /// Errors: the file of authorities is none.
     pub(crate) fn new(settings: SessionSettings, manner: M) -> Result<Self, SystemError> {
         let client = Client::new(&settings.client).map_err(|source| SystemError::Failed {

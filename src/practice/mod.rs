@@ -108,7 +108,6 @@ impl PracticeError {
 
 /// Serves a practice on some port of this machine until the process ends; if it is served already,
 /// says where.
-#[allow(dead_code, reason = "what speaks to services calls it")]
 pub(crate) async fn serve(place: &Place) -> Result<Served, PracticeError> {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let wishes = Wishes {

@@ -15,8 +15,8 @@ use url::form_urlencoded::Serializer;
 use super::answers::{ApiError, errors};
 use crate::domain::connection::{Auth, LiveAccess, Secret};
 use crate::http::{
-    Client, Granted, Judgement, LoginError, Manner, Method, Request, Response, SendError, Usage,
-    same_site,
+    ApiManner, Client, Granted, HttpMethod, Judgement, LoginError, Request, Response, SendError,
+    Usage, same_site,
 };
 
 /// How long a signed log-in is good for: the host takes no more than five minutes, and clocks differ.
@@ -53,7 +53,7 @@ struct TokenAnswer {
     refresh_token: Option<String>,
 }
 
-impl Manner for SalesforceManner {
+impl ApiManner for SalesforceManner {
     async fn log_in(
         &self,
         client: &Client,
@@ -61,8 +61,8 @@ impl Manner for SalesforceManner {
     ) -> Result<Granted, LoginError> {
         let url = format!("{}/services/oauth2/token", self.live.login_url);
         let form = self.form(refresh_token)?;
-        let request =
-            Request::new(Method::Post, url).with_body("application/x-www-form-urlencoded", form);
+        let request = Request::new(HttpMethod::Post, url)
+            .with_body("application/x-www-form-urlencoded", form);
         let response = match client.send(request).await {
             Ok(response) => response,
             Err(SendError::Unproven { what, hint }) => {

@@ -24,12 +24,15 @@ use super::patience::patiently;
 use super::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::{LookUp, LookedUp, RowId, Stored};
 use crate::domain::before::Before;
-use crate::domain::connection::{Auth, Connection, LiveAccess, ServiceAccess, ServiceSettings};
+use crate::domain::connection::{
+    Auth, Connection, LiveAccess, Secret, ServiceAccess, ServiceSettings,
+};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
 use crate::http::{ClientSettings, Repeat, Request, Response, Session, SessionSettings, TokenFile};
+use crate::practice;
 
 /// The newest version of the API that this program was tested with, that of Summer '26.
 const VERSION: &str = "67.0";
@@ -79,7 +82,8 @@ impl SalesforceDestination {
         connection: &Connection,
         settings: &ServiceSettings,
     ) -> Result<Self, SystemError> {
-        let session = session(connection, settings)?;
+        let live = live_access(connection, settings).await?;
+        let session = session(connection, settings, live)?;
         let granted = session.log_in().await?;
         let version = settings.api_version.as_deref().unwrap_or(VERSION);
         let mut destination = Self {
@@ -440,10 +444,10 @@ impl SalesforceDestination {
 fn session(
     connection: &Connection,
     settings: &ServiceSettings,
+    live: LiveAccess,
 ) -> Result<Arc<Session<SalesforceManner>>, SystemError> {
     type Known = (SessionSettings, LiveAccess, Arc<Session<SalesforceManner>>);
     static SESSIONS: LazyLock<Mutex<Vec<Known>>> = LazyLock::new(Mutex::default);
-    let live = live_access(connection, settings)?;
     let wanted = session_settings(connection, settings, &live);
     let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let known = sessions
@@ -461,21 +465,37 @@ fn session(
     Ok(session)
 }
 
-fn live_access(
+/// Hosts and credentials. Those of a practice are its own, and it is served from here on.
+async fn live_access(
     connection: &Connection,
     settings: &ServiceSettings,
 ) -> Result<LiveAccess, SystemError> {
-    match &settings.access {
-        ServiceAccess::Live(live) => Ok(LiveAccess::clone(live)),
-        ServiceAccess::Practice { folder } => Err(SystemError::NotFound {
-            what: format!(
-                "the practice stand-in of `{}` in `{}`",
-                connection.name,
-                folder.display()
-            ),
-            hint: None,
-        }),
-    }
+    let folder = match &settings.access {
+        ServiceAccess::Live(live) => return Ok(LiveAccess::clone(live)),
+        ServiceAccess::Practice { folder } => folder,
+    };
+    let place = practice::Place {
+        kind: settings.kind,
+        folder: folder.clone(),
+        state_folder: settings.state_folder.clone(),
+        name: connection.name.clone(),
+    };
+    let served = practice::serve(&place).await;
+    let served = served.map_err(|error| SystemError::Failed {
+        connection: connection.name.clone(),
+        doing: "serving the practice".to_owned(),
+        hint: error.hint(),
+        source: error.into(),
+    })?;
+    Ok(LiveAccess {
+        login_url: format!("http://{}", served.address()),
+        api_url: None,
+        auth: Auth::ClientCredentials {
+            client_id: practice::CLIENT_ID.to_owned(),
+            client_secret: Secret::new(practice::CLIENT_SECRET.to_owned()),
+        },
+        ca_file: None,
+    })
 }
 
 fn session_settings(

@@ -7,7 +7,7 @@ use super::queries::encoded;
 use super::values::{http_date, json, text};
 use crate::destination::RowId;
 use crate::domain::layout::Layout;
-use crate::http::{Method, Repeat, Request};
+use crate::http::{HttpMethod, Repeat, Request};
 
 /// A request, what may be done if its answer is lost, and what its answer looks like.
 pub(super) struct Wanted {
@@ -57,7 +57,7 @@ pub(super) fn request(
     match writes.first().map(|write| &write.verb) {
         Some(ServiceVerb::Update { guarded: true, .. }) => Wanted {
             request: own_rules(
-                Request::new(Method::Post, format!("{base}/composite"))
+                Request::new(HttpMethod::Post, format!("{base}/composite"))
                     .with_json(composite(base, layout, texts, writes)),
             ),
             // Carried out, it moves the date that it is guarded by.
@@ -74,21 +74,23 @@ pub(super) fn request(
                 encoded(&ids.join(","))
             );
             Wanted {
-                request: Request::new(Method::Delete, path),
+                request: Request::new(HttpMethod::Delete, path),
                 repeat: Repeat::IfUndone,
                 shape: Shape::Collection,
             }
         }
         Some(ServiceVerb::Create { .. }) => Wanted {
             request: own_rules(
-                Request::new(Method::Post, collection).with_json(records(layout, texts, writes)),
+                Request::new(HttpMethod::Post, collection)
+                    .with_json(records(layout, texts, writes)),
             ),
             repeat: Repeat::IfUndone,
             shape: Shape::Collection,
         },
         Some(ServiceVerb::Update { guarded: false, .. }) | None => Wanted {
             request: own_rules(
-                Request::new(Method::Patch, collection).with_json(records(layout, texts, writes)),
+                Request::new(HttpMethod::Patch, collection)
+                    .with_json(records(layout, texts, writes)),
             ),
             repeat: Repeat::SameTwice,
             shape: Shape::Collection,
