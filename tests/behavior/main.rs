@@ -61,6 +61,7 @@ mod rejected;
 mod retry;
 mod rights;
 mod running;
+mod salesforce;
 mod secrets;
 mod serve;
 mod sessions;

@@ -1,0 +1,352 @@
+//! Salesforce as a destination, against the practice org that is part of the program: records are
+//! matched, compared and written as in a database, each of them by itself.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use crate::harness::{Ran, Server, Workspace, write_back};
+
+/// Accounts of the org: two share a legacy id.
+const ACCOUNTS: &str = "Id,Name,Customer_Id__c,Legacy_Id__c,Health_Score__c,Churn_Risk__c,Health_Note__c,Interests__c,Scored_At__c,Strategic__c
+001000000000A01,One,C-1,L1,10.5,low,old note,Analytics;Security,2026-11-01T06:00:00Z,false
+001000000000A02,Two,C-2,L2,20,,,,,false
+001000000000A03,Three,C-3,L3,30,high,kept,,,true
+001000000000A04,Four,C-4,L4,40,low,,,,false
+001000000000A05,Five,C-5,L4,50,low,,,,false
+";
+
+const SCHEMA: &str =
+    "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2), risk VARCHAR(16), note VARCHAR(255)";
+
+const FIELDS: &str = "Customer_Id__c = 'id'
+Health_Score__c = 'score'
+Churn_Risk__c = 'risk'
+Health_Note__c = 'note'";
+
+/// What a rule of an admin refuses.
+const RULE: &str = "[[refuse]]
+object = 'Account'
+when = 'Health_Score__c > 100'
+message = 'A health score lies between 0 and 100.'
+fields = ['Health_Score__c']
+";
+
+/// A project with an org of its own, which a job writes these records to.
+fn place(settings: &str, scores: &str) -> Workspace {
+    place_of(ACCOUNTS, settings, scores)
+}
+
+fn place_of(accounts: &str, settings: &str, scores: &str) -> Workspace {
+    let place = Workspace::on(Server::Sqlite);
+    for file in ["Account.json", "User.json", "User.csv"] {
+        let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(repository.join("fixtures/salesforce").join(file));
+        place.file(&format!("org/{file}"), &text.expect(file));
+    }
+    place.file("org/Account.csv", accounts);
+    place.file("org/practice.toml", RULE);
+    place.file("writeback.toml", &project(&place, ""));
+    place.scores(SCHEMA, scores);
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "Account", settings, FIELDS),
+    );
+    place
+}
+
+fn project(place: &Workspace, settings: &str) -> String {
+    let connection = "[connections.crm]\nkind = 'salesforce'\npractice = 'org'\nattempts_max = 4\n";
+    format!("{}{connection}{settings}\n", place.connection("files"))
+}
+
+/// What the org's accounts hold.
+fn accounts(place: &Workspace, fields: &[&str]) -> String {
+    let columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("json_extract(body, '$.{field}') AS {field}"))
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM documents WHERE kind = 'Account' ORDER BY 1",
+        columns.join(", ")
+    );
+    place.query_file(".writeback/practice/crm.db", &sql)
+}
+
+fn scores(place: &Workspace) -> String {
+    accounts(
+        place,
+        &["Customer_Id__c", "Health_Score__c", "Churn_Risk__c"],
+    )
+}
+
+/// Calls of the org's day.
+fn calls(place: &Workspace) -> u64 {
+    let sql = "SELECT json_extract(body, '$.used') AS used FROM documents WHERE kind = '_counters'";
+    let csv = place.query_file(".writeback/practice/crm.db", sql);
+    let used = csv.lines().nth(1).expect("a count");
+    used.parse().expect("a number")
+}
+
+/// The practice org in a process of its own, with faults.
+struct Org(Child);
+
+impl Org {
+    fn start(place: &Workspace, faults: &str) -> Self {
+        let mut child = place.start(&["practice", "crm", "--faults", faults]);
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("text");
+        assert!(line.contains("127.0.0.1"), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Org {
+    fn drop(&mut self) {
+        self.0.kill().expect("a child");
+        self.0.wait().expect("a child");
+    }
+}
+
+const SCORES: &str = "id,score,risk,note
+C-1,11.25,medium,new note
+C-2,20.00,low,
+C-3,30,high, kept
+C-9,90,low,x
+";
+
+#[test]
+fn only_what_is_there_and_differs_is_written_and_a_second_run_changes_nothing() {
+    let place = place("", SCORES);
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
+    let expected = "Customer_Id__c,Health_Score__c,Churn_Risk__c
+C-1,11.25,medium
+C-2,20.0,low
+C-3,30.0,high
+C-4,40.0,low
+C-5,50.0,low
+";
+    assert_eq!(scores(&place), expected);
+    let again = place.command(&["run", "job", "--json", "--again"]);
+    assert_eq!(
+        again.summary(),
+        "4 read = 3 unchanged + 1 skipped",
+        "{again}"
+    );
+}
+
+#[test]
+fn an_account_is_created_where_that_is_asked_for_and_undone() {
+    let created = "id,score,risk,note\nC-1,11,low,\nC-9,90,low,x\n";
+    let place = place("matching = \"upsert\"\n", created);
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &format!("{job}Name = {{ string = 'New' }}\n"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 inserted + 1 updated", "{run}");
+    assert!(
+        scores(&place).contains("C-9,90.0,low\n"),
+        "{}",
+        scores(&place)
+    );
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert_eq!(undo.code, 0, "{undo}");
+    assert!(
+        scores(&place).contains("C-1,10.5,low\n"),
+        "{}",
+        scores(&place)
+    );
+}
+
+#[test]
+fn a_key_that_finds_several_accounts_is_rejected_with_their_ids() {
+    let place = place("", "id,score,risk,note\nL1,1,low,\nL4,4,low,\n");
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("Customer_Id__c", "Legacy_Id__c"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(rejected.contains("001000000000A04"), "{rejected}");
+    assert!(rejected.contains("001000000000A05"), "{rejected}");
+    assert!(
+        scores(&place).contains("C-4,40.0,low\n"),
+        "neither was written"
+    );
+}
+
+#[test]
+fn a_refused_account_costs_one_account_and_is_told_in_the_org_s_words() {
+    let place = place(
+        "",
+        "id,score,risk,note\nC-1,11,low,\nC-2,150,low,\nC-3,31,hihg,\n",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    let rule = "FIELD_CUSTOM_VALIDATION_EXCEPTION: A health score lies between 0 and 100.";
+    assert!(rejected.contains(rule), "{rejected}");
+    assert!(rejected.contains("`high` is the nearest"), "{rejected}");
+    assert!(scores(&place).contains("C-2,20.0,\n"), "{}", scores(&place));
+}
+
+#[test]
+fn check_tells_of_the_org_and_another_one_is_refused_before_any_read() {
+    let place = place("", SCORES);
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 0, "{check}");
+    let line = "crm: org `00D";
+    assert!(check.stdout.contains(line), "{check}");
+    assert!(
+        check
+            .stdout
+            .contains("version 67.0 (promised until 2029-06 at least)"),
+        "{check}"
+    );
+    assert!(
+        check.stdout.contains("calls used and 50 % of them may be"),
+        "{check}"
+    );
+    place.file(
+        "writeback.toml",
+        &project(&place, "account = '00D5g000004XyZ1EAC'"),
+    );
+    let before = calls(&place);
+    for command in [["check", "job"], ["run", "job"], ["preview", "job"]] {
+        let refused = place.command(&command);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(
+            refused.stderr.contains("not to `00D5g000004XyZ1EAC`"),
+            "{refused}"
+        );
+    }
+    assert_eq!(calls(&place), before, "nothing was read");
+}
+
+#[test]
+fn what_cannot_be_had_there_is_said_with_its_reason() {
+    let place = place("journal_table = \"Journal__c\"\n", SCORES);
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(
+        check
+            .stderr
+            .contains("`journal_table` cannot be kept in `salesforce`"),
+        "{check}"
+    );
+    let job = place.text("schedules/job.toml");
+    let job = job.replace("journal_table = \"Journal__c\"\n", "");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("Health_Note__c", "Health_Band__c"),
+    );
+    let check = place.command(&["check"]);
+    assert!(
+        check.stderr.contains("`Health_Band__c` is computed"),
+        "{check}"
+    );
+    place.file("schedules/job.toml", &job.replace("'Account'", "'Acount'"));
+    let check = place.command(&["check"]);
+    assert!(check.stderr.contains("did you mean `Account`?"), "{check}");
+}
+
+/// A run among these faults leaves what one without them would have left.
+fn expect_delivered_among(faults: &str) -> Ran {
+    let place = place("", SCORES);
+    let org = Org::start(&place, faults);
+    let mut run = place.run();
+    for _ in 0..3 {
+        if run.code == 2 {
+            run = place.run();
+        }
+    }
+    assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
+    drop(org);
+    let held = scores(&place);
+    assert!(
+        held.contains("C-1,11.25,medium\nC-2,20.0,low\n"),
+        "{faults}: {held}"
+    );
+    assert_eq!(held.lines().count(), 6, "{faults}: {held}");
+    run
+}
+
+#[test]
+fn a_run_goes_on_among_ended_sessions_locks_and_broken_answers() {
+    for faults in [
+        "expire=@2@5",
+        "503=@2@4,502=@3",
+        "concurrent=@3",
+        "lock=@3",
+        "drop_after=@4",
+        "cut_json=@3@4",
+        "drop_before=@2@4",
+        "500=@3",
+        "login_page=@4",
+        "seed=3,short_page=50%",
+    ] {
+        expect_delivered_among(faults);
+    }
+}
+
+#[test]
+fn calls_run_out_before_they_cross_the_share_and_the_next_run_says_when() {
+    let place = place("", SCORES);
+    place.file(
+        "org/practice.toml",
+        &format!("[org]\ndaily_calls = 10\n{RULE}"),
+    );
+    place.file("writeback.toml", &project(&place, "quota_share = '10 %'"));
+    let run = place.run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(
+        run.stderr
+            .contains("calls are used up, and 10 % of them may be"),
+        "{run}"
+    );
+    assert!(run.stderr.contains("run again then"), "{run}");
+    assert!(
+        scores(&place).contains("C-1,10.5,low\n"),
+        "nothing was written"
+    );
+}
+
+#[test]
+fn ten_thousand_updates_take_as_few_calls_as_they_can() {
+    let mut accounts = String::from("Id,Name,Customer_Id__c,Strategic__c\n");
+    let mut scores = String::from("id,score,risk,note\n");
+    for number in 0..10_000 {
+        accounts += &format!("001000000B{number:05},A{number},C-{number:05},false\n");
+        scores += &format!("C-{number:05},{}.5,low,\n", number % 100);
+    }
+    let place = place_of(&accounts, "", &scores);
+    let run = place.run();
+    assert_eq!(run.summary(), "10000 read = 10000 updated", "{run}");
+    let used = calls(&place);
+    assert!(used <= 102, "{used} calls");
+}
+
+#[test]
+fn descriptions_are_saved_as_the_org_gives_them() {
+    let place = place("", SCORES);
+    let saved = place.command(&["describe", "crm", "--out", "saved"]);
+    assert_eq!(saved.code, 0, "{saved}");
+    let text = place.text("saved/Account.json");
+    let described: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(described["name"], "Account");
+    let unknown = place.command(&["describe", "crm", "Acount", "--out", "saved"]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(
+        unknown.stderr.contains("did you mean `Account`?"),
+        "{unknown}"
+    );
+}
