@@ -39,14 +39,6 @@ const NAMES_OF_SEVERAL: &[(&str, &str)] = &[
         "of a cycle and of a sending; the sending's is to be renamed",
     ),
     (
-        "Manner",
-        "of asking a web API and of looking records up; both are to speak their modules",
-    ),
-    (
-        "Method",
-        "of a value and of a request; the request's is to speak its module",
-    ),
-    (
         "Purpose",
         "of a session, with either driver; both are to speak their modules",
     ),
