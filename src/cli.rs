@@ -16,13 +16,22 @@ use crate::practice::Faults;
 use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
 
+/// Columns that help takes at most: those of a plain terminal.
+const HELP_COLUMNS_MAX: usize = 80;
+
 /// Writes a dashboard's scores back into the systems where people work.
 ///
 /// A project is a folder with `writeback.toml` (connections), `sql/` (write-back schemas) and
 /// `schedules/` (jobs). By default a write-back updates only what is already there, and every
 /// record read is accounted for.
 #[derive(Debug, Parser)]
-#[command(name = "writeback", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(
+    name = "writeback",
+    version,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES,
+    max_term_width = HELP_COLUMNS_MAX
+)]
 pub(crate) struct Cli {
     /// The project's folder
     #[arg(
@@ -295,9 +304,9 @@ pub(crate) struct ParkArguments {
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
 
-    /// The record's match key; without it, the job's parked records are listed
-    #[arg(long, value_name = "KEY")]
-    pub(crate) record: Option<String>,
+    /// The record's match key, as often as you like; without it, the job's parked records are listed
+    #[arg(long = "record", value_name = "KEY")]
+    pub(crate) records: Vec<String>,
 
     /// Only in this one of the job's write-backs
     #[arg(long, value_name = "NAME")]
@@ -306,7 +315,7 @@ pub(crate) struct ParkArguments {
     /// When it is taken up again: a date (its first moment in UTC), a time such as
     /// 2026-12-01T06:00:00Z, or `changed`, when its values in the source are no longer what they
     /// were when it was first left alone
-    #[arg(long, value_name = "DATE|changed", value_parser = Until::parse, requires = "record", requires = "reason")]
+    #[arg(long, value_name = "DATE|changed", value_parser = Until::parse, requires = "records", requires = "reason")]
     pub(crate) until: Option<Until>,
 
     /// Why, for all who read a report
@@ -314,7 +323,7 @@ pub(crate) struct ParkArguments {
     pub(crate) reason: Option<String>,
 
     /// Take it up again now
-    #[arg(long, requires = "record", conflicts_with_all = ["until", "reason"])]
+    #[arg(long, requires = "records", conflicts_with_all = ["until", "reason"])]
     pub(crate) lift: bool,
 
     /// Print JSON instead of text

@@ -1,11 +1,15 @@
 //! Logs: what happened, in words, with its values as fields, on stderr.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 use tracing::Metadata;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -36,9 +40,11 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
         // What is the matter with a log would be told by a panic.
         .log_internal_errors(false)
         .with_target(false);
+    let quoted = || debug_fn(write_field).delimited(" ");
     match format {
         LogFormat::Text if colored() => {
             subscriber
+                .fmt_fields(quoted())
                 .with_writer(|| LogLine(printable_colored))
                 .finish()
                 .with(filter_fn(may_be_logged))
@@ -46,6 +52,7 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
         }
         LogFormat::Text => {
             let subscriber = subscriber
+                .fmt_fields(quoted())
                 .with_ansi(false)
                 .with_writer(|| LogLine(printable));
             subscriber.finish().with(filter_fn(may_be_logged)).init();
@@ -55,6 +62,26 @@ pub(crate) fn start(format: LogFormat, verbosity: u8) {
             subscriber.finish().with(filter_fn(may_be_logged)).init();
         }
     }
+}
+
+/// Writes a field of a line of the log. A value is quoted where it could be taken for something
+/// else: one of several words, one with an equals sign, one that is empty.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let told = format!("{value:?}");
+    if field.name() == "message" {
+        return write!(writer, "{told}");
+    }
+    let is_quoted = told.len() > 1 && told.starts_with('"') && told.ends_with('"');
+    let is_plain = |letter: char| !letter.is_whitespace() && !matches!(letter, '"' | '=');
+    match is_quoted || (!told.is_empty() && told.chars().all(is_plain)) {
+        true => write!(writer, "{}={told}", field.name()),
+        false => write!(writer, "{}={}", field.name(), quoted_text(&told)),
+    }
+}
+
+/// A text between quotation marks, of which those within are escaped.
+fn quoted_text(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Writes one line of the log, made printable. A line that cannot be written is lost.

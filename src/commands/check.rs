@@ -399,11 +399,13 @@ fn guards_json(guards: &Guards) -> Value {
         max_changed,
         max_nulls,
         max_rejected,
+        max_skipped,
         require_test,
     } = guards;
     json!({
         "min_read": min_read,
         "max_rejected": max_rejected,
+        "max_skipped": max_skipped,
         "max_changed": max_changed,
         "max_nulls": max_nulls,
         "require_test": require_test,

@@ -19,21 +19,30 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
     let checked = read_job(&project, &arguments.job)?;
     let write_backs = plan::choose(&checked.job, arguments.write_back.as_deref())?;
     let ledger = Ledger::open(&project.state_folder()).await?;
-    match (&arguments.record, arguments.until, &arguments.reason) {
-        (Some(typed), Some(until), Some(reason)) => {
-            let records = records(&checked.job, &write_backs, typed, until, reason)?;
-            ledger.park(&checked.job.name, &records).await?;
+    match (
+        arguments.records.as_slice(),
+        arguments.until,
+        &arguments.reason,
+    ) {
+        ([], _, _) => {}
+        (keys, Some(until), Some(reason)) => {
+            let mut parked = Vec::new();
+            for typed in keys {
+                parked.extend(records(&checked.job, &write_backs, typed, until, reason)?);
+            }
+            ledger.park(&checked.job.name, &parked).await?;
         }
-        (Some(typed), _, _) if arguments.lift => {
-            lift(&ledger, &checked.job, arguments, typed).await?
+        (keys, _, _) if arguments.lift => {
+            for typed in keys {
+                lift(&ledger, &checked.job, arguments, typed).await?;
+            }
         }
-        (Some(typed), _, _) => {
+        ([first, ..], _, _) => {
             return Err(CommandError::ParkedHow {
-                key: typed.clone(),
+                key: first.clone(),
                 job: checked.job.name.clone(),
             });
         }
-        (None, _, _) => {}
     }
     let mut parked = ledger.parked(&checked.job.name, Utc::now()).await?;
     parked.retain(|record| {

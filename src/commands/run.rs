@@ -12,7 +12,7 @@ use crate::cli::RunArguments;
 use crate::domain::job::WriteBack;
 use crate::ledger::{Ledger, RunEntry, RunStatus, Versioned};
 use crate::report;
-use crate::report::run::Delivered;
+use crate::report::run::{Delivered, REASONS_SHOWN_MAX};
 use crate::run::request::{Approver, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
@@ -106,7 +106,13 @@ async fn carry_out(
     warn_of(&finished.warnings);
     match arguments.job.json {
         true => print_json(&report::run::json(&finished))?,
-        false => print(&report::run::text(&finished)),
+        false => {
+            let reasons = match finished.run {
+                Some(run) => ledger.rejection_reasons(run, REASONS_SHOWN_MAX).await?,
+                None => Vec::new(),
+            };
+            print(&report::run::text(&finished, &reasons));
+        }
     }
     Ok(match finished.status {
         RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => {

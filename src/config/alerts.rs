@@ -32,10 +32,11 @@ const PROJECT_KEYS: &[&str] = &[
     "command_timeout",
     "webhook",
     "rejected_max",
+    "skipped_max",
     "read_change_max",
     "recent_runs",
 ];
-const JOB_KEYS: &[&str] = &["rejected_max", "read_change_max"];
+const JOB_KEYS: &[&str] = &["rejected_max", "skipped_max", "read_change_max"];
 
 /// A project's `[alerts]`.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(super) fn read_project_alerts(
 ) -> AlertSettings {
     let thresholds = Thresholds {
         rejected_max: None,
+        skipped_max: None,
         read_change_max: None,
         recent_runs: RECENT_RUNS_USUAL,
     };
@@ -112,6 +114,10 @@ fn read_thresholds(table: &Table<'_>, usual: Thresholds) -> Thresholds {
             .get("rejected_max")
             .and_then(read_records_max)
             .or(usual.rejected_max),
+        skipped_max: table
+            .get("skipped_max")
+            .and_then(read_records_max)
+            .or(usual.skipped_max),
         read_change_max: table
             .get("read_change_max")
             .and_then(read_percent)

@@ -7,11 +7,12 @@ use crate::domain::guard::Guards;
 use crate::domain::share::RecordsMax;
 
 /// The keys read here.
-pub(super) const KEYS: [&str; 6] = [
+pub(super) const KEYS: [&str; 7] = [
     "min_read",
     "max_changed",
     "max_nulls",
     "max_rejected",
+    "max_skipped",
     "require_test",
     "canary",
 ];
@@ -31,6 +32,7 @@ pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
         max_changed: max("max_changed", usual.max_changed),
         max_nulls: max("max_nulls", usual.max_nulls),
         max_rejected: max("max_rejected", usual.max_rejected),
+        max_skipped: max("max_skipped", usual.max_skipped),
         require_test: require_test.unwrap_or(usual.require_test),
     }
 }

@@ -45,6 +45,7 @@ const WRITE_BACK_KEYS: &[&str] = &[
     "max_changed",
     "max_nulls",
     "max_rejected",
+    "max_skipped",
     "require_test",
     "canary",
     "journal_table",

@@ -42,6 +42,7 @@ const DEFAULTS_KEYS: &[&str] = &[
     "max_changed",
     "max_nulls",
     "max_rejected",
+    "max_skipped",
     "require_test",
     "canary",
     "journal_table",

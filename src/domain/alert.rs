@@ -24,6 +24,7 @@ pub(crate) enum AlertKind {
     Silent,
     /// More records were rejected than the threshold allows.
     Rejected,
+    Skipped,
     /// The number of records read is far from what is usual.
     ReadCount,
     /// A run was stopped by a guard.
@@ -33,12 +34,13 @@ pub(crate) enum AlertKind {
 }
 
 impl AlertKind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Failing,
         Self::GivenUp,
         Self::Expired,
         Self::Silent,
         Self::Rejected,
+        Self::Skipped,
         Self::ReadCount,
         Self::Guarded,
         Self::BrokenFile,
@@ -52,6 +54,7 @@ impl AlertKind {
             Self::Expired => "expired",
             Self::Silent => "silent",
             Self::Rejected => "rejected",
+            Self::Skipped => "skipped",
             Self::ReadCount => "read_count",
             Self::Guarded => "guarded",
             Self::BrokenFile => "broken_file",
@@ -63,9 +66,12 @@ impl AlertKind {
     fn lasts_until_a_run(self) -> bool {
         match self {
             Self::Failing | Self::GivenUp | Self::Expired => true,
-            Self::Silent | Self::Rejected | Self::ReadCount | Self::Guarded | Self::BrokenFile => {
-                false
-            }
+            Self::Silent
+            | Self::Rejected
+            | Self::Skipped
+            | Self::ReadCount
+            | Self::Guarded
+            | Self::BrokenFile => false,
         }
     }
 
@@ -80,6 +86,11 @@ impl AlertKind {
                 format!("job `{job}` finished a run again, after a cycle that expired")
             }
             Self::Silent => format!("the dashboard of job `{job}` finished a cycle again"),
+            Self::Skipped => {
+                format!(
+                    "job `{job}` finds rows for as many records as its threshold asks for again"
+                )
+            }
             Self::Rejected => {
                 format!("job `{job}` rejects no more records than its threshold allows again")
             }
@@ -95,6 +106,8 @@ impl AlertKind {
 pub(crate) struct Thresholds {
     /// Records a write-back may reject.
     pub(crate) rejected_max: Option<RecordsMax>,
+    /// Records a write-back may skip; without it, people are told of one that skips all.
+    pub(crate) skipped_max: Option<RecordsMax>,
     /// How far a write-back's read count may be from the median of its recent runs, up or down.
     pub(crate) read_change_max: Option<Percent>,
     /// Runs that this median is of, the latest left out.
@@ -112,6 +125,8 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Circumstances {
     pub(crate) silence: Option<Silence>,
+    /// Whether little is left until the deadline of the newest cycle.
+    pub(crate) deadline_nears: bool,
     /// What is wrong with the job's file, while it is served as it was before.
     pub(crate) broken_file: Option<String>,
 }
@@ -214,6 +229,9 @@ pub(crate) enum AlertChange {
     },
 }
 
+/// The failed attempt at a cycle from which on people are told.
+const ATTEMPTS_TOLD_FROM: u32 = 2;
+
 /// What is wrong with a job now, at most one alert of each kind.
 pub(crate) fn alerts_of(job: &str, facts: &Facts, thresholds: &Thresholds) -> Vec<Alert> {
     let Facts {
@@ -221,10 +239,16 @@ pub(crate) fn alerts_of(job: &str, facts: &Facts, thresholds: &Thresholds) -> Ve
         history,
     } = facts;
     let delivered = history.delivered.as_ref();
+    // The first failure may be a hiccup that the next attempt makes good, unless there is no time
+    // for another.
+    let is_lasting = |failure: &&Failure| {
+        failure.attempts >= ATTEMPTS_TOLD_FROM || failure.given_up || circumstances.deadline_nears
+    };
     let alerts = [
         history
             .failure
             .as_ref()
+            .filter(is_lasting)
             .map(|failure| failing(job, failure)),
         history
             .failure
@@ -237,6 +261,7 @@ pub(crate) fn alerts_of(job: &str, facts: &Facts, thresholds: &Thresholds) -> Ve
             .filter(|silence| silence.lasting > silence.max)
             .map(|silence| silent(job, silence)),
         delivered.and_then(|run| rejected(job, run, thresholds.rejected_max?)),
+        delivered.and_then(|run| skipped(job, run, thresholds.skipped_max)),
         delivered.and_then(|run| read_count(job, run, thresholds.read_change_max?)),
         history.guarded.as_ref().map(|run| guarded(job, run)),
         circumstances
@@ -350,6 +375,32 @@ fn rejected(job: &str, run: &DeliveredRun, max: RecordsMax) -> Option<Alert> {
         ),
         hint: Some(format!(
             "`rejected.csv` of run {} names each with its reason",
+            run.run
+        )),
+    })
+}
+
+/// A write-back that leaves too many records alone. One that leaves all of them alone did nothing,
+/// which is no success whatever the threshold says.
+fn skipped(job: &str, run: &DeliveredRun, max: Option<RecordsMax>) -> Option<Alert> {
+    let worst = run.write_backs.iter().find(|write_back| {
+        let Tally { skipped, read, .. } = write_back.tally;
+        let is_all = skipped > 0 && skipped == read;
+        is_all || max.is_some_and(|max| max.is_exceeded_by(skipped, read))
+    })?;
+    let (skipped, read) = (grouped(worst.tally.skipped), grouped(worst.tally.read));
+    let most = max.map(|max| format!(", and {max} is the most"));
+    Some(Alert {
+        kind: AlertKind::Skipped,
+        cycle: Some(run.cycle.clone()),
+        run: Some(run.run),
+        message: format!(
+            "write-back `{}` of job `{job}` skipped {skipped} of {read} records{}",
+            worst.name,
+            most.unwrap_or_default()
+        ),
+        hint: Some(format!(
+            "`skipped.csv` of run {} names each: compare one of its keys with the destination letter by letter",
             run.run
         )),
     })

@@ -324,7 +324,9 @@ mod tests {
             key: Some("A2".to_owned()),
             stage: Stage::Destination,
             column: None,
+            value: None,
             reason: "no".to_owned(),
+            others: Vec::new(),
         };
         let bound = Percent::parse("5 %").map(RecordsMax::Share);
         let rejected = |bound| Trouble::Rejected {

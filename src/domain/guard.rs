@@ -23,6 +23,9 @@ pub(crate) struct Guards {
     pub(crate) max_nulls: Option<RecordsMax>,
     /// Records that may be rejected before the first write; a share is one of those read.
     pub(crate) max_rejected: Option<RecordsMax>,
+    /// Records that may be left alone for want of a row, or because there is one; a share is one of
+    /// those read. Parked records do not count.
+    pub(crate) max_skipped: Option<RecordsMax>,
     /// Whether the write-back's version must have been tested before it runs for the first time.
     pub(crate) require_test: bool,
 }
@@ -37,6 +40,7 @@ impl Default for Guards {
             max_changed: None,
             max_nulls: None,
             max_rejected: None,
+            max_skipped: None,
             require_test: false,
         }
     }
@@ -59,6 +63,8 @@ pub(crate) struct Outset {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Forecast {
     pub(crate) tally: Tally,
+    /// Parked records, of those skipped.
+    pub(crate) parked: u64,
     /// By column: rows that would lose their value to NULL.
     pub(crate) emptied: BTreeMap<String, u64>,
     /// Whether this version of the write-back was tested, or has run before.
@@ -87,6 +93,11 @@ pub(crate) enum Reason {
         of: u64,
         bound: RecordsMax,
     },
+    MaxSkipped {
+        records: u64,
+        of: u64,
+        bound: RecordsMax,
+    },
     MaxChanged {
         records: u64,
         of: u64,
@@ -111,6 +122,7 @@ impl Guards {
             max_changed: counted(self.max_changed),
             max_nulls: counted(self.max_nulls),
             max_rejected: counted(self.max_rejected),
+            max_skipped: counted(self.max_skipped),
             require_test: self.require_test,
         }
     }
@@ -129,6 +141,7 @@ impl Guards {
             outset.records
         };
         may_exceed(self.max_changed, outset.records)
+            || may_exceed(self.max_skipped, outset.records)
             || may_exceed(self.max_nulls, outset.nulls)
             || (ambiguous > 0
                 && exceeded(
@@ -147,7 +160,7 @@ impl Guards {
             updated,
             unchanged,
             rejected,
-            skipped: _,
+            skipped,
             deleted: _,
         } = forecast.tally;
         let mut reasons = Vec::new();
@@ -163,6 +176,14 @@ impl Guards {
         if let Some(bound) = exceeded(self.max_rejected, rejected, read) {
             reasons.push(Reason::MaxRejected {
                 records: rejected,
+                of: read,
+                bound,
+            });
+        }
+        let unmatched = skipped.saturating_sub(forecast.parked);
+        if let Some(bound) = exceeded(self.max_skipped, unmatched, read) {
+            reasons.push(Reason::MaxSkipped {
+                records: unmatched,
                 of: read,
                 bound,
             });
@@ -201,6 +222,7 @@ impl Reason {
             Self::RequireTest => "require_test",
             Self::MinRead { .. } => "min_read",
             Self::MaxRejected { .. } => "max_rejected",
+            Self::MaxSkipped { .. } => "max_skipped",
             Self::MaxChanged { .. } => "max_changed",
             Self::MaxNulls { .. } => "max_nulls",
         }
@@ -224,6 +246,14 @@ impl fmt::Display for Reason {
                 write!(
                     formatter,
                     "{} would be rejected, {}",
+                    part(*records, *of, *bound, "record"),
+                    at_most(*bound)
+                )?;
+            }
+            Self::MaxSkipped { records, of, bound } => {
+                write!(
+                    formatter,
+                    "{} would be skipped, {}",
                     part(*records, *of, *bound, "record"),
                     at_most(*bound)
                 )?;
@@ -336,6 +366,7 @@ mod tests {
         };
         let emptied = [("note".to_owned(), 75), ("score".to_owned(), 300)].into();
         Forecast {
+            parked: 0,
             tally,
             emptied,
             proven: false,
@@ -493,9 +524,10 @@ mod tests {
             max_changed in bounds(),
             max_nulls in bounds(),
             max_rejected in bounds(),
+            max_skipped in bounds(),
             require_test in any::<bool>(),
         ) -> Guards {
-            Guards { min_read, max_changed, max_nulls, max_rejected, require_test }
+            Guards { min_read, max_changed, max_nulls, max_rejected, max_skipped, require_test }
         }
     }
 
@@ -517,7 +549,7 @@ mod tests {
             let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected, deleted: 0 };
             let emptied = ["a", "b"].map(str::to_owned).into_iter().zip(emptied.into_iter().map(|rows| rows.min(nulls).min(updated)));
             let outset = Outset { read: tally.read, rejected: early, records, nulls, key_is_unique: unique };
-            (outset, Forecast { tally, emptied: emptied.collect(), proven })
+            (outset, Forecast { tally, parked: 0, emptied: emptied.collect(), proven })
         }
     }
 
@@ -525,7 +557,7 @@ mod tests {
         #[test]
         fn what_needs_no_lookup_is_judged_as_if_it_had_been_looked_up(guards in guards(), (outset, forecast) in histories()) {
             let tally = Tally { read: outset.read, rejected: outset.rejected, ..Tally::default() };
-            let blind = Forecast { tally, emptied: BTreeMap::new(), proven: forecast.proven };
+            let blind = Forecast { tally, parked: 0, emptied: BTreeMap::new(), proven: forecast.proven };
             if !guards.needs_lookup(&outset) {
                 prop_assert_eq!(guards.objections(&blind), guards.objections(&forecast));
             }
@@ -538,6 +570,7 @@ mod tests {
                 max_changed: None,
                 max_nulls: guards.max_nulls.map(|_| RecordsMax::Share(Percent::ALL)),
                 max_rejected: guards.max_rejected.map(|_| RecordsMax::Share(Percent::ALL)),
+                max_skipped: None,
                 require_test: false,
             };
             let before = guards.objections(&forecast);

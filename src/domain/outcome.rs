@@ -91,6 +91,15 @@ impl fmt::Display for RejectReason {
     }
 }
 
+/// What is wrong with one column of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Flaw {
+    pub(crate) column: String,
+    /// As [`Rejection::value`].
+    pub(crate) value: Option<String>,
+    pub(crate) reason: String,
+}
+
 /// A record that was not written, nor will be until it or the job changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
@@ -102,9 +111,18 @@ pub(crate) struct Rejection {
     /// The source column (stage `schema`) or destination column (other stages) at fault, if it is
     /// one column.
     pub(crate) column: Option<String>,
+    /// The source's value at fault as text, cut to [`FLAWED_VALUE_CHARACTERS_MAX`]; absent if it is
+    /// NULL, or no single value is at fault.
+    pub(crate) value: Option<String>,
     /// What is wrong with the value, never the value itself; or the destination's own words.
     pub(crate) reason: String,
+    /// What is wrong with further columns of the record.
+    pub(crate) others: Vec<Flaw>,
 }
+
+/// Characters of a value at fault that are kept: enough to see what is wrong with it, and few
+/// enough that a million of them do no harm.
+pub(crate) const FLAWED_VALUE_CHARACTERS_MAX: usize = 200;
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]

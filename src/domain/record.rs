@@ -163,7 +163,9 @@ impl Identities {
             key: self.keys.text(index),
             stage,
             column,
+            value: None,
             reason,
+            others: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use polars::prelude::{BooleanChunked, DataFrame, IdxSize, NewChunkedArray, PlSma
 use super::columnar::Fault;
 use super::conform::Sifted;
 use super::conversion::texts_of;
-use super::outcome::{Rejection, Stage};
+use super::outcome::{FLAWED_VALUE_CHARACTERS_MAX, Flaw, Rejection, Stage};
 use super::record::{RECORD_POSITION, key_text};
 use super::value::Kind;
 
@@ -17,16 +17,7 @@ use super::value::Kind;
 pub(super) struct Sieve {
     stage: Stage,
     /// By position in the frame.
-    records_at_fault: BTreeMap<usize, RecordAtFault>,
-}
-
-#[derive(Debug)]
-struct RecordAtFault {
-    /// The first column at fault.
-    column: String,
-    reason: String,
-    /// Further columns at fault.
-    more: usize,
+    records_at_fault: BTreeMap<usize, Vec<Flaw>>,
 }
 
 /// One part of the match key, for telling people which record was rejected; `None` if it could not
@@ -41,18 +32,18 @@ impl Sieve {
         }
     }
 
-    /// Adds what is wrong with one column, called `column`; the order of calls is the order of
-    /// blame.
-    pub(super) fn add(&mut self, column: &str, faults: Vec<Fault>) {
+    /// Adds what is wrong with one column, called `column`, which was to be made of the `given`
+    /// values; the order of calls is the order of blame.
+    pub(super) fn add(&mut self, column: &str, faults: Vec<Fault>, given: Option<&Series>) {
         for Fault { index, reason } in faults {
-            self.records_at_fault
-                .entry(index)
-                .and_modify(|record| record.more += usize::from(record.column != column))
-                .or_insert_with(|| RecordAtFault {
+            let flaws = self.records_at_fault.entry(index).or_default();
+            if flaws.iter().all(|flaw| flaw.column != column) {
+                flaws.push(Flaw {
                     column: column.to_owned(),
+                    value: given.and_then(|values| shown_value(values, index)),
                     reason,
-                    more: 0,
                 });
+            }
         }
     }
 
@@ -72,22 +63,29 @@ impl Sieve {
         let indexes: Vec<usize> = self.records_at_fault.keys().copied().collect();
         let mask = mask_without(&indexes, records.height());
         let (positions, keys) = (positions(&records, &indexes), key_texts(key, &indexes));
-        let rejection = |((record, key), at_fault): ((u64, Option<String>), RecordAtFault)| {
-            let reason = at_fault.reason_in_full();
-            Rejection {
+        let rejection = |((record, key), flaws): ((u64, Option<String>), Vec<Flaw>)| {
+            let mut flaws = flaws.into_iter();
+            let Flaw {
+                column,
+                value,
+                reason,
+            } = flaws.next()?;
+            Some(Rejection {
                 record,
                 key,
                 stage: self.stage,
-                column: Some(at_fault.column),
+                column: Some(column),
+                value,
                 reason,
-            }
+                others: flaws.collect(),
+            })
         };
         let at_fault = self.records_at_fault.into_values();
         let rejections = positions
             .into_iter()
             .zip(keys)
             .zip(at_fault)
-            .map(rejection)
+            .filter_map(rejection)
             .collect();
         let records = records
             .filter(&mask)
@@ -99,13 +97,16 @@ impl Sieve {
     }
 }
 
-impl RecordAtFault {
-    fn reason_in_full(&self) -> String {
-        match self.more {
-            0 => self.reason.clone(),
-            1 => format!("{}; and 1 more column", self.reason),
-            more => format!("{}; and {more} more columns", self.reason),
-        }
+/// A value as people are shown it; `None` of NULL.
+fn shown_value(values: &Series, index: usize) -> Option<String> {
+    let value = values.get(index).ok()?;
+    if value.is_null() {
+        return None;
+    }
+    let text = value.str_value();
+    match text.char_indices().nth(FLAWED_VALUE_CHARACTERS_MAX) {
+        Some((end, _)) => Some(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Some(text.into_owned()),
     }
 }
 

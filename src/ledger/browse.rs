@@ -105,7 +105,7 @@ impl Ledger {
         self.read_of(id, async |connection, write_back| {
             let after = after.map_or(Ok(-1), kept)?;
             let sql = format!(
-                "SELECT record, key, stage, \"column\", reason, xxh3 {WANTED} AND record > ?6 ORDER BY record LIMIT ?7"
+                "SELECT record, key, stage, \"column\", value, reason, others, xxh3 {WANTED} AND record > ?6 ORDER BY record LIMIT ?7"
             );
             let found = sqlx::query(crate::database::audited(sql));
             let found = found

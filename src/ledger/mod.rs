@@ -44,6 +44,7 @@ pub(crate) use self::last_written::{LastWrittenEntry, SendingRun, SentSegments, 
 pub(crate) use self::lock::{ServeLock, file_name_of as job_file_name};
 pub(crate) use self::parts::{BatchSpan, WriteBackId};
 pub(crate) use self::pending::Pending;
+pub(crate) use self::rejections::ReasonCount;
 pub(crate) use self::runs::{NewRun, UnfinishedRun};
 pub(crate) use self::sqlite::Ledger;
 pub(crate) use self::status::RunStatus;

@@ -158,7 +158,9 @@ mod tests {
             key: None,
             stage: Stage::Destination,
             column: None,
+            value: None,
             reason: "no".to_owned(),
+            others: Vec::new(),
         }
     }
 

@@ -4,15 +4,23 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::codec::{count, kept};
+use super::codec::{count, json_text, kept};
 use super::error::{Answer, Fault, LedgerError};
 use super::parts::WriteBackId;
 use super::sqlite::Ledger;
-use crate::domain::outcome::{Rejection, Stage};
+use crate::domain::outcome::{Flaw, Rejection, Stage};
 
-/// Rejections one statement inserts: nine values each, far below the 32 766 that SQLite binds.
+/// Rejections one statement inserts: eleven values each, far below the 32 766 that SQLite binds.
 /// Source: <https://www.sqlite.org/limits.html>, section 9.
 const REJECTIONS_PER_INSERT: usize = 1_000;
+
+/// Records of a run that were rejected for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReasonCount {
+    pub(crate) column: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) records: u64,
+}
 
 impl Ledger {
     /// Adds rejected records of stages `schema`, `mapping` and, for keys that occur twice, `match`.
@@ -63,6 +71,33 @@ impl Ledger {
             .await
     }
 
+    /// Why records of a run were rejected: the most frequent reasons first, `reasons_max` at most,
+    /// and how many records each of them rejected.
+    pub(crate) async fn rejection_reasons(
+        &self,
+        run: i64,
+        reasons_max: u32,
+    ) -> Result<Vec<ReasonCount>, LedgerError> {
+        self.read(async |connection| {
+            let rows = sqlx::query(
+                "SELECT stage, \"column\", reason, count(*) AS records
+                 FROM rejections JOIN write_backs USING (write_back) WHERE run = ?
+                 GROUP BY stage, \"column\", reason ORDER BY records DESC, \"column\", reason LIMIT ?",
+            );
+            let rows = rows.bind(run).bind(reasons_max).fetch_all(connection).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(ReasonCount {
+                        column: row.try_get("column")?,
+                        reason: row.try_get("reason")?,
+                        records: count(row, "records")?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
     async fn rejections_of(
         &self,
         id: WriteBackId,
@@ -73,7 +108,7 @@ impl Ledger {
         self.read_of(id, async |connection, write_back| {
             let after = after.map_or(Ok(-1), kept)?;
             let rows = sqlx::query(
-                "SELECT record, key, stage, \"column\", reason, xxh3 FROM rejections
+                "SELECT record, key, stage, \"column\", value, reason, others, xxh3 FROM rejections
          WHERE write_back = ? AND record > ? AND (? OR batch IS NULL) ORDER BY record LIMIT ?",
             );
             let rows = rows
@@ -117,18 +152,24 @@ pub(super) async fn insert_rejections(
             .collect::<Answer<Vec<i64>>>()?;
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT OR REPLACE INTO rejections \
-             (write_back, record, key, stage, \"column\", reason, batch, batch_index, xxh3) ",
+             (write_back, record, key, stage, \"column\", value, reason, others, batch, batch_index, xxh3) ",
         );
+        let others = chunk
+            .iter()
+            .map(|kept_one| others_text(&kept_one.rejection.others))
+            .collect::<Answer<Vec<_>>>()?;
         insert.push_values(
-            chunk.iter().zip(records),
-            |mut values, (KeptRejection { rejection, batch }, record)| {
+            chunk.iter().zip(records).zip(others),
+            |mut values, ((KeptRejection { rejection, batch }, record), others)| {
                 values
                     .push_bind(write_back)
                     .push_bind(record)
                     .push_bind(rejection.key.as_deref())
                     .push_bind(rejection.stage.name())
                     .push_bind(rejection.column.as_deref())
+                    .push_bind(rejection.value.as_deref())
                     .push_bind(rejection.reason.as_str())
+                    .push_bind(others)
                     .push_bind(batch.map(|(batch, _)| batch))
                     .push_bind(batch.map(|(_, index)| index))
                     .push_bind(rejection_digest(rejection));
@@ -150,13 +191,27 @@ pub(super) async fn batch_rejections(
         .collect()
 }
 
+/// Further columns at fault as the ledger keeps them; NULL if there are none.
+fn others_text(others: &[Flaw]) -> Answer<Option<String>> {
+    match others {
+        [] => Ok(None),
+        others => json_text(&others).map(Some),
+    }
+}
+
 pub(super) fn rejection(row: &SqliteRow) -> Answer<Rejection> {
+    let others: Option<&str> = row.try_get("others")?;
+    let others = others.map(serde_json::from_str).transpose();
     let rejection = Rejection {
         record: count(row, "record")?,
         key: row.try_get("key")?,
         stage: stage_named(row.try_get("stage")?)?,
         column: row.try_get("column")?,
+        value: row.try_get("value")?,
         reason: row.try_get("reason")?,
+        others: others
+            .map_err(|error| Fault::Contents(format!("a rejection's columns: {error}")))?
+            .unwrap_or_default(),
     };
     // Earlier versions wrote none.
     let sealed: Option<i64> = row.try_get("xxh3")?;
@@ -182,7 +237,14 @@ fn rejection_digest(rejection: &Rejection) -> i64 {
         key,
         stage,
         column,
+        value,
         reason,
+        others,
     } = rejection;
-    xxh3_64(format!("{:?}", (record, key, stage.name(), column, reason)).as_bytes()).cast_signed()
+    let mut told = format!("{:?}", (record, key, stage.name(), column, reason));
+    // Earlier versions kept no values; what they sealed is sealed so still.
+    if value.is_some() || !others.is_empty() {
+        told += &format!("{:?}", (value, others));
+    }
+    xxh3_64(told.as_bytes()).cast_signed()
 }

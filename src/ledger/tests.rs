@@ -68,7 +68,9 @@ fn rejection(record: u64, stage: Stage) -> Rejection {
         key,
         stage,
         column,
+        value: None,
         reason: "too long".to_owned(),
+        others: Vec::new(),
     }
 }
 

@@ -166,9 +166,11 @@ fn told_elsewhere(alert: &StandingAlert) -> bool {
         AlertKind::Guarded | AlertKind::Failing | AlertKind::GivenUp | AlertKind::BrokenFile => {
             true
         }
-        AlertKind::Expired | AlertKind::Silent | AlertKind::Rejected | AlertKind::ReadCount => {
-            false
-        }
+        AlertKind::Expired
+        | AlertKind::Silent
+        | AlertKind::Rejected
+        | AlertKind::Skipped
+        | AlertKind::ReadCount => false,
     }
 }
 

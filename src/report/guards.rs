@@ -28,6 +28,7 @@ fn demand(job: &str, Objection { write_back, reason }: &Objection) -> Option<Str
         )),
         Reason::MinRead { .. }
         | Reason::MaxRejected { .. }
+        | Reason::MaxSkipped { .. }
         | Reason::MaxChanged { .. }
         | Reason::MaxNulls { .. } => None,
     }
@@ -40,6 +41,7 @@ pub(crate) fn in_force(guards: &Guards) -> String {
         max_changed,
         max_nulls,
         max_rejected,
+        max_skipped,
         require_test,
     } = guards;
     let at_most =
@@ -47,6 +49,7 @@ pub(crate) fn in_force(guards: &Guards) -> String {
     let parts = [
         (*min_read > 0).then(|| format!("at least {} read", grouped(*min_read))),
         at_most(max_rejected, "rejected"),
+        at_most(max_skipped, "skipped"),
         at_most(max_changed, "changed"),
         at_most(max_nulls, "of a column's values lost to NULL"),
         require_test.then(|| "tested before its first run".to_owned()),
@@ -79,11 +82,12 @@ mod tests {
             max_changed: Percent::parse("30 %").map(RecordsMax::Share),
             max_nulls: Some(RecordsMax::Count(0)),
             max_rejected: Some(RecordsMax::Count(20)),
+            max_skipped: Some(RecordsMax::Count(30)),
             require_test: true,
         };
         assert_eq!(
             in_force(&all),
-            "at least 1 000 read, at most 20 rejected, at most 30 % changed, at most 0 of a column's values lost to NULL, \
+            "at least 1 000 read, at most 20 rejected, at most 30 skipped, at most 30 % changed, at most 0 of a column's values lost to NULL, \
              tested before its first run"
         );
     }

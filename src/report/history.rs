@@ -554,7 +554,9 @@ mod tests {
             key: Some("A\u{7}17".to_owned()),
             stage: Stage::Mapping,
             column: Some("CHURN_RISK".to_owned()),
+            value: None,
             reason: "17 characters do not fit in 16".to_owned(),
+            others: Vec::new(),
         };
         let rejections = [("health_score".to_owned(), rejection)];
         insta::assert_snapshot!(run_in_full(&run(), &[batch], &[], &rejections), @r"

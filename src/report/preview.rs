@@ -275,7 +275,7 @@ fn samples(samples: &[Sample]) -> String {
             } else {
                 Default::default()
             };
-            let (before, after) = (cell(before.as_deref()), cell(after.as_deref()));
+            let [before, after] = cells(before.as_deref(), after.as_deref());
             table.add_row([&key, decision, &printable(column), &before, &after]);
         }
     }
@@ -306,11 +306,43 @@ pub(crate) fn cell(value: Option<&str>) -> String {
     shown(value, CELL_CHARACTERS_MAX)
 }
 
+/// Two values that differ, as [`cell`] shows each: long ones of one beginning are cut so that the
+/// place can be seen where they differ.
+pub(crate) fn cells(before: Option<&str>, after: Option<&str>) -> [String; 2] {
+    /// Characters that are shown before the first that differs.
+    const SHARED_SHOWN: usize = 10;
+    let (Some(left), Some(right)) = (before, after) else {
+        return [cell(before), cell(after)];
+    };
+    let shared = left.chars().zip(right.chars());
+    let shared = shared.take_while(|(left, right)| left == right).count();
+    let is_hidden = shared + SHARED_SHOWN >= CELL_CHARACTERS_MAX;
+    let skipped = shared.saturating_sub(SHARED_SHOWN);
+    [left, right].map(|value| match is_hidden {
+        true => {
+            let rest: String = value.chars().skip(skipped).collect();
+            shown(Some(&format!("…{rest}")), CELL_CHARACTERS_MAX)
+        }
+        false => cell(Some(value)),
+    })
+}
+
+/// A text that would be taken for NULL, for nothing or for its own quotation stands in quotation
+/// marks.
+fn told_apart(value: &str) -> String {
+    let is_quoted = value.len() > 1 && value.starts_with('"') && value.ends_with('"');
+    match value {
+        "" | "NULL" => format!("\"{value}\""),
+        value if is_quoted => format!("\"{value}\""),
+        value => value.to_owned(),
+    }
+}
+
 fn shown(value: Option<&str>, characters_max: usize) -> String {
     let Some(value) = value else {
         return "NULL".to_owned();
     };
-    let line = printable(value);
+    let line = printable(&told_apart(value));
     match line.chars().count() > characters_max {
         true => line.chars().take(characters_max - 1).chain(['…']).collect(),
         false => line,
@@ -320,6 +352,24 @@ fn shown(value: Option<&str>, characters_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn null_is_told_from_texts_that_look_like_it() {
+        assert_eq!(cell(Some("")), "\"\"");
+        assert_eq!(cell(Some("NULL")), "\"NULL\"");
+        assert_eq!(cell(Some("\"NULL\"")), "\"\"NULL\"\"");
+        assert_eq!(cell(Some("null")), "null");
+    }
+
+    #[test]
+    fn two_long_values_are_cut_where_they_differ() {
+        let shared = "a".repeat(200);
+        let [before, after] = cells(Some(&format!("{shared}b")), Some(&format!("{shared}c")));
+        assert_eq!(before, format!("…{}b", "a".repeat(10)));
+        assert_eq!(after, format!("…{}c", "a".repeat(10)));
+        assert_eq!(cells(Some("ab"), Some("ac")), ["ab", "ac"]);
+        assert_eq!(cells(None, Some("")), ["NULL", "\"\""]);
+    }
 
     #[test]
     fn a_cell_is_one_line_that_fits() {

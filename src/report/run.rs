@@ -8,15 +8,16 @@ use serde_json::{Value, json};
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
-use crate::ledger::{Pending, RunStatus};
+use crate::ledger::{Pending, ReasonCount, RunStatus};
 use crate::report::history::{canary_line, summary_line};
 use crate::report::{guards, parked, pending};
 use crate::run::conflicts::kept::KEPT_CSV;
+use crate::run::outcomes::SKIPPED_CSV;
 use crate::run::report::{Applied, Guarded};
 use crate::run::{RunReport, WriteBackReport};
 
 /// The summary: a line per write-back when there are several, and one for the job that adds up.
-pub(crate) fn text(report: &RunReport) -> String {
+pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
     let Some(run) = report.run else {
         if let Some(retry) = &report.retry {
             return pending::nothing_to_take(&report.job, retry);
@@ -65,17 +66,24 @@ pub(crate) fn text(report: &RunReport) -> String {
             .iter()
             .flat_map(|one| kept(one, report.folder.as_deref())),
     );
+    let folder = report.folder.as_deref();
+    lines.extend(
+        report
+            .write_backs
+            .iter()
+            .filter_map(|one| skipped(one, folder)),
+    );
     if let Some(folder) = report
         .folder
         .as_ref()
         .filter(|_| report.status == RunStatus::Rejected)
     {
-        let file = folder.join("rejected.csv");
-        let shown = file.strip_prefix(".").unwrap_or(&file);
         lines.push(format!(
             "rejected records: {}",
-            printable(&shown.display().to_string())
+            shown(&folder.join("rejected.csv"))
         ));
+        let rejected = total(report).rejected;
+        lines.extend(reason_lines(reasons, rejected));
     }
     let can_be_undone = |one: &WriteBackReport| {
         one.keeps_before_images && one.tally.inserted + one.tally.updated > 0
@@ -152,6 +160,34 @@ fn left_of_plan(applied: &Applied) -> Vec<String> {
     let told = parts.into_iter().filter(|(records, _)| *records > 0);
     told.map(|(records, what)| format!("{:>9} {what}", grouped(records)))
         .collect()
+}
+
+/// Reasons that are told on the screen; the file has them all.
+pub(crate) const REASONS_SHOWN_MAX: u32 = 5;
+
+/// `      500 × HEALTH_SCORE: not a number`, the most frequent first.
+fn reason_lines(reasons: &[ReasonCount], rejected: u64) -> Vec<String> {
+    let line = |one: &ReasonCount| {
+        let place = one.column.as_deref().map(|column| format!("{column}: "));
+        let told = format!("{}{}", place.unwrap_or_default(), one.reason);
+        format!("{:>9} × {}", grouped(one.records), printable(&told))
+    };
+    let told: u64 = reasons.iter().map(|one| one.records).sum();
+    let rest = rejected.saturating_sub(told);
+    let others = (rest > 0).then(|| format!("{:>9} for other reasons", grouped(rest)));
+    reasons.iter().map(line).chain(others).collect()
+}
+
+/// The file that lists a write-back's skipped records, if any was.
+fn skipped(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
+    let file = folder?.join(&one.name).join(SKIPPED_CSV);
+    (one.tally.skipped > 0).then(|| format!("skipped records: {}", shown(&file)))
+}
+
+/// A file as people read it: relative to where they stand.
+fn shown(file: &Path) -> String {
+    let shown = file.strip_prefix(".").unwrap_or(file);
+    printable(&shown.display().to_string())
 }
 
 /// What was left alone, and the file that lists it.

@@ -1,7 +1,7 @@
 //! Tables that fit where they are read: as wide as the terminal, or as a page of text where there
 //! is none.
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row, Table, Width};
 
 /// Width of a table that goes to a file or a pipe, in characters.
 const WIDTH_WITHOUT_TERMINAL: u16 = 100;
@@ -21,8 +21,10 @@ pub(crate) fn table(style: &str) -> Table {
 }
 
 /// The table as text. Cells of the columns `texts` may go over several lines; those of the others,
-/// numbers and single words, stay whole, even if the table then becomes wider than the terminal.
+/// numbers and single words, stay whole; if the table then becomes wider than the terminal, each of
+/// its rows is told as lines of a heading and a cell.
 pub(crate) fn fitted(mut table: Table, texts: &[usize]) -> String {
+    let stacked = stacked(&table);
     let widths = table.column_max_content_widths();
     for (index, (column, content)) in table.column_iter_mut().zip(widths).enumerate() {
         column.set_constraint(match texts.contains(&index) {
@@ -32,7 +34,30 @@ pub(crate) fn fitted(mut table: Table, texts: &[usize]) -> String {
             false => ColumnConstraint::ContentWidth,
         });
     }
-    table.trim_fmt()
+    let told = table.trim_fmt();
+    let columns = table.width().map_or(usize::MAX, usize::from);
+    match told.lines().all(|line| line.chars().count() <= columns) || !table.is_tty() {
+        true => told,
+        false => stacked.unwrap_or(told),
+    }
+}
+
+/// A table's rows one after the other, each as lines of a heading and a cell, of which empty ones
+/// are left out; `None` without headings.
+fn stacked(table: &Table) -> Option<String> {
+    let headings: Vec<String> = table.header()?.cell_iter().map(Cell::content).collect();
+    let widest = headings
+        .iter()
+        .map(|heading| heading.chars().count())
+        .max()?;
+    let row = |row: &Row| {
+        let cells = headings.iter().zip(row.cell_iter().map(Cell::content));
+        let told = cells.filter(|(_, cell)| !cell.is_empty());
+        told.map(|(heading, cell)| format!("{heading:<widest$}  {cell}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    Some(table.row_iter().map(row).collect::<Vec<_>>().join("\n\n"))
 }
 
 #[cfg(test)]
@@ -40,6 +65,24 @@ mod tests {
     use comfy_table::presets;
 
     use super::*;
+
+    #[test]
+    fn a_table_wider_than_a_narrow_terminal_is_told_row_by_row() {
+        let mut table = table(presets::NOTHING);
+        table.set_width(40).force_no_tty();
+        table.set_header(["run", "a cycle of a long name", "rejected"]);
+        table.add_row(["1", "2026-W46", ""]);
+        table.add_row(["2", "2026-W47", "12"]);
+        let told = stacked(&table).expect("headings");
+        assert_eq!(
+            told,
+            "run                     1\n\
+             a cycle of a long name  2026-W46\n\n\
+             run                     2\n\
+             a cycle of a long name  2026-W47\n\
+             rejected                12"
+        );
+    }
 
     #[test]
     fn long_text_goes_over_several_lines_and_numbers_never_do() {

@@ -6,7 +6,7 @@ use crate::domain::counted::counted;
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::report::history::moment;
-use crate::report::preview::cell;
+use crate::report::preview::cells;
 use crate::report::record_history::unknown_line;
 use crate::report::table::{fitted, table};
 use crate::run::journal::RunAt;
@@ -81,12 +81,13 @@ fn columns_table(columns: &[ColumnDrift]) -> String {
                 0 => (printable(&column.column), grouped(column.drifted)),
                 _ => (String::new(), String::new()),
             };
+            let [written, now] = cells(written.as_deref(), now.as_deref());
             table.add_row([
                 Cell::new(name),
                 Cell::new(drifted).set_alignment(CellAlignment::Right),
                 Cell::new(printable(record)),
-                Cell::new(cell(written.as_deref())),
-                Cell::new(cell(now.as_deref())),
+                Cell::new(written),
+                Cell::new(now),
                 Cell::new(run).set_alignment(CellAlignment::Right),
             ]);
         }

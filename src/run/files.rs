@@ -1,7 +1,7 @@
 //! The files beside a run, and `rejected.csv` among them, for people. Reports are written aside and
 //! put in place whole, readable by their owner only.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::domain::outcome::Rejection;
@@ -67,9 +67,14 @@ impl ReportError {
     }
 }
 
-/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `reason`;
-/// write-backs in the job's order, their records by position. Cells that a spreadsheet would take
-/// for a formula are made harmless; nothing else is altered.
+/// Tells spreadsheets that a file is written in UTF-8: without it they take it for what the machine
+/// was once set to.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `value`,
+/// `reason`; write-backs in the job's order, their records by position, counted from 1. A record has
+/// a line for each of its columns at fault. Cells that a spreadsheet would take for a formula are
+/// made harmless; nothing else is altered.
 pub(crate) async fn write_rejected(
     file: &Path,
     ledger: &Ledger,
@@ -78,8 +83,17 @@ pub(crate) async fn write_rejected(
     let failed = |error| ReportError::io(file, error);
     let write_backs = ledger.run(run).await?.write_backs;
     let aside = AsideFile::create(file).map_err(failed)?;
+    aside.file().write_all(BYTE_ORDER_MARK).map_err(failed)?;
     let mut writer = csv::Writer::from_writer(aside.file());
-    let header = ["write_back", "record", "key", "stage", "column", "reason"];
+    let header = [
+        "write_back",
+        "record",
+        "key",
+        "stage",
+        "column",
+        "value",
+        "reason",
+    ];
     writer
         .write_record(header)
         .map_err(|error| failed(error.into()))?;
@@ -92,7 +106,7 @@ pub(crate) async fn write_rejected(
             after = Some(last.record);
             let mut lines = rejections
                 .iter()
-                .map(|rejection| cells(&write_back.name, rejection));
+                .flat_map(|rejection| lines_of(&write_back.name, rejection));
             lines
                 .try_for_each(|line| writer.write_record(line))
                 .map_err(|error| failed(error.into()))?;
@@ -103,15 +117,27 @@ pub(crate) async fn write_rejected(
     aside.place().map_err(failed)
 }
 
-fn cells(write_back: &str, rejection: &Rejection) -> [String; 6] {
-    [
-        harmless(write_back),
-        rejection.record.to_string(),
-        harmless(rejection.key.as_deref().unwrap_or_default()),
-        harmless(rejection.stage.name()),
-        harmless(rejection.column.as_deref().unwrap_or_default()),
-        harmless(&rejection.reason),
-    ]
+/// A line for each of the record's columns at fault.
+fn lines_of(write_back: &str, rejection: &Rejection) -> Vec<[String; 7]> {
+    let line = |column: Option<&str>, value: Option<&str>, reason: &str| {
+        [
+            harmless(write_back),
+            rejection.record.saturating_add(1).to_string(),
+            harmless(rejection.key.as_deref().unwrap_or_default()),
+            harmless(rejection.stage.name()),
+            harmless(column.unwrap_or_default()),
+            harmless(value.unwrap_or_default()),
+            harmless(reason),
+        ]
+    };
+    let first = line(
+        rejection.column.as_deref(),
+        rejection.value.as_deref(),
+        &rejection.reason,
+    );
+    let others = rejection.others.iter();
+    let others = others.map(|flaw| line(Some(&flaw.column), flaw.value.as_deref(), &flaw.reason));
+    [first].into_iter().chain(others).collect()
 }
 
 #[cfg(test)]
@@ -147,7 +173,9 @@ pub(super) mod tests {
             key,
             stage,
             column,
+            value: None,
             reason: format!("refused at {stage}"),
+            others: Vec::new(),
         }
     }
 
@@ -245,12 +273,12 @@ pub(super) mod tests {
             .unwrap();
         let file = folder.path().join("rejected.csv");
         write_rejected(&file, &ledger, 1).await.unwrap();
-        let expected = "write_back,record,key,stage,column,reason\n\
-            health_score,0,\"US,1\",match,SCORE,refused at match\n\
-            health_score,1,'=HYPERLINK(),schema,SCORE,refused at schema\n\
-            health_score,3,\"EU,10\",destination,SCORE,refused at destination\n\
-            health_score,4,\"US,1\",match,SCORE,refused at match\n\
-            recommendation,0,'+1,mapping,,\"too long, \"\"by far\"\"\"\n";
+        let expected = "\u{feff}write_back,record,key,stage,column,value,reason\n\
+            health_score,1,\"US,1\",match,SCORE,,refused at match\n\
+            health_score,2,'=HYPERLINK(),schema,SCORE,,refused at schema\n\
+            health_score,4,\"EU,10\",destination,SCORE,,refused at destination\n\
+            health_score,5,\"US,1\",match,SCORE,,refused at match\n\
+            recommendation,1,'+1,mapping,,,\"too long, \"\"by far\"\"\"\n";
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
         assert!(write_rejected(&file, &ledger, 2).await.is_err());
     }

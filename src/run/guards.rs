@@ -113,6 +113,7 @@ impl Judged<'_> {
         };
         Ok(Forecast {
             tally,
+            parked: tally.skipped,
             proven,
             ..Forecast::default()
         })

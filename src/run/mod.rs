@@ -20,7 +20,7 @@ pub(crate) mod journal;
 mod journal_table;
 mod newest;
 mod origin;
-mod outcomes;
+pub(crate) mod outcomes;
 pub(crate) mod pending;
 pub(crate) mod place;
 pub(crate) mod plan;

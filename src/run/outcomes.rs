@@ -1,4 +1,5 @@
-//! `outcomes.parquet` beside a run: one row per record. It is written while the run pushes, a
+//! `outcomes.parquet` beside a run: one row per record, and `skipped.csv`: one line per record that
+//! was left alone, if any was. They are written while the run pushes, a
 //! partition's rows as soon as none of its batches is under way any more; the ledger says what
 //! became of them.
 
@@ -16,9 +17,10 @@ use polars::prelude::{
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
-use super::files::{PAGE_REJECTIONS_MAX, ReportError};
+use super::files::{BYTE_ORDER_MARK, PAGE_REJECTIONS_MAX, ReportError};
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::parking::LeftAlone;
+use crate::domain::printable::harmless;
 use crate::domain::record::Identities;
 use crate::ledger::{Ledger, SentBatch, WriteBackId};
 use crate::state::AsideFile;
@@ -67,11 +69,15 @@ pub(super) async fn write(
 ) -> Result<(), ReportError> {
     let aside = AsideFile::create(&file).map_err(|error| ReportError::io(&file, error))?;
     let mut rows = RowsWriter::begin(&aside, &file)?;
+    let mut skipped = SkippedWriter::beside(&file);
     while let Some(mut partition) = partitions.recv().await {
         partition.ended().await;
         let batches = ledger.outcomes(id, partition.number).await?;
         let outcomes = laid_along(&partition, batches)?;
-        block_in_place(|| rows.write_records(&partition.records, &outcomes))?;
+        block_in_place(|| {
+            skipped.write_records(&partition.records, &outcomes)?;
+            rows.write_records(&partition.records, &outcomes)
+        })?;
     }
     let mut after = None;
     loop {
@@ -83,12 +89,16 @@ pub(super) async fn write(
         block_in_place(|| rows.write_rejections(rejections))?;
     }
     let left_alone = ledger.left_alone(id, u32::MAX).await?;
-    block_in_place(|| rows.write_left_alone(&left_alone))?;
+    block_in_place(|| {
+        skipped.write_left_alone(&left_alone)?;
+        rows.write_left_alone(&left_alone)
+    })?;
     let accounted = block_in_place(|| rows.finish())?;
     let read = ledger.tally(id).await?.read;
     if read != accounted {
         return Err(ReportError::Unbalanced { read, accounted });
     }
+    block_in_place(|| skipped.finish())?;
     aside.place().map_err(|error| ReportError::io(&file, error))
 }
 
@@ -116,6 +126,92 @@ fn laid_along(
     } else {
         Err(uncovered(outcomes.len().min(records)))
     }
+}
+
+/// The file of records that were left alone, of a write-back of a run.
+pub(crate) const SKIPPED_CSV: &str = "skipped.csv";
+
+/// Writes `skipped.csv`: `record` (counted from 1), `key`, `reason`. There is no file where nothing
+/// was skipped.
+struct SkippedWriter {
+    file: PathBuf,
+    /// Absent before the first record.
+    begun: Option<AsideFile>,
+}
+
+impl SkippedWriter {
+    fn beside(outcomes: &Path) -> Self {
+        Self {
+            file: outcomes.with_file_name(SKIPPED_CSV),
+            begun: None,
+        }
+    }
+
+    fn write_records(
+        &mut self,
+        records: &Identities,
+        outcomes: &[Outcome],
+    ) -> Result<(), ReportError> {
+        let skipped = outcomes.iter().enumerate();
+        let skipped = skipped.filter_map(|(index, outcome)| match outcome {
+            Outcome::Skipped(reason) => Some((index, reason.words())),
+            Outcome::Inserted
+            | Outcome::Updated
+            | Outcome::Unchanged
+            | Outcome::Deleted
+            | Outcome::Rejected(_) => None,
+        });
+        let lines = skipped.map(|(index, reason)| {
+            let record = records.positions().get(index).copied().unwrap_or_default();
+            let key = records.key(index).unwrap_or_default();
+            line(record, &key, reason)
+        });
+        self.write(&lines.collect::<Vec<_>>())
+    }
+
+    fn write_left_alone(&mut self, records: &[LeftAlone]) -> Result<(), ReportError> {
+        let lines = records.iter();
+        let lines = lines.map(|record| line(record.record, &record.key, &record.reason));
+        self.write(&lines.collect::<Vec<_>>())
+    }
+
+    fn write(&mut self, lines: &[[String; 3]]) -> Result<(), ReportError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| ReportError::io(&self.file, error);
+        if self.begun.is_none() {
+            let aside = AsideFile::create(&self.file).map_err(failed)?;
+            let mut file = aside.file();
+            file.write_all(BYTE_ORDER_MARK).map_err(failed)?;
+            file.write_all(b"record,key,reason\n").map_err(failed)?;
+            self.begun = Some(aside);
+        }
+        let Some(aside) = &self.begun else {
+            return Ok(());
+        };
+        let mut writer = csv::Writer::from_writer(aside.file());
+        let mut lines = lines.iter();
+        lines
+            .try_for_each(|line| writer.write_record(line))
+            .map_err(|error| failed(error.into()))?;
+        writer.flush().map_err(failed)
+    }
+
+    fn finish(self) -> Result<(), ReportError> {
+        let failed = |error| ReportError::io(&self.file, error);
+        self.begun
+            .map_or(Ok(()), |aside| aside.place())
+            .map_err(failed)
+    }
+}
+
+fn line(record: u64, key: &str, reason: &str) -> [String; 3] {
+    [
+        record.saturating_add(1).to_string(),
+        harmless(key),
+        harmless(reason),
+    ]
 }
 
 /// Writes rows as row groups.

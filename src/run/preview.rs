@@ -186,7 +186,7 @@ pub(crate) async fn preview(
     let columns = preview.shown.take().map(|shown| shown.columns.finish());
     let report = std::mem::take(&mut preview.report);
     let saved = preview.saved.take();
-    let forecast = preview.forecast(report.tally, known.proven);
+    let forecast = preview.forecast(report.tally, report.parked, known.proven);
     if let Some(saved) = saved {
         block_in_place(|| saved.end_write_back(plan, &pulled.package, &forecast))?;
     }
@@ -213,9 +213,11 @@ pub(super) async fn forecast(
 ) -> Result<Forecast, PreviewError> {
     let mut preview = Preview::new(run);
     preview.report.tally = tally;
+    // Nothing else is skipped before records are looked up.
+    preview.report.parked = tally.skipped;
     preview.look_up(plan, package, stop, None).await?;
-    let tally = preview.report.tally;
-    Ok(preview.forecast(tally, proven))
+    let (tally, parked) = (preview.report.tally, preview.report.parked);
+    Ok(preview.forecast(tally, parked, proven))
 }
 
 /// A preview as it grows: sums, and the first records of each sort, however many there are.
@@ -273,9 +275,10 @@ impl Preview<'_> {
         self.shown.as_ref().map_or(0, |shown| shown.samples_max)
     }
 
-    fn forecast(self, tally: Tally, proven: bool) -> Forecast {
+    fn forecast(self, tally: Tally, parked: u64, proven: bool) -> Forecast {
         Forecast {
             tally,
+            parked,
             emptied: self.emptied,
             proven,
         }
@@ -455,7 +458,9 @@ impl Preview<'_> {
                 key: Some(key.to_owned()),
                 stage: Stage::Match,
                 column: None,
+                value: None,
                 reason: decided.looked_up.told(record, reason),
+                others: Vec::new(),
             }),
         }
     }

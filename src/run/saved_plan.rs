@@ -134,6 +134,9 @@ struct PlannedWriteBack {
     shown: Tally,
     /// By column: rows that would lose their value to NULL.
     emptied: BTreeMap<String, u64>,
+    /// Parked records, of those shown as skipped; not told by plans of earlier versions.
+    #[serde(default)]
+    parked: u64,
     segments: Vec<PlannedSegment>,
 }
 
@@ -249,11 +252,12 @@ impl SavedPlan {
     /// What guards are told of a write-back's records.
     pub(super) fn forecast(&self, write_back: &str, proven: bool) -> Forecast {
         let planned = self.planned(write_back);
-        let (tally, emptied) = planned
-            .map(|planned| (planned.shown, planned.emptied.clone()))
+        let (tally, parked, emptied) = planned
+            .map(|planned| (planned.shown, planned.parked, planned.emptied.clone()))
             .unwrap_or_default();
         Forecast {
             tally,
+            parked,
             emptied,
             proven,
         }

@@ -93,6 +93,18 @@ pub(super) async fn silence(
     Ok(Some(Silence { lasting, max }))
 }
 
+/// Whether three quarters of the time until the deadline of the dashboard's newest cycle went by.
+pub(super) async fn deadline_nears(ledger: &Ledger, asked: Asked<'_>) -> Result<bool, LedgerError> {
+    let Some(deadline) = asked.cadence.deadline else {
+        return Ok(false);
+    };
+    let newest = ledger
+        .newest_cycle(&asked.cadence.dashboard, asked.now)
+        .await?;
+    let age = newest.and_then(|newest| (asked.now - newest.cycle.completed_at).to_std().ok());
+    Ok(age.is_some_and(|age| age > deadline / 4 * 3))
+}
+
 fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle {
     let JobCycle {
         cycle,

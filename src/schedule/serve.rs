@@ -390,7 +390,7 @@ impl Server {
     async fn watch_over_jobs(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
         for (name, file) in &self.files.jobs {
             let job = file.good.as_ref().map(|checked| &checked.job);
-            let silence = match job.and_then(|job| job.cadence.as_ref()) {
+            let (silence, deadline_nears) = match job.and_then(|job| job.cadence.as_ref()) {
                 Some(cadence) => {
                     let asked = Asked {
                         job: name,
@@ -400,12 +400,16 @@ impl Server {
                         absent_since: self.absent_since,
                         at_work: false,
                     };
-                    due::silence(&self.ledger, &mut self.ages, asked).await?
+                    (
+                        due::silence(&self.ledger, &mut self.ages, asked).await?,
+                        due::deadline_nears(&self.ledger, asked).await?,
+                    )
                 }
-                None => None,
+                None => (None, false),
             };
             let circumstances = Circumstances {
                 silence,
+                deadline_nears,
                 broken_file: file.broken.clone(),
             };
             let thresholds =

@@ -75,7 +75,9 @@ impl TextChunk {
             key,
             stage: Stage::Schema,
             column,
+            value: None,
             reason,
+            others: Vec::new(),
         });
         self.count();
     }

@@ -245,7 +245,7 @@ fn a_job_that_fails_is_told_once_and_once_when_it_is_well_again_also_across_a_ki
     );
     let message = raised["message"].as_str().unwrap();
     assert!(
-        message.starts_with("job `job` could not write cycle `W46` back: ")
+        message.starts_with("job `job` could not write cycle `W46` back after ")
             && message.contains("score"),
         "{message}"
     );

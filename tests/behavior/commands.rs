@@ -204,6 +204,7 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
                 "guards": {
                     "min_read": 1,
                     "max_rejected": null,
+                    "max_skipped": null,
                     "max_changed": null,
                     "max_nulls": null,
                     "require_test": false,
@@ -299,5 +300,17 @@ fn tables_are_no_wider_than_a_page_where_there_is_no_terminal() {
             widest.is_some_and(|width| (1..=100).contains(&width)),
             "{widest:?}: {shown}"
         );
+    }
+}
+
+#[test]
+fn help_fits_a_plain_terminal() {
+    let place = Workspace::on(Server::Sqlite);
+    for command in ["check", "preview", "test", "run", "park", "undo", "serve"] {
+        let help = place.command(&[command, "--help"]);
+        assert_eq!(help.code, 0, "{help}");
+        for line in help.stdout.lines() {
+            assert!(line.chars().count() <= 80, "`{command}`: {line}");
+        }
     }
 }

@@ -531,7 +531,7 @@ fn a_source_may_have_ten_thousand_columns() {
     assert!(
         place
             .rejected(run.run())
-            .starts_with("scores,1,2,schema,c1,"),
+            .starts_with("scores,2,2,schema,c1,"),
         "{}",
         place.rejected(run.run())
     );

@@ -715,3 +715,20 @@ fn a_run_without_guards_tells_machines_so() {
     );
     assert!(fs::read_dir(place.path(".writeback/runs/1")).is_ok());
 }
+
+#[test]
+fn more_skipped_records_than_allowed_stop_a_run_and_parked_ones_do_not_count() {
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\nA2,1,,\n",
+        "id,score,note\nA1,2,\nA2,2,\nA8,2,\nA9,2,\n",
+    );
+    place.job("max_skipped = '25 %'", FIELDS);
+    let stopped = place.command(&["run", "job"]);
+    assert_eq!(stopped.code, 3, "{stopped}");
+    let told = "2 of 4 records (50 %) would be skipped, at most 25 % may (`max_skipped`)";
+    assert!(stopped.stdout.contains(told), "{stopped}");
+    let until = ["--until", "2999-12-01", "--reason", "new"];
+    place.command(&[&["park", "job", "--record", "A9"][..], &until[..]].concat());
+    assert_eq!(place.run().summary(), "4 read = 2 updated + 2 skipped");
+}

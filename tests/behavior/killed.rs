@@ -363,7 +363,7 @@ fn records_prepared_for_an_object_that_was_altered_since_are_pulled_anew() {
             "on {server}: {run}"
         );
         assert!(
-            place.rejected(2).contains("scores,1,A2,mapping,note,"),
+            place.rejected(2).contains("scores,2,A2,mapping,note,"),
             "on {server}: {}",
             place.rejected(2)
         );

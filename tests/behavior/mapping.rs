@@ -135,7 +135,7 @@ fn a_value_that_the_column_cannot_hold_exactly_is_rejected() {
             );
             let rejected = place.rejected(run.run());
             assert!(
-                rejected.starts_with("scores,1,A2,mapping,score,"),
+                rejected.starts_with("scores,2,A2,mapping,score,"),
                 "{schema} to {object} on {server}: {rejected}"
             );
             assert!(

@@ -87,7 +87,7 @@ fn a_key_that_matches_two_rows_is_refused_in_every_mode() {
                 .job(&format!("matching = '{mode}'"), FIELDS);
             let run = place.run();
             assert_eq!(run.summary(), "1 read = 1 rejected", "{mode} on {server}");
-            let reason = "scores,0,A1,match,,the key matches 2 rows of the destination\n";
+            let reason = "scores,1,A1,match,,the key matches 2 rows of the destination\n";
             assert_eq!(place.rejected(run.run()), reason, "{mode} on {server}");
             assert_eq!(place.rows("accounts"), rows, "{mode} on {server}");
         }

@@ -432,3 +432,17 @@ fn a_run_that_was_killed_leaves_the_same_records_alone() {
         }
     }
 }
+
+#[test]
+fn several_records_are_parked_and_lifted_at_once() {
+    let place = place(Server::Sqlite);
+    let records = ["park", "job", "--record", "A1", "--record", "A3"];
+    let until = ["--until", "2999-12-01", "--reason", "merger"];
+    let parked = place.command(&[&records[..], &until[..]].concat());
+    assert_eq!(parked.code, 0, "{parked}");
+    assert_eq!(place.run().summary(), "3 read = 1 updated + 2 skipped");
+    let lifted = place.command(&[&records[..], &["--lift"]].concat());
+    assert_eq!(lifted.code, 0, "{lifted}");
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 2 updated + 1 unchanged", "{run}");
+}

@@ -25,11 +25,11 @@ fn every_rejection_names_record_key_stage_column_and_reason() {
         .map(|line| line.split(',').take(5).collect::<Vec<_>>().join(","))
         .collect();
     let expected = [
-        "scores,0,A1,schema,score",
-        "scores,1,A2,schema,score",
-        "scores,2,A3,schema,score",
-        "scores,3,A4,mapping,note",
-        "scores,4,,schema,id",
+        "scores,1,A1,schema,score",
+        "scores,2,A2,schema,score",
+        "scores,3,A3,schema,score",
+        "scores,4,A4,mapping,note",
+        "scores,5,,schema,id",
     ];
     assert_eq!(places, expected);
     for value in ["101.555", "n/a", "a text too long"] {
@@ -320,4 +320,38 @@ fn a_violated_foreign_key_rejects_the_record_alone() {
             "on {server}"
         );
     }
+}
+
+#[test]
+fn rejected_csv_shows_each_value_at_fault_and_the_screen_sums_reasons_up() {
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\nA2,2,,\nA3,3,,\n",
+        "",
+    );
+    place.scores(
+        "id VARCHAR(18) PRIMARY KEY, score INTEGER, note VARCHAR(4)",
+        "id,score,note\nA1,x1,far too long\nA2,-x2,n\nA3,3,n\nA9,4,n\n",
+    );
+    let run = place.command(&["run", "job"]);
+    assert_eq!(run.code, 1, "{run}");
+    let file = std::fs::read_to_string(place.run_file(1, "rejected.csv")).expect("text");
+    assert_eq!(
+        file,
+        "\u{feff}write_back,record,key,stage,column,value,reason\n\
+         scores,1,A1,schema,score,x1,not a number\n\
+         scores,1,A1,schema,note,far too long,\"12 characters, VARCHAR(4) holds 4\"\n\
+         scores,2,A2,schema,score,'-x2,not a number\n"
+    );
+    assert!(
+        run.stdout.contains("        2 × score: not a number\n"),
+        "{run}"
+    );
+    let skipped = std::fs::read_to_string(place.run_file(1, "scores/skipped.csv")).expect("text");
+    assert_eq!(skipped, "\u{feff}record,key,reason\n4,A9,no match\n");
+    assert!(
+        run.stdout
+            .contains("skipped records: .writeback/runs/1/scores/skipped.csv"),
+        "{run}"
+    );
 }

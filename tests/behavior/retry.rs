@@ -228,7 +228,7 @@ fn a_key_that_an_earlier_report_spelled_otherwise_is_taken_again() {
             "on {server}"
         );
         assert!(
-            place.rejected(1).starts_with("scores,0,007,schema,score,"),
+            place.rejected(1).starts_with("scores,1,007,schema,score,"),
             "on {server}: {}",
             place.rejected(1)
         );

@@ -337,7 +337,7 @@ fn a_number_that_json_does_not_have_is_rejected_with_its_key_and_column() {
     let run = place.run();
     assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected");
     let rejected = place.rejected(run.run());
-    let expected = "scores,0,A1,schema,score,line 1 of `scores.ndjson`: NaN is not a number that can be written\n";
+    let expected = "scores,1,A1,schema,score,line 1 of `scores.ndjson`: NaN is not a number that can be written\n";
     assert_eq!(rejected, expected);
 }
 

@@ -161,7 +161,7 @@ fn a_job_names_thresholds_and_no_channels() {
             "[alerts]\ncommand = [\"page\"]\nrejectedmax = 3\n\n[cadence]"
         )]),
         "schedules/weekly.toml:2:1: `command` means nothing to the `[alerts]` of a job\n  \
-         hint: known keys: `rejected_max`, `read_change_max`\n\
+         hint: known keys: `rejected_max`, `skipped_max`, `read_change_max`\n\
          schedules/weekly.toml:3:1: `rejectedmax` is not a key of `[alerts]`\n  hint: did you mean `rejected_max`?\n"
     );
 }

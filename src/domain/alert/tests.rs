@@ -11,6 +11,7 @@ fn moment(seconds: i64) -> DateTime<Utc> {
 fn thresholds() -> Thresholds {
     Thresholds {
         rejected_max: Percent::parse("5 %").map(RecordsMax::Share),
+        skipped_max: None,
         read_change_max: Percent::parse("50 %"),
         recent_runs: NonZeroU32::new(10).unwrap(),
     }
@@ -140,7 +141,13 @@ fn a_job_that_does_well_raises_nothing() {
 #[test]
 fn each_alert_says_what_is_wrong() {
     assert_eq!(
-        told(&failure(1, false)),
+        told(&Facts {
+            circumstances: Circumstances {
+                deadline_nears: true,
+                ..Circumstances::default()
+            },
+            ..failure(1, false)
+        }),
         [(
             AlertKind::Failing,
             "job `weekly` could not write cycle `c1` back: could not reach `crm`".to_owned()
@@ -157,6 +164,7 @@ fn each_alert_says_what_is_wrong() {
         ]
     );
     let circumstances = Circumstances {
+        deadline_nears: false,
         silence: Some(Silence {
             lasting: HOUR * 30 + Duration::from_millis(5),
             max: HOUR * 24,
@@ -265,16 +273,27 @@ fn a_failing_job_is_told_of_once_and_recovers_with_a_run_that_ends() {
         story,
         [
             "",
-            "+failing",
             "",
+            "+failing",
             "+given_up",
             "",
             "",
             "-failing -given_up",
             "",
-            "+failing"
-        ]
+            "",
+        ],
+        "one failed attempt may be a hiccup"
     );
+}
+
+#[test]
+fn a_first_failure_is_told_of_when_the_deadline_nears() {
+    let mut facts = failure(1, false);
+    assert_eq!(alerts_of("weekly", &facts, &thresholds()), []);
+    facts.circumstances.deadline_nears = true;
+    let told = alerts_of("weekly", &facts, &thresholds());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].kind, AlertKind::Failing);
 }
 
 #[test]
@@ -287,7 +306,7 @@ fn a_cycle_that_expires_after_failing_does_not_pass_for_a_recovery() {
         ..Facts::default()
     };
     let story = story(&[
-        failure(1, false),
+        failure(2, false),
         expired,
         Facts::default(),
         delivered(1, 1, 0, &[]),
@@ -336,4 +355,26 @@ fn a_clock_that_was_set_back_delays_nothing() {
     assert_eq!(telling_instant(moment(-60), moment(0)), moment(-60));
     assert_eq!(telling_instant(moment(3_660), moment(0)), moment(3_660));
     assert_eq!(telling_instant(moment(7_201), moment(0)), moment(0));
+}
+
+#[test]
+fn a_run_that_skips_all_it_read_is_told_of_and_one_beyond_its_threshold() {
+    let skipping = |skipped| {
+        let mut facts = delivered(1, 100, 0, &[]);
+        let run = facts.history.delivered.as_mut().unwrap();
+        run.write_backs[0].tally.skipped = skipped;
+        facts
+    };
+    let told = |skipped, thresholds: &Thresholds| {
+        let alerts = alerts_of("weekly", &skipping(skipped), thresholds);
+        alerts.iter().map(|alert| alert.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(told(99, &thresholds()), []);
+    assert_eq!(told(100, &thresholds()), [AlertKind::Skipped]);
+    let few = Thresholds {
+        skipped_max: Percent::parse("10 %").map(RecordsMax::Share),
+        ..thresholds()
+    };
+    assert_eq!(told(10, &few), []);
+    assert_eq!(told(11, &few), [AlertKind::Skipped]);
 }

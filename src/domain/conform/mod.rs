@@ -48,11 +48,13 @@ pub(crate) fn conform(schema: &Schema, pulled: &DataFrame) -> Sifted {
     let mut columns: Vec<Column> = Vec::with_capacity(pulled.width());
     for (position, column) in schema.columns.iter().enumerate() {
         let is_key = schema.key.contains(&position);
-        let converted = match pulled.column(&column.name) {
-            Ok(values) => conform_column(column, is_key, values.as_materialized_series()),
-            Err(_) => not_pulled(column, pulled.height()),
+        let given = pulled.column(&column.name).ok();
+        let given = given.map(Column::as_materialized_series);
+        let converted = match given {
+            Some(values) => conform_column(column, is_key, values),
+            None => not_pulled(column, pulled.height()),
         };
-        sieve.add(&column.name, converted.faults);
+        sieve.add(&column.name, converted.faults, given);
         columns.push(
             converted
                 .values

@@ -98,7 +98,9 @@ impl Mapping {
         let mut columns: Vec<Column> = Vec::with_capacity(self.routes.len() + 1);
         for varying in self.varying() {
             let converted = varying.values(conformed, self.zones);
-            sieve.add(&varying.column.name, converted.faults);
+            let given = conformed.column(&varying.source).ok();
+            let given = given.map(Column::as_materialized_series);
+            sieve.add(&varying.column.name, converted.faults, given);
             columns.push(
                 converted
                     .values

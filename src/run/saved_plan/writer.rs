@@ -116,6 +116,7 @@ impl SavedPlanWriter {
             package: package.fingerprint(),
             shown: forecast.tally,
             emptied: forecast.emptied.clone(),
+            parked: forecast.parked,
             segments: std::mem::take(&mut self.segments),
         });
         Ok(())

@@ -278,7 +278,9 @@ fn reject(
         key: keys.text(index),
         stage: Stage::Mapping,
         column: Some(altered.column.clone()),
+        value: None,
         reason: altered.how.clone(),
+        others: Vec::new(),
     };
     Ok((first..).zip(0..records.height()).map(rejection).collect())
 }

@@ -156,7 +156,12 @@ async fn fail(alerts: &Alerts, now: DateTime<Utc>) {
         .attempt_failed("weekly", &cycle("c1"), now, "could not reach `crm`")
         .await
         .unwrap();
-    update(alerts, Circumstances::default(), now).await;
+    // There is no time for another attempt, so people are told of the first.
+    let circumstances = Circumstances {
+        deadline_nears: true,
+        ..Circumstances::default()
+    };
+    update(alerts, circumstances, now).await;
 }
 
 fn cycle(id: &str) -> Cycle {
@@ -169,6 +174,7 @@ fn cycle(id: &str) -> Cycle {
 fn thresholds() -> Thresholds {
     Thresholds {
         rejected_max: None,
+        skipped_max: None,
         read_change_max: None,
         recent_runs: NonZeroU32::MIN,
     }

@@ -413,14 +413,28 @@ impl Workspace {
     }
 
     /// `rejected.csv` of a run, `write_back,record,key,stage,column,reason`, without its header.
+    /// Its values at fault are left out.
     pub(crate) fn rejected(&self, run: i64) -> String {
         let text = fs::read_to_string(self.run_file(run, "rejected.csv")).expect("a file of text");
-        let (header, lines) = text.split_once('\n').expect("a header");
-        assert_eq!(
-            header.trim_end(),
-            "write_back,record,key,stage,column,reason"
-        );
-        lines.replace("\r\n", "\n")
+        let text = text.strip_prefix('\u{feff}').expect("a byte order mark");
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(text.as_bytes());
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for (number, line) in (0..).zip(reader.records()) {
+            let line = line.expect("CSV");
+            let cells: Vec<&str> = line.iter().collect();
+            if number == 0 {
+                let header = "write_back,record,key,stage,column,value,reason";
+                assert_eq!(cells.join(","), header);
+                continue;
+            }
+            let told = cells.iter().enumerate().filter(|(cell, _)| *cell != 5);
+            writer
+                .write_record(told.map(|(_, cell)| *cell))
+                .expect("a line");
+        }
+        String::from_utf8(writer.into_inner().expect("lines")).expect("text")
     }
 
     /// A file beside a run.
