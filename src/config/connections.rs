@@ -2,6 +2,7 @@
 //! password that is not in the environment, is put aside for whoever uses the connection.
 
 mod adbc;
+mod files;
 mod service;
 
 use std::path::PathBuf;
@@ -24,7 +25,6 @@ const ATTEMPTS_MAX: u32 = 100;
 /// More writers than this only wait for one another.
 const WRITERS_MAX: u32 = 16;
 
-const FILES_KEYS: &[&str] = &["kind", "folder", "timezone"];
 const SQLITE_KEYS: &[&str] = &[
     "kind",
     "url",
@@ -96,6 +96,13 @@ const ALL_KEYS: &[&str] = &[
     "request_timeout",
     "requests_per_second",
     "api_version",
+    "separator",
+    "decimal",
+    "thousands",
+    "dates",
+    "encoding",
+    "nulls",
+    "tables",
 ];
 
 /// A connection as far as it can be had now, and what its users are to be told.
@@ -259,7 +266,7 @@ impl<'a> Reader<'a> {
     /// Notes keys that are unknown, or that mean nothing to this kind.
     fn expect_keys(&self, kind: Option<Kind>) {
         let (known, name) = match kind {
-            Some(kind @ Kind::Files) => (FILES_KEYS, kind.name()),
+            Some(kind @ Kind::Files) => (files::KEYS, kind.name()),
             Some(kind @ Kind::Sqlite) => (SQLITE_KEYS, kind.name()),
             Some(kind @ (Kind::Postgres | Kind::Mysql)) => (SERVER_KEYS, kind.name()),
             Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
@@ -276,9 +283,8 @@ impl<'a> Reader<'a> {
         let (_, folder) = self
             .table
             .require_text("folder", "name the folder that holds the exported files")?;
-        Some(System::Files {
-            folder: self.surroundings.root.join(folder),
-        })
+        let folder = self.surroundings.root.join(folder);
+        files::settings(self.table, folder).map(System::Files)
     }
 
     fn sqlite(&self, address: Option<Address>) -> Option<SqliteSettings> {

@@ -5,13 +5,19 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use chrono::Utc;
 use chrono_tz::Tz;
 use sqlparser::keywords::ALL_KEYWORDS;
 
 use super::address::{Address, Kind};
+use super::dbml::DbmlColumn;
 use super::names::{is_plain_name, parse_column_name, parse_object_name};
+use super::project_file::read_project;
 use super::schema::parse_schema;
+use super::secret::Surroundings;
 use super::{PROJECT_FILE, Project, SCHEDULES_FOLDER};
+use crate::domain::connection::Connection;
+use crate::domain::files::{CsvDialect, NumberMarks};
 use crate::domain::gate::{Cron, CronMistake};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::problem::Problem;
@@ -82,9 +88,15 @@ pub(crate) struct DraftGate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) job: String,
-    /// Of the write-back, its schema file and the source's table.
+    /// Of the write-back and its schema file.
     pub(crate) name: String,
     pub(crate) source: DraftSystem,
+    /// What is pulled.
+    pub(crate) source_table: String,
+    /// Whether the table is there: the columns were read from it.
+    pub(crate) source_is_there: bool,
+    /// How the source's CSV is written.
+    pub(crate) dialect: CsvDialect,
     pub(crate) destination: DraftSystem,
     pub(crate) columns: Vec<DraftColumn>,
     pub(crate) table: String,
@@ -145,9 +157,131 @@ impl DraftSystem {
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self, Self::Folder(_) | Self::DuckdbFile(_))
     }
+
+    /// The folder or file; a server has none.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            Self::Folder(path) | Self::SqliteFile(path) | Self::DuckdbFile(path) => Some(path),
+            Self::Server { .. } => None,
+        }
+    }
+
+    /// The connection to look at it from a project in `root`. `table` tells under which name a
+    /// file of SQLite is attached. Errors: it cannot be had now, such as for want of a password.
+    pub(crate) fn connect(
+        &self,
+        root: &Path,
+        table: Option<&str>,
+        dialect: &CsvDialect,
+    ) -> Result<Connection, Vec<Problem>> {
+        let attached = table.and_then(attached_name);
+        let text = self.connection(SOURCE, attached.as_deref(), dialect);
+        let environment = |name: &str| std::env::var_os(name);
+        let surroundings = Surroundings {
+            root,
+            environment: &environment,
+            clock: Utc::now,
+        };
+        let project = read_project(&text, surroundings)?;
+        let (connection, _) = project.connection(SOURCE)?;
+        Ok(connection.clone())
+    }
+
+    /// The table of a connection in the project's file.
+    fn connection(&self, name: &str, attached: Option<&str>, dialect: &CsvDialect) -> String {
+        let settings = match self {
+            Self::Folder(folder) => {
+                let dialect = dialect_settings(dialect);
+                format!("kind   = \"files\"\nfolder = {}\n{dialect}", string(folder))
+            }
+            Self::SqliteFile(file) => {
+                let database = attached.map(|name| format!("database = {}\n", string(name)));
+                format!(
+                    "kind     = \"sqlite\"\nfile     = {}\n{}",
+                    string(file),
+                    database.unwrap_or_default()
+                )
+            }
+            Self::DuckdbFile(file) => {
+                format!("kind   = \"duckdb\"\nfile   = {}\n", string(file))
+            }
+            Self::Server { url, password } => {
+                let password = password
+                    .as_ref()
+                    .map(|name| format!("password = {{ env = {} }}\n", string(name)));
+                format!(
+                    "url      = {}\n{}",
+                    string(url),
+                    password.unwrap_or_default()
+                )
+            }
+        };
+        format!("[connections.{name}]\n{settings}")
+    }
+}
+
+/// The settings in which a dialect is not the usual one.
+fn dialect_settings(dialect: &CsvDialect) -> String {
+    let usual = CsvDialect::default();
+    let CsvDialect {
+        separator,
+        marks: NumberMarks { decimal, thousands },
+        dates,
+        encoding,
+        nulls: _,
+    } = dialect;
+    let sign = |sign: char| string(&sign.to_string());
+    let mut settings = String::new();
+    if *separator != usual.separator {
+        settings += &format!("separator = {}\n", sign(char::from(*separator)));
+    }
+    if *decimal != usual.marks.decimal {
+        settings += &format!("decimal = {}\n", sign(*decimal));
+    }
+    if let Some(thousands) = thousands {
+        settings += &format!("thousands = {}\n", sign(*thousands));
+    }
+    if *dates != usual.dates {
+        settings += &format!("dates = \"{}\"\n", dates.name());
+    }
+    if *encoding != usual.encoding {
+        settings += &format!("encoding = \"{}\"\n", encoding.name().to_lowercase());
+    }
+    settings
+}
+
+/// The first part of a table of two, under which a SQLite file is attached.
+fn attached_name(table: &str) -> Option<String> {
+    let name = parse_object_name(table).ok()?;
+    match name.parts.as_slice() {
+        [database, _] => Some(database.text.clone()),
+        _ => None,
+    }
 }
 
 impl DraftColumn {
+    /// A column of a diagram. Errors: what is wrong with its type.
+    pub(crate) fn of_diagram(column: &DbmlColumn) -> Result<Self, String> {
+        let null = if column.nullable { "" } else { " NOT NULL" };
+        let parsed = Self::parse(&format!("c {}{null}", column.declared))?;
+        Ok(Self {
+            name: column.name.clone(),
+            key: column.key,
+            goes_to: Some(column.name.clone()),
+            ..parsed
+        })
+    }
+
+    /// The column as it is declared, for whoever is asked whether it is meant.
+    pub(crate) fn definition(&self) -> String {
+        let ending = match (self.key, self.nullable) {
+            (true, _) => " PRIMARY KEY",
+            (false, false) => " NOT NULL",
+            (false, true) => "",
+        };
+        format!("{} {}{ending}", quoted(&self.name), self.column_type)
+    }
+
     /// Reads `health_score DECIMAL(5,2) NOT NULL` or `account_id VARCHAR(18) PRIMARY KEY`; a colon
     /// may follow the name. Errors: what is wrong with it.
     pub(crate) fn parse(definition: &str) -> Result<Self, String> {
@@ -255,11 +389,26 @@ impl Draft {
         read.map(|_| ()).map_err(DraftError::Mistakes)
     }
 
+    /// The files that would be made in `folder` and are there already; all but a `.gitignore`.
+    pub(crate) fn in_the_way(&self, folder: &Path) -> Option<String> {
+        let mut names = self.files(folder).into_iter().map(|(name, _)| name);
+        names.find(|name| name != GIT_IGNORE && folder.join(name).exists())
+    }
+
+    /// What is to be added to a `.gitignore` that is there already.
+    pub(crate) fn to_be_ignored(folder: &Path) -> Vec<&'static str> {
+        let Ok(there) = fs::read_to_string(folder.join(GIT_IGNORE)) else {
+            return Vec::new();
+        };
+        let is_there = |line: &str| there.lines().any(|other| other.trim() == line);
+        IGNORED.lines().filter(|line| !is_there(line)).collect()
+    }
+
     /// Writes the files into `folder` and returns their names. Overwrites nothing: a `.gitignore`
     /// that is there stays, any other file that is there is an error.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut written = Vec::new();
-        for (name, text) in self.files() {
+        for (name, text) in self.files(folder) {
             let path = folder.join(&name);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent)?;
@@ -278,14 +427,22 @@ impl Draft {
         Ok(written)
     }
 
+    /// The page that says what to do next; beside somebody's README, one of its own name.
+    pub(crate) fn guide(folder: &Path) -> &'static str {
+        match folder.join("README.md").exists() {
+            true => "WRITEBACK.md",
+            false => "README.md",
+        }
+    }
+
     /// Names and texts of the files, in the order in which people read them.
-    fn files(&self) -> Vec<(String, String)> {
+    fn files(&self, folder: &Path) -> Vec<(String, String)> {
         vec![
-            ("README.md".to_owned(), self.readme()),
+            (Self::guide(folder).to_owned(), self.readme()),
             (PROJECT_FILE.to_owned(), self.project()),
             (format!("sql/{}.sql", self.name), self.schema()),
             (format!("{SCHEDULES_FOLDER}/{}.toml", self.job), self.job()),
-            (GIT_IGNORE.to_owned(), ".writeback/\n".to_owned()),
+            (GIT_IGNORE.to_owned(), IGNORED.to_owned()),
         ]
     }
 
@@ -298,51 +455,14 @@ impl Draft {
             "# Where records come from, where they go, and how a finished cycle is noticed. Paths are relative to this file.\n\
              # What is done with them stands in {SCHEDULES_FOLDER}/, one file for each job.\n\n\
              {}\n{}{}{DEFAULTS}",
-            self.connection(SOURCE, &self.source),
-            self.connection(DESTINATION, &self.destination),
+            self.source.connection(SOURCE, None, &self.dialect),
+            self.destination.connection(
+                DESTINATION,
+                attached_name(&self.table).as_deref(),
+                &CsvDialect::default()
+            ),
             dashboard.unwrap_or_default(),
         )
-    }
-
-    fn connection(&self, name: &str, system: &DraftSystem) -> String {
-        let settings = match system {
-            DraftSystem::Folder(folder) => {
-                format!("kind   = \"files\"\nfolder = {}\n", string(folder))
-            }
-            DraftSystem::SqliteFile(file) => {
-                let attached = self.attached_name().filter(|_| name == DESTINATION);
-                let database =
-                    attached.map(|database| format!("database = {}\n", string(&database)));
-                format!(
-                    "kind     = \"sqlite\"\nfile     = {}\n{}",
-                    string(file),
-                    database.unwrap_or_default()
-                )
-            }
-            DraftSystem::DuckdbFile(file) => {
-                format!("kind   = \"duckdb\"\nfile   = {}\n", string(file))
-            }
-            DraftSystem::Server { url, password } => {
-                let password = password
-                    .as_ref()
-                    .map(|name| format!("password = {{ env = {} }}\n", string(name)));
-                format!(
-                    "url      = {}\n{}",
-                    string(url),
-                    password.unwrap_or_default()
-                )
-            }
-        };
-        format!("[connections.{name}]\n{settings}")
-    }
-
-    /// The first part of a table of two, under which a SQLite file is attached.
-    fn attached_name(&self) -> Option<String> {
-        let name = parse_object_name(&self.table).ok()?;
-        match name.parts.as_slice() {
-            [database, _] => Some(database.text.clone()),
-            _ => None,
-        }
     }
 
     fn schema(&self) -> String {
@@ -368,7 +488,7 @@ impl Draft {
             "-- What the source yields: columns, their types, and the unique identifier that records are matched by.\n\
              -- After a `;` a SELECT in the source's own dialect may follow; without one the table is pulled as it is.\n\
              CREATE TABLE {} (\n{}    PRIMARY KEY ({key})\n);\n",
-            quoted(&self.name),
+            quoted(&self.source_table),
             columns.collect::<String>(),
         )
     }
@@ -424,7 +544,10 @@ impl Draft {
 
     fn readme(&self) -> String {
         let job = &self.job;
-        let mut steps = vec![self.export_step()];
+        let mut steps = Vec::new();
+        if !self.source_is_there {
+            steps.push(self.export_step());
+        }
         steps.extend(
             [&self.source, &self.destination]
                 .into_iter()
@@ -467,15 +590,15 @@ impl Draft {
             DraftSystem::Folder(folder) => {
                 format!(
                     "Put the export into `{folder}` as `{0}.csv`, `{0}.parquet` or `{0}.ndjson`.",
-                    self.name
+                    self.source_table
                 )
             }
             DraftSystem::SqliteFile(_)
             | DraftSystem::DuckdbFile(_)
             | DraftSystem::Server { .. } => {
                 format!(
-                    "See that the source has a table `{}`, or add a SELECT to `sql/{0}.sql`.",
-                    self.name
+                    "See that the source has a table `{}`, or add a SELECT to `sql/{}.sql`.",
+                    self.source_table, self.name
                 )
             }
         }
@@ -565,6 +688,10 @@ max_nulls    = \"50 %\"     # of the values that a column holds, lost to NULL
 ";
 
 const GIT_IGNORE: &str = ".gitignore";
+
+/// What a project's folder holds that is nobody else's business: the program's own state, plans and
+/// pages, of which all hold values of records.
+const IGNORED: &str = ".writeback/\n*.plan\npreview*.html\n";
 
 fn password_step(system: &DraftSystem) -> Option<String> {
     match system {

@@ -7,6 +7,7 @@ mod alerts;
 mod cadence;
 mod connections;
 mod dashboards;
+pub(crate) mod dbml;
 mod document;
 pub(crate) mod draft;
 mod fields;

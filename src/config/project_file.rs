@@ -93,7 +93,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         }
         if let Some(connection) = connection {
             match connection.system {
-                System::Files { .. } => drop(
+                System::Files(_) => drop(
                     project
                         .read_only
                         .insert(name.to_owned(), "is a folder of files"),

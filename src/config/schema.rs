@@ -43,7 +43,8 @@ pub(super) fn parse_schema(file: &str, text: &str) -> Result<(Schema, Vec<Proble
                 table,
                 columns,
                 key,
-                model,
+                model_location: model.as_ref().map(|(_, location)| location.clone()),
+                model: model.map(|(sql, _)| sql),
                 file: file.name,
             },
             problems,
@@ -494,8 +495,8 @@ impl Reading<'_> {
     }
 
     /// The query in `text[after..]`, as it is written, without comments around it and without its
-    /// semicolon.
-    fn model(&mut self, after: usize) -> Option<String> {
+    /// semicolon, and where it begins.
+    fn model(&mut self, after: usize) -> Option<(String, Location)> {
         let text = self.file.text.get(after..).unwrap_or_default();
         let cuts: Vec<Cut> = dialects()
             .iter()
@@ -537,7 +538,8 @@ impl Reading<'_> {
                 Some(hint),
             );
         }
-        Some(model.to_owned())
+        let begins = location(start);
+        Some((model.to_owned(), begins))
     }
 }
 

@@ -589,7 +589,7 @@ mod mistakes {
     fn a_key_of_another_kind() {
         insta::assert_snapshot!(project_with(&[("folder =", "port = 5\nfolder =")]), @r#"
         writeback.toml:3:1: `port` means nothing to a connection of kind `files`
-          hint: known keys: `kind`, `folder`, `timezone`
+          hint: known keys: `kind`, `folder`, `timezone`, `separator`, `decimal`, `thousands`, `dates`, `encoding`, `nulls`, `tables`
         "#);
     }
 

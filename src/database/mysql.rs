@@ -372,7 +372,7 @@ pub(crate) fn text(row: &MySqlRow, position: usize) -> Option<String> {
 fn settings(connection: &Connection) -> Result<&ServerSettings, SystemError> {
     match &connection.system {
         System::Mysql(settings) => Ok(settings),
-        other @ (System::Files { .. }
+        other @ (System::Files(_)
         | System::Sqlite(_)
         | System::Postgres(_)
         | System::Adbc(_)

@@ -243,7 +243,7 @@ fn milliseconds(duration: Duration) -> u64 {
 pub(crate) fn settings_of(connection: &Connection) -> Result<&SqliteSettings, SystemError> {
     match &connection.system {
         System::Sqlite(settings) => Ok(settings),
-        System::Files { .. }
+        System::Files(_)
         | System::Postgres(_)
         | System::Mysql(_)
         | System::Adbc(_)

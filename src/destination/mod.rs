@@ -422,7 +422,7 @@ impl Destination for AnyDatabase {
                 Self::Postgres(postgres::PostgresDestination::connect(connection).await?)
             }
             System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
-            System::Files { .. } | System::Adbc(_) | System::Service(_) => {
+            System::Files(_) | System::Adbc(_) | System::Service(_) => {
                 return Err(SystemError::NotFound {
                     what: format!(
                         "a destination behind `{}`, a connection of kind `{}`,",

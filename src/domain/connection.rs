@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::files::FilesSettings;
 use super::share::Percent;
 
 /// A password or token. Prints `***`, whatever asks.
@@ -51,7 +52,7 @@ impl Connection {
     /// Where it leads, whoever goes there.
     pub(crate) fn address(&self) -> String {
         match &self.system {
-            System::Files { folder } => format!("{folder:?}"),
+            System::Files(settings) => format!("{:?}", settings.folder),
             System::Sqlite(settings) => format!("{:?}", settings.file),
             System::Adbc(settings) => format!("{} {:?}", settings.kind, settings.driver),
             System::Service(settings) => settings.address(),
@@ -77,9 +78,7 @@ impl Connection {
 #[derive(Debug, Clone)]
 pub(crate) enum System {
     /// A folder of CSV, Parquet and newline-delimited JSON files.
-    Files {
-        folder: PathBuf,
-    },
+    Files(FilesSettings),
     Sqlite(SqliteSettings),
     Postgres(ServerSettings),
     Mysql(ServerSettings),
@@ -94,7 +93,7 @@ impl System {
     /// As `kind = "…"` names it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Files { .. } => "files",
+            Self::Files(_) => "files",
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgres",
             Self::Mysql(_) => "mysql",

@@ -95,7 +95,7 @@ impl JournalColumn {
             (Self::WrittenAt, System::Mysql(_)) => "datetime(6)",
             (
                 Self::WrittenAt,
-                System::Sqlite(_) | System::Files { .. } | System::Adbc(_) | System::Service(_),
+                System::Sqlite(_) | System::Files(_) | System::Adbc(_) | System::Service(_),
             ) => "timestamp",
             (_, System::Mysql(_)) => "longtext character set utf8mb4",
             (_, _) => "text",

@@ -20,6 +20,7 @@ pub(crate) mod decimal;
 pub(crate) mod doubt;
 pub(crate) mod error;
 pub(crate) mod field;
+pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod guard;
 pub(crate) mod job;

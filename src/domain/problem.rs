@@ -32,6 +32,30 @@ impl fmt::Display for Location {
     }
 }
 
+/// A cause that knows its place in one of the project's files.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct PlacedCause {
+    pub(crate) location: Location,
+    pub(crate) message: String,
+}
+
+impl PlacedCause {
+    /// The place that an error or one of its causes knows.
+    pub(crate) fn location_of<'a>(
+        error: &'a (dyn std::error::Error + 'static),
+    ) -> Option<&'a Location> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(placed) = error.downcast_ref::<Self>() {
+                return Some(&placed.location);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
 /// Whether a problem stops a job or only deserves a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {

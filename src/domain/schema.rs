@@ -119,6 +119,8 @@ pub(crate) struct Schema {
     pub(crate) key: Vec<usize>,
     /// The `SELECT` after the `CREATE TABLE`, in the source's own dialect, as written.
     pub(crate) model: Option<String>,
+    /// Where the model begins in the file.
+    pub(crate) model_location: Option<Location>,
     /// As people type it: relative to the project's root.
     pub(crate) file: Arc<str>,
 }

@@ -138,6 +138,7 @@ mod tests {
                 column("place", None, true),
             ],
             primary_key: vec!["account_id".to_owned()],
+            unique: Vec::new(),
         };
         assert_eq!(
             create_table(&table, "dashboard"),

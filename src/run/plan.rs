@@ -19,7 +19,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::moment::Zones;
 use crate::domain::object::{Object, ObjectColumn};
-use crate::domain::problem::{Location, Problem, Severity};
+use crate::domain::problem::{Location, PlacedCause, Problem, Severity};
 use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
@@ -423,7 +423,11 @@ impl Planner<'_> {
             file: write_back.schema.file.clone(),
         };
         opened
-            .map_err(|error| self.problems.push(problem_of(&error, place())))
+            .map_err(|error| {
+                let known = PlacedCause::location_of(&error).cloned();
+                let location = known.unwrap_or_else(place);
+                self.problems.push(problem_of(&error, location));
+            })
             .ok()
     }
 

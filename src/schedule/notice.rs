@@ -685,6 +685,7 @@ fn cycle_schema(dashboard: &Dashboard, sql: &str) -> Schema {
         columns: ["cycle_id", "completed_at", "status"].map(column).to_vec(),
         key: vec![0],
         model: Some(sql.to_owned()),
+        model_location: None,
         file: location.file.clone(),
     }
 }

@@ -129,6 +129,7 @@ pub(super) async fn describe_table(
     });
     let columns: Vec<DescribedColumn> = described.await?.columns.unwrap_or_default();
     Ok(TableDescription {
+        unique: Vec::new(),
         name: parts,
         columns,
         primary_key: Vec::new(),

@@ -13,6 +13,7 @@ use polars::prelude::DataFrame;
 
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CsvDialect, FilesSettings};
 use crate::domain::outcome::Rejection;
 use crate::domain::schema::Schema;
 
@@ -73,9 +74,7 @@ impl AnySource {
 impl Source for AnySource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
         Ok(match &connection.system {
-            System::Files { .. } => {
-                Self::Files(files::FilesSource::open(connection, schema).await?)
-            }
+            System::Files(_) => Self::Files(files::FilesSource::open(connection, schema).await?),
             System::Sqlite(_) => {
                 Self::Sqlite(sqlite::SqliteSource::open(connection, schema).await?)
             }
@@ -110,6 +109,9 @@ pub(crate) struct TableDescription {
     pub(crate) columns: Vec<DescribedColumn>,
     /// Names of the primary key's columns; empty if there is none.
     pub(crate) primary_key: Vec<String>,
+    /// Columns that would identify a record, going by the records looked at: each with a value in
+    /// all of them, none twice. Databases say what they know as their primary key.
+    pub(crate) unique: Vec<String>,
 }
 
 /// One column of a [`TableDescription`].
@@ -123,13 +125,30 @@ pub(crate) struct DescribedColumn {
     pub(crate) nullable: bool,
 }
 
+/// Names of the tables that a folder of files holds.
+pub(crate) fn tables_of_files(
+    connection: &str,
+    settings: &FilesSettings,
+) -> Result<Vec<String>, SystemError> {
+    files::tables(connection, settings)
+}
+
+/// How the CSV of a table of files seems to be written; as usual for other files.
+pub(crate) fn dialect_of_file(
+    connection: &str,
+    settings: &FilesSettings,
+    table: &str,
+) -> Result<CsvDialect, SystemError> {
+    files::dialect(connection, settings, table)
+}
+
 /// Describes `table` (dotted, as typed) of a source, to start a schema file from.
 pub(crate) async fn describe_table(
     connection: &Connection,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
     match &connection.system {
-        System::Files { .. } => files::describe_table(connection, table).await,
+        System::Files(_) => files::describe_table(connection, table).await,
         System::Sqlite(_) => sqlite::describe_table(connection, table).await,
         System::Postgres(_) => postgres::describe_table(connection, table).await,
         System::Mysql(_) => mysql::describe_table(connection, table).await,

@@ -74,6 +74,7 @@ pub(crate) async fn describe_table(
         nullable: column.nullable,
     };
     Ok(TableDescription {
+        unique: Vec::new(),
         name: vec![entry.name],
         columns: columns.iter().map(described).collect(),
         primary_key,

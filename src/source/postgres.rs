@@ -107,6 +107,7 @@ pub(crate) async fn describe_table(
     };
     let columns = object.columns.into_iter().map(described).collect();
     Ok(TableDescription {
+        unique: Vec::new(),
         name,
         columns,
         primary_key: object.primary_key,
@@ -336,6 +337,7 @@ mod tests {
             columns: columns.iter().map(column).collect(),
             key: vec![0],
             model: model.map(str::to_owned),
+            model_location: None,
             file: "sql/scores.sql".into(),
         }
     }

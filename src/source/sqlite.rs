@@ -78,6 +78,7 @@ fn description(object: Object) -> TableDescription {
         nullable: column.nullable && !is_key(&column.name),
     });
     TableDescription {
+        unique: Vec::new(),
         columns: columns.collect(),
         name: object.path.last().cloned().into_iter().collect(),
         primary_key: object.primary_key,

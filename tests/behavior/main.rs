@@ -20,6 +20,7 @@ mod cycles;
 mod damaged;
 mod deferred;
 mod deploy;
+mod dialects;
 mod disk;
 mod documents;
 mod doubt;

@@ -376,3 +376,62 @@ fn a_model_over_text_orders_numbers_by_their_size() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_mistake_in_a_model_is_told_where_it_stands_and_with_what_to_write() {
+    let place = place();
+    place.file("data/raw.csv", "id,owner,score\nA1,x,5\nA2,x,7\nA3,x,7\n");
+    let model = |sql: &str| {
+        place.file(
+            "sql/scores.sql",
+            &format!("CREATE TABLE scores ({SCORES});\n\n-- the model\nSELECT id,\n  {sql};\n"),
+        );
+        place.command(&["check", "job"])
+    };
+    for (sql, at, told) in [
+        (
+            "scroe AS score, owner AS note FROM raw",
+            "5:3",
+            "unable to find column",
+        ),
+        ("score, owner AS note FRM raw", "5:24", "found: FRM"),
+        (
+            "score, shout(owner) AS note FROM raw",
+            "5:10",
+            "unsupported function 'shout'",
+        ),
+        (
+            "score, RANK() OVER (PARTITION BY owner ORDER BY score DESC) AS note FROM raw",
+            "5:10",
+            "`MIN(position) OVER (PARTITION BY owner, score)`",
+        ),
+        (
+            "score, NTILE(4) OVER (ORDER BY score) AS note FROM raw",
+            "5:10",
+            "NTILE is no function",
+        ),
+        (
+            "score, ROW_NUMBER() OVER (ORDER BY score DESC, id) AS note FROM raw",
+            "5:10",
+            "`-score` turns that of a number",
+        ),
+    ] {
+        let check = model(sql);
+        assert_eq!(check.code, 2, "{check}");
+        let place = format!("sql/scores.sql:{at}: ");
+        assert!(
+            check.stderr.contains(&place) && check.stderr.contains(told),
+            "{sql}: {check}"
+        );
+    }
+    // What the hint says ranks as RANK does.
+    model(
+        "MIN(position) OVER (PARTITION BY owner, score) AS score, owner AS note\n  FROM (SELECT id, owner, score, \
+         ROW_NUMBER() OVER (PARTITION BY owner ORDER BY score DESC) AS position FROM raw) numbered",
+    );
+    assert_eq!(place.run().summary(), "3 read = 3 updated");
+    assert_eq!(
+        place.rows("accounts"),
+        "id,score,note\nA1,3,x\nA2,1,x\nA3,1,x\n"
+    );
+}

@@ -62,6 +62,7 @@ fn schema(columns: Vec<SchemaColumn>, key: Vec<usize>) -> Schema {
         columns,
         key,
         model: None,
+        model_location: None,
         file: "sql/scores.sql".into(),
     }
 }

@@ -336,6 +336,7 @@ impl<'a> Planner<'a> {
             return None;
         }
         self.check_labels(field, column, call);
+        self.warn_of_lost_zone(field, column, source, from);
         self.warn_of_nulls(field, column, source);
         self.warn_of_never_empty(field, column);
         Some(Route::Varying(varying))
@@ -495,6 +496,31 @@ impl<'a> Planner<'a> {
         !column.nullable && !is_never_written
     }
 
+    /// An instant in a column without a zone is what a clock shows somewhere: here, where nobody
+    /// said, in Greenwich.
+    fn warn_of_lost_zone(
+        &mut self,
+        field: &Field,
+        column: &ObjectColumn,
+        source: &SchemaColumn,
+        from: SchemaType,
+    ) {
+        let is_wall = column.holds.kind() == Some(Kind::Timestamp);
+        if from.kind() != Kind::Instant || !is_wall || self.zones.destination.is_some() {
+            return;
+        }
+        let message = format!(
+            "`{}` has a time zone and `{}` ({}) has none: written as a clock in UTC shows it",
+            source.name, column.name, column.declared
+        );
+        let hint = format!(
+            "name the zone of its clock: `timezone = \"UTC\"`, or another, in `[connections.{}]`",
+            self.write_back.destination
+        );
+        self.problems
+            .push(Problem::warning(field.location.clone(), message).hint(hint));
+    }
+
     fn warn_of_nulls(&mut self, field: &Field, column: &ObjectColumn, source: &SchemaColumn) {
         if source.nullable && self.rejects_null(column) {
             let message = format!(
@@ -584,10 +610,11 @@ impl<'a> Planner<'a> {
     }
 
     /// A row that two create at once is there twice where nothing forbids it: neither sees the
-    /// other's before both are in. What stands behind a view is not known here.
+    /// other's before both are in. What is there twice is never guessed between. What stands
+    /// behind a view is not known here.
     fn check_doubles(&mut self, layout: &Layout) {
         let is_view = matches!(self.object.kind, ObjectKind::View { .. });
-        if !layout.mode.inserts() || layout.key_is_unique() || is_view {
+        if layout.key_is_unique() || is_view {
             return;
         }
         let names: Vec<&str> = layout
@@ -595,9 +622,13 @@ impl<'a> Planner<'a> {
             .map(|field| field.column.name.as_str())
             .collect();
         let shown: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let follows = match layout.mode.inserts() {
+            true => "a row that somebody else creates at the same moment is there twice",
+            false => "where a key is there twice, its record is rejected",
+        };
         if self.object.kind == ObjectKind::Records {
             let message = format!(
-                "{} of `{}` may stand on several records: one that somebody else creates at the same moment is there twice",
+                "{} of `{}` may stand on several records: {follows}",
                 shown.join(" and "),
                 self.object.display_name()
             );
@@ -607,7 +638,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let message = format!(
-            "no unique index of `{}` is over {}: a row that somebody else creates at the same moment is there twice",
+            "no unique index of `{}` is over {}: {follows}",
             self.object.display_name(),
             shown.join(" and ")
         );
@@ -652,8 +683,12 @@ impl<'a> Planner<'a> {
             shown.join(" or ")
         );
         let warning = Problem::warning(self.write_back.table_location.clone(), message);
-        self.problems
-            .push(warning.hint(self.object.create_index(&names)));
+        // One that is unique finds rows as well, and keeps a key from being there twice.
+        let create = match layout.key_is_unique() || self.object.kind != ObjectKind::Table {
+            true => self.object.create_index(&names),
+            false => self.object.create_unique_index(&names),
+        };
+        self.problems.push(warning.hint(create));
     }
 }
 

@@ -69,6 +69,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
             columns: columns.collect(),
             key: vec![0],
             model: None,
+            model_location: None,
             file: "sql/health_score.sql".into(),
         },
         source: "dashboard".to_owned(),

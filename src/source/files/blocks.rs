@@ -60,22 +60,16 @@ impl<R: Read> Blocks<R> {
         self.offset += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
-    /// Skips a byte order mark at the start of the file.
-    /// Errors: `InvalidData` for that of another encoding.
-    pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+    /// Skips a byte order mark of UTF-8 at the start of the file. Tells whether there is that of
+    /// UTF-16, in which nothing here can be read.
+    pub(super) fn skip_byte_order_mark(&mut self) -> io::Result<bool> {
         while self.unread().len() < 3 && !self.at_end {
             self.fill()?;
         }
         if self.unread().starts_with(b"\xEF\xBB\xBF") {
             self.consume(3);
         }
-        match self.unread() {
-            [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is written in UTF-16; save it in UTF-8",
-            )),
-            _ => Ok(()),
-        }
+        Ok(matches!(self.unread(), [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]))
     }
 
     /// Reads on: at least as much as is unread already, so that a record that spans many blocks is

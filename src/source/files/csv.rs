@@ -1,13 +1,16 @@
-//! Reads CSV as RFC 4180 has it: commas, a header line, quotes doubled within quotes, LF or CRLF.
-//! An unquoted empty cell is NULL and `""` is an empty string, which is why quotes are looked at
+//! Reads CSV as RFC 4180 has it: commas, a header line, quotes doubled within quotes, LF or CRLF;
+//! or in the dialect that its connection announces. An unquoted empty cell is NULL and `""` is an empty string, which is why quotes are looked at
 //! here: readers of ready cells no longer know them.
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
+use super::bytes::Text;
 use super::folder::{OpenFile, TableFile};
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CellKind, CsvDialect};
 use crate::domain::record::key_text;
 use crate::source::Pulled;
 use crate::source::text::TextChunk;
@@ -20,21 +23,29 @@ pub(super) struct CsvReader<R> {
     header: Vec<String>,
     /// Position in the header of each wanted column.
     wanted: Vec<usize>,
+    /// What each wanted column holds.
+    written: Vec<CellKind>,
     /// Positions in `wanted` of the match key.
     key: Vec<usize>,
     chunk: TextChunk,
 }
 
-impl CsvReader<std::fs::File> {
+impl CsvReader<Text> {
     /// Reads the header line and finds the wanted columns.
     pub(super) fn open(file: &OpenFile, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, wanted)
+        Self::new(
+            file.table.clone(),
+            file.decoded_text()?,
+            BLOCK_BYTES,
+            wanted,
+        )
     }
 
     /// Goes on with another file of the same table.
     /// Errors: its header line is another one.
     pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
-        let mut lines = Lines::new(file.reader()?, BLOCK_BYTES);
+        let separator = file.table.dialect.separator;
+        let mut lines = Lines::new(file.decoded_text()?, BLOCK_BYTES, separator);
         let header = read_header(&file.table, &mut lines)?;
         if header != self.header {
             let cause = format!(
@@ -56,24 +67,35 @@ impl<R: Read> CsvReader<R> {
         block_bytes: usize,
         wanted: Wanted<'_>,
     ) -> Result<Self, SystemError> {
-        let mut lines = Lines::new(reader, block_bytes);
+        let mut lines = Lines::new(reader, block_bytes, table.dialect.separator);
         let header = read_header(&table, &mut lines)?;
         let selection = match wanted {
-            Wanted::All | Wanted::Mentioned(_) => Selection {
-                names: header.clone(),
-                key: Vec::new(),
-            },
             Wanted::Columns(selection) => selection.clone(),
+            Wanted::All => Selection::named(header.clone()),
+            Wanted::Mentioned(mentions) => mentions.select(&header),
         };
-        let wanted = table
-            .resolve_columns(&selection.names, &header)
-            .map_err(|error| suggest_other_separator(error, &table, &header))?;
+        let is_known = matches!(wanted, Wanted::Columns(_));
+        let wanted = match (
+            is_known,
+            header.as_slice(),
+            other_separator(&table, &header),
+        ) {
+            // Nobody said which columns there are: then one that is several must not pass for one.
+            (false, [_], Some(separator)) => {
+                let hint = Some(announce(&table, separator));
+                return Err(table.failed_with_hint("its header line has one column only", hint));
+            }
+            (_, _, other) => table
+                .resolve_columns(&selection.names, &header)
+                .map_err(|error| suggest_separator(error, &table, other))?,
+        };
         let chunk = TextChunk::new(&selection.names);
         Ok(Self {
             table,
             lines,
             header,
             wanted,
+            written: selection.written,
             key: selection.key,
             chunk,
         })
@@ -110,12 +132,20 @@ impl<R: Read> CsvReader<R> {
     /// there is no saying which.
     fn read_record(&mut self, line: &Line) -> Result<(), SystemError> {
         let bytes = self.lines.bytes(line);
-        match check(line, self.lines.cells(), bytes, &self.header) {
+        let checked = check(line, self.lines.cells(), bytes, &self.header).and_then(|text| {
+            self.check_dialect(text)?;
+            Ok(text)
+        });
+        match checked {
             Ok(text) => {
-                let cells = self.lines.cells();
-                for (column, position) in self.chunk.columns().zip(&self.wanted) {
-                    match cells.get(*position).map(|cell| cell.value(text)) {
-                        Some(Value::Text(value)) => column.append_value(value),
+                let (cells, dialect) = (self.lines.cells(), &*self.table.dialect);
+                let wanted = self.wanted.iter().zip(&self.written);
+                for (column, (position, written)) in self.chunk.columns().zip(wanted) {
+                    match cells.get(*position).map(|cell| cell.value(text, dialect)) {
+                        Some(Value::Text(value)) => {
+                            let plain = dialect.plain(value, *written);
+                            column.append_value(plain.as_deref().unwrap_or(value));
+                        }
                         Some(Value::Escaped(value)) => {
                             column.append_value(value.replace("\"\"", "\""))
                         }
@@ -129,14 +159,29 @@ impl<R: Read> CsvReader<R> {
                 let opened_on =
                     line.number + count_newlines(bytes.get(..begin).unwrap_or_default());
                 let hint = Some("close it, or double it if it is part of the text".to_owned());
-                let cause = flaw.explain(&self.table.name, opened_on, &self.header);
+                let cause = flaw.explain(&self.table, opened_on, &self.header);
                 return Err(self.table.failed_with_hint(cause, hint));
             }
             Err(flaw) => {
                 let key = flaw.keeps_key().then(|| self.readable_key(bytes)).flatten();
-                let reason = flaw.explain(&self.table.name, line.number, &self.header);
+                let reason = flaw.explain(&self.table, line.number, &self.header);
                 let column = flaw.cell().and_then(|cell| self.header.get(cell)).cloned();
                 self.chunk.reject(key, column, reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// Errors: a value that is written in another dialect.
+    fn check_dialect(&self, text: &str) -> Result<(), Flaw> {
+        let dialect = &*self.table.dialect;
+        for (cell, written) in self.wanted.iter().zip(&self.written) {
+            if *written == CellKind::Number
+                && let Some(found) = self.lines.cells().get(*cell)
+                && let Value::Text(value) = found.value(text, dialect)
+                && let Err(why) = dialect.plain(value, *written)
+            {
+                return Err(Flaw::Dialect { cell: *cell, why });
             }
         }
         Ok(())
@@ -164,25 +209,49 @@ fn read_header<R: Read>(
     table: &TableFile,
     lines: &mut Lines<R>,
 ) -> Result<Vec<String>, SystemError> {
-    lines
-        .blocks
-        .skip_byte_order_mark()
-        .map_err(|error| table.io_failed(error))?;
-    let Some(line) = lines.advance(0).map_err(|fault| fault.explain(table))? else {
+    let is_utf16 = lines.blocks.skip_byte_order_mark();
+    if is_utf16.map_err(|error| table.io_failed(error))? {
+        let hint = format!(
+            "save it in UTF-8, or write `encoding = \"utf-16\"` for `[connections.{}]`",
+            table.connection
+        );
+        return Err(table.failed_with_hint("it is written in UTF-16", Some(hint)));
+    }
+    let missing = || {
         let hint = Some("its first line must name the columns".to_owned());
-        return Err(table.failed_with_hint(format!("`{}` has no header line", table.name), hint));
+        table.failed_with_hint(format!("`{}` has no header line", table.name), hint)
     };
+    let explain = |fault: Fault| fault.explain(table);
+    let mut line = lines.advance(0).map_err(explain)?.ok_or_else(missing)?;
+    // A spreadsheet's own way to say how the file is separated.
+    if let [b's', b'e', b'p', b'=', separator, rest @ ..] = lines.bytes(&line)
+        && rest.trim_ascii().is_empty()
+    {
+        let separator = *separator;
+        if separator != table.dialect.separator {
+            let cause = "its first line names another separator";
+            let hint = Some(announce(table, separator));
+            return Err(table.failed_with_hint(cause, hint));
+        }
+        line = lines.advance(0).map_err(explain)?.ok_or_else(missing)?;
+    }
     if ends_with_returns(&line, lines.cells(), lines.bytes(&line)) {
         let hint =
             Some("save the file with line feeds, alone or behind carriage returns".to_owned());
         return Err(table.failed_with_hint("its lines end with carriage returns alone", hint));
     }
     let text = check_text(&line, lines.cells(), lines.bytes(&line)).map_err(|flaw| {
-        let hint =
-            Some("save the file as CSV in UTF-8, its first line naming the columns".to_owned());
-        table.failed_with_hint(flaw.explain(&table.name, line.number, &[]), hint)
+        let hint = match (flaw, table.dialect.is_utf8()) {
+            (Flaw::NotUtf8 { .. }, true) => format!(
+                "save it in UTF-8, or write `encoding = \"windows-1252\"` for `[connections.{}]`, \
+                 as Excel writes it in western Europe",
+                table.connection
+            ),
+            _ => "save the file as CSV in UTF-8, its first line naming the columns".to_owned(),
+        };
+        table.failed_with_hint(flaw.explain(table, line.number, &[]), Some(hint))
     })?;
-    let name = |cell: &Cell| match cell.value(text) {
+    let name = |cell: &Cell| match cell.value(text, &CsvDialect::default()) {
         Value::Text(name) => name.to_owned(),
         Value::Escaped(name) => name.replace("\"\"", "\""),
         Value::Null => String::new(),
@@ -205,25 +274,32 @@ fn ends_with_returns(line: &Line, cells: &[Cell], bytes: &[u8]) -> bool {
     cells.iter().any(|cell| is_open(cell) && holds_return(cell))
 }
 
-/// A header of one name that holds other separators is most likely not separated by commas.
-fn suggest_other_separator(
-    error: SystemError,
-    table: &TableFile,
-    header: &[String],
-) -> SystemError {
-    let [only] = header else { return error };
-    match (
-        error,
-        only.chars()
-            .find(|character| matches!(character, ';' | '\t' | '|')),
-    ) {
+/// The sign that separates this header's names more often than the one that should.
+fn other_separator(table: &TableFile, header: &[String]) -> Option<u8> {
+    let announced = table.dialect.separator;
+    let line = header.join(&char::from(announced).to_string());
+    let separator = CsvDialect::guess(line.as_bytes()).separator;
+    let holds = |name: &String| name.contains(char::from(separator));
+    (separator != announced && header.iter().any(holds)).then_some(separator)
+}
+
+/// How a connection says what separates the cells of its files.
+fn announce(table: &TableFile, separator: u8) -> String {
+    format!(
+        "`{}` seems to be separated by `{}`; write `separator = \"{}\"` for `[connections.{}]`",
+        table.name,
+        separator.escape_ascii(),
+        separator.escape_ascii(),
+        table.connection
+    )
+}
+
+/// Columns that are not there most likely are, between other signs.
+fn suggest_separator(error: SystemError, table: &TableFile, other: Option<u8>) -> SystemError {
+    match (error, other) {
         (SystemError::NotFound { what, hint: _ }, Some(separator)) => SystemError::NotFound {
             what,
-            hint: Some(format!(
-                "`{}` seems to be separated by `{}`; export it with commas",
-                table.name,
-                separator.escape_debug()
-            )),
+            hint: Some(announce(table, separator)),
         },
         (error, _) => error,
     }
@@ -249,6 +325,7 @@ struct Lines<R> {
     number: u64,
     /// Bytes of the record handed out last, consumed when the next one is asked for.
     pending: usize,
+    separator: u8,
 }
 
 /// Why a file cannot be read on.
@@ -278,12 +355,13 @@ impl Fault {
 }
 
 impl<R: Read> Lines<R> {
-    fn new(reader: R, block_bytes: usize) -> Self {
+    fn new(reader: R, block_bytes: usize, separator: u8) -> Self {
         Self {
             blocks: Blocks::new(reader, block_bytes),
             cells: Vec::new(),
             number: 1,
             pending: 0,
+            separator,
         }
     }
 
@@ -322,7 +400,7 @@ impl<R: Read> Lines<R> {
             if unread.is_empty() && at_end {
                 return Ok(None);
             }
-            let scanned = scan_record(unread, at_end, &mut self.cells);
+            let scanned = scan_record(unread, at_end, self.separator, &mut self.cells);
             // A longer one is refused though it is here already: whether it is depends on where it
             // stands in the file.
             if scanned
@@ -379,12 +457,14 @@ enum Value<'a> {
 
 impl Cell {
     /// The cell's value within its record's text.
-    fn value<'a>(&self, record: &'a str) -> Value<'a> {
+    fn value<'a>(&self, record: &'a str, dialect: &CsvDialect) -> Value<'a> {
         let text = record
             .get(self.start..self.end)
-            .expect("commas, quotes and line ends bound every cell");
+            .expect("separators, quotes and line ends bound every cell");
         match self.form {
-            Form::Bare if text.is_empty() => Value::Null,
+            Form::Bare if text.is_empty() || dialect.nulls.iter().any(|null| null == text) => {
+                Value::Null
+            }
             Form::Bare | Form::Quoted => Value::Text(text),
             Form::Escaped => Value::Escaped(text),
         }
@@ -413,6 +493,11 @@ enum Flaw {
     UnclosedQuote {
         cell: usize,
     },
+    /// A value that is written in another dialect; why, in words.
+    Dialect {
+        cell: usize,
+        why: &'static str,
+    },
 }
 
 impl Flaw {
@@ -422,16 +507,18 @@ impl Flaw {
             Self::NotUtf8 { cell, .. }
             | Self::TextAfterQuote { cell }
             | Self::StrayQuote { cell }
-            | Self::UnclosedQuote { cell } => Some(cell),
+            | Self::UnclosedQuote { cell }
+            | Self::Dialect { cell, .. } => Some(cell),
         }
     }
 
     /// Whether the other cells still stand in their columns.
     fn keeps_key(self) -> bool {
-        matches!(self, Self::NotUtf8 { .. })
+        matches!(self, Self::NotUtf8 { .. } | Self::Dialect { .. })
     }
 
-    fn explain(self, file: &str, line: u64, header: &[String]) -> String {
+    fn explain(self, table: &TableFile, line: u64, header: &[String]) -> String {
+        let file = &table.name;
         let place = |cell: usize| match header.get(cell) {
             Some(column) => format!(
                 "line {line} of `{file}`, cell {} (`{}`)",
@@ -447,9 +534,16 @@ impl Flaw {
                     plural(cells)
                 )
             }
-            Self::NotUtf8 { cell, offset } => {
-                format!("{}: not UTF-8 at byte {offset} of the file", place(cell))
-            }
+            Self::NotUtf8 { cell, offset } => match table.dialect.is_utf8() {
+                true => format!(
+                    "{}: not UTF-8 at byte {offset} of the file; if it is in another encoding, \
+                     name that as `encoding` of `[connections.{}]`",
+                    place(cell),
+                    table.connection
+                ),
+                false => format!("{}: not {}", place(cell), table.dialect.encoding.name()),
+            },
+            Self::Dialect { cell, why } => format!("{}: {why}", place(cell)),
             Self::TextAfterQuote { cell } => {
                 format!("{}: text follows the closing quote", place(cell))
             }
@@ -486,7 +580,7 @@ fn check<'a>(
         ) => {
             return Err(flaw);
         }
-        Some(Flaw::Width { .. } | Flaw::NotUtf8 { .. }) | None => {}
+        Some(Flaw::Width { .. } | Flaw::NotUtf8 { .. } | Flaw::Dialect { .. }) | None => {}
     }
     if cells.len() != header.len() {
         return Err(Flaw::Width {
@@ -524,7 +618,12 @@ struct Scanned {
 
 /// Cuts the first record of `bytes` into cells; `None` if more bytes are needed to tell where it
 /// ends.
-fn scan_record(bytes: &[u8], at_end: bool, cells: &mut Vec<Cell>) -> Option<Scanned> {
+fn scan_record(
+    bytes: &[u8],
+    at_end: bool,
+    separator: u8,
+    cells: &mut Vec<Cell>,
+) -> Option<Scanned> {
     cells.clear();
     let mut scanned = Scanned {
         length: 0,
@@ -534,8 +633,8 @@ fn scan_record(bytes: &[u8], at_end: bool, cells: &mut Vec<Cell>) -> Option<Scan
     loop {
         let start = scanned.length;
         let ended = match bytes.get(start) {
-            Some(b'"') => scan_quoted(bytes, start, at_end)?,
-            Some(_) | None => scan_bare(bytes, start, start, at_end)?,
+            Some(b'"') => scan_quoted(bytes, start, at_end, separator)?,
+            Some(_) | None => scan_bare(bytes, start..start, at_end, separator)?,
         };
         scanned.length = ended.next;
         scanned.newlines += ended.newlines;
@@ -569,21 +668,27 @@ struct ScannedCell {
     ending: Ending,
 }
 
-/// Scans a cell that begins at `start` and has no quotes from `from` on.
-fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<ScannedCell> {
+/// Scans a cell that begins at the start of `scanned` and has no quotes from its end on.
+fn scan_bare(
+    bytes: &[u8],
+    scanned: Range<usize>,
+    at_end: bool,
+    separator: u8,
+) -> Option<ScannedCell> {
+    let Range { start, end: from } = scanned;
     let rest = bytes.get(from..).unwrap_or_default();
     let mut stray_quote = false;
     let stop = rest.iter().position(|byte| {
         stray_quote |= *byte == b'"';
-        matches!(byte, b',' | b'\n')
+        *byte == separator || *byte == b'\n'
     });
     let end = from + stop.unwrap_or(rest.len());
     let ended_by = bytes.get(end);
     if ended_by.is_none() && !at_end {
         return None;
     }
-    let comma = ended_by == Some(&b',');
-    let carriage_return = !comma && end > start && bytes.get(end - 1) == Some(&b'\r');
+    let separated = ended_by == Some(&separator);
+    let carriage_return = !separated && end > start && bytes.get(end - 1) == Some(&b'\r');
     Some(ScannedCell {
         cell: Cell {
             start,
@@ -591,7 +696,7 @@ fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<Sc
             form: Form::Bare,
         },
         next: end + usize::from(ended_by.is_some()),
-        last: !comma,
+        last: !separated,
         newlines: u64::from(ended_by == Some(&b'\n')),
         ending: if stray_quote {
             Ending::StrayQuote
@@ -602,7 +707,7 @@ fn scan_bare(bytes: &[u8], start: usize, from: usize, at_end: bool) -> Option<Sc
 }
 
 /// Scans a cell whose opening quote stands at `quote`.
-fn scan_quoted(bytes: &[u8], quote: usize, at_end: bool) -> Option<ScannedCell> {
+fn scan_quoted(bytes: &[u8], quote: usize, at_end: bool, separator: u8) -> Option<ScannedCell> {
     let start = quote + 1;
     let mut form = Form::Quoted;
     let mut end = start;
@@ -634,14 +739,14 @@ fn scan_quoted(bytes: &[u8], quote: usize, at_end: bool) -> Option<ScannedCell> 
     };
     let after = end + 1;
     match (bytes.get(after), bytes.get(after + 1)) {
-        (Some(b','), _) => ended(after + 1, false, 0),
+        (Some(byte), _) if *byte == separator => ended(after + 1, false, 0),
         (Some(b'\n'), _) => ended(after + 1, true, 1),
         (Some(b'\r'), Some(b'\n')) => ended(after + 2, true, 1),
         (Some(b'\r'), None) if !at_end => None,
         (Some(b'\r'), None) => ended(after + 1, true, 0),
         (None, _) => ended(after, true, 0),
         (Some(_), _) => {
-            let rest = scan_bare(bytes, start, after, at_end)?;
+            let rest = scan_bare(bytes, start..after, at_end, separator)?;
             Some(ScannedCell {
                 newlines: newlines + rest.newlines,
                 ending: Ending::TextAfterQuote,
@@ -677,6 +782,7 @@ mod tests {
 
     use super::super::folder::Folder;
     use super::*;
+    use crate::domain::files::FilesSettings;
     use crate::domain::outcome::Rejection;
     use crate::domain::record::RECORD_POSITION;
 
@@ -685,7 +791,12 @@ mod tests {
     fn table() -> TableFile {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("t.csv"), "").unwrap();
-        Folder::list("files", folder.path())
+        let settings = FilesSettings {
+            folder: folder.path().to_owned(),
+            dialect: CsvDialect::default(),
+            tables: Vec::new(),
+        };
+        Folder::list("files", &settings)
             .unwrap()
             .find("t")
             .unwrap()
@@ -778,7 +889,8 @@ mod tests {
                 [
                     "line 4 of `t.csv` has 1 cell where the header has 2",
                     "line 5 of `t.csv` has 3 cells where the header has 2",
-                    "line 6 of `t.csv`, cell 2 (`note`): not UTF-8 at byte 32 of the file",
+                    "line 6 of `t.csv`, cell 2 (`note`): not UTF-8 at byte 32 of the file; \
+                     if it is in another encoding, name that as `encoding` of `[connections.files]`",
                     "line 7 of `t.csv`, cell 1 (`id`): text follows the closing quote",
                     "line 9 of `t.csv`, cell 2 (`note`): a quote stands within a cell that is not quoted",
                 ]
@@ -834,8 +946,8 @@ mod tests {
     #[test]
     fn a_rejected_record_keeps_its_key_where_the_key_can_be_read() {
         let selection = Selection {
-            names: vec!["note".to_owned(), "id".to_owned()],
             key: vec![1],
+            ..Selection::named(vec!["note".to_owned(), "id".to_owned()])
         };
         let bytes: &[u8] = b"id,note\nA7,\xFF\n\xFF,x\n";
         let mut reader = CsvReader::new(table(), bytes, 8, Wanted::Columns(&selection)).unwrap();
@@ -862,8 +974,8 @@ mod tests {
     #[test]
     fn a_column_that_is_not_there_is_named_with_those_that_are() {
         let selection = Selection {
-            names: vec!["ID".to_owned(), "scor".to_owned()],
             key: vec![0],
+            ..Selection::named(vec!["ID".to_owned(), "scor".to_owned()])
         };
         let bytes: &[u8] = b"id,score,note\n";
         let error = CsvReader::new(table(), bytes, 8, Wanted::Columns(&selection))
@@ -876,15 +988,15 @@ mod tests {
         let error = CsvReader::new(table(), &b"id;scor\n"[..], 8, Wanted::Columns(&selection))
             .err()
             .unwrap();
-        let hint = "`t.csv` seems to be separated by `;`; export it with commas";
+        let hint = "`t.csv` seems to be separated by `;`; write `separator = \";\"` for `[connections.files]`";
         assert_eq!(error.hint().as_deref(), Some(hint));
     }
 
     #[test]
     fn a_wanted_column_that_occurs_twice_is_a_mistake() {
         let selection = Selection {
-            names: vec!["id".to_owned()],
             key: vec![0],
+            ..Selection::named(vec!["id".to_owned()])
         };
         let twice = CsvReader::new(
             table(),
@@ -899,8 +1011,8 @@ mod tests {
         };
         assert_eq!(source.to_string(), "there is more than one column `id`");
         let other = Selection {
-            names: vec!["note".to_owned()],
             key: vec![0],
+            ..Selection::named(vec!["note".to_owned()])
         };
         assert!(
             CsvReader::new(

@@ -3,16 +3,16 @@
 //! decides.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use polars::prelude::{Column, DataFrame, DataType};
 use serde::de::IgnoredAny;
 
-use super::folder::{Folder, Format, OpenTable};
+use super::folder::{Folder, OpenTable};
 use super::parquet::columns_of;
 use super::{Selection, TableReader, Wanted};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CellKind, CsvDialect, FileFormat, FilesSettings};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::{DecimalSize, SchemaType};
 use crate::source::{DescribedColumn, TableDescription};
@@ -26,10 +26,10 @@ const TEXT_LENGTHS: [u32; 5] = [16, 32, 64, 128, 255];
 /// Describes `table` (dotted, as typed) of a folder.
 pub(super) fn describe(
     connection: &str,
-    folder: &Path,
+    settings: &FilesSettings,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
-    let folder = Folder::list(connection, folder)?;
+    let folder = Folder::list(connection, settings)?;
     // A file's name may hold dots of its own; only if no such file is there, the last part is what
     // counts.
     let file = match folder.find(table) {
@@ -40,20 +40,24 @@ pub(super) fn describe(
     };
     let name = vec![file.table.clone()];
     let file = file.open()?;
-    let (columns, primary_key) = match file.table.format {
-        Format::Parquet => describe_parquet(&file)?,
-        Format::Csv => describe_text(sample(&file)?, "text in CSV"),
-        Format::Ndjson => describe_text(sample(&file)?, "a value in JSON"),
+    let (columns, primary_key, unique) = match file.table.format {
+        FileFormat::Parquet => describe_parquet(&file)?,
+        FileFormat::Csv => describe_text(sample(&file)?, "text in CSV", &settings.dialect),
+        FileFormat::Ndjson => {
+            describe_text(sample(&file)?, "a value in JSON", &CsvDialect::default())
+        }
     };
     file.check_unchanged()?;
     Ok(TableDescription {
         name,
         columns,
         primary_key,
+        unique,
     })
 }
 
-type Described = (Vec<DescribedColumn>, Vec<String>);
+/// Columns, those of the primary key, and those that are unique.
+type Described = (Vec<DescribedColumn>, Vec<String>, Vec<String>);
 
 fn describe_parquet(file: &OpenTable) -> Result<Described, SystemError> {
     let columns: Vec<DescribedColumn> = columns_of(&file.first()?)?
@@ -70,10 +74,7 @@ fn describe_parquet(file: &OpenTable) -> Result<Described, SystemError> {
         .first()
         .filter(|first| is_named_like_key(&first.name) && first.column_type.is_some())
     {
-        let selection = Selection {
-            names: vec![first.name.clone()],
-            key: Vec::new(),
-        };
+        let selection = Selection::named(vec![first.name.clone()]);
         let mut reader = TableReader::open(file, Wanted::Columns(&selection))?;
         let sample = reader
             .next_chunk()?
@@ -94,7 +95,8 @@ fn describe_parquet(file: &OpenTable) -> Result<Described, SystemError> {
             ..column.clone()
         })
         .collect();
-    Ok((columns, primary_key))
+    let unique = primary_key.clone();
+    Ok((columns, primary_key, unique))
 }
 
 fn first_column(sample: &DataFrame) -> Option<&Column> {
@@ -135,15 +137,15 @@ fn empty(file: &OpenTable, names: &[String]) -> Result<DataFrame, SystemError> {
 }
 
 /// Shape: `sample` is `(records, columns of text)`.
-fn describe_text(sample: DataFrame, declared: &str) -> Described {
+fn describe_text(sample: DataFrame, declared: &str, dialect: &CsvDialect) -> Described {
     let sample = sample.head(Some(SAMPLE_RECORDS_MAX));
     let read: Vec<&Column> = sample.columns().iter().collect();
-    let key: Option<&str> = read
-        .first()
-        .filter(|first| is_named_like_key(first.name()) && is_unique(first))
-        .map(|first| first.name().as_str());
+    let unique = read.iter().filter(|column| is_unique(column));
+    let unique: Vec<String> = unique.map(|column| column.name().to_string()).collect();
+    let named = unique.iter().find(|name| is_named_like_key(name));
+    let key = named.map(String::as_str);
     let column = |column: &&Column| {
-        let evidence = Evidence::of(column);
+        let evidence = Evidence::of(column, dialect);
         DescribedColumn {
             name: column.name().to_string(),
             column_type: Some(evidence.suggest()),
@@ -156,6 +158,7 @@ fn describe_text(sample: DataFrame, declared: &str) -> Described {
     (
         read.iter().map(column).collect(),
         key.map(str::to_owned).into_iter().collect(),
+        unique.clone(),
     )
 }
 
@@ -208,7 +211,7 @@ struct Number {
 }
 
 impl Evidence {
-    fn of(column: &Column) -> Self {
+    fn of(column: &Column, dialect: &CsvDialect) -> Self {
         let mut evidence = Self {
             values: 0,
             nulls: false,
@@ -224,24 +227,26 @@ impl Evidence {
         };
         for value in column.str().into_iter().flat_map(|texts| texts.iter()) {
             match value {
-                Some(text) => evidence.add(text),
+                Some(text) => evidence.add(text, dialect),
                 None => evidence.nulls = true,
             }
         }
         evidence
     }
 
-    fn add(&mut self, text: &str) {
+    fn add(&mut self, text: &str, dialect: &CsvDialect) {
         self.values += 1;
         self.characters_max = self.characters_max.max(text.chars().count());
-        self.number = self.number.and_then(|number| number.widened(text));
-        self.float = self.float && is_float(text);
+        let number = dialect.plain(text, CellKind::Number).unwrap_or_default();
+        self.number = self.number.and_then(|found| found.widened(&number));
+        self.float = self.float && is_float(&number);
         self.boolean =
             self.boolean && matches!(text, "true" | "false" | "TRUE" | "FALSE" | "True" | "False");
+        let date = dialect.plain(text, CellKind::Date).unwrap_or_default();
         self.date =
-            self.date && text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
-        self.timestamp = self.timestamp && is_timestamp(text);
-        self.instant = self.instant && is_instant(text);
+            self.date && date.len() == 10 && NaiveDate::parse_from_str(&date, "%Y-%m-%d").is_ok();
+        self.timestamp = self.timestamp && is_timestamp(&date);
+        self.instant = self.instant && is_instant(&date);
         self.uuid = self.uuid && text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
         self.json = self.json
             && text.starts_with(['{', '['])

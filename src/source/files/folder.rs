@@ -6,9 +6,13 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::domain::error::SystemError;
+use crate::domain::files::{
+    Compression, CsvDialect, EXTENSIONS, FileFormat, FileName, FilePattern, FilesSettings, Take,
+};
 use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::did_you_mean;
 use crate::user_file;
@@ -23,33 +27,6 @@ const PARTS_MAX: usize = 10_000;
 
 /// What an engine leaves in a folder that it has not finished.
 const UNFINISHED: &str = "_temporary";
-
-/// How a file holds its records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Csv,
-    Ndjson,
-    Parquet,
-}
-
-impl Format {
-    fn of_extension(extension: &str) -> Option<Self> {
-        match extension.to_ascii_lowercase().as_str() {
-            "csv" => Some(Self::Csv),
-            "ndjson" | "jsonl" => Some(Self::Ndjson),
-            "parquet" => Some(Self::Parquet),
-            _ => None,
-        }
-    }
-
-    /// As an engine names its part files: it calls newline-delimited JSON by the extension of JSON.
-    fn of_part(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "json" => Some(Self::Ndjson),
-            extension => Self::of_extension(extension),
-        }
-    }
-}
 
 /// A folder's tables.
 #[derive(Debug)]
@@ -66,10 +43,15 @@ pub(super) struct TableFile {
     pub(super) table: String,
     /// The file's name, as messages give it.
     pub(super) name: String,
-    pub(super) format: Format,
+    pub(super) format: FileFormat,
+    pub(super) compression: Compression,
+    /// How it is written, if it is CSV.
+    pub(super) dialect: Arc<CsvDialect>,
     path: PathBuf,
-    /// The files of a folder; `None` for a file.
+    /// The files of a folder, or of a pattern; `None` for a file.
     parts: Option<Parts>,
+    /// The pattern that the parts match.
+    pattern: Option<FilePattern>,
 }
 
 /// What a folder of part files holds.
@@ -83,17 +65,28 @@ struct Parts {
 
 impl Folder {
     /// Lists the tables of `folder`, sorted by their files' names.
-    pub(super) fn list(connection: &str, folder: &Path) -> Result<Self, SystemError> {
+    pub(super) fn list(connection: &str, settings: &FilesSettings) -> Result<Self, SystemError> {
+        let folder = settings.folder.as_path();
         let shown = folder.display().to_string();
         let failed = |error| io_error(connection, &format!("the folder `{shown}`"), error);
+        let dialect = Arc::new(settings.dialect.clone());
         let (mut tables, mut unmarked) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            match TableFile::at(connection, &path) {
+            match TableFile::at(connection, &path, &dialect) {
                 Some(table) => tables.push(table),
-                None => unmarked.extend(TableFile::of_folder(connection, &path)),
+                None => unmarked.extend(TableFile::of_folder(connection, &path, &dialect)),
             }
         }
+        // What a connection says of its tables goes before what names of files say.
+        let patterned = |table: &TableFile| {
+            let mut names = settings.tables.iter().map(|(name, _)| name);
+            names.any(|name| *name == table.table)
+        };
+        tables.retain(|file: &TableFile| !patterned(file));
+        tables.extend(settings.tables.iter().map(|(name, pattern)| {
+            TableFile::of_pattern(connection, folder, name, pattern, &dialect)
+        }));
         // A folder that only its files make a table of gives way to a file that says so itself.
         unmarked.retain(|folder: &TableFile| tables.iter().all(|file| file.table != folder.table));
         tables.extend(unmarked);
@@ -139,7 +132,8 @@ impl Folder {
         }
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+    /// Names of the tables, sorted by those of their files.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tables.iter().map(|file| file.table.as_str())
     }
 
@@ -165,7 +159,7 @@ impl Folder {
 
     fn not_found(&self, table: &str) -> SystemError {
         let there = match self.tables.is_empty() {
-            true => "the folder holds no .csv, .parquet, .ndjson or .jsonl file".to_owned(),
+            true => format!("the folder holds no {EXTENSIONS} file"),
             false => format!(
                 "there are {}",
                 list_names(self.names().collect::<BTreeSet<_>>().into_iter())
@@ -190,37 +184,66 @@ impl Folder {
 
 impl TableFile {
     /// The table that is named by a file's extension, or a folder's.
-    fn at(connection: &str, path: &Path) -> Option<Self> {
-        let format = Format::of_extension(path.extension()?.to_str()?)?;
-        let table = path.file_stem()?.to_str()?.to_owned();
-        let name = path.file_name()?.to_str()?.to_owned();
+    fn at(connection: &str, path: &Path, dialect: &Arc<CsvDialect>) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let FileName {
+            table,
+            format,
+            compression,
+        } = FileName::parse(name)?;
         let parts = path.is_dir().then(|| Parts::of(path, Some(format)).0);
         Some(Self {
             connection: connection.to_owned(),
-            table,
-            name,
+            table: table.to_owned(),
+            name: name.to_owned(),
             format,
+            compression,
+            dialect: Arc::clone(dialect),
             path: path.to_owned(),
             parts,
+            pattern: None,
         })
     }
 
     /// The table that a folder without such a name holds.
-    fn of_folder(connection: &str, path: &Path) -> Option<Self> {
+    fn of_folder(connection: &str, path: &Path, dialect: &Arc<CsvDialect>) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_owned();
         if !path.is_dir() || name.starts_with(['.', '_']) {
             return None;
         }
         let (parts, format) = Parts::of(path, None);
-        let (table, connection) = (name.clone(), connection.to_owned());
         Some(Self {
-            connection,
-            table,
+            connection: connection.to_owned(),
+            table: name.clone(),
             name,
             format: format?,
+            compression: Compression::None,
+            dialect: Arc::clone(dialect),
             path: path.to_owned(),
             parts: Some(parts),
+            pattern: None,
         })
+    }
+
+    /// The table that the files of a pattern make.
+    fn of_pattern(
+        connection: &str,
+        folder: &Path,
+        table: &str,
+        pattern: &FilePattern,
+        dialect: &Arc<CsvDialect>,
+    ) -> Self {
+        Self {
+            connection: connection.to_owned(),
+            table: table.to_owned(),
+            name: pattern.text().to_owned(),
+            format: pattern.format,
+            compression: Compression::None,
+            dialect: Arc::clone(dialect),
+            path: folder.to_owned(),
+            parts: Some(Parts::matching(folder, pattern)),
+            pattern: Some(pattern.clone()),
+        }
     }
 
     /// Opens the table's files for one pull. Errors: anything but regular files is refused before
@@ -232,8 +255,11 @@ impl TableFile {
             Some(Parts {
                 flaw: Some(flaw), ..
             }) => {
-                let hint = "a folder of part files of one kind is read as one table, in the order of their names";
-                return Err(self.failed_with_hint(flaw.clone(), Some(hint.to_owned())));
+                let hint = match &self.pattern {
+                    Some(_) => format!("see `tables` of `[connections.{}]`", self.connection),
+                    None => "a folder of part files of one kind is read as one table, in the order of their names".to_owned(),
+                };
+                return Err(self.failed_with_hint(flaw.clone(), Some(hint)));
             }
             Some(Parts { names, flaw: None }) => {
                 for name in names {
@@ -242,8 +268,18 @@ impl TableFile {
             }
         }
         // A worker without records leaves a file without even a header line.
-        if self.format == Format::Csv && parts.iter().any(|part| part.stamp.length > 0) {
-            (parts, empty) = parts.into_iter().partition(|part| part.stamp.length > 0);
+        if self.format == FileFormat::Csv && parts.len() > 1 {
+            let mut filled = Vec::new();
+            for part in parts {
+                match part.is_empty()? {
+                    true => empty.push(part),
+                    false => filled.push(part),
+                }
+            }
+            parts = filled;
+            if parts.is_empty() {
+                std::mem::swap(&mut parts, &mut empty);
+            }
         }
         Ok(OpenTable {
             table: self.clone(),
@@ -253,10 +289,16 @@ impl TableFile {
     }
 
     fn part(&self, name: &str) -> Self {
+        let compression = FileName::parse_pattern(name).map(|name| name.compression);
         Self {
-            name: format!("{}/{name}", self.name),
+            name: match self.pattern {
+                Some(_) => name.to_owned(),
+                None => format!("{}/{name}", self.name),
+            },
             path: self.path.join(name),
+            compression: compression.unwrap_or(self.compression),
             parts: None,
+            pattern: None,
             ..self.clone()
         }
     }
@@ -302,7 +344,7 @@ impl TableFile {
 impl Parts {
     /// What a folder holds, and the format of its files. Those that begin with a dot or an
     /// underscore are an engine's own.
-    fn of(folder: &Path, wanted: Option<Format>) -> (Self, Option<Format>) {
+    fn of(folder: &Path, wanted: Option<FileFormat>) -> (Self, Option<FileFormat>) {
         let mut entries: Vec<PathBuf> = fs::read_dir(folder)
             .into_iter()
             .flatten()
@@ -317,7 +359,8 @@ impl Parts {
                 continue;
             };
             let shown = name.escape_debug();
-            match (name.starts_with(['.', '_']), Format::of_part(path)) {
+            let format_of = FileName::parse_part(name).map(|name| name.format);
+            match (name.starts_with(['.', '_']), format_of) {
                 (true, _) if name == UNFINISHED => {
                     parts.fails(format!(
                         "it is still being written: it holds `{UNFINISHED}`"
@@ -338,9 +381,9 @@ impl Parts {
                     format = Some(found);
                     parts.names.push(name.to_owned());
                 }
-                (false, None) => parts.fails(format!(
-                    "it holds `{shown}`, which is no .csv, .parquet, .ndjson or .jsonl file"
-                )),
+                (false, None) => {
+                    parts.fails(format!("it holds `{shown}`, which is no {EXTENSIONS} file"))
+                }
             }
         }
         match parts.names.len() {
@@ -350,6 +393,28 @@ impl Parts {
         }
         let format = format.filter(|_| wanted.is_some() || !parts.names.is_empty());
         (parts, format)
+    }
+
+    /// The files of a folder whose names a pattern matches.
+    fn matching(folder: &Path, pattern: &FilePattern) -> Self {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        let mut parts = Self {
+            names: entries
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .filter(|name| pattern.matches(name))
+                .collect(),
+            flaw: None,
+        };
+        parts.names.sort();
+        match parts.names.len() {
+            0 => parts.fails("no file has such a name".to_owned()),
+            PARTS_MAX.. if pattern.take == Take::All => {
+                parts.fails(format!("more than {PARTS_MAX} files have such names"));
+            }
+            length if pattern.take == Take::Last => drop(parts.names.drain(..length - 1)),
+            _ => {}
+        }
+        parts
     }
 
     fn fails(&mut self, flaw: String) {
@@ -384,6 +449,34 @@ impl OpenPart {
         }
     }
 
+    /// Whether nothing stands in it. Errors: it cannot be read.
+    fn is_empty(&self) -> Result<bool, SystemError> {
+        if self.stamp.length == 0 || self.table.compression == Compression::None {
+            return Ok(self.stamp.length == 0);
+        }
+        Ok(self.open()?.head()?.is_empty())
+    }
+
+    /// Errors: `Failed` if it is no longer what it was.
+    fn open(&self) -> Result<OpenFile, SystemError> {
+        if !self.is_unchanged() {
+            return Err(self.changed());
+        }
+        let file =
+            user_file::open(&self.table.path).map_err(|error| self.table.io_failed(error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| self.table.io_failed(error))?;
+        match Stamp::of(&metadata) == self.stamp {
+            true => Ok(OpenFile {
+                table: self.table.clone(),
+                file,
+                length: metadata.len(),
+            }),
+            false => Err(self.changed()),
+        }
+    }
+
     fn changed(&self) -> SystemError {
         self.table.failed_with_hint(
             format!("`{}` changed while it was read", self.table.name),
@@ -403,25 +496,7 @@ impl OpenTable {
     /// The file of this position; `None` behind the last.
     /// Errors: `Failed` if it is no longer what it was.
     pub(super) fn part(&self, position: usize) -> Result<Option<OpenFile>, SystemError> {
-        let Some(part) = self.parts.get(position) else {
-            return Ok(None);
-        };
-        if !part.is_unchanged() {
-            return Err(part.changed());
-        }
-        let file =
-            user_file::open(&part.table.path).map_err(|error| part.table.io_failed(error))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| part.table.io_failed(error))?;
-        match Stamp::of(&metadata) == part.stamp {
-            true => Ok(Some(OpenFile {
-                table: part.table.clone(),
-                file,
-                length: metadata.len(),
-            })),
-            false => Err(part.changed()),
-        }
+        self.parts.get(position).map(OpenPart::open).transpose()
     }
 
     /// The first file.
@@ -445,7 +520,10 @@ impl OpenTable {
             .table
             .parts
             .as_ref()
-            .map(|_| Parts::of(&self.table.path, Some(self.table.format)).0);
+            .map(|_| match &self.table.pattern {
+                Some(pattern) => Parts::matching(&self.table.path, pattern),
+                None => Parts::of(&self.table.path, Some(self.table.format)).0,
+            });
         match now == self.table.parts {
             true => Ok(()),
             false => Err(self.table.failed_with_hint(

@@ -3,6 +3,7 @@
 //! blocking.
 
 mod blocks;
+mod bytes;
 mod csv;
 mod describe;
 mod folder;
@@ -10,26 +11,28 @@ mod library;
 mod model;
 mod ndjson;
 mod parquet;
+mod place;
 mod typed;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use polars::prelude::{DataType, Field, Schema as FrameSchema};
 use tokio::sync::mpsc;
 
+use self::bytes::Text;
 use self::csv::CsvReader;
-use self::folder::{Folder, Format, OpenTable};
+use self::folder::{Folder, OpenTable};
 use self::model::Model;
 use self::ndjson::NdjsonReader;
 use self::parquet::ParquetTable;
 use super::{Pulled, Source, TableDescription};
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CellKind, CsvDialect, FileFormat, FilesSettings};
 use crate::domain::schema::Schema;
 
 /// Chunks read ahead of whoever takes them: enough to keep the reader busy, few enough to bound
@@ -46,11 +49,12 @@ pub(crate) struct FilesSource {
 
 impl Source for FilesSource {
     async fn open(connection: &Connection, schema: &Schema) -> Result<Self, SystemError> {
-        let folder = folder_of(connection)?.to_owned();
+        let settings = settings_of(connection)?.clone();
         let (sender, messages) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let (name, schema) = (connection.name.clone(), schema.clone());
         let read = move || {
-            Delivery { sender }.carry_out(&name, |delivery| pull(&name, &folder, &schema, delivery))
+            Delivery { sender }
+                .carry_out(&name, |delivery| pull(&name, &settings, &schema, delivery))
         };
         std::thread::Builder::new()
             .name("files source".to_owned())
@@ -124,13 +128,13 @@ pub(crate) async fn describe_table(
     connection: &Connection,
     table: &str,
 ) -> Result<TableDescription, SystemError> {
-    let (name, folder, table) = (
+    let (name, settings, table) = (
         connection.name.clone(),
-        folder_of(connection)?.to_owned(),
+        settings_of(connection)?.clone(),
         table.to_owned(),
     );
     let describe = move || {
-        let described = library::guarded(|| describe::describe(&name, &folder, &table));
+        let described = library::guarded(|| describe::describe(&name, &settings, &table));
         described.unwrap_or_else(|gave_up| Err(stopped(&name, gave_up)))
     };
     tokio::task::spawn_blocking(describe)
@@ -138,9 +142,32 @@ pub(crate) async fn describe_table(
         .unwrap_or_else(|error| Err(stopped(&connection.name, error)))
 }
 
-fn folder_of(connection: &Connection) -> Result<&Path, SystemError> {
+/// Names of the folder's tables.
+pub(crate) fn tables(
+    connection: &str,
+    settings: &FilesSettings,
+) -> Result<Vec<String>, SystemError> {
+    let folder = Folder::list(connection, settings)?;
+    Ok(folder.names().map(str::to_owned).collect())
+}
+
+/// How the CSV of a table seems to be written, going by how it begins; files of other formats know
+/// no dialects.
+pub(crate) fn dialect(
+    connection: &str,
+    settings: &FilesSettings,
+    table: &str,
+) -> Result<CsvDialect, SystemError> {
+    let table = Folder::list(connection, settings)?.find(table)?.open()?;
+    match table.table.format {
+        FileFormat::Csv => Ok(CsvDialect::guess(&table.first()?.head()?)),
+        FileFormat::Ndjson | FileFormat::Parquet => Ok(CsvDialect::default()),
+    }
+}
+
+fn settings_of(connection: &Connection) -> Result<&FilesSettings, SystemError> {
     match &connection.system {
-        System::Files { folder } => Ok(folder),
+        System::Files(settings) => Ok(settings),
         System::Sqlite(_)
         | System::Postgres(_)
         | System::Mysql(_)
@@ -221,9 +248,23 @@ struct Mentions {
     words: HashSet<String>,
     /// Whether it takes columns that it does not name.
     everything: bool,
+    /// What the schema's columns hold, by their names in lower case.
+    written: HashMap<String, CellKind>,
 }
 
 impl Mentions {
+    /// The columns of a file.
+    fn select(&self, columns: &[String]) -> Selection {
+        let written = columns.iter().map(|column| {
+            let written = self.written.get(&column.to_lowercase());
+            written.copied().unwrap_or(CellKind::AsIs)
+        });
+        Selection {
+            written: written.collect(),
+            ..Selection::named(columns.to_vec())
+        }
+    }
+
     fn include(&self, column: &str) -> bool {
         self.everything || self.words.contains(&column.to_lowercase())
     }
@@ -235,16 +276,41 @@ struct Selection {
     names: Vec<String>,
     /// Positions in `names` of the match key.
     key: Vec<usize>,
+    /// What each of `names` holds.
+    written: Vec<CellKind>,
+}
+
+impl Selection {
+    /// Columns that nothing is known of but their names.
+    fn named(names: Vec<String>) -> Self {
+        Self {
+            written: vec![CellKind::AsIs; names.len()],
+            names,
+            key: Vec::new(),
+        }
+    }
+
+    /// The columns of a schema.
+    fn of(schema: &Schema) -> Self {
+        let columns = schema.columns.iter();
+        Self {
+            names: columns.clone().map(|column| column.name.clone()).collect(),
+            key: schema.key.clone(),
+            written: columns
+                .map(|column| CellKind::of(column.column_type))
+                .collect(),
+        }
+    }
 }
 
 /// Carries out one pull.
 fn pull(
     connection: &str,
-    folder: &Path,
+    settings: &FilesSettings,
     schema: &Schema,
     delivery: &Delivery,
 ) -> Result<(), SystemError> {
-    let folder = Folder::list(connection, folder)?;
+    let folder = Folder::list(connection, settings)?;
     match &schema.model {
         Some(sql) => match Model::open(&folder, connection, schema, sql, delivery)? {
             Some(model) if delivery.ready() == ControlFlow::Continue(()) => model.run(delivery),
@@ -256,18 +322,16 @@ fn pull(
 
 fn pull_table(folder: &Folder, schema: &Schema, delivery: &Delivery) -> Result<(), SystemError> {
     let table = schema.table.last().map(String::as_str).unwrap_or_default();
-    let names = schema
-        .columns
-        .iter()
-        .map(|column| column.name.clone())
-        .collect();
-    let selection = Selection {
-        names,
-        key: schema.key.clone(),
-    };
+    let selection = Selection::of(schema);
     let table = folder.find(table)?.open()?;
     let mut reader = TableReader::open(&table, Wanted::Columns(&selection))?;
+    // Whoever only looks whether a pull can begin learns of what stands in its way at once.
+    let first = reader.next_chunk();
+    let first = first.or_else(|error| table.check_unchanged().and(Err(error)))?;
     let mut flow = delivery.ready();
+    if let (Some(pulled), ControlFlow::Continue(())) = (first, flow) {
+        flow = delivery.send(pulled);
+    }
     while flow == ControlFlow::Continue(()) {
         match reader.next_chunk() {
             Ok(Some(pulled)) => flow = delivery.send(pulled),
@@ -290,8 +354,8 @@ struct TableReader<'a> {
 
 /// A reader of the file at hand.
 enum FileReader {
-    Csv(CsvReader<std::fs::File>),
-    Ndjson(NdjsonReader<std::fs::File>),
+    Csv(CsvReader<Text>),
+    Ndjson(NdjsonReader<Text>),
     Parquet(ParquetTable),
 }
 
@@ -331,24 +395,18 @@ impl<'a> TableReader<'a> {
             reader,
         };
         Ok(open(match (table.table.format, wanted) {
-            (Format::Csv, _) => FileReader::Csv(CsvReader::open(&first, wanted)?),
-            (Format::Parquet, _) => FileReader::Parquet(ParquetTable::open(&first, wanted)?),
-            (Format::Ndjson, Wanted::Columns(selection)) => {
+            (FileFormat::Csv, _) => FileReader::Csv(CsvReader::open(&first, wanted)?),
+            (FileFormat::Parquet, _) => FileReader::Parquet(ParquetTable::open(&first, wanted)?),
+            (FileFormat::Ndjson, Wanted::Columns(selection)) => {
                 FileReader::Ndjson(NdjsonReader::open(&first, selection)?)
             }
-            (Format::Ndjson, Wanted::All | Wanted::Mentioned(_)) => {
-                let keyless = Selection {
-                    names: Vec::new(),
-                    key: Vec::new(),
-                };
+            (FileFormat::Ndjson, Wanted::All | Wanted::Mentioned(_)) => {
+                let keyless = Selection::named(Vec::new());
                 let first_pass = open(FileReader::Ndjson(NdjsonReader::open(&first, &keyless)?));
                 let FileReader::Ndjson(first_pass) = look_through(first_pass)?.reader else {
                     return Err(table.table.failed("it changed its format"));
                 };
-                let selection = Selection {
-                    names: first_pass.keys(),
-                    key: Vec::new(),
-                };
+                let selection = Selection::named(first_pass.keys());
                 FileReader::Ndjson(NdjsonReader::open(&first, &selection)?)
             }
         }))

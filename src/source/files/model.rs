@@ -5,7 +5,7 @@
 //! has mapped into memory, and what polars holds in memory is bounded. Only columns that the model
 //! may mean are read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +22,13 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::folder::{Folder, Format, OpenTable, list_names, resolve_columns};
+use super::folder::{Folder, OpenTable, list_names, resolve_columns};
 use super::parquet::{Unreadable, check_type, columns_of, deliver};
+use super::place::Place;
 use super::typed::TypedColumns;
 use super::{Delivery, Mentions, TableReader, Wanted, library};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CellKind, FileFormat};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
 use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
@@ -49,36 +51,6 @@ pub(super) struct Model {
     files: Vec<OpenTable>,
 }
 
-/// What errors of a model name.
-#[derive(Clone)]
-struct Place {
-    connection: String,
-    /// "the model of `sql/x.sql`".
-    model: String,
-}
-
-impl Place {
-    fn failed(
-        &self,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-        hint: &str,
-    ) -> SystemError {
-        SystemError::Failed {
-            connection: self.connection.clone(),
-            doing: self.model.clone(),
-            source: cause.into(),
-            hint: Some(hint.to_owned()),
-        }
-    }
-
-    /// What polars says, without the values of records that it likes to show.
-    fn polars_failed(&self, error: &PolarsError) -> SystemError {
-        let hint = "over files a model is written in polars' SQL; a column of CSV and NDJSON that the schema does not name \
-                    is text until CAST, and a number is compared with a number, not with a text";
-        self.failed(without_values(&error.to_string()), hint)
-    }
-}
-
 impl Model {
     /// Reads every table the model names into files of ours, and plans the model. Errors:
     /// `NotFound` for tables and columns; `Failed` for SQL that polars does not take, a malformed
@@ -91,16 +63,17 @@ impl Model {
         sql: &str,
         delivery: &Delivery,
     ) -> Result<Option<Self>, SystemError> {
-        let place = Place {
-            connection: connection.to_owned(),
-            model: format!("the model of `{}`", schema.file),
-        };
+        let place = Place::of(connection, schema, sql);
         let mut context = SQLContext::new();
         let mut files = Vec::new();
-        let statements = Parser::parse_sql(&GenericDialect, sql)
-            .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
+        let statements =
+            Parser::parse_sql(&GenericDialect, sql).map_err(|error| place.parser_failed(error))?;
+        place.check_windows(&statements)?;
         let columns = ModelColumns {
-            mentions: mentions_of(&place, sql)?,
+            mentions: Mentions {
+                written: written_of(schema),
+                ..mentions_of(&place, sql)?
+            },
             typed: TypedColumns::of(schema, &statements),
         };
         for name in tables_of(&place, &statements)? {
@@ -248,7 +221,7 @@ const PLAIN_SQL: &str =
 fn mentions_of(place: &Place, sql: &str) -> Result<Mentions, SystemError> {
     let tokens = Tokenizer::new(&GenericDialect, sql)
         .tokenize()
-        .map_err(|error| place.failed(error, "write one SELECT, as polars' SQL has it"))?;
+        .map_err(|error| place.tokenizer_failed(error))?;
     let mut mentions = Mentions::default();
     let mut before = None;
     for token in tokens
@@ -267,6 +240,17 @@ fn mentions_of(place: &Place, sql: &str) -> Result<Mentions, SystemError> {
     Ok(mentions)
 }
 
+/// What the schema's columns hold, by their names in lower case.
+fn written_of(schema: &Schema) -> HashMap<String, CellKind> {
+    let columns = schema.columns.iter();
+    columns
+        .map(|column| {
+            let written = CellKind::of(column.column_type);
+            (column.name.to_lowercase(), written)
+        })
+        .collect()
+}
+
 /// Whether a `*` behind this means all columns, and no product.
 fn begins_column(before: &Token) -> bool {
     if let Token::Word(word) = before {
@@ -283,7 +267,7 @@ fn unreadable_mentions(
 ) -> Result<Option<SystemError>, SystemError> {
     for table in tables
         .iter()
-        .filter(|table| table.table.format == Format::Parquet)
+        .filter(|table| table.table.format == FileFormat::Parquet)
     {
         let columns = columns_of(&table.first()?)?;
         let unreadable = columns.iter().find(|column| {
@@ -451,8 +435,8 @@ fn write_part(
             return Err(table.table.failed_with_hint(rejection.reason.clone(), hint));
         }
         let records = match table.table.format {
-            Format::Csv | Format::Ndjson => typed.convert(&table.table, &records)?,
-            Format::Parquet => records,
+            FileFormat::Csv | FileFormat::Ndjson => typed.convert(&table.table, &records)?,
+            FileFormat::Parquet => records,
         };
         let records = records.drop(RECORD_POSITION).map_err(failed)?;
         check_types(table, schema, &records)?;
@@ -509,18 +493,4 @@ fn select_columns(
         }
     }
     Ok(frame.select(columns))
-}
-
-/// A message of polars up to where it lists values.
-fn without_values(message: &str) -> String {
-    let end = [": [", ": \"", ": '"]
-        .iter()
-        .filter_map(|opening| message.find(opening))
-        .min();
-    let kept = message
-        .get(..end.unwrap_or(message.len()))
-        .unwrap_or(message)
-        .trim_end();
-    // What introduced the list would now introduce nothing.
-    kept.trim_end_matches("; valid columns").to_owned()
 }

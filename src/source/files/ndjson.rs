@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Selection;
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
+use super::bytes::Text;
 use super::folder::{OpenFile, TableFile, list_names};
 use crate::domain::error::SystemError;
 use crate::domain::problem::did_you_mean;
@@ -36,19 +37,28 @@ pub(super) struct NdjsonReader<R> {
     records: u64,
 }
 
-impl NdjsonReader<std::fs::File> {
+impl NdjsonReader<Text> {
     pub(super) fn open(file: &OpenFile, selection: &Selection) -> Result<Self, SystemError> {
-        Self::new(file.table.clone(), file.reader()?, BLOCK_BYTES, selection)
+        Self::new(file.table.clone(), file.text()?, BLOCK_BYTES, selection)
     }
 
     /// Goes on with another file of the same table.
     pub(super) fn follow(&mut self, file: &OpenFile) -> Result<(), SystemError> {
-        self.blocks = Blocks::new(file.reader()?, BLOCK_BYTES);
-        self.blocks
-            .skip_byte_order_mark()
-            .map_err(|error| file.table.io_failed(error))?;
+        self.blocks = Blocks::new(file.text()?, BLOCK_BYTES);
+        skip_byte_order_mark(&file.table, &mut self.blocks)?;
         (self.table, self.number) = (file.table.clone(), 1);
         Ok(())
+    }
+}
+
+fn skip_byte_order_mark<R: Read>(
+    table: &TableFile,
+    blocks: &mut Blocks<R>,
+) -> Result<(), SystemError> {
+    match blocks.skip_byte_order_mark() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(table.failed("it is written in UTF-16; save it in UTF-8")),
+        Err(error) => Err(table.io_failed(error)),
     }
 }
 
@@ -60,10 +70,8 @@ impl<R: Read> NdjsonReader<R> {
         selection: &Selection,
     ) -> Result<Self, SystemError> {
         let mut blocks = Blocks::new(reader, block_bytes);
-        blocks
-            .skip_byte_order_mark()
-            .map_err(|error| table.io_failed(error))?;
-        let Selection { names, key } = selection.clone();
+        skip_byte_order_mark(&table, &mut blocks)?;
+        let Selection { names, key, .. } = selection.clone();
         let (keys, chunk) = (Keys::new(&names), TextChunk::new(&names));
         Ok(Self {
             table,

@@ -10,6 +10,7 @@ use polars::prelude::*;
 use super::super::{AnySource, Source, describe_table};
 use crate::domain::connection::{Connection, Limits, System};
 use crate::domain::error::SystemError;
+use crate::domain::files::{CsvDialect, FilesSettings};
 use crate::domain::outcome::Rejection;
 use crate::domain::problem::Location;
 use crate::domain::record::RECORD_POSITION;
@@ -44,9 +45,11 @@ impl Place {
     fn connection(&self) -> Connection {
         Connection {
             name: "dashboard".to_owned(),
-            system: System::Files {
+            system: System::Files(FilesSettings {
                 folder: self.folder.path().to_owned(),
-            },
+                dialect: CsvDialect::default(),
+                tables: Vec::new(),
+            }),
             timezone: None,
             limits: Limits::default(),
         }
@@ -156,6 +159,7 @@ fn schema(table: &str, columns: &[&str], model: Option<&str>) -> WriteBackSchema
         columns: columns.iter().map(column).collect(),
         key: vec![0],
         model: model.map(str::to_owned),
+        model_location: None,
         file: "sql/x.sql".into(),
     }
 }

@@ -69,6 +69,7 @@ fn schema(table: &[&str], columns: &[&str], model: Option<&str>) -> Schema {
         columns: columns.iter().map(column).collect(),
         key: vec![0],
         model: model.map(str::to_owned),
+        model_location: None,
         file: "sql/scores.sql".into(),
     }
 }

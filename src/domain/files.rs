@@ -1,0 +1,564 @@
+//! Files that hold tables: what their names say, and how CSV is written where it departs from
+//! RFC 4180. Reads no file.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+use super::schema::SchemaType;
+
+/// How a file holds its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+/// What is around a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// What the name of a file says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileName<'a> {
+    /// Without its extensions.
+    pub(crate) table: &'a str,
+    pub(crate) format: FileFormat,
+    pub(crate) compression: Compression,
+}
+
+/// Extensions of files that are read, as messages list them.
+pub(crate) const EXTENSIONS: &str = ".csv, .parquet, .ndjson or .jsonl";
+
+impl<'a> FileName<'a> {
+    /// Reads `scores.csv` or `scores.ndjson.gz`; `None` for files of other kinds.
+    pub(crate) fn parse(name: &'a str) -> Option<Self> {
+        Self::with(name, |extension| match extension {
+            "csv" => Some(FileFormat::Csv),
+            "ndjson" | "jsonl" => Some(FileFormat::Ndjson),
+            "parquet" => Some(FileFormat::Parquet),
+            _ => None,
+        })
+    }
+
+    /// As an engine names its part files: it calls newline-delimited JSON by the extension of JSON.
+    pub(crate) fn parse_part(name: &'a str) -> Option<Self> {
+        Self::parse(name).or_else(|| {
+            Self::with(name, |extension| {
+                (extension == "json").then_some(FileFormat::Ndjson)
+            })
+        })
+    }
+
+    /// As a pattern names files: whoever writes one says which files are meant, so that a table of
+    /// text may have the extension of text.
+    pub(crate) fn parse_pattern(name: &'a str) -> Option<Self> {
+        Self::parse_part(name).or_else(|| {
+            Self::with(name, |extension| {
+                ["tsv", "txt"]
+                    .contains(&extension)
+                    .then_some(FileFormat::Csv)
+            })
+        })
+    }
+
+    fn with(name: &'a str, format_of: impl Fn(&str) -> Option<FileFormat>) -> Option<Self> {
+        let (stem, extension) = name.rsplit_once('.')?;
+        let compression = match extension.to_ascii_lowercase().as_str() {
+            "gz" => Compression::Gzip,
+            "zst" => Compression::Zstd,
+            _ => Compression::None,
+        };
+        let (table, extension) = match compression {
+            Compression::None => (stem, extension),
+            Compression::Gzip | Compression::Zstd => stem.rsplit_once('.')?,
+        };
+        let format = format_of(&extension.to_ascii_lowercase())?;
+        // Parquet compresses its pages, and is read from its end.
+        let is_readable = compression == Compression::None || format != FileFormat::Parquet;
+        is_readable.then_some(Self {
+            table,
+            format,
+            compression,
+        })
+    }
+}
+
+/// A folder of files.
+#[derive(Debug, Clone)]
+pub(crate) struct FilesSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) dialect: CsvDialect,
+    /// Tables that a pattern of names makes, by their names.
+    pub(crate) tables: Vec<(String, FilePattern)>,
+}
+
+/// The files that make a table together, by a pattern of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilePattern {
+    pattern: glob::Pattern,
+    pub(crate) format: FileFormat,
+    pub(crate) take: Take,
+}
+
+/// Which of the files that a pattern matches are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    All,
+    /// The last by name: of names that hold a date, the newest.
+    Last,
+}
+
+impl FilePattern {
+    /// Reads `scores-*.csv`. Errors: why it is no pattern of names, in words.
+    pub(crate) fn parse(text: &str, take: Take) -> Result<Self, String> {
+        if text.contains(['/', '\\', '\0']) {
+            return Err("a pattern is of names within the folder, never a path".to_owned());
+        }
+        let Some(FileName { format, .. }) = FileName::parse_pattern(text) else {
+            return Err(format!(
+                "a pattern ends in {EXTENSIONS}, or one of them and .gz"
+            ));
+        };
+        let pattern = glob::Pattern::new(text).map_err(|error| error.msg.to_owned())?;
+        Ok(Self {
+            pattern,
+            format,
+            take,
+        })
+    }
+
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        // What begins with a dot is an engine's own, as a shell has it.
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        self.pattern.matches_with(name, options)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.pattern.as_str()
+    }
+}
+
+/// How CSV is written. By default as RFC 4180 has it: commas, in UTF-8, numbers with points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvDialect {
+    pub(crate) separator: u8,
+    pub(crate) marks: NumberMarks,
+    pub(crate) dates: DateOrder,
+    pub(crate) encoding: &'static Encoding,
+    /// Unquoted cells that mean NULL, as the empty one does.
+    pub(crate) nulls: Vec<String>,
+}
+
+impl Default for CsvDialect {
+    fn default() -> Self {
+        Self {
+            separator: b',',
+            marks: NumberMarks::POINT,
+            dates: DateOrder::Year,
+            encoding: UTF_8,
+            nulls: Vec::new(),
+        }
+    }
+}
+
+/// What a column holds, as far as dialects write it differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CellKind {
+    AsIs,
+    Number,
+    /// A date, or a date and a time.
+    Date,
+}
+
+impl CellKind {
+    pub(crate) fn of(column_type: SchemaType) -> Self {
+        match column_type {
+            SchemaType::Integer { .. } | SchemaType::Decimal { .. } | SchemaType::Float { .. } => {
+                Self::Number
+            }
+            SchemaType::Date | SchemaType::Timestamp | SchemaType::TimestampWithZone => Self::Date,
+            SchemaType::Text { .. }
+            | SchemaType::Boolean
+            | SchemaType::Time
+            | SchemaType::Uuid
+            | SchemaType::Json => Self::AsIs,
+        }
+    }
+}
+
+/// Signs that stand between cells, the usual one first.
+const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+impl CsvDialect {
+    /// The encoding of this name, as in `windows-1252`.
+    pub(crate) fn encoding(label: &str) -> Option<&'static Encoding> {
+        // The byte order mark tells which of the two it is.
+        if label.eq_ignore_ascii_case("utf-16") {
+            return Some(UTF_16LE);
+        }
+        Encoding::for_label(label.as_bytes())
+    }
+
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.encoding == UTF_8
+    }
+
+    /// How a file that begins with `head` seems to be written.
+    pub(crate) fn guess(head: &[u8]) -> Self {
+        let encoding = guess_encoding(head);
+        let (text, ..) = encoding.decode(head);
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        let announced = first
+            .strip_prefix("sep=")
+            .and_then(|rest| rest.bytes().next());
+        let header = match announced {
+            Some(_) => lines.next().unwrap_or_default(),
+            None => first,
+        };
+        let separator = announced.unwrap_or_else(|| guess_separator(header));
+        let cells = lines.flat_map(|line| {
+            line.split(char::from(separator))
+                .map(|cell| cell.trim_matches('"'))
+        });
+        Self {
+            separator,
+            marks: NumberMarks::guess(cells.clone()),
+            dates: DateOrder::guess(cells),
+            encoding,
+            nulls: Vec::new(),
+        }
+    }
+
+    /// A value as SQL writes it. What is none in any dialect is left as it is, to be judged as all
+    /// values are. Errors: why the dialect is another one, in words.
+    pub(crate) fn plain<'a>(
+        &self,
+        text: &'a str,
+        written: CellKind,
+    ) -> Result<Cow<'a, str>, &'static str> {
+        match written {
+            CellKind::AsIs => Ok(Cow::Borrowed(text)),
+            CellKind::Number => self.marks.plain(text),
+            CellKind::Date => Ok(self.dates.plain(text)),
+        }
+    }
+}
+
+/// What is no UTF-8 is most likely from a spreadsheet of western Europe or America.
+fn guess_encoding(head: &[u8]) -> &'static Encoding {
+    match head {
+        [0xFF, 0xFE, ..] => return UTF_16LE,
+        [0xFE, 0xFF, ..] => return UTF_16BE,
+        _ => {}
+    }
+    // A character that the end of the head cuts is none the less one.
+    match std::str::from_utf8(head) {
+        Err(error) if error.error_len().is_some() => WINDOWS_1252,
+        Ok(_) | Err(_) => UTF_8,
+    }
+}
+
+/// The sign that stands most often in a header outside quotes.
+fn guess_separator(header: &str) -> u8 {
+    let open: String = header.split('"').step_by(2).collect();
+    let count = |separator: u8| open.bytes().filter(|byte| *byte == separator).count();
+    let mut found = SEPARATORS[0];
+    for separator in SEPARATORS {
+        if count(separator) > count(found) {
+            found = separator;
+        }
+    }
+    found
+}
+
+/// The marks within a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NumberMarks {
+    pub(crate) decimal: char,
+    /// Between groups of three digits.
+    pub(crate) thousands: Option<char>,
+}
+
+impl NumberMarks {
+    /// As SQL writes numbers.
+    pub(crate) const POINT: Self = Self {
+        decimal: '.',
+        thousands: None,
+    };
+
+    /// A number as SQL writes it. What is no number in either way is left as it is, to be judged
+    /// as all values are. Errors: why the marks are not these, in words.
+    pub(crate) fn plain(self, text: &str) -> Result<Cow<'_, str>, &'static str> {
+        if self == Self::POINT {
+            return match has_decimal_comma(text) {
+                true => Err(UNANNOUNCED_COMMA),
+                false => Ok(Cow::Borrowed(text)),
+            };
+        }
+        let (whole, fraction) = match text.split_once(self.decimal) {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let whole = self.without_thousands(whole)?;
+        let foreign = |part: &str| part.contains(['.', ',']);
+        if foreign(&whole) || fraction.is_some_and(foreign) {
+            return Err("its marks are not those of `decimal` and `thousands`");
+        }
+        Ok(match fraction {
+            Some(fraction) => Cow::Owned(format!("{whole}.{fraction}")),
+            None => whole,
+        })
+    }
+
+    fn without_thousands(self, whole: &str) -> Result<Cow<'_, str>, &'static str> {
+        let Some(thousands) = self.thousands.filter(|mark| whole.contains(*mark)) else {
+            return Ok(Cow::Borrowed(whole));
+        };
+        let mut groups = whole.trim_start_matches(['-', '+']).split(thousands);
+        let first = groups.next().unwrap_or_default();
+        let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+        let is_grouped = (1..=3).contains(&first.len())
+            && digits(first)
+            && groups.all(|group| group.len() == 3 && digits(group));
+        match is_grouped {
+            true => Ok(Cow::Owned(whole.replace(thousands, ""))),
+            false => Err("its digits do not stand in groups of three"),
+        }
+    }
+
+    /// The marks that the numbers among `cells` have.
+    fn guess<'a>(cells: impl Iterator<Item = &'a str>) -> Self {
+        const GERMAN: NumberMarks = NumberMarks {
+            decimal: ',',
+            thousands: Some('.'),
+        };
+        let (mut commas, mut points, mut grouped) = (0, 0, false);
+        for cell in cells {
+            let is_number = |text: &str| text.contains('.') && text.parse::<f64>().is_ok();
+            let german = GERMAN.plain(cell).ok().filter(|text| is_number(text));
+            if german.is_some() && cell.contains(',') {
+                commas += 1;
+                grouped |= cell.contains('.');
+            } else if is_number(cell) {
+                points += 1;
+            }
+        }
+        match commas > points {
+            true => Self {
+                decimal: ',',
+                thousands: grouped.then_some('.'),
+            },
+            false => Self::POINT,
+        }
+    }
+}
+
+/// Which part of a date stands first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DateOrder {
+    /// As SQL writes dates.
+    Year,
+    /// `30.11.2026`, or with slashes or hyphens.
+    Day,
+    /// `11/30/2026`, or with points or hyphens.
+    Month,
+}
+
+impl DateOrder {
+    pub(crate) const ALL: [Self; 3] = [Self::Year, Self::Day, Self::Month];
+
+    /// As `dates = "…"` names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Year => "year_first",
+            Self::Day => "day_first",
+            Self::Month => "month_first",
+        }
+    }
+
+    /// A date, or a date and a time, as SQL writes it.
+    fn plain(self, text: &str) -> Cow<'_, str> {
+        let Some((first, second, year, time)) = short_date(text) else {
+            return Cow::Borrowed(text);
+        };
+        let (day, month) = match self {
+            Self::Year => return Cow::Borrowed(text),
+            Self::Day => (first, second),
+            Self::Month => (second, first),
+        };
+        // An hour of one digit has its blank before it.
+        let is_short = time.as_bytes().get(2) == Some(&b':');
+        let time = match is_short {
+            true => format!(" 0{}", time.trim_start()),
+            false => time.to_owned(),
+        };
+        Cow::Owned(format!("{year}-{month:0>2}-{day:0>2}{time}"))
+    }
+
+    /// The order that the dates among `cells` have; points stand between days first only.
+    fn guess<'a>(cells: impl Iterator<Item = &'a str>) -> Self {
+        let mut found = Self::Year;
+        for cell in cells {
+            let Some((first, second, ..)) = short_date(cell) else {
+                continue;
+            };
+            let beyond_months = |part: &str| part.parse::<u8>().is_ok_and(|number| number > 12);
+            if beyond_months(first) || cell.contains('.') {
+                return Self::Day;
+            }
+            if beyond_months(second) {
+                found = Self::Month;
+            }
+        }
+        found
+    }
+}
+
+/// The first two parts, the year, and what follows a date that begins with day or month.
+fn short_date(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let end = text.find([' ', 'T']).unwrap_or(text.len());
+    let (date, time) = text.split_at(end);
+    let mark = date.chars().find(|sign| ['.', '/', '-'].contains(sign))?;
+    let mut parts = date.split(mark);
+    let (first, second, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_short = |part: &str| (1..=2).contains(&part.len()) && digits(part);
+    let is_date = is_short(first) && is_short(second) && year.len() == 4 && digits(year);
+    (is_date && parts.next().is_none()).then_some((first, second, year, time))
+}
+
+/// What is wrong with a number whose decimal mark is a comma, where nobody said so.
+pub(crate) const UNANNOUNCED_COMMA: &str = "its comma means nothing here; write `decimal = \",\"` or `thousands = \",\"` where the connection is";
+
+/// `87,5`, and nothing that groups digits in threes could mean.
+fn has_decimal_comma(text: &str) -> bool {
+    let Some((whole, fraction)) = text.split_once(',') else {
+        return false;
+    };
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole.strip_prefix(['-', '+']).unwrap_or(whole)) && digits(fraction)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may")]
+mod tests {
+    use super::*;
+
+    const GERMAN: NumberMarks = NumberMarks {
+        decimal: ',',
+        thousands: Some('.'),
+    };
+
+    #[test]
+    fn a_number_is_read_by_its_marks_or_not_at_all() {
+        let plain = |marks: NumberMarks, text| marks.plain(text).map(Cow::into_owned).ok();
+        for (text, meant) in [
+            ("87,5", Some("87.5")),
+            ("-1.234.567,50", Some("-1234567.50")),
+            ("1.234", Some("1234")),
+            ("12", Some("12")),
+            (",5", Some(".5")),
+            ("n/a", Some("n/a")),
+            ("1.5", None),
+            ("1234.567", None),
+            ("1.234,567,8", None),
+            ("1,234.5", None),
+        ] {
+            assert_eq!(plain(GERMAN, text).as_deref(), meant, "{text}");
+        }
+        let bare = NumberMarks {
+            decimal: ',',
+            thousands: None,
+        };
+        assert_eq!(plain(bare, "1.234"), None);
+        assert_eq!(NumberMarks::POINT.plain("87,5"), Err(UNANNOUNCED_COMMA));
+        assert_eq!(plain(NumberMarks::POINT, "87.5").as_deref(), Some("87.5"));
+    }
+
+    #[test]
+    fn a_file_tells_how_it_is_written() {
+        let german = CsvDialect::guess(
+            b"Kundennr;Wert;Ort;am\r\n00042;1.087,5;K\xF6ln;30.11.2026\r\n7;12;Ulm;\r\n",
+        );
+        assert_eq!(
+            german,
+            CsvDialect {
+                separator: b';',
+                marks: GERMAN,
+                dates: DateOrder::Day,
+                encoding: WINDOWS_1252,
+                nulls: Vec::new()
+            }
+        );
+        let plain = "id,\"a;b;c\",score\n1,x,\"1,234\"\n2,ü,1.5\n";
+        assert_eq!(CsvDialect::guess(plain.as_bytes()), CsvDialect::default());
+        assert_eq!(CsvDialect::guess(b"sep=|\nid;a;b|c\n").separator, b'|');
+        assert_eq!(
+            CsvDialect::guess(b"\xFF\xFEi\0d\0\t\0a\0\n\0").separator,
+            b'\t'
+        );
+        // A character cut by the end of what was looked at.
+        assert!(CsvDialect::guess(b"id,\xC3").is_utf8());
+    }
+
+    #[test]
+    fn a_date_is_read_in_its_order() {
+        for (order, text, meant) in [
+            (DateOrder::Day, "1.12.2026", "2026-12-01"),
+            (DateOrder::Day, "30/11/2026 6:05", "2026-11-30 06:05"),
+            (DateOrder::Day, "30.11.2026 16:05:09", "2026-11-30 16:05:09"),
+            (DateOrder::Month, "11/30/2026", "2026-11-30"),
+            (DateOrder::Day, "2026-11-30", "2026-11-30"),
+            (DateOrder::Day, "30.11.26", "30.11.26"),
+            (DateOrder::Year, "30.11.2026", "30.11.2026"),
+        ] {
+            assert_eq!(order.plain(text), meant, "{text}");
+        }
+        let guess = |cell| DateOrder::guess(std::iter::once(cell));
+        assert_eq!(guess("11/30/2026"), DateOrder::Month);
+        assert_eq!(guess("30/11/2026"), DateOrder::Day);
+        // Nobody can tell.
+        assert_eq!(guess("11/10/2026"), DateOrder::Year);
+    }
+
+    #[test]
+    fn names_tell_table_format_and_compression() {
+        let told = |name| {
+            FileName::parse(name).map(|found| (found.table, found.format, found.compression))
+        };
+        let csv = FileFormat::Csv;
+        assert_eq!(told("a.b.csv"), Some(("a.b", csv, Compression::None)));
+        assert_eq!(told("a.CSV.gz"), Some(("a", csv, Compression::Gzip)));
+        assert_eq!(told("a.csv.zst"), Some(("a", csv, Compression::Zstd)));
+        for other in ["a.gz", "a.parquet.gz", "a.txt", "csv"] {
+            assert_eq!(told(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_of_names() {
+        let pattern = FilePattern::parse("scores-*.csv.gz", Take::Last).unwrap();
+        assert!(pattern.matches("scores-2026-11-30.csv.gz"));
+        assert!(!pattern.matches("scores-2026-11-30.csv"));
+        assert!(
+            !FilePattern::parse("*.csv", Take::All)
+                .unwrap()
+                .matches(".a.csv")
+        );
+        for wrong in ["../x-*.csv", "scores-*", "[a.csv"] {
+            assert!(FilePattern::parse(wrong, Take::All).is_err(), "{wrong}");
+        }
+    }
+}
