@@ -169,3 +169,84 @@ fn systemd_accepts_the_unit_and_finds_it_guarded() {
         assert!(output.stderr.is_empty(), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn the_image_is_built_from_all_that_cargo_asks_for() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = Workspace::on(Server::Sqlite);
+    let dockerfile = document("Dockerfile");
+    let copied = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("COPY "))
+        .filter(|line| !line.starts_with("--from"));
+    for line in copied {
+        let paths: Vec<&str> = line.split(' ').collect();
+        let (to, from) = paths.split_last().expect("a path");
+        for from in from {
+            let to = match to.ends_with('/') {
+                true => place.path("image").join(to).join(from),
+                false => place.path("image").join(to),
+            };
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            let ran = Command::new("cp")
+                .arg("-R")
+                .arg(repository.join(from))
+                .arg(to)
+                .status();
+            assert!(ran.expect("cp").success(), "{line}");
+        }
+    }
+    // A workspace of its own, whatever stands in the folders above.
+    let manifest = place.text("image/Cargo.toml") + "\n[workspace]\n";
+    place.file("image/Cargo.toml", &manifest);
+    let read = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .current_dir(place.path("image"))
+        .output()
+        .expect("cargo");
+    assert!(
+        read.status.success(),
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+}
+
+#[test]
+fn a_package_holds_the_program_and_says_what_is_inside() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = Workspace::on(Server::Sqlite);
+    let out = place.path("package");
+    let made = Command::new(repository.join("docs/deploy/package"))
+        .args(["--binary", env!("CARGO_BIN_EXE_writeback"), "--out"])
+        .arg(&out)
+        .args(["sbom", "checksums"])
+        .output()
+        .expect("bash");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let files: Vec<String> = String::from_utf8_lossy(&made.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let [list, sums] = files.as_slice() else {
+        panic!("{files:?}")
+    };
+    let list = std::fs::read_to_string(list).expect("a list");
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    let crates = list["components"].as_array().expect("a list");
+    let polars = crates
+        .iter()
+        .find(|inside| inside["name"] == "polars")
+        .expect("polars");
+    assert_eq!(polars["licenses"][0]["expression"], "MIT");
+    assert_eq!(
+        polars["hashes"][0]["content"].as_str().map(str::len),
+        Some(64)
+    );
+    assert!(crates.iter().all(|inside| inside["name"] != "insta"));
+    let sums = std::fs::read_to_string(sums).expect("checksums");
+    assert!(sums.trim_end().ends_with(".cdx.json"), "{sums}");
+}
