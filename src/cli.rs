@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
+use crate::commands::completion;
 use crate::commands::init::InitArguments;
 use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
@@ -175,10 +177,11 @@ pub(crate) enum Command {
         An undo is a run of its own: interrupted, the same command goes on with it, and it can be undone."
     )]
     Undo(UndoArguments),
-    /// Print a CREATE TABLE to start a schema file from
+    /// Print a CREATE TABLE to start a schema file from, or the project's schemas as a diagram
     #[command(
         after_help = "Examples:\n  writeback schema dashboard health_score > sql/health_score.sql\n  \
-        writeback schema warehouse analytics.health_score"
+        writeback schema warehouse analytics.health_score\n  \
+        writeback schema --dbml > write-backs.dbml"
     )]
     Schema(SchemaArguments),
     /// Save a web API's descriptions of its objects, to rehearse against
@@ -189,7 +192,7 @@ pub(crate) enum Command {
     Describe(DescribeArguments),
     /// List the value methods, each with its purpose and an example
     Methods(MethodsArguments),
-    /// Make a new project in an empty folder
+    /// Make a new project, from what the systems themselves say
     Init(Box<InitArguments>),
     /// Print a shell's completion script
     #[command(
@@ -206,7 +209,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
     /// Jobs to check: names or files in schedules/; all of them if none is named
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) jobs: Vec<String>,
 
     /// Send a test alert through each channel of `[alerts]` and say how it went
@@ -226,11 +229,11 @@ pub(crate) struct CheckArguments {
 #[derive(Debug, Args)]
 pub(crate) struct JobArguments {
     /// A job's name or its file in schedules/
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: String,
 
     /// Only this one of the job's write-backs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]
     pub(crate) write_back: Option<String>,
 
     /// Write back this cycle of the dashboard instead of the newest finished one
@@ -301,7 +304,7 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ParkArguments {
     /// A job's name or its file in schedules/
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: String,
 
     /// The record's match key, as often as you like; without it, the job's parked records are listed
@@ -309,7 +312,7 @@ pub(crate) struct ParkArguments {
     pub(crate) records: Vec<String>,
 
     /// Only in this one of the job's write-backs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]
     pub(crate) write_back: Option<String>,
 
     /// When it is taken up again: a date (its first moment in UTC), a time such as
@@ -334,7 +337,7 @@ pub(crate) struct ParkArguments {
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArguments {
     /// A write-back's name
-    #[arg(value_name = "WRITE_BACK")]
+    #[arg(value_name = "WRITE_BACK", add = ArgValueCandidates::new(completion::write_backs))]
     pub(crate) write_back: String,
 
     /// The record's match key
@@ -342,7 +345,7 @@ pub(crate) struct HistoryArguments {
     pub(crate) record: String,
 
     /// The job that is meant, where several have a write-back of this name
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: Option<String>,
 
     /// Only this column
@@ -357,11 +360,11 @@ pub(crate) struct HistoryArguments {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     /// A job's name or its file in schedules/
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: String,
 
     /// Only this one of the job's write-backs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]
     pub(crate) write_back: Option<String>,
 
     /// How many drifted values to show of each column, and how many rows
@@ -390,7 +393,7 @@ fn reason(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 pub(crate) struct CycleArguments {
     /// A dashboard of writeback.toml
-    #[arg(value_name = "DASHBOARD")]
+    #[arg(value_name = "DASHBOARD", add = ArgValueCandidates::new(completion::dashboards))]
     pub(crate) dashboard: String,
 
     /// Tells the cycle from the next, such as 2026-W46
@@ -556,7 +559,7 @@ pub(crate) struct ActivityArguments {
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
     /// Jobs to show: names or files in schedules/; all of them if none is named
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) jobs: Vec<String>,
 
     /// Print JSON instead of a table
@@ -567,7 +570,7 @@ pub(crate) struct StatusArguments {
 #[derive(Debug, Args)]
 pub(crate) struct NextArguments {
     /// Jobs to show: names or files in schedules/; all of them if none is named
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) jobs: Vec<String>,
 
     /// How many instants to show
@@ -600,11 +603,15 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 #[derive(Debug, Args)]
 pub(crate) struct RunsArguments {
     /// A run's number: shows it in full, batch by batch
-    #[arg(value_name = "RUN", conflicts_with_all = ["job", "limit"])]
+    #[arg(
+        value_name = "RUN",
+        conflicts_with_all = ["job", "limit"],
+        add = ArgValueCandidates::new(completion::runs)
+    )]
     pub(crate) run: Option<i64>,
 
     /// Only this job's runs
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: Option<String>,
 
     /// How many runs to show, newest first
@@ -619,11 +626,11 @@ pub(crate) struct RunsArguments {
 #[derive(Debug, Args)]
 pub(crate) struct UndoArguments {
     /// The run's number, as `writeback runs` lists it
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCandidates::new(completion::runs))]
     pub(crate) run: i64,
 
     /// Only this one of its write-backs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]
     pub(crate) write_back: Option<String>,
 
     /// Only this record, by its match key; may be given several times
@@ -650,12 +657,22 @@ pub(crate) struct UndoArguments {
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArguments {
     /// A connection of writeback.toml
-    #[arg(value_name = "CONNECTION")]
-    pub(crate) connection: String,
+    #[arg(
+        value_name = "CONNECTION",
+        add = ArgValueCandidates::new(completion::connections),
+        required_unless_present = "dbml",
+        requires = "table"
+    )]
+    pub(crate) connection: Option<String>,
 
     /// A table of it; in a folder of files, a file's name without its extension
-    #[arg(value_name = "TABLE")]
-    pub(crate) table: String,
+    #[arg(value_name = "TABLE", required_unless_present = "dbml")]
+    pub(crate) table: Option<String>,
+
+    /// Print the schemas of all write-backs in DBML, for a database designer; the unique
+    /// identifier of each is marked
+    #[arg(long, conflicts_with = "connection")]
+    pub(crate) dbml: bool,
 }
 
 #[derive(Debug, Args)]

@@ -39,6 +39,7 @@ use crate::report::output;
 /// Runs the program with the arguments of this process; returns what it exits with.
 pub fn main() -> ExitCode {
     room::guard_backtraces();
+    commands::manual::complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     telemetry::start(cli.log_format, cli.verbosity());
     commands::dispatch(cli)

@@ -3,11 +3,12 @@
 
 mod activity;
 mod check;
+pub(crate) mod completion;
 mod cycle;
 mod describe;
 mod history;
 pub(crate) mod init;
-mod manual;
+pub(crate) mod manual;
 mod methods;
 mod page;
 mod park;
@@ -336,10 +337,10 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Methods(arguments) => methods::methods(&arguments),
         Command::Completions(arguments) => manual::completions(arguments.shell),
         Command::Man(arguments) => manual::man_pages(&arguments),
-        Command::Init(arguments) => {
-            print(&init::init(&arguments)?);
+        Command::Init(arguments) => in_runtime(async move {
+            print(&init::init(&arguments).await?);
             Ok(Ending::Done)
-        }
+        }),
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),

@@ -1,9 +1,14 @@
-//! `writeback schema`: a CREATE TABLE to start a schema file from.
+//! `writeback schema`: a CREATE TABLE to start a schema file from, or the project's schemas as a
+//! diagram.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{CommandError, Ending, load_project, print, warn_of};
+use super::{CommandError, Ending, load_project, print, read_job, warn_of};
 use crate::cli::SchemaArguments;
+use crate::config::Project;
+use crate::config::dbml::write_dbml;
+use crate::domain::schema::Schema;
 use crate::report::schema::create_table;
 use crate::source::describe_table;
 
@@ -12,7 +17,26 @@ pub(super) async fn schema(
     arguments: &SchemaArguments,
 ) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
-    let name = &arguments.connection;
+    match (&arguments.connection, &arguments.table) {
+        (Some(connection), Some(table)) => describe(&project, connection, table).await,
+        _ => draw(&project),
+    }
+}
+
+/// The schemas of all write-backs, each once, in the order of their files.
+fn draw(project: &Project) -> Result<Ending, CommandError> {
+    let mut schemas = BTreeMap::new();
+    for job in project.job_names() {
+        for write_back in read_job(project, &job)?.job.write_backs {
+            schemas.insert(write_back.schema.file.clone(), write_back.schema);
+        }
+    }
+    let schemas: Vec<Schema> = schemas.into_values().collect();
+    print(&write_dbml(&schemas));
+    Ok(Ending::Done)
+}
+
+async fn describe(project: &Project, name: &str, table_name: &str) -> Result<Ending, CommandError> {
     let (connection, warnings) =
         project
             .connection(name)
@@ -21,11 +45,11 @@ pub(super) async fn schema(
                 problems,
             })?;
     warn_of(&warnings);
-    let table = describe_table(connection, &arguments.table)
+    let table = describe_table(connection, table_name)
         .await
         .map_err(|source| CommandError::Describe {
-            table: arguments.table.clone(),
-            connection: name.clone(),
+            table: table_name.to_owned(),
+            connection: name.to_owned(),
             source: Box::new(source),
         })?;
     print(&create_table(&table, name));

@@ -6,6 +6,7 @@ use chrono::Utc;
 
 use super::{CommandError, Ending, load_project, print, print_json, read_job};
 use crate::cli::{NextArguments, StatusArguments};
+use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::ledger::cycles::Server;
 use crate::report::schedule;
@@ -15,44 +16,59 @@ pub(super) async fn status(
     root: &Path,
     arguments: &StatusArguments,
 ) -> Result<Ending, CommandError> {
-    let (outlooks, server) = outlooks(root, &arguments.jobs, outlook::OPENINGS_USUAL).await?;
+    let (outlooks, server, broken) =
+        outlooks(root, &arguments.jobs, outlook::OPENINGS_USUAL).await?;
     match arguments.json {
         true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
         false => print(&schedule::status_text(&outlooks, server.as_ref())),
     }
-    Ok(Ending::Done)
+    done_but_for(broken)
 }
 
 pub(super) async fn next(root: &Path, arguments: &NextArguments) -> Result<Ending, CommandError> {
-    let (outlooks, server) = outlooks(root, &arguments.jobs, arguments.limit).await?;
+    let (outlooks, server, broken) = outlooks(root, &arguments.jobs, arguments.limit).await?;
     match arguments.json {
         true => print_json(&schedule::outlooks_json(&outlooks, server.as_ref()))?,
         false => print(&schedule::next_text(&outlooks)),
     }
-    Ok(Ending::Done)
+    done_but_for(broken)
 }
 
-/// Of the jobs that are named, or of all.
+/// Tells of the jobs that could not be read, once the others are shown.
+fn done_but_for(broken: Vec<Problem>) -> Result<Ending, CommandError> {
+    match broken.is_empty() {
+        true => Ok(Ending::Done),
+        false => Err(CommandError::Problems {
+            title: "not every job could be read".to_owned(),
+            problems: broken,
+        }),
+    }
+}
+
+/// Of the jobs that are named, or of all; and what is wrong with those that cannot be read.
 async fn outlooks(
     root: &Path,
     named: &[String],
     openings_max: usize,
-) -> Result<(Vec<Outlook>, Option<Server>), CommandError> {
+) -> Result<(Vec<Outlook>, Option<Server>, Vec<Problem>), CommandError> {
     let project = load_project(root)?;
     let names = if named.is_empty() {
         project.job_names()
     } else {
         named.to_vec()
     };
-    let jobs = names
-        .iter()
-        .map(|name| read_job(&project, name))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (mut jobs, mut broken) = (Vec::new(), Vec::new());
+    for name in &names {
+        match read_job(&project, name) {
+            Ok(job) => jobs.push(job),
+            Err(error) => broken.extend(error.into_problems()?),
+        }
+    }
     let ledger = Ledger::open(&project.state_folder()).await?;
     let now = Utc::now();
     let mut outlooks = Vec::new();
     for checked in &jobs {
         outlooks.push(outlook::outlook(&project, &checked.job, &ledger, openings_max, now).await?);
     }
-    Ok((outlooks, outlook::server(&ledger).await?))
+    Ok((outlooks, outlook::server(&ledger).await?, broken))
 }

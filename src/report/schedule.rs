@@ -12,8 +12,8 @@ use crate::domain::cadence::{Cadence, Next};
 use crate::domain::gate::Opening;
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
-use crate::ledger::RunEntry;
 use crate::ledger::cycles::{GateEntry, PassedOverEntry, Server};
+use crate::ledger::{RunEntry, RunStatus};
 use crate::schedule::outlook::{Following, Outlook};
 
 /// Of each job: its last run, its next instant, and why it runs now or does not.
@@ -36,7 +36,25 @@ pub(crate) fn status_text(outlooks: &[Outlook], server: Option<&Server>) -> Stri
     for outlook in outlooks {
         table.add_row(status_cells(outlook).map(Cell::new));
     }
-    format!("{serving}\n{}\n", fitted(table, &[0, 2, 6]))
+    let stopped: String = outlooks.iter().filter_map(stopped_line).collect();
+    format!("{serving}\n{}\n{stopped}", fitted(table, &[0, 2, 6]))
+}
+
+/// What to do about a run that guards stopped.
+fn stopped_line(outlook: &Outlook) -> Option<String> {
+    let run = outlook.last_run.as_ref()?;
+    if run.status != RunStatus::Guarded {
+        return None;
+    }
+    let command = match run.plan {
+        Some(_) => "the same `writeback run` with `--approve`".to_owned(),
+        None => format!("`writeback run {} --approve`", printable(&run.job)),
+    };
+    Some(format!(
+        "{}: guards stopped run {id}; `writeback runs {id}` says why,\n  {command} lets it go ahead\n",
+        printable(&run.job),
+        id = run.run,
+    ))
 }
 
 fn status_cells(outlook: &Outlook) -> [String; 7] {

@@ -30,6 +30,11 @@ const FLAGS: [&str; 22] = [
 #[test]
 fn a_new_project_works_as_its_readme_says() {
     let place = Workspace::on(Server::Sqlite);
+    place
+        .execute("CREATE TABLE ACCOUNTS (ACCOUNT_ID VARCHAR(18) PRIMARY KEY, SCORE DECIMAL(5,2), SCORED_AT TIMESTAMP)")
+        .execute("INSERT INTO ACCOUNTS VALUES ('A1', 10, NULL)");
+    std::fs::create_dir(place.path("project")).expect("a new folder");
+    std::fs::rename(place.path("crm.db"), place.path("project/crm.db")).expect("moved");
     let made = place.command(
         &[
             &["init", "project"],
@@ -50,7 +55,7 @@ fn a_new_project_works_as_its_readme_says() {
             "{made}"
         );
     }
-    // What the README leaves to the user: the export, the marker, and a destination that is there.
+    // What the README leaves to the user: the export and the marker.
     let readme = place.text("project/README.md");
     assert!(
         readme.contains("Put the export into `dashboard` as `health_score.csv`"),
@@ -66,10 +71,6 @@ fn a_new_project_works_as_its_readme_says() {
         .expect("an example of the marker");
     assert!(readme.contains("`dashboard/done.json`"), "{readme}");
     place.file("project/dashboard/done.json", marker);
-    place
-        .execute("CREATE TABLE ACCOUNTS (ACCOUNT_ID VARCHAR(18) PRIMARY KEY, SCORE DECIMAL(5,2), SCORED_AT TIMESTAMP)");
-    place.execute("INSERT INTO ACCOUNTS VALUES ('A1', 10, NULL)");
-    std::fs::rename(place.path("crm.db"), place.path("project/crm.db")).expect("moved");
 
     // Its last steps are commands, in this order; the last of them goes on for ever.
     let commands: Vec<&str> = readme
@@ -123,14 +124,37 @@ fn a_new_project_works_as_its_readme_says() {
 }
 
 #[test]
-fn nothing_is_made_in_a_folder_that_holds_something_or_of_answers_that_make_no_sense() {
+fn nothing_is_overwritten_and_nothing_made_of_answers_that_make_no_sense() {
     let place = Workspace::on(Server::Sqlite);
-    place.file("project/notes.txt", "mine");
-    let full = place.command(&[&["init", "project"], &FLAGS[..]].concat());
+    std::fs::remove_file(place.path("crm.db")).expect("a file");
+    place
+        .file("project/README.md", "mine")
+        .file("project/.gitignore", "target\n.writeback/\n");
+    let made = place.command(&[&["init", "project"], &FLAGS[..]].concat());
+    assert_eq!(made.code, 0, "{made}");
+    assert_eq!(place.text("project/README.md"), "mine");
+    assert!(place.text("project/WRITEBACK.md").contains("Next steps"));
     assert!(
-        full.code == 2 && full.stderr.contains("`project` is not empty"),
-        "{full}"
+        made.stdout.contains("next: read project/WRITEBACK.md"),
+        "{made}"
     );
+    assert_eq!(place.text("project/.gitignore"), "target\n.writeback/\n");
+    assert!(
+        made.stdout.contains("add `*.plan`, `preview*.html` to it"),
+        "{made}"
+    );
+
+    let again = place.command(&[&["init", "project"], &FLAGS[..]].concat());
+    assert_eq!(again.code, 2, "{again}");
+    assert!(
+        again
+            .stderr
+            .contains("`project/writeback.toml` is there already"),
+        "{again}"
+    );
+    std::fs::remove_file(place.path("project/writeback.toml")).expect("a file");
+    let half = place.command(&[&["init", "project"], &FLAGS[..]].concat());
+    assert_eq!(half.code, 2, "{half}");
     assert!(!place.path("project/writeback.toml").exists());
     for (flag, value) in [
         ("--column", "score"),
@@ -142,9 +166,138 @@ fn nothing_is_made_in_a_folder_that_holds_something_or_of_answers_that_make_no_s
         assert!(wrong.code == 2 && wrong.stderr.contains(value), "{wrong}");
         assert!(!place.path("other").exists(), "{wrong}");
     }
+    let twice = place.command(&[&["init", "other", "--column", "Score TEXT"], &FLAGS[..]].concat());
+    assert!(
+        twice.code == 2 && twice.stderr.contains("column `Score` stands there twice"),
+        "{twice}"
+    );
     let nobody = place.command(&["init", "other"]);
     assert!(
         nobody.code == 2 && nobody.stderr.contains("`--yes` asks nothing"),
         "{nobody}"
+    );
+}
+
+#[test]
+fn a_project_is_proposed_from_what_the_systems_hold() {
+    let place = Workspace::on(Server::Sqlite);
+    place
+        .bytes(
+            "exports/Kunden 2026.csv",
+            b"Stufe;Kundennr;Wert;am\r\n1;00042;1.087,50;30.11.2026\r\n1;00043;7,25;1.12.2026\r\n\
+              2;00044;8;2.12.2026\r\n",
+        )
+        .execute(
+            "CREATE TABLE ACCOUNTS (KUNDEN_NR TEXT PRIMARY KEY, WERT DECIMAL(9,2), AM DATE, OWNER TEXT)",
+        )
+        .execute("INSERT INTO ACCOUNTS VALUES ('00042', 1, NULL, 'x'), ('00044', 1, NULL, 'y')");
+    std::fs::remove_file(place.path("writeback.toml")).expect("a file");
+    let made = place.command(&[
+        "init",
+        "--yes",
+        "--source",
+        "exports/Kunden 2026.csv",
+        "--destination",
+        "crm.db",
+        "--table",
+        "ACCOUNTS",
+        "--job",
+        "weekly",
+    ]);
+    assert_eq!(made.code, 0, "{made}");
+    assert!(
+        made.stdout
+            .contains("read 4 columns of `Kunden 2026`; `Kundennr` identifies a record"),
+        "{made}"
+    );
+    assert!(
+        made.stdout.contains("called like `Stufe`: ignored"),
+        "{made}"
+    );
+    let settings = place.text("writeback.toml");
+    for setting in [
+        "separator = \";\"",
+        "decimal = \",\"",
+        "thousands = \".\"",
+        "dates = \"day_first\"",
+    ] {
+        assert!(settings.contains(setting), "{settings}");
+    }
+    let schema = place.text("sql/Kunden_2026.sql");
+    for line in [
+        "CREATE TABLE \"Kunden 2026\" (",
+        "Kundennr VARCHAR(16)",
+        "Wert DECIMAL(6,2) NOT NULL",
+        "PRIMARY KEY (Kundennr)",
+    ] {
+        assert!(schema.contains(line), "{schema}");
+    }
+    let tested = place.command(&["test", "weekly", "--record", "00042"]);
+    assert_eq!(tested.code, 0, "{tested}");
+    assert_eq!(place.command(&["run", "weekly"]).code, 0);
+    assert_eq!(
+        place.rows("ACCOUNTS"),
+        "KUNDEN_NR,WERT,AM,OWNER\n00042,1087.5,2026-11-30,x\n00044,8,2026-12-02,y\n"
+    );
+}
+
+#[test]
+fn what_a_source_holds_twice_or_not_at_all_is_refused_at_once() {
+    let place = Workspace::on(Server::Sqlite);
+    place
+        .file("exports/a.csv", "id,score,ID\n1,2,3\n")
+        .file("exports/b.csv", "id,score\n1,2\n");
+    let base = ["init", "project", "--yes", "--source", "exports", "--name"];
+    let twice = place.command(&[&base[..], &["a"]].concat());
+    assert_eq!(twice.code, 2, "{twice}");
+    assert!(
+        twice.stderr.contains("column `id` stands there twice"),
+        "{twice}"
+    );
+    let none = place.command(&[&base[..], &["c"]].concat());
+    assert!(
+        none.code == 2 && none.stderr.contains("there are `a`, `b`"),
+        "{none}"
+    );
+    assert!(!place.path("project").exists());
+}
+
+#[test]
+fn schemas_go_to_a_database_designer_and_back() {
+    let place = Workspace::on(Server::Sqlite);
+    place
+        .scores(
+            "region CHAR(2), id BIGINT, score DECIMAL(5,2) NOT NULL, seen TIMESTAMP WITH TIME ZONE, PRIMARY KEY (region, id)",
+            "region,id,score,seen\n",
+        )
+        .job("", "region = 'region'\nid = 'id'\nscore = 'score'\nseen = 'seen'");
+    let drawn = place.command(&["schema", "--dbml"]);
+    assert_eq!(
+        drawn.stdout,
+        "Table scores {\n  region VARCHAR(2) [not null]\n  id BIGINT [not null]\n  score DECIMAL(5,2) [not null]\n  \
+         seen \"TIMESTAMP WITH TIME ZONE\"\n\n  indexes {\n    (region, id) [pk]\n  }\n\n  Note: 'sql/scores.sql'\n}\n",
+        "{drawn}"
+    );
+    place.file("drawn.dbml", &drawn.stdout);
+    let made = place.command(&["init", "project", "--yes", "--from", "drawn.dbml"]);
+    assert_eq!(made.code, 0, "{made}");
+    let schema = place.text("project/sql/scores.sql");
+    assert!(
+        schema.contains(
+            "CREATE TABLE scores (\n    \"region\" VARCHAR(2),\n    \"id\" BIGINT,\n    score DECIMAL(5,2) NOT NULL,\n    \
+             seen TIMESTAMP WITH TIME ZONE,\n    PRIMARY KEY (\"region\", \"id\")\n"
+        ),
+        "{schema}"
+    );
+    place.file(
+        "wrong.dbml",
+        "Table scores {\n  id varchar(18) [pk]\n  photo blob\n}\n",
+    );
+    let wrong = place.command(&["init", "other", "--yes", "--from", "wrong.dbml"]);
+    assert!(
+        wrong.code == 2
+            && wrong.stderr.contains("wrong.dbml:3:3: ")
+            && wrong.stderr.contains("not a type"),
+        "{wrong}"
     );
 }

@@ -47,6 +47,7 @@ mod mapping;
 mod matching;
 mod memory;
 mod names;
+mod newcomers;
 mod outcomes;
 mod outputs;
 mod parked;

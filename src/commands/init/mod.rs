@@ -1,0 +1,814 @@
+//! `writeback init`: a new project, by asking or by flags. The questions follow the six steps that
+//! a dashboard's guidance for write-backs takes: use case, credentials, fields, schema,
+//! destination, test. What the systems themselves can say is read and proposed.
+
+mod asking;
+mod reading;
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use self::asking::{Asker, Who};
+use self::reading::{Look, NamedSource, SeenTable, here_or_there, look, near_names, tables};
+use crate::config::PROJECT_FILE;
+use crate::config::dbml::{DbmlTable, read_dbml};
+use crate::config::draft::{
+    Draft, DraftCadence, DraftColumn, DraftError, DraftGate, DraftSignal, DraftSystem,
+    check_column, check_cron, check_duration, check_name, check_table, check_timezone,
+};
+use crate::domain::files::CsvDialect;
+use crate::domain::match_rule::MatchMode;
+use crate::domain::printable::printable;
+use crate::domain::problem::{Problem, did_you_mean, quoted_list};
+use crate::user_file;
+
+/// What stands for "none" in an answer: an empty answer takes what is proposed.
+const NONE: &str = "-";
+
+/// Bytes a diagram may have: people draw them by hand.
+const DIAGRAM_BYTES_MAX: u64 = 1 << 20;
+
+/// Makes a new project, by asking; every flag answers a question in advance
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct InitArguments {
+    /// Folder of the new project, made when absent; what stands in it stays as it is
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// Ask nothing: take the flags, and what would be proposed for the rest
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+    /// What is written back: the source's table, which names the write-back and its schema file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Name of the job: its file in schedules/
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// Where records come from: a file of records, a folder of them, a file of SQLite or DuckDB, or
+    /// a URL without a password
+    #[arg(long, value_name = "FILE|FOLDER|URL")]
+    pub(crate) source: Option<String>,
+    /// Environment variable that holds the source's password; `-` for none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source_password_env: Option<String>,
+    /// Where records go: a SQLite file or a URL without a password
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) destination: Option<String>,
+    /// Environment variable that holds the destination's password; `-` for none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) destination_password_env: Option<String>,
+    /// A diagram of a database designer, in DBML: columns, types and the unique identifier are taken
+    /// from its table of the name that is written back
+    #[arg(long, value_name = "FILE", conflicts_with = "columns")]
+    pub(crate) from: Option<PathBuf>,
+    /// A source column with its type, `"account_id VARCHAR(18) PRIMARY KEY"`; once for each column,
+    /// read from the source unless said
+    #[arg(long = "column", value_name = "DEFINITION")]
+    pub(crate) columns: Vec<String>,
+    /// The destination's table, `"CRM"."ACCOUNTS"`
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<String>,
+    /// Destination column of a source column; one of the same or a near name unless said, `-` to
+    /// ignore it
+    #[arg(long = "field", value_name = "SOURCE_COLUMN=DESTINATION_COLUMN")]
+    pub(crate) fields: Vec<String>,
+    /// Destination column for the time at which the dashboard's cycle completed; `-` for none
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) stamp: Option<String>,
+    /// What may be done there: update_only, upsert or create_only
+    #[arg(long, value_name = "MODE")]
+    pub(crate) matching: Option<String>,
+    /// Records in one write
+    #[arg(long, value_name = "RECORDS")]
+    pub(crate) batch_size: Option<NonZeroUsize>,
+    /// File that the dashboard leaves behind when a cycle has finished
+    #[arg(long, value_name = "FILE", group = "signal")]
+    pub(crate) marker: Option<String>,
+    /// Query on the source that yields cycle_id, completed_at and status of the newest cycles
+    #[arg(long, value_name = "SELECT", group = "signal")]
+    pub(crate) cycle_query: Option<String>,
+    /// Finished cycles are announced, with `writeback cycle`
+    #[arg(long, group = "signal")]
+    pub(crate) announced: bool,
+    /// When the dashboard's automation begins, if nothing tells that it has finished: a crontab
+    /// line
+    #[arg(long, value_name = "CRON", group = "signal")]
+    pub(crate) clock: Option<String>,
+    /// How long that automation takes at most, as in `2h`
+    #[arg(long, value_name = "DURATION", requires = "clock")]
+    pub(crate) margin: Option<String>,
+    /// How long after a cycle to wait, as in `30m`
+    #[arg(long, value_name = "DURATION", requires = "signal")]
+    pub(crate) settle: Option<String>,
+    /// Write back not before the next of these instants, a crontab line; `-` for none
+    #[arg(long, value_name = "CRON", requires = "signal")]
+    pub(crate) gate: Option<String>,
+    /// Time zone of crontab lines, as in `Europe/Berlin`
+    #[arg(long, value_name = "ZONE", requires = "signal")]
+    pub(crate) timezone: Option<String>,
+}
+
+/// Why no project was made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InitError {
+    #[error("`{}` is there already", file.display())]
+    InTheWay { file: PathBuf },
+    #[error("there is no terminal to ask on")]
+    NoTerminal,
+    /// An answer given by a flag that is none.
+    #[error("{answer}: {why}")]
+    Answer { answer: String, why: String },
+    /// What the answers make together cannot be read.
+    #[error("these answers do not make a project")]
+    Mistakes(Vec<Problem>),
+    #[error("could not write the project into `{}`", folder.display())]
+    Io { folder: PathBuf, source: io::Error },
+    #[error("could not ask")]
+    Asking(#[from] dialoguer::Error),
+}
+
+impl InitError {
+    /// The next thing to do, if it is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::InTheWay { .. } => Some(
+                "nothing is overwritten: name another folder, `writeback init my-write-backs`"
+                    .to_owned(),
+            ),
+            Self::NoTerminal => {
+                Some("`--yes` asks nothing; `writeback init --help` lists the flags".to_owned())
+            }
+            Self::Answer { .. } | Self::Mistakes(_) | Self::Io { .. } | Self::Asking(_) => None,
+        }
+    }
+}
+
+/// Makes a new project. Overwrites nothing; writes nothing at all unless the whole project can be
+/// read back. Returns what was done and what to do next.
+pub(crate) async fn init(arguments: &InitArguments) -> Result<String, InitError> {
+    let folder = &arguments.folder;
+    refuse_what_is_there(folder.join(PROJECT_FILE))?;
+    let who = match arguments.yes {
+        true => Who::Nobody,
+        false if io::stdin().is_terminal() && io::stderr().is_terminal() => Who::Terminal,
+        false => return Err(InitError::NoTerminal),
+    };
+    let mut asker = Asker::new(who);
+    let failed = |source: io::Error| InitError::Io {
+        folder: folder.clone(),
+        source,
+    };
+    let (draft, notes) = loop {
+        let mut notes = Vec::new();
+        let draft = draft(arguments, &asker, &mut notes).await?;
+        match draft.check() {
+            Ok(()) => break (draft, notes),
+            Err(DraftError::Io(source)) => return Err(failed(source)),
+            Err(DraftError::Mistakes(problems)) if asker.is_nobody() => {
+                return Err(InitError::Mistakes(problems));
+            }
+            Err(DraftError::Mistakes(problems)) => ask_again(&mut asker, &problems)?,
+        }
+    };
+    if let Some(file) = draft.in_the_way(folder) {
+        refuse_what_is_there(folder.join(file))?;
+    }
+    let guide = Draft::guide(folder);
+    let to_be_ignored = Draft::to_be_ignored(folder);
+    let written = draft.write(folder).map_err(failed)?;
+    let mut told = notes.concat();
+    told += &report(&written, &draft, folder, guide);
+    if !to_be_ignored.is_empty() {
+        let lines = quoted_list(to_be_ignored.iter().copied());
+        told += &format!("note: your .gitignore stays as it is; add {lines} to it\n");
+    }
+    Ok(told)
+}
+
+fn refuse_what_is_there(file: PathBuf) -> Result<(), InitError> {
+    match file.exists() {
+        true => Err(InitError::InTheWay { file }),
+        false => Ok(()),
+    }
+}
+
+/// Tells the mistakes; the questions come again, each with its last answer.
+fn ask_again(asker: &mut Asker, problems: &[Problem]) -> Result<(), InitError> {
+    asker.tell("These answers do not make a project:")?;
+    for problem in problems {
+        asker.tell(&format!("  {}", problem.message))?;
+        if let Some(hint) = &problem.hint {
+            asker.tell(&format!("    hint: {hint}"))?;
+        }
+    }
+    asker.tell("Once more; Enter keeps what you answered.")?;
+    asker.asks_again = true;
+    Ok(())
+}
+
+/// Lines as a terminal may be given them: names in them may be anything.
+fn lines_of(text: &str) -> String {
+    text.lines().map(|line| printable(line) + "\n").collect()
+}
+
+fn report(written: &[String], draft: &Draft, folder: &Path, guide: &str) -> String {
+    let path = |name: &str| printable(&folder.join(name).display().to_string());
+    let wrote: String = written
+        .iter()
+        .map(|name| format!("wrote {}\n", path(name)))
+        .collect();
+    format!(
+        "{wrote}next: read {}, then `writeback check {}`\n",
+        path(guide),
+        draft.job
+    )
+}
+
+/// Answers every question: by its flag, by reading, by asking, or with what is proposed. What was
+/// read is told in `notes`.
+async fn draft(
+    arguments: &InitArguments,
+    asker: &Asker,
+    notes: &mut Vec<String>,
+) -> Result<Draft, InitError> {
+    let folder = arguments.folder.as_path();
+    asker.tell("Step 1: the systems, and where their passwords are")?;
+    let question = "Where records come from (a file or folder of records, a SQLite file, or a url \
+                    without a password)";
+    let source = asker.text(question, &arguments.source, "dashboard", &|text| {
+        system(text).map(|_| ())
+    })?;
+    let named = NamedSource::parse(&source, folder);
+    let password = &arguments.source_password_env;
+    let source = with_password(asker, "it", &named.system, password, "DASHBOARD_PASSWORD")?;
+    let question = "Where they go (a SQLite file or a url without a password)";
+    let destination = asker.text(
+        question,
+        &arguments.destination,
+        "crm.db",
+        &check_destination,
+    )?;
+    let destination = match (&arguments.destination, asker.is_nobody()) {
+        (None, true) => destination,
+        _ => here_or_there(&destination, folder),
+    };
+    let password = &arguments.destination_password_env;
+    let destination = with_password(asker, "that", &destination, password, "CRM_PASSWORD")?;
+
+    asker.tell("Step 2: the use case")?;
+    let diagram = arguments.from.as_deref().map(diagram).transpose()?;
+    let (source_table, mut columns, dialect, source_is_there) = records(
+        arguments,
+        asker,
+        &source,
+        named.table,
+        diagram.as_deref(),
+        notes,
+    )
+    .await?;
+    let job = asker.text("Name of the job", &arguments.job, "weekly", &check_name)?;
+
+    asker.tell("Step 5: the destination's table, its columns, the rules and the cadence")?;
+    let table = destination_table(arguments, asker, &destination, &mut columns, notes).await?;
+    fields(arguments, asker, &mut columns)?;
+    let question = "Column for the time of the dashboard's cycle (recommended; - for none)";
+    let stamp = none(asker.text(question, &arguments.stamp, NONE, &check_column)?);
+    let mode = mode(arguments, asker)?;
+    let batch_size = arguments.batch_size.map(|records| records.to_string());
+    let batch_size = asker.text("Records in one write", &batch_size, "500", &|text| {
+        count(text).map(|_| ())
+    })?;
+    let batch_records_max = count(&batch_size).map_err(|why| refused("batch size", why))?;
+    let cadence = cadence(arguments, asker)?;
+    Ok(Draft {
+        job,
+        name: plain_name(&source_table),
+        source,
+        source_table,
+        source_is_there,
+        dialect,
+        destination,
+        columns,
+        table,
+        mode,
+        batch_records_max,
+        stamp,
+        cadence,
+    })
+}
+
+/// The tables of a diagram.
+fn diagram(file: &Path) -> Result<Vec<DbmlTable>, InitError> {
+    let shown = file.display().to_string();
+    let refuse = |why: String| refused(&shown, why);
+    let bytes =
+        user_file::read(file, DIAGRAM_BYTES_MAX).map_err(|error| refuse(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8 text".to_owned()))?;
+    let tables = read_dbml(&shown, &text).map_err(|problem| InitError::Mistakes(vec![problem]))?;
+    match tables.is_empty() {
+        true => Err(refuse("it holds no table".to_owned())),
+        false => Ok(tables),
+    }
+}
+
+/// The source's table, its columns, how it is written, and whether it is there: as a diagram or
+/// flags say, as the source itself does, or as somebody answers.
+async fn records(
+    arguments: &InitArguments,
+    asker: &Asker,
+    source: &DraftSystem,
+    named: Option<String>,
+    diagram: Option<&[DbmlTable]>,
+    notes: &mut Vec<String>,
+) -> Result<(String, Vec<DraftColumn>, CsvDialect, bool), InitError> {
+    let folder = arguments.folder.as_path();
+    let there = tables(source, folder);
+    let mut usual = proposed_table(asker, named, diagram, &there)?;
+    let mut flag = arguments.name.clone();
+    loop {
+        let question = "What is written back: a table's name";
+        let table = asker.text(question, &flag, &usual, &check_source_table)?;
+        if let Some(tables) = diagram {
+            let columns = columns_of_diagram(tables, &table)?;
+            let looked = look(source, folder, &table).await;
+            let (dialect, is_there) = match looked {
+                Look::Seen(seen) => (seen.dialect, true),
+                Look::NoTable(_) | Look::NotYet(_) => (CsvDialect::default(), false),
+            };
+            return Ok((table, columns, dialect, is_there));
+        }
+        match look(source, folder, &table).await {
+            Look::Seen(seen) => {
+                let columns = match arguments.columns.is_empty() {
+                    true => read_columns(asker, &seen, notes)?,
+                    false => columns(arguments, asker)?,
+                };
+                return Ok((table, columns, seen.dialect, true));
+            }
+            Look::NoTable(why) if arguments.columns.is_empty() => {
+                if asker.is_nobody() {
+                    return Err(refused(question, why));
+                }
+                asker.tell(&why)?;
+                (flag, usual) = (None, table);
+            }
+            Look::NoTable(why) | Look::NotYet(why) => {
+                let what = match arguments.columns.is_empty() && asker.is_nobody() {
+                    true => "its columns are an example, to be put right",
+                    false => "its columns are taken as they are said",
+                };
+                let note = format!("note: the source was not looked at ({why}): {what}\n");
+                asker.tell(note.trim_end())?;
+                if arguments.columns.is_empty() {
+                    notes.push(lines_of(&note));
+                }
+                let columns = columns(arguments, asker)?;
+                return Ok((table, columns, CsvDialect::default(), false));
+            }
+        }
+    }
+}
+
+/// The table that is proposed: the one that was named, else one of those that are there.
+fn proposed_table(
+    asker: &Asker,
+    named: Option<String>,
+    diagram: Option<&[DbmlTable]>,
+    there: &[String],
+) -> Result<String, InitError> {
+    let drawn: Vec<&str> = diagram
+        .unwrap_or_default()
+        .iter()
+        .map(|table| table.name.as_str())
+        .collect();
+    let known: Vec<&str> = match drawn.is_empty() {
+        true => there.iter().map(String::as_str).collect(),
+        false => drawn,
+    };
+    let chosen = match (named, known.as_slice()) {
+        (Some(named), _) => return Ok(named),
+        (None, []) => return Ok("health_score".to_owned()),
+        (None, [_]) => 0,
+        (None, several) => asker.choice("Which of these is written back", several)?,
+    };
+    Ok(known.get(chosen).copied().unwrap_or_default().to_owned())
+}
+
+fn check_source_table(table: &str) -> Result<(), String> {
+    match table.trim().is_empty() || table.contains(char::is_control) {
+        true => Err("name a table, or a file without its extension".to_owned()),
+        false => check_name(&plain_name(table)),
+    }
+}
+
+/// The name of a table as write-backs and files are named.
+fn plain_name(table: &str) -> String {
+    if check_name(table).is_ok() {
+        return table.to_owned();
+    }
+    let sign = |sign: char| match sign {
+        _ if sign.is_alphanumeric() => sign,
+        '-' => '-',
+        _ => '_',
+    };
+    let name: String = table.chars().map(sign).collect();
+    name.trim_matches('_').to_owned()
+}
+
+fn columns_of_diagram(tables: &[DbmlTable], name: &str) -> Result<Vec<DraftColumn>, InitError> {
+    let names = || tables.iter().map(|table| table.name.as_str());
+    let Some(table) = tables.iter().find(|table| table.name == name) else {
+        let hint = did_you_mean(name, names());
+        let hint = hint.unwrap_or_else(|| format!("there are {}", quoted_list(names())));
+        return Err(refused(
+            name,
+            format!("the diagram has no such table; {hint}"),
+        ));
+    };
+    let mut columns = Vec::new();
+    for column in &table.columns {
+        let drawn = DraftColumn::of_diagram(column);
+        let drawn = drawn.map_err(|why| refused(&column.location.to_string(), why))?;
+        check_new_column(&columns, &drawn)
+            .map_err(|why| refused(&column.location.to_string(), why))?;
+        columns.push(drawn);
+    }
+    with_key(&mut columns);
+    Ok(columns)
+}
+
+/// The columns that the source has, if they are taken so.
+fn read_columns(
+    asker: &Asker,
+    seen: &SeenTable,
+    notes: &mut Vec<String>,
+) -> Result<Vec<DraftColumn>, InitError> {
+    let mut read = seen.columns();
+    with_key(&mut read);
+    let mut columns: Vec<DraftColumn> = Vec::new();
+    for column in read {
+        check_new_column(&columns, &column).map_err(|why| refused(&column.name, why))?;
+        columns.push(column);
+    }
+    let key = columns.iter().filter(|column| column.key);
+    let key = quoted_list(key.map(|column| column.name.as_str()));
+    let mut note = format!(
+        "read {} columns of `{}`; {key} identifies a record\n",
+        columns.len(),
+        seen.table.name.join(".")
+    );
+    if !seen.left_out().is_empty() {
+        let left_out = quoted_list(seen.left_out());
+        note += &format!("  left out, since write-backs do not carry their types: {left_out}\n");
+    }
+    asker.tell(note.trim_end())?;
+    for column in &columns {
+        asker.tell(&format!("  {}", column.definition()))?;
+    }
+    notes.push(lines_of(&note));
+    let choices = ["take them so", "change them one by one"];
+    if asker.choice("Steps 3 and 4: these columns and types", &choices)? == 0 {
+        return Ok(columns);
+    }
+    let usual: Vec<String> = columns.iter().map(DraftColumn::definition).collect();
+    asked_columns(asker, &usual)
+}
+
+/// Errors: the column is there already, be it in other letters.
+fn check_new_column(columns: &[DraftColumn], new: &DraftColumn) -> Result<(), String> {
+    let is_same = |column: &&DraftColumn| column.name.to_lowercase() == new.name.to_lowercase();
+    match columns.iter().find(is_same) {
+        Some(column) => Err(format!("column `{}` stands there twice", column.name)),
+        None => Ok(()),
+    }
+}
+
+/// The unique identifier usually stands first; the schema file says so and can be changed.
+fn with_key(columns: &mut [DraftColumn]) {
+    if let (false, Some(first)) = (columns.iter().any(|column| column.key), columns.first_mut()) {
+        (first.key, first.nullable) = (true, false);
+    }
+}
+
+/// The destination's table. Where it can be looked at, columns go where near names lead.
+async fn destination_table(
+    arguments: &InitArguments,
+    asker: &Asker,
+    destination: &DraftSystem,
+    columns: &mut [DraftColumn],
+    notes: &mut Vec<String>,
+) -> Result<String, InitError> {
+    let (mut flag, mut usual) = (arguments.table.clone(), "\"CRM\".\"ACCOUNTS\"".to_owned());
+    loop {
+        let question = "Table they go to";
+        let table = asker.text(question, &flag, &usual, &check_table)?;
+        match look(destination, &arguments.folder, &table).await {
+            Look::Seen(seen) => {
+                let there = seen.table.columns.iter();
+                let there: Vec<String> = there.map(|column| column.name.clone()).collect();
+                let near = near_names(columns, &there);
+                for (column, near) in columns.iter_mut().zip(near) {
+                    column.goes_to = near;
+                }
+                let lost = columns.iter().filter(|column| column.goes_to.is_none());
+                let lost: Vec<&str> = lost.map(|column| column.name.as_str()).collect();
+                if !lost.is_empty() {
+                    let note = format!(
+                        "note: no column of {table} is called like {}: ignored unless you say where\n",
+                        quoted_list(lost)
+                    );
+                    asker.tell(note.trim_end())?;
+                    notes.push(lines_of(&note));
+                }
+                return Ok(table);
+            }
+            Look::NoTable(why) if asker.is_nobody() => return Err(refused(question, why)),
+            Look::NoTable(why) => {
+                asker.tell(&why)?;
+                (flag, usual) = (None, table);
+            }
+            Look::NotYet(why) => {
+                let note = format!(
+                    "note: the destination was not looked at ({why}): columns go to those of the same names\n"
+                );
+                asker.tell(note.trim_end())?;
+                return Ok(table);
+            }
+        }
+    }
+}
+
+fn system(text: &str) -> Result<DraftSystem, String> {
+    DraftSystem::parse(text, None)
+}
+
+fn check_destination(text: &str) -> Result<(), String> {
+    match system(text)?.is_read_only() {
+        true => Err(
+            "it is read, never written; name a database: a file ending in .db, or a url".to_owned(),
+        ),
+        false => Ok(()),
+    }
+}
+
+fn with_password(
+    asker: &Asker,
+    whose: &str,
+    text: &str,
+    flag: &Option<String>,
+    usual: &str,
+) -> Result<DraftSystem, InitError> {
+    let refuse = |why| refused("connection", why);
+    if !system(text).map_err(refuse)?.is_server() {
+        return system(text).map_err(refuse);
+    }
+    // Questions differ, so that each keeps its own answer.
+    let question = format!("Environment variable that holds the password for {whose} (- for none)");
+    let variable = none(asker.text(&question, flag, usual, &|_| Ok(()))?);
+    DraftSystem::parse(text, variable).map_err(refuse)
+}
+
+/// The columns given by flags or typed one by one; at least one of them identifies a record.
+fn columns(arguments: &InitArguments, asker: &Asker) -> Result<Vec<DraftColumn>, InitError> {
+    asker.tell(
+        "Steps 3 and 4: the columns, their types and the unique identifier, for the schema",
+    )?;
+    if arguments.columns.is_empty() || asker.asks_again {
+        let usual = match arguments.columns.is_empty() {
+            true => vec![
+                "account_id VARCHAR(18) PRIMARY KEY".to_owned(),
+                "health_score DECIMAL(5,2)".to_owned(),
+            ],
+            false => arguments.columns.clone(),
+        };
+        return asked_columns(asker, &usual);
+    }
+    let mut columns = Vec::new();
+    for definition in &arguments.columns {
+        let column = new_column(&columns, definition).map_err(|why| refused(definition, why))?;
+        columns.push(column);
+    }
+    with_key(&mut columns);
+    Ok(columns)
+}
+
+/// Asks for columns one by one; these are proposed, and more may follow.
+fn asked_columns(asker: &Asker, usual: &[String]) -> Result<Vec<DraftColumn>, InitError> {
+    let mut columns = Vec::new();
+    for number in 1.. {
+        let proposed = usual.get(number - 1).map_or(NONE, String::as_str);
+        let question = match columns.is_empty() {
+            true => format!("Column {number} and its type"),
+            false => format!("Column {number} and its type (- for none)"),
+        };
+        let check = |text: &str| match text {
+            NONE if !columns.is_empty() => Ok(()),
+            text => new_column(&columns, text).map(|_| ()),
+        };
+        let answer = asker.text(&question, &None, proposed, &check)?;
+        match none(answer) {
+            Some(answer) => {
+                let column = new_column(&columns, &answer);
+                columns.push(column.map_err(|why| refused(&answer, why))?);
+            }
+            // One of those that were proposed is left out; the others are still asked for.
+            None if number < usual.len() => {}
+            None => break,
+        }
+    }
+    with_key(&mut columns);
+    Ok(columns)
+}
+
+fn new_column(columns: &[DraftColumn], definition: &str) -> Result<DraftColumn, String> {
+    let column = DraftColumn::parse(definition)?;
+    check_new_column(columns, &column).map(|()| column)
+}
+
+/// Where each column goes; the unique identifier always goes somewhere, and no two to one.
+fn fields(
+    arguments: &InitArguments,
+    asker: &Asker,
+    columns: &mut [DraftColumn],
+) -> Result<(), InitError> {
+    let mut given = Vec::new();
+    for field in &arguments.fields {
+        let pair = field
+            .split_once('=')
+            .ok_or_else(|| refused(field, "write SOURCE_COLUMN=DESTINATION_COLUMN".to_owned()))?;
+        if !columns.iter().any(|column| column.name == pair.0.trim()) {
+            return Err(refused(
+                field,
+                format!("there is no column `{}`", pair.0.trim()),
+            ));
+        }
+        given.push(pair);
+    }
+    let mut taken: Vec<(String, String)> = Vec::new();
+    for column in columns {
+        let flag = given.iter().find(|(name, _)| name.trim() == column.name);
+        let flag = flag.map(|(_, goes_to)| goes_to.trim().to_owned());
+        let question = format!("Column that `{}` goes to (- for none)", column.name);
+        let key = column.key;
+        let check = |text: &str| {
+            if text == NONE && key {
+                return Err("it identifies a record: it must go somewhere".to_owned());
+            }
+            match taken
+                .iter()
+                .find(|(_, goes_to)| text != NONE && goes_to == text)
+            {
+                Some((other, _)) => Err(format!("`{other}` goes to `{text}` already")),
+                None => check_column(text),
+            }
+        };
+        let usual = column.goes_to.as_deref().unwrap_or(NONE);
+        column.goes_to = none(asker.text(&question, &flag, usual, &check)?);
+        let goes_to = column.goes_to.iter().cloned();
+        taken.extend(goes_to.map(|goes_to| (column.name.clone(), goes_to)));
+    }
+    Ok(())
+}
+
+fn mode(arguments: &InitArguments, asker: &Asker) -> Result<MatchMode, InitError> {
+    let names = MatchMode::ALL.map(MatchMode::name);
+    let Some(flag) = &arguments.matching else {
+        let question = "What may be done there (update_only creates nothing)";
+        let index = asker.choice(question, &names)?;
+        return Ok(MatchMode::ALL.get(index).copied().unwrap_or_default());
+    };
+    let mode = MatchMode::ALL.into_iter().find(|mode| mode.name() == flag);
+    mode.ok_or_else(|| refused(flag, format!("write one of {}", names.join(", "))))
+}
+
+fn cadence(arguments: &InitArguments, asker: &Asker) -> Result<Option<DraftCadence>, InitError> {
+    let Some(signal) = signal(arguments, asker)? else {
+        return Ok(None);
+    };
+    let settle = asker.text(
+        "How long after the cycle",
+        &arguments.settle,
+        "30m",
+        &check_duration,
+    )?;
+    let question =
+        "Not before the next of these instants, a crontab line such as 0 6 * * MON (- for at once)";
+    let check = |text: &str| {
+        if text == NONE {
+            Ok(())
+        } else {
+            check_cron(text)
+        }
+    };
+    let gate = match none(asker.text(question, &arguments.gate, NONE, &check)?) {
+        Some(cron) => {
+            // Gate and dashboard mostly hang by the same clock.
+            let usual = if let DraftSignal::Clock { begins, .. } = &signal {
+                &begins.timezone
+            } else {
+                UTC
+            };
+            Some(DraftGate {
+                cron,
+                timezone: timezone(arguments, asker, usual)?,
+            })
+        }
+        None => None,
+    };
+    Ok(Some(DraftCadence {
+        signal,
+        settle,
+        gate,
+    }))
+}
+
+/// How a finished cycle is noticed, as a flag tells it or by asking; `None` if runs are started by
+/// hand.
+fn signal(arguments: &InitArguments, asker: &Asker) -> Result<Option<DraftSignal>, InitError> {
+    const CHOICES: [&str; 5] = [
+        "not at all: runs are started by hand",
+        "the dashboard leaves a file behind",
+        "a query on the source tells",
+        "whoever runs the dashboard announces it, with `writeback cycle`",
+        "nothing tells: the dashboard begins at fixed times",
+    ];
+    let choice = match arguments {
+        InitArguments {
+            marker: Some(_), ..
+        } => 1,
+        InitArguments {
+            cycle_query: Some(_),
+            ..
+        } => 2,
+        InitArguments {
+            announced: true, ..
+        } => 3,
+        InitArguments { clock: Some(_), .. } => 4,
+        _ => asker.choice("How a finished cycle of the dashboard is noticed", &CHOICES)?,
+    };
+    let any = |_: &str| Ok(());
+    Ok(Some(match choice {
+        1 => DraftSignal::Marker(asker.text(
+            "The file",
+            &arguments.marker,
+            "dashboard/cycle.json",
+            &any,
+        )?),
+        2 => DraftSignal::Query(asker.text(
+            "The query",
+            &arguments.cycle_query,
+            USUAL_QUERY,
+            &any,
+        )?),
+        3 => DraftSignal::Announced,
+        4 => {
+            let question = "When it begins, a crontab line";
+            let cron = asker.text(question, &arguments.clock, "0 5 * * *", &check_cron)?;
+            let begins = DraftGate {
+                cron,
+                timezone: timezone(arguments, asker, UTC)?,
+            };
+            let question = "How long it takes at most";
+            DraftSignal::Clock {
+                begins,
+                margin: asker.text(question, &arguments.margin, "2h", &check_duration)?,
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Cycles as a dashboard may keep them in a table of its own.
+const USUAL_QUERY: &str =
+    "SELECT cycle_id, completed_at, status FROM cycles ORDER BY completed_at DESC LIMIT 10";
+
+/// The time zone proposed where nothing tells of another.
+const UTC: &str = "UTC";
+
+fn timezone(arguments: &InitArguments, asker: &Asker, usual: &str) -> Result<String, InitError> {
+    asker.text(
+        "Time zone of its clock, as in Europe/Berlin",
+        &arguments.timezone,
+        usual,
+        &check_timezone,
+    )
+}
+
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "write a whole number, at least 1".to_owned())
+}
+
+fn none(answer: String) -> Option<String> {
+    (answer != NONE).then_some(answer)
+}
+
+fn refused(answer: &str, why: String) -> InitError {
+    InitError::Answer {
+        answer: answer.to_owned(),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! What the systems themselves say of a new project: which tables there are, how they are written,
+//! and what their columns hold. Whatever cannot be looked at yet is asked for instead.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::draft::{DraftColumn, DraftSystem};
+use crate::domain::connection::System;
+use crate::domain::error::{SystemError, chain};
+use crate::domain::files::{CsvDialect, FileName};
+use crate::domain::problem::nearest;
+use crate::domain::schema::SchemaType;
+use crate::source::{self, TableDescription};
+
+/// A source as it was named: a file names its table at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedSource {
+    pub(super) system: String,
+    pub(super) table: Option<String>,
+}
+
+impl NamedSource {
+    /// Takes a file of records for its folder and its table. Relative paths begin where the
+    /// project is; what is only there seen from here is named in full.
+    pub(super) fn parse(text: &str, project: &Path) -> Self {
+        let text = here_or_there(text.trim(), project);
+        let path = Path::new(&text);
+        let name = path.file_name().and_then(|name| name.to_str());
+        let file = name.and_then(FileName::parse);
+        match (file, project.join(path).is_file(), path.parent()) {
+            (Some(file), true, Some(folder)) => Self {
+                table: Some(file.table.to_owned()),
+                system: match folder.as_os_str().is_empty() {
+                    true => ".".to_owned(),
+                    false => folder.display().to_string(),
+                },
+            },
+            _ => Self {
+                system: text,
+                table: None,
+            },
+        }
+    }
+}
+
+/// A path as the project's files name it.
+pub(super) fn here_or_there(text: &str, project: &Path) -> String {
+    let is_path = !text.contains("://");
+    if !is_path || project.join(text).exists() || !Path::new(text).exists() {
+        return text.to_owned();
+    }
+    let full: Option<PathBuf> = std::path::absolute(text).ok();
+    let full = full.and_then(|full| full.to_str().map(str::to_owned));
+    full.unwrap_or_else(|| text.to_owned())
+}
+
+/// What came of looking at a table.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// It is there.
+    Seen(Box<SeenTable>),
+    /// The system is there, and this table is not; why, and what there is.
+    NoTable(String),
+    /// The system cannot be looked at yet, and why.
+    NotYet(String),
+}
+
+/// A table as its system describes it.
+#[derive(Debug)]
+pub(super) struct SeenTable {
+    pub(super) table: TableDescription,
+    pub(super) dialect: CsvDialect,
+}
+
+/// Names of the tables in a folder of files; none where there is no such folder.
+pub(super) fn tables(system: &DraftSystem, project: &Path) -> Vec<String> {
+    let usual = CsvDialect::default();
+    let connection = system.connect(project, None, &usual).ok();
+    let tables = connection.and_then(|connection| match &connection.system {
+        System::Files(settings) => source::tables_of_files(&connection.name, settings).ok(),
+        System::Sqlite(_)
+        | System::Postgres(_)
+        | System::Mysql(_)
+        | System::Adbc(_)
+        | System::Service(_) => None,
+    });
+    tables.unwrap_or_default()
+}
+
+/// Looks at a table of a system.
+pub(super) async fn look(system: &DraftSystem, project: &Path, table: &str) -> Look {
+    if let Some(path) = system.path()
+        && !project.join(path).exists()
+    {
+        return Look::NotYet(format!("`{path}` is not there yet"));
+    }
+    let usual = CsvDialect::default();
+    let mut connection = match system.connect(project, Some(table), &usual) {
+        Ok(connection) => connection,
+        Err(problems) => {
+            let why = problems.into_iter().next().map(|problem| problem.message);
+            return Look::NotYet(why.unwrap_or_default());
+        }
+    };
+    let mut dialect = usual;
+    if let System::Files(settings) = &mut connection.system {
+        if source::tables_of_files(&connection.name, settings).is_ok_and(|there| there.is_empty()) {
+            let folder = settings.folder.display();
+            return Look::NotYet(format!("there is no file of records in `{folder}` yet"));
+        }
+        match source::dialect_of_file(&connection.name, settings, table) {
+            Ok(found) => dialect = found,
+            Err(error) => return of_error(&error),
+        }
+        settings.dialect = dialect.clone();
+    }
+    match source::describe_table(&connection, table).await {
+        Ok(table) => Look::Seen(Box::new(SeenTable { table, dialect })),
+        Err(error) => of_error(&error),
+    }
+}
+
+fn of_error(error: &SystemError) -> Look {
+    let told = [chain(error).join(": "), error.hint().unwrap_or_default()];
+    let told = told.join("; ");
+    let told = told.trim_end_matches("; ").to_owned();
+    // Whoever cannot be reached now may be there later; everything else is a mistake by now.
+    match error.is_transient() {
+        true => Look::NotYet(told),
+        false => Look::NoTable(told),
+    }
+}
+
+impl SeenTable {
+    /// The columns that can be carried. The unique identifier is what the source says it is, else
+    /// what its records suggest, else the first column: a person looks at it in every case.
+    pub(super) fn columns(&self) -> Vec<DraftColumn> {
+        let key = self.key();
+        let columns = self.table.columns.iter();
+        columns
+            .filter_map(|column| {
+                let is_key = key.contains(&column.name.as_str());
+                Some(DraftColumn {
+                    name: column.name.clone(),
+                    column_type: column.column_type?,
+                    nullable: column.nullable && !is_key,
+                    key: is_key,
+                    goes_to: Some(column.name.clone()),
+                })
+            })
+            .collect()
+    }
+
+    fn key(&self) -> Vec<&str> {
+        let table = &self.table;
+        if !table.primary_key.is_empty() {
+            return table.primary_key.iter().map(String::as_str).collect();
+        }
+        // Scores and times may happen to differ; nobody is known by them.
+        let names_somebody = |column_type: SchemaType| {
+            matches!(
+                column_type,
+                SchemaType::Text { .. } | SchemaType::Integer { .. } | SchemaType::Uuid
+            )
+        };
+        let mut columns = table.columns.iter();
+        let unique = columns.find(|column| {
+            table.unique.contains(&column.name) && column.column_type.is_some_and(names_somebody)
+        });
+        unique
+            .map(|column| column.name.as_str())
+            .into_iter()
+            .collect()
+    }
+
+    /// Columns that write-backs do not carry.
+    pub(super) fn left_out(&self) -> Vec<&str> {
+        let columns = self.table.columns.iter();
+        columns
+            .filter(|column| column.column_type.is_none())
+            .map(|column| column.name.as_str())
+            .collect()
+    }
+}
+
+/// The destination column that a source column most likely goes to: of the same name but for case
+/// and signs, else of a near one. A column is proposed once.
+pub(super) fn near_names(columns: &[DraftColumn], there: &[String]) -> Vec<Option<String>> {
+    let plain = |name: &str| -> String {
+        let letters = name.chars().filter(|sign| sign.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    let mut left: Vec<&String> = there.iter().collect();
+    let same = columns.iter().map(|column| {
+        let position = left
+            .iter()
+            .position(|name| plain(name) == plain(&column.name));
+        position.map(|position| left.remove(position).clone())
+    });
+    let same: Vec<Option<String>> = same.collect();
+    let near = columns.iter().zip(same).map(|(column, same)| {
+        same.or_else(|| {
+            let near = nearest(&column.name, left.iter().map(|name| name.as_str()))?.to_owned();
+            left.retain(|name| **name != near);
+            Some(near)
+        })
+    });
+    near.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_goes_where_its_name_leads() {
+        let columns = ["account_id", "health_score", "churn", "note"].map(|name| DraftColumn {
+            name: name.to_owned(),
+            column_type: SchemaType::Date,
+            nullable: true,
+            key: false,
+            goes_to: None,
+        });
+        let there = ["ChurnRisk", "Health Score", "ACCOUNT_ID", "OWNER"].map(str::to_owned);
+        let near = near_names(&columns, &there);
+        let near: Vec<Option<&str>> = near.iter().map(Option::as_deref).collect();
+        assert_eq!(
+            near,
+            [
+                Some("ACCOUNT_ID"),
+                Some("Health Score"),
+                Some("ChurnRisk"),
+                None
+            ]
+        );
+    }
+}
