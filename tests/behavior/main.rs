@@ -66,6 +66,7 @@ mod running;
 mod salesforce;
 mod secrets;
 mod serve;
+mod services;
 mod sessions;
 mod single_record;
 mod sources;

@@ -14,7 +14,9 @@ pub(crate) struct ImagesAccount {
     frames: Vec<DataFrame>,
     /// By record.
     images: BTreeMap<usize, Image>,
-    /// Records that were sent and whose images are gone.
+    /// Of records that were sent and are taken not to be written: what is recalled if they are.
+    spare: BTreeMap<usize, Image>,
+    /// Records that were sent, and of which no image tells whether they were written.
     lost: BTreeSet<usize>,
 }
 
@@ -48,7 +50,17 @@ impl ImagesAccount {
 
     /// A record was not written after all.
     pub(crate) fn forget(&mut self, record: usize) {
-        self.images.remove(&record);
+        if let Some(image) = self.images.remove(&record) {
+            self.spare.insert(record, image);
+        }
+    }
+
+    /// A record counts as written that was taken not to be.
+    pub(crate) fn recall(&mut self, record: usize) {
+        if let Some(image) = self.spare.remove(&record) {
+            self.images.entry(record).or_insert(image);
+            self.doubt(record);
+        }
     }
 
     /// A record's row changed since, so that it counts as written.
@@ -62,7 +74,7 @@ impl ImagesAccount {
         self.images.contains_key(&record)
     }
 
-    /// The image of a record that was sent is gone.
+    /// No image tells whether a record was written that was sent.
     pub(crate) fn lose(&mut self, record: usize) {
         self.lost.insert(record);
     }
@@ -153,5 +165,9 @@ mod tests {
         );
         account.forget(0);
         assert!(account.split().expect("rows").0.is_none());
+        account.recall(0);
+        let (known, doubtful) = account.split().expect("rows");
+        assert!(known.is_none());
+        assert_eq!(held(doubtful), ["a0", "a1"]);
     }
 }

@@ -4,7 +4,7 @@
 //! sent; whatever is not known after that is settled by looking again: a row that no longer holds
 //! its before-image was written. A process that takes up a batch of a killed one does the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -169,6 +169,10 @@ fn write<'a>(
     })
 }
 
+/// How often a record is sent that is locked, or that there is no room for, before it is rejected:
+/// each time it is waited for with patience already.
+const REFUSALS_MAX: u32 = 3;
+
 /// Why a record of a batch is still to be seen to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Open {
@@ -190,6 +194,10 @@ struct Way<'a> {
     open: BTreeMap<usize, Open>,
     account: ImagesAccount,
     conflicts: Conflicts,
+    /// Records that were sent and not there a moment later: they may be there yet.
+    doubted: BTreeSet<usize>,
+    /// How often a record was sent that there was no room for, or that was locked.
+    refusals: BTreeMap<usize, u32>,
     /// Whether the ledger knows that it is sent.
     is_told: bool,
     /// Whether what the ledger knows of it is no longer all.
@@ -206,6 +214,8 @@ impl<'a> Way<'a> {
             open: open.collect(),
             account: ImagesAccount::default(),
             conflicts: Conflicts::default(),
+            doubted: BTreeSet::new(),
+            refusals: BTreeMap::new(),
             is_told: batch.sent.is_some(),
             is_news: batch.sent.is_some(),
             attempts: 1,
@@ -224,6 +234,11 @@ impl<'a> Way<'a> {
         records
             .filter_map(|record| IdxSize::try_from(*record).ok())
             .collect()
+    }
+
+    /// Whether a record that was not there a moment after it was sent need not be written any more.
+    fn is_late(&self, record: usize, is_write: bool) -> bool {
+        !is_write && self.doubted.contains(&record)
     }
 
     fn settle(&mut self, record: usize, outcome: Outcome) {
@@ -250,11 +265,26 @@ impl<'a> Way<'a> {
             Reply::Done { .. } => {
                 self.open.remove(&record);
             }
+            Reply::Refused { .. } if self.doubted.remove(&record) => {
+                // It may be refused for what its own first sending made.
+                self.account.lose(record);
+                self.leave_open(record, Open::Missed);
+            }
             Reply::Refused { message, column } => {
                 self.account.forget(record);
                 self.reject(record, message, column);
             }
-            Reply::Again { why, .. } => self.leave_open(record, Open::Refused { why }),
+            Reply::Again { why, .. } => {
+                let refusals = self.refusals.entry(record).or_default();
+                *refusals += 1;
+                match *refusals < REFUSALS_MAX {
+                    true => self.leave_open(record, Open::Refused { why }),
+                    false => {
+                        self.account.forget(record);
+                        self.reject(record, why, None);
+                    }
+                }
+            }
             Reply::ChangedSince | Reply::Gone => self.leave_open(record, Open::Missed),
             Reply::Unknown => {
                 self.open.insert(record, Open::InDoubt);
@@ -419,8 +449,11 @@ impl Writer {
                     way.account.doubt(record);
                 }
                 Some(true) | None => {
-                    if !way.account.has(record) {
-                        way.account.lose(record);
+                    match way.account.has(record) {
+                        true => {
+                            way.doubted.insert(record);
+                        }
+                        false => way.account.lose(record),
                     }
                     way.leave_open(record, Open::Undecided);
                 }
@@ -450,11 +483,17 @@ impl Writer {
             let is_write = outcome.is_write();
             let first = way.outcomes.get(record).cloned();
             let outcome = match first.filter(|_| !is_first) {
-                // Nothing tells any more what the row held before it was first sent.
-                Some(first) if way.account.is_lost(record) => {
+                // Nothing tells any more what the row held before it was first sent, or what was
+                // sent came to be written since it was looked for.
+                Some(first) if way.account.is_lost(record) || way.is_late(record, is_write) => {
                     let found = decided.looked_up.found.get(record);
                     let differs = found.is_some_and(|found| found.differs);
-                    outcome.after_unknown_commit(&first, Replay::Compared { differs })
+                    let outcome =
+                        outcome.after_unknown_commit(&first, Replay::Compared { differs });
+                    if outcome.is_write() && !is_write {
+                        way.account.recall(record);
+                    }
+                    outcome
                 }
                 _ => outcome,
             };
