@@ -12,7 +12,6 @@ mod destination;
 mod domain;
 mod doorkeeper;
 mod fault;
-#[allow(dead_code, reason = "the first web API is not there yet")]
 mod http;
 mod ledger;
 mod package;

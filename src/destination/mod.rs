@@ -5,7 +5,6 @@
 
 pub(crate) mod mysql;
 pub(crate) mod postgres;
-#[allow(dead_code, reason = "the first web API is not there yet")]
 pub(crate) mod service;
 pub(crate) mod sqlite;
 

@@ -192,7 +192,6 @@ impl ServiceKind {
 }
 
 /// A web API: where it is, how to be let in, and how much of it may be taken.
-#[allow(dead_code, reason = "the first web API is not there yet")]
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceSettings {
     pub(crate) kind: ServiceKind,
@@ -232,7 +231,6 @@ pub(crate) enum ServiceAccess {
 }
 
 /// The hosts of a web API and the credentials for them.
-#[allow(dead_code, reason = "the first web API is not there yet")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LiveAccess {
     /// Scheme, host and port of the log-in, without a slash at the end.
@@ -245,7 +243,6 @@ pub(crate) struct LiveAccess {
 }
 
 /// A way to log in to a web API.
-#[allow(dead_code, reason = "the first web API is not there yet")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Auth {
     ClientCredentials {
@@ -263,18 +260,6 @@ pub(crate) enum Auth {
         client_secret: Option<Secret>,
         refresh_token: Secret,
     },
-}
-
-#[allow(dead_code, reason = "the first web API is not there yet")]
-impl Auth {
-    /// As `flow = "…"` names it.
-    pub(crate) fn flow(&self) -> &'static str {
-        match self {
-            Self::ClientCredentials { .. } => "client_credentials",
-            Self::JwtBearer { .. } => "jwt_bearer",
-            Self::RefreshToken { .. } => "refresh_token",
-        }
-    }
 }
 
 /// How a server is to prove who it is.

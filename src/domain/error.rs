@@ -5,7 +5,6 @@ use std::error::Error;
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// An error of a source or destination. A refused record is not one of these: it is an outcome.
-#[allow(dead_code, reason = "the first web API is not there yet")]
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SystemError {
     /// Unreachable, restarting, or the connection broke; the same call may work later.

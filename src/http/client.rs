@@ -13,7 +13,7 @@ use ureq::{Agent, Error, Timeout};
 use crate::domain::certificate;
 use crate::user_file;
 
-/// Bytes of an answer where nobody says otherwise: two thousand records with the longest texts that
+/// Bytes of an answer: two thousand records with the longest texts that
 /// people write by hand.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -39,7 +39,6 @@ pub(crate) struct ClientSettings {
 pub(crate) enum HttpMethod {
     Get,
     Post,
-    Put,
     Patch,
     Delete,
 }
@@ -49,7 +48,6 @@ impl HttpMethod {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
-            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -64,7 +62,6 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Its type and its bytes.
     pub(crate) body: Option<(&'static str, Vec<u8>)>,
-    answer_bytes_max: u64,
 }
 
 impl Request {
@@ -74,7 +71,6 @@ impl Request {
             url,
             headers: Vec::new(),
             body: None,
-            answer_bytes_max: ANSWER_BYTES_MAX,
         }
     }
 
@@ -100,12 +96,6 @@ impl Request {
         self
     }
 
-    /// Takes an answer of more bytes than is usual.
-    pub(crate) fn with_answer_bytes_max(mut self, bytes: u64) -> Self {
-        self.answer_bytes_max = bytes;
-        self
-    }
-
     /// Where it goes, without what may hold a record's values.
     pub(crate) fn path(&self) -> &str {
         self.url.split('?').next().unwrap_or_default()
@@ -121,19 +111,6 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    #[cfg(test)]
-    pub(crate) fn of(status: u16, headers: &[(&'static str, &str)], body: &str) -> Self {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().expect("a header's value"));
-        }
-        Self {
-            status,
-            headers: map,
-            body: body.as_bytes().to_vec(),
-        }
-    }
-
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -258,10 +235,10 @@ impl Client {
         let body = answer
             .body_mut()
             .with_config()
-            .limit(request.answer_bytes_max)
+            .limit(ANSWER_BYTES_MAX)
             .read_to_vec()
             .map_err(|error| match matches!(error, Error::BodyExceedsLimit(_)) {
-                true => SendError::TooLarge(request.answer_bytes_max),
+                true => SendError::TooLarge(ANSWER_BYTES_MAX),
                 false => self.broken_off(&error),
             })?;
         Ok(Response {

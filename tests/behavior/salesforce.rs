@@ -88,7 +88,10 @@ fn calls(place: &Workspace) -> u64 {
 }
 
 /// The practice org in a process of its own, with faults.
-struct Org(Child);
+struct Org {
+    child: Child,
+    url: String,
+}
 
 impl Org {
     fn start(place: &Workspace, faults: &str) -> Self {
@@ -96,15 +99,23 @@ impl Org {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("text");
-        assert!(line.contains("127.0.0.1"), "{line}");
-        Self(child)
+        let url = line
+            .split_whitespace()
+            .find(|word| word.contains("127.0.0.1"));
+        let url = url.unwrap_or_else(|| panic!("no address in `{line}`"));
+        let url = url.trim_matches(|sign: char| !sign.is_ascii_alphanumeric());
+        let host = url.trim_start_matches("http://");
+        Self {
+            child,
+            url: format!("http://{host}"),
+        }
     }
 }
 
 impl Drop for Org {
     fn drop(&mut self) {
-        self.0.kill().expect("a child");
-        self.0.wait().expect("a child");
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
     }
 }
 
@@ -349,4 +360,95 @@ fn descriptions_are_saved_as_the_org_gives_them() {
         unknown.stderr.contains("did you mean `Account`?"),
         "{unknown}"
     );
+}
+
+/// New accounts, so many.
+fn new_accounts(count: usize) -> String {
+    let lines = (0..count).map(|number| format!("N-{number:04},{}.5,low,\n", number % 100));
+    format!("id,score,risk,note\n{}", lines.collect::<String>())
+}
+
+fn place_of_creates(count: usize) -> Workspace {
+    let place = place(
+        "matching = 'upsert'\nbatch_size = 20\n",
+        &new_accounts(count),
+    );
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &format!("{job}Name = {{ string = 'New' }}\n"),
+    );
+    place
+}
+
+/// Panics: unless each of so many new accounts is in the org, once.
+fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
+    let keys = accounts(place, &["Customer_Id__c"]);
+    let new: Vec<&str> = keys.lines().filter(|key| key.starts_with("N-")).collect();
+    let mut once = new.clone();
+    once.dedup();
+    assert_eq!((new.len(), once.len()), (count, count), "{told}");
+}
+
+#[test]
+fn accounts_are_created_once_though_answers_are_lost_after_the_write() {
+    let place = place_of_creates(200);
+    let _org = Org::start(&place, "seed=11,drop_after=20%");
+    let mut run = place.run();
+    for _ in 0..8 {
+        if run.code == 2 {
+            run = place.run();
+        }
+    }
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    expect_each_once(&place, 200, &run);
+}
+
+#[test]
+fn accounts_are_created_once_though_the_program_is_killed() {
+    let place = place_of_creates(60);
+    for death in ["1 a request answered", "2 a request answered"] {
+        let killed =
+            place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
+        assert!(killed.stderr.contains("dies here"), "{killed}");
+    }
+    let run = place.run();
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    expect_each_once(&place, 60, &run);
+}
+
+#[test]
+fn neither_secret_nor_token_is_told_or_kept() {
+    let place = place("", SCORES);
+    let app = "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n";
+    place.file("org/practice.toml", &format!("{app}{RULE}"));
+    let org = Org::start(&place, "expire=@3");
+    let live = format!(
+        "{}[connections.crm]\nkind = 'salesforce'\nlogin_url = '{}'\nauth = {{ flow = 'client_credentials', client_id = 'app', client_secret = {{ env = 'SECRET' }} }}\n",
+        place.connection("files"),
+        org.url
+    );
+    let practice = place.text("writeback.toml");
+    place.file("writeback.toml", &live);
+    let environment = [("SECRET", "canary-7f"), ("RUST_LOG", "trace")];
+    let run = place.command_with(&["run", "job", "--json"], &environment);
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    place.file("writeback.toml", &practice);
+    let sessions = "SELECT id FROM documents WHERE kind = '_session'";
+    let tokens = place.query_file(".writeback/practice/crm.db", sessions);
+    let secrets: Vec<&str> = tokens.lines().skip(1).chain(["canary-7f"]).collect();
+    assert!(secrets.len() > 2, "two log-ins: {secrets:?}");
+    let state = place.state();
+    let of_the_org =
+        |file: &std::path::Path| file.components().any(|part| part.as_os_str() == "practice");
+    for secret in secrets {
+        assert!(
+            !run.stdout.contains(secret) && !run.stderr.contains(secret),
+            "{secret}"
+        );
+        for (file, bytes) in state.iter().filter(|(file, _)| !of_the_org(file)) {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{secret} in {}", file.display());
+        }
+    }
 }

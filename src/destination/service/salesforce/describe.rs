@@ -50,10 +50,6 @@ pub(super) struct Field {
     #[serde(default)]
     auto_number: bool,
     #[serde(default)]
-    pub(super) external_id: bool,
-    #[serde(default)]
-    pub(super) id_lookup: bool,
-    #[serde(default)]
     pub(super) unique: bool,
     #[serde(default)]
     case_sensitive: bool,
@@ -118,10 +114,6 @@ impl Described {
             obstacles.push(obstacle(Change::Insert, "may not be created by this user"));
         }
         obstacles
-    }
-
-    pub(super) fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| field.name == name)
     }
 }
 

@@ -179,7 +179,8 @@ impl SalesforceDestination {
     }
 
     /// Names of the org's objects.
-    pub(crate) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
+    #[cfg(test)]
+    async fn object_names(&self) -> Result<Vec<String>, SystemError> {
         let objects = self.objects().await?;
         Ok(objects.into_iter().map(|object| object.name).collect())
     }
