@@ -113,7 +113,7 @@ type Answer<T> = Result<T, AccessError>;
 pub(crate) struct Passcode(String);
 
 impl Passcode {
-    fn new() -> Answer<Self> {
+    pub(crate) fn new() -> Answer<Self> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| AccessError::Random {
             why: error.to_string(),

@@ -30,12 +30,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use chrono::Utc;
-
 use crate::cli::{Cli, Command, JobArguments};
 use crate::config::{CheckedJob, Project};
 use crate::domain::counted::counted;
-use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::parking::Until;
 use crate::domain::printable::printable;
@@ -432,39 +429,15 @@ fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {
     CommandError::Problems { title, problems }
 }
 
-/// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job
-/// without a dashboard makes a cycle of its own.
+/// The cycle that a command is about.
 async fn cycle_of(
     project: &Project,
     checked: &CheckedJob,
     arguments: &JobArguments,
     book: Book<'_>,
 ) -> Result<RequestedCycle, CommandError> {
-    let dashboard = checked
-        .job
-        .dashboard()
-        .and_then(|name| project.dashboards.get(name));
-    let now = Utc::now();
-    Ok(match (&arguments.cycle, dashboard) {
-        (Some(id), dashboard) => {
-            let told = match dashboard {
-                Some(dashboard) => notice::cycle_named(project, dashboard, id, book, now).await?,
-                None => None,
-            };
-            // Whoever names a cycle that nobody told of says that it is there.
-            RequestedCycle::Given(told.unwrap_or_else(|| Cycle {
-                id: id.clone(),
-                completed_at: now,
-            }))
-        }
-        (None, Some(dashboard)) => {
-            RequestedCycle::Given(notice::newest_cycle(project, dashboard, book, now).await?)
-        }
-        (None, None) => RequestedCycle::Own(Cycle {
-            id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            completed_at: now,
-        }),
-    })
+    let named = arguments.cycle.as_deref();
+    Ok(notice::requested_cycle(project, checked, named, book).await?)
 }
 
 /// A record's match key as the program itself writes it, however the user quoted it.

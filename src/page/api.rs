@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{dashboards, door, overview, problems, runs, write_backs};
+use super::{acts, dashboards, door, overview, problems, runs, write_backs};
 use crate::domain::access::Role;
 use crate::domain::alert::StandingAlert;
 use crate::domain::method::Method;
@@ -69,9 +69,16 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(dashboard))
         .routes(routes!(alerts))
         .routes(routes!(methods))
+        .routes(routes!(request))
         .routes(routes!(openapi))
         .route_layer(from_fn_with_state(Role::Viewer, door::at_least));
-    OpenApiRouter::with_openapi(Description::openapi()).nest("/api/v1", looks)
+    let operates = OpenApiRouter::new()
+        .routes(routes!(run_job))
+        .routes(routes!(stop_run))
+        .route_layer(from_fn_with_state(Role::Operator, door::at_least));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .nest("/api/v1", looks)
+        .nest("/api/v1", operates)
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
@@ -326,4 +333,84 @@ async fn alerts(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Va
 async fn methods() -> Json<Value> {
     let item = |method: Method| json!({ "name": method.name(), "purpose": method.purpose(), "example": method.example() });
     Json(json!({ "items": Method::ALL.map(item) }))
+}
+
+/// What is to be run.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+struct RunAsked {
+    /// The newest cycle, as it was seen; none where the job follows no dashboard.
+    cycle: Option<String>,
+    /// The only one of the job's write-backs.
+    write_back: Option<String>,
+}
+
+/// Asks for a run now. The same `Idempotency-Key` asks for the same run.
+#[utoipa::path(
+    post,
+    path = "/jobs/{job}/runs",
+    params(("job" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = RunAsked,
+    responses((status = 202, description = "a request"), (status = 409, description = "a newer cycle finished"))
+)]
+async fn run_job(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    Json(asked): Json<RunAsked>,
+) -> Result<Response, Refusal> {
+    let key = key_of(&headers)?;
+    let wanted = acts::RunWanted {
+        key: &key,
+        cycle: asked.cycle.as_deref(),
+        write_back: asked.write_back.as_deref(),
+    };
+    let number = acts::ask_for_run(&house, &frame, &job, &wanted).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// Asks a run at work to stop.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/stop",
+    params(("run" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, description = "a request"), (status = 409, description = "it is over"))
+)]
+async fn stop_run(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(run): Path<i64>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let number = acts::ask_to_stop(&house, &frame, run, &key_of(&headers)?).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// What became of a request.
+#[utoipa::path(get, path = "/requests/{request}", params(("request" = i64, Path)), responses((status = 200, description = "a request")))]
+async fn request(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(number): Path<i64>,
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(json!(
+        acts::request_for(&house, &frame, number).await?
+    )))
+}
+
+/// The key of a request: chosen by the program, else one that no other has.
+fn key_of(headers: &HeaderMap) -> Result<String, Refusal> {
+    let given = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok());
+    match given {
+        Some(key) => Ok(key.to_owned()),
+        None => acts::fresh_key(),
+    }
+}
+
+async fn accepted(house: &House, frame: &Frame, number: i64) -> Result<Response, Refusal> {
+    let request = acts::request_for(house, frame, number).await?;
+    let place = [(header::LOCATION, format!("/api/v1/requests/{number}"))];
+    Ok((StatusCode::ACCEPTED, place, Json(json!(request))).into_response())
 }

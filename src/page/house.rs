@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
+use tokio::sync::Semaphore;
 
 use super::door::Hosts;
 use super::frame::Frame;
@@ -15,6 +17,9 @@ use crate::domain::job::WriteBack;
 use crate::domain::problem::Problem;
 use crate::ledger::{Ledger, LedgerError, RunEntry, WriteBackEntry, WriteBackId};
 
+/// How many may watch a run or a request at once.
+const STREAMS_MAX: usize = 20;
+
 /// What the page's handlers share.
 #[derive(Debug)]
 pub(super) struct House {
@@ -24,6 +29,8 @@ pub(super) struct House {
     pub(super) access: AccessBook,
     pub(super) settings: PageSettings,
     pub(super) hosts: Hosts,
+    /// Places for those who watch.
+    pub(super) streams: Arc<Semaphore>,
     /// Where the page is reached, without a slash at its end.
     pub(super) url: String,
 }
@@ -44,6 +51,7 @@ impl House {
             ledger: Ledger::open(&project.state_folder()).await?,
             access,
             hosts: Hosts::of(address, settings.url.as_ref()),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             settings,
             url,
         })

@@ -12,6 +12,7 @@ use super::house::House;
 use super::refusal::Refusal;
 use super::{files, parts, paths};
 use crate::config::CheckedJob;
+use crate::domain::access::Role;
 use crate::domain::alert::StandingAlert;
 use crate::domain::cadence::{Next, Wait};
 use crate::domain::outcome::grouped;
@@ -57,7 +58,10 @@ pub(super) async fn page(
     let seen = see(&house, &job).await?;
     let file = format!("schedules/{job}.toml");
     let content = html! {
-        p.quiet { a href=(format!("/files/{}", paths::encoded_path(&file))) { (file) } }
+        p.line {
+            @if frame.may(Role::Operator) { a.button href=(format!("{}/run", paths::job(&job))) { "Run now…" } }
+            a href=(format!("/files/{}", paths::encoded_path(&file))) { (file) }
+        }
         (why(&frame, &seen))
         (standing(&frame, &seen))
         @if let Some(following) = &seen.outlook.following { (instants(&frame, following)) }

@@ -4,6 +4,7 @@
 
 mod account;
 mod activity;
+mod acts;
 mod api;
 mod assets;
 mod clock;
@@ -180,6 +181,8 @@ fn routes(house: Arc<House>) -> Router {
         .route("/runs/{run}/{write_back}/rejected.csv", get(runs::download))
         .route("/dashboards/{dashboard}", get(dashboards::page))
         .route("/methods", get(dashboards::methods))
+        .route("/requests/{request}", get(acts::request_page))
+        .route("/events", get(acts::events))
         .route("/account", get(account::page))
         .route("/activity", get(activity::page))
         .route("/problems", get(problems::page))
@@ -191,7 +194,19 @@ fn routes(house: Arc<House>) -> Router {
             Role::Viewer,
             door::at_least,
         ));
+    let operates = Router::new()
+        .route("/jobs/{job}/run", get(acts::run_form))
+        .route("/jobs/{job}/runs", post(acts::run_now))
+        .route(
+            "/runs/{run}/stop",
+            get(acts::stop_form).post(acts::stop_now),
+        )
+        .route_layer(axum::middleware::from_fn_with_state(
+            Role::Operator,
+            door::at_least,
+        ));
     let signed_in = looks
+        .merge(operates)
         .merge(api::routes())
         .fallback(refusal::nothing_there)
         .layer(axum::middleware::from_fn_with_state(

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{parts, paths};
+use super::{acts, parts, paths};
+use crate::domain::access::Role;
 use crate::domain::outcome::{Rejection, Stage, grouped};
 use crate::domain::printable::harmless;
 use crate::ledger::{
@@ -143,6 +144,10 @@ pub(super) async fn page(
     let tally = parts::tally_of(&entry);
     let content = html! {
         p.lead { (parts::status(entry.status)) @if let Some(kind) = parts::kind(&entry) { " " (kind) } }
+        @if entry.status == RunStatus::Running {
+            (acts::progress(&entry))
+            @if frame.may(Role::Operator) { p { a.button href=(format!("/runs/{run}/stop")) { "Stop…" } } }
+        }
         (stopped(&frame, &entry, house.shows_values_to(frame.caller.role)))
         (parts::sum(&tally))
         (facts(&frame, &entry))

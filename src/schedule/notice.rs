@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use polars::prelude::DataFrame;
 use serde::Deserialize;
 
-use crate::config::{Dashboard, Project, Signal};
+use crate::config::{CheckedJob, Dashboard, Project, Signal};
 use crate::domain::conform::texts_of_pulled;
 use crate::domain::cycle::{Cycle, ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::error::SystemError;
@@ -21,6 +21,7 @@ use crate::domain::record::cell_text;
 use crate::domain::schema::{Schema, SchemaColumn, SchemaType};
 use crate::ledger::cycles::Noticed;
 use crate::ledger::{Ledger, LedgerError};
+use crate::run::RequestedCycle;
 use crate::source::{AnySource, Source};
 use crate::user_file;
 
@@ -192,6 +193,41 @@ pub(crate) async fn look(
         noticed,
         unfinished: seen.unfinished,
         mistakes: seen.mistakes,
+    })
+}
+
+/// The cycle a job is to write back: the one named, else the newest its dashboard finished; a job
+/// without a dashboard makes a cycle of its own.
+pub(crate) async fn requested_cycle(
+    project: &Project,
+    checked: &CheckedJob,
+    named: Option<&str>,
+    book: Book<'_>,
+) -> Result<RequestedCycle, NoticeError> {
+    let dashboard = checked
+        .job
+        .dashboard()
+        .and_then(|name| project.dashboards.get(name));
+    let now = Utc::now();
+    Ok(match (named, dashboard) {
+        (Some(id), dashboard) => {
+            let told = match dashboard {
+                Some(dashboard) => cycle_named(project, dashboard, id, book, now).await?,
+                None => None,
+            };
+            // Whoever names a cycle that nobody told of says that it is there.
+            RequestedCycle::Given(told.unwrap_or_else(|| Cycle {
+                id: id.to_owned(),
+                completed_at: now,
+            }))
+        }
+        (None, Some(dashboard)) => {
+            RequestedCycle::Given(newest_cycle(project, dashboard, book, now).await?)
+        }
+        (None, None) => RequestedCycle::Own(Cycle {
+            id: now.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            completed_at: now,
+        }),
     })
 }
 

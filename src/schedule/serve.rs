@@ -2,7 +2,7 @@
 //! and carries it out. All that must outlive the process is in the ledger; what is kept here can be
 //! lost at any instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
 use super::files::{self, Files};
 use super::http;
-use super::notice::{self, Look, NoticeError};
+use super::notice::{self, Book, Look, NoticeError};
 use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
 use crate::domain::alert::Circumstances;
@@ -27,10 +27,13 @@ use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::guard::Objection;
+use crate::domain::job::WriteBack;
 use crate::domain::problem::Problem;
 use crate::doorkeeper::ListenError;
 use crate::ledger::cycles;
-use crate::ledger::{Ledger, LedgerError, RunStatus, ServeLock};
+use crate::ledger::{
+    Ledger, LedgerError, PageRequest, RequestAct, RunStatus, ServeLock, Versioned,
+};
 use crate::report;
 use crate::run::request::Scope;
 use crate::run::stop::Stop;
@@ -200,6 +203,45 @@ enum Event {
         cycle: Cycle,
         ended: Result<RunReport, RunError>,
     },
+    /// A run is over that was asked for on the page.
+    Done {
+        request: i64,
+        job: String,
+        ended: Result<RunReport, Undone>,
+    },
+}
+
+/// Why a run that was asked for could not finish.
+#[derive(Debug)]
+struct Undone {
+    run: Option<i64>,
+    why: String,
+    /// Another process runs the job: it is asked for again.
+    busy: bool,
+    /// It stopped because it was asked to.
+    interrupted: bool,
+}
+
+impl From<RunError> for Undone {
+    fn from(error: RunError) -> Self {
+        Self {
+            run: error.run(),
+            why: why(&error),
+            busy: error.is_of_running_job().is_some(),
+            interrupted: error.is_interruption(),
+        }
+    }
+}
+
+impl From<NoticeError> for Undone {
+    fn from(error: NoticeError) -> Self {
+        Self {
+            run: None,
+            why: chain(&error).join(": "),
+            busy: false,
+            interrupted: false,
+        }
+    }
 }
 
 /// A job as long as it is served.
@@ -208,6 +250,8 @@ struct Served {
     at_work: Option<AtWork>,
     /// Another process was running the job; not to be tried before.
     busy_until: Option<Instant>,
+    /// The cycle whose run a person stopped: nothing but another request takes it up here.
+    stopped: Option<String>,
     /// Gates up to here have been accounted for.
     gates_until: DateTime<Utc>,
     /// What was last logged of what it waits for.
@@ -246,6 +290,9 @@ struct Server {
     ages: Ages<Kept>,
     jobs: BTreeMap<String, Served>,
     dashboards: BTreeMap<String, Watched>,
+    /// Requests of the page that runs here are at work for.
+    requested: BTreeSet<i64>,
+    stopping: bool,
     heartbeat_due: Instant,
     /// When to see next what is wrong with the jobs: at once when something happened.
     watch_due: Instant,
@@ -277,6 +324,8 @@ impl Server {
             ages: Ages::new(),
             jobs: BTreeMap::new(),
             dashboards: BTreeMap::new(),
+            requested: BTreeSet::new(),
+            stopping: false,
             heartbeat_due: Instant::now(),
             watch_due: Instant::now(),
             trouble: None,
@@ -378,6 +427,7 @@ impl Server {
         for (name, checked) in self.jobs_with_cadence() {
             self.turn_of(&name, &checked, now).await?;
         }
+        self.do_requests(now).await?;
         self.ages.forget_unasked();
         if Instant::now() >= self.watch_due {
             self.watch_over_jobs(now).await?;
@@ -584,6 +634,7 @@ impl Server {
         let fresh = || Served {
             at_work: None,
             busy_until: None,
+            stopped: None,
             gates_until: now,
             waits: None,
         };
@@ -616,31 +667,13 @@ impl Server {
 
     /// Begins a run, unless as many as may be are at work.
     fn begin(&mut self, name: &str, cycle: Cycle) {
-        let at_work = self
-            .jobs
-            .values()
-            .filter(|served| served.at_work.is_some())
-            .count();
-        // A password may stand elsewhere by now.
-        self.files.reread_unless_edited();
-        let file = self.files.jobs.get(name).and_then(|file| file.good.clone());
-        let (Some(served), Some(checked)) = (self.jobs.get_mut(name), file) else {
-            return;
-        };
-        if at_work >= self.settings.runs_max
-            || served
-                .busy_until
-                .is_some_and(|until| Instant::now() < until)
-        {
+        let was_stopped = |served: &Served| served.stopped.as_ref() == Some(&cycle.id);
+        if self.jobs.get(name).is_some_and(was_stopped) {
             return;
         }
-        let stop = Stop::new();
-        served.at_work = Some(AtWork {
-            begun: Instant::now(),
-            stop: stop.clone(),
-        });
-        self.state.run_began(name);
-        served.waits = None;
+        let Some((checked, stop)) = self.take_place(name) else {
+            return;
+        };
         let (project, ledger, events) = (
             Arc::clone(&self.files.project),
             self.ledger.clone(),
@@ -656,6 +689,170 @@ impl Server {
             // Nobody listens any more only when the process ends.
             drop(events.send(Event::Ended { job, cycle, ended }).await);
         });
+    }
+
+    /// Takes a place for a run of a job, unless as many as may be are at work, or one of the job is.
+    fn take_place(&mut self, name: &str) -> Option<(Arc<CheckedJob>, Stop)> {
+        let at_work = self
+            .jobs
+            .values()
+            .filter(|served| served.at_work.is_some())
+            .count();
+        // A password may stand elsewhere by now.
+        self.files.reread_unless_edited();
+        let checked = self.files.jobs.get(name)?.good.clone()?;
+        let served = self.jobs.get_mut(name)?;
+        let is_busy = |until: Instant| Instant::now() < until;
+        if at_work >= self.settings.runs_max
+            || served.at_work.is_some()
+            || served.busy_until.is_some_and(is_busy)
+        {
+            return None;
+        }
+        let stop = Stop::new();
+        served.at_work = Some(AtWork {
+            begun: Instant::now(),
+            stop: stop.clone(),
+        });
+        served.waits = None;
+        self.state.run_began(name);
+        Some((checked, stop))
+    }
+
+    /// Does what was asked for on the page.
+    async fn do_requests(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        for request in self.ledger.requests_open().await? {
+            match request.act {
+                RequestAct::Run => self.begin_requested(request, now).await?,
+                RequestAct::Stop => self.stop_requested(&request).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a run that was asked for; without a place for it, the request stays open.
+    async fn begin_requested(
+        &mut self,
+        request: PageRequest,
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let (number, job) = (request.request, request.job.clone());
+        if self.requested.contains(&number) {
+            return Ok(());
+        }
+        let good = self.files.jobs.get(&job);
+        let Some(checked) = good.and_then(|file| file.good.clone()) else {
+            let message = "the job is not there, or its file holds mistakes";
+            return self.ledger.end_request(number, None, message).await;
+        };
+        if let Some(run) = self.delivered(&checked, &request).await? {
+            let message = format!("nothing new: run {run} delivered the cycle already");
+            return self.ledger.end_request(number, Some(run), &message).await;
+        }
+        self.served(&job, now);
+        let Some((checked, stop)) = self.take_place(&job) else {
+            return Ok(());
+        };
+        info!(job = %job, request = number, by = %request.who, "a run was asked for");
+        self.requested.insert(number);
+        self.served(&job, now).stopped = None;
+        let (project, ledger) = (Arc::clone(&self.files.project), self.ledger.clone());
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let work = carry_out_request(project, checked, ledger, request, stop);
+            let ended = tokio::spawn(work)
+                .await
+                .unwrap_or_else(|panicked| Err(RunError::Worker(panicked).into()));
+            let request = number;
+            drop(
+                events
+                    .send(Event::Done {
+                        request,
+                        job,
+                        ended,
+                    })
+                    .await,
+            );
+        });
+        Ok(())
+    }
+
+    /// The run that delivered what is asked for, if one did: it is not delivered again.
+    async fn delivered(
+        &self,
+        checked: &CheckedJob,
+        request: &PageRequest,
+    ) -> Result<Option<i64>, LedgerError> {
+        let Some(cycle) = &request.cycle else {
+            return Ok(None);
+        };
+        let only = request.write_back.as_ref();
+        let wanted = |one: &&WriteBack| only.is_none_or(|name| *name == one.name);
+        let wanted = checked.job.write_backs.iter().filter(wanted);
+        let versions: Vec<Versioned<'_>> = wanted.map(versioned).collect();
+        self.ledger
+            .delivered_by(&request.job, cycle, &versions)
+            .await
+    }
+
+    /// Asks a run to stop, if it is at work here.
+    async fn stop_requested(&mut self, request: &PageRequest) -> Result<(), LedgerError> {
+        let last = self.ledger.runs(Some(&request.job), 1).await?;
+        let meant = last.into_iter().find(|run| Some(run.run) == request.run);
+        let served = self.jobs.get_mut(&request.job);
+        let at_work = served.and_then(|served| {
+            let stop = served.at_work.as_ref()?.stop.clone();
+            served.stopped = Some(meant?.cycle);
+            Some(stop)
+        });
+        let message = match at_work {
+            Some(stop) => {
+                info!(job = %request.job, run = request.run, by = %request.who, "a run was asked to stop");
+                stop.ask();
+                "it was asked to stop; the next run that is asked for goes on where it stood"
+            }
+            None => "it is not at work in the process that serves",
+        };
+        self.ledger
+            .end_request(request.request, None, message)
+            .await
+    }
+
+    /// A run that was asked for is over.
+    async fn done(
+        &mut self,
+        request: i64,
+        job: &str,
+        ended: Result<RunReport, Undone>,
+    ) -> Result<(), LedgerError> {
+        self.requested.remove(&request);
+        let at_work = self
+            .jobs
+            .get_mut(job)
+            .and_then(|served| served.at_work.take());
+        let elapsed = at_work.map_or(Duration::ZERO, |at_work| at_work.begun.elapsed());
+        self.state.run_left(job);
+        self.watch_due = Instant::now();
+        let (run, message) = match ended {
+            Ok(report) => {
+                self.tell_end(job, report.status, &report.write_backs, elapsed);
+                self.finished(&report);
+                (report.run, report.status.name().replace('_', " "))
+            }
+            Err(undone) if undone.busy => {
+                if let Some(served) = self.jobs.get_mut(job) {
+                    served.busy_until = Some(Instant::now() + BUSY_PAUSE);
+                }
+                return Ok(());
+            }
+            // This process stops, and the next one goes on with what was asked for.
+            Err(undone) if undone.interrupted && self.stopping => return Ok(()),
+            Err(undone) => {
+                error!(job, request, run = undone.run, error = %undone.why, "a run that was asked for could not finish");
+                (undone.run, undone.why)
+            }
+        };
+        self.ledger.end_request(request, run, &message).await
     }
 
     /// Says what a job waits for, when that has changed.
@@ -678,6 +875,11 @@ impl Server {
         match event {
             Event::Looked { dashboard, looked } => self.looked(&dashboard, looked).await,
             Event::Ended { job, cycle, ended } => self.ended(&job, &cycle, ended).await,
+            Event::Done {
+                request,
+                job,
+                ended,
+            } => self.done(request, &job, ended).await,
         }
     }
 
@@ -796,6 +998,7 @@ impl Server {
     /// Asks the runs at work to stop and waits for them, as long as the grace time allows.
     async fn finish(mut self, happened: &mut mpsc::Receiver<Event>) -> Result<(), ServeError> {
         self.state.phase(Phase::Stopping);
+        self.stopping = true;
         let end = tokio::time::Instant::now() + self.settings.grace;
         self.jobs
             .values()
@@ -837,6 +1040,34 @@ fn why(error: &RunError) -> String {
     let mut told = chain(error);
     told.extend(Some(files::told(error.problems())).filter(|problems| !problems.is_empty()));
     told.join(": ")
+}
+
+async fn carry_out_request(
+    project: Arc<Project>,
+    checked: Arc<CheckedJob>,
+    ledger: Ledger,
+    request: PageRequest,
+    stop: Stop,
+) -> Result<RunReport, Undone> {
+    let (named, book) = (request.cycle.as_deref(), Book::Recording(&ledger));
+    let run = RunRequest {
+        project: &project,
+        checked: &checked,
+        cycle: notice::requested_cycle(&project, &checked, named, book).await?,
+        scope: Scope::All,
+        write_back: request.write_back.as_deref(),
+        approver: None,
+        stop,
+    };
+    let progress = report::progress::for_log(&checked.job.name);
+    Ok(run::carry_out(&run, &ledger, progress).await?)
+}
+
+fn versioned(write_back: &WriteBack) -> Versioned<'_> {
+    Versioned {
+        name: &write_back.name,
+        version: &write_back.version,
+    }
 }
 
 async fn carry_out(

@@ -399,7 +399,10 @@ fn every_route_of_the_api_is_described_and_answers() {
     ];
     let paths = printed["paths"].as_object().unwrap();
     assert!(paths.len() >= 12, "{paths:?}");
-    for path in paths.keys() {
+    for (path, methods) in paths {
+        if methods.get("get").is_none() || path.contains("{request}") {
+            continue;
+        }
         let mut asked = path.clone();
         for (name, value) in values {
             asked = asked.replace(name, value);

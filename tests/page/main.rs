@@ -5,6 +5,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod acts;
 mod browser;
 mod browsing;
 mod door;

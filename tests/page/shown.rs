@@ -83,8 +83,10 @@ impl<'a> Shown<'a> {
             head += &format!("{name}: {value}\r\n");
         }
         if method != "GET" {
-            let kind = "application/x-www-form-urlencoded";
-            head += &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+            if !headers.iter().any(|(name, _)| *name == "Content-Type") {
+                head += "Content-Type: application/x-www-form-urlencoded\r\n";
+            }
+            head += &format!("Content-Length: {}\r\n", body.len());
         }
         let mut stream = TcpStream::connect(&self.host).expect("the page listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -94,6 +96,19 @@ impl<'a> Shown<'a> {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         Answer::read(&bytes)
+    }
+
+    /// As [`Shown::send`], with a body of JSON.
+    pub(crate) fn send_json(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut headers = headers.to_vec();
+        headers.push(("Content-Type", "application/json"));
+        self.send(method, path, &headers, body)
     }
 
     pub(crate) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
