@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
     commands::manual::complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     telemetry::start(cli.log_format, cli.verbosity());
-    commands::dispatch(cli)
+    commands::dispatch::dispatch(cli)
 }
 
 /// Ends with what is wrong with the command line, whose words may be anything; or with the help
