@@ -59,17 +59,19 @@ pub(crate) struct Retry {
     pub(crate) attempts_max: NonZeroU32,
 }
 
-/// What became of a cycle, for one job.
+/// What became of a cycle, for one job. When its last attempt failed is told as whoever asks tells
+/// time: a decision as how long ago it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Fate<Last = Duration> {
     /// No run has begun with it.
     New,
     /// A run of it was killed or stopped, and waits to be taken up.
     Interrupted,
-    /// Its runs could not finish so far; the last attempt failed `since_last` ago.
+    /// Its runs could not finish so far.
     Failing {
         attempts: u32,
-        since_last: Duration,
+        /// When the last attempt failed.
+        last: Last,
     },
     /// Written back.
     Delivered,
@@ -82,6 +84,29 @@ pub(crate) enum Fate {
     Superseded,
     Expired,
     Missed,
+}
+
+impl<Last> Fate<Last> {
+    /// The same fate, its last attempt told otherwise; `retell` is given how many there were.
+    pub(crate) fn retold<Otherwise>(
+        self,
+        retell: impl FnOnce(u32, Last) -> Otherwise,
+    ) -> Fate<Otherwise> {
+        match self {
+            Self::New => Fate::New,
+            Self::Interrupted => Fate::Interrupted,
+            Self::Failing { attempts, last } => Fate::Failing {
+                attempts,
+                last: retell(attempts, last),
+            },
+            Self::Delivered => Fate::Delivered,
+            Self::Guarded => Fate::Guarded,
+            Self::GivenUp { attempts } => Fate::GivenUp { attempts },
+            Self::Superseded => Fate::Superseded,
+            Self::Expired => Fate::Expired,
+            Self::Missed => Fate::Missed,
+        }
+    }
 }
 
 /// A cycle as one job knows it.

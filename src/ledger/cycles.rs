@@ -12,7 +12,7 @@ use super::error::{Answer, Fault, LedgerError};
 use super::lock::{JobLock, ServeLock};
 use super::sqlite::Ledger;
 use super::status::RunStatus;
-use crate::domain::cadence::{PassedOver, PassedOverWhy};
+use crate::domain::cadence::{Fate, PassedOver, PassedOverWhy};
 use crate::domain::cycle::Cycle;
 
 /// Cycles of a job that are told of at once; far more than a decision needs, and no more than a
@@ -42,28 +42,9 @@ pub(crate) struct JobCycle {
     pub(crate) fate: StoredFate,
 }
 
-/// What became of a cycle, for one job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoredFate {
-    /// No run of all the job's write-backs has begun with it.
-    New,
-    /// A run of it is at work, or was killed or stopped on request: whoever holds the job's lock
-    /// knows which.
-    Interrupted,
-    /// The last attempt failed.
-    Failing {
-        attempts: u32,
-        attempted_at: DateTime<Utc>,
-    },
-    Delivered,
-    Guarded,
-    GivenUp {
-        attempts: u32,
-    },
-    Superseded,
-    Expired,
-    Missed,
-}
+/// What became of a cycle, for one job. A run of one that is interrupted may be at work: whoever
+/// holds the job's lock knows.
+pub(crate) type StoredFate = Fate<DateTime<Utc>>;
 
 /// A cycle that a job did not write back, as history shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -675,7 +656,7 @@ fn fate_of_runs(row: &SqliteRow, attempts: u32) -> Answer<StoredFate> {
     // in between.
     let failing = |at: DateTime<Utc>| StoredFate::Failing {
         attempts: attempts.max(1),
-        attempted_at: at,
+        last: at,
     };
     Ok(match (status, attempted_at) {
         (Some(RunStatus::Guarded), _) => StoredFate::Guarded,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::clock::{Ages, on_this_clock};
 use crate::domain::alert::Silence;
 use crate::domain::cadence::{Cadence, Fate, KnownCycle, Situation, Verdict};
-use crate::ledger::cycles::{JobCycle, StoredFate};
+use crate::ledger::cycles::JobCycle;
 use crate::ledger::{Ledger, LedgerError};
 
 /// Of which job a verdict is asked, and when.
@@ -50,9 +50,7 @@ pub(super) async fn verdict(
     } = asked;
     let cycles = ledger.job_cycles(job, &cadence.dashboard, now).await?;
     // A run that was begun and is not ours is at work elsewhere, or was cut off.
-    let begun = cycles
-        .iter()
-        .any(|cycle| cycle.fate == StoredFate::Interrupted);
+    let begun = cycles.iter().any(|cycle| cycle.fate == Fate::Interrupted);
     let at_work = at_work || (begun && ledger.is_running(job)?);
     let cycles: Vec<KnownCycle> = cycles
         .into_iter()
@@ -116,30 +114,14 @@ fn known(ages: &mut Ages<Kept>, asked: Asked<'_>, kept: JobCycle) -> KnownCycle 
         cycle: cycle.id.clone(),
     };
     let noticed = ages.age(noticing, noticed_at, asked.now);
-    let fate = match fate {
-        StoredFate::New => Fate::New,
-        StoredFate::Interrupted => Fate::Interrupted,
-        StoredFate::Failing {
+    let fate = fate.retold(|attempts, attempted_at| {
+        let attempt = Kept::Attempt {
+            job: asked.job.to_owned(),
+            cycle: cycle.id.clone(),
             attempts,
-            attempted_at,
-        } => {
-            let attempt = Kept::Attempt {
-                job: asked.job.to_owned(),
-                cycle: cycle.id.clone(),
-                attempts,
-            };
-            Fate::Failing {
-                attempts,
-                since_last: ages.age(attempt, attempted_at, asked.now),
-            }
-        }
-        StoredFate::Delivered => Fate::Delivered,
-        StoredFate::Guarded => Fate::Guarded,
-        StoredFate::GivenUp { attempts } => Fate::GivenUp { attempts },
-        StoredFate::Superseded => Fate::Superseded,
-        StoredFate::Expired => Fate::Expired,
-        StoredFate::Missed => Fate::Missed,
-    };
+        };
+        ages.age(attempt, attempted_at, asked.now)
+    });
     KnownCycle {
         cycle,
         noticed_at: on_this_clock(noticed_at, noticed, asked.now),

@@ -655,7 +655,7 @@ impl World {
                 (row.attempted, row.attempt_age) = (wall, Age::default());
                 Fate::Failing {
                     attempts: row.attempts,
-                    since_last: Duration::ZERO,
+                    last: Duration::ZERO,
                 }
             }
             _ => {
@@ -712,7 +712,10 @@ impl World {
             };
             known.noticed = lasting(row.noticed);
             known.noticed_at = instant(row.noticed_at);
-            if let Fate::Failing { since_last, .. } = &mut known.fate {
+            if let Fate::Failing {
+                last: since_last, ..
+            } = &mut known.fate
+            {
                 *since_last = lasting(row.attempt_age.of(row.attempted, wall, steady));
             }
         }

@@ -83,7 +83,7 @@ fn noticed_later(id: &str, completed: i64, noticed: i64, fate: Fate) -> KnownCyc
 fn failing(attempts: u32, minutes_since: u32) -> Fate {
     Fate::Failing {
         attempts,
-        since_last: minutes_since * MINUTE,
+        last: minutes_since * MINUTE,
     }
 }
 

@@ -257,7 +257,7 @@ impl<'a> Docket<'a> {
             }
             Fate::Failing {
                 attempts,
-                since_last,
+                last: since_last,
             } => match cadence.pause_after(attempts).checked_sub(since_last) {
                 None | Some(Duration::ZERO) => Some(Next::Run(entry.known.cycle.clone())),
                 Some(rest) => Some(Next::Wait(Wait::Retry {

@@ -262,7 +262,7 @@ async fn the_fate_of_a_cycle_follows_its_runs() {
         fate_of(&ledger, "c1").await,
         StoredFate::Failing {
             attempts: 1,
-            attempted_at: finished_at
+            last: finished_at
         },
         "the process died before it could count the attempt"
     );
@@ -272,7 +272,7 @@ async fn the_fate_of_a_cycle_follows_its_runs() {
         .unwrap();
     let failing = StoredFate::Failing {
         attempts: 1,
-        attempted_at: moment_on(1, 2),
+        last: moment_on(1, 2),
     };
     assert_eq!(fate_of(&ledger, "c1").await, failing);
 
@@ -297,7 +297,7 @@ async fn the_fate_of_a_cycle_follows_its_runs() {
         .unwrap();
     let failing = StoredFate::Failing {
         attempts: 2,
-        attempted_at: moment_on(1, 3),
+        last: moment_on(1, 3),
     };
     assert_eq!(
         fate_of(&ledger, "c1").await,
@@ -360,7 +360,7 @@ async fn attempts_that_failed_before_a_run_began_count() {
             .unwrap();
         let failing = StoredFate::Failing {
             attempts,
-            attempted_at: moment_on(1, hours),
+            last: moment_on(1, hours),
         };
         assert_eq!(fate_of(&ledger, "c1").await, failing);
     }
@@ -399,7 +399,7 @@ async fn attempts_that_failed_before_a_run_began_count() {
         .unwrap();
     let failing = StoredFate::Failing {
         attempts: 1,
-        attempted_at: moment_on(1, 5),
+        last: moment_on(1, 5),
     };
     assert_eq!(
         fate_of(&ledger, "c1").await,
@@ -860,7 +860,7 @@ async fn a_ledger_of_the_previous_version_is_brought_up_to_date() {
     let attempts = 1;
     let failing = StoredFate::Failing {
         attempts,
-        attempted_at: cycle("c1", 5).completed_at,
+        last: cycle("c1", 5).completed_at,
     };
     assert_eq!((daily[0].cycle.id.as_str(), daily[0].fate), ("c1", failing));
     execute(&ledger, "DELETE FROM runs WHERE cycle = 'c3'")

@@ -192,7 +192,7 @@ impl World {
     fn rests(&self, position: usize) -> Option<i64> {
         let Fate::Failing {
             attempts,
-            since_last,
+            last: since_last,
         } = self.known[position].fate
         else {
             return None;
