@@ -17,6 +17,21 @@ pub(super) const KEYS: [&str; 7] = [
     "canary",
 ];
 
+/// Keys of two lists as one: a table's own, and those read here.
+pub(super) const fn joined<const OWN: usize, const OTHERS: usize, const ALL: usize>(
+    own: [&'static str; OWN],
+    others: [&'static str; OTHERS],
+) -> [&'static str; ALL] {
+    assert!(OWN + OTHERS == ALL, "every key of both lists has a place");
+    let mut all = [""; ALL];
+    let mut at = 0;
+    while at < ALL {
+        all[at] = if at < OWN { own[at] } else { others[at - OWN] };
+        at += 1;
+    }
+    all
+}
+
 /// More records than anybody pulls: who expects more has slipped a digit.
 const MIN_READ_MAX: u32 = 1_000_000_000;
 

@@ -13,7 +13,7 @@ use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
 use super::fields::{check_conflicts, read_fields};
-use super::guards::{KEYS as GUARD_KEYS, read_canary, read_guards};
+use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
 use super::project_file::{
     batch_size, before_images_kept, journal_table, known_connection, null_policy, table_name, word,
@@ -30,28 +30,45 @@ use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, did_you_mean};
 use crate::domain::schema::Schema;
 
-const WRITE_BACK_KEYS: &[&str] = &[
-    "name",
-    "schema",
-    "source",
-    "destination",
-    "table",
-    "batch_size",
-    "matching",
-    "nulls",
-    "ignore",
-    "fields",
-    "min_read",
-    "max_changed",
-    "max_nulls",
-    "max_rejected",
-    "max_skipped",
-    "require_test",
-    "canary",
-    "journal_table",
-    "keep_before_images",
-    "retention",
+/// What a key of a write-back decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decides {
+    /// What is written where: another value makes another version of the write-back.
+    Writing,
+    /// How it is done, how far it may go, or what is kept of it.
+    Manner,
+}
+
+/// The keys of a write-back but for its guards, none of which decides what is written.
+const OWN_KEYS: [(&str, Decides); 13] = [
+    ("name", Decides::Writing),
+    ("schema", Decides::Writing),
+    ("source", Decides::Writing),
+    ("destination", Decides::Writing),
+    ("table", Decides::Writing),
+    ("batch_size", Decides::Manner),
+    ("matching", Decides::Writing),
+    ("nulls", Decides::Writing),
+    ("ignore", Decides::Writing),
+    ("fields", Decides::Writing),
+    ("journal_table", Decides::Manner),
+    ("keep_before_images", Decides::Manner),
+    ("retention", Decides::Manner),
 ];
+
+const WRITE_BACK_KEYS: &[&str] = &joined::<13, { GUARD_KEYS.len() }, { 13 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+
+const fn names_of<const KEYS: usize>(
+    keys: [(&'static str, Decides); KEYS],
+) -> [&'static str; KEYS] {
+    let mut names = [""; KEYS];
+    let mut at = 0;
+    while at < KEYS {
+        names[at] = keys[at].0;
+        at += 1;
+    }
+    names
+}
 
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
@@ -351,10 +368,7 @@ impl Schemas<'_> {
 
     /// The version of a write-back: its settings as they are meant, and its schema.
     fn version(&self, table: &Table<'_>, schema_file: &str, nulls: NullPolicy) -> String {
-        let counts = |value: &Value<'_>| {
-            !["batch_size", "journal_table"].contains(&value.key)
-                && !GUARD_KEYS.contains(&value.key)
-        };
+        let counts = |value: &Value<'_>| OWN_KEYS.contains(&(value.key, Decides::Writing));
         let mut settings: Vec<String> = table
             .entries()
             .filter(counts)

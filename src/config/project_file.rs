@@ -9,7 +9,7 @@ use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
-use super::guards::{is_off, read_canary, read_guards};
+use super::guards::{KEYS as GUARD_KEYS, is_off, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_object_name};
 use super::page::read_page;
 use super::secret::Surroundings;
@@ -35,20 +35,16 @@ const RETENTION_USUAL: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const RETENTION_BOUNDS: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=Duration::from_secs(3_653 * 24 * 60 * 60);
 
-const DEFAULTS_KEYS: &[&str] = &[
+/// The keys of `[defaults]` but for guards.
+const OWN_DEFAULTS_KEYS: [&str; 5] = [
     "batch_size",
     "nulls",
-    "min_read",
-    "max_changed",
-    "max_nulls",
-    "max_rejected",
-    "max_skipped",
-    "require_test",
-    "canary",
     "journal_table",
     "keep_before_images",
     "retention",
 ];
+
+const DEFAULTS_KEYS: &[&str] = &joined::<5, { GUARD_KEYS.len() }, { 5 + GUARD_KEYS.len() }>(OWN_DEFAULTS_KEYS, GUARD_KEYS);
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.

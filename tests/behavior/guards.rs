@@ -445,7 +445,8 @@ fn what_was_never_tested_does_not_run() {
         );
 
         // The same said otherwise is the same version; what writes otherwise is not.
-        let tidied = "# tidied up\nbatch_size = 2\nmax_changed = '99 %'\nrequire_test = true";
+        let tidied = "# tidied up\nbatch_size = 2\nmax_changed = '99 %'\nrequire_test = true\n\
+            keep_before_images = true\nretention = '40 days'";
         place.job(tidied, "note = 'note'\nid = 'id' # the key\nscore='score'");
         assert_eq!(place.run().code, 0, "on {server}");
         for fields in [
