@@ -21,7 +21,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that may lean on one another in one circle.
-const CIRCLE_MODULES_MAX: usize = 15;
+const CIRCLE_MODULES_MAX: usize = 4;
+/// Rooms in which a circle is larger still, and how large it may be. The list only shrinks.
+const LARGER_CIRCLES: &[(&str, usize)] = &[
+    ("page", 18),
+    ("commands", 17),
+    ("destination", 14),
+    ("run", 14),
+    ("source", 13),
+    ("practice", 9),
+    ("config", 7),
+    ("domain", 6),
+    ("package", 5),
+];
 /// Rooms at the top of `src/` that may lean on one another in a circle.
 const ROOMS_IN_CIRCLES_MAX: usize = 4;
 /// Lines of the table of contents of a run.
@@ -67,8 +79,14 @@ fn no_large_circle_of_modules_stands_in_the_house() {
             println!("    {module} -> {}", within.join(", "));
         }
     }
-    let largest = circles.iter().map(BTreeSet::len).max().unwrap_or(0);
-    hold_to("CIRCLE_MODULES_MAX", CIRCLE_MODULES_MAX, largest);
+    for circle in &circles {
+        let room = circle
+            .first()
+            .map_or(String::new(), |module| room_of(module));
+        let larger = LARGER_CIRCLES.iter().find(|(name, _)| *name == room);
+        let most = larger.map_or(CIRCLE_MODULES_MAX, |(_, most)| *most);
+        hold_to(&format!("a circle of `{room}`"), most, circle.len());
+    }
 }
 
 #[test]

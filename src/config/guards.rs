@@ -18,6 +18,10 @@ pub(super) const KEYS: [&str; 7] = [
 ];
 
 /// Keys of two lists as one: a table's own, and those read here.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated while compiling, where iterators are not to be had"
+)]
 pub(super) const fn joined<const OWN: usize, const OTHERS: usize, const ALL: usize>(
     own: [&'static str; OWN],
     others: [&'static str; OTHERS],

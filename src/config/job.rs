@@ -56,8 +56,13 @@ const OWN_KEYS: [(&str, Decides); 13] = [
     ("retention", Decides::Manner),
 ];
 
-const WRITE_BACK_KEYS: &[&str] = &joined::<13, { GUARD_KEYS.len() }, { 13 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+const WRITE_BACK_KEYS: &[&str] =
+    &joined::<13, { GUARD_KEYS.len() }, { 13 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated while compiling, where iterators are not to be had"
+)]
 const fn names_of<const KEYS: usize>(
     keys: [(&'static str, Decides); KEYS],
 ) -> [&'static str; KEYS] {

@@ -44,7 +44,8 @@ const OWN_DEFAULTS_KEYS: [&str; 5] = [
     "retention",
 ];
 
-const DEFAULTS_KEYS: &[&str] = &joined::<5, { GUARD_KEYS.len() }, { 5 + GUARD_KEYS.len() }>(OWN_DEFAULTS_KEYS, GUARD_KEYS);
+const DEFAULTS_KEYS: &[&str] =
+    &joined::<5, { GUARD_KEYS.len() }, { 5 + GUARD_KEYS.len() }>(OWN_DEFAULTS_KEYS, GUARD_KEYS);
 
 /// Reads the project file's text.
 /// Errors: every mistake in it.
