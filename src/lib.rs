@@ -12,6 +12,9 @@ mod destination;
 mod domain;
 mod doorkeeper;
 mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ledger;
 mod package;

@@ -43,6 +43,8 @@ pub(crate) use self::images::{Commit, Earlier, ImageSegment, SentImages};
 pub(crate) use self::journal::{JournalRun, RunKind};
 pub(crate) use self::last_written::{LastWrittenEntry, SendingRun, SentSegments, TestedValues};
 pub(crate) use self::lock::{ServeLock, file_name_of as job_file_name};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::outcomes::decode as decode_outcomes;
 pub(crate) use self::parts::{BatchSpan, WriteBackId};
 pub(crate) use self::pending::Pending;
 pub(crate) use self::rejections::ReasonCount;

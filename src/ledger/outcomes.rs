@@ -104,7 +104,7 @@ pub(super) fn encode(outcomes: &[Outcome]) -> Vec<u8> {
 /// Shape: one byte a record, and the rejected records with their places in the batch, ascending;
 /// one outcome a byte out. Errors: a byte that is no code, a rejected record without its rejection,
 /// or a rejection without its record.
-pub(super) fn decode(
+pub(crate) fn decode(
     bytes: &[u8],
     rejections: Vec<(u32, Rejection)>,
 ) -> Result<Vec<Outcome>, String> {

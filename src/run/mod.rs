@@ -15,7 +15,7 @@ pub(crate) mod error;
 mod files;
 mod guards;
 pub(crate) mod history;
-mod images;
+pub(crate) mod images;
 pub(crate) mod journal;
 mod journal_table;
 mod newest;

@@ -427,6 +427,16 @@ fn first_line(path: &Path, file: &File, length: u64) -> Result<Vec<u8>, SavedPla
     }
 }
 
+/// A plan without records and with any contents, whose length and digest are right.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sealed(contents: &[u8]) -> Vec<u8> {
+    let first_line = format!("{TITLE}{FORMAT}\n");
+    let length = (contents.len() as u64).to_le_bytes();
+    let hashed = [first_line.as_bytes(), contents, &length].concat();
+    let digest = Sha256::digest(&hashed);
+    [hashed, digest.to_vec()].concat()
+}
+
 /// Bytes of the file, of which there are so many.
 fn read(path: &Path, file: &File, begin: u64, bytes: usize) -> Result<Vec<u8>, SavedPlanError> {
     let failed = |error| SavedPlanError::io("read", path, error);
