@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::config::{Project, draft};
 use crate::domain::connection::Connection;
 use crate::domain::job::WriteBack;
-use crate::domain::schema::Kind;
+use crate::domain::value::Kind;
 use crate::ledger;
 use crate::run::images::{self, ImageField, Segment};
 use crate::run::saved_plan::{self, SavedPlan};
