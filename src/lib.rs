@@ -17,6 +17,7 @@ mod fault;
 pub mod fuzzing;
 mod http;
 mod ledger;
+mod library;
 mod package;
 mod page;
 mod practice;

@@ -29,7 +29,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::value::Kind;
 use crate::ledger::ImageSegment;
 use crate::run::write::effect::Effect;
-use crate::{fault, state};
+use crate::{fault, library, state};
 
 /// Why before-images could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -178,8 +178,9 @@ impl Segment {
     /// A segment from its bytes; `path` says where they stand.
     /// Errors: `Damaged`.
     pub(crate) fn parsed(path: PathBuf, bytes: Vec<u8>) -> Result<Self, ImageError> {
-        let metadata = IpcReader::new(Cursor::new(&bytes)).custom_metadata();
-        let metadata = metadata.map_err(|error| damaged(&path, error.to_string()))?;
+        let metadata = library::guarded(|| IpcReader::new(Cursor::new(&bytes)).custom_metadata())
+            .map_err(|gave_up| damaged(&path, gave_up.to_string()))?
+            .map_err(|error| damaged(&path, error.to_string()))?;
         let fields = metadata.as_ref().and_then(|metadata| metadata.get(FIELDS));
         let fields = fields.ok_or_else(|| damaged(&path, "it does not say what its fields are"))?;
         let fields =
@@ -307,10 +308,14 @@ impl Segment {
     }
 
     fn parse(&self, columns: Option<Vec<String>>) -> Result<DataFrame, ImageError> {
-        let parsed = IpcReader::new(Cursor::new(&self.bytes))
-            .with_columns(columns)
-            .finish();
-        parsed.map_err(|error| damaged(&self.path, error.to_string()))
+        let parsed = library::guarded(|| {
+            IpcReader::new(Cursor::new(&self.bytes))
+                .with_columns(columns)
+                .finish()
+        });
+        parsed
+            .map_err(|gave_up| damaged(&self.path, gave_up.to_string()))?
+            .map_err(|error| damaged(&self.path, error.to_string()))
     }
 }
 

@@ -7,7 +7,6 @@ mod bytes;
 mod csv;
 mod describe;
 mod folder;
-mod library;
 mod model;
 mod ndjson;
 mod parquet;
@@ -34,6 +33,7 @@ use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CellKind, CsvDialect, FileFormat, FilesSettings};
 use crate::domain::schema::Schema;
+use crate::library;
 
 /// Chunks read ahead of whoever takes them: enough to keep the reader busy, few enough to bound
 /// memory.

@@ -26,11 +26,12 @@ use super::folder::{Folder, OpenTable, list_names, resolve_columns};
 use super::parquet::{Unreadable, check_type, columns_of, deliver};
 use super::place::Place;
 use super::typed::TypedColumns;
-use super::{Delivery, Mentions, TableReader, Wanted, library};
+use super::{Delivery, Mentions, TableReader, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CellKind, FileFormat};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
+use crate::library;
 use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 
 /// Chunks of one file that a model reads. polars maps a file until it has read it to its end, so

@@ -13,7 +13,7 @@ use polars_parquet::read::schema::read_schema_from_metadata;
 
 use super::kind::{Annotation, Column, Element, Hint, Unit};
 use super::thrift::{Field, Malformed, Thrift};
-use crate::source::files::library;
+use crate::library;
 
 /// Bytes of the longest footer. A gigabyte of records takes some ten kilobytes for each column.
 const FOOTER_BYTES_MAX: u64 = 16 << 20;

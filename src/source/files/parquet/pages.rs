@@ -12,7 +12,7 @@ use super::coding::{Deltas, Runs};
 use super::footer::Chunk;
 use super::kind::Physical;
 use super::thrift::{Malformed, Thrift};
-use crate::source::files::library;
+use crate::library;
 
 /// Bytes of the largest page, compressed or not. Writers make pages of one megabyte and a value; a
 /// few make one page of each column and row group.

@@ -21,10 +21,10 @@ const POOL_THREADS: [&str; 2] = ["polars-", "async-executor-"];
 /// A library gave up.
 #[derive(Debug, thiserror::Error)]
 #[error("a library could not make sense of it: {0}")]
-pub(super) struct GaveUp(String);
+pub(crate) struct GaveUp(String);
 
 /// Calls a library, and turns its panic into an error.
-pub(super) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, GaveUp> {
+pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, GaveUp> {
     static HOOK: Once = Once::new();
     HOOK.call_once(silence);
     let outer = IS_GUARDED.replace(true);
