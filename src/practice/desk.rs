@@ -14,7 +14,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout_at};
 use tracing::{debug, error};
 
 use super::call::{Answer, Call, Hindrance, Verb};
@@ -145,23 +145,33 @@ impl<S: StandIn> Desk<S> {
         wanted: BTreeSet<String>,
         tempo: Tempo,
     ) -> (Held<'_, S>, BTreeSet<String>) {
-        let free = async {
-            loop {
-                let released = self.released.notified();
-                if lock(&self.held).is_disjoint(&wanted) {
-                    return;
-                }
-                released.await;
+        let deadline = Instant::now() + tempo.lock_wait;
+        let (own, locked) = loop {
+            let released = self.released.notified();
+            if let Some(taken) = self.take_free(&wanted, Instant::now() >= deadline) {
+                break taken;
             }
+            // Whether somebody let go or time is up is seen above.
+            drop(timeout_at(deadline.into(), released).await);
         };
-        // Whether all came free or time is up, what is free now is held now.
-        drop(timeout(tempo.lock_wait, free).await);
+        (Held { desk: self, own }, locked)
+    }
+
+    /// Takes records that nobody holds: all of them or none, or at last those that are free. Gives
+    /// what was taken, and what others hold.
+    fn take_free(
+        &self,
+        wanted: &BTreeSet<String>,
+        at_last: bool,
+    ) -> Option<(BTreeSet<String>, BTreeSet<String>)> {
         let mut held = lock(&self.held);
         let locked: BTreeSet<String> = wanted.intersection(&held).cloned().collect();
+        if !locked.is_empty() && !at_last {
+            return None;
+        }
         let own: BTreeSet<String> = wanted.difference(&locked).cloned().collect();
         held.extend(own.iter().cloned());
-        drop(held);
-        (Held { desk: self, own }, locked)
+        Some((own, locked))
     }
 
     async fn take(self: Arc<Self>, mut call: Call, cut: Cut) -> Answer {

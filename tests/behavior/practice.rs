@@ -1124,6 +1124,26 @@ fn a_parent_that_is_being_written_locks_its_children_for_a_while() {
 }
 
 #[test]
+fn writes_of_one_parent_wait_for_one_another() {
+    let practice = Practice::start_with("", &["--faults", "latency=100ms"]);
+    let client: &PracticeClient = &practice;
+    let write = |title: usize| {
+        let record = json!({ "attributes": { "type": "Contact" }, "id": "003Hs0000000001IAA", "Title": title });
+        client.collection("PATCH", "/composite/sobjects", &json!([record]), &[])[0].clone()
+    };
+    let results: Vec<Value> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..6)
+            .map(|title| scope.spawn(move || write(title)))
+            .collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    assert!(
+        results.iter().all(|result| result["success"] == true),
+        "{results:?}"
+    );
+}
+
+#[test]
 fn usage_is_always_told_now_and_then_less_and_its_end_is_a_403() {
     let practice = Practice::start("[org]\ndaily_calls = 100\nlong_calls_max = 3\n");
     practice.faults("others=1");
