@@ -5,17 +5,29 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::serve::IncomingStream;
 use url::Url;
 
-use super::Peer;
 use super::house::House;
 use super::refusal::{self, Refusal};
 use crate::domain::access::Role;
+use crate::doorkeeper::Doorkeeper;
 use crate::ledger::NewAction;
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connected<IncomingStream<'_, Doorkeeper>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Doorkeeper>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
 
 /// Bytes of a request's head at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

@@ -29,9 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -115,7 +113,7 @@ pub(crate) async fn listen(
     let url = house.url.clone();
     let serving = axum::serve(
         doorkeeper,
-        routes(house).into_make_service_with_connect_info::<Peer>(),
+        routes(house).into_make_service_with_connect_info::<door::Peer>(),
     );
     tokio::spawn(async move {
         tokio::select! {
@@ -146,16 +144,6 @@ async fn expect_safe(
         Ok(())
     } else {
         Err(PageError::NotEncrypted { address })
-    }
-}
-
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy)]
-struct Peer(SocketAddr);
-
-impl Connected<IncomingStream<'_, Doorkeeper>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Doorkeeper>) -> Self {
-        Self(*stream.remote_addr())
     }
 }
 

@@ -11,8 +11,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Peer;
-use super::door::{Caller, Lasts, cookie, session_cookie, set_cookie};
+use super::door::{Caller, Lasts, Peer, cookie, session_cookie, set_cookie};
 use super::frame::plain_page;
 use super::house::House;
 use super::refusal::Refusal;
