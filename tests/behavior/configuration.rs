@@ -289,7 +289,7 @@ fn a_key_without_an_index_is_warned_about_with_the_statement_that_adds_it() {
         assert_eq!(run.code, 0, "{run}");
         let warned = run.stderr.to_lowercase();
         assert!(
-            warned.contains("warning") && warned.contains("create index"),
+            warned.contains("warning") && warned.contains("create unique index"),
             "on {server}: {run}"
         );
     }

@@ -105,7 +105,7 @@ fn a_key_that_occurs_twice_in_the_source_is_never_guessed_about() {
             |record| format!("scores,{record},A1,match,,the key occurs 3 times in the source\n");
         assert_eq!(
             place.rejected(run.run()),
-            [line(0), line(2), line(3)].concat(),
+            [line(1), line(3), line(4)].concat(),
             "on {server}"
         );
         assert_eq!(
