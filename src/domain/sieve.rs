@@ -11,6 +11,7 @@ use super::conversion::texts_of;
 use super::outcome::{FLAWED_VALUE_CHARACTERS_MAX, Flaw, Rejection, Stage};
 use super::record::{RECORD_POSITION, key_text};
 use super::value::Kind;
+use crate::library;
 
 /// Collects the faults of a frame's columns.
 #[derive(Debug)]
@@ -97,13 +98,14 @@ impl Sieve {
     }
 }
 
-/// A value as people are shown it; `None` of NULL.
+/// A value as people are shown it; `None` of NULL, and of what has no text: the data-frame library
+/// panics over instants and times of day outside the calendar, such as `infinity`.
 fn shown_value(values: &Series, index: usize) -> Option<String> {
     let value = values.get(index).ok()?;
     if value.is_null() {
         return None;
     }
-    let text = value.str_value();
+    let text = library::guarded(|| value.str_value()).ok()?;
     match text.char_indices().nth(FLAWED_VALUE_CHARACTERS_MAX) {
         Some((end, _)) => Some(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Some(text.into_owned()),

@@ -371,7 +371,7 @@ fn random_values_arrive(place: &Workspace, texts: &[String], decimals: &[String]
     let is_rejected = |id: usize| {
         rejected
             .lines()
-            .any(|line| line.starts_with(&format!("scores,{id},")))
+            .any(|line| line.starts_with(&format!("scores,{},{id},", id + 1)))
     };
     for (id, (text, decimal)) in texts.iter().zip(decimals).enumerate() {
         let fits =
