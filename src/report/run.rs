@@ -133,7 +133,7 @@ impl Delivered<'_> {
         lines.join("\n") + "\n"
     }
 
-    /// As [`json`] tells of a run with nothing to do, and of who did it.
+    /// As [`json()`] tells of a run with nothing to do, and of who did it.
     pub(crate) fn json(&self) -> Value {
         json!({
             "run": null,
