@@ -28,11 +28,11 @@ pub(crate) struct RunEntry {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     /// Why it could not run or finish.
     pub(crate) error: Option<String>,
-    /// As [`NewRun::retry_of`].
+    /// As [`super::runs::NewRun::retry_of`].
     pub(crate) retry_of: Option<i64>,
-    /// As [`NewRun::undo_of`].
+    /// As [`super::runs::NewRun::undo_of`].
     pub(crate) undo_of: Option<i64>,
-    /// As [`NewRun::plan`].
+    /// As [`super::runs::NewRun::plan`].
     pub(crate) plan: Option<String>,
     /// What guards had against it.
     pub(crate) guards: Vec<Objection>,
