@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use polars::df;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{Project, draft};
 use crate::domain::connection::Connection;
 use crate::domain::job::WriteBack;
 use crate::domain::value::Kind;
-use crate::ledger;
+use crate::ledger::{self, ImageSegment};
 use crate::run::images::{self, ImageField, Segment};
 use crate::run::saved_plan::{self, SavedPlan};
 use crate::source::{AnySource, Source, files};
@@ -51,6 +52,8 @@ pub struct Bench {
     /// Of the project as it was made.
     dashboard: Connection,
     write_backs: Vec<WriteBack>,
+    /// What the ledger says of [`whole_segment`].
+    segment: ImageSegment,
 }
 
 impl Bench {
@@ -65,7 +68,14 @@ impl Bench {
         let project = Project::load(folder.path()).map_err(invalid)?;
         let checked = project.load_job("job").map_err(invalid)?;
         let (dashboard, _) = project.connection("dashboard").map_err(invalid)?;
+        let whole = whole_segment()?;
         Ok(Self {
+            segment: ImageSegment {
+                file: "segment".to_owned(),
+                offset: 0,
+                bytes: whole.len() as u64,
+                xxh3: xxh3_64(&whole),
+            },
             dashboard: dashboard.clone(),
             write_backs: checked.job.write_backs,
             folder,
@@ -117,9 +127,10 @@ fn saved_plan(bench: &Bench, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A segment of before-images whose checksum is right.
-fn segment(_: &Bench, data: &[u8]) -> io::Result<()> {
-    if let Ok(segment) = Segment::parsed(PathBuf::from("segment"), data.to_vec()) {
+/// A disk that gives back other bytes than those of the segment that the ledger knows.
+fn segment(bench: &Bench, data: &[u8]) -> io::Result<()> {
+    fs::write(bench.path("segment"), data)?;
+    if let Ok(segment) = Segment::read(bench.folder.path(), &bench.segment) {
         drop((segment.frame(), segment.sent_keys()));
     }
     Ok(())
