@@ -363,8 +363,8 @@ fn a_folder_that_is_no_table_says_why() {
             "it holds files of more than one kind, `part-0.parquet` among them",
         ),
         (
-            "part-0.csv.gz",
-            "it holds `part-0.csv.gz`, which is no .csv, .parquet, .ndjson or .jsonl file",
+            "part-0.csv.xz",
+            "it holds `part-0.csv.xz`, which is no .csv, .parquet, .ndjson or .jsonl file",
         ),
         (
             "_temporary/0/x",
