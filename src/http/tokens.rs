@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::domain::connection::Secret;
+use crate::domain::printable::hexadecimal;
 use crate::state;
 
 /// How long another process is waited for while it renews a token.
@@ -160,8 +161,7 @@ impl TokenFile {
     }
 
     fn digest(&self) -> String {
-        let digest = Sha256::digest(self.configured.reveal().as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&Sha256::digest(self.configured.reveal().as_bytes()))
     }
 }
 

@@ -12,6 +12,7 @@ use super::house::House;
 use super::refusal::Refusal;
 use super::{parts, paths, problems};
 use crate::domain::alert::StandingAlert;
+use crate::domain::counted::counted;
 use crate::domain::outcome::{Stage, grouped};
 use crate::domain::problem::Severity;
 use crate::ledger::cycles::Server;
@@ -298,9 +299,4 @@ fn lag(run: &RunEntry) -> Option<u64> {
     let delivered = matches!(run.status, RunStatus::Succeeded | RunStatus::Rejected);
     let finished_at = run.finished_at.filter(|_| delivered)?;
     u64::try_from((finished_at - run.cycle_completed_at).num_seconds()).ok()
-}
-
-/// `1 mistake`, `2 mistakes`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    crate::domain::counted::counted(count, noun)
 }

@@ -29,6 +29,7 @@ use crate::config::CheckedJob;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Forecast;
 use crate::domain::outcome::Tally;
+use crate::domain::printable::hexadecimal;
 use crate::{state, user_file};
 
 /// Why a plan could not be saved, read or applied.
@@ -450,8 +451,4 @@ fn read(path: &Path, file: &File, begin: u64, bytes: usize) -> Result<Vec<u8>, S
 
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

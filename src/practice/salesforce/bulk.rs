@@ -96,18 +96,20 @@ fn invalid_job(message: impl Into<String>) -> ApiError {
 }
 
 impl Org {
+    /// The id of a job of this kind, as it is stored. Errors: there is none.
+    fn job_id(&self, id: &str, kind: JobKind) -> Result<String, ApiError> {
+        canonical_id(id)
+            .filter(|id| self.jobs.get(id).is_some_and(|job| job.kind == kind))
+            .ok_or_else(ApiError::not_found)
+    }
+
     /// `/jobs/ingest…`.
     pub(super) fn ingest(&mut self, call: &Call, caller: &Caller, rest: &[&str]) -> Answered {
         match (call.method, rest) {
             (Verb::Post, []) => self.new_ingest(call, caller),
             (Verb::Get, []) => Ok(self.all_jobs(JobKind::Ingest)),
             (method, [id, rest @ ..]) => {
-                let id = canonical_id(id).filter(|id| {
-                    self.jobs
-                        .get(id)
-                        .is_some_and(|job| job.kind == JobKind::Ingest)
-                });
-                let id = id.ok_or_else(ApiError::not_found)?;
+                let id = self.job_id(id, JobKind::Ingest)?;
                 match (method, rest) {
                     (Verb::Get, []) => Ok(self.job_info(&id)),
                     (Verb::Patch, []) => self.set_state(call, &id),
@@ -326,12 +328,7 @@ impl Org {
             (Verb::Post, []) => self.new_query(call, caller),
             (Verb::Get, []) => Ok(self.all_jobs(JobKind::Query)),
             (method, [id, rest @ ..]) => {
-                let id = canonical_id(id).filter(|id| {
-                    self.jobs
-                        .get(id)
-                        .is_some_and(|job| job.kind == JobKind::Query)
-                });
-                let id = id.ok_or_else(ApiError::not_found)?;
+                let id = self.job_id(id, JobKind::Query)?;
                 match (method, rest) {
                     (Verb::Get, []) => Ok(self.job_info(&id)),
                     (Verb::Patch, []) => self.set_state(call, &id),

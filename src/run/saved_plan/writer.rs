@@ -7,12 +7,11 @@ use chrono::{DateTime, Utc};
 use polars::prelude::{Column, DataFrame, IpcCompression, IpcWriter, PolarsResult, SerWriter};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Contents, FORMAT, PlannedSegment, PlannedWriteBack, SavedPlanError, TITLE, hexadecimal,
-};
+use super::{Contents, FORMAT, PlannedSegment, PlannedWriteBack, SavedPlanError, TITLE};
 use crate::config::CheckedJob;
 use crate::domain::cycle::Cycle;
 use crate::domain::guard::Forecast;
+use crate::domain::printable::hexadecimal;
 use crate::domain::record::RECORD_POSITION;
 use crate::package::Package;
 use crate::run::images::{self, RECORD};

@@ -13,6 +13,7 @@ use ureq::{Agent, Error};
 use super::TellError;
 use crate::domain::certificate;
 use crate::domain::channel::Webhook;
+use crate::domain::printable::hexadecimal;
 use crate::user_file;
 
 /// Posts `body`, once. Blocks. Of the answer only the status counts: its body is not even read.
@@ -85,9 +86,7 @@ fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
     for part in [timestamp, ".", body] {
         hmac.update(part.as_bytes());
     }
-    let code = hmac.finalize().into_bytes();
-    let hexadecimal: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("v1={hexadecimal}")
+    format!("v1={}", hexadecimal(&hmac.finalize().into_bytes()))
 }
 
 /// What went wrong, in words that hold neither the URL nor its host: either may be what keeps

@@ -58,58 +58,28 @@ impl DateRange {
 
     fn counted(name: &str, count: u32) -> Option<Self> {
         let (back, ahead) = (-i64::from(count), u64::from(count));
-        Some(match name {
-            // Today is one of the last days, and none of the next.
-            "LAST_N_DAYS" => Self::Days {
+        // Today is one of the last days, and none of the next.
+        if name == "LAST_N_DAYS" {
+            return Some(Self::Days {
                 from: back,
                 count: ahead + 1,
-            },
-            "NEXT_N_DAYS" => Self::Days {
-                from: 1,
-                count: ahead,
-            },
-            "N_DAYS_AGO" => Self::Days {
-                from: back,
-                count: 1,
-            },
-            "LAST_N_WEEKS" => Self::Weeks {
-                from: back,
-                count: ahead,
-            },
-            "NEXT_N_WEEKS" => Self::Weeks {
-                from: 1,
-                count: ahead,
-            },
-            "N_WEEKS_AGO" => Self::Weeks {
-                from: back,
-                count: 1,
-            },
-            "LAST_N_MONTHS" => Self::Months {
-                from: back,
-                count: ahead,
-            },
-            "NEXT_N_MONTHS" => Self::Months {
-                from: 1,
-                count: ahead,
-            },
-            "N_MONTHS_AGO" => Self::Months {
-                from: back,
-                count: 1,
-            },
-            "LAST_N_YEARS" => Self::Years {
-                from: back,
-                count: ahead,
-            },
-            "NEXT_N_YEARS" => Self::Years {
-                from: 1,
-                count: ahead,
-            },
-            "N_YEARS_AGO" => Self::Years {
-                from: back,
-                count: 1,
-            },
-            _ => return None,
-        })
+            });
+        }
+        let (unit, from, count) = if let Some(unit) = name.strip_prefix("LAST_N_") {
+            (unit, back, ahead)
+        } else if let Some(unit) = name.strip_prefix("NEXT_N_") {
+            (unit, 1, ahead)
+        } else {
+            let unit = name.strip_prefix("N_")?.strip_suffix("_AGO")?;
+            (unit, back, 1)
+        };
+        match unit {
+            "DAYS" => Some(Self::Days { from, count }),
+            "WEEKS" => Some(Self::Weeks { from, count }),
+            "MONTHS" => Some(Self::Months { from, count }),
+            "YEARS" => Some(Self::Years { from, count }),
+            _ => None,
+        }
     }
 
     /// Its first day, and the first day after it.
@@ -156,4 +126,38 @@ fn months(day: NaiveDate, from: i64, count: u64) -> Option<(NaiveDate, NaiveDate
 /// Milliseconds of a day's first moment.
 pub(crate) fn midnight(day: NaiveDate) -> i64 {
     day.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counted_range_is_so_many_of_its_unit() {
+        let named = |word| DateRange::named(word);
+        let days = |from, count| Some(DateRange::Days { from, count });
+        assert_eq!(named("LAST_N_DAYS:3"), days(-3, 4));
+        assert_eq!(named("NEXT_N_DAYS:3"), days(1, 3));
+        assert_eq!(named("N_DAYS_AGO:3"), days(-3, 1));
+        let (from, count) = (-3, 3);
+        assert_eq!(
+            named("LAST_N_WEEKS:3"),
+            Some(DateRange::Weeks { from, count })
+        );
+        assert_eq!(
+            named("LAST_N_MONTHS:3"),
+            Some(DateRange::Months { from, count })
+        );
+        assert_eq!(
+            named("NEXT_N_YEARS:3"),
+            Some(DateRange::Years { from: 1, count })
+        );
+        assert_eq!(
+            named("N_MONTHS_AGO:3"),
+            Some(DateRange::Months { from, count: 1 })
+        );
+        for word in ["LAST_N_HOURS:3", "N_DAYS:3", "DAYS_AGO:3", "LAST_N_DAYS:x"] {
+            assert_eq!(named(word), None, "{word}");
+        }
+    }
 }
