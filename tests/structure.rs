@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 const CIRCLE_MODULES_MAX: usize = 4;
 /// Rooms in which a circle is larger still, and how large it may be. The list only shrinks.
 const LARGER_CIRCLES: &[(&str, usize)] = &[
-    ("destination", 14),
     ("run", 14),
     ("source", 13),
     ("practice", 9),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CommandError, Ending, load_job, load_project, print, print_json, rehearsal, warn_of};
 use crate::cli::CheckArguments;
 use crate::config::Project;
-use crate::destination::Destination;
+use crate::destination::seam::Destination;
 use crate::destination::service::AnyService;
 use crate::destination::service::report::AccountReport;
 use crate::domain::cadence::Cadence;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{CommandError, Ending, load_project, print, read_job, warn_of};
 use crate::cli::DescribeArguments;
 use crate::config::Project;
-use crate::destination::Destination;
+use crate::destination::seam::Destination;
 use crate::destination::service::AnyService;
 use crate::domain::connection::{Connection, System};
 use crate::domain::counted::counted;

@@ -10,7 +10,9 @@ use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
-use super::{Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact};
+use super::seam::{
+    Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
+};
 use crate::database::Dialect;
 use crate::database::mysql::settings::NOTES_MAX;
 use crate::database::mysql::{Purpose, Session, catalogue, fault, text};

@@ -11,7 +11,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
-use super::{
+use super::seam::{
     Answer, Claim, Destination, Found, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
     update_locked,
 };

@@ -23,7 +23,9 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 pub(crate) use self::statements::is_text_kept_as_number;
 use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
-use super::{Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact};
+use super::seam::{
+    Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
+};
 use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
 use crate::database::{Dialect, audited};

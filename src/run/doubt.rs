@@ -9,7 +9,8 @@ use tracing::warn;
 
 use super::images::{ImageError, Segment};
 use super::journal_table::JournalWitness;
-use crate::destination::{AnyDatabase, Claim, Destination, LookUp, Transact, records_at};
+use crate::destination::AnyDatabase;
+use crate::destination::seam::{Claim, Destination, LookUp, Transact, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::{Connection, System};
 use crate::domain::doubt::{Fate, Marker, SentWrite};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use polars::prelude::DataFrame;
 
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination, sqlite};
+use crate::destination::seam::Destination;
+use crate::destination::{AnyDestination, sqlite};
 use crate::domain::connection::{Connection, System};
 use crate::domain::counted::counted;
 use crate::domain::error::{SystemError, chain};

@@ -4,7 +4,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::AnyDestination;
+use crate::destination::seam::Destination;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;

@@ -11,7 +11,8 @@ use std::borrow::Cow;
 
 use polars::prelude::DataFrame;
 
-use crate::destination::{AnyDatabase, Found, LookUp, LookedUp, Transact};
+use crate::destination::AnyDatabase;
+use crate::destination::seam::{Found, LookUp, LookedUp, Transact};
 use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;

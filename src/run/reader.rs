@@ -4,7 +4,8 @@
 use polars::prelude::DataFrame;
 use tracing::warn;
 
-use crate::destination::{AnyDestination, Destination, LookUp, LookedUp};
+use crate::destination::AnyDestination;
+use crate::destination::seam::{Destination, LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};

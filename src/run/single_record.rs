@@ -7,8 +7,9 @@ use polars::prelude::{DataFrame, IdxCa, IdxSize};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
+use crate::destination::AnyDatabase;
+use crate::destination::seam::{Destination, LookUp, LookedUp, Transact};
 use crate::destination::service::AnyService;
-use crate::destination::{AnyDatabase, Destination, LookUp, LookedUp, Transact};
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
 use crate::domain::connection::System;

@@ -15,7 +15,7 @@ use super::conflicts::Conflicts;
 use super::images::{CREATED, IN_DOUBT, before_column, sent_column, written_column};
 use super::write::effect::{Effect, Mask};
 use super::write::judge::Decided;
-use crate::destination::{Found, LookUp, LookedUp, records_at};
+use crate::destination::seam::{Found, LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;

@@ -11,7 +11,8 @@ use tokio::task::block_in_place;
 
 use self::written::{Latest, Written};
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination, Found, LookUp, LookedUp};
+use crate::destination::AnyDestination;
+use crate::destination::seam::{Destination, Found, LookUp, LookedUp};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;

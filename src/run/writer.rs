@@ -14,8 +14,9 @@ use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
+use crate::destination::AnyDatabase;
+use crate::destination::seam::{Destination, Found, Transact, records_at};
 use crate::destination::service::AnyService;
-use crate::destination::{AnyDatabase, Destination, Found, Transact, records_at};
 use crate::domain::before::Before;
 use crate::domain::connection::{Connection, System};
 use crate::domain::doubt::{JournalMark, Marker, Replay};

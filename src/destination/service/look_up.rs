@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{DataFrame, StringChunked};
 
-use crate::destination::{Answer, LookedUp, RowId, Stored};
+use crate::destination::seam::{Answer, LookedUp, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};

@@ -1,7 +1,7 @@
 //! Sending writes until each has its answer: what a system has no room for is sent again, a while
 //! later and with fewer others at once, at last alone.
 
-use super::Reply;
+use super::seam::Reply;
 use crate::domain::error::{SystemError, chain};
 use crate::http::delays;
 
@@ -95,7 +95,7 @@ mod tests {
     use std::future::ready;
 
     use super::*;
-    use crate::destination::RowId;
+    use crate::destination::seam::RowId;
 
     fn done(position: usize) -> Reply {
         Reply::Done {

@@ -17,7 +17,8 @@ use polars::prelude::{
 use tokio::task::block_in_place;
 
 use crate::config::Project;
-use crate::destination::{AnyDestination, Destination};
+use crate::destination::AnyDestination;
+use crate::destination::seam::Destination;
 use crate::domain::before::unmarked;
 use crate::domain::conversion::texts_of;
 use crate::domain::error::SystemError;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn};
 
 use self::last_written::{LastField, LastValues};
-use crate::destination::{LookUp, LookedUp, records_at};
+use crate::destination::seam::{LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};

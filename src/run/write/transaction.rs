@@ -8,7 +8,8 @@ use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 
 use super::effect::Mask;
 use super::judge::{Decided, chosen, mapped};
-use crate::destination::{AnyDatabase, LookUp, LookedUp, Transact, records_at};
+use crate::destination::AnyDatabase;
+use crate::destination::seam::{LookUp, LookedUp, Transact, records_at};
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;

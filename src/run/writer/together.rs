@@ -10,7 +10,8 @@ use polars::prelude::{Column, DataFrame};
 use tracing::{debug, warn};
 
 use super::{AttemptError, Sending, Share, Writer, WriterContext};
-use crate::destination::{AnyDatabase, Transact};
+use crate::destination::AnyDatabase;
+use crate::destination::seam::Transact;
 use crate::domain::alteration::Change;
 use crate::domain::before::Before;
 use crate::domain::error::{SystemError, chain};

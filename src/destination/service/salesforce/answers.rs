@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use crate::destination::RowId;
-use crate::destination::service::Reply;
+use crate::destination::seam::RowId;
+use crate::destination::service::seam::Reply;
 use crate::domain::printable::printable;
 use crate::http::Response;
 

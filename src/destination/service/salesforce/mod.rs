@@ -21,8 +21,8 @@ use self::describe::Described;
 use self::manner::SalesforceManner;
 use super::look_up::{Find, Hit, Texts, look_up};
 use super::patience::patiently;
-use super::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
-use crate::destination::{LookUp, LookedUp, RowId, Stored};
+use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
+use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::connection::{
     Auth, Connection, LiveAccess, Secret, ServiceAccess, ServiceSettings,
@@ -224,7 +224,7 @@ fn hint_of(code: &str) -> Option<&'static str> {
 }
 
 impl SalesforceDestination {
-    /// As [`crate::destination::Destination::describe`].
+    /// As [`crate::destination::seam::Destination::describe`].
     pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
         let [part] = name.parts.as_slice() else {
             return Err(SystemError::NotFound {
@@ -243,7 +243,7 @@ impl SalesforceDestination {
         Ok(described.object())
     }
 
-    /// As [`crate::destination::Destination::identity`].
+    /// As [`crate::destination::seam::Destination::identity`].
     pub(super) fn identity(&self) -> String {
         let account = self.account.as_deref().and_then(answers::short_id);
         account.map_or_else(String::new, |account| format!("salesforce {account}"))

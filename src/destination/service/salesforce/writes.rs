@@ -1,11 +1,11 @@
 //! Requests that write: collections of records, and composites of guarded updates.
 
 use super::super::look_up::Texts;
-use super::super::{Reply, ServiceVerb, ServiceWrite};
+use super::super::seam::{Reply, ServiceVerb, ServiceWrite};
 use super::answers::{collection_replies, composite_replies, part_name};
 use super::queries::encoded;
 use super::values::{http_date, json, text};
-use crate::destination::RowId;
+use crate::destination::seam::RowId;
 use crate::domain::layout::Layout;
 use crate::http::{HttpMethod, Repeat, Request};
 

@@ -3,7 +3,7 @@
 use polars::prelude::DataFrame;
 
 use super::Decided;
-use crate::destination::{LookUp, LookedUp};
+use crate::destination::seam::{LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::layout::Layout;
 use crate::run::conflicts::Conflicts;

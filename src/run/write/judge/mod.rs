@@ -7,7 +7,7 @@ pub(crate) mod mapped;
 
 use polars::prelude::IdxSize;
 
-use crate::destination::{Found, LookedUp};
+use crate::destination::seam::{Found, LookedUp};
 use crate::domain::match_rule::Decision;
 use crate::run::conflicts::Conflicts;
 
