@@ -11,7 +11,7 @@ use tracing::warn;
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
 use super::seam::{
-    Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
+    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT, Transact,
 };
 use crate::database::Dialect;
 use crate::database::mysql::settings::NOTES_MAX;
@@ -261,7 +261,7 @@ impl MysqlDestination {
         let statements = Statements::of(layout);
         let payload = self.payload(layout, &statements.carried(step), batch)?;
         let sql = statements.render(step);
-        let mut answer = Answer::to(layout, batch);
+        let mut answer = LookedUpBuilder::new(layout, batch);
         for portion in payload.portions(self.portion_limit()) {
             let portion = portion?;
             let mut are_noted = true;
@@ -487,7 +487,7 @@ fn unheld(field: &LayoutField) -> SystemError {
 
 /// Takes in a row of a look-up's answer; `None` if it names no record of the batch.
 fn note_found(
-    answer: &mut Answer,
+    answer: &mut LookedUpBuilder,
     first: usize,
     row: &MySqlRow,
     layout: &Layout,

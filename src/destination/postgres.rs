@@ -12,8 +12,8 @@ use sqlx::{Arguments, Row};
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
 use super::seam::{
-    Answer, Claim, Destination, Found, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
-    update_locked,
+    Claim, Destination, Found, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT,
+    Transact, update_locked,
 };
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Access, Purpose, Session, catalogue};
@@ -81,7 +81,7 @@ impl LookUp for PostgresDestination {
             carries_records: true,
         };
         if batch.height() == 0 {
-            return Ok(Answer::to(layout, batch).finish());
+            return Ok(LookedUpBuilder::new(layout, batch).finish());
         }
         let bounds = Bounds::of(layout, batch);
         let statement = statement::look_up(layout, before, reach(bounds.as_ref()));
@@ -521,7 +521,7 @@ fn read_found(
     held: impl Fn(&LayoutField) -> bool,
 ) -> Result<LookedUp, sqlx::Error> {
     let ordinals: Vec<i64> = row.try_get::<Option<_>, _>(0)?.unwrap_or_default();
-    let mut answer = Answer::to(layout, batch);
+    let mut answer = LookedUpBuilder::new(layout, batch);
     for ordinal in &ordinals {
         let found = answer
             .found
@@ -564,7 +564,7 @@ fn read_counted(
     batch: &DataFrame,
     before: Before,
 ) -> Result<LookedUp, sqlx::Error> {
-    let mut answer = Answer::to(layout, batch);
+    let mut answer = LookedUpBuilder::new(layout, batch);
     for row in rows {
         let (ordinal, rows): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let record = record_of(ordinal)?;

@@ -175,13 +175,13 @@ pub(crate) async fn update_locked(
 }
 
 /// A look-up's answer as it comes in.
-pub(crate) struct Answer {
+pub(crate) struct LookedUpBuilder {
     pub(crate) found: Vec<Found>,
     pub(crate) before: BeforeImagesBuilder,
 }
 
-impl Answer {
-    pub(crate) fn to(layout: &Layout, batch: &DataFrame) -> Self {
+impl LookedUpBuilder {
+    pub(crate) fn new(layout: &Layout, batch: &DataFrame) -> Self {
         let records = batch.height();
         Self {
             found: vec![Found::default(); records],

@@ -24,7 +24,7 @@ pub(crate) use self::statements::is_text_kept_as_number;
 use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
 use super::seam::{
-    Answer, Claim, Destination, LookUp, LookedUp, SAVEPOINT, TO_SAVEPOINT, Transact,
+    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT, Transact,
 };
 use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
@@ -70,7 +70,7 @@ impl LookUp for SqliteDestination {
         let sent = Sent::to_look_up(layout);
         let table = self.table_of(layout);
         let values = Values::of(layout, &sent, batch).map_err(|error| self.bind_failure(error))?;
-        let mut answer = Answer::to(layout, batch);
+        let mut answer = LookedUpBuilder::new(layout, batch);
         let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
         while let Some((first, records, arguments)) =
             pieces.take().map_err(|error| self.bind_failure(error))?
@@ -511,7 +511,7 @@ async fn read_matches(
     layout: &Layout,
     before: Before,
     first: usize,
-    answer: &mut Answer,
+    answer: &mut LookedUpBuilder,
 ) -> Result<(), sqlx::Error> {
     let mut matches = sqlx::query_with(audited(sql), arguments).fetch(database.connection());
     while let Some(row) = matches.try_next().await? {
@@ -552,7 +552,7 @@ async fn read_positions(
     sql: String,
     arguments: SqliteArguments,
     first: usize,
-    answer: &mut Answer,
+    answer: &mut LookedUpBuilder,
 ) -> Result<(), sqlx::Error> {
     let query = sqlx::query_scalar_with::<_, Option<String>, _>(audited(sql), arguments);
     let positions = query

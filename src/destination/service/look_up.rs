@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{DataFrame, StringChunked};
 
-use crate::destination::seam::{Answer, LookedUp, RowId, Stored};
+use crate::destination::seam::{LookedUp, LookedUpBuilder, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -154,7 +154,7 @@ impl<'a> Joined<'a> {
         texts: &Texts,
         before: Before,
     ) -> LookedUp {
-        let mut answer = Answer::to(layout, batch);
+        let mut answer = LookedUpBuilder::new(layout, batch);
         let mut stored = BTreeMap::new();
         let mut candidates = BTreeMap::new();
         for (record, hits) in self.hits.iter().enumerate() {
