@@ -2,6 +2,7 @@
 //! what they share stands here: a request is carried out record by record, nothing holds still
 //! meanwhile, and an answer may be lost though the request was carried out.
 
+mod access;
 mod look_up;
 mod patience;
 pub(crate) mod report;

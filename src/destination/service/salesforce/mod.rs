@@ -10,7 +10,7 @@ mod values;
 mod writes;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
 use polars::prelude::DataFrame;
 use serde::Deserialize;
@@ -19,19 +19,18 @@ use serde_json::value::RawValue;
 use self::answers::{errors, same_id};
 use self::describe::Described;
 use self::manner::SalesforceManner;
+use super::access::{Sessions, live_access};
 use super::look_up::{Find, Hit, Texts, look_up};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
 use crate::domain::before::Before;
-use crate::domain::connection::{
-    Auth, Connection, LiveAccess, Secret, ServiceAccess, ServiceSettings,
-};
+use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
-use crate::http::{ClientSettings, Repeat, Request, Response, Session, SessionSettings, TokenFile};
+use crate::http::{Repeat, Request, Response, Session};
 use crate::practice;
 
 /// The newest version of the API that this program was tested with, that of Summer '26.
@@ -42,6 +41,9 @@ const COLLECTION_MAX: usize = 200;
 
 /// Parts of a composite request. Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm>.
 const COMPOSITE_MAX: usize = 25;
+
+/// The sessions of this process, one for each org and user.
+static SESSIONS: Sessions<SalesforceManner> = Sessions::new();
 
 /// One connection to an org; all of a process share its session.
 pub(crate) struct SalesforceDestination {
@@ -82,8 +84,11 @@ impl SalesforceDestination {
         connection: &Connection,
         settings: &ServiceSettings,
     ) -> Result<Self, SystemError> {
-        let live = live_access(connection, settings).await?;
-        let session = session(connection, settings, live)?;
+        let live = live_access(connection, settings, practised).await?;
+        let session = SESSIONS.session(connection, settings, live, |live| SalesforceManner {
+            live,
+            connection: connection.name.clone(),
+        })?;
         let granted = session.log_in().await?;
         let version = settings.api_version.as_deref().unwrap_or(VERSION);
         let mut destination = Self {
@@ -208,6 +213,14 @@ impl SalesforceDestination {
             what: format!("object `{name}` of `{}`", self.session.connection()),
             hint,
         })
+    }
+}
+
+/// How a practice is logged in to.
+fn practised() -> Auth {
+    Auth::ClientCredentials {
+        client_id: practice::CLIENT_ID.to_owned(),
+        client_secret: Secret::new(practice::CLIENT_SECRET.to_owned()),
     }
 }
 
@@ -437,93 +450,6 @@ impl SalesforceDestination {
             (400..=499, 1) if !told.is_empty() => Ok(vec![answers::refusal(&told)]),
             _ => Err(self.failure(&response, "writing records")),
         }
-    }
-}
-
-/// The session of an org: one for all connections of this process with the same settings, so that
-/// they share a token, a pace and a quota.
-fn session(
-    connection: &Connection,
-    settings: &ServiceSettings,
-    live: LiveAccess,
-) -> Result<Arc<Session<SalesforceManner>>, SystemError> {
-    type Known = (SessionSettings, LiveAccess, Arc<Session<SalesforceManner>>);
-    static SESSIONS: LazyLock<Mutex<Vec<Known>>> = LazyLock::new(Mutex::default);
-    let wanted = session_settings(connection, settings, &live);
-    let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = sessions
-        .iter()
-        .find(|(known, access, _)| *known == wanted && *access == live);
-    if let Some((_, _, session)) = known {
-        return Ok(Arc::clone(session));
-    }
-    let manner = SalesforceManner {
-        live: live.clone(),
-        connection: connection.name.clone(),
-    };
-    let session = Arc::new(Session::new(wanted.clone(), manner)?);
-    sessions.push((wanted, live, Arc::clone(&session)));
-    Ok(session)
-}
-
-/// Hosts and credentials. Those of a practice are its own, and it is served from here on.
-async fn live_access(
-    connection: &Connection,
-    settings: &ServiceSettings,
-) -> Result<LiveAccess, SystemError> {
-    let folder = match &settings.access {
-        ServiceAccess::Live(live) => return Ok(LiveAccess::clone(live)),
-        ServiceAccess::Practice { folder } => folder,
-    };
-    let place = practice::Place {
-        kind: settings.kind,
-        folder: folder.clone(),
-        state_folder: settings.state_folder.clone(),
-        name: connection.name.clone(),
-    };
-    let served = practice::serve(&place).await;
-    let served = served.map_err(|error| SystemError::Failed {
-        connection: connection.name.clone(),
-        doing: "serving the practice".to_owned(),
-        hint: error.hint(),
-        source: error.into(),
-    })?;
-    Ok(LiveAccess {
-        login_url: format!("http://{}", served.address()),
-        api_url: None,
-        auth: Auth::ClientCredentials {
-            client_id: practice::CLIENT_ID.to_owned(),
-            client_secret: Secret::new(practice::CLIENT_SECRET.to_owned()),
-        },
-        ca_file: None,
-    })
-}
-
-fn session_settings(
-    connection: &Connection,
-    settings: &ServiceSettings,
-    live: &LiveAccess,
-) -> SessionSettings {
-    let limits = &connection.limits;
-    let token_file = if let Auth::RefreshToken { refresh_token, .. } = &live.auth {
-        let (folder, name) = (&settings.state_folder, &connection.name);
-        Some(TokenFile::new(folder, name, refresh_token.clone()))
-    } else {
-        None
-    };
-    SessionSettings {
-        connection: connection.name.clone(),
-        client: ClientSettings {
-            connect_timeout: limits.connect_timeout,
-            request_timeout: limits.statement_timeout,
-            ca_file: live.ca_file.clone(),
-            plain: live.login_url.starts_with("http:"),
-        },
-        requests_per_second: settings.requests_per_second,
-        quota_share: settings.quota_share,
-        requests_max: limits.writers,
-        attempts_max: limits.attempts_max,
-        token_file,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::answers::{collection_replies, composite_replies};
 use super::*;
-use crate::domain::connection::{Limits, Secret, ServiceKind, System};
+use crate::domain::connection::{Limits, LiveAccess, Secret, ServiceAccess, ServiceKind, System};
 use crate::domain::error::chain;
 use crate::domain::field::NullPolicy;
 use crate::domain::match_rule::MatchMode;
