@@ -7,19 +7,29 @@ use super::names::parse_column_name;
 use super::project_file::word;
 use crate::domain::field::{Field, FieldValue, OnConflict, When};
 use crate::domain::match_rule::MatchMode;
-use crate::domain::method::{Label, Method, MethodCall};
+use crate::domain::method::{
+    Label, Method, MethodCall, PhoneRule, Setting, Takes, Unreadable, region,
+};
 use crate::domain::object::{NamePart, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::schema::Schema;
+use crate::domain::template::Template;
 
 const FIELD_KEYS: &[&str] = &[
     "column",
+    "columns",
     "string",
+    "text",
     "method",
     "labels",
+    "with",
+    "region",
+    "unreadable",
     "when",
     "on_conflict",
 ];
+const TEXT_HINT: &str =
+    "columns stand in braces, with a default if they may be empty: `{column | \"default\"}`";
 const FIELD_HINT: &str =
     "write a schema column's name, `{ string = \"…\" }` or `{ method = \"…\" }`";
 
@@ -76,6 +86,8 @@ enum How {
     /// With a `when`.
     Conditionally,
     ThroughMethod,
+    /// Beside whatever else the column goes to.
+    Shared,
     Ignored,
 }
 
@@ -156,17 +168,23 @@ impl Reader<'_> {
             let hint = "add `method = \"label\"`".to_owned();
             labels.key_mistake("`labels` belongs to the method `label`", Some(hint));
         }
+        if let (Some(columns), None) = (table.get("columns"), table.get("method")) {
+            let hint = "add `method = \"join\"` or `method = \"first_of\"`".to_owned();
+            columns.key_mistake("`columns` belongs to a method", Some(hint));
+            return None;
+        }
         match (
             table.get("method"),
-            table.get("string"),
+            table.get("string").or(table.get("text")),
             table.get("column"),
         ) {
             (Some(method), None, column) => self
                 .method(table, field, method, column)
                 .map(FieldValue::Method),
-            (None, Some(string), None) => string
+            (None, Some(string), None) if table.get("string").is_some() => string
                 .text()
                 .map(|text| FieldValue::String(text.to_owned())),
+            (None, Some(text), None) => self.text(text, field),
             (None, None, Some(column)) => {
                 let how = if when == Some(When::IfEmpty) {
                     How::Conditionally
@@ -176,7 +194,7 @@ impl Reader<'_> {
                 self.use_column(column, field, how).map(FieldValue::Column)
             }
             (None, None, None)
-                if !["method", "string", "column"]
+                if !["method", "string", "text", "column"]
                     .iter()
                     .all(|key| table.lacks(key)) =>
             {
@@ -199,6 +217,20 @@ impl Reader<'_> {
         }
     }
 
+    /// A text with columns in braces.
+    fn text(&mut self, value: Value<'_>, field: &str) -> Option<FieldValue> {
+        let template = Template::parse(value.text()?);
+        let template = template
+            .map_err(|why| value.mistake(why, Some(TEXT_HINT.to_owned())))
+            .ok()?;
+        let columns: Vec<Option<usize>> = template
+            .columns()
+            .map(|name| self.use_named(value, name, field, How::Shared))
+            .collect();
+        let columns = columns.into_iter().collect::<Option<Vec<usize>>>()?;
+        Some(FieldValue::Text { template, columns })
+    }
+
     fn method(
         &mut self,
         table: &Table<'_>,
@@ -206,30 +238,103 @@ impl Reader<'_> {
         value: Value<'_>,
         column: Option<Value<'_>>,
     ) -> Option<MethodCall> {
-        let position = column.map(|column| self.use_column(column, field, How::ThroughMethod));
-        let method = known_method(value)?;
-        let labels = labels_of(method, table, value);
-        let hint = "write `column = \"schema_column\"`";
-        match (method.takes_column(), column) {
-            (true, None) => table.mistake(
-                format!("method `{}` needs a `column`", method.name()),
-                Some(hint.to_owned()),
-            ),
-            (false, Some(column)) => {
-                column.key_mistake(format!("method `{}` takes no column", method.name()), None)
-            }
-            (true, Some(column)) => self.check_type(method, column, position.flatten())?,
-            (false, None) => {}
-        }
-        let column = match method.takes_column() {
-            true => Some(position.flatten()?),
-            false => None,
+        let method = known_method(value);
+        let how = match method.is_some_and(Method::shares_columns) {
+            true => How::Shared,
+            false => How::ThroughMethod,
+        };
+        let position = column.map(|column| self.use_column(column, field, how));
+        let method = method?;
+        let setting = setting_of(method, table, value);
+        let columns = match method.takes() {
+            Takes::Nothing | Takes::Column => self.column_of(method, table, column, position)?,
+            Takes::Columns => self.columns_of(method, table, column, field)?,
         };
         Some(MethodCall {
             method,
-            column,
-            labels: labels?,
+            columns,
+            setting: setting?,
         })
+    }
+
+    /// The column of a method that takes one or none.
+    fn column_of(
+        &self,
+        method: Method,
+        table: &Table<'_>,
+        column: Option<Value<'_>>,
+        position: Option<Option<usize>>,
+    ) -> Option<Vec<usize>> {
+        if let Some(columns) = table.get("columns") {
+            let hint = method
+                .takes_column()
+                .then(|| "write `column = \"schema_column\"`".to_owned());
+            let message = format!("method `{}` takes no `columns`", method.name());
+            columns.key_mistake(message, hint);
+            return None;
+        }
+        match (method.takes_column(), column) {
+            (true, None) => {
+                let hint = "write `column = \"schema_column\"`".to_owned();
+                table.mistake(
+                    format!("method `{}` needs a `column`", method.name()),
+                    Some(hint),
+                );
+                None
+            }
+            (false, Some(column)) => {
+                column.key_mistake(format!("method `{}` takes no column", method.name()), None);
+                Some(Vec::new())
+            }
+            (true, Some(column)) => {
+                let position = position.flatten();
+                self.check_type(method, column, position)?;
+                Some(vec![position?])
+            }
+            (false, None) => Some(Vec::new()),
+        }
+    }
+
+    /// The columns of a method that takes several.
+    fn columns_of(
+        &mut self,
+        method: Method,
+        table: &Table<'_>,
+        column: Option<Value<'_>>,
+        field: &str,
+    ) -> Option<Vec<usize>> {
+        let hint = || Some("write `columns = [\"first\", \"second\"]`".to_owned());
+        if let Some(column) = column {
+            let message = format!("method `{}` takes several columns", method.name());
+            column.key_mistake(message, hint());
+            return None;
+        }
+        let Some(value) = table.get("columns") else {
+            table.mistake(
+                format!("method `{}` needs `columns`", method.name()),
+                hint(),
+            );
+            return None;
+        };
+        let elements = value.list()?;
+        if elements.len() < 2 {
+            let message = format!("method `{}` takes two columns or more", method.name());
+            value.mistake(message, hint());
+            return None;
+        }
+        let positions: Vec<Option<usize>> = elements
+            .iter()
+            .map(|element| self.use_column(*element, field, How::Shared))
+            .collect();
+        let positions = positions.into_iter().collect::<Option<Vec<usize>>>()?;
+        let types = positions
+            .iter()
+            .filter_map(|position| Some(self.schema?.columns.get(*position)?.column_type));
+        if let Err(why) = method.result_type(&types.collect::<Vec<_>>()) {
+            value.mistake(why, None);
+            return None;
+        }
+        Some(positions)
     }
 
     /// Notes a column whose type the method does not take.
@@ -241,7 +346,7 @@ impl Reader<'_> {
         let Some(column) = column else {
             return Some(());
         };
-        let why = method.result_type(Some(column.column_type)).err();
+        let why = method.result_type(&[column.column_type]).err();
         if let Some(why) = &why {
             let message = format!(
                 "`{}` is {}, which method `{}` does not take",
@@ -260,7 +365,11 @@ impl Reader<'_> {
 
     /// The position of the schema column that a value names, noted as used.
     fn use_column(&mut self, value: Value<'_>, field: &str, how: How) -> Option<usize> {
-        let name = value.text()?;
+        self.use_named(value, value.text()?, field, how)
+    }
+
+    /// The position of the schema column of this name, which stands in a value, noted as used.
+    fn use_named(&mut self, value: Value<'_>, name: &str, field: &str, how: How) -> Option<usize> {
         let schema = self.schema?;
         let names = || schema.columns.iter().map(|column| column.name.as_str());
         let wanted = NamePart {
@@ -306,14 +415,13 @@ impl Reader<'_> {
 
     fn check_uses(&self, schema: &Schema, fields: &Table<'_>) {
         for (position, column) in schema.columns.iter().enumerate() {
-            let uses: Vec<&Use> = self
-                .uses
-                .iter()
-                .filter(|usage| usage.column == position)
-                .collect();
+            let of_column = self.uses.iter().filter(|usage| usage.column == position);
+            let (shared, uses): (Vec<&Use>, Vec<&Use>) =
+                of_column.partition(|usage| usage.how == How::Shared);
             let key = schema.key.contains(&position);
             match uses.as_slice() {
                 [] if self.excused.contains(&position) => {}
+                [] if !key && !shared.is_empty() => {}
                 [] if key => {
                     let message = format!("the unique identifier `{}` goes nowhere", column.name);
                     let hint = "give it a field: it is what records are matched on".to_owned();
@@ -341,7 +449,7 @@ impl Reader<'_> {
 fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>) {
     let place = |usage: &Use| match usage.how {
         How::Ignored => "`ignore`".to_owned(),
-        How::Directly | How::Conditionally | How::ThroughMethod => {
+        How::Directly | How::Conditionally | How::ThroughMethod | How::Shared => {
             format!("field `{}`", usage.field)
         }
     };
@@ -363,7 +471,7 @@ fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>
 
 fn report_key_use(column: &str, usage: &Use, fields: &Table<'_>) {
     let (message, hint) = match usage.how {
-        How::Directly => return,
+        How::Directly | How::Shared => return,
         How::Conditionally => (
             "has a `when`",
             "leave `when` out: records are matched on it",
@@ -442,7 +550,10 @@ pub(super) fn check_conflicts(
                     ),
                 );
             }
-            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_)
+            FieldValue::Column(_)
+            | FieldValue::Method(_)
+            | FieldValue::String(_)
+            | FieldValue::Text { .. }
                 if !keeps_before_images =>
             {
                 let message = format!(
@@ -456,7 +567,10 @@ pub(super) fn check_conflicts(
                     ),
                 );
             }
-            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_)
+            FieldValue::Column(_)
+            | FieldValue::Method(_)
+            | FieldValue::String(_)
+            | FieldValue::Text { .. }
                 if !mode.updates() =>
             {
                 let message = format!(
@@ -468,7 +582,10 @@ pub(super) fn check_conflicts(
                     .document
                     .note(warning.hint("leave it out: no row is ever updated"));
             }
-            FieldValue::Column(_) | FieldValue::Method(_) | FieldValue::String(_) => {}
+            FieldValue::Column(_)
+            | FieldValue::Method(_)
+            | FieldValue::String(_)
+            | FieldValue::Text { .. } => {}
         }
     }
 }
@@ -485,23 +602,97 @@ fn known_method(value: Value<'_>) -> Option<Method> {
     method
 }
 
-/// The labels of a method `label`, none for every other method.
-fn labels_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Vec<Label>> {
-    match (method == Method::Label, table.get("labels")) {
-        (true, Some(labels)) => read_labels(labels),
-        (true, None) => {
-            let hint = "write `labels = [{ below = 40, label = \"low\" }, { label = \"high\" }]`"
-                .to_owned();
-            at.mistake("method `label` needs `labels`", Some(hint));
-            None
-        }
-        (false, Some(labels)) => {
-            labels.key_mistake(
-                format!("method `{}` takes no `labels`", method.name()),
-                None,
-            );
-            None
-        }
-        (false, None) => Some(Vec::new()),
+/// What else a field tells its method.
+fn setting_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Setting> {
+    let own: &[&str] = match method {
+        Method::Label => &["labels"],
+        Method::Join => &["with"],
+        Method::Phone => &["region", "unreadable"],
+        Method::CycleCompletedAt
+        | Method::CycleId
+        | Method::RunStartedAt
+        | Method::RunId
+        | Method::JobName
+        | Method::Trim
+        | Method::Lower
+        | Method::Upper
+        | Method::PercentOfOne
+        | Method::PartOfOne
+        | Method::FirstOf
+        | Method::GivenName
+        | Method::FamilyName => &[],
+    };
+    let foreign = ["labels", "with", "region", "unreadable"]
+        .into_iter()
+        .filter(|key| !own.contains(key))
+        .filter_map(|key| table.get(key));
+    let foreign: Vec<Value<'_>> = foreign.collect();
+    for value in &foreign {
+        let message = format!("method `{}` takes no `{}`", method.name(), value.key);
+        value.key_mistake(message, None);
     }
+    if !foreign.is_empty() {
+        return None;
+    }
+    match method {
+        Method::Label => labels_of(table, at).map(Setting::Labels),
+        Method::Join => table.get("with").map_or(Some(Setting::Nothing), |with| {
+            with.text().map(|with| Setting::With(with.to_owned()))
+        }),
+        Method::Phone => phone_rule(table).map(Setting::Phone),
+        Method::CycleCompletedAt
+        | Method::CycleId
+        | Method::RunStartedAt
+        | Method::RunId
+        | Method::JobName
+        | Method::Trim
+        | Method::Lower
+        | Method::Upper
+        | Method::PercentOfOne
+        | Method::PartOfOne
+        | Method::FirstOf
+        | Method::GivenName
+        | Method::FamilyName => Some(Setting::Nothing),
+    }
+}
+
+/// The labels of a method `label`.
+fn labels_of(table: &Table<'_>, at: Value<'_>) -> Option<Vec<Label>> {
+    let Some(labels) = table.get("labels") else {
+        let hint =
+            "write `labels = [{ below = 40, label = \"low\" }, { label = \"high\" }]`".to_owned();
+        at.mistake("method `label` needs `labels`", Some(hint));
+        return None;
+    };
+    read_labels(labels)
+}
+
+/// How a method `phone` reads numbers.
+fn phone_rule(table: &Table<'_>) -> Option<PhoneRule> {
+    let words = [
+        ("reject", Unreadable::Reject),
+        ("keep", Unreadable::Keep),
+        ("empty", Unreadable::Empty),
+    ];
+    let unreadable = table
+        .get("unreadable")
+        .map_or(Some(Unreadable::default()), |value| word(value, &words));
+    let region = match table.get("region") {
+        None => Some(None),
+        Some(value) => known_region(value).map(Some),
+    };
+    Some(PhoneRule {
+        region: region?,
+        unreadable: unreadable?,
+    })
+}
+
+fn known_region(value: Value<'_>) -> Option<phonenumber::country::Id> {
+    let letters = value.text()?;
+    let known = region(letters);
+    if known.is_none() {
+        let hint = "write the two letters of a country, such as \"US\" or \"DE\"".to_owned();
+        value.mistake(format!("there is no region {}", shown(letters)), Some(hint));
+    }
+    known
 }

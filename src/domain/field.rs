@@ -3,6 +3,7 @@
 use super::method::MethodCall;
 use super::object::NamePart;
 use super::problem::Location;
+use super::template::Template;
 
 /// Where a field's value comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,24 @@ pub(crate) enum FieldValue {
     String(String),
     /// `{ method = "…", … }`.
     Method(MethodCall),
+    /// `{ text = "… {column} …" }`: what it tells of each record.
+    Text {
+        template: Template,
+        /// Positions of the schema columns that it names, in its order.
+        columns: Vec<usize>,
+    },
+}
+
+impl FieldValue {
+    /// Positions of the schema columns that it is made of, in its order.
+    pub(crate) fn columns(&self) -> &[usize] {
+        match self {
+            Self::Column(position) => std::slice::from_ref(position),
+            Self::String(_) => &[],
+            Self::Method(call) => &call.columns,
+            Self::Text { columns, .. } => columns,
+        }
+    }
 }
 
 /// When a field is written.

@@ -1,9 +1,14 @@
 //! Methods: the named functions a field's value may come from. Pure; `writeback methods` prints
 //! this registry.
 
+mod names;
+mod phone;
+mod together;
+
 use polars::prelude::{IntoSeries, Series, StringChunked, StringChunkedBuilder};
 
-use super::columnar;
+pub(crate) use self::phone::{PhoneRule, Unreadable, region};
+use super::columnar::{self, Converted};
 use super::conversion::{Misfit, decimal_texts};
 use super::decimal::{Decimal, NotDecimal};
 use super::schema::{DecimalSize, SchemaType};
@@ -23,16 +28,43 @@ pub(crate) enum Method {
     PercentOfOne,
     PartOfOne,
     Label,
+    Join,
+    FirstOf,
+    GivenName,
+    FamilyName,
+    Phone,
+}
+
+/// What a method works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing of a record: it yields one value for the whole run, a stamp.
+    Nothing,
+    Column,
+    /// Several columns, each of which may go to another field, too.
+    Columns,
 }
 
 /// A method as a field calls it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MethodCall {
     pub(crate) method: Method,
-    /// Position of the schema column it works on; present exactly if [`Method::takes_column`].
-    pub(crate) column: Option<usize>,
-    /// For [`Method::Label`]: rising bounds, the last one open; empty for every other method.
-    pub(crate) labels: Vec<Label>,
+    /// Positions of the schema columns it works on, as many as [`Method::takes`] says.
+    pub(crate) columns: Vec<usize>,
+    pub(crate) setting: Setting,
+}
+
+/// What else a field tells a method.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Setting {
+    #[default]
+    Nothing,
+    /// For [`Method::Label`]: rising bounds, the last one open.
+    Labels(Vec<Label>),
+    /// For [`Method::Join`]: what stands between two values.
+    With(String),
+    /// For [`Method::Phone`].
+    Phone(PhoneRule),
 }
 
 /// One line of a label method: `{ below = 40, label = "at risk" }`, the last `{ label = "healthy"
@@ -45,7 +77,7 @@ pub(crate) struct Label {
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::CycleCompletedAt,
         Self::CycleId,
         Self::RunStartedAt,
@@ -57,6 +89,11 @@ impl Method {
         Self::PercentOfOne,
         Self::PartOfOne,
         Self::Label,
+        Self::Join,
+        Self::FirstOf,
+        Self::GivenName,
+        Self::FamilyName,
+        Self::Phone,
     ];
 
     /// As job files write it.
@@ -73,6 +110,11 @@ impl Method {
             Self::PercentOfOne => "percent_of_one",
             Self::PartOfOne => "part_of_one",
             Self::Label => "label",
+            Self::Join => "join",
+            Self::FirstOf => "first_of",
+            Self::GivenName => "given_name",
+            Self::FamilyName => "family_name",
+            Self::Phone => "phone",
         }
     }
 
@@ -97,6 +139,19 @@ impl Method {
             }
             Self::Label => {
                 "Names the range that a number lies in: the first whose bound the number is below."
+            }
+            Self::Join => {
+                "Puts the values of several columns into one text, without those that are empty."
+            }
+            Self::FirstOf => "Takes the first of several columns that is not empty.",
+            Self::GivenName => {
+                "Takes the given names out of a full name: all but its last word, or what follows its comma."
+            }
+            Self::FamilyName => {
+                "Takes the family name out of a full name: its last word, or what stands before its comma."
+            }
+            Self::Phone => {
+                "Writes a phone number in the international form; of one that is none, the record is rejected."
             }
         }
     }
@@ -131,57 +186,100 @@ impl Method {
             Self::Label => {
                 r#"TIER = { method = "label", column = "health_score", labels = [{ below = 40, label = "at risk" }, { label = "healthy" }] } -> 12.5 becomes "at risk""#
             }
+            Self::Join => {
+                r#"NAME = { method = "join", columns = ["first_name", "last_name"], with = " " } -> "Ada" and "Lovelace" become "Ada Lovelace""#
+            }
+            Self::FirstOf => {
+                r#"PHONE = { method = "first_of", columns = ["mobile", "phone"] } -> "" and "+49 30 123456" become "+49 30 123456""#
+            }
+            Self::GivenName => {
+                r#"FIRST_NAME = { method = "given_name", column = "full_name" } -> "Lovelace, Ada" becomes "Ada""#
+            }
+            Self::FamilyName => {
+                r#"LAST_NAME = { method = "family_name", column = "full_name" } -> "Ada King Lovelace" becomes "Lovelace""#
+            }
+            Self::Phone => {
+                r#"PHONE = { method = "phone", column = "phone", region = "US" } -> "(212) 736-5000" becomes "+12127365000""#
+            }
         }
     }
 
-    /// Whether it works on a schema column; the others yield one value for the whole run and are
-    /// stamps.
-    pub(crate) fn takes_column(self) -> bool {
+    /// What it works on.
+    pub(crate) fn takes(self) -> Takes {
         match self {
             Self::CycleCompletedAt
             | Self::CycleId
             | Self::RunStartedAt
             | Self::RunId
-            | Self::JobName => false,
+            | Self::JobName => Takes::Nothing,
             Self::Trim
             | Self::Lower
             | Self::Upper
             | Self::PercentOfOne
             | Self::PartOfOne
-            | Self::Label => true,
+            | Self::Label
+            | Self::GivenName
+            | Self::FamilyName
+            | Self::Phone => Takes::Column,
+            Self::Join | Self::FirstOf => Takes::Columns,
         }
     }
 
-    /// The type it yields from a column of type `input`.
-    /// Errors: which types it takes, if not this one.
-    pub(crate) fn result_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
+    /// Whether it works on values of a record; the others yield one value for the whole run and are
+    /// stamps.
+    pub(crate) fn takes_column(self) -> bool {
+        self.takes() != Takes::Nothing
+    }
+
+    /// Whether a column that it works on may go to other fields, too: it yields only a part of
+    /// it, or more than it.
+    pub(crate) fn shares_columns(self) -> bool {
+        match self {
+            Self::GivenName | Self::FamilyName | Self::Join | Self::FirstOf => true,
+            Self::CycleCompletedAt
+            | Self::CycleId
+            | Self::RunStartedAt
+            | Self::RunId
+            | Self::JobName
+            | Self::Trim
+            | Self::Lower
+            | Self::Upper
+            | Self::PercentOfOne
+            | Self::PartOfOne
+            | Self::Label
+            | Self::Phone => false,
+        }
+    }
+
+    /// The type it yields from columns of these types.
+    /// Errors: which types it takes, if not these.
+    pub(crate) fn result_type(self, inputs: &[SchemaType]) -> Result<SchemaType, String> {
+        let any_text = SchemaType::Text {
+            characters_max: None,
+        };
+        let input = inputs.first().copied();
         match self {
             Self::CycleCompletedAt | Self::RunStartedAt => Ok(SchemaType::TimestampWithZone),
-            Self::CycleId | Self::JobName => Ok(SchemaType::Text {
-                characters_max: None,
-            }),
+            Self::CycleId | Self::JobName | Self::Join => Ok(any_text),
             Self::RunId => Ok(SchemaType::Integer { bits: 64 }),
-            Self::Trim => self.text_type(input),
+            Self::Trim | Self::GivenName | Self::FamilyName => self.text_type(input),
             // Some characters become two in the other case.
-            Self::Lower | Self::Upper => self.text_type(input).map(|_| SchemaType::Text {
-                characters_max: None,
-            }),
+            Self::Lower | Self::Upper | Self::Phone => self.text_type(input).map(|_| any_text),
             Self::PercentOfOne | Self::PartOfOne => self.shifted_type(input),
             Self::Label => match input.map(SchemaType::kind) {
-                Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => {
-                    Ok(SchemaType::Text {
-                        characters_max: None,
-                    })
-                }
-                _ => Err(self.takes("numbers")),
+                Some(Kind::Integer | Kind::Decimal | Kind::Float32 | Kind::Float64) => Ok(any_text),
+                _ => Err(self.refuse("numbers")),
             },
+            Self::FirstOf => {
+                together::type_of_first(inputs).ok_or_else(|| self.refuse("columns of one type"))
+            }
         }
     }
 
     fn text_type(self, input: Option<SchemaType>) -> Result<SchemaType, String> {
         match input {
             Some(text @ SchemaType::Text { .. }) => Ok(text),
-            _ => Err(self.takes("text")),
+            _ => Err(self.refuse("text")),
         }
     }
 
@@ -203,13 +301,13 @@ impl Method {
             Some(SchemaType::Decimal { size: None }) => Ok(SchemaType::Decimal { size: None }),
             Some(SchemaType::Float { .. }) => Err(format!(
                 "{}: a float moved by two digits is not exact",
-                self.takes("DECIMAL and whole numbers")
+                self.refuse("DECIMAL and whole numbers")
             )),
-            _ => Err(self.takes("DECIMAL and whole numbers")),
+            _ => Err(self.refuse("DECIMAL and whole numbers")),
         }
     }
 
-    fn takes(self, what: &str) -> String {
+    fn refuse(self, what: &str) -> String {
         format!("method `{}` takes {what}", self.name())
     }
 }
@@ -234,36 +332,45 @@ fn point_moved_right(precision: u16, scale: u16) -> DecimalSize {
 }
 
 impl MethodCall {
-    /// Works on a conformed column. NULL stays NULL, and so does a number that no label's range
-    /// takes. Shape: values of type `input` in its kind's representation in; as many of
-    /// [`Method::result_type`] out. Errors: the method does not take such a column, or a label's
+    /// Works on conformed columns, each with its type. NULL stays NULL, and so does a number that
+    /// no label's range takes. Shape: values in their kinds' representations in; as many of
+    /// [`Method::result_type`] out. Errors: the method does not take such columns, or a label's
     /// bound is no number.
-    pub(crate) fn apply(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
-        match self.method {
-            Method::Trim => Ok(rewritten(values.str()?, |text, out| {
-                out.push_str(text.trim())
-            })),
-            Method::Lower => Ok(rewritten(values.str()?, write_lower)),
-            Method::Upper => Ok(rewritten(values.str()?, write_upper)),
-            Method::PercentOfOne => shifted(values, input, 2, self.method),
-            Method::PartOfOne => shifted(values, input, -2, self.method),
-            Method::Label => self.labels_of(values, input),
+    pub(crate) fn apply(&self, inputs: &[(&Series, SchemaType)]) -> Result<Converted, Misfit> {
+        let Some((values, input)) = inputs.first().copied() else {
+            return Err(self.takes_none());
+        };
+        let rewritten = match self.method {
+            Method::Trim => rewritten(values.str()?, |text, out| out.push_str(text.trim())),
+            Method::Lower => rewritten(values.str()?, write_lower),
+            Method::Upper => rewritten(values.str()?, write_upper),
+            Method::PercentOfOne => shifted(values, input, 2, self.method)?,
+            Method::PartOfOne => shifted(values, input, -2, self.method)?,
+            Method::Label => self.labels_of(values, input)?,
+            Method::Join => together::joined(inputs, self.setting.with())?,
+            Method::FirstOf => together::first_of(inputs)?,
+            Method::GivenName => names::parts(values.str()?, names::given),
+            Method::FamilyName => names::parts(values.str()?, names::family),
+            Method::Phone => return Ok(phone::normalised(values.str()?, self.setting.phone())),
             Method::CycleCompletedAt
             | Method::CycleId
             | Method::RunStartedAt
             | Method::RunId
-            | Method::JobName => Err(Misfit::Unreadable(format!(
-                "method `{}` takes no column",
-                self.method.name()
-            ))),
-        }
+            | Method::JobName => return Err(self.takes_none()),
+        };
+        Ok(Converted::without_faults(rewritten))
+    }
+
+    fn takes_none(&self) -> Misfit {
+        Misfit::Unreadable(format!("method `{}` takes no column", self.method.name()))
     }
 
     /// Floats are compared by the shortest decimal number that reads back the same, the one that
     /// people see.
     fn labels_of(&self, values: &Series, input: SchemaType) -> Result<Series, Misfit> {
         let bounds = self
-            .labels
+            .setting
+            .labels()
             .iter()
             .map(|label| Ok((label.bound()?, label.label.as_str())));
         let bounds: Vec<(Option<Decimal<'_>>, &str)> = bounds.collect::<Result<_, Misfit>>()?;
@@ -280,6 +387,30 @@ impl MethodCall {
             labels.append_option(number.and_then(label_of));
         }
         Ok(labels.finish().into_series())
+    }
+}
+
+impl Setting {
+    /// Labels, if it is that.
+    pub(crate) fn labels(&self) -> &[Label] {
+        match self {
+            Self::Labels(labels) => labels,
+            Self::Nothing | Self::With(_) | Self::Phone(_) => &[],
+        }
+    }
+
+    fn with(&self) -> &str {
+        match self {
+            Self::With(with) => with,
+            Self::Nothing | Self::Labels(_) | Self::Phone(_) => "",
+        }
+    }
+
+    fn phone(&self) -> PhoneRule {
+        match self {
+            Self::Phone(rule) => *rule,
+            Self::Nothing | Self::Labels(_) | Self::With(_) => PhoneRule::default(),
+        }
     }
 }
 
@@ -334,9 +465,7 @@ fn shifted(
     digits: i64,
     method: Method,
 ) -> Result<Series, Misfit> {
-    let result_type = method
-        .result_type(Some(input))
-        .map_err(Misfit::Unreadable)?;
+    let result_type = method.result_type(&[input]).map_err(Misfit::Unreadable)?;
     let scale = if let SchemaType::Decimal { size: Some(size) } = result_type {
         Some(size.scale)
     } else {
@@ -380,8 +509,8 @@ mod tests {
     fn call(method: Method) -> MethodCall {
         MethodCall {
             method,
-            column: Some(0),
-            labels: Vec::new(),
+            columns: vec![0],
+            setting: Setting::Nothing,
         }
     }
 
@@ -392,8 +521,8 @@ mod tests {
     ) -> Vec<Option<String>> {
         let texts = Series::new("value".into(), texts);
         let values = parse_texts(texts.str().unwrap(), input).unwrap().values;
-        let yielded = call.apply(&values, input).unwrap();
-        let kind = call.method.result_type(Some(input)).unwrap().kind();
+        let yielded = call.apply(&[(&values, input)]).unwrap().values;
+        let kind = call.method.result_type(&[input]).unwrap().kind();
         texts_of(&yielded, kind)
             .unwrap()
             .iter()
@@ -420,10 +549,13 @@ mod tests {
                     .contains(&format!("method = \"{}\"", method.name()))
             );
             assert!(method.purpose().ends_with('.'));
-            assert_eq!(
-                method.takes_column(),
-                method.example().contains("column = ")
-            );
+            let takes = match method.takes() {
+                Takes::Nothing => "",
+                Takes::Column => "column = ",
+                Takes::Columns => "columns = ",
+            };
+            assert!(method.example().contains(takes));
+            assert_eq!(method.takes_column(), method.example().contains("column"));
         }
     }
 
@@ -443,9 +575,9 @@ mod tests {
             applied(&call(Method::Upper), TEXT, &[Some("ada"), Some("groß")]),
             texts(["ADA", "GROSS"])
         );
-        assert_eq!(Method::Trim.result_type(Some(TEXT)), Ok(TEXT));
+        assert_eq!(Method::Trim.result_type(&[TEXT]), Ok(TEXT));
         assert_eq!(
-            Method::Upper.result_type(Some(DOUBLE)),
+            Method::Upper.result_type(&[DOUBLE]),
             Err("method `upper` takes text".to_owned())
         );
     }
@@ -470,16 +602,16 @@ mod tests {
             texts(["10000", "0.0000001"])
         );
         assert_eq!(
-            Method::PercentOfOne.result_type(Some(DECIMAL_5_4)),
+            Method::PercentOfOne.result_type(&[DECIMAL_5_4]),
             Ok(DECIMAL_5_2)
         );
         let reason = "method `percent_of_one` takes DECIMAL and whole numbers: a float moved by two digits is not exact";
         assert_eq!(
-            Method::PercentOfOne.result_type(Some(DOUBLE)),
+            Method::PercentOfOne.result_type(&[DOUBLE]),
             Err(reason.to_owned())
         );
         assert_eq!(
-            Method::PercentOfOne.result_type(Some(TEXT)),
+            Method::PercentOfOne.result_type(&[TEXT]),
             Err("method `percent_of_one` takes DECIMAL and whole numbers".to_owned())
         );
     }
@@ -496,7 +628,7 @@ mod tests {
             texts(["0.07"])
         );
         assert_eq!(
-            Method::PartOfOne.result_type(Some(DECIMAL_5_2)),
+            Method::PartOfOne.result_type(&[DECIMAL_5_2]),
             Ok(DECIMAL_5_4)
         );
     }
@@ -514,8 +646,8 @@ mod tests {
         ];
         let call = MethodCall {
             method: Method::Label,
-            column: Some(0),
-            labels,
+            columns: vec![0],
+            setting: Setting::Labels(labels),
         };
         let expected = vec![
             Some("low".to_owned()),

@@ -41,4 +41,5 @@ pub(crate) mod sameness;
 pub(crate) mod schema;
 pub(crate) mod share;
 mod sieve;
+pub(crate) mod template;
 pub(crate) mod value;

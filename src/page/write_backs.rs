@@ -11,6 +11,7 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{files, parts, paths};
+use crate::domain::counted::counted;
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::outcome::grouped;
@@ -82,10 +83,9 @@ fn fields_table(one: &WriteBack) -> Markup {
 
 /// The schema column that a field is made of, if it is made of one.
 fn column_of(field: &Field) -> Option<usize> {
-    match &field.value {
-        FieldValue::Column(position) => Some(*position),
-        FieldValue::Method(call) => call.column,
-        FieldValue::String(_) => None,
+    match field.value.columns() {
+        [only] => Some(*only),
+        _ => None,
     }
 }
 
@@ -105,6 +105,7 @@ fn field_cells(one: &WriteBack, field: &Field, key: bool) -> Markup {
         td.long { @match &field.value {
             FieldValue::Column(_) => "column",
             FieldValue::String(text) => { "String " code { (parts::cut(text)) } }
+            FieldValue::Text { columns, .. } => { "Text with " (counted(columns.len(), "column")) }
             FieldValue::Method(call) => {
                 "Method " a href="/methods" { (call.method.name()) } span.quiet { ": " (call.method.purpose()) }
             }

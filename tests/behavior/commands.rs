@@ -78,7 +78,13 @@ fn methods_lists_every_method_with_an_example() {
         "percent_of_one",
         "part_of_one",
         "label",
+        "join",
+        "first_of",
+        "given_name",
+        "family_name",
+        "phone",
     ];
+    assert_eq!(json.as_array().map(Vec::len), Some(names.len()));
     for (name, entry) in names.iter().zip(json.as_array().expect("a list")) {
         assert_eq!(entry["name"], *name);
         assert!(text.contains(name) && !entry["purpose"].as_str().unwrap().is_empty());

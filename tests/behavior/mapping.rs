@@ -95,6 +95,38 @@ fn value_methods_work_on_a_column() {
 }
 
 #[test]
+fn several_columns_make_one_field_and_one_makes_several() {
+    let place = Workspace::on(Server::Sqlite);
+    let columns =
+        "id VARCHAR(18) PRIMARY KEY, name TEXT, given TEXT, family TEXT, dial TEXT, told TEXT";
+    place.table("accounts", columns, "id\nA1\nA2\nA3\nA4\n");
+    place.scores(
+        "id VARCHAR(18) PRIMARY KEY, title TEXT, full_name TEXT, mobile TEXT, phone TEXT, job TEXT",
+        "id,title,full_name,mobile,phone,job\n\
+         A1,Dr,\"Lovelace, Ada\",,(212) 736-5000,cook\nA2,,Grace Hopper,+49 30 902690,,\n\
+         A3,Ms,Plato,,call me,cook\nA4,Mx,,,,cook\n",
+    );
+    place.job(
+        "ignore = ['mobile']",
+        "id = 'id'\nname = { method = 'join', columns = ['title', 'full_name'], with = ' ' }\n\
+         given = { method = 'given_name', column = 'full_name' }\n\
+         family = { method = 'family_name', column = 'full_name' }\n\
+         dial = { method = 'phone', column = 'phone', region = 'US' }\n\
+         told = { text = '{{{title | \"-\"}}} {full_name}: {job | \"any job\"}' }",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "4 read = 2 updated + 2 rejected");
+    let expected = "id,name,given,family,dial,told\n\
+         A1,\"Dr Lovelace, Ada\",Ada,Lovelace,+12127365000,\"{Dr} Lovelace, Ada: cook\"\n\
+         A2,Grace Hopper,Grace,Hopper,,{-} Grace Hopper: any job\nA3,,,,,\nA4,,,,,\n";
+    assert_eq!(place.rows("accounts"), expected);
+    let rejected = place.rejected(1);
+    for part in ["A3,mapping,dial,is not a phone number", "A4,mapping,told"] {
+        assert!(rejected.contains(part), "`{part}` is missing: {rejected}");
+    }
+}
+
+#[test]
 fn a_value_that_the_column_cannot_hold_exactly_is_rejected() {
     for server in Server::ALL {
         for (schema, object, held, not_held) in [

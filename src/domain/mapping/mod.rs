@@ -7,7 +7,7 @@ mod plan;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use polars::prelude::{Column, DataFrame, IntoColumn, Scalar, Series};
+use polars::prelude::{Column, DataFrame, IntoColumn, PolarsResult, Scalar, Series};
 
 use super::columnar::{Converted, nulls_at_fault};
 use super::conform::Sifted;
@@ -23,6 +23,7 @@ use super::problem::Problem;
 use super::record::RECORD_POSITION;
 use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve, key_texts};
+use super::template::Template;
 use super::value::Kind;
 
 /// Stands for the number of a run that has not begun; runs are numbered from 1.
@@ -60,14 +61,22 @@ enum Route {
 /// A field whose value varies by record.
 #[derive(Debug)]
 struct Varying {
-    /// The schema column's name.
-    source: String,
-    source_type: SchemaType,
-    call: Option<MethodCall>,
-    /// Of the values to convert: the method's, or else the schema column's.
+    /// Names of the schema columns that it is made of, with their types.
+    sources: Vec<(String, SchemaType)>,
+    making: Making,
+    /// Of the values to convert: what is made of the schema columns.
     from: SchemaType,
     column: ObjectColumn,
     rejects_null: bool,
+}
+
+/// How a value is made of schema columns.
+#[derive(Debug)]
+enum Making {
+    /// It is the column's.
+    Column,
+    Method(MethodCall),
+    Text(Template),
 }
 
 impl Mapping {
@@ -98,9 +107,11 @@ impl Mapping {
         let mut columns: Vec<Column> = Vec::with_capacity(self.routes.len() + 1);
         for varying in self.varying() {
             let converted = varying.values(conformed, self.zones);
-            let given = conformed.column(&varying.source).ok();
-            let given = given.map(Column::as_materialized_series);
-            sieve.add(&varying.column.name, converted.faults, given);
+            sieve.add(
+                &varying.column.name,
+                converted.faults,
+                varying.given(conformed),
+            );
             columns.push(
                 converted
                     .values
@@ -131,7 +142,8 @@ impl Mapping {
 
     /// Schema columns that fields read.
     pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
-        self.varying().map(|varying| varying.source.as_str())
+        let sources = self.varying().flat_map(|varying| &varying.sources);
+        sources.map(|(name, _)| name.as_str())
     }
 
     /// Adds the fields that hold one value for the whole run (strings and stamps) and puts all in
@@ -193,13 +205,35 @@ impl Varying {
     }
 
     fn converted(&self, conformed: &DataFrame, zones: Zones) -> Result<Converted, Misfit> {
-        let source = conformed.column(&self.source)?.as_materialized_series();
-        self.convert(source, zones)
+        let values = |(name, input): &(String, SchemaType)| {
+            let values = conformed.column(name)?.as_materialized_series();
+            Ok((values, *input))
+        };
+        let inputs: Vec<(&Series, SchemaType)> = self
+            .sources
+            .iter()
+            .map(values)
+            .collect::<PolarsResult<_>>()?;
+        self.convert(&inputs, conformed.height(), zones)
     }
 
-    /// Applies the method, if there is one, and converts what it yields.
-    /// Errors: if no value of the source's type ever fits.
-    fn convert(&self, source: &Series, zones: Zones) -> Result<Converted, Misfit> {
+    /// The values that it is made of, where these are one column's.
+    fn given<'a>(&self, conformed: &'a DataFrame) -> Option<&'a Series> {
+        let [(name, _)] = self.sources.as_slice() else {
+            return None;
+        };
+        let given = conformed.column(name).ok()?;
+        Some(given.as_materialized_series())
+    }
+
+    /// Makes a value of `height` records' columns and converts what that yields.
+    /// Errors: if no value of the sources' types ever fits.
+    fn convert(
+        &self,
+        inputs: &[(&Series, SchemaType)],
+        height: usize,
+        zones: Zones,
+    ) -> Result<Converted, Misfit> {
         let ObjectColumn {
             holds, declared, ..
         } = &self.column;
@@ -209,10 +243,30 @@ impl Varying {
             zones,
             fraction: Fraction::Exact,
         };
-        match &self.call {
-            Some(call) => convert(&call.apply(source, self.source_type)?, self.from, holder),
-            None => convert(source, self.from, holder),
-        }
+        let made = match (&self.making, inputs) {
+            (Making::Column, [(values, _)]) => return convert(values, self.from, holder),
+            (Making::Column, _) => {
+                let why = "a column's value is made of one column".to_owned();
+                return Err(Misfit::Unreadable(why));
+            }
+            (Making::Method(call), _) => call.apply(inputs)?,
+            (Making::Text(template), _) => template.apply(inputs, height)?,
+        };
+        let mut converted = convert(&made.values, self.from, holder)?;
+        converted.faults.extend(made.faults);
+        Ok(converted)
+    }
+
+    /// As [`Varying::convert`], of no record at all.
+    fn convert_nothing(&self, zones: Zones) -> Result<Converted, Misfit> {
+        let empty = self.sources.iter().map(|(name, input)| {
+            let representation = input.kind().representation();
+            Series::new_empty(name.as_str().into(), &representation)
+        });
+        let empty: Vec<Series> = empty.collect();
+        let types = self.sources.iter().map(|(_, input)| *input);
+        let inputs: Vec<(&Series, SchemaType)> = empty.iter().zip(types).collect();
+        self.convert(&inputs, 0, zones)
     }
 
     /// What a plan would have found already, were the records what they are said to be.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use polars::prelude::{IntoSeries, NamedFrom, Scalar, Series, TimeUnit};
 
-use super::{Mapping, Route, RunFacts, Varying, Zones};
+use super::{Making, Mapping, Route, RunFacts, Varying, Zones};
 use crate::domain::alteration::Change;
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
@@ -14,7 +14,7 @@ use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::method::{Method, MethodCall};
+use crate::domain::method::Method;
 use crate::domain::object::{
     Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
 };
@@ -278,23 +278,23 @@ impl<'a> Planner<'a> {
             return None;
         }
         match &field.value {
-            FieldValue::Column(position) => self.varying(field, column, *position, None),
-            FieldValue::Method(call) => match call.column {
-                Some(position) => self.varying(field, column, position, Some(call)),
-                None => self.stamp(field, column, call.method),
-            },
+            FieldValue::Column(_) => self.varying(field, column, Making::Column),
+            FieldValue::Method(call) if call.method.takes_column() => {
+                self.varying(field, column, Making::Method(call.clone()))
+            }
+            FieldValue::Method(call) => self.stamp(field, column, call.method),
             FieldValue::String(text) => self.literal(field, column, text),
+            FieldValue::Text { template, .. } => {
+                self.varying(field, column, Making::Text(template.clone()))
+            }
         }
     }
 
-    fn varying(
-        &mut self,
-        field: &Field,
-        column: &ObjectColumn,
-        position: usize,
-        call: Option<&MethodCall>,
-    ) -> Option<Route> {
-        let Some(source) = self.write_back.schema.columns.get(position) else {
+    fn varying(&mut self, field: &Field, column: &ObjectColumn, making: Making) -> Option<Route> {
+        let write_back = self.write_back;
+        let sources = field.value.columns().iter();
+        let sources = sources.map(|position| write_back.schema.columns.get(*position));
+        let Some(sources) = sources.collect::<Option<Vec<&SchemaColumn>>>() else {
             let message = format!(
                 "field `{}` names a column that its schema does not have",
                 field.column.text
@@ -303,48 +303,53 @@ impl<'a> Planner<'a> {
                 .push(Problem::mistake(field.location.clone(), message));
             return None;
         };
-        let from = match call.map(|call| call.method.result_type(Some(source.column_type))) {
-            None => source.column_type,
-            Some(Ok(result_type)) => result_type,
-            Some(Err(reason)) => {
-                let message = format!("{reason}, and `{}` is {}", source.name, source.column_type);
+        let from = match type_made(&making, &sources) {
+            Ok(from) => from,
+            Err(reason) => {
+                let types = sources
+                    .iter()
+                    .map(|source| format!("`{}` is {}", source.name, source.column_type));
+                let message = format!("{reason}, and {}", types.collect::<Vec<_>>().join(", "));
                 self.problems
                     .push(Problem::mistake(field.location.clone(), message));
                 return None;
             }
         };
         let varying = Varying {
-            source: source.name.clone(),
-            source_type: source.column_type,
-            call: call.cloned(),
+            sources: sources
+                .iter()
+                .map(|source| (source.name.clone(), source.column_type))
+                .collect(),
+            making,
             from,
             column: column.clone(),
             rejects_null: self.rejects_null(column),
         };
-        let nothing = Series::new_empty(
-            source.name.as_str().into(),
-            &source.column_type.kind().representation(),
-        );
-        if let Err(misfit) = varying.convert(&nothing, self.zones) {
-            let what = call.map_or_else(
-                || format!("`{}`", source.name),
-                |call| yield_of(call.method, &source.name),
-            );
-            let declared = call.is_none().then_some(source);
+        if let Err(misfit) = varying.convert_nothing(self.zones) {
+            let what = what_is_made(&varying.making, &sources);
+            let declared = match (&varying.making, sources.as_slice()) {
+                (Making::Column, [source]) => Some(*source),
+                _ => None,
+            };
             self.problems
                 .push(self.misfit(field, column, &what, from, declared, misfit));
             return None;
         }
-        self.check_labels(field, column, call);
-        self.warn_of_lost_zone(field, column, source, from);
-        self.warn_of_nulls(field, column, source);
+        self.check_labels(field, column, &varying.making);
+        if let [source] = sources.as_slice() {
+            self.warn_of_lost_zone(field, column, source, from);
+            self.warn_of_nulls(field, column, source);
+        }
         self.warn_of_never_empty(field, column);
         Some(Route::Varying(varying))
     }
 
     /// The labels are known by now, and so is whether they fit.
-    fn check_labels(&mut self, field: &Field, column: &ObjectColumn, call: Option<&MethodCall>) {
-        for label in call.into_iter().flat_map(|call| &call.labels) {
+    fn check_labels(&mut self, field: &Field, column: &ObjectColumn, making: &Making) {
+        let Making::Method(call) = making else {
+            return;
+        };
+        for label in call.setting.labels() {
             let text = Series::new(column.name.as_str().into(), [label.label.as_str()]);
             let converted = convert(
                 &text,
@@ -369,7 +374,7 @@ impl<'a> Planner<'a> {
 
     fn stamp(&mut self, field: &Field, column: &ObjectColumn, method: Method) -> Option<Route> {
         let what = format!("method `{}`", method.name());
-        let (Ok(from), Some(values)) = (method.result_type(None), stamp_value(method, self.facts))
+        let (Ok(from), Some(values)) = (method.result_type(&[]), stamp_value(method, self.facts))
         else {
             let message = format!("{what} works on a column and names none");
             self.problems.push(
@@ -720,8 +725,31 @@ fn is_stamp(field: &Field) -> bool {
     matches!(&field.value, FieldValue::Method(call) if !call.method.takes_column())
 }
 
-fn yield_of(method: Method, source: &str) -> String {
-    format!("`{}` of `{source}`", method.name())
+/// The type of what is made of columns.
+/// Errors: which types would do, if not these.
+fn type_made(making: &Making, sources: &[&SchemaColumn]) -> Result<SchemaType, String> {
+    let types: Vec<SchemaType> = sources.iter().map(|source| source.column_type).collect();
+    match (making, types.as_slice()) {
+        (Making::Column, [only]) => Ok(*only),
+        (Making::Column, _) => Err("a value is one column's".to_owned()),
+        (Making::Method(call), types) => call.method.result_type(types),
+        (Making::Text(_), _) => Ok(SchemaType::Text {
+            characters_max: None,
+        }),
+    }
+}
+
+/// What is made of columns, as messages tell it.
+fn what_is_made(making: &Making, sources: &[&SchemaColumn]) -> String {
+    let names: Vec<String> = sources
+        .iter()
+        .map(|source| format!("`{}`", source.name))
+        .collect();
+    match making {
+        Making::Column => names.join(", "),
+        Making::Method(call) => format!("`{}` of {}", call.method.name(), names.join(", ")),
+        Making::Text(_) => "the text".to_owned(),
+    }
 }
 
 /// The value of a method that takes no column, alone in its column; `None` for the others.
@@ -747,7 +775,12 @@ fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
         | Method::Upper
         | Method::PercentOfOne
         | Method::PartOfOne
-        | Method::Label => None,
+        | Method::Label
+        | Method::Join
+        | Method::FirstOf
+        | Method::GivenName
+        | Method::FamilyName
+        | Method::Phone => None,
     }
 }
 

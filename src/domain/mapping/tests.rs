@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::conversion::texts_of;
 use crate::domain::field::{Field, FieldValue, NullPolicy, When};
 use crate::domain::match_rule::MatchMode;
-use crate::domain::method::{Label, Method};
+use crate::domain::method::{Label, Method, Setting};
 use crate::domain::object::{
     Holds, NamePart, ObjectKind, ObjectName, Repertoire, RowLocks, Spelling, TextLimit,
 };
@@ -150,8 +150,8 @@ fn facts() -> RunFacts {
 fn method(method: Method, column: Option<usize>) -> FieldValue {
     FieldValue::Method(MethodCall {
         method,
-        column,
-        labels: Vec::new(),
+        columns: column.into_iter().collect(),
+        setting: Setting::Nothing,
     })
 }
 
@@ -209,8 +209,8 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
         "TIER",
         FieldValue::Method(MethodCall {
             method: Method::Label,
-            column: Some(1),
-            labels: vec![
+            columns: vec![1],
+            setting: Setting::Labels(vec![
                 Label {
                     below: Some("40".to_owned()),
                     label: "at risk".to_owned(),
@@ -219,7 +219,7 @@ fn columns_become_fields_and_stamps_stand_beside_them() {
                     below: None,
                     label: "healthy".to_owned(),
                 },
-            ],
+            ]),
         }),
     ));
     let object = object(vec![
@@ -581,8 +581,8 @@ fn labels_that_do_not_fit_are_told() {
         "TIER",
         FieldValue::Method(MethodCall {
             method: Method::Label,
-            column: Some(1),
-            labels,
+            columns: vec![1],
+            setting: Setting::Labels(labels),
         }),
     ));
     let object = object(vec![
