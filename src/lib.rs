@@ -4,6 +4,7 @@
 //! `main.rs` only starts it. Nothing here is promised to other programs: [`main`] is all they see.
 
 mod access;
+mod allocator;
 mod cli;
 mod commands;
 mod config;
@@ -41,6 +42,7 @@ use crate::report::output;
 
 /// Runs the program with the arguments of this process; returns what it exits with.
 pub fn main() -> ExitCode {
+    allocator::fix_threshold();
     room::guard_backtraces();
     commands::manual::complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));

@@ -66,7 +66,7 @@ fn request(stream: &TcpStream) -> String {
 fn check_sends_a_test_alert_through_each_channel_when_asked() {
     let (port, received) = receiver("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     let place = place(&format!(
-        "command = ['/bin/sh', '-c', 'cat > told.json']\nwebhook.url = 'http://127.0.0.1:{port}/hooks'\n"
+        "command = ['/bin/sh', '-c', 'cat > told.json; env > environment']\nwebhook.url = 'http://127.0.0.1:{port}/hooks'\n"
     ));
     let quiet = place.command(&["check"]);
     assert_eq!(quiet.code, 0, "{quiet}");
@@ -103,6 +103,10 @@ fn check_sends_a_test_alert_through_each_channel_when_asked() {
             "this is a test of `[alerts]`; nothing is wrong"
         );
     }
+    assert!(
+        !place.text("environment").contains("MALLOC"),
+        "what the program sets for itself is not its alerts'"
+    );
     let machines = place.command(&["check", "--alert", "--json"]).json();
     assert_eq!(
         machines["alerts"],

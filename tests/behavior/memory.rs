@@ -18,11 +18,6 @@ const RECORDS: u32 = 200_000;
 /// What a run may hold, however many records it moves, in KiB.
 pub(crate) const MEMORY_MAX: u64 = 256 * 1024;
 
-/// What a command over wide rows may hold, in KiB. It asks for less than [`MEMORY_MAX`] at any time;
-/// what the system's allocator keeps of what was given back comes on top, differs from run to run,
-/// and was up to 30 MiB too much in one of ten.
-const WIDE_MEMORY_MAX: u64 = 320 * 1024;
-
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -156,7 +151,7 @@ fn stays_within_the_bound(place: &Workspace, arguments: &[&str], code: i32) -> R
     );
     assert_eq!(ran.code, code, "{ran}");
     assert!(
-        peak.anonymous < WIDE_MEMORY_MAX,
+        peak.anonymous < MEMORY_MAX,
         "{arguments:?} on {}: {peak:?} in KiB",
         place.server
     );

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::TellError;
+use crate::allocator;
 use crate::domain::channel::AlertCommand;
 
 /// Bytes of a program's output that are kept: enough to see why it failed.
@@ -66,7 +67,7 @@ pub(super) fn run(command: &AlertCommand, body: &str) -> Result<(), TellError> {
 fn start(command: &AlertCommand) -> io::Result<(Child, PipeReader)> {
     let (output, writer) = io::pipe()?;
     // The writing ends are this block's: once it is over only the program has them.
-    let child = Command::new(&command.program)
+    let child = allocator::keep_from(&mut Command::new(&command.program))
         .args(&command.arguments)
         .stdin(Stdio::piped())
         .stdout(writer.try_clone()?)
