@@ -22,6 +22,7 @@ use crate::state::AsideFile;
 /// As a description calls its object.
 #[derive(Deserialize)]
 struct Described {
+    #[serde(alias = "entity")]
     name: String,
 }
 

@@ -1,11 +1,12 @@
 //! `writeback practice`: serves the stand-in of a web API by itself.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{CommandError, Ending, load_project, signals, warn_of};
 use crate::cli::PracticeArguments;
-use crate::domain::connection::{ServiceAccess, System};
-use crate::practice::{self, CLIENT_ID, CLIENT_SECRET, Place, REFRESH_TOKEN};
+use crate::domain::connection::{ServiceAccess, ServiceKind, System};
+use crate::practice::{self, CLIENT_ID, CLIENT_SECRET, PASSWORD, Place, REFRESH_TOKEN, USERNAME};
 use crate::report::output::print;
 
 pub(super) async fn practice(
@@ -58,11 +59,23 @@ fn told(place: &Place, served: practice::Served) -> String {
         practice::Served::Elsewhere(_) => ", where another process serves it",
     };
     format!(
-        "practice {} at http://{address}{already}\n  \
-         token: POST http://{address}/services/oauth2/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
-         (grant_type=client_credentials), or refresh_token={REFRESH_TOKEN}\n  \
-         state: {}\n",
+        "practice {} at http://{address}{already}\n  {}\n  state: {}\n",
         place.kind.name(),
+        way_in(place.kind, address),
         place.file("db").display()
     )
+}
+
+/// How any client of the API is let in.
+fn way_in(kind: ServiceKind, address: SocketAddr) -> String {
+    match kind {
+        ServiceKind::Salesforce => format!(
+            "token: POST http://{address}/services/oauth2/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
+             (grant_type=client_credentials), or refresh_token={REFRESH_TOKEN}"
+        ),
+        ServiceKind::Bullhorn => format!(
+            "log-in: GET http://{address}/rest-services/loginInfo?username={USERNAME}, then OAuth with client_id={CLIENT_ID} \
+             client_secret={CLIENT_SECRET} username={USERNAME} password={PASSWORD}"
+        ),
+    }
 }

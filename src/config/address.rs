@@ -19,10 +19,11 @@ pub(super) enum Kind {
     Duckdb,
     Snowflake,
     Salesforce,
+    Bullhorn,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Files,
         Self::Sqlite,
         Self::Postgres,
@@ -31,6 +32,7 @@ impl Kind {
         Self::Duckdb,
         Self::Snowflake,
         Self::Salesforce,
+        Self::Bullhorn,
     ];
 
     /// As `kind = "…"` names it.
@@ -44,6 +46,7 @@ impl Kind {
             Self::Duckdb => "duckdb",
             Self::Snowflake => "snowflake",
             Self::Salesforce => "salesforce",
+            Self::Bullhorn => "bullhorn",
         }
     }
 
@@ -243,7 +246,8 @@ impl Address {
             | Kind::Adbc
             | Kind::Duckdb
             | Kind::Snowflake
-            | Kind::Salesforce => &[],
+            | Kind::Salesforce
+            | Kind::Bullhorn => &[],
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
         // like one.

@@ -136,7 +136,8 @@ impl DraftSystem {
                 | Kind::Adbc
                 | Kind::Duckdb
                 | Kind::Snowflake
-                | Kind::Salesforce,
+                | Kind::Salesforce
+                | Kind::Bullhorn,
                 None,
             ) => Err("name the file of the database".to_owned()),
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::allowance::CallAllowance;
 use super::files::FilesSettings;
 use super::share::Percent;
 
@@ -172,6 +173,7 @@ impl OptionValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServiceKind {
     Salesforce,
+    Bullhorn,
 }
 
 impl ServiceKind {
@@ -179,14 +181,18 @@ impl ServiceKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Salesforce => "salesforce",
+            Self::Bullhorn => "bullhorn",
         }
     }
 
-    /// Records that one request takes at the most.
-    /// Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>.
+    /// Records of a batch at the most: those that one request takes, or that one look-up finds where
+    /// a request takes a single one.
+    /// Sources: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>,
+    /// <https://bullhorn.github.io/rest-api-docs/#get-search> (`count`).
     pub(crate) fn request_records_max(self) -> NonZeroU16 {
         match self {
             Self::Salesforce => const { NonZeroU16::new(200).expect("200 is not zero") },
+            Self::Bullhorn => const { NonZeroU16::new(500).expect("500 is not zero") },
         }
     }
 }
@@ -201,6 +207,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) account: Option<String>,
     /// How much of the account's calls may be used up, other programs' use counted too.
     pub(crate) quota_share: Percent,
+    /// How many calls the account has, where the API does not tell: they are counted here.
+    pub(crate) allowance: Option<CallAllowance>,
     /// Requests that all jobs of this process together may begin in a second.
     pub(crate) requests_per_second: Option<u32>,
     /// The version of the API; without it, the newest that this program was tested with.
@@ -259,6 +267,13 @@ pub(crate) enum Auth {
         client_id: String,
         client_secret: Option<Secret>,
         refresh_token: Secret,
+    },
+    /// A user's own name and password, beside those of the app.
+    Password {
+        client_id: String,
+        client_secret: Secret,
+        user: String,
+        password: Secret,
     },
 }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod access;
 pub(crate) mod alert;
+pub(crate) mod allowance;
 pub(crate) mod alteration;
 pub(crate) mod before;
 pub(crate) mod cadence;

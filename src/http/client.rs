@@ -10,6 +10,7 @@ use ureq::http::{HeaderMap, Request as HttpRequest};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error, Timeout};
 
+use super::tokens::same_site;
 use crate::domain::certificate;
 use crate::user_file;
 
@@ -22,6 +23,10 @@ const IDLE_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Connections that are kept for the next request: as many as there can be writers.
 const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// Hosts that one request is sent on to: from the first one that is asked to the account's own there
+/// is one step, and another one when an account moves.
+const SENT_ON_MAX: usize = 3;
 
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,7 @@ pub(crate) struct ClientSettings {
 pub(crate) enum HttpMethod {
     Get,
     Post,
+    Put,
     Patch,
     Delete,
 }
@@ -48,6 +54,7 @@ impl HttpMethod {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -188,6 +195,20 @@ impl Client {
             agent: builder.build().new_agent(),
             request_timeout: settings.request_timeout,
         })
+    }
+
+    /// As [`Client::send`], and goes where a host sends it on to (307, 308), the same request whole:
+    /// within its own site, and not for ever.
+    pub(crate) async fn send_on(&self, mut request: Request) -> Result<Response, SendError> {
+        for _ in 0..SENT_ON_MAX {
+            let response = self.send(request.clone()).await?;
+            let place = response.header("location").map(str::to_owned);
+            match (response.status, place) {
+                (307 | 308, Some(place)) if same_site(&place, &request.url) => request.url = place,
+                _ => return Ok(response),
+            }
+        }
+        self.send(request).await
     }
 
     /// Sends a request, once, and reads the answer whole.

@@ -2,12 +2,14 @@
 //! fast requests may follow one another, and how much of a quota they may use up. Knows no API.
 
 mod client;
+mod meter;
 mod pace;
 mod quota;
 mod session;
 mod tokens;
 
 pub(crate) use client::{Client, ClientSettings, HttpMethod, Request, Response, SendError};
+pub(crate) use meter::CallMeter;
 pub(crate) use pace::delays;
 pub(crate) use quota::Usage;
 pub(crate) use session::{ApiManner, Judgement, Repeat, Session, SessionSettings};

@@ -8,6 +8,7 @@ use chrono::Utc;
 use tracing::{debug, warn};
 
 use super::client::{Client, ClientSettings, Request, Response, SendError};
+use super::meter::{CallMeter, Spent};
 use super::pace::{Bound, Bucket, DELAY_ASKED_MAX, delays};
 use super::quota::{Quota, Usage};
 use super::tokens::{Granted, Held, Keeper, LoginError, TokenFile};
@@ -41,13 +42,28 @@ pub(crate) enum Judgement {
 
 /// What of an API everybody who asks it has to know.
 pub(crate) trait ApiManner {
-    /// Logs in; `refresh_token` is the one that is good now, where the API is logged in to with
-    /// one.
+    /// Logs in; `refresh_token` is the one that took the place of what is configured.
     async fn log_in(
         &self,
         client: &Client,
         refresh_token: Option<&Secret>,
     ) -> Result<Granted, LoginError>;
+
+    /// Turns what a log-in granted into what data calls take, where that is something else. By then
+    /// a refresh token that works once is kept.
+    async fn enter(&self, _client: &Client, granted: Granted) -> Result<Granted, LoginError> {
+        Ok(granted)
+    }
+
+    /// The header in which a call carries its token.
+    fn credentials(&self, token: &Secret) -> (&'static str, String) {
+        ("Authorization", format!("Bearer {}", token.reveal()))
+    }
+
+    /// Whether a call goes where the host sends it on to, within its site.
+    fn is_sent_on(&self) -> bool {
+        false
+    }
 
     /// What an answer tells of the account's calls.
     fn usage(&self, response: &Response) -> Option<Usage>;
@@ -77,6 +93,8 @@ pub(crate) struct SessionSettings {
     pub(crate) client: ClientSettings,
     pub(crate) requests_per_second: Option<u32>,
     pub(crate) quota_share: Percent,
+    /// Counts the calls, where the host does not tell of them.
+    pub(crate) meter: Option<CallMeter>,
     /// Requests in flight.
     pub(crate) requests_max: usize,
     pub(crate) attempts_max: u32,
@@ -124,7 +142,13 @@ impl<M: ApiManner> Session<M> {
 
     /// Calls of the account as they were told last, and the share of them that may be used.
     pub(crate) fn usage(&self) -> (Option<Usage>, Percent) {
-        (self.quota.usage(), self.quota.share())
+        let metered = self.settings.meter.as_ref().and_then(CallMeter::usage);
+        (metered.or_else(|| self.quota.usage()), self.quota.share())
+    }
+
+    /// Forgets the token, so that the next call logs in anew.
+    pub(crate) async fn forget_token(&self) {
+        self.keeper.forget().await;
     }
 
     /// Logs in, unless that is done.
@@ -188,13 +212,15 @@ impl<M: ApiManner> Session<M> {
         if let Some(what) = self.quota.spent(self.bound.in_flight()) {
             return Err(self.quota_spent(what, self.manner.resumes()));
         }
+        self.count_call()?;
         let mut request = request.clone();
         request.url = format!("{}{}", held.granted.api_url, request.url);
-        let bearer = format!("Bearer {}", held.granted.token.reveal());
-        let answer = self
-            .client
-            .send(request.with_header("Authorization", bearer))
-            .await;
+        let (name, value) = self.manner.credentials(&held.granted.token);
+        let request = request.with_header(name, value);
+        let answer = match self.manner.is_sent_on() {
+            true => self.client.send_on(request).await,
+            false => self.client.send(request).await,
+        };
         if let Some(usage) = answer
             .as_ref()
             .ok()
@@ -203,6 +229,23 @@ impl<M: ApiManner> Session<M> {
             self.quota.note(usage);
         }
         Ok(answer)
+    }
+
+    /// Counts one more call, where the host does not tell of them.
+    fn count_call(&self) -> Result<(), SystemError> {
+        let Some(meter) = &self.settings.meter else {
+            return Ok(());
+        };
+        match meter.take(self.quota.share(), Utc::now()) {
+            Ok(None) => Ok(()),
+            Ok(Some(Spent { what, resumes })) => Err(self.quota_spent(what, resumes)),
+            Err(source) => Err(SystemError::Failed {
+                connection: self.settings.connection.clone(),
+                doing: "counting its calls".to_owned(),
+                source: source.into(),
+                hint: Some("see that `.writeback/calls` can be written".to_owned()),
+            }),
+        }
     }
 
     async fn token(&self, dead: Option<u64>) -> Result<Held, SystemError> {
@@ -233,7 +276,8 @@ impl<M: ApiManner> Session<M> {
 
     async fn log_in_once(&self) -> Result<Granted, LoginError> {
         let Some(file) = &self.settings.token_file else {
-            return self.manner.log_in(&self.client, None).await;
+            let granted = self.manner.log_in(&self.client, None).await?;
+            return self.manner.enter(&self.client, granted).await;
         };
         let kept = |error: std::io::Error| LoginError::Refused {
             what: format!("could not keep the refresh token: {error}"),
@@ -244,15 +288,15 @@ impl<M: ApiManner> Session<M> {
         let refresh_token = file.read().map_err(kept)?;
         let granted = self
             .manner
-            .log_in(&self.client, Some(&refresh_token))
+            .log_in(&self.client, refresh_token.as_ref())
             .await?;
         if let Some(next) = &granted.refresh_token
-            && *next != refresh_token
+            && Some(next) != refresh_token.as_ref()
         {
             file.write(next).map_err(kept)?;
             crate::fault::point("a refresh token was kept");
         }
-        Ok(granted)
+        self.manner.enter(&self.client, granted).await
     }
 
     /// The error of an answer that is none, and how long the host asks to be left alone; the error

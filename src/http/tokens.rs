@@ -78,12 +78,19 @@ impl Keeper {
     }
 }
 
+impl Keeper {
+    /// Forgets the token: its session was ended.
+    pub(super) async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+}
+
 /// Where a refresh token is kept that takes the place of the one in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenFile {
     folder: PathBuf,
     connection: String,
-    /// The refresh token as it is configured: another one puts an end to what is kept.
+    /// The refresh token or password as it is configured: another one puts an end to what is kept.
     configured: Secret,
 }
 
@@ -126,21 +133,16 @@ impl TokenFile {
         }
     }
 
-    /// The refresh token that is good now.
-    pub(super) fn read(&self) -> io::Result<Secret> {
+    /// The refresh token that took the place of what is configured, if one did.
+    pub(super) fn read(&self) -> io::Result<Option<Secret>> {
         let text = match std::fs::read_to_string(self.path("json")) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(self.configured.clone());
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let kept = serde_json::from_str::<Kept>(&text).ok();
         let kept = kept.filter(|kept| kept.follows == self.digest());
-        Ok(kept.map_or_else(
-            || self.configured.clone(),
-            |kept| Secret::new(kept.refresh_token),
-        ))
+        Ok(kept.map(|kept| Secret::new(kept.refresh_token)))
     }
 
     /// Keeps the refresh token that is good from now on: it is on disk when this returns.
@@ -206,16 +208,16 @@ mod tests {
     fn a_refresh_token_is_kept_for_its_owner_until_another_is_configured() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = TokenFile::new(folder.path(), "crm", secret("first"));
-        assert_eq!(file.read().expect("readable"), secret("first"));
+        assert_eq!(file.read().expect("readable"), None);
         file.write(&secret("second")).expect("writable");
-        assert_eq!(file.read().expect("readable"), secret("second"));
+        assert_eq!(file.read().expect("readable"), Some(secret("second")));
         let mode = std::fs::metadata(folder.path().join("tokens/crm.json"))
             .expect("the file")
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         let other = TokenFile::new(folder.path(), "crm", secret("new log-in"));
-        assert_eq!(other.read().expect("readable"), secret("new log-in"));
+        assert_eq!(other.read().expect("readable"), None);
     }
 
     #[tokio::test]

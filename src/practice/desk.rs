@@ -227,6 +227,8 @@ impl<S: StandIn> Desk<S> {
             Mishap::Unavailable,
             Mishap::ServerError,
             Mishap::BareError,
+            Mishap::Moved,
+            Mishap::MovedAway,
         ];
         if let Some(fault) = in_words.into_iter().find(|fault| has(*fault)) {
             return self.refuse(fault, &call).await;
@@ -248,6 +250,9 @@ impl<S: StandIn> Desk<S> {
         }
         let mut answer = self.answer(&call).await;
         drop(held);
+        if has(Mishap::ErrorAfter) {
+            answer = self.refuse(Mishap::ErrorAfter, &call).await;
+        }
         if has(Mishap::CutJson) {
             let half = answer.body.len() / 2;
             answer.body.truncate(half);

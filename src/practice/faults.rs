@@ -49,10 +49,16 @@ pub(crate) enum Mishap {
     ShortPage,
     /// A bulk job fails half way.
     BulkFail,
+    /// The call is carried out, and answered with 500.
+    ErrorAfter,
+    /// The call is sent on to where it came (307).
+    Moved,
+    /// The call is sent on to a host of another site.
+    MovedAway,
 }
 
 impl Mishap {
-    pub(crate) const ALL: [(Self, &'static str); 19] = [
+    pub(crate) const ALL: [(Self, &'static str); 22] = [
         (Self::DropBefore, "drop_before"),
         (Self::DropIn, "drop_in"),
         (Self::DropAfter, "drop_after"),
@@ -72,6 +78,9 @@ impl Mishap {
         (Self::TooLong, "too_long"),
         (Self::ShortPage, "short_page"),
         (Self::BulkFail, "bulk_fail"),
+        (Self::ErrorAfter, "500_after"),
+        (Self::Moved, "moved"),
+        (Self::MovedAway, "moved_away"),
     ];
 
     fn named(name: &str) -> Option<Self> {

@@ -2,6 +2,7 @@
 //! served over real HTTP from a folder of describe answers and records, and is held to what clients
 //! of that API expect. What is one API's own stands in its folder; what surrounds it here.
 
+mod bullhorn;
 mod call;
 mod clock;
 mod desk;
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
+use self::bullhorn::Bullhorn;
+pub(crate) use self::bullhorn::{PASSWORD, USERNAME};
 use self::desk::Desk;
 pub(crate) use self::faults::Faults;
 use self::folder::{Folder, FolderError};
@@ -167,6 +170,10 @@ pub(crate) async fn serve_as(place: &Place, wishes: Wishes) -> Result<Served, Pr
     match place.kind {
         ServiceKind::Salesforce => {
             let desk = Desk::new(Salesforce::load(read, &documents)?, store, faults);
+            desk.open(Lines(listener)).await.map_err(in_state)?;
+        }
+        ServiceKind::Bullhorn => {
+            let desk = Desk::new(Bullhorn::load(read, &documents)?, store, faults);
             desk.open(Lines(listener)).await.map_err(in_state)?;
         }
     }

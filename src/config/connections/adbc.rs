@@ -57,7 +57,12 @@ pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Adbc => ADBC_KEYS,
         Kind::Duckdb => DUCKDB_KEYS,
         Kind::Snowflake => SNOWFLAKE_KEYS,
-        Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql | Kind::Salesforce => &[],
+        Kind::Files
+        | Kind::Sqlite
+        | Kind::Postgres
+        | Kind::Mysql
+        | Kind::Salesforce
+        | Kind::Bullhorn => &[],
     }
 }
 
@@ -110,7 +115,12 @@ impl Reader<'_> {
             Kind::Adbc => self.any_driver(&mut options),
             Kind::Duckdb => self.duckdb(&mut options),
             Kind::Snowflake => self.snowflake(&mut options),
-            Kind::Files | Kind::Sqlite | Kind::Postgres | Kind::Mysql | Kind::Salesforce => None,
+            Kind::Files
+            | Kind::Sqlite
+            | Kind::Postgres
+            | Kind::Mysql
+            | Kind::Salesforce
+            | Kind::Bullhorn => None,
         };
         self.own_options(&mut options);
         let schema = self

@@ -8,6 +8,7 @@ use super::super::document::{Table, Value, shown};
 use super::super::secret::Given;
 use super::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
 use crate::config::address::Kind;
+use crate::domain::allowance::CallAllowance;
 use crate::domain::connection::{
     Auth, Limits, LiveAccess, Secret, ServiceAccess, ServiceKind, ServiceSettings,
 };
@@ -32,6 +33,23 @@ pub(super) const SALESFORCE_KEYS: &[&str] = &[
     "timezone",
 ];
 
+pub(super) const BULLHORN_KEYS: &[&str] = &[
+    "kind",
+    "practice",
+    "login_url",
+    "account",
+    "auth",
+    "ca_file",
+    "quota",
+    "quota_share",
+    "writers",
+    "connect_timeout",
+    "request_timeout",
+    "attempts_max",
+    "requests_per_second",
+    "timezone",
+];
+
 /// Keys that a practice stand-in takes the place of.
 const LIVE_KEYS: [&str; 4] = ["login_url", "api_url", "auth", "ca_file"];
 
@@ -51,6 +69,14 @@ const SALESFORCE_VERSION_MIN: u32 = 61;
 
 /// Hosts that log everybody in, and grant no client credentials.
 const SHARED_LOGIN_HOSTS: [&str; 2] = ["login.salesforce.com", "test.salesforce.com"];
+
+/// The host that tells each user of Bullhorn where the user's own are.
+/// Source: <https://bullhorn.github.io/rest-api-docs/>, "URLs".
+const BULLHORN_LOGIN_URL: &str = "https://rest.bullhornstaffing.com";
+
+/// Requests a second where nobody says otherwise, a little below the 1,500 a minute that Bullhorn
+/// takes. Source: <https://kb.bullhorn.com/>, "Understanding Bullhorn API Usage Limits".
+const BULLHORN_REQUESTS_PER_SECOND: u32 = 20;
 
 /// A way to log in, the keys it takes, and which of them it can do without.
 struct Flow {
@@ -77,20 +103,34 @@ const SALESFORCE_FLOWS: [Flow; 3] = [
     },
 ];
 
+const BULLHORN_FLOWS: [Flow; 1] = [Flow {
+    name: "password",
+    keys: &["flow", "client_id", "client_secret", "user", "password"],
+    optional: &[],
+}];
+
+fn flows_of(kind: ServiceKind) -> &'static [Flow] {
+    match kind {
+        ServiceKind::Salesforce => &SALESFORCE_FLOWS,
+        ServiceKind::Bullhorn => &BULLHORN_FLOWS,
+    }
+}
+
 /// Keys that some flow takes.
-const FLOW_KEYS: [&str; 6] = [
+const FLOW_KEYS: [&str; 7] = [
     "flow",
     "client_id",
     "client_secret",
     "user",
     "private_key",
     "refresh_token",
+    "password",
 ];
 
 /// The web API that a connection's `kind` names.
 pub(super) fn kind_of(table: &Table<'_>) -> Option<ServiceKind> {
     let kind = table.get("kind").filter(Value::is_text)?.text()?;
-    [ServiceKind::Salesforce]
+    [ServiceKind::Salesforce, ServiceKind::Bullhorn]
         .into_iter()
         .find(|known| known.name() == kind)
 }
@@ -100,6 +140,7 @@ impl Reader<'_> {
     pub(super) fn service(&mut self, kind: Kind) -> Option<ServiceSettings> {
         let kind = match kind {
             Kind::Salesforce => ServiceKind::Salesforce,
+            Kind::Bullhorn => ServiceKind::Bullhorn,
             Kind::Files
             | Kind::Sqlite
             | Kind::Postgres
@@ -108,7 +149,8 @@ impl Reader<'_> {
             | Kind::Duckdb
             | Kind::Snowflake => return None,
         };
-        let account = self.account();
+        let account = self.account(kind);
+        let allowance = self.allowance(kind);
         let quota_share = match self.table.get("quota_share") {
             Some(value) => read_share(value),
             None => Percent::parse("50 %"),
@@ -116,17 +158,19 @@ impl Reader<'_> {
         let requests_per_second = self
             .table
             .get("requests_per_second")
-            .and_then(|value| value.integer(1, REQUESTS_PER_SECOND_MAX));
+            .and_then(|value| value.integer(1, REQUESTS_PER_SECOND_MAX))
+            .or_else(|| self.requests_per_second_usual(kind));
         let api_version = self.table.get("api_version").map(read_version);
         let access = match self.table.get("practice") {
             Some(value) => self.practice(value),
-            None => self.live(),
+            None => self.live(kind),
         };
         Some(ServiceSettings {
             kind,
             access: access?,
             account: account?,
             quota_share: quota_share?,
+            allowance: allowance?,
             requests_per_second,
             api_version: match api_version {
                 None => None,
@@ -178,12 +222,45 @@ impl Reader<'_> {
         })
     }
 
-    fn live(&mut self) -> Option<ServiceAccess> {
-        let hint = "write `login_url = \"https://MyDomain.my.salesforce.com\"`, or `practice = \"FOLDER\"` to rehearse";
-        let login_url = self
-            .table
-            .require("login_url", hint)
-            .and_then(|value| Some((value, read_host(value)?)));
+    /// A practice takes as many requests a second as it can.
+    fn requests_per_second_usual(&self, kind: ServiceKind) -> Option<u32> {
+        match kind {
+            ServiceKind::Bullhorn if self.table.lacks("practice") => {
+                Some(BULLHORN_REQUESTS_PER_SECOND)
+            }
+            ServiceKind::Bullhorn | ServiceKind::Salesforce => None,
+        }
+    }
+
+    /// How many calls the account has, where the API does not tell.
+    fn allowance(&self, kind: ServiceKind) -> Option<Option<CallAllowance>> {
+        let usual = match kind {
+            ServiceKind::Salesforce => return Some(None),
+            ServiceKind::Bullhorn => CallAllowance::BULLHORN,
+        };
+        match self.table.get("quota") {
+            None => Some(Some(usual)),
+            Some(value) => read_allowance(value).map(Some),
+        }
+    }
+
+    /// Where to log in; of some APIs one host knows every account.
+    fn login_url(&self, kind: ServiceKind) -> Option<String> {
+        let value = match kind {
+            ServiceKind::Bullhorn => match self.table.get("login_url") {
+                None => return Some(BULLHORN_LOGIN_URL.to_owned()),
+                Some(value) => value,
+            },
+            ServiceKind::Salesforce => {
+                let hint = "write `login_url = \"https://MyDomain.my.salesforce.com\"`, or `practice = \"FOLDER\"` to rehearse";
+                self.table.require("login_url", hint)?
+            }
+        };
+        read_host(value)
+    }
+
+    fn live(&mut self, kind: ServiceKind) -> Option<ServiceAccess> {
+        let login_url = self.login_url(kind);
         let api_url = match self.table.get("api_url") {
             None => Some(None),
             Some(value) => read_host(value).map(Some),
@@ -194,10 +271,10 @@ impl Reader<'_> {
                 .text()
                 .map(|file| Some(self.surroundings.root.join(file))),
         };
-        let auth = self.auth();
-        let (value, login_url) = login_url?;
+        let auth = self.auth(kind);
+        let login_url = login_url?;
         let auth = auth?;
-        self.check_login_host(value, &login_url, &auth);
+        self.check_login_host(&login_url, &auth);
         Some(ServiceAccess::Live(Box::new(LiveAccess {
             login_url,
             api_url: api_url?,
@@ -206,7 +283,10 @@ impl Reader<'_> {
         })))
     }
 
-    fn check_login_host(&self, value: Value<'_>, login_url: &str, auth: &Auth) {
+    fn check_login_host(&self, login_url: &str, auth: &Auth) {
+        let Some(value) = self.table.get("login_url") else {
+            return;
+        };
         let host = login_url.strip_prefix("https://").unwrap_or(login_url);
         if matches!(auth, Auth::ClientCredentials { .. }) && SHARED_LOGIN_HOSTS.contains(&host) {
             value.mistake(
@@ -220,19 +300,31 @@ impl Reader<'_> {
     }
 
     /// The account that is pinned, if one is; without one the users of the connection are warned.
-    fn account(&mut self) -> Option<Option<String>> {
+    fn account(&mut self, kind: ServiceKind) -> Option<Option<String>> {
+        let (account, hint) = match kind {
+            ServiceKind::Salesforce => (
+                "org",
+                "write `account = \"00D…\"`, the Organization ID of Setup › Company Information",
+            ),
+            ServiceKind::Bullhorn => (
+                "corporation",
+                "write `account = \"12345\"`, the corporation's id; `check` prints it",
+            ),
+        };
         let Some(value) = self.table.get("account") else {
             if self.table.get("practice").is_none() {
                 let message = format!(
-                    "connection `{}` names no `account`: whichever org its credentials lead to is written",
+                    "connection `{}` names no `account`: whichever {account} its credentials lead to is written",
                     self.name
                 );
-                let hint = "write `account = \"00D…\"`, the Organization ID of Setup › Company Information";
                 self.told_to_users
                     .push(Problem::warning(self.table.location(), message).hint(hint));
             }
             return Some(None);
         };
+        if kind == ServiceKind::Bullhorn {
+            return read_corporation(value).map(Some);
+        }
         let text = value.text()?;
         let is_org = text.starts_with("00D")
             && matches!(text.len(), 15 | 18)
@@ -247,8 +339,9 @@ impl Reader<'_> {
         Some(Some(text.to_owned()))
     }
 
-    fn auth(&mut self) -> Option<Auth> {
-        let names = || quoted_list(SALESFORCE_FLOWS.map(|flow| flow.name));
+    fn auth(&mut self, kind: ServiceKind) -> Option<Auth> {
+        let flows = flows_of(kind);
+        let names = || quoted_list(flows.iter().map(|flow| flow.name));
         let hint = format!(
             "write `auth = {{ flow = \"…\", … }}`; flows are {}",
             names()
@@ -256,13 +349,13 @@ impl Reader<'_> {
         let value = self.table.require("auth", &hint)?;
         let table = value.table("`auth`".to_owned())?;
         let (word_value, word) = table.require_text("flow", &format!("flows are {}", names()))?;
-        let Some(flow) = SALESFORCE_FLOWS.iter().find(|flow| flow.name == word) else {
+        let Some(flow) = flows.iter().find(|flow| flow.name == word) else {
             let hint = match word {
-                "password" | "username_password" => {
+                "password" | "username_password" if kind == ServiceKind::Salesforce => {
                     "Salesforce retires that flow: write `client_credentials`, `jwt_bearer` or `refresh_token`"
                         .to_owned()
                 }
-                word => did_you_mean(word, SALESFORCE_FLOWS.map(|flow| flow.name))
+                word => did_you_mean(word, flows.iter().map(|flow| flow.name))
                     .unwrap_or_else(|| format!("flows are {}", names())),
             };
             word_value.mistake(
@@ -298,6 +391,15 @@ impl Reader<'_> {
                     client_id: client_id?,
                     user: user?,
                     private_key: Secret::new(private_key?),
+                }
+            }
+            "password" => {
+                let (user, password) = (take("user").flatten(), take("password").flatten());
+                Auth::Password {
+                    client_id: client_id?,
+                    client_secret: Secret::new(client_secret??),
+                    user: user?,
+                    password: Secret::new(password?),
                 }
             }
             _ => {
@@ -339,12 +441,45 @@ impl Reader<'_> {
     }
 }
 
+/// Reads `quota`.
+fn read_allowance(value: Value<'_>) -> Option<CallAllowance> {
+    let text = value.text()?;
+    let read = CallAllowance::parse(text);
+    if read.is_none() {
+        value.mistake(
+            format!(
+                "`quota` is {}, which is no number of calls in a period",
+                shown(text)
+            ),
+            Some("write as in `quota = \"100000 per month\"`, or `per day`".to_owned()),
+        );
+    }
+    read
+}
+
+/// The id of a corporation of Bullhorn.
+fn read_corporation(value: Value<'_>) -> Option<String> {
+    let text = value.number_or_text()?;
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        value.mistake(
+            format!(
+                "`account` is {}, which is not the id of a corporation",
+                shown(&text)
+            ),
+            Some("write its number, as `check` prints it once the connection works".to_owned()),
+        );
+        return None;
+    }
+    Some(text)
+}
+
 /// How much of the quota may be used: more than none of it, and no more than all.
 fn read_share(value: Value<'_>) -> Option<Percent> {
     let share = read_percent(value)?;
     if share > Percent::ALL || share.part_of(10_000) == 0 {
         value.mistake(
-            format!("`quota_share` is {share}, which is no share of the org's calls"),
+            format!("`quota_share` is {share}, which is no share of the account's calls"),
             Some("write more than `\"0 %\"` and at most `\"100 %\"`".to_owned()),
         );
         return None;

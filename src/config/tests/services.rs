@@ -106,7 +106,7 @@ auth = { flow = "jwt", client_id = "x" }
       known keys: `kind`, `practice`, `login_url`, `api_url`, `account`, `auth`, `ca_file`, `quota_share`, `writers`, `connect_timeout`, `request_timeout`, `attempts_max`, `requests_per_second`, `api_version`, `timezone`
     writeback.toml:4:11 `account` is `acme`, which is not the id of an org
       write the Organization ID of Setup › Company Information: `00D` and 12 or 15 more signs
-    writeback.toml:5:15 `quota_share` is 140 %, which is no share of the org's calls
+    writeback.toml:5:15 `quota_share` is 140 %, which is no share of the account's calls
       write more than `"0 %"` and at most `"100 %"`
     writeback.toml:6:15 `api_version` is `59`, which is no version from 61.0 on
       leave it out, or write one as in `api_version = "67.0"`

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::connection::{Auth, Connection, LiveAccess, ServiceAccess, ServiceSettings};
 use crate::domain::error::SystemError;
-use crate::http::{ApiManner, ClientSettings, Session, SessionSettings, TokenFile};
+use crate::http::{ApiManner, CallMeter, ClientSettings, Session, SessionSettings, TokenFile};
 use crate::practice;
 
 /// Whatever decides whether two connections share a session, and the session.
@@ -74,18 +74,40 @@ pub(super) async fn live_access(
     })
 }
 
+/// The account whose calls are counted, as far as it is known before anybody logs in.
+fn account(settings: &ServiceSettings, live: &LiveAccess) -> String {
+    let kind = settings.kind.name();
+    match (&settings.account, &live.auth) {
+        (Some(account), _) => format!("{kind}-{account}"),
+        (None, Auth::Password { user, .. } | Auth::JwtBearer { user, .. }) => {
+            format!("{kind}-{user}")
+        }
+        (
+            None,
+            Auth::ClientCredentials { client_id, .. } | Auth::RefreshToken { client_id, .. },
+        ) => {
+            format!("{kind}-{client_id}")
+        }
+    }
+}
+
 fn session_settings(
     connection: &Connection,
     settings: &ServiceSettings,
     live: &LiveAccess,
 ) -> SessionSettings {
     let limits = &connection.limits;
-    let token_file = if let Auth::RefreshToken { refresh_token, .. } = &live.auth {
-        let (folder, name) = (&settings.state_folder, &connection.name);
-        Some(TokenFile::new(folder, name, refresh_token.clone()))
-    } else {
-        None
+    let configured = match &live.auth {
+        Auth::RefreshToken { refresh_token, .. } => Some(refresh_token),
+        // The first log-in grants a refresh token, which then takes the place of the password.
+        Auth::Password { password, .. } => Some(password),
+        Auth::ClientCredentials { .. } | Auth::JwtBearer { .. } => None,
     };
+    let token_file = configured
+        .map(|secret| TokenFile::new(&settings.state_folder, &connection.name, secret.clone()));
+    let meter = settings.allowance.map(|allowance| {
+        CallMeter::new(&settings.state_folder, &account(settings, live), allowance)
+    });
     SessionSettings {
         connection: connection.name.clone(),
         client: ClientSettings {
@@ -96,6 +118,7 @@ fn session_settings(
         },
         requests_per_second: settings.requests_per_second,
         quota_share: settings.quota_share,
+        meter,
         requests_max: limits.writers,
         attempts_max: limits.attempts_max,
         token_file,

@@ -3,6 +3,7 @@
 //! meanwhile, and an answer may be lost though the request was carried out.
 
 mod access;
+pub(crate) mod bullhorn;
 mod look_up;
 mod patience;
 pub(crate) mod report;
@@ -22,6 +23,7 @@ use crate::domain::object::{Object, ObjectName};
 /// The closed set of web APIs.
 pub(crate) enum AnyService {
     Salesforce(salesforce::SalesforceDestination),
+    Bullhorn(bullhorn::BullhornDestination),
 }
 
 impl AnyService {
@@ -29,6 +31,7 @@ impl AnyService {
     pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
         match self {
             Self::Salesforce(service) => service.describe_text(name).await,
+            Self::Bullhorn(service) => service.describe_text(name).await,
         }
     }
 
@@ -36,6 +39,7 @@ impl AnyService {
     pub(crate) async fn report(&self) -> Result<report::AccountReport, SystemError> {
         match self {
             Self::Salesforce(service) => service.report().await,
+            Self::Bullhorn(service) => service.report().await,
         }
     }
 }
@@ -51,6 +55,7 @@ impl LookUp for AnyService {
     ) -> Result<LookedUp, SystemError> {
         match self {
             Self::Salesforce(service) => service.look_up(layout, batch, before).await,
+            Self::Bullhorn(service) => service.look_up(layout, batch, before).await,
         }
     }
 }
@@ -61,6 +66,9 @@ impl Destination for AnyService {
             System::Service(settings) => Ok(match settings.kind {
                 ServiceKind::Salesforce => Self::Salesforce(
                     salesforce::SalesforceDestination::connect(connection, settings).await?,
+                ),
+                ServiceKind::Bullhorn => Self::Bullhorn(
+                    bullhorn::BullhornDestination::connect(connection, settings).await?,
                 ),
             }),
             System::Files { .. }
@@ -77,12 +85,14 @@ impl Destination for AnyService {
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
         match self {
             Self::Salesforce(service) => service.describe(name).await,
+            Self::Bullhorn(service) => service.describe(name).await,
         }
     }
 
     async fn identity(&mut self) -> Result<String, SystemError> {
         match self {
             Self::Salesforce(service) => Ok(service.identity()),
+            Self::Bullhorn(service) => Ok(service.identity()),
         }
     }
 
@@ -90,6 +100,7 @@ impl Destination for AnyService {
         match self {
             // A session ends by itself.
             Self::Salesforce(_) => {}
+            Self::Bullhorn(service) => service.close().await,
         }
     }
 }
@@ -103,12 +114,14 @@ impl Service for AnyService {
     ) -> Result<Vec<Reply>, SystemError> {
         match self {
             Self::Salesforce(service) => service.apply(layout, records, writes).await,
+            Self::Bullhorn(service) => service.apply(layout, records, writes).await,
         }
     }
 
     fn abilities(&self, object: &Object) -> Abilities {
         match self {
             Self::Salesforce(service) => service.abilities(object),
+            Self::Bullhorn(service) => service.abilities(object),
         }
     }
 }

@@ -442,7 +442,10 @@ impl Org {
             | Mishap::LoginPage
             | Mishap::Lock
             | Mishap::ShortPage
-            | Mishap::BulkFail => ApiError::new(
+            | Mishap::BulkFail
+            | Mishap::ErrorAfter
+            | Mishap::Moved
+            | Mishap::MovedAway => ApiError::new(
                 500,
                 "UNKNOWN_EXCEPTION",
                 "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-1 (1)",

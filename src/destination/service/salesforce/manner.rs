@@ -133,6 +133,12 @@ impl SalesforceManner {
                 }
                 &mut form
             }
+            Auth::Password { .. } => {
+                return Err(LoginError::Refused {
+                    what: "Salesforce takes no user's name and password".to_owned(),
+                    hint: "write another `flow`".to_owned(),
+                });
+            }
         };
         Ok(form.finish())
     }
@@ -197,7 +203,7 @@ impl SalesforceManner {
             ("invalid_grant", Auth::ClientCredentials { .. }) => {
                 "let the app name a Run-As user for client credentials: Setup › External Client Apps"
             }
-            ("unsupported_grant_type", _) => {
+            ("unsupported_grant_type" | "invalid_grant", _) => {
                 "turn this flow on for the app: Setup › External Client Apps"
             }
             _ => "see Setup › Login History for what the org says",
@@ -215,6 +221,11 @@ impl SalesforceManner {
                 refresh_token,
                 ..
             } => client_secret.iter().chain([refresh_token]).collect(),
+            Auth::Password {
+                client_secret,
+                password,
+                ..
+            } => vec![client_secret, password],
         };
         secrets.into_iter().fold(words.to_owned(), |words, secret| {
             words.replace(secret.reveal(), "***")

@@ -473,6 +473,7 @@ impl Host {
                 kind: ServiceKind::Salesforce,
                 access: ServiceAccess::Live(Box::new(live)),
                 account: account.map(str::to_owned),
+                allowance: None,
                 quota_share: Percent::parse("50 %").expect("a share"),
                 requests_per_second: None,
                 api_version: None,
