@@ -162,6 +162,8 @@ impl<'a> Previewer<'a> {
             plan.remember(self.project, ledger, job, Until::Now(&folder))
                 .await
                 .map_err(RunError::from)?;
+            plan.recall(self.project, ledger, job, i64::MAX, true)
+                .await?;
         }
         let known = known(self.ledger, job, &plan.write_back).await?;
         let selection = selection_of(self.ledger, self.facts, &name).await?;

@@ -65,6 +65,12 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
             .await
             .map_err(RunError::from)?;
         let selection = Selection::of(&ledger, &facts, &plan.write_back.name, None).await?;
+        if ending == single_record::Ending::Commit {
+            let why = "a test wrote a record since it last delivered";
+            ledger
+                .distrust_snapshot(&checked.job.name, plan.name(), why)
+                .await?;
+        }
         let record = single_record::try_record(plan, &key, selection, ending).await?;
         if let Some(segment) = &record.last_written {
             plan.record_test(&ledger, &checked.job.name, segment)

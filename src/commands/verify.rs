@@ -32,7 +32,12 @@ pub(super) async fn verify(
             progress: progress.as_ref(),
             stop: &Stop::new(),
         };
-        verifications.push(verifying::verify(&request).await?);
+        let verification = verifying::verify(&request).await?;
+        if verification.drifted > 0 {
+            let why = "`writeback verify` found rows that no longer hold what was written";
+            ledger.distrust_snapshot(job, &write_back.name, why).await?;
+        }
+        verifications.push(verification);
     }
     match arguments.json {
         true => print_json(&json!({ "job": job, "write_backs": verifications }))?,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -22,6 +22,7 @@ use super::schema::parse_schema;
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
+use crate::domain::compare::{Compare, FULL_EVERY};
 use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::job::{Job, WriteBack};
@@ -40,7 +41,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 13] = [
+const OWN_KEYS: [(&str, Decides); 15] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -50,6 +51,8 @@ const OWN_KEYS: [(&str, Decides); 13] = [
     ("matching", Decides::Writing),
     ("nulls", Decides::Writing),
     ("ignore", Decides::Writing),
+    ("compare", Decides::Manner),
+    ("full_every", Decides::Manner),
     ("fields", Decides::Writing),
     ("journal_table", Decides::Manner),
     ("keep_before_images", Decides::Manner),
@@ -57,7 +60,7 @@ const OWN_KEYS: [(&str, Decides); 13] = [
 ];
 
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<13, { GUARD_KEYS.len() }, { 13 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<15, { GUARD_KEYS.len() }, { 15 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 #[expect(
     clippy::indexing_slicing,
@@ -74,6 +77,10 @@ const fn names_of<const KEYS: usize>(
     }
     names
 }
+
+/// Runs from one that compares all records with their rows to the next: of an hourly job, more than
+/// a month.
+const FULL_EVERY_MAX: u32 = 1_000;
 
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
@@ -239,6 +246,7 @@ fn read_write_back(
         batch_records_max,
         mode: mode?,
         nulls,
+        compare: read_compare(table),
         guards: read_guards(table, &project.defaults.guards),
         canary: read_canary(table, project.defaults.canary),
         journal_table: journal_table_of(table, project, service),
@@ -261,6 +269,27 @@ fn read_source<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
         return None;
     }
     Some(name)
+}
+
+/// What records are compared with; `full_every` says how often with their rows all the same.
+fn read_compare(table: &Table<'_>) -> Compare {
+    let ways = [("destination", false), ("last_written", true)];
+    let relies = table.get("compare").and_then(|value| word(value, &ways));
+    let every = table.get("full_every");
+    if relies != Some(true) {
+        if let Some(every) = every.filter(|_| relies.is_some() || table.get("compare").is_none()) {
+            let hint = "write `compare = \"last_written\"` beside it, or take it out";
+            every.mistake(
+                "`full_every` is of no use: every run compares all records with their rows",
+                Some(hint.to_owned()),
+            );
+        }
+        return Compare::Destination;
+    }
+    let every = every.and_then(|every| every.integer(1, FULL_EVERY_MAX));
+    Compare::LastWritten {
+        full_every: every.and_then(NonZeroU32::new).unwrap_or(FULL_EVERY),
+    }
 }
 
 /// Records per write: of a web API, those of one request, which takes no more than it does.

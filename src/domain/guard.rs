@@ -162,6 +162,7 @@ impl Guards {
             rejected,
             skipped,
             deleted: _,
+            as_written: _,
         } = forecast.tally;
         let mut reasons = Vec::new();
         if self.require_test && !forecast.proven {
@@ -362,7 +363,7 @@ mod tests {
             unchanged: 400,
             skipped: 100,
             rejected: 100,
-            deleted: 0,
+            ..Tally::default()
         };
         let emptied = [("note".to_owned(), 75), ("score".to_owned(), 300)].into();
         Forecast {
@@ -546,7 +547,7 @@ mod tests {
             let records = inserted + updated + unchanged + skipped + ambiguous;
             let nulls = nulls.min(records);
             let rejected = early + ambiguous;
-            let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected, deleted: 0 };
+            let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected, ..Tally::default() };
             let emptied = ["a", "b"].map(str::to_owned).into_iter().zip(emptied.into_iter().map(|rows| rows.min(nulls).min(updated)));
             let outset = Outset { read: tally.read, rejected: early, records, nulls, key_is_unique: unique };
             (outset, Forecast { tally, parked: 0, emptied: emptied.collect(), proven })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::alert::Thresholds;
 use super::cadence::Cadence;
 use super::canary::Canary;
+use super::compare::Compare;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
@@ -38,6 +39,8 @@ pub(crate) struct WriteBack {
     pub(crate) batch_records_max: NonZeroUsize,
     pub(crate) mode: MatchMode,
     pub(crate) nulls: NullPolicy,
+    /// What records are compared with.
+    pub(crate) compare: Compare,
     pub(crate) guards: Guards,
     /// What goes first; `None`: all goes at once.
     pub(crate) canary: Option<Canary>,

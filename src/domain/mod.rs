@@ -12,6 +12,7 @@ pub(crate) mod canary;
 pub(crate) mod certificate;
 pub(crate) mod channel;
 mod columnar;
+pub(crate) mod compare;
 pub(crate) mod conform;
 pub(crate) mod connection;
 pub(crate) mod conversion;

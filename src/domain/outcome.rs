@@ -130,6 +130,9 @@ pub(crate) enum Outcome {
     Inserted,
     Updated,
     Unchanged,
+    /// Equal to what was last delivered, so that nobody looked at the row: unchanged, as far as this
+    /// program wrote it.
+    AsWritten,
     /// A row that an earlier run had created was taken back.
     Deleted,
     Skipped(SkipReason),
@@ -167,7 +170,7 @@ impl Outcome {
     pub(crate) fn is_write(&self) -> bool {
         match self {
             Self::Inserted | Self::Updated | Self::Deleted => true,
-            Self::Unchanged | Self::Skipped(_) | Self::Rejected(_) => false,
+            Self::Unchanged | Self::AsWritten | Self::Skipped(_) | Self::Rejected(_) => false,
         }
     }
 }
@@ -179,6 +182,9 @@ pub(crate) struct Tally {
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
+    /// Of those unchanged, the ones that equal what was last delivered and were not looked up.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) as_written: u64,
     /// Only an undo deletes, and says so only then.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) deleted: u64,
@@ -189,10 +195,11 @@ pub(crate) struct Tally {
 impl Tally {
     /// Counts an outcome; `read` counts elsewhere, where records are read.
     pub(crate) fn count(&mut self, outcome: &Outcome) {
+        self.as_written += u64::from(*outcome == Outcome::AsWritten);
         let bucket = match outcome {
             Outcome::Inserted => &mut self.inserted,
             Outcome::Updated => &mut self.updated,
-            Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Unchanged | Outcome::AsWritten => &mut self.unchanged,
             Outcome::Deleted => &mut self.deleted,
             Outcome::Skipped(_) => &mut self.skipped,
             Outcome::Rejected(_) => &mut self.rejected,
@@ -259,6 +266,7 @@ impl AddAssign for Tally {
         self.inserted += other.inserted;
         self.updated += other.updated;
         self.unchanged += other.unchanged;
+        self.as_written += other.as_written;
         self.deleted += other.deleted;
         self.skipped += other.skipped;
         self.rejected += other.rejected;
@@ -366,6 +374,7 @@ mod tests {
             inserted: 2,
             updated: 2,
             unchanged: 2,
+            as_written: 1,
             deleted: 4,
             skipped: 3,
             rejected: 5,
@@ -375,6 +384,7 @@ mod tests {
             inserted: 3,
             updated: 12,
             unchanged: 1_002,
+            as_written: 1,
             deleted: 4,
             skipped: 3,
             rejected: 5,

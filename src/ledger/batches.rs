@@ -158,11 +158,11 @@ async fn record_sent(
     outcomes.iter().for_each(|outcome| tally.count(outcome));
     let batch: i64 = sqlx::query_scalar(
         "INSERT INTO batches (write_back, partition, first, records, attempts,
-                              inserted, updated, unchanged, deleted, skipped, rejected, outcomes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                              inserted, updated, unchanged, as_written, deleted, skipped, rejected, outcomes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (write_back, partition, first) DO UPDATE SET
              records = excluded.records, attempts = excluded.attempts, inserted = excluded.inserted,
-             updated = excluded.updated, unchanged = excluded.unchanged, deleted = excluded.deleted,
+             updated = excluded.updated, unchanged = excluded.unchanged, as_written = excluded.as_written, deleted = excluded.deleted,
              skipped = excluded.skipped, rejected = excluded.rejected, outcomes = excluded.outcomes, committed = 0, seconds = 0
          RETURNING batch",
     )
@@ -174,6 +174,7 @@ async fn record_sent(
     .bind(kept(tally.inserted)?)
     .bind(kept(tally.updated)?)
     .bind(kept(tally.unchanged)?)
+    .bind(kept(tally.as_written)?)
     .bind(kept(tally.deleted)?)
     .bind(kept(tally.skipped)?)
     .bind(kept(tally.rejected)?)
@@ -199,6 +200,7 @@ fn in_batch(batch: i64, index: i64, outcome: &Outcome) -> Option<KeptRejection<'
         Outcome::Inserted
         | Outcome::Updated
         | Outcome::Unchanged
+        | Outcome::AsWritten
         | Outcome::Deleted
         | Outcome::Skipped(_) => None,
     }

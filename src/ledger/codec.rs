@@ -67,6 +67,7 @@ pub(super) fn tally_in(row: &SqliteRow, read: &str) -> Answer<Tally> {
         inserted: count(row, "inserted")?,
         updated: count(row, "updated")?,
         unchanged: count(row, "unchanged")?,
+        as_written: count(row, "as_written")?,
         deleted: count(row, "deleted")?,
         skipped: count(row, "skipped")?,
         rejected: count(row, "rejected")?,

@@ -169,7 +169,7 @@ impl Ledger {
         self.read(async |connection| {
     let rows = sqlx::query(
         "SELECT name, partition, first, records, attempts, committed, batches.seconds AS seconds,
-                inserted, updated, unchanged, deleted, skipped, rejected
+                inserted, updated, unchanged, as_written, deleted, skipped, rejected
          FROM batches JOIN write_backs USING (write_back) WHERE run = ? ORDER BY position, partition, first",
     );
     rows.bind(run)

@@ -26,6 +26,7 @@ mod rejections;
 mod requests;
 mod runs;
 mod seal;
+mod snapshots;
 mod sqlite;
 mod status;
 mod write_backs;

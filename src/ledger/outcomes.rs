@@ -19,6 +19,7 @@ enum Code {
     CreatedByRun,
     Kept,
     CreatedInDoubt,
+    AsWritten,
 }
 
 impl From<Code> for u8 {
@@ -35,6 +36,7 @@ impl From<Code> for u8 {
             Code::CreatedByRun => 9,
             Code::Kept => 12,
             Code::CreatedInDoubt => 13,
+            Code::AsWritten => 14,
         }
     }
 }
@@ -55,6 +57,7 @@ impl TryFrom<u8> for Code {
             9 => Self::CreatedByRun,
             12 => Self::Kept,
             13 => Self::CreatedInDoubt,
+            14 => Self::AsWritten,
             other => return Err(format!("no outcome has the code {other}")),
         })
     }
@@ -69,9 +72,12 @@ impl Code {
             Self::CreatedByRun => Some(SkipReason::CreatedByRun),
             Self::Kept => Some(SkipReason::Kept),
             Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
-            Self::Inserted | Self::Updated | Self::Unchanged | Self::Deleted | Self::Rejected => {
-                None
-            }
+            Self::Inserted
+            | Self::Updated
+            | Self::Unchanged
+            | Self::AsWritten
+            | Self::Deleted
+            | Self::Rejected => None,
         }
     }
 }
@@ -82,6 +88,7 @@ impl From<&Outcome> for Code {
             Outcome::Inserted => Self::Inserted,
             Outcome::Updated => Self::Updated,
             Outcome::Unchanged => Self::Unchanged,
+            Outcome::AsWritten => Self::AsWritten,
             Outcome::Skipped(SkipReason::NoMatch) => Self::NoMatch,
             Outcome::Skipped(SkipReason::AlreadyExists) => Self::AlreadyExists,
             Outcome::Skipped(SkipReason::ChangedSince) => Self::ChangedSince,
@@ -114,6 +121,7 @@ pub(crate) fn decode(
             Code::Inserted => Outcome::Inserted,
             Code::Updated => Outcome::Updated,
             Code::Unchanged => Outcome::Unchanged,
+            Code::AsWritten => Outcome::AsWritten,
             Code::NoMatch => Outcome::Skipped(SkipReason::NoMatch),
             Code::AlreadyExists => Outcome::Skipped(SkipReason::AlreadyExists),
             Code::ChangedSince => Outcome::Skipped(SkipReason::ChangedSince),
@@ -177,13 +185,14 @@ mod tests {
             Outcome::Skipped(SkipReason::CreatedByRun),
             Outcome::Skipped(SkipReason::Kept),
             Outcome::Skipped(SkipReason::CreatedInDoubt),
+            Outcome::AsWritten,
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13, 14]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

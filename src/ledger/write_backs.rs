@@ -241,7 +241,8 @@ pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) ->
     let row = sqlx::query(
         "SELECT coalesce(read, 0) AS read,
                 coalesce(sum(inserted), 0) AS inserted, coalesce(sum(updated), 0) AS updated,
-                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(deleted), 0) AS deleted,
+                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(as_written), 0) AS as_written,
+                coalesce(sum(deleted), 0) AS deleted,
                 coalesce(sum(skipped), 0)
                     + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
                 (SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back) AS rejected

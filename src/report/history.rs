@@ -416,6 +416,7 @@ impl Tallies {
             inserted,
             updated,
             unchanged,
+            as_written: _,
             deleted,
             skipped,
             rejected,

@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment, presets};
 use crate::domain::counted::{counted, counted_batches};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
-use crate::report::run::kept_counts;
+use crate::report::run::{as_written, kept_counts};
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
 use crate::run::approval::shell_word;
@@ -68,6 +68,9 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         expectation(preview.expected),
         statements(preview.statements)
     );
+    if let Some(line) = as_written(&preview.tally) {
+        text += &format!("{line}\n");
+    }
     text += &columns(preview);
     if !preview.samples.is_empty() {
         text += &format!("{}\n", samples(&preview.samples));

@@ -44,6 +44,7 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
         &total(report),
         seconds(report),
     ));
+    lines.extend(as_written(&total(report)));
     lines.extend(
         report
             .write_backs
@@ -98,6 +99,18 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
             .flat_map(|retry| pending::after_retry(&report.job, retry)),
     );
     lines.join("\n") + "\n"
+}
+
+/// Says of how many unchanged records nobody looked at the row, if of any.
+pub(super) fn as_written(tally: &Tally) -> Option<String> {
+    let records = tally.as_written;
+    (records > 0).then(|| {
+        format!(
+            "not looked up, for they are as last written: {} of {} unchanged",
+            grouped(records),
+            grouped(tally.unchanged)
+        )
+    })
 }
 
 /// A cycle that was delivered before, so that there was nothing to do.
@@ -245,6 +258,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "inserted": one.tally.inserted,
             "updated": one.tally.updated,
             "unchanged": one.tally.unchanged,
+            "as_written": one.tally.as_written,
             "skipped": one.tally.skipped,
             "rejected": one.tally.rejected,
             "batches": one.batches,

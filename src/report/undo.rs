@@ -122,6 +122,7 @@ pub(crate) fn json(report: &UndoReport) -> Value {
             inserted,
             updated,
             unchanged,
+            as_written: _,
             deleted,
             skipped,
             rejected,

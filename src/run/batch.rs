@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, IdxSize};
 
 use crate::domain::outcome::{Outcome, Rejection, Stage};
 use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::outcomes::UnderWay;
+
+/// Positions in a batch, ascending, of the only records of it that are looked up.
+pub(super) struct LookedUpOnly(pub(super) Vec<IdxSize>);
 
 /// The records of one write.
 pub(super) struct Batch {
@@ -23,6 +26,8 @@ pub(super) struct Batch {
     /// What an earlier writing of this span, whose commit nobody can vouch for, said of each
     /// record.
     pub(super) sent: Option<Vec<Outcome>>,
+    /// The others equal what was last delivered. Absent, all are looked up.
+    pub(super) looked_up: Option<Box<LookedUpOnly>>,
     /// What was last written into fields in which someone else's values are kept, if there are such
     /// fields.
     pub(super) last_written: Option<Box<LastValues>>,
@@ -50,12 +55,37 @@ impl Batch {
             .unwrap_or_default()
     }
 
-    /// Two halves of a batch; a batch of one comes back whole.
+    /// Whether the record at `index` of the batch equals what was last delivered, so that it is not
+    /// looked up.
+    pub(super) fn is_as_written(&self, index: u32) -> bool {
+        let looked_up = self.looked_up();
+        looked_up.is_some_and(|positions| positions.binary_search(&index).is_err())
+    }
+
+    /// Whether no record of it is looked up.
+    pub(super) fn is_settled(&self) -> bool {
+        self.looked_up().is_some_and(<[IdxSize]>::is_empty)
+    }
+
+    /// Positions of the records that are looked up, if they are not all.
+    pub(super) fn looked_up(&self) -> Option<&[IdxSize]> {
+        self.looked_up.as_ref().map(|only| only.0.as_slice())
+    }
+
+    /// Two halves of a batch, as to the records that are looked up; one of them alone stands by
+    /// itself in the end. A batch of one comes back whole.
     pub(super) fn halve(self) -> Result<(Self, Self), Self> {
         if self.span.records < 2 {
             return Err(self);
         }
-        let left_records = self.span.records / 2;
+        let left_records = match self.looked_up() {
+            Some([only]) => (*only).max(1),
+            Some(positions) => {
+                let middle = positions.get(positions.len() / 2).copied();
+                middle.unwrap_or_default().max(1)
+            }
+            None => self.span.records / 2,
+        };
         Ok((
             self.part(0, left_records),
             self.part(left_records, self.span.records - left_records),
@@ -78,6 +108,12 @@ impl Batch {
             identities: Arc::clone(&self.identities),
             under_way: self.under_way.clone(),
             sent: None,
+            looked_up: self.looked_up().map(|positions| {
+                let within = first..first + records;
+                let positions = positions.iter().filter(|at| within.contains(at));
+                let positions = positions.map(|at| at - first).collect();
+                Box::new(LookedUpOnly(positions))
+            }),
         }
     }
 }

@@ -12,7 +12,6 @@ use tracing::info;
 
 use super::PushError;
 use super::conflicts::kept;
-use super::conflicts::last_written::LastWritten;
 use super::push::{CanaryRule, Contents, Push, hand_over, load};
 use super::reader::Reader;
 use crate::destination::AnyDestination;
@@ -79,7 +78,7 @@ impl Push<'_> {
         );
         let spans = self.span_cutter().await?;
         let (queue, writers) = self.start_writers();
-        let mut beside = self.assignment.last_written.map(LastWritten::beside);
+        let mut knowledge = self.knowledge();
         let mut sent = SentCanary::default();
         let mut left = 0;
         for (partition, share) in shares.into_iter().enumerate() {
@@ -96,13 +95,13 @@ impl Push<'_> {
                 .into_iter()
                 .map(|range| narrow(range.start)..narrow(range.end))
                 .collect();
-            let last = self.last_values(beside.as_mut(), &loaded)?;
+            let known = self.known(&mut knowledge, &loaded)?;
             let (batches, mut under_way) = spans.cut(
                 partition,
                 &loaded,
                 self.assignment.contents,
                 &ranges,
-                last.as_ref(),
+                &known,
             );
             if !hand_over(&queue, batches).await {
                 break;
@@ -218,7 +217,7 @@ impl SentCanary {
                     Outcome::Rejected(rejection) => {
                         self.rejection = self.rejection.take().or(Some(*rejection))
                     }
-                    Outcome::Deleted | Outcome::Skipped(_) => {}
+                    Outcome::AsWritten | Outcome::Deleted | Outcome::Skipped(_) => {}
                 }
             }
         }

@@ -20,6 +20,8 @@ pub(super) const BATCH_BYTES_MAX: u64 = 2 << 20;
 pub(super) struct RecordBytes {
     /// Record by record: of it and of all before it.
     sums: Vec<u64>,
+    /// Record by record: how many of it and all before it count; absent, all do.
+    counts: Option<Vec<usize>>,
 }
 
 impl RecordBytes {
@@ -32,6 +34,26 @@ impl RecordBytes {
         });
         Self {
             sums: sums.collect(),
+            counts: None,
+        }
+    }
+
+    /// As [`RecordBytes::of`], where some records count for nothing: they come along with a batch and
+    /// are not sent.
+    pub(super) fn without(records: &DataFrame, is_nothing: impl Fn(usize) -> bool) -> Self {
+        let (mut sum, mut count) = (0, 0);
+        let (mut sums, mut counts) = (Vec::new(), Vec::new());
+        for (record, bytes) in record_bytes(records).into_iter().enumerate() {
+            if !is_nothing(record) {
+                sum += bytes;
+                count += 1;
+            }
+            sums.push(sum);
+            counts.push(count);
+        }
+        Self {
+            sums,
+            counts: Some(counts),
         }
     }
 
@@ -62,9 +84,17 @@ impl RecordBytes {
         let fitting = self
             .sums
             .partition_point(|sum| sum.saturating_sub(before) <= BATCH_BYTES_MAX);
-        fitting
-            .min(first.saturating_add(records_max))
-            .max(first + 1)
+        fitting.min(self.after(first, records_max)).max(first + 1)
+    }
+
+    /// Where the records end of which as many count as a batch may have, from the one at `first` on.
+    fn after(&self, first: usize, records_max: usize) -> usize {
+        let Some(counts) = &self.counts else {
+            return first.saturating_add(records_max);
+        };
+        let before = first.checked_sub(1).and_then(|last| counts.get(last));
+        let last = before.copied().unwrap_or(0).saturating_add(records_max);
+        counts.partition_point(|count| *count <= last)
     }
 }
 
@@ -120,6 +150,26 @@ mod tests {
         );
         let too_large = part(1) + 1;
         assert_eq!(cut(&[1, too_large, 1, 1], 10), [0..1, 1..2, 2..4]);
+    }
+
+    #[test]
+    fn records_that_are_not_sent_come_along_with_those_that_are() {
+        let records = df!("number" => vec![1_i64; 10]).expect("a frame");
+        let cut = |sent: &[usize], records_max| {
+            let bytes = RecordBytes::without(&records, |record| !sent.contains(&record));
+            bytes.batches(0..10, records_max).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(&[1, 5, 8], 2), [0..8, 8..10]);
+        assert_eq!(cut(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 4), [0..4, 4..8, 8..10]);
+        let nothing = cut(&[], 2);
+        assert_eq!((nothing.len(), nothing.first()), (1, Some(&(0..10))));
+        let too_large = part(1) + 1;
+        let wide = df!("text" => ["x".repeat(too_large), "x".repeat(too_large)]).expect("a frame");
+        let second_only = RecordBytes::without(&wide, |record| record == 0);
+        assert_eq!(
+            second_only.batches(0..2, 9).collect::<Vec<_>>(),
+            [0..1, 1..2]
+        );
     }
 
     proptest! {

@@ -18,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod images;
 pub(crate) mod journal;
 mod journal_table;
+mod known;
 mod newest;
 mod origin;
 pub(crate) mod outcomes;
@@ -39,6 +40,7 @@ mod rounds;
 pub(crate) mod saved_plan;
 pub(crate) mod selection;
 pub(crate) mod single_record;
+mod snapshot;
 pub(crate) mod stop;
 mod swap;
 pub(crate) mod undo;
@@ -187,6 +189,7 @@ impl Begun<'_> {
             let work = self.at_work();
             let delivered = work.deliver(plan.assignment(), id, &package, counted, pulling);
             reports.push(delivered.await?);
+            self.records.keep(plan, work, (id, &package)).await?;
         }
         self.report(plans, reports).await
     }

@@ -3,6 +3,7 @@
 //! partition's rows as soon as none of its batches is under way any more; the ledger says what
 //! became of them.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Write};
@@ -23,6 +24,7 @@ use crate::domain::parking::LeftAlone;
 use crate::domain::printable::harmless;
 use crate::domain::record::Identities;
 use crate::ledger::{Ledger, SentBatch, WriteBackId};
+use crate::run::snapshot::AsWritten;
 use crate::state::AsideFile;
 
 /// Held by whatever is under way.
@@ -32,18 +34,25 @@ pub(super) type UnderWay = mpsc::Sender<Infallible>;
 pub(super) struct PushedPartition {
     number: u32,
     records: Arc<Identities>,
+    /// Those of them that equal what was last delivered, where that was asked.
+    as_written: Option<Arc<AsWritten>>,
     /// Closed once nobody holds its [`UnderWay`].
     under_way: mpsc::Receiver<Infallible>,
 }
 
 impl PushedPartition {
     /// A partition, and what each of its batches is to hold until it has ended.
-    pub(super) fn new(number: u32, records: Arc<Identities>) -> (Self, UnderWay) {
+    pub(super) fn new(
+        number: u32,
+        records: Arc<Identities>,
+        as_written: Option<Arc<AsWritten>>,
+    ) -> (Self, UnderWay) {
         let (holder, under_way) = mpsc::channel(1);
         (
             Self {
                 number,
                 records,
+                as_written,
                 under_way,
             },
             holder,
@@ -76,7 +85,7 @@ pub(super) async fn write(
         let outcomes = laid_along(&partition, batches)?;
         block_in_place(|| {
             skipped.write_records(&partition.records, &outcomes)?;
-            rows.write_records(&partition.records, &outcomes)
+            rows.write_records(&partition, &outcomes)
         })?;
     }
     let mut after = None;
@@ -158,6 +167,7 @@ impl SkippedWriter {
             Outcome::Inserted
             | Outcome::Updated
             | Outcome::Unchanged
+            | Outcome::AsWritten
             | Outcome::Deleted
             | Outcome::Rejected(_) => None,
         });
@@ -242,10 +252,13 @@ impl<'file> RowsWriter<'file> {
 
     fn write_records(
         &mut self,
-        records: &Identities,
+        partition: &PushedPartition,
         outcomes: &[Outcome],
     ) -> Result<(), ReportError> {
-        self.write(rows(records.positions().to_vec(), records.keys(), outcomes))
+        let records = &partition.records;
+        let known = partition.as_written.as_deref();
+        let positions = records.positions().to_vec();
+        self.write(rows(positions, records.keys(), outcomes, known))
     }
 
     fn write_rejections(&mut self, rejections: Vec<Rejection>) -> Result<(), ReportError> {
@@ -261,7 +274,7 @@ impl<'file> RowsWriter<'file> {
             .iter()
             .map(|rejection| Outcome::Rejected(Box::new(rejection.clone())))
             .collect();
-        self.write(rows(positions, keys, &outcomes))
+        self.write(rows(positions, keys, &outcomes, None))
     }
 
     fn write_left_alone(&mut self, records: &[LeftAlone]) -> Result<(), ReportError> {
@@ -320,7 +333,12 @@ fn left_alone_rows(records: &[LeftAlone]) -> PolarsResult<DataFrame> {
 }
 
 /// Rows of `outcomes.parquet`; each argument has one value a row.
-fn rows(positions: Vec<u64>, keys: StringChunked, outcomes: &[Outcome]) -> PolarsResult<DataFrame> {
+fn rows(
+    positions: Vec<u64>,
+    keys: StringChunked,
+    outcomes: &[Outcome],
+    known: Option<&AsWritten>,
+) -> PolarsResult<DataFrame> {
     let texts = |name: &str, text: fn(&Outcome) -> Option<&str>| {
         outcomes
             .iter()
@@ -335,7 +353,9 @@ fn rows(positions: Vec<u64>, keys: StringChunked, outcomes: &[Outcome]) -> Polar
         texts("outcome", |outcome| Some(outcome_name(outcome))),
         texts("stage", |outcome| Some(rejection(outcome)?.stage.name())),
         texts("column", |outcome| rejection(outcome)?.column.as_deref()),
-        texts("reason", reason),
+        reasons(outcomes, known)
+            .with_name("reason".into())
+            .into_column(),
     ];
     DataFrame::new(outcomes.len(), columns)
 }
@@ -355,7 +375,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Inserted => "inserted",
         Outcome::Updated => "updated",
-        Outcome::Unchanged => "unchanged",
+        Outcome::Unchanged | Outcome::AsWritten => "unchanged",
         Outcome::Deleted => "deleted",
         Outcome::Skipped(_) => SKIPPED,
         Outcome::Rejected(_) => "rejected",
@@ -368,16 +388,28 @@ fn rejection(outcome: &Outcome) -> Option<&Rejection> {
         Outcome::Inserted
         | Outcome::Updated
         | Outcome::Unchanged
+        | Outcome::AsWritten
         | Outcome::Deleted
         | Outcome::Skipped(_) => None,
     }
 }
 
-fn reason(outcome: &Outcome) -> Option<&str> {
+fn reasons(outcomes: &[Outcome], known: Option<&AsWritten>) -> StringChunked {
+    let outcomes = outcomes.iter().enumerate();
+    let reasons =
+        outcomes.map(|(index, outcome)| reason(outcome, known.and_then(|known| known.run(index))));
+    reasons.collect()
+}
+
+/// `run` is the one that wrote what the record equals.
+fn reason(outcome: &Outcome, run: Option<i64>) -> Option<Cow<'_, str>> {
     match outcome {
         Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::Deleted => None,
-        Outcome::Skipped(reason) => Some(reason.words()),
-        Outcome::Rejected(rejection) => Some(&rejection.reason),
+        Outcome::AsWritten => Some(run.map_or("as written".into(), |run| {
+            format!("as written by run {run}").into()
+        })),
+        Outcome::Skipped(reason) => Some(reason.words().into()),
+        Outcome::Rejected(rejection) => Some(rejection.reason.as_str().into()),
     }
 }
 
@@ -438,7 +470,7 @@ mod tests {
     ) -> Result<(), ReportError> {
         let (sender, partitions) = mpsc::channel(1);
         let records = Identities::of(&package.load(0).unwrap().records, &key_columns()).unwrap();
-        let (partition, under_way) = PushedPartition::new(0, Arc::new(records));
+        let (partition, under_way) = PushedPartition::new(0, Arc::new(records), None);
         drop(under_way);
         sender.send(partition).await.unwrap_or_default();
         drop(sender);

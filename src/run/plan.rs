@@ -22,10 +22,12 @@ use crate::domain::moment::Zones;
 use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::problem::{Location, PlacedCause, Problem, Severity};
 use crate::domain::value::Kind;
-use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor};
+use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
+use crate::package::Package;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
+use crate::run::snapshot::{DeliveredRecords, Recollection, Snapshot, SnapshotOf};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
 
@@ -67,6 +69,8 @@ pub(crate) struct Plan {
     swap: Option<Arc<Swap>>,
     /// Absent before it is gathered, and if no field keeps someone else's values.
     pub(crate) last_written: Option<LastWritten>,
+    /// What is known of records as last delivered; nothing before it is asked.
+    recollection: Recollection,
     object: Object,
     /// The database that the object stands in.
     pub(super) home: Home,
@@ -124,6 +128,7 @@ impl Plan {
                 None => Contents::Mapped(&self.mapping),
             },
             last_written: self.last_written.as_ref(),
+            snapshot: self.snapshot(),
         }
     }
 
@@ -158,6 +163,69 @@ impl Plan {
             Until::Now(folder) => subject.until_now(folder).await?,
         };
         Ok(())
+    }
+
+    /// The snapshot that its run relies on.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.recollection.snapshot.as_ref()
+    }
+
+    /// Finds out what is known of records as last delivered, for a run of this number, which may
+    /// take only some of the source's records.
+    pub(crate) async fn recall(
+        &mut self,
+        project: &Project,
+        ledger: &Ledger,
+        job: &str,
+        run: i64,
+        takes_all: bool,
+    ) -> Result<(), LedgerError> {
+        let prepared = self.mapped_for().layout;
+        let subject = self.snapshot_of(project, ledger, job, &prepared, takes_all);
+        let recollection = subject.recall(run).await?;
+        self.recollection = recollection;
+        Ok(())
+    }
+
+    fn snapshot_of<'a>(
+        &'a self,
+        project: &'a Project,
+        ledger: &'a Ledger,
+        job: &'a str,
+        prepared: &'a str,
+        takes_all: bool,
+    ) -> SnapshotOf<'a> {
+        SnapshotOf {
+            project,
+            ledger,
+            job,
+            write_back: &self.write_back.name,
+            compare: self.write_back.compare,
+            version: &self.write_back.version,
+            prepared,
+            takes_all,
+        }
+    }
+
+    /// Keeps what its run delivered, for later ones to know.
+    pub(crate) async fn take_snapshot(
+        &self,
+        project: &Project,
+        ledger: &Ledger,
+        job: &str,
+        (id, package): (WriteBackId, &Package),
+        kept_keys: &[String],
+    ) {
+        let prepared = self.mapped_for().layout;
+        let subject = self.snapshot_of(project, ledger, job, &prepared, true);
+        let delivered = DeliveredRecords {
+            id,
+            package,
+            layout: &self.layout,
+            mapping: &self.mapping,
+            kept_keys,
+        };
+        subject.take(&self.recollection, &delivered).await;
     }
 
     /// Tells the ledger what a test wrote, for later runs to know.
@@ -396,6 +464,7 @@ impl Planner<'_> {
                     warnings,
                     swap: None,
                     last_written: None,
+                    recollection: Recollection::default(),
                     object,
                     home,
                     driver: opened

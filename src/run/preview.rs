@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::block_in_place;
 
+use crate::destination::seam::records_at;
 use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::mapping::NO_RUN;
@@ -25,8 +26,9 @@ use crate::domain::record::key_texts;
 use crate::ledger::Pace;
 use crate::package::{Package, Partition};
 use crate::run::conflicts;
-use crate::run::conflicts::last_written::{LastValues, LastWritten};
+use crate::run::conflicts::last_written::LastValues;
 use crate::run::cut::{self, RecordBytes};
+use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::plan::Plan;
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::ColumnChange;
@@ -314,27 +316,45 @@ impl Preview<'_> {
         progress: Option<&dyn Progress>,
     ) -> Result<(), PreviewError> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
-        let mut beside = plan.last_written.as_ref().map(LastWritten::beside);
+        let mut knowledge = Knowledge::of(plan.last_written.as_ref(), plan.snapshot());
         for index in 0..package.partition_count() {
             let partition =
                 block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
             duplicates(plan.assignment().contents, &partition.duplicates)
                 .into_iter()
                 .for_each(|rejection| self.count_rejection(rejection));
-            let last = beside
-                .as_mut()
-                .map(|beside| block_in_place(|| beside.values(&plan.layout, &partition.records)));
-            self.look_up_partition(
-                plan,
-                &mut reader,
-                &partition,
-                last.transpose()?.as_ref(),
-                progress,
-            )
-            .await?;
+            let complete = plan.mapping.complete(&partition.records);
+            let known = knowledge.of_partition(&plan.layout, &partition.records, &complete)?;
+            let (partition, last) = self.leave_as_written(partition, known);
+            self.look_up_partition(plan, &mut reader, &partition, last.as_ref(), progress)
+                .await?;
         }
         reader.close().await;
         Ok(())
+    }
+
+    /// Counts the records that equal what was last delivered; the others are to be looked up.
+    fn leave_as_written(
+        &mut self,
+        partition: Partition,
+        known: PartitionKnowledge,
+    ) -> (Partition, Option<LastValues>) {
+        let Some(as_written) = known.as_written else {
+            return (partition, known.last);
+        };
+        let left = u64::try_from(as_written.count()).unwrap_or(u64::MAX);
+        self.report.tally.unchanged += left;
+        self.report.tally.as_written += left;
+        let others = as_written.others(0, partition.records.height());
+        let records = records_at(&partition.records, &others);
+        let last = known.last.map(|last| last.at(&others));
+        (
+            Partition {
+                records,
+                ..partition
+            },
+            last,
+        )
     }
 
     /// Looks a partition up batch by batch.

@@ -25,13 +25,15 @@ use crate::domain::record::Identities;
 use crate::domain::share::RecordsMax;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
-use crate::run::batch::Batch;
+use crate::run::batch::{Batch, LookedUpOnly};
 use crate::run::conflicts::kept;
-use crate::run::conflicts::last_written::{LastValues, LastWritten, LastWrittenBeside};
+use crate::run::conflicts::last_written::LastWritten;
 use crate::run::cut::RecordBytes;
 use crate::run::images;
 use crate::run::journal_table::JournalTable;
+use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::outcomes::{self, PushedPartition};
+use crate::run::snapshot::Snapshot;
 use crate::run::stop::Stop;
 use crate::run::swap::Swap;
 use crate::run::writer::{HeldUp, Work, Writer, WriterContext};
@@ -52,6 +54,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) contents: Contents<'a>,
     /// Absent if no field keeps someone else's values.
     pub(crate) last_written: Option<&'a LastWritten>,
+    /// What was last delivered; absent, all records are looked up.
+    pub(crate) snapshot: Option<&'a Snapshot>,
 }
 
 /// What goes first of a package, and when it is well.
@@ -171,19 +175,26 @@ impl Push<'_> {
         Ok(pushed)
     }
 
-    /// What was last written of a partition, if a field keeps someone else's values. From call to
-    /// call partitions ascend.
-    pub(super) fn last_values(
+    pub(super) fn knowledge(&self) -> Knowledge<'_> {
+        let Assignment {
+            last_written,
+            snapshot,
+            ..
+        } = self.assignment;
+        Knowledge::of(last_written, snapshot)
+    }
+
+    /// What is known of a partition's records. From call to call partitions ascend.
+    pub(super) fn known(
         &self,
-        beside: Option<&mut LastWrittenBeside<'_>>,
+        knowledge: &mut Knowledge<'_>,
         loaded: &Partition,
-    ) -> Result<Option<LastValues>, PushError> {
-        let Some(beside) = beside else {
-            return Ok(None);
-        };
-        Ok(Some(block_in_place(|| {
-            beside.values(self.assignment.layout, &loaded.records)
-        })?))
+    ) -> Result<PartitionKnowledge, PushError> {
+        let Assignment {
+            layout, contents, ..
+        } = self.assignment;
+        let complete = contents.complete(&loaded.records);
+        Ok(knowledge.of_partition(layout, &loaded.records, &complete)?)
     }
 
     /// Returns what became of records that were settled, and those that may be taken later.
@@ -195,20 +206,15 @@ impl Push<'_> {
         let (queue, writers) = self.start_writers();
         let all = 0..u32::MAX;
         let mut pushed = Tally::default();
-        let mut beside = self.assignment.last_written.map(LastWritten::beside);
+        let mut knowledge = self.knowledge();
         for partition in 0..self.package.partition_count() {
             let loaded =
                 block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let last = self.last_values(beside.as_mut(), &loaded)?;
+            let known = self.known(&mut knowledge, &loaded)?;
             let within = slice::from_ref(&all);
-            let (batches, under_way) = spans.cut(
-                partition,
-                &loaded,
-                self.assignment.contents,
-                within,
-                last.as_ref(),
-            );
+            let (batches, under_way) =
+                spans.cut(partition, &loaded, self.assignment.contents, within, &known);
             if !hand_over(&queue, batches).await {
                 break;
             }
@@ -363,18 +369,30 @@ impl SpanCutter {
         loaded: &Partition,
         contents: Contents<'_>,
         within: &[Range<u32>],
-        last: Option<&LastValues>,
+        known: &PartitionKnowledge,
     ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
-        let bytes = RecordBytes::of(&loaded.records);
+        let bytes = match &known.as_written {
+            None => RecordBytes::of(&loaded.records),
+            Some(known) => RecordBytes::without(&loaded.records, |index| known.is_at(index)),
+        };
         let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
-        let (pushed, under_way) = PushedPartition::new(partition, Arc::clone(&identities));
+        let (pushed, under_way) =
+            PushedPartition::new(partition, Arc::clone(&identities), known.as_written.clone());
         let record_count = u32::try_from(records.height()).unwrap_or(u32::MAX);
         let size = |span: BatchSpan| usize::try_from(span.records).unwrap_or(usize::MAX);
         let batch = |span: BatchSpan| Batch {
             records: records.slice(i64::from(span.first), size(span)),
-            last_written: last.map(|last| Box::new(last.slice(i64::from(span.first), size(span)))),
+            looked_up: known
+                .as_written
+                .as_ref()
+                .map(|known| known.others(index(span.first), size(span)))
+                .map(|positions| Box::new(LookedUpOnly(positions))),
+            last_written: known
+                .last
+                .as_ref()
+                .map(|last| Box::new(last.slice(i64::from(span.first), size(span)))),
             identities: Arc::clone(&identities),
             under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),

@@ -1,6 +1,7 @@
 //! Which records a run takes, and where they come from: what was asked for becomes one of two ways,
 //! and every step of a run that differs between them stands here.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tracing::info;
@@ -11,6 +12,7 @@ use crate::domain::outcome::Tally;
 use crate::ledger::{Ledger, UnfinishedRun, WriteBackId};
 use crate::package::Package;
 use crate::run::at_work::AtWork;
+use crate::run::conflicts::kept;
 use crate::run::error::RunError;
 use crate::run::pending::{self, Retry};
 use crate::run::plan::{self, Plan, Until};
@@ -18,7 +20,7 @@ use crate::run::report::RunReport;
 use crate::run::request::{RunRequest, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::selection::Selection;
-use crate::run::{pull, saved_plan};
+use crate::run::{PushError, pull, run_folder, saved_plan};
 
 /// Where a run's records come from.
 pub(super) enum Records<'a> {
@@ -143,14 +145,41 @@ impl<'a> Records<'a> {
     /// they were shown.
     pub(super) async fn remember(&self, plan: &mut Plan, work: AtWork<'_>) -> Result<(), RunError> {
         match self {
-            Self::Pulled(_) => {
-                let until = Until::Run(work.facts.run);
-                Ok(plan
-                    .remember(work.project, work.ledger, &work.facts.job, until)
-                    .await?)
+            Self::Pulled(retry) => {
+                let (until, takes_all) = (Until::Run(work.facts.run), retry.is_none());
+                let (project, ledger, job) = (work.project, work.ledger, &work.facts.job);
+                plan.remember(project, ledger, job, until).await?;
+                let run = work.facts.run;
+                Ok(plan.recall(project, ledger, job, run, takes_all).await?)
             }
             Self::Saved(_) => Ok(()),
         }
+    }
+
+    /// Keeps what was delivered of a write-back's package, for later runs to compare with.
+    pub(super) async fn keep(
+        &self,
+        plan: &Plan,
+        work: AtWork<'_>,
+        delivered: (WriteBackId, &Package),
+    ) -> Result<(), PushError> {
+        match self {
+            Self::Pulled(_) => {
+                let folder = run_folder(work.project, work.facts.run).join(plan.name());
+                let kept = match plan.last_written {
+                    Some(_) => kept::values(work.ledger, delivered.0, &folder).await?,
+                    None => BTreeSet::new(),
+                };
+                let mut keys: Vec<String> = kept.into_iter().map(|(key, _)| key).collect();
+                keys.dedup();
+                let (project, ledger, job) = (work.project, work.ledger, &work.facts.job);
+                plan.take_snapshot(project, ledger, job, delivered, &keys)
+                    .await;
+            }
+            // The next run finds that it sent records.
+            Self::Saved(_) => {}
+        }
+        Ok(())
     }
 
     /// What was shown to become of a write-back's records, if that was shown to a person.

@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::PushError;
 use super::batch::Batch;
-use super::conflicts::last_written::LastWritten;
+use super::known::PartitionKnowledge;
 use super::outcomes::{self, PushedPartition};
 use super::push::{Push, identities, load};
 use super::writer::together::Together;
@@ -174,13 +174,11 @@ impl Push<'_> {
         };
         let partition = usize::try_from(first.span.partition).unwrap_or(usize::MAX);
         let loaded = self.load(partition)?;
-        let last = self.last_values(
-            self.assignment
-                .last_written
-                .map(LastWritten::beside)
-                .as_mut(),
-            &loaded,
-        )?;
+        // They were looked up before, and were refused.
+        let known = PartitionKnowledge {
+            as_written: None,
+            ..self.known(&mut self.knowledge(), &loaded)?
+        };
         let range =
             |held_up: &HeldUp| held_up.span.first..held_up.span.first + held_up.span.records;
         let ranges: Vec<Range<u32>> = held_up.iter().map(range).collect();
@@ -191,7 +189,7 @@ impl Push<'_> {
                 &loaded,
                 self.assignment.contents,
                 &ranges,
-                last.as_ref(),
+                &known,
             )
             .0)
     }
@@ -210,15 +208,15 @@ impl Push<'_> {
             self.id,
             partitions,
         ));
+        let mut knowledge = self.knowledge();
         for (partition, number) in (0..self.package.partition_count()).zip(0..) {
-            let identities = Arc::new(identities(
-                self.assignment.contents,
-                &self.load(partition)?.records,
-            ));
+            let loaded = self.load(partition)?;
+            let known = self.known(&mut knowledge, &loaded)?;
+            let identities = Arc::new(identities(self.assignment.contents, &loaded.records));
             // One that failed says why when it is waited for.
             drop(
                 sender
-                    .send(PushedPartition::new(number, identities).0)
+                    .send(PushedPartition::new(number, identities, known.as_written).0)
                     .await,
             );
         }

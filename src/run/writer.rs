@@ -310,7 +310,10 @@ impl Writer {
     /// rows were left as they were.
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<(), PushError> {
         if let System::Service(_) = self.context.connection.system {
-            return self.deliver_by_requests(&batch).await;
+            return match batch.is_settled() && batch.sent.is_none() {
+                true => self.leave(&batch).await,
+                false => self.deliver_by_requests(&batch).await,
+            };
         }
         let mut hold = Hold::Loose;
         let mut pending = vec![Part {
@@ -320,6 +323,10 @@ impl Writer {
         while let Some(Part { batch, first_half }) = pending.pop() {
             if self.context.stop.is_asked() {
                 return Err(PushError::Interrupted);
+            }
+            if batch.is_settled() && batch.sent.is_none() {
+                self.leave(&batch).await?;
+                continue;
             }
             match self.attempt_until_settled(&batch, &mut hold).await? {
                 Delivery::Committed => {
@@ -349,6 +356,18 @@ impl Writer {
                 },
             }
         }
+        Ok(())
+    }
+
+    /// Records that a batch is as it was last delivered.
+    async fn leave(&mut self, batch: &Batch) -> Result<(), PushError> {
+        let outcomes = vec![Outcome::AsWritten; batch.records.height()];
+        let (ledger, id) = (&self.context.ledger, self.context.id);
+        ledger
+            .record_settled(id, batch.span, &outcomes, 1, 0.0)
+            .await?;
+        self.committed(batch, &outcomes, Duration::ZERO);
+        self.tell(batch);
         Ok(())
     }
 
@@ -918,9 +937,14 @@ impl Share {
                 last.map(|last| Cow::Owned(last.at(positions))),
                 Some(positions),
             )),
-            Self::All | Self::Compared => {
-                Some((batch.records.clone(), last.map(Cow::Borrowed), None))
-            }
+            Self::All | Self::Compared => Some(match batch.looked_up() {
+                Some(positions) => (
+                    records_at(&batch.records, positions),
+                    last.map(|last| Cow::Owned(last.at(positions))),
+                    Some(positions),
+                ),
+                None => (batch.records.clone(), last.map(Cow::Borrowed), None),
+            }),
         }
     }
 
@@ -949,6 +973,7 @@ pub(super) fn outcomes(decided: &Decided, batch: &Batch) -> Vec<Outcome> {
     let outcome = |(decision, index): (&Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
+        Decision::Leave if batch.is_as_written(index) => Outcome::AsWritten,
         Decision::Leave => Outcome::Unchanged,
         Decision::Delete => Outcome::Deleted,
         Decision::Skip(reason) => Outcome::Skipped(*reason),

@@ -42,6 +42,7 @@ mod injection;
 mod journal;
 mod journal_tables;
 mod killed;
+mod last_written;
 mod limits;
 mod mapping;
 mod matching;

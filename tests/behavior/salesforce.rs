@@ -347,6 +347,42 @@ fn ten_thousand_updates_take_as_few_calls_as_they_can() {
 }
 
 #[test]
+fn one_percent_that_changed_costs_a_fiftieth_of_the_calls() {
+    let scores = |changed: fn(usize) -> bool| {
+        let mut scores = String::from("id,score,risk,note\n");
+        for number in 0..10_000 {
+            let half = if changed(number) { "75" } else { "5" };
+            scores += &format!("C-{number:05},{}.{half},low,\n", number % 100);
+        }
+        scores
+    };
+    let mut accounts = String::from("Id,Name,Customer_Id__c,Strategic__c\n");
+    for number in 0..10_000 {
+        accounts += &format!("001000000B{number:05},A{number},C-{number:05},false\n");
+    }
+    let place = place_of(&accounts, "compare = 'last_written'", &scores(|_| false));
+    assert_eq!(place.run().summary(), "10000 read = 10000 updated");
+    let full = calls(&place);
+    place.file("data/scores.csv", &scores(|number| number % 100 == 3));
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "10000 read = 100 updated + 9900 unchanged",
+        "{run}"
+    );
+    let partial = calls(&place) - full;
+    // Two for the records; the rest finds the object.
+    assert!(partial <= 4, "{partial} calls after {full}");
+    let nothing = place.run();
+    assert_eq!(
+        nothing.summary(),
+        "10000 read = 10000 unchanged",
+        "{nothing}"
+    );
+    assert!(calls(&place) - full - partial <= 2, "{nothing}");
+}
+
+#[test]
 fn descriptions_are_saved_as_the_org_gives_them() {
     let place = place("", SCORES);
     let saved = place.command(&["describe", "crm", "--out", "saved"]);

@@ -62,6 +62,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         journal_table: None,
         before_images_kept: None,
         guards: crate::domain::guard::Guards::default(),
+        compare: crate::domain::compare::Compare::Destination,
         version: String::new(),
         name: "health_score".to_owned(),
         schema: Schema {

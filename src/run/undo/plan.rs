@@ -68,6 +68,7 @@ impl UndoPlan {
             canary: None,
             contents: Contents::Swapped(&self.restoration),
             last_written: None,
+            snapshot: None,
         }
     }
 

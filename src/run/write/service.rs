@@ -208,7 +208,12 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     fn of(batch: &'a Batch) -> Self {
-        let open = (0..batch.records.height()).map(|record| (record, Open::Undecided));
+        let is_open = |record: &usize| {
+            let index = u32::try_from(*record);
+            !index.is_ok_and(|index| batch.is_as_written(index))
+        };
+        let open = (0..batch.records.height()).filter(is_open);
+        let open = open.map(|record| (record, Open::Undecided));
         let mut way = Self {
             batch,
             outcomes: batch.sent.clone().unwrap_or_default(),
