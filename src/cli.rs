@@ -13,6 +13,7 @@ use crate::commands::init::InitArguments;
 use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
+use crate::domain::zone::Zone;
 use crate::page;
 use crate::practice::Faults;
 use crate::schedule::outlook::OPENINGS_USUAL;
@@ -59,13 +60,18 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
+    /// On whose clock times are told, as in Europe/Berlin; JSON is in UTC always [default: the zone
+    /// that TZ names, else UTC]
+    #[arg(long, global = true, value_name = "ZONE", value_parser = Zone::parse)]
+    pub(crate) timezone: Option<Zone>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 const EXIT_CODES: &str = "Exit codes:
   0  everything was delivered, or there was nothing new
-  1  finished, and some records were rejected, a test found its row altered, verify found drift, or rows had changed
+  1  finished, and some records were rejected or none has a row in the destination, a test found its row altered, verify found drift, or rows had changed
      since the plan that was applied
   2  could not run or finish
   3  stopped by a guard before the first write";

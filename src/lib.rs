@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
     room::guard_backtraces();
     commands::manual::complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
+    report::clock::set(cli.timezone);
     telemetry::start(cli.log_format, cli.verbosity());
     commands::dispatch::dispatch(cli)
 }

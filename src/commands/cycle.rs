@@ -27,7 +27,7 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
     if completed_at > now {
         let message = format!(
             "`--completed-at` lies in the future: it is {} now",
-            report::cycle::moment(now)
+            report::clock::moment(now)
         );
         let hint = "announce a cycle once it has finished";
         return Err(not_announced(Problem::mistake(None, message).hint(hint)));

@@ -20,7 +20,7 @@ pub(crate) fn dispatch(cli: Cli) -> ExitCode {
         .and_then(told)
     {
         Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Rejected | Ending::Drifted) => ExitCode::from(1),
+        Ok(Ending::Rejected | Ending::Drifted | Ending::Unmatched) => ExitCode::from(1),
         Ok(Ending::Guarded) => ExitCode::from(3),
         Err(error) => {
             output::tell(&error.into_text());

@@ -58,6 +58,8 @@ pub(crate) enum Ending {
     Guarded,
     /// The destination no longer holds what was written.
     Drifted,
+    /// No record has a row in the destination.
+    Unmatched,
 }
 
 /// Why a command could not do its work: exit code 2.

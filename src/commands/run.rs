@@ -118,6 +118,9 @@ async fn carry_out(
         RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => {
             Ending::Drifted
         }
+        RunStatus::Succeeded if finished.write_backs.iter().any(|one| one.matched_nothing) => {
+            Ending::Unmatched
+        }
         RunStatus::Succeeded | RunStatus::NothingNew => Ending::Done,
         RunStatus::Rejected => Ending::Rejected,
         RunStatus::Guarded => Ending::Guarded,

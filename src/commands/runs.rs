@@ -7,18 +7,22 @@ use serde_json::json;
 
 use super::{CommandError, Ending, load_project, print, print_json};
 use crate::cli::RunsArguments;
+use crate::config::Project;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::report::{history, parked, pending};
-use crate::run::place::LEFT_ALONE_MAX;
+use crate::run::outcomes;
+use crate::run::place::{LEFT_ALONE_MAX, run_folder};
 
 /// Rejected records shown of each write-back; `rejected.csv` holds them all.
 const REJECTIONS_MAX: u32 = 20;
+/// Skipped records shown of each write-back; `skipped.csv` holds them all.
+const SKIPPED_MAX: usize = 20;
 
 pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let ledger = Ledger::open(&project.state_folder()).await?;
     match arguments.run {
-        Some(run) => one(&ledger, run, arguments.json).await?,
+        Some(run) => one(&project, &ledger, run, arguments.json).await?,
         None => {
             let runs = ledger
                 .runs(arguments.job.as_deref(), arguments.limit)
@@ -45,10 +49,15 @@ pub(super) async fn runs(root: &Path, arguments: &RunsArguments) -> Result<Endin
     Ok(Ending::Done)
 }
 
-async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandError> {
+async fn one(
+    project: &Project,
+    ledger: &Ledger,
+    run: i64,
+    as_json: bool,
+) -> Result<(), CommandError> {
     let entry = ledger.run(run).await?;
     let batches = ledger.batches(run).await?;
-    let (mut rejections, mut left_alone) = (Vec::new(), Vec::new());
+    let (mut rejections, mut left_alone, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
     for (write_back, position) in entry.write_backs.iter().zip(0..) {
         let first = ledger
             .rejections(WriteBackId { run, position }, None, REJECTIONS_MAX)
@@ -56,6 +65,22 @@ async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandErro
         let parked = ledger
             .left_alone(WriteBackId { run, position }, LEFT_ALONE_MAX)
             .await?;
+        let folder = run_folder(project, run).join(&write_back.name);
+        let first_skipped =
+            outcomes::first_skipped(&folder, SKIPPED_MAX).map_err(|source| CommandError::Io {
+                doing: "read a run's `skipped.csv`",
+                source,
+            })?;
+        skipped.extend(
+            first_skipped
+                .into_iter()
+                .filter(|skipped| {
+                    !parked
+                        .iter()
+                        .any(|parked| parked.record + 1 == skipped.record)
+                })
+                .map(|record| (write_back.name.clone(), record)),
+        );
         left_alone.extend(
             parked
                 .into_iter()
@@ -76,11 +101,16 @@ async fn one(ledger: &Ledger, run: i64, as_json: bool) -> Result<(), CommandErro
                     .iter()
                     .map(|(write_back, record)| parked::json(write_back, record));
                 object.insert("parked".to_owned(), parked.collect());
+                let skipped = skipped.iter().map(history::skipped_json);
+                object.insert("skipped".to_owned(), skipped.collect());
             }
             print_json(&value)
         }
         false => {
-            print(&(history::run_in_full(&entry, &batches, &left_alone, &rejections) + "\n"));
+            print(
+                &(history::run_in_full(&entry, &batches, &left_alone, &skipped, &rejections)
+                    + "\n"),
+            );
             Ok(())
         }
     }

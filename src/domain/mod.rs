@@ -45,3 +45,4 @@ pub(crate) mod share;
 mod sieve;
 pub(crate) mod template;
 pub(crate) mod value;
+pub(crate) mod zone;

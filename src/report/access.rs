@@ -1,6 +1,5 @@
 //! Who may see the page, and what was done, as people read it at a terminal.
 
-use chrono::{DateTime, Utc};
 use comfy_table::{Cell, presets};
 
 use super::table::{fitted, table};
@@ -8,6 +7,7 @@ use crate::access::{AccessToken, BrowserSession, Person};
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::ledger::Action;
+use crate::report::clock::moment;
 
 pub(crate) fn people(people: &[Person]) -> String {
     let row = |person: &Person| {
@@ -82,8 +82,4 @@ fn listed(header: &[&str], rows: impl Iterator<Item = Vec<String>>, flexible: &[
         table.add_row(row.iter().map(|cell| Cell::new(printable(cell))));
     }
     fitted(table, flexible) + "\n"
-}
-
-fn moment(instant: DateTime<Utc>) -> String {
-    instant.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 use crate::domain::printable::printable;
 use crate::domain::problem::quoted_list;
 use crate::ledger::cycles::Noticed;
-
-/// A moment as people read it: `2026-11-15 06:30:00 UTC`.
-pub(crate) fn moment(moment: DateTime<Utc>) -> String {
-    moment.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
+use crate::report::clock::moment;
 
 pub(crate) fn text(dashboard: &str, noticed: &Noticed, jobs: &[String]) -> String {
     let Noticed {

@@ -1,15 +1,17 @@
 //! History as people read it: a line for one run, a table of many, one run in full. Texts only; who
 //! prints them is decided elsewhere.
 
-use chrono::{DateTime, Utc};
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde_json::{Value, json};
 
 use crate::domain::outcome::{Rejection, Tally, grouped};
 use crate::domain::parking::LeftAlone;
 use crate::domain::printable::printable;
 use crate::ledger::{Approval, BatchEntry, PassedCanary, RunEntry, RunStatus, WriteBackEntry};
+use crate::report::clock::{cell, heading, moment};
 use crate::report::guards;
 use crate::report::table::{self, fitted};
+use crate::run::outcomes::SkippedRecord;
 
 /// Batches shown of one run: more is for machines to read.
 const BATCHES_SHOWN_MAX: usize = 1_000;
@@ -57,10 +59,6 @@ fn status_text(status: RunStatus) -> String {
     status.name().replace('_', " ")
 }
 
-pub(super) fn moment(moment: DateTime<Utc>) -> String {
-    moment.format("%Y-%m-%d %H:%M:%S").to_string()
-}
-
 /// Runs, one a line, as they come.
 pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
     if runs.is_empty() {
@@ -77,7 +75,7 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
             left("job"),
             left("cycle"),
             left("status"),
-            left("started (UTC)"),
+            left(&heading("started")),
             right("took"),
         ],
         tallies.header(),
@@ -92,7 +90,7 @@ pub(crate) fn runs_table(runs: &[RunEntry]) -> String {
             left(&run.job),
             left(&run.cycle),
             left(&status_of(run)),
-            left(&moment(run.started_at)),
+            left(&cell(run.started_at)),
             right(took(run)),
         ];
         cells.extend(tallies.cells(&tally));
@@ -153,7 +151,7 @@ fn stopped_lines(run: &RunEntry) -> String {
         let by = approved_by
             .as_deref()
             .map_or("somebody".to_owned(), printable);
-        lines.push(format!("approved by {by}, {} UTC", moment(*approved_at)));
+        lines.push(format!("approved by {by}, {}", moment(*approved_at)));
     }
     lines.join("\n")
 }
@@ -173,6 +171,7 @@ pub(crate) fn run_in_full(
     run: &RunEntry,
     batches: &[BatchEntry],
     left_alone: &[(String, LeftAlone)],
+    skipped: &[(String, SkippedRecord)],
     rejections: &[(String, Rejection)],
 ) -> String {
     let parts = [
@@ -183,6 +182,7 @@ pub(crate) fn run_in_full(
         doubt_line(run),
         batches_table(batches),
         left_alone_table(left_alone),
+        skipped_table(run, skipped, left_alone.len()),
         rejections_table(run, rejections),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -192,13 +192,13 @@ pub(crate) fn run_in_full(
 fn facts(run: &RunEntry) -> String {
     let finished = run
         .finished_at
-        .map(|finished_at| format!("{} UTC, after {}", moment(finished_at), took(run)));
+        .map(|finished_at| format!("{}, after {}", moment(finished_at), took(run)));
     let cycle = format!(
-        "{}, completed {} UTC",
+        "{}, completed {}",
         printable(&run.cycle),
         moment(run.cycle_completed_at)
     );
-    let started = format!("{} UTC", moment(run.started_at));
+    let started = moment(run.started_at);
     let facts = [
         ("cycle", Some(cycle)),
         ("started", Some(started)),
@@ -332,7 +332,7 @@ fn left_alone_table(left_alone: &[(String, LeftAlone)]) -> String {
     {
         table.add_row(vec![
             left(write_back),
-            right(grouped(*record)),
+            right(grouped(record.saturating_add(1))),
             left(key),
             left(reason),
         ]);
@@ -356,27 +356,63 @@ fn rejections_table(run: &RunEntry, rejections: &[(String, Rejection)]) -> Strin
     for (write_back, rejection) in rejections {
         table.add_row(vec![
             left(write_back),
-            right(grouped(rejection.record)),
+            right(grouped(rejection.record.saturating_add(1))),
             left(rejection.key.as_deref().unwrap_or_default()),
             left(rejection.stage.name()),
             left(rejection.column.as_deref().unwrap_or_default()),
             left(&rejection.reason),
         ]);
     }
-    let all: u64 = run
-        .write_backs
-        .iter()
-        .map(|write_back| write_back.tally.rejected)
-        .sum();
-    let rest = all.saturating_sub(rejections.len() as u64);
-    if rest == 0 {
-        fitted(table, &[0, 2, 4, 5])
-    } else {
-        format!(
-            "{}\n… and {} more rejected records",
-            fitted(table, &[0, 2, 4, 5]),
-            grouped(rest)
-        )
+    let told = fitted(table, &[0, 2, 4, 5]);
+    let all = sum_of(run, |tally| tally.rejected);
+    with_rest(told, all, rejections.len(), "rejected records")
+}
+
+/// The first records that were skipped, beside so many parked ones.
+fn skipped_table(run: &RunEntry, skipped: &[(String, SkippedRecord)], parked: usize) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let header = [
+        left("write-back"),
+        right("record"),
+        left("key"),
+        left("skipped"),
+    ];
+    let mut table = table(header, []);
+    for (write_back, record) in skipped {
+        table.add_row(vec![
+            left(write_back),
+            right(grouped(record.record)),
+            left(&record.key),
+            left(&record.reason),
+        ]);
+    }
+    let told = fitted(table, &[0, 2, 3]);
+    let all = sum_of(run, |tally| tally.skipped);
+    with_rest(told, all, skipped.len() + parked, "skipped records")
+}
+
+/// A skipped record as `runs RUN --json` prints it.
+pub(crate) fn skipped_json((write_back, skipped): &(String, SkippedRecord)) -> Value {
+    json!({
+        "write_back": write_back,
+        "record": skipped.record,
+        "key": skipped.key,
+        "reason": skipped.reason,
+    })
+}
+
+fn sum_of(run: &RunEntry, count: fn(&Tally) -> u64) -> u64 {
+    let write_backs = run.write_backs.iter();
+    write_backs.map(|write_back| count(&write_back.tally)).sum()
+}
+
+/// A table, and how many of `all` it does not show.
+fn with_rest(table: String, all: u64, shown: usize, what: &str) -> String {
+    match all.saturating_sub(shown as u64) {
+        0 => table,
+        rest => format!("{table}\n… and {} more {what}", grouped(rest)),
     }
 }
 
@@ -463,7 +499,10 @@ mod tests {
     }
 
     fn run() -> RunEntry {
-        let moment = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
+        let moment = |text: &str| {
+            text.parse::<chrono::DateTime<chrono::Utc>>()
+                .expect("a moment")
+        };
         RunEntry {
             run: 4182,
             job: "account-health".to_owned(),
@@ -560,7 +599,7 @@ mod tests {
             others: Vec::new(),
         };
         let rejections = [("health_score".to_owned(), rejection)];
-        insta::assert_snapshot!(run_in_full(&run(), &[batch], &[], &rejections), @r"
+        insta::assert_snapshot!(run_in_full(&run(), &[batch], &[], &[], &rejections), @r"
         run 4182 of job `account-health`: rejected
           cycle     2026-W47, completed 2026-11-20 06:00:00 UTC
           started   2026-11-20 06:30:00 UTC

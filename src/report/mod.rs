@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod account;
+pub(crate) mod clock;
 pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod guards;

@@ -3,7 +3,7 @@
 use comfy_table::presets;
 use serde_json::{Value, json};
 
-use super::history::moment;
+use super::clock::{cell, heading};
 use super::table::{fitted, table};
 use crate::domain::outcome::grouped;
 use crate::domain::parking::{LeftAlone, Parked};
@@ -23,7 +23,7 @@ pub(crate) fn text(job: &str, parked: &[Parked]) -> String {
         "record",
         "until",
         "reason",
-        "parked (UTC)",
+        &heading("parked"),
         "by",
     ]);
     for record in parked {
@@ -32,7 +32,7 @@ pub(crate) fn text(job: &str, parked: &[Parked]) -> String {
             printable(&record.key),
             record.until.to_string(),
             printable(&record.reason),
-            moment(record.parked_at),
+            cell(record.parked_at),
             record
                 .parked_by
                 .as_deref()

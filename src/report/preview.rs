@@ -18,7 +18,8 @@ use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
 use crate::run::preview::{
-    Basis, ColumnChange, Expected, RejectionSample, Sample, Statements, WriteBackPreview,
+    Basis, ColumnChange, Expected, RejectionSample, Sample, SkipSample, Statements,
+    WriteBackPreview,
 };
 
 /// Longest value shown in a table's cell, in characters; the `--json` form is not cut.
@@ -89,6 +90,7 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
             rejections(&preview.rejections)
         );
     }
+    text += &skips(preview);
     if preview.parked > 0 {
         let all = usize::try_from(preview.parked).unwrap_or(usize::MAX);
         text += &format!("{}:\n", counted(all, "parked record"));
@@ -283,6 +285,24 @@ fn samples(samples: &[Sample]) -> String {
         }
     }
     fitted(table, &[0, 2, 3, 4])
+}
+
+/// `23 skipped records, the first 10:` and a line each of key and reason.
+fn skips(preview: &WriteBackPreview) -> String {
+    let all = preview.tally.skipped.saturating_sub(preview.parked);
+    let all = usize::try_from(all).unwrap_or(usize::MAX);
+    let shown = preview.skips.len();
+    if shown == 0 {
+        return String::new();
+    }
+    let which = if shown < all {
+        format!(", the first {shown}")
+    } else {
+        String::new()
+    };
+    let line = |skip: &SkipSample| format!("  {}  {}\n", printable(&skip.key), skip.reason);
+    let lines: String = preview.skips.iter().map(line).collect();
+    format!("{}{which}:\n{lines}", counted(all, "skipped record"))
 }
 
 fn rejections(rejections: &[RejectionSample]) -> String {

@@ -3,7 +3,7 @@
 use comfy_table::presets;
 
 use crate::domain::printable::printable;
-use crate::report::history::moment;
+use crate::report::clock::{self, heading, moment};
 use crate::report::preview::cell;
 use crate::report::table::{fitted, table};
 use crate::run::history::{By, Entry, RecordHistory, RowFate};
@@ -33,7 +33,7 @@ pub(crate) fn text(history: &RecordHistory) -> String {
     text += &match since {
         Some(RunAt { run, started_at }) => {
             format!(
-                "the journal reaches back to run {run}, {} UTC\n",
+                "the journal reaches back to run {run}, {}\n",
                 moment(*started_at)
             )
         }
@@ -50,7 +50,7 @@ pub(crate) fn unknown_line(
     }: &Unknown,
 ) -> String {
     format!(
-        "what run {run}, {} UTC, wrote is not known: {}\n",
+        "what run {run}, {}, wrote is not known: {}\n",
         moment(*started_at),
         why.words()
     )
@@ -58,12 +58,23 @@ pub(crate) fn unknown_line(
 
 fn entries_table(entries: &[Entry]) -> String {
     let mut table = table(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["run started (UTC)", "cycle", "by", "column", "old", "new"]);
+    table.set_header([
+        &*heading("run started"),
+        "cycle",
+        "by",
+        "column",
+        "old",
+        "new",
+    ]);
     for entry in entries {
         for (index, line) in lines(entry).into_iter().enumerate() {
             let [column, old, new] = line;
             let (when, cycle, by) = match (index, entry.by) {
-                (0, By::Run(_)) => (moment(entry.started_at), printable(&entry.cycle), by(entry)),
+                (0, By::Run(_)) => (
+                    clock::cell(entry.started_at),
+                    printable(&entry.cycle),
+                    by(entry),
+                ),
                 (0, By::SomeoneElse) => (String::new(), String::new(), by(entry)),
                 _ => (String::new(), String::new(), String::new()),
             };

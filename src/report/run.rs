@@ -74,6 +74,7 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
             .iter()
             .filter_map(|one| skipped(one, folder)),
     );
+    lines.extend(report.write_backs.iter().flat_map(unmatched));
     if let Some(folder) = report
         .folder
         .as_ref()
@@ -197,6 +198,16 @@ fn skipped(one: &WriteBackReport, folder: Option<&Path>) -> Option<String> {
     (one.tally.skipped > 0).then(|| format!("skipped records: {}", shown(&file)))
 }
 
+/// That no record has a row, which is no success.
+fn unmatched(one: &WriteBackReport) -> Vec<String> {
+    let told = [
+        format!("{}: no record has a row in the destination", one.name),
+        "hint: compare a key with the destination's, letter by letter; `matching = \"upsert\"` creates rows"
+            .to_owned(),
+    ];
+    told.into_iter().filter(|_| one.matched_nothing).collect()
+}
+
 /// A file as people read it: relative to where they stand.
 fn shown(file: &Path) -> String {
     let shown = file.strip_prefix(".").unwrap_or(file);
@@ -265,6 +276,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
             "kept": one.kept,
+            "matched_nothing": one.matched_nothing,
             "canary": one.canary,
         })
     };

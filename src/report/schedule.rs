@@ -14,6 +14,7 @@ use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
 use crate::ledger::cycles::{GateEntry, PassedOverEntry, Server};
 use crate::ledger::{RunEntry, RunStatus};
+use crate::report::clock::moment;
 use crate::schedule::outlook::{Following, Outlook};
 
 /// Of each job: its last run, its next instant, and why it runs now or does not.
@@ -22,7 +23,7 @@ pub(crate) fn status_text(outlooks: &[Outlook], server: Option<&Server>) -> Stri
         Some(server) => format!(
             "served by process {} since {}",
             server.process,
-            utc(server.since)
+            moment(server.since)
         ),
         None => "nobody serves; `writeback serve` does".to_owned(),
     };
@@ -62,7 +63,7 @@ fn status_cells(outlook: &Outlook) -> [String; 7] {
     let of_last = |text: &dyn Fn(&RunEntry) -> String| last.map(text).unwrap_or_default();
     [
         printable(&outlook.job),
-        of_last(&|run| format!("run {}, {}", run.run, utc(run.started_at))),
+        of_last(&|run| format!("run {}, {}", run.run, moment(run.started_at))),
         of_last(&|run| printable(&run.cycle)),
         of_last(&|run| run.status.name().replace('_', " ")),
         match pending::count(&outlook.pending) {
@@ -73,7 +74,7 @@ fn status_cells(outlook: &Outlook) -> [String; 7] {
             .following
             .as_ref()
             .and_then(next_instant)
-            .map(utc)
+            .map(moment)
             .unwrap_or_default(),
         why(outlook),
     ]
@@ -130,8 +131,8 @@ fn following_lines(following: &Following) -> Vec<String> {
         Some(noticed) => format!(
             "newest cycle `{}`, completed {}, noticed {}",
             printable(&noticed.cycle.id),
-            utc(noticed.cycle.completed_at),
-            utc(noticed.noticed_at)
+            moment(noticed.cycle.completed_at),
+            moment(noticed.noticed_at)
         ),
         None => "no cycle noticed yet".to_owned(),
     };
@@ -142,7 +143,7 @@ fn following_lines(following: &Following) -> Vec<String> {
     if let Some(watch) = &following.watch {
         lines.push(format!(
             "    looked at {}: {}",
-            utc(watch.looked_at),
+            moment(watch.looked_at),
             printable(&watch.saw)
         ));
     }
@@ -157,7 +158,7 @@ fn following_lines(following: &Following) -> Vec<String> {
     for gate in &following.gates_for_nothing {
         lines.push(format!(
             "    gate of {} opened for nothing: {}",
-            utc(gate.opened_at),
+            moment(gate.opened_at),
             printable(&gate.reason)
         ));
     }
@@ -203,7 +204,7 @@ pub(crate) fn opening_text(opening: &Opening) -> String {
     let zone = if opening.zone == Tz::UTC {
         String::new()
     } else {
-        format!(" {}, {}", opening.zone, utc(opening.at))
+        format!(" {}, {}", opening.zone, moment(opening.at))
     };
     let change = opening
         .clock_change
@@ -216,10 +217,6 @@ fn shift(seconds: i32) -> String {
     let way = if seconds > 0 { "forward" } else { "back" };
     let length = std::time::Duration::from_secs(seconds.unsigned_abs().into());
     format!("{way} {}", humantime::format_duration(length))
-}
-
-fn utc(instant: DateTime<Utc>) -> String {
-    instant.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// As `status --json` and `next --json` print them.

@@ -5,7 +5,7 @@ use comfy_table::{Cell, CellAlignment, presets};
 use crate::domain::counted::counted;
 use crate::domain::outcome::grouped;
 use crate::domain::printable::printable;
-use crate::report::history::moment;
+use crate::report::clock::moment;
 use crate::report::preview::cells;
 use crate::report::record_history::unknown_line;
 use crate::report::table::{fitted, table};
@@ -27,7 +27,7 @@ fn section(job: &str, verification: &Verification) -> String {
         return format!("{name}  nothing was written back yet\n");
     };
     let mut text = format!(
-        "{name}  {}: {} of {}\ncompared with `{}` of `{}`, as written since run {run}, {} UTC\n",
+        "{name}  {}: {} of {}\ncompared with `{}` of `{}`, as written since run {run}, {}\n",
         if verification.drifted == 0 {
             "no drift"
         } else {

@@ -18,7 +18,7 @@ use super::report::WriteBackReport;
 use super::stop::Stop;
 use crate::config::Project;
 use crate::domain::mapping::RunFacts;
-use crate::domain::outcome::Tally;
+use crate::domain::outcome::{SkipReason, Tally};
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::{Package, PackageError};
 use crate::state;
@@ -119,6 +119,10 @@ impl AtWork<'_> {
                 warn!(folder = %folder.display(), %error, "could not remove before-images that are not to be kept");
             }
         }
+        let unmatched = match tally.skipped + tally.rejected == tally.read {
+            true => self.ledger.skipped(id).await?.remove(&SkipReason::NoMatch),
+            false => None,
+        };
         let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
         let canary = self.ledger.canary(id).await?;
         Ok(WriteBackReport {
@@ -128,6 +132,7 @@ impl AtWork<'_> {
             elapsed,
             parked,
             kept,
+            matched_nothing: unmatched == Some(tally.skipped),
             keeps_before_images,
             canary,
         })

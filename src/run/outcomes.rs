@@ -15,6 +15,7 @@ use polars::prelude::{
     ChunkFullNull, Column, DataFrame, DataType, Field, IntoColumn, ParquetCompression,
     ParquetWriter, PolarsResult, Schema, StringChunked,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 
@@ -214,6 +215,29 @@ impl SkippedWriter {
             .map_or(Ok(()), |aside| aside.place())
             .map_err(failed)
     }
+}
+
+/// A line of `skipped.csv`, as it stands there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SkippedRecord {
+    /// Counted from 1.
+    pub(crate) record: u64,
+    pub(crate) key: String,
+    pub(crate) reason: String,
+}
+
+/// The first lines of a write-back's `skipped.csv`; none where there is no such file, be it that
+/// it was thrown away. `folder` is the write-back's, beside its run.
+pub(crate) fn first_skipped(folder: &Path, max: usize) -> io::Result<Vec<SkippedRecord>> {
+    let file = match File::open(folder.join(SKIPPED_CSV)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut reader = csv::Reader::from_reader(file);
+    let lines = reader.deserialize().take(max);
+    lines
+        .collect::<Result<_, csv::Error>>()
+        .map_err(io::Error::from)
 }
 
 fn line(record: u64, key: &str, reason: &str) -> [String; 3] {

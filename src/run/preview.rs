@@ -20,7 +20,7 @@ use crate::domain::before::Before;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::mapping::NO_RUN;
 use crate::domain::match_rule::Decision;
-use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
+use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
 use crate::ledger::Pace;
@@ -78,6 +78,8 @@ pub(crate) struct WriteBackPreview {
     pub(crate) samples: Vec<Sample>,
     /// The first records that would be rejected.
     pub(crate) rejections: Vec<RejectionSample>,
+    /// The first records that would be skipped, parked ones aside.
+    pub(crate) skips: Vec<SkipSample>,
     /// Records that are parked, of those `skipped`.
     pub(crate) parked: u64,
     /// The first of them.
@@ -155,6 +157,13 @@ pub(crate) struct RejectionSample {
     pub(crate) stage: Stage,
     pub(crate) column: Option<String>,
     pub(crate) reason: String,
+}
+
+/// One record that would be skipped.
+#[derive(Debug, Serialize)]
+pub(crate) struct SkipSample {
+    pub(crate) key: String,
+    pub(crate) reason: &'static str,
 }
 
 /// Previews one write-back's records that `selection` lets through, with at most `samples_max`
@@ -284,6 +293,16 @@ impl Preview<'_> {
             emptied: self.emptied,
             proven,
         }
+    }
+
+    fn count_skipped(&mut self, reason: SkipReason, key: &str) {
+        if self.report.skips.len() < self.samples_max() {
+            self.report.skips.push(SkipSample {
+                key: key.to_owned(),
+                reason: reason.words(),
+            });
+        }
+        self.report.tally.count(&Outcome::Skipped(reason));
     }
 
     fn count_rejection(&mut self, rejection: Rejection) {
@@ -472,7 +491,7 @@ impl Preview<'_> {
             Decision::Update => self.report.tally.count(&Outcome::Updated),
             Decision::Leave => self.report.tally.count(&Outcome::Unchanged),
             Decision::Delete => self.report.tally.count(&Outcome::Deleted),
-            Decision::Skip(reason) => self.report.tally.count(&Outcome::Skipped(*reason)),
+            Decision::Skip(reason) => self.count_skipped(*reason, key),
             Decision::Reject(reason) => self.count_rejection(Rejection {
                 record: 0,
                 key: Some(key.to_owned()),

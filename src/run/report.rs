@@ -26,6 +26,9 @@ pub(crate) struct WriteBackReport {
     pub(crate) parked: Vec<LeftAlone>,
     /// By column: values that were left alone, for someone else had changed them.
     pub(crate) kept: BTreeMap<String, u64>,
+    /// Whether no record that was read and not rejected has a row: then nothing can be written, and
+    /// the keys are wrong more likely than the rows are missing.
+    pub(crate) matched_nothing: bool,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
     /// What went first of its records, if anything did.

@@ -355,3 +355,77 @@ fn rejected_csv_shows_each_value_at_fault_and_the_screen_sums_reasons_up() {
         "{run}"
     );
 }
+
+#[test]
+fn records_without_a_row_are_named_before_and_after_and_none_with_one_is_no_success() {
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nB1,1,,\n",
+        "id,score,note,phone\nA1,1,,\nA2,2,,\n",
+    );
+    let preview = place.command(&["preview", "job", "--limit", "1"]);
+    assert_eq!(preview.code, 0, "{preview}");
+    assert!(
+        preview
+            .stdout
+            .contains("2 skipped records, the first 1:\n  A1  no match\n"),
+        "{preview}"
+    );
+    let run = place.command(&["run", "job"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(
+        run.stdout
+            .contains("scores: no record has a row in the destination\nhint: compare a key"),
+        "{run}"
+    );
+    let again = place.command(&["run", "job", "--again", "--json"]);
+    assert_eq!(again.code, 1, "{again}");
+    assert_eq!(again.json()["write_backs"][0]["matched_nothing"], true);
+    let told = place.command(&["runs", "1"]);
+    let lines: Vec<&str> = told.stdout.lines().map(str::trim_end).collect();
+    assert!(
+        lines.ends_with(&[
+            " write-back  record  key  skipped",
+            " scores           1  A1   no match",
+            " scores           2  A2   no match",
+        ]),
+        "{told}"
+    );
+    let machines = place.command(&["runs", "1", "--json"]).json();
+    assert_eq!(
+        machines["skipped"][1],
+        serde_json::json!({ "write_back": "scores", "record": 2, "key": "A2", "reason": "no match" })
+    );
+}
+
+#[test]
+fn times_are_told_on_the_readers_clock_and_to_machines_in_utc() {
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\n",
+        "id,score,note,phone\nA1,2,,\n",
+    );
+    let run = place.command(&["run", "job"]);
+    assert_eq!(run.code, 0, "{run}");
+    let in_utc = place.command(&["runs"]);
+    assert!(in_utc.stdout.contains("started (UTC)"), "{in_utc}");
+    // Two zones without summer time.
+    let (india, gulf) = (("Asia/Kolkata", " IST "), ("Asia/Dubai", " +04 "));
+    let asked = place.command_with(&["runs", "--timezone", india.0], &[("TZ", gulf.0)]);
+    assert!(
+        asked.stdout.contains(india.1) && !asked.stdout.contains("(UTC)"),
+        "{asked}"
+    );
+    let of_process = place.command_with(&["runs"], &[("TZ", gulf.0)]);
+    assert!(of_process.stdout.contains(gulf.1), "{of_process}");
+    let unknown = place.command_with(&["runs"], &[("TZ", "CET-1CEST")]);
+    assert_eq!(unknown.stdout, in_utc.stdout);
+    let machines = place.command_with(&["runs", "--json"], &[("TZ", gulf.0)]);
+    assert_eq!(machines.stdout, place.command(&["runs", "--json"]).stdout);
+    let wrong = place.command(&["runs", "--timezone", "Mars/Olympus"]);
+    assert_eq!(wrong.code, 2, "{wrong}");
+    assert!(
+        wrong.stderr.contains("a time zone is a name such as UTC"),
+        "{wrong}"
+    );
+}

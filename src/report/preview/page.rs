@@ -14,10 +14,11 @@ use crate::domain::counted::counted_batches;
 use crate::domain::outcome::{Tally, grouped};
 use crate::domain::printable::printable;
 use crate::domain::value::Kind;
+use crate::report::clock;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Histogram, Numbers, Spread};
 use crate::run::preview::pairs::Pair;
-use crate::run::preview::{RejectionSample, Sample, WriteBackPreview};
+use crate::run::preview::{RejectionSample, Sample, SkipSample, WriteBackPreview};
 
 /// Longest value beside a bar, in characters: two of them and an arrow fit in the plot.
 const LABEL_CHARACTERS_MAX: usize = 36;
@@ -49,7 +50,7 @@ pub(crate) fn html(
                     h1 { (title) }
                     p.muted {
                         "Cycle " (printable(cycle)) ", looked at "
-                        time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M UTC")) }
+                        time datetime=(at.to_rfc3339()) { (clock::minute(at)) }
                         ". Nothing was written."
                     }
                 }
@@ -86,6 +87,7 @@ fn section(id: &str, job: &str, preview: &WriteBackPreview) -> Markup {
             (pairs(&preview.columns))
             (samples(&preview.samples))
             (rejections(&preview.rejections, preview.tally.rejected))
+            (skips(&preview.skips, preview.tally.skipped.saturating_sub(preview.parked)))
         }
     }
 }
@@ -378,6 +380,28 @@ fn rejections(rejections: &[RejectionSample], rejected: u64) -> Markup {
                                 td { (stage.name()) }
                                 td { @if let Some(column) = column { (printable(column)) } }
                                 td.value { (printable(reason)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn skips(skips: &[SkipSample], skipped: u64) -> Markup {
+    html! {
+        @if !skips.is_empty() {
+            h3 { "Records that would be skipped" }
+            div.scroll {
+                table {
+                    caption { "The first " (skips.len()) " of " (grouped(skipped)) }
+                    thead { tr { @for name in ["record", "reason"] { th scope="col" { (name) } } } }
+                    tbody {
+                        @for SkipSample { key, reason } in skips {
+                            tr {
+                                th scope="row" { (shown(Some(key), CELL_CHARACTERS_MAX)) }
+                                td { (reason) }
                             }
                         }
                     }

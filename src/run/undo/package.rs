@@ -140,6 +140,7 @@ pub(super) async fn foresee(
         elapsed,
         parked: Vec::new(),
         kept: BTreeMap::new(),
+        matched_nothing: false,
         keeps_before_images: true,
         canary: None,
     };

@@ -162,6 +162,7 @@ fn report(tally: Tally) -> WriteBackReport {
         batches: 3,
         elapsed: Duration::from_secs(1),
         parked: Vec::new(),
+        matched_nothing: false,
         kept: Default::default(),
         keeps_before_images: true,
         canary: None,

@@ -392,6 +392,7 @@ impl Workspace {
             .timeout(COMMAND_TIMEOUT);
         command
             .env_remove("RUST_LOG")
+            .env_remove("TZ")
             .env("NO_COLOR", "1")
             .env("COLUMNS", "200")
             .env("CRM_PASSWORD", PASSWORD);
