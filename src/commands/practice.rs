@@ -6,7 +6,9 @@ use std::path::Path;
 use super::{CommandError, Ending, load_project, signals, warn_of};
 use crate::cli::PracticeArguments;
 use crate::domain::connection::{ServiceAccess, ServiceKind, System};
-use crate::practice::{self, CLIENT_ID, CLIENT_SECRET, PASSWORD, Place, REFRESH_TOKEN, USERNAME};
+use crate::practice::{
+    self, CLIENT_ID, CLIENT_SECRET, HUBSPOT_TOKEN, PASSWORD, Place, REFRESH_TOKEN, USERNAME,
+};
 use crate::report::output::print;
 
 pub(super) async fn practice(
@@ -73,6 +75,7 @@ fn way_in(kind: ServiceKind, address: SocketAddr) -> String {
             "token: POST http://{address}/services/oauth2/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
              (grant_type=client_credentials), or refresh_token={REFRESH_TOKEN}"
         ),
+        ServiceKind::HubSpot => format!("token: Authorization: Bearer {HUBSPOT_TOKEN}"),
         ServiceKind::Bullhorn => format!(
             "log-in: GET http://{address}/rest-services/loginInfo?username={USERNAME}, then OAuth with client_id={CLIENT_ID} \
              client_secret={CLIENT_SECRET} username={USERNAME} password={PASSWORD}"

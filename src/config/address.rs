@@ -20,10 +20,11 @@ pub(super) enum Kind {
     Snowflake,
     Salesforce,
     Bullhorn,
+    HubSpot,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Files,
         Self::Sqlite,
         Self::Postgres,
@@ -33,6 +34,7 @@ impl Kind {
         Self::Snowflake,
         Self::Salesforce,
         Self::Bullhorn,
+        Self::HubSpot,
     ];
 
     /// As `kind = "…"` names it.
@@ -47,6 +49,7 @@ impl Kind {
             Self::Snowflake => "snowflake",
             Self::Salesforce => "salesforce",
             Self::Bullhorn => "bullhorn",
+            Self::HubSpot => "hubspot",
         }
     }
 
@@ -247,7 +250,8 @@ impl Address {
             | Kind::Duckdb
             | Kind::Snowflake
             | Kind::Salesforce
-            | Kind::Bullhorn => &[],
+            | Kind::Bullhorn
+            | Kind::HubSpot => &[],
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
         // like one.

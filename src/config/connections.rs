@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         self.expect_kind(kind, &url);
         let timezone = self.table.get("timezone").and_then(timezone);
         let limits = match kind {
-            Some(Kind::Salesforce | Kind::Bullhorn) => self.service_limits(),
+            Some(Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot) => self.service_limits(),
             _ => self.limits(),
         };
         let address = match url {
@@ -174,7 +174,9 @@ impl<'a> Reader<'a> {
             kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
             kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
             kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
-            kind @ (Kind::Salesforce | Kind::Bullhorn) => System::Service(self.service(kind)?),
+            kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot) => {
+                System::Service(self.service(kind)?)
+            }
         };
         Some(Connection {
             name: self.name.to_owned(),
@@ -273,8 +275,9 @@ impl<'a> Reader<'a> {
             Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
                 (adbc::keys(kind), kind.name())
             }
-            Some(kind @ Kind::Salesforce) => (service::SALESFORCE_KEYS, kind.name()),
-            Some(kind @ Kind::Bullhorn) => (service::BULLHORN_KEYS, kind.name()),
+            Some(kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot)) => {
+                (service::keys(kind), kind.name())
+            }
             None => (ALL_KEYS, ""),
         };
         self.table

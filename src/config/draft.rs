@@ -137,7 +137,8 @@ impl DraftSystem {
                 | Kind::Duckdb
                 | Kind::Snowflake
                 | Kind::Salesforce
-                | Kind::Bullhorn,
+                | Kind::Bullhorn
+                | Kind::HubSpot,
                 None,
             ) => Err("name the file of the database".to_owned()),
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {

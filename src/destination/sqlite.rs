@@ -233,7 +233,7 @@ impl Transact for SqliteDestination {
                 .rows_affected();
             inserted += match layout.object.kind {
                 ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
-                ObjectKind::Table | ObjectKind::Records => affected,
+                ObjectKind::Table | ObjectKind::Records | ObjectKind::SearchedRecords => affected,
             };
         }
         Ok(inserted)
@@ -433,7 +433,7 @@ impl SqliteDestination {
     ) -> Result<Option<u64>, SystemError> {
         Ok(match layout.object.kind {
             ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
-            ObjectKind::Table | ObjectKind::Records => None,
+            ObjectKind::Table | ObjectKind::Records | ObjectKind::SearchedRecords => None,
         })
     }
 

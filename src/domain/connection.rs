@@ -174,25 +174,31 @@ impl OptionValue {
 pub(crate) enum ServiceKind {
     Salesforce,
     Bullhorn,
+    HubSpot,
 }
 
 impl ServiceKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Salesforce, Self::Bullhorn, Self::HubSpot];
+
     /// As `kind = "…"` names it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Salesforce => "salesforce",
             Self::Bullhorn => "bullhorn",
+            Self::HubSpot => "hubspot",
         }
     }
 
     /// Records of a batch at the most: those that one request takes, or that one look-up finds where
     /// a request takes a single one.
     /// Sources: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>,
-    /// <https://bullhorn.github.io/rest-api-docs/#get-search> (`count`).
+    /// <https://bullhorn.github.io/rest-api-docs/#get-search> (`count`),
+    /// <https://developers.hubspot.com/docs/api-reference/crm-objects-v3/guide>.
     pub(crate) fn request_records_max(self) -> NonZeroU16 {
         match self {
             Self::Salesforce => const { NonZeroU16::new(200).expect("200 is not zero") },
             Self::Bullhorn => const { NonZeroU16::new(500).expect("500 is not zero") },
+            Self::HubSpot => const { NonZeroU16::new(100).expect("100 is not zero") },
         }
     }
 }
@@ -263,6 +269,8 @@ pub(crate) enum Auth {
         user: String,
         private_key: Secret,
     },
+    /// A token that is given as it is and stays good until somebody takes it back.
+    Token { token: Secret },
     RefreshToken {
         client_id: String,
         client_secret: Option<Secret>,

@@ -157,6 +157,16 @@ pub(crate) enum ObjectKind {
     },
     /// Records of a web API.
     Records,
+    /// Records of a web API that are found by what no two share at once, and by anything else through
+    /// a search that is behind: what was just made is not found yet.
+    SearchedRecords,
+}
+
+impl ObjectKind {
+    /// Whether it stands behind a web API.
+    pub(crate) fn is_of_service(self) -> bool {
+        matches!(self, Self::Records | Self::SearchedRecords)
+    }
 }
 
 /// How rows are kept from other writers while it is decided about them.
@@ -260,7 +270,7 @@ impl Object {
     /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`, or
     /// where else it is given; `None` where there are no users.
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
-        if self.kind == ObjectKind::Records {
+        if self.kind.is_of_service() {
             return Some(format!(
                 "{right}: let a permission set of the user give it, by its object settings or field-level security"
             ));

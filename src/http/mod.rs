@@ -10,7 +10,7 @@ mod tokens;
 
 pub(crate) use client::{Client, ClientSettings, HttpMethod, Request, Response, SendError};
 pub(crate) use meter::CallMeter;
-pub(crate) use pace::delays;
+pub(crate) use pace::{Bucket, delays};
 pub(crate) use quota::Usage;
 pub(crate) use session::{ApiManner, Judgement, Repeat, Session, SessionSettings};
 pub(crate) use tokens::{Granted, LoginError, TokenFile, same_site};

@@ -30,13 +30,13 @@ pub(crate) fn delays(attempts_max: u32) -> ExponentialBackoff {
 
 /// So many requests a second, evenly.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     interval: Option<Duration>,
     next: Mutex<Option<Instant>>,
 }
 
 impl Bucket {
-    pub(super) fn new(requests_per_second: Option<u32>) -> Self {
+    pub(crate) fn new(requests_per_second: Option<u32>) -> Self {
         let interval =
             requests_per_second.and_then(|requests| Duration::from_secs(1).checked_div(requests));
         Self {
@@ -46,7 +46,7 @@ impl Bucket {
     }
 
     /// Waits until the next request may begin.
-    pub(super) async fn turn(&self) {
+    pub(crate) async fn turn(&self) {
         let Some(interval) = self.interval else {
             return;
         };

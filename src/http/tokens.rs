@@ -31,6 +31,8 @@ pub(crate) struct Granted {
     pub(crate) user: Option<String>,
     /// The refresh token that takes the place of the one that was used.
     pub(crate) refresh_token: Option<Secret>,
+    /// How long the token is good for, where that is told.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 /// Why nobody is let in.
@@ -48,7 +50,24 @@ pub(crate) enum LoginError {
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(super) number: u64,
+    /// From when on another one is got before it dies.
+    stale_from: Option<Instant>,
     pub(crate) granted: Granted,
+}
+
+impl Held {
+    fn of(number: u64, granted: Granted) -> Self {
+        let fresh_for = granted.lifetime.map(|lifetime| lifetime * 4 / 5);
+        Self {
+            number,
+            stale_from: fresh_for.and_then(|fresh| Instant::now().checked_add(fresh)),
+            granted,
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.stale_from.is_some_and(|from| Instant::now() >= from)
+    }
 }
 
 /// Keeps the token that is good now.
@@ -58,8 +77,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// The token that is good as far as is known: not the one of the number `dead`. Whoever comes
-    /// while it is renewed waits for it.
+    /// The token that is good as far as is known: not the one of the number `dead`, nor one that has
+    /// lived for four fifths of its life. Whoever comes while it is renewed waits for it.
     pub(super) async fn token<E>(
         &self,
         dead: Option<u64>,
@@ -67,12 +86,14 @@ impl Keeper {
     ) -> Result<Held, E> {
         let mut current = self.current.lock().await;
         let number = match current.as_ref() {
-            Some(held) if Some(held.number) != dead => return Ok(held.clone()),
+            Some(held) if Some(held.number) != dead && !held.is_stale() => {
+                return Ok(held.clone());
+            }
             Some(held) => held.number + 1,
             None => 0,
         };
         let granted = log_in().await?;
-        let held = Held { number, granted };
+        let held = Held::of(number, granted);
         *current = Some(held.clone());
         Ok(held)
     }
@@ -229,6 +250,7 @@ mod tests {
             account: None,
             user: None,
             refresh_token: None,
+            lifetime: None,
         };
         let get = async |dead, token: &str| {
             let held = keeper

@@ -8,6 +8,7 @@ mod clock;
 mod desk;
 mod faults;
 mod folder;
+mod hubspot;
 mod line;
 mod salesforce;
 mod stand_in;
@@ -25,6 +26,8 @@ pub(crate) use self::bullhorn::{PASSWORD, USERNAME};
 use self::desk::Desk;
 pub(crate) use self::faults::Faults;
 use self::folder::{Folder, FolderError};
+use self::hubspot::HubSpot;
+pub(crate) use self::hubspot::TOKEN as HUBSPOT_TOKEN;
 use self::line::Lines;
 use self::salesforce::Salesforce;
 pub(crate) use self::salesforce::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
@@ -174,6 +177,10 @@ pub(crate) async fn serve_as(place: &Place, wishes: Wishes) -> Result<Served, Pr
         }
         ServiceKind::Bullhorn => {
             let desk = Desk::new(Bullhorn::load(read, &documents)?, store, faults);
+            desk.open(Lines(listener)).await.map_err(in_state)?;
+        }
+        ServiceKind::HubSpot => {
+            let desk = Desk::new(HubSpot::load(read, &documents)?, store, faults);
             desk.open(Lines(listener)).await.map_err(in_state)?;
         }
     }

@@ -62,7 +62,8 @@ pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
         | Kind::Postgres
         | Kind::Mysql
         | Kind::Salesforce
-        | Kind::Bullhorn => &[],
+        | Kind::Bullhorn
+        | Kind::HubSpot => &[],
     }
 }
 
@@ -120,7 +121,8 @@ impl Reader<'_> {
             | Kind::Postgres
             | Kind::Mysql
             | Kind::Salesforce
-            | Kind::Bullhorn => None,
+            | Kind::Bullhorn
+            | Kind::HubSpot => None,
         };
         self.own_options(&mut options);
         let schema = self

@@ -1,6 +1,10 @@
 //! Connections to web APIs: hosts, the way to log in, and how much of the account's quota may be
 //! taken. What an API calls its flows is known here; how they are carried out, the service knows.
 
+mod bullhorn;
+mod hubspot;
+mod salesforce;
+
 use url::Url;
 
 use super::super::alerts::read_percent;
@@ -15,41 +19,6 @@ use crate::domain::connection::{
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::share::Percent;
 
-pub(super) const SALESFORCE_KEYS: &[&str] = &[
-    "kind",
-    "practice",
-    "login_url",
-    "api_url",
-    "account",
-    "auth",
-    "ca_file",
-    "quota_share",
-    "writers",
-    "connect_timeout",
-    "request_timeout",
-    "attempts_max",
-    "requests_per_second",
-    "api_version",
-    "timezone",
-];
-
-pub(super) const BULLHORN_KEYS: &[&str] = &[
-    "kind",
-    "practice",
-    "login_url",
-    "account",
-    "auth",
-    "ca_file",
-    "quota",
-    "quota_share",
-    "writers",
-    "connect_timeout",
-    "request_timeout",
-    "attempts_max",
-    "requests_per_second",
-    "timezone",
-];
-
 /// Keys that a practice stand-in takes the place of.
 const LIVE_KEYS: [&str; 4] = ["login_url", "api_url", "auth", "ca_file"];
 
@@ -63,21 +32,6 @@ const REQUEST_TIMEOUT_USUAL: std::time::Duration = std::time::Duration::from_sec
 /// More requests a second than this are never meant.
 const REQUESTS_PER_SECOND_MAX: u32 = 1000;
 
-/// The oldest version of Salesforce's API whose update by an external id can be kept from creating.
-/// Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/dome_upsert.htm>.
-const SALESFORCE_VERSION_MIN: u32 = 61;
-
-/// Hosts that log everybody in, and grant no client credentials.
-const SHARED_LOGIN_HOSTS: [&str; 2] = ["login.salesforce.com", "test.salesforce.com"];
-
-/// The host that tells each user of Bullhorn where the user's own are.
-/// Source: <https://bullhorn.github.io/rest-api-docs/>, "URLs".
-const BULLHORN_LOGIN_URL: &str = "https://rest.bullhornstaffing.com";
-
-/// Requests a second where nobody says otherwise, a little below the 1,500 a minute that Bullhorn
-/// takes. Source: <https://kb.bullhorn.com/>, "Understanding Bullhorn API Usage Limits".
-const BULLHORN_REQUESTS_PER_SECOND: u32 = 20;
-
 /// A way to log in, the keys it takes, and which of them it can do without.
 struct Flow {
     name: &'static str,
@@ -85,52 +39,79 @@ struct Flow {
     optional: &'static [&'static str],
 }
 
-const SALESFORCE_FLOWS: [Flow; 3] = [
-    Flow {
-        name: "client_credentials",
-        keys: &["flow", "client_id", "client_secret"],
-        optional: &[],
-    },
-    Flow {
-        name: "jwt_bearer",
-        keys: &["flow", "client_id", "user", "private_key"],
-        optional: &[],
-    },
-    Flow {
-        name: "refresh_token",
-        keys: &["flow", "client_id", "client_secret", "refresh_token"],
-        optional: &["client_secret"],
-    },
-];
+/// What is an API's own about its connections.
+struct Terms {
+    keys: &'static [&'static str],
+    flows: &'static [Flow],
+    /// Flows that people know and that are no more, and what is to be written instead.
+    retired_flows: &'static [&'static str],
+    retired_flow_hint: &'static str,
+    /// Where everybody logs in; `None` where each account has a host of its own.
+    login_url: Option<&'static str>,
+    login_url_hint: &'static str,
+    account: AccountTerms,
+    /// Requests that may begin in a second where nobody says otherwise.
+    requests_per_second: Option<u32>,
+    /// How many calls an account has where nobody says otherwise; `None` where the API tells.
+    allowance: Option<CallAllowance>,
+    /// A version as it is spoken; `None` if the text is none that this program speaks.
+    version: fn(&str) -> Option<String>,
+    version_words: &'static str,
+    version_hint: &'static str,
+}
 
-const BULLHORN_FLOWS: [Flow; 1] = [Flow {
-    name: "password",
-    keys: &["flow", "client_id", "client_secret", "user", "password"],
-    optional: &[],
-}];
+/// What an API calls the accounts that are pinned.
+struct AccountTerms {
+    called: &'static str,
+    is_id: fn(&str) -> bool,
+    missing_hint: &'static str,
+    hint: &'static str,
+}
 
-fn flows_of(kind: ServiceKind) -> &'static [Flow] {
+fn terms(kind: ServiceKind) -> &'static Terms {
     match kind {
-        ServiceKind::Salesforce => &SALESFORCE_FLOWS,
-        ServiceKind::Bullhorn => &BULLHORN_FLOWS,
+        ServiceKind::Salesforce => &salesforce::TERMS,
+        ServiceKind::Bullhorn => &bullhorn::TERMS,
+        ServiceKind::HubSpot => &hubspot::TERMS,
+    }
+}
+
+/// Keys that a connection to such an API may have.
+pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
+    service_kind(kind).map_or(&[], |kind| terms(kind).keys)
+}
+
+fn service_kind(kind: Kind) -> Option<ServiceKind> {
+    match kind {
+        Kind::Salesforce => Some(ServiceKind::Salesforce),
+        Kind::Bullhorn => Some(ServiceKind::Bullhorn),
+        Kind::HubSpot => Some(ServiceKind::HubSpot),
+        Kind::Files
+        | Kind::Sqlite
+        | Kind::Postgres
+        | Kind::Mysql
+        | Kind::Adbc
+        | Kind::Duckdb
+        | Kind::Snowflake => None,
     }
 }
 
 /// Keys that some flow takes.
-const FLOW_KEYS: [&str; 7] = [
+const FLOW_KEYS: [&str; 8] = [
     "flow",
+    "token",
+    "password",
     "client_id",
     "client_secret",
     "user",
     "private_key",
     "refresh_token",
-    "password",
 ];
 
 /// The web API that a connection's `kind` names.
 pub(super) fn kind_of(table: &Table<'_>) -> Option<ServiceKind> {
     let kind = table.get("kind").filter(Value::is_text)?.text()?;
-    [ServiceKind::Salesforce, ServiceKind::Bullhorn]
+    ServiceKind::ALL
         .into_iter()
         .find(|known| known.name() == kind)
 }
@@ -138,19 +119,10 @@ pub(super) fn kind_of(table: &Table<'_>) -> Option<ServiceKind> {
 impl Reader<'_> {
     /// A connection to a web API. Its mistakes are all noted before it is given up.
     pub(super) fn service(&mut self, kind: Kind) -> Option<ServiceSettings> {
-        let kind = match kind {
-            Kind::Salesforce => ServiceKind::Salesforce,
-            Kind::Bullhorn => ServiceKind::Bullhorn,
-            Kind::Files
-            | Kind::Sqlite
-            | Kind::Postgres
-            | Kind::Mysql
-            | Kind::Adbc
-            | Kind::Duckdb
-            | Kind::Snowflake => return None,
-        };
-        let account = self.account(kind);
-        let allowance = self.allowance(kind);
+        let kind = service_kind(kind)?;
+        let terms = terms(kind);
+        let account = self.account(&terms.account);
+        let allowance = self.allowance(terms);
         let quota_share = match self.table.get("quota_share") {
             Some(value) => read_share(value),
             None => Percent::parse("50 %"),
@@ -158,20 +130,23 @@ impl Reader<'_> {
         let requests_per_second = self
             .table
             .get("requests_per_second")
-            .and_then(|value| value.integer(1, REQUESTS_PER_SECOND_MAX))
-            .or_else(|| self.requests_per_second_usual(kind));
-        let api_version = self.table.get("api_version").map(read_version);
+            .and_then(|value| value.integer(1, REQUESTS_PER_SECOND_MAX));
+        let api_version = self.table.get("api_version");
+        let api_version = api_version.map(|value| read_version(value, terms));
         let access = match self.table.get("practice") {
             Some(value) => self.practice(value),
-            None => self.live(kind),
+            None => self.live(terms),
         };
+        // A practice is as fast as it is.
+        let is_live = matches!(access, Some(ServiceAccess::Live(_)));
+        let usual_pace = terms.requests_per_second.filter(|_| is_live);
         Some(ServiceSettings {
             kind,
             access: access?,
             account: account?,
             quota_share: quota_share?,
             allowance: allowance?,
-            requests_per_second,
+            requests_per_second: requests_per_second.or(usual_pace),
             api_version: match api_version {
                 None => None,
                 Some(version) => Some(version?),
@@ -222,45 +197,23 @@ impl Reader<'_> {
         })
     }
 
-    /// A practice takes as many requests a second as it can.
-    fn requests_per_second_usual(&self, kind: ServiceKind) -> Option<u32> {
-        match kind {
-            ServiceKind::Bullhorn if self.table.lacks("practice") => {
-                Some(BULLHORN_REQUESTS_PER_SECOND)
-            }
-            ServiceKind::Bullhorn | ServiceKind::Salesforce => None,
-        }
-    }
-
     /// How many calls the account has, where the API does not tell.
-    fn allowance(&self, kind: ServiceKind) -> Option<Option<CallAllowance>> {
-        let usual = match kind {
-            ServiceKind::Salesforce => return Some(None),
-            ServiceKind::Bullhorn => CallAllowance::BULLHORN,
-        };
-        match self.table.get("quota") {
-            None => Some(Some(usual)),
-            Some(value) => read_allowance(value).map(Some),
+    fn allowance(&self, terms: &Terms) -> Option<Option<CallAllowance>> {
+        match (terms.allowance, self.table.get("quota")) {
+            (None, _) => Some(None),
+            (Some(usual), None) => Some(Some(usual)),
+            (Some(_), Some(value)) => read_allowance(value).map(Some),
         }
     }
 
-    /// Where to log in; of some APIs one host knows every account.
-    fn login_url(&self, kind: ServiceKind) -> Option<String> {
-        let value = match kind {
-            ServiceKind::Bullhorn => match self.table.get("login_url") {
-                None => return Some(BULLHORN_LOGIN_URL.to_owned()),
-                Some(value) => value,
-            },
-            ServiceKind::Salesforce => {
-                let hint = "write `login_url = \"https://MyDomain.my.salesforce.com\"`, or `practice = \"FOLDER\"` to rehearse";
-                self.table.require("login_url", hint)?
-            }
+    fn live(&mut self, terms: &'static Terms) -> Option<ServiceAccess> {
+        let login_url = match (terms.login_url, self.table.get("login_url")) {
+            (Some(usual), None) => Some((None, usual.to_owned())),
+            (_, _) => self
+                .table
+                .require("login_url", terms.login_url_hint)
+                .and_then(|value| Some((Some(value), read_host(value)?))),
         };
-        read_host(value)
-    }
-
-    fn live(&mut self, kind: ServiceKind) -> Option<ServiceAccess> {
-        let login_url = self.login_url(kind);
         let api_url = match self.table.get("api_url") {
             None => Some(None),
             Some(value) => read_host(value).map(Some),
@@ -271,10 +224,12 @@ impl Reader<'_> {
                 .text()
                 .map(|file| Some(self.surroundings.root.join(file))),
         };
-        let auth = self.auth(kind);
-        let login_url = login_url?;
+        let auth = self.auth(terms);
+        let (value, login_url) = login_url?;
         let auth = auth?;
-        self.check_login_host(&login_url, &auth);
+        if let Some(value) = value {
+            self.check_login_host(value, &login_url, &auth);
+        }
         Some(ServiceAccess::Live(Box::new(LiveAccess {
             login_url,
             api_url: api_url?,
@@ -283,12 +238,11 @@ impl Reader<'_> {
         })))
     }
 
-    fn check_login_host(&self, login_url: &str, auth: &Auth) {
-        let Some(value) = self.table.get("login_url") else {
-            return;
-        };
+    fn check_login_host(&self, value: Value<'_>, login_url: &str, auth: &Auth) {
         let host = login_url.strip_prefix("https://").unwrap_or(login_url);
-        if matches!(auth, Auth::ClientCredentials { .. }) && SHARED_LOGIN_HOSTS.contains(&host) {
+        if matches!(auth, Auth::ClientCredentials { .. })
+            && salesforce::SHARED_LOGIN_HOSTS.contains(&host)
+        {
             value.mistake(
                 format!("`{host}` grants no client credentials"),
                 Some(
@@ -300,48 +254,42 @@ impl Reader<'_> {
     }
 
     /// The account that is pinned, if one is; without one the users of the connection are warned.
-    fn account(&mut self, kind: ServiceKind) -> Option<Option<String>> {
-        let (account, hint) = match kind {
-            ServiceKind::Salesforce => (
-                "org",
-                "write `account = \"00D…\"`, the Organization ID of Setup › Company Information",
-            ),
-            ServiceKind::Bullhorn => (
-                "corporation",
-                "write `account = \"12345\"`, the corporation's id; `check` prints it",
-            ),
-        };
+    fn account(&mut self, terms: &AccountTerms) -> Option<Option<String>> {
+        let called = terms.called;
         let Some(value) = self.table.get("account") else {
             if self.table.get("practice").is_none() {
                 let message = format!(
-                    "connection `{}` names no `account`: whichever {account} its credentials lead to is written",
+                    "connection `{}` names no `account`: whichever {called} its credentials lead to is written",
                     self.name
                 );
-                self.told_to_users
-                    .push(Problem::warning(self.table.location(), message).hint(hint));
+                self.told_to_users.push(
+                    Problem::warning(self.table.location(), message).hint(terms.missing_hint),
+                );
             }
             return Some(None);
         };
-        if kind == ServiceKind::Bullhorn {
-            return read_corporation(value).map(Some);
-        }
-        let text = value.text()?;
-        let is_org = text.starts_with("00D")
-            && matches!(text.len(), 15 | 18)
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_org {
+        let text = value.number_or_text()?;
+        if !(terms.is_id)(&text) {
+            let article = if called.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                "an"
+            } else {
+                "a"
+            };
             value.mistake(
-                format!("`account` is {}, which is not the id of an org", shown(text)),
-                Some("write the Organization ID of Setup › Company Information: `00D` and 12 or 15 more signs".to_owned()),
+                format!(
+                    "`account` is {}, which is not the id of {article} {called}",
+                    shown(&text)
+                ),
+                Some(terms.hint.to_owned()),
             );
             return None;
         }
-        Some(Some(text.to_owned()))
+        Some(Some(text))
     }
 
-    fn auth(&mut self, kind: ServiceKind) -> Option<Auth> {
-        let flows = flows_of(kind);
-        let names = || quoted_list(flows.iter().map(|flow| flow.name));
+    fn auth(&mut self, terms: &'static Terms) -> Option<Auth> {
+        let all = || terms.flows.iter().map(|flow| flow.name);
+        let names = || quoted_list(all());
         let hint = format!(
             "write `auth = {{ flow = \"…\", … }}`; flows are {}",
             names()
@@ -349,14 +297,12 @@ impl Reader<'_> {
         let value = self.table.require("auth", &hint)?;
         let table = value.table("`auth`".to_owned())?;
         let (word_value, word) = table.require_text("flow", &format!("flows are {}", names()))?;
-        let Some(flow) = flows.iter().find(|flow| flow.name == word) else {
-            let hint = match word {
-                "password" | "username_password" if kind == ServiceKind::Salesforce => {
-                    "Salesforce retires that flow: write `client_credentials`, `jwt_bearer` or `refresh_token`"
-                        .to_owned()
+        let Some(flow) = terms.flows.iter().find(|flow| flow.name == word) else {
+            let hint = match terms.retired_flows.contains(&word) {
+                true => terms.retired_flow_hint.to_owned(),
+                false => {
+                    did_you_mean(word, all()).unwrap_or_else(|| format!("flows are {}", names()))
                 }
-                word => did_you_mean(word, flows.iter().map(|flow| flow.name))
-                    .unwrap_or_else(|| format!("flows are {}", names())),
             };
             word_value.mistake(
                 format!("`flow` is {}, which is no way to log in", shown(word)),
@@ -381,18 +327,13 @@ impl Reader<'_> {
         let client_id = take("client_id").flatten();
         let client_secret = take("client_secret");
         Some(match flow.name {
+            "token" => Auth::Token {
+                token: Secret::new(take("token").flatten()?),
+            },
             "client_credentials" => Auth::ClientCredentials {
                 client_id: client_id?,
                 client_secret: Secret::new(client_secret??),
             },
-            "jwt_bearer" => {
-                let (user, private_key) = (take("user").flatten(), take("private_key").flatten());
-                Auth::JwtBearer {
-                    client_id: client_id?,
-                    user: user?,
-                    private_key: Secret::new(private_key?),
-                }
-            }
             "password" => {
                 let (user, password) = (take("user").flatten(), take("password").flatten());
                 Auth::Password {
@@ -400,6 +341,14 @@ impl Reader<'_> {
                     client_secret: Secret::new(client_secret??),
                     user: user?,
                     password: Secret::new(password?),
+                }
+            }
+            "jwt_bearer" => {
+                let (user, private_key) = (take("user").flatten(), take("private_key").flatten());
+                Auth::JwtBearer {
+                    client_id: client_id?,
+                    user: user?,
+                    private_key: Secret::new(private_key?),
                 }
             }
             _ => {
@@ -457,23 +406,6 @@ fn read_allowance(value: Value<'_>) -> Option<CallAllowance> {
     read
 }
 
-/// The id of a corporation of Bullhorn.
-fn read_corporation(value: Value<'_>) -> Option<String> {
-    let text = value.number_or_text()?;
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number {
-        value.mistake(
-            format!(
-                "`account` is {}, which is not the id of a corporation",
-                shown(&text)
-            ),
-            Some("write its number, as `check` prints it once the connection works".to_owned()),
-        );
-        return None;
-    }
-    Some(text)
-}
-
 /// How much of the quota may be used: more than none of it, and no more than all.
 fn read_share(value: Value<'_>) -> Option<Percent> {
     let share = read_percent(value)?;
@@ -523,20 +455,18 @@ fn read_host(value: Value<'_>) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn read_version(value: Value<'_>) -> Option<String> {
+fn read_version(value: Value<'_>, terms: &Terms) -> Option<String> {
     let text = value.number_or_text()?;
-    let parsed = text
-        .strip_suffix(".0")
-        .and_then(|number| number.parse::<u32>().ok())
-        .filter(|number| (SALESFORCE_VERSION_MIN..1000).contains(number));
-    if parsed.is_none() {
+    let version = (terms.version)(&text);
+    if version.is_none() {
         value.mistake(
             format!(
-                "`api_version` is {}, which is no version from {SALESFORCE_VERSION_MIN}.0 on",
-                shown(&text)
+                "`api_version` is {}, which is {}",
+                shown(&text),
+                terms.version_words
             ),
-            Some("leave it out, or write one as in `api_version = \"67.0\"`".to_owned()),
+            Some(terms.version_hint.to_owned()),
         );
     }
-    parsed.map(|number| format!("{number}.0"))
+    version
 }

@@ -88,6 +88,7 @@ fn account(settings: &ServiceSettings, live: &LiveAccess) -> String {
         ) => {
             format!("{kind}-{client_id}")
         }
+        (None, Auth::Token { .. }) => kind.to_owned(),
     }
 }
 
@@ -101,7 +102,7 @@ fn session_settings(
         Auth::RefreshToken { refresh_token, .. } => Some(refresh_token),
         // The first log-in grants a refresh token, which then takes the place of the password.
         Auth::Password { password, .. } => Some(password),
-        Auth::ClientCredentials { .. } | Auth::JwtBearer { .. } => None,
+        Auth::ClientCredentials { .. } | Auth::JwtBearer { .. } | Auth::Token { .. } => None,
     };
     let token_file = configured
         .map(|secret| TokenFile::new(&settings.state_folder, &connection.name, secret.clone()));

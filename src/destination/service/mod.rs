@@ -4,11 +4,13 @@
 
 mod access;
 pub(crate) mod bullhorn;
+pub(crate) mod hubspot;
 mod look_up;
 mod patience;
 pub(crate) mod report;
 pub(crate) mod salesforce;
 pub(crate) mod seam;
+mod values;
 
 use polars::prelude::DataFrame;
 
@@ -24,6 +26,7 @@ use crate::domain::object::{Object, ObjectName};
 pub(crate) enum AnyService {
     Salesforce(salesforce::SalesforceDestination),
     Bullhorn(bullhorn::BullhornDestination),
+    HubSpot(hubspot::HubSpotDestination),
 }
 
 impl AnyService {
@@ -32,6 +35,7 @@ impl AnyService {
         match self {
             Self::Salesforce(service) => service.describe_text(name).await,
             Self::Bullhorn(service) => service.describe_text(name).await,
+            Self::HubSpot(service) => service.describe_text(name).await,
         }
     }
 
@@ -40,6 +44,7 @@ impl AnyService {
         match self {
             Self::Salesforce(service) => service.report().await,
             Self::Bullhorn(service) => service.report().await,
+            Self::HubSpot(service) => Ok(service.report()),
         }
     }
 }
@@ -56,6 +61,7 @@ impl LookUp for AnyService {
         match self {
             Self::Salesforce(service) => service.look_up(layout, batch, before).await,
             Self::Bullhorn(service) => service.look_up(layout, batch, before).await,
+            Self::HubSpot(service) => service.look_up(layout, batch, before).await,
         }
     }
 }
@@ -70,6 +76,9 @@ impl Destination for AnyService {
                 ServiceKind::Bullhorn => Self::Bullhorn(
                     bullhorn::BullhornDestination::connect(connection, settings).await?,
                 ),
+                ServiceKind::HubSpot => {
+                    Self::HubSpot(hubspot::HubSpotDestination::connect(connection, settings).await?)
+                }
             }),
             System::Files { .. }
             | System::Sqlite(_)
@@ -86,6 +95,7 @@ impl Destination for AnyService {
         match self {
             Self::Salesforce(service) => service.describe(name).await,
             Self::Bullhorn(service) => service.describe(name).await,
+            Self::HubSpot(service) => service.describe(name).await,
         }
     }
 
@@ -93,13 +103,14 @@ impl Destination for AnyService {
         match self {
             Self::Salesforce(service) => Ok(service.identity()),
             Self::Bullhorn(service) => Ok(service.identity()),
+            Self::HubSpot(service) => Ok(service.identity()),
         }
     }
 
     async fn close(self) {
         match self {
             // A session ends by itself.
-            Self::Salesforce(_) => {}
+            Self::Salesforce(_) | Self::HubSpot(_) => {}
             Self::Bullhorn(service) => service.close().await,
         }
     }
@@ -115,6 +126,7 @@ impl Service for AnyService {
         match self {
             Self::Salesforce(service) => service.apply(layout, records, writes).await,
             Self::Bullhorn(service) => service.apply(layout, records, writes).await,
+            Self::HubSpot(service) => service.apply(layout, records, writes).await,
         }
     }
 
@@ -122,6 +134,7 @@ impl Service for AnyService {
         match self {
             Self::Salesforce(service) => service.abilities(object),
             Self::Bullhorn(service) => service.abilities(object),
+            Self::HubSpot(service) => service.abilities(object),
         }
     }
 }

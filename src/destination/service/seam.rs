@@ -65,6 +65,8 @@ pub(crate) enum Reply {
 pub(crate) enum GuardStrength {
     /// A change within the same second slips through.
     WholeSeconds,
+    /// The record is looked at again just before it is written: a change in between slips through.
+    ComparedBefore,
 }
 
 /// What a system can do for an object.

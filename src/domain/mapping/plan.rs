@@ -631,7 +631,18 @@ impl<'a> Planner<'a> {
             true => "a row that somebody else creates at the same moment is there twice",
             false => "where a key is there twice, its record is rejected",
         };
-        if self.object.kind == ObjectKind::Records {
+        if self.object.kind == ObjectKind::SearchedRecords && layout.mode.inserts() {
+            let message = format!(
+                "{} of `{}` may stand on several records, and what was just made is not found by it yet: a create that is repeated would make a second one",
+                shown.join(" and "),
+                self.object.display_name()
+            );
+            let hint = "match by a field that no two records share, or leave `matching` out";
+            self.problems
+                .push(Problem::mistake(self.write_back.table_location.clone(), message).hint(hint));
+            return;
+        }
+        if self.object.kind.is_of_service() {
             let message = format!(
                 "{} of `{}` may stand on several records: {follows}",
                 shown.join(" and "),
@@ -671,7 +682,7 @@ impl<'a> Planner<'a> {
     }
 
     fn check_index(&mut self, layout: &Layout) {
-        if self.object.kind == ObjectKind::Records {
+        if self.object.kind.is_of_service() {
             return self.check_filters(layout);
         }
         if layout.key_is_indexed() || matches!(self.object.kind, ObjectKind::View { .. }) {

@@ -119,6 +119,12 @@ impl SalesforceManner {
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
                     .append_pair("assertion", &assertion)
             }
+            Auth::Token { .. } => {
+                return Err(LoginError::Refused {
+                    what: "Salesforce is not logged in to with a token alone".to_owned(),
+                    hint: "write `flow = \"client_credentials\"`, `\"jwt_bearer\"` or `\"refresh_token\"`".to_owned(),
+                });
+            }
             Auth::RefreshToken {
                 client_id,
                 client_secret,
@@ -171,6 +177,8 @@ impl SalesforceManner {
             account: account.filter(|account| account.starts_with("00D")),
             user: user.filter(|user| user.starts_with("005")),
             refresh_token: answer.refresh_token.map(Secret::new),
+            // An org counts from the last call and does not tell.
+            lifetime: None,
         })
     }
 
@@ -216,6 +224,7 @@ impl SalesforceManner {
         let secrets: Vec<&Secret> = match &self.live.auth {
             Auth::ClientCredentials { client_secret, .. } => vec![client_secret],
             Auth::JwtBearer { private_key, .. } => vec![private_key],
+            Auth::Token { token } => vec![token],
             Auth::RefreshToken {
                 client_secret,
                 refresh_token,

@@ -1,15 +1,12 @@
 //! Values on their way to Salesforce and back: as SOQL and JSON write them, and which of them it
 //! holds for the same after it has made its own of them.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use chrono::{DateTime, Utc};
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
+use super::super::values::{boolean, instant, members, micros, plain, stored, text};
 use super::answers::{same_id, short_id};
 use crate::domain::decimal::Decimal;
 use crate::domain::layout::LayoutField;
-use crate::domain::moment::{parse_instant, parse_timestamp};
 use crate::domain::object::ObjectColumn;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
@@ -33,21 +30,6 @@ impl Nature {
             "multipicklist" => Self::Members,
             _ => Self::Other,
         }
-    }
-}
-
-/// A value as it is after Salesforce has stored it: without blanks around, with an empty text as
-/// none.
-pub(super) fn stored(kind: Kind, value: Option<&str>) -> Option<Cow<'_, str>> {
-    let value = value?;
-    if kind != Kind::Text {
-        return Some(Cow::Borrowed(value));
-    }
-    let trimmed = value.trim();
-    match trimmed.contains("\r\n") {
-        _ if trimmed.is_empty() => None,
-        true => Some(Cow::Owned(trimmed.replace("\r\n", "\n"))),
-        false => Some(Cow::Borrowed(trimmed)),
     }
 }
 
@@ -98,20 +80,6 @@ pub(super) fn key_form(field: &LayoutField, part: &str) -> String {
     }
 }
 
-/// A number without what does not count.
-fn plain(number: Decimal<'_>) -> String {
-    let mut text = String::new();
-    number.write(None, &mut text);
-    text
-}
-
-fn members(text: &str) -> BTreeSet<&str> {
-    text.split(';')
-        .map(str::trim)
-        .filter(|member| !member.is_empty())
-        .collect()
-}
-
 fn without_z(text: &str) -> &str {
     text.strip_suffix('Z').unwrap_or(text)
 }
@@ -125,23 +93,6 @@ fn same_instant(sent: &str, held: &str) -> bool {
     let whole = |micros: i64, unit: i64| micros.div_euclid(unit);
     whole(sent, 1_000) == whole(held, 1_000)
         || (held.rem_euclid(1_000_000) == 0 && whole(sent, 1_000_000) == whole(held, 1_000_000))
-}
-
-/// Microseconds since 1970 of an instant, with a zone in whatever form or in UTC.
-fn micros(text: &str) -> Option<i64> {
-    let iso = || DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok();
-    parse_instant(text)
-        .or_else(|_| parse_timestamp(text))
-        .ok()
-        .or_else(|| iso().map(|instant| instant.timestamp_micros()))
-}
-
-/// An instant as the API reads it; as it is, if it is none.
-fn instant(text: &str) -> Cow<'_, str> {
-    let read = micros(text).and_then(DateTime::<Utc>::from_timestamp_micros);
-    read.map_or(Cow::Borrowed(text), |instant| {
-        Cow::Owned(instant.to_rfc3339_opts(SecondsFormat::Millis, true))
-    })
 }
 
 /// A time of day as the API reads it.
@@ -184,18 +135,6 @@ fn number(value: &str) -> String {
         Ok(_) => value.to_owned(),
         Err(_) => text(value),
     }
-}
-
-fn boolean(value: &str) -> &'static str {
-    match value {
-        "true" | "t" | "1" => "true",
-        _ => "false",
-    }
-}
-
-/// A text as JSON writes it.
-pub(super) fn text(value: &str) -> String {
-    serde_json::Value::from(value).to_string()
 }
 
 /// A value as SOQL writes it.

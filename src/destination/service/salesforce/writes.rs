@@ -2,9 +2,10 @@
 
 use super::super::look_up::Texts;
 use super::super::seam::{Reply, ServiceVerb, ServiceWrite};
+use super::super::values::text;
 use super::answers::{collection_replies, composite_replies, part_name};
 use super::queries::encoded;
-use super::values::{http_date, json, text};
+use super::values::{http_date, json};
 use crate::destination::seam::RowId;
 use crate::domain::layout::Layout;
 use crate::http::{HttpMethod, Repeat, Request};

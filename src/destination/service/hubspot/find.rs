@@ -1,0 +1,372 @@
+//! Looking records up: by ids and by properties that no two records share, which are read from the
+//! database; by any other, through the search, whose index lags and whose every hit is therefore
+//! read again by its id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::look_up::{Find, Hit};
+use super::super::seam::ServiceWrite;
+use super::answers::{Batch, Told};
+use super::describe::{ID, MERGED_IDS};
+use super::stages::STAGE;
+use super::values;
+use super::writes::id_of;
+use super::{BATCH_MAX, HubSpotDestination, ids_json};
+use crate::destination::seam::{RowId, Stored};
+use crate::domain::error::SystemError;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::http::Repeat;
+
+const DOING: &str = "looking records up";
+
+/// Further addresses of a contact, by which it is found as well.
+const ALIASES: &str = "hs_additional_emails";
+
+/// Values of one search, and records on one of its pages.
+/// Source: <https://developers.hubspot.com/docs/api-reference/search/guide>.
+const SEARCH_VALUES_MAX: usize = 90;
+const SEARCH_PAGE: usize = 200;
+
+/// How often a search is asked again that shows fewer records than it counts, and how long is
+/// waited in between.
+const SEARCH_TRIES_MAX: u32 = 5;
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// How records are found by a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    /// By the record's id.
+    Id,
+    /// By a property that no two records share.
+    Unique(&'a str),
+    /// By any other.
+    Search(&'a str),
+}
+
+/// The way to find records, and the place of the key's part that it goes by.
+fn way(layout: &Layout) -> (Way<'_>, usize) {
+    let is_unique = |field: &LayoutField| {
+        let own = [field.column.name.clone()];
+        layout.object.unique_keys.iter().any(|key| *key == own)
+    };
+    let parts = || layout.key_fields().enumerate();
+    let by_id = parts().find(|(_, field)| field.column.name == ID);
+    let by_unique = parts().find(|(_, field)| is_unique(field));
+    match (by_id, by_unique, parts().next()) {
+        (Some((place, _)), _, _) => (Way::Id, place),
+        (None, Some((place, field)), _) => (Way::Unique(&field.column.name), place),
+        (None, None, Some((place, field))) => (Way::Search(&field.column.name), place),
+        (None, None, None) => (Way::Id, 0),
+    }
+}
+
+impl Find for HubSpotDestination {
+    async fn find(
+        &mut self,
+        layout: &Layout,
+        keys: &[Vec<String>],
+    ) -> Result<Vec<Hit>, SystemError> {
+        let (way, place) = way(layout);
+        let Some(field) = layout.key_fields().nth(place) else {
+            return Ok(Vec::new());
+        };
+        let asked: BTreeSet<String> = keys
+            .iter()
+            .filter_map(|parts| parts.get(place))
+            .map(|part| values::key_form(field, part))
+            .filter(|part| !part.is_empty())
+            .collect();
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let found = match way {
+            Way::Id => {
+                let ids: Vec<&str> = asked.into_iter().filter(|id| is_id(id)).collect();
+                self.read_all(layout, None, &ids).await?
+            }
+            Way::Unique(property) => self.read_all(layout, Some(property), &asked).await?,
+            Way::Search(property) => {
+                let ids = self.search_all(layout, property, &asked).await?;
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                self.read_all(layout, None, &ids).await?
+            }
+        };
+        let mut hits = Vec::new();
+        for (told, asked) in &found {
+            if let Some(stage) = told.properties.get(STAGE) {
+                let id = RowId(told.id.clone());
+                self.stages.note(&id, values::held(stage.as_deref()));
+            }
+            hits.extend(self.hits(layout, way, told, asked)?);
+        }
+        Ok(hits)
+    }
+
+    fn key_form(field: &LayoutField, part: &str) -> String {
+        values::key_form(field, part)
+    }
+
+    fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool {
+        values::same_after_storing(field, sent, held)
+    }
+}
+
+/// A record that was read, with what of the asked led to it.
+type Read = (Told, Vec<String>);
+
+impl HubSpotDestination {
+    /// Reads records by ids, or by a property that no two share.
+    async fn read_all(
+        &self,
+        layout: &Layout,
+        id_property: Option<&str>,
+        asked: &[&str],
+    ) -> Result<Vec<Read>, SystemError> {
+        let properties = properties(layout, id_property);
+        let mut found = Vec::new();
+        for portion in asked.chunks(BATCH_MAX) {
+            found.extend(self.read(layout, id_property, portion, &properties).await?);
+        }
+        Ok(found)
+    }
+
+    /// Reads so many records as one request takes. Errors: `Unavailable`, where one that was asked
+    /// for is neither shown nor said to be missing.
+    async fn read(
+        &self,
+        layout: &Layout,
+        id_property: Option<&str>,
+        asked: &[&str],
+        properties: &[&str],
+    ) -> Result<Vec<Read>, SystemError> {
+        let mut body = json!({
+            "properties": properties, "propertiesWithHistory": [], "inputs": ids_json(asked),
+        });
+        if let (Some(property), Some(fields)) = (id_property, body.as_object_mut()) {
+            fields.insert("idProperty".to_owned(), property.into());
+        }
+        let path = self.objects_path(&layout.object, "batch/read");
+        let response = self.post(path, body.to_string(), Repeat::Asks).await?;
+        if !response.is_success() {
+            return Err(self.failure(&response, DOING));
+        }
+        let batch = Batch::read(&response.body)
+            .ok_or_else(|| self.unreadable(DOING, "it holds no records"))?;
+        let is_missing = |error: &&super::answers::ApiError| error.category == "OBJECT_NOT_FOUND";
+        if let Some(error) = batch.errors.iter().find(|error| !is_missing(error)) {
+            return Err(self.unreadable(DOING, &error.to_string()));
+        }
+        let missing: BTreeSet<String> = batch
+            .errors
+            .iter()
+            .flat_map(|error| &error.ids)
+            .map(|id| id.to_lowercase())
+            .collect();
+        let found: Vec<Read> = batch
+            .results
+            .into_iter()
+            .map(|told| {
+                let names = names_of(&told, id_property);
+                let led = asked
+                    .iter()
+                    .filter(|asked| names.contains(&asked.to_lowercase()));
+                let led = led.map(|asked| (*asked).to_owned()).collect();
+                (told, led)
+            })
+            .collect();
+        let is_known = |asked: &str| {
+            missing.contains(&asked.to_lowercase())
+                || found
+                    .iter()
+                    .any(|(_, led)| led.iter().any(|name| name == asked))
+        };
+        match asked.iter().all(|asked| is_known(asked)) && batch.is_complete {
+            true => Ok(found),
+            false => Err(self.unavailable("an answer leaves out records that were asked for")),
+        }
+    }
+
+    fn unavailable(&self, why: &str) -> SystemError {
+        SystemError::Unavailable {
+            connection: self.session.connection().to_owned(),
+            source: why.into(),
+        }
+    }
+
+    /// Ids of the records that may have one of these values in a property. What they hold is to be
+    /// read: the index may be behind.
+    async fn search_all(
+        &self,
+        layout: &Layout,
+        property: &str,
+        wanted: &[&str],
+    ) -> Result<BTreeSet<String>, SystemError> {
+        let mut ids = BTreeSet::new();
+        for portion in wanted.chunks(SEARCH_VALUES_MAX) {
+            let mut tries = 0;
+            loop {
+                let (found, total) = self.search(layout, property, portion).await?;
+                let is_whole = found.len() >= total;
+                tries += 1;
+                if is_whole {
+                    ids.extend(found);
+                    break;
+                }
+                if tries == SEARCH_TRIES_MAX {
+                    return Err(self.unavailable(&format!(
+                        "a search counts {total} records and shows {}",
+                        found.len()
+                    )));
+                }
+                tokio::time::sleep(SEARCH_PAUSE * tries).await;
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Searches once, page by page; how many records it counts.
+    async fn search(
+        &self,
+        layout: &Layout,
+        property: &str,
+        wanted: &[&str],
+    ) -> Result<(BTreeSet<String>, usize), SystemError> {
+        let values: Vec<String> = wanted.iter().map(|value| value.to_lowercase()).collect();
+        let mut ids = BTreeSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut body = json!({
+                "filterGroups": [{ "filters": [
+                    { "propertyName": property, "operator": "IN", "values": values },
+                ] }],
+                "properties": [property], "sorts": [ID], "limit": SEARCH_PAGE,
+            });
+            if let (Some(after), Some(fields)) = (&after, body.as_object_mut()) {
+                fields.insert("after".to_owned(), after.as_str().into());
+            }
+            self.session.manner.searches.turn().await;
+            let path = self.objects_path(&layout.object, "search");
+            let response = self.post(path, body.to_string(), Repeat::Asks).await?;
+            if !response.is_success() {
+                return Err(self.failure(&response, "searching"));
+            }
+            let page = Batch::read(&response.body)
+                .ok_or_else(|| self.unreadable("searching", "it holds no records"))?;
+            let before = ids.len();
+            ids.extend(page.results.into_iter().map(|told| told.id));
+            let total = page.total.unwrap_or(ids.len());
+            // A page that shows nothing new is the last one, whatever it says.
+            match page.after.filter(|_| ids.len() > before) {
+                Some(next) => after = Some(next),
+                None => return Ok((ids, total)),
+            }
+        }
+    }
+
+    /// What was found, once for each name of it that was asked for.
+    fn hits(
+        &self,
+        layout: &Layout,
+        way: Way<'_>,
+        told: &Told,
+        led: &[String],
+    ) -> Result<Vec<Hit>, SystemError> {
+        let value = |field: &LayoutField| -> Result<Option<String>, SystemError> {
+            let name = &field.column.name;
+            match told.properties.get(name) {
+                Some(text) => Ok(values::held(text.as_deref()).map(str::to_owned)),
+                None if name == ID => Ok(Some(told.id.clone())),
+                None => Err(self.unreadable(DOING, &format!("a record has no `{name}`"))),
+            }
+        };
+        let values: Vec<Option<String>> =
+            layout.fields.iter().map(value).collect::<Result<_, _>>()?;
+        let hit = |values| Hit {
+            stored: Stored {
+                id: RowId(told.id.clone()),
+                version: told.updated_at.clone(),
+            },
+            values,
+        };
+        let Way::Unique(property) = way else {
+            return Ok(vec![hit(values)]);
+        };
+        let place = layout
+            .key
+            .iter()
+            .copied()
+            .find(|place| {
+                let field = layout.fields.get(*place);
+                field.is_some_and(|field| field.column.name == property)
+            })
+            .unwrap_or_default();
+        // By a further address it is found as what it was asked for.
+        let named = |name: &String| {
+            let mut values = values.clone();
+            if let Some(value) = values.get_mut(place) {
+                *value = Some(name.clone());
+            }
+            hit(values)
+        };
+        Ok(led.iter().map(named).collect())
+    }
+
+    /// The versions of the records that are to be written, read now. What is gone is not there.
+    pub(super) async fn versions(
+        &self,
+        layout: &Layout,
+        writes: &[&ServiceWrite<'_>],
+    ) -> Result<BTreeMap<RowId, Option<String>>, SystemError> {
+        let ids: Vec<&str> = writes
+            .iter()
+            .filter_map(|write| Some(id_of(write)?.0.as_str()))
+            .collect();
+        let mut versions = BTreeMap::new();
+        for portion in ids.chunks(BATCH_MAX) {
+            let found = self.read(layout, None, portion, &[ID, MERGED_IDS]).await?;
+            versions.extend(
+                found
+                    .into_iter()
+                    .map(|(told, _)| (RowId(told.id), told.updated_at)),
+            );
+        }
+        Ok(versions)
+    }
+}
+
+/// Names under which a record is found, in lower case: its value in the property, and others that
+/// lead to it.
+fn names_of(told: &Told, id_property: Option<&str>) -> BTreeSet<String> {
+    let held = |name: &str| told.properties.get(name).cloned().flatten();
+    let list = |name: &str| held(name).unwrap_or_default();
+    let (own, others) = match id_property {
+        Some("email") => (held("email"), list(ALIASES)),
+        Some(property) => (held(property), String::new()),
+        None => (Some(told.id.clone()), list(MERGED_IDS)),
+    };
+    let others = others.split(';').map(str::trim).map(str::to_lowercase);
+    let own = own.into_iter().map(|name| name.trim().to_lowercase());
+    own.chain(others).filter(|name| !name.is_empty()).collect()
+}
+
+/// The properties that are asked for.
+fn properties<'a>(layout: &'a Layout, id_property: Option<&'a str>) -> Vec<&'a str> {
+    let more = match id_property {
+        Some("email") => ALIASES,
+        Some(property) => property,
+        None => MERGED_IDS,
+    };
+    let fields = layout.fields.iter().map(|field| field.column.name.as_str());
+    let mut names: Vec<&str> = Vec::new();
+    for name in fields.chain(id_property).chain([more]) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}

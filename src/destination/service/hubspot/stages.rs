@@ -1,0 +1,126 @@
+//! The stage that only goes forward: sent backwards it stays where it is, without a word. So it is
+//! known beforehand where each record stands, and one that would go back is refused, or emptied
+//! first.
+//! Source: <https://developers.hubspot.com/docs/api-reference/crm-properties-v3/guide>.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::super::look_up::Texts;
+use super::super::seam::{Reply, ServiceWrite};
+use super::values::wire;
+use super::writes::{id_of, mark_of};
+use crate::destination::seam::RowId;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::Holds;
+
+pub(super) const STAGE: &str = "lifecyclestage";
+
+/// Records whose stage is remembered: those of a few batches, of which one is written.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Where records stood when they were read last.
+#[derive(Debug, Default)]
+pub(super) struct Stages {
+    held: BTreeMap<RowId, String>,
+}
+
+impl Stages {
+    pub(super) fn note(&mut self, id: &RowId, stage: Option<&str>) {
+        if self.held.len() >= REMEMBERED_MAX {
+            self.held.clear();
+        }
+        match stage {
+            Some(stage) => self.held.insert(id.clone(), stage.to_owned()),
+            None => self.held.remove(id),
+        };
+    }
+
+    /// What comes of the stage that a write sends; `None` if it does not go back.
+    pub(super) fn backwards(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        write: &ServiceWrite<'_>,
+    ) -> Option<Backwards> {
+        let (place, field) = sent_stage(layout, write)?;
+        let held = self.held.get(id_of(write)?)?;
+        let sent = wire(field, texts.value(write.record, place));
+        if !goes_back(field, held, &sent) {
+            return None;
+        }
+        // What takes an earlier write back is meant to go back.
+        Some(match field.own_text {
+            true => Backwards::ClearFirst,
+            false => Backwards::Refuse(Reply::Refused {
+                message: format!(
+                    "`{STAGE}` only goes forward: it is `{held}`, and `{sent}` comes before that"
+                ),
+                column: Some(STAGE.to_owned()),
+            }),
+        })
+    }
+}
+
+/// What is done about a stage that would go back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Backwards {
+    Refuse(Reply),
+    /// It is emptied, and then written.
+    ClearFirst,
+}
+
+/// The stage among the fields that are sent.
+fn sent_stage<'a>(
+    layout: &'a Layout,
+    write: &ServiceWrite<'_>,
+) -> Option<(usize, &'a LayoutField)> {
+    let mut fields = write
+        .fields
+        .iter()
+        .filter_map(|place| Some((*place, layout.fields.get(*place)?)));
+    fields.find(|(_, field)| field.column.name == STAGE)
+}
+
+/// Whether a stage comes before another, in the order in which people see them.
+fn goes_back(field: &LayoutField, held: &str, sent: &str) -> bool {
+    let Holds::Label(stages) = &field.column.holds else {
+        return false;
+    };
+    let place = |wanted: &str| stages.iter().position(|stage| stage == wanted);
+    matches!((place(held), place(sent)), (Some(held), Some(sent)) if sent < held)
+}
+
+/// A batch that empties the stage of these records.
+pub(super) fn clearing_body(writes: &[&ServiceWrite<'_>]) -> String {
+    let inputs: Vec<serde_json::Value> = writes
+        .iter()
+        .filter_map(|write| {
+            let id = &id_of(write)?.0;
+            Some(json!({
+                "id": id, "properties": { STAGE: "" }, "objectWriteTraceId": mark_of(write),
+            }))
+        })
+        .collect();
+    json!({ "inputs": inputs }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::object::ObjectColumn;
+    use crate::domain::value::Kind;
+
+    #[test]
+    fn a_stage_goes_back_where_people_see_it_before_the_one_that_is_held() {
+        let stages = ["lead", "customer"].map(str::to_owned).to_vec();
+        let column = ObjectColumn::plain(STAGE, "enumeration(radio)", Holds::Label(stages));
+        let field = LayoutField::plain(column, Kind::Text);
+        assert!(goes_back(&field, "customer", "lead"));
+        assert!(!goes_back(&field, "lead", "customer"));
+        assert!(!goes_back(&field, "lead", "lead"));
+        assert!(!goes_back(&field, "customer", ""), "it may be emptied");
+        assert!(!goes_back(&field, "unknown", "lead"));
+    }
+}
