@@ -37,6 +37,8 @@ mod harness;
 mod harness_tests;
 mod held_values;
 mod histories;
+mod hubspot;
+mod hubspot_practice;
 mod init;
 mod injection;
 mod journal;

@@ -4,6 +4,7 @@ pub(crate) mod certificates;
 mod database;
 mod disk;
 mod drivers;
+mod portal;
 mod practice;
 mod proxy;
 mod running;
@@ -14,6 +15,8 @@ mod workspace;
 pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use portal::{Portal, TOKEN};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use practice::{Practice, PracticeClient, Reply, query_path};
 pub(crate) use proxy::{

@@ -29,6 +29,8 @@ pub(crate) struct PracticeClient {
     agent: Agent,
     url: String,
     pub(crate) token: String,
+    /// What paths begin with that do not say it themselves.
+    base: &'static str,
 }
 
 impl Deref for Practice {
@@ -96,42 +98,17 @@ impl Practice {
                 "writeback.toml",
                 "[connections.crm]\nkind = \"salesforce\"\npractice = \"org\"\n",
             );
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(CALL_TIMEOUT))
-            .build();
         let mut practice = Self {
             place,
             process: None,
-            client: PracticeClient {
-                agent: config.into(),
-                url: String::new(),
-                token: String::new(),
-            },
+            client: PracticeClient::at("", "", VERSION),
         };
         practice.begin(arguments);
         practice
     }
 
     fn begin(&mut self, arguments: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
-        command
-            .args(["practice", "crm"])
-            .args(arguments)
-            .current_dir(self.place.path(""))
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("practice salesforce at ");
-        let address = address
-            .unwrap_or_else(|| panic!("no address in {line:?}"))
-            .to_owned();
+        let (child, address) = begun(&self.place, "salesforce", arguments);
         self.process = Some(child);
         self.url = address;
         self.token = self.log_in();
@@ -151,7 +128,44 @@ impl Practice {
     }
 }
 
+/// Starts the practice `crm` of a project, which is of this kind: its process, and where it
+/// listens.
+pub(super) fn begun(place: &Workspace, kind: &str, arguments: &[&str]) -> (Child, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
+    command
+        .args(["practice", "crm"])
+        .args(arguments)
+        .current_dir(place.path(""))
+        .env_remove("RUST_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("a pipe");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix(&format!("practice {kind} at "));
+    let address = address
+        .unwrap_or_else(|| panic!("no address in {line:?}"))
+        .to_owned();
+    (child, address)
+}
+
 impl PracticeClient {
+    pub(super) fn at(url: &str, token: &str, base: &'static str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(CALL_TIMEOUT))
+            .build();
+        Self {
+            agent: config.into(),
+            url: url.to_owned(),
+            token: token.to_owned(),
+            base,
+        }
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -227,7 +241,7 @@ impl PracticeClient {
         let path = if path.starts_with("/services") {
             path.to_owned()
         } else {
-            format!("{VERSION}{path}")
+            format!("{}{path}", self.base)
         };
         self.send(method, &path, &all, &body)
     }
