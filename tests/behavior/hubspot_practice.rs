@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Portal, Reply, TOKEN, Workspace};
+use crate::harness::{Portal, Reply, Workspace};
 
 const COMPANIES: &str = "/crm/objects/2026-09/companies";
 const CONTACTS: &str = "/crm/objects/2026-09/contacts";
@@ -110,11 +110,8 @@ fn a_batch_read_finds_by_unique_values_and_names_all_that_is_missing_at_once() {
     let told = read.json();
     assert_eq!(told["numErrors"], 1);
     assert_eq!(told["errors"][0]["context"]["ids"], json!(["X1", "X2"]));
-    let third = &told["results"].as_array().expect("results").iter();
-    let third = third
-        .clone()
-        .find(|result| result["id"] == "103")
-        .expect("it");
+    let mut results = told["results"].as_array().expect("results").iter();
+    let third = results.find(|result| result["id"] == "103").expect("it");
     assert_eq!(third["properties"]["health_score"], Value::Null);
     let by_address = json!({
         "idProperty": "email", "properties": ["email"],
@@ -391,12 +388,12 @@ fn a_search_is_behind_counts_what_is_gone_and_shows_what_no_longer_fits() {
 
 #[test]
 fn limits_count_down_and_say_which_one_was_crossed() {
-    let (_place, portal) = portal("[portal]\nten_seconds_calls = 4\ndaily_calls = 20\n");
+    let (_place, portal) = portal("[portal]\nten_seconds_calls = 4\ndaily_calls = 100\n");
     let read = || portal.ask("GET", COMPANIES, &Value::Null);
     let first = read();
     assert_eq!(
         first.header("x-hubspot-ratelimit-daily-remaining"),
-        Some("19")
+        Some("99")
     );
     assert_eq!(first.header("x-hubspot-ratelimit-remaining"), Some("3"));
     assert_eq!(first.header("x-hubspot-ratelimit-max"), Some("4"));
@@ -409,11 +406,18 @@ fn limits_count_down_and_say_which_one_was_crossed() {
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     portal.command("clock", "11s");
     let any = filter("domain", "HAS_PROPERTY", "");
-    let policies: Vec<Value> = (0..6)
-        .map(|_| search(&portal, &any).json()["policyName"].clone())
-        .collect();
-    assert_eq!(policies.last(), Some(&json!("SECONDLY")), "{policies:?}");
-    portal.command("quota", r#"{"used":20}"#);
+    // All at once, so that they fall into one second on a busy machine too.
+    let policies: Vec<Value> = std::thread::scope(|scope| {
+        let searches: Vec<_> = (0..12)
+            .map(|_| scope.spawn(|| search(&portal, &any).json()["policyName"].clone()))
+            .collect();
+        let answers = searches.into_iter();
+        answers
+            .map(|search| search.join().expect("an answer"))
+            .collect()
+    });
+    assert!(policies.contains(&json!("SECONDLY")), "{policies:?}");
+    portal.command("quota", r#"{"used":100}"#);
     let spent = read();
     assert_eq!(spent.json()["policyName"], "DAILY", "{spent:?}");
     portal.command("clock", "24h");
@@ -571,7 +575,6 @@ fn what_was_answered_is_there_after_the_practice_was_killed() {
     let path = format!("{CONTACTS}/501/associations/companies");
     let told = portal.ask("GET", &path, &Value::Null).json();
     assert_eq!(told["results"][0]["toObjectId"], 101, "{told}");
-    assert_eq!(portal.token, TOKEN);
 }
 
 #[test]

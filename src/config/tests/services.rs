@@ -148,3 +148,47 @@ fn a_practice_stand_in_beside_hosts_and_credentials() {
       a practice stand-in needs no host and no credentials: keep one of them
     "#);
 }
+
+const HUBSPOT: &str = r#"[connections.crm]
+kind = "hubspot"
+account = "24281934"
+auth = { flow = "token", token = { env = "CRM_PASSWORD" } }
+"#;
+
+#[test]
+fn a_connection_to_a_portal_is_at_one_host_and_slow_unless_told_otherwise() {
+    let (connection, settings) = settings(HUBSPOT);
+    assert_eq!(settings.account.as_deref(), Some("24281934"));
+    assert_eq!(settings.requests_per_second, Some(9));
+    let ServiceAccess::Live(live) = &settings.access else {
+        panic!("hosts and credentials: {settings:?}");
+    };
+    assert_eq!(live.login_url, "https://api.hubapi.com");
+    assert!(matches!(&live.auth, Auth::Token { token } if token.reveal() == "canary-7f"));
+    assert!(!format!("{connection:?}").contains("canary"));
+}
+
+#[test]
+fn every_mistake_of_a_connection_to_a_portal_is_told_at_once() {
+    let wrong = r#"[connections.crm]
+kind = "hubspot"
+account = "00D5g000004XyZ1EAC"
+api_version = "2026-08"
+auth = { flow = "hapikey", token = "x" }
+"#;
+    insta::assert_snapshot!(told(wrong), @r#"
+    writeback.toml:3:11 `account` is `00D5g000004XyZ1EAC`, which is not the id of a portal
+      write the Hub ID that stands beside the account's name in HubSpot: digits only
+    writeback.toml:4:15 `api_version` is `2026-08`, which is no version from 2026-09 on
+      leave it out, or write one as in `api_version = "2026-09"`
+    writeback.toml:5:17 `flow` is `hapikey`, which is no way to log in
+      HubSpot takes no API keys any more: write `token`, with a service key, or `refresh_token`
+    "#);
+    let unpinned = HUBSPOT.replace("account = \"24281934\"\n", "");
+    let project = read(&unpinned).expect("no mistake");
+    let told = &project.told_to_users["crm"][0].message;
+    assert_eq!(
+        told,
+        "connection `crm` names no `account`: whichever portal its credentials lead to is written"
+    );
+}

@@ -16,7 +16,7 @@ pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};
 #[allow(unused_imports, reason = "not every test binary uses all")]
-pub(crate) use portal::{Portal, TOKEN};
+pub(crate) use portal::Portal;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use practice::{Practice, PracticeClient, Reply, query_path};
 pub(crate) use proxy::{

@@ -11,7 +11,7 @@ use super::server::Server;
 use super::workspace::Workspace;
 
 /// The token that every practice portal takes.
-pub(crate) const TOKEN: &str = "practice";
+const TOKEN: &str = "practice";
 
 /// A practice portal, served by a process of its own.
 pub(crate) struct Portal {
