@@ -477,7 +477,10 @@ impl Portal {
             | Mishap::LoginPage
             | Mishap::Lock
             | Mishap::ShortPage
-            | Mishap::BulkFail => broken(500, "INTERNAL_ERROR", "internal error"),
+            | Mishap::BulkFail
+            | Mishap::ErrorAfter
+            | Mishap::Moved
+            | Mishap::MovedAway => broken(500, "INTERNAL_ERROR", "internal error"),
         }
     }
 }

@@ -92,6 +92,8 @@ impl ApiManner for BullhornManner {
             account: None,
             user: None,
             refresh_token: answer.refresh_token.map(Secret::new),
+            // What data calls take is a session, which begins as it is entered.
+            lifetime: None,
         })
     }
 
