@@ -121,20 +121,24 @@ fn the_record_its_job_file_names_can_be_tried() {
 }
 
 #[test]
-fn the_other_job_writes_the_scores_into_a_practice_salesforce_and_takes_them_back() {
+fn the_other_jobs_write_the_scores_into_practice_apis_and_take_them_back() {
     let place = Workspace::example();
-    let run = place.command(&["run", "accounts", "--json"]);
-    assert_eq!(run.code, 1, "a few records are there to be rejected: {run}");
-    assert_eq!(
-        run.summary(),
-        "989 read = 874 updated + 86 unchanged + 23 skipped + 6 rejected"
-    );
-    let again = place.command(&["run", "accounts", "--again", "--json"]);
-    assert_eq!(
-        again.summary(),
-        "989 read = 960 unchanged + 23 skipped + 6 rejected"
-    );
-    let undo = place.command(&["undo", "1"]);
-    assert_eq!(undo.code, 0, "{undo}");
-    assert!(undo.stdout.contains("874 reversed"), "{undo}");
+    for job in ["accounts", "accounts_hubspot"] {
+        let run = place.command(&["run", job, "--json"]);
+        assert_eq!(run.code, 1, "a few records are there to be rejected: {run}");
+        assert_eq!(
+            run.summary(),
+            "989 read = 874 updated + 86 unchanged + 23 skipped + 6 rejected",
+            "{job}"
+        );
+        let again = place.command(&["run", job, "--again", "--json"]);
+        assert_eq!(
+            again.summary(),
+            "989 read = 960 unchanged + 23 skipped + 6 rejected",
+            "{job}"
+        );
+        let undo = place.command(&["undo", &run.run().to_string()]);
+        assert_eq!(undo.code, 0, "{undo}");
+        assert!(undo.stdout.contains("874 reversed"), "{undo}");
+    }
 }
