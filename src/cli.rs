@@ -632,8 +632,12 @@ pub(crate) struct RunsArguments {
 #[derive(Debug, Args)]
 pub(crate) struct UndoArguments {
     /// The run's number, as `writeback runs` lists it
-    #[arg(value_name = "RUN", add = ArgValueCandidates::new(completion::runs))]
-    pub(crate) run: i64,
+    #[arg(value_name = "RUN", required_unless_present = "request", add = ArgValueCandidates::new(completion::runs))]
+    pub(crate) run: Option<i64>,
+
+    /// Only what this request wrote, by the id that its caller was told
+    #[arg(long, value_name = "ID", conflicts_with_all = ["run", "write_back", "records"])]
+    pub(crate) request: Option<String>,
 
     /// Only this one of its write-backs
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]

@@ -23,6 +23,7 @@ mod package;
 mod page;
 mod practice;
 mod report;
+mod requests;
 mod room;
 mod run;
 mod schedule;

@@ -82,6 +82,8 @@ pub(crate) enum CommandError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Practice(#[from] PracticeError),
+    #[error("there is no request `{id}`")]
+    NoSuchRequest { id: String },
     #[error("connection `{connection}` has no practice stand-in")]
     NoPractice { connection: String },
     #[error(transparent)]
@@ -144,6 +146,9 @@ impl CommandError {
             Self::NoPractice { connection } => Some(format!(
                 "add `practice = \"FOLDER\"` to `[connections.{connection}]`, with a folder of describe answers and records"
             )),
+            Self::NoSuchRequest { .. } => Some(
+                "its caller was told the `id`; `writeback history` lists those of a record with `--json`".to_owned(),
+            ),
             Self::Page(error) => error.hint(),
             Self::Altered { .. } => {
                 Some("compare it with a backup of `.writeback/ledger.db`".to_owned())
@@ -205,6 +210,7 @@ impl CommandError {
             | Self::Serve(_)
             | Self::Practice(_)
             | Self::NoPractice { .. }
+            | Self::NoSuchRequest { .. }
             | Self::Page(_)
             | Self::Altered { .. }
             | Self::Init(_)
@@ -237,6 +243,7 @@ impl CommandError {
             | Self::Serve(_)
             | Self::Practice(_)
             | Self::NoPractice { .. }
+            | Self::NoSuchRequest { .. }
             | Self::Page(_)
             | Self::Altered { .. }
             | Self::Init(_)

@@ -17,9 +17,11 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
     let ledger = Ledger::open(&project.state_folder()).await?;
     let stop = Stop::new();
     signals::listen(&stop)?;
+    let (run, sequence) = meant(&ledger, arguments).await?;
     let request = UndoRequest {
         project: &project,
-        run: arguments.run,
+        run,
+        sequence,
         write_back: arguments.write_back.as_deref(),
         records: arguments
             .records
@@ -43,8 +45,8 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         && arguments.json
     {
         // That it failed is what is to be told, also where stdout takes no more.
-        let (run, error) = (error.run(), error.line());
-        let failed = json!({ "run": run, "undo_of": arguments.run, "status": RunStatus::Failed, "error": error });
+        let (run, run_meant, error) = (error.run(), request.run, error.line());
+        let failed = json!({ "run": run, "undo_of": run_meant, "status": RunStatus::Failed, "error": error });
         drop(print_json(&failed));
     }
     let undone = undone?;
@@ -60,6 +62,20 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         | RunStatus::Failed
         | RunStatus::Running => Ending::Done,
     })
+}
+
+/// The run that is meant, and of one of requests the partition of the only one.
+async fn meant(
+    ledger: &Ledger,
+    arguments: &UndoArguments,
+) -> Result<(i64, Option<u32>), CommandError> {
+    match (&arguments.request, arguments.run) {
+        (Some(id), _) => match ledger.record_request(id).await? {
+            Some(request) => Ok((request.place.run, Some(request.place.sequence))),
+            None => Err(CommandError::NoSuchRequest { id: id.clone() }),
+        },
+        (None, run) => Ok((run.unwrap_or_default(), None)),
+    }
 }
 
 async fn carry_out(

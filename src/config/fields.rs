@@ -12,6 +12,7 @@ use crate::domain::method::{
 };
 use crate::domain::object::{NamePart, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
+use crate::domain::real_time;
 use crate::domain::schema::Schema;
 use crate::domain::template::Template;
 
@@ -27,6 +28,7 @@ const FIELD_KEYS: &[&str] = &[
     "unreadable",
     "when",
     "on_conflict",
+    "realtime",
 ];
 const TEXT_HINT: &str =
     "columns stand in braces, with a default if they may be empty: `{column | \"default\"}`";
@@ -67,6 +69,14 @@ pub(super) fn read_fields(
         check_writes_something(schema, mode, &fields, &table);
     }
     Some(fields)
+}
+
+/// What a line of `[write_back.fields]` says of its column.
+struct ReadValue {
+    value: FieldValue,
+    when: When,
+    on_conflict: OnConflict,
+    real_time: bool,
 }
 
 /// A place that a schema column goes to.
@@ -115,24 +125,31 @@ impl Reader<'_> {
         if read.is_none() {
             self.excuse_mentioned(entry);
         }
-        let (value, when, on_conflict) = read?;
+        let ReadValue {
+            value,
+            when,
+            on_conflict,
+            real_time,
+        } = read?;
         Some(Field {
             column: column?,
             value,
             when,
             on_conflict,
+            real_time,
             location: entry.key_location(),
         })
     }
 
-    fn value(&mut self, entry: Value<'_>) -> Option<(FieldValue, When, OnConflict)> {
+    fn value(&mut self, entry: Value<'_>) -> Option<ReadValue> {
         if entry.is_text() {
             let column = self.use_column(entry, entry.key, How::Directly)?;
-            return Some((
-                FieldValue::Column(column),
-                When::Always,
-                OnConflict::Overwrite,
-            ));
+            return Some(ReadValue {
+                value: FieldValue::Column(column),
+                when: When::Always,
+                on_conflict: OnConflict::Overwrite,
+                real_time: false,
+            });
         }
         if !entry.is_table() {
             entry.mistake(
@@ -154,8 +171,16 @@ impl Reader<'_> {
         let on_conflict = table
             .get("on_conflict")
             .map_or(Some(OnConflict::Overwrite), |value| word(value, &words));
+        let real_time = table
+            .get("realtime")
+            .map_or(Some(false), |value| value.boolean());
         let value = self.inline_value(&table, entry.key, when);
-        Some((value?, when?, on_conflict?))
+        Some(ReadValue {
+            value: value?,
+            when: when?,
+            on_conflict: on_conflict?,
+            real_time: real_time?,
+        })
     }
 
     fn inline_value(
@@ -586,6 +611,23 @@ pub(super) fn check_conflicts(
             | FieldValue::Method(_)
             | FieldValue::String(_)
             | FieldValue::Text { .. } => {}
+        }
+    }
+}
+
+/// Notes fields that are switched to real time and cannot be.
+pub(super) fn check_real_time(
+    write_back: &Table<'_>,
+    key: &[usize],
+    mode: MatchMode,
+    fields: &[Field],
+) {
+    for field in fields.iter().filter(|field| field.real_time) {
+        if let Some(why) = real_time::obstacle(field, key, mode) {
+            let name = &field.column.text;
+            let message = format!("`{name}` cannot be written in real time: {}", why.words());
+            let mistake = Problem::mistake(field.location.clone(), message);
+            write_back.document.note(mistake.hint(why.hint()));
         }
     }
 }

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::document::{Document, ReadError, Table, Value, read_text, shown};
-use super::fields::{check_conflicts, read_fields};
+use super::fields::{check_conflicts, check_real_time, read_fields};
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
 use super::project_file::{
@@ -232,6 +232,9 @@ fn read_write_back(
             before_images_kept.is_some(),
             fields,
         );
+        if let Some(schema) = &schema {
+            check_real_time(table, &schema.key, mode, fields);
+        }
     }
     if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
         claims.columns(table, destination, object, fields, schema.as_ref());

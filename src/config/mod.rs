@@ -12,6 +12,7 @@ mod document;
 pub(crate) mod draft;
 mod fields;
 mod guards;
+mod http;
 mod job;
 mod labels;
 mod names;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::domain::alert::Thresholds;
+use crate::domain::caller::HttpSettings;
 use crate::domain::canary::Canary;
 use crate::domain::channel::Channels;
 use crate::domain::connection::{Connection, ServiceKind};
@@ -45,6 +47,7 @@ use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
 use alerts::AlertSettings;
 use document::read_text;
+use http::ReadHttp;
 pub(crate) use page::PageSettings;
 use secret::Surroundings;
 
@@ -65,6 +68,7 @@ pub(crate) struct Project {
     pub(crate) defaults: Defaults,
     alerts: AlertSettings,
     pub(crate) page: PageSettings,
+    http: ReadHttp,
     /// Every connection by its name, with what is to be told to whoever uses it: why it cannot be
     /// used now, and warnings.
     told_to_users: BTreeMap<String, Vec<Problem>>,
@@ -216,6 +220,15 @@ impl Project {
     pub(crate) fn channels(&self) -> Result<&Channels, Vec<Problem>> {
         match self.alerts.absent.as_slice() {
             [] => Ok(&self.alerts.channels),
+            absent => Err(absent.to_vec()),
+        }
+    }
+
+    /// Where and for whom requests are answered, if they are.
+    /// Errors: what a caller is known by is not where it should be.
+    pub(crate) fn http(&self) -> Result<Option<&HttpSettings>, Vec<Problem>> {
+        match self.http.absent.as_slice() {
+            [] => Ok(self.http.settings.as_ref()),
             absent => Err(absent.to_vec()),
         }
     }

@@ -10,6 +10,7 @@ use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
 use super::document::{Document, Table, Value, shown};
 use super::guards::{KEYS as GUARD_KEYS, is_off, joined, read_canary, read_guards};
+use super::http::read_http;
 use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_object_name};
 use super::page::read_page;
 use super::secret::Surroundings;
@@ -66,7 +67,14 @@ pub(super) fn read_project(
 }
 
 fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
-    root.expect_keys(&["connections", "dashboards", "defaults", "alerts", "page"]);
+    root.expect_keys(&[
+        "connections",
+        "dashboards",
+        "defaults",
+        "alerts",
+        "http",
+        "page",
+    ]);
     let mut project = Project {
         root: surroundings.root.to_owned(),
         clock: surroundings.clock,
@@ -75,6 +83,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         defaults: defaults(root),
         alerts: read_project_alerts(root, surroundings),
         page: read_page(root),
+        http: read_http(root, surroundings),
         told_to_users: BTreeMap::new(),
         read_only: BTreeMap::new(),
         services: BTreeMap::new(),
@@ -116,7 +125,7 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
 }
 
 /// The tables `[KEY.NAME]` with their names.
-fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
+pub(super) fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
     let Some(tables) = root
         .get(key)
         .and_then(|value| value.table(format!("`[{key}]`")))

@@ -71,5 +71,7 @@ pub(crate) struct Field {
     pub(crate) value: FieldValue,
     pub(crate) when: When,
     pub(crate) on_conflict: OnConflict,
+    /// Whether a request may write it, at once.
+    pub(crate) real_time: bool,
     pub(crate) location: Location,
 }

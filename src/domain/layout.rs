@@ -25,6 +25,8 @@ pub(crate) struct LayoutField {
     pub(crate) own_text: bool,
     /// A value that someone else changed since it was last written back is left alone.
     pub(crate) keeps_foreign: bool,
+    /// A request may have written it since the records were pulled, and then it is left alone.
+    pub(crate) yields: bool,
 }
 
 impl LayoutField {
@@ -38,6 +40,7 @@ impl LayoutField {
             key: false,
             own_text: false,
             keeps_foreign: false,
+            yields: false,
         }
     }
 
@@ -133,6 +136,12 @@ impl Layout {
     /// create rows.
     pub(crate) fn keeping_foreign(&self) -> Vec<usize> {
         self.positions(|field| field.keeps_foreign && self.mode.updates())
+    }
+
+    /// Positions of the fields of which somebody else may have the last word: their own values are
+    /// kept, or what requests wrote.
+    pub(crate) fn keeping(&self) -> Vec<usize> {
+        self.positions(|field| (field.keeps_foreign || field.yields) && self.mode.updates())
     }
 
     /// Positions of the fields that looking records up takes.

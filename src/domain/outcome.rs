@@ -49,6 +49,8 @@ pub(crate) enum SkipReason {
     ChangedSince,
     /// Somebody changed what was last written back, and the job says to keep that.
     Kept,
+    /// A request wrote it since the records were pulled.
+    WrittenAtOnce,
     /// An earlier run made the row, and removing rows was not asked for.
     CreatedByRun,
     /// An earlier run made the row, or somebody else did while the run's batch was in doubt.
@@ -63,6 +65,7 @@ impl SkipReason {
             Self::AlreadyExists => "already exists",
             Self::ChangedSince => "changed since",
             Self::Kept => "kept: changed since it was last written back",
+            Self::WrittenAtOnce => "kept: written by a request since it was pulled",
             Self::CreatedByRun => "created by the run",
             Self::CreatedInDoubt => "it is not known whether the run made this row",
         }
@@ -155,7 +158,10 @@ impl Outcome {
         };
         match (first, self) {
             // What the first writing left out of the row, the second one finds kept.
-            (Self::Updated, Self::Unchanged | Self::Skipped(SkipReason::Kept)) => Self::Updated,
+            (
+                Self::Updated,
+                Self::Unchanged | Self::Skipped(SkipReason::Kept | SkipReason::WrittenAtOnce),
+            ) => Self::Updated,
             (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
             (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists))
                 if !differs =>

@@ -287,7 +287,7 @@ async fn recent_reads(
     let reads = sqlx::query(
         "SELECT read FROM runs JOIN write_backs USING (run)
          WHERE job = ? AND run < ? AND name = ? AND retry_of IS NULL AND undo_of IS NULL AND plan IS NULL
-               AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
+               AND requests_on IS NULL AND status IN (?, ?) AND read IS NOT NULL ORDER BY run DESC LIMIT ?",
     );
     let reads = reads.bind(job).bind(before).bind(write_back);
     let reads = reads

@@ -587,7 +587,7 @@ async fn fence(
         " SELECT runs.cycle AS cycle, coalesce(placed.noticed_at, started_at) AS noticed_at,
                 coalesce(placed.completed_at, min(cycle_completed_at, started_at)) AS completed_at
          FROM runs LEFT JOIN placed ON placed.cycle = runs.cycle
-         WHERE job = ?3 AND ((?4 AND placed.cycle IS NOT NULL)
+         WHERE job = ?3 AND requests_on IS NULL AND ((?4 AND placed.cycle IS NOT NULL)
                              OR coalesce(placed.told_at, min(cycle_completed_at, started_at)) <= ?1)
          ORDER BY 3 DESC, placed.position DESC, run DESC LIMIT 1"
     ));

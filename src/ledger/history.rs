@@ -97,19 +97,40 @@ impl Pace {
 }
 
 impl Ledger {
-    /// The latest runs, newest first, of one job or of all.
+    /// The latest runs, newest first, of one job or of all, those that are made of requests among
+    /// them.
     pub(crate) async fn runs(
         &self,
         job: Option<&str>,
         runs_max: u32,
     ) -> Result<Vec<RunEntry>, LedgerError> {
+        self.latest_runs(job, runs_max, true).await
+    }
+
+    /// The latest runs that carried a job out, newest first.
+    pub(crate) async fn runs_of_job(
+        &self,
+        job: &str,
+        runs_max: u32,
+    ) -> Result<Vec<RunEntry>, LedgerError> {
+        self.latest_runs(Some(job), runs_max, false).await
+    }
+
+    async fn latest_runs(
+        &self,
+        job: Option<&str>,
+        runs_max: u32,
+        with_requests: bool,
+    ) -> Result<Vec<RunEntry>, LedgerError> {
         self.read(async |connection| {
             let rows = sqlx::query(
-                "SELECT * FROM runs WHERE ?1 IS NULL OR job = ?1 ORDER BY run DESC LIMIT ?2",
+                "SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND (?3 OR requests_on IS NULL)
+                 ORDER BY run DESC LIMIT ?2",
             );
             let rows = rows
                 .bind(job)
                 .bind(runs_max)
+                .bind(with_requests)
                 .fetch_all(&mut *connection)
                 .await?;
             let mut entries = Vec::with_capacity(rows.len());
@@ -146,7 +167,7 @@ impl Ledger {
     let latest = sqlx::query(
         "SELECT count(*) AS runs, total(seconds) / max(total(read), 1) AS seconds_per_record FROM (
              SELECT w.seconds, w.read FROM write_backs AS w JOIN runs AS r USING (run)
-             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND r.plan IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
+             WHERE r.job = ? AND w.name = ? AND r.undo_of IS NULL AND r.plan IS NULL AND r.requests_on IS NULL AND w.finished = 1 AND w.read > 0 ORDER BY run DESC LIMIT ?
          )",
     );
     let row = latest

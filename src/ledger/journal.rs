@@ -23,6 +23,8 @@ pub(crate) enum RunKind {
     Plan,
     /// Of before-images of an earlier run.
     Undo,
+    /// A day's requests.
+    Requests,
 }
 
 impl RunKind {
@@ -33,6 +35,7 @@ impl RunKind {
             Self::Retry => "retry",
             Self::Plan => "plan",
             Self::Undo => "undo",
+            Self::Requests => "requests",
         }
     }
 }
@@ -69,7 +72,7 @@ impl Ledger {
     ) -> Result<Vec<JournalRun>, LedgerError> {
         self.read(async |connection| {
     let runs = sqlx::query(
-        "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, cycle, started_at, destination, object,
+        "SELECT run, w.position, job, w.name, retry_of, undo_of, plan, requests_on, cycle, started_at, destination, object,
                 sum(inserted + updated + deleted) AS written,
                 sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
                          ELSE inserted + updated + deleted END) AS unkept,
@@ -109,6 +112,7 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
     let (retry_of, undo_of): (Option<i64>, Option<i64>) =
         (row.try_get("retry_of")?, row.try_get("undo_of")?);
     let plan: Option<&str> = row.try_get("plan")?;
+    let requests_on: Option<&str> = row.try_get("requests_on")?;
     // Absent in runs of versions that kept no before-images either.
     let object: Option<&str> = row.try_get("object")?;
     Ok(JournalRun {
@@ -122,6 +126,7 @@ fn journal_run(row: &SqliteRow) -> Answer<JournalRun> {
             (_, Some(_), _) => RunKind::Undo,
             (Some(_), None, _) => RunKind::Retry,
             (None, None, Some(_)) => RunKind::Plan,
+            (None, None, None) if requests_on.is_some() => RunKind::Requests,
             (None, None, None) => RunKind::Run,
         },
         undo_of,

@@ -167,7 +167,7 @@ impl Ledger {
                         sum(CASE WHEN EXISTS (SELECT 1 FROM images WHERE images.batch = b.batch) THEN 0
                                  ELSE inserted + updated + deleted END) AS unkept
                  FROM write_backs AS w JOIN runs USING (run) JOIN batches AS b USING (write_back)
-                 WHERE job = ? AND w.name = ? AND run < ? GROUP BY w.write_back ORDER BY run, w.position",
+                 WHERE job = ? AND w.name = ? AND run < ? AND requests_on IS NULL GROUP BY w.write_back ORDER BY run, w.position",
             );
             runs.bind(job).bind(write_back).bind(run).fetch_all(connection).await?.iter().map(sending_run).collect()
         })

@@ -22,6 +22,7 @@ mod outcomes;
 mod parked;
 mod parts;
 mod pending;
+mod record_requests;
 mod rejections;
 mod requests;
 mod runs;
@@ -48,6 +49,9 @@ pub(crate) use self::lock::{ServeLock, file_name_of as job_file_name};
 pub(crate) use self::outcomes::decode as decode_outcomes;
 pub(crate) use self::parts::{BatchSpan, WriteBackId};
 pub(crate) use self::pending::Pending;
+pub(crate) use self::record_requests::{
+    DayRun, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
+};
 pub(crate) use self::rejections::ReasonCount;
 pub(crate) use self::requests::{NewRequest, PageRequest, RequestAct};
 pub(crate) use self::runs::{NewRun, UnfinishedRun};

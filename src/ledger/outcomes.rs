@@ -20,6 +20,7 @@ enum Code {
     Kept,
     CreatedInDoubt,
     AsWritten,
+    WrittenAtOnce,
 }
 
 impl From<Code> for u8 {
@@ -37,6 +38,7 @@ impl From<Code> for u8 {
             Code::Kept => 12,
             Code::CreatedInDoubt => 13,
             Code::AsWritten => 14,
+            Code::WrittenAtOnce => 15,
         }
     }
 }
@@ -58,6 +60,7 @@ impl TryFrom<u8> for Code {
             12 => Self::Kept,
             13 => Self::CreatedInDoubt,
             14 => Self::AsWritten,
+            15 => Self::WrittenAtOnce,
             other => return Err(format!("no outcome has the code {other}")),
         })
     }
@@ -72,6 +75,7 @@ impl Code {
             Self::CreatedByRun => Some(SkipReason::CreatedByRun),
             Self::Kept => Some(SkipReason::Kept),
             Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
+            Self::WrittenAtOnce => Some(SkipReason::WrittenAtOnce),
             Self::Inserted
             | Self::Updated
             | Self::Unchanged
@@ -95,6 +99,7 @@ impl From<&Outcome> for Code {
             Outcome::Skipped(SkipReason::CreatedByRun) => Self::CreatedByRun,
             Outcome::Skipped(SkipReason::Kept) => Self::Kept,
             Outcome::Skipped(SkipReason::CreatedInDoubt) => Self::CreatedInDoubt,
+            Outcome::Skipped(SkipReason::WrittenAtOnce) => Self::WrittenAtOnce,
             Outcome::Deleted => Self::Deleted,
             Outcome::Rejected(_) => Self::Rejected,
         }
@@ -128,6 +133,7 @@ pub(crate) fn decode(
             Code::CreatedByRun => Outcome::Skipped(SkipReason::CreatedByRun),
             Code::Kept => Outcome::Skipped(SkipReason::Kept),
             Code::CreatedInDoubt => Outcome::Skipped(SkipReason::CreatedInDoubt),
+            Code::WrittenAtOnce => Outcome::Skipped(SkipReason::WrittenAtOnce),
             Code::Deleted => Outcome::Deleted,
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
@@ -186,13 +192,14 @@ mod tests {
             Outcome::Skipped(SkipReason::Kept),
             Outcome::Skipped(SkipReason::CreatedInDoubt),
             Outcome::AsWritten,
+            Outcome::Skipped(SkipReason::WrittenAtOnce),
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13, 14]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13, 14, 15]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

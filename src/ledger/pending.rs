@@ -109,7 +109,7 @@ async fn latest_runs(connection: &mut SqliteConnection, job: &str) -> Answer<Vec
     let rows = sqlx::query(
         "SELECT name, write_back, max(run) AS run FROM (
              SELECT w.name, w.write_back, runs.run FROM write_backs AS w JOIN runs USING (run)
-             WHERE job = ?1 AND retry_of IS NULL AND undo_of IS NULL AND plan IS NULL AND status IN ('succeeded', 'rejected')
+             WHERE job = ?1 AND retry_of IS NULL AND undo_of IS NULL AND plan IS NULL AND requests_on IS NULL AND status IN ('succeeded', 'rejected')
                AND run >= coalesce((SELECT max(run) FROM runs
                                     WHERE job = ?1 AND whole AND status IN ('succeeded', 'rejected')), 0))
          GROUP BY name ORDER BY name",

@@ -183,9 +183,10 @@ impl Ledger {
         self.read(async |connection| {
     let earlier = sqlx::query_scalar(
         "SELECT run FROM runs
-         WHERE job = (SELECT job FROM runs WHERE run = ?1) AND run < ?1
+         WHERE job = (SELECT job FROM runs WHERE run = ?1) AND run < ?1 AND requests_on IS NULL
                AND run >= (SELECT coalesce(max(finished.run), 0) FROM runs AS finished
-                           WHERE finished.job = runs.job AND finished.run < ?1 AND finished.status IN (?2, ?3))
+                           WHERE finished.job = runs.job AND finished.run < ?1 AND finished.status IN (?2, ?3)
+                                 AND finished.requests_on IS NULL)
          ORDER BY run DESC",
     );
     let earlier = earlier
@@ -233,8 +234,10 @@ pub(super) async fn latest_run(
     job: &str,
     wanted: impl FnOnce(RunStatus, bool) -> bool,
 ) -> Answer<Option<UnfinishedRun>> {
-    let latest =
-        sqlx::query("SELECT * FROM runs WHERE job = ? ORDER BY run DESC LIMIT 1").bind(job);
+    let latest = sqlx::query(
+        "SELECT * FROM runs WHERE job = ? AND requests_on IS NULL ORDER BY run DESC LIMIT 1",
+    )
+    .bind(job);
     let Some(row) = latest.fetch_optional(&mut *connection).await? else {
         return Ok(None);
     };

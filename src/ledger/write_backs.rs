@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::batches::{SentBatch, sent_batches};
-use super::codec::{count, from_json, json_text, kept, span, tally_in};
+use super::codec::{count, from_json, json_text, kept, moment_text, span, tally_in};
 use super::error::{Answer, Fault, LedgerError};
 use super::parts::{BatchSpan, WriteBackId};
 use super::sqlite::Ledger;
@@ -73,6 +74,7 @@ impl Ledger {
     /// Forgets what an interrupted pull left, before it is begun again: rejections, and batches cut
     /// from a package that is to be pulled anew.
     pub(crate) async fn restart_pull(&self, id: WriteBackId) -> Result<(), LedgerError> {
+        let pulled_from = moment_text(Utc::now());
         self.write_of(
             id,
             "begin a pull again in",
@@ -90,6 +92,11 @@ impl Ledger {
             .execute(&mut *connection)
             .await?;
     }
+    sqlx::query("UPDATE write_backs SET pulled_from = ? WHERE write_back = ?")
+        .bind(pulled_from)
+        .bind(write_back)
+        .execute(connection)
+        .await?;
     Ok(())
 },
         )

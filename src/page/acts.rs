@@ -292,7 +292,7 @@ async fn run_of(house: &House, request: &PageRequest) -> Result<Option<i64>, Ref
     if request.act == RequestAct::Stop || request.ended_at.is_some() {
         return Ok(None);
     }
-    let last = house.ledger.runs(Some(&request.job), 1).await?;
+    let last = house.ledger.runs_of_job(&request.job, 1).await?;
     let last = last.first().filter(|run| run.status == RunStatus::Running);
     Ok(last
         .filter(|run| run.started_at >= request.asked_at)

@@ -6,7 +6,7 @@ use crate::domain::printable::printable;
 use crate::report::clock::{self, heading, moment};
 use crate::report::preview::cell;
 use crate::report::table::{fitted, table};
-use crate::run::history::{By, Entry, RecordHistory, RowFate};
+use crate::run::history::{By, Entry, RecordHistory, RequestTold, RowFate};
 use crate::run::journal::{RunAt, Unknown};
 use crate::run::preview::ColumnChange;
 
@@ -70,11 +70,11 @@ fn entries_table(entries: &[Entry]) -> String {
         for (index, line) in lines(entry).into_iter().enumerate() {
             let [column, old, new] = line;
             let (when, cycle, by) = match (index, entry.by) {
-                (0, By::Run(_)) => (
-                    clock::cell(entry.started_at),
-                    printable(&entry.cycle),
-                    by(entry),
-                ),
+                (0, By::Run(_)) => {
+                    let request = entry.request.as_ref();
+                    let at = request.map_or(entry.started_at, |request| request.asked_at);
+                    (clock::cell(at), printable(&entry.cycle), by(entry))
+                }
                 (0, By::SomeoneElse) => (String::new(), String::new(), by(entry)),
                 _ => (String::new(), String::new(), String::new()),
             };
@@ -91,8 +91,9 @@ fn by(entry: &Entry) -> String {
                 .undone_by
                 .map(|undo| format!(", undone by run {undo}"));
             let doubt = if entry.in_doubt { ", in doubt" } else { "" };
+            let asked = entry.request.as_ref().map(asked).unwrap_or_default();
             format!(
-                "{} {}{doubt}{}",
+                "{} {}{asked}{doubt}{}",
                 kind.name(),
                 entry.run,
                 undone.unwrap_or_default()
@@ -100,6 +101,23 @@ fn by(entry: &Entry) -> String {
         }
         By::SomeoneElse => format!("someone else, before run {}", entry.run),
     }
+}
+
+/// Who asked for it, and where.
+fn asked(request: &RequestTold) -> String {
+    let RequestTold {
+        caller,
+        origin,
+        actor,
+        ..
+    } = request;
+    let parts = [actor.as_ref(), origin.as_ref(), Some(caller)];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .flatten()
+        .map(|part| printable(part))
+        .collect();
+    format!(" ({})", parts.join(", "))
 }
 
 /// Column, old and new, of each change; one line for a row that came or went.

@@ -1,6 +1,7 @@
 //! A batch on its way to a writer: the records of one write, who they are, and what is known of an
 //! earlier writing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use polars::prelude::{DataFrame, IdxSize};
@@ -10,6 +11,7 @@ use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::outcomes::UnderWay;
+use crate::run::write::terms::Expected;
 
 /// Positions in a batch, ascending, of the only records of it that are looked up.
 pub(super) struct LookedUpOnly(pub(super) Vec<IdxSize>);
@@ -31,6 +33,15 @@ pub(super) struct Batch {
     /// What was last written into fields in which someone else's values are kept, if there are such
     /// fields.
     pub(super) last_written: Option<Box<LastValues>>,
+    /// Of the one record of a request.
+    pub(super) request: Option<Box<RequestTerms>>,
+}
+
+/// What a request says of its record's row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RequestTerms {
+    /// What it is to hold before it is written; `None`: anything.
+    pub(super) expected: Option<Arc<Expected>>,
 }
 
 impl Batch {
@@ -55,6 +66,13 @@ impl Batch {
             .unwrap_or_default()
     }
 
+    /// The match keys of its records.
+    pub(super) fn keys(&self) -> BTreeSet<String> {
+        (0..self.records.height())
+            .map(|index| self.key(index))
+            .collect()
+    }
+
     /// Whether the record at `index` of the batch equals what was last delivered, so that it is not
     /// looked up.
     pub(super) fn is_as_written(&self, index: u32) -> bool {
@@ -74,6 +92,10 @@ impl Batch {
 
     /// Two halves of a batch, as to the records that are looked up; one of them alone stands by
     /// itself in the end. A batch of one comes back whole.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is what was given, and is moved once"
+    )]
     pub(super) fn halve(self) -> Result<(Self, Self), Self> {
         if self.span.records < 2 {
             return Err(self);
@@ -114,6 +136,7 @@ impl Batch {
                 let positions = positions.map(|at| at - first).collect();
                 Box::new(LookedUpOnly(positions))
             }),
+            request: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::before::unmarked;
 use crate::domain::record::key_texts;
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
-use crate::ledger::{Commit, JournalRun, Ledger, RunKind, SentImages};
+use crate::ledger::{Commit, JournalRun, Ledger, RecordRequest, RunKind, SentImages};
 use crate::run::images::{ImageField, Segment};
 use crate::run::journal::{JournalError, RunAt, Trace, Unknown};
 use crate::run::preview::ColumnChange;
@@ -50,6 +50,31 @@ pub(crate) struct Entry {
     pub(crate) undone_by: Option<i64>,
     /// Fields whose value changed.
     pub(crate) changes: Vec<ColumnChange>,
+    /// Who asked for it, where a request wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<RequestTold>,
+}
+
+/// A request, as the history of its record tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RequestTold {
+    pub(crate) id: String,
+    pub(crate) asked_at: DateTime<Utc>,
+    pub(crate) caller: String,
+    pub(crate) origin: Option<String>,
+    pub(crate) actor: Option<String>,
+}
+
+impl RequestTold {
+    fn of(request: &RecordRequest) -> Self {
+        Self {
+            id: request.id.clone(),
+            asked_at: request.asked_at,
+            caller: request.caller.clone(),
+            origin: request.origin.clone(),
+            actor: request.actor.clone(),
+        }
+    }
 }
 
 /// Who wrote.
@@ -138,29 +163,95 @@ pub(crate) async fn of_record(
         unknown: Vec::new(),
     };
     let mut row = Row::default();
-    for run in ledger.journal(Some(job), write_back).await? {
-        let trace = Trace::of(project, ledger, &run).await?;
-        if let Some(why) = trace.gap {
+    for met in met(project, ledger, job, write_back, record, &mut history).await? {
+        let Met {
+            run,
+            image,
+            request,
+            ..
+        } = met;
+        let Some(image) = image else {
             // It may have written the record, and nobody knows what.
             row.values.clear();
-            history.unknown.push(Unknown {
-                run: RunAt::of(&run),
-                why,
-            });
+            continue;
+        };
+        mark_undone(&mut history.entries, &run);
+        let mut entries = row.take(&run, image);
+        for entry in entries
+            .iter_mut()
+            .filter(|entry| entry.by != By::SomeoneElse)
+        {
+            entry.request.clone_from(&request);
         }
-        if !trace.images.is_empty() {
-            history.since.get_or_insert_with(|| RunAt::of(&run));
-        }
-        if let Some(image) = block_in_place(|| find(&trace, record))? {
-            mark_undone(&mut history.entries, &run);
-            history.entries.extend(row.take(&run, image));
-        }
+        history.entries.extend(entries);
     }
     history.entries.reverse();
     if let Some(field) = field {
         keep_field(&mut history, field, &row)?;
     }
     Ok(history)
+}
+
+/// What is met of a record, in the order in which it was sent.
+struct Met {
+    /// Number of the sending, which grows from any run's to any other's.
+    sending: i64,
+    run: JournalRun,
+    /// Absent where it is not known what the run wrote.
+    image: Option<Image>,
+    request: Option<RequestTold>,
+}
+
+/// Gathers what runs and requests sent of one record.
+async fn met(
+    project: &Project,
+    ledger: &Ledger,
+    job: &str,
+    write_back: &str,
+    record: &str,
+    history: &mut RecordHistory,
+) -> Result<Vec<Met>, JournalError> {
+    let mut all = Vec::new();
+    let mut latest = 0;
+    for run in ledger.journal(Some(job), write_back).await? {
+        let trace = Trace::of(project, ledger, &run).await?;
+        let first = trace.images.iter().map(|sending| sending.image).min();
+        if let Some(why) = trace.gap {
+            history.unknown.push(Unknown {
+                run: RunAt::of(&run),
+                why,
+            });
+            all.push(Met {
+                sending: first.unwrap_or(latest),
+                run: run.clone(),
+                image: None,
+                request: None,
+            });
+        }
+        if !trace.images.is_empty() {
+            history.since.get_or_insert_with(|| RunAt::of(&run));
+        }
+        let requests = match run.kind {
+            RunKind::Requests => ledger.record_requests_of(run.id.run).await?,
+            RunKind::Run | RunKind::Retry | RunKind::Plan | RunKind::Undo => BTreeMap::new(),
+        };
+        for (sending, partition, image) in block_in_place(|| find(&trace, record))? {
+            all.push(Met {
+                sending,
+                run: run.clone(),
+                image: Some(image),
+                request: requests.get(&partition).map(RequestTold::of),
+            });
+        }
+        latest = trace
+            .images
+            .iter()
+            .map(|sending| sending.image)
+            .max()
+            .unwrap_or(latest);
+    }
+    all.sort_by_key(|met| met.sending);
+    Ok(all)
 }
 
 /// Marks what an undo takes back.
@@ -237,11 +328,28 @@ fn change(
     })
 }
 
-/// The image of a record among a run's.
-fn find(trace: &Trace, record: &str) -> Result<Option<Image>, JournalError> {
+/// The images of a record among a run's, one for each batch that it was in: a run writes a record
+/// once, and each request of a day may. Each comes with its number and the partition of its batch.
+fn find(trace: &Trace, record: &str) -> Result<Vec<(i64, u32, Image)>, JournalError> {
+    let mut found = Vec::new();
+    for batch in trace.images.chunk_by(|left, right| left.span == right.span) {
+        found.extend(find_in(trace, batch, record)?);
+    }
+    Ok(found)
+}
+
+fn find_in(
+    trace: &Trace,
+    batch: &[SentImages],
+    record: &str,
+) -> Result<Option<(i64, u32, Image)>, JournalError> {
     for SentImages {
-        segment, commit, ..
-    } in SentImages::that_count_first(&trace.images)
+        image: number,
+        span,
+        segment,
+        commit,
+        ..
+    } in SentImages::that_count_first(batch)
     {
         let segment = Segment::read(&trace.folder, segment)?;
         let key_columns: Vec<String> = segment
@@ -251,7 +359,8 @@ fn find(trace: &Trace, record: &str) -> Result<Option<Image>, JournalError> {
             .collect();
         let keys = key_texts(&segment.sent_keys()?, &key_columns);
         if let Some(position) = keys.iter().position(|key| key == record) {
-            return image(&segment, position, *commit == Commit::InDoubt).map(Some);
+            let image = image(&segment, position, *commit == Commit::InDoubt)?;
+            return Ok(Some((*number, span.partition, image)));
         }
     }
     Ok(None)
@@ -310,6 +419,7 @@ impl Row {
             row,
             undone_by: None,
             changes,
+            request: None,
         };
         let mut entries = Vec::new();
         if image.created && !self.values.is_empty() && !self.may_be_absent {

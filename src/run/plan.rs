@@ -1,10 +1,11 @@
 //! Planning: each write-back of a job met with its source and its object, so that every mistake is
 //! known before the first record is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::DateTime;
 use polars::prelude::DataFrame;
 
 use crate::config::Project;
@@ -12,15 +13,19 @@ use crate::destination::seam::Destination;
 use crate::destination::{AnyDestination, sqlite};
 use crate::domain::connection::{Connection, System};
 use crate::domain::counted::counted;
+use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
+use crate::domain::field::Field;
 use crate::domain::guard::{Forecast, Objection};
 use crate::domain::job::{Job, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::mapping::{Mapping, RunFacts};
+use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
+use crate::domain::match_rule::MatchMode;
 use crate::domain::moment::Zones;
 use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::problem::{Location, PlacedCause, Problem, Severity};
+use crate::domain::real_time;
 use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
 use crate::package::Package;
@@ -288,6 +293,58 @@ impl Plan {
     /// Its records are those of a saved plan from now on, written where rows hold what was shown.
     pub(super) fn follow_saved(&mut self) {
         self.swap = Some(Arc::new(Swap::forward(&self.layout)));
+    }
+
+    /// Layout and mapping of the records of which these of the schema's columns are given, the
+    /// match key's among them. Where a row cannot be made of them, none is.
+    /// Errors: mistakes that a plan of the whole would have.
+    pub(super) fn of_columns(
+        &self,
+        columns: &BTreeSet<usize>,
+    ) -> Result<(Layout, Mapping), PlanError> {
+        let mut narrow = self.write_back.clone();
+        let key = narrow.schema.key.clone();
+        let is_asked_for = |field: &Field| real_time::is_asked_for(field, &key, columns);
+        narrow.fields.retain(is_asked_for);
+        let zones = zones(&self.source, &self.destination);
+        let facts = RunFacts {
+            run: NO_RUN,
+            job: String::new(),
+            cycle: Cycle {
+                id: String::new(),
+                completed_at: DateTime::UNIX_EPOCH,
+            },
+            started_at: DateTime::UNIX_EPOCH,
+        };
+        let mut plan = |mode| {
+            narrow.mode = mode;
+            Mapping::plan(&narrow, &self.object, zones, &facts)
+        };
+        let planned = match plan(self.write_back.mode) {
+            Err(_) if self.write_back.mode.inserts() => plan(MatchMode::UpdateOnly),
+            planned => planned,
+        };
+        match planned {
+            Ok((layout, mapping, _)) => Ok((layout, mapping)),
+            Err(problems) => Err(PlanError::Problems {
+                job: self.write_back.name.clone(),
+                problems,
+            }),
+        }
+    }
+
+    /// The object that it writes to.
+    pub(super) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// What records of a layout are mapped for.
+    pub(super) fn mapped_for_layout(&self, layout: &Layout) -> MappedFor {
+        MappedFor {
+            layout: prepared::told(layout, &self.home),
+            fields: mapped_fields(layout),
+            ..self.mapped_for()
+        }
     }
 
     /// What its records are mapped for.

@@ -396,6 +396,7 @@ impl SpanCutter {
             identities: Arc::clone(&identities),
             under_way: under_way.clone(),
             sent: self.sent.get(&span).cloned(),
+            request: None,
             span,
         };
         let clipped = within

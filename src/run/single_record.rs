@@ -29,6 +29,7 @@ use crate::run::reached::Hold;
 use crate::run::selection::{Selected, Selection};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
+use crate::run::write::terms::Terms;
 use crate::run::write::transaction::{Differing, Manner, Task};
 use crate::run::writer::Work;
 use crate::source::Source;
@@ -393,6 +394,7 @@ fn task(plan: &Plan) -> Task<'_> {
         connection: &plan.destination,
         layout: &plan.layout,
         work: &Work::Deliver,
+        terms: Terms::default(),
     }
 }
 

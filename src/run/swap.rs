@@ -127,6 +127,7 @@ impl Swap {
         let decided = |field: &LayoutField| LayoutField {
             when: When::Always,
             keeps_foreign: false,
+            yields: false,
             ..field.clone()
         };
         let fields = layout.fields.iter().map(decided).collect();

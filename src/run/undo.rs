@@ -6,6 +6,7 @@
 pub(crate) mod error;
 mod package;
 mod plan;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(crate) struct UndoRequest<'a> {
     pub(crate) write_back: Option<&'a str>,
     /// Only records with these match keys; all if there is none.
     pub(crate) records: BTreeSet<String>,
+    /// Only what this request wrote, by the partition of its batch.
+    pub(crate) sequence: Option<u32>,
     pub(crate) created: CreatedRows,
     pub(crate) changed: ChangedRows,
     pub(crate) stop: Stop,
@@ -57,6 +60,7 @@ impl UndoRequest<'_> {
                 self.run,
                 self.write_back,
                 &self.records,
+                self.sequence,
                 self.created,
                 self.changed
             )
@@ -205,7 +209,7 @@ async fn begin_or_take_up(
         started_at: facts.started_at,
         write_backs: plans.iter().map(|plan| plan.write_back.as_str()).collect(),
         versions: Vec::new(),
-        of_records: !request.records.is_empty(),
+        of_records: !request.records.is_empty() || request.sequence.is_some(),
         job_digest: &request.digest(),
         write_back: request.write_back,
         retry_of: None,

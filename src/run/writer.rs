@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
 use crate::destination::AnyDatabase;
-use crate::destination::seam::{Destination, Found, Transact, records_at};
+use crate::destination::seam::{Destination, Found, LookUp, LookedUp, Transact, records_at};
 use crate::destination::service::AnyService;
 use crate::domain::before::Before;
 use crate::domain::connection::{Connection, System};
@@ -28,15 +28,18 @@ use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{Conflicts, kept};
+use crate::run::conflicts::{Conflicts, Reserved, kept};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile};
 use crate::run::journal_table::JournalTable;
+use crate::run::key_lines;
 use crate::run::reached::Hold;
+use crate::run::seen::Seen;
 use crate::run::stop::Stop;
 use crate::run::swap::{Swap, shaped};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
+use crate::run::write::terms::Terms;
 use crate::run::write::transaction::{Differing, Manner, Task, expect_unaltered};
 use crate::run::{Progress, PushError, retry};
 
@@ -83,7 +86,32 @@ impl WriterContext {
             connection: &self.connection,
             layout: &self.layout,
             work: &self.work,
+            terms: Terms::default(),
         }
+    }
+
+    /// Whether requests may write what it writes.
+    pub(super) fn yields(&self) -> bool {
+        self.layout.fields.iter().any(|field| field.yields)
+    }
+
+    /// Where those stand in line who write one of its records.
+    pub(super) fn line_of_keys(&self) -> String {
+        key_lines::line(&self.connection.name, &self.layout.object.path)
+    }
+
+    /// What requests wrote of a batch's records since these were pulled.
+    pub(super) async fn reserved(&self, batch: &Batch) -> Result<Option<Reserved>, LedgerError> {
+        if !self.yields() || batch.request.is_some() || matches!(self.work, Work::Swap(_)) {
+            return Ok(None);
+        }
+        let written = self.ledger.written_by_requests_since_pull(self.id).await?;
+        if written.is_empty() {
+            return Ok(None);
+        }
+        let of_record = |record| Some((record, written.get(&batch.key(record))?.clone()));
+        let reserved: Reserved = (0..batch.records.height()).filter_map(of_record).collect();
+        Ok((!reserved.is_empty()).then_some(reserved))
     }
 
     /// What writing a batch does to its rows.
@@ -113,6 +141,8 @@ pub(crate) struct Writer {
     /// What became of the records of its committed batches.
     tally: Tally,
     held_up: Vec<HeldUp>,
+    /// What was seen of the row of the latest request's record.
+    pub(super) seen: Option<Seen>,
 }
 
 /// A record that the destination refuses for what other rows hold: it may be taken once these are
@@ -196,6 +226,10 @@ struct Part {
 
 impl Part {
     /// Two halves, the first one last, as a stack wants them; a batch of one comes back whole.
+    #[allow(
+        clippy::result_large_err,
+        reason = "it is what was given, and is moved once"
+    )]
     fn halves(batch: Batch) -> Result<Vec<Self>, Batch> {
         let (left, right) = batch.halve()?;
         Ok(vec![
@@ -259,6 +293,8 @@ enum Attempted {
     Committed,
     /// More of the batch is still to be written.
     InPart,
+    /// A request wrote one of its records meanwhile: it was rolled back and is decided about anew.
+    Overtaken,
 }
 
 /// What came of a batch.
@@ -285,7 +321,46 @@ impl Writer {
             differing: Differing::Many,
             tally: Tally::default(),
             held_up: Vec::new(),
+            seen: None,
         }
+    }
+
+    /// The same writer with its connections, for other records.
+    pub(super) fn turned_to(self, context: Arc<WriterContext>) -> Self {
+        let Self { line, service, .. } = self;
+        Self {
+            line,
+            service,
+            ..Self::new(context)
+        }
+    }
+
+    /// Looks records up once more, after they were written.
+    pub(super) async fn look_again(
+        &mut self,
+        records: &DataFrame,
+    ) -> Result<LookedUp, SystemError> {
+        let context = Arc::clone(&self.context);
+        if let System::Service(_) = context.connection.system {
+            let mut line = match self.service.take() {
+                Some(line) => line,
+                None => Line::open(&context).await?,
+            };
+            let looked_up = line
+                .destination
+                .look_up(&context.layout, records, Before::OfAll)
+                .await?;
+            self.service = Some(line);
+            return Ok(looked_up);
+        }
+        let database = self.connected().await?;
+        let looked_up = database
+            .look_up(&context.layout, records, Before::OfAll)
+            .await;
+        if looked_up.is_err() {
+            self.line = None;
+        }
+        looked_up
     }
 
     /// Closes the connection and tells what became of the records of its committed batches, and
@@ -391,7 +466,7 @@ impl Writer {
         loop {
             let error = match self.attempt(batch, &mut sent, attempts, *hold).await {
                 Ok(Attempted::Committed) => return Ok(Delivery::Committed),
-                Ok(Attempted::InPart) => continue,
+                Ok(Attempted::InPart | Attempted::Overtaken) => continue,
                 Err(AttemptError::Run(error)) => return Err(error),
                 Err(AttemptError::System(error)) => error,
             };
@@ -560,7 +635,18 @@ impl Writer {
             self.committed(batch, &sending.outcomes, begun.elapsed());
             return Ok(Attempted::Committed);
         }
-        let decided = self.write(batch, &share, hold).await?;
+        let reserved = self.context.reserved(batch).await?;
+        let decided = self.write(batch, &share, hold, reserved.as_ref()).await?;
+        fault::point("a batch written");
+        // Whoever wrote a row first is in the ledger by now, and whoever comes later waits for it.
+        if self.context.reserved(batch).await? != reserved {
+            self.connected().await?.rollback().await?;
+            return Ok(Attempted::Overtaken);
+        }
+        if batch.request.is_some() && share.of(batch).is_some() {
+            let effect = self.context.effect(batch, &decided)?;
+            self.seen = Some(Seen::of(&effect, &decided));
+        }
         let prepared = self
             .prepare(batch, decided, sent, attempts, &share, earlier)
             .await?;
@@ -607,7 +693,8 @@ impl Writer {
         // A batch that changes nothing, and has nothing to tell of its values, need not be known
         // before it is over: done again, it changes nothing again.
         let tells = decided.decisions.iter().any(Decision::is_write) || left.conflicts.is_some();
-        let is_told = sent.is_some() || tells;
+        // A request is known before anybody else gets at the row, even if it changes nothing.
+        let is_told = sent.is_some() || tells || batch.request.is_some();
         let found = &decided.looked_up.found;
         let mut outcomes = outcomes(&decided, batch);
         if let Some(Sending {
@@ -778,20 +865,36 @@ impl Writer {
         batch: &Batch,
         share: &Share,
         hold: Hold,
+        reserved: Option<&Reserved>,
     ) -> Result<Decided, SystemError> {
         let context = Arc::clone(&self.context);
-        let manner = Manner {
-            before: Before::OfDiffering,
-            expected: self.differing,
-            hold,
+        let manner = match &batch.request {
+            None => Manner {
+                before: Before::OfDiffering,
+                expected: self.differing,
+                hold,
+            },
+            Some(_) => Manner {
+                before: Before::OfAll,
+                expected: Differing::Many,
+                hold: Hold::Locked,
+            },
+        };
+        let request = batch.request.as_ref();
+        let terms = Terms {
+            expected: request.and_then(|request| request.expected.as_deref()),
+            reserved,
         };
         let all = batch.records.height();
         let Some((records, last, positions)) = share.of(batch) else {
             return Ok(Decided::nothing(all));
         };
         let database = self.connected().await?;
-        let written = context
-            .task()
+        let task = Task {
+            terms,
+            ..context.task()
+        };
+        let written = task
             .write(database, &records, last.as_deref(), manner)
             .await;
         if let Err(SystemError::Refused { .. }) = &written {

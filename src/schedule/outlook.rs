@@ -54,7 +54,7 @@ pub(crate) async fn outlook(
     openings_max: usize,
     now: DateTime<Utc>,
 ) -> Result<Outlook, LedgerError> {
-    let last_run = ledger.runs(Some(&job.name), 1).await?.into_iter().next();
+    let last_run = ledger.runs_of_job(&job.name, 1).await?.into_iter().next();
     let following = match &job.cadence {
         Some(cadence) => {
             Some(following(project, &job.name, cadence, ledger, openings_max, now).await?)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::alert::Alerts;
@@ -22,6 +22,7 @@ use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
 use crate::domain::alert::Circumstances;
 use crate::domain::cadence::{Cadence, Next, Verdict, Wait};
+use crate::domain::caller::HttpSettings;
 use crate::domain::channel::Channels;
 use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
@@ -35,6 +36,7 @@ use crate::ledger::{
     Ledger, LedgerError, PageRequest, RequestAct, RunStatus, ServeLock, Versioned,
 };
 use crate::report;
+use crate::requests::{self, Answering, RequestsError, ServedFiles};
 use crate::run::request::Scope;
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunReport, RunRequest, WriteBackReport};
@@ -78,6 +80,8 @@ pub(crate) enum ServeError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Requests(#[from] RequestsError),
     #[error("{} did not finish within the grace time", counted(*runs, "run"))]
     CutOff { runs: usize },
 }
@@ -91,6 +95,7 @@ impl ServeError {
             }
             Self::Ledger(error) => error.hint(),
             Self::Listen(error) => error.hint(),
+            Self::Requests(error) => error.hint(),
             Self::CutOff { .. } => {
                 Some("nothing is lost: the next run goes on where they stood; `--grace` gives them longer".to_owned())
             }
@@ -107,11 +112,15 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let mut files = Files::read(root).map_err(|problems| ServeError::Project { problems })?;
     let channels = channels(&files.project)?;
-    if !files.jobs.values().any(|job| {
+    let http = files.project.http();
+    let http = http.map_err(|problems| ServeError::Project { problems })?;
+    let http = http.cloned();
+    let has_cadence = files.jobs.values().any(|job| {
         job.good
             .as_ref()
             .is_some_and(|checked| checked.job.cadence.is_some())
-    }) {
+    });
+    if !has_cadence && http.is_none() {
         return Err(ServeError::NothingToServe);
     }
     let ledger = Ledger::open(&files.project.state_folder()).await?;
@@ -132,6 +141,10 @@ pub(crate) async fn serve(
     });
     let mut server = Server::new(files, ledger, settings, state, alerts, events);
     server.begin_serving().await?;
+    let answering = match &http {
+        Some(http) => Some(server.answer_requests(http, stop.clone()).await?),
+        None => None,
+    };
     while !stop.is_asked() {
         let turned = server.turn().await;
         server.heed(turned)?;
@@ -147,6 +160,9 @@ pub(crate) async fn serve(
     }
     let grace = tokio::time::Instant::now() + settings.grace;
     let finished = server.finish(&mut happened).await;
+    if let Some(answering) = answering {
+        answering.finish(settings.grace).await;
+    }
     // Who is being told now is told; what cannot be said within the grace time is said again at the
     // next start.
     drop(tokio::time::timeout_at(grace, sender).await);
@@ -296,6 +312,8 @@ struct Server {
     heartbeat_due: Instant,
     /// When to see next what is wrong with the jobs: at once when something happened.
     watch_due: Instant,
+    /// What is served, for whoever answers requests.
+    served: watch::Sender<ServedFiles>,
     /// What was last logged of a ledger that cannot be used.
     trouble: Option<String>,
     /// Of this process, for whoever asks who serves.
@@ -312,6 +330,7 @@ impl Server {
         events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
+            served: watch::Sender::new(served(&files)),
             files,
             ledger,
             settings,
@@ -345,7 +364,7 @@ impl Server {
         self.state.phase(Phase::Serving);
         self.tell_jobs();
         for name in self.files.jobs.keys() {
-            let runs = self.ledger.runs(Some(name), EARLIER_RUNS_MAX).await?;
+            let runs = self.ledger.runs_of_job(name, EARLIER_RUNS_MAX).await?;
             self.state.failing(
                 name,
                 runs.first()
@@ -358,6 +377,17 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Answers requests from now on, with an account of its own in the ledger, so that they wait for
+    /// no run.
+    async fn answer_requests(
+        &self,
+        http: &HttpSettings,
+        stop: Stop,
+    ) -> Result<Answering, ServeError> {
+        let ledger = Ledger::open(&self.files.project.state_folder()).await?;
+        Ok(requests::answer(http, ledger, self.served.subscribe(), stop).await?)
     }
 
     fn tell_jobs(&self) {
@@ -387,6 +417,7 @@ impl Server {
             }
         }
         self.state.reloaded(!self.files.is_broken());
+        self.served.send_replace(served(&self.files));
         self.tell_jobs();
         self.watch_due = Instant::now();
     }
@@ -797,7 +828,7 @@ impl Server {
 
     /// Asks a run to stop, if it is at work here.
     async fn stop_requested(&mut self, request: &PageRequest) -> Result<(), LedgerError> {
-        let last = self.ledger.runs(Some(&request.job), 1).await?;
+        let last = self.ledger.runs_of_job(&request.job, 1).await?;
         let meant = last.into_iter().find(|run| Some(run.run) == request.run);
         let served = self.jobs.get_mut(&request.job);
         let at_work = served.and_then(|served| {
@@ -1020,6 +1051,17 @@ impl Server {
                 Ok(None) | Err(_) => return Err(ServeError::CutOff { runs }),
             }
         }
+    }
+}
+
+/// What is in force of the files.
+fn served(files: &Files) -> ServedFiles {
+    let good = |(name, file): (&String, &files::JobFile)| {
+        Some((name.clone(), Arc::clone(file.good.as_ref()?)))
+    };
+    ServedFiles {
+        project: Arc::clone(&files.project),
+        jobs: files.jobs.iter().filter_map(good).collect(),
     }
 }
 

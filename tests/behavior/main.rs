@@ -62,6 +62,7 @@ mod preview;
 mod printing;
 mod random;
 mod readiness;
+mod realtime;
 mod rejected;
 mod retry;
 mod rights;

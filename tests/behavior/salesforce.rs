@@ -32,7 +32,7 @@ fields = ['Health_Score__c']
 ";
 
 /// A project with an org of its own, which a job writes these records to.
-fn place(settings: &str, scores: &str) -> Workspace {
+pub(crate) fn place(settings: &str, scores: &str) -> Workspace {
     place_of(ACCOUNTS, settings, scores)
 }
 
@@ -60,7 +60,7 @@ fn project(place: &Workspace, settings: &str) -> String {
 }
 
 /// What the org's accounts hold.
-fn accounts(place: &Workspace, fields: &[&str]) -> String {
+pub(crate) fn accounts(place: &Workspace, fields: &[&str]) -> String {
     let columns: Vec<String> = fields
         .iter()
         .map(|field| format!("json_extract(body, '$.{field}') AS {field}"))

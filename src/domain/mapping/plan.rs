@@ -720,6 +720,7 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
         key: is_key,
         own_text: false,
         keeps_foreign,
+        yields: field.real_time,
     })
 }
 

@@ -54,6 +54,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         },
         value,
         when: When::Always,
+        real_time: false,
         on_conflict: crate::domain::field::OnConflict::Overwrite,
         location: at(10 + index),
     };

@@ -52,12 +52,7 @@ pub(crate) fn segment(
         return Ok(None);
     }
     let told: Vec<usize> = told.into_iter().collect();
-    let positions: Vec<usize> = layout
-        .key
-        .iter()
-        .copied()
-        .chain(layout.keeping_foreign())
-        .collect();
+    let positions: Vec<usize> = layout.key.iter().copied().chain(layout.keeping()).collect();
     let taken = records.take(&indices(&told))?;
     let mut columns = Vec::new();
     for (position, values) in taken.columns().iter().enumerate() {

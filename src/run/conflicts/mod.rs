@@ -160,7 +160,70 @@ pub(crate) async fn judge<By: LookUp>(
     conflicts
         .kept
         .sort_by_key(|kept| (kept.record, kept.position));
-    for (left_alone, updates) in conflicts.groups() {
+    skip_left_alone(by, layout, records, &conflicts, decisions, SkipReason::Kept).await?;
+    // Of a record that is written, the before-images tell.
+    same.retain(|(record, _)| decisions.get(*record) == Some(&Decision::Skip(SkipReason::Kept)));
+    conflicts.agreed.extend(same);
+    decided.conflicts = conflicts;
+    Ok(())
+}
+
+/// Columns of records that requests wrote since these were pulled, by record of a batch.
+pub(crate) type Reserved = BTreeMap<usize, BTreeSet<String>>;
+
+/// Leaves alone what requests wrote of records that were looked up with before-images of those that
+/// differ. A record of which nothing else differs is skipped. Writes nothing.
+pub(crate) async fn yield_to_requests<By: LookUp>(
+    by: &mut By,
+    layout: &Layout,
+    records: &DataFrame,
+    reserved: &Reserved,
+    decided: &mut Decided,
+) -> Result<(), By::Error> {
+    let Decided {
+        looked_up: LookedUp { before, .. },
+        decisions,
+        conflicts,
+    } = decided;
+    for (record, columns) in reserved {
+        if decisions.get(*record) != Some(&Decision::Update) {
+            continue;
+        }
+        let is_written = |field: &LayoutField| !field.key && columns.contains(&field.column.name);
+        for position in layout.positions(is_written) {
+            if conflicts.keeps(*record, position) {
+                continue;
+            }
+            let held = before.value(*record, position).map(str::to_owned);
+            conflicts.kept.push(Kept {
+                record: *record,
+                position,
+                last: held.clone(),
+                held,
+            });
+            conflicts
+                .kept
+                .sort_by_key(|kept| (kept.record, kept.position));
+        }
+    }
+    let reason = SkipReason::WrittenAtOnce;
+    skip_left_alone(by, layout, records, conflicts, decisions, reason).await
+}
+
+/// Skips the records to be updated of which nothing differs but what is left alone.
+async fn skip_left_alone<By: LookUp>(
+    by: &mut By,
+    layout: &Layout,
+    records: &DataFrame,
+    conflicts: &Conflicts,
+    decisions: &mut [Decision],
+    reason: SkipReason,
+) -> Result<(), By::Error> {
+    for (left_alone, mut updates) in conflicts.groups() {
+        updates.retain(|record| decisions.get(index(*record)) == Some(&Decision::Update));
+        if updates.is_empty() {
+            continue;
+        }
         let (layout, records) = without(layout, &records_at(records, &updates), &left_alone);
         let differs: Vec<bool> = match layout.fields.iter().any(LayoutField::is_compared) {
             true => by
@@ -179,14 +242,10 @@ pub(crate) async fn judge<By: LookUp>(
             .filter(|(_, differs)| !differs)
         {
             if let Some(made) = decisions.get_mut(record) {
-                *made = Decision::Skip(SkipReason::Kept);
+                *made = Decision::Skip(reason);
             }
         }
     }
-    // Of a record that is written, the before-images tell.
-    same.retain(|(record, _)| decisions.get(*record) == Some(&Decision::Skip(SkipReason::Kept)));
-    conflicts.agreed.extend(same);
-    decided.conflicts = conflicts;
     Ok(())
 }
 

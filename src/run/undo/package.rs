@@ -12,6 +12,7 @@ use tokio::task::block_in_place;
 
 use super::error::UndoError;
 use super::plan::{Altered, UndoPlan};
+use super::requests;
 use super::{UndoRequest, Undone};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
@@ -119,7 +120,9 @@ pub(super) async fn foresee(
                             SkipReason::NoMatch => gone += 1,
                             SkipReason::CreatedByRun => created += 1,
                             SkipReason::CreatedInDoubt => created_in_doubt += 1,
-                            SkipReason::AlreadyExists | SkipReason::Kept => {}
+                            SkipReason::AlreadyExists
+                            | SkipReason::Kept
+                            | SkipReason::WrittenAtOnce => {}
                         }
                     }
                     Decision::Reject(
@@ -199,6 +202,24 @@ impl<'a> Reader<'a> {
 
     /// The records of one batch, each once.
     fn read(&mut self, sendings: &[SentImages]) -> Result<Vec<DataFrame>, RunError> {
+        if !self.plan.of_requests {
+            return self.read_batch(sendings, true);
+        }
+        let mut frames = Vec::new();
+        for of_request in sendings.chunk_by(|left, right| left.span == right.span) {
+            frames.extend(self.read_batch(of_request, false)?);
+        }
+        let swap = &self.plan.restoration;
+        let folded = requests::folded(&frames, swap.sent_layout(), swap.key_columns());
+        let folded = folded.map_err(|error| unreadable(self.plan, &error))?;
+        Ok(folded.into_iter().collect())
+    }
+
+    fn read_batch(
+        &mut self,
+        sendings: &[SentImages],
+        is_whole: bool,
+    ) -> Result<Vec<DataFrame>, RunError> {
         let mut seen = HashSet::new();
         let mut frames = Vec::new();
         for SentImages {
@@ -209,7 +230,8 @@ impl<'a> Reader<'a> {
             let records = self.chosen(&images, &mut seen);
             let records = records.and_then(|records| marked(records, *commit != Commit::Known));
             let records = records.map_err(|error| unreadable(self.plan, &error))?;
-            let misshapen = self.plan.altered.is_none() && !self.plan.restoration.accepts(&records);
+            let misshapen =
+                is_whole && self.plan.altered.is_none() && !self.plan.restoration.accepts(&records);
             if misshapen {
                 let path = self.plan.folder.join(&segment.file).display().to_string();
                 let what = "it has not the columns that the run wrote".to_owned();
@@ -243,9 +265,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A run's before-images, batch by batch.
+/// A run's before-images, batch by batch. Requests of a day are taken
+/// back together: several may have written one record.
 fn batches(plan: &UndoPlan) -> impl Iterator<Item = &[SentImages]> {
-    plan.images.chunk_by(|left, right| left.span == right.span)
+    let is_one = |left: &SentImages, right: &SentImages| left.span == right.span;
+    plan.images
+        .chunk_by(move |left, right| plan.of_requests || is_one(left, right))
 }
 
 /// The records with a column that says whether their batch is in doubt.

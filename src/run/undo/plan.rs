@@ -47,6 +47,8 @@ pub(super) struct UndoPlan {
     /// The first of its columns that is no longer as the run wrote it, and how: nothing can be
     /// restored then.
     pub(super) altered: Option<Altered>,
+    /// Whether the run is made of requests.
+    pub(super) of_requests: bool,
 }
 
 /// A column that is not what it was.
@@ -203,11 +205,18 @@ async fn plan_one(
         }
         false => Ok(sendings),
     };
-    let images = images.map_err(|source| PushError::Push {
+    let of_requests = ledger.requests_day(request.run).await?.is_some();
+    let mut images = images.map_err(|source| PushError::Push {
         write_back: name.clone(),
         connection: destination.name.clone(),
         source: Box::new(source),
     })?;
+    if let Some(sequence) = request.sequence {
+        images.retain(|sending| sending.span.partition == sequence);
+    }
+    if of_requests {
+        images.sort_by_key(|sending| (sending.span, sending.image));
+    }
     let altered = altered(&mapped_for.fields, &object);
     let layout = layout(&mapped_for.fields, object).map_err(undescribed)?;
     let restoration = Arc::new(Swap::back(layout, request.created, request.changed));
@@ -220,6 +229,7 @@ async fn plan_one(
         images,
         folder,
         altered,
+        of_requests,
     })
 }
 

@@ -136,22 +136,27 @@ impl Written {
     ) -> Result<Package, JournalError> {
         let mut writer = PackageWriter::create(folder, &self.key_columns)?;
         let mut records = 0;
-        for (Traced { run, trace, .. }, unwritten) in runs.iter().zip(unwritten) {
-            for SentImages { image, segment, .. } in &trace.images {
-                if request.stop.is_asked() {
-                    return Err(JournalError::Interrupted);
-                }
-                let segment = Segment::read(&trace.folder, segment)?;
-                let mut frame = self.conform(&segment, run.id.run)?;
-                if let Some(unwritten) = unwritten.get(image) {
-                    let may_be_written: BooleanChunked =
-                        unwritten.iter().map(|unwritten| !unwritten).collect();
-                    frame = frame.filter(&may_be_written)?;
-                }
-                writer.push(&frame)?;
-                records += frame.height() as u64;
-                request.progress.pulled(&request.write_back.name, records);
+        let mut sendings = Vec::new();
+        for (traced, unwritten) in runs.iter().zip(unwritten) {
+            let images = traced.trace.images.iter();
+            sendings.extend(images.map(|image| (traced, unwritten, image)));
+        }
+        // Requests of a day may be older or younger than a run that began after the first of them.
+        sendings.sort_by_key(|(_, _, sending)| sending.image);
+        for (Traced { run, trace, .. }, unwritten, SentImages { image, segment, .. }) in sendings {
+            if request.stop.is_asked() {
+                return Err(JournalError::Interrupted);
             }
+            let segment = Segment::read(&trace.folder, segment)?;
+            let mut frame = self.conform(&segment, run.id.run)?;
+            if let Some(unwritten) = unwritten.get(image) {
+                let may_be_written: BooleanChunked =
+                    unwritten.iter().map(|unwritten| !unwritten).collect();
+                frame = frame.filter(&may_be_written)?;
+            }
+            writer.push(&frame)?;
+            records += frame.height() as u64;
+            request.progress.pulled(&request.write_back.name, records);
         }
         Ok(writer.finish()?)
     }

@@ -167,5 +167,8 @@ fn written_by_rules(layout: &Layout, sent: &DataFrame, decided: &Decided) -> Mas
 }
 
 fn is_always_written(layout: &Layout, field: &LayoutField) -> bool {
-    layout.nulls == NullPolicy::Write && field.when == When::Always && !field.keeps_foreign
+    layout.nulls == NullPolicy::Write
+        && field.when == When::Always
+        && !field.keeps_foreign
+        && !field.yields
 }

@@ -15,7 +15,8 @@ use tracing::{debug, warn};
 use super::account::ImagesAccount;
 use super::effect::Effect;
 use super::judge::{Decided, mapped};
-use super::transaction::Task;
+use super::terms::{self, Expected, Terms};
+use super::transaction::{Task, holds_otherwise};
 use crate::destination::seam::{LookUp, records_at};
 use crate::destination::service::AnyService;
 use crate::destination::service::seam::{Reply, Service, ServiceVerb, ServiceWrite};
@@ -28,9 +29,11 @@ use crate::fault;
 use crate::ledger::{Earlier, Left};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{self, Conflicts};
+use crate::run::conflicts::{self, Conflicts, Reserved};
 use crate::run::doubt::FirstImages;
 use crate::run::images;
+use crate::run::key_lines;
+use crate::run::seen::Seen;
 use crate::run::writer::{AttemptError, Line, Work, Writer, outcomes};
 use crate::run::{PushError, retry};
 
@@ -43,12 +46,20 @@ impl Task<'_> {
         last: Option<&LastValues>,
         before: Before,
     ) -> Result<Decided, SystemError> {
+        if let Some(Expected { layout, record }) = self.terms.expected {
+            let held = service.look_up(layout, record, Before::Unread);
+            if holds_otherwise(&held.await?) {
+                return terms::refused(service, self.layout, records).await;
+            }
+        }
         match self.work {
             Work::Deliver => {
                 let mut decided = mapped::judge(service, self.layout, records, before).await?;
                 if let Some(last) = last {
                     conflicts::judge(service, self.layout, records, last, &mut decided).await?;
                 }
+                self.yield_to_requests(service, records, &mut decided)
+                    .await?;
                 Ok(decided)
             }
             Work::Swap(swap) => {
@@ -60,7 +71,8 @@ impl Task<'_> {
 
     /// Whether a row is to be written only if it is still the one that was looked up.
     fn is_guarded(&self, last: Option<&LastValues>) -> bool {
-        matches!(self.work, Work::Swap(_)) || last.is_some()
+        let is_on_terms = self.terms.expected.is_some() || self.terms.reserved.is_some();
+        matches!(self.work, Work::Swap(_)) || last.is_some() || is_on_terms
     }
 
     /// Writes one record and returns what was decided about it.
@@ -330,6 +342,11 @@ impl Writer {
             return Err(PushError::Interrupted);
         }
         let begun = Instant::now();
+        // A web API has no locks: whoever else writes one of these records from here waits.
+        let _held = match batch.request.is_none() && self.context.yields() {
+            true => Some(key_lines::hold(&self.context.line_of_keys(), batch.keys()).await),
+            false => None,
+        };
         let mut delays = retry::delays(self.context.connection.limits.attempts_max);
         let mut way = Way::of(batch);
         if way.is_told {
@@ -398,12 +415,29 @@ impl Writer {
             let all = batch.records.height();
             let records = records_at(&batch.records, &positions);
             let last = batch.last_written.as_ref().map(|last| last.at(&positions));
-            let task = context.task();
+            let reserved = context.reserved(batch).await?;
+            let reserved = reserved.map(|reserved| among(reserved, &positions));
+            let request = batch.request.as_ref();
+            let terms = Terms {
+                expected: request.and_then(|request| request.expected.as_deref()),
+                reserved: reserved.as_ref().filter(|reserved| !reserved.is_empty()),
+            };
+            let task = Task {
+                terms,
+                ..context.task()
+            };
+            let before = match request {
+                Some(_) => Before::OfAll,
+                None => Before::OfDiffering,
+            };
             let decided = task
-                .judged(service, &records, last.as_ref(), Before::OfDiffering)
+                .judged(service, &records, last.as_ref(), before)
                 .await?;
             let decided = decided.spread(all, &positions);
             let effect = context.effect(batch, &decided)?;
+            if request.is_some() {
+                self.seen = Some(Seen::of(&effect, &decided));
+            }
             self.tell_intent(way, &effect, &decided, &positions).await?;
             let guarded = task.is_guarded(last.as_ref());
             let mut requests = requests(service, &effect, &decided, guarded).into_iter();
@@ -515,7 +549,8 @@ impl Writer {
             .map_err(|error| images::ImageError::frame(&self.context.images_folder, error))?;
         let is_write = segment.is_some();
         segment.into_iter().for_each(|frame| way.account.add(frame));
-        if is_write || way.is_told || way.conflicts.tell_anything() {
+        let is_request = way.batch.request.is_some();
+        if is_write || way.is_told || is_request || way.conflicts.tell_anything() {
             self.record(way).await?;
             way.is_news = false;
             fault::point("an intent recorded");
@@ -591,6 +626,18 @@ impl Writer {
         self.tell(way.batch);
         Ok(())
     }
+}
+
+/// What is reserved of the records at `positions` of a batch, by their places among these.
+fn among(reserved: Reserved, positions: &[IdxSize]) -> Reserved {
+    let place = |record: usize| {
+        let is_it = |position: &IdxSize| usize::try_from(*position) == Ok(record);
+        positions.iter().position(is_it)
+    };
+    let placed = reserved.into_iter();
+    placed
+        .filter_map(|(record, columns)| Some((place(record)?, columns)))
+        .collect()
 }
 
 /// Takes in the replies to one request. Of one that failed as a whole nothing was carried out,

@@ -8,6 +8,7 @@ use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 
 use super::effect::Mask;
 use super::judge::{Decided, chosen, mapped};
+use super::terms::{self, Expected, Terms};
 use crate::destination::AnyDatabase;
 use crate::destination::seam::{LookUp, LookedUp, Transact, records_at};
 use crate::domain::alteration::Change;
@@ -64,6 +65,7 @@ pub(crate) struct Task<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) layout: &'a Layout,
     pub(crate) work: &'a Work,
+    pub(crate) terms: Terms<'a>,
 }
 
 impl Task<'_> {
@@ -77,6 +79,12 @@ impl Task<'_> {
         last: Option<&LastValues>,
         manner: Manner,
     ) -> Result<Decided, SystemError> {
+        if let Some(Expected { layout, record }) = self.terms.expected {
+            let held = database.look_up_locked(layout, record, Before::Unread);
+            if holds_otherwise(&held.await?) {
+                return terms::refused(database, self.layout, records).await;
+            }
+        }
         let last = last.filter(|_| matches!(self.work, Work::Deliver));
         let (mut decided, updated) = match self.is_updated_by_the_way(last, manner) {
             true => {
@@ -89,7 +97,10 @@ impl Task<'_> {
         if let Some(last) = last {
             conflicts::judge(database, self.layout, records, last, &mut decided).await?;
         }
+        self.yield_to_requests(database, records, &mut decided)
+            .await?;
         let hold = match (self.work, last) {
+            _ if self.terms.reserved.is_some() => Hold::Locked,
             (Work::Deliver, None) => manner.hold,
             (Work::Deliver, Some(last)) if !last.tells_anything() => manner.hold,
             (Work::Deliver, Some(_)) | (Work::Swap(_), _) => Hold::Locked,
@@ -97,6 +108,21 @@ impl Task<'_> {
         self.carry_out(database, records, &decided, updated, hold)
             .await?;
         Ok(decided)
+    }
+
+    /// Leaves alone what requests wrote since the records were pulled.
+    pub(crate) async fn yield_to_requests(
+        &self,
+        by: &mut impl LookUp<Error = SystemError>,
+        records: &DataFrame,
+        decided: &mut Decided,
+    ) -> Result<(), SystemError> {
+        match self.terms.reserved {
+            Some(reserved) => {
+                conflicts::yield_to_requests(by, self.layout, records, reserved, decided).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Looks records up and decides about each, those that are to be written with their rows
@@ -162,6 +188,7 @@ impl Task<'_> {
     fn is_updated_by_the_way(&self, last: Option<&LastValues>, manner: Manner) -> bool {
         let Layout { mode, object, .. } = self.layout;
         matches!(self.work, Work::Deliver)
+            && self.terms.reserved.is_none()
             && last.is_none_or(|last| !last.tells_anything())
             && (mode.updates(), manner.hold, object.kind) == (true, Hold::Loose, ObjectKind::Table)
     }
@@ -213,6 +240,12 @@ impl Task<'_> {
         writes.extend(whole(Change::Insert, &Decision::Insert));
         Ok(writes)
     }
+}
+
+/// Whether the one record's one row holds something else.
+pub(super) fn holds_otherwise(looked_up: &LookedUp) -> bool {
+    let found = looked_up.found.first();
+    found.is_some_and(|found| found.rows == 1 && found.differs)
 }
 
 /// The records at `updates` by the fields that are written of them, the match key's among them.

@@ -25,7 +25,8 @@ use crate::run::doubt::claim;
 use crate::run::reached::{Hold, Write};
 use crate::run::swap::shaped;
 use crate::run::write::judge::Decided;
-use crate::run::write::transaction::{Differing, Manner};
+use crate::run::write::terms::Terms;
+use crate::run::write::transaction::{Differing, Manner, Task};
 use crate::run::{PushError, retry};
 
 /// How they are looked up.
@@ -109,12 +110,24 @@ impl Writer {
         let destination = self.connected().await?;
         destination.begin().await?;
         destination.defer_constraints().await?;
-        let mut judged = Vec::new();
+        let (mut judged, mut reserved_before) = (Vec::new(), Vec::new());
         for batch in batches {
             destination
                 .claim(claim(context.id, &context.layout.object.path, batch.span))
                 .await?;
-            judged.push(task.locked(destination, &batch.records, MANNER).await?);
+            let reserved = context.reserved(batch).await?;
+            let task = Task {
+                terms: Terms {
+                    reserved: reserved.as_ref(),
+                    expected: None,
+                },
+                ..task
+            };
+            let mut decided = task.locked(destination, &batch.records, MANNER).await?;
+            task.yield_to_requests(destination, &batch.records, &mut decided)
+                .await?;
+            reserved_before.push(reserved);
+            judged.push(decided);
         }
         for (position, (batch, decided)) in batches.iter().zip(&judged).enumerate() {
             destination.set_savepoint().await?;
@@ -133,6 +146,11 @@ impl Writer {
             at.sort_unstable();
             at.dedup();
             return Err(refused().into());
+        }
+        for (batch, before) in batches.iter().zip(&reserved_before) {
+            if context.reserved(batch).await? != *before {
+                return Err(overtaken(&context).into());
+            }
         }
         let mut prepared = Vec::new();
         for ((batch, decided), sent) in batches.iter().zip(judged).zip(sent) {
@@ -172,6 +190,13 @@ async fn set_apart(
             destination.return_to_savepoint().await
         }
         done => done,
+    }
+}
+
+fn overtaken(context: &WriterContext) -> SystemError {
+    SystemError::Contended {
+        connection: context.connection.name.clone(),
+        source: "a request wrote one of the records meanwhile".into(),
     }
 }
 

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
@@ -13,7 +11,7 @@ use ureq::{Agent, Error};
 use super::TellError;
 use crate::domain::certificate;
 use crate::domain::channel::Webhook;
-use crate::domain::printable::hexadecimal;
+use crate::domain::signature::signature;
 use crate::user_file;
 
 /// Posts `body`, once. Blocks. Of the answer only the status counts: its body is not even read.
@@ -25,7 +23,7 @@ pub(super) fn post(webhook: &Webhook, body: &str, now: DateTime<Utc>) -> Result<
         .header("Content-Type", "application/json")
         .header("X-Writeback-Timestamp", &timestamp);
     if let Some(secret) = &webhook.secret {
-        let signature = signature(secret.reveal().as_bytes(), &timestamp, body);
+        let signature = signature(secret.reveal().as_bytes(), &timestamp, body.as_bytes());
         request = request.header("X-Writeback-Signature", signature);
     }
     let status = request
@@ -80,15 +78,6 @@ fn agent(webhook: &Webhook, roots: RootCerts) -> Agent {
     builder.build().new_agent()
 }
 
-/// `v1=` and the hexadecimal HMAC-SHA256 of `TIMESTAMP.BODY`.
-fn signature(secret: &[u8], timestamp: &str, body: &str) -> String {
-    let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-    for part in [timestamp, ".", body] {
-        hmac.update(part.as_bytes());
-    }
-    format!("v1={}", hexadecimal(&hmac.finalize().into_bytes()))
-}
-
 /// What went wrong, in words that hold neither the URL nor its host: either may be what keeps
 /// strangers from posting.
 fn not_reached(webhook: &Webhook, error: &Error) -> TellError {
@@ -106,20 +95,5 @@ fn not_reached(webhook: &Webhook, error: &Error) -> TellError {
     match certificate::explained(&why) {
         Some((what, hint)) => TellError::WebhookUnproven { what, why, hint },
         None => TellError::WebhookUnreachable { why },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Computed by `printf '1790000000.{"id":"a"}' | openssl dgst -sha256 -hmac canary`.
-    #[test]
-    fn a_signature_is_what_other_programs_compute() {
-        let signature = signature(b"canary", "1790000000", r#"{"id":"a"}"#);
-        assert_eq!(
-            signature,
-            "v1=5c33917d9db09a1e55f63a5d23c96fb0cb300dad78826af835e9269a0e969a3f"
-        );
     }
 }

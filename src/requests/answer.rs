@@ -1,0 +1,243 @@
+//! Answers: what became of a request, destination by destination and field by field, or why it was
+//! not even tried. Whatever is no success is `application/problem+json` (RFC 9457).
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+use crate::domain::real_time::Fate;
+use crate::run::real_time::Carried;
+
+/// What became of one field.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(super) struct FieldAnswer {
+    field: String,
+    from: Option<String>,
+    to: Option<String>,
+    /// `updated`, `unchanged`, or `kept`, for the job's rules leave it as it is.
+    outcome: String,
+}
+
+/// What became of a request at one destination.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub(super) struct DestinationAnswer {
+    pub(super) destination: String,
+    pub(super) object: String,
+    /// Of the row, where the destination has such ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    pub(super) outcome: String,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) fields: Vec<FieldAnswer>,
+    /// Fields as the destination holds them now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_back: Option<BTreeMap<String, Option<String>>>,
+    /// `schema`, `mapping`, `match` or `destination`, of a record that is rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) outcome: String,
+    /// By which `GET /v1/outcomes/ID` tells it again.
+    pub(super) id: String,
+    pub(super) record: String,
+    /// The day run that it is a part of.
+    pub(super) run: i64,
+    pub(super) milliseconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+    pub(super) destinations: Vec<DestinationAnswer>,
+}
+
+/// As what an outcome is answered.
+pub(super) fn fate(outcome: &Outcome) -> Fate {
+    match outcome {
+        Outcome::Inserted => Fate::Created,
+        Outcome::Updated | Outcome::Deleted => Fate::Updated,
+        Outcome::Unchanged | Outcome::AsWritten => Fate::Unchanged,
+        Outcome::Skipped(SkipReason::ChangedSince) => Fate::Conflict,
+        Outcome::Skipped(_) => Fate::Skipped,
+        Outcome::Rejected(_) => Fate::Rejected,
+    }
+}
+
+/// As JSON and people read it.
+pub(super) fn word(fate: Fate) -> String {
+    let word = json!(fate);
+    word.as_str().unwrap_or_default().to_owned()
+}
+
+impl DestinationAnswer {
+    pub(super) fn of(destination: &str, object: &str, fate: Fate) -> Self {
+        Self {
+            destination: destination.to_owned(),
+            object: object.to_owned(),
+            outcome: word(fate),
+            ..Self::default()
+        }
+    }
+
+    /// What is told of a record that was carried out.
+    pub(super) fn carried(self, carried: Carried) -> Self {
+        let fields = carried.fields.into_iter().map(|field| FieldAnswer {
+            field: field.name,
+            from: field.before,
+            to: field.after,
+            outcome: word(field.fate),
+        });
+        let answer = Self {
+            id: carried.row,
+            fields: fields.collect(),
+            read_back: carried.read_back,
+            ..self
+        };
+        match carried.outcome {
+            Outcome::Rejected(rejection) => answer.rejected(&rejection),
+            Outcome::Skipped(reason) => Self {
+                reason: Some(reason.words().to_owned()),
+                ..answer
+            },
+            Outcome::Inserted
+            | Outcome::Updated
+            | Outcome::Unchanged
+            | Outcome::AsWritten
+            | Outcome::Deleted => answer,
+        }
+    }
+
+    pub(super) fn rejected(self, rejection: &Rejection) -> Self {
+        let stage = json!(rejection.stage);
+        Self {
+            stage: stage.as_str().map(str::to_owned),
+            column: rejection.column.clone(),
+            reason: Some(rejection.reason.clone()),
+            ..self
+        }
+    }
+}
+
+impl Answered {
+    /// Title and hint of what is no success.
+    pub(super) fn titled(self, title: impl Into<String>, hint: Option<String>) -> Self {
+        Self {
+            title: Some(title.into()),
+            hint,
+            ..self
+        }
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let status = status(self.status);
+        match status.is_success() {
+            true => (status, axum::Json(self)).into_response(),
+            false => problem(status, json!(self)),
+        }
+    }
+}
+
+/// Why a request is not even tried.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    status: StatusCode,
+    title: String,
+    hint: Option<String>,
+    /// The schema's column that is to blame.
+    column: Option<String>,
+    /// Seconds until it may be asked again.
+    retry_after: Option<u32>,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, title: impl Into<String>) -> Self {
+        Self {
+            status,
+            title: title.into(),
+            hint: None,
+            column: None,
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    pub(super) fn hint_if(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+
+    pub(super) fn column(self, column: &str) -> Self {
+        Self {
+            column: Some(column.to_owned()),
+            ..self
+        }
+    }
+
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// As one of several answers.
+    pub(super) fn json(&self) -> Value {
+        let mut body = json!({ "status": self.status.as_u16(), "title": self.title });
+        if let Some(object) = body.as_object_mut() {
+            for (name, told) in [("hint", &self.hint), ("column", &self.column)] {
+                object.extend(told.clone().map(|told| (name.to_owned(), json!(told))));
+            }
+        }
+        body
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = problem(self.status, self.json());
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn problem(status: StatusCode, mut body: Value) -> Response {
+    if let Some(object) = body.as_object_mut() {
+        object.insert("type".to_owned(), json!("about:blank"));
+    }
+    let kind = HeaderValue::from_static("application/problem+json");
+    (status, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response()
+}

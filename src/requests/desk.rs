@@ -1,0 +1,722 @@
+//! Carrying requests out: one after the other for each record, a bounded number at once, and all of
+//! them to an end, whoever still waits for the answer. What is under way is in the ledger.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use chrono::Utc;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use super::answer::{Answered, DestinationAnswer, Refused, fate};
+use super::body::ReadChange;
+use crate::config::{CheckedJob, Project};
+use crate::domain::error::chain;
+use crate::domain::outcome::Rejection;
+use crate::domain::printable::hexadecimal;
+use crate::domain::real_time::Fate;
+use crate::ledger::{
+    Ledger, LedgerError, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
+};
+use crate::report::failure;
+use crate::run::PushError;
+use crate::run::plan::PlanError;
+use crate::run::real_time::{Asked, Mapped, Post, Settled, Unfit, rejection_at};
+use crate::run::stop::Stop;
+
+/// Requests that wait or are at work at once: each takes a few kilobytes. One more is told to come
+/// back.
+const REQUESTS_MAX: usize = 512;
+
+/// Requests of one write-back at work at once, each with a connection of its own. More would wait
+/// for one another in the ledger.
+const AT_WORK_MAX: usize = 8;
+
+/// How long a request waits for its turn before it is told to come back. With what follows it stays
+/// below the ten seconds in which there is an answer.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// How long a request may take once it has begun before its caller is told to ask again.
+const WORK_DURATION_MAX: Duration = Duration::from_millis(5_500);
+
+/// Pauses between two looks at what became of a request in doubt.
+const SETTLE_PAUSE_FIRST: Duration = Duration::from_millis(500);
+const SETTLE_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The files as the process that serves has read them.
+#[derive(Debug, Clone)]
+pub(crate) struct ServedFiles {
+    pub(crate) project: Arc<Project>,
+    pub(crate) jobs: BTreeMap<String, Arc<CheckedJob>>,
+}
+
+/// Who asks, and as what.
+#[derive(Debug, Clone)]
+pub(super) struct From {
+    pub(super) caller: String,
+    pub(super) idempotency_key: Option<String>,
+    /// Whether it is accepted before it is carried out.
+    pub(super) is_accepted: bool,
+}
+
+/// What carries requests out.
+pub(super) struct Desk {
+    ledger: Ledger,
+    files: watch::Receiver<ServedFiles>,
+    /// By job and write-back.
+    posts: StdMutex<HashMap<(String, String), OpenedOnce>>,
+    places: Arc<Semaphore>,
+    stop: Stop,
+}
+
+/// A write-back that requests were made of.
+#[derive(Clone)]
+struct Opened {
+    /// Of the files that it was opened with: others make another one.
+    job: Arc<CheckedJob>,
+    project: Arc<Project>,
+    post: Arc<Post>,
+    turns: Arc<Semaphore>,
+}
+
+/// Absent until it is met with its object, and once what is known of that may be old.
+type OpenedOnce = Arc<Mutex<Option<Opened>>>;
+
+/// A request that has a place and may wait for its turn.
+pub(super) struct Ready {
+    opened: Opened,
+    job: String,
+    change: ReadChange,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A request that is recorded and not yet carried out.
+struct Recorded {
+    place: RequestPlace,
+    id: String,
+    record: String,
+    begun: Instant,
+}
+
+impl Desk {
+    pub(super) fn new(ledger: Ledger, files: watch::Receiver<ServedFiles>, stop: Stop) -> Self {
+        Self {
+            ledger,
+            files,
+            posts: StdMutex::default(),
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            stop,
+        }
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// A write-back of a job, met with its object.
+    /// Errors: there is none; it cannot be met now.
+    pub(super) async fn post(&self, job: &str, write_back: &str) -> Result<Arc<Post>, Refused> {
+        Ok(self.opened(job, write_back).await?.post)
+    }
+
+    async fn opened(&self, job: &str, write_back: &str) -> Result<Opened, Refused> {
+        let files = self.files.borrow().clone();
+        let checked = files.jobs.get(job).cloned();
+        let checked = checked.filter(|checked| {
+            let mut write_backs = checked.job.write_backs.iter();
+            write_backs.any(|known| known.name == write_back)
+        });
+        let Some(checked) = checked else {
+            let title = format!("there is no write-back `{write_back}` in a job `{job}`");
+            return Err(Refused::new(StatusCode::NOT_FOUND, title));
+        };
+        let post = self.post_named(job, write_back);
+        // Who comes while it is met waits for that, and for no other write-back.
+        let mut post_opened = post.lock().await;
+        if let Some(opened) = post_opened.as_ref()
+            && Arc::ptr_eq(&opened.job, &checked)
+            && Arc::ptr_eq(&opened.project, &files.project)
+        {
+            return Ok(opened.clone());
+        }
+        let (project, ledger) = (Arc::clone(&files.project), self.ledger.clone());
+        let opening = Post::open(project, &checked, write_back, ledger);
+        let post = match timeout(TURN_WAIT_MAX, opening).await {
+            Ok(post) => post.map_err(|error| unmet(&error))?,
+            Err(_) => return Err(busy("the destination takes long to describe itself")),
+        };
+        let opened = Opened {
+            job: checked,
+            project: files.project,
+            post: Arc::new(post),
+            turns: Arc::new(Semaphore::new(AT_WORK_MAX)),
+        };
+        *post_opened = Some(opened.clone());
+        Ok(opened)
+    }
+
+    fn post_named(&self, job: &str, write_back: &str) -> OpenedOnce {
+        let name = (job.to_owned(), write_back.to_owned());
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(posts.entry(name).or_default())
+    }
+
+    /// What is known of the object may be old: the next request meets it anew.
+    async fn forget(&self, job: &str, post: &Arc<Post>) {
+        let opened = self.post_named(job, post.write_back());
+        let is_it = |opened: &mut Opened| Arc::ptr_eq(&opened.post, post);
+        drop(opened.lock().await.take_if(is_it));
+    }
+
+    /// Gives a request a place.
+    /// Errors: 429; what [`Desk::post`] says.
+    pub(super) async fn admit(
+        &self,
+        job: &str,
+        write_back: &str,
+        change: ReadChange,
+    ) -> Result<Ready, Refused> {
+        if self.stop.is_asked() {
+            return Err(busy("the process is about to stop"));
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| busy("as many requests as may be are under way"))?;
+        Ok(Ready {
+            opened: self.opened(job, write_back).await?,
+            job: job.to_owned(),
+            change,
+            _place: place,
+        })
+    }
+
+    /// Carries a request out and waits for its end, or until its caller is to be answered.
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        ready: Ready,
+        from: From,
+    ) -> Result<Answered, Refused> {
+        let (begun, told) = tokio::sync::oneshot::channel();
+        let work = tokio::spawn(Arc::clone(self).work(ready, from, begun));
+        // Whoever asked may be gone: what has begun is brought to an end all the same.
+        let Ok(recorded) = told.await else {
+            return work.await.unwrap_or_else(|_| Err(broken()));
+        };
+        let deadline = tokio::time::Instant::now() + WORK_DURATION_MAX;
+        match timeout_at(deadline, work).await {
+            Ok(worked) => worked.unwrap_or_else(|_| Err(broken())),
+            Err(_) => Ok(unknown(&recorded)),
+        }
+    }
+
+    /// Records a request, which is carried out later. Returns its id.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        ready: Ready,
+        from: From,
+    ) -> Result<String, Refused> {
+        let (begun, told) = tokio::sync::oneshot::channel();
+        let work = tokio::spawn(Arc::clone(self).work(ready, from, begun));
+        match told.await {
+            Ok(recorded) => Ok(recorded.id),
+            Err(_) => match work.await.unwrap_or_else(|_| Err(broken())) {
+                Ok(known) => Ok(known.id),
+                Err(refused) => Err(refused),
+            },
+        }
+    }
+
+    /// Waits for the record's turn, records the request, and carries it out. `begun` is told of it
+    /// once it is recorded.
+    async fn work(
+        self: Arc<Self>,
+        ready: Ready,
+        from: From,
+        begun: tokio::sync::oneshot::Sender<Recorded>,
+    ) -> Result<Answered, Refused> {
+        let Ready {
+            opened: Opened { post, turns, .. },
+            job,
+            change,
+            _place,
+        } = ready;
+        let started = Instant::now();
+        let mapped = match tokio::task::block_in_place(|| post.map(&asked(&change))) {
+            Ok(mapped) => Ok(mapped),
+            Err(Unfit::Plan(error)) => return Err(unmet(&error)),
+            Err(Unfit::Rejected(rejection)) => Err(rejection),
+        };
+        let record = match &mapped {
+            Ok(mapped) => mapped.record.clone(),
+            Err(rejection) => rejection.key.clone().unwrap_or_default(),
+        };
+        let turn = async {
+            let held = post.hold(&record).await;
+            (held, turns.acquire_owned().await)
+        };
+        let Ok(_turn) = timeout(TURN_WAIT_MAX, turn).await else {
+            return Err(busy("others write, and this request's turn did not come"));
+        };
+        self.settle_earlier(&post, &job, &record).await?;
+        let recorded = match self
+            .begin(&post, &job, &change, &from, &mapped, &record)
+            .await?
+        {
+            Ok(place) => Recorded {
+                begun: started,
+                ..place
+            },
+            Err(known) => return Ok(known),
+        };
+        let told = Recorded {
+            id: recorded.id.clone(),
+            record: recorded.record.clone(),
+            ..recorded
+        };
+        drop(begun.send(told));
+        let ended = self.write(&job, &post, &recorded, mapped).await;
+        let answered = ended.as_ref().map_or(Fate::NotWritten, |(fate, _)| *fate);
+        info!(job, write_back = post.write_back(), run = recorded.place.run, request = recorded.id, caller = from.caller,
+            origin = change.origin, outcome = ?answered, milliseconds = started.elapsed().as_millis(), "a request");
+        ended.map(|(_, answered)| answered)
+    }
+
+    /// Records a request; what was answered, if its caller asked for it before.
+    async fn begin(
+        &self,
+        post: &Post,
+        job: &str,
+        change: &ReadChange,
+        from: &From,
+        mapped: &Result<Mapped, Box<Rejection>>,
+        record: &str,
+    ) -> Result<Result<Recorded, Answered>, Refused> {
+        let told = json!({ "job": job, "write_back": post.write_back(), "change": change });
+        let told = told.to_string();
+        let digest = hexadecimal(&Sha256::digest(&told));
+        let id = uuid::Uuid::from_bytes(random_bytes()?).simple().to_string();
+        let none = Vec::new();
+        let new = NewRecordRequest {
+            id: &id,
+            caller: &from.caller,
+            idempotency_key: from.idempotency_key.as_deref(),
+            digest: &digest,
+            job,
+            write_back: post.write_back(),
+            record,
+            fields: mapped.as_ref().map_or(&none, |mapped| &mapped.fields),
+            origin: change.origin.as_deref(),
+            actor: change.actor.as_deref(),
+            asked_at: Utc::now(),
+            accepted: from.is_accepted.then_some(told.as_str()),
+        };
+        match post.begin(&new).await.map_err(|error| unkept(&error))? {
+            RequestBegun::New(place) => Ok(Ok(Recorded {
+                place,
+                id,
+                record: record.to_owned(),
+                begun: Instant::now(),
+            })),
+            RequestBegun::Known(known) if known.digest != digest => {
+                let title = "the `Idempotency-Key` was used for another request";
+                let hint = "take a new key for each change; the same one asks for the same answer";
+                Err(Refused::new(StatusCode::CONFLICT, title).hint(hint))
+            }
+            RequestBegun::Known(known) => Ok(Err(answer_of(&known))),
+        }
+    }
+
+    /// Writes a record and tells the ledger how that ended.
+    async fn write(
+        self: &Arc<Self>,
+        job: &str,
+        post: &Arc<Post>,
+        recorded: &Recorded,
+        mapped: Result<Mapped, Box<Rejection>>,
+    ) -> Result<(Fate, Answered), Refused> {
+        let about = |fate| DestinationAnswer::of(post.destination(), &post.object(), fate);
+        let mapped = match mapped {
+            Ok(mapped) => mapped,
+            Err(rejection) => {
+                let told = about(Fate::Rejected).rejected(&rejection);
+                let rejection = rejection_at(recorded.place, &rejection);
+                return self
+                    .end(recorded, Fate::Rejected, told, Some(&rejection))
+                    .await;
+            }
+        };
+        let parked = post.parked(&recorded.record).await;
+        if let Some(parked) = parked.map_err(|error| unkept(&error))? {
+            let told = DestinationAnswer {
+                reason: Some(parked.told()),
+                ..about(Fate::Conflict)
+            };
+            return self.end_uncounted(recorded, Fate::Conflict, told).await;
+        }
+        let stop = Stop::new();
+        let deadline = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                sleep(WORK_DURATION_MAX).await;
+                stop.ask();
+            }
+        });
+        let carried = post.carry_out(&mapped, recorded.place, &stop).await;
+        deadline.abort();
+        let error = match carried {
+            Ok(carried) => {
+                let fate = fate(&carried.outcome);
+                return self
+                    .end(recorded, fate, about(fate).carried(carried), None)
+                    .await;
+            }
+            Err(error) => error,
+        };
+        self.forget(job, post).await;
+        let told = if let PushError::Interrupted = error {
+            "it could not be written before the time was over".to_owned()
+        } else {
+            chain(&error).join(": ")
+        };
+        let sent = self.ledger.sent_of_request(recorded.place).await;
+        match sent.map_err(|error| unkept(&error))? {
+            None => {
+                warn!(
+                    write_back = post.write_back(),
+                    request = recorded.id,
+                    "a request could not be carried out"
+                );
+                let told = DestinationAnswer {
+                    reason: Some(told),
+                    ..about(Fate::NotWritten)
+                };
+                let (fate, answered) = self.end_uncounted(recorded, Fate::NotWritten, told).await?;
+                Ok((fate, answered.titled("nothing was written", error.hint())))
+            }
+            Some(_) => {
+                warn!(
+                    write_back = post.write_back(),
+                    request = recorded.id,
+                    "nobody knows yet whether a request was carried out"
+                );
+                let desk = Arc::clone(self);
+                tokio::spawn({
+                    let (post, id) = (Arc::clone(post), recorded.id.clone());
+                    async move { desk.settle_later(&post, &id).await }
+                });
+                Ok((Fate::Unknown, unknown(recorded)))
+            }
+        }
+    }
+
+    async fn end(
+        &self,
+        recorded: &Recorded,
+        fate: Fate,
+        told: DestinationAnswer,
+        rejection: Option<&Rejection>,
+    ) -> Result<(Fate, Answered), Refused> {
+        let answered = answered(recorded, fate, told);
+        let answer = json!(answered).to_string();
+        let end = RequestEnd {
+            answer: &answer,
+            is_counted: fate.is_counted(),
+            rejection,
+        };
+        let ended = self.ledger.end_record_request(recorded.place, &end).await;
+        ended.map_err(|error| unkept(&error))?;
+        Ok((fate, answered))
+    }
+
+    /// As [`Desk::end`], of a record that was never looked up.
+    async fn end_uncounted(
+        &self,
+        recorded: &Recorded,
+        fate: Fate,
+        told: DestinationAnswer,
+    ) -> Result<(Fate, Answered), Refused> {
+        let answered = answered(recorded, fate, told);
+        let answer = json!(answered).to_string();
+        let end = RequestEnd {
+            answer: &answer,
+            is_counted: false,
+            rejection: None,
+        };
+        let ended = self.ledger.end_record_request(recorded.place, &end).await;
+        ended.map_err(|error| unkept(&error))?;
+        Ok((fate, answered))
+    }
+
+    /// Asks again and again what became of a request, until it is known.
+    async fn settle_later(&self, post: &Post, id: &str) {
+        let mut pause = SETTLE_PAUSE_FIRST;
+        loop {
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.stop.asked() => return,
+            }
+            let settled = match self.ledger.record_request(id).await {
+                Ok(Some(request)) if !request.has_ended => {
+                    let _held = post.hold(&request.record).await;
+                    self.settle(post, &request).await
+                }
+                Ok(_) => return,
+                Err(error) => Err(chain(&error).join(": ")),
+            };
+            match settled {
+                Ok(()) => return,
+                Err(why) => {
+                    warn!(request = id, why, ?pause, "a request is still in doubt")
+                }
+            }
+            pause = SETTLE_PAUSE_MAX.min(pause * 2);
+        }
+    }
+
+    /// Settles what earlier requests left in doubt about a record, before it is written again: what
+    /// its row holds after that tells nothing of them. Errors: it cannot be settled now.
+    async fn settle_earlier(&self, post: &Post, job: &str, record: &str) -> Result<(), Refused> {
+        let open = self
+            .ledger
+            .record_requests_open_about(job, post.write_back(), record);
+        for request in open.await.map_err(|error| unkept(&error))? {
+            let sent = self.ledger.sent_of_request(request.place).await;
+            if sent.map_err(|error| unkept(&error))?.is_none() {
+                continue;
+            }
+            if let Err(why) = self.settle(post, &request).await {
+                warn!(request = request.id, why, "a request is still in doubt");
+                return Err(busy("an earlier request about the record is being settled"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out what became of a request whose batch was sent. Errors: why that is not known yet.
+    async fn settle(&self, post: &Post, request: &RecordRequest) -> Result<(), String> {
+        let settled = post.settle(request.place).await;
+        let settled = settled.map_err(|error| chain(&error).join(": "))?;
+        let fate = match settled {
+            Settled::NotWritten => Fate::NotWritten,
+            Settled::Written => {
+                let outcome = post.outcome(request.place).await;
+                fate(&outcome.map_err(|error| chain(&error).join(": "))?)
+            }
+        };
+        let recorded = Recorded {
+            place: request.place,
+            id: request.id.clone(),
+            record: request.record.clone(),
+            begun: Instant::now(),
+        };
+        let told = DestinationAnswer::of(post.destination(), &post.object(), fate);
+        let ended = self.end(&recorded, fate, told, None).await;
+        ended.map_err(|_| "the ledger cannot be written".to_owned())?;
+        info!(request = request.id, outcome = ?fate, "a request was settled");
+        Ok(())
+    }
+
+    /// Brings to an end what an earlier process left: what was sent is settled, what was accepted
+    /// is carried out, and of the rest nothing was written.
+    pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), LedgerError> {
+        for request in self.ledger.record_requests_open().await? {
+            let desk = Arc::clone(self);
+            let sent = self.ledger.sent_of_request(request.place).await?;
+            if sent.is_none() && request.accepted.is_none() {
+                let recorded = Recorded {
+                    place: request.place,
+                    id: request.id.clone(),
+                    record: request.record.clone(),
+                    begun: Instant::now(),
+                };
+                let told = DestinationAnswer {
+                    reason: Some("the process ended before it was sent".to_owned()),
+                    ..DestinationAnswer::of("", "", Fate::NotWritten)
+                };
+                drop(self.end_uncounted(&recorded, Fate::NotWritten, told).await);
+                continue;
+            }
+            tokio::spawn(async move { desk.go_on_with(request, sent.is_some()).await });
+        }
+        Ok(())
+    }
+
+    async fn go_on_with(self: Arc<Self>, request: RecordRequest, is_sent: bool) {
+        let mut pause = SETTLE_PAUSE_FIRST;
+        let opened = loop {
+            match self.opened(&request.job, &request.write_back).await {
+                Ok(opened) => break opened,
+                Err(refused) if refused.status() == 404 => {
+                    warn!(
+                        request = request.id,
+                        "a request is of a write-back that is gone"
+                    );
+                    return;
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.stop.asked() => return,
+            }
+            pause = SETTLE_PAUSE_MAX.min(pause * 2);
+        };
+        if is_sent {
+            return self.settle_later(&opened.post, &request.id).await;
+        }
+        let accepted = request.accepted.as_deref().unwrap_or_default();
+        let Ok(accepted) = serde_json::from_str::<Accepted>(accepted) else {
+            error!(
+                request = request.id,
+                "a request that was accepted cannot be read"
+            );
+            return;
+        };
+        let _held = opened.post.hold(&request.record).await;
+        let mapped = tokio::task::block_in_place(|| opened.post.map(&asked(&accepted.change)));
+        let mapped = match mapped {
+            Ok(mapped) => Ok(mapped),
+            Err(Unfit::Rejected(rejection)) => Err(rejection),
+            Err(Unfit::Plan(error)) => {
+                error!(request = request.id, error = %error, "a request that was accepted does not fit any more");
+                return;
+            }
+        };
+        let recorded = Recorded {
+            place: request.place,
+            id: request.id,
+            record: request.record,
+            begun: Instant::now(),
+        };
+        drop(
+            self.write(&request.job, &opened.post, &recorded, mapped)
+                .await,
+        );
+    }
+
+    /// Waits until nothing is at work any more, or the time is over.
+    pub(super) async fn finish(&self, grace: Duration) {
+        let all = u32::try_from(REQUESTS_MAX).unwrap_or(u32::MAX);
+        if timeout(grace, self.places.acquire_many(all)).await.is_err() {
+            warn!("requests are still under way; the next process settles them");
+        }
+    }
+}
+
+/// What is kept of a request that is accepted before it is carried out.
+#[derive(serde::Deserialize)]
+struct Accepted {
+    change: ReadChange,
+}
+
+fn asked(change: &ReadChange) -> Asked {
+    Asked {
+        key: change.key.clone(),
+        values: change.values.clone(),
+        expected: change.expected.clone(),
+    }
+}
+
+fn answered(recorded: &Recorded, fate: Fate, told: DestinationAnswer) -> Answered {
+    let milliseconds = recorded.begun.elapsed().as_millis();
+    let answered = Answered {
+        status: fate.status(),
+        outcome: super::answer::word(fate),
+        id: recorded.id.clone(),
+        record: recorded.record.clone(),
+        run: recorded.place.run,
+        milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
+        title: None,
+        hint: None,
+        destinations: vec![told],
+    };
+    match fate {
+        Fate::Created | Fate::Updated | Fate::Unchanged | Fate::Kept => answered,
+        Fate::Skipped => answered.titled("the record is left as it is", None),
+        Fate::Conflict => answered.titled("the record is not as it is expected to be", None),
+        Fate::Rejected => answered.titled("the record is rejected", None),
+        Fate::NotWritten => answered.titled("nothing was written", None),
+        Fate::Unknown => answered.titled("it is not known yet whether it was written", None),
+    }
+}
+
+/// What is told of a request that nobody knows the end of.
+fn unknown(recorded: &Recorded) -> Answered {
+    let told = Answered {
+        destinations: Vec::new(),
+        ..answered(recorded, Fate::Unknown, DestinationAnswer::default())
+    };
+    let hint = format!(
+        "it is being settled: ask `GET /v1/outcomes/{}`",
+        recorded.id
+    );
+    let title = "it is not known yet whether it was written";
+    told.titled(title, Some(hint))
+}
+
+/// What was answered to a request, or is.
+pub(super) fn answer_of(request: &RecordRequest) -> Answered {
+    let kept = request.answer.as_deref();
+    let kept = kept.and_then(|answer| serde_json::from_str(answer).ok());
+    kept.unwrap_or_else(|| {
+        unknown(&Recorded {
+            place: request.place,
+            id: request.id.clone(),
+            record: request.record.clone(),
+            begun: Instant::now(),
+        })
+    })
+}
+
+/// The write-back cannot be met with its object now.
+fn unmet(error: &PlanError) -> Refused {
+    let (told, hint) = match error {
+        PlanError::Problems { problems, .. } => {
+            let first = problems.first();
+            warn!(
+                problems = failure::problems_text(problems),
+                "a write-back cannot be carried out"
+            );
+            let message = first.map(|problem| problem.message.clone());
+            (
+                message.unwrap_or_default(),
+                first.and_then(|problem| problem.hint.clone()),
+            )
+        }
+        PlanError::NoSuchWriteBack { .. } => (error.to_string(), error.hint()),
+    };
+    Refused::new(StatusCode::BAD_GATEWAY, told).hint_if(hint)
+}
+
+pub(super) fn unkept(error: &LedgerError) -> Refused {
+    error!(
+        error = chain(error).join(": "),
+        "the ledger cannot be used for a request"
+    );
+    let title = "the account of what is written cannot be kept now, so that nothing is written";
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, title).retry_after(5)
+}
+
+fn busy(title: &str) -> Refused {
+    Refused::new(StatusCode::TOO_MANY_REQUESTS, title).retry_after(1)
+}
+
+fn broken() -> Refused {
+    let title = "a worker stopped unexpectedly; the log says why";
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, title)
+}
+
+fn random_bytes() -> Result<[u8; 16], Refused> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(_) => Err(Refused::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this machine gives no random numbers",
+        )),
+    }
+}

@@ -1,0 +1,174 @@
+//! What is asked for, made fit for the object: texts become values of the schema's types, then
+//! fields, by the very functions that a run's records pass through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series, StringChunked};
+
+use super::Post;
+use crate::domain::conform::{Sifted, conform};
+use crate::domain::field::{NullPolicy, When};
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::outcome::Rejection;
+use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
+use crate::domain::schema::Schema;
+use crate::run::plan::PlanError;
+use crate::run::write::terms::Expected;
+
+/// What a caller asks for, by columns of the schema. `None` is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Of every column of the unique identifier.
+    pub(crate) key: BTreeMap<String, String>,
+    pub(crate) values: BTreeMap<String, Option<String>>,
+    /// Only of columns that stand in `values` as well.
+    pub(crate) expected: BTreeMap<String, Option<String>>,
+}
+
+/// A record that may be written.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(super) layout: Arc<Layout>,
+    /// Shape: a batch's, of one record.
+    pub(super) records: DataFrame,
+    /// The match key, as people read it.
+    pub(crate) record: String,
+    pub(super) key_columns: Vec<String>,
+    pub(super) expected: Option<Arc<Expected>>,
+    /// The fields that it writes.
+    pub(crate) fields: Vec<String>,
+}
+
+/// Why a request is no record that may be written.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    Rejected(Box<Rejection>),
+    /// The write-back itself does not fit its object any more.
+    Plan(PlanError),
+}
+
+impl From<PlanError> for Unfit {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl Mapped {
+    /// Who the record is, as its day run knows it.
+    pub(super) fn identities(&self, sequence: u32) -> Identities {
+        let mut records = self.records.clone();
+        let position = Column::new(RECORD_POSITION.into(), [u64::from(sequence)]);
+        let identities = records
+            .with_column(position)
+            .and_then(|records| Identities::of(records, &self.key_columns));
+        identities.expect("one record has one position and the columns of its key")
+    }
+}
+
+impl Post {
+    /// Makes what is asked for fit the object.
+    /// Errors: `Rejected` at stage schema or mapping; `Plan`.
+    pub(crate) fn map(&self, asked: &Asked) -> Result<Mapped, Unfit> {
+        let Fitted {
+            layout,
+            records,
+            key_columns,
+        } = self.fit(&asked.key, &asked.values)?;
+        let expected = match asked.expected.is_empty() {
+            true => None,
+            false => Some(Arc::new(as_expected(
+                self.fit(&asked.key, &asked.expected)?,
+            ))),
+        };
+        let written = layout.written_fields();
+        Ok(Mapped {
+            record: key_texts(&records, &key_columns).concat(),
+            fields: written.map(|field| field.column.name.clone()).collect(),
+            layout: Arc::new(layout),
+            records,
+            key_columns,
+            expected,
+        })
+    }
+
+    fn fit(
+        &self,
+        key: &BTreeMap<String, String>,
+        values: &BTreeMap<String, Option<String>>,
+    ) -> Result<Fitted, Unfit> {
+        let schema = &self.plan.write_back.schema;
+        let is_given = |name: &String| key.contains_key(name) || values.contains_key(name);
+        let given: BTreeSet<usize> = (0..)
+            .zip(&schema.columns)
+            .filter(|(_, column)| is_given(&column.name))
+            .map(|(position, _)| position)
+            .collect();
+        let (layout, mapping) = self.plan.of_columns(&given)?;
+        let narrow = narrowed(schema, &given);
+        let text = |name: &String| match key.get(name) {
+            Some(text) => Some(text.as_str()),
+            None => values.get(name)?.as_deref(),
+        };
+        let column = |name: &String| {
+            let texts: StringChunked = [text(name)].into_iter().collect();
+            texts.with_name(name.as_str().into()).into_column()
+        };
+        let names = narrow.columns.iter().map(|column| &column.name);
+        let mut columns: Vec<Column> = names.map(column).collect();
+        columns.push(Series::new(RECORD_POSITION.into(), [0_u64]).into_column());
+        let given = DataFrame::new(1, columns).expect("a schema's columns have different names");
+        let conformed = passed(conform(&narrow, &given))?;
+        let records = passed(mapping.apply(&conformed))?;
+        Ok(Fitted {
+            layout,
+            records: mapping.complete(&records),
+            key_columns: mapping.key_columns().to_vec(),
+        })
+    }
+}
+
+/// One record as a batch has it.
+struct Fitted {
+    layout: Layout,
+    records: DataFrame,
+    key_columns: Vec<String>,
+}
+
+/// What a row is to hold, whatever the job's rules for writing it.
+fn as_expected(fitted: Fitted) -> Expected {
+    let plain = |field: LayoutField| LayoutField {
+        when: When::Always,
+        ..field
+    };
+    let fields = fitted.layout.fields.into_iter().map(plain).collect();
+    Expected {
+        layout: Layout {
+            nulls: NullPolicy::Write,
+            fields,
+            ..fitted.layout
+        },
+        record: fitted.records,
+    }
+}
+
+/// The one record, if it passed.
+fn passed(sifted: Sifted) -> Result<DataFrame, Unfit> {
+    match sifted.rejections.into_iter().next() {
+        Some(rejection) => Err(Unfit::Rejected(Box::new(rejection))),
+        None => Ok(sifted.records),
+    }
+}
+
+/// The schema with these of its columns, its unique identifier's among them.
+fn narrowed(schema: &Schema, given: &BTreeSet<usize>) -> Schema {
+    let place = |position: &usize| given.iter().position(|column| column == position);
+    let columns = given
+        .iter()
+        .filter_map(|position| schema.columns.get(*position));
+    Schema {
+        columns: columns.cloned().collect(),
+        key: schema.key.iter().filter_map(place).collect(),
+        ..schema.clone()
+    }
+}

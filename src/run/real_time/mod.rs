@@ -1,0 +1,387 @@
+//! Requests: single records that are written at once, with the mapping, the writer and the account
+//! of runs. A day's requests about one write-back are one run, with a batch for each.
+
+mod mapped;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{NaiveTime, Utc};
+use serde::Serialize;
+use tracing::warn;
+
+pub(crate) use self::mapped::{Asked, Mapped, Unfit};
+use super::batch::{Batch, RequestTerms};
+use super::conflicts::kept;
+use super::images;
+use super::journal_table::JournalTable;
+use super::key_lines::{self, HeldKeys};
+use super::outcomes::PushedPartition;
+use super::place::run_folder;
+use super::plan::{Plan, PlanError, plan_without_sources};
+use super::progress::Progress;
+use super::push::error::PushError;
+use super::seen::SeenField;
+use super::stop::Stop;
+use super::writer::{Work, Writer, WriterContext};
+use crate::config::{CheckedJob, Project};
+use crate::domain::cycle::Cycle;
+use crate::domain::error::chain;
+use crate::domain::field::Field;
+use crate::domain::layout::Layout;
+use crate::domain::mapping::{NO_RUN, RunFacts};
+use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::parking::Parked;
+use crate::domain::real_time::{self, WhyNot};
+use crate::ledger::{
+    DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestBegun, RequestPlace,
+};
+
+/// A write-back that is ready for requests: met with its object, its writers at hand.
+pub(crate) struct Post {
+    project: Arc<Project>,
+    ledger: Ledger,
+    job: String,
+    plan: Plan,
+    /// What the day runs' records are mapped for: every field that may be written.
+    mapped_for: MappedFor,
+    /// Writers that have nothing to do, their connections open.
+    idle: Mutex<Vec<Writer>>,
+}
+
+/// Why a column of the schema is not written by requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unwritable {
+    /// The schema does not have it, or no field is made of it.
+    Unknown { known: Vec<String> },
+    /// It cannot be.
+    Never(WhyNot),
+    /// It could be, and nobody switched it on.
+    SwitchedOff { field: String },
+}
+
+/// One field of a write-back, as callers are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldTold {
+    pub(crate) field: String,
+    /// The schema's column that it is made of, by which requests name it.
+    pub(crate) column: Option<String>,
+    /// As the schema declares it.
+    #[serde(rename = "type")]
+    pub(crate) declared: Option<String>,
+    pub(crate) real_time: bool,
+    pub(crate) why_not: Option<String>,
+}
+
+/// What was carried out.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) outcome: Outcome,
+    /// Empty if there was no row.
+    pub(crate) fields: Vec<SeenField>,
+    /// Id of the row, where the destination has such ids.
+    pub(crate) row: Option<String>,
+    /// Fields as they are held now; `None`, if that could not be asked.
+    pub(crate) read_back: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// What became of a request that is not known to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Written,
+    NotWritten,
+}
+
+/// A run tells nobody of its single records.
+struct Silent;
+
+impl Progress for Silent {
+    fn pulled(&self, _write_back: &str, _records: u64) {}
+    fn push_begins(&self, _write_back: &str, _records: u64) {}
+    fn pushed(&self, _write_back: &str, _records: u64) {}
+    fn push_ends(&self, _write_back: &str) {}
+}
+
+impl Post {
+    /// Meets a write-back with its object.
+    pub(crate) async fn open(
+        project: Arc<Project>,
+        checked: &CheckedJob,
+        write_back: &str,
+        ledger: Ledger,
+    ) -> Result<Self, PlanError> {
+        let now = Utc::now();
+        let facts = RunFacts {
+            run: NO_RUN,
+            job: checked.job.name.clone(),
+            cycle: Cycle {
+                id: String::new(),
+                completed_at: now,
+            },
+            started_at: now,
+        };
+        let plans = plan_without_sources(&project, &checked.job, Some(write_back), &facts).await?;
+        let plan = plans.into_iter().next().ok_or(PlanError::NoSuchWriteBack {
+            name: write_back.to_owned(),
+            job: checked.job.name.clone(),
+            known: Vec::new(),
+        })?;
+        let fields = plan.write_back.fields.iter();
+        let open = fields.filter(|field| field.real_time);
+        let mut columns: BTreeSet<usize> = open
+            .flat_map(|field| field.value.columns())
+            .copied()
+            .collect();
+        columns.extend(&plan.write_back.schema.key);
+        let mapped_for = match columns.len() > plan.write_back.schema.key.len() {
+            true => plan.mapped_for_layout(&plan.of_columns(&columns)?.0),
+            false => plan.mapped_for(),
+        };
+        Ok(Self {
+            project,
+            ledger,
+            job: checked.job.name.clone(),
+            plan,
+            mapped_for,
+            idle: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn write_back(&self) -> &str {
+        &self.plan.write_back.name
+    }
+
+    /// Name of its connection.
+    pub(crate) fn destination(&self) -> &str {
+        &self.plan.destination.name
+    }
+
+    /// As people read it.
+    pub(crate) fn object(&self) -> String {
+        self.plan.object().display_name()
+    }
+
+    /// Columns of the schema's unique identifier, in its order.
+    pub(crate) fn key_columns(&self) -> Vec<String> {
+        let key = self.plan.write_back.schema.key_columns();
+        key.map(|column| column.name.clone()).collect()
+    }
+
+    /// Every field, with what keeps it from being written in real time.
+    pub(crate) fn told(&self) -> Vec<FieldTold> {
+        let write_back = &self.plan.write_back;
+        let schema = &write_back.schema;
+        let told = |field: &Field| {
+            let column = match field.value.columns() {
+                [column] => schema.columns.get(*column),
+                [..] => None,
+            };
+            let why_not = match real_time::obstacle(field, &schema.key, write_back.mode) {
+                Some(why) => Some(why.words().to_owned()),
+                None if field.real_time => None,
+                None => Some("`realtime = true` is not written at it".to_owned()),
+            };
+            FieldTold {
+                field: field.column.text.clone(),
+                column: column.map(|column| column.name.clone()),
+                declared: column.map(|column| column.column_type.to_string()),
+                real_time: why_not.is_none(),
+                why_not,
+            }
+        };
+        write_back.fields.iter().map(told).collect()
+    }
+
+    /// Errors: requests do not write this column.
+    pub(crate) fn expect_writable(&self, column: &str) -> Result<(), Unwritable> {
+        let write_back = &self.plan.write_back;
+        let schema = &write_back.schema;
+        let position = schema.columns.iter().position(|known| known.name == column);
+        let is_of = |field: &&Field| {
+            let columns = field.value.columns();
+            position.is_some_and(|position| columns.contains(&position))
+        };
+        let obstacle = |field| real_time::obstacle(field, &schema.key, write_back.mode);
+        let mut refused = None;
+        for field in write_back.fields.iter().filter(is_of) {
+            match obstacle(field) {
+                None if field.real_time => return Ok(()),
+                None => {
+                    refused = Some(Unwritable::SwitchedOff {
+                        field: field.column.text.clone(),
+                    });
+                }
+                Some(why) => refused = refused.or(Some(Unwritable::Never(why))),
+            }
+        }
+        let told = self.told().into_iter().filter(|field| field.real_time);
+        let known = told.filter_map(|field| field.column).collect();
+        Err(refused.unwrap_or(Unwritable::Unknown { known }))
+    }
+
+    /// Waits until nobody else in this process writes the record.
+    pub(crate) async fn hold(&self, record: &str) -> HeldKeys {
+        let line = key_lines::line(&self.plan.destination.name, &self.plan.object().path);
+        key_lines::hold(&line, BTreeSet::from([record.to_owned()])).await
+    }
+
+    /// How the record is parked, if it is.
+    pub(crate) async fn parked(&self, record: &str) -> Result<Option<Parked>, LedgerError> {
+        let parked = self.ledger.parked(&self.job, Utc::now()).await?;
+        let is_it = |one: &Parked| one.write_back == self.write_back() && one.key == record;
+        Ok(parked.into_iter().find(is_it))
+    }
+
+    /// Records a request as a part of today's run, unless its caller asked for it before.
+    pub(crate) async fn begin(
+        &self,
+        new: &NewRecordRequest<'_>,
+    ) -> Result<RequestBegun, LedgerError> {
+        let today = new.asked_at.date_naive();
+        let day_run = DayRun {
+            day: &today.to_string(),
+            begins_at: today.and_time(NaiveTime::MIN).and_utc(),
+            mapped_for: &self.mapped_for,
+        };
+        self.ledger.begin_record_request(new, &day_run).await
+    }
+
+    /// Writes a record as the batch at `place`, as a run does.
+    /// Errors: whatever keeps it from being written, or from being known to be.
+    pub(crate) async fn carry_out(
+        &self,
+        mapped: &Mapped,
+        place: RequestPlace,
+        stop: &Stop,
+    ) -> Result<Carried, PushError> {
+        let context = Arc::new(self.context(&mapped.layout, place, stop));
+        let mut writer = match self.take_idle() {
+            Some(idle) => idle.turned_to(context),
+            None => Writer::new(context),
+        };
+        writer.deliver(self.batch(mapped, place)).await?;
+        for held_up in writer.take_held_up() {
+            let batch = self.batch(mapped, place);
+            writer
+                .reject(&batch, held_up.message, held_up.column)
+                .await?;
+        }
+        let outcome = self.outcome(place).await?;
+        let fields = writer.seen.take().map(|seen| seen.fields);
+        let (row, read_back) = match writer.look_again(&mapped.records).await {
+            Ok(looked_up) => {
+                let held = looked_up.before.of(0);
+                let row = looked_up.stored.get(&0).map(|row| row.id.0.clone());
+                (row, held.map(|held| named(&mapped.layout, &held)))
+            }
+            Err(error) => {
+                let error = chain(&error).join(": ");
+                warn!(job = %self.job, write_back = self.write_back(), error, "could not read a record back");
+                (None, None)
+            }
+        };
+        self.give_back(writer);
+        Ok(Carried {
+            outcome,
+            fields: fields.unwrap_or_default(),
+            row,
+            read_back,
+        })
+    }
+
+    /// What became of the record of a request whose batch is committed.
+    pub(crate) async fn outcome(&self, place: RequestPlace) -> Result<Outcome, LedgerError> {
+        let batches = self.ledger.outcomes(place.id(), place.sequence).await?;
+        let outcome = batches.into_iter().flat_map(|batch| batch.outcomes).next();
+        Ok(outcome.expect("a batch that was delivered has the outcome of its record"))
+    }
+
+    fn context(&self, layout: &Arc<Layout>, place: RequestPlace, stop: &Stop) -> WriterContext {
+        let plan = &self.plan;
+        let folder = run_folder(&self.project, place.run).join(&plan.write_back.name);
+        let journal = plan.journal_table.clone().map(|journal| {
+            let facts = RunFacts {
+                run: place.run,
+                job: self.job.clone(),
+                cycle: Cycle {
+                    id: format!("request {}", place.request),
+                    completed_at: Utc::now(),
+                },
+                started_at: Utc::now(),
+            };
+            JournalTable::new(
+                journal,
+                facts,
+                &plan.write_back.name,
+                &plan.destination.name,
+            )
+        });
+        WriterContext {
+            write_back: plan.write_back.name.clone(),
+            connection: plan.destination.clone(),
+            layout: Arc::clone(layout),
+            work: Work::Deliver,
+            id: place.id(),
+            ledger: self.ledger.clone(),
+            journal,
+            images_folder: images::folder_in(&folder),
+            keeps_before_images: plan.write_back.before_images_kept.is_some(),
+            conflicts_folder: kept::folder_in(&folder),
+            progress: Arc::new(Silent),
+            stop: stop.clone(),
+            stopping: AtomicBool::new(false),
+            connected: AtomicUsize::new(0),
+        }
+    }
+
+    fn batch(&self, mapped: &Mapped, place: RequestPlace) -> Batch {
+        let identities = Arc::new(mapped.identities(place.sequence));
+        let (_, under_way) = PushedPartition::new(place.sequence, Arc::clone(&identities), None);
+        Batch {
+            span: place.span(),
+            records: mapped.records.clone(),
+            identities,
+            under_way,
+            sent: None,
+            looked_up: None,
+            last_written: None,
+            request: Some(Box::new(RequestTerms {
+                expected: mapped.expected.clone(),
+            })),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Writer> {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
+
+    /// A writer whose request failed is not given back: nobody knows what its connection is worth.
+    fn give_back(&self, writer: Writer) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(writer);
+    }
+}
+
+/// A rejection of a request, as its day run knows it.
+pub(crate) fn rejection_at(place: RequestPlace, rejection: &Rejection) -> Rejection {
+    Rejection {
+        record: place.sequence.into(),
+        ..rejection.clone()
+    }
+}
+
+/// Values of a row by the names of their fields, without the match key.
+fn named(layout: &Layout, held: &[Option<&str>]) -> BTreeMap<String, Option<String>> {
+    let fields = layout.fields.iter().zip(held);
+    let values = fields.filter(|(field, _)| !field.key);
+    values
+        .map(|(field, held)| (field.column.name.clone(), held.map(str::to_owned)))
+        .collect()
+}

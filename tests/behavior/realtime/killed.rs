@@ -1,0 +1,77 @@
+//! Requests whose process is killed: what was answered stands, and what was not is settled.
+
+use super::caller::{Answering, TOKEN, path_of, place_on, send};
+use crate::harness::Server;
+
+const CHANGE: &str = r#"{"values": {"score": 7}}"#;
+
+/// Places where the process dies while it carries out a request.
+const DEATHS: [&str; 6] = [
+    "record a request in",
+    "a transaction begun",
+    "before-images kept",
+    "record a batch in",
+    "a batch committed",
+    "record a commit in",
+];
+
+#[test]
+fn a_request_that_was_cut_off_is_settled_as_the_row_says() {
+    for server in [Server::Sqlite, Server::Postgres, Server::MariaDb] {
+        let place = place_on(server);
+        for (score, death) in (100..).zip(DEATHS) {
+            let at = format!("1 {death}");
+            let answering = Answering::start_with(&place, &[("WRITEBACK_ABORT_AT", &at)]);
+            let body = format!(r#"{{"values": {{"score": {score}}}}}"#);
+            let token = format!("Bearer {TOKEN}");
+            let key = format!("k{score}");
+            let headers = [("Authorization", token.as_str()), ("Idempotency-Key", &key)];
+            let cut = send(&answering.host, "PATCH", &path_of("A1"), &headers, &body);
+            assert!(cut.is_none(), "{server} {death}: {cut:?}");
+            let before = place.query("SELECT score FROM accounts WHERE id = 'A1'");
+            answering.kill();
+            let answering = Answering::start(&place);
+            let told = answering.ask_keyed(&key, &path_of("A1"), &body);
+            let told = answering.settled(told.json()["id"].as_str().expect("an id"));
+            let held = place.query("SELECT score FROM accounts WHERE id = 'A1'");
+            assert_eq!(before, held, "{server} {death}: settling writes nothing");
+            let is_written = held == format!("score\n{score}\n");
+            let expected = if is_written { "updated" } else { "not_written" };
+            assert_eq!(told["outcome"], expected, "{server} {death}: {told}");
+            answering.kill();
+        }
+        let undone = place.command(&["undo", "1"]);
+        assert_eq!(undone.code, 0, "{server} {undone}");
+        assert_eq!(place.rows("accounts"), super::caller::ROWS, "{server}");
+    }
+}
+
+#[test]
+fn what_was_accepted_is_carried_out_by_the_next_process() {
+    let place = place_on(Server::Sqlite);
+    let at = [("WRITEBACK_ABORT_AT", "1 a transaction begun")];
+    let answering = Answering::start_with(&place, &at);
+    let token = format!("Bearer {TOKEN}");
+    let headers = [
+        ("Authorization", token.as_str()),
+        ("Prefer", "respond-async"),
+        ("Idempotency-Key", "k"),
+    ];
+    // Whether it was answered before the process died does not matter: it was recorded.
+    drop(send(
+        &answering.host,
+        "PATCH",
+        &path_of("A1"),
+        &headers,
+        CHANGE,
+    ));
+    answering.kill();
+    let answering = Answering::start(&place);
+    let told = answering.ask_keyed("k", &path_of("A1"), CHANGE).json();
+    let outcome = answering.settled(told["id"].as_str().expect("an id"));
+    assert_eq!(outcome["outcome"], "updated", "{outcome}");
+    assert_eq!(
+        place.query("SELECT score FROM accounts WHERE id = 'A1'"),
+        "score\n7\n"
+    );
+}

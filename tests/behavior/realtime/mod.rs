@@ -1,0 +1,10 @@
+//! Requests over HTTP: single records that are written at once, and told of in full.
+
+mod answers;
+mod caller;
+mod described;
+mod histories;
+mod killed;
+mod records;
+mod runs;
+mod services;
