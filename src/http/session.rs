@@ -166,6 +166,7 @@ impl<M: ApiManner> Session<M> {
     ) -> Result<Response, SystemError> {
         let mut dead = None;
         let mut tries = 0;
+        let mut throttled = Duration::ZERO;
         let mut delays = delays(self.settings.attempts_max);
         loop {
             tries += 1;
@@ -178,6 +179,16 @@ impl<M: ApiManner> Session<M> {
                     }
                     Judgement::Renew if dead.is_none() => {
                         dead = Some(held.number);
+                        continue;
+                    }
+                    Judgement::Throttled {
+                        after: Some(asked), ..
+                    } if throttled + asked <= DELAY_ASKED_MAX => {
+                        // A host that says how long it is to be left alone is not tried in vain.
+                        self.bound.was_too_much();
+                        throttled += asked;
+                        tries -= 1;
+                        tokio::time::sleep(asked).await;
                         continue;
                     }
                     judgement @ (Judgement::Renew

@@ -10,6 +10,8 @@ mod alerts;
 mod altering;
 mod batches;
 mod before_images;
+mod bullhorn;
+mod bullhorn_practice;
 mod canaries;
 mod clauses;
 mod commands;

@@ -1,6 +1,7 @@
 //! Conditions on records, as `where` and `search` come to.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -30,8 +31,8 @@ pub(super) enum Comparison {
     IsNull,
     /// With `%` for any signs.
     Like(String),
-    /// These words, one after the other; a `*` at the end of one stands for any signs.
-    HasWords(Vec<String>),
+    /// One of these phrases: words, one after the other.
+    HasPhrase(Phrases),
     /// From and to, both of them in it; `None` where there is no end.
     Within(Option<String>, Option<String>),
 }
@@ -87,9 +88,9 @@ impl Comparison {
             Self::Among(operands) => operands.iter().any(is),
             Self::IsNull => value.is_null(),
             Self::Like(pattern) => text_of(value).is_some_and(|text| is_like(&text, pattern)),
-            Self::HasWords(words) => match value.as_array() {
-                Some(values) => values.iter().any(|value| has_words(value, words)),
-                None => has_words(value, words),
+            Self::HasPhrase(phrases) => match value.as_array() {
+                Some(values) => values.iter().any(|value| phrases.are_in(value)),
+                None => phrases.are_in(value),
             },
             Self::Within(from, to) => text_of(value).is_some_and(|text| {
                 let after = |from: &String| numbers_or_texts(&text, from) != Ordering::Less;
@@ -155,20 +156,50 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn has_words(value: &Value, wanted: &[String]) -> bool {
-    let Some(text) = text_of(value) else {
-        return false;
-    };
-    let is_bool = matches!(value, Value::Bool(_));
-    let held = words(&text);
-    let is = |(held, wanted): (&String, &String)| match wanted.strip_suffix('*') {
-        Some(start) => held.starts_with(start),
-        None => held == wanted || (is_bool && wanted == if held == "1" { "true" } else { "false" }),
-    };
-    !wanted.is_empty()
-        && held
-            .windows(wanted.len())
-            .any(|some| some.iter().zip(wanted).all(is))
+/// Phrases of which any may stand in a text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Phrases {
+    whole: HashSet<Vec<String>>,
+    /// Words of the longest of those.
+    length_max: usize,
+    /// Those with a `*` at the end of a word, which stands for any signs.
+    patterns: Vec<Vec<String>>,
+}
+
+impl Phrases {
+    /// Adds a phrase; one without words is in no text.
+    pub(super) fn add(&mut self, text: &str) {
+        let words = words(text);
+        if words.iter().any(|word| word.ends_with('*')) {
+            self.patterns.push(words);
+        } else if !words.is_empty() {
+            self.length_max = self.length_max.max(words.len());
+            self.whole.insert(words);
+        }
+    }
+
+    fn are_in(&self, value: &Value) -> bool {
+        let Some(text) = text_of(value) else {
+            return false;
+        };
+        let mut held = words(&text);
+        if let Some(boolean) = value.as_bool() {
+            held = vec![text, boolean.to_string()];
+        }
+        let is_whole = |length: usize| {
+            let mut windows = held.windows(length);
+            windows.any(|window| self.whole.contains(window))
+        };
+        let is = |(held, wanted): (&String, &String)| match wanted.strip_suffix('*') {
+            Some(start) => held.starts_with(start),
+            None => held == wanted,
+        };
+        let is_pattern = |wanted: &Vec<String>| {
+            let mut windows = held.windows(wanted.len().max(1));
+            windows.any(|window| window.iter().zip(wanted).all(is))
+        };
+        (1..=self.length_max).any(is_whole) || self.patterns.iter().any(is_pattern)
+    }
 }
 
 fn numbers_or_texts(left: &str, right: &str) -> Ordering {

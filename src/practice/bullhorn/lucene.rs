@@ -2,7 +2,7 @@
 //! value of several words without quotes finds nothing.
 //! Source: <https://lucene.apache.org/core/2_9_4/queryparsersyntax.html>.
 
-use super::expression::{Comparison, Condition, words};
+use super::expression::{Comparison, Condition, Phrases};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -161,11 +161,37 @@ impl Reader {
         }
     }
 
+    /// Takes phrases in quotes and the parenthesis that closes them, if nothing else stands there.
+    fn phrases(&mut self) -> Option<Phrases> {
+        let mut phrases = Phrases::default();
+        for place in self.place.. {
+            match self.tokens.get(place)? {
+                Token::Word { text, quoted: true } => phrases.add(text),
+                Token::Close => {
+                    self.place = place + 1;
+                    return Some(phrases);
+                }
+                Token::Word { quoted: false, .. }
+                | Token::Colon
+                | Token::Open
+                | Token::Range(_)
+                | Token::And
+                | Token::Or
+                | Token::Not
+                | Token::Must => return None,
+            }
+        }
+        None
+    }
+
     fn clause(&mut self, field: Option<&str>) -> Option<Condition> {
         match self.next()? {
             Token::Not => Some(Condition::Not(Box::new(self.clause(field)?))),
             Token::Must => self.clause(field),
             Token::Open => {
+                if let Some(phrases) = self.phrases().filter(|_| field.is_some()) {
+                    return Some(has_phrase(field?, phrases));
+                }
                 let inner = self.clauses(field)?;
                 (self.next() == Some(Token::Close)).then_some(inner)
             }
@@ -178,10 +204,11 @@ impl Reader {
                 }
                 self.clause(Some(&text))
             }
-            Token::Word { text, .. } => Some(Condition::Compared {
-                property: field?.to_owned(),
-                comparison: Comparison::HasWords(words(&text)),
-            }),
+            Token::Word { text, .. } => {
+                let mut phrases = Phrases::default();
+                phrases.add(&text);
+                Some(has_phrase(field?, phrases))
+            }
             Token::Range(range) => {
                 let (from, to) = range.split_once(" TO ")?;
                 let end = |text: &str| (text.trim() != "*").then(|| text.trim().to_owned());
@@ -192,6 +219,13 @@ impl Reader {
             }
             Token::Colon | Token::Close | Token::And | Token::Or => None,
         }
+    }
+}
+
+fn has_phrase(property: &str, phrases: Phrases) -> Condition {
+    Condition::Compared {
+        property: property.to_owned(),
+        comparison: Comparison::HasPhrase(phrases),
     }
 }
 

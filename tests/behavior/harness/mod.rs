@@ -1,5 +1,6 @@
 //! What every test stands on: real servers, a project folder, and the built program run in it.
 
+mod bullhorn;
 pub(crate) mod certificates;
 mod database;
 mod disk;
@@ -12,6 +13,8 @@ mod server;
 mod serving;
 mod workspace;
 
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use bullhorn::Corporation;
 pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};

@@ -70,11 +70,13 @@ impl Find for BullhornDestination {
     ) -> Result<Vec<Hit>, SystemError> {
         let ids = self.ids_of_keys(layout, keys).await?;
         let mut hits = self.rows(layout, &ids).await?;
-        if layout.mode != MatchMode::UpdateOnly {
-            let missing = missing(layout, keys, &hits);
-            let late = self.lately_made(layout, &missing).await?;
-            hits.extend(self.rows(layout, &late).await?);
-        }
+        let missing = missing(layout, keys, &hits);
+        let late = match layout.mode {
+            // Two calls for all of them: most are not there, and nothing is made of those.
+            MatchMode::UpdateOnly => self.newest(layout, &missing).await?,
+            MatchMode::Upsert | MatchMode::CreateOnly => self.lately_made(layout, &missing).await?,
+        };
+        hits.extend(self.rows(layout, &late).await?);
         for hit in &hits {
             let names = layout.fields.iter().map(|field| field.column.name.clone());
             let held = names.zip(hit.values.iter().cloned()).collect();
@@ -423,6 +425,9 @@ impl BullhornDestination {
         keys: &[Vec<String>],
     ) -> Result<BTreeSet<u64>, SystemError> {
         let entity = entity_of(layout);
+        if keys.is_empty() || FoundBy::of(entity) != FoundBy::Search {
+            return Ok(BTreeSet::new());
+        }
         let path = format!("/search/{entity}?fields=id&sort=-id&count=1&start=0");
         let response = self.ask(path, &json!({ "query": "id:[0 TO *]" })).await?;
         let page: Page = self.read(&response, "looking records up")?;

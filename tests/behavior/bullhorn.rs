@@ -1,0 +1,726 @@
+//! Bullhorn as a destination, against the practice corporation that is part of the program: one record
+//! a call, an index that lags behind, answers that hide what became of a field.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::harness::{Corporation, Ran, Server, Workspace, write_back};
+
+/// Columns of the source.
+const SCHEMA: &str = "id VARCHAR(50) PRIMARY KEY, tier VARCHAR(100), day DATE, src VARCHAR(50)";
+
+const FIELDS: &str = "externalID = 'id'
+customText1 = 'tier'
+dateAvailable = 'day'
+source = 'src'";
+
+/// Fields of a candidate that is made.
+const NEW: &str = "externalID = 'id'
+customText1 = 'tier'
+name = { string = 'New One' }
+status = { string = 'New Lead' }";
+
+const SCORES: &str = "id,tier,day,src
+R-1,gold,2026-07-01,Sense Referral
+R-2,gold,,Referral
+R-3,silver,,Monster.com
+R-9,gold,,Referral
+";
+
+const NEW_SCHEMA: &str = "id VARCHAR(50) PRIMARY KEY, tier VARCHAR(100)";
+
+/// A project with a corporation of its own, whose candidates are those of `fixtures/bullhorn`, and a
+/// job into them.
+fn place(corporation: &str, settings: &str, fields: &str) -> Workspace {
+    let place = Workspace::on(Server::Sqlite);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bullhorn");
+    for file in std::fs::read_dir(repository).expect("the fixtures") {
+        let file = file.expect("a file").path();
+        let name = file
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        place.bytes(
+            &format!("ats/{name}"),
+            &std::fs::read(&file).expect("a file"),
+        );
+    }
+    place.file("ats/practice.toml", corporation);
+    place.file("writeback.toml", &project(&place, "practice = 'ats'"));
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "Candidate", settings, fields),
+    );
+    place
+}
+
+/// As [`place`], with the usual fields and records.
+fn usual_place(corporation: &str) -> Workspace {
+    let place = place(corporation, "", FIELDS);
+    place.scores(SCHEMA, SCORES);
+    place
+}
+
+fn project(place: &Workspace, settings: &str) -> String {
+    format!(
+        "{}[connections.crm]\nkind = 'bullhorn'\ntimezone = 'America/Chicago'\nattempts_max = 4\n{settings}\n",
+        place.connection("files")
+    )
+}
+
+/// What the records of an entity hold, a line each, in the order of the lines.
+fn held(place: &Workspace, entity: &str, fields: &[&str]) -> String {
+    let columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("json_extract(body, '$.held.{field}') AS {field}"))
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM documents WHERE kind = '{entity}'",
+        columns.join(", ")
+    );
+    let csv = place.query_file(".writeback/practice/crm.db", &sql);
+    csv.lines()
+        .skip(1)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn tiers(place: &Workspace) -> String {
+    held(place, "Candidate", &["externalID", "customText1"])
+}
+
+/// Calls of the corporation's month.
+fn calls(place: &Workspace) -> u64 {
+    let sql = "SELECT json_extract(body, '$.used') AS used FROM documents WHERE kind = '_counters'";
+    let csv = place.query_file(".writeback/practice/crm.db", sql);
+    let used = csv.lines().nth(1).expect("a count");
+    used.parse().expect("a number")
+}
+
+fn again(place: &Workspace) -> Ran {
+    place.command(&["run", "job", "--json", "--again"])
+}
+
+fn undo(place: &Workspace, run: &Ran, arguments: &[&str]) -> Ran {
+    let number = run.run().to_string();
+    let mut all = vec!["undo", number.as_str(), "--json"];
+    all.extend(arguments);
+    place.command(&all)
+}
+
+#[test]
+fn only_what_is_there_and_differs_is_written_and_a_second_run_changes_nothing() {
+    let place = usual_place("");
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
+    let fields = ["externalID", "customText1", "dateAvailable", "source"];
+    let written = held(&place, "Candidate", &fields);
+    // Midnight in Chicago.
+    assert!(
+        written.starts_with("R-1,gold,1782882000000,\"[\"\"Sense Referral\"\"]\"\nR-2,gold,,"),
+        "{written}"
+    );
+    assert_eq!(written.lines().count(), 7, "nothing was made");
+    let again = again(&place);
+    assert_eq!(
+        again.summary(),
+        "4 read = 3 unchanged + 1 skipped",
+        "{again}"
+    );
+    let undone = undo(&place, &run, &[]);
+    assert_eq!(undone.summary(), "2 read = 2 updated", "{undone}");
+    assert!(
+        held(&place, "Candidate", &fields)
+            .starts_with("R-1,,,\"[\"\"Corporate Web\"\"]\"\nR-2,,,\n"),
+        "{undone}"
+    );
+}
+
+#[test]
+fn a_key_of_several_candidates_is_rejected_and_deleted_ones_are_not_seen() {
+    let place = place("", "", "externalID = 'id'\ncustomText1 = 'tier'");
+    place.scores(NEW_SCHEMA, "id,tier\nR-4,x\nR-5,y\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(rejected.contains("13"), "{rejected}");
+    assert!(rejected.contains("14"), "{rejected}");
+    let written = tiers(&place);
+    assert!(written.ends_with("R-4,\nR-4,\nR-5,\nR-5,y\n"), "{written}");
+}
+
+#[test]
+fn a_candidate_is_made_once_though_the_index_never_hears_of_it_and_is_taken_back() {
+    for entitled in ["true", "false"] {
+        for (matching, first, second) in [
+            (
+                "upsert",
+                "2 read = 1 inserted + 1 updated",
+                "2 read = 2 unchanged",
+            ),
+            (
+                "create_only",
+                "2 read = 1 inserted + 1 skipped",
+                "2 read = 2 skipped",
+            ),
+        ] {
+            let corporation =
+                format!("[search]\nlag = '30d'\n[api_user]\nloads_data = {entitled}\n");
+            let place = place(&corporation, &format!("matching = '{matching}'"), NEW);
+            place.scores(NEW_SCHEMA, "id,tier\nR-1,gold\nN-1,gold\n");
+            let run = place.run();
+            assert_eq!(run.summary(), first, "{run}");
+            let again = again(&place);
+            assert_eq!(again.summary(), second, "{again}");
+            assert_eq!(tiers(&place).lines().count(), 8);
+            let undone = undo(&place, &run, &["--delete-created"]);
+            assert_eq!(undone.code, 0, "{undone}");
+            let deleted = held(&place, "Candidate", &["externalID", "isDeleted"]);
+            assert!(deleted.contains("N-1,1\n"), "{deleted}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_candidate_costs_one_and_is_told_in_bullhorn_s_words() {
+    let rule = "[[refuse]]\nentity = 'Candidate'\nwhen = \"customText1 = 'none'\"\n\
+                property = 'customText1'\nmessage = 'A tier is gold or silver.'\n";
+    let place = place(
+        rule,
+        "",
+        "externalID = 'id'\ncustomText1 = 'tier'\nstatus = 'status'",
+    );
+    place.scores(
+        "id VARCHAR(50) PRIMARY KEY, tier VARCHAR(100), status VARCHAR(20)",
+        "id,tier,status\nR-1,gold,Active\nR-2,none,Active\nR-3,gold,Actve\n",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(
+        rejected.contains("INVALID_VALUE: A tier is gold or silver."),
+        "{rejected}"
+    );
+    assert!(rejected.contains("`Active` is the nearest"), "{rejected}");
+    assert!(tiers(&place).starts_with("R-1,gold\nR-2,\nR-3,silver\n"));
+}
+
+#[test]
+fn a_field_that_is_left_alone_rejects_its_record_which_then_holds_what_it_held() {
+    for silently in ["true", "false"] {
+        let rule = format!(
+            "[[ignore]]\nentity = 'Candidate'\nproperty = 'occupation'\nsilently = {silently}\n"
+        );
+        let place = place(
+            &rule,
+            "",
+            "externalID = 'id'\ncustomText1 = 'tier'\noccupation = 'job'",
+        );
+        place.scores(
+            "id VARCHAR(50) PRIMARY KEY, tier VARCHAR(100), job VARCHAR(50)",
+            "id,tier,job\nR-1,gold,Boss\nR-2,gold,Nurse\n",
+        );
+        let run = place.run();
+        assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+        let rejected = place.rejected(run.run());
+        assert!(
+            rejected.contains("answered with success, and `occupation` was left as it was"),
+            "{rejected}"
+        );
+        assert_eq!(rejected.contains("PROPERTY_IGNORED"), silently == "false");
+        assert!(
+            tiers(&place).starts_with("R-1,\nR-2,gold\n"),
+            "{}",
+            tiers(&place)
+        );
+    }
+}
+
+#[test]
+fn check_tells_of_the_corporation_and_another_one_is_refused_before_any_record_is_read() {
+    let place = usual_place("");
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 0, "{check}");
+    let line = "crm: corporation `12345` (Practice), last modified by `Practice API` (api@practice.example), version 2.0";
+    assert!(check.stdout.contains(line), "{check}");
+    assert!(
+        check
+            .stdout
+            .contains("of 100000 calls used and 50 % of them may be"),
+        "{check}"
+    );
+    place.file(
+        "writeback.toml",
+        &project(&place, "practice = 'ats'\naccount = '54321'"),
+    );
+    let searches = "SELECT count(*) AS n FROM documents WHERE kind = 'Candidate'";
+    let before = place.query_file(".writeback/practice/crm.db", searches);
+    for command in [["check", "job"], ["run", "job"], ["preview", "job"]] {
+        let refused = place.command(&command);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(
+            refused
+                .stderr
+                .contains("lead to corporation `12345`, not to `54321`"),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        place.query_file(".writeback/practice/crm.db", searches),
+        before
+    );
+}
+
+#[test]
+fn what_the_user_may_not_do_is_said_before_anything_is_written() {
+    let forbidden = "[[forbid]]\nentity = 'Candidate'\nentitlement = 'UPDATE'\n";
+    let check = usual_place(forbidden).command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(
+        check.stderr.contains("may not be updated by this user"),
+        "{check}"
+    );
+    let place = place("", "", "externalID = 'id'\nssn = 'tier'");
+    place.scores(NEW_SCHEMA, "id,tier\nR-1,gold\n");
+    let line = place.text("ats/Candidate.csv");
+    let line = line
+        .replace(",isDeleted\n", ",isDeleted,ssn\n")
+        .replace(",false\n", ",false,1-2\n");
+    place.file("ats/Candidate.csv", &line.replace(",true\n", ",true,1-2\n"));
+    let run = place.run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stderr.contains("`ssn` is confidential"), "{run}");
+    assert!(held(&place, "Candidate", &["ssn"]).starts_with("1-2\n"));
+}
+
+/// A run among these faults leaves what one without them would have left.
+fn expect_delivered_among(faults: &str) {
+    let place = usual_place("");
+    let corporation = Corporation::start(&place, faults);
+    let mut run = place.run();
+    for _ in 0..3 {
+        if run.code == 2 {
+            run = place.run();
+        }
+    }
+    assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
+    drop(corporation);
+    let written = tiers(&place);
+    assert!(
+        written.starts_with("R-1,gold\nR-2,gold\nR-3,silver\n"),
+        "{faults}: {written}"
+    );
+    assert_eq!(written.lines().count(), 7, "{faults}: {written}");
+}
+
+#[test]
+fn a_run_goes_on_among_ended_sessions_throttling_and_broken_answers() {
+    for faults in [
+        "expire=@7@12",
+        "503=@6@8,502=@7",
+        "concurrent:update=@1@2",
+        "500:update=@1,bare_error:update=@2",
+        "unavailable:search=@1,too_long:entity=@1",
+        "drop_after:update=@1,cut_json:update=@2",
+        "drop_before=@3@9",
+        "login_page:search=@1",
+        "moved:login_info=@1,moved:update=@1",
+    ] {
+        expect_delivered_among(faults);
+    }
+}
+
+#[test]
+fn nobody_follows_to_a_host_of_another_site() {
+    let place = usual_place("");
+    let corporation = Corporation::start(&place, "moved_away:login_info=@1");
+    let run = place.run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(
+        run.stderr.contains("sent on to a host of another site"),
+        "{run}"
+    );
+    assert_eq!(corporation.counts()["org"]["strayed"], 0);
+}
+
+#[test]
+fn calls_run_out_before_they_cross_the_share_and_the_next_run_says_when() {
+    let place = usual_place("");
+    let quota = "practice = 'ats'\nquota = '20 per month'\nquota_share = '30 %'";
+    place.file("writeback.toml", &project(&place, quota));
+    let run = place.run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(
+        run.stderr
+            .contains("6 of 20 per month calls are used up, and 30 % of them may be"),
+        "{run}"
+    );
+    assert!(run.stderr.contains("run again then"), "{run}");
+    assert!(calls(&place) <= 6, "{}", calls(&place));
+    assert!(tiers(&place).starts_with("R-1,\n"), "nothing was written");
+}
+
+/// So many candidates, `C-0000` and so on, and a record for each.
+fn many(place: &Workspace, count: usize, tier: impl Fn(usize) -> String) {
+    let mut candidates = String::from("id,externalID,name,status,isDeleted\n");
+    let mut scores = String::from("id,tier\n");
+    for number in 0..count {
+        candidates += &format!("{},C-{number:05},N{number},Active,false\n", number + 1);
+        scores += &format!("C-{number:05},{}\n", tier(number));
+    }
+    place.file("ats/Candidate.csv", &candidates);
+    place.file("ats/JobSubmission.csv", "id\n");
+    place.scores(NEW_SCHEMA, &scores);
+}
+
+const NO_MINUTE: &str = "[corporation]\ncalls_per_minute = 0\n";
+
+#[test]
+fn updates_take_little_more_calls_than_there_are_records() {
+    let place = place(NO_MINUTE, "", "externalID = 'id'\ncustomText1 = 'tier'");
+    many(&place, 1_000, |number| format!("tier {number}"));
+    let run = place.run();
+    assert_eq!(run.summary(), "1000 read = 1000 updated", "{run}");
+    let used = calls(&place);
+    assert!(used <= 1_000 + 2 * 3 + 10, "{used} calls");
+}
+
+#[test]
+fn one_value_for_many_candidates_takes_one_call() {
+    let place = place(NO_MINUTE, "", "externalID = 'id'\nstatus = 'tier'");
+    many(&place, 400, |_| "Placed".to_owned());
+    let run = place.run();
+    assert_eq!(run.summary(), "400 read = 400 updated", "{run}");
+    let used = calls(&place);
+    assert!(used <= 20, "{used} calls");
+    let statuses = held(&place, "Candidate", &["status"]);
+    assert!(statuses.lines().all(|status| status == "Placed"), "{run}");
+}
+
+#[test]
+fn one_value_for_many_is_told_of_each_that_does_not_take_it() {
+    let rule = format!(
+        "{NO_MINUTE}[[refuse]]\nentity = 'Candidate'\nwhen = \"id = 2 AND status = 'Placed'\"\nmessage = 'Not this one.'\n"
+    );
+    let rule = rule.replace("id = 2", "name = 'N1'");
+    let place = place(&rule, "", "externalID = 'id'\nstatus = 'tier'");
+    many(&place, 5, |_| "Placed".to_owned());
+    let run = place.run();
+    assert_eq!(run.summary(), "5 read = 4 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(rejected.contains("Not this one."), "{rejected}");
+}
+
+/// So many new candidates, in batches of 25, which the index never hears of.
+fn place_of_creates(count: usize, entitled: bool) -> Workspace {
+    let corporation =
+        format!("{NO_MINUTE}[search]\nlag = '30d'\n[api_user]\nloads_data = {entitled}\n");
+    let place = place(&corporation, "matching = 'upsert'\nbatch_size = 25", NEW);
+    let lines = (0..count).map(|number| format!("N-{number:04},t{number}\n"));
+    place.scores(
+        NEW_SCHEMA,
+        &format!("id,tier\n{}", lines.collect::<String>()),
+    );
+    place
+}
+
+/// Panics: unless each of so many new candidates is there, once.
+fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
+    let tiers = tiers(place);
+    let mut new: Vec<&str> = tiers
+        .lines()
+        .filter(|line| line.starts_with("N-"))
+        .collect();
+    new.sort_unstable();
+    let all = new.len();
+    new.dedup();
+    assert_eq!((all, new.len()), (count, count), "{told}");
+}
+
+#[test]
+fn candidates_are_made_once_though_answers_are_lost_after_the_write() {
+    for entitled in [true, false] {
+        let count = if entitled { 300 } else { 100 };
+        let place = place_of_creates(count, entitled);
+        let faults = "seed=11,drop_after:create=3%,500_after:create=2%,drop_in:create=@7,drop_before:create=@9";
+        let _corporation = Corporation::start(&place, faults);
+        let mut run = place.run();
+        for _ in 0..8 {
+            if run.code == 2 {
+                run = place.run();
+            }
+        }
+        assert_eq!(run.json()["status"], "succeeded", "{run}");
+        expect_each_once(&place, count, &run);
+        let again = again(&place);
+        assert_eq!(
+            again.summary(),
+            format!("{count} read = {count} unchanged"),
+            "{again}"
+        );
+    }
+}
+
+#[test]
+fn candidates_are_made_once_though_the_program_is_killed() {
+    for entitled in [true, false] {
+        let place = place_of_creates(60, entitled);
+        for death in [
+            "1 an intent recorded",
+            "1 a request answered",
+            "2 a request answered",
+        ] {
+            let killed =
+                place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
+            assert!(killed.stderr.contains("dies here"), "{killed}");
+        }
+        let run = place.run();
+        assert_eq!(run.json()["status"], "succeeded", "{run}");
+        expect_each_once(&place, 60, &run);
+    }
+}
+
+#[test]
+fn references_and_lists_are_written_compared_and_taken_back() {
+    let place = place(
+        "",
+        "",
+        "externalID = 'id'\nowner = 'owner'\nprimarySkills = 'skills'",
+    );
+    place.scores(
+        "id VARCHAR(50) PRIMARY KEY, owner INTEGER, skills VARCHAR(50)",
+        "id,owner,skills\nR-1,3,1;2\nR-2,3,2\nR-3,3,3;1\n",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 2 updated + 1 unchanged", "{run}");
+    let fields = ["externalID", "owner", "primarySkills"];
+    let written = held(&place, "Candidate", &fields);
+    assert!(
+        written.starts_with("R-1,3,\"[1,2]\"\nR-2,3,[2]\nR-3,3,\"[1,3]\"\n"),
+        "{written}"
+    );
+    let again = again(&place);
+    assert_eq!(again.summary(), "3 read = 3 unchanged", "{again}");
+    let undone = undo(&place, &run, &[]);
+    assert_eq!(undone.summary(), "2 read = 2 updated", "{undone}");
+    let before = held(&place, "Candidate", &fields);
+    assert!(
+        before.starts_with("R-1,2,[3]\nR-2,3,[2]\nR-3,2,\"[1,3]\"\n"),
+        "{before}"
+    );
+}
+
+#[test]
+fn a_submission_is_made_once_for_a_candidate_and_a_job() {
+    let fields = "candidate = 'candidate'\njobOrder = 'job'\nstatus = { string = 'New Lead' }\n\
+                  dateWebResponse = 'at'";
+    let place = place(
+        "",
+        "matching = 'create_only'\ntable = 'JobSubmission'",
+        fields,
+    );
+    let schema = "candidate INTEGER NOT NULL, job INTEGER NOT NULL, at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (candidate, job)";
+    place.scores(
+        schema,
+        "candidate,job,at\n10,79,2026-06-01T10:00:00Z\n10,77,2026-06-01T10:00:00Z\n11,78,2026-06-01T10:00:00Z\n",
+    );
+    let corporation = Corporation::start(&place, "drop_after:create=@1");
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 2 inserted + 1 skipped", "{run}");
+    let again = again(&place);
+    assert_eq!(again.summary(), "3 read = 3 skipped", "{again}");
+    drop(corporation);
+    let made = held(
+        &place,
+        "JobSubmission",
+        &["candidate", "jobOrder", "status"],
+    );
+    let mut made: Vec<&str> = made.lines().collect();
+    made.sort_unstable();
+    assert_eq!(
+        made,
+        ["10,77,New Lead", "10,79,Submission", "11,78,New Lead"]
+    );
+}
+
+/// A job that adds a note to each of two candidates.
+fn place_of_notes(corporation: &str) -> Workspace {
+    let fields = "externalID = 'id'\npersonReference = 'candidate'\ncomments = 'text'\n\
+                  action = { string = '19381' }\njobOrder = 'job'";
+    let place = place(
+        corporation,
+        "matching = 'create_only'\ntable = 'Note'",
+        fields,
+    );
+    place.scores(
+        "id VARCHAR(50) PRIMARY KEY, candidate INTEGER, text VARCHAR(200), job INTEGER",
+        "id,candidate,text,job\nref-1,10,Referred by Ada.,77\nref-2,11,Referred by Ben.,78\n",
+    );
+    place
+}
+
+#[test]
+fn a_note_is_added_once_and_linked_to_its_candidate_and_job() {
+    let lists = "[lists]\nnote_actions = ['Email', '19381']\n";
+    for corporation in [
+        lists.to_owned(),
+        format!("{lists}[search]\nfinds_notes = false\n"),
+    ] {
+        let place = place_of_notes(&corporation);
+        let served = Corporation::start(&place, "drop_after:create=@1,500_after:create=@2");
+        let run = place.run();
+        assert_eq!(run.summary(), "2 read = 2 inserted", "{run}");
+        let again = again(&place);
+        assert_eq!(again.summary(), "2 read = 2 skipped", "{again}");
+        drop(served);
+        let notes = held(&place, "Note", &["externalID", "personReference", "action"]);
+        assert!(
+            notes.ends_with("ref-1,10,19381\nref-2,11,19381\n")
+                || notes.ends_with("ref-2,11,19381\nref-1,10,19381\n"),
+            "{notes}"
+        );
+        assert_eq!(notes.lines().count(), 3, "{notes}");
+        let links = held(
+            &place,
+            "NoteEntity",
+            &["targetEntityID", "targetEntityName"],
+        );
+        assert_eq!(links.lines().count(), 5, "{links}");
+    }
+}
+
+#[test]
+fn an_action_that_the_corporation_does_not_have_is_told_with_the_nearest() {
+    let place = place_of_notes("[lists]\nnote_actions = ['Email', '19382']\n");
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(check.stderr.contains("19382"), "{check}");
+}
+
+#[test]
+fn previews_plans_tests_and_kept_values_are_as_in_a_database() {
+    let place = usual_place("");
+    let preview = place.command(&["preview", "job", "--out", "plan"]);
+    assert_eq!(preview.code, 0, "{preview}");
+    assert!(tiers(&place).starts_with("R-1,\nR-2,\n"), "{preview}");
+    let corporation = Corporation::start(&place, "");
+    let edited = corporation.call("POST", "/entity/Candidate/11", r#"{"customText1":"own"}"#);
+    assert_eq!(edited.status, 200, "{edited:?}");
+    drop(corporation);
+    let applied = place.command(&["run", "job", "--plan", "plan", "--json"]);
+    assert_eq!(
+        applied.summary(),
+        "2 read = 1 updated + 1 skipped",
+        "{applied}"
+    );
+    assert!(
+        tiers(&place).starts_with("R-1,gold\nR-2,own\n"),
+        "{}",
+        tiers(&place)
+    );
+    let test = place.command(&["test", "job", "--record", "R-2", "--json"]);
+    assert_eq!(test.code, 0, "{test}");
+    assert!(
+        tiers(&place).starts_with("R-1,gold\nR-2,gold\n"),
+        "{}",
+        tiers(&place)
+    );
+    let verified = place.command(&["verify", "job"]);
+    assert_eq!(verified.code, 0, "{verified}");
+    let refused = place.command(&["test", "job", "--record", "R-2", "--rollback"]);
+    assert_eq!(refused.code, 2, "{refused}");
+}
+
+#[test]
+fn descriptions_are_saved_as_the_corporation_gives_them() {
+    let place = usual_place("");
+    let saved = place.command(&["describe", "crm", "--out", "saved"]);
+    assert_eq!(saved.code, 0, "{saved}");
+    let text = place.text("saved/Candidate.json");
+    let described: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(described["entity"], "Candidate");
+    let unknown = place.command(&["describe", "crm", "Candidat", "--out", "saved"]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(
+        unknown.stderr.contains("did you mean `Candidate`?"),
+        "{unknown}"
+    );
+}
+
+/// A project whose connection logs in to a corporation with credentials of its own.
+fn live(place: &Workspace, corporation: &Corporation, password: &str) -> String {
+    project(
+        place,
+        &format!(
+            "login_url = '{}'\naccount = '12345'\nrequests_per_second = 1000\n\
+             auth = {{ flow = 'password', client_id = 'app', client_secret = {{ env = 'SECRET' }}, user = 'api', password = {{ env = '{password}' }} }}",
+            corporation.url()
+        ),
+    )
+}
+
+const API_USER: &str = "[api_user]\nclient_id = 'app'\nclient_secret = 'canary-7f'\nusername = 'api'\npassword = 'canary-8g'\n";
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("SECRET", "canary-7f"),
+    ("WORD", "canary-8g"),
+    ("WRONG", "canary-9h"),
+    ("RUST_LOG", "trace"),
+];
+
+#[test]
+fn neither_password_nor_token_is_told_or_kept_but_the_refresh_token_which_works_once() {
+    let place = usual_place(API_USER);
+    let corporation = Corporation::start(&place, "expire:update=@1");
+    place.file("writeback.toml", &live(&place, &corporation, "WRONG"));
+    let refused = place.command_with(&["run", "job"], &ENVIRONMENT);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(refused.stderr.contains("no code came"), "{refused}");
+    place.file("writeback.toml", &live(&place, &corporation, "WORD"));
+    let run = place.command_with(&["run", "job", "--json"], &ENVIRONMENT);
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    let kept = place.text(".writeback/tokens/crm.json");
+    let mode = std::fs::metadata(place.path(".writeback/tokens/crm.json"));
+    assert_eq!(mode.expect("a file").permissions().mode() & 0o777, 0o600);
+    let again = place.command_with(&["run", "job", "--json", "--again"], &ENVIRONMENT);
+    assert_eq!(again.json()["status"], "succeeded", "{again}");
+    assert_ne!(
+        place.text(".writeback/tokens/crm.json"),
+        kept,
+        "it works once"
+    );
+    let counts = corporation.counts();
+    assert_eq!(
+        counts["calls"]["authorize"], 2,
+        "the password was used once more: {counts}"
+    );
+    assert_eq!(
+        counts["org"]["sessions"], 0,
+        "sessions are given back: {counts}"
+    );
+    let sessions = "SELECT id FROM documents WHERE kind = '_session'";
+    let tokens = place.query_file(".writeback/practice/crm.db", sessions);
+    let secrets: Vec<&str> = tokens.lines().skip(1).collect();
+    assert!(secrets.len() > 2, "several log-ins: {secrets:?}");
+    let secrets = secrets
+        .into_iter()
+        .chain(["canary-7f", "canary-8g", "canary-9h"]);
+    let state = place.state();
+    let of_practice = |file: &Path| file.components().any(|part| part.as_os_str() == "practice");
+    for secret in secrets {
+        for ran in [&refused, &run, &again] {
+            assert!(
+                !ran.stdout.contains(secret) && !ran.stderr.contains(secret),
+                "{secret}"
+            );
+        }
+        for (file, bytes) in state.iter().filter(|(file, _)| !of_practice(file)) {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{secret} in {}", file.display());
+        }
+    }
+}
