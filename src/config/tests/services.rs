@@ -192,3 +192,46 @@ auth = { flow = "hapikey", token = "x" }
         "connection `crm` names no `account`: whichever portal its credentials lead to is written"
     );
 }
+
+const BULLHORN: &str = r#"[connections.crm]
+kind = "bullhorn"
+account = 12345
+timezone = "America/Chicago"
+quota = "50000 per month"
+auth = { flow = "password", client_id = "id", client_secret = { env = "CRM_PASSWORD" }, user = "acme.api", password = { env = "CRM_PASSWORD" } }
+"#;
+
+#[test]
+fn a_connection_to_bullhorn_needs_no_host_and_says_what_was_agreed() {
+    let (connection, settings) = settings(BULLHORN);
+    assert_eq!(connection.timezone, Some(chrono_tz::America::Chicago));
+    assert_eq!(settings.account.as_deref(), Some("12345"));
+    assert_eq!(settings.requests_per_second, Some(20));
+    let allowance = settings.allowance.map(|allowance| allowance.to_string());
+    assert_eq!(allowance.as_deref(), Some("50000 per month"));
+    let ServiceAccess::Live(live) = &settings.access else {
+        panic!("hosts and credentials: {settings:?}");
+    };
+    assert_eq!(live.login_url, "https://rest.bullhornstaffing.com");
+    assert!(
+        matches!(&live.auth, Auth::Password { user, password, .. }
+            if user == "acme.api" && password.reveal() == "canary-7f"),
+        "{live:?}"
+    );
+}
+
+#[test]
+fn every_mistake_of_a_connection_to_bullhorn_is_told_at_once() {
+    let wrong = BULLHORN
+        .replace("12345", "\"acme\"")
+        .replace("50000 per month", "many")
+        .replace("flow = \"password\"", "flow = \"pasword\"");
+    insta::assert_snapshot!(told(&wrong), @r#"
+    writeback.toml:3:11 `account` is `acme`, which is not the id of a corporation
+      write its number, as `check` prints it once the connection works
+    writeback.toml:5:9 `quota` is `many`, which is no number of calls in a period
+      write as in `quota = "100000 per month"`, or `per day`
+    writeback.toml:6:17 `flow` is `pasword`, which is no way to log in
+      did you mean `password`?
+    "#);
+}
