@@ -10,6 +10,7 @@ use clap_complete::ArgValueCandidates;
 
 use crate::commands::completion;
 use crate::commands::init::InitArguments;
+use crate::config::job_of;
 use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
@@ -100,6 +101,22 @@ pub(crate) enum Command {
         writeback preview weekly --html preview.html\n  writeback preview weekly --out weekly.plan"
     )]
     Preview(PreviewArguments),
+    /// List a job's agencies, with what each has switched on and what it changed of the base
+    #[command(
+        after_help = "Examples:\n  writeback agencies referral\n  writeback agencies referral --json"
+    )]
+    Agencies(AgenciesArguments),
+    /// List the questions that a job's records answer: id, words, agencies, and how many answer it
+    #[command(
+        after_help = "Examples:\n  writeback questions referral\n  writeback questions referral --json"
+    )]
+    Questions(AgenciesArguments),
+    /// Show every setting of a job with its file and line, and which objects its destinations have
+    #[command(
+        after_help = "Examples:\n  writeback show weekly\n  writeback show referral --agency northwind\n\n\
+        A line that begins with `*` is what the agency changed. Secrets are not shown."
+    )]
+    Show(ShowArguments),
     /// Take one record the whole way and show its row before and after
     #[command(
         after_help = "Examples:\n  writeback test weekly --record 001Qk00000AbCdEIAV --rollback\n  \
@@ -231,12 +248,42 @@ pub(crate) struct CheckArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct AgenciesArguments {
+    /// The base of agencies: a job with `[agencies]`
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
+    pub(crate) job: String,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// A job's name or its file in schedules/
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
+    pub(crate) job: String,
+
+    /// As this agency of the job has it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agency: Option<String>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A job, and perhaps only one of its write-backs.
 #[derive(Debug, Args)]
 pub(crate) struct JobArguments {
     /// A job's name or its file in schedules/
     #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: String,
+
+    /// Only this one of the job's agencies; JOB/NAME says the same
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agency: Option<String>,
 
     /// Only this one of the job's write-backs
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::write_backs))]
@@ -249,6 +296,27 @@ pub(crate) struct JobArguments {
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl JobArguments {
+    /// The job that is meant: the agency's, if one is named.
+    pub(crate) fn named(&self) -> String {
+        named(&self.job, self.agency.as_deref())
+    }
+}
+
+impl ShowArguments {
+    /// As [`JobArguments::named`].
+    pub(crate) fn named(&self) -> String {
+        named(&self.job, self.agency.as_deref())
+    }
+}
+
+fn named(job: &str, agency: Option<&str>) -> String {
+    match agency {
+        Some(agency) => job_of(job.strip_suffix(".toml").unwrap_or(job), agency),
+        None => job.to_owned(),
+    }
 }
 
 #[derive(Debug, Args)]

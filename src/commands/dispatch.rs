@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{
-    CommandError, Ending, activity, check, cycle, describe, history, init, manual, methods, page,
-    park, practice, preview, run, runs, schema, serve, status, test, undo, verify,
+    CommandError, Ending, activity, agencies, check, cycle, describe, history, init, manual,
+    methods, page, park, practice, preview, questions, run, runs, schema, serve, status, test,
+    undo, verify,
 };
 use crate::cli::{Cli, Command};
 use crate::report::output::{self, print};
@@ -48,6 +49,9 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
             print(&init::init(&arguments).await?);
             Ok(Ending::Done)
         }),
+        Command::Agencies(arguments) => agencies::agencies(&cli.project, &arguments),
+        Command::Questions(arguments) => in_runtime(questions::questions(&cli.project, &arguments)),
+        Command::Show(arguments) => in_runtime(agencies::show(&cli.project, &arguments)),
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),
         Command::Preview(arguments) => in_runtime(preview::preview(&cli.project, &arguments)),
         Command::Test(arguments) => in_runtime(test::test(&cli.project, &arguments)),

@@ -2,6 +2,7 @@
 //! to stderr.
 
 mod activity;
+mod agencies;
 mod check;
 pub(crate) mod completion;
 mod cycle;
@@ -15,6 +16,7 @@ mod page;
 mod park;
 mod practice;
 mod preview;
+mod questions;
 mod rehearsal;
 mod run;
 mod runs;
@@ -35,7 +37,7 @@ use crate::domain::counted::counted;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::parking::Until;
 use crate::domain::printable::printable;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, quoted_list};
 use crate::domain::record::{key_parts, key_text};
 use crate::ledger::LedgerError;
 use crate::page::PageError;
@@ -72,6 +74,13 @@ pub(crate) enum CommandError {
     },
     #[error(transparent)]
     Run(Box<RunError>),
+    /// Which job failed and why was told as it happened.
+    #[error("{failed} of {of} runs of job `{job}` could not be run or finished")]
+    Agencies {
+        job: String,
+        failed: usize,
+        of: usize,
+    },
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -177,6 +186,9 @@ impl CommandError {
                 "run again: the next run goes on where this one stood; and please report it"
                     .to_owned(),
             ),
+            Self::Agencies { .. } => {
+                Some("the others are not affected; `--agency NAME` runs one alone".to_owned())
+            }
             Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
         }
     }
@@ -204,7 +216,8 @@ impl CommandError {
             | Self::Page(PageError::Project { problems })
             | Self::Journal(JournalError::Connection { problems, .. }) => problems,
             Self::Run(error) => error.problems(),
-            Self::Journal(_)
+            Self::Agencies { .. }
+            | Self::Journal(_)
             | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
@@ -237,7 +250,8 @@ impl CommandError {
             | Self::Page(PageError::Project { problems })
             | Self::Journal(JournalError::Connection { problems, .. }) => Ok(problems),
             Self::Run(error) => error.into_problems().map_err(Self::from),
-            Self::Journal(_)
+            Self::Agencies { .. }
+            | Self::Journal(_)
             | Self::Notice(_)
             | Self::Ledger(_)
             | Self::Serve(_)
@@ -346,6 +360,22 @@ fn read_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
     project
         .read_job(job)
         .map_err(|problems| job_problems(job, problems))
+}
+
+/// A job that is no base of agencies, whose connections are ready.
+fn load_single_job(project: &Project, job: &str) -> Result<CheckedJob, CommandError> {
+    let checked = load_job(project, job)?;
+    let Some(agencies) = &checked.job.agencies else {
+        return Ok(checked);
+    };
+    let names = agencies.names.iter().map(String::as_str);
+    let message = format!("job `{}` is that of several agencies", checked.job.name);
+    let hint = format!(
+        "add `--agency NAME`: its agencies are {}",
+        quoted_list(names)
+    );
+    let problem = Problem::mistake(None, message).hint(hint);
+    Err(job_problems(job, vec![problem]))
 }
 
 fn job_problems(job: &str, problems: Vec<Problem>) -> CommandError {

@@ -8,11 +8,15 @@ use chrono::Utc;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{CommandError, Ending, cycle_of, load_job, load_project, print, print_json, warn_of};
+use super::{
+    CommandError, Ending, cycle_of, job_problems, load_project, load_single_job, print, print_json,
+    warn_of,
+};
 use crate::cli::PreviewArguments;
-use crate::config::Project;
+use crate::config::{CheckedJob, Project};
 use crate::domain::job::WriteBack;
 use crate::domain::mapping::{NO_RUN, RunFacts};
+use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
@@ -33,8 +37,11 @@ pub(super) async fn preview(
     arguments: &PreviewArguments,
 ) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
-    let checked = load_job(&project, &arguments.job.job)?;
+    let checked = load_single_job(&project, &arguments.job.named())?;
     warn_of(&checked.warnings);
+    if arguments.out.is_some() {
+        expect_plannable(&checked)?;
+    }
     // Asked for first: nobody wants to hear of it after a long preview.
     let page_file = arguments
         .html
@@ -173,15 +180,35 @@ impl<'a> Previewer<'a> {
     }
 }
 
+/// Errors: rows that a plan would name are known only once other rows are made.
+fn expect_plannable(checked: &CheckedJob) -> Result<(), CommandError> {
+    let mut write_backs = checked.job.write_backs.iter();
+    let Some(one) = write_backs.find(|write_back| write_back.creation.is_some()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{}` makes rows that others name, so that no plan can be saved of it",
+        one.name
+    );
+    let hint = "name another write-back with `--write-back`; without `--out` a preview tells what would be made";
+    let problem = Problem::mistake(one.location.clone(), message).hint(hint);
+    Err(job_problems(&checked.job.name, vec![problem]))
+}
+
 async fn known(
     ledger: Option<&Ledger>,
     job: &str,
     write_back: &WriteBack,
 ) -> Result<Known, CommandError> {
     let Some(ledger) = ledger else {
-        return Ok(Known::default());
+        return Ok(Known {
+            job: job.to_owned(),
+            ..Known::default()
+        });
     };
     Ok(Known {
+        ledger: Some(ledger.clone()),
+        job: job.to_owned(),
         proven: ledger
             .is_proven(job, &write_back.name, &write_back.version)
             .await?,

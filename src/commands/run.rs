@@ -1,5 +1,6 @@
 //! `writeback run`: a run now.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -9,9 +10,11 @@ use super::{
     warn_of,
 };
 use crate::cli::RunArguments;
+use crate::config::Project;
 use crate::domain::job::WriteBack;
 use crate::ledger::{Ledger, RunEntry, RunStatus, Versioned};
 use crate::report;
+use crate::report::output;
 use crate::report::run::{Delivered, REASONS_SHOWN_MAX};
 use crate::run::request::{Approver, Scope};
 use crate::run::saved_plan::SavedPlan;
@@ -27,25 +30,129 @@ struct Known {
     ledger: Option<Ledger>,
 }
 
+/// What a run of one job came to: how it ended, and what machines are told of it.
+type Finished = Result<(Ending, Option<Value>), CommandError>;
+
 pub(super) async fn run(root: &Path, arguments: &RunArguments) -> Result<Ending, CommandError> {
-    let mut known = Known::default();
-    let finished = carry_out(root, arguments, &mut known).await;
-    if let Err(error) = &finished
-        && arguments.job.json
-    {
+    let stop = LateStop::default();
+    let named = arguments.job.named();
+    let jobs = match Project::load(root) {
+        Ok(project) => project.jobs_within(&named),
+        // Told of by whoever loads it next.
+        Err(_) => vec![named.clone()],
+    };
+    let [only] = jobs.as_slice() else {
+        return run_each(root, arguments, &named, &jobs, &stop).await;
+    };
+    let (finished, told) = run_one(root, arguments, only, &stop).await;
+    match (&finished, told) {
+        (Ok(_), Some(told)) => print_json(&told)?,
         // That the run failed is what is to be told, also where stdout takes no more.
-        drop(print_json(&failed(error, known, &arguments.job.job).await));
+        (Err(_), Some(told)) => drop(print_json(&told)),
+        (_, None) => {}
     }
     finished
+}
+
+/// Runs the jobs of agencies one after the other. What becomes of one leaves the others alone.
+/// Errors: some could not be run or finished; all were tried unless the process was asked to stop.
+async fn run_each(
+    root: &Path,
+    arguments: &RunArguments,
+    base: &str,
+    jobs: &[String],
+    stop: &LateStop,
+) -> Result<Ending, CommandError> {
+    let (mut worst, mut failed, mut all) = (Ending::Done, 0, Vec::new());
+    for job in jobs {
+        if stop.is_asked() {
+            failed += 1;
+            continue;
+        }
+        let (finished, told) = run_one(root, arguments, job, stop).await;
+        all.extend(told);
+        match finished {
+            Ok(ending) => worst = worse(worst, ending),
+            Err(error) => {
+                failed += 1;
+                output::tell(&error.into_text());
+            }
+        }
+    }
+    if arguments.job.json {
+        print_json(&json!({ "job": base, "runs": all }))?;
+    }
+    match failed {
+        0 => Ok(worst),
+        failed => Err(CommandError::Agencies {
+            job: base.to_owned(),
+            failed,
+            of: jobs.len(),
+        }),
+    }
+}
+
+/// The ending that more is to be done about.
+fn worse(one: Ending, other: Ending) -> Ending {
+    let weight = |ending: Ending| match ending {
+        Ending::Done => 0,
+        Ending::Rejected | Ending::Drifted | Ending::Unmatched => 1,
+        Ending::Guarded => 2,
+    };
+    match weight(one) >= weight(other) {
+        true => one,
+        false => other,
+    }
+}
+
+/// Runs one job; what machines are told of it, also if it failed, comes back beside how it ended.
+async fn run_one(
+    root: &Path,
+    arguments: &RunArguments,
+    job: &str,
+    stop: &LateStop,
+) -> (Result<Ending, CommandError>, Option<Value>) {
+    let mut known = Known::default();
+    match carry_out(root, arguments, job, stop, &mut known).await {
+        Ok((ending, told)) => (Ok(ending), told),
+        Err(error) => {
+            let told = match arguments.job.json {
+                true => Some(failed(&error, known, job).await),
+                false => None,
+            };
+            (Err(error), told)
+        }
+    }
+}
+
+/// A wish to stop, listened to from the first run on.
+#[derive(Default)]
+struct LateStop(OnceCell<Stop>);
+
+impl LateStop {
+    fn listened_to(&self) -> Result<Stop, CommandError> {
+        if let Some(stop) = self.0.get() {
+            return Ok(stop.clone());
+        }
+        let stop = self.0.get_or_init(Stop::new).clone();
+        signals::listen(&stop)?;
+        Ok(stop)
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.get().is_some_and(Stop::is_asked)
+    }
 }
 
 async fn carry_out(
     root: &Path,
     arguments: &RunArguments,
+    job: &str,
+    stop: &LateStop,
     known: &mut Known,
-) -> Result<Ending, CommandError> {
+) -> Finished {
     let project = load_project(root)?;
-    let checked = load_job(&project, &arguments.job.job)?;
+    let checked = load_job(&project, job)?;
     known.job = Some(checked.job.name.clone());
     warn_of(&checked.warnings);
     let saved = arguments
@@ -75,15 +182,14 @@ async fn carry_out(
                 run,
                 pending,
             };
-            match request.json {
-                true => print_json(&delivered.json())?,
-                false => print(&delivered.text()),
+            if request.json {
+                return Ok((Ending::Done, Some(delivered.json())));
             }
-            return Ok(Ending::Done);
+            print(&delivered.text());
+            return Ok((Ending::Done, None));
         }
     }
-    let stop = Stop::new();
-    signals::listen(&stop)?;
+    let stop = stop.listened_to()?;
     let write_back = saved
         .as_ref()
         .map_or(arguments.job.write_back.as_deref(), SavedPlan::write_back);
@@ -104,17 +210,18 @@ async fn carry_out(
     };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
     warn_of(&finished.warnings);
-    match arguments.job.json {
-        true => print_json(&report::run::json(&finished))?,
+    let told = match arguments.job.json {
+        true => Some(report::run::json(&finished)),
         false => {
             let reasons = match finished.run {
                 Some(run) => ledger.rejection_reasons(run, REASONS_SHOWN_MAX).await?,
                 None => Vec::new(),
             };
             print(&report::run::text(&finished, &reasons));
+            None
         }
-    }
-    Ok(match finished.status {
+    };
+    let ending = match finished.status {
         RunStatus::Succeeded if finished.applied.is_some_and(|plan| plan.is_partial()) => {
             Ending::Drifted
         }
@@ -126,7 +233,8 @@ async fn carry_out(
         RunStatus::Guarded => Ending::Guarded,
         // A run that failed or never ended comes back as an error.
         RunStatus::Failed | RunStatus::Running => Ending::Rejected,
-    })
+    };
+    Ok((ending, told))
 }
 
 /// Whether the run is one of all records that nobody insists on: what is delivered already is then
@@ -150,7 +258,7 @@ pub(super) fn tell_not_begun(error: &CommandError, arguments: &RunArguments) {
             error,
             Known::default(),
             None,
-            &arguments.job.job,
+            &arguments.job.named(),
         )));
     }
 }

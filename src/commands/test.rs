@@ -6,7 +6,8 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::{
-    CommandError, Ending, cycle_of, key_of, load_job, load_project, print, print_json, warn_of,
+    CommandError, Ending, cycle_of, key_of, load_project, load_single_job, print, print_json,
+    warn_of,
 };
 use crate::cli::TestArguments;
 use crate::domain::mapping::{NO_RUN, RunFacts};
@@ -21,7 +22,7 @@ use crate::schedule::notice::Book;
 
 pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
-    let checked = load_job(&project, &arguments.job.job)?;
+    let checked = load_single_job(&project, &arguments.job.named())?;
     warn_of(&checked.warnings);
     let ledger = Ledger::open(&project.state_folder()).await?;
     let cycle = cycle_of(
@@ -71,7 +72,9 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
                 .distrust_snapshot(&checked.job.name, plan.name(), why)
                 .await?;
         }
-        let record = single_record::try_record(plan, &key, selection, ending).await?;
+        let record =
+            single_record::try_record(plan, &key, selection, ending, (&ledger, &checked.job.name))
+                .await?;
         if let Some(segment) = &record.last_written {
             plan.record_test(&ledger, &checked.job.name, segment)
                 .await?;

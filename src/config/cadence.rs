@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::document::{Table, Value, shown};
-use super::project_file::word;
 use super::times::{WAIT_MAX, WAIT_MIN, duration_within, gate, instants};
+use super::words::word;
 use super::{PROJECT_FILE, Project};
 use crate::domain::cadence::{Cadence, Missed, Retry};
 use crate::domain::gate::{Gate, Gates};

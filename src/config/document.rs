@@ -17,6 +17,9 @@ use crate::user_file;
 /// other file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How messages about broken syntax begin.
+pub(super) const NOT_TOML: &str = "this is not TOML";
+
 /// Why a file's text cannot be had.
 #[derive(Debug)]
 pub(super) enum ReadError {
@@ -83,19 +86,55 @@ fn decode(bytes: Vec<u8>, name: &str) -> Result<String, ReadError> {
         .unwrap_or(text))
 }
 
-/// The text of a TOML file and the problems found in it so far.
+/// The text of a file that is laid over another. Its bytes count as if they stood after the
+/// other's, so that one number tells a place in either.
+#[derive(Debug)]
+pub(super) struct Laid {
+    pub(super) file: Arc<str>,
+    /// The text, after as many blanks as the other file has bytes, and one.
+    padded: String,
+    /// Where the text begins.
+    start: usize,
+}
+
+impl Laid {
+    /// Over a file with this text.
+    pub(super) fn over(base: &str, file: &str, text: &str) -> Self {
+        let start = base.len() + 1;
+        Self {
+            file: Arc::from(file),
+            padded: " ".repeat(start) + text,
+            start,
+        }
+    }
+
+    /// As the file has it.
+    pub(super) fn text(&self) -> &str {
+        self.padded.get(self.start..).unwrap_or_default()
+    }
+}
+
+/// The text of a TOML file, with that of another laid over it if there is one, and the problems
+/// found in them so far.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
     pub(super) file: Arc<str>,
     text: &'a str,
+    laid: Option<&'a Laid>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Document<'a> {
     pub(super) fn new(file: &str, text: &'a str) -> Self {
+        Self::with(file, text, None)
+    }
+
+    /// With another file laid over it.
+    pub(super) fn with(file: &str, text: &'a str, laid: Option<&'a Laid>) -> Self {
         Self {
             file: Arc::from(file),
             text,
+            laid,
             problems: RefCell::new(Vec::new()),
         }
     }
@@ -103,21 +142,52 @@ impl<'a> Document<'a> {
     /// Parses the text. Errors of syntax are noted, all of them, and then nothing else is looked
     /// at: what follows a broken line would only tell of the same cause again.
     pub(super) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
-        let (table, errors) = DeTable::parse_recoverable(self.text);
+        self.parse_text(self.text)
+    }
+
+    /// Parses what is laid over the text, as [`Document::parse`] does; an empty table if nothing
+    /// is.
+    pub(super) fn parse_laid(&self) -> Option<DeTable<'a>> {
+        match self.laid {
+            Some(laid) => self.parse_text(&laid.padded).map(Spanned::into_inner),
+            None => Some(DeTable::new()),
+        }
+    }
+
+    fn parse_text(&self, text: &'a str) -> Option<Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
             let hint = error
                 .message()
                 .contains("boolean")
                 .then_some("strings stand in quotes");
-            let message = format!("this is not TOML: {}", error.message());
+            let message = format!("{NOT_TOML}: {}", error.message());
             self.note(Problem::mistake(self.location(offset), message).hint_if(hint));
         }
         errors.is_empty().then_some(table)
     }
 
     pub(super) fn location(&self, offset: usize) -> Location {
-        Location::at(&self.file, self.text, offset)
+        let within = self
+            .laid
+            .and_then(|laid| Some((laid, offset.checked_sub(laid.start)?)));
+        match within {
+            Some((laid, offset)) => Location::at(&laid.file, laid.text(), offset),
+            None => Location::at(&self.file, self.text, offset),
+        }
+    }
+
+    /// The first line of what is laid over the text, or of the text itself.
+    pub(super) fn over_location(&self) -> Location {
+        self.location(self.laid.map_or(0, |laid| laid.start))
+    }
+
+    fn begins_with(&self, offset: usize, mark: char) -> bool {
+        let text = self.laid.filter(|laid| offset >= laid.start);
+        let text = text.map_or(self.text, |laid| &laid.padded);
+        text.get(offset..)
+            .is_some_and(|text| text.starts_with(mark))
     }
 
     pub(super) fn note(&self, problem: Problem) {
@@ -367,6 +437,26 @@ impl<'a> Value<'a> {
                 })
                 .collect(),
         )
+    }
+
+    /// The text, if it is one.
+    pub(super) fn plain_text(&self) -> Option<String> {
+        self.value.get_ref().as_str().map(str::to_owned)
+    }
+
+    /// Elements of a list of tables; none of anything else.
+    pub(super) fn list_of_tables(&self) -> Vec<Value<'a>> {
+        match self.value.get_ref().as_array() {
+            Some(elements) if elements.iter().all(|element| element.get_ref().is_table()) => {
+                self.list().unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it is a table that is not written between braces in one value.
+    pub(super) fn is_table_of_its_own(&self) -> bool {
+        self.is_table() && !self.document.begins_with(self.value.span().start, '{')
     }
 
     /// Elements of a list, or the value alone if it is none.

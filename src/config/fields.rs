@@ -1,11 +1,13 @@
 //! `[write_back.fields]` and `ignore`, met with the schema: every schema column goes to exactly one
 //! place, and the unique identifier goes there as it is.
 
+use std::cell::RefCell;
+
 use super::document::{Table, Value, shown};
 use super::labels::read_labels;
 use super::names::parse_column_name;
-use super::project_file::word;
-use crate::domain::field::{Field, FieldValue, OnConflict, When};
+use super::words::word;
+use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{
     Label, Method, MethodCall, PhoneRule, Setting, Takes, Unreadable, region,
@@ -21,6 +23,9 @@ const FIELD_KEYS: &[&str] = &[
     "columns",
     "string",
     "text",
+    "id_of",
+    "question",
+    "unanswered",
     "method",
     "labels",
     "with",
@@ -41,11 +46,18 @@ pub(super) fn read_fields(
     write_back: &Table<'_>,
     schema: Option<&Schema>,
     mode: Option<MatchMode>,
+    excused: Excused<'_>,
 ) -> Option<Vec<Field>> {
     let mut reader = Reader {
         schema,
         uses: Vec::new(),
-        excused: Vec::new(),
+        excused: excused.column.into_iter().collect(),
+        unused: excused.unused,
+        step: excused.step,
+        questions: excused.questions,
+        keeps_nulls: excused.keeps_nulls
+            || excused.step.is_some()
+            || mode.is_some_and(|mode| !mode.updates()),
     };
     let value = write_back.require(
         "fields",
@@ -66,7 +78,9 @@ pub(super) fn read_fields(
     let table = table?;
     if let Some(schema) = schema {
         reader.check_uses(schema, &table);
-        check_writes_something(schema, mode, &fields, &table);
+        if excused.step.is_none() {
+            check_writes_something(schema, mode, &fields, &table);
+        }
     }
     Some(fields)
 }
@@ -77,6 +91,78 @@ struct ReadValue {
     when: When,
     on_conflict: OnConflict,
     real_time: bool,
+}
+
+/// Schema columns that may go nowhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Excused<'a> {
+    /// The one that tells whose a record is.
+    pub(super) column: Option<usize>,
+    /// All but the key: an agency took fields out, and what the base forgot is told of the base.
+    pub(super) unused: bool,
+    /// The write-back's questions, of which fields may take the answers.
+    pub(super) questions: Option<&'a Asking>,
+    /// Whether a NULL of the source leaves a row's value as it is.
+    pub(super) keeps_nulls: bool,
+    /// All, for the fields are those of a step, which takes what it needs.
+    pub(super) step: Option<StepFields<'a>>,
+}
+
+/// The ids of questions that fields take, in the order in which they are met.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// How many columns the schema has: answers stand after them.
+    pub(super) columns: usize,
+    pub(super) asked: RefCell<Vec<(String, Location)>>,
+}
+
+impl Asking {
+    /// The position of a question's answers among the columns of records.
+    fn position(&self, question: &str, location: Location) -> usize {
+        let mut asked = self.asked.borrow_mut();
+        let known = asked.iter().position(|(known, _)| known == question);
+        let place = known.unwrap_or_else(|| {
+            asked.push((question.to_owned(), location));
+            asked.len() - 1
+        });
+        self.columns + place
+    }
+}
+
+/// A step that fields are of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepFields<'a> {
+    /// The write-back's name.
+    pub(super) of: &'a str,
+    /// Names of the steps before it.
+    pub(super) earlier: &'a [String],
+}
+
+impl StepFields<'_> {
+    /// The name of the write-back that another step of the same is.
+    pub(super) fn write_back(of: &str, step: &str) -> String {
+        format!("{of}.{step}")
+    }
+}
+
+/// Reads values that are written as fields have them, but stand elsewhere: those without a mistake,
+/// with the keys they stand under.
+pub(super) fn read_values<'a>(
+    values: impl Iterator<Item = Value<'a>>,
+    schema: Option<&Schema>,
+) -> Vec<(Value<'a>, FieldValue)> {
+    let mut reader = Reader {
+        schema,
+        uses: Vec::new(),
+        excused: Vec::new(),
+        unused: true,
+        step: None,
+        questions: None,
+        keeps_nulls: false,
+    };
+    values
+        .filter_map(|value| Some((value, reader.standing(value)?)))
+        .collect()
 }
 
 /// A place that a schema column goes to.
@@ -106,6 +192,12 @@ struct Reader<'a> {
     uses: Vec<Use>,
     /// Columns that a mistake elsewhere explains: that they go nowhere is not told again.
     excused: Vec<usize>,
+    /// Whether columns may go nowhere.
+    unused: bool,
+    step: Option<StepFields<'a>>,
+    questions: Option<&'a Asking>,
+    /// Whether a NULL leaves a row's value as it is.
+    keeps_nulls: bool,
 }
 
 impl Reader<'_> {
@@ -193,6 +285,16 @@ impl Reader<'_> {
             let hint = "add `method = \"label\"`".to_owned();
             labels.key_mistake("`labels` belongs to the method `label`", Some(hint));
         }
+        if let Some(step) = table.get("id_of") {
+            return self.id_of(table, step);
+        }
+        if let Some(question) = table.get("question") {
+            return self.answer(table, question);
+        }
+        if let Some(unanswered) = table.get("unanswered") {
+            let hint = "add `question = \"ID\"`".to_owned();
+            unanswered.key_mistake("`unanswered` belongs to a question", Some(hint));
+        }
         if let (Some(columns), None) = (table.get("columns"), table.get("method")) {
             let hint = "add `method = \"join\"` or `method = \"first_of\"`".to_owned();
             columns.key_mistake("`columns` belongs to a method", Some(hint));
@@ -236,6 +338,85 @@ impl Reader<'_> {
                 table.mistake(
                     format!("field `{field}` names more than one value"),
                     Some(FIELD_HINT.to_owned()),
+                );
+                None
+            }
+        }
+    }
+
+    /// The answer to a question.
+    fn answer(&self, table: &Table<'_>, value: Value<'_>) -> Option<FieldValue> {
+        let question = value.text()?;
+        let others = ["column", "columns", "string", "text", "method", "id_of"];
+        if let Some(other) = others.into_iter().find_map(|key| table.get(key)) {
+            other.key_mistake("a field names one value", Some(FIELD_HINT.to_owned()));
+            return None;
+        }
+        let Some(questions) = self.questions else {
+            let hint = "name the file of their schema: `questions = \"sql/NAME.sql\"`".to_owned();
+            value.mistake("the write-back has no questions", Some(hint));
+            return None;
+        };
+        let unanswered = match table.get("unanswered") {
+            None => {
+                let hint = "write `unanswered = \"skip\"`, `\"empty\"`, `\"reject\"` or `{ string = \"…\" }`";
+                let message = format!(
+                    "question {} does not say what becomes of a record that answers it not",
+                    shown(question)
+                );
+                value.mistake(message, Some(hint.to_owned()));
+                return None;
+            }
+            Some(value) if value.is_table() => {
+                let table = value.table("`unanswered`".to_owned())?;
+                table.expect_keys(&["string"]);
+                let (_, text) = table.require_text("string", "write `{ string = \"…\" }`")?;
+                Unanswered::Text(text.to_owned())
+            }
+            Some(value) => match value.text()? {
+                "skip" => Unanswered::Skip,
+                "empty" => Unanswered::Empty,
+                _ => word(value, &[("skip", ()), ("empty", ()), ("reject", ())])
+                    .map(|()| Unanswered::Reject)?,
+            },
+        };
+        if unanswered == Unanswered::Skip && !self.keeps_nulls {
+            let hint =
+                "set `nulls = \"keep\"` on the write-back, or write `unanswered = \"empty\"`";
+            let message =
+                "`unanswered = \"skip\"` would take a row's value away: NULLs are written";
+            value.mistake(message, Some(hint.to_owned()));
+            return None;
+        }
+        Some(FieldValue::Answer {
+            column: questions.position(question, value.location()),
+            unanswered,
+        })
+    }
+
+    /// The id of the row of an earlier step.
+    fn id_of(&self, table: &Table<'_>, value: Value<'_>) -> Option<FieldValue> {
+        let name = value.text()?;
+        let others = ["column", "columns", "string", "text", "method"];
+        if let Some(other) = others.into_iter().find_map(|key| table.get(key)) {
+            other.key_mistake("a field names one value", Some(FIELD_HINT.to_owned()));
+            return None;
+        }
+        let earlier = self.step.map_or(&[][..], |step| step.earlier);
+        match self
+            .step
+            .filter(|_| earlier.iter().any(|step| step == name))
+        {
+            Some(step) => Some(FieldValue::IdOf(StepFields::write_back(step.of, name))),
+            None => {
+                let names = || earlier.iter().map(String::as_str);
+                let hint = did_you_mean(name, names()).unwrap_or_else(|| match earlier {
+                    [] => "`id_of` names a step before this one".to_owned(),
+                    _ => format!("steps before this one are {}", quoted_list(names())),
+                });
+                value.mistake(
+                    format!("there is no earlier step {}", shown(name)),
+                    Some(hint),
                 );
                 None
             }
@@ -422,6 +603,11 @@ impl Reader<'_> {
         Some(column)
     }
 
+    /// A value that is written as fields have it, but stands elsewhere.
+    fn standing(&mut self, value: Value<'_>) -> Option<FieldValue> {
+        self.value(value).map(|read| read.value)
+    }
+
     /// A field that could not be read may still mention a column.
     fn excuse_mentioned(&mut self, entry: Value<'_>) {
         let table = entry
@@ -445,8 +631,8 @@ impl Reader<'_> {
                 of_column.partition(|usage| usage.how == How::Shared);
             let key = schema.key.contains(&position);
             match uses.as_slice() {
-                [] if self.excused.contains(&position) => {}
-                [] if !key && !shared.is_empty() => {}
+                [] if self.step.is_some() || self.excused.contains(&position) => {}
+                [] if !key && (self.unused || !shared.is_empty()) => {}
                 [] if key => {
                     let message = format!("the unique identifier `{}` goes nowhere", column.name);
                     let hint = "give it a field: it is what records are matched on".to_owned();
@@ -462,7 +648,7 @@ impl Reader<'_> {
                 [first, more @ ..] => {
                     more.iter()
                         .for_each(|usage| report_second_use(&column.name, first, usage, fields));
-                    if key {
+                    if key && self.step.is_none() {
                         report_key_use(&column.name, first, fields);
                     }
                 }
@@ -579,6 +765,10 @@ pub(super) fn check_conflicts(
             | FieldValue::Method(_)
             | FieldValue::String(_)
             | FieldValue::Text { .. }
+            | FieldValue::Answer { .. }
+            | FieldValue::IdOf(_)
+            | FieldValue::About
+            | FieldValue::Marker(_)
                 if !keeps_before_images =>
             {
                 let message = format!(
@@ -596,6 +786,10 @@ pub(super) fn check_conflicts(
             | FieldValue::Method(_)
             | FieldValue::String(_)
             | FieldValue::Text { .. }
+            | FieldValue::Answer { .. }
+            | FieldValue::IdOf(_)
+            | FieldValue::About
+            | FieldValue::Marker(_)
                 if !mode.updates() =>
             {
                 let message = format!(
@@ -610,7 +804,11 @@ pub(super) fn check_conflicts(
             FieldValue::Column(_)
             | FieldValue::Method(_)
             | FieldValue::String(_)
-            | FieldValue::Text { .. } => {}
+            | FieldValue::Text { .. }
+            | FieldValue::Answer { .. }
+            | FieldValue::IdOf(_)
+            | FieldValue::About
+            | FieldValue::Marker(_) => {}
         }
     }
 }

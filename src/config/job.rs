@@ -7,25 +7,33 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use toml::Spanned;
+use toml::de::DeTable;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::agencies::{Said, SettingLine, Whose, laid_over, own_connection, settings};
 use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
-use super::document::{Document, ReadError, Table, Value, read_text, shown};
-use super::fields::{check_conflicts, check_real_time, read_fields};
+use super::creations::{read_note, read_steps};
+use super::document::{Document, Laid, ReadError, Table, Value, read_text, shown};
+use super::fields::{Asking, Excused, check_conflicts, check_real_time, read_fields};
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
 use super::project_file::{
-    batch_size, before_images_kept, journal_table, known_connection, null_policy, table_name, word,
+    batch_size, before_images_kept, journal_table, known_connection, null_policy,
 };
+use super::questions::read_questions;
 use super::schema::parse_schema;
+use super::words::{table_name, word};
+use super::write_back::{Common, Own};
 use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
 use crate::domain::compare::{Compare, FULL_EVERY};
 use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NullPolicy};
-use crate::domain::job::{Job, WriteBack};
+use crate::domain::guard::Guards;
+use crate::domain::job::{Job, RecordsOf, WriteBack};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, did_you_mean};
@@ -41,7 +49,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 15] = [
+const OWN_KEYS: [(&str, Decides); 19] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -54,13 +62,17 @@ const OWN_KEYS: [(&str, Decides); 15] = [
     ("compare", Decides::Manner),
     ("full_every", Decides::Manner),
     ("fields", Decides::Writing),
+    ("questions", Decides::Writing),
+    ("steps", Decides::Writing),
+    ("note", Decides::Writing),
+    ("enabled", Decides::Manner),
     ("journal_table", Decides::Manner),
     ("keep_before_images", Decides::Manner),
     ("retention", Decides::Manner),
 ];
 
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<15, { GUARD_KEYS.len() }, { 15 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<19, { GUARD_KEYS.len() }, { 19 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 #[expect(
     clippy::indexing_slicing,
@@ -81,6 +93,15 @@ const fn names_of<const KEYS: usize>(
 /// Runs from one that compares all records with their rows to the next: of an hourly job, more than
 /// a month.
 const FULL_EVERY_MAX: u32 = 1_000;
+/// What guards a job that only rejects.
+const NO_GUARDS: Guards = Guards {
+    min_read: 0,
+    max_changed: None,
+    max_nulls: None,
+    max_rejected: None,
+    max_skipped: None,
+    require_test: false,
+};
 
 /// Reads a job file's text and the schema files it names, as things stand at `now`.
 /// Errors: every mistake in them and, when there is one, every warning.
@@ -89,19 +110,30 @@ pub(super) fn read_job(
     name: &str,
     file: &str,
     text: &str,
+    laid: Option<&Laid>,
     now: DateTime<Utc>,
 ) -> Result<CheckedJob, Vec<Problem>> {
-    let document = Document::new(file, text);
-    let parsed = document.parse();
+    let document = Document::with(file, text, laid);
+    let parsed = parse(&document, laid);
+    let whose = Whose::of(&project.root, name);
     let mut schemas = Schemas {
         project,
         read: BTreeMap::new(),
         problems: Vec::new(),
     };
-    let read = parsed
-        .as_ref()
-        .and_then(|table| read_tables(project, &Table::root(&document, table), &mut schemas, now));
-    let (digest, files) = (schemas.digest(text), schemas.files(file, text));
+    let read = parsed.as_ref().and_then(|table| {
+        read_tables(
+            project,
+            &whose,
+            &Table::root(&document, table),
+            &mut schemas,
+            now,
+        )
+    });
+    let own: Vec<(&str, &str)> = std::iter::once((file, text))
+        .chain(laid.map(|laid| (&*laid.file, laid.text())))
+        .collect();
+    let (digest, files) = (schemas.digest(&own), schemas.files(&own));
     let mut problems = document.into_problems();
     problems.append(&mut schemas.problems);
     match read {
@@ -109,12 +141,15 @@ pub(super) fn read_job(
             cadence,
             thresholds,
             write_backs,
+            agencies,
         }) if !super::has_mistake(&problems) => {
             let job = Job {
                 name: name.to_owned(),
                 cadence,
                 thresholds,
                 write_backs,
+                agency: whose.called().map(str::to_owned),
+                agencies: agencies.then(|| whose.agencies()),
             };
             Ok(CheckedJob {
                 job,
@@ -127,8 +162,44 @@ pub(super) fn read_job(
     }
 }
 
+/// The tables of a job's file, with an agency's laid over them.
+fn parse<'a>(document: &Document<'a>, laid: Option<&Laid>) -> Option<Spanned<DeTable<'a>>> {
+    let (base, over) = (document.parse(), document.parse_laid());
+    match (base, over, laid) {
+        (Some(base), Some(over), Some(_)) => {
+            let span = base.span();
+            Some(Spanned::new(
+                span,
+                laid_over(document, base.into_inner(), over),
+            ))
+        }
+        (base, Some(_), None) => base,
+        (None, _, _) | (_, None, _) => None,
+    }
+}
+
+/// Every setting of a job, with where it is said.
+/// Errors: the files are no TOML.
+pub(super) fn job_settings(
+    file: &str,
+    text: &str,
+    laid: Option<&Laid>,
+) -> Result<Vec<SettingLine>, Vec<Problem>> {
+    let document = Document::with(file, text, laid);
+    let settings = parse(&document, laid).map(|table| {
+        settings(
+            &Table::root(&document, &table),
+            "",
+            laid.map(|laid| &*laid.file),
+        )
+    });
+    settings.ok_or_else(|| document.into_problems())
+}
+
 /// What the tables of a job file say.
 struct Read {
+    /// Whether it is the base of agencies.
+    agencies: bool,
     cadence: Option<Cadence>,
     thresholds: Thresholds,
     write_backs: Vec<WriteBack>,
@@ -136,11 +207,26 @@ struct Read {
 
 fn read_tables(
     project: &Project,
+    whose: &Whose<'_>,
     root: &Table<'_>,
     schemas: &mut Schemas<'_>,
     now: DateTime<Utc>,
 ) -> Option<Read> {
-    root.expect_keys(&["cadence", "alerts", "write_back"]);
+    match whose.agency {
+        Some(_) => root.expect_keys(&["agency", "agencies", "cadence", "alerts", "write_back"]),
+        None => root.expect_keys(&["agencies", "cadence", "alerts", "write_back"]),
+    }
+    let said = Said::of(root);
+    whose.check(root.document, root.get("agency"));
+    if let (Some(said), None) = (&said, whose.agency) {
+        let names: Vec<String> = whose.all.keys().cloned().collect();
+        said.expect_some(&names, whose.base);
+    }
+    let within = Within {
+        project,
+        whose,
+        said: said.as_ref(),
+    };
     let cadence = root
         .get("cadence")
         .and_then(|cadence| read_cadence(project, cadence, now));
@@ -163,10 +249,11 @@ fn read_tables(
     for element in elements {
         let label = element_name(element);
         if let Some(table) = element.table(label) {
-            write_backs.extend(read_write_back(project, &table, schemas, &mut claims));
+            write_backs.extend(read_write_back(&within, &table, schemas, &mut claims));
         }
     }
     Some(Read {
+        agencies: said.is_some() && whose.agency.is_none(),
         cadence,
         thresholds,
         write_backs,
@@ -189,81 +276,180 @@ fn element_name(element: Value<'_>) -> String {
     )
 }
 
+/// What a write-back is read within.
+struct Within<'a> {
+    project: &'a Project,
+    whose: &'a Whose<'a>,
+    said: Option<&'a Said<'a>>,
+}
+
+impl Within<'_> {
+    /// The job without its agency.
+    fn job(&self) -> &str {
+        self.whose.base
+    }
+
+    /// The connection that a name means: the agency's own, if it has one.
+    fn connection(&self, value: Value<'_>) -> Option<String> {
+        let name = value.text()?;
+        let own = self
+            .whose
+            .agency
+            .map(|agency| own_connection(name, self.whose.base, agency));
+        match own.filter(|own| self.project.told_to_users.contains_key(own)) {
+            Some(own) => Some(own),
+            None => known_connection(value, self.project).map(str::to_owned),
+        }
+    }
+}
+
 fn read_write_back(
-    project: &Project,
+    within: &Within<'_>,
     table: &Table<'_>,
     schemas: &mut Schemas<'_>,
     claims: &mut Claims,
-) -> Option<WriteBack> {
+) -> Vec<WriteBack> {
     table.expect_keys(WRITE_BACK_KEYS);
+    let common = read_common(within, table, schemas, claims);
+    match (table.get("steps"), table.get("note")) {
+        (Some(steps), Some(note)) => {
+            let hint = format!(
+                "`note` is in line {}; give each a write-back",
+                note.location().line
+            );
+            steps.key_mistake("a write-back has either `steps` or a `note`", Some(hint));
+            Vec::new()
+        }
+        (Some(steps), None) => read_steps(&common, table, steps, within.job()),
+        (None, Some(note)) => {
+            let note = read_note(&common, table, note, within.job());
+            note.into_iter().collect()
+        }
+        (None, None) => {
+            let plain = read_plain(within, table, &common, claims);
+            plain.into_iter().collect()
+        }
+    }
+}
+
+fn read_common<'a>(
+    within: &Within<'_>,
+    table: &Table<'a>,
+    schemas: &mut Schemas<'_>,
+    claims: &mut Claims,
+) -> Common<'a> {
+    let project = within.project;
     let name = table
         .require_text("name", "name the write-back, once in the job")
         .and_then(|name| claims.name(name));
     let schema_file = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`");
-    let schema = schema_file.map(|value| schemas.read(value));
+    let schema = schema_file.and_then(|value| schemas.read(value));
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
     let source = table
         .require("source", &hint())
-        .and_then(|value| read_source(value, project));
+        .and_then(|value| read_source(value, within));
     let destination = table
         .require("destination", &hint())
-        .and_then(|value| read_destination(value, project));
-    let object = table
-        .require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`")
-        .and_then(table_name);
-    let service = destination.and_then(|name| project.services.get(name).copied());
-    let batch_records_max = batch_records_max(table, project, service);
-    let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
-    let mode = table
-        .get("matching")
-        .map_or(Some(MatchMode::default()), |value| word(value, &modes));
+        .and_then(|value| read_destination(value, within));
+    let service = destination.as_ref();
+    let service = service.and_then(|name| project.services.get(name).copied());
     let nulls = table
         .get("nulls")
         .and_then(null_policy)
         .unwrap_or(project.defaults.nulls);
-    let schema = schema.flatten();
-    let fields = read_fields(table, schema.as_ref(), mode);
-    let before_images_kept = before_images_kept(table, project.defaults.before_images_kept);
+    let agency_column = schema
+        .as_ref()
+        .and_then(|schema| within.said?.column_in(schema));
+    let records_of = match (within.said, &schema) {
+        (Some(_), Some(schema)) => within.whose.records_of(schema, agency_column),
+        (None, _) | (_, None) => RecordsOf::All,
+    };
+    let guards = match records_of {
+        RecordsOf::All | RecordsOf::Agency { .. } => read_guards(table, &project.defaults.guards),
+        // It writes nothing that could be too much.
+        RecordsOf::None | RecordsOf::Strangers { .. } => NO_GUARDS,
+    };
+    let enabled = table.get("enabled").and_then(|value| value.boolean());
+    let questions = table.get("questions").zip(schema.as_ref());
+    let questions = questions.and_then(|(value, schema)| {
+        let questions = read_questions(value, schemas.read(value)?, schema)?;
+        let asking = Asking {
+            columns: schema.columns.len(),
+            ..Asking::default()
+        };
+        Some((questions, asking))
+    });
+    Common {
+        name,
+        batch_records_max: batch_records_max(table, project, service),
+        before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
+        journal_table: journal_table_of(table, project, service),
+        version: schema_file
+            .and_then(|value| value.plain_text())
+            .map(|file| schemas.version(table, &file, nulls)),
+        enabled: enabled.unwrap_or(true),
+        location: table.location(),
+        schema,
+        source,
+        destination,
+        nulls,
+        agency_column,
+        records_of,
+        guards,
+        of_agency: within.whose.agency.is_some(),
+        questions,
+    }
+}
+
+/// A write-back without steps, which updates rows or makes them.
+fn read_plain(
+    within: &Within<'_>,
+    table: &Table<'_>,
+    common: &Common<'_>,
+    claims: &mut Claims,
+) -> Option<WriteBack> {
+    let object = table
+        .require("table", "write `table = '\"CRM\".\"ACCOUNTS\"'`")
+        .and_then(table_name);
+    let modes = MatchMode::ALL.map(|mode| (mode.name(), mode));
+    let mode = table
+        .get("matching")
+        .map_or(Some(MatchMode::default()), |value| word(value, &modes));
+    let excused = Excused {
+        column: common.agency_column,
+        unused: within.whose.agency.is_some(),
+        questions: common.questions.as_ref().map(|(_, asking)| asking),
+        keeps_nulls: common.nulls == NullPolicy::Keep,
+        ..Excused::default()
+    };
+    let schema = common.schema.as_ref();
+    let fields = read_fields(table, schema, mode, excused);
     if let (Some(fields), Some(mode)) = (&fields, mode) {
-        check_conflicts(
-            table,
-            schema.as_ref(),
-            mode,
-            before_images_kept.is_some(),
-            fields,
-        );
-        if let Some(schema) = &schema {
+        let keeps_images = common.before_images_kept.is_some();
+        check_conflicts(table, schema, mode, keeps_images, fields);
+        if let Some(schema) = schema {
             check_real_time(table, &schema.key, mode, fields);
         }
     }
-    if let (Some(fields), Some(destination), Some((object, _))) = (&fields, destination, &object) {
-        claims.columns(table, destination, object, fields, schema.as_ref());
+    if let (Some(fields), Some(destination), Some((object, _))) =
+        (&fields, &common.destination, &object)
+    {
+        claims.columns(table, destination, object, fields, schema);
     }
-    let (object, table_location) = object?;
-    Some(WriteBack {
-        name: name?.to_owned(),
-        schema: schema?,
-        source: source?.to_owned(),
-        destination: destination?.to_owned(),
-        table: object,
-        batch_records_max,
+    common.with(Own {
+        name: common.name?.to_owned(),
+        table: object?,
         mode: mode?,
-        nulls,
-        compare: read_compare(table),
-        guards: read_guards(table, &project.defaults.guards),
-        canary: read_canary(table, project.defaults.canary),
-        journal_table: journal_table_of(table, project, service),
-        before_images_kept,
-        version: schemas.version(table, schema_file?.text()?, nulls),
         fields: fields?,
-        location: table.location(),
-        table_location,
+        canary: read_canary(table, within.project.defaults.canary),
+        compare: read_compare(table),
+        creation: None,
     })
 }
 
-fn read_source<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
-    let name = known_connection(value, project)?;
-    if project.services.contains_key(name) {
+fn read_source(value: Value<'_>, within: &Within<'_>) -> Option<String> {
+    let name = within.connection(value)?;
+    if within.project.services.contains_key(&name) {
         let hint = "it is written, never read from; name a database or a folder of files";
         value.mistake(
             format!("source `{name}` is a web API"),
@@ -330,9 +516,9 @@ fn journal_table_of(
     None
 }
 
-fn read_destination<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
-    let name = known_connection(value, project)?;
-    if let Some(why) = project.read_only.get(name) {
+fn read_destination(value: Value<'_>, within: &Within<'_>) -> Option<String> {
+    let name = within.connection(value)?;
+    if let Some(why) = within.project.read_only.get(&name) {
         let hint = "it is read, never written; name a database".to_owned();
         value.mistake(format!("destination `{name}` {why}"), Some(hint));
         return None;
@@ -389,16 +575,19 @@ impl Schemas<'_> {
         did_you_mean(file, beside.iter().map(String::as_str))
     }
 
-    fn digest(&self, job_text: &str) -> String {
-        digest(std::iter::once(job_text).chain(self.read.values().map(|(text, _)| text.as_str())))
+    /// `own` are the job's own files, with their texts.
+    fn digest(&self, own: &[(&str, &str)]) -> String {
+        let schemas = self.read.values().map(|(text, _)| text.as_str());
+        digest(own.iter().map(|(_, text)| *text).chain(schemas))
     }
 
-    fn files(&self, job_file: &str, job_text: &str) -> BTreeMap<String, String> {
+    /// As [`Schemas::digest`], of each file alone.
+    fn files(&self, own: &[(&str, &str)]) -> BTreeMap<String, String> {
         let schemas = self
             .read
             .iter()
             .map(|(file, (text, _))| (file.as_str(), text.as_str()));
-        let all = schemas.chain([(job_file, job_text)]);
+        let all = schemas.chain(own.iter().copied());
         all.map(|(file, text)| (file.to_owned(), digest(std::iter::once(text))))
             .collect()
     }

@@ -3,9 +3,11 @@
 //! with file, line, column and a hint.
 
 mod address;
+mod agencies;
 mod alerts;
 mod cadence;
 mod connections;
+mod creations;
 mod dashboards;
 pub(crate) mod dbml;
 mod document;
@@ -18,6 +20,7 @@ mod labels;
 mod names;
 mod page;
 mod project_file;
+mod questions;
 mod schema;
 mod schema_types;
 mod secret;
@@ -25,6 +28,8 @@ mod secret;
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;
 mod times;
+mod words;
+mod write_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -42,19 +47,16 @@ use crate::domain::connection::{Connection, ServiceKind};
 use crate::domain::field::NullPolicy;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
-use crate::domain::job::Job;
+use crate::domain::job::{Job, RecordsOf};
 use crate::domain::object::ObjectName;
 use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
+pub(crate) use agencies::{SettingLine, job_of};
 use alerts::AlertSettings;
-use document::read_text;
+use document::{Laid, read_text};
 use http::ReadHttp;
+pub(crate) use names::{PROJECT_FILE, SCHEDULES_FOLDER};
 pub(crate) use page::PageSettings;
 use secret::Surroundings;
-
-/// The file that makes a folder a project.
-pub(crate) const PROJECT_FILE: &str = "writeback.toml";
-/// The folder of job files.
-pub(crate) const SCHEDULES_FOLDER: &str = "schedules";
 
 /// A project's folder and what its `writeback.toml` says.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub(crate) struct Project {
     read_only: BTreeMap<String, &'static str>,
     /// Connections to web APIs, which nothing is read from.
     services: BTreeMap<String, ServiceKind>,
+    /// By the job of an agency, what is wrong with the connections of its own.
+    told_to_agencies: BTreeMap<String, Vec<Problem>>,
 }
 
 /// What write-backs do that do not say themselves.
@@ -148,7 +152,68 @@ impl Project {
         project_file::read_project(&text, surroundings).map_err(in_order)
     }
 
-    /// Names of the jobs in `schedules/`, sorted.
+    /// The jobs that a run of a job is: those of its agencies if it is their base, and then itself
+    /// if records may be of none of them.
+    pub(crate) fn jobs_within(&self, job: &str) -> Vec<String> {
+        let Ok(name) = self.job_name(job) else {
+            return vec![job.to_owned()];
+        };
+        let agencies = agencies::names(&self.root, &name);
+        if agencies.is_empty() {
+            return vec![job.to_owned()];
+        }
+        let named = agencies.iter().map(|agency| job_of(&name, agency));
+        named
+            .chain(self.takes_strangers(&name).then(|| name.clone()))
+            .collect()
+    }
+
+    /// Whether records of a base may be of no agency: it names a column that tells.
+    fn takes_strangers(&self, base: &str) -> bool {
+        let read = self.read_job(base);
+        read.map_or(true, |checked| {
+            let mut write_backs = checked.job.write_backs.iter();
+            write_backs.any(|write_back| write_back.records_of != RecordsOf::None)
+        })
+    }
+
+    /// Every setting of a job and of the connections that its agency has for itself, with where
+    /// it is said.
+    pub(crate) fn settings(&self, job: &str) -> Result<Vec<SettingLine>, Vec<Problem>> {
+        let name = self.job_name(job).map_err(|problem| vec![problem])?;
+        let (file, text, laid) = self.job_texts(&name)?;
+        let mut settings = match &laid {
+            Some(laid) => project_file::own_settings(&self.root, laid),
+            None => Vec::new(),
+        };
+        settings.extend(job::job_settings(&file, &text, laid.as_ref())?);
+        Ok(settings)
+    }
+
+    /// A job's file, its text, and what is laid over it if the job is an agency's.
+    fn job_texts(&self, name: &str) -> Result<(String, String, Option<Laid>), Vec<Problem>> {
+        let (base, agency) = agencies::parts(name);
+        let file = format!("{SCHEDULES_FOLDER}/{base}.toml");
+        let text = read_text(&self.root.join(&file), &file)
+            .map_err(|error| vec![error.problem_or(&file, || self.no_job(base))])?;
+        let laid = match agency {
+            None => None,
+            Some(_) if agencies::names(&self.root, base).is_empty() => {
+                let message = format!("job `{base}` has no agencies");
+                let hint = format!(
+                    "add `[agencies]` to {file}, and a file for each to {SCHEDULES_FOLDER}/{base}/"
+                );
+                return Err(vec![Problem::mistake(None, message).hint(hint)]);
+            }
+            Some(agency) => {
+                let laid = agencies::read_over(&self.root, &text, base, agency);
+                Some(laid.map_err(|problem| vec![problem])?)
+            }
+        };
+        Ok((file, text, laid))
+    }
+
+    /// Names of the jobs in `schedules/`, sorted; those of agencies stand before their base.
     pub(crate) fn job_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(SCHEDULES_FOLDER));
         let files = entries
@@ -163,6 +228,9 @@ impl Project {
             .collect();
         names.sort();
         names
+            .into_iter()
+            .flat_map(|name| self.jobs_within(&name))
+            .collect()
     }
 
     /// Reads a job by its name or its file, with the schemas it names. The connections it uses are
@@ -184,10 +252,22 @@ impl Project {
     /// used.
     pub(crate) fn read_job(&self, job: &str) -> Result<CheckedJob, Vec<Problem>> {
         let name = self.job_name(job).map_err(|problem| vec![problem])?;
-        let file = format!("{SCHEDULES_FOLDER}/{name}.toml");
-        let text = read_text(&self.root.join(&file), &file)
-            .map_err(|error| vec![error.problem_or(&file, || self.no_job(&name))])?;
-        job::read_job(self, &name, &file, &text, (self.clock)()).map_err(in_order)
+        let (file, text, laid) = self.job_texts(&name)?;
+        let mut told = self
+            .told_to_agencies
+            .get(&name)
+            .cloned()
+            .unwrap_or_default();
+        let read = job::read_job(self, &name, &file, &text, laid.as_ref(), (self.clock)());
+        match read {
+            Ok(mut checked) if !has_mistake(&told) => {
+                checked.warnings.append(&mut told);
+                checked.warnings = in_order(checked.warnings);
+                Ok(checked)
+            }
+            Ok(_) => Err(in_order(told)),
+            Err(problems) => Err(in_order(told.into_iter().chain(problems).collect())),
+        }
     }
 
     /// A connection by its name, ready to be used, with warnings about it.
@@ -257,7 +337,8 @@ impl Project {
     }
 
     fn connection_hint(&self, name: &str) -> String {
-        let known = || self.told_to_users.keys().map(String::as_str);
+        let shared = || self.told_to_users.keys().map(String::as_str);
+        let known = || shared().filter(|name| !agencies::is_own_connection(name));
         did_you_mean(name, known()).unwrap_or_else(|| match self.told_to_users.is_empty() {
             true => format!("add a `[connections.{name}]` to {PROJECT_FILE}"),
             false => format!("connections are {}", quoted_list(known())),
@@ -299,15 +380,23 @@ impl Project {
                 }
             })
             .collect();
+        let is_name = |name: &str| {
+            !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control)
+        };
+        let bare = |name: &str| name.strip_suffix(".toml").unwrap_or(name).to_owned();
         let name = match parts.unwrap_or_default().as_slice() {
-            [name] => Some(name.strip_suffix(".toml").unwrap_or(name)),
-            [SCHEDULES_FOLDER, file] => file.strip_suffix(".toml"),
+            [name] => Some(bare(name)),
+            [SCHEDULES_FOLDER, file] if file.ends_with(".toml") => Some(bare(file)),
+            [SCHEDULES_FOLDER, base, file] if file.ends_with(".toml") && is_name(base) => {
+                Some(job_of(base, &bare(file)))
+            }
+            [base, agency] if *base != SCHEDULES_FOLDER && is_name(base) => {
+                Some(job_of(base, &bare(agency)))
+            }
             _ => None,
         };
-        let name = name.filter(|name| {
-            !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control)
-        });
-        name.map(str::to_owned).ok_or_else(|| {
+        let name = name.filter(|name| name.split('/').all(is_name));
+        name.ok_or_else(|| {
             Problem::mistake(
                 None,
                 format!(

@@ -3,6 +3,11 @@
 
 use crate::domain::object::{NamePart, ObjectName};
 
+/// The file that makes a folder a project.
+pub(crate) const PROJECT_FILE: &str = "writeback.toml";
+/// The folder of job files.
+pub(crate) const SCHEDULES_FOLDER: &str = "schedules";
+
 /// Parses `"CRM"."ACCOUNTS"`: one to three parts between dots, each in double quotes, in backticks
 /// or bare. Errors: what is wrong with it.
 pub(super) fn parse_object_name(text: &str) -> Result<ObjectName, String> {

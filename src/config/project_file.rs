@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::agencies::{self, SettingLine, job_of, own_connection, own_connections};
 use super::alerts::read_project_alerts;
 use super::connections::{ReadConnection, read_connection};
 use super::dashboards::read_dashboard;
-use super::document::{Document, Table, Value, shown};
+use super::document::{Document, Laid, NOT_TOML, Table, Value, read_text, shown};
 use super::guards::{KEYS as GUARD_KEYS, is_off, joined, read_canary, read_guards};
 use super::http::read_http;
-use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_object_name};
+use super::names::{PLAIN_NAME_HINT, is_plain_name};
 use super::page::read_page;
 use super::secret::Surroundings;
 use super::times::duration_within;
+use super::words::{table_name, word};
 use super::{Defaults, PROJECT_FILE, Project};
 use crate::domain::connection::System;
 use crate::domain::field::NullPolicy;
 use crate::domain::guard::Guards;
 use crate::domain::object::ObjectName;
-use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
+use crate::domain::problem::{Location, Problem};
 
 /// Records per write where nobody says otherwise: large enough that a database's work outweighs the
 /// round trip, small enough that its locks are short.
@@ -61,9 +67,63 @@ pub(super) fn read_project(
         .map(|table| read_tables(&Table::root(&document, table), surroundings));
     let problems = document.into_problems();
     match project {
-        Some(project) if problems.is_empty() => Ok(project),
+        Some(mut project) if problems.is_empty() => {
+            read_own_connections(&mut project, text, surroundings);
+            Ok(project)
+        }
         _ => Err(problems),
     }
+}
+
+/// Reads the connections that agencies have for themselves. What is wrong with one is told to its
+/// agency alone.
+fn read_own_connections(project: &mut Project, text: &str, surroundings: Surroundings<'_>) {
+    for (base, agency) in agencies::all(surroundings.root) {
+        // A file that cannot be read is told of when its job is.
+        let Ok(laid) = agencies::read_over(surroundings.root, text, &base, &agency) else {
+            continue;
+        };
+        let document = Document::with(PROJECT_FILE, text, Some(&laid));
+        let own = own_tables(&document);
+        let read: Vec<(String, ReadConnection)> = own
+            .iter()
+            .flat_map(|own| named_tables(&Table::root(&document, own), "connections"))
+            .map(|(name, table)| {
+                let name = own_connection(name, &base, &agency);
+                let read = read_connection(&name, &table, surroundings);
+                (name, read)
+            })
+            .collect();
+        for (name, connection) in read {
+            project.take_in(&name, connection);
+        }
+        let mut told = document.into_problems();
+        told.retain(|problem| !problem.message.starts_with(NOT_TOML));
+        project
+            .told_to_agencies
+            .insert(job_of(&base, &agency), told);
+    }
+}
+
+/// The connections of a file that is laid over the project's.
+fn own_tables<'a>(document: &Document<'a>) -> Option<Spanned<DeTable<'a>>> {
+    let (base, over) = (document.parse()?, document.parse_laid()?);
+    let span = base.span();
+    let own = own_connections(document, base.into_inner(), over)?;
+    Some(Spanned::new(span, own))
+}
+
+/// Every setting of the connections that an agency has for itself.
+pub(super) fn own_settings(root: &Path, laid: &Laid) -> Vec<SettingLine> {
+    let text = read_text(&root.join(PROJECT_FILE), PROJECT_FILE).unwrap_or_default();
+    let laid = Laid::over(&text, &laid.file, laid.text());
+    let document = Document::with(PROJECT_FILE, &text, Some(&laid));
+    let own = own_tables(&document);
+    let settings = own.map(|own| {
+        let root = Table::root(&document, &own);
+        agencies::settings(&root, "", Some(&*laid.file))
+    });
+    settings.unwrap_or_default()
 }
 
 fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
@@ -87,34 +147,10 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         told_to_users: BTreeMap::new(),
         read_only: BTreeMap::new(),
         services: BTreeMap::new(),
+        told_to_agencies: BTreeMap::new(),
     };
     for (name, table) in named_tables(root, "connections") {
-        let ReadConnection {
-            connection,
-            service,
-            told_to_users,
-        } = read_connection(name, &table, surroundings);
-        if let Some(kind) = service {
-            project.services.insert(name.to_owned(), kind);
-        }
-        if let Some(connection) = connection {
-            match connection.system {
-                System::Files(_) => drop(
-                    project
-                        .read_only
-                        .insert(name.to_owned(), "is a folder of files"),
-                ),
-                System::Adbc(_) => drop(
-                    project
-                        .read_only
-                        .insert(name.to_owned(), "is read through a driver"),
-                ),
-                System::Service(_) => {}
-                System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {}
-            }
-            project.connections.insert(name.to_owned(), connection);
-        }
-        project.told_to_users.insert(name.to_owned(), told_to_users);
+        project.take_in(name, read_connection(name, &table, surroundings));
     }
     for (name, table) in named_tables(root, "dashboards") {
         if let Some(dashboard) = read_dashboard(name, &table, &project, surroundings.root) {
@@ -122,6 +158,34 @@ fn read_tables(root: &Table<'_>, surroundings: Surroundings<'_>) -> Project {
         }
     }
     project
+}
+
+impl Project {
+    /// Takes in a connection that was read.
+    fn take_in(&mut self, name: &str, read: ReadConnection) {
+        let ReadConnection {
+            connection,
+            service,
+            told_to_users,
+        } = read;
+        if let Some(kind) = service {
+            self.services.insert(name.to_owned(), kind);
+        }
+        if let Some(connection) = connection {
+            let read_only = match connection.system {
+                System::Files(_) => Some("is a folder of files"),
+                System::Adbc(_) => Some("is read through a driver"),
+                System::Service(_) | System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {
+                    None
+                }
+            };
+            if let Some(why) = read_only {
+                self.read_only.insert(name.to_owned(), why);
+            }
+            self.connections.insert(name.to_owned(), connection);
+        }
+        self.told_to_users.insert(name.to_owned(), told_to_users);
+    }
 }
 
 /// The tables `[KEY.NAME]` with their names.
@@ -197,22 +261,6 @@ pub(super) fn journal_table(
     }
 }
 
-/// The name of a table, and where it stands.
-pub(super) fn table_name(value: Value<'_>) -> Option<(ObjectName, Location)> {
-    let text = value.text()?;
-    match parse_object_name(text) {
-        Ok(name) => Some((name, value.key_location())),
-        Err(why) => {
-            let hint = "write `accounts`, `crm.accounts` or `'\"CRM\".\"ACCOUNTS\"'`".to_owned();
-            value.mistake(
-                format!("{} is not a table's name: {why}", shown(text)),
-                Some(hint),
-            );
-            None
-        }
-    }
-}
-
 /// The name of a connection that exists.
 pub(super) fn known_connection<'a>(value: Value<'a>, project: &Project) -> Option<&'a str> {
     let name = value.text()?;
@@ -238,20 +286,4 @@ pub(super) fn null_policy(value: Value<'_>) -> Option<NullPolicy> {
         value,
         &[("write", NullPolicy::Write), ("keep", NullPolicy::Keep)],
     )
-}
-
-/// One of the words of a closed set.
-pub(super) fn word<T: Copy>(value: Value<'_>, known: &[(&str, T)]) -> Option<T> {
-    let text = value.text()?;
-    let found = known.iter().find(|(word, _)| *word == text);
-    if found.is_none() {
-        let words = || known.iter().map(|(word, _)| *word);
-        let hint = did_you_mean(text, words())
-            .unwrap_or_else(|| format!("write one of {}", quoted_list(words())));
-        value.mistake(
-            format!("`{}` is {}, which is not known", value.key, shown(text)),
-            Some(hint),
-        );
-    }
-    found.map(|(_, meaning)| *meaning)
 }

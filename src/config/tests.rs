@@ -1193,7 +1193,7 @@ mod arbitrary_text {
         fn no_job_file_panics_the_reader(text in prop_oneof![scrambled(JOB), scrambled(scheduling::WHOLE_CADENCE)]) {
             let place = Place::new();
             let project = place.project().expect("a project");
-            let _problems = job::read_job(&project, "weekly", "schedules/weekly.toml", &text, clock()).err();
+            let _problems = job::read_job(&project, "weekly", "schedules/weekly.toml", &text, None, clock()).err();
         }
 
         #[test]

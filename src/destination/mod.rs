@@ -80,6 +80,10 @@ impl Destination for AnyDatabase {
         whichever!(self, database => database.describe(name).await)
     }
 
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        whichever!(self, database => database.object_names().await)
+    }
+
     async fn identity(&mut self) -> Result<String, SystemError> {
         whichever!(self, database => database.identity().await)
     }
@@ -228,6 +232,13 @@ impl Destination for AnyDestination {
         match self {
             Self::Database(database) => database.describe(name).await,
             Self::Service(service) => service.describe(name).await,
+        }
+    }
+
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Database(database) => database.object_names().await,
+            Self::Service(service) => service.object_names().await,
         }
     }
 

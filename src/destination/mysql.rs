@@ -91,6 +91,10 @@ impl Destination for MysqlDestination {
         Ok(object)
     }
 
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        catalogue::table_names(&mut self.session).await
+    }
+
     async fn identity(&mut self) -> Result<String, SystemError> {
         catalogue::identity(&mut self.session).await
     }

@@ -111,6 +111,10 @@ impl Destination for PostgresDestination {
         catalogue::describe(&mut self.session, &relation).await
     }
 
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        catalogue::relation_names(&mut self.session).await
+    }
+
     async fn identity(&mut self) -> Result<String, SystemError> {
         catalogue::identity(&mut self.session).await
     }

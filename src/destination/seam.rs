@@ -235,6 +235,9 @@ pub(crate) trait Destination: LookUp<Error = SystemError> + Sized {
     /// Errors: `NotFound` with a hint that names near misses.
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError>;
 
+    /// Names of the objects that there are, as far as the system shows them to this user.
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError>;
+
     /// Who the system says it is, as far as it tells: a text that another one does not have, nor
     /// this one after it was put back from elsewhere. Empty if it tells nothing.
     async fn identity(&mut self) -> Result<String, SystemError>;

@@ -129,6 +129,10 @@ impl Destination for SqliteDestination {
         Ok(object)
     }
 
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        self.database.object_names().await
+    }
+
     /// A copy that is moved into the file's place is another file; one that is written over it is
     /// not.
     async fn identity(&mut self) -> Result<String, SystemError> {

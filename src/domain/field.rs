@@ -20,16 +20,58 @@ pub(crate) enum FieldValue {
         /// Positions of the schema columns that it names, in its order.
         columns: Vec<usize>,
     },
+    /// `{ question = "…" }`: what was answered, at this position among the write-back's columns.
+    Answer {
+        column: usize,
+        unanswered: Unanswered,
+    },
+    /// `{ id_of = "STEP" }`: the id of the row that the write-back of this name made of the
+    /// record, or found.
+    IdOf(String),
+    /// The id of the record that a note is about.
+    About,
+    /// What tells a note from every other.
+    Marker(NoteMarker),
+}
+
+/// What becomes of a record that has no answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The field is left as it is.
+    Skip,
+    /// It loses its value.
+    Empty,
+    Reject,
+    /// This text stands for the answer.
+    Text(String),
+}
+
+/// What tells a note from every other: the same record makes the same note, and perhaps only if it
+/// says the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoteMarker {
+    /// The job and the write-back that notes are of.
+    pub(crate) salt: String,
+    /// Positions of the schema columns that identify a record, and then of those that the text
+    /// tells of.
+    pub(crate) columns: Vec<usize>,
+    /// How many of them identify it.
+    pub(crate) keys: usize,
+    /// Absent if one note is all that a record ever makes.
+    pub(crate) text: Option<Template>,
 }
 
 impl FieldValue {
     /// Positions of the schema columns that it is made of, in its order.
     pub(crate) fn columns(&self) -> &[usize] {
         match self {
-            Self::Column(position) => std::slice::from_ref(position),
-            Self::String(_) => &[],
+            Self::Column(position)
+            | Self::Answer {
+                column: position, ..
+            } => std::slice::from_ref(position),
+            Self::String(_) | Self::IdOf(_) | Self::About => &[],
             Self::Method(call) => &call.columns,
-            Self::Text { columns, .. } => columns,
+            Self::Text { columns, .. } | Self::Marker(NoteMarker { columns, .. }) => columns,
         }
     }
 }

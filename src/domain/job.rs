@@ -10,9 +10,9 @@ use super::compare::Compare;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
-use super::object::ObjectName;
+use super::object::{NamePart, ObjectName};
 use super::problem::Location;
-use super::schema::Schema;
+use super::schema::{Schema, SchemaColumn};
 
 /// One file of `schedules/`.
 #[derive(Debug, Clone)]
@@ -24,6 +24,37 @@ pub(crate) struct Job {
     /// From where on people are told of its runs.
     pub(crate) thresholds: Thresholds,
     pub(crate) write_backs: Vec<WriteBack>,
+    /// What records call the agency that the job is of, if it is one's.
+    pub(crate) agency: Option<String>,
+    /// If it is the base of agencies, each of which has a job of its own.
+    pub(crate) agencies: Option<Agencies>,
+}
+
+/// The agencies of a base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agencies {
+    /// As their files call them, sorted.
+    pub(crate) names: Vec<String>,
+}
+
+/// Which of a source's records a write-back takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RecordsOf {
+    All,
+    /// None: they are its agencies' to take, all of them each.
+    None,
+    /// Those that name the agency in this column.
+    Agency {
+        column: String,
+        agency: String,
+    },
+    /// Those that name none of the agencies, which are rejected.
+    Strangers {
+        column: String,
+        agencies: Vec<String>,
+        /// Where files of agencies stand.
+        folder: String,
+    },
 }
 
 /// One schema, source, object, fields and match rule.
@@ -31,6 +62,9 @@ pub(crate) struct Job {
 pub(crate) struct WriteBack {
     pub(crate) name: String,
     pub(crate) schema: Schema,
+    pub(crate) records_of: RecordsOf,
+    /// What records were asked, and what of it fields take.
+    pub(crate) questions: Option<Questions>,
     /// Name of the connection that records are read from.
     pub(crate) source: String,
     /// Name of the connection that records are written to.
@@ -55,10 +89,62 @@ pub(crate) struct WriteBack {
     /// In the order of the file. Every schema column stands in exactly one field or is ignored; the
     /// key columns stand in fields of the form [`FieldValue::Column`].
     pub(crate) fields: Vec<Field>,
+    /// Whether it does anything: one that is switched off skips its records.
+    pub(crate) enabled: bool,
+    /// How it makes rows, if it is a step of several or adds notes.
+    pub(crate) creation: Option<Creation>,
     /// Of the `[[write_back]]` line.
     pub(crate) location: Location,
     /// Of the `table` line.
     pub(crate) table_location: Location,
+}
+
+/// Questions that records answer, in a table of their own beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Questions {
+    /// Its key is that of the records, and then the question's id.
+    pub(crate) schema: Schema,
+    /// Position of the column of answers.
+    pub(crate) answer: usize,
+    /// Position of the column that tells the question in words, if there is one.
+    pub(crate) text: Option<usize>,
+    /// Ids of the questions that fields take, each with the column of its answers: these stand
+    /// after the schema's.
+    pub(crate) asked: Vec<(String, SchemaColumn)>,
+    /// Of the `questions` line.
+    pub(crate) location: Location,
+}
+
+/// How a write-back makes rows of which each is there once: a step of an object write-back, or
+/// notes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Creation {
+    /// The write-back that it is a step of, as the job calls it. Of notes: its own name.
+    pub(crate) of: String,
+    /// Positions of fields by which a row is found that is there already: the first that find
+    /// exactly one tell it. The first of all are the match key.
+    pub(crate) exists_by: Vec<Vec<usize>>,
+    /// The column that holds the id of a row, where it is not the primary key.
+    pub(crate) id: Option<NamePart>,
+    /// What notes are about.
+    pub(crate) about: Option<About>,
+}
+
+/// The record that a note is about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct About {
+    pub(crate) table: ObjectName,
+    pub(crate) table_location: Location,
+    /// What it is found by.
+    pub(crate) fields: Vec<Field>,
+    /// The column that holds its id, where it is not the primary key.
+    pub(crate) id: Option<NamePart>,
+}
+
+impl Creation {
+    pub(crate) fn makes_notes(&self) -> bool {
+        self.about.is_some()
+    }
 }
 
 impl Job {
@@ -71,8 +157,43 @@ impl Job {
 }
 
 impl WriteBack {
+    /// The columns of its records: the schema's, and those of answers.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &SchemaColumn> {
+        let asked = self.questions.iter().flat_map(|questions| &questions.asked);
+        self.schema
+            .columns
+            .iter()
+            .chain(asked.map(|(_, column)| column))
+    }
+
+    /// Why it leaves records alone while it is switched off.
+    pub(crate) fn reason_off(&self) -> String {
+        let makes_notes = self.creation.as_ref().is_some_and(Creation::makes_notes);
+        let what = if makes_notes {
+            "notes are off"
+        } else {
+            "switched off"
+        };
+        match &self.records_of {
+            RecordsOf::Agency { agency, .. } => format!("{what} for {agency}"),
+            RecordsOf::All | RecordsOf::None | RecordsOf::Strangers { .. } => what.to_owned(),
+        }
+    }
+
+    /// Whether it is called so, or is a step of what is called so.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name
+            || self
+                .creation
+                .as_ref()
+                .is_some_and(|creation| creation.of == name)
+    }
+
     /// Positions in `fields` of the match key, in the key's order.
     pub(crate) fn key_fields(&self) -> Vec<usize> {
+        if let Some(creation) = &self.creation {
+            return creation.exists_by.first().cloned().unwrap_or_default();
+        }
         let field_of = |column: &usize| {
             self.fields.iter().position(
                 |field| matches!(&field.value, FieldValue::Column(position) if position == column),

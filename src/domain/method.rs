@@ -5,11 +5,11 @@ mod names;
 mod phone;
 mod together;
 
-use polars::prelude::{IntoSeries, Series, StringChunked, StringChunkedBuilder};
+use polars::prelude::{IntoSeries, PolarsResult, Series, StringChunked, StringChunkedBuilder};
 
 pub(crate) use self::phone::{PhoneRule, Unreadable, region};
 use super::columnar::{self, Converted};
-use super::conversion::{Misfit, decimal_texts};
+use super::conversion::{Misfit, decimal_texts, texts_of};
 use super::decimal::{Decimal, NotDecimal};
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
@@ -347,7 +347,13 @@ impl MethodCall {
             Method::PercentOfOne => shifted(values, input, 2, self.method)?,
             Method::PartOfOne => shifted(values, input, -2, self.method)?,
             Method::Label => self.labels_of(values, input)?,
-            Method::Join => together::joined(inputs, self.setting.with())?,
+            Method::Join => {
+                let texts = inputs
+                    .iter()
+                    .map(|(values, input)| texts_of(values, input.kind()));
+                let texts: Vec<StringChunked> = texts.collect::<PolarsResult<_>>()?;
+                together::joined(values.name(), &texts, self.setting.with())
+            }
             Method::FirstOf => together::first_of(inputs)?,
             Method::GivenName => names::parts(values.str()?, names::given),
             Method::FamilyName => names::parts(values.str()?, names::family),
@@ -487,7 +493,6 @@ mod tests {
 
     use super::*;
     use crate::domain::conform::parse_texts;
-    use crate::domain::conversion::texts_of;
 
     const TEXT: SchemaType = SchemaType::Text {
         characters_max: Some(5),

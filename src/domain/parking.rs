@@ -99,14 +99,17 @@ impl Parked {
     }
 }
 
-/// A record of a run that was left alone because it is parked.
+/// A record of a run that was left alone: it is parked, a row of it is there, or what would be done
+/// with it is switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct LeftAlone {
     /// Position of the record in what was pulled, from 0.
     pub(crate) record: u64,
     pub(crate) key: String,
-    /// As [`Parked::told`] has it.
+    /// As [`Parked::told`] has it, if it is parked.
     pub(crate) reason: String,
+    #[serde(skip)]
+    pub(crate) parked: bool,
     /// Of its values in the source; absent where the source was not asked.
     #[serde(skip)]
     pub(crate) fingerprint: Option<String>,

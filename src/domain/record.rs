@@ -16,6 +16,10 @@ use super::value::Kind;
 /// name holds a NUL, so it cannot meet a user's column.
 pub(crate) const RECORD_POSITION: &str = "\0record";
 
+/// Name of the frame column (text) that carries a record's match key in the source, where it is no
+/// field.
+pub(crate) const RECORD_KEY: &str = "\0key";
+
 /// A match key as people read and type it: its parts as one line of CSV, so that `EU,17` and
 /// `"a,b"` are told apart.
 pub(crate) fn key_text<'a>(parts: impl Iterator<Item = &'a str> + Clone) -> String {

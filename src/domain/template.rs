@@ -1,11 +1,5 @@
 //! Texts with columns in braces: `Referred by {referrer} on {referred_on | "an unknown day"}.`
 
-use polars::prelude::{PolarsResult, Series, StringChunked};
-
-use super::columnar::{Converted, Fault};
-use super::conversion::{Misfit, texts_of};
-use super::schema::SchemaType;
-
 /// A text that tells values of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -66,49 +60,6 @@ impl Template {
             Piece::Text(_) => None,
         })
     }
-
-    /// The text of each record. Shape: the columns of [`Template::columns`] in their kinds'
-    /// representations, `height` records of each, in; as many texts out.
-    pub(crate) fn apply(
-        &self,
-        inputs: &[(&Series, SchemaType)],
-        height: usize,
-    ) -> Result<Converted, Misfit> {
-        let texts = inputs
-            .iter()
-            .map(|(values, input)| texts_of(values, input.kind()));
-        let texts: Vec<StringChunked> = texts.collect::<PolarsResult<_>>()?;
-        let mut faults = Vec::new();
-        let mut of_record = |index: usize| match self.text(&texts, index) {
-            Ok(text) => Some(text),
-            Err(column) => {
-                faults.push(Fault {
-                    index,
-                    reason: format!("`{column}` is empty, and the text has no default for it"),
-                });
-                None
-            }
-        };
-        let values: StringChunked = (0..height).map(&mut of_record).collect();
-        Ok(Converted::kept(values, faults))
-    }
-
-    /// Errors: the name of a column that is empty.
-    fn text(&self, texts: &[StringChunked], index: usize) -> Result<String, &str> {
-        let mut out = String::new();
-        let mut values = texts.iter();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Column { name, otherwise } => {
-                    let value = values.next().and_then(|values| values.get(index));
-                    let value = value.filter(|value| !value.is_empty());
-                    out.push_str(value.or(otherwise.as_deref()).ok_or(name.as_str())?);
-                }
-            }
-        }
-        Ok(out)
-    }
 }
 
 /// Splits after the brace that closes what was opened; one in quotes closes nothing.
@@ -155,13 +106,7 @@ fn quoted(text: &str) -> Result<String, String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
-    use polars::prelude::NamedFrom;
-
     use super::*;
-
-    const TEXT: SchemaType = SchemaType::Text {
-        characters_max: None,
-    };
 
     fn columns(text: &str) -> Vec<String> {
         let template = Template::parse(text).unwrap();
@@ -169,32 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_tells_values_in_its_order() {
-        let template = Template::parse("{{{who}}} for {job | \"a job}\"} {who}").unwrap();
-        assert_eq!(
-            columns("{{{who}}} for {job | \"a job}\"} {who}"),
-            ["who", "job", "who"]
-        );
-        let who = Series::new("who".into(), [Some("Ada"), Some("Bo"), Some("")]);
-        let job = Series::new("job".into(), [Some(7_i64), None, Some(9)]);
-        let whole = SchemaType::Integer { bits: 32 };
-        let told = template
-            .apply(&[(&who, TEXT), (&job, whole), (&who, TEXT)], 3)
-            .unwrap();
-        let texts: Vec<Option<&str>> = told.values.str().unwrap().iter().collect();
-        assert_eq!(
-            texts,
-            [Some("{Ada} for 7 Ada"), Some("{Bo} for a job} Bo"), None]
-        );
-        let reasons: Vec<(usize, &str)> = told
-            .faults
-            .iter()
-            .map(|fault| (fault.index, fault.reason.as_str()))
-            .collect();
-        assert_eq!(
-            reasons,
-            [(2, "`who` is empty, and the text has no default for it")]
-        );
+    fn columns_come_in_the_order_of_the_text() {
+        let text = "{{{who}}} for {job | \"a job}\"} {who}";
+        assert_eq!(columns(text), ["who", "job", "who"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod pending;
 mod record_requests;
 mod rejections;
 mod requests;
+mod row_ids;
 mod runs;
 mod seal;
 mod snapshots;
@@ -54,6 +55,7 @@ pub(crate) use self::record_requests::{
 };
 pub(crate) use self::rejections::ReasonCount;
 pub(crate) use self::requests::{NewRequest, PageRequest, RequestAct};
+pub(crate) use self::row_ids::RowsOf;
 pub(crate) use self::runs::{NewRun, UnfinishedRun};
 pub(crate) use self::sqlite::Ledger;
 pub(crate) use self::status::RunStatus;

@@ -1,6 +1,8 @@
 //! The ledger's account of parked records: which ones people parked, and which ones runs left
 //! alone.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -97,6 +99,27 @@ impl Ledger {
         .await
     }
 
+    /// Why records of a write-back were left alone that are not parked, and how many for each
+    /// reason; ids of rows are left out.
+    pub(crate) async fn reasons_left_alone(
+        &self,
+        id: WriteBackId,
+    ) -> Result<BTreeMap<String, u64>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            let rows = sqlx::query(
+                "SELECT CASE instr(reason, ': ') WHEN 0 THEN reason
+                        ELSE substr(reason, 1, instr(reason, ': ') - 1) END AS why,
+                        count(*) AS records
+                 FROM left_alone WHERE write_back = ? AND parked = 0 GROUP BY why ORDER BY why",
+            );
+            let rows = rows.bind(write_back).fetch_all(connection).await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get("why")?, count(row, "records")?)))
+                .collect()
+        })
+        .await
+    }
+
     /// The records of a write-back that a run left alone, in order of position, `records_max` at
     /// most.
     pub(crate) async fn left_alone(
@@ -165,15 +188,20 @@ async fn record_left_alone(
     record: &LeftAlone,
 ) -> Answer<()> {
     let insert = sqlx::query(
-        "INSERT INTO left_alone (write_back, record, key, reason) VALUES (?, ?, ?, ?)
-         ON CONFLICT (write_back, record) DO UPDATE SET key = excluded.key, reason = excluded.reason",
+        "INSERT INTO left_alone (write_back, record, key, reason, parked) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (write_back, record) DO UPDATE SET
+             key = excluded.key, reason = excluded.reason, parked = excluded.parked",
     );
     let insert = insert
         .bind(write_back)
         .bind(kept(record.record)?)
         .bind(&record.key)
-        .bind(&record.reason);
+        .bind(&record.reason)
+        .bind(record.parked);
     insert.execute(&mut *connection).await?;
+    if !record.parked {
+        return Ok(());
+    }
     let update = sqlx::query(
         "UPDATE parked SET fingerprint = ?1 WHERE key = ?2 AND until IS NULL AND fingerprint IS NULL
          AND (job, write_back) = (SELECT runs.job, w.name FROM write_backs AS w JOIN runs USING (run) WHERE w.write_back = ?3)",
@@ -192,6 +220,7 @@ fn left_alone(row: &SqliteRow) -> Answer<LeftAlone> {
         record: count(row, "record")?,
         key: row.try_get("key")?,
         reason: row.try_get("reason")?,
+        parked: row.try_get("parked")?,
         fingerprint: None,
     })
 }

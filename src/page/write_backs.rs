@@ -105,6 +105,12 @@ fn field_cells(one: &WriteBack, field: &Field, key: bool) -> Markup {
         td.long { @match &field.value {
             FieldValue::Column(_) => "column",
             FieldValue::String(text) => { "String " code { (parts::cut(text)) } }
+            FieldValue::Answer { column, .. } => {
+                "Question " code { (one.columns().nth(*column).map_or("", |column| column.name.trim_start_matches("question "))) }
+            }
+            FieldValue::IdOf(step) => { "Id of " code { (step) } }
+            FieldValue::About => "Id of the record that the note is about",
+            FieldValue::Marker(_) => "Marker of the note",
             FieldValue::Text { columns, .. } => { "Text with " (counted(columns.len(), "column")) }
             FieldValue::Method(call) => {
                 "Method " a href="/methods" { (call.method.name()) } span.quiet { ": " (call.method.purpose()) }

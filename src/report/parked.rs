@@ -75,6 +75,7 @@ mod tests {
             record,
             key: format!("A{record}\u{7}"),
             reason: "parked until changed: why".to_owned(),
+            parked: true,
             fingerprint: None,
         };
         let records: Vec<LeftAlone> = (0..12).map(record).collect();

@@ -67,6 +67,7 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
             .iter()
             .flat_map(|one| kept(one, report.folder.as_deref())),
     );
+    lines.extend(report.write_backs.iter().flat_map(left_lines));
     let folder = report.folder.as_deref();
     lines.extend(
         report
@@ -208,6 +209,19 @@ fn unmatched(one: &WriteBackReport) -> Vec<String> {
     told.into_iter().filter(|_| one.matched_nothing).collect()
 }
 
+/// `        3 × referral_note: notes are off for northwind`
+fn left_lines(one: &WriteBackReport) -> Vec<String> {
+    let line = |(reason, records): (&String, &u64)| {
+        format!(
+            "{:>9} × {}: {}",
+            grouped(*records),
+            one.name,
+            printable(reason)
+        )
+    };
+    one.left.iter().map(line).collect()
+}
+
 /// A file as people read it: relative to where they stand.
 fn shown(file: &Path) -> String {
     let shown = file.strip_prefix(".").unwrap_or(file);
@@ -275,6 +289,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "batches": one.batches,
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
+            "left": one.left,
             "kept": one.kept,
             "matched_nothing": one.matched_nothing,
             "canary": one.canary,

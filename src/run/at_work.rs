@@ -123,7 +123,9 @@ impl AtWork<'_> {
             true => self.ledger.skipped(id).await?.remove(&SkipReason::NoMatch),
             false => None,
         };
-        let parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        let mut parked = self.ledger.left_alone(id, LEFT_ALONE_MAX).await?;
+        parked.retain(|record| record.parked);
+        let left = self.ledger.reasons_left_alone(id).await?;
         let canary = self.ledger.canary(id).await?;
         Ok(WriteBackReport {
             name,
@@ -131,6 +133,7 @@ impl AtWork<'_> {
             batches: u64::try_from(batches).unwrap_or(u64::MAX),
             elapsed,
             parked,
+            left,
             kept,
             matched_nothing: unmatched == Some(tally.skipped),
             keeps_before_images,

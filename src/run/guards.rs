@@ -89,6 +89,15 @@ impl Judged<'_> {
         if let Some(shown) = self.records.forecast(&plan.write_back.name, proven) {
             return Ok(shown);
         }
+        if plan.creation.is_some() {
+            // What becomes of its records hangs on rows that are not made yet.
+            return Ok(Forecast {
+                tally,
+                parked: tally.skipped,
+                proven,
+                ..Forecast::default()
+            });
+        }
         let mut outset = Outset {
             read: tally.read,
             rejected: tally.rejected,

@@ -2,12 +2,14 @@
 //! them, then report. Nothing is written to a destination before all of a job's write-backs are
 //! planned and pulled.
 
+pub(crate) mod answers;
 pub(crate) mod approval;
 mod at_work;
 mod batch;
 mod before_images;
 mod canary;
 pub(crate) mod conflicts;
+mod creating;
 mod cut;
 mod doubt;
 mod ending;
@@ -23,6 +25,7 @@ mod known;
 mod newest;
 mod origin;
 pub(crate) mod outcomes;
+mod own_records;
 pub(crate) mod pending;
 pub(crate) mod place;
 pub(crate) mod plan;
@@ -190,7 +193,7 @@ impl Begun<'_> {
                 pulling,
             } = packaged;
             let work = self.at_work();
-            let delivered = work.deliver(plan.assignment(), id, &package, counted, pulling);
+            let delivered = creating::deliver(plan, work, id, &package, (counted, pulling));
             reports.push(delivered.await?);
             self.records.keep(plan, work, (id, &package)).await?;
         }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::domain::job::WriteBack;
 use crate::ledger::{Ledger, LedgerError, Pending, UnfinishedRun};
 use crate::run::plan::Plan;
 use crate::run::report::{RetryReport, RunReport};
@@ -46,6 +47,17 @@ pub(super) struct Retry {
     pub(super) keys: BTreeMap<String, HashSet<String>>,
 }
 
+/// Names of steps, each with the next of the same write-back, in their order: what is taken again
+/// of one goes on through the others.
+fn following_steps(write_backs: &[WriteBack]) -> Vec<(String, String)> {
+    let of = |write_back: &WriteBack| Some(write_back.creation.as_ref()?.of.clone());
+    let pairs = write_backs.iter().zip(write_backs.iter().skip(1));
+    pairs
+        .filter(|(earlier, later)| of(earlier).is_some() && of(earlier) == of(later))
+        .map(|(earlier, later)| (earlier.name.clone(), later.name.clone()))
+        .collect()
+}
+
 /// What a retry would take, or the report that there is nothing.
 /// Errors: `NotSettled`, if a run of all records stands open; `TooManyPending`.
 pub(super) async fn retry(
@@ -71,6 +83,13 @@ pub(super) async fn retry(
             one.write_back.clone(),
             ledger.pending_keys(job, &one.write_back).await?,
         );
+    }
+    let write_backs = &request.checked.job.write_backs;
+    for (earlier, later) in following_steps(write_backs) {
+        let taken: Vec<String> = keys.get(&earlier).into_iter().flatten().cloned().collect();
+        if !taken.is_empty() {
+            keys.entry(later).or_default().extend(taken);
+        }
     }
     let of = pending
         .iter()

@@ -17,18 +17,19 @@ use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::Field;
 use crate::domain::guard::{Forecast, Objection};
-use crate::domain::job::{Job, WriteBack};
+use crate::domain::job::{Creation, Job, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::moment::Zones;
-use crate::domain::object::{Object, ObjectColumn};
-use crate::domain::problem::{Location, PlacedCause, Problem, Severity};
+use crate::domain::object::{NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name};
+use crate::domain::problem::{Location, PlacedCause, Problem, Severity, did_you_mean};
 use crate::domain::real_time;
 use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
 use crate::package::Package;
+use crate::run::answers::Answers;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
@@ -72,17 +73,44 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<Problem>,
     /// How it is written, if that is as a saved plan has it.
     swap: Option<Arc<Swap>>,
+    /// What its records answered; absent before the first of them is read, and if nothing is asked.
+    pub(super) answers: Option<Answers>,
     /// Absent before it is gathered, and if no field keeps someone else's values.
     pub(crate) last_written: Option<LastWritten>,
     /// What is known of records as last delivered; nothing before it is asked.
     recollection: Recollection,
     object: Object,
+    /// How its rows are found, made and told apart, if it is a step or adds notes.
+    pub(super) creation: Option<PlannedCreation>,
     /// The database that the object stands in.
     pub(super) home: Home,
     /// The source as opened for the check, until a pull takes it.
     opened: Option<AnySource>,
     /// The driver that reads its records, with its version, where one does.
     driver: Option<String>,
+}
+
+/// A creation met with its objects.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedCreation {
+    /// Where the id of a row of its own stands.
+    pub(super) id: IdPlace,
+    pub(super) about: Option<PlannedAbout>,
+}
+
+/// Where the id of a row stands.
+#[derive(Debug, Clone)]
+pub(super) enum IdPlace {
+    Column(ObjectColumn),
+    /// A web API tells it of every row.
+    Told,
+}
+
+/// What notes are about, met with its object.
+#[derive(Debug, Clone)]
+pub(super) struct PlannedAbout {
+    pub(super) object: Object,
+    pub(super) id: IdPlace,
 }
 
 /// Up to when what was last written is gathered.
@@ -107,9 +135,24 @@ impl Plan {
 
     /// The source, at its first record.
     pub(crate) async fn open_source(&mut self) -> Result<AnySource, SystemError> {
+        let asked = self.write_back.questions.as_ref();
+        if let Some(questions) = asked.filter(|questions| !questions.asked.is_empty()) {
+            self.answers = Some(Answers::read(&self.source, questions).await?);
+        }
         match self.opened.take() {
             Some(source) => Ok(source),
             None => AnySource::open(&self.source, &self.write_back.schema).await,
+        }
+    }
+
+    /// Conformed records with what they answered beside them.
+    pub(super) fn with_answers(&self, conformed: DataFrame) -> DataFrame {
+        match &self.answers {
+            Some(answers) => {
+                let keys = self.mapping.source_keys(&conformed);
+                answers.beside(conformed, &keys)
+            }
+            None => conformed,
         }
     }
 
@@ -255,7 +298,15 @@ impl Plan {
             .await
     }
 
+    fn about(&self) -> Option<&PlannedAbout> {
+        self.creation.as_ref()?.about.as_ref()
+    }
+
     fn canary(&self) -> Option<CanaryRule> {
+        if self.creation.is_some() {
+            // Each of its records is looked for before it is made.
+            return None;
+        }
         let rejected_max = self.write_back.guards.max_rejected;
         self.write_back.canary.map(|canary| CanaryRule {
             canary,
@@ -318,7 +369,7 @@ impl Plan {
         };
         let mut plan = |mode| {
             narrow.mode = mode;
-            Mapping::plan(&narrow, &self.object, zones, &facts)
+            Mapping::plan(&narrow, &self.object, None, zones, &facts)
         };
         let planned = match plan(self.write_back.mode) {
             Err(_) if self.write_back.mode.inserts() => plan(MatchMode::UpdateOnly),
@@ -364,11 +415,12 @@ impl Plan {
     /// Plans again once the run's number is known, which stamps may carry.
     pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), PlanError> {
         let zones = zones(&self.source, &self.destination);
-        let (layout, mapping, _) = Mapping::plan(&self.write_back, &self.object, zones, facts)
-            .map_err(|problems| PlanError::Problems {
-                job: facts.job.clone(),
-                problems,
-            })?;
+        let about = self.about().map(|about| &about.object);
+        let planned = Mapping::plan(&self.write_back, &self.object, about, zones, facts);
+        let (layout, mapping, _) = planned.map_err(|problems| PlanError::Problems {
+            job: facts.job.clone(),
+            problems,
+        })?;
         self.layout = Arc::new(layout);
         self.mapping = Arc::new(mapping);
         Ok(())
@@ -465,7 +517,7 @@ pub(crate) fn choose<'a>(
     let chosen: Vec<_> = job
         .write_backs
         .iter()
-        .filter(|write_back| only.is_none_or(|name| write_back.name == name))
+        .filter(|write_back| only.is_none_or(|name| write_back.is_called(name)))
         .collect();
     match (chosen.is_empty(), only) {
         (true, Some(name)) => Err(PlanError::NoSuchWriteBack {
@@ -503,9 +555,18 @@ impl Planner<'_> {
         let object = self.describe(write_back, &destination).await?;
         let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
+        let creation = match &write_back.creation {
+            Some(creation) => Some(
+                self.creation(write_back, creation, &object, &destination)
+                    .await?,
+            ),
+            None => None,
+        };
+        let about = creation.as_ref().and_then(|one| one.about.as_ref());
         match Mapping::plan(
             write_back,
             &object,
+            about.map(|about| &about.object),
             zones(&source, &destination),
             self.facts,
         ) {
@@ -522,7 +583,9 @@ impl Planner<'_> {
                     swap: None,
                     last_written: None,
                     recollection: Recollection::default(),
+                    answers: None,
                     object,
+                    creation,
                     home,
                     driver: opened
                         .as_ref()
@@ -568,9 +631,81 @@ impl Planner<'_> {
         connection
     }
 
+    async fn creation(
+        &mut self,
+        write_back: &WriteBack,
+        creation: &Creation,
+        object: &Object,
+        connection: &Connection,
+    ) -> Option<PlannedCreation> {
+        let id = match creation.makes_notes() {
+            // Nothing names a note.
+            true => Some(IdPlace::Told),
+            false => self.id_place(object, creation.id.as_ref(), &write_back.table_location),
+        };
+        let about = match &creation.about {
+            None => None,
+            Some(about) => {
+                let named = (&about.table, &about.table_location);
+                let object = self.describe_named(write_back, named, connection).await?;
+                let id = self.id_place(&object, about.id.as_ref(), &about.table_location);
+                Some(PlannedAbout { object, id: id? })
+            }
+        };
+        Some(PlannedCreation { id: id?, about })
+    }
+
+    /// Where the id of an object's rows stands: in the column that is named, or in the one that is
+    /// its primary key.
+    fn id_place(
+        &mut self,
+        object: &Object,
+        wanted: Option<&NamePart>,
+        location: &Location,
+    ) -> Option<IdPlace> {
+        if object.kind == ObjectKind::Records {
+            return Some(IdPlace::Told);
+        }
+        let names = || object.columns.iter().map(|column| column.name.as_str());
+        let found = match (wanted, object.primary_key.as_slice()) {
+            (Some(wanted), _) => resolve_name(wanted, names()).ok(),
+            (None, [only]) => Some(only.as_str()),
+            (None, _) => None,
+        };
+        let column = found.and_then(|name| object.columns.iter().find(|one| one.name == name));
+        if column.is_none() {
+            let shown = object.display_name();
+            let (message, hint) = match wanted {
+                Some(wanted) => (
+                    format!("column `{}` is not in `{shown}`", wanted.text),
+                    did_you_mean(&wanted.text, names()),
+                ),
+                None => (
+                    format!(
+                        "`{shown}` has no primary key of one column, so that nothing tells the id of its rows"
+                    ),
+                    Some("name the column that holds it: `id = \"…\"`".to_owned()),
+                ),
+            };
+            self.problems
+                .push(Problem::mistake(location.clone(), message).hint_if(hint));
+        }
+        column.cloned().map(IdPlace::Column)
+    }
+
     async fn describe(
         &mut self,
         write_back: &WriteBack,
+        connection: &Connection,
+    ) -> Option<Object> {
+        let named = (&write_back.table, &write_back.table_location);
+        self.describe_named(write_back, named, connection).await
+    }
+
+    async fn describe_named(
+        &mut self,
+        write_back: &WriteBack,
+        (name, location): (&ObjectName, &Location),
         connection: &Connection,
     ) -> Option<Object> {
         if !self.destinations.contains_key(&connection.name) {
@@ -585,11 +720,10 @@ impl Planner<'_> {
             self.destinations.insert(connection.name.clone(), connected);
         }
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
-        match destination.describe(&write_back.table).await {
+        match destination.describe(name).await {
             Ok(object) => Some(object),
             Err(error) => {
-                self.problems
-                    .push(problem_of(&error, write_back.table_location.clone()));
+                self.problems.push(problem_of(&error, location.clone()));
                 None
             }
         }
@@ -648,7 +782,8 @@ impl Planner<'_> {
     /// Names that differ on paper may be one column in the catalogue; only here can that be seen.
     fn refuse_two_writers(&mut self, plans: &[Plan]) {
         let mut writers: HashMap<(&str, &[String], &str), &str> = HashMap::new();
-        for plan in plans {
+        // What only makes rows of its own takes nothing from others.
+        for plan in plans.iter().filter(|plan| plan.creation.is_none()) {
             for field in plan.layout.written_fields() {
                 let column = field.column.name.as_str();
                 let place = (

@@ -23,10 +23,11 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::record::key_texts;
-use crate::ledger::Pace;
+use crate::ledger::{Ledger, Pace};
 use crate::package::{Package, Partition};
 use crate::run::conflicts;
 use crate::run::conflicts::last_written::LastValues;
+use crate::run::creating;
 use crate::run::cut::{self, RecordBytes};
 use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::plan::Plan;
@@ -139,6 +140,9 @@ pub(crate) struct Known {
     pub(crate) proven: bool,
     /// Absent if it never ran.
     pub(crate) pace: Option<Pace>,
+    /// What knows the rows of earlier steps; absent if nothing ran yet.
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) job: String,
 }
 
 /// One record that would be written.
@@ -189,6 +193,11 @@ pub(crate) async fn preview(
     let pulled = pull::pull(plan, folder, &mut selection, &mut preview, progress, &stop).await?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
+    if plan.creation.is_some() {
+        return preview
+            .of_creation(plan, &pulled.package, known, begun)
+            .await;
+    }
     progress.push_begins(&plan.write_back.name, pulled.package.record_count());
     preview
         .look_up(plan, &pulled.package, &stop, Some(progress))
@@ -272,6 +281,40 @@ impl Account for Preview<'_> {
 }
 
 impl Preview<'_> {
+    /// Of a step, or of notes. Which rows they name is known only once these are made.
+    async fn of_creation(
+        mut self,
+        plan: &Plan,
+        package: &Package,
+        known: &Known,
+        begun: Instant,
+    ) -> Result<WriteBackPreview, PreviewError> {
+        if plan.write_back.enabled {
+            let stop = Stop::new();
+            let (ledger, job) = (known.ledger.as_ref(), known.job.as_str());
+            let foreseen = creating::foresee(plan, package, ledger, job, &stop).await?;
+            self.report.tally.inserted = foreseen.made;
+            self.report.tally.skipped +=
+                u64::try_from(foreseen.left_alone.len()).unwrap_or(u64::MAX);
+            let room = self
+                .samples_max()
+                .saturating_sub(self.report.left_alone.len());
+            let shown = foreseen.left_alone.into_iter().take(room);
+            self.report.left_alone.extend(shown);
+            foreseen
+                .rejections
+                .into_iter()
+                .for_each(|rejection| self.count_rejection(rejection));
+        }
+        Ok(WriteBackPreview {
+            name: plan.write_back.name.clone(),
+            destination: plan.destination.name.clone(),
+            table: plan.layout.object.display_name(),
+            expected: Expected::of(self.report.tally.read, known.pace.as_ref(), begun.elapsed()),
+            ..self.report
+        })
+    }
+
     fn new(run: i64) -> Self {
         Self {
             shown: None,

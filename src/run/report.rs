@@ -24,6 +24,8 @@ pub(crate) struct WriteBackReport {
     pub(crate) elapsed: Duration,
     /// Parked records, of those skipped.
     pub(crate) parked: Vec<LeftAlone>,
+    /// By reason: records that were left alone for others than that they are parked.
+    pub(crate) left: BTreeMap<String, u64>,
     /// By column: values that were left alone, for someone else had changed them.
     pub(crate) kept: BTreeMap<String, u64>,
     /// Whether no record that was read and not rejected has a row: then nothing can be written, and

@@ -164,6 +164,8 @@ impl<'a> Records<'a> {
         delivered: (WriteBackId, &Package),
     ) -> Result<(), PushError> {
         match self {
+            // What it made is known by the ids of rows.
+            Self::Pulled(_) if plan.creation.is_some() => {}
             Self::Pulled(_) => {
                 let folder = run_folder(work.project, work.facts.run).join(plan.name());
                 let kept = match plan.last_written {

@@ -14,6 +14,7 @@ use crate::domain::outcome::Rejection;
 use crate::domain::parking::{LeftAlone, Parked};
 use crate::domain::record::{RECORD_POSITION, key_texts};
 use crate::ledger::{Ledger, LedgerError};
+use crate::run::own_records::own_records;
 use crate::run::plan::Plan;
 use crate::source::Pulled;
 
@@ -109,6 +110,10 @@ impl Selection {
     /// Conforms a chunk and maps it: every record of it that is not left out comes back as a record
     /// of the package, as a rejection, or as one that is left alone.
     pub(crate) fn sift(&mut self, plan: &Plan, pulled: Pulled) -> Selected {
+        let pulled = own_records(&plan.write_back, pulled);
+        if !plan.write_back.enabled {
+            return switched_off(plan, &pulled);
+        }
         if self.parked.is_empty() && self.wanted.is_none() {
             let read = pulled.read;
             return Selected {
@@ -213,6 +218,7 @@ impl Selection {
                     key,
                     reason,
                     fingerprint: Some(fingerprint),
+                    parked: true,
                 })
             }
             false => Choice::GoesOn,
@@ -223,7 +229,8 @@ impl Selection {
 /// Conforms a chunk and maps it: every record of it comes back as a record of the package or as a
 /// rejection. The conformed records come back beside them.
 fn sift(plan: &Plan, pulled: Pulled) -> (Sifted, DataFrame) {
-    let conformed = conform::conform(&plan.write_back.schema, &pulled.records);
+    let mut conformed = conform::conform(&plan.write_back.schema, &pulled.records);
+    conformed.records = plan.with_answers(conformed.records);
     let mapped = plan.mapping.apply(&conformed.records);
     let rejections = [pulled.rejections, conformed.rejections, mapped.rejections]
         .into_iter()
@@ -252,6 +259,39 @@ fn by_position(records: &DataFrame, keys: Vec<Option<String>>) -> HashMap<u64, S
         .zip(keys)
         .filter_map(|(position, key)| Some((position, key?)))
         .collect()
+}
+
+/// A write-back that is switched off leaves its records alone, whatever they hold.
+fn switched_off(plan: &Plan, pulled: &Pulled) -> Selected {
+    let reason = plan.write_back.reason_off();
+    let nothing = sift(
+        plan,
+        Pulled {
+            read: 0,
+            records: pulled.records.clear(),
+            rejections: Vec::new(),
+        },
+    );
+    let keys = conform::pulled_keys(&plan.write_back.schema, &pulled.records);
+    let of_record = |(record, key): (u64, Option<String>)| (record, key.unwrap_or_default());
+    let read = positions(&pulled.records).into_iter().zip(keys);
+    let unread = pulled.rejections.iter();
+    let unread = unread.map(|rejection| (rejection.record, rejection.key.clone()));
+    let all = read.chain(unread).map(of_record);
+    let left_alone: Vec<LeftAlone> = all
+        .map(|(record, key)| LeftAlone {
+            record,
+            key,
+            reason: reason.clone(),
+            parked: false,
+            fingerprint: None,
+        })
+        .collect();
+    Selected {
+        sifted: nothing.0,
+        read: u64::try_from(left_alone.len()).unwrap_or(u64::MAX),
+        left_alone,
+    }
 }
 
 /// A chunk's records as they were pulled.

@@ -19,8 +19,10 @@ use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
+use crate::ledger::Ledger;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
+use crate::run::creating::{self, One};
 use crate::run::error::RunError;
 use crate::run::plan::Plan;
 use crate::run::pull::PullError;
@@ -122,6 +124,7 @@ pub(crate) async fn try_record(
     key: &str,
     selection: Selection,
     ending: Ending,
+    (ledger, job): (&Ledger, &str),
 ) -> Result<SingleRecord, RunError> {
     let wanted = find(plan, key, selection).await;
     let plan = &*plan;
@@ -144,7 +147,38 @@ pub(crate) async fn try_record(
         Wanted::Record(record) => record,
         Wanted::Outcome(outcome) => return Ok(report(outcome)),
     };
-    match write_and_read_back(plan, &record, last.as_ref(), ending).await {
+    if plan.creation.is_none() {
+        return Ok(written(plan, &record, last.as_ref(), ending, report).await?);
+    }
+    match creating::judge_one(plan, &record, ledger, job).await? {
+        One::LeftAlone(reason) => Ok(report(SingleOutcome::Skipped {
+            reason: reason.into(),
+        })),
+        One::Rejected { column, reason } => Ok(report(SingleOutcome::Rejected {
+            stage: Stage::Match,
+            column,
+            reason,
+        })),
+        One::Made(made) => {
+            let complete = plan.mapping.complete(&made);
+            let written = written(plan, &complete, None, ending, report).await?;
+            if ending == Ending::Commit {
+                creating::remember_one(plan, &made, ledger, job).await?;
+            }
+            Ok(written)
+        }
+    }
+}
+
+/// Writes a record and reads its row back; `report` tells of it.
+async fn written(
+    plan: &Plan,
+    record: &DataFrame,
+    last: Option<&LastValues>,
+    ending: Ending,
+    report: impl Fn(SingleOutcome) -> SingleRecord,
+) -> Result<SingleRecord, PushError> {
+    match write_and_read_back(plan, record, last, ending).await {
         Ok(ReadBack {
             outcome,
             columns,
@@ -167,8 +201,7 @@ pub(crate) async fn try_record(
             write_back: plan.write_back.name.clone(),
             connection: plan.destination.name.clone(),
             source: Box::new(source),
-        }
-        .into()),
+        }),
     }
 }
 
@@ -234,6 +267,7 @@ async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wa
             reason: RejectReason::DuplicateKey { occurs }.to_string(),
             others: Vec::new(),
         })),
+        (Some(record), _) if plan.creation.is_some() => Wanted::Record(record),
         (Some(record), _) => Wanted::Record(plan.mapping.complete(&record)),
         (None, Some(rejection)) => Wanted::Outcome(rejected(rejection)),
         (None, None) => Wanted::Outcome(SingleOutcome::NotInSource { read }),

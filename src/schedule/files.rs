@@ -140,7 +140,11 @@ impl Files {
                     .iter()
                     .map(|write_back| self.root.join(&*write_back.schema.file))
             });
-        let jobs = files_of(&self.root.join(SCHEDULES_FOLDER), "toml");
+        let schedules = self.root.join(SCHEDULES_FOLDER);
+        let agencies = folders_of(&schedules)
+            .into_iter()
+            .flat_map(|folder| files_of(&folder, "toml"));
+        let jobs = files_of(&schedules, "toml").into_iter().chain(agencies);
         let schemas = files_of(&self.root.join(SCHEMAS_FOLDER), "sql");
         let files = std::iter::once(self.root.join(PROJECT_FILE))
             .chain(jobs)
@@ -155,6 +159,14 @@ impl Files {
             })
             .collect()
     }
+}
+
+fn folders_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 fn files_of(folder: &Path, extension: &str) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@
 )]
 
 mod again;
+mod agencies;
 mod alerts;
 mod altering;
 mod batches;
@@ -65,6 +66,7 @@ mod printing;
 mod random;
 mod readiness;
 mod realtime;
+mod referrals;
 mod rejected;
 mod retry;
 mod rights;

@@ -101,6 +101,14 @@ pub(crate) async fn find_table(
     }
 }
 
+/// Names of the tables and views of the session's database.
+pub(crate) async fn table_names(session: &mut Session) -> Result<Vec<String>, SystemError> {
+    let sql = "SELECT CAST(TABLE_NAME AS CHAR) FROM information_schema.TABLES \
+               WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME";
+    let rows = session.rows(sql.to_owned(), &[], READING).await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
 /// The table's columns, in order.
 pub(crate) async fn columns(
     session: &mut Session,

@@ -37,6 +37,34 @@ pub(crate) async fn locate(
     parts: &[NamePart],
 ) -> Result<Relation, SystemError> {
     let purpose = Purpose::plain("reading the catalogue");
+    let relations = relations(session, purpose).await?;
+    let rows = session
+        .fetch(
+            purpose,
+            "SELECT current_database()::text".to_owned(),
+            PgArguments::default(),
+        )
+        .await?;
+    let database: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+    find(&relations, &database.unwrap_or_default(), parts).cloned()
+}
+
+/// Names of the tables and views that the session finds without their schema, and of the others
+/// with it.
+pub(crate) async fn relation_names(session: &mut Session) -> Result<Vec<String>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let relations = relations(session, purpose).await?;
+    let name = |relation: Relation| match relation.visible {
+        true => relation.name,
+        false => format!("{}.{}", relation.schema, relation.name),
+    };
+    Ok(relations.into_iter().map(name).collect())
+}
+
+async fn relations(
+    session: &mut Session,
+    purpose: Purpose<'_>,
+) -> Result<Vec<Relation>, SystemError> {
     let rows = session
         .fetch(purpose, RELATIONS.to_owned(), PgArguments::default())
         .await?;
@@ -49,16 +77,7 @@ pub(crate) async fn locate(
         })
     };
     let relations: Result<Vec<Relation>, sqlx::Error> = rows.iter().map(read).collect();
-    let relations = relations.map_err(|error| session.failed(purpose.doing, error))?;
-    let rows = session
-        .fetch(
-            purpose,
-            "SELECT current_database()::text".to_owned(),
-            PgArguments::default(),
-        )
-        .await?;
-    let database: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
-    find(&relations, &database.unwrap_or_default(), parts).cloned()
+    relations.map_err(|error| session.failed(purpose.doing, error))
 }
 
 /// Reads what the catalogue says of a table.

@@ -106,6 +106,12 @@ impl SqliteDatabase {
             .collect()
     }
 
+    /// Names of the tables and views that there are.
+    pub(crate) async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        let names = self.table_names().await;
+        names.map_err(|error| self.sort_error(READING, error))
+    }
+
     async fn find_table(&mut self, name: &ObjectName) -> Result<String, SystemError> {
         let table = match name.parts.as_slice() {
             [table] => table,
@@ -124,10 +130,7 @@ impl SqliteDatabase {
                 });
             }
         };
-        let known = self
-            .table_names()
-            .await
-            .map_err(|error| self.sort_error(READING, error))?;
+        let known = self.object_names().await?;
         match resolve_name(table, known.iter().map(String::as_str)) {
             Ok(found) => Ok(found.to_owned()),
             Err(error) => Err(unknown_table(name, table, &error, &known)),

@@ -99,6 +99,14 @@ impl Destination for AnyService {
         }
     }
 
+    async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.object_names().await,
+            Self::Bullhorn(service) => service.object_names().await,
+            Self::HubSpot(service) => service.object_names().await,
+        }
+    }
+
     async fn identity(&mut self) -> Result<String, SystemError> {
         match self {
             Self::Salesforce(service) => Ok(service.identity()),

@@ -7,12 +7,15 @@ mod plan;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use polars::prelude::{Column, DataFrame, IntoColumn, PolarsResult, Scalar, Series};
+use polars::prelude::{
+    Column, DataFrame, IntoColumn, IntoSeries, PolarsResult, Scalar, Series, StringChunked,
+};
 
-use super::columnar::{Converted, nulls_at_fault};
+use super::columnar::{Converted, Fault, nulls_at_fault};
 use super::conform::Sifted;
 use super::conversion::{Fraction, Holder, Misfit, convert};
 use super::cycle::Cycle;
+use super::field::{NoteMarker, Unanswered};
 use super::job::WriteBack;
 use super::layout::Layout;
 use super::method::MethodCall;
@@ -20,7 +23,7 @@ use super::moment::Zones;
 use super::object::{Object, ObjectColumn};
 use super::outcome::Stage;
 use super::problem::Problem;
-use super::record::RECORD_POSITION;
+use super::record::{RECORD_KEY, RECORD_POSITION};
 use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve, key_texts};
 use super::template::Template;
@@ -47,6 +50,8 @@ pub(crate) struct Mapping {
     /// Schema columns of the match key and how their values are represented.
     source_key: Vec<(String, Kind)>,
     key_columns: Vec<String>,
+    /// What the record of a note is found by, under the names of [`about_column`].
+    about: Vec<Varying>,
 }
 
 /// How one field comes by its values.
@@ -56,6 +61,30 @@ enum Route {
     Varying(Varying),
     /// One value for the whole run, for the column of this name.
     Constant { column: String, value: Scalar },
+    /// By record, once rows are found or made that it names: see [`Mapping::fill`].
+    Later { column: ObjectColumn, names: Named },
+}
+
+/// The row that a field names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Named {
+    /// That which the write-back of this name made of the record, or found.
+    OfStep(String),
+    /// That which a note is about.
+    About,
+}
+
+/// A column's name as people know it.
+fn shown_column(name: &str) -> &str {
+    name.strip_prefix(ABOUT).unwrap_or(name)
+}
+
+/// What the names of columns begin with that are no fields.
+const ABOUT: &str = "\0about ";
+
+/// The name of a column of records that is no field: what the record of a note is found by.
+pub(crate) fn about_column(name: &str) -> String {
+    format!("{ABOUT}{name}")
 }
 
 /// A field whose value varies by record.
@@ -77,6 +106,8 @@ enum Making {
     Column,
     Method(MethodCall),
     Text(Template),
+    Marker(NoteMarker),
+    Answer(Unanswered),
 }
 
 impl Mapping {
@@ -87,10 +118,54 @@ impl Mapping {
     pub(crate) fn plan(
         write_back: &WriteBack,
         object: &Object,
+        about: Option<&Object>,
         zones: Zones,
         facts: &RunFacts,
     ) -> Result<(Layout, Self, Vec<Problem>), Vec<Problem>> {
-        plan::Planner::new(write_back, object, zones, facts).plan()
+        plan::Planner::new(write_back, object, about, zones, facts).plan()
+    }
+
+    /// The rows that fields name: what [`Mapping::fill`] is to be given.
+    pub(crate) fn named(&self) -> Vec<&Named> {
+        let named = self.routes.iter().filter_map(|route| match route {
+            Route::Later { names, .. } => Some(names),
+            Route::Varying(_) | Route::Constant { .. } => None,
+        });
+        named.collect()
+    }
+
+    /// Ids of rows as a column of the object holds them.
+    /// Errors: the column never holds an id, or one of these does not fit.
+    pub(crate) fn ids(&self, column: &ObjectColumn, ids: &StringChunked) -> Result<Series, Misfit> {
+        let converted = plan::id_values(column, ids, self.zones)?;
+        match converted.faults.into_iter().next() {
+            Some(fault) => Err(Misfit::Unreadable(fault.reason)),
+            None => Ok(converted.values),
+        }
+    }
+
+    /// Adds the fields that name rows, by the ids of these: one text per record. Shape: what
+    /// [`Mapping::apply`] yields in; the same with these fields out. Faults are those of ids that
+    /// a field cannot hold. Errors: no id ever fits.
+    pub(crate) fn fill(
+        &self,
+        records: &DataFrame,
+        id_of: impl Fn(&Named) -> StringChunked,
+    ) -> Result<(DataFrame, Vec<(String, Fault)>), Misfit> {
+        let mut columns = records.columns().to_vec();
+        let mut faults = Vec::new();
+        for route in &self.routes {
+            let Route::Later { column, names } = route else {
+                continue;
+            };
+            let ids = id_of(names);
+            let converted = plan::id_values(column, &ids, self.zones)?;
+            let named = converted.faults.into_iter();
+            faults.extend(named.map(|fault| (column.name.clone(), fault)));
+            let values = converted.values.with_name(column.name.as_str().into());
+            columns.push(values.into_column());
+        }
+        Ok((DataFrame::new(records.height(), columns)?, faults))
     }
 
     /// Names of the columns that hold the match key in what [`Mapping::apply`] yields, in the key's
@@ -105,10 +180,10 @@ impl Mapping {
     pub(crate) fn apply(&self, conformed: &DataFrame) -> Sifted {
         let mut sieve = Sieve::new(Stage::Mapping);
         let mut columns: Vec<Column> = Vec::with_capacity(self.routes.len() + 1);
-        for varying in self.varying() {
+        for varying in self.varying().chain(&self.about) {
             let converted = varying.values(conformed, self.zones);
             sieve.add(
-                &varying.column.name,
+                shown_column(&varying.column.name),
                 converted.faults,
                 varying.given(conformed),
             );
@@ -121,6 +196,10 @@ impl Mapping {
         }
         if let Ok(positions) = conformed.column(RECORD_POSITION) {
             columns.push(positions.clone());
+        }
+        if self.key_columns == [RECORD_KEY] {
+            let keys: StringChunked = self.source_keys(conformed).into_iter().collect();
+            columns.push(keys.with_name(RECORD_KEY.into()).into_column());
         }
         let records = DataFrame::new(conformed.height(), columns)
             .expect("a plan uses every destination column once");
@@ -142,7 +221,8 @@ impl Mapping {
 
     /// Schema columns that fields read.
     pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
-        let sources = self.varying().flat_map(|varying| &varying.sources);
+        let all = self.varying().chain(&self.about);
+        let sources = all.flat_map(|varying| &varying.sources);
         sources.map(|(name, _)| name.as_str())
     }
 
@@ -151,7 +231,9 @@ impl Mapping {
     /// `(records, fields)` out. Panics if [`Mapping::accepts`] would not have the records.
     pub(crate) fn complete(&self, records: &DataFrame) -> DataFrame {
         let column = |route: &Route| match route {
-            Route::Varying(Varying { column, .. }) => records.column(&column.name).cloned(),
+            Route::Varying(Varying { column, .. }) | Route::Later { column, .. } => {
+                records.column(&column.name).cloned()
+            }
             Route::Constant { column, value } => Ok(Column::new_scalar(
                 column.as_str().into(),
                 value.clone(),
@@ -177,7 +259,7 @@ impl Mapping {
     fn varying(&self) -> impl Iterator<Item = &Varying> {
         self.routes.iter().filter_map(|route| match route {
             Route::Varying(varying) => Some(varying),
-            Route::Constant { .. } => None,
+            Route::Constant { .. } | Route::Later { .. } => None,
         })
     }
 
@@ -188,6 +270,24 @@ impl Mapping {
         };
         self.source_key.iter().map(part).collect()
     }
+}
+
+/// Answers as a field takes them: an empty text answers nothing.
+fn answers(given: &StringChunked, unanswered: &Unanswered) -> Converted {
+    let given = given
+        .iter()
+        .map(|answer| answer.filter(|answer| !answer.is_empty()));
+    let instead = match unanswered {
+        Unanswered::Text(text) => Some(text.as_str()),
+        Unanswered::Skip | Unanswered::Empty | Unanswered::Reject => None,
+    };
+    let values: StringChunked = given.map(|answer| answer.or(instead)).collect();
+    let values = values.into_series();
+    let faults = match unanswered {
+        Unanswered::Reject => nulls_at_fault(&values, "the question is not answered"),
+        Unanswered::Skip | Unanswered::Empty | Unanswered::Text(_) => Vec::new(),
+    };
+    Converted::kept(values, faults)
 }
 
 impl Varying {
@@ -251,6 +351,12 @@ impl Varying {
             }
             (Making::Method(call), _) => call.apply(inputs)?,
             (Making::Text(template), _) => template.apply(inputs, height)?,
+            (Making::Marker(marker), _) => marker.apply(inputs, height)?,
+            (Making::Answer(unanswered), [(values, _)]) => answers(values.str()?, unanswered),
+            (Making::Answer(_), _) => {
+                let why = "an answer is one column's".to_owned();
+                return Err(Misfit::Unreadable(why));
+            }
         };
         let mut converted = convert(&made.values, self.from, holder)?;
         converted.faults.extend(made.faults);

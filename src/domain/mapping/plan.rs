@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use polars::prelude::{IntoSeries, NamedFrom, Scalar, Series, TimeUnit};
+use polars::prelude::{
+    ChunkFullNull, IntoSeries, NamedFrom, Scalar, Series, StringChunked, TimeUnit,
+};
 
-use super::{Making, Mapping, Route, RunFacts, Varying, Zones};
+use super::{Making, Mapping, Named, Route, RunFacts, Varying, Zones, about_column};
 use crate::domain::alteration::Change;
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
@@ -19,6 +21,7 @@ use crate::domain::object::{
     Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
 };
 use crate::domain::problem::{Problem, Severity, did_you_mean};
+use crate::domain::record::RECORD_KEY;
 use crate::domain::schema::{SchemaColumn, SchemaType};
 use crate::domain::value::Kind;
 
@@ -26,6 +29,8 @@ use crate::domain::value::Kind;
 pub(super) struct Planner<'a> {
     write_back: &'a WriteBack,
     object: &'a Object,
+    /// What notes are about.
+    about: Option<&'a Object>,
     zones: Zones,
     facts: &'a RunFacts,
     /// Positions in the write-back's fields of the match key.
@@ -37,12 +42,14 @@ impl<'a> Planner<'a> {
     pub(super) fn new(
         write_back: &'a WriteBack,
         object: &'a Object,
+        about: Option<&'a Object>,
         zones: Zones,
         facts: &'a RunFacts,
     ) -> Self {
         Self {
             write_back,
             object,
+            about,
             zones,
             facts,
             key: write_back.key_fields(),
@@ -64,6 +71,7 @@ impl<'a> Planner<'a> {
                 routes.extend(route);
             }
         }
+        let about = self.about_routes();
         self.check_left_out(&columns);
         self.check_purpose();
         let layout = Layout {
@@ -79,13 +87,49 @@ impl<'a> Planner<'a> {
             self.check_index(&layout);
             self.check_doubles(&layout);
         }
-        self.finish(layout, routes)
+        self.finish(layout, routes, about)
+    }
+
+    /// What the record of a note is found by.
+    fn about_routes(&mut self) -> Vec<Varying> {
+        let write_back = self.write_back;
+        let about = write_back.creation.as_ref();
+        let (Some(about), Some(object)) = (about.and_then(|one| one.about.as_ref()), self.about)
+        else {
+            return Vec::new();
+        };
+        let notes = std::mem::replace(&mut self.object, object);
+        let mut routes = Vec::new();
+        for field in &about.fields {
+            let column = self.resolve_column(field);
+            let route = column.and_then(|column| self.route(field, column));
+            match route {
+                Some(Route::Varying(mut varying)) => {
+                    varying.column.name = about_column(&varying.column.name);
+                    varying.rejects_null = true;
+                    routes.push(varying);
+                }
+                Some(Route::Constant { .. } | Route::Later { .. }) => {
+                    let message = format!(
+                        "`{}` is the same for every record, and a note is about one",
+                        field.column.text
+                    );
+                    let mistake = Problem::mistake(field.location.clone(), message);
+                    self.problems
+                        .push(mistake.hint("name a column of the schema"));
+                }
+                None => {}
+            }
+        }
+        self.object = notes;
+        routes
     }
 
     fn finish(
         mut self,
         layout: Layout,
         routes: Vec<Route>,
+        about: Vec<Varying>,
     ) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
         self.problems
             .sort_by(|left, right| left.location.cmp(&right.location));
@@ -104,10 +148,14 @@ impl<'a> Planner<'a> {
                 .key_columns()
                 .map(|column| (column.name.clone(), column.column_type.kind()))
                 .collect(),
-            key_columns: layout
-                .key_fields()
-                .map(|field| field.column.name.clone())
-                .collect(),
+            key_columns: match self.write_back.creation {
+                Some(_) => vec![RECORD_KEY.to_owned()],
+                None => layout
+                    .key_fields()
+                    .map(|field| field.column.name.clone())
+                    .collect(),
+            },
+            about,
         };
         Ok((layout, mapping, self.problems))
     }
@@ -287,13 +335,21 @@ impl<'a> Planner<'a> {
             FieldValue::Text { template, .. } => {
                 self.varying(field, column, Making::Text(template.clone()))
             }
+            FieldValue::Answer { unanswered, .. } => {
+                self.varying(field, column, Making::Answer(unanswered.clone()))
+            }
+            FieldValue::Marker(marker) => {
+                self.varying(field, column, Making::Marker(marker.clone()))
+            }
+            FieldValue::IdOf(step) => self.later(field, column, Named::OfStep(step.clone())),
+            FieldValue::About => self.later(field, column, Named::About),
         }
     }
 
     fn varying(&mut self, field: &Field, column: &ObjectColumn, making: Making) -> Option<Route> {
         let write_back = self.write_back;
         let sources = field.value.columns().iter();
-        let sources = sources.map(|position| write_back.schema.columns.get(*position));
+        let sources = sources.map(|position| write_back.columns().nth(*position));
         let Some(sources) = sources.collect::<Option<Vec<&SchemaColumn>>>() else {
             let message = format!(
                 "field `{}` names a column that its schema does not have",
@@ -336,12 +392,29 @@ impl<'a> Planner<'a> {
             return None;
         }
         self.check_labels(field, column, &varying.making);
-        if let [source] = sources.as_slice() {
+        if let ([source], Making::Column | Making::Method(_)) =
+            (sources.as_slice(), &varying.making)
+        {
             self.warn_of_lost_zone(field, column, source, from);
             self.warn_of_nulls(field, column, source);
         }
         self.warn_of_never_empty(field, column);
         Some(Route::Varying(varying))
+    }
+
+    /// A field that names a row; what it holds is known once the row is.
+    fn later(&mut self, field: &Field, column: &ObjectColumn, names: Named) -> Option<Route> {
+        let nothing = StringChunked::full_null(column.name.as_str().into(), 0);
+        if let Err(misfit) = id_values(column, &nothing, self.zones) {
+            let from = literal_type(column);
+            let problem = self.misfit(field, column, "an id", from, None, misfit);
+            self.problems.push(problem);
+            return None;
+        }
+        Some(Route::Later {
+            column: column.clone(),
+            names,
+        })
     }
 
     /// The labels are known by now, and so is whether they fit.
@@ -745,7 +818,7 @@ fn type_made(making: &Making, sources: &[&SchemaColumn]) -> Result<SchemaType, S
         (Making::Column, [only]) => Ok(*only),
         (Making::Column, _) => Err("a value is one column's".to_owned()),
         (Making::Method(call), types) => call.method.result_type(types),
-        (Making::Text(_), _) => Ok(SchemaType::Text {
+        (Making::Text(_) | Making::Marker(_) | Making::Answer(_), _) => Ok(SchemaType::Text {
             characters_max: None,
         }),
     }
@@ -758,9 +831,10 @@ fn what_is_made(making: &Making, sources: &[&SchemaColumn]) -> String {
         .map(|source| format!("`{}`", source.name))
         .collect();
     match making {
-        Making::Column => names.join(", "),
+        Making::Column | Making::Answer(_) => names.join(", "),
         Making::Method(call) => format!("`{}` of {}", call.method.name(), names.join(", ")),
         Making::Text(_) => "the text".to_owned(),
+        Making::Marker(_) => "the marker".to_owned(),
     }
 }
 
@@ -794,6 +868,25 @@ fn stamp_value(method: Method, facts: &RunFacts) -> Option<Series> {
         | Method::FamilyName
         | Method::Phone => None,
     }
+}
+
+/// Ids of rows as a column holds them.
+pub(super) fn id_values(
+    column: &ObjectColumn,
+    ids: &StringChunked,
+    zones: Zones,
+) -> Result<Converted, Misfit> {
+    let from = literal_type(column);
+    let read = parse_texts(ids, from)?;
+    let holder = Holder {
+        holds: &column.holds,
+        declared: &column.declared,
+        zones,
+        fraction: Fraction::Exact,
+    };
+    let mut converted = convert(&read.values, from, holder)?;
+    converted.faults.extend(read.faults);
+    Ok(converted)
 }
 
 /// As what a string in a job file is read for a column.

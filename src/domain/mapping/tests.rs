@@ -65,6 +65,10 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         guards: crate::domain::guard::Guards::default(),
         compare: crate::domain::compare::Compare::Destination,
         version: String::new(),
+        records_of: crate::domain::job::RecordsOf::All,
+        enabled: true,
+        creation: None,
+        questions: None,
         name: "health_score".to_owned(),
         schema: Schema {
             table: vec!["health_score".to_owned()],
@@ -161,7 +165,7 @@ fn plan(
     write_back: &WriteBack,
     object: &Object,
 ) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
-    Mapping::plan(write_back, object, Zones::default(), &facts())
+    Mapping::plan(write_back, object, None, Zones::default(), &facts())
 }
 
 /// As people read it, without the words that every line has.

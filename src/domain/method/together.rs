@@ -1,34 +1,27 @@
 //! Several columns that yield one value.
 
-use polars::prelude::{IntoSeries, PlSmallStr};
-use polars::prelude::{PolarsResult, Series, StringChunked};
+use polars::prelude::{IntoSeries, PlSmallStr, PolarsResult, Series, StringChunked};
 
-use crate::domain::conversion::{Misfit, texts_of};
 use crate::domain::schema::SchemaType;
 use crate::domain::value::Kind;
 
-/// The values of each record as texts, with `with` between them and without those that are empty;
-/// NULL where all are.
-pub(super) fn joined(inputs: &[(&Series, SchemaType)], with: &str) -> Result<Series, Misfit> {
-    let texts = inputs
-        .iter()
-        .map(|(values, input)| texts_of(values, input.kind()));
-    let texts: Vec<StringChunked> = texts.collect::<PolarsResult<_>>()?;
-    let height = inputs.first().map_or(0, |(values, _)| values.len());
+/// The texts of each record, with `with` between them and without those that are empty; NULL where
+/// all are. Shape: texts of as many records in each.
+pub(super) fn joined(name: &PlSmallStr, texts: &[StringChunked], with: &str) -> Series {
+    let height = texts.first().map_or(0, StringChunked::len);
     let of_record = |index: usize| {
         let filled = texts.iter().filter_map(|text| text.get(index));
         let filled: Vec<&str> = filled.filter(|text| !text.is_empty()).collect();
         (!filled.is_empty()).then(|| filled.join(with))
     };
     let joined: StringChunked = (0..height).map(of_record).collect();
-    Ok(joined.with_name(name(inputs)).into_series())
+    joined.with_name(name.clone()).into_series()
 }
 
 /// The first value of each record that is neither NULL nor an empty text.
-pub(super) fn first_of(inputs: &[(&Series, SchemaType)]) -> Result<Series, Misfit> {
-    let mut inputs = inputs.iter();
-    let Some((first, _)) = inputs.next() else {
-        return Err(Misfit::Unreadable("it names no column".to_owned()));
+pub(super) fn first_of(inputs: &[(&Series, SchemaType)]) -> PolarsResult<Series> {
+    let Some(((first, _), inputs)) = inputs.split_first() else {
+        return Ok(Series::default());
     };
     let mut values = (*first).clone();
     for (next, input) in inputs {
@@ -70,12 +63,6 @@ pub(super) fn type_of_first(inputs: &[SchemaType]) -> Option<SchemaType> {
     }
 }
 
-fn name(inputs: &[(&Series, SchemaType)]) -> PlSmallStr {
-    inputs
-        .first()
-        .map_or(PlSmallStr::EMPTY, |(values, _)| values.name().clone())
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests may")]
 mod tests {
@@ -94,12 +81,15 @@ mod tests {
 
     #[test]
     fn values_are_joined_without_those_that_are_empty() {
-        let first = Series::new("a".into(), [Some("Ada"), Some(""), None]);
-        let middle = Series::new("b".into(), [Some(7_i64), Some(8), None]);
-        let last = Series::new("c".into(), [Some("Lovelace"), Some("Curie"), Some("")]);
-        let inputs = [(&first, TEXT), (&middle, WHOLE), (&last, TEXT)];
+        let texts = [
+            [Some("Ada"), Some(""), None],
+            [Some("7"), Some("8"), None],
+            [Some("Lovelace"), Some("Curie"), Some("")],
+        ];
+        let texts = texts.map(|texts| texts.into_iter().collect::<StringChunked>());
+        let joined = joined(&"name".into(), &texts, " ");
         assert_eq!(
-            texts(&joined(&inputs, " ").unwrap()),
+            self::texts(&joined),
             [Some("Ada 7 Lovelace"), Some("8 Curie"), None]
         );
     }

@@ -40,6 +40,9 @@ pub(crate) enum PushError {
         counted: Box<Tally>,
         ledger: Box<Tally>,
     },
+    /// Ids of rows are not what the columns that name them hold.
+    #[error("the rows of `{write_back}` cannot be named: {why}")]
+    NeverFits { write_back: String, why: String },
     /// The object was altered between an interrupted run and its resumption.
     #[error("`{object}` no longer takes the values that run {run} prepared for it")]
     ObjectChanged { object: String, run: i64 },
@@ -86,7 +89,10 @@ impl PushError {
             Self::Report(error) => error.leaves_packages_usable(),
             Self::Package(error) => error.leaves_package_usable(),
             // A later run sends a canary of its own.
-            Self::Unbalanced { .. } | Self::ObjectChanged { .. } | Self::Canary { .. } => false,
+            Self::Unbalanced { .. }
+            | Self::NeverFits { .. }
+            | Self::ObjectChanged { .. }
+            | Self::Canary { .. } => false,
         }
     }
 
@@ -103,6 +109,10 @@ impl PushError {
             Self::Unbalanced { .. } => {
                 Some("please report this with the run's ledger; nothing was hidden".to_owned())
             }
+            Self::NeverFits { .. } => Some(
+                "have the column that names rows hold what the ids are: whole numbers, or text"
+                    .to_owned(),
+            ),
             Self::ObjectChanged { .. } => Some("run again: the records are pulled anew".to_owned()),
             Self::Canary {
                 keeps_before_images,

@@ -139,6 +139,7 @@ fn parked_since(
             key,
             reason,
             fingerprint: None,
+            parked: true,
         })
     };
     Ok(positions.iter().zip(keys).map(left_alone).collect())

@@ -141,6 +141,7 @@ pub(super) async fn foresee(
         tally,
         batches: 0,
         elapsed,
+        left: std::collections::BTreeMap::new(),
         parked: Vec::new(),
         kept: BTreeMap::new(),
         matched_nothing: false,

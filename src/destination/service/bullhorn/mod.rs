@@ -191,10 +191,16 @@ impl BullhornDestination {
         }
     }
 
-    async fn no_entity(&self, name: &str) -> Result<SystemError, SystemError> {
+    /// Names of the corporation's entities, as far as the user may see them.
+    pub(super) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
         let response = self.get("/meta".to_owned()).await?;
         let entities: Vec<NamedEntity> = self.read(&response, "listing the entities")?;
-        let names = entities.iter().map(|entity| entity.entity.as_str());
+        Ok(entities.into_iter().map(|entity| entity.entity).collect())
+    }
+
+    async fn no_entity(&self, name: &str) -> Result<SystemError, SystemError> {
+        let names = self.object_names().await?;
+        let names = names.iter().map(String::as_str);
         let hint = did_you_mean(name, names).unwrap_or_else(|| {
             "write the entity's name as the API has it, such as `Candidate`; the user sees only what it may".to_owned()
         });

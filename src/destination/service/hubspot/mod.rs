@@ -162,14 +162,28 @@ impl HubSpotDestination {
         }
     }
 
-    async fn no_object(&self, name: &str) -> Result<SystemError, SystemError> {
+    /// Names of the objects that every portal has, and of those of the portal's own.
+    pub(super) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
+        let schemas = self.schemas().await?;
+        let standard = STANDARD_OBJECTS.iter();
+        let standard = standard.map(|(_, name, _)| (*name).to_owned());
+        let own = schemas.results.iter();
+        let own = own.map(|schema| schema.path_name().to_owned());
+        Ok(standard.chain(own).collect())
+    }
+
+    async fn schemas(&self) -> Result<Schemas, SystemError> {
         let doing = "listing the objects";
         let response = self.get(self.schemas_path()).await?;
         if !response.is_success() {
             return Err(self.failure(&response, doing));
         }
-        let schemas: Schemas = serde_json::from_slice(&response.body)
-            .map_err(|_| self.unreadable(doing, "it lists no objects"))?;
+        serde_json::from_slice(&response.body)
+            .map_err(|_| self.unreadable(doing, "it lists no objects"))
+    }
+
+    async fn no_object(&self, name: &str) -> Result<SystemError, SystemError> {
+        let schemas = self.schemas().await?;
         let labelled = schemas
             .results
             .iter()

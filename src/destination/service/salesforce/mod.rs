@@ -184,8 +184,7 @@ impl SalesforceDestination {
     }
 
     /// Names of the org's objects.
-    #[cfg(test)]
-    async fn object_names(&self) -> Result<Vec<String>, SystemError> {
+    pub(super) async fn object_names(&self) -> Result<Vec<String>, SystemError> {
         let objects = self.objects().await?;
         Ok(objects.into_iter().map(|object| object.name).collect())
     }

@@ -1,0 +1,215 @@
+//! `writeback agencies` and `writeback show`: who a job is for, and every setting with its place.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use comfy_table::presets;
+use serde_json::{Value, json};
+
+use super::{
+    CommandError, Ending, job_problems, load_project, print, print_json, read_job, warn_of,
+};
+use crate::cli::{AgenciesArguments, ShowArguments};
+use crate::config::{CheckedJob, Project, SettingLine, job_of};
+use crate::destination::AnyDestination;
+use crate::destination::seam::Destination;
+use crate::domain::counted::counted;
+use crate::domain::error::chain;
+use crate::domain::job::WriteBack;
+use crate::domain::printable::printable;
+use crate::domain::problem::Problem;
+use crate::report::failure;
+use crate::report::table::{fitted, table};
+
+pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<Ending, CommandError> {
+    let project = load_project(root)?;
+    let base = read_job(&project, &arguments.job)?;
+    let Some(agencies) = &base.job.agencies else {
+        let message = format!("job `{}` has no agencies", base.job.name);
+        let hint = "add `[agencies]` to its file, and a file for each to a folder of its name";
+        let problem = Problem::mistake(None, message).hint(hint);
+        return Err(job_problems(&arguments.job, vec![problem]));
+    };
+    let found: Vec<Found> = agencies
+        .names
+        .iter()
+        .map(|name| Found::of(&project, &base.job.name, name))
+        .collect();
+    match arguments.json {
+        true => print_json(&json!({
+            "job": base.job.name,
+            "agencies": found.iter().map(Found::json).collect::<Vec<_>>(),
+        }))?,
+        false => print(&as_table(&found)),
+    }
+    for one in &found {
+        if let Err(problems) = &one.checked {
+            warn_of(problems);
+        }
+    }
+    Ok(Ending::Done)
+}
+
+/// An agency as its file has it.
+struct Found {
+    name: String,
+    checked: Result<CheckedJob, Vec<Problem>>,
+    /// Settings that its file says.
+    changed: usize,
+}
+
+impl Found {
+    fn of(project: &Project, base: &str, name: &str) -> Self {
+        let job = job_of(base, name);
+        let settings = project.settings(&job).unwrap_or_default();
+        Self {
+            name: name.to_owned(),
+            checked: project.read_job(&job),
+            changed: settings.iter().filter(|setting| setting.changed).count(),
+        }
+    }
+
+    fn called(&self) -> Option<&str> {
+        self.checked.as_ref().ok()?.job.agency.as_deref()
+    }
+
+    fn json(&self) -> Value {
+        let switches = self.checked.as_ref().ok().map(|checked| {
+            let write_backs = checked.job.write_backs.iter();
+            let switch = |(name, on)| json!({ "name": name, "on": on });
+            switches(write_backs).map(switch).collect::<Vec<_>>()
+        });
+        json!({
+            "agency": self.name,
+            "called": self.called(),
+            "settings_changed": self.changed,
+            "write_backs": switches,
+            "problems": self.checked.as_ref().err().map(|problems| failure::problems_json(problems)),
+        })
+    }
+
+    fn row(&self) -> [String; 4] {
+        let switched = match &self.checked {
+            Ok(checked) => {
+                let line = |(name, on)| format!("{name}: {}", if on { "on" } else { "off" });
+                let lines = switches(checked.job.write_backs.iter()).map(line);
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            Err(problems) => format!("cannot run: {}", counted(problems.len(), "problem")),
+        };
+        let called = self.called().unwrap_or("–");
+        [
+            self.name.clone(),
+            printable(called),
+            switched,
+            self.changed.to_string(),
+        ]
+    }
+}
+
+/// Write-backs, and whether each is switched on.
+fn switches<'a>(
+    write_backs: impl Iterator<Item = &'a WriteBack>,
+) -> impl Iterator<Item = (&'a str, bool)> {
+    write_backs.map(|write_back| (write_back.name.as_str(), write_back.enabled))
+}
+
+fn as_table(found: &[Found]) -> String {
+    let mut table = table(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["agency", "called", "write-backs", "settings changed"]);
+    table.add_rows(found.iter().map(Found::row));
+    fitted(table, &[2]) + "\n"
+}
+
+pub(super) async fn show(root: &Path, arguments: &ShowArguments) -> Result<Ending, CommandError> {
+    let project = load_project(root)?;
+    let job = arguments.named();
+    let settings = project
+        .settings(&job)
+        .map_err(|problems| job_problems(&job, problems))?;
+    let checked = read_job(&project, &job)?;
+    let mut supported = Vec::new();
+    let destinations = checked.job.write_backs.iter();
+    let destinations: BTreeSet<&str> = destinations
+        .map(|write_back| write_back.destination.as_str())
+        .collect();
+    for destination in destinations {
+        supported.push((destination, objects(&project, destination).await));
+    }
+    match arguments.json {
+        true => print_json(&as_json(&checked, &settings, &supported))?,
+        false => print(&as_text(&settings, &supported)),
+    }
+    warn_of(&checked.warnings);
+    Ok(Ending::Done)
+}
+
+/// Names of the objects that a destination has, or why it could not be asked.
+async fn objects(project: &Project, destination: &str) -> Result<Vec<String>, String> {
+    let (connection, _) = project.connection(destination).map_err(|problems| {
+        let first = problems.into_iter().next();
+        first.map_or_else(String::new, |problem| problem.message)
+    })?;
+    let told = |error| chain(&error).join(": ");
+    let mut destination = AnyDestination::connect(connection).await.map_err(told)?;
+    let names = destination.object_names().await.map_err(told);
+    destination.close().await;
+    names
+}
+
+type Supported<'a> = [(&'a str, Result<Vec<String>, String>)];
+
+fn as_json(checked: &CheckedJob, settings: &[SettingLine], supported: &Supported<'_>) -> Value {
+    let setting = |setting: &SettingLine| {
+        json!({
+            "path": setting.path,
+            "value": setting.value,
+            "file": &*setting.location.file,
+            "line": setting.location.line,
+            "changed": setting.changed,
+        })
+    };
+    let objects = |(destination, found): &(&str, Result<Vec<String>, String>)| {
+        json!({
+            "destination": destination,
+            "objects": found.as_ref().ok(),
+            "error": found.as_ref().err(),
+        })
+    };
+    json!({
+        "job": checked.job.name,
+        "agency": checked.job.agency,
+        "settings": settings.iter().map(setting).collect::<Vec<_>>(),
+        "object_types": supported.iter().map(objects).collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(settings: &[SettingLine], supported: &Supported<'_>) -> String {
+    let said = |setting: &SettingLine| format!("{} = {}", setting.path, printable(&setting.value));
+    let width = settings.iter().map(|setting| said(setting).chars().count());
+    // A long value pushes its own place aside, and no other.
+    let width = width
+        .filter(|width| *width <= SETTING_CHARACTERS_MAX)
+        .max()
+        .unwrap_or(0);
+    let line = |setting: &SettingLine| {
+        let mark = if setting.changed { '*' } else { ' ' };
+        let place = format!("{}:{}", setting.location.file, setting.location.line);
+        format!("{mark} {:width$}  {place}\n", said(setting))
+    };
+    let lines = settings.iter().map(line).collect::<String>();
+    let objects = |(destination, found): &(&str, Result<Vec<String>, String>)| {
+        let found = match found {
+            Ok(names) => names.join(", "),
+            Err(why) => format!("could not be asked: {why}"),
+        };
+        format!(
+            "object types of `{destination}` (read-only): {}\n",
+            printable(&found)
+        )
+    };
+    lines + &supported.iter().map(objects).collect::<String>()
+}
+
+/// Characters of a setting beside which places still stand in a column.
+const SETTING_CHARACTERS_MAX: usize = 90;
