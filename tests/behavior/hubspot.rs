@@ -245,7 +245,7 @@ fn what_cannot_be_had_there_is_said_with_its_reason() {
         ),
         (
             job.replace("health_note =", "num_associated_contacts ="),
-            "num_associated_contacts",
+            "`num_associated_contacts` is computed by the system",
         ),
         (
             job.replace("'companies'", "'companys'"),
@@ -261,6 +261,50 @@ fn what_cannot_be_had_there_is_said_with_its_reason() {
         assert_eq!(check.code, 2, "{check}");
         assert!(check.stderr.contains(words), "{check}");
     }
+}
+
+#[test]
+fn what_a_new_deal_cannot_do_without_is_told_before_anything_is_sent() {
+    let place = place("", "id,score,risk,note\nD1,4,low,\n");
+    let fields = "deal_key = 'id'\nrenewal_likelihood = 'score'";
+    let settings = "matching = 'upsert'\nignore = ['risk', 'note']";
+    let job = write_back("scores", "deals", settings, fields);
+    place.file("schedules/job.toml", &job);
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    for name in ["dealname", "dealstage", "pipeline"] {
+        assert!(check.stderr.contains(&format!("`{name}`")), "{check}");
+    }
+    let named = format!(
+        "{job}dealname = {{ string = 'Renewal' }}\npipeline = {{ string = 'default' }}\ndealstage = {{ string = 'closedwonn' }}\n"
+    );
+    place.file("schedules/job.toml", &named);
+    let run = place.run();
+    assert_ne!(run.code, 0, "{run}");
+    assert!(format!("{run}").contains("closedwon"), "{run}");
+    place.file(
+        "schedules/job.toml",
+        &named.replace("closedwonn", "closedwon"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "1 read = 1 inserted", "{run}");
+    let again = again(&place);
+    assert_eq!(again.summary(), "1 read = 1 unchanged", "{again}");
+}
+
+#[test]
+fn a_company_is_found_by_its_id() {
+    let place = place("", "");
+    let schema = SCHEMA.replace("id VARCHAR(18)", "id BIGINT");
+    place.scores(&schema, "id,score,risk,note\n101,4,low,\n999,5,low,\n");
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("account_id", "hs_object_id"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 skipped", "{run}");
+    assert_eq!(scores(&place), ["A1,4,low", "A2,80,low", "A3,,"]);
 }
 
 #[test]

@@ -285,9 +285,15 @@ impl<'a> Planner<'a> {
         };
         let name = &column.name;
         if column.generated && (!is_key || mode.inserts()) {
-            let hint = "map to the columns it is computed from, or leave it out";
+            let (by, hint) = match self.object.kind.is_of_service() {
+                true => ("system", "leave it out"),
+                false => (
+                    "database",
+                    "map to the columns it is computed from, or leave it out",
+                ),
+            };
             mistake(
-                format!("`{name}` is computed by the database and cannot be written"),
+                format!("`{name}` is computed by the {by} and cannot be written"),
                 Some(hint.to_owned()),
             );
             return;

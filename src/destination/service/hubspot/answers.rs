@@ -304,3 +304,125 @@ impl Input<'_> {
         held.is_some_and(|held| held.eq_ignore_ascii_case(sent))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests may")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Inputs that update these records, marked by their places.
+    fn updates(ids: &[RowId]) -> Vec<Input<'_>> {
+        let input = |(place, id)| Input {
+            id: Some(id),
+            mark: format!("r{place}"),
+            unique: None,
+        };
+        ids.iter().enumerate().map(input).collect()
+    }
+
+    fn ids(ids: &[&str]) -> Vec<RowId> {
+        ids.iter().map(|id| RowId((*id).to_owned())).collect()
+    }
+
+    fn replies(answer: &Value, inputs: &[Input<'_>]) -> Vec<Reply> {
+        let batch = Batch::read(answer.to_string().as_bytes()).expect("a batch");
+        batch.replies(inputs)
+    }
+
+    fn done(id: &str) -> Reply {
+        Reply::Done {
+            id: RowId(id.to_owned()),
+        }
+    }
+
+    #[test]
+    fn answers_are_joined_by_id_and_mark_and_what_is_left_out_is_in_doubt() {
+        let answer = json!({
+            "status": "COMPLETE",
+            "results": [{ "id": "3", "properties": {} }, { "id": "1", "properties": {} }],
+            "errors": [
+                { "category": "OBJECT_NOT_FOUND", "message": "Could not get some objects", "context": { "ids": ["2"], "objectWriteTraceId": ["r1"] } },
+                { "category": "VALIDATION_ERROR", "message": "Property values were not valid: [{\"message\":\"x was not one of the allowed options\",\"error\":\"INVALID_OPTION\",\"name\":\"risk\"}]", "context": { "objectWriteTraceId": ["r4"] } },
+            ],
+        });
+        let ids = ids(&["1", "2", "3", "4", "5"]);
+        let replies = replies(&answer, &updates(&ids));
+        assert_eq!(
+            replies[..4],
+            [done("1"), Reply::Gone, done("3"), Reply::Unknown]
+        );
+        let refused = Reply::Refused {
+            message: "INVALID_OPTION: x was not one of the allowed options".to_owned(),
+            column: Some("risk".to_owned()),
+        };
+        assert_eq!(replies[4], refused);
+    }
+
+    #[test]
+    fn what_is_not_complete_or_told_of_twice_is_in_doubt() {
+        let one = json!({ "id": "1", "properties": {} });
+        let ids = ids(&["1"]);
+        for answer in [
+            json!({ "status": "PENDING", "results": [one] }),
+            json!({ "status": "COMPLETE", "results": [one, one] }),
+            json!({ "status": "COMPLETE", "results": [], "errors": [] }),
+            json!({ "results": [{ "id": "9", "properties": {} }] }),
+        ] {
+            assert_eq!(
+                replies(&answer, &updates(&ids)),
+                [Reply::Unknown],
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_nobody_s_has_each_asked_about_alone() {
+        let answer = json!({
+            "results": [], "errors": [{ "category": "VALIDATION_ERROR", "message": "no" }],
+        });
+        let two = ids(&["1", "2"]);
+        let both = replies(&answer, &updates(&two));
+        assert!(
+            both.iter()
+                .all(|reply| matches!(reply, Reply::Again { .. }))
+        );
+        let alone = replies(&answer, &updates(&two[..1]));
+        assert!(matches!(&alone[..], [Reply::Refused { .. }]));
+    }
+
+    #[test]
+    fn what_is_made_is_known_by_its_mark_or_by_what_no_two_share() {
+        let answer = json!({ "results": [
+            { "id": "8", "objectWriteTraceId": "r1", "properties": {} },
+            { "id": "7", "properties": { "key": "K0" } },
+        ] });
+        let input = |place: usize| Input {
+            id: None,
+            mark: format!("r{place}"),
+            unique: Some(("key", format!("K{place}"))),
+        };
+        let inputs = [input(0), input(1), input(2)];
+        let expected = [done("7"), done("8"), Reply::Unknown];
+        assert_eq!(replies(&answer, &inputs), expected);
+    }
+
+    #[test]
+    fn every_part_of_an_error_may_be_left_out() {
+        for (told, words) in [
+            (json!({ "message": "no" }), Some("no")),
+            (json!({ "category": "CONFLICT" }), Some("CONFLICT")),
+            (
+                json!({ "error": "invalid_grant", "error_description": "dead" }),
+                Some("invalid_grant: dead"),
+            ),
+            (json!({ "status": "error" }), None),
+            (json!("no"), None),
+        ] {
+            let error = ApiError::read(&told).map(|error| error.to_string());
+            assert_eq!(error.as_deref(), words, "{told}");
+        }
+    }
+}

@@ -171,7 +171,8 @@ impl Schema {
             holds: property.holds(),
             nullable: !required,
             has_default: !required,
-            generated: property.calculated,
+            // Whatever may not be written HubSpot sets itself: no right would help.
+            generated: !is_written,
             may_select: true,
             may_update: is_written,
             may_insert: is_written,
