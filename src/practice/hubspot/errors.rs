@@ -1,6 +1,8 @@
 //! HubSpot's errors: their status, category and words.
 //! Source: <https://developers.hubspot.com/docs/api-reference/error-handling>.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::practice::call::Answer;
@@ -19,7 +21,7 @@ pub(super) struct ApiError {
     pub(super) status: u16,
     pub(super) category: &'static str,
     pub(super) message: String,
-    pub(super) context: Map<String, Value>,
+    pub(super) context: BTreeMap<String, Vec<String>>,
     pub(super) errors: Vec<Value>,
     pub(super) policy: Option<&'static str>,
 }
@@ -35,8 +37,8 @@ impl ApiError {
     }
 
     pub(super) fn with(mut self, name: &str, values: impl IntoIterator<Item = String>) -> Self {
-        let values = values.into_iter().collect::<Vec<_>>();
-        self.context.insert(name.to_owned(), json!(values));
+        self.context
+            .insert(name.to_owned(), values.into_iter().collect());
         self
     }
 
@@ -106,7 +108,7 @@ impl ApiError {
     pub(super) fn entry(&self, mark: Option<&str>) -> Value {
         let mut context = self.context.clone();
         if let Some(mark) = mark {
-            context.insert("objectWriteTraceId".to_owned(), json!([mark]));
+            context.insert("objectWriteTraceId".to_owned(), vec![mark.to_owned()]);
         }
         let mut entry = json!({
             "status": "error", "category": self.category, "message": self.message, "context": context,
@@ -136,7 +138,7 @@ impl ApiError {
             body.insert("policyName".to_owned(), policy.into());
         }
         if !self.context.is_empty() {
-            body.insert("context".to_owned(), Value::Object(self.context.clone()));
+            body.insert("context".to_owned(), json!(self.context));
         }
         if !self.errors.is_empty() {
             body.insert("errors".to_owned(), Value::from(self.errors.clone()));

@@ -71,8 +71,7 @@ impl Portal {
         self.refuse_twice(place, &inputs, id_property.as_deref())?;
         let (mut results, mut errors) = (Vec::new(), Vec::new());
         let mut warnings = Vec::new();
-        let before: Vec<(u64, Option<Record>)> = Vec::new();
-        let mut undo = before;
+        let mut undo = Vec::new();
         for ((input, sent), mark) in inputs.iter().zip(&sent).zip(&marks) {
             let id = text_of(input, "id");
             match self.write_one(

@@ -28,7 +28,7 @@ use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, Service
 use crate::destination::seam::{LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
@@ -435,11 +435,11 @@ fn unsent(
 ) -> Vec<Reply> {
     let again = Reply::Again {
         after: None,
-        why: crate::domain::error::chain(error).join(": "),
+        why: chain(error).join(": "),
     };
-    let first = match error {
-        SystemError::Unanswered { .. } => Reply::Unknown,
-        _ => again.clone(),
+    let first = match matches!(error, SystemError::Unanswered { .. }) {
+        true => Reply::Unknown,
+        false => again.clone(),
     };
     let later = pending.iter().map(|portion| portion.len()).sum();
     let mut replies = vec![first; portion.len()];
