@@ -39,8 +39,9 @@ pub(crate) struct SnapshotFacts {
 pub(crate) struct Relying<'a> {
     pub(crate) version: &'a str,
     pub(crate) prepared: &'a str,
-    /// The latest run before it, of whatever sort, that sent any record of the write-back.
-    pub(crate) sent_last: Option<i64>,
+    /// Another run than the snapshot's, of whatever sort, that sent records of the write-back after
+    /// that one began to.
+    pub(crate) sent_since: Option<i64>,
     /// How often all records are compared with their rows; `None`: this run is not counted, as it
     /// takes only some of them.
     pub(crate) full_every: Option<NonZeroU32>,
@@ -52,8 +53,8 @@ pub(crate) enum WhyFull {
     NothingDelivered,
     OtherVersion,
     OtherDestination,
-    /// A run sent records of which the snapshot knows nothing: an undo, a saved plan, or one that did
-    /// not finish.
+    /// A run sent records of which the snapshot knows nothing: an undo, a saved plan, requests, or one
+    /// that did not finish.
     SentSince {
         run: i64,
     },
@@ -79,7 +80,7 @@ impl fmt::Display for WhyFull {
             ),
             Self::SentSince { run } => write!(
                 formatter,
-                "run {run}, an undo, a saved plan or one that did not finish, sent records since"
+                "run {run}, an undo, a saved plan, requests or one that did not finish, sent records since"
             ),
             Self::Distrusted { why } => formatter.write_str(why),
             Self::Due { every } => write!(formatter, "`full_every = {every}`: it is its turn"),
@@ -99,7 +100,7 @@ impl Relying<'_> {
         if snapshot.prepared != self.prepared {
             return Some(WhyFull::OtherDestination);
         }
-        if let Some(run) = self.sent_last.filter(|run| *run > snapshot.run) {
+        if let Some(run) = self.sent_since {
             return Some(WhyFull::SentSince { run });
         }
         if let Some(why) = &snapshot.distrusted {
@@ -129,7 +130,7 @@ mod tests {
         Relying {
             version: "v1",
             prepared: "layout@home",
-            sent_last: Some(7),
+            sent_since: None,
             full_every: NonZeroU32::new(3),
         }
     }
@@ -179,14 +180,18 @@ mod tests {
     #[test]
     fn what_wrote_without_the_snapshot_ends_it() {
         let sent = |run| Relying {
-            sent_last: run,
+            sent_since: run,
             ..relying()
         };
         assert_eq!(
             sent(Some(8)).why_full(Some(&snapshot())),
             Some(WhyFull::SentSince { run: 8 })
         );
-        assert_eq!(sent(Some(6)).why_full(Some(&snapshot())), None);
+        assert_eq!(
+            sent(Some(6)).why_full(Some(&snapshot())),
+            Some(WhyFull::SentSince { run: 6 }),
+            "a day's requests are a run that may be older"
+        );
         assert_eq!(sent(None).why_full(Some(&snapshot())), None);
         let distrusted = SnapshotFacts {
             distrusted: Some("a test wrote".to_owned()),

@@ -82,20 +82,30 @@ impl Ledger {
         .await
     }
 
-    /// The latest run before `run`, of whatever sort, that sent records of a job's write-back.
-    pub(crate) async fn sent_last(
+    /// A run other than `run`, and other than the snapshot's, that sent records of a job's write-back
+    /// after the snapshot's began to: batches are numbered as they are first sent.
+    pub(crate) async fn sent_since(
         &self,
         job: &str,
         write_back: &str,
+        snapshot_of: i64,
         run: i64,
     ) -> Result<Option<i64>, LedgerError> {
         self.read(async |connection| {
+            let first: Option<i64> = sqlx::query_scalar(
+                "SELECT min(batch) FROM batches JOIN write_backs USING (write_back) WHERE run = ? AND name = ?",
+            )
+            .bind(snapshot_of)
+            .bind(write_back)
+            .fetch_one(&mut *connection)
+            .await?;
             let latest = sqlx::query_scalar(
-                "SELECT max(run) FROM write_backs AS w JOIN runs USING (run)
-                 WHERE job = ? AND w.name = ? AND run < ?
-                   AND EXISTS (SELECT 1 FROM batches AS b WHERE b.write_back = w.write_back)",
+                "SELECT max(run) FROM batches AS b JOIN write_backs AS w USING (write_back) JOIN runs USING (run)
+                 WHERE job = ? AND w.name = ? AND run NOT IN (?, ?)
+                   AND (b.batch > ? OR (? IS NULL AND run > ?))",
             );
-            let latest = latest.bind(job).bind(write_back).bind(run);
+            let latest = latest.bind(job).bind(write_back).bind(snapshot_of).bind(run);
+            let latest = latest.bind(first).bind(first).bind(snapshot_of);
             Ok(latest.fetch_one(connection).await?)
         })
         .await

@@ -118,7 +118,10 @@ impl SnapshotOf<'_> {
         let relying = Relying {
             version: self.version,
             prepared: self.prepared,
-            sent_last: ledger.sent_last(job, write_back, run).await?,
+            sent_since: match &facts {
+                Some(facts) => ledger.sent_since(job, write_back, facts.run, run).await?,
+                None => None,
+            },
             full_every: self.takes_all.then_some(full_every),
         };
         let why_full = relying.why_full(facts.as_ref());
