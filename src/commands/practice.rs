@@ -7,7 +7,7 @@ use super::{CommandError, Ending, load_project, signals, warn_of};
 use crate::cli::PracticeArguments;
 use crate::domain::connection::{ServiceAccess, ServiceKind, System};
 use crate::practice::{
-    self, CLIENT_ID, CLIENT_SECRET, HUBSPOT_TOKEN, PASSWORD, Place, REFRESH_TOKEN, USERNAME,
+    self, CLIENT_ID, CLIENT_SECRET, HUBSPOT_TOKEN, PASSWORD, Place, REFRESH_TOKEN, TENANT, USERNAME,
 };
 use crate::report::output::print;
 
@@ -74,6 +74,10 @@ fn way_in(kind: ServiceKind, address: SocketAddr) -> String {
         ServiceKind::Salesforce => format!(
             "token: POST http://{address}/services/oauth2/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
              (grant_type=client_credentials), or refresh_token={REFRESH_TOKEN}"
+        ),
+        ServiceKind::Dataverse => format!(
+            "token: POST http://{address}/{TENANT}/oauth2/v2.0/token with client_id={CLIENT_ID} client_secret={CLIENT_SECRET} \
+             scope=http://{address}/.default (grant_type=client_credentials)"
         ),
         ServiceKind::HubSpot => format!("token: Authorization: Bearer {HUBSPOT_TOKEN}"),
         ServiceKind::Bullhorn => format!(

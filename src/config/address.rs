@@ -21,10 +21,11 @@ pub(super) enum Kind {
     Salesforce,
     Bullhorn,
     HubSpot,
+    Dataverse,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Files,
         Self::Sqlite,
         Self::Postgres,
@@ -35,6 +36,7 @@ impl Kind {
         Self::Salesforce,
         Self::Bullhorn,
         Self::HubSpot,
+        Self::Dataverse,
     ];
 
     /// As `kind = "…"` names it.
@@ -50,6 +52,7 @@ impl Kind {
             Self::Salesforce => "salesforce",
             Self::Bullhorn => "bullhorn",
             Self::HubSpot => "hubspot",
+            Self::Dataverse => "dataverse",
         }
     }
 
@@ -251,7 +254,8 @@ impl Address {
             | Kind::Snowflake
             | Kind::Salesforce
             | Kind::Bullhorn
-            | Kind::HubSpot => &[],
+            | Kind::HubSpot
+            | Kind::Dataverse => &[],
         };
         // A password with an unescaped `?` ends up here, so the name is quoted only if it looks
         // like one.

@@ -157,7 +157,9 @@ impl<'a> Reader<'a> {
         self.expect_kind(kind, &url);
         let timezone = self.table.get("timezone").and_then(timezone);
         let limits = match kind {
-            Some(Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot) => self.service_limits(),
+            Some(Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse) => {
+                self.service_limits()
+            }
             _ => self.limits(),
         };
         let address = match url {
@@ -174,7 +176,7 @@ impl<'a> Reader<'a> {
             kind @ Kind::Postgres => System::Postgres(self.server(kind, address)?),
             kind @ Kind::Mysql => System::Mysql(self.server(kind, address)?),
             kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake) => System::Adbc(self.adbc(kind)?),
-            kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot) => {
+            kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse) => {
                 System::Service(self.service(kind)?)
             }
         };
@@ -275,7 +277,7 @@ impl<'a> Reader<'a> {
             Some(kind @ (Kind::Adbc | Kind::Duckdb | Kind::Snowflake)) => {
                 (adbc::keys(kind), kind.name())
             }
-            Some(kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot)) => {
+            Some(kind @ (Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse)) => {
                 (service::keys(kind), kind.name())
             }
             None => (ALL_KEYS, ""),

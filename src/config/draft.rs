@@ -138,7 +138,8 @@ impl DraftSystem {
                 | Kind::Snowflake
                 | Kind::Salesforce
                 | Kind::Bullhorn
-                | Kind::HubSpot,
+                | Kind::HubSpot
+                | Kind::Dataverse,
                 None,
             ) => Err("name the file of the database".to_owned()),
             (Kind::Postgres | Kind::Mysql, None) if address.password.is_some() => {

@@ -607,7 +607,7 @@ mod mistakes {
     fn neither_kind_nor_url() {
         insta::assert_snapshot!(project_with(&[("kind = \"files\"\n", "")]), @r#"
         writeback.toml:1:1: connection `dashboard` has neither `kind` nor `url`
-          hint: kinds are `files`, `sqlite`, `postgres`, `mysql`, `adbc`, `duckdb`, `snowflake`, `salesforce`, `bullhorn`, `hubspot`
+          hint: kinds are `files`, `sqlite`, `postgres`, `mysql`, `adbc`, `duckdb`, `snowflake`, `salesforce`, `bullhorn`, `hubspot`, `dataverse`
         "#);
     }
 

@@ -175,10 +175,16 @@ pub(crate) enum ServiceKind {
     Salesforce,
     Bullhorn,
     HubSpot,
+    Dataverse,
 }
 
 impl ServiceKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Salesforce, Self::Bullhorn, Self::HubSpot];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Salesforce,
+        Self::Bullhorn,
+        Self::HubSpot,
+        Self::Dataverse,
+    ];
 
     /// As `kind = "…"` names it.
     pub(crate) fn name(self) -> &'static str {
@@ -186,6 +192,7 @@ impl ServiceKind {
             Self::Salesforce => "salesforce",
             Self::Bullhorn => "bullhorn",
             Self::HubSpot => "hubspot",
+            Self::Dataverse => "dataverse",
         }
     }
 
@@ -193,11 +200,14 @@ impl ServiceKind {
     /// a request takes a single one.
     /// Sources: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections.htm>,
     /// <https://bullhorn.github.io/rest-api-docs/#get-search> (`count`),
-    /// <https://developers.hubspot.com/docs/api-reference/crm-objects-v3/guide>.
+    /// <https://developers.hubspot.com/docs/api-reference/crm-objects-v3/guide>,
+    /// <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bulk-operations>.
     pub(crate) fn request_records_max(self) -> NonZeroU16 {
         match self {
             Self::Salesforce => const { NonZeroU16::new(200).expect("200 is not zero") },
-            Self::Bullhorn => const { NonZeroU16::new(500).expect("500 is not zero") },
+            Self::Bullhorn | Self::Dataverse => {
+                const { NonZeroU16::new(500).expect("500 is not zero") }
+            }
             Self::HubSpot => const { NonZeroU16::new(100).expect("100 is not zero") },
         }
     }
@@ -271,6 +281,13 @@ pub(crate) enum Auth {
     },
     /// A token that is given as it is and stays good until somebody takes it back.
     Token { token: Secret },
+    /// An app of a tenant of Entra.
+    Tenant {
+        /// Its domain or its id.
+        tenant: String,
+        client_id: String,
+        client_secret: Secret,
+    },
     RefreshToken {
         client_id: String,
         client_secret: Option<Secret>,

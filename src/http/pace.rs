@@ -33,6 +33,8 @@ pub(crate) fn delays(attempts_max: u32) -> ExponentialBackoff {
 pub(crate) struct Bucket {
     interval: Option<Duration>,
     next: Mutex<Option<Instant>>,
+    /// Until when no request may begin, for the host asked for it.
+    held_until: Mutex<Option<Instant>>,
 }
 
 impl Bucket {
@@ -42,11 +44,33 @@ impl Bucket {
         Self {
             interval,
             next: Mutex::new(None),
+            held_until: Mutex::new(None),
         }
+    }
+
+    /// Lets no request begin for so long.
+    pub(super) fn hold(&self, wait: Duration) {
+        let until = Instant::now() + wait.min(DELAY_ASKED_MAX);
+        let mut held = self
+            .held_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = Some(held.map_or(until, |held| held.max(until)));
+    }
+
+    fn held_until(&self) -> Option<Instant> {
+        let held = self
+            .held_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.filter(|until| *until > Instant::now())
     }
 
     /// Waits until the next request may begin.
     pub(crate) async fn turn(&self) {
+        while let Some(until) = self.held_until() {
+            tokio::time::sleep_until(until).await;
+        }
         let Some(interval) = self.interval else {
             return;
         };
@@ -71,6 +95,8 @@ pub(super) struct Bound {
 
 #[derive(Debug)]
 struct State {
+    /// As it was told in the beginning.
+    told_max: usize,
     max: usize,
     allowed: usize,
     in_flight: usize,
@@ -83,6 +109,7 @@ impl Bound {
         let max = max.max(1);
         Self {
             state: Mutex::new(State {
+                told_max: max,
                 max,
                 allowed: max,
                 in_flight: 0,
@@ -122,6 +149,13 @@ impl Bound {
             drop(state);
             self.freed.notify_waiters();
         }
+    }
+
+    /// The host recommends so many at once: never more than it was told to allow.
+    pub(super) fn recommend(&self, recommended: usize) {
+        let mut state = self.state();
+        state.max = state.told_max.min(recommended.max(1));
+        state.allowed = state.allowed.min(state.max);
     }
 
     /// The host is overburdened.
@@ -170,6 +204,32 @@ mod tests {
             bucket.turn().await;
         }
         assert!(begun.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_asks_for_it_is_left_alone_by_all() {
+        let bucket = Bucket::new(None);
+        bucket.hold(Duration::from_millis(60));
+        bucket.hold(Duration::from_millis(10));
+        let begun = Instant::now();
+        bucket.turn().await;
+        assert!(begun.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[test]
+    fn a_recommendation_lowers_what_may_be_in_flight_and_never_raises_it() {
+        let bound = Bound::new(8);
+        bound.recommend(3);
+        assert_eq!(bound.allowed(), 3);
+        for _ in 0..20 {
+            bound.went_well();
+        }
+        assert_eq!(bound.allowed(), 3);
+        bound.recommend(50);
+        for _ in 0..50 {
+            bound.went_well();
+        }
+        assert_eq!(bound.allowed(), 8);
     }
 
     #[tokio::test]

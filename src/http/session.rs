@@ -70,6 +70,11 @@ pub(crate) trait ApiManner {
 
     fn judge(&self, response: &Response) -> Judgement;
 
+    /// How many requests at once the host recommends in an answer, if it does.
+    fn recommended(&self, _response: &Response) -> Option<usize> {
+        None
+    }
+
     /// When calls are to be had again, in words, once the share of them is used up.
     fn resumes(&self) -> String;
 }
@@ -186,6 +191,7 @@ impl<M: ApiManner> Session<M> {
                     } if throttled + asked <= DELAY_ASKED_MAX => {
                         // A host that says how long it is to be left alone is not tried in vain.
                         self.bound.was_too_much();
+                        self.bucket.hold(asked);
                         throttled += asked;
                         tries -= 1;
                         tokio::time::sleep(asked).await;
@@ -238,6 +244,13 @@ impl<M: ApiManner> Session<M> {
             .and_then(|response| self.manner.usage(response))
         {
             self.quota.note(usage);
+        }
+        if let Some(most) = answer
+            .as_ref()
+            .ok()
+            .and_then(|response| self.manner.recommended(response))
+        {
+            self.bound.recommend(most);
         }
         Ok(answer)
     }
@@ -323,6 +336,10 @@ impl<M: ApiManner> Session<M> {
         match judgement {
             Judgement::Throttled { after, why } => {
                 self.bound.was_too_much();
+                if let Some(after) = after {
+                    // Whoever goes on asking makes it longer.
+                    self.bucket.hold(after);
+                }
                 warn!(connection = %connection, status, "takes fewer requests at once");
                 let source = why.into();
                 Ok((SystemError::Throttled { connection, source }, after))

@@ -120,6 +120,15 @@ impl Ledger {
         .await
     }
 
+    /// When a run was first begun, as it was written down then.
+    pub(crate) async fn begun_at(&self, run: i64) -> Result<String, LedgerError> {
+        self.read(async |connection| {
+            let begun = sqlx::query_scalar("SELECT started_at FROM runs WHERE run = ?");
+            Ok(begun.bind(run).fetch_one(connection).await?)
+        })
+        .await
+    }
+
     /// A run is over, and its work is not to be taken up.
     /// Errors: `NoSuchRun`.
     pub(crate) async fn finish_run(

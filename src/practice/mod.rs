@@ -2,9 +2,11 @@
 //! served over real HTTP from a folder of describe answers and records, and is held to what clients
 //! of that API expect. What is one API's own stands in its folder; what surrounds it here.
 
+mod app;
 mod bullhorn;
 mod call;
 mod clock;
+mod dataverse;
 mod desk;
 mod faults;
 mod folder;
@@ -21,8 +23,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
+pub(crate) use self::app::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
 use self::bullhorn::Bullhorn;
 pub(crate) use self::bullhorn::{PASSWORD, USERNAME};
+use self::dataverse::Dataverse;
+pub(crate) use self::dataverse::TENANT;
 use self::desk::Desk;
 pub(crate) use self::faults::Faults;
 use self::folder::{Folder, FolderError};
@@ -30,7 +35,6 @@ use self::hubspot::HubSpot;
 pub(crate) use self::hubspot::TOKEN as HUBSPOT_TOKEN;
 use self::line::Lines;
 use self::salesforce::Salesforce;
-pub(crate) use self::salesforce::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
 use self::store::Store;
 use crate::domain::connection::ServiceKind;
 use crate::state;
@@ -181,6 +185,10 @@ pub(crate) async fn serve_as(place: &Place, wishes: Wishes) -> Result<Served, Pr
         }
         ServiceKind::HubSpot => {
             let desk = Desk::new(HubSpot::load(read, &documents)?, store, faults);
+            desk.open(Lines(listener)).await.map_err(in_state)?;
+        }
+        ServiceKind::Dataverse => {
+            let desk = Desk::new(Dataverse::load(read, &documents)?, store, faults);
             desk.open(Lines(listener)).await.map_err(in_state)?;
         }
     }

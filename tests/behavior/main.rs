@@ -21,6 +21,8 @@ mod conflicts;
 mod connections;
 mod cycles;
 mod damaged;
+mod dataverse;
+mod dataverse_practice;
 mod deferred;
 mod deploy;
 mod dialects;

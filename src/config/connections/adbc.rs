@@ -63,7 +63,8 @@ pub(super) fn keys(kind: Kind) -> &'static [&'static str] {
         | Kind::Mysql
         | Kind::Salesforce
         | Kind::Bullhorn
-        | Kind::HubSpot => &[],
+        | Kind::HubSpot
+        | Kind::Dataverse => &[],
     }
 }
 
@@ -122,7 +123,8 @@ impl Reader<'_> {
             | Kind::Mysql
             | Kind::Salesforce
             | Kind::Bullhorn
-            | Kind::HubSpot => None,
+            | Kind::HubSpot
+            | Kind::Dataverse => None,
         };
         self.own_options(&mut options);
         let schema = self

@@ -2,6 +2,7 @@
 //! taken. What an API calls its flows is known here; how they are carried out, the service knows.
 
 mod bullhorn;
+mod dataverse;
 mod hubspot;
 mod salesforce;
 
@@ -49,6 +50,8 @@ struct Terms {
     /// Where everybody logs in; `None` where each account has a host of its own.
     login_url: Option<&'static str>,
     login_url_hint: &'static str,
+    /// Of an API whose host of the data calls is to be named.
+    api_url_hint: Option<&'static str>,
     account: AccountTerms,
     /// Requests that may begin in a second where nobody says otherwise.
     requests_per_second: Option<u32>,
@@ -73,6 +76,7 @@ fn terms(kind: ServiceKind) -> &'static Terms {
         ServiceKind::Salesforce => &salesforce::TERMS,
         ServiceKind::Bullhorn => &bullhorn::TERMS,
         ServiceKind::HubSpot => &hubspot::TERMS,
+        ServiceKind::Dataverse => &dataverse::TERMS,
     }
 }
 
@@ -86,6 +90,7 @@ fn service_kind(kind: Kind) -> Option<ServiceKind> {
         Kind::Salesforce => Some(ServiceKind::Salesforce),
         Kind::Bullhorn => Some(ServiceKind::Bullhorn),
         Kind::HubSpot => Some(ServiceKind::HubSpot),
+        Kind::Dataverse => Some(ServiceKind::Dataverse),
         Kind::Files
         | Kind::Sqlite
         | Kind::Postgres
@@ -97,8 +102,9 @@ fn service_kind(kind: Kind) -> Option<ServiceKind> {
 }
 
 /// Keys that some flow takes.
-const FLOW_KEYS: [&str; 8] = [
+const FLOW_KEYS: [&str; 9] = [
     "flow",
+    "tenant",
     "token",
     "password",
     "client_id",
@@ -214,9 +220,10 @@ impl Reader<'_> {
                 .require("login_url", terms.login_url_hint)
                 .and_then(|value| Some((Some(value), read_host(value)?))),
         };
-        let api_url = match self.table.get("api_url") {
-            None => Some(None),
-            Some(value) => read_host(value).map(Some),
+        let api_url = match (self.table.get("api_url"), terms.api_url_hint) {
+            (None, None) => Some(None),
+            (None, Some(hint)) => self.table.require("api_url", hint).map(|_| None),
+            (Some(value), _) => read_host(value).map(Some),
         };
         let ca_file = match self.table.get("ca_file") {
             None => Some(None),
@@ -330,6 +337,11 @@ impl Reader<'_> {
             "token" => Auth::Token {
                 token: Secret::new(take("token").flatten()?),
             },
+            "client_credentials" if flow.keys.contains(&"tenant") => Auth::Tenant {
+                tenant: take("tenant").flatten()?,
+                client_id: client_id?,
+                client_secret: Secret::new(client_secret??),
+            },
             "client_credentials" => Auth::ClientCredentials {
                 client_id: client_id?,
                 client_secret: Secret::new(client_secret??),
@@ -376,7 +388,7 @@ impl Reader<'_> {
         };
         match self.surroundings.given(value)? {
             Given::Here(text) => {
-                if !matches!(key, "client_id" | "user") {
+                if !matches!(key, "client_id" | "user" | "tenant") {
                     self.warn_of_secret(value, &key.replace('_', " "), key);
                 }
                 Some(Some(text))

@@ -84,7 +84,9 @@ fn account(settings: &ServiceSettings, live: &LiveAccess) -> String {
         }
         (
             None,
-            Auth::ClientCredentials { client_id, .. } | Auth::RefreshToken { client_id, .. },
+            Auth::ClientCredentials { client_id, .. }
+            | Auth::Tenant { client_id, .. }
+            | Auth::RefreshToken { client_id, .. },
         ) => {
             format!("{kind}-{client_id}")
         }
@@ -102,7 +104,10 @@ fn session_settings(
         Auth::RefreshToken { refresh_token, .. } => Some(refresh_token),
         // The first log-in grants a refresh token, which then takes the place of the password.
         Auth::Password { password, .. } => Some(password),
-        Auth::ClientCredentials { .. } | Auth::JwtBearer { .. } | Auth::Token { .. } => None,
+        Auth::ClientCredentials { .. }
+        | Auth::Tenant { .. }
+        | Auth::JwtBearer { .. }
+        | Auth::Token { .. } => None,
     };
     let token_file = configured
         .map(|secret| TokenFile::new(&settings.state_folder, &connection.name, secret.clone()));

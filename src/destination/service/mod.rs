@@ -4,6 +4,7 @@
 
 mod access;
 pub(crate) mod bullhorn;
+pub(crate) mod dataverse;
 pub(crate) mod hubspot;
 mod look_up;
 mod patience;
@@ -27,6 +28,7 @@ pub(crate) enum AnyService {
     Salesforce(salesforce::SalesforceDestination),
     Bullhorn(bullhorn::BullhornDestination),
     HubSpot(hubspot::HubSpotDestination),
+    Dataverse(dataverse::DataverseDestination),
 }
 
 impl AnyService {
@@ -36,6 +38,7 @@ impl AnyService {
             Self::Salesforce(service) => service.describe_text(name).await,
             Self::Bullhorn(service) => service.describe_text(name).await,
             Self::HubSpot(service) => service.describe_text(name).await,
+            Self::Dataverse(service) => service.describe_text(name).await,
         }
     }
 
@@ -45,6 +48,7 @@ impl AnyService {
             Self::Salesforce(service) => service.report().await,
             Self::Bullhorn(service) => service.report().await,
             Self::HubSpot(service) => Ok(service.report()),
+            Self::Dataverse(service) => service.report().await,
         }
     }
 }
@@ -62,6 +66,7 @@ impl LookUp for AnyService {
             Self::Salesforce(service) => service.look_up(layout, batch, before).await,
             Self::Bullhorn(service) => service.look_up(layout, batch, before).await,
             Self::HubSpot(service) => service.look_up(layout, batch, before).await,
+            Self::Dataverse(service) => service.look_up(layout, batch, before).await,
         }
     }
 }
@@ -79,6 +84,9 @@ impl Destination for AnyService {
                 ServiceKind::HubSpot => {
                     Self::HubSpot(hubspot::HubSpotDestination::connect(connection, settings).await?)
                 }
+                ServiceKind::Dataverse => Self::Dataverse(
+                    dataverse::DataverseDestination::connect(connection, settings).await?,
+                ),
             }),
             System::Files { .. }
             | System::Sqlite(_)
@@ -96,6 +104,7 @@ impl Destination for AnyService {
             Self::Salesforce(service) => service.describe(name).await,
             Self::Bullhorn(service) => service.describe(name).await,
             Self::HubSpot(service) => service.describe(name).await,
+            Self::Dataverse(service) => service.describe(name).await,
         }
     }
 
@@ -104,6 +113,7 @@ impl Destination for AnyService {
             Self::Salesforce(service) => service.object_names().await,
             Self::Bullhorn(service) => service.object_names().await,
             Self::HubSpot(service) => service.object_names().await,
+            Self::Dataverse(service) => service.object_names().await,
         }
     }
 
@@ -112,13 +122,14 @@ impl Destination for AnyService {
             Self::Salesforce(service) => Ok(service.identity()),
             Self::Bullhorn(service) => Ok(service.identity()),
             Self::HubSpot(service) => Ok(service.identity()),
+            Self::Dataverse(service) => Ok(service.identity()),
         }
     }
 
     async fn close(self) {
         match self {
             // A session ends by itself.
-            Self::Salesforce(_) | Self::HubSpot(_) => {}
+            Self::Salesforce(_) | Self::HubSpot(_) | Self::Dataverse(_) => {}
             Self::Bullhorn(service) => service.close().await,
         }
     }
@@ -135,6 +146,7 @@ impl Service for AnyService {
             Self::Salesforce(service) => service.apply(layout, records, writes).await,
             Self::Bullhorn(service) => service.apply(layout, records, writes).await,
             Self::HubSpot(service) => service.apply(layout, records, writes).await,
+            Self::Dataverse(service) => service.apply(layout, records, writes).await,
         }
     }
 
@@ -143,6 +155,7 @@ impl Service for AnyService {
             Self::Salesforce(service) => service.abilities(object),
             Self::Bullhorn(service) => service.abilities(object),
             Self::HubSpot(service) => service.abilities(object),
+            Self::Dataverse(service) => service.abilities(object),
         }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum GuardStrength {
     WholeSeconds,
     /// The record is looked at again just before it is written: a change in between slips through.
     ComparedBefore,
+    /// Not a single change slips through.
+    Exact,
 }
 
 /// What a system can do for an object.

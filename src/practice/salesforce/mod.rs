@@ -20,4 +20,3 @@ mod value;
 mod write;
 
 pub(crate) use rest::Salesforce;
-pub(crate) use settings::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};

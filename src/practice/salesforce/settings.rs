@@ -9,6 +9,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Deserializer};
 
 use super::soql::{Condition, parse_condition};
+use crate::practice::app::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
 
 /// What an org is where the file does not say it.
 const ORG_ID: &str = "00DPracticeOrg1";
@@ -17,11 +18,6 @@ const USERNAME: &str = "writeback@practice.example";
 const DAILY_CALLS: u64 = 15_000;
 /// Long calls at once. Source: the allocation of production orgs.
 const LONG_CALLS_MAX: usize = 25;
-
-/// The app that every practice org lets in.
-pub(crate) const CLIENT_ID: &str = "practice";
-pub(crate) const CLIENT_SECRET: &str = "practice";
-pub(crate) const REFRESH_TOKEN: &str = "practice";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

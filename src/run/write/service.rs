@@ -26,7 +26,7 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{Outcome, SkipReason, Stage};
 use crate::fault;
-use crate::ledger::{Earlier, Left};
+use crate::ledger::{Earlier, Left, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::conflicts::{self, Conflicts, Reserved};
@@ -34,7 +34,7 @@ use crate::run::doubt::FirstImages;
 use crate::run::images;
 use crate::run::key_lines;
 use crate::run::seen::Seen;
-use crate::run::writer::{AttemptError, Line, Work, Writer, outcomes};
+use crate::run::writer::{AttemptError, Line, Work, Writer, WriterContext, outcomes};
 use crate::run::{PushError, retry};
 
 impl Task<'_> {
@@ -87,7 +87,7 @@ impl Task<'_> {
         let effect = Effect::mapped(self.layout, record, &decided);
         let guarded = self.is_guarded(last);
         let mut replies = Vec::new();
-        for request in requests(service, &effect, &decided, guarded) {
+        for request in requests(service, &effect, &decided, &[], guarded) {
             replies.extend(service.apply(self.layout, record, &request).await?);
         }
         for reply in replies {
@@ -128,11 +128,13 @@ fn unanswered(connection: &str) -> SystemError {
 }
 
 /// The requests that carry out what was decided, each of one verb and of as many writes as it
-/// takes. Rows that go make room for what they held.
+/// takes. Rows that go make room for what they held. `markers` are those of the records, if there
+/// are any.
 fn requests<'a>(
     service: &impl Service,
     effect: &Effect<'_>,
     decided: &'a Decided,
+    markers: &'a [String],
     guarded: bool,
 ) -> Vec<Vec<ServiceWrite<'a>>> {
     let abilities = service.abilities(&effect.layout().object);
@@ -150,7 +152,10 @@ fn requests<'a>(
         let records = decided.decisions.iter().enumerate();
         let writes: Vec<ServiceWrite<'a>> = records
             .filter(|(_, decision)| **decision == wanted)
-            .filter_map(|(record, decision)| write(effect, decided, record, decision, guarded))
+            .filter_map(|(record, decision)| {
+                let marker = markers.get(record).map(String::as_str);
+                write(effect, decided, record, decision, marker, guarded)
+            })
             .collect();
         requests.extend(writes.chunks(writes_max.max(1)).map(<[_]>::to_vec));
     }
@@ -163,11 +168,12 @@ fn write<'a>(
     decided: &'a Decided,
     record: usize,
     decision: &Decision,
+    marker: Option<&'a str>,
     guarded: bool,
 ) -> Option<ServiceWrite<'a>> {
     let row = decided.looked_up.stored.get(&record);
     let verb = match decision {
-        Decision::Insert => ServiceVerb::Create { marker: None },
+        Decision::Insert => ServiceVerb::Create { marker },
         Decision::Update => ServiceVerb::Update { row: row?, guarded },
         Decision::Delete => ServiceVerb::Delete { row: &row?.id },
         Decision::Leave | Decision::Skip(_) | Decision::Reject(_) => return None,
@@ -440,7 +446,9 @@ impl Writer {
             }
             self.tell_intent(way, &effect, &decided, &positions).await?;
             let guarded = task.is_guarded(last.as_ref());
-            let mut requests = requests(service, &effect, &decided, guarded).into_iter();
+            let markers = markers(service, &context, batch).await?;
+            let requests = requests(service, &effect, &decided, &markers, guarded);
+            let mut requests = requests.into_iter();
             for request in requests.by_ref() {
                 let replies = service
                     .apply(effect.layout(), effect.sent(), &request)
@@ -638,6 +646,25 @@ fn among(reserved: Reserved, positions: &[IdxSize]) -> Reserved {
     placed
         .filter_map(|(record, columns)| Some((place(record)?, columns)))
         .collect()
+}
+
+/// By which each record of a batch is known again if it was created before: the same however often
+/// its run is taken up, and of no other run. None, where the API has no use for them.
+async fn markers(
+    service: &impl Service,
+    context: &WriterContext,
+    batch: &Batch,
+) -> Result<Vec<String>, AttemptError> {
+    if !service.abilities(&context.layout.object).marks_creates {
+        return Ok(Vec::new());
+    }
+    let WriteBackId { run, position } = context.id;
+    let begun = context.ledger.begun_at(run).await?;
+    let marker = |record| {
+        let key = batch.key(record);
+        format!("{begun} {run} {position} {} {key}", context.write_back)
+    };
+    Ok((0..batch.records.height()).map(marker).collect())
 }
 
 /// Takes in the replies to one request. Of one that failed as a whole nothing was carried out,

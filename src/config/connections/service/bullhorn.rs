@@ -31,6 +31,7 @@ pub(super) const TERMS: Terms = Terms {
     // Source: <https://bullhorn.github.io/rest-api-docs/>, "URLs".
     login_url: Some("https://rest.bullhornstaffing.com"),
     login_url_hint: "leave it out: the user's hosts are discovered",
+    api_url_hint: None,
     account: AccountTerms {
         called: "corporation",
         is_id: is_number,

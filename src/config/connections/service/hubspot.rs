@@ -36,6 +36,7 @@ pub(super) const TERMS: Terms = Terms {
     retired_flow_hint: "HubSpot takes no API keys any more: write `token`, with a service key, or `refresh_token`",
     login_url: Some("https://api.hubapi.com"),
     login_url_hint: "leave it out: all portals are at `https://api.hubapi.com`",
+    api_url_hint: None,
     account: AccountTerms {
         called: "portal",
         is_id: is_portal_id,

@@ -41,6 +41,7 @@ pub(super) const TERMS: Terms = Terms {
     retired_flow_hint: "Salesforce retires that flow: write `client_credentials`, `jwt_bearer` or `refresh_token`",
     login_url: None,
     login_url_hint: "write `login_url = \"https://MyDomain.my.salesforce.com\"`, or `practice = \"FOLDER\"` to rehearse",
+    api_url_hint: None,
     account: AccountTerms {
         called: "org",
         is_id: is_org_id,

@@ -106,12 +106,13 @@ impl ApiManner for HubSpotManner {
                 self.refreshed(client, client_id, client_secret.as_ref(), refresh_token)
                     .await
             }
-            Auth::ClientCredentials { .. } | Auth::JwtBearer { .. } | Auth::Password { .. } => {
-                Err(LoginError::Refused {
-                    what: "HubSpot is not logged in to this way".to_owned(),
-                    hint: "write `flow = \"token\"` or `\"refresh_token\"`".to_owned(),
-                })
-            }
+            Auth::ClientCredentials { .. }
+            | Auth::JwtBearer { .. }
+            | Auth::Password { .. }
+            | Auth::Tenant { .. } => Err(LoginError::Refused {
+                what: "HubSpot is not logged in to this way".to_owned(),
+                hint: "write `flow = \"token\"` or `\"refresh_token\"`".to_owned(),
+            }),
         }
     }
 

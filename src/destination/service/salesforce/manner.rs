@@ -139,9 +139,9 @@ impl SalesforceManner {
                 }
                 &mut form
             }
-            Auth::Password { .. } => {
+            Auth::Password { .. } | Auth::Tenant { .. } => {
                 return Err(LoginError::Refused {
-                    what: "Salesforce takes no user's name and password".to_owned(),
+                    what: "Salesforce is not logged in to this way".to_owned(),
                     hint: "write another `flow`".to_owned(),
                 });
             }
@@ -235,6 +235,7 @@ impl SalesforceManner {
                 password,
                 ..
             } => vec![client_secret, password],
+            Auth::Tenant { client_secret, .. } => vec![client_secret],
         };
         secrets.into_iter().fold(words.to_owned(), |words, secret| {
             words.replace(secret.reveal(), "***")

@@ -1,0 +1,570 @@
+//! Microsoft Dataverse, which Dynamics 365 is made on, through its Web API: what its paths, bodies
+//! and answers are. Waiting, tokens and comparing are seen to elsewhere.
+
+mod answers;
+mod describe;
+mod environment;
+mod manner;
+mod queries;
+mod values;
+mod writes;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use polars::prelude::DataFrame;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use self::answers::{ApiError, parts, refusal};
+use self::describe::TableDescription;
+use self::manner::{DataverseManner, asked, spoken};
+use self::writes::{Act, ReadyWrite};
+use super::access::{Sessions, live_access};
+use super::look_up::{Find, Hit, Texts, look_up};
+use super::patience::patiently;
+use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
+use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
+use crate::domain::before::Before;
+use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
+use crate::domain::error::SystemError;
+use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::object::{Object, ObjectName};
+use crate::http::{Repeat, Request, Response, Session, delays};
+use crate::practice;
+
+/// The newest version of the API that this program was tested with.
+const VERSION: &str = "9.2";
+
+/// Rows of a bulk message: between the hundred that it is good to begin with and the thousand up to
+/// which more is faster. Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bulk-operations>.
+const MULTIPLE_MAX: usize = 500;
+
+/// Writes of one batch: a tenth of what it takes, for they are carried out one after the other.
+/// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/webapi/execute-batch-operations-using-web-api>.
+const BATCH_MAX: usize = 100;
+
+/// What lookups that may lead to several tables are told with.
+const LOOKUP_TABLE: &str = "Microsoft.Dynamics.CRM.lookuplogicalname";
+
+/// The sessions of this process, one for each environment and user.
+static SESSIONS: Sessions<DataverseManner> = Sessions::new();
+
+/// One connection to an environment; all of a process share its session.
+pub(crate) struct DataverseDestination {
+    session: Arc<Session<DataverseManner>>,
+    /// `/api/data/v9.2`.
+    base: String,
+    attempts_max: u32,
+    /// The organization's id.
+    account: Option<String>,
+    /// The application user's id.
+    user: Option<String>,
+}
+
+/// An answer to a query.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(rename = "@odata.nextLink")]
+    next_link: Option<String>,
+    value: Vec<BTreeMap<String, Box<RawValue>>>,
+}
+
+impl DataverseDestination {
+    pub(crate) async fn connect(
+        connection: &Connection,
+        settings: &ServiceSettings,
+    ) -> Result<Self, SystemError> {
+        let live = live_access(connection, settings, practised).await?;
+        let version = settings.api_version.as_deref().unwrap_or(VERSION);
+        let base = format!("/api/data/v{version}");
+        let session = SESSIONS.session(connection, settings, live, |live| {
+            DataverseManner::new(live, &connection.name, &base)
+        })?;
+        let granted = session.log_in().await?;
+        let destination = Self {
+            session,
+            base,
+            attempts_max: connection.limits.attempts_max,
+            account: granted.account,
+            user: granted.user,
+        };
+        destination.expect_account(settings)?;
+        Ok(destination)
+    }
+
+    /// Refuses another environment than the one that the file names, before anything is read of it.
+    fn expect_account(&self, settings: &ServiceSettings) -> Result<(), SystemError> {
+        let Some(wanted) = &settings.account else {
+            return Ok(());
+        };
+        let what = match &self.account {
+            Some(account) if account.eq_ignore_ascii_case(wanted) => return Ok(()),
+            Some(account) => {
+                format!("the URL leads to environment `{account}`, not to `{wanted}`")
+            }
+            None => format!("the host does not tell whether it is `{wanted}`"),
+        };
+        let name = self.session.connection();
+        Err(SystemError::Forbidden {
+            connection: name.to_owned(),
+            source: what.into(),
+            hint: format!(
+                "give the URL of the right environment, or correct `account` in `[connections.{name}]`"
+            ),
+        })
+    }
+
+    async fn get(&self, path: String) -> Result<Response, SystemError> {
+        self.ask(Request::get(path)).await
+    }
+
+    /// Asks until the answer is none that may pass.
+    async fn ask(&self, request: Request) -> Result<Response, SystemError> {
+        let mut delays = delays(self.attempts_max);
+        loop {
+            let request = asked(request.clone());
+            let response = self.session.call(request, Repeat::Asks).await?;
+            let is_passing = ApiError::of(&response).is_some_and(|error| error.is_passing());
+            match delays.next().filter(|_| is_passing) {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return Ok(response),
+            }
+        }
+    }
+
+    /// Asks and reads the answer as JSON of this shape.
+    async fn read<T: for<'a> Deserialize<'a>>(
+        &self,
+        path: String,
+        doing: &str,
+    ) -> Result<T, SystemError> {
+        let response = self.get(path).await?;
+        match response.is_success() {
+            true => self.parsed(&response.body, doing),
+            false => Err(self.failure(&response, doing)),
+        }
+    }
+
+    fn parsed<T: for<'a> Deserialize<'a>>(
+        &self,
+        body: &[u8],
+        doing: &str,
+    ) -> Result<T, SystemError> {
+        serde_json::from_slice(body).map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: doing.to_owned(),
+            source: source.into(),
+            hint: None,
+        })
+    }
+
+    /// The error of an answer that refuses the request as a whole.
+    fn failure(&self, response: &Response, doing: &str) -> SystemError {
+        let connection = self.session.connection().to_owned();
+        let told = ApiError::of(response);
+        let source = match &told {
+            Some(error) => error.to_string(),
+            None => format!("it answered {}", response.status),
+        };
+        let code = told.as_ref().map_or("", |error| error.code.as_str());
+        match (response.status, code) {
+            _ if told.as_ref().is_some_and(ApiError::is_passing) => SystemError::Unavailable {
+                connection,
+                source: source.into(),
+            },
+            (403, _) | (_, "0x80040220" | "0x80048306") => SystemError::Forbidden {
+                connection,
+                source: source.into(),
+                hint: "give the application user a security role that holds it: Power Platform admin center › \
+                       Environments › Settings › Application users"
+                    .to_owned(),
+            },
+            _ => SystemError::Failed {
+                connection,
+                doing: doing.to_owned(),
+                source: source.into(),
+                hint: hint_of(code).map(str::to_owned),
+            },
+        }
+    }
+
+    /// The description of a table, as it is saved.
+    pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
+        let mut described = self.described(name).await?;
+        if let Some(described) = described.as_object_mut() {
+            // The name of its file, and of the file of its rows.
+            described.insert("name".to_owned(), serde_json::Value::from(name));
+        }
+        Ok(described.to_string())
+    }
+
+    /// As [`crate::destination::seam::Destination::describe`].
+    pub(super) async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
+        let [part] = name.parts.as_slice() else {
+            return Err(SystemError::NotFound {
+                what: format!("table `{name}` of `{}`", self.session.connection()),
+                hint: Some(
+                    "write the table's logical name alone: `table = \"account\"`".to_owned(),
+                ),
+            });
+        };
+        Ok(self.table_anew(&part.text).await?.object())
+    }
+
+    /// A table as it is described now.
+    async fn table_anew(&self, name: &str) -> Result<Arc<TableDescription>, SystemError> {
+        let described = self.described(name).await?;
+        let table = serde_json::from_value(described).map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: format!("describing `{name}`"),
+            source: source.into(),
+            hint: None,
+        })?;
+        let table = Arc::new(self.completed(table).await?);
+        self.session.manner.know(&table);
+        Ok(table)
+    }
+
+    /// A table as this process has it described.
+    async fn table(&self, object: &Object) -> Result<Arc<TableDescription>, SystemError> {
+        let name = object.path.last().map_or("", String::as_str);
+        match self.session.manner.known(name) {
+            Some(table) => Ok(table),
+            None => self.table_anew(name).await,
+        }
+    }
+
+    /// As [`crate::destination::seam::Destination::identity`].
+    pub(super) fn identity(&self) -> String {
+        let account = self.account.as_deref();
+        account.map_or_else(String::new, |account| format!("dataverse {account}"))
+    }
+}
+
+/// How a practice is logged in to.
+fn practised() -> Auth {
+    Auth::Tenant {
+        tenant: practice::TENANT.to_owned(),
+        client_id: practice::CLIENT_ID.to_owned(),
+        client_secret: Secret::new(practice::CLIENT_SECRET.to_owned()),
+    }
+}
+
+fn hint_of(code: &str) -> Option<&'static str> {
+    match code {
+        "0x80048d19" => Some("see whether the columns are still there, under these logical names"),
+        "0x80060888" => Some("see whether the table is still there"),
+        _ => None,
+    }
+}
+
+impl LookUp for DataverseDestination {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let connection = self.session.connection().to_owned();
+        look_up(self, &connection, layout, batch, before).await
+    }
+}
+
+impl Find for DataverseDestination {
+    async fn find(
+        &mut self,
+        layout: &Layout,
+        keys: &[Vec<String>],
+    ) -> Result<Vec<Hit>, SystemError> {
+        let table = self.table(&layout.object).await?;
+        let fields = selected(layout, &table);
+        let base = format!("{}/{}", self.base, table.entity_set_name);
+        let mut hits = Vec::new();
+        for path in queries::look_ups(&base, layout, &fields, keys) {
+            let mut seen = HashSet::new();
+            let mut next = Some(path);
+            while let Some(path) = next {
+                let page = self.page(path.clone()).await?;
+                seen.insert(path);
+                for row in &page.value {
+                    hits.push(self.hit(layout, &table, row)?);
+                }
+                next = self.next_page(page.next_link, &seen)?;
+            }
+        }
+        Ok(hits)
+    }
+
+    fn key_form(field: &LayoutField, part: &str) -> String {
+        values::key_form(field, part)
+    }
+
+    fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool {
+        values::same_after_storing(field, sent, held)
+    }
+}
+
+impl DataverseDestination {
+    async fn page(&self, path: String) -> Result<Page, SystemError> {
+        let annotations = format!("odata.include-annotations=\"{LOOKUP_TABLE}\"");
+        let request = Request::get(path).with_header("Prefer", annotations);
+        let response = self.ask(request).await?;
+        let doing = "looking rows up";
+        match response.is_success() {
+            true => self.parsed(&response.body, doing),
+            false => Err(self.failure(&response, doing)),
+        }
+    }
+
+    /// The path of the page that follows.
+    /// Errors: it leads to another host, or to a page that was read already.
+    fn next_page(
+        &self,
+        link: Option<String>,
+        seen: &HashSet<String>,
+    ) -> Result<Option<String>, SystemError> {
+        let Some(link) = link else {
+            return Ok(None);
+        };
+        let path = link.find("/api/data/").and_then(|place| link.get(place..));
+        match path.filter(|path| !seen.contains(*path)) {
+            Some(path) => Ok(Some(path.to_owned())),
+            None => Err(self.unreadable("it says that there is more and not where")),
+        }
+    }
+
+    fn hit(
+        &self,
+        layout: &Layout,
+        table: &TableDescription,
+        row: &BTreeMap<String, Box<RawValue>>,
+    ) -> Result<Hit, SystemError> {
+        let told =
+            |name: &str| -> Option<String> { serde_json::from_str(row.get(name)?.get()).ok() };
+        let id = told(&table.primary_id_attribute).filter(|id| Uuid::parse_str(id).is_ok());
+        let id = id.ok_or_else(|| self.unreadable("a row has no id"))?;
+        let values = layout.fields.iter().map(|field| {
+            let name = values::read_name(field);
+            let value = row.get(&name);
+            let value = value.ok_or_else(|| self.unreadable(&format!("a row has no `{name}`")))?;
+            let target = told(&format!("{name}@{LOOKUP_TABLE}"));
+            Ok(values::held(&field.column, value.get(), target.as_deref()))
+        });
+        Ok(Hit {
+            stored: Stored {
+                id: RowId(id),
+                version: told("@odata.etag"),
+            },
+            values: values.collect::<Result<_, SystemError>>()?,
+        })
+    }
+
+    fn unreadable(&self, what: &str) -> SystemError {
+        SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: "looking rows up".to_owned(),
+            source: format!("the answer is not what it should be: {what}").into(),
+            hint: None,
+        }
+    }
+}
+
+/// Names of the columns that a look-up reads.
+fn selected(layout: &Layout, table: &TableDescription) -> Vec<String> {
+    let fields = layout.fields.iter().map(values::read_name);
+    let mut names = vec![table.primary_id_attribute.clone()];
+    for name in fields {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+impl Service for DataverseDestination {
+    async fn apply(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        let texts = Texts::of(self.session.connection(), layout, records)?;
+        let table = self.table(&layout.object).await?;
+        let is_plain_update = |write: &ServiceWrite<'_>| {
+            matches!(write.verb, ServiceVerb::Update { guarded: false, .. })
+        };
+        let together = table.takes("UpdateMultiple") && writes.iter().all(is_plain_update);
+        let portion_max = if together { MULTIPLE_MAX } else { BATCH_MAX };
+        let ready: Vec<ReadyWrite> = writes
+            .iter()
+            .map(|write| ReadyWrite::of(&table, layout, &texts, write))
+            .collect();
+        let columns: Vec<&str> = layout
+            .fields
+            .iter()
+            .map(|field| field.column.name.as_str())
+            .collect();
+        let sender = Sender {
+            destination: self,
+            table: &table,
+            columns: &columns,
+            together,
+        };
+        patiently(writes.len(), portion_max, self.attempts_max, |positions| {
+            let portion: Vec<&ReadyWrite> = positions
+                .into_iter()
+                .filter_map(|place| ready.get(place))
+                .collect();
+            let sender = &sender;
+            async move { sender.send(&portion).await }
+        })
+        .await
+    }
+
+    fn abilities(&self, object: &Object) -> Abilities {
+        let name = object.path.last().map_or("", String::as_str);
+        let table = self.session.manner.known(name);
+        let guards = table.is_some_and(|table| table.guards());
+        Abilities {
+            writes_max: MULTIPLE_MAX,
+            guarded_max: BATCH_MAX,
+            guard: guards.then_some(GuardStrength::Exact),
+            marks_creates: true,
+        }
+    }
+}
+
+/// What sending writes takes.
+struct Sender<'a> {
+    destination: &'a DataverseDestination,
+    table: &'a TableDescription,
+    /// Names of the fields, to be found in the words of errors.
+    columns: &'a [&'a str],
+    /// Whether updates are sent all in one.
+    together: bool,
+}
+
+impl Sender<'_> {
+    /// Sends writes of one verb; what cannot be spelled is not sent.
+    async fn send(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
+        let sound: Vec<&ReadyWrite> = writes
+            .iter()
+            .copied()
+            .filter(|write| write.fault().is_none())
+            .collect();
+        let replies = match (self.together, sound.as_slice()) {
+            (_, []) => Vec::new(),
+            (true, [_, _, ..]) => self.all_in_one(&sound).await?,
+            (_, _) => self.in_batches(&sound).await?,
+        };
+        let mut replies = replies.into_iter();
+        let reply = |write: &&ReadyWrite| match write.fault() {
+            Some(why) => Reply::Refused {
+                message: why.to_owned(),
+                column: None,
+            },
+            None => replies.next().unwrap_or(Reply::Unknown),
+        };
+        Ok(writes.iter().map(reply).collect())
+    }
+
+    /// Updates rows all or none. Where one refuses the whole, all are sent again by themselves, for
+    /// which of them it was nobody says.
+    async fn all_in_one(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
+        let request = writes::update_multiple(&self.destination.base, self.table, writes);
+        let session = &self.destination.session;
+        let response = session.call(spoken(request), Repeat::SameTwice).await?;
+        if response.is_success() {
+            let done = |write: &&ReadyWrite| Reply::Done {
+                id: write.id.clone(),
+            };
+            return Ok(writes.iter().map(done).collect());
+        }
+        match ApiError::of(&response) {
+            Some(error) if error.is_passing() && error.code != "0x80040216" => {
+                let again = || refusal(&error, response.status, None, response.retry_after(), &[]);
+                Ok(writes.iter().map(|_| again()).collect())
+            }
+            Some(_) => self.in_batches(writes).await,
+            None if matches!(response.status, 413) => {
+                let why = "the request is too large".to_owned();
+                Ok(vec![Reply::Again { after: None, why }; writes.len()])
+            }
+            None => Err(self.destination.failure(&response, "writing rows")),
+        }
+    }
+
+    /// Sends writes in batches. An error of a later one becomes the reply of all that were not sent
+    /// before it.
+    async fn in_batches(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
+        // All of them are here already, so no portion is smaller than a batch.
+        patiently(writes.len(), BATCH_MAX, 1, |positions| {
+            let batch: Vec<&ReadyWrite> = positions
+                .into_iter()
+                .filter_map(|place| writes.get(place).copied())
+                .collect();
+            async move { self.batch(&batch).await }
+        })
+        .await
+    }
+
+    async fn batch(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
+        let request = writes::batch(&self.destination.base, self.table, writes);
+        let is_same_twice = |write: &&ReadyWrite| !write.is_guarded() && write.act != Act::Delete;
+        let repeat = match writes.iter().all(is_same_twice) {
+            true => Repeat::SameTwice,
+            false => Repeat::IfUndone,
+        };
+        let session = &self.destination.session;
+        let response = session.call(spoken(request), repeat).await?;
+        let Some(answers) = parts(&response) else {
+            return Err(self.destination.failure(&response, "writing rows"));
+        };
+        let has_stopped = response.status == 400 && answers.len() < writes.len();
+        if answers.len() != writes.len() && !has_stopped {
+            return Ok(vec![Reply::Unknown; writes.len()]);
+        }
+        let mut replies = Vec::new();
+        let mut answers = answers.iter();
+        for write in writes {
+            replies.push(match answers.next() {
+                Some(answer) => {
+                    let reply = answer.reply(Some(&write.id), self.columns);
+                    match (answer.status, write.act) {
+                        (412, Act::Create) => self.made_before(write, reply).await?,
+                        _ => reply,
+                    }
+                }
+                // After the part at which it stopped nothing was carried out.
+                None => Reply::Again {
+                    after: None,
+                    why: "it stopped at an earlier write".to_owned(),
+                },
+            });
+        }
+        Ok(replies)
+    }
+
+    /// Whether a row that was to be made is there already, under the id that only we choose.
+    async fn made_before(&self, write: &ReadyWrite, refused: Reply) -> Result<Reply, SystemError> {
+        let (set, id_column) = (
+            &self.table.entity_set_name,
+            &self.table.primary_id_attribute,
+        );
+        let path = format!(
+            "{}/{set}({})?$select={id_column}",
+            self.destination.base, write.id.0
+        );
+        let response = self.destination.get(path).await?;
+        Ok(match response.status {
+            200 => Reply::Done {
+                id: write.id.clone(),
+            },
+            _ => refused,
+        })
+    }
+}

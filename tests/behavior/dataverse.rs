@@ -1,0 +1,704 @@
+//! Dataverse as a destination, against the practice environment that is part of the program: rows
+//! are matched, compared and written as in a database.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+
+use serde_json::Value;
+
+use crate::harness::{Ran, Server, Workspace, write_back};
+
+/// Accounts of the environment: two share an account number.
+const ACCOUNTS: &str = "accountid,name,cr_customerid,accountnumber,cr_healthscore,cr_churnrisk,cr_healthnote,cr_interests,cr_scoredat,cr_strategic,cr_manager,primarycontactid
+00000000-0000-4000-8000-000000000a01,One,C-1,L1,10.5,low,old note,Analytics;Security,2026-11-01T06:00:00Z,false,,00000000-0000-4000-8000-000000000c01
+00000000-0000-4000-8000-000000000a02,Two,C-2,L2,20,,,,,false,,
+00000000-0000-4000-8000-000000000a03,Three,C-3,L3,30,high,kept,,,true,,
+00000000-0000-4000-8000-000000000a04,Four,C-4,L4,40,low,,,,false,,
+00000000-0000-4000-8000-000000000a05,Five,C-5,L4,50,low,,,,false,,
+";
+
+const CONTACTS: &str = "contactid,lastname,parentcustomerid
+00000000-0000-4000-8000-000000000c01,Quist,account:00000000-0000-4000-8000-000000000a01
+00000000-0000-4000-8000-000000000c02,Okoye,
+";
+
+const SCHEMA: &str =
+    "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2), risk VARCHAR(16), note VARCHAR(255)";
+
+const FIELDS: &str = "cr_customerid = 'id'
+cr_healthscore = 'score'
+cr_churnrisk = 'risk'
+cr_healthnote = 'note'";
+
+/// What a plug-in refuses.
+const PLUG_IN: &str = "[[refuse]]
+table = 'account'
+when = 'cr_healthscore gt 100'
+message = 'A health score lies between 0 and 100.'
+";
+
+const TABLES: [&str; 6] = [
+    "account",
+    "contact",
+    "systemuser",
+    "team",
+    "cr_signal",
+    "cr_handbook",
+];
+
+/// A project with an environment of its own, which a job writes these records to.
+fn place(settings: &str, scores: &str) -> Workspace {
+    place_of(ACCOUNTS, settings, scores)
+}
+
+fn place_of(accounts: &str, settings: &str, scores: &str) -> Workspace {
+    let place = Workspace::on(Server::Sqlite);
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for table in TABLES {
+        let file = format!("{table}.json");
+        let text = std::fs::read_to_string(repository.join("fixtures/dataverse").join(&file));
+        place.file(&format!("environment/{file}"), &text.expect("a definition"));
+    }
+    place.file("environment/account.csv", accounts);
+    place.file("environment/contact.csv", CONTACTS);
+    place.file("environment/practice.toml", PLUG_IN);
+    place.file("writeback.toml", &project(&place, ""));
+    place.scores(SCHEMA, scores);
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "account", settings, FIELDS),
+    );
+    place
+}
+
+fn project(place: &Workspace, settings: &str) -> String {
+    let connection =
+        "[connections.crm]\nkind = 'dataverse'\npractice = 'environment'\nattempts_max = 4\n";
+    format!("{}{connection}{settings}\n", place.connection("files"))
+}
+
+/// What the environment's accounts hold.
+fn accounts(place: &Workspace, columns: &[&str]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let held = format!("json_extract(body, '$.{column}')");
+            match *column {
+                "cr_healthscore" | "revenue" => format!("CAST({held} AS REAL) AS {column}"),
+                column => format!("{held} AS \"{column}\""),
+            }
+        })
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM documents WHERE kind = 'account' ORDER BY 1",
+        columns.join(", ")
+    );
+    place.query_file(".writeback/practice/crm.db", &sql)
+}
+
+fn scores(place: &Workspace) -> String {
+    accounts(place, &["cr_customerid", "cr_healthscore", "cr_churnrisk"])
+}
+
+/// What the environment counted.
+fn tallies(place: &Workspace) -> Value {
+    let sql = "SELECT body FROM documents WHERE kind = '_counters'";
+    let csv = place.query_file(".writeback/practice/crm.db", sql);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let record = reader.records().next().expect("a row").expect("CSV");
+    serde_json::from_str(&record[0]).expect("JSON")
+}
+
+/// The practice environment in a process of its own, with faults.
+struct Environment {
+    child: Child,
+    url: String,
+}
+
+impl Environment {
+    fn start(place: &Workspace, faults: &str) -> Self {
+        let mut child = place.start(&["practice", "crm", "--faults", faults]);
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("text");
+        let url = line.trim().strip_prefix("practice dataverse at ");
+        let url = url.unwrap_or_else(|| panic!("no address in `{line}`"));
+        Self {
+            child,
+            url: url.to_owned(),
+        }
+    }
+
+    /// What only those who rehearse may ask for.
+    fn command(&self, name: &str, body: &str) {
+        let url = format!("{}/practice/{name}", self.url);
+        let answer = ureq::post(&url).send(body).expect("an answer");
+        assert_eq!(answer.status().as_u16(), 204);
+    }
+
+    fn counts(&self) -> Value {
+        let answer = ureq::get(&format!("{}/practice/calls", self.url)).call();
+        let text = answer.expect("an answer").body_mut().read_to_string();
+        serde_json::from_str(&text.expect("text")).expect("JSON")
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
+    }
+}
+
+const SCORES: &str = "id,score,risk,note
+C-1,11.25,medium,new note
+C-2,20.00,low,
+C-3,30,high,kept
+C-9,90,low,x
+";
+
+#[test]
+fn only_rows_that_are_there_and_differ_are_written_and_a_second_run_changes_nothing() {
+    let place = place("", SCORES);
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
+    let expected = "cr_customerid,cr_healthscore,cr_churnrisk
+C-1,11.25,100000001
+C-2,20.0,100000000
+C-3,30.0,100000002
+C-4,40.0,100000000
+C-5,50.0,100000000
+";
+    assert_eq!(scores(&place), expected);
+    let audited = &tallies(&place)["audited"];
+    assert_eq!(
+        audited["account.cr_customerid"],
+        Value::Null,
+        "a key is never sent: {audited}"
+    );
+    let again = place.command(&["run", "job", "--json", "--again"]);
+    assert_eq!(
+        again.summary(),
+        "4 read = 3 unchanged + 1 skipped",
+        "{again}"
+    );
+}
+
+/// Every kind of column, written as the source may have it.
+const KINDS: &str = "id VARCHAR(18) PRIMARY KEY, score DECIMAL(5,2), risk VARCHAR(16), note VARCHAR(255), \
+                     interests VARCHAR(80), scored TIMESTAMP WITH TIME ZONE, review DATE, seats INTEGER, strategic BOOLEAN, \
+                     renewal DECIMAL(5,2), contact UUID, revenue DECIMAL(12,2)";
+
+#[test]
+fn values_of_every_kind_are_unchanged_the_second_time() {
+    let place = place("", SCORES);
+    place.scores(
+        KINDS,
+        "id,score,risk,note,interests,scored,review,seats,strategic,renewal,contact,revenue
+C-1,11.50,100000002,O'Brien said ok,Training;Analytics,2026-11-20T07:08:09+02:00,2026-12-31,7,true,50.50,00000000-0000-4000-8000-000000000C02,1000000.10
+C-2,0.00,low,,\"1,5\",2026-11-20T05:08:09Z,2026-02-28,0,false,0,,0.50
+",
+    );
+    let fields = format!(
+        "{FIELDS}\ncr_interests = 'interests'\ncr_scoredat = 'scored'\ncr_reviewon = 'review'\ncr_seats = 'seats'\n\
+         cr_strategic = 'strategic'\ncr_renewallikelihood = 'renewal'\nprimarycontactid = 'contact'\nrevenue = 'revenue'"
+    );
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "account", "", &fields),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 2 updated", "{run}");
+    let held = accounts(
+        &place,
+        &[
+            "cr_customerid",
+            "cr_churnrisk",
+            "cr_interests",
+            "cr_scoredat",
+            "cr_reviewon",
+            "cr_seats",
+            "cr_strategic",
+            "primarycontactid.id",
+            "revenue",
+        ],
+    );
+    let expected = [
+        "C-1,100000002,\"1,5\",2026-11-20T05:08:09Z,2026-12-31,7,1,00000000-0000-4000-8000-000000000c02,1000000.1",
+        "C-2,100000000,\"1,5\",2026-11-20T05:08:09Z,2026-02-28,0,0,,0.5",
+    ];
+    let lines: Vec<&str> = held.lines().skip(1).take(2).collect();
+    assert_eq!(lines, expected);
+    let again = place.command(&["run", "job", "--json", "--again"]);
+    assert_eq!(again.summary(), "2 read = 2 unchanged", "{again}");
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert_eq!(undo.code, 0, "{undo}");
+    let restored = accounts(
+        &place,
+        &[
+            "cr_customerid",
+            "cr_churnrisk",
+            "cr_interests",
+            "primarycontactid.id",
+        ],
+    );
+    assert!(
+        restored.contains("C-1,100000000,\"1,4\",00000000-0000-4000-8000-000000000c01\n"),
+        "{restored}"
+    );
+}
+
+#[test]
+fn an_account_is_created_where_that_is_asked_for_and_undone() {
+    let created = "id,score,risk,note\nC-1,11,low,\nC-9,90,low,x\n";
+    let place = place("matching = \"upsert\"\n", created);
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &format!("{job}name = {{ string = 'New' }}\n"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 inserted + 1 updated", "{run}");
+    assert!(
+        scores(&place).contains("C-9,90.0,100000000\n"),
+        "{}",
+        scores(&place)
+    );
+    let undo = place.command(&["undo", &run.run().to_string(), "--delete-created"]);
+    assert_eq!(undo.code, 0, "{undo}");
+    let held = scores(&place);
+    assert!(held.contains("C-1,10.5,100000000\n"), "{held}");
+    assert!(!held.contains("C-9"), "{held}");
+}
+
+#[test]
+fn a_key_that_finds_several_accounts_is_rejected_with_their_ids() {
+    let place = place("", "id,score,risk,note\nL1,1,low,\nL4,4,low,\n");
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("cr_customerid", "accountnumber"),
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    for id in ["000000000a04", "000000000a05"] {
+        assert!(rejected.contains(id), "{rejected}");
+    }
+    assert!(
+        scores(&place).contains("C-4,40.0,100000000\n"),
+        "neither was written"
+    );
+}
+
+#[test]
+fn a_row_that_a_plug_in_refuses_costs_one_row_though_it_refuses_the_whole_message() {
+    let records = "id,score,risk,note\nC-1,11,low,\nC-2,150,low,\nC-3,31,hihg,\nC-4,41,low,\n";
+    let place = place("", records);
+    let run = place.run();
+    assert_eq!(run.summary(), "4 read = 2 updated + 2 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    assert!(
+        rejected.contains("0x80040265: A health score lies between 0 and 100."),
+        "{rejected}"
+    );
+    assert!(rejected.contains("`high` is the nearest"), "{rejected}");
+    let held = scores(&place);
+    assert!(held.contains("C-1,11.0,100000000\n"), "{held}");
+    assert!(held.contains("C-2,20.0,\n"), "{held}");
+}
+
+#[test]
+fn a_row_that_goes_between_look_up_and_write_is_not_made_anew() {
+    let place = place("", SCORES);
+    let environment = Environment::start(&place, "");
+    environment.command(
+        "vanish",
+        r#"{"id": "00000000-0000-4000-8000-000000000a01"}"#,
+    );
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 1 updated + 1 unchanged + 2 skipped",
+        "{run}"
+    );
+    assert!(!scores(&place).contains("C-1"), "{}", scores(&place));
+}
+
+#[test]
+fn a_secured_column_that_may_not_be_read_is_missed_and_never_blanked() {
+    let place = place("", SCORES);
+    let definition = place.text("environment/account.json");
+    let mut definition: Value = serde_json::from_str(&definition).expect("JSON");
+    let columns = definition["Attributes"].as_array_mut().expect("columns");
+    let note = columns
+        .iter_mut()
+        .find(|column| column["LogicalName"] == "cr_healthnote");
+    note.expect("the column")["IsSecured"] = Value::Bool(true);
+    place.file("environment/account.json", &definition.to_string());
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(check.stderr.contains("cr_healthnote"), "{check}");
+    let grant = "[[grant]]\ntable = 'account'\ncolumn = 'cr_healthnote'\nread = true\nupdate = true\ncreate = true\n";
+    place.file("environment/practice.toml", grant);
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
+}
+
+#[test]
+fn check_tells_of_the_environment_and_another_one_is_refused_before_any_read() {
+    let place = place("", SCORES);
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 0, "{check}");
+    let line = "crm: environment `0a0e0000-0000-4000-8000-000000000001`, last modified by `# Writeback`, version 9.2";
+    assert!(check.stdout.contains(line), "{check}");
+    let other = "account = '11111111-0000-4000-8000-000000000001'";
+    place.file("writeback.toml", &project(&place, other));
+    let environment = Environment::start(&place, "");
+    for command in [["check", "job"], ["run", "job"], ["preview", "job"]] {
+        let refused = place.command(&command);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(
+            refused
+                .stderr
+                .contains("not to `11111111-0000-4000-8000-000000000001`"),
+            "{refused}"
+        );
+    }
+    let counts = environment.counts();
+    let mut kinds: Vec<&String> = counts["calls"].as_object().expect("calls").keys().collect();
+    kinds.sort();
+    assert_eq!(kinds, ["token", "who_am_i"], "nothing was read");
+}
+
+#[test]
+fn a_run_stops_when_the_environment_behind_the_url_is_another_one_by_then() {
+    let place = place("", SCORES);
+    place.file(
+        "writeback.toml",
+        &project(&place, "account = '0a0e0000-0000-4000-8000-000000000001'"),
+    );
+    let environment = Environment::start(&place, "");
+    assert_eq!(place.command(&["check"]).code, 0);
+    environment.command(
+        "organization",
+        r#"{"id": "22222222-0000-4000-8000-000000000002"}"#,
+    );
+    let refused = place.run();
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(
+        refused
+            .stderr
+            .contains("22222222-0000-4000-8000-000000000002"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_cannot_be_had_there_is_said_with_its_reason() {
+    let place = place("journal_table = \"cr_journal\"\n", SCORES);
+    let told = |job: &str| {
+        place.file("schedules/job.toml", job);
+        let check = place.command(&["check"]);
+        assert_eq!(check.code, 2, "{check}");
+        check.stderr
+    };
+    let job = place.text("schedules/job.toml");
+    let stderr = told(&job);
+    assert!(
+        stderr.contains("`journal_table` cannot be kept in `dataverse`"),
+        "{stderr}"
+    );
+    let job = job.replace("journal_table = \"cr_journal\"\n", "");
+    let stderr = told(&job.replace("cr_healthnote", "cr_healthband"));
+    assert!(stderr.contains("`cr_healthband` is computed"), "{stderr}");
+    let stderr = told(&job.replace("'account'", "'acount'"));
+    assert!(stderr.contains("did you mean `account`?"), "{stderr}");
+    let stderr = told(&job.replace("'account'", "'accounts'"));
+    assert!(
+        stderr.contains("`accounts` is what `account` is called in URLs"),
+        "{stderr}"
+    );
+    let stderr = told(&write_back(
+        "scores",
+        "cr_signal",
+        "ignore = ['risk', 'note']\n",
+        "cr_name = 'id'\ncr_score = 'score'",
+    ));
+    assert!(stderr.contains("is an elastic table"), "{stderr}");
+}
+
+#[test]
+fn a_privilege_that_the_application_user_lacks_is_missed_before_anything_is_written() {
+    let place = place("", SCORES);
+    let settings = "[environment]\nwithout = ['prvWriteAccount']\n";
+    place.file("environment/practice.toml", settings);
+    let check = place.command(&["check"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(
+        check.stderr.contains("may not be updated by this user"),
+        "{check}"
+    );
+    assert!(
+        check
+            .stderr
+            .contains("security role of the application user"),
+        "{check}"
+    );
+}
+
+/// A run among these faults leaves what one without them would have left.
+fn expect_delivered_among(faults: &str) -> Ran {
+    let place = place("", SCORES);
+    let environment = Environment::start(&place, faults);
+    let mut run = place.run();
+    for _ in 0..3 {
+        if run.code == 2 {
+            run = place.run();
+        }
+    }
+    assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
+    drop(environment);
+    let held = scores(&place);
+    assert!(
+        held.contains("C-1,11.25,100000001\nC-2,20.0,100000000\n"),
+        "{faults}: {held}"
+    );
+    assert_eq!(held.lines().count(), 6, "{faults}: {held}");
+    run
+}
+
+#[test]
+fn a_run_goes_on_among_dead_tokens_throttling_locks_and_broken_answers() {
+    for faults in [
+        "expire=@4@9",
+        "503=@4@6,502=@5",
+        "concurrent=@9,too_long=@11,quota=@13",
+        "lock:update_multiple=@1,lock:batch=@1",
+        "drop_after:update_multiple=@1",
+        "cut_json=@5@16",
+        "drop_before=@3@12",
+        "500=@5",
+        "500:update_multiple=@1",
+        "login_page=@6",
+        "bare_error=@7",
+        "seed=3,short_page=50%",
+    ] {
+        expect_delivered_among(faults);
+    }
+}
+
+#[test]
+fn ten_thousand_updates_take_as_few_calls_as_they_can() {
+    let mut accounts = String::from("accountid,name,cr_customerid,cr_strategic\n");
+    let mut scores = String::from("id,score,risk,note\n");
+    for number in 0..10_000 {
+        accounts +=
+            &format!("00000000-0000-4000-8000-0000000{number:05},A{number},C-{number:05},false\n");
+        scores += &format!("C-{number:05},{}.5,low,\n", number % 100);
+    }
+    let place = place_of(&accounts, "", &scores);
+    let run = place.run();
+    assert_eq!(run.summary(), "10000 read = 10000 updated", "{run}");
+    let tallies = tallies(&place);
+    let (used, items) = (&tallies["used"], &tallies["items"]);
+    assert!(used.as_u64() <= Some(120), "{used} calls");
+    assert!(items.as_u64() <= Some(10_110), "{items} items");
+}
+
+#[test]
+fn descriptions_are_saved_whole_and_are_a_practice_s_folder() {
+    let place = place("", SCORES);
+    let saved = place.command(&["describe", "crm", "--out", "saved"]);
+    assert_eq!(saved.code, 0, "{saved}");
+    let text = place.text("saved/account.json");
+    let described: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(described["EntitySetName"], "accounts");
+    place.file("environment/account.json", &text);
+    place.command(&[
+        "describe",
+        "crm",
+        "contact",
+        "systemuser",
+        "--out",
+        "environment",
+    ]);
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
+    let unknown = place.command(&["describe", "crm", "acount", "--out", "saved"]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(
+        unknown.stderr.contains("did you mean `account`?"),
+        "{unknown}"
+    );
+}
+
+/// New accounts, so many.
+fn new_accounts(count: usize) -> String {
+    let lines = (0..count).map(|number| format!("N-{number:04},{}.5,low,\n", number % 100));
+    format!("id,score,risk,note\n{}", lines.collect::<String>())
+}
+
+/// A place where rows are created under a key that nothing in the environment holds to be unique.
+fn place_of_creates(count: usize) -> Workspace {
+    let place = place(
+        "matching = 'upsert'\nbatch_size = 20\n",
+        &new_accounts(count),
+    );
+    let job = place.text("schedules/job.toml");
+    let job = job.replace("cr_customerid", "accountnumber");
+    place.file(
+        "schedules/job.toml",
+        &format!("{job}name = {{ string = 'New' }}\n"),
+    );
+    place
+}
+
+/// Panics: unless each of so many new accounts is in the environment, once.
+fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
+    let keys = accounts(place, &["accountnumber"]);
+    let new: Vec<&str> = keys.lines().filter(|key| key.starts_with("N-")).collect();
+    let mut once = new.clone();
+    once.dedup();
+    assert_eq!((new.len(), once.len()), (count, count), "{told}");
+}
+
+#[test]
+fn accounts_are_created_once_though_answers_are_lost_after_the_write() {
+    let place = place_of_creates(200);
+    let _environment = Environment::start(&place, "seed=11,drop_after=20%,drop_in:batch=@2@5");
+    let mut run = place.run();
+    for _ in 0..8 {
+        if run.code == 2 {
+            run = place.run();
+        }
+    }
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    expect_each_once(&place, 200, &run);
+}
+
+#[test]
+fn accounts_are_created_once_though_the_program_is_killed() {
+    let place = place_of_creates(60);
+    for death in ["1 a request answered", "2 a request answered"] {
+        let killed =
+            place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
+        assert!(killed.stderr.contains("dies here"), "{killed}");
+    }
+    let run = place.run();
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    expect_each_once(&place, 60, &run);
+}
+
+#[test]
+fn a_value_that_somebody_changed_since_is_left_alone_by_an_undo() {
+    let place = place("", SCORES);
+    let run = place.run();
+    place.execute_file(
+        ".writeback/practice/crm.db",
+        "UPDATE documents SET body = json_set(body, '$.cr_healthscore', 77, '$.\"@version\"', 900)
+         WHERE id = '00000000-0000-4000-8000-000000000a01'",
+    );
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    let held = scores(&place);
+    assert!(held.contains("C-1,77.0,"), "{undo}: {held}");
+    assert!(held.contains("C-2,20.0,\n"), "{undo}: {held}");
+}
+
+#[test]
+fn a_saved_plan_is_applied_as_it_was_shown_and_not_over_a_change() {
+    let place = place("", SCORES);
+    let plan = place.command(&["preview", "job", "--out", "job.plan"]);
+    assert_eq!(plan.code, 0, "{plan}");
+    place.execute_file(
+        ".writeback/practice/crm.db",
+        "UPDATE documents SET body = json_set(body, '$.cr_healthscore', 12.5, '$.\"@version\"', 900)
+         WHERE id = '00000000-0000-4000-8000-000000000a01'",
+    );
+    let run = place.command(&["run", "job", "--plan", "job.plan", "--json"]);
+    let held = scores(&place);
+    assert!(held.contains("C-1,12.5,100000000\n"), "{run}: {held}");
+    assert!(held.contains("C-2,20.0,100000000\n"), "{run}: {held}");
+}
+
+#[test]
+fn neither_secret_nor_token_is_told_or_kept() {
+    let place = place("", SCORES);
+    let app = "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n";
+    place.file("environment/practice.toml", &format!("{app}{PLUG_IN}"));
+    let environment = Environment::start(&place, "expire=@5");
+    let live = format!(
+        "{}[connections.crm]\nkind = 'dataverse'\nlogin_url = '{url}'\napi_url = '{url}'\n\
+         auth = {{ flow = 'client_credentials', tenant = 'practice.example', client_id = 'app', client_secret = {{ env = 'SECRET' }} }}\n",
+        place.connection("files"),
+        url = environment.url
+    );
+    let practice = place.text("writeback.toml");
+    place.file("writeback.toml", &live);
+    let environment = [("SECRET", "canary-7f"), ("RUST_LOG", "trace")];
+    let run = place.command_with(&["run", "job", "--json"], &environment);
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    place.file("writeback.toml", &practice);
+    let sessions = "SELECT id FROM documents WHERE kind = '_session'";
+    let tokens = place.query_file(".writeback/practice/crm.db", sessions);
+    let secrets: Vec<&str> = tokens.lines().skip(1).chain(["canary-7f"]).collect();
+    assert!(secrets.len() > 2, "two log-ins: {secrets:?}");
+    let of_the_practice =
+        |file: &std::path::Path| file.components().any(|part| part.as_os_str() == "practice");
+    let state = place.state();
+    for secret in secrets {
+        assert!(
+            !run.stdout.contains(secret) && !run.stderr.contains(secret),
+            "{secret}"
+        );
+        for (file, bytes) in state.iter().filter(|(file, _)| !of_the_practice(file)) {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{secret} in {}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_log_in_that_is_refused_says_what_to_do() {
+    let place = place("", SCORES);
+    let apps = "[[app]]\nclient_id = 'stranger'\nclient_secret = 's'\nmember = false\n";
+    place.file("environment/practice.toml", apps);
+    let environment = Environment::start(&place, "");
+    let live = |tenant: &str, client: &str, secret: &str| {
+        format!(
+            "{}[connections.crm]\nkind = 'dataverse'\nlogin_url = '{url}'\napi_url = '{url}'\n\
+             auth = {{ flow = 'client_credentials', tenant = '{tenant}', client_id = '{client}', client_secret = '{secret}' }}\n",
+            place.connection("files"),
+            url = environment.url
+        )
+    };
+    for (project, words) in [
+        (
+            live("practice.example", "practice", "wrong"),
+            "Certificates & secrets",
+        ),
+        (live("practice.example", "nobody", "s"), "AADSTS700016"),
+        (live("elsewhere", "practice", "practice"), "check `tenant`"),
+        (
+            live("practice.example", "stranger", "s"),
+            "has no application user in this environment",
+        ),
+    ] {
+        place.file("writeback.toml", &project);
+        let check = place.command(&["check", "job"]);
+        assert_eq!(check.code, 2, "{check}");
+        assert!(check.stderr.contains(words), "{words}: {check}");
+    }
+}
