@@ -163,6 +163,7 @@ fn report(tally: Tally) -> WriteBackReport {
         elapsed: Duration::from_secs(1),
         parked: Vec::new(),
         matched_nothing: false,
+        left: Default::default(),
         kept: Default::default(),
         keeps_before_images: true,
         canary: None,
