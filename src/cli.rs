@@ -15,7 +15,7 @@ use crate::domain::access::Role;
 use crate::domain::cycle::{ID_CHARACTERS_MAX, is_cycle_id};
 use crate::domain::parking::{REASON_CHARACTERS_MAX, Until};
 use crate::domain::zone::Zone;
-use crate::page;
+use crate::page::{self, PagePlace};
 use crate::practice::Faults;
 use crate::schedule::outlook::OPENINGS_USUAL;
 use crate::telemetry::LogFormat;
@@ -151,6 +151,14 @@ pub(crate) enum Command {
         writeback park weekly\n  writeback park weekly --record 001Qk00000AbCdEIAV --lift"
     )]
     Park(ParkArguments),
+    /// Let nothing run a job for a while, tell whether it is paused, or end that
+    #[command(
+        after_help = "Examples:\n  writeback pause weekly --reason 'the CRM moves house'\n  \
+        writeback pause weekly --until 2026-12-01T06:00:00Z --reason 'the CRM moves house'\n  \
+        writeback pause weekly\n  writeback pause weekly --lift\n\n\
+        What is at work goes on to its end. Previews, tests and undos are still done."
+    )]
+    Pause(PauseArguments),
     /// Announce that a dashboard finished a cycle
     #[command(
         after_help = "Examples:\n  writeback cycle customer_health --id 2026-W46\n  \
@@ -365,6 +373,10 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) only_rejected: bool,
 
+    /// Of these, only the record with this match key; as often as you like
+    #[arg(long = "record", value_name = "KEY", requires = "only_rejected")]
+    pub(crate) records: Vec<String>,
+
     /// Write a cycle back once more that is delivered already
     #[arg(long, conflicts_with_all = ["only_rejected", "plan"])]
     pub(crate) again: bool,
@@ -401,6 +413,29 @@ pub(crate) struct ParkArguments {
 
     /// Take it up again now
     #[arg(long, requires = "records", conflicts_with_all = ["until", "reason"])]
+    pub(crate) lift: bool,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArguments {
+    /// A job's name or its file in schedules/
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
+    pub(crate) job: String,
+
+    /// Why, for all who wonder; without it, it is told whether the job is paused
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: Option<String>,
+
+    /// When it ends by itself, such as 2026-12-01T06:00:00Z; without it, only `--lift` ends it
+    #[arg(long, value_name = "TIME", value_parser = instant, requires = "reason")]
+    pub(crate) until: Option<DateTime<Utc>>,
+
+    /// End it now
+    #[arg(long, conflicts_with_all = ["until", "reason"])]
     pub(crate) lift: bool,
 
     /// Print JSON instead of text
@@ -489,9 +524,10 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Show the page at this address, such as 127.0.0.1:9465; whoever wants to see it signs in
-    #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_PAGE")]
-    pub(crate) page: Option<SocketAddr>,
+    /// Show the page at this address, such as 127.0.0.1:9465; whoever wants to see it signs in. Or
+    /// at unix:/run/writeback/page.sock, behind a proxy that signs people in
+    #[arg(long, value_name = "ADDRESS", env = "WRITEBACK_PAGE", value_parser = PagePlace::parse)]
+    pub(crate) page: Option<PagePlace>,
 
     /// Jobs that run at the same time at most
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -530,8 +566,8 @@ pub(crate) struct PracticeArguments {
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct PageArguments {
     /// Where it is shown
-    #[arg(long, value_name = "ADDRESS", default_value = page::ADDRESS_USUAL, env = "WRITEBACK_PAGE")]
-    pub(crate) at: SocketAddr,
+    #[arg(long, value_name = "ADDRESS", default_value = page::ADDRESS_USUAL, env = "WRITEBACK_PAGE", value_parser = PagePlace::parse)]
+    pub(crate) at: PagePlace,
 
     #[command(subcommand)]
     pub(crate) command: Option<PageCommand>,

@@ -2,15 +2,18 @@
 //! nothing of what is asked over them.
 
 use std::collections::VecDeque;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
@@ -18,6 +21,9 @@ use tracing::warn;
 /// Pause after a connection could not be accepted: what is missing is then mostly file descriptors,
 /// and others may give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Of a socket in the file system: its owner and group may connect.
+const SOCKET_MODE: u32 = 0o660;
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
@@ -61,14 +67,69 @@ impl ListenError {
     }
 }
 
+/// Where connections come from.
+pub(crate) trait Acceptor: Send + 'static {
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// The other end.
+    type Peer: std::fmt::Debug + Send;
+
+    fn accept_one(&mut self)
+    -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+
+    fn place(&self) -> io::Result<Self::Peer>;
+}
+
+impl Acceptor for TcpListener {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept_one(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        Self::accept(self).await
+    }
+
+    fn place(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Acceptor for UnixListener {
+    type Stream = UnixStream;
+    type Peer = ();
+
+    async fn accept_one(&mut self) -> io::Result<(UnixStream, ())> {
+        Ok((Self::accept(self).await?.0, ()))
+    }
+
+    fn place(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Lets connections in, the newest at the expense of the oldest: whoever opens many and says
 /// nothing loses them, and whoever comes with a request is heard.
 #[derive(Debug)]
-pub(crate) struct Doorkeeper {
-    listener: TcpListener,
+pub(crate) struct Doorkeeper<A = TcpListener> {
+    listener: A,
     limits: ConnectionLimits,
     /// Oldest first. Dropping one closes its connection.
     admitted: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Doorkeeper<UnixListener> {
+    /// Listens on a socket in the file system, whose owner and group alone may connect. One that
+    /// nobody listens on any more is replaced.
+    pub(crate) fn bind_socket(path: &Path, limits: ConnectionLimits) -> io::Result<Self> {
+        let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+        if is_socket {
+            match std::os::unix::net::UnixStream::connect(path) {
+                Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+                Err(_) => fs::remove_file(path)?,
+            }
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+        Ok(Self::new(listener, limits))
+    }
 }
 
 impl Doorkeeper {
@@ -83,8 +144,10 @@ impl Doorkeeper {
         let address = listener.local_addr().map_err(failed)?;
         Ok((Self::new(listener, limits), address))
     }
+}
 
-    fn new(listener: TcpListener, limits: ConnectionLimits) -> Self {
+impl<A: Acceptor> Doorkeeper<A> {
+    fn new(listener: A, limits: ConnectionLimits) -> Self {
         Self {
             listener,
             limits,
@@ -92,7 +155,7 @@ impl Doorkeeper {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream) -> Connection {
+    fn admit(&mut self, stream: A::Stream) -> Connection<A::Stream> {
         self.admitted.retain(|admission| !admission.is_closed());
         if self.admitted.len() >= self.limits.connections_max {
             self.admitted.pop_front();
@@ -103,13 +166,13 @@ impl Doorkeeper {
     }
 }
 
-impl Listener for Doorkeeper {
-    type Io = Connection;
-    type Addr = SocketAddr;
+impl<A: Acceptor> Listener for Doorkeeper<A> {
+    type Io = Connection<A::Stream>;
+    type Addr = A::Peer;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection<A::Stream>, A::Peer) {
         loop {
-            match self.listener.accept().await {
+            match self.listener.accept_one().await {
                 Ok((stream, peer)) => return (self.admit(stream), peer),
                 // The peer is gone already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -121,15 +184,15 @@ impl Listener for Doorkeeper {
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    fn local_addr(&self) -> io::Result<A::Peer> {
+        self.listener.place()
     }
 }
 
 /// A connection with an end: in time, in bytes, and when its place is needed.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S = TcpStream> {
+    stream: S,
     end: Pin<Box<Sleep>>,
     dismissal: oneshot::Receiver<()>,
     bytes_left: usize,
@@ -137,8 +200,8 @@ pub(crate) struct Connection {
     closed: Option<io::ErrorKind>,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, dismissal: oneshot::Receiver<()>, limits: ConnectionLimits) -> Self {
+impl<S> Connection<S> {
+    fn new(stream: S, dismissal: oneshot::Receiver<()>, limits: ConnectionLimits) -> Self {
         let end = Box::pin(sleep(limits.duration_max));
         Self {
             stream,
@@ -168,7 +231,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -187,7 +250,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use chrono::Utc;
 
-use super::{CommandError, Ending, load_project, print, print_json, warn_of};
+use super::{CommandError, Ending, load_project, print, print_json, record_act, warn_of};
 use crate::cli::CycleArguments;
 use crate::config::Project;
-use crate::domain::cycle::Cycle;
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::schedule::announce::{AnnounceError, announce};
 
 pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -19,21 +19,21 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
         .dashboard(&arguments.dashboard)
         .map_err(not_announced)?
         .name;
-    let completed_at = arguments.completed_at.unwrap_or(now);
-    let cycle = Cycle {
-        id: arguments.id.clone(),
-        completed_at,
-    };
-    if completed_at > now {
-        let message = format!(
-            "`--completed-at` lies in the future: it is {} now",
-            report::clock::moment(now)
-        );
-        let hint = "announce a cycle once it has finished";
-        return Err(not_announced(Problem::mistake(None, message).hint(hint)));
-    }
     let ledger = Ledger::open(&project.state_folder()).await?;
-    let noticed = ledger.see_cycle(dashboard, &cycle, now).await?;
+    let (id, completed_at) = (&arguments.id, arguments.completed_at);
+    let noticed = announce(&ledger, dashboard, id, completed_at, now).await;
+    let noticed = noticed.map_err(|error| match error {
+        AnnounceError::Ledger(error) => error.into(),
+        AnnounceError::Future { now } => {
+            let message = format!(
+                "`--completed-at` lies in the future: it is {} now",
+                report::clock::moment(now)
+            );
+            not_announced(Problem::mistake(None, message).hint_if(error.hint()))
+        }
+        AnnounceError::NotAnId => not_announced(Problem::mistake(None, error.to_string())),
+    })?;
+    record_act(&ledger, "announce", dashboard).await?;
     let jobs = followers(&project, dashboard);
     match arguments.json {
         true => print_json(&report::cycle::json(dashboard, &noticed, &jobs))?,

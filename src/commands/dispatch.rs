@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     CommandError, Ending, activity, agencies, check, cycle, describe, history, init, manual,
-    methods, page, park, practice, preview, questions, run, runs, schema, serve, status, test,
-    undo, verify,
+    methods, page, park, pause, practice, preview, questions, run, runs, schema, serve, status,
+    test, undo, verify,
 };
 use crate::cli::{Cli, Command};
 use crate::report::output::{self, print};
@@ -58,6 +58,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
         Command::Run(arguments) => in_runtime(run::run(&cli.project, &arguments))
             .inspect_err(|error| run::tell_not_begun(error, &arguments)),
         Command::Park(arguments) => in_runtime(park::park(&cli.project, &arguments)),
+        Command::Pause(arguments) => in_runtime(pause::pause(&cli.project, &arguments)),
         Command::History(arguments) => in_runtime(history::history(&cli.project, &arguments)),
         Command::Verify(arguments) => in_runtime(verify::verify(&cli.project, &arguments)),
         Command::Cycle(arguments) => in_runtime(cycle::cycle(&cli.project, &arguments)),

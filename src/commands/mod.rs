@@ -14,6 +14,7 @@ pub(crate) mod manual;
 mod methods;
 mod page;
 mod park;
+mod pause;
 mod practice;
 mod preview;
 mod questions;
@@ -31,21 +32,22 @@ mod verify;
 use std::io;
 use std::process::Stdio;
 
+use chrono::{DateTime, Utc};
+
 use crate::cli::JobArguments;
 use crate::config::{CheckedJob, Project};
 use crate::domain::counted::counted;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::parking::Until;
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, quoted_list};
-use crate::domain::record::{key_parts, key_text};
-use crate::ledger::LedgerError;
+use crate::ledger::{Ledger, LedgerError, NewAction};
 use crate::page::PageError;
 use crate::practice::PracticeError;
 use crate::report::failure;
 use crate::report::output::{self, print};
 use crate::room::RoomError;
 use crate::run::journal::JournalError;
+use crate::run::parking::{ParkingError, key_of};
 use crate::run::plan::PlanError;
 use crate::run::preview::PreviewError;
 use crate::run::{RequestedCycle, RunError};
@@ -116,14 +118,12 @@ pub(crate) enum CommandError {
     NotParked { key: String, job: String },
     #[error("what is to become of record `{key}` of job `{job}`?")]
     ParkedHow { key: String, job: String },
-    #[error("no write-back of job `{job}` has a match key of {parts}, as `{key}` has", parts = counted(*parts, "part"))]
-    NoSuchKey {
-        key: String,
-        job: String,
-        parts: usize,
-    },
-    #[error("{until} is over")]
-    AlreadyOver { until: Until },
+    #[error(transparent)]
+    Parking(#[from] ParkingError),
+    #[error("job `{job}` is not paused")]
+    NotPaused { job: String },
+    #[error("{} is over", until.format("%Y-%m-%d %H:%M:%S UTC"))]
+    PauseOver { until: DateTime<Utc> },
     #[error("could not {doing}")]
     Io {
         doing: &'static str,
@@ -170,9 +170,11 @@ impl CommandError {
                 "`--until DATE --reason TEXT` leaves it alone, `--lift` takes it up again"
                     .to_owned(),
             ),
-            Self::NoSuchKey { .. } => {
-                Some("a key is one line of CSV: its parts in the order of PRIMARY KEY".to_owned())
+            Self::Parking(error) => error.hint(),
+            Self::NotPaused { .. } => {
+                Some("`writeback status` tells why each job runs or does not".to_owned())
             }
+            Self::PauseOver { .. } => Some("name a later time, or none".to_owned()),
             Self::File { source, .. } => Some(file_hint(source).to_owned()),
             Self::Untold { source } if source.kind() == io::ErrorKind::StorageFull => Some(
                 "free some space where stdout leads; `writeback runs` tells what was done"
@@ -189,7 +191,7 @@ impl CommandError {
             Self::Agencies { .. } => {
                 Some("the others are not affected; `--agency NAME` runs one alone".to_owned())
             }
-            Self::Problems { .. } | Self::AlreadyOver { .. } | Self::Io { .. } => None,
+            Self::Problems { .. } | Self::Io { .. } => None,
         }
     }
 
@@ -232,8 +234,9 @@ impl CommandError {
             | Self::File { .. }
             | Self::NotParked { .. }
             | Self::ParkedHow { .. }
-            | Self::NoSuchKey { .. }
-            | Self::AlreadyOver { .. }
+            | Self::Parking(_)
+            | Self::NotPaused { .. }
+            | Self::PauseOver { .. }
             | Self::Io { .. }
             | Self::Untold { .. }
             | Self::Room(_)
@@ -266,8 +269,9 @@ impl CommandError {
             | Self::File { .. }
             | Self::NotParked { .. }
             | Self::ParkedHow { .. }
-            | Self::NoSuchKey { .. }
-            | Self::AlreadyOver { .. }
+            | Self::Parking(_)
+            | Self::NotPaused { .. }
+            | Self::PauseOver { .. }
             | Self::Io { .. }
             | Self::Untold { .. }
             | Self::Room(_)
@@ -394,10 +398,30 @@ async fn cycle_of(
     Ok(notice::requested_cycle(project, checked, named, book).await?)
 }
 
-/// A record's match key as the program itself writes it, however the user quoted it.
-fn key_of(typed: &str) -> String {
-    let key = key_parts(typed).map(|parts| key_text(parts.iter().map(String::as_str)));
-    key.unwrap_or_else(|| typed.to_owned())
+/// A folder that is gone once nobody needs it.
+fn temporary_folder() -> Result<tempfile::TempDir, CommandError> {
+    tempfile::tempdir().map_err(|source| CommandError::Io {
+        doing: "make a temporary folder",
+        source,
+    })
+}
+
+/// Writes down what somebody at the keyboard did.
+async fn record_act(ledger: &Ledger, act: &str, target: &str) -> Result<(), LedgerError> {
+    let who = user_name();
+    let action = NewAction {
+        who: who.as_deref(),
+        role: None,
+        through: "cli",
+        address: None,
+        act,
+        target: Some(target),
+        arguments: None,
+        seen: None,
+        result: "done",
+    };
+    ledger.record_action(&action).await?;
+    Ok(())
 }
 
 /// Who is at the keyboard, as the system knows them; whoever called `sudo` is named too.

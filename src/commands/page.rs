@@ -27,7 +27,7 @@ pub(super) async fn page(root: &Path, arguments: &PageArguments) -> Result<Endin
 async fn show(root: &Path, arguments: &PageArguments) -> Result<(), CommandError> {
     let stop = Stop::new();
     signals::listen(&stop)?;
-    let url = page::listen(root, arguments.at, std::future::pending()).await?;
+    let url = page::listen(root, &arguments.at, std::future::pending()).await?;
     output::tell(&format!("the page is at {url}; Ctrl-C ends it\n"));
     stop.asked().await;
     Ok(())

@@ -5,13 +5,14 @@ use std::path::Path;
 use chrono::Utc;
 use serde_json::json;
 
-use super::{CommandError, Ending, key_of, load_project, print, print_json, read_job, user_name};
+use super::{
+    CommandError, Ending, load_project, print, print_json, read_job, record_act, user_name,
+};
 use crate::cli::ParkArguments;
-use crate::domain::job::{Job, WriteBack};
-use crate::domain::parking::{Parked, Until};
-use crate::domain::record::key_parts;
+use crate::domain::job::Job;
 use crate::ledger::Ledger;
 use crate::report;
+use crate::run::parking::{Parking, key_of};
 use crate::run::plan;
 
 pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Ending, CommandError> {
@@ -26,16 +27,25 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
     ) {
         ([], _, _) => {}
         (keys, Some(until), Some(reason)) => {
+            let by = user_name();
+            let parking = Parking {
+                until,
+                reason,
+                by: by.as_deref(),
+                now: Utc::now(),
+            };
             let mut parked = Vec::new();
             for typed in keys {
-                parked.extend(records(&checked.job, &write_backs, typed, until, reason)?);
+                parked.extend(parking.of_record(&checked.job.name, &write_backs, typed)?);
             }
             ledger.park(&checked.job.name, &parked).await?;
+            record_act(&ledger, "park", &checked.job.name).await?;
         }
         (keys, _, _) if arguments.lift => {
             for typed in keys {
                 lift(&ledger, &checked.job, arguments, typed).await?;
             }
+            record_act(&ledger, "lift", &checked.job.name).await?;
         }
         ([first, ..], _, _) => {
             return Err(CommandError::ParkedHow {
@@ -55,46 +65,6 @@ pub(super) async fn park(root: &Path, arguments: &ParkArguments) -> Result<Endin
         false => print(&report::parked::text(&checked.job.name, &parked)),
     }
     Ok(Ending::Done)
-}
-
-/// The record in each write-back whose match key has as many parts.
-/// Errors: there is none, or the time has come already.
-fn records(
-    job: &Job,
-    write_backs: &[&WriteBack],
-    typed: &str,
-    until: Until,
-    reason: &str,
-) -> Result<Vec<Parked>, CommandError> {
-    let parked_at = Utc::now();
-    if until.is_over(parked_at) {
-        return Err(CommandError::AlreadyOver { until });
-    }
-    let parts = key_parts(typed).map_or(1, |parts| parts.len());
-    let parked_by = user_name();
-    let record = |write_back: &&&WriteBack| Parked {
-        write_back: write_back.name.clone(),
-        key: key_of(typed),
-        until,
-        reason: reason.to_owned(),
-        parked_by: parked_by.clone(),
-        parked_at,
-        fingerprint: None,
-    };
-    let fits = |write_back: &&&WriteBack| write_back.schema.key.len() == parts;
-    let records: Vec<Parked> = write_backs
-        .iter()
-        .filter(fits)
-        .map(|write_back| record(&write_back))
-        .collect();
-    match records.is_empty() {
-        true => Err(CommandError::NoSuchKey {
-            key: typed.to_owned(),
-            job: job.name.clone(),
-            parts,
-        }),
-        false => Ok(records),
-    }
 }
 
 async fn lift(

@@ -2,35 +2,26 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::Utc;
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::{
     CommandError, Ending, cycle_of, job_problems, load_project, load_single_job, print, print_json,
-    warn_of,
+    temporary_folder, warn_of,
 };
 use crate::cli::PreviewArguments;
-use crate::config::{CheckedJob, Project};
-use crate::domain::job::WriteBack;
+use crate::config::CheckedJob;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::report::preview::{Files, page};
-use crate::run::plan::{Plan, Until};
-use crate::run::preview::{Known, WriteBackPreview};
+use crate::run::previewer::Previewer;
 use crate::run::saved_plan::{Preview, SavedPlanError, SavedPlanWriter};
-use crate::run::selection::Selection;
-use crate::run::{Progress, RunError, plan, preview as previewing};
+use crate::run::{RunError, plan};
 use crate::schedule::notice::Book;
 use crate::state::AsideFile;
-
-/// Runs that tell how long the next one takes: enough that one odd run matters little, few enough
-/// to be of today.
-const PACE_RUNS_MAX: u32 = 5;
 
 pub(super) async fn preview(
     root: &Path,
@@ -78,7 +69,15 @@ pub(super) async fn preview(
         &facts,
     )
     .await?;
-    let previewer = Previewer::new(&project, ledger.as_ref(), &facts, arguments.limit)?;
+    let folder = temporary_folder()?;
+    let previewer = Previewer {
+        project: &project,
+        ledger: ledger.as_ref(),
+        facts: &facts,
+        samples_max: arguments.limit,
+        folder: folder.path(),
+        progress: report::progress::for_stderr(),
+    };
     let mut previews = Vec::new();
     for plan in &mut plans {
         warn_of(&plan.warnings);
@@ -124,62 +123,6 @@ pub(super) async fn preview(
     )
 }
 
-/// Previews of one job's write-backs, with what the ledger knows of them.
-pub(super) struct Previewer<'a> {
-    project: &'a Project,
-    ledger: Option<&'a Ledger>,
-    facts: &'a RunFacts,
-    /// Samples of each sort.
-    limit: usize,
-    /// Takes packages for the while.
-    folder: TempDir,
-    progress: Arc<dyn Progress>,
-}
-
-impl<'a> Previewer<'a> {
-    pub(super) fn new(
-        project: &'a Project,
-        ledger: Option<&'a Ledger>,
-        facts: &'a RunFacts,
-        limit: usize,
-    ) -> Result<Self, CommandError> {
-        let folder = tempfile::tempdir().map_err(|source| CommandError::Io {
-            doing: "make a temporary folder",
-            source,
-        })?;
-        let progress = report::progress::for_stderr();
-        Ok(Self {
-            project,
-            ledger,
-            facts,
-            limit,
-            folder,
-            progress,
-        })
-    }
-
-    pub(super) async fn preview(
-        &self,
-        plan: &mut Plan,
-        saved: Option<&mut SavedPlanWriter>,
-    ) -> Result<WriteBackPreview, CommandError> {
-        let (job, name) = (&self.facts.job, plan.write_back.name.clone());
-        if let Some(ledger) = self.ledger {
-            let folder = self.folder.path().join(format!("{name} last written"));
-            plan.remember(self.project, ledger, job, Until::Now(&folder))
-                .await
-                .map_err(RunError::from)?;
-            plan.recall(self.project, ledger, job, i64::MAX, true)
-                .await?;
-        }
-        let known = known(self.ledger, job, &plan.write_back).await?;
-        let selection = selection_of(self.ledger, self.facts, &name).await?;
-        let package = self.folder.path().join(&name);
-        let (limit, progress) = (self.limit, self.progress.as_ref());
-        Ok(previewing::preview(plan, &package, selection, limit, &known, saved, progress).await?)
-    }
-}
-
 /// Errors: rows that a plan would name are known only once other rows are made.
 fn expect_plannable(checked: &CheckedJob) -> Result<(), CommandError> {
     let mut write_backs = checked.job.write_backs.iter();
@@ -193,27 +136,6 @@ fn expect_plannable(checked: &CheckedJob) -> Result<(), CommandError> {
     let hint = "name another write-back with `--write-back`; without `--out` a preview tells what would be made";
     let problem = Problem::mistake(one.location.clone(), message).hint(hint);
     Err(job_problems(&checked.job.name, vec![problem]))
-}
-
-async fn known(
-    ledger: Option<&Ledger>,
-    job: &str,
-    write_back: &WriteBack,
-) -> Result<Known, CommandError> {
-    let Some(ledger) = ledger else {
-        return Ok(Known {
-            job: job.to_owned(),
-            ..Known::default()
-        });
-    };
-    Ok(Known {
-        ledger: Some(ledger.clone()),
-        job: job.to_owned(),
-        proven: ledger
-            .is_proven(job, &write_back.name, &write_back.version)
-            .await?,
-        pace: ledger.pace(job, &write_back.name, PACE_RUNS_MAX).await?,
-    })
 }
 
 /// The page that `--html` asks for: it holds values of records, so only its owner may read it.
@@ -253,17 +175,5 @@ fn could_not_write(path: &Path, source: io::Error) -> CommandError {
     CommandError::File {
         file: path.display().to_string(),
         source,
-    }
-}
-
-/// All records but the parked ones.
-async fn selection_of(
-    ledger: Option<&Ledger>,
-    facts: &RunFacts,
-    write_back: &str,
-) -> Result<Selection, CommandError> {
-    match ledger {
-        Some(ledger) => Ok(Selection::of(ledger, facts, write_back, None).await?),
-        None => Ok(Selection::new(Vec::new(), None, facts.started_at)),
     }
 }

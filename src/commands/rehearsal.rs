@@ -3,16 +3,17 @@
 
 use chrono::{DateTime, Utc};
 
-use super::CommandError;
-use super::preview::Previewer;
+use super::{CommandError, temporary_folder};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
 use crate::domain::mapping::RunFacts;
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
+use crate::report;
 use crate::run::plan::Plan;
 use crate::run::preview::WriteBackPreview;
+use crate::run::previewer::Previewer;
 use crate::schedule::notice::{self, Book, NoticeError};
 
 /// The cycle that a run would write back now. A dashboard that finished none yet deserves a look
@@ -67,14 +68,23 @@ pub(super) async fn preview(
     plans: &mut [Plan],
     problems: &mut Vec<Problem>,
 ) -> Result<Vec<Option<WriteBackPreview>>, CommandError> {
-    let previewer = Previewer::new(project, ledger, facts, 0)?;
+    let folder = temporary_folder()?;
+    let previewer = Previewer {
+        project,
+        ledger,
+        facts,
+        samples_max: 0,
+        folder: folder.path(),
+        progress: report::progress::for_stderr(),
+    };
     let mut previews = Vec::new();
     for plan in plans {
         let location = plan.write_back.location.clone();
         let preview = match previewer.preview(plan, None).await {
             Ok(preview) => Some(preview),
             Err(error) => {
-                let problem = Problem::mistake(location.clone(), error.line());
+                let told = chain(&error).join(": ");
+                let problem = Problem::mistake(location.clone(), told);
                 problems.push(problem.hint_if(error.hint()));
                 None
             }

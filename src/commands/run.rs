@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, Ending, cycle_of, load_job, load_project, print, print_json, signals, user_name,
-    warn_of,
+    CommandError, Ending, cycle_of, key_of, load_job, load_project, print, print_json, record_act,
+    signals, user_name, warn_of,
 };
 use crate::cli::RunArguments;
 use crate::config::Project;
@@ -16,7 +16,7 @@ use crate::ledger::{Ledger, RunEntry, RunStatus, Versioned};
 use crate::report;
 use crate::report::output;
 use crate::report::run::{Delivered, REASONS_SHOWN_MAX};
-use crate::run::request::{Approver, Scope};
+use crate::run::request::{Approver, ChosenRecords, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::stop::Stop;
 use crate::run::{self, RequestedCycle, RunError, RunRequest, plan};
@@ -193,9 +193,15 @@ async fn carry_out(
     let write_back = saved
         .as_ref()
         .map_or(arguments.job.write_back.as_deref(), SavedPlan::write_back);
-    let approver = arguments.approve.then(|| Approver { name: user_name() });
+    let approver = arguments.approve.then(|| Approver {
+        name: user_name(),
+        ..Approver::default()
+    });
+    let chosen = arguments.records.iter().map(|typed| key_of(typed));
+    let chosen = ChosenRecords::new(chosen.collect());
     let scope = match &saved {
         Some(saved) => Scope::Planned(saved),
+        None if !arguments.records.is_empty() => Scope::Chosen(&chosen),
         None if arguments.only_rejected => Scope::OnlyRejected,
         None => Scope::All,
     };
@@ -209,6 +215,10 @@ async fn carry_out(
         stop,
     };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
+    if arguments.approve {
+        let run = finished.run.unwrap_or_default();
+        record_act(ledger, "approve", &format!("run {run}")).await?;
+    }
     warn_of(&finished.warnings);
     let told = match arguments.job.json {
         true => Some(report::run::json(&finished)),

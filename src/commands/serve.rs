@@ -17,9 +17,9 @@ pub(super) async fn serve(root: &Path, arguments: &ServeArguments) -> Result<End
         runs_max: arguments.runs_at_once.into(),
         grace: arguments.grace,
     };
-    if let Some(address) = arguments.page {
+    if let Some(place) = &arguments.page {
         // Also while another process serves: a page that stands by shows the same.
-        page::listen(root, address, std::future::pending()).await?;
+        page::listen(root, place, std::future::pending()).await?;
     }
     serve::serve(root, settings, stop, reload).await?;
     Ok(Ending::Done)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{CommandError, Ending, key_of, load_project, print, print_json, signals};
+use super::{CommandError, Ending, key_of, load_project, print, print_json, record_act, signals};
 use crate::cli::UndoArguments;
 use crate::ledger::{Ledger, RunStatus};
 use crate::report;
@@ -38,6 +38,7 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         } else {
             ChangedRows::Keep
         },
+        samples_max: 0,
         stop,
     };
     let undone = carry_out(&request, &ledger, arguments.preview).await;
@@ -50,6 +51,9 @@ pub(super) async fn undo(root: &Path, arguments: &UndoArguments) -> Result<Endin
         drop(print_json(&failed));
     }
     let undone = undone?;
+    if !arguments.preview {
+        record_act(&ledger, "undo", &format!("run {}", request.run)).await?;
+    }
     match arguments.json {
         true => print_json(&report::undo::json(&undone))?,
         false => print(&report::undo::text(&undone)),

@@ -9,8 +9,7 @@ use crate::cli::VerifyArguments;
 use crate::ledger::Ledger;
 use crate::report;
 use crate::run::plan;
-use crate::run::stop::Stop;
-use crate::run::verify::{self as verifying, VerifyRequest};
+use crate::run::verify as verifying;
 
 pub(super) async fn verify(
     root: &Path,
@@ -21,24 +20,10 @@ pub(super) async fn verify(
     let job = &checked.job.name;
     let ledger = Ledger::open(&project.state_folder()).await?;
     let progress = report::progress::for_stderr();
-    let mut verifications = Vec::new();
-    for write_back in plan::choose(&checked.job, arguments.write_back.as_deref())? {
-        let request = VerifyRequest {
-            project: &project,
-            ledger: &ledger,
-            job,
-            write_back,
-            samples_max: arguments.limit,
-            progress: progress.as_ref(),
-            stop: &Stop::new(),
-        };
-        let verification = verifying::verify(&request).await?;
-        if verification.drifted > 0 {
-            let why = "`writeback verify` found rows that no longer hold what was written";
-            ledger.distrust_snapshot(job, &write_back.name, why).await?;
-        }
-        verifications.push(verification);
-    }
+    let write_backs = plan::choose(&checked.job, arguments.write_back.as_deref())?;
+    let (limit, progress) = (arguments.limit, progress.as_ref());
+    let verifications =
+        verifying::verify_all(&project, &ledger, job, &write_backs, limit, progress).await?;
     match arguments.json {
         true => print_json(&json!({ "job": job, "write_backs": verifications }))?,
         false => print(&report::verify::text(job, &verifications)),

@@ -55,7 +55,7 @@ use alerts::AlertSettings;
 use document::{Laid, read_text};
 use http::ReadHttp;
 pub(crate) use names::{PROJECT_FILE, SCHEDULES_FOLDER};
-pub(crate) use page::PageSettings;
+pub(crate) use page::{PageSettings, ProxySettings};
 use secret::Surroundings;
 
 /// A project's folder and what its `writeback.toml` says.

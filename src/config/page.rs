@@ -1,10 +1,14 @@
 //! `[page]` of the project file: where people reach the page of `serve`, and what they see there.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
-use super::document::Table;
+use super::document::{Table, Value};
+use crate::domain::access::Role;
 
-const KEYS: &[&str] = &["url", "viewers_see_values"];
+const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "proxy"];
+const PROXY_KEYS: &[&str] = &["user", "groups", "roles", "role"];
 
 /// A project's `[page]`.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +17,23 @@ pub(crate) struct PageSettings {
     pub(crate) url: Option<Url>,
     /// Whether those who may only look see values of records too, not only counts and keys.
     pub(crate) viewers_see_values: bool,
+    /// Whether admins may edit the project's files there.
+    pub(crate) edit: bool,
+    /// How a proxy says who asks, over a socket in the file system.
+    pub(crate) proxy: Option<ProxySettings>,
+}
+
+/// What a proxy that signs people in says of them.
+#[derive(Debug, Clone)]
+pub(crate) struct ProxySettings {
+    /// The header with somebody's name.
+    pub(crate) user: String,
+    /// The header with their groups, between commas.
+    pub(crate) groups: Option<String>,
+    /// By group.
+    pub(crate) roles: BTreeMap<String, Role>,
+    /// Of everybody, whatever their groups.
+    pub(crate) role: Option<Role>,
 }
 
 /// Reads `[page]`.
@@ -38,10 +59,39 @@ pub(super) fn read_page(root: &Table<'_>) -> PageSettings {
     let sees = table
         .get("viewers_see_values")
         .and_then(|value| value.boolean());
+    let edit = table.get("edit").and_then(|value| value.boolean());
     PageSettings {
         url,
         viewers_see_values: sees.unwrap_or(false),
+        edit: edit.unwrap_or(false),
+        proxy: table.get("proxy").and_then(|value| read_proxy(&value)),
     }
+}
+
+fn read_proxy(value: &Value<'_>) -> Option<ProxySettings> {
+    let table = value.table("`[page.proxy]`".to_owned())?;
+    table.expect_keys(PROXY_KEYS);
+    let (_, user) = table.require_text("user", "write `user = \"X-Forwarded-User\"`")?;
+    let mut roles = BTreeMap::new();
+    let groups = table
+        .get("roles")
+        .and_then(|value| value.table("`roles`".to_owned()));
+    for entry in groups.iter().flat_map(Table::entries) {
+        roles.extend(role_of(&entry).map(|role| (entry.key.to_owned(), role)));
+    }
+    Some(ProxySettings {
+        user: user.to_ascii_lowercase(),
+        groups: table
+            .text("groups")
+            .map(|(_, name)| name.to_ascii_lowercase()),
+        roles,
+        role: table.get("role").and_then(|value| role_of(&value)),
+    })
+}
+
+fn role_of(value: &Value<'_>) -> Option<Role> {
+    let role = Role::parse(value.text()?);
+    role.map_err(|why| value.mistake(why, None)).ok()
 }
 
 /// Whether a URL names a site and nothing within it.

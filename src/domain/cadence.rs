@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 
 use super::cycle::Cycle;
 use super::gate::Gates;
+use super::pause::Pause;
 
 /// When a job is due: after which dashboard's cycles, how long after, and behind which gates.
 #[derive(Debug, Clone)]
@@ -195,6 +196,8 @@ pub(crate) enum Wait {
     Approval { cycle: String },
     /// For a newer cycle, since this one was given up.
     CycleAfterFailure { cycle: String, attempts: u32 },
+    /// For its pause to end.
+    Paused(Pause),
 }
 
 impl Wait {
@@ -204,6 +207,7 @@ impl Wait {
             Self::Settle { until, .. } | Self::Gate { until, .. } | Self::Retry { until, .. } => {
                 Some(*until)
             }
+            Self::Paused(pause) => pause.until,
             Self::Run
             | Self::Cycle
             | Self::MoreCycles { .. }
@@ -233,6 +237,7 @@ impl fmt::Display for Wait {
                     times(*attempts)
                 )
             }
+            Self::Paused(pause) => write!(f, "{pause}"),
             Self::Approval { cycle } => write!(f, "cycle `{cycle}` waits for approval"),
             Self::CycleAfterFailure { cycle, attempts } => {
                 write!(

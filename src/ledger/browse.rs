@@ -1,6 +1,8 @@
 //! What people who look through the ledger ask of it, a page at a time: runs, rejected records and
 //! cycles. Each page says where it ends, and the next begins there.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -116,6 +118,27 @@ impl Ledger {
                 .bind(wanted.text);
             let found = found.bind(after).bind(rejections_max).fetch_all(connection).await?;
             found.iter().map(rejections::rejection).collect()
+        })
+        .await
+    }
+
+    /// The match keys of a write-back's rejected records that are wanted, as far as they have one.
+    pub(crate) async fn rejected_keys(
+        &self,
+        id: WriteBackId,
+        wanted: RejectedWanted<'_>,
+    ) -> Result<BTreeSet<String>, LedgerError> {
+        self.read_of(id, async |connection, write_back| {
+            let sql = format!("SELECT DISTINCT key {WANTED} AND key IS NOT NULL");
+            let found = sqlx::query_scalar(crate::database::audited(sql));
+            let found = found
+                .bind(write_back)
+                .bind(wanted.stage.map(Stage::name))
+                .bind(wanted.column)
+                .bind(wanted.reason)
+                .bind(wanted.text);
+            let keys: Vec<String> = found.fetch_all(connection).await?;
+            Ok(keys.into_iter().collect())
         })
         .await
     }

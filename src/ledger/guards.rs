@@ -19,6 +19,9 @@ pub(crate) struct Approval {
     /// Absent if the system did not tell.
     pub(crate) approved_by: Option<String>,
     pub(crate) approved_at: DateTime<Utc>,
+    /// Why, in their words, if they said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
 }
 
 /// What showed that a version of a write-back does what it should.
@@ -80,17 +83,19 @@ impl Ledger {
         &self,
         run: i64,
         approved_by: Option<&str>,
+        reason: Option<&str>,
     ) -> Result<(), LedgerError> {
         let approved_at = Utc::now();
         self.write("record an approval in", async |connection| {
             runs::take_up_run(connection, run, approved_at).await?;
             let insert = sqlx::query(
-                "INSERT OR IGNORE INTO approvals (run, approved_by, approved_at) VALUES (?, ?, ?)",
+                "INSERT OR IGNORE INTO approvals (run, approved_by, approved_at, reason) VALUES (?, ?, ?, ?)",
             );
             insert
                 .bind(run)
                 .bind(approved_by)
                 .bind(moment_text(approved_at))
+                .bind(reason)
                 .execute(connection)
                 .await?;
             Ok(())
@@ -228,6 +233,7 @@ pub(super) async fn approval(
         Ok(Approval {
             approved_by: row.try_get("approved_by")?,
             approved_at: moment(row.try_get("approved_at")?)?,
+            reason: row.try_get("reason")?,
         })
     };
     row.as_ref().map(approval).transpose()
@@ -299,8 +305,8 @@ mod tests {
         );
         assert!(!ledger.is_approved(run).await.unwrap());
 
-        ledger.approve_run(run, Some("ada")).await.unwrap();
-        ledger.approve_run(run, Some("eve")).await.unwrap();
+        ledger.approve_run(run, Some("ada"), None).await.unwrap();
+        ledger.approve_run(run, Some("eve"), None).await.unwrap();
         assert_eq!(ledger.guarded_run("weekly").await.unwrap(), None);
         assert_eq!(
             ledger
@@ -343,7 +349,7 @@ mod tests {
             .unwrap();
         assert_eq!(ledger.guarded_run("weekly").await.unwrap(), None);
         assert!(matches!(
-            ledger.approve_run(99, None).await,
+            ledger.approve_run(99, None, None).await,
             Err(LedgerError::NoSuchRun { run: 99 })
         ));
         assert!(!ledger.is_approved(99).await.unwrap());

@@ -21,6 +21,7 @@ mod lock;
 mod outcomes;
 mod parked;
 mod parts;
+mod paused;
 mod pending;
 mod record_requests;
 mod rejections;
@@ -54,7 +55,9 @@ pub(crate) use self::record_requests::{
     DayRun, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
 };
 pub(crate) use self::rejections::ReasonCount;
-pub(crate) use self::requests::{NewRequest, PageRequest, RequestAct};
+pub(crate) use self::requests::{
+    NewRequest, OfLook, PageRequest, RequestAct, RetryWish, TestWish, UndoWish,
+};
 pub(crate) use self::row_ids::RowsOf;
 pub(crate) use self::runs::{NewRun, UnfinishedRun};
 pub(crate) use self::sqlite::Ledger;

@@ -46,6 +46,8 @@ pub(crate) struct UnfinishedRun {
     pub(crate) cycle: Cycle,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) job_digest: String,
+    /// As [`NewRun::write_back`].
+    pub(crate) write_back: Option<String>,
     /// As [`NewRun::retry_of`].
     pub(crate) retry_of: Option<i64>,
     /// As [`NewRun::undo_of`].
@@ -261,6 +263,7 @@ pub(super) async fn latest_run(
         cycle: cycle(&row)?,
         started_at: moment(row.try_get("started_at")?)?,
         job_digest: row.try_get("job_digest")?,
+        write_back: row.try_get("write_back")?,
         retry_of: row.try_get("retry_of")?,
         undo_of: row.try_get("undo_of")?,
         plan: row.try_get("plan")?,

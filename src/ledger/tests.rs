@@ -141,6 +141,7 @@ async fn only_a_latest_run_that_neither_finished_nor_failed_for_good_is_taken_up
         cycle: cycle("c1", 0),
         started_at: cycle("c1", 0).completed_at,
         job_digest: "digest".to_owned(),
+        write_back: None,
         retry_of: None,
         undo_of: None,
         plan: None,

@@ -86,7 +86,10 @@ pub(super) async fn run_form(
 }
 
 /// The cycle that a run now would write back, as far as it was noticed.
-async fn newest_cycle(house: &House, checked: &CheckedJob) -> Result<Option<String>, Refusal> {
+pub(super) async fn newest_cycle(
+    house: &House,
+    checked: &CheckedJob,
+) -> Result<Option<String>, Refusal> {
     let Some(dashboard) = checked.job.dashboard() else {
         return Ok(None);
     };
@@ -123,13 +126,9 @@ pub(super) async fn ask_for_run(
         house.write_back(&checked, name)?;
     }
     let request = NewRequest {
-        key: wanted.key,
-        act: RequestAct::Run,
-        job,
         write_back: wanted.write_back,
         cycle: wanted.cycle,
-        run: None,
-        who: &frame.caller.name,
+        ..NewRequest::new(wanted.key, RequestAct::Run, job, &frame.caller.name)
     };
     let newest = newest_cycle(house, &checked).await?;
     if newest.as_deref() != wanted.cycle && house.ledger.request_keyed(wanted.key).await?.is_none()
@@ -170,7 +169,7 @@ pub(super) async fn stop_form(
 
 #[derive(Debug, Deserialize)]
 pub(super) struct KeyForm {
-    key: String,
+    pub(super) key: String,
 }
 
 pub(super) async fn stop_now(
@@ -193,13 +192,8 @@ pub(super) async fn ask_to_stop(
     let entry = house.run_for(frame, run).await?;
     expect_at_work(&entry)?;
     let request = NewRequest {
-        key,
-        act: RequestAct::Stop,
-        job: &entry.job,
-        write_back: None,
-        cycle: None,
         run: Some(run),
-        who: &frame.caller.name,
+        ..NewRequest::new(key, RequestAct::Stop, &entry.job, &frame.caller.name)
     };
     let (number, new) = house.ledger.request(&request).await?;
     if new {
@@ -272,11 +266,12 @@ pub(super) async fn request_page(
             p { a.button href=(format!("/requests/{number}")) { "Look again" } }
         } }
         dl.facts {
-            dt { "Asked for" } dd { @match request.act { RequestAct::Run => "a run of ", RequestAct::Stop => "an end of " }
+            dt { "Asked for" } dd { (wish(request.act)) " "
                 @match (request.act, request.run) {
-                    (RequestAct::Stop, Some(run)) => a href=(paths::run(run)) { "run " (run) },
+                    (RequestAct::Stop | RequestAct::Undo | RequestAct::Approve, Some(run)) => a href=(paths::run(run)) { "run " (run) },
                     _ => a href=(paths::job(&request.job)) { (request.job) },
                 } }
+            @if let Some(reason) = &request.reason { dt { "Why" } dd { (parts::cut(reason)) } }
             @if let Some(cycle) = &request.cycle { dt { "Cycle" } dd { (parts::cut(cycle)) } }
             @if let Some(one) = &request.write_back { dt { "Only" } dd { (one) } }
             dt { "By" } dd { (request.who) ", " (frame.zone.time_and_age(request.asked_at, Utc::now())) }
@@ -287,15 +282,35 @@ pub(super) async fn request_page(
     Ok(frame.page_within(&format!("Request {number}"), &above, content))
 }
 
+/// What is asked for, before what it is asked of.
+fn wish(act: RequestAct) -> &'static str {
+    match act {
+        RequestAct::Run => "a run of",
+        RequestAct::Retry => "rejected records again, of",
+        RequestAct::Approve => "to go ahead:",
+        RequestAct::Apply => "what a preview showed, of",
+        RequestAct::Undo => "to be taken back:",
+        RequestAct::Stop => "an end of",
+        RequestAct::Preview
+        | RequestAct::LookAtStopped
+        | RequestAct::LookAtUndo
+        | RequestAct::Verify
+        | RequestAct::Test => "a look at",
+    }
+}
+
 /// The run that an open request became, as far as it is at work.
 async fn run_of(house: &House, request: &PageRequest) -> Result<Option<i64>, Refusal> {
-    if request.act == RequestAct::Stop || request.ended_at.is_some() {
+    if !request.act.runs() || request.ended_at.is_some() {
         return Ok(None);
     }
     let last = house.ledger.runs_of_job(&request.job, 1).await?;
     let last = last.first().filter(|run| run.status == RunStatus::Running);
     Ok(last
-        .filter(|run| run.started_at >= request.asked_at)
+        .filter(|run| {
+            let is_meant = request.act == RequestAct::Approve && Some(run.run) == request.run;
+            is_meant || run.started_at >= request.asked_at
+        })
         .map(|run| run.run))
 }
 
@@ -387,14 +402,15 @@ async fn told(
         .request
         .ok_or_else(|| Refusal::absent("nothing is watched"))?;
     let request = request_for(house, frame, number).await?;
-    let run = request.run.filter(|_| request.act == RequestAct::Run);
-    let run = match run {
+    // Of an act that is about a run, that one is no end of it.
+    let ran = request.ended_at.is_some() && request.act == RequestAct::Run;
+    let run = match request.run.filter(|_| ran) {
         Some(run) => Some(run),
         None => run_of(house, &request).await?,
     };
     Ok(match (run, request.ended_at) {
         (Some(run), _) => ("over", paths::run(run)),
-        (None, Some(_)) => ("over", format!("/requests/{number}")),
+        (None, Some(_)) => ("over", paths::request(number, request.act)),
         (None, None) => ("progress", "{}".to_owned()),
     })
 }

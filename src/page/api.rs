@@ -18,14 +18,18 @@ use utoipa_axum::routes;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{acts, dashboards, door, overview, problems, runs, write_backs};
+use super::{
+    acts, dashboards, deciding, door, editing, looks, overview, paths, plots, problems, runs,
+    tending, write_backs,
+};
 use crate::domain::access::Role;
 use crate::domain::alert::StandingAlert;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Rejection, Stage};
 use crate::ledger::cycles::Noticed;
-use crate::ledger::{RunEntry, RunStatus};
+use crate::ledger::{RequestAct, RetryWish, RunEntry, RunStatus, UndoWish};
 use crate::report::{failure, schedule};
+use crate::run::parking;
 use crate::schedule::outlook;
 
 /// Items of a list that are given at once.
@@ -62,6 +66,7 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(problems))
         .routes(routes!(status))
         .routes(routes!(job))
+        .routes(routes!(freshness))
         .routes(routes!(history))
         .routes(routes!(runs))
         .routes(routes!(run))
@@ -75,10 +80,28 @@ fn described() -> OpenApiRouter<Arc<House>> {
     let operates = OpenApiRouter::new()
         .routes(routes!(run_job))
         .routes(routes!(stop_run))
+        .routes(routes!(preview))
+        .routes(routes!(verify))
+        .routes(routes!(look))
+        .routes(routes!(retry))
+        .routes(routes!(park, lift))
+        .routes(routes!(park_like))
+        .routes(routes!(test))
+        .routes(routes!(announce))
+        .routes(routes!(pause, resume))
         .route_layer(from_fn_with_state(Role::Operator, door::at_least));
+    let decides = OpenApiRouter::new()
+        .routes(routes!(look_at_stopped))
+        .routes(routes!(approve))
+        .routes(routes!(look_at_undo))
+        .routes(routes!(undo))
+        .routes(routes!(apply))
+        .routes(routes!(file, put_file))
+        .route_layer(from_fn_with_state(Role::Admin, door::at_least));
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", looks)
         .nest("/api/v1", operates)
+        .nest("/api/v1", decides)
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
@@ -171,6 +194,30 @@ async fn job(
     let seen = outlook::outlook(&project, &checked.job, ledger, openings, Utc::now()).await?;
     let server = outlook::server(ledger).await?;
     Ok(Json(schedule::outlooks_json(&[seen], server.as_ref())))
+}
+
+/// When the data of a job's deliveries was complete, noticed, allowed, begun and done.
+#[utoipa::path(get, path = "/jobs/{job}/freshness", params(("job" = String, Path)), responses((status = 200, description = "items")))]
+async fn freshness(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    frame.caller.expect_job(&job)?;
+    let checked = house.job(&house.project()?, &job)?;
+    let runs = house.ledger.runs(Some(&job), plots::RUNS_MAX).await?;
+    let cadence = checked.job.cadence.as_ref();
+    let fresh = plots::freshness(&house, cadence, &runs).await?;
+    let item = |one: &plots::Fresh<'_>| {
+        let way = one.way;
+        json!({
+            "run": one.run.run, "cycle": one.run.cycle, "completed_at": way.completed_at,
+            "noticed_at": way.noticed_at, "allowed_at": way.allowed_at,
+            "begun_at": way.begun_at, "done_at": way.done_at,
+        })
+    };
+    let items: Vec<Value> = fresh.iter().map(item).collect();
+    Ok(Json(json!({ "items": items })))
 }
 
 /// One record: who wrote its fields, run by run, as `history --json`.
@@ -308,11 +355,7 @@ async fn dashboard(
         .ledger
         .cycles_noticed(&name, dashboards::CYCLES_MAX)
         .await?;
-    let item = |noticed: &Noticed| {
-        let cycle = &noticed.cycle;
-        json!({ "cycle": cycle.id, "completed_at": cycle.completed_at, "noticed_at": noticed.noticed_at })
-    };
-    let items: Vec<Value> = cycles.iter().map(item).collect();
+    let items: Vec<Value> = cycles.iter().map(cycle_json).collect();
     Ok(Json(json!({ "items": items })))
 }
 
@@ -386,6 +429,517 @@ async fn stop_run(
     accepted(&house, &frame, number).await
 }
 
+/// What is to be looked at.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+struct LookAsked {
+    /// The only one of the job's write-backs.
+    write_back: Option<String>,
+}
+
+/// Looks at what a run of a job would do now, and keeps it as a plan. Writes nothing.
+#[utoipa::path(
+    post,
+    path = "/jobs/{job}/previews",
+    params(("job" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = LookAsked,
+    responses((status = 202, description = "a look"), (status = 409, description = "another look at the job is being made"))
+)]
+async fn preview(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    Json(asked): Json<LookAsked>,
+) -> Result<Response, Refusal> {
+    let (key, only) = (key_of(&headers)?, asked.write_back.as_deref());
+    let look = deciding::look_at_job(&house, &frame, RequestAct::Preview, &job, only, &key).await?;
+    accepted(&house, &frame, look).await
+}
+
+/// Looks whether the destination still holds what was written back last. Writes nothing.
+#[utoipa::path(
+    post,
+    path = "/jobs/{job}/verifications",
+    params(("job" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = LookAsked,
+    responses((status = 202, description = "a look"), (status = 409, description = "another look at the job is being made"))
+)]
+async fn verify(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    Json(asked): Json<LookAsked>,
+) -> Result<Response, Refusal> {
+    let (key, only) = (key_of(&headers)?, asked.write_back.as_deref());
+    let look = deciding::look_at_job(&house, &frame, RequestAct::Verify, &job, only, &key).await?;
+    accepted(&house, &frame, look).await
+}
+
+/// Looks at what a run that guards stopped would change. Writes nothing.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/approval/looks",
+    params(("run" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, description = "a look"), (status = 409, description = "it waits for nobody"))
+)]
+async fn look_at_stopped(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(run): Path<i64>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let key = key_of(&headers)?;
+    let look = deciding::ask_to_look_at_stopped(&house, &frame, run, &key).await?;
+    accepted(&house, &frame, look).await
+}
+
+/// That what a look showed is to be done, and why.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct WordGiven {
+    look: i64,
+    /// Recorded, for whoever reads it later.
+    reason: String,
+}
+
+impl WordGiven {
+    fn word<'a>(&'a self, key: &'a str) -> deciding::Word<'a> {
+        deciding::Word {
+            key,
+            look: self.look,
+            reason: &self.reason,
+        }
+    }
+}
+
+/// Lets a run go ahead that guards stopped, as a look showed it.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/approval",
+    params(("run" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = WordGiven,
+    responses((status = 202, description = "a request"), (status = 409, description = "it is not what was looked at any more"))
+)]
+async fn approve(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(run): Path<i64>,
+    headers: HeaderMap,
+    Json(given): Json<WordGiven>,
+) -> Result<Response, Refusal> {
+    let key = key_of(&headers)?;
+    let number = deciding::ask_to_approve(&house, &frame, run, &given.word(&key)).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// How a run is to be taken back.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+struct UndoAsked {
+    /// The only one of the run's write-backs.
+    write_back: Option<String>,
+    /// Match keys of the only records.
+    #[serde(default)]
+    records: Vec<String>,
+    /// Rows that somebody changed since, too.
+    #[serde(default)]
+    even_changed: bool,
+    /// Rows that the run created are removed.
+    #[serde(default)]
+    delete_created: bool,
+}
+
+/// Looks at what taking a run back would come to. Writes nothing.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/undo/looks",
+    params(("run" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = UndoAsked,
+    responses((status = 202, description = "a look"), (status = 409, description = "it is at work, or wrote nothing"))
+)]
+async fn look_at_undo(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(run): Path<i64>,
+    headers: HeaderMap,
+    Json(asked): Json<UndoAsked>,
+) -> Result<Response, Refusal> {
+    let key = key_of(&headers)?;
+    let arguments = UndoWish {
+        records: asked
+            .records
+            .iter()
+            .map(|key| parking::key_of(key))
+            .collect(),
+        even_changed: asked.even_changed,
+        delete_created: asked.delete_created,
+    };
+    let only = asked.write_back.as_deref();
+    let look = deciding::ask_to_look_at_undo(&house, &frame, run, only, &arguments, &key).await?;
+    accepted(&house, &frame, look).await
+}
+
+/// Takes a run back, as a look showed it.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/undo",
+    params(("run" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = WordGiven,
+    responses((status = 202, description = "a request"), (status = 409, description = "the look is at another run"))
+)]
+async fn undo(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(run): Path<i64>,
+    headers: HeaderMap,
+    Json(given): Json<WordGiven>,
+) -> Result<Response, Refusal> {
+    let key = key_of(&headers)?;
+    let number = deciding::ask_to_undo(&house, &frame, run, &given.word(&key)).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// Why something is to be done.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct Why {
+    /// Recorded, for whoever reads it later.
+    reason: String,
+}
+
+/// Applies exactly what a preview showed.
+#[utoipa::path(
+    post,
+    path = "/looks/{look}/apply",
+    params(("look" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Why,
+    responses((status = 202, description = "a request"), (status = 409, description = "its files or its cycle are others now"))
+)]
+async fn apply(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(look): Path<i64>,
+    headers: HeaderMap,
+    Json(given): Json<Why>,
+) -> Result<Response, Refusal> {
+    let (key, reason) = (key_of(&headers)?, given.reason.as_str());
+    let key = key.as_str();
+    let word = deciding::Word { key, look, reason };
+    let number = deciding::ask_to_apply(&house, &frame, &word).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// A file of the project, to be edited: its text, and the digest of its bytes.
+#[utoipa::path(get, path = "/files/{file}", params(("file" = String, Path, description = "its slash as `%2F`")), responses((status = 200, description = "file, digest, text"), (status = 403, description = "files are not edited here")))]
+async fn file(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let read = tokio::task::block_in_place(|| editing::read(&house, &frame, &name))?;
+    Ok(Json(
+        json!({ "file": name, "digest": read.digest(), "text": read.text()? }),
+    ))
+}
+
+/// What a file is to hold.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct FilePut {
+    text: String,
+}
+
+/// Writes a file of the project: the same bytes but for lines that differ, if it still has the
+/// digest of `If-Match` and the project stays without mistakes.
+#[utoipa::path(
+    put,
+    path = "/files/{file}",
+    params(("file" = String, Path, description = "its slash as `%2F`"), ("If-Match" = String, Header)),
+    request_body = FilePut,
+    responses((status = 200, description = "file, digest"), (status = 409, description = "it was changed since"), (status = 422, description = "problems"))
+)]
+async fn put_file(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(put): Json<FilePut>,
+) -> Result<Json<Value>, Refusal> {
+    let base = headers
+        .get(header::IF_MATCH)
+        .and_then(|base| base.to_str().ok());
+    let base = base.map(|base| base.trim_matches('"'));
+    let base = base.ok_or_else(|| {
+        let title = "`If-Match` is to say which digest the file had";
+        Refusal::new(StatusCode::PRECONDITION_REQUIRED, title)
+    })?;
+    let digest = editing::put(&house, &frame, &name, base, &put.text).await?;
+    Ok(Json(json!({ "file": name, "digest": digest })))
+}
+
+/// A look, and what it showed, as the command prints it.
+#[utoipa::path(get, path = "/looks/{look}", params(("look" = i64, Path)), responses((status = 200, description = "a request, and `told` once it has ended")))]
+async fn look(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(look): Path<i64>,
+) -> Result<Json<Value>, Refusal> {
+    house.expect_values_for(&frame)?;
+    let request = acts::request_for(&house, &frame, look).await?;
+    let mut value = json!(request);
+    if let Some(object) = value.as_object_mut()
+        && request.act.is_look()
+        && request.ended_at.is_some()
+        && request.seen.is_some()
+    {
+        let told = looks::json_of(&house.project()?, look)?;
+        object.insert("told".to_owned(), told);
+    }
+    Ok(Json(value))
+}
+
+/// Which rejected records are meant.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+struct RetryAsked {
+    /// The only one of the job's write-backs.
+    write_back: Option<String>,
+    /// The run that rejected them; without it, all that is pending.
+    run: Option<i64>,
+    stage: Option<String>,
+    column: Option<String>,
+    /// The whole reason.
+    reason: Option<String>,
+    /// Stands in the key or the reason.
+    q: Option<String>,
+    /// How many there are, as was seen.
+    records: u64,
+}
+
+impl RetryAsked {
+    fn arguments(&self) -> RetryWish {
+        RetryWish {
+            run: self.run,
+            stage: self.stage.clone(),
+            column: self.column.clone(),
+            reason: self.reason.clone(),
+            text: self.q.clone(),
+            records: self.records,
+        }
+    }
+}
+
+/// Takes rejected records again, and no others.
+#[utoipa::path(
+    post,
+    path = "/jobs/{job}/retries",
+    params(("job" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = RetryAsked,
+    responses((status = 202, description = "a request"), (status = 409, description = "they are not as many as were seen"))
+)]
+async fn retry(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    Json(asked): Json<RetryAsked>,
+) -> Result<Response, Refusal> {
+    let (key, arguments) = (key_of(&headers)?, asked.arguments());
+    let only = asked.write_back.as_deref();
+    let number = tending::ask_to_retry(&house, &frame, &job, only, &arguments, &key).await?;
+    accepted(&house, &frame, number).await
+}
+
+/// Until when records are left alone, and why.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct ParkAsked {
+    /// A date, a time with its zone, or `changed`.
+    until: String,
+    reason: String,
+}
+
+/// Leaves one record alone.
+#[utoipa::path(
+    put,
+    path = "/jobs/{job}/{write_back}/parked/{key}",
+    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path)),
+    request_body = ParkAsked,
+    responses((status = 200, description = "items: what is parked by it"))
+)]
+async fn park(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path((job, name, key)): Path<(String, String, String)>,
+    Json(asked): Json<ParkAsked>,
+) -> Result<Json<Value>, Refusal> {
+    let (until, key) = (tending::read_until(&asked.until)?, parking::key_of(&key));
+    let keys = [key.as_str()];
+    let parked = tending::park(&house, &frame, &job, &name, &keys, until, &asked.reason).await?;
+    Ok(Json(json!({ "items": parked })))
+}
+
+/// Takes a parked record up again.
+#[utoipa::path(
+    delete,
+    path = "/jobs/{job}/{write_back}/parked/{key}",
+    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path)),
+    responses((status = 204, description = "done"), (status = 409, description = "it is not parked"))
+)]
+async fn lift(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path((job, name, key)): Path<(String, String, String)>,
+) -> Result<StatusCode, Refusal> {
+    tending::lift(&house, &frame, &job, &name, &key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which rejected records of a run are left alone, until when, and why.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct ParkLikeAsked {
+    stage: Option<String>,
+    column: Option<String>,
+    /// The whole reason of the rejection.
+    reason: Option<String>,
+    /// Stands in the key or the reason.
+    q: Option<String>,
+    /// How many there are, as was seen.
+    records: u64,
+    until: String,
+    /// Why they are left alone.
+    because: String,
+}
+
+/// Leaves all rejected records alone that are like this.
+#[utoipa::path(
+    post,
+    path = "/runs/{run}/{write_back}/parked",
+    params(("run" = i64, Path), ("write_back" = String, Path)),
+    request_body = ParkLikeAsked,
+    responses((status = 200, description = "items: what is parked by it"), (status = 409, description = "they are not as many as were seen"))
+)]
+async fn park_like(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path((run, name)): Path<(i64, String)>,
+    Json(asked): Json<ParkLikeAsked>,
+) -> Result<Json<Value>, Refusal> {
+    let until = tending::read_until(&asked.until)?;
+    let job = house.run_for(&frame, run).await?.job;
+    let arguments = RetryWish {
+        run: Some(run),
+        stage: asked.stage,
+        column: asked.column,
+        reason: asked.reason,
+        text: asked.q,
+        records: asked.records,
+    };
+    let of = (job.as_str(), name.as_str());
+    let parked = tending::park_all(&house, &frame, of, &arguments, until, &asked.because).await?;
+    Ok(Json(json!({ "items": parked })))
+}
+
+/// Whether nothing of a test is to stay.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct TestAsked {
+    rollback: bool,
+}
+
+/// Takes one record the whole way and reads it back. What stays takes an admin.
+#[utoipa::path(
+    post,
+    path = "/jobs/{job}/{write_back}/records/{key}/tests",
+    params(("job" = String, Path), ("write_back" = String, Path), ("key" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = TestAsked,
+    responses((status = 202, description = "a look"), (status = 403, description = "what stays takes an admin"))
+)]
+async fn test(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path((job, name, record)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    Json(asked): Json<TestAsked>,
+) -> Result<Response, Refusal> {
+    let (key, of) = (
+        key_of(&headers)?,
+        (job.as_str(), name.as_str(), record.as_str()),
+    );
+    let look = tending::ask_to_test(&house, &frame, of, asked.rollback, &key).await?;
+    accepted(&house, &frame, look).await
+}
+
+/// A cycle that finished.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct CycleAnnounced {
+    cycle: String,
+    /// Now, if it is not told.
+    completed_at: Option<String>,
+}
+
+/// Announces that a dashboard finished a cycle; one that is known stays as it is.
+#[utoipa::path(
+    post,
+    path = "/dashboards/{dashboard}/cycles",
+    params(("dashboard" = String, Path)),
+    request_body = CycleAnnounced,
+    responses((status = 200, description = "cycle, completed_at, noticed_at"), (status = 409, description = "the dashboard tells itself"))
+)]
+async fn announce(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(name): Path<String>,
+    Json(told): Json<CycleAnnounced>,
+) -> Result<Json<Value>, Refusal> {
+    let completed_at = told.completed_at.as_deref().map(tending::read_instant);
+    let completed_at = completed_at.transpose()?;
+    let noticed = tending::announce_cycle(&house, &frame, &name, &told.cycle, completed_at).await?;
+    Ok(Json(cycle_json(&noticed)))
+}
+
+fn cycle_json(noticed: &Noticed) -> Value {
+    let cycle = &noticed.cycle;
+    json!({ "cycle": cycle.id, "completed_at": cycle.completed_at, "noticed_at": noticed.noticed_at })
+}
+
+/// Until when nothing runs a job, and why.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+struct PauseAsked {
+    /// A date, or a time with its zone; without it, until it is ended.
+    until: Option<String>,
+    reason: String,
+}
+
+/// Lets nothing run a job for a while.
+#[utoipa::path(
+    put,
+    path = "/jobs/{job}/pause",
+    params(("job" = String, Path)),
+    request_body = PauseAsked,
+    responses((status = 200, description = "until, reason, paused_by, paused_at"))
+)]
+async fn pause(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+    Json(asked): Json<PauseAsked>,
+) -> Result<Json<Value>, Refusal> {
+    let until = asked.until.as_deref().map(tending::read_instant);
+    let pause = tending::pause(&house, &frame, &job, until.transpose()?, &asked.reason).await?;
+    Ok(Json(json!(pause)))
+}
+
+/// Ends a pause.
+#[utoipa::path(
+    delete,
+    path = "/jobs/{job}/pause",
+    params(("job" = String, Path)),
+    responses((status = 204, description = "done"), (status = 409, description = "it is not paused"))
+)]
+async fn resume(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    tending::resume(&house, &frame, &job).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// What became of a request.
 #[utoipa::path(get, path = "/requests/{request}", params(("request" = i64, Path)), responses((status = 200, description = "a request")))]
 async fn request(
@@ -411,6 +965,7 @@ fn key_of(headers: &HeaderMap) -> Result<String, Refusal> {
 
 async fn accepted(house: &House, frame: &Frame, number: i64) -> Result<Response, Refusal> {
     let request = acts::request_for(house, frame, number).await?;
-    let place = [(header::LOCATION, format!("/api/v1/requests/{number}"))];
+    let place = format!("/api/v1{}", paths::request(number, request.act));
+    let place = [(header::LOCATION, place)];
     Ok((StatusCode::ACCEPTED, place, Json(json!(request))).into_response())
 }

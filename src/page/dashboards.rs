@@ -8,8 +8,9 @@ use maud::{Markup, html};
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{parts, paths};
+use super::{parts, paths, tending};
 use crate::config::{Dashboard, Project, Signal};
+use crate::domain::access::Role;
 use crate::domain::method::Method;
 use crate::ledger::cycles::{Noticed, Watch};
 
@@ -30,6 +31,9 @@ pub(super) async fn page(
     let content = html! {
         (facts(&frame, &project, dashboard, watch))
         h2 #cycles { "Cycles" }
+        @if frame.may(Role::Operator) && matches!(dashboard.signal, Signal::Announced) {
+            (tending::announce_form(&name))
+        }
         @if cycles.is_empty() { p.empty { "No cycle noticed yet." } }
         @else { (cycles_table(&frame, &cycles)) }
     };

@@ -11,21 +11,42 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
 use url::Url;
 
 use super::house::House;
 use super::refusal::{self, Refusal};
+use crate::config::ProxySettings;
 use crate::domain::access::Role;
 use crate::doorkeeper::Doorkeeper;
 use crate::ledger::NewAction;
 
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) enum Peer {
+    Address(SocketAddr),
+    /// A proxy, over a socket in the file system.
+    Socket,
+}
+
+impl Peer {
+    pub(super) fn told(self) -> String {
+        match self {
+            Self::Address(address) => address.ip().to_string(),
+            Self::Socket => "the proxy".to_owned(),
+        }
+    }
+}
 
 impl Connected<IncomingStream<'_, Doorkeeper>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Doorkeeper>) -> Self {
-        Self(*stream.remote_addr())
+        Self::Address(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, Doorkeeper<UnixListener>>> for Peer {
+    fn connect_info(_stream: IncomingStream<'_, Doorkeeper<UnixListener>>) -> Self {
+        Self::Socket
     }
 }
 
@@ -72,6 +93,8 @@ pub(super) enum Through {
     Page { session: i64 },
     /// A program with a token.
     Api,
+    /// A browser whose person a proxy named.
+    Proxy,
 }
 
 impl Caller {
@@ -81,7 +104,7 @@ impl Caller {
             who: Some(&self.name),
             role: Some(self.role.name()),
             through: match self.through {
-                Through::Page { .. } => "page",
+                Through::Page { .. } | Through::Proxy => "page",
                 Through::Api => "api",
             },
             address: Some(&self.address),
@@ -123,7 +146,7 @@ impl Caller {
     pub(super) fn session(&self) -> Option<i64> {
         match self.through {
             Through::Page { session } => Some(session),
-            Through::Api => None,
+            Through::Api | Through::Proxy => None,
         }
     }
 }
@@ -134,9 +157,11 @@ impl Caller {
 pub(super) struct Hosts(Vec<String>);
 
 impl Hosts {
-    pub(super) fn of(address: SocketAddr, url: Option<&Url>) -> Self {
-        let mut hosts = vec![address.to_string()];
-        if address.ip().is_loopback() || address.ip().is_unspecified() {
+    pub(super) fn of(address: Option<SocketAddr>, url: Option<&Url>) -> Self {
+        let mut hosts: Vec<String> = address.iter().map(ToString::to_string).collect();
+        if let Some(address) = address
+            && (address.ip().is_loopback() || address.ip().is_unspecified())
+        {
             let port = address.port();
             hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")));
         }
@@ -221,12 +246,11 @@ fn expect_own(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
 /// Lets pass who is signed in, or brings a token.
 pub(super) async fn signed_in(
     State(house): State<Arc<House>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let address = peer.ip().to_string();
-    let Some(caller) = caller(&house, request.headers(), address).await? else {
+    let Some(caller) = caller(&house, request.headers(), peer).await? else {
         return Ok(not_signed_in(request.method(), request.uri()));
     };
     request.extensions_mut().insert(caller.clone());
@@ -235,11 +259,8 @@ pub(super) async fn signed_in(
     Ok(response)
 }
 
-async fn caller(
-    house: &House,
-    headers: &HeaderMap,
-    address: String,
-) -> Result<Option<Caller>, Refusal> {
+async fn caller(house: &House, headers: &HeaderMap, peer: Peer) -> Result<Option<Caller>, Refusal> {
+    let address = peer.told();
     let authorization = headers.get(header::AUTHORIZATION);
     if let Some(given) = authorization.and_then(|value| value.to_str().ok()) {
         let token = match given.split_once(' ') {
@@ -256,6 +277,9 @@ async fn caller(
             address,
         }));
     }
+    if let (Peer::Socket, Some(proxy)) = (peer, &house.settings.proxy) {
+        return named_by_proxy(proxy, headers, address);
+    }
     let session = match cookie(headers, session_cookie(house)) {
         Some(secret) => house.access.session_of(secret).await?,
         None => None,
@@ -266,6 +290,40 @@ async fn caller(
         through: Through::Page {
             session: session.session,
         },
+        job: None,
+        address,
+    }))
+}
+
+/// Whom the proxy names, with the highest role that a group of theirs has. Only over a socket in the
+/// file system is it the proxy that says so: over a network anybody could.
+/// Errors: none of their groups has a role.
+fn named_by_proxy(
+    proxy: &ProxySettings,
+    headers: &HeaderMap,
+    address: String,
+) -> Result<Option<Caller>, Refusal> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(name) = text(&proxy.user)
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    else {
+        return Ok(None);
+    };
+    let groups = proxy.groups.as_deref().and_then(text).unwrap_or_default();
+    let roles = groups
+        .split(',')
+        .filter_map(|group| proxy.roles.get(group.trim()));
+    let role = roles.copied().chain(proxy.role).max();
+    let role = role.ok_or_else(|| {
+        let title = format!("`{name}` is in no group that has a role here");
+        let hint = "`roles` in `[page.proxy]` of writeback.toml says which groups have which";
+        Refusal::new(StatusCode::FORBIDDEN, title).hint(hint)
+    })?;
+    Ok(Some(Caller {
+        name: name.to_owned(),
+        role,
+        through: Through::Proxy,
         job: None,
         address,
     }))
@@ -364,7 +422,7 @@ mod tests {
 
     fn hosts(url: Option<&str>) -> Hosts {
         let url = url.map(|url| Url::parse(url).unwrap());
-        Hosts::of("127.0.0.1:9465".parse().unwrap(), url.as_ref())
+        Hosts::of(Some("127.0.0.1:9465".parse().unwrap()), url.as_ref())
     }
 
     #[test]

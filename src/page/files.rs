@@ -12,6 +12,7 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use crate::config::{PROJECT_FILE, SCHEDULES_FOLDER};
+use crate::domain::access::Role;
 
 /// Bytes of a file that are shown: a schema with a long model has thousands.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -47,6 +48,9 @@ pub(super) async fn page(
     let lines: Vec<&str> = text.lines().collect();
     let content = html! {
         p.quiet { (lines.len()) " lines, as the file is now."
+            @if house.settings.edit && frame.may(Role::Admin) && name != PROJECT_FILE {
+                " " a.button href=(format!("/edit/{}", super::paths::encoded_path(&name))) { "Edit…" }
+            }
             @if name == PROJECT_FILE { " What may be a secret shows as " code { "***" } "." } }
         pre.file tabindex="0" role="region" aria-label=(name) {
             @for (number, line) in (1_usize..).zip(&lines) {
@@ -82,7 +86,7 @@ fn text(root: &FilePath, name: &str) -> Result<String, Refusal> {
 }
 
 /// Where a file of the project is, by its name in it.
-fn file_of(root: &FilePath, name: &str) -> Option<PathBuf> {
+pub(super) fn file_of(root: &FilePath, name: &str) -> Option<PathBuf> {
     let parts: Option<Vec<&str>> = FilePath::new(name)
         .components()
         .map(|part| {

@@ -1,10 +1,12 @@
 //! What every page needs: the project's folder, the ledger, and who may come in.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
+use chrono::{TimeDelta, Utc};
 use tokio::sync::Semaphore;
 
 use super::door::Hosts;
@@ -20,15 +22,21 @@ use crate::ledger::{Ledger, LedgerError, RunEntry, WriteBackEntry, WriteBackId};
 /// How many may watch a run or a request at once.
 const STREAMS_MAX: usize = 20;
 
+/// How long a look may take: one that was begun earlier and has not ended was cut off.
+const LOOK_DURATION_MAX: TimeDelta = TimeDelta::hours(6);
+
 /// What the page's handlers share.
 #[derive(Debug)]
 pub(super) struct House {
     pub(super) root: PathBuf,
+    pub(super) state_folder: PathBuf,
     /// Of the page's own, so that looking waits for no run.
     pub(super) ledger: Ledger,
     pub(super) access: AccessBook,
     pub(super) settings: PageSettings,
     pub(super) hosts: Hosts,
+    /// Looks that are being made here, each at this job.
+    pub(super) looks: Mutex<BTreeMap<i64, String>>,
     /// Places for those who watch.
     pub(super) streams: Arc<Semaphore>,
     /// Where the page is reached, without a slash at its end.
@@ -39,18 +47,24 @@ impl House {
     pub(super) async fn open(
         project: &Project,
         access: AccessBook,
-        address: SocketAddr,
+        address: Option<SocketAddr>,
     ) -> Result<Self, LedgerError> {
         let settings = project.page.clone();
         let url = match &settings.url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{address}"),
+            None => address.map_or(String::new(), |address| format!("http://{address}")),
         };
+        let ledger = Ledger::open(&project.state_folder()).await?;
+        ledger
+            .end_cut_off_looks(Utc::now() - LOOK_DURATION_MAX)
+            .await?;
         Ok(Self {
             root: project.root.clone(),
-            ledger: Ledger::open(&project.state_folder()).await?,
+            state_folder: project.state_folder(),
+            ledger,
             access,
             hosts: Hosts::of(address, settings.url.as_ref()),
+            looks: Mutex::new(BTreeMap::new()),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             settings,
             url,
@@ -149,6 +163,11 @@ impl House {
             position,
         };
         Ok((id, one))
+    }
+
+    /// Looks that are being made here.
+    pub(super) fn looks(&self) -> MutexGuard<'_, BTreeMap<i64, String>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the page is reached through TLS, as far as its `url` tells.

@@ -10,19 +10,20 @@ use super::clock::length;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{files, parts, paths};
+use super::{acts, files, parts, paths, plots, tending};
 use crate::config::CheckedJob;
 use crate::domain::access::Role;
 use crate::domain::alert::StandingAlert;
 use crate::domain::cadence::{Next, Wait};
 use crate::domain::outcome::grouped;
 use crate::domain::parking::Parked;
+use crate::domain::pause::Pause;
 use crate::ledger::RunEntry;
 use crate::report::{pending, schedule};
 use crate::schedule::outlook::{self, Following, Outlook};
 
 /// Earlier runs on a job's page.
-const RUNS_SHOWN_MAX: u32 = 10;
+const RUNS_SHOWN_MAX: usize = 10;
 
 /// A job with all that is known of it.
 struct Seen {
@@ -31,6 +32,7 @@ struct Seen {
     runs: Vec<RunEntry>,
     parked: Vec<Parked>,
     alerts: Vec<StandingAlert>,
+    pause: Option<Pause>,
     now: DateTime<Utc>,
 }
 
@@ -41,8 +43,9 @@ async fn see(house: &House, job: &str) -> Result<Seen, Refusal> {
     let (job, ledger) = (&checked.job, &house.ledger);
     Ok(Seen {
         outlook: outlook::outlook(&project, job, ledger, outlook::OPENINGS_USUAL, now).await?,
-        runs: ledger.runs(Some(&job.name), RUNS_SHOWN_MAX).await?,
+        runs: ledger.runs(Some(&job.name), plots::RUNS_MAX).await?,
         parked: ledger.parked(&job.name, now).await?,
+        pause: ledger.pause_of(&job.name, now).await?,
         alerts: ledger.standing_alerts(Some(&job.name)).await?,
         checked,
         now,
@@ -57,25 +60,44 @@ pub(super) async fn page(
     frame.caller.expect_job(&job)?;
     let seen = see(&house, &job).await?;
     let file = format!("schedules/{job}.toml");
+    let key = acts::fresh_key()?;
+    let cadence = seen.checked.job.cadence.as_ref();
+    let fresh = plots::freshness(&house, cadence, &seen.runs).await?;
     let content = html! {
         p.line {
-            @if frame.may(Role::Operator) { a.button href=(format!("{}/run", paths::job(&job))) { "Run now…" } }
+            @if frame.may(Role::Operator) {
+                a.button href=(format!("{}/run", paths::job(&job))) { "Run now…" }
+                (look_form(&job, "previews", "Preview", &key))
+                (look_form(&job, "verifications", "Verify", &format!("{key}v")))
+                (tending::pause_form(&job, seen.pause.as_ref()))
+            }
             a href=(format!("/files/{}", paths::encoded_path(&file))) { (file) }
         }
+        @if let Some(pause) = &seen.pause { p.refused { span.chip.warn { "■ paused" } " " (pause) } }
         (why(&frame, &seen))
-        (standing(&frame, &seen))
+        (standing(&frame, &seen)?)
         @if let Some(following) = &seen.outlook.following { (instants(&frame, following)) }
         h2 #write-backs { "Write-backs" }
         (write_backs(&seen.checked))
         h2 #runs { "Last runs" }
         @if seen.runs.is_empty() { p.empty { "It never ran." } } @else {
-            (parts::runs_table(&frame, "Last runs", &seen.runs, false))
+            (parts::runs_table(&frame, "Last runs", seen.runs.get(..RUNS_SHOWN_MAX).unwrap_or(&seen.runs), false))
             p { a href=(format!("/runs?job={}", paths::encoded_value(&job))) { "All its runs" } }
         }
+        @if !fresh.is_empty() { (plots::freshness_plot(&frame, &fresh)) }
+        (plots::outcomes_plot(&frame, &seen.runs))
         (parked(&frame, &seen))
         (parts::same(&format!("writeback next {job}")))
     };
     Ok(frame.page(&job, content))
+}
+
+/// A button that begins a look at a job.
+fn look_form(job: &str, what: &str, name: &str, key: &str) -> Markup {
+    html! { form method="post" action=(format!("{}/{what}", paths::job(job))) {
+        input type="hidden" name="key" value=(key);
+        button { (name) }
+    } }
 }
 
 /// Whether it would run now, and the step that it hangs on.
@@ -110,7 +132,7 @@ const STEPS: [&str; 5] = [
     "which is not written back yet",
     "and has settled",
     "and a gate is open",
-    "and no run of it waits or works",
+    "and it is not paused, and no run of it waits or works",
 ];
 
 /// The step that a wait is about.
@@ -121,7 +143,7 @@ fn step_of(wait: &Wait, knows_cycle: bool) -> usize {
         Wait::CycleAfterFailure { .. } => 1,
         Wait::Settle { .. } => 2,
         Wait::Gate { .. } | Wait::Nothing { .. } => 3,
-        Wait::Retry { .. } | Wait::Approval { .. } | Wait::Run => 4,
+        Wait::Retry { .. } | Wait::Approval { .. } | Wait::Run | Wait::Paused(_) => 4,
     }
 }
 
@@ -156,11 +178,20 @@ fn facts_of(frame: &Frame, step: usize, following: &Following) -> Markup {
 }
 
 /// Alerts that are not over, and records that are pending.
-fn standing(frame: &Frame, seen: &Seen) -> Markup {
+fn standing(frame: &Frame, seen: &Seen) -> Result<Markup, Refusal> {
     let pending = &seen.outlook.pending;
-    html! {
+    let keyed = pending.iter().any(|one| one.records > one.without_key);
+    let retry = match frame.may(Role::Operator) && keyed {
+        true => Some(tending::retry_form(
+            &seen.checked.job.name,
+            pending::count(pending),
+        )?),
+        false => None,
+    };
+    Ok(html! {
         @if !seen.alerts.is_empty() || pending::count(pending) > 0 {
             h2 #waiting { "What waits for a person" }
+            @if let Some(retry) = retry { (retry) }
             ul.waiting aria-labelledby="waiting" {
                 @for one in pending {
                     li.warn { div.what { p { span.chip.warn { "! rejected" } " " (one.write_back) ": " (grouped(one.records)) " pending since run " (one.run)
@@ -175,7 +206,7 @@ fn standing(frame: &Frame, seen: &Seen) -> Markup {
                 }
             }
         }
-    }
+    })
 }
 
 /// When it may run, and when it could have and did not.

@@ -9,27 +9,35 @@ mod api;
 mod assets;
 mod clock;
 mod dashboards;
+mod deciding;
 mod door;
+mod editing;
 mod files;
 mod frame;
 mod house;
 mod jobs;
+mod looks;
 mod overview;
 mod parts;
 mod paths;
+mod plots;
 mod problems;
 mod refusal;
 mod runs;
 mod sign_in;
+mod tending;
+mod told;
 mod write_backs;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
 use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -42,7 +50,7 @@ use crate::access::{AccessBook, AccessError};
 use crate::config::{PageSettings, Project};
 use crate::domain::access::Role;
 use crate::domain::problem::Problem;
-use crate::doorkeeper::{ConnectionLimits, Doorkeeper, ListenError};
+use crate::doorkeeper::{Acceptor, ConnectionLimits, Doorkeeper, ListenError};
 use crate::ledger::LedgerError;
 
 /// Where the page listens if nobody says otherwise.
@@ -55,11 +63,33 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     bytes_max: 2 * 1024 * 1024,
 };
 
-/// Bytes of a form at most.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a form at most: a file of the project, of which each byte may take three.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long an answer may take.
 const ANSWER_DURATION_MAX: Duration = Duration::from_secs(60);
+
+/// Where the page is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PagePlace {
+    Address(SocketAddr),
+    /// A socket in the file system, for a proxy that says who asks.
+    Socket(PathBuf),
+}
+
+impl PagePlace {
+    /// Reads `127.0.0.1:9465` or `unix:/run/writeback/page.sock`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("name the socket, such as unix:/run/writeback/page.sock".to_owned()),
+            Some(path) => Ok(Self::Socket(PathBuf::from(path))),
+            None => text.parse().map(Self::Address).map_err(|_| {
+                "write an address such as 127.0.0.1:9465, or unix:/run/writeback/page.sock"
+                    .to_owned()
+            }),
+        }
+    }
+}
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +100,13 @@ pub(crate) enum PageError {
     NobodyCouldSignIn { address: SocketAddr },
     #[error("the page would be open to others at {address} without TLS")]
     NotEncrypted { address: SocketAddr },
+    #[error("over a socket nobody would say who asks")]
+    NoProxy,
+    #[error("could not listen on `{path}`")]
+    Socket {
+        path: String,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -89,6 +126,13 @@ impl PageError {
                 "put a proxy that speaks TLS before it and write `[page]` with `url = \"https://…\"` into \
                  writeback.toml; or listen on {ADDRESS_USUAL} only"
             )),
+            Self::NoProxy => Some(
+                "write `[page]` with `url` and `[page.proxy]` with `user = \"X-Forwarded-User\"` into writeback.toml"
+                    .to_owned(),
+            ),
+            Self::Socket { .. } => {
+                Some("its folder is to be there, and to be this user's; another process may listen there".to_owned())
+            }
             Self::Listen(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::AccessBook(error) => error.hint(),
@@ -100,14 +144,41 @@ impl PageError {
 /// where it can be reached.
 pub(crate) async fn listen(
     root: &Path,
-    address: SocketAddr,
+    place: &PagePlace,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<String, PageError> {
     let project = Project::load(root).map_err(|problems| PageError::Project { problems })?;
     let access = AccessBook::open(&project.state_folder()).await?;
-    expect_safe(address, &project.page, &access).await?;
-    let (doorkeeper, address) = Doorkeeper::bind(address, LIMITS).await?;
-    let house = Arc::new(House::open(&project, access, address).await?);
+    match place {
+        PagePlace::Address(address) => {
+            expect_safe(*address, &project.page, &access).await?;
+            let (doorkeeper, address) = Doorkeeper::bind(*address, LIMITS).await?;
+            let house = House::open(&project, access, Some(address)).await?;
+            serve(house, doorkeeper, stop).await
+        }
+        PagePlace::Socket(path) => {
+            if project.page.proxy.is_none() || project.page.url.is_none() {
+                return Err(PageError::NoProxy);
+            }
+            let doorkeeper = Doorkeeper::bind_socket(path, LIMITS).map_err(|source| {
+                let path = path.display().to_string();
+                PageError::Socket { path, source }
+            })?;
+            let house = House::open(&project, access, None).await?;
+            serve(house, doorkeeper, stop).await
+        }
+    }
+}
+
+async fn serve<A: Acceptor>(
+    house: House,
+    doorkeeper: Doorkeeper<A>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<String, PageError>
+where
+    door::Peer: for<'a> Connected<IncomingStream<'a, Doorkeeper<A>>>,
+{
+    let house = Arc::new(house);
     house.access.set_place(&house.url).await?;
     info!(url = %house.url, "showing the page");
     let url = house.url.clone();
@@ -185,6 +256,34 @@ fn routes(house: Arc<House>) -> Router {
     let operates = Router::new()
         .route("/jobs/{job}/run", get(acts::run_form))
         .route("/jobs/{job}/runs", post(acts::run_now))
+        .route("/jobs/{job}/previews", post(deciding::preview))
+        .route("/jobs/{job}/verifications", post(deciding::verify))
+        .route("/looks/{look}", get(deciding::look_page))
+        .route("/runs/{run}/{write_back}/chosen", get(tending::chosen_page))
+        .route(
+            "/runs/{run}/{write_back}/retry",
+            post(tending::retry_chosen),
+        )
+        .route("/runs/{run}/{write_back}/park", post(tending::park_chosen))
+        .route("/jobs/{job}/retries", post(tending::retry_all))
+        .route(
+            "/jobs/{job}/{write_back}/records/{key}/park",
+            post(tending::park_one),
+        )
+        .route(
+            "/jobs/{job}/{write_back}/records/{key}/lift",
+            post(tending::lift_one),
+        )
+        .route(
+            "/jobs/{job}/{write_back}/records/{key}/test",
+            post(tending::test_one),
+        )
+        .route(
+            "/dashboards/{dashboard}/cycles",
+            post(tending::announce_one),
+        )
+        .route("/jobs/{job}/pause", post(tending::pause_job))
+        .route("/jobs/{job}/resume", post(tending::resume_job))
         .route(
             "/runs/{run}/stop",
             get(acts::stop_form).post(acts::stop_now),
@@ -193,8 +292,24 @@ fn routes(house: Arc<House>) -> Router {
             Role::Operator,
             door::at_least,
         ));
+    let decides = Router::new()
+        .route("/runs/{run}/approve", get(deciding::approve_form))
+        .route("/runs/{run}/approve/looks", post(deciding::look_at_stopped))
+        .route("/runs/{run}/approval", post(deciding::approve))
+        .route(
+            "/runs/{run}/undo",
+            get(deciding::undo_form).post(deciding::undo),
+        )
+        .route("/runs/{run}/undo/looks", post(deciding::look_at_undo))
+        .route("/looks/{look}/apply", post(deciding::apply))
+        .route("/edit/{*file}", get(editing::form).post(editing::submit))
+        .route_layer(axum::middleware::from_fn_with_state(
+            Role::Admin,
+            door::at_least,
+        ));
     let signed_in = looks
         .merge(operates)
+        .merge(decides)
         .merge(api::routes())
         .fallback(refusal::nothing_there)
         .layer(axum::middleware::from_fn_with_state(

@@ -10,7 +10,9 @@ use super::clock::length;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{parts, paths, problems};
+use super::{looks, parts, paths, problems};
+use crate::config::Project;
+use crate::domain::access::Role;
 use crate::domain::alert::StandingAlert;
 use crate::domain::counted::counted;
 use crate::domain::outcome::{Stage, grouped};
@@ -28,6 +30,7 @@ pub(super) struct Overview {
     pub(super) outlooks: Vec<Outlook>,
     pub(super) server: Option<Server>,
     alerts: Vec<StandingAlert>,
+    drifts: Vec<Drift>,
     reasons: Vec<(String, Vec<RejectionGroup>)>,
     mistakes: usize,
     /// Whether a destination's own words may be shown.
@@ -61,6 +64,7 @@ pub(super) async fn overview(house: &House, frame: &Frame) -> Result<Overview, R
     let mut alerts = house.ledger.standing_alerts(None).await?;
     alerts.retain(|alert| frame.caller.may_see(&alert.job));
     Ok(Overview {
+        drifts: drifts(house, &project, &outlooks).await?,
         reasons: reasons(house, &outlooks).await?,
         server: outlook::server(&house.ledger).await?,
         mistakes: found.problems.iter().filter(is_mistake).count(),
@@ -69,6 +73,49 @@ pub(super) async fn overview(house: &House, frame: &Frame) -> Result<Overview, R
         alerts,
         now,
     })
+}
+
+/// What the latest look found that is no longer as it was written.
+struct Drift {
+    job: String,
+    look: i64,
+    looked_at: DateTime<Utc>,
+    drifted: u64,
+    compared: u64,
+}
+
+/// Drift of each job whose last verification found some, and that has not run since.
+async fn drifts(
+    house: &House,
+    project: &Project,
+    outlooks: &[Outlook],
+) -> Result<Vec<Drift>, Refusal> {
+    let mut drifts = Vec::new();
+    for outlook in outlooks {
+        let Some(look) = house.ledger.latest_verification(&outlook.job).await? else {
+            continue;
+        };
+        let ran_at = outlook.last_run.as_ref().map(|run| run.started_at);
+        let looked_at = look.ended_at.unwrap_or(look.asked_at);
+        let Ok(told) = looks::json_of(project, look.request) else {
+            continue;
+        };
+        let sum = |name: &str| -> u64 {
+            let write_backs = told["write_backs"].as_array();
+            let counts = write_backs.into_iter().flatten();
+            counts.filter_map(|one| one.get(name)?.as_u64()).sum()
+        };
+        if sum("drifted") > 0 && ran_at.is_none_or(|ran_at| ran_at < looked_at) {
+            drifts.push(Drift {
+                job: outlook.job.clone(),
+                look: look.request,
+                looked_at,
+                drifted: sum("drifted"),
+                compared: sum("compared"),
+            });
+        }
+    }
+    Ok(drifts)
 }
 
 /// Why records are pending, of each job that has some.
@@ -152,6 +199,12 @@ fn waiting(frame: &Frame, overview: &Overview) -> Vec<Markup> {
     }
     items.extend(
         overview
+            .drifts
+            .iter()
+            .map(|drift| drifted(frame, drift, overview.now)),
+    );
+    items.extend(
+        overview
             .alerts
             .iter()
             .filter(|alert| !told_elsewhere(alert))
@@ -198,8 +251,10 @@ fn stopped(frame: &Frame, run: &RunEntry, overview: &Overview) -> Option<Markup>
                 a href=(paths::run(run.run)) { "run " (run.run) } " · " (frame.zone.time_and_age(since, overview.now)) }
             p { (parts::quoted(&parts::cut(&why))) }
         }
-        div.do { a.button href=(paths::run(run.run)) {
-            @if run.status == RunStatus::Guarded { "Look and decide" } @else { "Why" }
+        div.do { @if run.status == RunStatus::Guarded && frame.may(Role::Admin) {
+            a.button href=(format!("/runs/{}/approve", run.run)) { "Look and decide" }
+        } @else {
+            a.button href=(paths::run(run.run)) { @if run.status == RunStatus::Guarded { "Look" } @else { "Why" } }
         } }
     } })
 }
@@ -237,6 +292,17 @@ fn reason(group: &RejectionGroup, values: bool) -> String {
         "refused by the destination".to_owned()
     };
     format!("{column}{why} ({})", grouped(group.records))
+}
+
+fn drifted(frame: &Frame, drift: &Drift, now: DateTime<Utc>) -> Markup {
+    html! { li.warn {
+        div.what {
+            p { span.chip.warn { "~ drift" } " " a href=(paths::job(&drift.job)) { (drift.job) } " · "
+                (grouped(drift.drifted)) " of " (grouped(drift.compared)) " records no longer as written, looked at "
+                (frame.zone.time_and_age(drift.looked_at, now)) }
+        }
+        div.do { @if frame.may(Role::Operator) { a.button href=(format!("/looks/{}", drift.look)) { "See" } } }
+    } }
 }
 
 fn alerted(frame: &Frame, alert: &StandingAlert, now: DateTime<Utc>) -> Markup {

@@ -82,6 +82,29 @@ pub(super) fn sum(tally: &Tally) -> Markup {
     }
 }
 
+/// Whether a run delivered a cycle, and not a plan, an undo or a retry.
+pub(super) fn is_delivery(run: &RunEntry) -> bool {
+    let delivered = matches!(run.status, RunStatus::Succeeded | RunStatus::Rejected);
+    delivered && run.undo_of.is_none() && run.retry_of.is_none()
+}
+
+/// Whether a run is over and wrote something.
+pub(super) fn can_be_undone(run: &RunEntry) -> bool {
+    let tally = tally_of(run);
+    let wrote = tally.inserted + tally.updated + tally.deleted > 0;
+    match run.status {
+        RunStatus::Succeeded | RunStatus::Rejected | RunStatus::Failed => wrote,
+        RunStatus::Running | RunStatus::Guarded | RunStatus::NothingNew => false,
+    }
+}
+
+/// How many of a run's records it changed, in percent; nothing, if it read none.
+pub(super) fn changed_share(tally: &Tally) -> Option<f64> {
+    let changed = u32::try_from(tally.inserted + tally.updated + tally.deleted).ok()?;
+    let read = u32::try_from(tally.read).ok().filter(|read| *read > 0)?;
+    Some(f64::from(changed) / f64::from(read) * 100.0)
+}
+
 /// What a run was besides a delivery of its cycle.
 pub(super) fn kind(run: &RunEntry) -> Option<Markup> {
     let of =

@@ -2,6 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::ledger::RequestAct;
+
 /// What may stand in a part of an address as it is.
 const PART: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -49,6 +51,14 @@ pub(super) fn run(run: i64) -> String {
 
 pub(super) fn rejected(run: i64, write_back: &str) -> String {
     format!("/runs/{run}/{}/rejected", encoded(write_back))
+}
+
+/// Where a request is told of; what it shows, if it is a look.
+pub(super) fn request(request: i64, act: RequestAct) -> String {
+    match act.is_look() {
+        true => format!("/looks/{request}"),
+        false => format!("/requests/{request}"),
+    }
 }
 
 pub(super) fn dashboard(dashboard: &str) -> String {

@@ -1,6 +1,7 @@
 //! What is wrong with the project's files, all of it at once, as `check` tells it before it connects
 //! anywhere.
 
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,7 +11,7 @@ use super::files;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use crate::config::PROJECT_FILE;
+use crate::config::{PROJECT_FILE, Project};
 use crate::domain::problem::{Problem, Severity};
 
 /// Every mistake and every warning in the files, and the names of those that were looked at.
@@ -21,11 +22,16 @@ pub(super) struct Found {
 
 /// Looks through the files as they are now.
 pub(super) fn find(house: &House) -> Found {
+    find_in(&house.root)
+}
+
+/// Looks through the files of the project in a folder.
+pub(super) fn find_in(root: &FilePath) -> Found {
     let mut found = Found {
         problems: Vec::new(),
         files: vec![PROJECT_FILE.to_owned()],
     };
-    let project = match house.load() {
+    let project = match Project::load(root) {
         Ok(project) => project,
         Err(problems) => {
             found.problems = problems;

@@ -41,6 +41,10 @@ impl Refusal {
         }
     }
 
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self {
             hint: Some(hint.into()),
@@ -191,6 +195,10 @@ fn unexpected(response: &Response) -> Option<Refusal> {
         let title = "the request comes from another site";
         let hint = "open the page itself and press the button there";
         return Some(Refusal::new(StatusCode::FORBIDDEN, title).hint(hint));
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+        return None;
     }
     let title = match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => "this cannot be done there",

@@ -17,8 +17,8 @@ use crate::domain::access::Role;
 use crate::domain::outcome::{Rejection, Stage, grouped};
 use crate::domain::printable::harmless;
 use crate::ledger::{
-    BatchEntry, RejectedWanted, RejectionGroup, RunEntry, RunStatus, RunsWanted, WriteBackEntry,
-    WriteBackId,
+    BatchEntry, RejectedWanted, RejectionGroup, RetryWish, RunEntry, RunStatus, RunsWanted,
+    WriteBackEntry, WriteBackId,
 };
 use crate::run::place::LEFT_ALONE_MAX;
 
@@ -148,6 +148,9 @@ pub(super) async fn page(
             (acts::progress(&entry))
             @if frame.may(Role::Operator) { p { a.button href=(format!("/runs/{run}/stop")) { "Stop…" } } }
         }
+        @if frame.may(Role::Admin) && parts::can_be_undone(&entry) {
+            p { a.button href=(format!("/runs/{run}/undo")) { "Take it back…" } }
+        }
         (stopped(&frame, &entry, house.shows_values_to(frame.caller.role)))
         (parts::sum(&tally))
         (facts(&frame, &entry))
@@ -180,11 +183,17 @@ fn stopped(frame: &Frame, run: &RunEntry, values: bool) -> Markup {
                 } }
                 @match &run.approval {
                     Some(approval) => p {
-                        "Approved by " (approval.approved_by.as_deref().unwrap_or("somebody")) ", " (frame.zone.time(approval.approved_at)) "."
+                        "Approved by " (approval.approved_by.as_deref().unwrap_or("somebody")) ", " (frame.zone.time(approval.approved_at))
+                        @if let Some(reason) = &approval.reason { ": " (parts::cut(reason)) } "."
                     },
-                    None => p.quiet {
-                        "It goes ahead when somebody lets it: "
-                        code { "writeback run " (run.job) " --cycle " (run.cycle) " --approve" }
+                    None => {
+                        @if run.status == RunStatus::Guarded && frame.may(Role::Admin) {
+                            p { a.button href=(format!("/runs/{}/approve", run.run)) { "Look and decide…" } }
+                        }
+                        p.quiet {
+                            "It goes ahead when somebody lets it: "
+                            code { "writeback run " (run.job) " --cycle " (run.cycle) " --approve" }
+                        }
                     },
                 }
             }
@@ -291,6 +300,44 @@ impl RejectedFilter {
         self.after
     }
 
+    /// What it is of, as a request tells it.
+    pub(super) fn arguments(&self, run: i64, records: u64) -> RetryWish {
+        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        RetryWish {
+            run: Some(run),
+            stage: given(&self.stage),
+            column: given(&self.column),
+            reason: given(&self.reason),
+            text: given(&self.q),
+            records,
+        }
+    }
+
+    /// What it asks for, for people.
+    pub(super) fn told(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("Stage", &self.stage),
+            ("Column", &self.column),
+            ("Reason", &self.reason),
+            ("Key or reason", &self.q),
+        ];
+        let given = all.into_iter().filter(|(_, text)| !text.is_empty());
+        given.map(|(what, text)| (what, text.as_str())).collect()
+    }
+
+    /// The same in a form.
+    pub(super) fn hidden(&self) -> Markup {
+        let all = [
+            ("stage", &self.stage),
+            ("column", &self.column),
+            ("reason", &self.reason),
+            ("q", &self.q),
+        ];
+        html! { @for (name, value) in all { @if !value.is_empty() {
+            input type="hidden" name=(name) value=(value);
+        } } }
+    }
+
     fn is_whole(&self) -> bool {
         [&self.stage, &self.column, &self.reason, &self.q]
             .iter()
@@ -358,7 +405,10 @@ pub(super) async fn rejected(
             h2 #records { "Records" }
             (rejected_form(&address, &filter))
             p.line { span { b { (grouped(matching)) } " match" }
-                a.button href=(format!("{address}.csv?{}", filter.query(None))) { "Download CSV" } }
+                a.button href=(format!("{address}.csv?{}", filter.query(None))) { "Download CSV" }
+                @if frame.may(Role::Operator) && matching > 0 {
+                    a.button href=(format!("/runs/{run}/{}/chosen?{}", paths::encoded(&name), filter.query(None))) { "Take again or park these…" }
+                } }
             @if found.is_empty() { p.empty { "No rejected record matches." } }
             @else { (rejections_table(&entry.job, &name, &found, values)) }
             nav.pages aria-label="More" {

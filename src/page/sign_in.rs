@@ -62,11 +62,11 @@ fn sign_in_page(next: Option<&str>, name: &str, wrong: Option<&str>) -> Markup {
 
 pub(super) async fn with_password(
     State(house): State<Arc<House>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     Form(given): Form<Given>,
 ) -> Result<Response, Refusal> {
-    let address = peer.ip().to_string();
+    let address = peer.told();
     let verdict = house
         .access
         .verdict(&given.name, given.password, &address)
@@ -113,11 +113,11 @@ pub(super) async fn link(Path(code): Path<String>) -> Markup {
 
 pub(super) async fn with_link(
     State(house): State<Arc<House>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
-    let address = peer.ip().to_string();
+    let address = peer.told();
     let Some((name, role)) = house.access.use_link(&code).await? else {
         let refused = NewAction {
             who: None,

@@ -10,7 +10,8 @@ use super::clock::length;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{files, parts, paths};
+use super::{files, parts, paths, tending};
+use crate::domain::access::Role;
 use crate::domain::counted::counted;
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
@@ -176,9 +177,10 @@ pub(super) async fn record(
         .find(|one| one.write_back == name && one.key == key);
     let values = house.shows_values_to(frame.caller.role);
     let content = html! {
-        @if let Some(parked) = parked {
+        @if let Some(parked) = &parked {
             p { span.chip.warn { "parked" } " until " (parked.until) ": " (parked.reason) }
         }
+        @if frame.may(Role::Operator) { (tending::record_acts(&frame, &job, &name, &key, parked.is_some())?) }
         h2 #history { "History" }
         @if told.entries.is_empty() {
             p.empty { "Nothing is known to have been written into this record." }

@@ -146,12 +146,16 @@ fn stopped_lines(run: &RunEntry) -> String {
     if let Some(Approval {
         approved_by,
         approved_at,
+        reason,
     }) = &run.approval
     {
         let by = approved_by
             .as_deref()
             .map_or("somebody".to_owned(), printable);
-        lines.push(format!("approved by {by}, {}", moment(*approved_at)));
+        let why = reason
+            .as_deref()
+            .map_or(String::new(), |reason| format!(": {}", printable(reason)));
+        lines.push(format!("approved by {by}, {}{why}", moment(*approved_at)));
     }
     lines.join("\n")
 }

@@ -2,8 +2,14 @@
 //! says it.
 
 use chrono::Utc;
+use sha2::{Digest as _, Sha256};
+use tokio::task::block_in_place;
 
+use crate::config::Project;
+use crate::domain::printable::hexadecimal;
 use crate::ledger::{Ledger, LedgerError, UnfinishedRun};
+use crate::package::{Package, PackageError};
+use crate::run::place::{self, run_folder};
 use crate::run::request::{RequestedCycle, RunRequest, Scope};
 
 /// Why there is no run to approve.
@@ -16,6 +22,11 @@ pub(crate) enum ApprovalError {
         why: String,
         hint: String,
     },
+    /// What is to be approved is not what was looked at.
+    #[error("run {run} of job `{job}` is not what was looked at any more")]
+    Moved { job: String, run: i64 },
+    #[error(transparent)]
+    Package(#[from] PackageError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -25,6 +36,8 @@ impl ApprovalError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::NothingToApprove { hint, .. } => Some(hint.clone()),
+            Self::Moved { .. } => Some("look again, then decide".to_owned()),
+            Self::Package(_) => None,
             Self::Ledger(error) => error.hint(),
         }
     }
@@ -38,13 +51,7 @@ pub(super) async fn awaiting_approval(
     ledger: &Ledger,
 ) -> Result<UnfinishedRun, ApprovalError> {
     let job = &request.checked.job.name;
-    let found = match ledger.guarded_run(job).await? {
-        Some(guarded) => Some(guarded),
-        None => match ledger.unfinished_run(job).await? {
-            Some(unfinished) if ledger.is_approved(unfinished.run).await? => Some(unfinished),
-            Some(_) | None => None,
-        },
-    };
+    let found = stopped(ledger, job).await?;
     let refused = |why: String, hint: String| ApprovalError::NothingToApprove {
         job: job.clone(),
         why,
@@ -77,13 +84,58 @@ pub(super) async fn awaiting_approval(
         );
         return Err(refused(why, format!("`{command}` is for that one; {anew}")));
     }
-    match request.cycle.leaves_behind(&found.cycle, Utc::now()) {
-        Some(why) => Err(refused(
-            format!("run {} cannot be taken up: {why}", found.run),
-            anew,
-        )),
-        None => Ok(found),
+    if let Some(why) = request.cycle.leaves_behind(&found.cycle, Utc::now()) {
+        let why = format!("run {} cannot be taken up: {why}", found.run);
+        return Err(refused(why, anew));
     }
+    let seen = request
+        .approver
+        .as_ref()
+        .and_then(|approver| approver.seen.as_ref());
+    if let Some(seen) = seen
+        && *seen != digest(request.project, ledger, &found).await?
+    {
+        return Err(ApprovalError::Moved {
+            job: job.clone(),
+            run: found.run,
+        });
+    }
+    Ok(found)
+}
+
+/// The job's latest run, if guards stopped it, or if it was approved before and did not finish.
+pub(crate) async fn stopped(
+    ledger: &Ledger,
+    job: &str,
+) -> Result<Option<UnfinishedRun>, LedgerError> {
+    Ok(match ledger.guarded_run(job).await? {
+        Some(guarded) => Some(guarded),
+        None => match ledger.unfinished_run(job).await? {
+            Some(unfinished) if ledger.is_approved(unfinished.run).await? => Some(unfinished),
+            Some(_) | None => None,
+        },
+    })
+}
+
+/// Tells what a person approves from anything else: the run with its records, and what guards have
+/// against it. Errors: its packages are gone.
+pub(crate) async fn digest(
+    project: &Project,
+    ledger: &Ledger,
+    stopped: &UnfinishedRun,
+) -> Result<String, ApprovalError> {
+    let run = ledger.run(stopped.run).await?;
+    let objections: Vec<String> = run.guards.iter().map(ToString::to_string).collect();
+    let folder = run_folder(project, stopped.run);
+    let mut hash = Sha256::new();
+    let told = (stopped.run, &stopped.job_digest, objections);
+    hash.update(format!("{told:?}"));
+    for write_back in &run.write_backs {
+        let package = place::package_folder(&folder, &write_back.name);
+        let package = block_in_place(|| Package::open(&package))?;
+        hash.update(package.fingerprint());
+    }
+    Ok(hexadecimal(&hash.finalize()))
 }
 
 /// The command that approves a run which guards stopped.
@@ -107,7 +159,7 @@ pub(super) fn approving_command(
         .unwrap_or_default();
     let scope = match scope {
         Scope::All | Scope::Planned(_) => "",
-        Scope::OnlyRejected => " --only-rejected",
+        Scope::OnlyRejected | Scope::Chosen(_) => " --only-rejected",
     };
     format!("writeback run {job}{write_back}{cycle}{scope} --approve")
 }

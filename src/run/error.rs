@@ -1,6 +1,7 @@
 //! Why a run could not begin or finish, and how it is gone on with.
 
 use crate::domain::counted::counted_batches;
+use crate::domain::pause::Pause;
 use crate::domain::problem::Problem;
 use crate::ledger::LedgerError;
 use crate::run::approval::ApprovalError;
@@ -34,6 +35,9 @@ pub(crate) enum RunError {
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
     Interrupted,
+    /// A person said that nothing is to run it for a while.
+    #[error("job `{job}` is {pause}")]
+    Paused { job: String, pause: Box<Pause> },
     /// A run that began and did not finish, and why.
     #[error("run {run} of job `{job}` stopped after {}", counted_batches(*batches))]
     Unfinished {
@@ -96,7 +100,8 @@ impl RunError {
             | Self::Pull(_)
             | Self::Push(_)
             | Self::SavedPlan(_)
-            | Self::Worker(_) => false,
+            | Self::Worker(_)
+            | Self::Paused { .. } => false,
         }
     }
 
@@ -126,6 +131,7 @@ impl RunError {
             | Self::Retry(_)
             | Self::Undo(_)
             | Self::SavedPlan(_)
+            | Self::Paused { .. }
             | Self::Unfinished { .. } => false,
         }
     }
@@ -141,6 +147,7 @@ impl RunError {
             Self::Push(error) => error.hint(),
             Self::SavedPlan(error) => error.hint(),
             Self::Worker(_) | Self::Interrupted => None,
+            Self::Paused { job, .. } => Some(format!("`writeback pause {job} --lift` ends it")),
             Self::Unfinished {
                 run,
                 job,

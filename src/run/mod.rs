@@ -14,6 +14,7 @@ mod cut;
 mod doubt;
 mod ending;
 pub(crate) mod error;
+pub(crate) mod evidence;
 mod files;
 mod guards;
 pub(crate) mod history;
@@ -26,11 +27,13 @@ mod newest;
 mod origin;
 pub(crate) mod outcomes;
 mod own_records;
+pub(crate) mod parking;
 pub(crate) mod pending;
 pub(crate) mod place;
 pub(crate) mod plan;
 mod prepared;
 pub(crate) mod preview;
+pub(crate) mod previewer;
 pub(crate) mod progress;
 mod pull;
 mod push;
@@ -49,6 +52,7 @@ pub(crate) mod single_record;
 mod snapshot;
 pub(crate) mod stop;
 mod swap;
+pub(crate) mod trial;
 pub(crate) mod undo;
 pub(crate) mod verify;
 mod write;
@@ -57,6 +61,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use tracing::warn;
 
 use self::at_work::AtWork;
@@ -85,6 +90,10 @@ pub(crate) async fn carry_out(
 ) -> Result<RunReport, RunError> {
     let job = &request.checked.job.name;
     let _lock = ledger.lock_job(job)?;
+    if let Some(pause) = ledger.pause_of(job, Utc::now()).await? {
+        let (job, pause) = (job.clone(), Box::new(pause));
+        return Err(RunError::Paused { job, pause });
+    }
     if let Scope::Planned(saved) = request.scope {
         saved.expect_job(request.checked)?;
         if let Some(newer) = origin::newer_cycle(request, ledger).await? {

@@ -134,9 +134,8 @@ pub(super) async fn begin_or_take_up(
     warn!(job = %facts.job, run = facts.run, cycle = %facts.cycle.id, "taking up an unfinished run where it stood");
     match &request.approver {
         Some(approver) => {
-            ledger
-                .approve_run(facts.run, approver.name.as_deref())
-                .await?
+            let (name, reason) = (approver.name.as_deref(), approver.reason.as_deref());
+            ledger.approve_run(facts.run, name, reason).await?;
         }
         None => ledger.take_up_run(facts.run).await?,
     }

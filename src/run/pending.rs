@@ -1,13 +1,16 @@
 //! Runs that take only records which were rejected before and have not landed since: what they
 //! take, and what they are told when there is nothing to take.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::domain::job::WriteBack;
-use crate::ledger::{Ledger, LedgerError, Pending, UnfinishedRun};
+use crate::domain::outcome::Stage;
+use crate::ledger::{
+    Ledger, LedgerError, Pending, RejectedWanted, RetryWish, UnfinishedRun, WriteBackId,
+};
 use crate::run::plan::Plan;
 use crate::run::report::{RetryReport, RunReport};
-use crate::run::request::RunRequest;
+use crate::run::request::{ChosenRecords, RunRequest, Scope};
 
 /// Why rejected records cannot be taken again.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +20,8 @@ pub(crate) enum RetryError {
     NotSettled { job: String, run: i64 },
     #[error("{records} rejected records of job `{job}` are pending, too many to be taken alone")]
     TooManyPending { job: String, records: u64 },
+    #[error("record `{key}` of job `{job}` was not rejected, or has landed since")]
+    NotPending { job: String, key: String },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -29,6 +34,9 @@ impl RetryError {
             Self::TooManyPending { job, .. } => {
                 Some(format!("`writeback run {job}` takes all records"))
             }
+            Self::NotPending { job, .. } => Some(format!(
+                "`writeback status {job}` tells which run rejected how many; its `rejected.csv` has their keys"
+            )),
             Self::Ledger(error) => error.hint(),
         }
     }
@@ -84,6 +92,9 @@ pub(super) async fn retry(
             ledger.pending_keys(job, &one.write_back).await?,
         );
     }
+    if let Scope::Chosen(chosen) = request.scope {
+        keep_chosen(&mut keys, chosen, job)?;
+    }
     let write_backs = &request.checked.job.write_backs;
     for (earlier, later) in following_steps(write_backs) {
         let taken: Vec<String> = keys.get(&earlier).into_iter().flatten().cloned().collect();
@@ -106,6 +117,55 @@ pub(super) async fn retry(
             }))
         }
     })
+}
+
+/// Rejected records of a run's write-back that are pending and like what was asked for.
+pub(crate) async fn choose(
+    ledger: &Ledger,
+    run: i64,
+    write_back: &str,
+    like: &RetryWish,
+) -> Result<ChosenRecords, LedgerError> {
+    let entry = ledger.run(run).await?;
+    let mut positions = (0..).zip(&entry.write_backs);
+    let found = positions.find(|(_, one)| one.name == write_back);
+    let Some((position, _)) = found else {
+        return Ok(ChosenRecords::new(BTreeSet::new()));
+    };
+    let wanted = RejectedWanted {
+        stage: Stage::ALL
+            .into_iter()
+            .find(|stage| Some(stage.name()) == like.stage.as_deref()),
+        column: like.column.as_deref(),
+        reason: like.reason.as_deref(),
+        text: like.text.as_deref(),
+    };
+    let keys = ledger
+        .rejected_keys(WriteBackId { run, position }, wanted)
+        .await?;
+    let pending = ledger.pending_keys(&entry.job, write_back).await?;
+    let chosen = keys.into_iter().filter(|key| pending.contains(key));
+    Ok(ChosenRecords::new(chosen.collect()))
+}
+
+/// Leaves only keys that were chosen. Errors: `NotPending`.
+fn keep_chosen(
+    keys: &mut BTreeMap<String, HashSet<String>>,
+    chosen: &ChosenRecords,
+    job: &str,
+) -> Result<(), RetryError> {
+    let is_pending = |key: &&String| keys.values().any(|pending| pending.contains(*key));
+    if let Some(key) = chosen.keys().iter().find(|key| !is_pending(key)) {
+        return Err(RetryError::NotPending {
+            job: job.to_owned(),
+            key: key.clone(),
+        });
+    }
+    for pending in keys.values_mut() {
+        pending.retain(|key| chosen.keys().contains(key));
+    }
+    keys.retain(|_, pending| !pending.is_empty());
+    Ok(())
 }
 
 /// Errors: `NotSettled`, if the run, which has not delivered, is one of all records: what it

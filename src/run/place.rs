@@ -15,6 +15,16 @@ pub(crate) fn run_folder(project: &Project, run: i64) -> PathBuf {
     project.state_folder().join("runs").join(run.to_string())
 }
 
+/// Where stands what a look of the page showed.
+pub(crate) fn look_folder(project: &Project, look: i64) -> PathBuf {
+    looks_folder(project).join(look.to_string())
+}
+
+/// Where all of that stands.
+pub(crate) fn looks_folder(project: &Project) -> PathBuf {
+    project.state_folder().join("looks")
+}
+
 /// Where a write-back's package stands in the folder of its run.
 pub(crate) fn package_folder(run_folder: &Path, write_back: &str) -> PathBuf {
     run_folder.join(write_back).join("package")

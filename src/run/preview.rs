@@ -221,6 +221,36 @@ pub(crate) async fn preview(
     })
 }
 
+/// What run `run` would do with its package; `tally` counts what was read, and rejected before it
+/// came into the package. With at most `samples_max` samples of each sort.
+pub(super) async fn of_package(
+    plan: &Plan,
+    package: &Package,
+    run: i64,
+    tally: Tally,
+    samples_max: usize,
+) -> Result<WriteBackPreview, PreviewError> {
+    let begun = Instant::now();
+    let mut preview = Preview::new(run);
+    preview.report.tally = tally;
+    preview.report.parked = tally.skipped;
+    preview.shown = Some(Shown {
+        samples_max,
+        columns: ColumnCounters::new(&plan.layout),
+    });
+    preview.look_up(plan, package, &Stop::new(), None).await?;
+    let columns = preview.shown.take().map(|shown| shown.columns.finish());
+    let report = std::mem::take(&mut preview.report);
+    Ok(WriteBackPreview {
+        name: plan.write_back.name.clone(),
+        destination: plan.destination.name.clone(),
+        table: plan.layout.object.display_name(),
+        expected: Expected::of(report.tally.read, None, begun.elapsed()),
+        columns: columns.unwrap_or_default(),
+        ..report
+    })
+}
+
 /// What a run would do with its package; `tally` counts what was read, and rejected before it came
 /// into the package.
 pub(super) async fn forecast(

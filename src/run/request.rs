@@ -1,6 +1,9 @@
 //! What a run is asked to do.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
@@ -46,6 +49,8 @@ pub(crate) enum Scope<'a> {
     All,
     /// Those that were rejected by the latest run of all records and have not landed since.
     OnlyRejected,
+    /// Of these, those that a person chose.
+    Chosen(&'a ChosenRecords),
     /// Those of a saved plan, with the values that stand there.
     Planned(&'a SavedPlan),
 }
@@ -56,16 +61,48 @@ impl Scope<'_> {
         match self {
             Self::All => None,
             Self::OnlyRejected => Some("--only-rejected"),
+            Self::Chosen(chosen) => Some(&chosen.mark),
             Self::Planned(saved) => Some(saved.digest()),
         }
     }
 }
 
+/// Rejected records that a person chose.
+#[derive(Debug)]
+pub(crate) struct ChosenRecords {
+    keys: BTreeSet<String>,
+    mark: String,
+}
+
+impl ChosenRecords {
+    /// Those with these match keys, as the program itself writes them.
+    pub(crate) fn new(keys: BTreeSet<String>) -> Self {
+        let told: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let digest = xxh3_128(format!("{told:?}").as_bytes());
+        Self {
+            keys,
+            mark: format!("--only-rejected {digest:032x}"),
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    pub(crate) fn keys(&self) -> &BTreeSet<String> {
+        &self.keys
+    }
+}
+
 /// Who approves a run that guards stopped.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Approver {
     /// The user's name, if the system tells.
     pub(crate) name: Option<String>,
+    /// Why, in their words.
+    pub(crate) reason: Option<String>,
+    /// Digest of what they saw; absent, they approve whatever run it is.
+    pub(crate) seen: Option<String>,
 }
 
 /// The cycle a run is to write back.

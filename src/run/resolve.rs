@@ -40,7 +40,7 @@ impl<'a> Records<'a> {
         Ok(match request.scope {
             Scope::All => Ok(Self::Pulled(None)),
             Scope::Planned(saved) => Ok(Self::Saved(saved)),
-            Scope::OnlyRejected => pending::retry(request, ledger)
+            Scope::OnlyRejected | Scope::Chosen(_) => pending::retry(request, ledger)
                 .await?
                 .map(|retry| Self::Pulled(Some(retry))),
         })
@@ -224,7 +224,7 @@ pub(super) fn gives_way(
 ) -> Result<Option<&'static str>, RunError> {
     let plan = unfinished.plan.as_deref();
     if unfinished.undo_of.is_some() {
-        if let Scope::OnlyRejected = scope {
+        if let Scope::OnlyRejected | Scope::Chosen(_) = scope {
             pending::refuse(job, unfinished)?;
         }
         return Ok(Some(
@@ -234,14 +234,14 @@ pub(super) fn gives_way(
     Ok(match (scope, plan) {
         (Scope::Planned(saved), Some(digest)) if saved.digest() == digest => None,
         (Scope::Planned(_), None) => Some("a saved plan is applied instead"),
-        (Scope::Planned(_) | Scope::All | Scope::OnlyRejected, Some(_)) => {
+        (Scope::Planned(_) | Scope::All | Scope::OnlyRejected | Scope::Chosen(_), Some(_)) => {
             Some("a saved plan is taken up only by a run of the same plan")
         }
         (Scope::All, None) if unfinished.retry_of.is_some() => {
             Some("all records are taken instead")
         }
         (Scope::All, None) => None,
-        (Scope::OnlyRejected, None) => {
+        (Scope::OnlyRejected | Scope::Chosen(_), None) => {
             pending::refuse(job, unfinished)?;
             None
         }

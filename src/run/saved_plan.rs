@@ -91,6 +91,9 @@ impl SavedPlanError {
     }
 }
 
+/// What a plan is called that a preview on the page saved.
+pub(crate) const PLAN_FILE: &str = "plan";
+
 const PREVIEW_AGAIN: &str = "`writeback preview JOB --out FILE` writes a new one";
 
 /// What the first line of a plan begins with; the number of its format ends it.
@@ -265,7 +268,7 @@ impl SavedPlan {
     }
 
     /// Errors: `Refused`, if it is of another job, or the job's files are not as they were.
-    pub(super) fn expect_job(&self, checked: &CheckedJob) -> Result<(), SavedPlanError> {
+    pub(crate) fn expect_job(&self, checked: &CheckedJob) -> Result<(), SavedPlanError> {
         let (job, of) = (&checked.job.name, &self.contents.job);
         if job != of {
             let hint = format!("`writeback run {of} --plan FILE` applies it");

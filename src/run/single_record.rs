@@ -66,6 +66,11 @@ impl SingleRecord {
     pub(crate) fn proves(&self) -> bool {
         self.alteration.is_none() && self.outcome.reached_a_row()
     }
+
+    /// Whether a person should look: it was rejected, or the row holds other than was written.
+    pub(crate) fn fails(&self) -> bool {
+        self.alteration.is_some() || matches!(self.outcome, SingleOutcome::Rejected { .. })
+    }
 }
 
 /// What became of the record.

@@ -48,6 +48,8 @@ pub(crate) struct UndoRequest<'a> {
     pub(crate) sequence: Option<u32>,
     pub(crate) created: CreatedRows,
     pub(crate) changed: ChangedRows,
+    /// Samples of each part, of a preview.
+    pub(crate) samples_max: usize,
     pub(crate) stop: Stop,
 }
 
@@ -81,6 +83,26 @@ pub(crate) struct Undone {
     pub(crate) created: u64,
     /// Rows that stay because nobody knows whether the run made them.
     pub(crate) created_in_doubt: u64,
+    /// The first records of each part; of a preview only.
+    pub(crate) samples: Vec<UndoSample>,
+}
+
+/// One record, and in which part of an undo it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UndoSample {
+    pub(crate) key: String,
+    pub(crate) part: UndoPart,
+}
+
+/// What becomes of a record when its run is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum UndoPart {
+    /// Its row is as it was before, or gone as it was.
+    Reversed,
+    /// Its row stays as it is.
+    Kept,
+    /// Its row is gone, or refused.
+    CouldNot,
 }
 
 /// What an undo did, or would do.
@@ -95,6 +117,27 @@ pub(crate) struct UndoReport {
     pub(crate) status: RunStatus,
     pub(crate) write_backs: Vec<Undone>,
     pub(crate) folder: PathBuf,
+}
+
+impl UndoReport {
+    /// Tells what it comes to from anything else.
+    pub(crate) fn digest(&self) -> String {
+        let one = |undone: &Undone| {
+            let counts = (
+                undone.changed_since,
+                undone.gone,
+                undone.created,
+                undone.created_in_doubt,
+            );
+            format!(
+                "{} {:?} {counts:?}",
+                undone.report.name, undone.report.tally
+            )
+        };
+        let told: Vec<String> = self.write_backs.iter().map(one).collect();
+        let told = format!("{} {told:?}", self.undo_of);
+        format!("{:032x}", xxh3_128(told.as_bytes()))
+    }
 }
 
 /// Takes a run back. Errors: as a run's; `NothingToUndo` and `NoBeforeImages`, if there is nothing
@@ -298,6 +341,7 @@ async fn restore(
             gone: count(SkipReason::NoMatch),
             created: count(SkipReason::CreatedByRun),
             created_in_doubt: count(SkipReason::CreatedInDoubt),
+            samples: Vec::new(),
         });
     }
     if is_backwards {

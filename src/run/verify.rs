@@ -109,6 +109,38 @@ pub(crate) struct RowSample {
     pub(crate) run: i64,
 }
 
+/// Compares the objects of write-backs of a job one after the other.
+/// Errors: as [`verify`].
+pub(crate) async fn verify_all(
+    project: &Project,
+    ledger: &Ledger,
+    job: &str,
+    write_backs: &[&WriteBack],
+    samples_max: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Verification>, JournalError> {
+    let stop = Stop::new();
+    let mut verifications = Vec::new();
+    for write_back in write_backs {
+        let request = VerifyRequest {
+            project,
+            ledger,
+            job,
+            write_back,
+            samples_max,
+            progress,
+            stop: &stop,
+        };
+        let verification = verify(&request).await?;
+        if verification.drifted > 0 {
+            let why = "`writeback verify` found rows that no longer hold what was written";
+            ledger.distrust_snapshot(job, &write_back.name, why).await?;
+        }
+        verifications.push(verification);
+    }
+    Ok(verifications)
+}
+
 /// Compares one write-back's object with what was last written back.
 /// Errors: whatever keeps it from comparing; drift is part of the answer.
 pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, JournalError> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::clock::{Ages, on_this_clock};
 use crate::domain::alert::Silence;
-use crate::domain::cadence::{Cadence, Fate, KnownCycle, Situation, Verdict};
+use crate::domain::cadence::{Cadence, Fate, KnownCycle, Next, Situation, Verdict, Wait};
 use crate::ledger::cycles::JobCycle;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -56,13 +56,19 @@ pub(super) async fn verdict(
         .into_iter()
         .map(|cycle| known(ages, asked, cycle))
         .collect();
-    Ok(cadence.verdict(Situation {
+    let mut verdict = cadence.verdict(Situation {
         now,
         serving_since,
         absent_since,
         cycles: &cycles,
         at_work,
-    }))
+    });
+    if let Some(pause) = ledger.pause_of(job, now).await?
+        && !at_work
+    {
+        verdict.next = Next::Wait(Wait::Paused(pause));
+    }
+    Ok(verdict)
 }
 
 /// How long the job's dashboard has finished no cycle, if its cadence cares.

@@ -2,6 +2,7 @@
 //! tells over HTTP.
 
 pub(crate) mod alert;
+pub(crate) mod announce;
 mod clock;
 mod due;
 mod files;
@@ -9,5 +10,6 @@ pub(crate) mod http;
 mod metrics;
 pub(crate) mod notice;
 pub(crate) mod outlook;
+pub(crate) mod requested;
 pub(crate) mod serve;
 pub(crate) mod serve_state;

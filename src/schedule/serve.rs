@@ -17,7 +17,8 @@ use super::clock::{Ages, Change, Clock};
 use super::due::{self, Asked, Kept};
 use super::files::{self, Files};
 use super::http;
-use super::notice::{self, Book, Look, NoticeError};
+use super::notice::{self, Look, NoticeError};
+use super::requested::{self, Finished, Undone, why};
 use super::serve_state::{Phase, RunEnd, ServeState};
 use crate::config::{CheckedJob, Project};
 use crate::domain::alert::Circumstances;
@@ -33,7 +34,7 @@ use crate::domain::problem::Problem;
 use crate::doorkeeper::ListenError;
 use crate::ledger::cycles;
 use crate::ledger::{
-    Ledger, LedgerError, PageRequest, RequestAct, RunStatus, ServeLock, Versioned,
+    Ledger, LedgerError, PageRequest, RequestAct, RunEntry, RunStatus, ServeLock, Versioned,
 };
 use crate::report;
 use crate::requests::{self, Answering, RequestsError, ServedFiles};
@@ -223,41 +224,8 @@ enum Event {
     Done {
         request: i64,
         job: String,
-        ended: Result<RunReport, Undone>,
+        ended: Result<Finished, Undone>,
     },
-}
-
-/// Why a run that was asked for could not finish.
-#[derive(Debug)]
-struct Undone {
-    run: Option<i64>,
-    why: String,
-    /// Another process runs the job: it is asked for again.
-    busy: bool,
-    /// It stopped because it was asked to.
-    interrupted: bool,
-}
-
-impl From<RunError> for Undone {
-    fn from(error: RunError) -> Self {
-        Self {
-            run: error.run(),
-            why: why(&error),
-            busy: error.is_of_running_job().is_some(),
-            interrupted: error.is_interruption(),
-        }
-    }
-}
-
-impl From<NoticeError> for Undone {
-    fn from(error: NoticeError) -> Self {
-        Self {
-            run: None,
-            why: chain(&error).join(": "),
-            busy: false,
-            interrupted: false,
-        }
-    }
 }
 
 /// A job as long as it is served.
@@ -753,9 +721,10 @@ impl Server {
     /// Does what was asked for on the page.
     async fn do_requests(&mut self, now: DateTime<Utc>) -> Result<(), LedgerError> {
         for request in self.ledger.requests_open().await? {
-            match request.act {
-                RequestAct::Run => self.begin_requested(request, now).await?,
-                RequestAct::Stop => self.stop_requested(&request).await?,
+            if request.act == RequestAct::Stop {
+                self.stop_requested(&request).await?;
+            } else if request.act.runs() {
+                self.begin_requested(request, now).await?;
             }
         }
         Ok(())
@@ -777,7 +746,7 @@ impl Server {
             return self.ledger.end_request(number, None, message).await;
         };
         if let Some(run) = self.delivered(&checked, &request).await? {
-            let message = format!("nothing new: run {run} delivered the cycle already");
+            let message = format!("nothing new: run {run} did it already");
             return self.ledger.end_request(number, Some(run), &message).await;
         }
         self.served(&job, now);
@@ -790,7 +759,7 @@ impl Server {
         let (project, ledger) = (Arc::clone(&self.files.project), self.ledger.clone());
         let events = self.events.clone();
         tokio::spawn(async move {
-            let work = carry_out_request(project, checked, ledger, request, stop);
+            let work = requested::carry_out(project, checked, ledger, request, stop);
             let ended = tokio::spawn(work)
                 .await
                 .unwrap_or_else(|panicked| Err(RunError::Worker(panicked).into()));
@@ -808,13 +777,32 @@ impl Server {
         Ok(())
     }
 
-    /// The run that delivered what is asked for, if one did: it is not delivered again.
+    /// The run that did what is asked for, if one did: it is not done again.
     async fn delivered(
         &self,
         checked: &CheckedJob,
         request: &PageRequest,
     ) -> Result<Option<i64>, LedgerError> {
-        let Some(cycle) = &request.cycle else {
+        let is_done = |run: &RunEntry| match run.status {
+            RunStatus::Succeeded | RunStatus::Rejected => true,
+            RunStatus::Running | RunStatus::Failed | RunStatus::Guarded | RunStatus::NothingNew => {
+                false
+            }
+        };
+        if request.act == RequestAct::Apply || request.act == RequestAct::Approve {
+            let last = self.ledger.runs_of_job(&request.job, 1).await?;
+            let does = |run: &&RunEntry| match request.act {
+                RequestAct::Apply => run.plan.is_some() && run.plan == request.seen,
+                _ => Some(run.run) == request.run && run.approval.is_some(),
+            };
+            let done = last.first().filter(does).filter(|run| is_done(run));
+            return Ok(done.map(|run| run.run));
+        }
+        let Some(cycle) = request
+            .cycle
+            .as_ref()
+            .filter(|_| request.act == RequestAct::Run)
+        else {
             return Ok(None);
         };
         let only = request.write_back.as_ref();
@@ -854,7 +842,7 @@ impl Server {
         &mut self,
         request: i64,
         job: &str,
-        ended: Result<RunReport, Undone>,
+        ended: Result<Finished, Undone>,
     ) -> Result<(), LedgerError> {
         self.requested.remove(&request);
         let at_work = self
@@ -865,10 +853,17 @@ impl Server {
         self.state.run_left(job);
         self.watch_due = Instant::now();
         let (run, message) = match ended {
-            Ok(report) => {
-                self.tell_end(job, report.status, &report.write_backs, elapsed);
-                self.finished(&report);
-                (report.run, report.status.name().replace('_', " "))
+            Ok(finished) => {
+                if let Finished::Run(report) = &finished {
+                    self.tell_end(job, report.status, &report.write_backs, elapsed);
+                    self.finished(report);
+                }
+                let mut told = finished.status().name().replace('_', " ");
+                if let Finished::Undo(report) = &finished {
+                    let run = report.run.unwrap_or_default();
+                    told = format!("taken back by run {run}: {told}");
+                }
+                (finished.run(), told)
             }
             Err(undone) if undone.busy => {
                 if let Some(served) = self.jobs.get_mut(job) {
@@ -1075,34 +1070,6 @@ fn this_process() -> cycles::Server {
         absent_since: None,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
-}
-
-/// An error with its causes and the mistakes it stands for, in one line.
-fn why(error: &RunError) -> String {
-    let mut told = chain(error);
-    told.extend(Some(files::told(error.problems())).filter(|problems| !problems.is_empty()));
-    told.join(": ")
-}
-
-async fn carry_out_request(
-    project: Arc<Project>,
-    checked: Arc<CheckedJob>,
-    ledger: Ledger,
-    request: PageRequest,
-    stop: Stop,
-) -> Result<RunReport, Undone> {
-    let (named, book) = (request.cycle.as_deref(), Book::Recording(&ledger));
-    let run = RunRequest {
-        project: &project,
-        checked: &checked,
-        cycle: notice::requested_cycle(&project, &checked, named, book).await?,
-        scope: Scope::All,
-        write_back: request.write_back.as_deref(),
-        approver: None,
-        stop,
-    };
-    let progress = report::progress::for_log(&checked.job.name);
-    Ok(run::carry_out(&run, &ledger, progress).await?)
 }
 
 fn versioned(write_back: &WriteBack) -> Versioned<'_> {

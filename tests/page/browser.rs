@@ -184,6 +184,16 @@ impl Browser {
         self
     }
 
+    /// Waits until the page's address no longer holds `left`.
+    pub(crate) fn wait_to_leave(&self, left: &str) -> &Self {
+        let deadline = Instant::now() + PATIENCE;
+        while self.url().contains(left) {
+            assert!(Instant::now() < deadline, "it stays at {}", self.url());
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        self
+    }
+
     fn tell(&self, command: &str, parameters: &Value) -> &Self {
         let told = json!({ "cmd": command, "params": parameters });
         self.call("POST", "/goog/cdp/execute", &told);

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::browser::Browser;
+use crate::deciding;
 use crate::fixture;
+use crate::person::Person;
 use crate::shown::Shown;
 
 /// Signs in by a link, as a person does.
@@ -58,7 +60,8 @@ fn every_page_is_quiet_own_and_fits_a_phone() {
     let browser = Browser::open();
     enter(&browser, &shown, "admin");
     browser.width(320);
-    for page in fixture::pages() {
+    let looks = fixture::looks(&shown);
+    for page in fixture::pages().into_iter().chain(looks) {
         browser.go(&address(&shown, &page));
         assert_eq!(browser.complaints(), Vec::<String>::new(), "{page}");
         let seen = browser.script(
@@ -121,13 +124,52 @@ fn somebody_without_script_signs_in_searches_and_signs_out() {
     let browser = Browser::open();
     browser.without_script();
     browser.go(&address(&shown, &shown.link("operator")));
-    browser.click("main button");
+    browser.click("main button").wait_to_leave("/enter/");
     browser.go(&address(&shown, "/runs/3/nightly/rejected"));
     browser.fill("#q", "N12").click("form.line button");
     browser.wait_for_address("?q=N12&stage=");
     browser.click(".who button").wait_for_address("/login");
     browser.go(&address(&shown, "/runs"));
     browser.wait_for_address("/login?next=%2Fruns");
+    browser.with_script();
+}
+
+#[test]
+fn somebody_without_script_approves_and_takes_back() {
+    let place = deciding::stopped();
+    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+    let admin = Person::of(&shown, "admin");
+    let browser = Browser::open();
+    browser.without_script();
+    browser.go(&address(&shown, &shown.link("admin")));
+    browser.click("main button").wait_to_leave("/enter/");
+    browser.go(&address(&shown, "/"));
+    browser
+        .click(".waiting .do a")
+        .wait_for_address("/runs/2/approve");
+    browser
+        .click("main button.primary")
+        .wait_for_address("/looks/1");
+    admin.ended("/looks/1");
+    browser.go(&address(&shown, "/looks/1"));
+    browser
+        .fill("#reason", "a new model")
+        .click("main button.primary");
+    browser.wait_for_address("/requests/2");
+    assert_eq!(admin.ended("/requests/2")["message"], "succeeded");
+    assert!(place.rows("accounts").contains("A1,20,a"));
+    browser.go(&address(&shown, "/runs/2/undo"));
+    browser
+        .click("main button.primary")
+        .wait_for_address("/looks/3");
+    admin.ended("/looks/3");
+    browser.go(&address(&shown, "/looks/3"));
+    browser.fill("#reason", "the old one was right");
+    browser
+        .click("main button.primary")
+        .wait_for_address("/requests/4");
+    admin.ended("/requests/4");
+    assert!(place.rows("accounts").contains("A1,2,a"));
     browser.with_script();
 }
 
@@ -198,7 +240,8 @@ fn pages_are_accessible_in_light_and_dark_on_a_phone_and_in_forced_colours() {
     };
     look("/login");
     enter(&browser, &shown, "admin");
-    for page in fixture::pages() {
+    let looks = fixture::looks(&shown);
+    for page in fixture::pages().into_iter().chain(looks) {
         look(&page);
     }
 }
@@ -210,7 +253,9 @@ fn pictures_for_the_documents_can_be_taken() {
     let place = fixture::example();
     let shown = Shown::page(&place);
     let browser = Browser::open();
-    enter(&browser, &shown, "operator");
+    enter(&browser, &shown, "admin");
+    let admin = Person::of(&shown, "admin");
+    admin.look("/runs/3/approve/looks", "key=l1");
     let folder = std::env::var_os("WRITEBACK_PICTURES").map(PathBuf::from);
     for scheme in ["light", "dark"] {
         browser.like(&[("prefers-color-scheme", scheme), STILL]);

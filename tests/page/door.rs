@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fixture;
 use crate::harness::{Server, Workspace};
 use crate::shown::{OWN, Shown};
 
@@ -435,4 +436,55 @@ fn acts_are_written_down_looks_are_not_and_an_altered_row_is_found() {
         broken.stderr.contains("act 2 was altered or taken out"),
         "{broken}"
     );
+}
+
+/// What is answered over a socket in the file system.
+fn over_socket(socket: &std::path::Path, path: &str, headers: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: writeback.example.com\r\nConnection: close\r\n");
+    stream
+        .write_all(format!("{head}{headers}\r\n").as_bytes())
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_proxy_says_who_asks_over_a_socket_and_nowhere_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = fixture::place();
+    let socket = place.path("page.sock");
+    let at = format!("unix:{}", socket.display());
+    let alone = place.command(&["page", "--at", &at]);
+    assert_eq!(alone.code, 2, "{alone}");
+    assert!(alone.stderr.contains("[page.proxy]"), "{alone}");
+    let project = place.text("writeback.toml");
+    let proxy = "[page]\nurl = 'https://writeback.example.com'\n[page.proxy]\nuser = 'X-Forwarded-User'\n\
+                 groups = 'X-Forwarded-Groups'\nroles = { crm-ops = 'operator', boss = 'admin' }\n";
+    place.file("writeback.toml", &format!("{project}{proxy}"));
+    let mut child = place.start(&["page", "--at", &at]);
+    place.wait_until("the socket", |_| {
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    });
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let named = "X-Forwarded-User: ada\r\nX-Forwarded-Groups: sales, crm-ops\r\n";
+    let page = over_socket(&socket, "/account", named);
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("ada · operator"),
+        "{page}"
+    );
+    let session = over_socket(&socket, "/api/v1/session", named);
+    assert!(session.contains("\"role\":\"operator\""), "{session}");
+    let stranger = "X-Forwarded-User: eve\r\nX-Forwarded-Groups: sales\r\n";
+    assert!(over_socket(&socket, "/", stranger).starts_with("HTTP/1.1 403"));
+    assert!(over_socket(&socket, "/", "").starts_with("HTTP/1.1 303"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let shown = Shown::page_behind(&place);
+    let headers = [("X-Forwarded-User", "ada"), ("X-Forwarded-Groups", "boss")];
+    assert_eq!(shown.get("/api/v1/session", &headers).status, 401);
 }

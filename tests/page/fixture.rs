@@ -2,6 +2,8 @@
 //! runs by hand, and names that would like to be markup.
 
 use crate::harness::{FIELDS, SCORES, Server, Workspace, write_back};
+use crate::person::Person;
+use crate::shown::Shown;
 
 /// A text that would be an element, an attribute, a script or a formula, if anybody let it.
 pub(crate) const HOSTILE: &str = "<img src=http://evil.example/x onerror=alert(1)>\"'`=1+1";
@@ -110,6 +112,10 @@ pub(crate) fn pages() -> Vec<String> {
         "/jobs/broken",
         "/jobs/job/scores",
         "/jobs/job/scores/records/A1",
+        "/jobs/job/run",
+        "/runs/2/approve",
+        "/runs/1/undo",
+        "/runs/3/nightly/chosen?stage=schema",
         "/dashboards/health",
         "/files/writeback.toml",
         "/files/schedules/job.toml",
@@ -121,6 +127,25 @@ pub(crate) fn pages() -> Vec<String> {
     .to_vec();
     pages.push(format!("/jobs/nightly/nightly/records/{key}"));
     pages
+}
+
+/// Looks of every sort, made by an admin, as addresses.
+pub(crate) fn looks(shown: &Shown<'_>) -> Vec<String> {
+    let admin = Person::named(shown, "looks", "admin");
+    let key = &pages().pop().unwrap();
+    let asked = [
+        ("/jobs/job/previews".to_owned(), "key=1"),
+        ("/runs/2/approve/looks".to_owned(), "key=2"),
+        (
+            "/runs/1/undo/looks".to_owned(),
+            "key=3&write_back=&records=",
+        ),
+        ("/jobs/job/verifications".to_owned(), "key=4"),
+        ("/jobs/job/scores/records/A2/test".to_owned(), "key=5"),
+        (format!("{key}/test"), "key=6"),
+    ];
+    let look = |(path, body): &(String, &str)| admin.look(path, body).0;
+    asked.iter().map(look).collect()
 }
 
 /// The repository's own example after a few weeks.
@@ -187,7 +212,8 @@ pub(crate) const EXAMPLE_PAGES: [(&str, &str); 8] = [
         "record",
         "/jobs/weekly/health_score/records/001Hs00003M28iTIAR",
     ),
-    ("problems", "/problems"),
+    // A look at the run that guards stopped.
+    ("approve", "/looks/1"),
 ];
 
 fn first_key(csv: &str) -> String {

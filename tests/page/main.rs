@@ -8,10 +8,15 @@
 mod acts;
 mod browser;
 mod browsing;
+mod deciding;
 mod door;
+mod editing;
 mod fixture;
 #[path = "../behavior/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the page needs a part of it")]
 mod harness;
 mod looks;
+mod person;
+mod roles;
 mod shown;
+mod tending;

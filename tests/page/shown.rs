@@ -32,6 +32,14 @@ impl<'a> Shown<'a> {
         Self::start(place, &["page", "--at", "127.0.0.1:0"])
     }
 
+    /// As [`Shown::page`], of a project whose page people reach at `https://writeback.example.com`.
+    pub(crate) fn page_behind(place: &'a Workspace) -> Self {
+        let project = place.text("writeback.toml");
+        let plain = project.replace("url = 'https://writeback.example.com'", "");
+        place.file("writeback.toml", &plain);
+        Self::page(place)
+    }
+
     /// The program with arguments that make it show a page.
     pub(crate) fn start(place: &'a Workspace, arguments: &[&str]) -> Self {
         let name = format!("page-{}.log", fs::read_dir(place.path("")).unwrap().count());

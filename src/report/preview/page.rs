@@ -54,15 +54,20 @@ pub(crate) fn html(
                         ". Nothing was written."
                     }
                 }
-                main {
-                    @for (index, preview) in previews.iter().enumerate() {
-                        (section(&format!("write-back-{index}"), job, preview))
-                    }
-                }
+                main { (sections(job, previews)) }
             }
         }
     };
     page.into_string()
+}
+
+/// The previews alone, for a page that brings its own head and style.
+pub(crate) fn sections(job: &str, previews: &[WriteBackPreview]) -> Markup {
+    html! {
+        @for (index, preview) in previews.iter().enumerate() {
+            (section(&format!("write-back-{index}"), job, preview))
+        }
+    }
 }
 
 fn section(id: &str, job: &str, preview: &WriteBackPreview) -> Markup {
@@ -116,7 +121,7 @@ fn outcomes(id: &str, tally: Tally) -> Markup {
 
 fn figure(caption: &Caption, svg: &str, more: &Markup) -> Markup {
     html! {
-        figure {
+        figure tabindex="0" {
             figcaption { (caption.title) }
             (PreEscaped(svg))
             (more)
@@ -129,7 +134,7 @@ fn columns(id: &str, preview: &WriteBackPreview) -> Markup {
     html! {
         @if preview.tally.updated + preview.tally.inserted > 0 {
             h3 { "Columns" }
-            div.scroll { (columns_table(&preview.columns)) }
+            div.scroll tabindex="0" role="region" aria-label="Columns" { (columns_table(&preview.columns)) }
             @for (index, column) in preview.columns.iter().enumerate() {
                 (column_plot(&format!("{id}-column-{index}"), column))
             }
@@ -242,7 +247,7 @@ fn distribution(id: &str, column: &str, numbers: &Numbers, histogram: &Histogram
         }
         details {
             summary { "As a table" }
-            div.scroll { (histogram_table(histogram)) }
+            div.scroll tabindex="0" role="region" aria-label="Distribution" { (histogram_table(histogram)) }
         }
     };
     figure(&caption, &plot::histogram(&caption, histogram), &more)
@@ -301,7 +306,7 @@ fn pairs(columns: &[ColumnPreview]) -> Markup {
     html! {
         @if !told.is_empty() {
             h3 { "Most frequent changes" }
-            div.scroll {
+            div.scroll tabindex="0" role="region" aria-label="Most frequent changes" {
                 table {
                     thead {
                         tr {
@@ -335,7 +340,7 @@ fn samples(samples: &[Sample]) -> Markup {
     html! {
         @if !samples.is_empty() {
             h3 { "The first records that would be written" }
-            div.scroll {
+            div.scroll tabindex="0" role="region" aria-label="First records" {
                 table {
                     thead {
                         tr { @for name in ["record", "decision", "column", "old", "new"] { th scope="col" { (name) } } }
@@ -367,7 +372,7 @@ fn rejections(rejections: &[RejectionSample], rejected: u64) -> Markup {
     html! {
         @if !rejections.is_empty() {
             h3 { "Records that would be rejected" }
-            div.scroll {
+            div.scroll tabindex="0" role="region" aria-label="Rejected records" {
                 table {
                     caption { "The first " (rejections.len()) " of " (grouped(rejected)) }
                     thead { tr { @for name in ["record", "stage", "column", "reason"] { th scope="col" { (name) } } } }

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 use super::error::UndoError;
 use super::plan::{Altered, UndoPlan};
 use super::requests;
-use super::{UndoRequest, Undone};
+use super::{UndoPart, UndoRequest, UndoSample, Undone};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::before::Before;
@@ -89,14 +89,20 @@ pub(super) async fn foresee(
         .map_err(failed)?;
     let mut tally = Tally::default();
     let (mut changed_since, mut gone, mut created, mut created_in_doubt) = (0, 0, 0, 0);
+    let mut samples = Samples::new(request.samples_max);
     let mut reader = Reader::new(plan, &request.records);
     for batch in batches(plan) {
         for records in block_in_place(|| reader.read(batch))? {
             let first = tally.read;
             tally.read += u64::try_from(records.height()).unwrap_or(u64::MAX);
+            let keys = KeyTexts::of(&records, plan.restoration.key_columns())
+                .map_err(|error| unreadable(plan, &error))?;
             if let Some(altered) = &plan.altered {
-                tally.rejected += u64::try_from(reject(plan, &records, first, altered)?.len())
-                    .unwrap_or(u64::MAX);
+                let rejections = reject(plan, &records, first, altered)?;
+                tally.rejected += u64::try_from(rejections.len()).unwrap_or(u64::MAX);
+                for index in 0..records.height() {
+                    samples.take(UndoPart::CouldNot, || keys.text(index));
+                }
                 continue;
             }
             let mut decisions = Vec::with_capacity(records.height());
@@ -107,7 +113,8 @@ pub(super) async fn foresee(
                     .await;
                 decisions.extend(judged.map_err(failed)?.decisions);
             }
-            for decision in decisions {
+            for (index, decision) in decisions.into_iter().enumerate() {
+                samples.take(part_of(&decision), || keys.text(index));
                 match decision {
                     Decision::Update => tally.count(&Outcome::Updated),
                     Decision::Delete => tally.count(&Outcome::Deleted),
@@ -154,7 +161,43 @@ pub(super) async fn foresee(
         gone,
         created,
         created_in_doubt,
+        samples: samples.taken,
     })
+}
+
+/// Which part of an undo a record is in.
+fn part_of(decision: &Decision) -> UndoPart {
+    match decision {
+        Decision::Update | Decision::Delete | Decision::Leave | Decision::Insert => {
+            UndoPart::Reversed
+        }
+        Decision::Skip(SkipReason::NoMatch) | Decision::Reject(_) => UndoPart::CouldNot,
+        Decision::Skip(_) => UndoPart::Kept,
+    }
+}
+
+/// The first records of each part.
+struct Samples {
+    samples_max: usize,
+    taken: Vec<UndoSample>,
+}
+
+impl Samples {
+    fn new(samples_max: usize) -> Self {
+        Self {
+            samples_max,
+            taken: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, part: UndoPart, key: impl FnOnce() -> Option<String>) {
+        let taken = self.taken.iter().filter(|sample| sample.part == part);
+        if taken.count() < self.samples_max
+            && let Some(key) = key()
+        {
+            self.taken.push(UndoSample { key, part });
+        }
+    }
 }
 
 /// Errors: `NotWritten`, with the first record that is asked for and stands in no before-image;

@@ -320,7 +320,11 @@ impl World {
                     "{wait:?} after {fate:?}"
                 );
             }
-            Wait::Run | Wait::Cycle | Wait::Settle { .. } | Wait::Retry { .. } => {}
+            Wait::Run
+            | Wait::Cycle
+            | Wait::Settle { .. }
+            | Wait::Retry { .. }
+            | Wait::Paused(_) => {}
         }
         Ok(())
     }
