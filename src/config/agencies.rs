@@ -258,7 +258,7 @@ pub(super) fn laid_over<'a>(
     let over = over.into_iter().filter(|(key, _)| {
         let known = KEYS.contains(&key.get_ref().as_ref());
         if !known {
-            let hint = did_you_mean(key.get_ref(), KEYS.into_iter());
+            let hint = did_you_mean(key.get_ref(), KEYS);
             let hint =
                 hint.unwrap_or_else(|| format!("known keys: {}", quoted_list(KEYS.into_iter())));
             let message = format!("`{}` is not a key of an agency's file", key.get_ref());

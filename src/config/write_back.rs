@@ -57,10 +57,10 @@ impl Common<'_> {
             name: own.name,
             schema: self.schema.clone()?,
             records_of: self.records_of.clone(),
-            questions: match &self.questions {
-                Some((questions, asking)) => Some(questions.with(asking)),
-                None => None,
-            },
+            questions: self
+                .questions
+                .as_ref()
+                .map(|(questions, asking)| questions.with(asking)),
             source: self.source.clone()?,
             destination: self.destination.clone()?,
             table,
