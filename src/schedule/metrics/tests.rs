@@ -161,6 +161,7 @@ fn report(tally: Tally) -> WriteBackReport {
         tally,
         batches: 3,
         elapsed: Duration::from_secs(1),
+        left: BTreeMap::new(),
         parked: Vec::new(),
         matched_nothing: false,
         left: Default::default(),
