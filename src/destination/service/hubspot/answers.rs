@@ -187,7 +187,9 @@ impl Told {
         let plain = |value: &Value| match value {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                Some(other.to_string())
+            }
         };
         Some(Self {
             id: text("id").filter(|id| !id.is_empty())?,
