@@ -319,7 +319,7 @@ impl Parser<'_> {
         let word = self.next().ok_or_else(|| syntax("a value was expected"))?;
         let value = match &word {
             Word::Bare(alias) if alias.starts_with('@') => self.alias_value(alias)?,
-            word => literal(word)?,
+            Word::Bare(_) | Word::Text(_) | Word::Sign(_) => literal(&word)?,
         };
         Ok(Filter::Compared {
             column,
