@@ -371,6 +371,11 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         .unwrap_or_default();
     let now = preview.map(|preview| format!("    a run now: {}\n", preview.tally));
     let now = now.unwrap_or_default();
+    let real_time: Vec<String> = real_time_fields(plan).map(printable).collect();
+    let at_once = match real_time.is_empty() {
+        true => String::new(),
+        false => format!("    requests may write: {}\n", real_time.join(", ")),
+    };
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => {
@@ -381,7 +386,7 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{at_once}{undo}",
         plan.write_back.name,
         printable(&plan.write_back.schema.table.join(".")),
         plan.source.name,
@@ -391,6 +396,13 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         plan.layout.fields.len(),
         plan.write_back.batch_records_max,
     )
+}
+
+/// The fields that requests may write.
+fn real_time_fields(plan: &Plan) -> impl Iterator<Item = &str> {
+    let fields = plan.write_back.fields.iter();
+    let open = fields.filter(|field| field.real_time);
+    open.map(|field| field.column.text.as_str())
 }
 
 fn guards_json(guards: &Guards) -> Value {

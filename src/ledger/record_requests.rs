@@ -109,7 +109,8 @@ const ANSWER_KEPT: TimeDelta = TimeDelta::days(7);
 pub(crate) struct RequestEnd<'a> {
     /// JSON.
     pub(crate) answer: &'a str,
-    /// Whether its record has an outcome, and so counts as read.
+    /// Whether its record has an outcome, and so counts as read. One without may be asked for
+    /// again, with the same key.
     pub(crate) is_counted: bool,
     /// Why it was rejected before it was sent.
     pub(crate) rejection: Option<&'a Rejection>,
@@ -153,10 +154,12 @@ impl Ledger {
         let id = place.id();
         self.write_of(id, "end a request in", async |connection, write_back| {
             let update = sqlx::query(
-                "UPDATE record_requests SET ended_at = ?, answer = ?, accepted = NULL
-                 WHERE request = ? AND ended_at IS NULL",
+                "UPDATE record_requests SET ended_at = ?1, answer = ?2, accepted = NULL,
+                        idempotency_key = CASE WHEN ?4 THEN idempotency_key END
+                 WHERE request = ?3 AND ended_at IS NULL",
             );
             let update = update.bind(&ended_at).bind(end.answer).bind(place.request);
+            let update = update.bind(end.is_counted);
             if update.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(());
             }

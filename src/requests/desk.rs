@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::answer::{Answered, DestinationAnswer, Refused, fate};
 use super::body::ReadChange;
 use crate::config::{CheckedJob, Project};
-use crate::domain::error::chain;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::Rejection;
 use crate::domain::printable::hexadecimal;
 use crate::domain::real_time::Fate;
@@ -395,6 +395,11 @@ impl Desk {
                     ..about(Fate::NotWritten)
                 };
                 let (fate, answered) = self.end_uncounted(recorded, Fate::NotWritten, told).await?;
+                if let Some(seconds) = retry_after(&error) {
+                    let title = "the destination takes no more requests for now";
+                    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, title);
+                    return Err(refused.hint_if(error.hint()).retry_after(seconds));
+                }
                 Ok((fate, answered.titled("nothing was written", error.hint())))
             }
             Some(_) => {
@@ -670,6 +675,21 @@ pub(super) fn answer_of(request: &RecordRequest) -> Answered {
             begun: Instant::now(),
         })
     })
+}
+
+/// Seconds until a web API that takes no more requests may be asked again.
+fn retry_after(error: &PushError) -> Option<u32> {
+    let PushError::Push { source, .. } = error else {
+        return None;
+    };
+    let (throttled, spent) = (5, 60);
+    if let SystemError::Throttled { .. } = **source {
+        Some(throttled)
+    } else if let SystemError::QuotaSpent { .. } = **source {
+        Some(spent)
+    } else {
+        None
+    }
 }
 
 /// The write-back cannot be met with its object now.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::desk::Desk;
 pub(crate) use self::desk::ServedFiles;
@@ -79,6 +79,7 @@ pub(crate) async fn answer(
     files: watch::Receiver<ServedFiles>,
     stop: Stop,
 ) -> Result<Answering, RequestsError> {
+    warn_of_unknown(settings, &files.borrow());
     let (door, address) = Doorkeeper::bind(settings.listen, LIMITS).await?;
     let desk = Arc::new(Desk::new(ledger, files, stop.clone()));
     desk.take_up().await?;
@@ -97,6 +98,25 @@ pub(crate) async fn answer(
     };
     info!(url = %url(settings, address), "answering requests");
     Ok(Answering { desk, serving })
+}
+
+/// A caller may name what is not there yet: it is said, and no more.
+fn warn_of_unknown(settings: &HttpSettings, files: &ServedFiles) {
+    let is_there = |wanted: &String| {
+        files.jobs.iter().any(|(job, checked)| {
+            let mut write_backs = checked.job.write_backs.iter();
+            write_backs.any(|write_back| *wanted == format!("{job}.{}", write_back.name))
+        })
+    };
+    for caller in settings.callers.values() {
+        for wanted in caller.write_backs.iter().filter(|wanted| !is_there(wanted)) {
+            warn!(
+                caller = caller.name,
+                write_back = wanted,
+                "a caller may write what is not there"
+            );
+        }
+    }
 }
 
 fn url(settings: &HttpSettings, address: SocketAddr) -> String {
