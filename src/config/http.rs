@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::document::{Table, Value, shown};
-use super::project_file::named_tables;
+use super::names::named_tables;
 use super::secret::{Given, Surroundings};
 use crate::domain::caller::{Caller, HttpSettings, Proof, TlsFiles};
 use crate::domain::connection::Secret;

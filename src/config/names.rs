@@ -1,6 +1,7 @@
 //! Names as files write them: tables of one to three parts, columns, and the names users give to
 //! things.
 
+use super::document::Table;
 use crate::domain::object::{NamePart, ObjectName};
 
 /// The file that makes a folder a project.
@@ -112,6 +113,28 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 /// What [`is_plain_name`] asks for, in words.
 pub(super) const PLAIN_NAME_HINT: &str =
     "names are letters, digits, `_`, `-` and `.`, at most 100 of them";
+
+/// The tables `[KEY.NAME]` with their names.
+pub(super) fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
+    let Some(tables) = root
+        .get(key)
+        .and_then(|value| value.table(format!("`[{key}]`")))
+    else {
+        return Vec::new();
+    };
+    let named = tables.entries().filter_map(|value| {
+        if !is_plain_name(value.key) {
+            let message = format!(
+                "`{}` cannot be the name of a table in `[{key}]`",
+                value.key.escape_debug()
+            );
+            value.key_mistake(message, Some(PLAIN_NAME_HINT.to_owned()));
+            return None;
+        }
+        Some((value.key, value.table(format!("`[{key}.{}]`", value.key))?))
+    });
+    named.collect()
+}
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use super::dashboards::read_dashboard;
 use super::document::{Document, Laid, NOT_TOML, Table, Value, read_text, shown};
 use super::guards::{KEYS as GUARD_KEYS, is_off, joined, read_canary, read_guards};
 use super::http::read_http;
-use super::names::{PLAIN_NAME_HINT, is_plain_name};
+use super::names::named_tables;
 use super::page::read_page;
 use super::secret::Surroundings;
 use super::times::duration_within;
@@ -186,28 +186,6 @@ impl Project {
         }
         self.told_to_users.insert(name.to_owned(), told_to_users);
     }
-}
-
-/// The tables `[KEY.NAME]` with their names.
-pub(super) fn named_tables<'a>(root: &Table<'a>, key: &str) -> Vec<(&'a str, Table<'a>)> {
-    let Some(tables) = root
-        .get(key)
-        .and_then(|value| value.table(format!("`[{key}]`")))
-    else {
-        return Vec::new();
-    };
-    let named = tables.entries().filter_map(|value| {
-        if !is_plain_name(value.key) {
-            let message = format!(
-                "`{}` cannot be the name of a table in `[{key}]`",
-                value.key.escape_debug()
-            );
-            value.key_mistake(message, Some(PLAIN_NAME_HINT.to_owned()));
-            return None;
-        }
-        Some((value.key, value.table(format!("`[{key}.{}]`", value.key))?))
-    });
-    named.collect()
 }
 
 fn defaults(root: &Table<'_>) -> Defaults {

@@ -77,7 +77,7 @@ pub(crate) fn is_asked_for(field: &Field, key: &[usize], given: &BTreeSet<usize>
 /// What became of a request at one destination, or of one of its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Fate {
+pub(crate) enum RequestFate {
     Created,
     Updated,
     /// The row held it already.
@@ -95,7 +95,7 @@ pub(crate) enum Fate {
     Unknown,
 }
 
-impl Fate {
+impl RequestFate {
     /// Status of the answer. The ledger and the answer are never at odds: both are made of this.
     pub(crate) fn status(self) -> u16 {
         match self {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::domain::outcome::{Outcome, Rejection, SkipReason};
-use crate::domain::real_time::Fate;
+use crate::domain::real_time::RequestFate;
 use crate::run::real_time::Carried;
 
 /// What became of one field.
@@ -65,25 +65,25 @@ pub(super) struct Answered {
 }
 
 /// As what an outcome is answered.
-pub(super) fn fate(outcome: &Outcome) -> Fate {
+pub(super) fn fate(outcome: &Outcome) -> RequestFate {
     match outcome {
-        Outcome::Inserted => Fate::Created,
-        Outcome::Updated | Outcome::Deleted => Fate::Updated,
-        Outcome::Unchanged | Outcome::AsWritten => Fate::Unchanged,
-        Outcome::Skipped(SkipReason::ChangedSince) => Fate::Conflict,
-        Outcome::Skipped(_) => Fate::Skipped,
-        Outcome::Rejected(_) => Fate::Rejected,
+        Outcome::Inserted => RequestFate::Created,
+        Outcome::Updated | Outcome::Deleted => RequestFate::Updated,
+        Outcome::Unchanged | Outcome::AsWritten => RequestFate::Unchanged,
+        Outcome::Skipped(SkipReason::ChangedSince) => RequestFate::Conflict,
+        Outcome::Skipped(_) => RequestFate::Skipped,
+        Outcome::Rejected(_) => RequestFate::Rejected,
     }
 }
 
 /// As JSON and people read it.
-pub(super) fn word(fate: Fate) -> String {
+pub(super) fn word(fate: RequestFate) -> String {
     let word = json!(fate);
     word.as_str().unwrap_or_default().to_owned()
 }
 
 impl DestinationAnswer {
-    pub(super) fn of(destination: &str, object: &str, fate: Fate) -> Self {
+    pub(super) fn of(destination: &str, object: &str, fate: RequestFate) -> Self {
         Self {
             destination: destination.to_owned(),
             object: object.to_owned(),

@@ -19,11 +19,10 @@ use crate::config::{CheckedJob, Project};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::Rejection;
 use crate::domain::printable::hexadecimal;
-use crate::domain::real_time::Fate;
+use crate::domain::real_time::RequestFate;
 use crate::ledger::{
     Ledger, LedgerError, NewRecordRequest, RecordRequest, RequestBegun, RequestEnd, RequestPlace,
 };
-use crate::report::failure;
 use crate::run::PushError;
 use crate::run::plan::PlanError;
 use crate::run::real_time::{Asked, Mapped, Post, Settled, Unfit, rejection_at};
@@ -279,7 +278,9 @@ impl Desk {
         };
         drop(begun.send(told));
         let ended = self.write(&job, &post, &recorded, mapped).await;
-        let answered = ended.as_ref().map_or(Fate::NotWritten, |(fate, _)| *fate);
+        let answered = ended
+            .as_ref()
+            .map_or(RequestFate::NotWritten, |(fate, _)| *fate);
         info!(job, write_back = post.write_back(), run = recorded.place.run, request = recorded.id, caller = from.caller,
             origin = change.origin, outcome = ?answered, milliseconds = started.elapsed().as_millis(), "a request");
         ended.map(|(_, answered)| answered)
@@ -337,15 +338,15 @@ impl Desk {
         post: &Arc<Post>,
         recorded: &Recorded,
         mapped: Result<Mapped, Box<Rejection>>,
-    ) -> Result<(Fate, Answered), Refused> {
+    ) -> Result<(RequestFate, Answered), Refused> {
         let about = |fate| DestinationAnswer::of(post.destination(), &post.object(), fate);
         let mapped = match mapped {
             Ok(mapped) => mapped,
             Err(rejection) => {
-                let told = about(Fate::Rejected).rejected(&rejection);
+                let told = about(RequestFate::Rejected).rejected(&rejection);
                 let rejection = rejection_at(recorded.place, &rejection);
                 return self
-                    .end(recorded, Fate::Rejected, told, Some(&rejection))
+                    .end(recorded, RequestFate::Rejected, told, Some(&rejection))
                     .await;
             }
         };
@@ -353,9 +354,11 @@ impl Desk {
         if let Some(parked) = parked.map_err(|error| unkept(&error))? {
             let told = DestinationAnswer {
                 reason: Some(parked.told()),
-                ..about(Fate::Conflict)
+                ..about(RequestFate::Conflict)
             };
-            return self.end_uncounted(recorded, Fate::Conflict, told).await;
+            return self
+                .end_uncounted(recorded, RequestFate::Conflict, told)
+                .await;
         }
         let stop = Stop::new();
         let deadline = tokio::spawn({
@@ -392,9 +395,11 @@ impl Desk {
                 );
                 let told = DestinationAnswer {
                     reason: Some(told),
-                    ..about(Fate::NotWritten)
+                    ..about(RequestFate::NotWritten)
                 };
-                let (fate, answered) = self.end_uncounted(recorded, Fate::NotWritten, told).await?;
+                let (fate, answered) = self
+                    .end_uncounted(recorded, RequestFate::NotWritten, told)
+                    .await?;
                 if let Some(seconds) = retry_after(&error) {
                     let title = "the destination takes no more requests for now";
                     let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, title);
@@ -413,7 +418,7 @@ impl Desk {
                     let (post, id) = (Arc::clone(post), recorded.id.clone());
                     async move { desk.settle_later(&post, &id).await }
                 });
-                Ok((Fate::Unknown, unknown(recorded)))
+                Ok((RequestFate::Unknown, unknown(recorded)))
             }
         }
     }
@@ -421,10 +426,10 @@ impl Desk {
     async fn end(
         &self,
         recorded: &Recorded,
-        fate: Fate,
+        fate: RequestFate,
         told: DestinationAnswer,
         rejection: Option<&Rejection>,
-    ) -> Result<(Fate, Answered), Refused> {
+    ) -> Result<(RequestFate, Answered), Refused> {
         let answered = answered(recorded, fate, told);
         let answer = json!(answered).to_string();
         let end = RequestEnd {
@@ -441,9 +446,9 @@ impl Desk {
     async fn end_uncounted(
         &self,
         recorded: &Recorded,
-        fate: Fate,
+        fate: RequestFate,
         told: DestinationAnswer,
-    ) -> Result<(Fate, Answered), Refused> {
+    ) -> Result<(RequestFate, Answered), Refused> {
         let answered = answered(recorded, fate, told);
         let answer = json!(answered).to_string();
         let end = RequestEnd {
@@ -506,7 +511,7 @@ impl Desk {
         let settled = post.settle(request.place).await;
         let settled = settled.map_err(|error| chain(&error).join(": "))?;
         let fate = match settled {
-            Settled::NotWritten => Fate::NotWritten,
+            Settled::NotWritten => RequestFate::NotWritten,
             Settled::Written => {
                 let outcome = post.outcome(request.place).await;
                 fate(&outcome.map_err(|error| chain(&error).join(": "))?)
@@ -540,9 +545,12 @@ impl Desk {
                 };
                 let told = DestinationAnswer {
                     reason: Some("the process ended before it was sent".to_owned()),
-                    ..DestinationAnswer::of("", "", Fate::NotWritten)
+                    ..DestinationAnswer::of("", "", RequestFate::NotWritten)
                 };
-                drop(self.end_uncounted(&recorded, Fate::NotWritten, told).await);
+                drop(
+                    self.end_uncounted(&recorded, RequestFate::NotWritten, told)
+                        .await,
+                );
                 continue;
             }
             tokio::spawn(async move { desk.go_on_with(request, sent.is_some()).await });
@@ -626,7 +634,7 @@ fn asked(change: &ReadChange) -> Asked {
     }
 }
 
-fn answered(recorded: &Recorded, fate: Fate, told: DestinationAnswer) -> Answered {
+fn answered(recorded: &Recorded, fate: RequestFate, told: DestinationAnswer) -> Answered {
     let milliseconds = recorded.begun.elapsed().as_millis();
     let answered = Answered {
         status: fate.status(),
@@ -640,12 +648,15 @@ fn answered(recorded: &Recorded, fate: Fate, told: DestinationAnswer) -> Answere
         destinations: vec![told],
     };
     match fate {
-        Fate::Created | Fate::Updated | Fate::Unchanged | Fate::Kept => answered,
-        Fate::Skipped => answered.titled("the record is left as it is", None),
-        Fate::Conflict => answered.titled("the record is not as it is expected to be", None),
-        Fate::Rejected => answered.titled("the record is rejected", None),
-        Fate::NotWritten => answered.titled("nothing was written", None),
-        Fate::Unknown => answered.titled("it is not known yet whether it was written", None),
+        RequestFate::Created
+        | RequestFate::Updated
+        | RequestFate::Unchanged
+        | RequestFate::Kept => answered,
+        RequestFate::Skipped => answered.titled("the record is left as it is", None),
+        RequestFate::Conflict => answered.titled("the record is not as it is expected to be", None),
+        RequestFate::Rejected => answered.titled("the record is rejected", None),
+        RequestFate::NotWritten => answered.titled("nothing was written", None),
+        RequestFate::Unknown => answered.titled("it is not known yet whether it was written", None),
     }
 }
 
@@ -653,7 +664,7 @@ fn answered(recorded: &Recorded, fate: Fate, told: DestinationAnswer) -> Answere
 fn unknown(recorded: &Recorded) -> Answered {
     let told = Answered {
         destinations: Vec::new(),
-        ..answered(recorded, Fate::Unknown, DestinationAnswer::default())
+        ..answered(recorded, RequestFate::Unknown, DestinationAnswer::default())
     };
     let hint = format!(
         "it is being settled: ask `GET /v1/outcomes/{}`",
@@ -697,8 +708,10 @@ fn unmet(error: &PlanError) -> Refused {
     let (told, hint) = match error {
         PlanError::Problems { problems, .. } => {
             let first = problems.first();
+            let all = problems.iter().map(|problem| problem.message.as_str());
+            let all: Vec<&str> = all.collect();
             warn!(
-                problems = failure::problems_text(problems),
+                problems = all.join("; "),
                 "a write-back cannot be carried out"
             );
             let message = first.map(|problem| problem.message.clone());

@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::domain::caller::TlsFiles;
-use crate::doorkeeper::{Connection, Doorkeeper};
+use crate::doorkeeper::{self, Doorkeeper};
 
 /// Why requests cannot be answered over TLS.
 #[derive(Debug, thiserror::Error)]
@@ -83,15 +83,15 @@ impl Listener for EncryptedDoor {
 
 /// An encrypted connection, or one that is becoming one.
 pub(super) enum Encrypted {
-    Handshake(Box<Accept<Connection>>),
-    Open(Box<TlsStream<Connection>>),
+    Handshake(Box<Accept<doorkeeper::Connection>>),
+    Open(Box<TlsStream<doorkeeper::Connection>>),
 }
 
 impl Encrypted {
     fn poll_open(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Pin<&mut TlsStream<Connection>>>> {
+    ) -> Poll<io::Result<Pin<&mut TlsStream<doorkeeper::Connection>>>> {
         if let Self::Handshake(handshake) = self {
             let stream = ready!(Pin::new(handshake.as_mut()).poll(context))?;
             *self = Self::Open(Box::new(stream));

@@ -11,7 +11,7 @@ use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::outcomes::UnderWay;
-use crate::run::write::terms::Expected;
+use crate::run::write::terms::ExpectedRow;
 
 /// Positions in a batch, ascending, of the only records of it that are looked up.
 pub(super) struct LookedUpOnly(pub(super) Vec<IdxSize>);
@@ -41,7 +41,7 @@ pub(super) struct Batch {
 #[derive(Debug, Clone, Default)]
 pub(super) struct RequestTerms {
     /// What it is to hold before it is written; `None`: anything.
-    pub(super) expected: Option<Arc<Expected>>,
+    pub(super) expected: Option<Arc<ExpectedRow>>,
 }
 
 impl Batch {

@@ -28,7 +28,7 @@ use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{Conflicts, Reserved, kept};
+use crate::run::conflicts::{Conflicts, kept};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile};
 use crate::run::journal_table::JournalTable;
@@ -39,7 +39,7 @@ use crate::run::stop::Stop;
 use crate::run::swap::{Swap, shaped};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
-use crate::run::write::terms::Terms;
+use crate::run::write::terms::{Reserved, Terms};
 use crate::run::write::transaction::{Differing, Manner, Task, expect_unaltered};
 use crate::run::{Progress, PushError, retry};
 
@@ -645,7 +645,7 @@ impl Writer {
         }
         if batch.request.is_some() && share.of(batch).is_some() {
             let effect = self.context.effect(batch, &decided)?;
-            self.seen = Some(Seen::of(&effect, &decided));
+            self.seen = Some(effect.seen());
         }
         let prepared = self
             .prepare(batch, decided, sent, attempts, &share, earlier)

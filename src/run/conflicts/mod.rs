@@ -20,6 +20,7 @@ use crate::domain::outcome::SkipReason;
 use crate::domain::record::column_texts;
 use crate::run::write::effect::Mask;
 use crate::run::write::judge::{Decided, chosen};
+use crate::run::write::terms::Reserved;
 use crate::run::write::transaction::narrowed;
 
 /// What was found of values in which someone else's are kept, record by record of a batch.
@@ -167,9 +168,6 @@ pub(crate) async fn judge<By: LookUp>(
     decided.conflicts = conflicts;
     Ok(())
 }
-
-/// Columns of records that requests wrote since these were pulled, by record of a batch.
-pub(crate) type Reserved = BTreeMap<usize, BTreeSet<String>>;
 
 /// Leaves alone what requests wrote of records that were looked up with before-images of those that
 /// differ. A record of which nothing else differs is skipped. Writes nothing.

@@ -14,7 +14,7 @@ use crate::domain::outcome::Rejection;
 use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
 use crate::domain::schema::Schema;
 use crate::run::plan::PlanError;
-use crate::run::write::terms::Expected;
+use crate::run::write::terms::ExpectedRow;
 
 /// What a caller asks for, by columns of the schema. `None` is NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) struct Mapped {
     /// The match key, as people read it.
     pub(crate) record: String,
     pub(super) key_columns: Vec<String>,
-    pub(super) expected: Option<Arc<Expected>>,
+    pub(super) expected: Option<Arc<ExpectedRow>>,
     /// The fields that it writes.
     pub(crate) fields: Vec<String>,
 }
@@ -136,13 +136,13 @@ struct Fitted {
 }
 
 /// What a row is to hold, whatever the job's rules for writing it.
-fn as_expected(fitted: Fitted) -> Expected {
+fn as_expected(fitted: Fitted) -> ExpectedRow {
     let plain = |field: LayoutField| LayoutField {
         when: When::Always,
         ..field
     };
     let fields = fitted.layout.fields.into_iter().map(plain).collect();
-    Expected {
+    ExpectedRow {
         layout: Layout {
             nulls: NullPolicy::Write,
             fields,

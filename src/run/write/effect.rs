@@ -10,6 +10,9 @@ use crate::domain::conversion::texts_of;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
+use crate::domain::real_time::RequestFate;
+use crate::domain::sameness::same;
+use crate::run::seen::{Seen, SeenField};
 use crate::run::write::judge::Decided;
 
 /// For each field of a layout which records an update writes it of; `None` if of all.
@@ -120,6 +123,31 @@ impl<'a> Effect<'a> {
         let fields = self.layout.fields.iter().zip(self.sent.columns());
         let texts: PolarsResult<_> = fields.map(|(field, sent)| texts(field, sent)).collect();
         texts.expect("a batch has its values in their kinds' representations")
+    }
+
+    /// What is seen of the row of the only record.
+    pub(crate) fn seen(&self) -> Seen {
+        let is_made = self.decisions.first() == Some(&Decision::Insert);
+        let is_there = is_made || self.before.of(0).is_some();
+        let positions = self.layout.positions(|field| is_there && !field.key);
+        let field = |position: usize| {
+            let field = self.layout.fields.get(position)?;
+            let before = self.before(0, position);
+            let holds = same(field.kind, before, self.text(0, position));
+            Some(SeenField {
+                name: field.column.name.clone(),
+                before: before.map(str::to_owned),
+                after: self.after(0, position).map(str::to_owned),
+                fate: match (self.is_taken(0, position), holds) {
+                    (_, true) => RequestFate::Unchanged,
+                    (true, false) => RequestFate::Updated,
+                    (false, false) => RequestFate::Kept,
+                },
+            })
+        };
+        Seen {
+            fields: positions.into_iter().filter_map(field).collect(),
+        }
     }
 
     fn is_updated(&self, record: usize, position: usize) -> bool {

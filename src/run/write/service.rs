@@ -14,8 +14,8 @@ use tracing::{debug, warn};
 
 use super::account::ImagesAccount;
 use super::effect::Effect;
-use super::judge::{Decided, mapped};
-use super::terms::{self, Expected, Terms};
+use super::judge::{self, Decided, mapped};
+use super::terms::{ExpectedRow, Reserved, Terms};
 use super::transaction::{Task, holds_otherwise};
 use crate::destination::seam::{LookUp, records_at};
 use crate::destination::service::AnyService;
@@ -29,11 +29,10 @@ use crate::fault;
 use crate::ledger::{Earlier, Left, WriteBackId};
 use crate::run::batch::Batch;
 use crate::run::conflicts::last_written::LastValues;
-use crate::run::conflicts::{self, Conflicts, Reserved};
+use crate::run::conflicts::{self, Conflicts};
 use crate::run::doubt::FirstImages;
 use crate::run::images;
 use crate::run::key_lines;
-use crate::run::seen::Seen;
 use crate::run::writer::{AttemptError, Line, Work, Writer, WriterContext, outcomes};
 use crate::run::{PushError, retry};
 
@@ -46,10 +45,10 @@ impl Task<'_> {
         last: Option<&LastValues>,
         before: Before,
     ) -> Result<Decided, SystemError> {
-        if let Some(Expected { layout, record }) = self.terms.expected {
+        if let Some(ExpectedRow { layout, record }) = self.terms.expected {
             let held = service.look_up(layout, record, Before::Unread);
             if holds_otherwise(&held.await?) {
-                return terms::refused(service, self.layout, records).await;
+                return judge::refused(service, self.layout, records).await;
             }
         }
         match self.work {
@@ -442,7 +441,7 @@ impl Writer {
             let decided = decided.spread(all, &positions);
             let effect = context.effect(batch, &decided)?;
             if request.is_some() {
-                self.seen = Some(Seen::of(&effect, &decided));
+                self.seen = Some(effect.seen());
             }
             self.tell_intent(way, &effect, &decided, &positions).await?;
             let guarded = task.is_guarded(last.as_ref());

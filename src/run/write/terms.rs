@@ -1,19 +1,18 @@
 //! What requests have to do with the records of a batch: what the caller of a request expects its
 //! row to hold, and what of a run's records requests wrote in the meantime.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use polars::prelude::DataFrame;
 
-use crate::destination::seam::LookUp;
-use crate::domain::before::Before;
 use crate::domain::layout::Layout;
-use crate::domain::match_rule::Decision;
-use crate::domain::outcome::SkipReason;
-use crate::run::conflicts::Reserved;
-use crate::run::write::judge::Decided;
+
+/// Columns of records that requests wrote since these were pulled, by record of a batch.
+pub(crate) type Reserved = BTreeMap<usize, BTreeSet<String>>;
 
 /// What a caller expects a row to hold before it is written.
 #[derive(Debug)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedRow {
     /// The match key, and the fields that are expected to hold something.
     pub(crate) layout: Layout,
     /// Shape: a batch's of the layout, of one record.
@@ -23,21 +22,7 @@ pub(crate) struct Expected {
 /// Terms that a batch is written on; none in most.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms<'a> {
-    pub(crate) expected: Option<&'a Expected>,
+    pub(crate) expected: Option<&'a ExpectedRow>,
     /// Never empty.
     pub(crate) reserved: Option<&'a Reserved>,
-}
-
-/// What is decided about a record whose row does not hold what is expected.
-pub(crate) async fn refused<By: LookUp>(
-    by: &mut By,
-    layout: &Layout,
-    record: &DataFrame,
-) -> Result<Decided, By::Error> {
-    let looked_up = by.look_up(layout, record, Before::OfAll).await?;
-    Ok(Decided {
-        looked_up,
-        decisions: vec![Decision::Skip(SkipReason::ChangedSince)],
-        conflicts: Default::default(),
-    })
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 
 use super::effect::Mask;
-use super::judge::{Decided, chosen, mapped};
-use super::terms::{self, Expected, Terms};
+use super::judge::{self, Decided, chosen, mapped};
+use super::terms::{ExpectedRow, Terms};
 use crate::destination::AnyDatabase;
 use crate::destination::seam::{LookUp, LookedUp, Transact, records_at};
 use crate::domain::alteration::Change;
@@ -79,10 +79,10 @@ impl Task<'_> {
         last: Option<&LastValues>,
         manner: Manner,
     ) -> Result<Decided, SystemError> {
-        if let Some(Expected { layout, record }) = self.terms.expected {
+        if let Some(ExpectedRow { layout, record }) = self.terms.expected {
             let held = database.look_up_locked(layout, record, Before::Unread);
             if holds_otherwise(&held.await?) {
-                return terms::refused(database, self.layout, records).await;
+                return judge::refused(database, self.layout, records).await;
             }
         }
         let last = last.filter(|_| matches!(self.work, Work::Deliver));

@@ -5,10 +5,13 @@
 
 pub(crate) mod mapped;
 
-use polars::prelude::IdxSize;
+use polars::prelude::{DataFrame, IdxSize};
 
-use crate::destination::seam::{Found, LookedUp};
+use crate::destination::seam::{Found, LookUp, LookedUp};
+use crate::domain::before::Before;
+use crate::domain::layout::Layout;
 use crate::domain::match_rule::Decision;
+use crate::domain::outcome::SkipReason;
 use crate::run::conflicts::Conflicts;
 
 /// What was found of the records of a batch, and what is to be done with each.
@@ -49,6 +52,19 @@ impl Decided {
             conflicts: self.conflicts.spread(positions),
         }
     }
+}
+
+/// What is decided about a record whose row does not hold what its request expects.
+pub(crate) async fn refused<By: LookUp>(
+    by: &mut By,
+    layout: &Layout,
+    record: &DataFrame,
+) -> Result<Decided, By::Error> {
+    Ok(Decided {
+        looked_up: by.look_up(layout, record, Before::OfAll).await?,
+        decisions: vec![Decision::Skip(SkipReason::ChangedSince)],
+        conflicts: Conflicts::default(),
+    })
 }
 
 /// Positions of the records with one decision, in order.
