@@ -111,6 +111,7 @@ fn read_step(
         fields: fields?,
         canary: None,
         compare: Compare::default(),
+        only_where: Vec::new(),
         creation: Some(Creation {
             of: of.to_owned(),
             exists_by: exists_by?,
@@ -248,6 +249,7 @@ pub(super) fn read_note(
         fields,
         canary: None,
         compare: Compare::default(),
+        only_where: Vec::new(),
         creation: Some(Creation {
             of: name.to_owned(),
             exists_by: vec![vec![marker]],
@@ -390,6 +392,8 @@ fn field(at: Value<'_>, value: FieldValue) -> Option<Field> {
 
 fn field_of(at: Value<'_>, column: &str, value: FieldValue) -> Option<Field> {
     Some(Field {
+        path: Vec::new(),
+        reference: None,
         column: named(at, column)?,
         value,
         when: When::Always,

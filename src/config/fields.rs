@@ -5,16 +5,18 @@ use std::cell::RefCell;
 
 use super::document::{Table, Value, shown};
 use super::labels::read_labels;
-use super::names::parse_column_name;
+use super::names::{parse_column_name, parse_field_of_object, parse_path};
 use super::words::word;
+use crate::domain::condition::Condition;
 use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{
     Label, Method, MethodCall, PhoneRule, Setting, Takes, Unreadable, region,
 };
-use crate::domain::object::{NamePart, resolve_name};
+use crate::domain::object::{NamePart, ObjectName, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::real_time;
+use crate::domain::reference::{NotFound, Reference};
 use crate::domain::schema::Schema;
 use crate::domain::template::Template;
 
@@ -34,7 +36,13 @@ const FIELD_KEYS: &[&str] = &[
     "when",
     "on_conflict",
     "realtime",
+    "refers_to",
+    "only_where",
+    "not_found",
 ];
+
+/// Those that only a reference has.
+const REFERENCE_KEYS: [&str; 2] = ["only_where", "not_found"];
 const TEXT_HINT: &str =
     "columns stand in braces, with a default if they may be empty: `{column | \"default\"}`";
 const FIELD_HINT: &str =
@@ -85,12 +93,111 @@ pub(super) fn read_fields(
     Some(fields)
 }
 
-/// What a line of `[write_back.fields]` says of its column.
-struct ReadValue {
+/// What a field's right side says.
+struct FieldRead {
     value: FieldValue,
     when: When,
     on_conflict: OnConflict,
     real_time: bool,
+    reference: Option<Reference>,
+}
+
+/// What a field says of the row that it names; `Some(None)` if it says nothing. That the field's
+/// own name is a path is known only where it is met with its object.
+fn read_reference(table: &Table<'_>, field: &str) -> Option<Option<Reference>> {
+    let refers_to = table.get("refers_to");
+    let is_path = !parse_path(field).is_empty();
+    let words = [
+        ("reject", NotFound::Reject),
+        ("keep", NotFound::Keep),
+        ("null", NotFound::Null),
+    ];
+    let not_found = table
+        .get("not_found")
+        .map_or(Some(NotFound::Reject), |value| word(value, &words));
+    let only_where = table
+        .get("only_where")
+        .map_or(Some(Vec::new()), read_conditions);
+    let stray = REFERENCE_KEYS.iter().find_map(|key| table.get(key));
+    if let (Some(stray), None, false) = (stray, refers_to, is_path) {
+        let message = format!("`{}` belongs to a reference", stray.key);
+        let hint =
+            "add `refers_to = \"Object.Field\"`, or name the field by its path: `\"Owner.Email\"`";
+        stray.key_mistake(message, Some(hint.to_owned()));
+        return None;
+    }
+    let named = match refers_to {
+        None => None,
+        Some(value) => {
+            let (object, field) = field_of_object(value)?;
+            Some((object, field, value.location()))
+        }
+    };
+    let (not_found, only_where) = (not_found?, only_where?);
+    let is_one = named.is_some() || stray.is_some();
+    Some(is_one.then_some(Reference {
+        refers_to: named,
+        only_where,
+        not_found,
+    }))
+}
+
+fn field_of_object(value: Value<'_>) -> Option<(ObjectName, NamePart)> {
+    let text = value.text()?;
+    match parse_field_of_object(text) {
+        Ok(named) => Some(named),
+        Err(why) => {
+            let message = format!("`refers_to` is {}: {why}", shown(text));
+            let hint =
+                "write `refers_to = \"User.Email\"`: an object, and the field that holds the value";
+            value.mistake(message, Some(hint.to_owned()));
+            None
+        }
+    }
+}
+
+/// Reads an `only_where`: columns with the values of which rows hold one.
+pub(super) fn read_conditions(value: Value<'_>) -> Option<Vec<Condition>> {
+    let table = value.table("`only_where`".to_owned())?;
+    let conditions: Option<Vec<Condition>> = table.entries().map(read_condition).collect();
+    if conditions.as_ref().is_some_and(Vec::is_empty) {
+        value.mistake(
+            "`only_where` names no column",
+            Some("write `only_where = { Type = \"Customer\" }`, or leave it out".to_owned()),
+        );
+        return None;
+    }
+    conditions
+}
+
+fn read_condition(entry: Value<'_>) -> Option<Condition> {
+    let column = parse_column_name(entry.key);
+    if let Err(why) = &column {
+        let message = format!(
+            "`{}` is not a column's name: {why}",
+            entry.key.escape_debug()
+        );
+        entry.key_mistake(message, None);
+    }
+    let text = |value: &Value<'_>| match value.is_text() {
+        true => value.text().map(str::to_owned),
+        false => value.number_or_boolean(),
+    };
+    let values: Option<Vec<String>> = entry.one_or_list().iter().map(text).collect();
+    let values = values?;
+    if values.is_empty() {
+        let hint = "write `Type = [\"Customer\", \"Partner\"]`";
+        entry.mistake(
+            format!("`{}` of `only_where` names no value", entry.key),
+            Some(hint.to_owned()),
+        );
+        return None;
+    }
+    Some(Condition {
+        column: column.ok()?,
+        values,
+        location: entry.key_location(),
+    })
 }
 
 /// Schema columns that may go nowhere.
@@ -184,6 +291,8 @@ enum How {
     ThroughMethod,
     /// Beside whatever else the column goes to.
     Shared,
+    /// As a row of another object.
+    ThroughReference,
     Ignored,
 }
 
@@ -217,30 +326,34 @@ impl Reader<'_> {
         if read.is_none() {
             self.excuse_mentioned(entry);
         }
-        let ReadValue {
+        let FieldRead {
             value,
             when,
             on_conflict,
             real_time,
+            reference,
         } = read?;
         Some(Field {
             column: column?,
+            path: parse_path(entry.key),
             value,
             when,
             on_conflict,
             real_time,
+            reference,
             location: entry.key_location(),
         })
     }
 
-    fn value(&mut self, entry: Value<'_>) -> Option<ReadValue> {
+    fn value(&mut self, entry: Value<'_>) -> Option<FieldRead> {
         if entry.is_text() {
             let column = self.use_column(entry, entry.key, How::Directly)?;
-            return Some(ReadValue {
+            return Some(FieldRead {
                 value: FieldValue::Column(column),
                 when: When::Always,
                 on_conflict: OnConflict::Overwrite,
                 real_time: false,
+                reference: None,
             });
         }
         if !entry.is_table() {
@@ -266,12 +379,14 @@ impl Reader<'_> {
         let real_time = table
             .get("realtime")
             .map_or(Some(false), |value| value.boolean());
+        let reference = read_reference(&table, entry.key);
         let value = self.inline_value(&table, entry.key, when);
-        Some(ReadValue {
+        Some(FieldRead {
             value: value?,
             when: when?,
             on_conflict: on_conflict?,
             real_time: real_time?,
+            reference: reference?,
         })
     }
 
@@ -313,7 +428,9 @@ impl Reader<'_> {
                 .map(|text| FieldValue::String(text.to_owned())),
             (None, Some(text), None) => self.text(text, field),
             (None, None, Some(column)) => {
-                let how = if when == Some(When::IfEmpty) {
+                let how = if table.get("refers_to").is_some() {
+                    How::ThroughReference
+                } else if when == Some(When::IfEmpty) {
                     How::Conditionally
                 } else {
                     How::Directly
@@ -660,7 +777,11 @@ impl Reader<'_> {
 fn report_second_use(column: &str, first: &Use, second: &Use, fields: &Table<'_>) {
     let place = |usage: &Use| match usage.how {
         How::Ignored => "`ignore`".to_owned(),
-        How::Directly | How::Conditionally | How::ThroughMethod | How::Shared => {
+        How::Directly
+        | How::Conditionally
+        | How::ThroughMethod
+        | How::ThroughReference
+        | How::Shared => {
             format!("field `{}`", usage.field)
         }
     };
@@ -690,6 +811,10 @@ fn report_key_use(column: &str, usage: &Use, fields: &Table<'_>) {
         How::ThroughMethod => (
             "goes through a method",
             "name the column itself: records are matched on it",
+        ),
+        How::ThroughReference => (
+            "is looked up in another object",
+            "leave `refers_to` out: records are matched on it",
         ),
         How::Ignored => (
             "is ignored",

@@ -16,7 +16,9 @@ use super::alerts::read_job_alerts;
 use super::cadence::read_cadence;
 use super::creations::{read_note, read_steps};
 use super::document::{Document, Laid, ReadError, Table, Value, read_text, shown};
-use super::fields::{Asking, Excused, check_conflicts, check_real_time, read_fields};
+use super::fields::{
+    Asking, Excused, check_conflicts, check_real_time, read_conditions, read_fields,
+};
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
 use super::project_file::{
@@ -30,6 +32,7 @@ use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
 use crate::domain::compare::{Compare, FULL_EVERY};
+use crate::domain::condition::Condition;
 use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::guard::Guards;
@@ -49,7 +52,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 19] = [
+const OWN_KEYS: [(&str, Decides); 20] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -66,13 +69,14 @@ const OWN_KEYS: [(&str, Decides); 19] = [
     ("steps", Decides::Writing),
     ("note", Decides::Writing),
     ("enabled", Decides::Manner),
+    ("only_where", Decides::Writing),
     ("journal_table", Decides::Manner),
     ("keep_before_images", Decides::Manner),
     ("retention", Decides::Manner),
 ];
 
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<19, { GUARD_KEYS.len() }, { 19 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<20, { GUARD_KEYS.len() }, { 20 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 #[expect(
     clippy::indexing_slicing,
@@ -436,6 +440,7 @@ fn read_plain(
     {
         claims.columns(table, destination, object, fields, schema);
     }
+    let only_where = only_where(table, mode);
     common.with(Own {
         name: common.name?.to_owned(),
         table: object?,
@@ -444,7 +449,22 @@ fn read_plain(
         canary: read_canary(table, within.project.defaults.canary),
         compare: read_compare(table),
         creation: None,
+        only_where: only_where?,
     })
+}
+
+/// What a row must hold to be written to.
+fn only_where(table: &Table<'_>, mode: Option<MatchMode>) -> Option<Vec<Condition>> {
+    let Some(value) = table.get("only_where") else {
+        return Some(Vec::new());
+    };
+    if mode.is_some_and(|mode| !mode.updates()) {
+        value.key_mistake(
+            "`only_where` says which rows are updated, and none are",
+            Some("leave it out".to_owned()),
+        );
+    }
+    read_conditions(value)
 }
 
 fn read_source(value: Value<'_>, within: &Within<'_>) -> Option<String> {

@@ -49,7 +49,7 @@ use crate::domain::gate::Gate;
 use crate::domain::guard::Guards;
 use crate::domain::job::{Job, RecordsOf};
 use crate::domain::object::ObjectName;
-use crate::domain::problem::{Location, Problem, Severity, did_you_mean, quoted_list};
+use crate::domain::problem::{Location, Problem, did_you_mean, has_mistake, quoted_list};
 pub(crate) use agencies::{SettingLine, job_of};
 use alerts::AlertSettings;
 use document::{Laid, read_text};
@@ -434,12 +434,6 @@ fn no_project(root: &Path) -> Problem {
         format!("there is no {PROJECT_FILE} in `{}`", root.display()),
     )
     .hint("`writeback init` makes a new project; `--project DIR` names another folder")
-}
-
-fn has_mistake(problems: &[Problem]) -> bool {
-    problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Mistake)
 }
 
 /// Problems in the order in which people go through files.

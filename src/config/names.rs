@@ -38,10 +38,42 @@ pub(super) fn parse_column_name(text: &str) -> Result<NamePart, String> {
     if text.starts_with(['"', '`']) {
         return match parse_part(text)? {
             (part, "") => Ok(part),
+            // It can only be a path, whose last part is the field.
+            _ if !parse_path(text).is_empty() => checked(text.trim(), true),
             _ => Err("something follows the closing quote".to_owned()),
         };
     }
     checked(text.trim(), false)
+}
+
+/// The parts of a field's name that may be a path over references (`Owner.Email`): at least two, or
+/// none. Quotes around a part keep the dots within it.
+pub(super) fn parse_path(text: &str) -> Vec<NamePart> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while let Ok((part, after)) = parse_part(rest) {
+        parts.push(part);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next.trim_start(),
+            None if after.is_empty() && parts.len() > 1 => return parts,
+            None => break,
+        }
+    }
+    Vec::new()
+}
+
+/// An object and one of its fields: `User.Email`, `"CRM"."owners"."email"`.
+/// Errors: what is wrong with it.
+pub(super) fn parse_field_of_object(text: &str) -> Result<(ObjectName, NamePart), String> {
+    const PARTS_MAX: usize = 4;
+    let mut parts = parse_path(text);
+    match (parts.len(), parts.pop()) {
+        (2..=PARTS_MAX, Some(field)) => Ok((ObjectName { parts }, field)),
+        (0 | 1, _) | (_, None) => Err("it is not an object and one of its fields".to_owned()),
+        (count, _) => Err(format!(
+            "it has {count} parts, and no system knows more than {PARTS_MAX}"
+        )),
+    }
 }
 
 /// One part of a name, and what follows it with leading spaces dropped.
@@ -184,6 +216,39 @@ mod tests {
             parts("\"a\u{0}\"").expect_err("no name"),
             "it holds a control character"
         );
+    }
+
+    #[test]
+    fn a_path_has_at_least_two_parts_and_dots_within_quotes_are_none_of_it() {
+        let texts = |text: &str| -> Vec<String> {
+            let parts = parse_path(text).into_iter();
+            parts.map(|part| part.text).collect()
+        };
+        assert_eq!(texts("Parent.Owner.Email"), ["Parent", "Owner", "Email"]);
+        assert_eq!(texts("\"a.b\".c"), ["a.b", "c"]);
+        for text in [
+            "Email",
+            "\"a.b\"",
+            "a.",
+            ".a",
+            "a..b",
+            "Health Score.v2",
+            "",
+        ] {
+            assert_eq!(texts(text), Vec::<String>::new(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_reference_names_an_object_and_a_field() {
+        let (object, field) = parse_field_of_object("\"CRM\".owners.email").expect("a name");
+        assert_eq!(
+            (object.to_string(), field.text),
+            ("\"CRM\".owners".to_owned(), "email".to_owned())
+        );
+        for text in ["User", "", "a.b.c.d.e"] {
+            assert!(parse_field_of_object(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod alerts;
 
+use crate::domain::problem::Severity;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;

@@ -7,6 +7,7 @@ use super::fields::Asking;
 use super::questions::QuestionsSchema;
 use crate::domain::canary::Canary;
 use crate::domain::compare::Compare;
+use crate::domain::condition::Condition;
 use crate::domain::field::{Field, NullPolicy};
 use crate::domain::guard::Guards;
 use crate::domain::job::{Creation, RecordsOf, WriteBack};
@@ -47,6 +48,7 @@ pub(super) struct Own {
     pub(super) canary: Option<Canary>,
     pub(super) compare: Compare,
     pub(super) creation: Option<Creation>,
+    pub(super) only_where: Vec<Condition>,
 }
 
 impl Common<'_> {
@@ -76,6 +78,7 @@ impl Common<'_> {
             fields: own.fields,
             enabled: self.enabled,
             creation: own.creation,
+            only_where: own.only_where,
             location: self.location.clone(),
             table_location,
         })

@@ -9,16 +9,17 @@ pub(crate) mod seam;
 pub(crate) mod service;
 pub(crate) mod sqlite;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 
-use self::seam::{Claim, Destination, LookUp, LookedUp, Transact};
-use crate::domain::alteration::Change;
+use self::seam::{Claim, Destination, LookUp, LookedUp, Transact, mark_unfit, update_locked};
 use crate::domain::before::Before;
+use crate::domain::change::Change;
 use crate::domain::connection::{Connection, System};
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Declaration, Object, ObjectName};
+use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 
 /// The closed set of databases.
 pub(crate) enum AnyDatabase {
@@ -47,7 +48,27 @@ impl LookUp for AnyDatabase {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
-        whichever!(self, database => database.look_up(layout, batch, before).await)
+        let mut plain = Plain(self);
+        let mut looked_up = plain.look_up(layout, batch, before).await?;
+        mark_unfit(&mut plain, layout, batch, &mut looked_up).await?;
+        Ok(looked_up)
+    }
+}
+
+/// A database that is asked without heed to a layout's `only_where`.
+struct Plain<'a>(&'a mut AnyDatabase);
+
+impl LookUp for Plain<'_> {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let any = &mut *self.0;
+        whichever!(any, database => database.look_up(layout, batch, before).await)
     }
 }
 
@@ -96,6 +117,18 @@ impl Destination for AnyDatabase {
         whichever!(self, database => database.dependents(object).await)
     }
 
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        whichever!(self, database => database.references(object).await)
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        whichever!(self, database => database.refer(referral, values).await)
+    }
+
     async fn close(self) {
         whichever!(self, database => database.close().await)
     }
@@ -120,7 +153,11 @@ impl Transact for AnyDatabase {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
-        whichever!(self, database => database.look_up_locked(layout, batch, before).await)
+        let looked_up =
+            whichever!(self, database => database.look_up_locked(layout, batch, before).await);
+        let mut looked_up = looked_up?;
+        mark_unfit(&mut Plain(self), layout, batch, &mut looked_up).await?;
+        Ok(looked_up)
     }
 
     async fn update_differing(
@@ -129,6 +166,9 @@ impl Transact for AnyDatabase {
         batch: &DataFrame,
         before: Before,
     ) -> Result<(LookedUp, u64), SystemError> {
+        if !layout.only_where.is_empty() {
+            return update_locked(self, layout, batch, before).await;
+        }
         whichever!(self, database => database.update_differing(layout, batch, before).await)
     }
 
@@ -260,6 +300,24 @@ impl Destination for AnyDestination {
         match self {
             Self::Database(database) => database.dependents(object).await,
             Self::Service(service) => service.dependents(object).await,
+        }
+    }
+
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        match self {
+            Self::Database(database) => database.references(object).await,
+            Self::Service(service) => service.references(object).await,
+        }
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        match self {
+            Self::Database(database) => database.refer(referral, values).await,
+            Self::Service(service) => service.refer(referral, values).await,
         }
     }
 

@@ -4,14 +4,15 @@
 mod payload;
 mod statement;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use sqlx::mysql::MySqlRow;
 use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
 use super::seam::{
-    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT, Transact,
+    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
+    Transact, refer,
 };
 use crate::database::Dialect;
 use crate::database::mysql::settings::NOTES_MAX;
@@ -21,6 +22,7 @@ use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Holds, Object, ObjectName};
+use crate::domain::referral::{CANDIDATES_MAX, ReferenceColumn, Referents, Referral};
 
 /// One writer's connection.
 pub(crate) struct MysqlDestination {
@@ -107,8 +109,54 @@ impl Destination for MysqlDestination {
         catalogue::dependents(&mut self.session, &object.path).await
     }
 
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        catalogue::references(&mut self.session, &object.path).await
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        refer(self, referral, values).await
+    }
+
     async fn close(self) {
         self.session.close().await;
+    }
+}
+
+impl Refer for MysqlDestination {
+    async fn find_ids(
+        &mut self,
+        layout: &Layout,
+        id: &LayoutField,
+        keys: &DataFrame,
+    ) -> Result<Vec<Referents>, SystemError> {
+        self.use_object(&layout.object);
+        let statements = Statements::of(layout);
+        let payload = self.payload(layout, &statements.carried(Step::Lock), keys)?;
+        let sql = statements.ids(id, CANDIDATES_MAX);
+        let mut found = vec![Referents::default(); keys.height()];
+        for portion in payload.portions(self.portion_limit()) {
+            let portion = portion?;
+            let mut note = |row: &MySqlRow| -> Option<()> {
+                let position = text(row, 0)?.parse::<usize>().ok()?.checked_sub(1)?;
+                let found = found.get_mut(portion.first.checked_add(position)?)?;
+                found.rows = text(row, 1)?.parse().ok()?;
+                found.ids.extend(old_text(row, 2, &id.column.holds));
+                Some(())
+            };
+            let mut are_noted = true;
+            let take = |row: &MySqlRow| are_noted &= note(row).is_some();
+            self.session
+                .each_row(sql.clone(), &portion.json, "looking up references", take)
+                .await?;
+            if !are_noted {
+                return Err(self.misread("the answer names no value that was asked for".into()));
+            }
+        }
+        Ok(found)
     }
 }
 

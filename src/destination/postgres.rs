@@ -5,25 +5,26 @@ mod numeric;
 mod statement;
 mod values;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
 use super::seam::{
-    Claim, Destination, Found, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT,
-    Transact, update_locked,
+    Claim, Destination, Found, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
+    Transact, refer, update_locked,
 };
 use crate::database::postgres::fault::is_lock_timeout;
 use crate::database::postgres::{Access, Purpose, Session, catalogue};
-use crate::domain::alteration::Change;
 use crate::domain::before::Before;
+use crate::domain::change::Change;
 use crate::domain::connection::Connection;
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName, RowLocks};
+use crate::domain::referral::{CANDIDATES_MAX, ReferenceColumn, Referents, Referral};
 
 /// One writer's connection.
 pub(crate) struct PostgresDestination {
@@ -129,8 +130,53 @@ impl Destination for PostgresDestination {
         self.note(dependents)
     }
 
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        let references = catalogue::references(&mut self.session, &object.path).await;
+        self.note(references)
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        refer(self, referral, values).await
+    }
+
     async fn close(self) {
         self.session.close().await;
+    }
+}
+
+impl Refer for PostgresDestination {
+    async fn find_ids(
+        &mut self,
+        layout: &Layout,
+        id: &LayoutField,
+        keys: &DataFrame,
+    ) -> Result<Vec<Referents>, SystemError> {
+        let grant = statement::grant(layout, self.session.user(), None);
+        let purpose = Purpose {
+            doing: "looking up references",
+            grant: &grant,
+            carries_records: true,
+        };
+        let mut found = vec![Referents::default(); keys.height()];
+        let statement = statement::ids(layout, id, CANDIDATES_MAX);
+        let rows = self.ask(purpose, layout, keys, statement, None).await?;
+        let mut note = |row: &PgRow| -> Result<(), sqlx::Error> {
+            let (ordinal, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let id: Option<String> = row.try_get(2)?;
+            let record = usize::try_from(ordinal - 1).ok();
+            if let Some(found) = record.and_then(|record| found.get_mut(record)) {
+                found.rows = u64::try_from(count).unwrap_or_default();
+                found.ids.extend(id);
+            }
+            Ok(())
+        };
+        let noted: Result<(), sqlx::Error> = rows.iter().try_for_each(&mut note);
+        noted.map_err(|error| self.session.failed(purpose.doing, error))?;
+        Ok(found)
     }
 }
 
@@ -534,6 +580,7 @@ fn read_found(
         *found = Found {
             rows: 1,
             differs: *ordinal > 0,
+            ..Found::default()
         };
     }
     let mut column = 0;
@@ -579,6 +626,7 @@ fn read_counted(
         *found = Found {
             rows: u64::try_from(rows).unwrap_or_default(),
             differs: row.try_get(2)?,
+            ..Found::default()
         };
         if found.rows == 1 && before.is_of(found.differs) {
             let held = (3..3 + layout.fields.len()).map(|position| row.try_get(position));

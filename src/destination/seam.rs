@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize};
+use polars::prelude::{DataFrame, IdxCa, IdxSize, IntoColumn, Series};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages, BeforeImagesBuilder};
+use crate::domain::change::Change;
 use crate::domain::connection::Connection;
 use crate::domain::doubt::Fate;
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::fitting::{fitting_keys, fitting_layout};
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectName};
 use crate::domain::outcome::RejectReason;
+use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 
 /// What a destination holds for one record's match key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,8 +23,10 @@ pub(crate) struct Found {
     pub(crate) rows: u64,
     /// Whether writing the record would change the one row: any field that is not a stamp, with the
     /// field's `when` and the write-back's NULL policy applied, is distinct from what the row
-    /// holds, byte by byte.
+    /// holds, byte by byte. Never of a row that is unfit.
     pub(crate) differs: bool,
+    /// Whether the one row is none of those that the layout's `only_where` is about.
+    pub(crate) is_unfit: bool,
 }
 
 /// The id of a row, as a web API knows it.
@@ -254,8 +258,87 @@ pub(crate) trait Destination: LookUp<Error = SystemError> + Sized {
         Ok(Vec::new())
     }
 
+    /// The object's columns that name rows of other objects, as far as the system tells where they
+    /// lead.
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError>;
+
+    /// Finds the rows that a reference may mean. Shape: values in the representation of the
+    /// referral's value, none of them NULL; one answer each.
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError>;
+
     /// Closes the connection politely.
     async fn close(self);
+}
+
+/// What references take of a database.
+pub(crate) trait Refer {
+    /// Finds the rows that have a record's whole key, and tells a few of their ids. Shape: records
+    /// with the layout's fields, all of them key; one answer each.
+    async fn find_ids(
+        &mut self,
+        layout: &Layout,
+        id: &LayoutField,
+        keys: &DataFrame,
+    ) -> Result<Vec<Referents>, SystemError>;
+}
+
+/// Finds the rows that a reference may mean, in whatever ways they can fit.
+pub(crate) async fn refer(
+    database: &mut impl Refer,
+    referral: &Referral,
+    values: &Series,
+) -> Result<Vec<Referents>, SystemError> {
+    let layout = referral.layout();
+    let name = referral.value.column.name.as_str();
+    let column = values.clone().with_name(name.into()).into_column();
+    let keys = DataFrame::new(values.len(), vec![column]).expect("one column is a frame");
+    let mut found = vec![Referents::default(); values.len()];
+    for keys in fitting_keys(&keys, &referral.only_where) {
+        let rows = database.find_ids(&layout, &referral.id, &keys).await?;
+        for (found, rows) in found.iter_mut().zip(rows) {
+            found.add(rows);
+        }
+    }
+    Ok(found)
+}
+
+/// Marks the records whose one row is none of those that the layout's `only_where` is about.
+pub(crate) async fn mark_unfit<By: LookUp>(
+    by: &mut By,
+    layout: &Layout,
+    batch: &DataFrame,
+    looked_up: &mut LookedUp,
+) -> Result<(), By::Error> {
+    let one = positions(&looked_up.found, |found| found.rows == 1);
+    if layout.only_where.is_empty() || one.is_empty() {
+        return Ok(());
+    }
+    let keys = layout
+        .key
+        .iter()
+        .filter_map(|position| batch.columns().get(*position).cloned());
+    let keys = DataFrame::new(batch.height(), keys.collect());
+    let keys = records_at(&keys.expect("columns of one frame"), &one);
+    let fitting = fitting_layout(layout, &layout.only_where);
+    let mut fit = vec![false; one.len()];
+    for keys in fitting_keys(&keys, &layout.only_where) {
+        let found = by.look_up(&fitting, &keys, Before::Unread).await?.found;
+        for (fit, found) in fit.iter_mut().zip(found) {
+            *fit |= found.rows > 0;
+        }
+    }
+    for (position, _) in one.iter().zip(fit).filter(|(_, fit)| !fit) {
+        let position = usize::try_from(*position).ok();
+        if let Some(found) = position.and_then(|position| looked_up.found.get_mut(position)) {
+            found.is_unfit = true;
+            found.differs = false;
+        }
+    }
+    Ok(())
 }
 
 /// A database, which writes in transactions: a batch is written as a whole or not at all, and what

@@ -16,7 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
@@ -24,7 +24,8 @@ pub(crate) use self::statements::is_text_kept_as_number;
 use self::statements::{OnConflict, Sent};
 use self::values::{BindError, Values};
 use super::seam::{
-    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, SAVEPOINT, TO_SAVEPOINT, Transact,
+    Claim, Destination, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
+    Transact, refer,
 };
 use crate::database::sqlite::declared::affinity;
 use crate::database::sqlite::{Access, SqliteDatabase, read_value, settings_of};
@@ -34,6 +35,7 @@ use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Declaration, Object, ObjectKind, ObjectName};
+use crate::domain::referral::{CANDIDATES_MAX, ReferenceColumn, Referents, Referral};
 
 /// One writer's connection.
 #[derive(Debug)]
@@ -152,9 +154,60 @@ impl Destination for SqliteDestination {
         self.database.dependents(object).await
     }
 
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        self.database.references(object).await
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        refer(self, referral, values).await
+    }
+
     async fn close(self) {
         self.database.close().await;
     }
+}
+
+impl Refer for SqliteDestination {
+    async fn find_ids(
+        &mut self,
+        layout: &Layout,
+        id: &LayoutField,
+        keys: &DataFrame,
+    ) -> Result<Vec<Referents>, SystemError> {
+        let sent = Sent::to_count(layout);
+        let table = self.table_of(layout);
+        let values = Values::of(layout, &sent, keys).map_err(|error| self.bind_failure(error))?;
+        let mut found = vec![Referents::default(); keys.height()];
+        let mut pieces = Pieces::of(&values, sent.records_max(layout), false);
+        while let Some((first, records, arguments)) =
+            pieces.take().map_err(|error| self.bind_failure(error))?
+        {
+            let room = sent.room_for(layout, records);
+            let sql = statements::ids(&table, layout, id, &sent, room, CANDIDATES_MAX);
+            let query = sqlx::query_with(audited(sql), arguments);
+            let rows = query.fetch_all(self.database.connection()).await;
+            let noted = rows.and_then(|rows| note_ids(&rows, first, &mut found));
+            noted.map_err(|error| self.database.sort_error("looking up references", error))?;
+        }
+        Ok(found)
+    }
+}
+
+/// Reads the answer of one statement, which is about the records from `first` on.
+fn note_ids(rows: &[SqliteRow], first: usize, found: &mut [Referents]) -> Result<(), sqlx::Error> {
+    for row in rows {
+        let (record, count): (i64, i64) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
+        let record = usize::try_from(record).ok().map(|record| first + record);
+        if let Some(found) = record.and_then(|record| found.get_mut(record)) {
+            found.rows = u64::try_from(count).unwrap_or_default();
+            found.ids.extend(read_value(row, 2)?.shown());
+        }
+    }
+    Ok(())
 }
 
 impl Transact for SqliteDestination {

@@ -3,6 +3,7 @@
 use super::method::MethodCall;
 use super::object::NamePart;
 use super::problem::Location;
+use super::reference::Reference;
 use super::template::Template;
 
 /// Where a field's value comes from.
@@ -110,10 +111,14 @@ pub(crate) enum OnConflict {
 pub(crate) struct Field {
     /// The destination's column, as the job file names it.
     pub(crate) column: NamePart,
+    /// The parts of that name where it may be a path over references: at least two, or none.
+    pub(crate) path: Vec<NamePart>,
     pub(crate) value: FieldValue,
     pub(crate) when: When,
     pub(crate) on_conflict: OnConflict,
     /// Whether a request may write it, at once.
     pub(crate) real_time: bool,
+    /// The row of another object that the value is looked up as.
+    pub(crate) reference: Option<Reference>,
     pub(crate) location: Location,
 }

@@ -7,6 +7,7 @@ use super::alert::Thresholds;
 use super::cadence::Cadence;
 use super::canary::Canary;
 use super::compare::Compare;
+use super::condition::Condition;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
@@ -93,6 +94,8 @@ pub(crate) struct WriteBack {
     pub(crate) enabled: bool,
     /// How it makes rows, if it is a step of several or adds notes.
     pub(crate) creation: Option<Creation>,
+    /// What a row must hold to be written to.
+    pub(crate) only_where: Vec<Condition>,
     /// Of the `[[write_back]]` line.
     pub(crate) location: Location,
     /// Of the `table` line.

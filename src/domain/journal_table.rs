@@ -1,7 +1,7 @@
 //! The journal as a table of the destination: its columns, the statement that makes it, and whether
 //! a table is one.
 
-use super::alteration::Change;
+use super::change::Change;
 use super::connection::System;
 use super::field::NullPolicy;
 use super::layout::{Layout, LayoutField};
@@ -198,6 +198,7 @@ pub(crate) fn layout(
             object: object.clone(),
             mode: MatchMode::CreateOnly,
             nulls: NullPolicy::Write,
+            only_where: Vec::new(),
             fields,
             key: vec![0],
         }),

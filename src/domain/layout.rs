@@ -1,6 +1,7 @@
 //! How the records of one write-back lie in a batch and where each value goes: a write-back met
 //! with its object.
 
+use polars::prelude::Scalar;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{NullPolicy, When};
@@ -27,6 +28,8 @@ pub(crate) struct LayoutField {
     pub(crate) keeps_foreign: bool,
     /// A request may have written it since the records were pulled, and then it is left alone.
     pub(crate) yields: bool,
+    /// A NULL leaves the row what it has, whatever holds for other fields.
+    pub(crate) keeps_null: bool,
 }
 
 impl LayoutField {
@@ -41,6 +44,7 @@ impl LayoutField {
             own_text: false,
             keeps_foreign: false,
             yields: false,
+            keeps_null: false,
         }
     }
 
@@ -49,6 +53,15 @@ impl LayoutField {
     pub(crate) fn is_compared(&self) -> bool {
         !self.key && !self.stamp
     }
+}
+
+/// A condition that was met with its object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Demand {
+    /// Part of the match key of whoever looks for rows that fit.
+    pub(crate) field: LayoutField,
+    /// In the representation of the field's kind; a row fits if it holds one of them.
+    pub(crate) values: Vec<Scalar>,
 }
 
 /// What every batch of a write-back has in common. Shape of a batch: `(records, fields)`, columns
@@ -62,9 +75,28 @@ pub(crate) struct Layout {
     pub(crate) fields: Vec<LayoutField>,
     /// Positions in `fields` of the match key, in the key's order.
     pub(crate) key: Vec<usize>,
+    /// What a row must hold to be written to.
+    pub(crate) only_where: Vec<Demand>,
 }
 
 impl Layout {
+    /// Of an object, without fields yet.
+    pub(crate) fn of_rows(object: Object) -> Self {
+        Self {
+            object,
+            mode: MatchMode::UpdateOnly,
+            nulls: NullPolicy::Write,
+            fields: Vec::new(),
+            key: Vec::new(),
+            only_where: Vec::new(),
+        }
+    }
+
+    /// Whether a NULL leaves a row what it has in a field.
+    pub(crate) fn keeps_null(&self, field: &LayoutField) -> bool {
+        self.nulls == NullPolicy::Keep || field.keeps_null
+    }
+
     /// Tells layouts apart that values are mapped, matched or compared differently for. Rights,
     /// indexes and the object's other columns have no part in it.
     pub(crate) fn fingerprint(&self) -> String {
@@ -85,9 +117,10 @@ impl Layout {
                 key,
                 own_text,
                 keeps_foreign,
+                keeps_null,
                 ..
             } = field;
-            format!(
+            let told = format!(
                 "{:?}",
                 (
                     (name, declared, holds, nullable, loosely_compared, collation),
@@ -98,13 +131,27 @@ impl Layout {
                     own_text,
                     keeps_foreign
                 )
-            )
+            );
+            // Said only where it holds: a field without it is told as it ever was.
+            match keeps_null {
+                true => format!("{told} keeps NULL"),
+                false => told,
+            }
         };
         let fields: Vec<String> = self.fields.iter().map(field).collect();
         let told = format!(
             "{:?}",
             (&self.object.path, self.mode, self.nulls, &self.key, fields)
         );
+        let told = match self.only_where.as_slice() {
+            [] => told,
+            demands => {
+                let told_demand =
+                    |demand: &Demand| format!("{:?}", (&demand.field.column.name, &demand.values));
+                let demands: Vec<String> = demands.iter().map(told_demand).collect();
+                format!("{told} {demands:?}")
+            }
+        };
         format!("{:016x}", xxh3_64(told.as_bytes()))
     }
 
@@ -119,7 +166,8 @@ impl Layout {
         self.numbered_key().map(|(_, field)| field)
     }
 
-    /// The layout with these fields only, the key's among them.
+    /// The layout with these fields only, the key's among them, for rows of which it is known
+    /// already that they are written to.
     pub(crate) fn narrowed(&self, fields: &[usize]) -> Self {
         let place = |position: &usize| fields.iter().position(|field| field == position);
         Self {
@@ -128,6 +176,7 @@ impl Layout {
                 .filter_map(|position| self.fields.get(*position).cloned())
                 .collect(),
             key: self.key.iter().filter_map(place).collect(),
+            only_where: Vec::new(),
             ..self.clone()
         }
     }
@@ -151,8 +200,10 @@ impl Layout {
 
     /// Positions of the fields in which a NULL from the source takes the place of a value.
     pub(crate) fn nullable_by_source(&self) -> Vec<usize> {
-        let writes_nulls = self.mode.updates() && self.nulls == NullPolicy::Write;
-        self.positions(|field| writes_nulls && !field.key && field.when == When::Always)
+        self.positions(|field| {
+            let writes_nulls = self.mode.updates() && !self.keeps_null(field);
+            writes_nulls && !field.key && field.when == When::Always
+        })
     }
 
     /// Positions of the fields an update can empty for a while: each is alone or with others to be
@@ -207,7 +258,7 @@ impl Layout {
         before: Option<&str>,
         sends_null: bool,
     ) -> bool {
-        let keeps_null = self.nulls == NullPolicy::Keep && sends_null;
+        let keeps_null = self.keeps_null(field) && sends_null;
         let keeps_value =
             field.when == When::IfEmpty && before.is_some_and(|text| !text.is_empty());
         !field.key && !keeps_null && !keeps_value

@@ -58,10 +58,12 @@ impl MatchMode {
     }
 
     /// Decides what happens to a record whose match key was found `found` times in the object,
-    /// `differs` telling whether the one row found holds other values. Two or more matches are
+    /// `differs` telling whether the one row found holds other values and `is_unfit` whether it is none
+    /// of those that the write-back is limited to. Two or more matches are
     /// never guessed between, whatever the mode.
-    pub(crate) fn decide(self, found: u64, differs: bool) -> Decision {
+    pub(crate) fn decide(self, found: u64, differs: bool, is_unfit: bool) -> Decision {
         match (self, found) {
+            (Self::UpdateOnly | Self::Upsert, 1) if is_unfit => Decision::Skip(SkipReason::Unfit),
             (Self::UpdateOnly | Self::Upsert, 1) if differs => Decision::Update,
             (Self::UpdateOnly | Self::Upsert, 1) => Decision::Leave,
             (Self::CreateOnly | Self::Upsert, 0) => Decision::Insert,
@@ -78,15 +80,18 @@ mod tests {
 
     #[test]
     fn one_match_is_updated_only_when_it_differs() {
-        assert_eq!(MatchMode::UpdateOnly.decide(1, true), Decision::Update);
-        assert_eq!(MatchMode::Upsert.decide(1, false), Decision::Leave);
+        assert_eq!(
+            MatchMode::UpdateOnly.decide(1, true, false),
+            Decision::Update
+        );
+        assert_eq!(MatchMode::Upsert.decide(1, false, false), Decision::Leave);
     }
 
     #[test]
     fn update_only_never_inserts() {
         for differs in [true, false] {
             assert_eq!(
-                MatchMode::UpdateOnly.decide(0, differs),
+                MatchMode::UpdateOnly.decide(0, differs, false),
                 Decision::Skip(SkipReason::NoMatch)
             );
         }
@@ -95,8 +100,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_inserted_where_that_is_asked_for() {
         for differs in [true, false] {
-            assert_eq!(MatchMode::Upsert.decide(0, differs), Decision::Insert);
-            assert_eq!(MatchMode::CreateOnly.decide(0, differs), Decision::Insert);
+            assert_eq!(
+                MatchMode::Upsert.decide(0, differs, false),
+                Decision::Insert
+            );
+            assert_eq!(
+                MatchMode::CreateOnly.decide(0, differs, false),
+                Decision::Insert
+            );
         }
     }
 
@@ -104,7 +115,7 @@ mod tests {
     fn create_only_never_updates() {
         for differs in [true, false] {
             assert_eq!(
-                MatchMode::CreateOnly.decide(1, differs),
+                MatchMode::CreateOnly.decide(1, differs, false),
                 Decision::Skip(SkipReason::AlreadyExists)
             );
         }
@@ -114,9 +125,23 @@ mod tests {
     fn two_matches_are_refused_in_every_mode() {
         for mode in MatchMode::ALL {
             assert_eq!(
-                mode.decide(2, true),
+                mode.decide(2, true, false),
                 Decision::Reject(RejectReason::AmbiguousMatch { found: 2 })
             );
         }
+    }
+
+    #[test]
+    fn a_row_that_the_write_back_is_not_about_is_left_alone_and_not_doubled() {
+        for mode in [MatchMode::UpdateOnly, MatchMode::Upsert] {
+            assert_eq!(
+                mode.decide(1, true, true),
+                Decision::Skip(SkipReason::Unfit)
+            );
+        }
+        assert_eq!(
+            MatchMode::UpdateOnly.decide(2, true, true),
+            Decision::Reject(RejectReason::AmbiguousMatch { found: 2 })
+        );
     }
 }

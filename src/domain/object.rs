@@ -1,7 +1,7 @@
 //! The destination's object as its catalogue describes it: which columns there are and what each
 //! can hold.
 
-use super::alteration::Change;
+use super::change::Change;
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 

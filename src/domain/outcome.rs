@@ -51,6 +51,8 @@ pub(crate) enum SkipReason {
     Kept,
     /// A request wrote it since the records were pulled.
     WrittenAtOnce,
+    /// The row is none of those that the write-back is limited to.
+    Unfit,
     /// An earlier run made the row, and removing rows was not asked for.
     CreatedByRun,
     /// An earlier run made the row, or somebody else did while the run's batch was in doubt.
@@ -66,6 +68,7 @@ impl SkipReason {
             Self::ChangedSince => "changed since",
             Self::Kept => "kept: changed since it was last written back",
             Self::WrittenAtOnce => "kept: written by a request since it was pulled",
+            Self::Unfit => "does not fit `only_where`",
             Self::CreatedByRun => "created by the run",
             Self::CreatedInDoubt => "it is not known whether the run made this row",
         }
@@ -157,10 +160,12 @@ impl Outcome {
             };
         };
         match (first, self) {
-            // What the first writing left out of the row, the second one finds kept.
+            // What the first writing left out of the row, the second one finds kept; and it may
+            // have made the row another than those that are written to.
             (
                 Self::Updated,
-                Self::Unchanged | Self::Skipped(SkipReason::Kept | SkipReason::WrittenAtOnce),
+                Self::Unchanged
+                | Self::Skipped(SkipReason::Kept | SkipReason::WrittenAtOnce | SkipReason::Unfit),
             ) => Self::Updated,
             (Self::Deleted, Self::Skipped(SkipReason::NoMatch)) => Self::Deleted,
             (Self::Inserted, Self::Unchanged | Self::Skipped(SkipReason::AlreadyExists))

@@ -63,6 +63,13 @@ pub(crate) enum Severity {
     Warning,
 }
 
+/// Whether one of them stops a job.
+pub(crate) fn has_mistake(problems: &[Problem]) -> bool {
+    problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Mistake)
+}
+
 /// One mistake or warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {

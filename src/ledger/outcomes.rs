@@ -21,6 +21,7 @@ enum Code {
     CreatedInDoubt,
     AsWritten,
     WrittenAtOnce,
+    Unfit,
 }
 
 impl From<Code> for u8 {
@@ -39,6 +40,7 @@ impl From<Code> for u8 {
             Code::CreatedInDoubt => 13,
             Code::AsWritten => 14,
             Code::WrittenAtOnce => 15,
+            Code::Unfit => 16,
         }
     }
 }
@@ -61,6 +63,7 @@ impl TryFrom<u8> for Code {
             13 => Self::CreatedInDoubt,
             14 => Self::AsWritten,
             15 => Self::WrittenAtOnce,
+            16 => Self::Unfit,
             other => return Err(format!("no outcome has the code {other}")),
         })
     }
@@ -76,6 +79,7 @@ impl Code {
             Self::Kept => Some(SkipReason::Kept),
             Self::CreatedInDoubt => Some(SkipReason::CreatedInDoubt),
             Self::WrittenAtOnce => Some(SkipReason::WrittenAtOnce),
+            Self::Unfit => Some(SkipReason::Unfit),
             Self::Inserted
             | Self::Updated
             | Self::Unchanged
@@ -100,6 +104,7 @@ impl From<&Outcome> for Code {
             Outcome::Skipped(SkipReason::Kept) => Self::Kept,
             Outcome::Skipped(SkipReason::CreatedInDoubt) => Self::CreatedInDoubt,
             Outcome::Skipped(SkipReason::WrittenAtOnce) => Self::WrittenAtOnce,
+            Outcome::Skipped(SkipReason::Unfit) => Self::Unfit,
             Outcome::Deleted => Self::Deleted,
             Outcome::Rejected(_) => Self::Rejected,
         }
@@ -134,6 +139,7 @@ pub(crate) fn decode(
             Code::Kept => Outcome::Skipped(SkipReason::Kept),
             Code::CreatedInDoubt => Outcome::Skipped(SkipReason::CreatedInDoubt),
             Code::WrittenAtOnce => Outcome::Skipped(SkipReason::WrittenAtOnce),
+            Code::Unfit => Outcome::Skipped(SkipReason::Unfit),
             Code::Deleted => Outcome::Deleted,
             Code::Rejected => match rejections.next() {
                 Some((at, rejection)) if at == index => Outcome::Rejected(Box::new(rejection)),
@@ -193,13 +199,14 @@ mod tests {
             Outcome::Skipped(SkipReason::CreatedInDoubt),
             Outcome::AsWritten,
             Outcome::Skipped(SkipReason::WrittenAtOnce),
+            Outcome::Skipped(SkipReason::Unfit),
         ]
     }
 
     #[test]
     fn outcomes_survive_being_kept() {
         let bytes = encode(&every_outcome());
-        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13, 14, 15]);
+        assert_eq!(bytes, [5, 6, 1, 2, 3, 4, 7, 8, 9, 12, 13, 14, 15, 16]);
         assert_eq!(decode(&bytes, vec![(1, rejection())]), Ok(every_outcome()));
     }
 

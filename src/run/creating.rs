@@ -645,6 +645,7 @@ impl Sight {
                 object: object.clone(),
                 mode: MatchMode::UpdateOnly,
                 nulls: NullPolicy::Write,
+                only_where: Vec::new(),
                 fields,
                 key,
             },

@@ -243,6 +243,7 @@ impl FirstImages {
             object: object.clone(),
             mode: MatchMode::UpdateOnly,
             nulls: NullPolicy::Write,
+            only_where: Vec::new(),
             fields: fields.into_iter().map(|(_, field)| field).collect(),
             key: key.into_iter().map(|(_, position)| position).collect(),
         };

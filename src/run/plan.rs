@@ -24,8 +24,9 @@ use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::moment::Zones;
 use crate::domain::object::{NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name};
-use crate::domain::problem::{Location, PlacedCause, Problem, Severity, did_you_mean};
+use crate::domain::problem::{Location, PlacedCause, Problem, did_you_mean, has_mistake};
 use crate::domain::real_time;
+use crate::domain::referral::Referrals;
 use crate::domain::value::Kind;
 use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
 use crate::package::Package;
@@ -33,6 +34,7 @@ use crate::run::answers::Answers;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
+use crate::run::references::{self, Met};
 use crate::run::snapshot::{DeliveredRecords, Recollection, Snapshot, SnapshotOf};
 use crate::run::swap::Swap;
 use crate::source::{AnySource, Source};
@@ -79,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) last_written: Option<LastWritten>,
     /// What is known of records as last delivered; nothing before it is asked.
     recollection: Recollection,
+    /// Where its references lead.
+    pub(super) referrals: Referrals,
     object: Object,
     /// How its rows are found, made and told apart, if it is a step or adds notes.
     pub(super) creation: Option<PlannedCreation>,
@@ -367,9 +371,14 @@ impl Plan {
             },
             started_at: DateTime::UNIX_EPOCH,
         };
+        // No reference is written at once.
+        let referrals = Referrals {
+            only_where: self.referrals.only_where.clone(),
+            ..Referrals::default()
+        };
         let mut plan = |mode| {
             narrow.mode = mode;
-            Mapping::plan(&narrow, &self.object, None, zones, &facts)
+            Mapping::plan(&narrow, &self.object, None, &referrals, zones, &facts)
         };
         let planned = match plan(self.write_back.mode) {
             Err(_) if self.write_back.mode.inserts() => plan(MatchMode::UpdateOnly),
@@ -416,7 +425,14 @@ impl Plan {
     pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), PlanError> {
         let zones = zones(&self.source, &self.destination);
         let about = self.about().map(|about| &about.object);
-        let planned = Mapping::plan(&self.write_back, &self.object, about, zones, facts);
+        let planned = Mapping::plan(
+            &self.write_back,
+            &self.object,
+            about,
+            &self.referrals,
+            zones,
+            facts,
+        );
         let (layout, mapping, _) = planned.map_err(|problems| PlanError::Problems {
             job: facts.job.clone(),
             problems,
@@ -495,10 +511,7 @@ async fn plan_all(
     for destination in destinations.into_values().flatten() {
         destination.close().await;
     }
-    if problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Mistake)
-    {
+    if has_mistake(&problems) {
         problems.sort_by(|left, right| left.location.cmp(&right.location));
         return Err(PlanError::Problems {
             job: job.name.clone(),
@@ -555,6 +568,13 @@ impl Planner<'_> {
         let object = self.describe(write_back, &destination).await?;
         let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
+        let zones = zones(&source, &destination);
+        let (met, told) = self.meet(write_back, &destination, &object, zones).await?;
+        let Met {
+            write_back,
+            referrals,
+        } = met;
+        let write_back = &write_back;
         let creation = match &write_back.creation {
             Some(creation) => Some(
                 self.creation(write_back, creation, &object, &destination)
@@ -563,14 +583,10 @@ impl Planner<'_> {
             None => None,
         };
         let about = creation.as_ref().and_then(|one| one.about.as_ref());
-        match Mapping::plan(
-            write_back,
-            &object,
-            about.map(|about| &about.object),
-            zones(&source, &destination),
-            self.facts,
-        ) {
+        let about = about.map(|about| &about.object);
+        match Mapping::plan(write_back, &object, about, &referrals, zones, self.facts) {
             Ok((layout, mapping, mut warnings)) => {
+                warnings.extend(told);
                 warnings.extend(lost_keys(write_back, &destination, &layout));
                 Some(Plan {
                     write_back: write_back.clone(),
@@ -584,6 +600,7 @@ impl Planner<'_> {
                     last_written: None,
                     recollection: Recollection::default(),
                     answers: None,
+                    referrals,
                     object,
                     creation,
                     home,
@@ -724,6 +741,24 @@ impl Planner<'_> {
             Ok(object) => Some(object),
             Err(error) => {
                 self.problems.push(problem_of(&error, location.clone()));
+                None
+            }
+        }
+    }
+
+    /// What is wrong with its references is told at once.
+    async fn meet(
+        &mut self,
+        write_back: &WriteBack,
+        connection: &Connection,
+        object: &Object,
+        zones: Zones,
+    ) -> Option<(Met, Vec<Problem>)> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        match references::meet(write_back, object, destination, zones).await {
+            Ok(met) => Some(met),
+            Err(problems) => {
+                self.problems.extend(problems);
                 None
             }
         }

@@ -14,6 +14,7 @@ use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::package::{Package, PackageError, PackageWriter};
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
+use crate::run::resolver::Resolver;
 use crate::run::selection::{Selected, Selection};
 use crate::run::stop::Stop;
 use crate::source::{AnySource, Pulled, Source};
@@ -23,6 +24,12 @@ use crate::source::{AnySource, Pulled, Source};
 pub(crate) enum PullError {
     #[error("could not read `{write_back}` from `{connection}`")]
     Failed {
+        write_back: String,
+        connection: String,
+        source: Box<SystemError>,
+    },
+    #[error("could not look up references of `{write_back}` in `{connection}`")]
+    Refer {
         write_back: String,
         connection: String,
         source: Box<SystemError>,
@@ -41,7 +48,7 @@ impl PullError {
     /// Whether packages that stand are not to blame, so that a run that ended so can be taken up.
     pub(crate) fn leaves_packages_usable(&self) -> bool {
         match self {
-            Self::Failed { .. } => false,
+            Self::Failed { .. } | Self::Refer { .. } => false,
             Self::Package(error) => error.leaves_package_usable(),
             Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
         }
@@ -50,7 +57,7 @@ impl PullError {
     /// The next thing to do, if it is known.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Failed { source, .. } => source.hint(),
+            Self::Failed { source, .. } | Self::Refer { source, .. } => source.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
             Self::Worker(_) | Self::Interrupted => None,
@@ -106,9 +113,15 @@ pub(crate) async fn pull(
         connection: plan.source.name.clone(),
         source: Box::new(source),
     };
+    let unfound = |source| PullError::Refer {
+        write_back: plan.write_back.name.clone(),
+        connection: plan.destination.name.clone(),
+        source: Box::new(source),
+    };
     let mut chunks = ReadAhead::begin(opened.map_err(failed)?);
     let writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
     let mut packing = Packing::begin(writer);
+    let mut resolver = Resolver::of(plan);
     let pulling = async {
         let mut tally = Tally::default();
         while let Some(pulled) = chunks.next().await? {
@@ -121,6 +134,7 @@ pub(crate) async fn pull(
                 left_alone,
                 read,
             } = block_in_place(|| selection.sift(plan, pulled));
+            let sifted = resolver.resolve(sifted).await.map_err(unfound)?;
             packing.push(sifted.records).await?;
             tally.read += read;
             tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
@@ -135,7 +149,9 @@ pub(crate) async fn pull(
         }
         Ok(tally)
     };
-    match pulling.await {
+    let pulled = pulling.await;
+    resolver.close().await;
+    match pulled {
         Ok(tally) => Ok(PulledPackage {
             package: packing.finish().await?,
             tally,

@@ -13,8 +13,8 @@ use polars::prelude::DataFrame;
 
 use crate::destination::AnyDatabase;
 use crate::destination::seam::{Found, LookUp, LookedUp, Transact};
-use crate::domain::alteration::Change;
 use crate::domain::before::{Before, BeforeImages};
+use crate::domain::change::Change;
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
@@ -204,7 +204,11 @@ mod tests {
 
     #[test]
     fn a_row_counts_as_written_when_it_can_be_found_so() {
-        let found = |rows, differs| Found { rows, differs };
+        let found = |rows, differs| Found {
+            rows,
+            differs,
+            ..Found::default()
+        };
         for (change, rows, differs, unaltered, reached) in [
             (Change::Update, 1, false, None, Reached::Written),
             (Change::Update, 1, true, None, Reached::Left),

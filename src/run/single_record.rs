@@ -12,6 +12,7 @@ use crate::destination::seam::{Destination, LookUp, LookedUp, Transact};
 use crate::destination::service::AnyService;
 use crate::domain::alteration::Cause;
 use crate::domain::before::Before;
+use crate::domain::conform::Sifted;
 use crate::domain::connection::System;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -28,6 +29,7 @@ use crate::run::plan::Plan;
 use crate::run::pull::PullError;
 use crate::run::push::error::PushError;
 use crate::run::reached::Hold;
+use crate::run::resolver::Resolver;
 use crate::run::selection::{Selected, Selection};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
@@ -133,6 +135,10 @@ pub(crate) async fn try_record(
 ) -> Result<SingleRecord, RunError> {
     let wanted = find(plan, key, selection).await;
     let plan = &*plan;
+    let wanted = match wanted {
+        Ok(Wanted::Record(record)) => Ok(referred(plan, record).await?),
+        other => other,
+    };
     let report = |outcome| SingleRecord {
         write_back: plan.write_back.name.clone(),
         key: key.to_owned(),
@@ -272,10 +278,33 @@ async fn find(plan: &mut Plan, key: &str, mut selection: Selection) -> Result<Wa
             reason: RejectReason::DuplicateKey { occurs }.to_string(),
             others: Vec::new(),
         })),
-        (Some(record), _) if plan.creation.is_some() => Wanted::Record(record),
-        (Some(record), _) => Wanted::Record(plan.mapping.complete(&record)),
+        (Some(record), _) => Wanted::Record(record),
         (None, Some(rejection)) => Wanted::Outcome(rejected(rejection)),
         (None, None) => Wanted::Outcome(SingleOutcome::NotInSource { read }),
+    })
+}
+
+/// The record with ids in the place of what they are found by, or why there are none.
+async fn referred(plan: &Plan, records: DataFrame) -> Result<Wanted, RunError> {
+    let mut resolver = Resolver::of(plan);
+    let sifted = Sifted {
+        records,
+        rejections: Vec::new(),
+    };
+    let settled = resolver.resolve(sifted).await;
+    resolver.close().await;
+    let Sifted {
+        records,
+        rejections,
+    } = settled.map_err(|source| PullError::Refer {
+        write_back: plan.write_back.name.clone(),
+        connection: plan.destination.name.clone(),
+        source: Box::new(source),
+    })?;
+    Ok(match rejections.into_iter().next() {
+        Some(rejection) => Wanted::Outcome(rejected(rejection)),
+        None if plan.creation.is_some() => Wanted::Record(records),
+        None => Wanted::Record(plan.mapping.complete(&records)),
     })
 }
 

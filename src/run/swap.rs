@@ -126,6 +126,7 @@ impl Swap {
     pub(super) fn forward(layout: &Layout) -> Self {
         let decided = |field: &LayoutField| LayoutField {
             when: When::Always,
+            keeps_null: false,
             keeps_foreign: false,
             yields: false,
             ..field.clone()
@@ -135,6 +136,7 @@ impl Swap {
             Direction::Forward,
             Layout {
                 nulls: NullPolicy::Write,
+                only_where: Vec::new(),
                 fields,
                 ..layout.clone()
             },
@@ -455,7 +457,15 @@ mod tests {
     };
 
     fn decided(direction: Direction, created: bool, rows: u64, differs: bool) -> Decision {
-        direction.decide(created, false, Found { rows, differs })
+        direction.decide(
+            created,
+            false,
+            Found {
+                rows,
+                differs,
+                ..Found::default()
+            },
+        )
     }
 
     #[test]
@@ -511,7 +521,17 @@ mod tests {
                 created: CreatedRows::Delete,
                 changed,
             };
-            let decided = |rows, differs| back.decide(true, true, Found { rows, differs });
+            let decided = |rows, differs| {
+                back.decide(
+                    true,
+                    true,
+                    Found {
+                        rows,
+                        differs,
+                        ..Found::default()
+                    },
+                )
+            };
             for (rows, differs) in [(1, false), (1, true), (2, false)] {
                 assert_eq!(
                     decided(rows, differs),

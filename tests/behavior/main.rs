@@ -68,6 +68,7 @@ mod printing;
 mod random;
 mod readiness;
 mod realtime;
+mod references;
 mod referrals;
 mod rejected;
 mod retry;

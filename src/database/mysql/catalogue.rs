@@ -13,6 +13,7 @@ use crate::domain::object::{
     Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 use crate::domain::schema::{DecimalSize, SchemaType};
 
 /// A table or view as the catalogue names it.
@@ -188,6 +189,36 @@ pub(crate) async fn dependents(
         .rows(sql.to_owned(), &[database, table], READING)
         .await?;
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
+/// The columns of a table that a foreign key of one column leads from.
+pub(crate) async fn references(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<ReferenceColumn>, SystemError> {
+    let [database, table] = path else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT CAST(MIN(COLUMN_NAME) AS CHAR), CAST(MIN(REFERENCED_TABLE_SCHEMA) AS CHAR), \
+               CAST(MIN(REFERENCED_TABLE_NAME) AS CHAR), CAST(MIN(REFERENCED_COLUMN_NAME) AS CHAR) \
+               FROM information_schema.KEY_COLUMN_USAGE \
+               WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND REFERENCED_TABLE_NAME IS NOT NULL \
+               GROUP BY CONSTRAINT_NAME HAVING COUNT(*) = 1 ORDER BY 1";
+    let rows = session
+        .rows(sql.to_owned(), &[database, table], READING)
+        .await?;
+    let read = |row: &MySqlRow| {
+        let table = text(row, 2)?;
+        Some(ReferenceColumn {
+            column: text(row, 0)?,
+            relationship: Some(table.clone()),
+            targets: vec![ReferenceTarget {
+                path: vec![text(row, 1)?, table],
+                column: text(row, 3)?,
+            }],
+        })
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 /// Everything a write-back must know about its table.

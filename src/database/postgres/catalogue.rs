@@ -5,13 +5,14 @@ use sqlx::postgres::{PgArguments, PgRow};
 
 use super::{Purpose, Session};
 use crate::database::Dialect;
-use crate::domain::alteration::Change;
+use crate::domain::change::Change;
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, Obstacle,
     Repertoire, RowLocks, Spelling, TextLimit, resolve_name,
 };
 use crate::domain::problem::{did_you_mean, quoted_list};
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 /// A table, view or the like, as the catalogue spells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,6 +206,44 @@ pub(crate) async fn dependents(
 ) -> Result<Vec<String>, SystemError> {
     names(session, DEPENDENTS, path).await
 }
+
+/// The columns of a table that a foreign key of one column leads from.
+pub(crate) async fn references(
+    session: &mut Session,
+    path: &[String],
+) -> Result<Vec<ReferenceColumn>, SystemError> {
+    let purpose = Purpose::plain("reading the catalogue");
+    let name = Dialect::Postgres.quote_path(path);
+    let mut arguments = PgArguments::default();
+    sqlx::Arguments::add(&mut arguments, name)
+        .map_err(|error| session.failed(purpose.doing, error))?;
+    let rows = session
+        .fetch(purpose, REFERENCES.to_owned(), arguments)
+        .await?;
+    let read = |row: &PgRow| -> Result<ReferenceColumn, sqlx::Error> {
+        let table: String = row.try_get(2)?;
+        Ok(ReferenceColumn {
+            column: row.try_get(0)?,
+            relationship: Some(table.clone()),
+            targets: vec![ReferenceTarget {
+                path: vec![row.try_get(1)?, table],
+                column: row.try_get(3)?,
+            }],
+        })
+    };
+    let references: Result<Vec<ReferenceColumn>, sqlx::Error> = rows.iter().map(read).collect();
+    references.map_err(|error| session.failed(purpose.doing, error))
+}
+
+/// Foreign keys of one column: column, schema and table it leads to, column there.
+const REFERENCES: &str = "SELECT own.attname::text, space.nspname::text, other.relname::text, there.attname::text \
+     FROM pg_constraint AS con \
+     JOIN pg_attribute AS own ON own.attrelid = con.conrelid AND own.attnum = con.conkey[1] \
+     JOIN pg_class AS other ON other.oid = con.confrelid \
+     JOIN pg_namespace AS space ON space.oid = other.relnamespace \
+     JOIN pg_attribute AS there ON there.attrelid = con.confrelid AND there.attnum = con.confkey[1] \
+     WHERE con.contype = 'f' AND con.conrelid = $1::regclass AND array_length(con.conkey, 1) = 1 \
+     ORDER BY own.attnum, con.conname";
 
 /// Names that one of the catalogue's queries about one relation yields.
 async fn names(

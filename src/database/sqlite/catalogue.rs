@@ -11,6 +11,7 @@ use crate::domain::object::{
     Spelling, resolve_name,
 };
 use crate::domain::problem::did_you_mean;
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 const READING: &str = "reading the catalogue";
 
@@ -90,6 +91,43 @@ impl SqliteDatabase {
             .bind(table.to_owned());
         let names = query.fetch_all(self.connection()).await;
         names.map_err(|error| self.sort_error(READING, error))
+    }
+
+    /// The columns of an object that a foreign key of one column leads from. One that names no
+    /// column leads to the primary key.
+    pub(crate) async fn references(
+        &mut self,
+        object: &Object,
+    ) -> Result<Vec<ReferenceColumn>, SystemError> {
+        let table = object.path.last().map_or("", String::as_str);
+        let schema = Dialect::Sqlite.quote(&self.schema);
+        // Foreign keys name a table in whatever case.
+        let sql = format!(
+            "SELECT min(key.\"from\"), other.name, \
+             min(coalesce(key.\"to\", (SELECT name FROM pragma_table_info(other.name, ?) WHERE pk = 1))) \
+             FROM pragma_foreign_key_list(?, ?) AS key \
+             JOIN {schema}.sqlite_schema AS other ON other.type = 'table' AND other.name = key.\"table\" COLLATE NOCASE \
+             GROUP BY key.id, other.name HAVING count(*) = 1 ORDER BY key.id DESC"
+        );
+        let query = sqlx::query_as::<_, (String, String, Option<String>)>(audited(sql))
+            .bind(self.schema.clone())
+            .bind(table.to_owned())
+            .bind(self.schema.clone());
+        let rows = query.fetch_all(self.connection()).await;
+        let rows = rows.map_err(|error| self.sort_error(READING, error))?;
+        let outer = object.path.split_last().map_or(&[][..], |(_, outer)| outer);
+        let read = |(column, table, there): (String, String, Option<String>)| {
+            let path = outer.iter().cloned().chain([table.clone()]).collect();
+            Some(ReferenceColumn {
+                column,
+                relationship: Some(table),
+                targets: vec![ReferenceTarget {
+                    path,
+                    column: there?,
+                }],
+            })
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Tables and views of the file, SQLite's own left out, in the order of their names.

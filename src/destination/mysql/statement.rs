@@ -7,7 +7,7 @@
 
 use crate::database::Dialect;
 use crate::database::mysql::catalogue::charset_of;
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, TextLimit};
 
@@ -77,6 +77,20 @@ impl<'a> Statements<'a> {
             .collect();
         let lock = if locks { " FOR UPDATE" } else { "" };
         format!("SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {joined}{lock}")
+    }
+
+    /// Yields `position, rows, id` for records that have rows, all as text: as many lines as there
+    /// are rows, at most `most`. Every field of the layout is key.
+    pub(super) fn ids(&self, id: &LayoutField, most: usize) -> String {
+        let joined = self.joined(Step::Lock);
+        format!(
+            "SELECT CAST(n AS CHAR), CAST(found AS CHAR), id FROM (SELECT j.n, {} AS id, \
+             COUNT(*) OVER (PARTITION BY j.n) AS found, \
+             ROW_NUMBER() OVER (PARTITION BY j.n ORDER BY {}) AS place FROM {joined}) AS hits \
+             WHERE place <= {most} ORDER BY n, place",
+            old_value(id),
+            old(id)
+        )
     }
 
     fn update(&self) -> String {
@@ -215,8 +229,10 @@ impl<'a> Statements<'a> {
 
     /// What must hold for a field to be written.
     fn conditions(&self, index: usize, field: &LayoutField) -> Vec<String> {
-        let keeps =
-            (self.layout.nulls == NullPolicy::Keep).then(|| format!("j.c{index} IS NOT NULL"));
+        let keeps = self
+            .layout
+            .keeps_null(field)
+            .then(|| format!("j.c{index} IS NOT NULL"));
         let fills = match (field.when, is_text(field)) {
             (When::Always, _) => None,
             (When::IfEmpty, true) => Some(format!("({0} IS NULL OR LENGTH({0}) = 0)", old(field))),
@@ -393,6 +409,7 @@ fn rounded_float(declared: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::field::NullPolicy;
     use crate::domain::match_rule::MatchMode;
     use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
     use crate::domain::value::Kind;
@@ -453,6 +470,7 @@ mod tests {
                 obstacles: Vec::new(),
             },
             mode: MatchMode::UpdateOnly,
+            only_where: Vec::new(),
             nulls,
             fields: vec![id, score, risk, stamp],
             key: vec![0],

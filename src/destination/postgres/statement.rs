@@ -6,7 +6,7 @@
 use crate::database::Dialect;
 use crate::database::postgres::quote;
 use crate::domain::before::Before;
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Holds;
 use crate::domain::value::Kind;
@@ -111,6 +111,23 @@ fn images(held: &[(usize, &LayoutField)], before: Before) -> String {
     held.iter()
         .map(|(position, _)| format!(", array_agg(b{position}::text){wanted}"))
         .collect()
+}
+
+/// Finds the ids of the rows that have a record's whole key. Shape of the result: `ordinal` from 1,
+/// how many rows, the id of one of them, as many times as there are rows and at most `most` times.
+pub(super) fn ids(layout: &Layout, id: &LayoutField, most: usize) -> Statement {
+    let parameters = layout.key.clone();
+    let sql = format!(
+        "SELECT ordinal, found, id FROM (SELECT batch.ordinal, {id}::text AS id, \
+         count(*) OVER (PARTITION BY batch.ordinal) AS found, \
+         row_number() OVER (PARTITION BY batch.ordinal ORDER BY {id}::text COLLATE \"C\") AS place \
+         FROM {batch} JOIN {object} AS object ON {key}) AS hits WHERE place <= {most} ORDER BY ordinal, place",
+        id = column(id),
+        batch = batch(layout, &parameters),
+        object = object(layout),
+        key = key(layout),
+    );
+    Statement { sql, parameters }
 }
 
 /// Updates the rows that match; `None` if no field is written.
@@ -455,7 +472,9 @@ fn difference(layout: &Layout, position: usize, field: &LayoutField) -> String {
         }
         Comparison::Value { .. } => format!("{column} IS DISTINCT FROM {}", value(position, field)),
     };
-    let kept = (layout.nulls == NullPolicy::Keep).then(|| format!("batch.f{position} IS NOT NULL"));
+    let kept = layout
+        .keeps_null(field)
+        .then(|| format!("batch.f{position} IS NOT NULL"));
     let filled = (field.when == When::IfEmpty).then(|| empty(field));
     let conditions: Vec<String> = kept.into_iter().chain(filled).chain([distinct]).collect();
     match conditions.as_slice() {
@@ -489,9 +508,9 @@ fn empty(field: &LayoutField) -> String {
 fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
     let column = column(field);
     let given = value(position, field);
-    let written = match layout.nulls {
-        NullPolicy::Write => given,
-        NullPolicy::Keep => format!("COALESCE({given}, {column})"),
+    let written = match layout.keeps_null(field) {
+        false => given,
+        true => format!("COALESCE({given}, {column})"),
     };
     match field.when {
         When::Always => written,
@@ -505,6 +524,7 @@ fn assigned(layout: &Layout, position: usize, field: &LayoutField) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::field::NullPolicy;
     use crate::domain::match_rule::MatchMode;
     use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
 
@@ -560,6 +580,7 @@ mod tests {
             object,
             mode: MatchMode::UpdateOnly,
             nulls: NullPolicy::Write,
+            only_where: Vec::new(),
             fields,
             key,
         }

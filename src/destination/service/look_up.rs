@@ -4,16 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use polars::prelude::{DataFrame, StringChunked};
+use polars::prelude::{DataFrame, IntoColumn, PolarsError, Series, StringChunked};
 
 use crate::destination::seam::{LookedUp, LookedUpBuilder, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
-use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::record::column_texts;
-
-/// Ids that are told of a key which finds several records.
-const CANDIDATES_MAX: usize = 10;
+use crate::domain::layout::{Demand, Layout, LayoutField};
+use crate::domain::record::{cell_text, column_texts};
+use crate::domain::referral::{CANDIDATES_MAX, Referents, Referral};
 
 /// A record that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +34,12 @@ pub(super) trait Find {
     /// The form in which two parts of a key are the same text if one finds the other's record.
     fn key_form(field: &LayoutField, part: &str) -> String;
 
+    /// As [`Find::key_form`], of a value by which a reference finds its record: several may mean
+    /// one.
+    fn reference_form(field: &LayoutField, value: &str) -> String {
+        Self::key_form(field, value)
+    }
+
     /// Whether a field that holds `held` would hold the same after `sent` was written into it.
     fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool;
 }
@@ -52,12 +56,7 @@ impl Texts {
         layout: &Layout,
         batch: &DataFrame,
     ) -> Result<Self, SystemError> {
-        let failed = |source: polars::prelude::PolarsError| SystemError::Failed {
-            connection: connection.to_owned(),
-            doing: "reading a batch".to_owned(),
-            source: source.into(),
-            hint: None,
-        };
+        let failed = |source| unreadable(connection, source);
         let columns = layout.fields.iter().map(|field| {
             let column = batch.column(&field.column.name).map_err(failed)?;
             column_texts(column).map_err(failed)
@@ -94,12 +93,86 @@ pub(super) async fn look_up<F: Find>(
         .map(|record| texts.key(layout, record))
         .collect();
     let wanted: Vec<Vec<String>> = keys.iter().flatten().cloned().collect();
+    let asked = with_demands(layout);
     let hits = match wanted.is_empty() {
         true => Vec::new(),
-        false => api.find(layout, &wanted).await?,
+        false => api.find(&asked, &wanted).await?,
     };
     let found = Joined::of::<F>(layout, &keys, &hits);
     Ok(found.answer::<F>(layout, batch, &texts, before))
+}
+
+/// The layout with what rows must hold to be written to behind its own fields.
+fn with_demands(layout: &Layout) -> Layout {
+    let demanded = layout.only_where.iter().map(|demand| LayoutField {
+        key: false,
+        ..demand.field.clone()
+    });
+    Layout {
+        fields: layout.fields.iter().cloned().chain(demanded).collect(),
+        ..layout.clone()
+    }
+}
+
+/// Whether what was found holds, from the field at `first` on, what is demanded of it.
+fn fits<F: Find>(demands: &[Demand], hit: &Hit, first: usize) -> bool {
+    let mut demands = demands.iter().zip(first..);
+    demands.all(|(demand, place)| {
+        let held = hit.values.get(place).and_then(Option::as_deref);
+        let mut values = demand.values.iter();
+        values.any(|value| {
+            let value = value.clone().into_column("".into());
+            let value = cell_text(&value, 0);
+            F::same_after_storing(&demand.field, value.as_deref(), held)
+        })
+    })
+}
+
+/// Finds the records that a reference may mean.
+pub(super) async fn refer<F: Find>(
+    api: &mut F,
+    connection: &str,
+    referral: &Referral,
+    values: &Series,
+) -> Result<Vec<Referents>, SystemError> {
+    let own = Layout {
+        fields: vec![referral.value.clone(), referral.id.clone()],
+        key: vec![0],
+        only_where: referral.only_where.clone(),
+        ..referral.layout()
+    };
+    let texts = column_texts(&values.clone().into_column());
+    let texts = texts.map_err(|error| unreadable(connection, error))?;
+    let keys: Vec<Option<Vec<String>>> = texts
+        .iter()
+        .map(|text| Some(vec![text?.to_owned()]))
+        .collect();
+    let wanted: Vec<Vec<String>> = keys.iter().flatten().cloned().collect();
+    let mut hits = match wanted.is_empty() {
+        true => Vec::new(),
+        false => api.find(&with_demands(&own), &wanted).await?,
+    };
+    hits.retain(|hit| fits::<F>(&own.only_where, hit, own.fields.len()));
+    let joined = Joined::by_form(&own, &keys, &hits, F::reference_form);
+    let referents = |hits: &Vec<&Hit>| {
+        let ids = hits
+            .iter()
+            .filter_map(|hit| hit.values.get(1).cloned().flatten());
+        Referents {
+            rows: u64::try_from(hits.len()).unwrap_or(u64::MAX),
+            ids: ids.take(CANDIDATES_MAX).collect(),
+        }
+    };
+    Ok(joined.hits.iter().map(referents).collect())
+}
+
+fn unreadable(connection: &str, source: PolarsError) -> SystemError {
+    SystemError::Failed {
+        connection: connection.to_owned(),
+        doing: "reading a batch".to_owned(),
+        source: source.into(),
+        hint: None,
+    }
 }
 
 /// Records of a batch with the hits that are theirs.
@@ -109,9 +182,19 @@ struct Joined<'a> {
 
 impl<'a> Joined<'a> {
     fn of<F: Find>(layout: &Layout, keys: &[Option<Vec<String>>], hits: &'a [Hit]) -> Self {
+        Self::by_form(layout, keys, hits, F::key_form).without_shared()
+    }
+
+    /// Whoever asks by several keys may mean one record by all of them.
+    fn by_form(
+        layout: &Layout,
+        keys: &[Option<Vec<String>>],
+        hits: &'a [Hit],
+        form_of: fn(&LayoutField, &str) -> String,
+    ) -> Self {
         let mut by_key: HashMap<Vec<String>, Vec<&Hit>> = HashMap::new();
         for hit in hits {
-            if let Some(key) = key_of::<F>(layout, hit) {
+            if let Some(key) = key_of(layout, hit, form_of) {
                 let same = by_key.entry(key).or_default();
                 // A record that was changed between two pages may stand on both.
                 if same.iter().all(|other| other.stored.id != hit.stored.id) {
@@ -120,11 +203,11 @@ impl<'a> Joined<'a> {
             }
         }
         let of = |key: &Option<Vec<String>>| {
-            let form = form::<F>(layout, key.as_ref()?.iter().map(String::as_str));
+            let form = form(layout, key.as_ref()?.iter().map(String::as_str), form_of);
             by_key.get(&form).cloned()
         };
         let hits = keys.iter().map(|key| of(key).unwrap_or_default()).collect();
-        Self { hits }.without_shared()
+        Self { hits }
     }
 
     /// Takes a record's hit away where another record of the batch has the same one: which of the
@@ -165,10 +248,12 @@ impl<'a> Joined<'a> {
             match hits.as_slice() {
                 [] => {}
                 [hit] => {
-                    found.differs = differs::<F>(layout, texts, record, hit);
+                    found.is_unfit = !fits::<F>(&layout.only_where, hit, layout.fields.len());
+                    found.differs = !found.is_unfit && differs::<F>(layout, texts, record, hit);
                     stored.insert(record, hit.stored.clone());
                     if before.is_of(found.differs) {
-                        let values = hit.values.iter().map(Option::as_deref);
+                        let own = hit.values.iter().take(layout.fields.len());
+                        let values = own.map(Option::as_deref);
                         answer.before.push(record, values);
                     }
                 }
@@ -186,20 +271,28 @@ impl<'a> Joined<'a> {
     }
 }
 
-fn key_of<F: Find>(layout: &Layout, hit: &Hit) -> Option<Vec<String>> {
+fn key_of(
+    layout: &Layout,
+    hit: &Hit,
+    form_of: fn(&LayoutField, &str) -> String,
+) -> Option<Vec<String>> {
     let parts = layout
         .key
         .iter()
         .map(|field| hit.values.get(*field)?.as_deref());
     let parts: Vec<&str> = parts.collect::<Option<_>>()?;
-    Some(form::<F>(layout, parts.into_iter()))
+    Some(form(layout, parts.into_iter(), form_of))
 }
 
-fn form<'a, F: Find>(layout: &Layout, parts: impl Iterator<Item = &'a str>) -> Vec<String> {
+fn form<'a>(
+    layout: &Layout,
+    parts: impl Iterator<Item = &'a str>,
+    form_of: fn(&LayoutField, &str) -> String,
+) -> Vec<String> {
     let fields = layout.key_fields();
     fields
         .zip(parts)
-        .map(|(field, part)| F::key_form(field, part))
+        .map(|(field, part)| form_of(field, part))
         .collect()
 }
 

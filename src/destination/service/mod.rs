@@ -13,7 +13,7 @@ pub(crate) mod salesforce;
 pub(crate) mod seam;
 mod values;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 
 use self::seam::{Abilities, Reply, Service, ServiceWrite};
 use super::seam::{Destination, LookUp, LookedUp};
@@ -22,6 +22,7 @@ use crate::domain::connection::{Connection, ServiceKind, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
+use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 
 /// The closed set of web APIs.
 pub(crate) enum AnyService {
@@ -123,6 +124,30 @@ impl Destination for AnyService {
             Self::Bullhorn(service) => Ok(service.identity()),
             Self::HubSpot(service) => Ok(service.identity()),
             Self::Dataverse(service) => Ok(service.identity()),
+        }
+    }
+
+    async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.references(object).await,
+            Self::Bullhorn(service) => service.references(object).await,
+            // What belongs together there is associated, and no property names another record.
+            Self::HubSpot(_) => Ok(Vec::new()),
+            // Its lookups are written by their ids so far.
+            Self::Dataverse(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        match self {
+            Self::Salesforce(service) => service.refer(referral, values).await,
+            Self::Bullhorn(service) => service.refer(referral, values).await,
+            Self::HubSpot(service) => service.refer(referral, values).await,
+            Self::Dataverse(service) => service.refer(referral, values).await,
         }
     }
 

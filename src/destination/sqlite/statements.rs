@@ -12,7 +12,7 @@
 use crate::database::Dialect;
 use crate::database::sqlite::declared::{Affinity, affinity};
 use crate::database::sqlite::unbound;
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, ObjectColumn};
 
@@ -149,7 +149,7 @@ pub(super) fn look_up(
     let changes: Vec<String> = sent
         .named(layout)
         .filter(|(_, field)| field.is_compared())
-        .map(|(incoming, field)| change(&incoming, field, layout.nulls))
+        .map(|(incoming, field)| change(&incoming, field, layout.keeps_null(field)))
         .collect();
     let differs = if changes.is_empty() {
         "0".to_owned()
@@ -191,6 +191,28 @@ fn any_of(conditions: &[String]) -> String {
         .map(|group| format!("({})", group.join(" OR ")))
         .collect();
     groups.join(" OR ")
+}
+
+/// Finds the ids of the rows that have a record's whole key. Columns of the answer: the record's
+/// position in the statement, how many rows it has, the id of one of them; as many rows as there
+/// are, at most `most` a record.
+pub(super) fn ids(
+    table: &str,
+    layout: &Layout,
+    id: &LayoutField,
+    sent: &Sent,
+    records: usize,
+    most: usize,
+) -> String {
+    format!(
+        "{incoming} SELECT n, found, id FROM (SELECT incoming.n AS n, {id} AS id, \
+         count(*) OVER (PARTITION BY incoming.n) AS found, \
+         row_number() OVER (PARTITION BY incoming.n ORDER BY {id}) AS place \
+         FROM incoming CROSS JOIN {table} AS t WHERE {matches}) WHERE place <= {most} ORDER BY n, place",
+        incoming = sent.incoming(records),
+        id = column_of(id),
+        matches = sent.matches(layout)
+    )
 }
 
 /// Counts the rows that the records match.
@@ -235,7 +257,7 @@ pub(super) fn update(
             let column = Dialect::Sqlite.quote(&field.column.name);
             format!(
                 "{column} = {}",
-                value_to_write(&incoming, field, layout.nulls)
+                value_to_write(&incoming, field, layout.keeps_null(field))
             )
         })
         .collect();
@@ -313,14 +335,14 @@ fn is_empty(column: &str) -> String {
 }
 
 /// Whether writing the field would change the row.
-fn change(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
+fn change(incoming: &str, field: &LayoutField, keeps_null: bool) -> String {
     let column = column_of(field);
     let held = match is_text_kept_as_number(&field.column) && !field.own_text {
         true => format!("CAST({column} AS TEXT)"),
         false => column.clone(),
     };
     let mut conditions = vec![format!("{held} IS NOT {incoming} COLLATE BINARY")];
-    if nulls == NullPolicy::Keep {
+    if keeps_null {
         conditions.push(format!("{incoming} IS NOT NULL"));
     }
     if field.when == When::IfEmpty {
@@ -330,11 +352,11 @@ fn change(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
 }
 
 /// What an update puts into the field.
-fn value_to_write(incoming: &str, field: &LayoutField, nulls: NullPolicy) -> String {
+fn value_to_write(incoming: &str, field: &LayoutField, keeps_null: bool) -> String {
     let column = column_of(field);
-    let value = match nulls {
-        NullPolicy::Write => incoming.to_owned(),
-        NullPolicy::Keep => format!("ifnull({incoming}, {column})"),
+    let value = match keeps_null {
+        false => incoming.to_owned(),
+        true => format!("ifnull({incoming}, {column})"),
     };
     match field.when {
         When::Always => value,

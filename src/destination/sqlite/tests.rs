@@ -114,6 +114,7 @@ fn layout(object: &Object, fields: &[&str]) -> Layout {
         object: object.clone(),
         mode: MatchMode::UpdateOnly,
         nulls: NullPolicy::Write,
+        only_where: Vec::new(),
         fields: fields.iter().enumerate().map(field).collect(),
         key: vec![0],
     }

@@ -6,6 +6,8 @@ mod plan;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may")]
 mod tests;
 
+pub(crate) use plan::literal_value;
+
 use chrono::{DateTime, Utc};
 use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, PolarsResult, Scalar, Series, StringChunked,
@@ -24,6 +26,7 @@ use super::object::{Object, ObjectColumn};
 use super::outcome::Stage;
 use super::problem::Problem;
 use super::record::{RECORD_KEY, RECORD_POSITION};
+use super::referral::Referrals;
 use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve, key_texts};
 use super::template::Template;
@@ -58,7 +61,7 @@ pub(crate) struct Mapping {
 #[derive(Debug)]
 enum Route {
     /// By record.
-    Varying(Varying),
+    Varying(Box<Varying>),
     /// One value for the whole run, for the column of this name.
     Constant { column: String, value: Scalar },
     /// By record, once rows are found or made that it names: see [`Mapping::fill`].
@@ -96,6 +99,9 @@ struct Varying {
     /// Of the values to convert: what is made of the schema columns.
     from: SchemaType,
     column: ObjectColumn,
+    /// What values are made to fit: the column, or else that of another object, in which the value
+    /// is looked up before it is written.
+    fits: ObjectColumn,
     rejects_null: bool,
 }
 
@@ -119,10 +125,11 @@ impl Mapping {
         write_back: &WriteBack,
         object: &Object,
         about: Option<&Object>,
+        referrals: &Referrals,
         zones: Zones,
         facts: &RunFacts,
     ) -> Result<(Layout, Self, Vec<Problem>), Vec<Problem>> {
-        plan::Planner::new(write_back, object, about, zones, facts).plan()
+        plan::Planner::new(write_back, object, about, referrals, zones, facts).plan()
     }
 
     /// The rows that fields name: what [`Mapping::fill`] is to be given.
@@ -174,7 +181,8 @@ impl Mapping {
         &self.key_columns
     }
 
-    /// Renames columns to fields and converts their values. Shape: `(records, schema columns +
+    /// Renames columns to fields and converts their values; those of references to what the field
+    /// holds that they are looked up in, see [`super::referral::settle`]. Shape: `(records, schema columns +
     /// RECORD_POSITION)` in; `(records, fields that vary by record + RECORD_POSITION)` out. Record
     /// order is kept.
     pub(crate) fn apply(&self, conformed: &DataFrame) -> Sifted {
@@ -231,9 +239,8 @@ impl Mapping {
     /// `(records, fields)` out. Panics if [`Mapping::accepts`] would not have the records.
     pub(crate) fn complete(&self, records: &DataFrame) -> DataFrame {
         let column = |route: &Route| match route {
-            Route::Varying(Varying { column, .. }) | Route::Later { column, .. } => {
-                records.column(&column.name).cloned()
-            }
+            Route::Varying(varying) => records.column(&varying.column.name).cloned(),
+            Route::Later { column, .. } => records.column(&column.name).cloned(),
             Route::Constant { column, value } => Ok(Column::new_scalar(
                 column.as_str().into(),
                 value.clone(),
@@ -256,9 +263,14 @@ impl Mapping {
         })
     }
 
+    /// Between which zones of time values are converted.
+    pub(crate) fn zones(&self) -> Zones {
+        self.zones
+    }
+
     fn varying(&self) -> impl Iterator<Item = &Varying> {
         self.routes.iter().filter_map(|route| match route {
-            Route::Varying(varying) => Some(varying),
+            Route::Varying(varying) => Some(varying.as_ref()),
             Route::Constant { .. } | Route::Later { .. } => None,
         })
     }
@@ -336,7 +348,7 @@ impl Varying {
     ) -> Result<Converted, Misfit> {
         let ObjectColumn {
             holds, declared, ..
-        } = &self.column;
+        } = &self.fits;
         let holder = Holder {
             holds,
             declared,
@@ -378,7 +390,7 @@ impl Varying {
     /// What a plan would have found already, were the records what they are said to be.
     fn never_fits(&self, conformed: &DataFrame, misfit: &Misfit) -> Converted {
         let representation = self
-            .column
+            .fits
             .holds
             .kind()
             .unwrap_or(Kind::Text)

@@ -9,7 +9,7 @@ use polars::prelude::{
 };
 
 use super::{Making, Mapping, Named, Route, RunFacts, Varying, Zones, about_column};
-use crate::domain::alteration::Change;
+use crate::domain::change::Change;
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
@@ -22,6 +22,8 @@ use crate::domain::object::{
 };
 use crate::domain::problem::{Problem, Severity, did_you_mean};
 use crate::domain::record::RECORD_KEY;
+use crate::domain::reference::NotFound;
+use crate::domain::referral::{Referral, Referrals};
 use crate::domain::schema::{SchemaColumn, SchemaType};
 use crate::domain::value::Kind;
 
@@ -31,6 +33,7 @@ pub(super) struct Planner<'a> {
     object: &'a Object,
     /// What notes are about.
     about: Option<&'a Object>,
+    referrals: &'a Referrals,
     zones: Zones,
     facts: &'a RunFacts,
     /// Positions in the write-back's fields of the match key.
@@ -43,6 +46,7 @@ impl<'a> Planner<'a> {
         write_back: &'a WriteBack,
         object: &'a Object,
         about: Option<&'a Object>,
+        referrals: &'a Referrals,
         zones: Zones,
         facts: &'a RunFacts,
     ) -> Self {
@@ -50,6 +54,7 @@ impl<'a> Planner<'a> {
             write_back,
             object,
             about,
+            referrals,
             zones,
             facts,
             key: write_back.key_fields(),
@@ -66,7 +71,8 @@ impl<'a> Planner<'a> {
             if let (Some(field), Some(column)) = (self.write_back.fields.get(position), column) {
                 let is_key = self.key.contains(&position);
                 self.check_rights(field, column, is_key);
-                let route = self.route(field, column);
+                let referral = self.referrals.by_field.get(&position);
+                let route = self.route(field, column, referral);
                 fields.extend(layout_field(field, column, is_key));
                 routes.extend(route);
             }
@@ -80,6 +86,7 @@ impl<'a> Planner<'a> {
             nulls: self.write_back.nulls,
             fields,
             key: self.key.clone(),
+            only_where: self.referrals.only_where.clone(),
         };
         // Where a column is unknown, the layout has holes, and what follows from it is not to be
         // told.
@@ -102,12 +109,12 @@ impl<'a> Planner<'a> {
         let mut routes = Vec::new();
         for field in &about.fields {
             let column = self.resolve_column(field);
-            let route = column.and_then(|column| self.route(field, column));
+            let route = column.and_then(|column| self.route(field, column, None));
             match route {
                 Some(Route::Varying(mut varying)) => {
                     varying.column.name = about_column(&varying.column.name);
                     varying.rejects_null = true;
-                    routes.push(varying);
+                    routes.push(*varying);
                 }
                 Some(Route::Constant { .. } | Route::Later { .. }) => {
                     let message = format!(
@@ -322,7 +329,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn route(&mut self, field: &Field, column: &'a ObjectColumn) -> Option<Route> {
+    fn route(
+        &mut self,
+        field: &Field,
+        column: &'a ObjectColumn,
+        referral: Option<&Referral>,
+    ) -> Option<Route> {
         if column.holds == Holds::Unsupported {
             let ObjectColumn { name, declared, .. } = column;
             let message = format!("`{name}` is {declared}, a type that write-backs do not write");
@@ -331,28 +343,46 @@ impl<'a> Planner<'a> {
             );
             return None;
         }
+        if referral.is_some() && field.value.columns().is_empty() {
+            let message = format!(
+                "`{}` looks up what is the same for all records",
+                field.column.text
+            );
+            let hint = "look up a column, or write the id itself: `{ string = \"…\" }`";
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message).hint(hint));
+            return None;
+        }
         match &field.value {
-            FieldValue::Column(_) => self.varying(field, column, Making::Column),
+            FieldValue::Column(_) => self.varying(field, column, Making::Column, referral),
             FieldValue::Method(call) if call.method.takes_column() => {
-                self.varying(field, column, Making::Method(call.clone()))
+                self.varying(field, column, Making::Method(call.clone()), referral)
             }
             FieldValue::Method(call) => self.stamp(field, column, call.method),
             FieldValue::String(text) => self.literal(field, column, text),
             FieldValue::Text { template, .. } => {
-                self.varying(field, column, Making::Text(template.clone()))
+                self.varying(field, column, Making::Text(template.clone()), referral)
             }
             FieldValue::Answer { unanswered, .. } => {
-                self.varying(field, column, Making::Answer(unanswered.clone()))
+                self.varying(field, column, Making::Answer(unanswered.clone()), referral)
             }
             FieldValue::Marker(marker) => {
-                self.varying(field, column, Making::Marker(marker.clone()))
+                self.varying(field, column, Making::Marker(marker.clone()), referral)
             }
             FieldValue::IdOf(step) => self.later(field, column, Named::OfStep(step.clone())),
             FieldValue::About => self.later(field, column, Named::About),
         }
     }
 
-    fn varying(&mut self, field: &Field, column: &ObjectColumn, making: Making) -> Option<Route> {
+    fn varying(
+        &mut self,
+        field: &Field,
+        column: &ObjectColumn,
+        making: Making,
+        referral: Option<&Referral>,
+    ) -> Option<Route> {
+        // What a reference is looked up in is what its values are made to fit.
+        let fits = referral.map_or(column, |referral| &referral.value.column);
         let write_back = self.write_back;
         let sources = field.value.columns().iter();
         let sources = sources.map(|position| write_back.columns().nth(*position));
@@ -385,7 +415,8 @@ impl<'a> Planner<'a> {
             making,
             from,
             column: column.clone(),
-            rejects_null: self.rejects_null(column),
+            fits: fits.clone(),
+            rejects_null: self.rejects_null(field, column),
         };
         if let Err(misfit) = varying.convert_nothing(self.zones) {
             let what = what_is_made(&varying.making, &sources);
@@ -394,18 +425,57 @@ impl<'a> Planner<'a> {
                 _ => None,
             };
             self.problems
-                .push(self.misfit(field, column, &what, from, declared, misfit));
+                .push(self.misfit(field, fits, &what, from, declared, misfit));
             return None;
         }
-        self.check_labels(field, column, &varying.making);
+        if let Some(referral) = referral {
+            self.check_referral(field, referral);
+        }
+        self.check_labels(field, fits, &varying.making);
         if let ([source], Making::Column | Making::Method(_)) =
             (sources.as_slice(), &varying.making)
         {
-            self.warn_of_lost_zone(field, column, source, from);
+            self.warn_of_lost_zone(field, fits, source, from);
             self.warn_of_nulls(field, column, source);
         }
         self.warn_of_never_empty(field, column);
-        Some(Route::Varying(varying))
+        Some(Route::Varying(Box::new(varying)))
+    }
+
+    /// What is written is the id of the row that is found, or nothing.
+    fn check_referral(&mut self, field: &Field, referral: &Referral) {
+        let ObjectColumn {
+            name,
+            declared,
+            nullable,
+            ..
+        } = &referral.column;
+        if let Some(misfit) = referral.misfit(self.zones) {
+            let id = &referral.id.column;
+            let message = format!(
+                "`{}` of `{}` ({}) does not fit `{name}` ({declared}): {misfit}",
+                id.name,
+                referral.object.display_name(),
+                id.declared
+            );
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message));
+        }
+        let empties = referral.not_found == NotFound::Null;
+        if empties && !nullable {
+            let message =
+                format!("`{name}` is NOT NULL, so `not_found = \"null\"` cannot empty it");
+            let hint = "write `not_found = \"keep\"`, or leave it out to have the record rejected";
+            self.problems
+                .push(Problem::mistake(field.location.clone(), message).hint(hint));
+        }
+        if empties && self.write_back.nulls == NullPolicy::Keep {
+            let message =
+                format!("`not_found = \"null\"` of `{name}` has no effect with `nulls = \"keep\"`");
+            let hint = "write `not_found = \"keep\"`: that is what is done";
+            self.problems
+                .push(Problem::warning(field.location.clone(), message).hint(hint));
+        }
     }
 
     /// A field that names a row; what it holds is known once the row is.
@@ -474,15 +544,7 @@ impl<'a> Planner<'a> {
     /// A string is read as the column's own type, as a cell of a source would be.
     fn literal(&mut self, field: &Field, column: &ObjectColumn, text: &str) -> Option<Route> {
         let from = literal_type(column);
-        let text = Series::new(column.name.as_str().into(), [text]);
-        let read = text
-            .str()
-            .map_err(Misfit::from)
-            .and_then(|text| parse_texts(text, from));
-        let converted = read.and_then(|read| match read.faults.is_empty() {
-            true => convert(&read.values, from, self.holder(column, Fraction::Exact)),
-            false => Ok(read),
-        });
+        let converted = read_literal(column, text, self.holder(column, Fraction::Exact));
         match converted {
             Ok(converted) => self.constant(field, column, "the string", converted),
             Err(misfit) => {
@@ -574,9 +636,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn rejects_null(&self, column: &ObjectColumn) -> bool {
-        let is_never_written =
-            self.write_back.nulls == NullPolicy::Keep && !self.write_back.mode.inserts();
+    fn rejects_null(&self, field: &Field, column: &ObjectColumn) -> bool {
+        let keeps = self.write_back.nulls == NullPolicy::Keep || keeps_null(field);
+        let is_never_written = keeps && !self.write_back.mode.inserts();
         !column.nullable && !is_never_written
     }
 
@@ -606,7 +668,7 @@ impl<'a> Planner<'a> {
     }
 
     fn warn_of_nulls(&mut self, field: &Field, column: &ObjectColumn, source: &SchemaColumn) {
-        if source.nullable && self.rejects_null(column) {
+        if source.nullable && self.rejects_null(field, column) {
             let message = format!(
                 "`{}` may be NULL and `{}` is NOT NULL: records without a value will be rejected",
                 source.name, column.name
@@ -800,7 +862,18 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
         own_text: false,
         keeps_foreign,
         yields: field.real_time,
+        keeps_null: keeps_null(field),
     })
+}
+
+/// Whether nothing to write leaves a row what it has: of a reference that leads to no row, nothing
+/// is known.
+fn keeps_null(field: &Field) -> bool {
+    let not_found = field
+        .reference
+        .as_ref()
+        .map(|reference| reference.not_found);
+    not_found == Some(NotFound::Keep)
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {
@@ -893,6 +966,45 @@ pub(super) fn id_values(
     let mut converted = convert(&read.values, from, holder)?;
     converted.faults.extend(read.faults);
     Ok(converted)
+}
+
+/// Reads a text of a job file as a column's own type.
+fn read_literal(
+    column: &ObjectColumn,
+    text: &str,
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
+    let from = literal_type(column);
+    let text = Series::new(column.name.as_str().into(), [text]);
+    let read = parse_texts(text.str()?, from)?;
+    match read.faults.is_empty() {
+        true => convert(&read.values, from, holder),
+        false => Ok(read),
+    }
+}
+
+/// A text of a job file as a value of a column.
+/// Errors: why it is none.
+pub(crate) fn literal_value(
+    column: &ObjectColumn,
+    text: &str,
+    zones: Zones,
+) -> Result<Scalar, String> {
+    let holder = Holder {
+        holds: &column.holds,
+        declared: &column.declared,
+        zones,
+        fraction: Fraction::Exact,
+    };
+    let converted = read_literal(column, text, holder).map_err(|misfit| misfit.to_string())?;
+    if let Some(fault) = converted.faults.first() {
+        return Err(fault.reason.clone());
+    }
+    let value = converted.values.get(0).map_err(|error| error.to_string())?;
+    Ok(Scalar::new(
+        converted.values.dtype().clone(),
+        value.into_static(),
+    ))
 }
 
 /// As what a string in a job file is read for a column.

@@ -52,10 +52,12 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
             text: name.to_owned(),
             quoted: false,
         },
+        path: Vec::new(),
         value,
         when: When::Always,
         real_time: false,
         on_conflict: crate::domain::field::OnConflict::Overwrite,
+        reference: None,
         location: at(10 + index),
     };
     WriteBack {
@@ -89,6 +91,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         batch_records_max: std::num::NonZeroUsize::MIN,
         mode: MatchMode::UpdateOnly,
         nulls: NullPolicy::Write,
+        only_where: Vec::new(),
         fields: fields.into_iter().enumerate().map(field).collect(),
         location: at(1),
         table_location: at(2),
@@ -165,7 +168,8 @@ fn plan(
     write_back: &WriteBack,
     object: &Object,
 ) -> Result<(Layout, Mapping, Vec<Problem>), Vec<Problem>> {
-    Mapping::plan(write_back, object, None, Zones::default(), &facts())
+    let none = Referrals::default();
+    Mapping::plan(write_back, object, None, &none, Zones::default(), &facts())
 }
 
 /// As people read it, without the words that every line has.

@@ -337,6 +337,7 @@ fn last_written(
         true => laid,
         false => LayoutField {
             when: When::Always,
+            keeps_null: false,
             own_text,
             ..laid
         },
@@ -418,7 +419,11 @@ fn is_held_when_left(layout: &Layout, records: &DataFrame, position: usize, reco
         .fields
         .get(position)
         .is_some_and(|field| field.when == When::Always);
-    always && !(layout.nulls == NullPolicy::Keep && sends_null())
+    let keeps_null = layout
+        .fields
+        .get(position)
+        .is_some_and(|field| layout.keeps_null(field));
+    always && !(keeps_null && sends_null())
 }
 
 /// Layout and batch without the fields at `left_alone`.

@@ -129,7 +129,8 @@ pub(super) async fn foresee(
                             SkipReason::CreatedInDoubt => created_in_doubt += 1,
                             SkipReason::AlreadyExists
                             | SkipReason::Kept
-                            | SkipReason::WrittenAtOnce => {}
+                            | SkipReason::WrittenAtOnce
+                            | SkipReason::Unfit => {}
                         }
                     }
                     Decision::Reject(

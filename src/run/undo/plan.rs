@@ -10,7 +10,7 @@ use super::error::UndoError;
 use crate::config::Project;
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
-use crate::domain::alteration::Change;
+use crate::domain::change::Change;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::NullPolicy;
@@ -367,6 +367,7 @@ fn layout(fields: &[MappedField], object: Object) -> Result<Layout, SystemError>
         object,
         mode: MatchMode::UpdateOnly,
         nulls: NullPolicy::Write,
+        only_where: Vec::new(),
         fields,
         key,
     })

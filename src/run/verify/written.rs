@@ -82,6 +82,7 @@ impl Written {
             object,
             mode: MatchMode::UpdateOnly,
             nulls: NullPolicy::Write,
+            only_where: Vec::new(),
             fields,
             key,
         };
@@ -481,6 +482,7 @@ mod tests {
             object,
             mode,
             nulls,
+            only_where: Vec::new(),
             fields,
             key: vec![0],
         };

@@ -7,7 +7,7 @@ use polars::prelude::{BooleanChunked, Column, DataFrame, PolarsResult, StringChu
 
 use crate::domain::before::{BeforeImages, unmarked};
 use crate::domain::conversion::texts_of;
-use crate::domain::field::{NullPolicy, When};
+use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::real_time::RequestFate;
@@ -195,8 +195,5 @@ fn written_by_rules(layout: &Layout, sent: &DataFrame, decided: &Decided) -> Mas
 }
 
 fn is_always_written(layout: &Layout, field: &LayoutField) -> bool {
-    layout.nulls == NullPolicy::Write
-        && field.when == When::Always
-        && !field.keeps_foreign
-        && !field.yields
+    !layout.keeps_null(field) && field.when == When::Always && !field.keeps_foreign && !field.yields
 }

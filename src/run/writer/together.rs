@@ -12,11 +12,12 @@ use tracing::{debug, warn};
 use super::{AttemptError, Sending, Share, Writer, WriterContext};
 use crate::destination::AnyDatabase;
 use crate::destination::seam::Transact;
-use crate::domain::alteration::Change;
 use crate::domain::before::Before;
+use crate::domain::change::Change;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::NullPolicy;
 use crate::domain::layout::Layout;
+use crate::domain::layout::LayoutField;
 use crate::domain::match_rule::Decision;
 use crate::fault;
 use crate::ledger::Earlier;
@@ -248,9 +249,15 @@ impl WriterContext {
             batch.records.height(),
             fields.iter().filter_map(value).collect(),
         );
+        let narrow = layout.narrowed(&fields);
+        let emptied = narrow.fields.iter().cloned().map(|field| LayoutField {
+            keeps_null: false,
+            ..field
+        });
         let narrow = Layout {
             nulls: NullPolicy::Write,
-            ..layout.narrowed(&fields)
+            fields: emptied.collect(),
+            ..narrow
         };
         let write = Write {
             change: Change::Update,

@@ -7,10 +7,11 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::alteration::Change;
+use crate::domain::change::Change;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 /// `maxLength` of a text that has no end.
 const LENGTH_ENDLESS: u64 = 2_147_483_647;
@@ -108,6 +109,24 @@ impl Described {
             primary_key: id(),
             obstacles: self.obstacles(),
         }
+    }
+
+    /// The fields that name one record of another entity; the relationship goes by the field's name.
+    pub(super) fn references(&self) -> Vec<ReferenceColumn> {
+        let reference = |field: &Field| {
+            let associated = field.associated_entity.as_ref()?;
+            Some(ReferenceColumn {
+                column: field.name.clone(),
+                relationship: None,
+                targets: vec![ReferenceTarget {
+                    path: vec![associated.entity.clone()],
+                    column: "id".to_owned(),
+                }],
+            })
+        };
+        let to_one = self.fields.iter();
+        let to_one = to_one.filter(|field| field.field_type == "TO_ONE");
+        to_one.filter_map(reference).collect()
     }
 
     /// Whether the user may, in some form: `UPDATE_DEPARTMENT` is one of `UPDATE`.

@@ -12,7 +12,7 @@ mod writes;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use self::describe::TableDescription;
 use self::manner::{DataverseManner, asked, spoken};
 use self::writes::{Act, ReadyWrite};
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts, look_up};
+use super::look_up::{Find, Hit, Texts, look_up, refer};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
@@ -31,6 +31,7 @@ use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
+use crate::domain::referral::{Referents, Referral};
 use crate::http::{Repeat, Request, Response, Session, delays};
 use crate::practice;
 
@@ -257,6 +258,18 @@ fn hint_of(code: &str) -> Option<&'static str> {
         "0x80048d19" => Some("see whether the columns are still there, under these logical names"),
         "0x80060888" => Some("see whether the table is still there"),
         _ => None,
+    }
+}
+
+impl DataverseDestination {
+    /// As [`crate::destination::seam::Destination::refer`].
+    pub(super) async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        let connection = self.session.connection().to_owned();
+        refer(self, &connection, referral, values).await
     }
 }
 

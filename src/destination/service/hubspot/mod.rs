@@ -12,7 +12,7 @@ mod writes;
 
 use std::sync::Arc;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ use self::manner::HubSpotManner;
 use self::stages::{Backwards, Stages, clearing_body};
 use self::writes::{Verb, body, id_of, inputs};
 use super::access::{Sessions, live_access};
-use super::look_up::{Texts, look_up};
+use super::look_up::{Texts, look_up, refer};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{LookUp, LookedUp};
@@ -32,6 +32,7 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
+use crate::domain::referral::{Referents, Referral};
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -236,6 +237,18 @@ impl HubSpotDestination {
 fn practised() -> Auth {
     Auth::Token {
         token: Secret::new(practice::HUBSPOT_TOKEN.to_owned()),
+    }
+}
+
+impl HubSpotDestination {
+    /// As [`crate::destination::seam::Destination::refer`].
+    pub(super) async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        let connection = self.session.connection().to_owned();
+        refer(self, &connection, referral, values).await
     }
 }
 

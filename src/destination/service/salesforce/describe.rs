@@ -3,10 +3,11 @@
 
 use serde::Deserialize;
 
-use crate::domain::alteration::Change;
+use crate::domain::change::Change;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 /// The answer of a describe, as far as it is made use of.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,6 +61,8 @@ pub(super) struct Field {
     #[serde(default)]
     reference_to: Vec<String>,
     #[serde(default)]
+    relationship_name: Option<String>,
+    #[serde(default)]
     picklist_values: Vec<PicklistValue>,
 }
 
@@ -96,6 +99,23 @@ impl Described {
             primary_key: vec!["Id".to_owned()],
             obstacles: self.obstacles(),
         }
+    }
+
+    /// The fields that name records of other objects.
+    pub(super) fn references(&self) -> Vec<ReferenceColumn> {
+        let target = |object: &String| ReferenceTarget {
+            path: vec![object.clone()],
+            column: "Id".to_owned(),
+        };
+        let references = self.fields.iter();
+        let references = references.filter(|field| !field.reference_to.is_empty());
+        references
+            .map(|field| ReferenceColumn {
+                column: field.name.clone(),
+                relationship: field.relationship_name.clone(),
+                targets: field.reference_to.iter().map(target).collect(),
+            })
+            .collect()
     }
 
     fn obstacles(&self) -> Vec<Obstacle> {

@@ -12,7 +12,7 @@ mod writes;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -20,7 +20,7 @@ use self::answers::{errors, same_id};
 use self::describe::Described;
 use self::manner::SalesforceManner;
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts, look_up};
+use super::look_up::{Find, Hit, Texts, look_up, refer};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
@@ -30,6 +30,7 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
+use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 use crate::http::{Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -244,15 +245,36 @@ impl SalesforceDestination {
                 hint: Some("write the object's API name alone: `table = \"Account\"`".to_owned()),
             });
         };
-        let text = self.describe_text(&part.text).await?;
-        let described: Described =
-            serde_json::from_str(&text).map_err(|source| SystemError::Failed {
-                connection: self.session.connection().to_owned(),
-                doing: format!("describing `{}`", part.text),
-                source: source.into(),
-                hint: None,
-            })?;
-        Ok(described.object())
+        Ok(self.described(&part.text).await?.object())
+    }
+
+    /// As [`crate::destination::seam::Destination::references`].
+    pub(super) async fn references(
+        &mut self,
+        object: &Object,
+    ) -> Result<Vec<ReferenceColumn>, SystemError> {
+        let name = object.path.last().map_or("", String::as_str);
+        Ok(self.described(name).await?.references())
+    }
+
+    /// As [`crate::destination::seam::Destination::refer`].
+    pub(super) async fn refer(
+        &mut self,
+        referral: &Referral,
+        values: &Series,
+    ) -> Result<Vec<Referents>, SystemError> {
+        let connection = self.session.connection().to_owned();
+        refer(self, &connection, referral, values).await
+    }
+
+    async fn described(&self, name: &str) -> Result<Described, SystemError> {
+        let text = self.describe_text(name).await?;
+        serde_json::from_str(&text).map_err(|source| SystemError::Failed {
+            connection: self.session.connection().to_owned(),
+            doing: format!("describing `{name}`"),
+            source: source.into(),
+            hint: None,
+        })
     }
 
     /// As [`crate::destination::seam::Destination::identity`].
@@ -303,6 +325,10 @@ impl Find for SalesforceDestination {
 
     fn key_form(field: &LayoutField, part: &str) -> String {
         values::key_form(field, part)
+    }
+
+    fn reference_form(field: &LayoutField, value: &str) -> String {
+        values::reference_form(field, value)
     }
 
     fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool {

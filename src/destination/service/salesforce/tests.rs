@@ -420,6 +420,7 @@ fn layout(names: &[&str], key: usize) -> Layout {
         object,
         mode: MatchMode::UpdateOnly,
         nulls: NullPolicy::Write,
+        only_where: Vec::new(),
         key: (0..key).collect(),
     }
 }

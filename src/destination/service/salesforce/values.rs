@@ -80,6 +80,16 @@ pub(super) fn key_form(field: &LayoutField, part: &str) -> String {
     }
 }
 
+/// As [`key_form`], of a value by which a reference finds its record: e-mail addresses are kept in
+/// lower case.
+pub(super) fn reference_form(field: &LayoutField, value: &str) -> String {
+    let form = key_form(field, value);
+    match Nature::of(&field.column) {
+        Nature::Email => form.to_lowercase(),
+        Nature::Id | Nature::Members | Nature::Other => form,
+    }
+}
+
 fn without_z(text: &str) -> &str {
     text.strip_suffix('Z').unwrap_or(text)
 }

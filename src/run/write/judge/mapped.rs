@@ -24,7 +24,7 @@ pub(crate) fn decided(layout: &Layout, looked_up: LookedUp) -> Decided {
     let found = looked_up.found.iter();
     Decided {
         decisions: found
-            .map(|found| rule.decide(found.rows, found.differs))
+            .map(|found| rule.decide(found.rows, found.differs, found.is_unfit))
             .collect(),
         looked_up,
         conflicts: Conflicts::default(),
