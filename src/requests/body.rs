@@ -184,7 +184,7 @@ mod tests {
     fn values_keep_every_digit_that_was_sent() {
         let body = r#"{"values": {"a": "x", "b": 12.50, "c": null, "d": true, "e": 12345678901234567890123}}"#;
         let values = read(body).unwrap().values;
-        let of = |column: &str| values[column].as_deref();
+        let of = |column: &str| values.get(column).unwrap().as_deref();
         assert_eq!(of("a"), Some("x"));
         assert_eq!(of("b"), Some("12.50"));
         assert_eq!(of("c"), None);

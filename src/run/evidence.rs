@@ -9,7 +9,7 @@ use super::approval::{self, ApprovalError};
 use super::at_work::AtWork;
 use super::error::RunError;
 use super::place::{self, run_folder};
-use super::preview::{self, PreviewError, WriteBackPreview};
+use super::preview::{self, WriteBackPreview};
 use super::progress::Progress;
 use super::request::{RunRequest, Scope};
 use super::resolve::Records;
@@ -62,7 +62,7 @@ pub(crate) async fn look(
             progress.push_begins(&name, package.record_count());
             let shown = preview::of_package(plan, &package, run, tally, samples_max).await;
             progress.push_ends(&name);
-            previews.push(shown.map_err(PreviewError::from)?);
+            previews.push(shown?);
         }
     }
     Ok(Evidence {

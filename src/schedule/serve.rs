@@ -791,9 +791,9 @@ impl Server {
         };
         if request.act == RequestAct::Apply || request.act == RequestAct::Approve {
             let last = self.ledger.runs_of_job(&request.job, 1).await?;
-            let does = |run: &&RunEntry| match request.act {
-                RequestAct::Apply => run.plan.is_some() && run.plan == request.seen,
-                _ => Some(run.run) == request.run && run.approval.is_some(),
+            let does = |run: &&RunEntry| match request.act == RequestAct::Apply {
+                true => run.plan.is_some() && run.plan == request.seen,
+                false => Some(run.run) == request.run && run.approval.is_some(),
             };
             let done = last.first().filter(does).filter(|run| is_done(run));
             return Ok(done.map(|run| run.run));

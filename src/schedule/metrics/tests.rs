@@ -164,7 +164,6 @@ fn report(tally: Tally) -> WriteBackReport {
         left: BTreeMap::new(),
         parked: Vec::new(),
         matched_nothing: false,
-        left: Default::default(),
         kept: Default::default(),
         keeps_before_images: true,
         canary: None,
