@@ -10,7 +10,7 @@ use crate::config::Project;
 use crate::domain::problem::Problem;
 use crate::ledger::Ledger;
 use crate::report;
-use crate::schedule::announce::{AnnounceError, announce};
+use crate::schedule::announce::{AnnounceError, announced};
 
 pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -19,11 +19,8 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
         .dashboard(&arguments.dashboard)
         .map_err(not_announced)?
         .name;
-    let ledger = Ledger::open(&project.state_folder()).await?;
-    let (id, completed_at) = (&arguments.id, arguments.completed_at);
-    let noticed = announce(&ledger, dashboard, id, completed_at, now).await;
-    let noticed = noticed.map_err(|error| match error {
-        AnnounceError::Ledger(error) => error.into(),
+    let cycle = announced(&arguments.id, arguments.completed_at, now);
+    let cycle = cycle.map_err(|error| match error {
         AnnounceError::Future { now } => {
             let message = format!(
                 "`--completed-at` lies in the future: it is {} now",
@@ -33,6 +30,8 @@ pub(super) async fn cycle(root: &Path, arguments: &CycleArguments) -> Result<End
         }
         AnnounceError::NotAnId => not_announced(Problem::mistake(None, error.to_string())),
     })?;
+    let ledger = Ledger::open(&project.state_folder()).await?;
+    let noticed = ledger.see_cycle(dashboard, &cycle, now).await?;
     record_act(&ledger, "announce", dashboard).await?;
     let jobs = followers(&project, dashboard);
     match arguments.json {

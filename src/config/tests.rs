@@ -777,7 +777,7 @@ mod mistakes {
           hint: jobs are `weekly`
         `/etc/passwd` is not a file of schedules/
           hint: jobs are `weekly`
-        `schedules/a/b.toml` is not a file of schedules/
+        there is no job `a`: schedules/a.toml does not exist
           hint: jobs are `weekly`
         `` is not a file of schedules/
           hint: jobs are `weekly`
@@ -788,7 +788,7 @@ mod mistakes {
     fn unknown_keys_of_a_job() {
         insta::assert_snapshot!(job_with(&[("settle", "setle"), ("batch_size", "batchsize"), ("when =", "wen ="), ("[cadence]", "title = \"x\"\n[cadence]")]), @r#"
         schedules/weekly.toml:1:1: `title` is not a key of `schedules/weekly.toml`
-          hint: known keys: `cadence`, `alerts`, `write_back`
+          hint: known keys: `agencies`, `cadence`, `alerts`, `write_back`
         schedules/weekly.toml:4:1: `setle` is not a key of `[cadence]`
           hint: did you mean `settle`?
         schedules/weekly.toml:13:1: `batchsize` is not a key of write-back `health_score`

@@ -30,7 +30,7 @@ use crate::report::pending as counting;
 use crate::run::parking::{Parking, key_of};
 use crate::run::pending;
 use crate::run::request::ChosenRecords;
-use crate::schedule::announce::{AnnounceError, announce};
+use crate::schedule::announce::announced;
 
 /// Records parked in one go at most: people look at them one by one.
 const PARKED_AT_ONCE_MAX: u64 = 1_000;
@@ -494,11 +494,12 @@ pub(super) async fn announce_cycle(
         let title = format!("dashboard `{dashboard}` tells itself when a cycle is finished");
         return Err(Refusal::new(StatusCode::CONFLICT, title));
     }
-    let told = announce(&house.ledger, dashboard, cycle, completed_at, Utc::now()).await;
-    let told = told.map_err(|error| match error {
-        AnnounceError::Ledger(error) => error.into(),
-        AnnounceError::NotAnId | AnnounceError::Future { .. } => unfit(error.to_string()),
-    });
+    let now = Utc::now();
+    let told = match announced(cycle, completed_at, now) {
+        Ok(cycle) => house.ledger.see_cycle(dashboard, &cycle, now).await,
+        Err(error) => return Err(unfit(error.to_string())),
+    };
+    let told = told.map_err(Refusal::from);
     record(
         house,
         frame,

@@ -616,7 +616,7 @@ mod tests {
          health_score          0  9 500         1  yes        0.1 s   500         0      493          0        0         7
 
          write-back    record  key       stage    column      reason
-         health_score   1 017  A\u{7}17  mapping  CHURN_RISK  17 characters do not fit in 16
+         health_score   1 018  A\u{7}17  mapping  CHURN_RISK  17 characters do not fit in 16
         … and 6 more rejected records
         ");
     }

@@ -164,7 +164,8 @@ mod tests {
         let nothing = cut(&[], 2);
         assert_eq!((nothing.len(), nothing.first()), (1, Some(&(0..10))));
         let too_large = part(1) + 1;
-        let wide = df!("text" => ["x".repeat(too_large), "x".repeat(too_large)]).expect("a frame");
+        let text = "x".repeat(too_large);
+        let wide = df!("text" => [&*text, &*text], "number" => [1_i64, 1]).expect("a frame");
         let second_only = RecordBytes::without(&wide, |record| record == 0);
         assert_eq!(
             second_only.batches(0..2, 9).collect::<Vec<_>>(),

@@ -3,8 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::cycle::{Cycle, ID_CHARACTERS_MAX, is_cycle_id};
-use crate::ledger::cycles::Noticed;
-use crate::ledger::{Ledger, LedgerError};
 
 /// Why a cycle cannot be announced.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +11,6 @@ pub(crate) enum AnnounceError {
     NotAnId,
     #[error("`--completed-at` lies in the future: it is {} now", now.format("%Y-%m-%d %H:%M:%S UTC"))]
     Future { now: DateTime<Utc> },
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
 }
 
 impl AnnounceError {
@@ -22,19 +18,16 @@ impl AnnounceError {
         match self {
             Self::NotAnId => None,
             Self::Future { .. } => Some("announce a cycle once it has finished".to_owned()),
-            Self::Ledger(error) => error.hint(),
         }
     }
 }
 
-/// Records that a dashboard finished a cycle; one that is known already stays as it is.
-pub(crate) async fn announce(
-    ledger: &Ledger,
-    dashboard: &str,
+/// The cycle that is announced as finished then, or now.
+pub(crate) fn announced(
     id: &str,
     completed_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Result<Noticed, AnnounceError> {
+) -> Result<Cycle, AnnounceError> {
     if !is_cycle_id(id) {
         return Err(AnnounceError::NotAnId);
     }
@@ -42,9 +35,8 @@ pub(crate) async fn announce(
     if completed_at > now {
         return Err(AnnounceError::Future { now });
     }
-    let cycle = Cycle {
+    Ok(Cycle {
         id: id.to_owned(),
         completed_at,
-    };
-    Ok(ledger.see_cycle(dashboard, &cycle, now).await?)
+    })
 }
