@@ -10,6 +10,7 @@ use url::Url;
 
 use super::connections::{is_local, timeout};
 use super::document::{Table, Value, shown};
+use super::percent::read_percent;
 use super::secret::{Given, Surroundings};
 use crate::domain::alert::Thresholds;
 use crate::domain::channel::{AlertCommand, Channels, Webhook};
@@ -151,23 +152,6 @@ pub(super) fn read_records_max(value: Value<'_>) -> Option<RecordsMax> {
         );
     }
     max
-}
-
-pub(super) fn read_percent(value: Value<'_>) -> Option<Percent> {
-    let text = value.text()?;
-    let percent = Percent::parse(text);
-    if percent.is_none() {
-        let message = format!(
-            "`{}` is {}, which is not a percentage",
-            value.key,
-            shown(text)
-        );
-        value.mistake(
-            message,
-            Some("write it as in `\"50 %\"` or `\"0.5 %\"`".to_owned()),
-        );
-    }
-    percent
 }
 
 fn read_command(

@@ -19,6 +19,7 @@ mod job;
 mod labels;
 mod names;
 mod page;
+mod percent;
 mod project_file;
 mod questions;
 mod schema;

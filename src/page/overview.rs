@@ -101,7 +101,9 @@ async fn drifts(
             continue;
         };
         let sum = |name: &str| -> u64 {
-            let write_backs = told.get("write_backs").and_then(serde_json::Value::as_array);
+            let write_backs = told
+                .get("write_backs")
+                .and_then(serde_json::Value::as_array);
             let counts = write_backs.into_iter().flatten();
             counts.filter_map(|one| one.get(name)?.as_u64()).sum()
         };

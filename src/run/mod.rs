@@ -27,6 +27,7 @@ mod newest;
 mod origin;
 pub(crate) mod outcomes;
 mod own_records;
+mod packaged;
 pub(crate) mod parking;
 pub(crate) mod pending;
 pub(crate) mod place;
@@ -61,14 +62,15 @@ mod write;
 mod writer;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 use tracing::warn;
 
 use self::at_work::AtWork;
 pub(crate) use self::error::RunError;
-use self::guards::{Judged, Pulled};
+use self::guards::Judged;
+use self::packaged::{Packaged, pulled};
 pub(crate) use self::place::run_folder;
 use self::plan::Plan;
 pub(crate) use self::progress::Progress;
@@ -78,7 +80,6 @@ pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
 pub(crate) use self::swap::{ChangedRows, CreatedRows};
 use crate::domain::mapping::RunFacts;
-use crate::domain::outcome::Tally;
 use crate::ledger::{Ledger, WriteBackId};
 use crate::package::Package;
 use crate::run::request::Scope;
@@ -146,14 +147,6 @@ struct Begun<'a> {
     progress: Arc<dyn Progress>,
     facts: RunFacts,
     records: Records<'a>,
-}
-
-/// A package that stands, with what a pull counted that was made just now.
-struct Packaged {
-    id: WriteBackId,
-    package: Package,
-    counted: Option<Tally>,
-    pulling: Duration,
 }
 
 impl Begun<'_> {
@@ -248,14 +241,4 @@ impl Begun<'_> {
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
         Ok(RunReport::delivered(&self.facts, plans, reports, folder))
     }
-}
-
-/// Write-backs with the packages that stand for them.
-fn pulled<'a>(plans: &'a [Plan], packages: &'a [Packaged]) -> Vec<Pulled<'a>> {
-    let pulled = |(plan, packaged): (&'a Plan, &'a Packaged)| Pulled {
-        plan,
-        id: packaged.id,
-        package: &packaged.package,
-    };
-    plans.iter().zip(packages).map(pulled).collect()
 }

@@ -8,8 +8,8 @@ mod salesforce;
 
 use url::Url;
 
-use super::super::alerts::read_percent;
 use super::super::document::{Table, Value, shown};
+use super::super::percent::read_percent;
 use super::super::secret::Given;
 use super::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
 use crate::config::address::Kind;

@@ -541,8 +541,8 @@ impl Ran {
     }
 
     /// `2 read = 1 updated + 1 skipped`, one line for each write-back, out of `run --json`. Panics:
-    /// if the sums do not balance or the exit code is not that of the status, and of a plan,
-    /// whether all of it was applied.
+    /// if the sums do not balance or the exit code is not that of the status, of a plan, whether
+    /// all of it was applied, and of a write-back, whether any record has a row.
     pub(crate) fn summary(&self) -> String {
         let run = self.json();
         let code = match run["status"].as_str() {
@@ -553,8 +553,9 @@ impl Ran {
             _ => panic!("no status in {self}"),
         };
         let left = |what: &str| run["plan"][what].as_u64().unwrap_or_default() > 0;
-        let partial = code == 0 && (left("changed_since") || left("gone"));
-        assert_eq!(self.code, code + i32::from(partial), "{self}");
+        let is_partial = left("changed_since") || left("gone");
+        let is_short = code == 0 && (is_partial || self.matched_nothing());
+        assert_eq!(self.code, code + i32::from(is_short), "{self}");
         let write_backs = run["write_backs"]
             .as_array()
             .unwrap_or_else(|| panic!("no write-backs in {self}"));
@@ -563,6 +564,13 @@ impl Ran {
             .map(|write_back| self.sum(write_back))
             .collect::<Vec<_>>()
             .join("\n")
+    }
+
+    /// Whether `run --json` says of a write-back that no record has a row.
+    pub(crate) fn matched_nothing(&self) -> bool {
+        let run = self.json();
+        let mut write_backs = run["write_backs"].as_array().into_iter().flatten();
+        write_backs.any(|write_back| write_back["matched_nothing"] == true)
     }
 
     fn sum(&self, write_back: &Value) -> String {
