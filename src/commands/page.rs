@@ -4,12 +4,12 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{CommandError, Ending, load_project, print, read_job, signals, user_name};
+use super::{CommandError, Ending, load_project, print, read_job, record_act, signals, user_name};
 use crate::access::{AccessBook, AccessError, LINK_DURATION};
 use crate::cli::{PageArguments, PageCommand, SessionCommand, TokenCommand, UserCommand};
 use crate::config::Project;
 use crate::domain::access::Role;
-use crate::ledger::{Ledger, NewAction};
+use crate::ledger::Ledger;
 use crate::page::{self, ADDRESS_USUAL, PageError};
 use crate::report::access as report;
 use crate::report::output;
@@ -161,20 +161,7 @@ fn password(name: &str) -> Result<String, CommandError> {
 
 async fn record(project: &Project, act: &str, target: &str) -> Result<(), CommandError> {
     let ledger = Ledger::open(&project.state_folder()).await?;
-    let who = user_name();
-    let action = NewAction {
-        who: who.as_deref(),
-        role: None,
-        through: "cli",
-        address: None,
-        act,
-        target: Some(target),
-        arguments: None,
-        seen: None,
-        result: "done",
-    };
-    ledger.record_action(&action).await?;
-    Ok(())
+    Ok(record_act(&ledger, act, target).await?)
 }
 
 fn refused(error: AccessError) -> CommandError {

@@ -265,12 +265,14 @@ pub(super) fn reason(text: &str) -> Result<&str, Refusal> {
     Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, title).hint(hint))
 }
 
-/// The look that a word is bound to. Errors: it is another one, or showed nothing.
+/// The look that a word about a run, or about none, is bound to. Errors: it is another one, or
+/// showed nothing.
 async fn look_of(
     house: &House,
     frame: &Frame,
     word: &Word<'_>,
     act: RequestAct,
+    run: Option<i64>,
 ) -> Result<(PageRequest, String), Refusal> {
     let look = acts::request_for(house, frame, word.look).await?;
     let seen = look
@@ -279,6 +281,9 @@ async fn look_of(
         .filter(|_| look.act == act && look.ended_at.is_some());
     let title = format!("look {} is none that this could be bound to", word.look);
     let seen = seen.ok_or_else(|| Refusal::new(StatusCode::CONFLICT, title))?;
+    if run.is_some() && look.run != run {
+        return Err(moved(format!("look {} is at another run", look.request)));
+    }
     Ok((look, seen))
 }
 
@@ -339,10 +344,7 @@ pub(super) async fn ask_to_approve(
 ) -> Result<i64, Refusal> {
     let entry = house.run_for(frame, run).await?;
     let reason = reason(word.reason)?;
-    let (look, seen) = look_of(house, frame, word, RequestAct::LookAtStopped).await?;
-    if look.run != Some(run) {
-        return Err(moved(format!("look {} is at another run", look.request)));
-    }
+    let (look, seen) = look_of(house, frame, word, RequestAct::LookAtStopped, Some(run)).await?;
     let checked = expect_as_seen(house, &entry, &seen).await;
     let act = RequestAct::Approve;
     let request = NewRequest {
@@ -412,7 +414,7 @@ pub(super) async fn ask_to_apply(
     word: &Word<'_>,
 ) -> Result<i64, Refusal> {
     let reason = reason(word.reason)?;
-    let (look, seen) = look_of(house, frame, word, RequestAct::Preview).await?;
+    let (look, seen) = look_of(house, frame, word, RequestAct::Preview, None).await?;
     let checked = expect_plan(house, &look, &seen).await;
     let act = RequestAct::Apply;
     let request = NewRequest {
@@ -565,10 +567,7 @@ pub(super) async fn ask_to_undo(
 ) -> Result<i64, Refusal> {
     let entry = house.run_for(frame, run).await?;
     let reason = reason(word.reason)?;
-    let (look, seen) = look_of(house, frame, word, RequestAct::LookAtUndo).await?;
-    if look.run != Some(run) {
-        return Err(moved(format!("look {} is at another run", look.request)));
-    }
+    let (look, seen) = look_of(house, frame, word, RequestAct::LookAtUndo, Some(run)).await?;
     let mut arguments = look.arguments.clone();
     if let Some(object) = arguments.as_object_mut() {
         object.insert("look".to_owned(), json!(look.request));

@@ -388,6 +388,13 @@ async fn change_keyed(
         .await
 }
 
+/// What became of a change that was taken in.
+enum Taken {
+    /// It is carried out later: the id to ask by.
+    Accepted(String),
+    Answered(Answered),
+}
+
 impl Shared {
     async fn change(
         &self,
@@ -400,13 +407,14 @@ impl Shared {
         let change = body::read_change(came.body, key).map_err(misread)?;
         Self::expect_may(caller, post, (job, write_back), &change)?;
         let from = from(caller, came.headers)?;
-        let ready = self.desk.admit(job, write_back, change).await?;
-        if !from.is_accepted {
-            return Ok(self.desk.carry_out(ready, from).await?.into_response());
-        }
-        let id = self.desk.accept(ready, from).await?;
-        let place = [(header::LOCATION, format!("/v1/outcomes/{id}"))];
-        Ok((StatusCode::ACCEPTED, place, Json(json!({ "id": id }))).into_response())
+        let taken = self.take((job, write_back), change, from);
+        Ok(match taken.await? {
+            Taken::Answered(answer) => answer.into_response(),
+            Taken::Accepted(id) => {
+                let place = [(header::LOCATION, format!("/v1/outcomes/{id}"))];
+                (StatusCode::ACCEPTED, place, Json(json!({ "id": id }))).into_response()
+            }
+        })
     }
 
     /// One of several changes.
@@ -420,14 +428,26 @@ impl Shared {
     ) -> Value {
         let done = async {
             Self::expect_may(caller, post, (job, write_back), &change)?;
-            let ready = self.desk.admit(job, write_back, change).await?;
-            if from.is_accepted {
-                let id = self.desk.accept(ready, from).await?;
-                return Ok(json!({ "status": 202, "id": id }));
-            }
-            Ok(json!(self.desk.carry_out(ready, from).await?))
+            Ok(match self.take((job, write_back), change, from).await? {
+                Taken::Answered(answer) => json!(answer),
+                Taken::Accepted(id) => json!({ "status": 202, "id": id }),
+            })
         };
         done.await.unwrap_or_else(|refused: Refused| refused.json())
+    }
+
+    /// Carries a change out, or accepts it for later, as was asked for.
+    async fn take(
+        &self,
+        (job, write_back): (&str, &str),
+        change: ReadChange,
+        from: From,
+    ) -> Result<Taken, Refused> {
+        let ready = self.desk.admit(job, write_back, change).await?;
+        Ok(match from.is_accepted {
+            true => Taken::Accepted(self.desk.accept(ready, from).await?),
+            false => Taken::Answered(self.desk.carry_out(ready, from).await?),
+        })
     }
 }
 

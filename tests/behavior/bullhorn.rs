@@ -302,12 +302,7 @@ fn what_the_user_may_not_do_is_said_before_anything_is_written() {
 fn expect_delivered_among(faults: &str) {
     let place = usual_place("");
     let corporation = Corporation::start(&place, faults);
-    let mut run = place.run();
-    for _ in 0..3 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(3);
     assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
     drop(corporation);
     let written = tiers(&place);
@@ -449,12 +444,7 @@ fn candidates_are_made_once_though_answers_are_lost_after_the_write() {
         let place = place_of_creates(count, entitled);
         let faults = "seed=11,drop_after:create=3%,500_after:create=2%,drop_in:create=@7,drop_before:create=@9";
         let _corporation = Corporation::start(&place, faults);
-        let mut run = place.run();
-        for _ in 0..8 {
-            if run.code == 2 {
-                run = place.run();
-            }
-        }
+        let run = place.run_with_retries(8);
         assert_eq!(run.json()["status"], "succeeded", "{run}");
         expect_each_once(&place, count, &run);
         let again = again(&place);

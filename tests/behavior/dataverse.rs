@@ -459,12 +459,7 @@ fn a_privilege_that_the_application_user_lacks_is_missed_before_anything_is_writ
 fn expect_delivered_among(faults: &str) -> Ran {
     let place = place("", SCORES);
     let environment = Environment::start(&place, faults);
-    let mut run = place.run();
-    for _ in 0..3 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(3);
     assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
     drop(environment);
     let held = scores(&place);
@@ -579,12 +574,7 @@ fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
 fn accounts_are_created_once_though_answers_are_lost_after_the_write() {
     let place = place_of_creates(200);
     let _environment = Environment::start(&place, "seed=11,drop_after=20%,drop_in:batch=@2@5");
-    let mut run = place.run();
-    for _ in 0..8 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(8);
     assert_eq!(run.json()["status"], "succeeded", "{run}");
     expect_each_once(&place, 200, &run);
 }

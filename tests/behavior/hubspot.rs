@@ -333,12 +333,7 @@ fn a_scope_that_is_missing_is_named_before_anything_is_written() {
 fn expect_delivered_among(faults: &str) {
     let place = place("", SCORES);
     let portal = Portal::serve(&place, &["--faults", faults]);
-    let mut run = place.run();
-    for _ in 0..3 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(3);
     assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
     drop(portal);
     let expected = ["A1,11.25,medium", "A2,80,low", "A3,,"];
@@ -497,12 +492,7 @@ fn companies_are_created_once_though_answers_are_lost_after_the_write() {
     let place = place("", &new_companies(200));
     name_companies(&place, "matching = 'upsert'\nbatch_size = 20");
     let _portal = Portal::serve(&place, &["--faults", "seed=11,drop_after=20%"]);
-    let mut run = place.run();
-    for _ in 0..8 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(8);
     assert_eq!(run.json()["status"], "succeeded", "{run}");
     expect_each_once(&place, 200, &run);
 }

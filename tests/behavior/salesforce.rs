@@ -274,12 +274,7 @@ fn what_cannot_be_had_there_is_said_with_its_reason() {
 fn expect_delivered_among(faults: &str) -> Ran {
     let place = place("", SCORES);
     let org = Org::start(&place, faults);
-    let mut run = place.run();
-    for _ in 0..3 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(3);
     assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
     drop(org);
     let held = scores(&place);
@@ -430,12 +425,7 @@ fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
 fn accounts_are_created_once_though_answers_are_lost_after_the_write() {
     let place = place_of_creates(200);
     let _org = Org::start(&place, "seed=11,drop_after=20%");
-    let mut run = place.run();
-    for _ in 0..8 {
-        if run.code == 2 {
-            run = place.run();
-        }
-    }
+    let run = place.run_with_retries(8);
     assert_eq!(run.json()["status"], "succeeded", "{run}");
     expect_each_once(&place, 200, &run);
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{DataFrame, IntoColumn, PolarsError, Series, StringChunked};
 
-use crate::destination::seam::{LookedUp, LookedUpBuilder, RowId, Stored};
+use crate::destination::seam::{LookUp, LookedUp, LookedUpBuilder, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Demand, Layout, LayoutField};
@@ -23,6 +23,9 @@ pub(super) struct Hit {
 
 /// What of an API looking up takes.
 pub(super) trait Find {
+    /// The name of the connection, for errors.
+    fn connection(&self) -> &str;
+
     /// Finds the records that have one of these keys, part by part in the order of the layout's
     /// key. What is not found is not there; more than was asked for may be.
     async fn find(
@@ -80,26 +83,28 @@ impl Texts {
     }
 }
 
-/// Looks up each record's match key.
-pub(super) async fn look_up<F: Find>(
-    api: &mut F,
-    connection: &str,
-    layout: &Layout,
-    batch: &DataFrame,
-    before: Before,
-) -> Result<LookedUp, SystemError> {
-    let texts = Texts::of(connection, layout, batch)?;
-    let keys: Vec<Option<Vec<String>>> = (0..batch.height())
-        .map(|record| texts.key(layout, record))
-        .collect();
-    let wanted: Vec<Vec<String>> = keys.iter().flatten().cloned().collect();
-    let asked = with_demands(layout);
-    let hits = match wanted.is_empty() {
-        true => Vec::new(),
-        false => api.find(&asked, &wanted).await?,
-    };
-    let found = Joined::of::<F>(layout, &keys, &hits);
-    Ok(found.answer::<F>(layout, batch, &texts, before))
+impl<F: Find> LookUp for F {
+    type Error = SystemError;
+
+    async fn look_up(
+        &mut self,
+        layout: &Layout,
+        batch: &DataFrame,
+        before: Before,
+    ) -> Result<LookedUp, SystemError> {
+        let texts = Texts::of(self.connection(), layout, batch)?;
+        let keys: Vec<Option<Vec<String>>> = (0..batch.height())
+            .map(|record| texts.key(layout, record))
+            .collect();
+        let wanted: Vec<Vec<String>> = keys.iter().flatten().cloned().collect();
+        let asked = with_demands(layout);
+        let hits = match wanted.is_empty() {
+            true => Vec::new(),
+            false => self.find(&asked, &wanted).await?,
+        };
+        let found = Joined::of::<F>(layout, &keys, &hits);
+        Ok(found.answer::<F>(layout, batch, &texts, before))
+    }
 }
 
 /// The layout with what rows must hold to be written to behind its own fields.
@@ -128,10 +133,9 @@ fn fits<F: Find>(demands: &[Demand], hit: &Hit, first: usize) -> bool {
     })
 }
 
-/// Finds the records that a reference may mean.
+/// As [`crate::destination::seam::Destination::refer`].
 pub(super) async fn refer<F: Find>(
     api: &mut F,
-    connection: &str,
     referral: &Referral,
     values: &Series,
 ) -> Result<Vec<Referents>, SystemError> {
@@ -142,7 +146,7 @@ pub(super) async fn refer<F: Find>(
         ..referral.layout()
     };
     let texts = column_texts(&values.clone().into_column());
-    let texts = texts.map_err(|error| unreadable(connection, error))?;
+    let texts = texts.map_err(|error| unreadable(api.connection(), error))?;
     let keys: Vec<Option<Vec<String>>> = texts
         .iter()
         .map(|text| Some(vec![text?.to_owned()]))

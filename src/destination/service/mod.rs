@@ -32,15 +32,22 @@ pub(crate) enum AnyService {
     Dataverse(dataverse::DataverseDestination),
 }
 
+/// Asks the same of whichever web API it is.
+macro_rules! whichever {
+    ($any:ident, $service:ident => $answer:expr) => {
+        match $any {
+            AnyService::Salesforce($service) => $answer,
+            AnyService::Bullhorn($service) => $answer,
+            AnyService::HubSpot($service) => $answer,
+            AnyService::Dataverse($service) => $answer,
+        }
+    };
+}
+
 impl AnyService {
     /// The system's own description of an object, as it is.
     pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.describe_text(name).await,
-            Self::Bullhorn(service) => service.describe_text(name).await,
-            Self::HubSpot(service) => service.describe_text(name).await,
-            Self::Dataverse(service) => service.describe_text(name).await,
-        }
+        whichever!(self, service => service.describe_text(name).await)
     }
 
     /// Tells of the account and of the user that is logged in.
@@ -63,12 +70,7 @@ impl LookUp for AnyService {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.look_up(layout, batch, before).await,
-            Self::Bullhorn(service) => service.look_up(layout, batch, before).await,
-            Self::HubSpot(service) => service.look_up(layout, batch, before).await,
-            Self::Dataverse(service) => service.look_up(layout, batch, before).await,
-        }
+        whichever!(self, service => service.look_up(layout, batch, before).await)
     }
 }
 
@@ -101,30 +103,15 @@ impl Destination for AnyService {
     }
 
     async fn describe(&mut self, name: &ObjectName) -> Result<Object, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.describe(name).await,
-            Self::Bullhorn(service) => service.describe(name).await,
-            Self::HubSpot(service) => service.describe(name).await,
-            Self::Dataverse(service) => service.describe(name).await,
-        }
+        whichever!(self, service => service.describe(name).await)
     }
 
     async fn object_names(&mut self) -> Result<Vec<String>, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.object_names().await,
-            Self::Bullhorn(service) => service.object_names().await,
-            Self::HubSpot(service) => service.object_names().await,
-            Self::Dataverse(service) => service.object_names().await,
-        }
+        whichever!(self, service => service.object_names().await)
     }
 
     async fn identity(&mut self) -> Result<String, SystemError> {
-        match self {
-            Self::Salesforce(service) => Ok(service.identity()),
-            Self::Bullhorn(service) => Ok(service.identity()),
-            Self::HubSpot(service) => Ok(service.identity()),
-            Self::Dataverse(service) => Ok(service.identity()),
-        }
+        whichever!(self, service => Ok(service.identity()))
     }
 
     async fn references(&mut self, object: &Object) -> Result<Vec<ReferenceColumn>, SystemError> {
@@ -143,12 +130,7 @@ impl Destination for AnyService {
         referral: &Referral,
         values: &Series,
     ) -> Result<Vec<Referents>, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.refer(referral, values).await,
-            Self::Bullhorn(service) => service.refer(referral, values).await,
-            Self::HubSpot(service) => service.refer(referral, values).await,
-            Self::Dataverse(service) => service.refer(referral, values).await,
-        }
+        whichever!(self, service => look_up::refer(service, referral, values).await)
     }
 
     async fn close(self) {
@@ -167,20 +149,10 @@ impl Service for AnyService {
         records: &DataFrame,
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
-        match self {
-            Self::Salesforce(service) => service.apply(layout, records, writes).await,
-            Self::Bullhorn(service) => service.apply(layout, records, writes).await,
-            Self::HubSpot(service) => service.apply(layout, records, writes).await,
-            Self::Dataverse(service) => service.apply(layout, records, writes).await,
-        }
+        whichever!(self, service => service.apply(layout, records, writes).await)
     }
 
     fn abilities(&self, object: &Object) -> Abilities {
-        match self {
-            Self::Salesforce(service) => service.abilities(object),
-            Self::Bullhorn(service) => service.abilities(object),
-            Self::HubSpot(service) => service.abilities(object),
-            Self::Dataverse(service) => service.abilities(object),
-        }
+        whichever!(self, service => service.abilities(object))
     }
 }

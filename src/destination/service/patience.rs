@@ -8,23 +8,29 @@ use crate::http::delays;
 /// By how much smaller the portions are that are sent again.
 const PORTION_DIVISOR: usize = 4;
 
-/// Sends so many writes in portions of at most `portion_max`, given as positions; returns one reply
-/// a write. Errors: of the first portion. An error of a later one becomes the reply of all that
+/// Sends writes in portions of at most `portion_max`; returns one reply a write. Errors: of the first portion. An error of a later one becomes the reply of all that
 /// were not sent before it: unknown, if it may have been carried out, else to be sent again.
-pub(super) async fn patiently<Answer: Future<Output = Result<Vec<Reply>, SystemError>>>(
-    writes: usize,
+pub(super) async fn patiently<W, Answer>(
+    writes: &[W],
     portion_max: usize,
     attempts_max: u32,
-    mut send: impl FnMut(Vec<usize>) -> Answer,
-) -> Result<Vec<Reply>, SystemError> {
-    let mut replies: Vec<Option<Reply>> = vec![None; writes];
-    let mut pending: Vec<usize> = (0..writes).collect();
+    mut send: impl FnMut(Vec<W>) -> Answer,
+) -> Result<Vec<Reply>, SystemError>
+where
+    W: Copy,
+    Answer: Future<Output = Result<Vec<Reply>, SystemError>>,
+{
+    let mut replies: Vec<Option<Reply>> = vec![None; writes.len()];
+    let mut pending: Vec<usize> = (0..writes.len()).collect();
     let mut portion = portion_max.max(1);
     let mut delays = delays(attempts_max);
     loop {
         let mut sent = 0;
         for positions in pending.chunks(portion) {
-            let answered = match send(positions.to_vec()).await {
+            let theirs = positions
+                .iter()
+                .filter_map(|position| writes.get(*position));
+            let answered = match send(theirs.copied().collect()).await {
                 Ok(answered) => answered,
                 Err(error) if replies.iter().all(Option::is_none) => return Err(error),
                 Err(error) => {
@@ -103,6 +109,11 @@ mod tests {
         }
     }
 
+    /// Writes that are known by their positions.
+    fn writes(count: usize) -> Vec<usize> {
+        (0..count).collect()
+    }
+
     fn again() -> Reply {
         Reply::Again {
             after: Some(std::time::Duration::ZERO),
@@ -113,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_locked_is_sent_again_with_ever_fewer_others() {
         let mut portions = Vec::new();
-        let replies = patiently(20, 20, 4, |positions| {
+        let replies = patiently(&writes(20), 20, 4, |positions| {
             portions.push(positions.len());
             let reply = |position: &usize| match positions.len() > 1 && *position >= 10 {
                 true => again(),
@@ -132,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_lost_leaves_doubt_about_its_portion_only() {
         let mut calls = 0;
-        let replies = patiently(6, 2, 1, |positions| {
+        let replies = patiently(&writes(6), 2, 1, |positions| {
             calls += 1;
             ready(match calls {
                 2 => Err(SystemError::Unanswered {
@@ -157,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn fewer_replies_than_records_are_no_success() {
-        let replies = patiently(3, 3, 1, |_| ready(Ok(vec![done(0)]))).await;
+        let replies = patiently(&writes(3), 3, 1, |_| ready(Ok(vec![done(0)]))).await;
         assert_eq!(
             replies.expect("replies"),
             [done(0), Reply::Unknown, Reply::Unknown]

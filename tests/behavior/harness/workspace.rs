@@ -349,6 +349,17 @@ impl Workspace {
         self.command(&["run", "job", "--json"])
     }
 
+    /// As [`Workspace::run`], and again while it could not finish, so many times at the most.
+    pub(crate) fn run_with_retries(&self, most: usize) -> Ran {
+        let mut run = self.run();
+        for _ in 0..most {
+            if run.code == 2 {
+                run = self.run();
+            }
+        }
+        run
+    }
+
     /// Runs the program in the project's folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Ran {
         self.command_with(arguments, &[])

@@ -63,6 +63,10 @@ struct Pairs {
 }
 
 impl Find for BullhornDestination {
+    fn connection(&self) -> &str {
+        self.session.connection()
+    }
+
     async fn find(
         &mut self,
         layout: &Layout,

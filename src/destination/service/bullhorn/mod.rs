@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use polars::prelude::{DataFrame, Series};
+use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,16 +25,14 @@ use self::describe::Described;
 use self::knowledge::Corporation;
 use self::manner::BullhornManner;
 use super::access::{Sessions, live_access};
-use super::look_up::{look_up, refer};
 use super::seam::{Abilities, Reply, Service, ServiceWrite};
-use crate::destination::seam::{LookUp, LookedUp, RowId};
-use crate::domain::before::Before;
+use crate::destination::seam::RowId;
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
-use crate::domain::referral::{ReferenceColumn, Referents, Referral};
+use crate::domain::referral::ReferenceColumn;
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -322,30 +320,6 @@ impl BullhornDestination {
     ) -> Result<Vec<ReferenceColumn>, SystemError> {
         let name = object.path.last().map_or("", String::as_str);
         Ok(self.described(name).await?.references())
-    }
-
-    /// As [`crate::destination::seam::Destination::refer`].
-    pub(super) async fn refer(
-        &mut self,
-        referral: &Referral,
-        values: &Series,
-    ) -> Result<Vec<Referents>, SystemError> {
-        let connection = self.session.connection().to_owned();
-        refer(self, &connection, referral, values).await
-    }
-}
-
-impl LookUp for BullhornDestination {
-    type Error = SystemError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let connection = self.session.connection().to_owned();
-        look_up(self, &connection, layout, batch, before).await
     }
 }
 

@@ -12,7 +12,7 @@ mod writes;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, Series};
+use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -22,16 +22,14 @@ use self::describe::TableDescription;
 use self::manner::{DataverseManner, asked, spoken};
 use self::writes::{Act, ReadyWrite};
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts, look_up, refer};
+use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
-use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
-use crate::domain::before::Before;
+use crate::destination::seam::{RowId, Stored};
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
-use crate::domain::referral::{Referents, Referral};
 use crate::http::{Repeat, Request, Response, Session, delays};
 use crate::practice;
 
@@ -261,33 +259,11 @@ fn hint_of(code: &str) -> Option<&'static str> {
     }
 }
 
-impl DataverseDestination {
-    /// As [`crate::destination::seam::Destination::refer`].
-    pub(super) async fn refer(
-        &mut self,
-        referral: &Referral,
-        values: &Series,
-    ) -> Result<Vec<Referents>, SystemError> {
-        let connection = self.session.connection().to_owned();
-        refer(self, &connection, referral, values).await
-    }
-}
-
-impl LookUp for DataverseDestination {
-    type Error = SystemError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let connection = self.session.connection().to_owned();
-        look_up(self, &connection, layout, batch, before).await
-    }
-}
-
 impl Find for DataverseDestination {
+    fn connection(&self) -> &str {
+        self.session.connection()
+    }
+
     async fn find(
         &mut self,
         layout: &Layout,
@@ -427,14 +403,13 @@ impl Service for DataverseDestination {
             columns: &columns,
             together,
         };
-        patiently(writes.len(), portion_max, self.attempts_max, |positions| {
-            let portion: Vec<&ReadyWrite> = positions
-                .into_iter()
-                .filter_map(|place| ready.get(place))
-                .collect();
-            let sender = &sender;
-            async move { sender.send(&portion).await }
-        })
+        let (ready, sender): (Vec<&ReadyWrite>, _) = (ready.iter().collect(), &sender);
+        patiently(
+            &ready,
+            portion_max,
+            self.attempts_max,
+            |portion| async move { sender.send(&portion).await },
+        )
         .await
     }
 
@@ -515,12 +490,8 @@ impl Sender<'_> {
     /// before it.
     async fn in_batches(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
         // All of them are here already, so no portion is smaller than a batch.
-        patiently(writes.len(), BATCH_MAX, 1, |positions| {
-            let batch: Vec<&ReadyWrite> = positions
-                .into_iter()
-                .filter_map(|place| writes.get(place).copied())
-                .collect();
-            async move { self.batch(&batch).await }
+        patiently(writes, BATCH_MAX, 1, |batch| async move {
+            self.batch(&batch).await
         })
         .await
     }

@@ -64,6 +64,10 @@ fn way(layout: &Layout) -> (Way<'_>, usize) {
 }
 
 impl Find for HubSpotDestination {
+    fn connection(&self) -> &str {
+        self.session.connection()
+    }
+
     async fn find(
         &mut self,
         layout: &Layout,

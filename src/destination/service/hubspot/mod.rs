@@ -12,7 +12,7 @@ mod writes;
 
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, Series};
+use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,17 +22,14 @@ use self::manner::HubSpotManner;
 use self::stages::{Backwards, Stages, clearing_body};
 use self::writes::{Verb, body, id_of, inputs};
 use super::access::{Sessions, live_access};
-use super::look_up::{Texts, look_up, refer};
+use super::look_up::Texts;
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
-use crate::destination::seam::{LookUp, LookedUp};
-use crate::domain::before::Before;
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
-use crate::domain::referral::{Referents, Referral};
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -240,32 +237,6 @@ fn practised() -> Auth {
     }
 }
 
-impl HubSpotDestination {
-    /// As [`crate::destination::seam::Destination::refer`].
-    pub(super) async fn refer(
-        &mut self,
-        referral: &Referral,
-        values: &Series,
-    ) -> Result<Vec<Referents>, SystemError> {
-        let connection = self.session.connection().to_owned();
-        refer(self, &connection, referral, values).await
-    }
-}
-
-impl LookUp for HubSpotDestination {
-    type Error = SystemError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let connection = self.session.connection().to_owned();
-        look_up(self, &connection, layout, batch, before).await
-    }
-}
-
 impl Service for HubSpotDestination {
     async fn apply(
         &mut self,
@@ -274,15 +245,14 @@ impl Service for HubSpotDestination {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let texts = Texts::of(self.session.connection(), layout, records)?;
-        patiently(writes.len(), BATCH_MAX, self.attempts_max, |positions| {
-            let portion: Vec<&ServiceWrite<'_>> = positions
-                .into_iter()
-                .filter_map(|place| writes.get(place))
-                .collect();
-            let texts = &texts;
-            let this = &*self;
-            async move { this.send_portion(layout, texts, &portion).await }
-        })
+        let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
+        let (this, texts) = (&*self, &texts);
+        patiently(
+            &writes,
+            BATCH_MAX,
+            self.attempts_max,
+            |portion| async move { this.send_portion(layout, texts, &portion).await },
+        )
         .await
     }
 

@@ -12,7 +12,7 @@ mod writes;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, Series};
+use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -20,17 +20,16 @@ use self::answers::{errors, same_id};
 use self::describe::Described;
 use self::manner::SalesforceManner;
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts, look_up, refer};
+use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
-use crate::destination::seam::{LookUp, LookedUp, RowId, Stored};
-use crate::domain::before::Before;
+use crate::destination::seam::{RowId, Stored};
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
-use crate::domain::referral::{ReferenceColumn, Referents, Referral};
+use crate::domain::referral::ReferenceColumn;
 use crate::http::{Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -257,16 +256,6 @@ impl SalesforceDestination {
         Ok(self.described(name).await?.references())
     }
 
-    /// As [`crate::destination::seam::Destination::refer`].
-    pub(super) async fn refer(
-        &mut self,
-        referral: &Referral,
-        values: &Series,
-    ) -> Result<Vec<Referents>, SystemError> {
-        let connection = self.session.connection().to_owned();
-        refer(self, &connection, referral, values).await
-    }
-
     async fn described(&self, name: &str) -> Result<Described, SystemError> {
         let text = self.describe_text(name).await?;
         serde_json::from_str(&text).map_err(|source| SystemError::Failed {
@@ -284,21 +273,11 @@ impl SalesforceDestination {
     }
 }
 
-impl LookUp for SalesforceDestination {
-    type Error = SystemError;
-
-    async fn look_up(
-        &mut self,
-        layout: &Layout,
-        batch: &DataFrame,
-        before: Before,
-    ) -> Result<LookedUp, SystemError> {
-        let connection = self.session.connection().to_owned();
-        look_up(self, &connection, layout, batch, before).await
-    }
-}
-
 impl Find for SalesforceDestination {
+    fn connection(&self) -> &str {
+        self.session.connection()
+    }
+
     async fn find(
         &mut self,
         layout: &Layout,
@@ -431,15 +410,14 @@ impl Service for SalesforceDestination {
             true => COMPOSITE_MAX,
             false => COLLECTION_MAX,
         };
-        patiently(writes.len(), portion_max, self.attempts_max, |positions| {
-            let portion: Vec<&ServiceWrite<'_>> = positions
-                .into_iter()
-                .filter_map(|place| writes.get(place))
-                .collect();
-            let texts = &texts;
-            let this = &*self;
-            async move { this.send(layout, texts, &portion).await }
-        })
+        let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
+        let (this, texts) = (&*self, &texts);
+        patiently(
+            &writes,
+            portion_max,
+            self.attempts_max,
+            |portion| async move { this.send(layout, texts, &portion).await },
+        )
         .await
     }
 

@@ -710,6 +710,8 @@ mod sessions {
 
 mod records {
     use super::*;
+    use crate::destination::seam::LookUp;
+    use crate::domain::before::Before;
 
     fn key_and_site() -> (Layout, DataFrame) {
         let sites: &[Option<&str>] = &[Some("new"), Some("same"), Some("x"), Some("x"), None];
