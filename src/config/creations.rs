@@ -83,7 +83,7 @@ fn read_step(
     let excused = Excused {
         questions: common.questions.as_ref().map(|(_, asking)| asking),
         step: Some(StepFields {
-            of: common.name.unwrap_or_default(),
+            of: common.name.as_deref().unwrap_or_default(),
             earlier,
         }),
         ..Excused::default()
@@ -103,7 +103,7 @@ fn read_step(
         .require("exists_by", hint)
         .and_then(|value| read_groups(value, step, fields.as_deref()?));
     let id = step.get("id").map(column_name);
-    let (of, name) = (common.name?, name?);
+    let (of, name) = (common.name.as_deref()?, name?);
     common.with(Own {
         name: StepFields::write_back(of, name),
         table: table?,
@@ -238,7 +238,7 @@ pub(super) fn read_note(
     }
     let fields = read_note_fields(common, &note, columns.as_ref(), job);
     let id = note.get("id").map(column_name);
-    let (name, (about, about_location), fields) = (common.name?, about?, fields?);
+    let (name, (about, about_location), fields) = (common.name.as_deref()?, about?, fields?);
     let marker = fields
         .iter()
         .position(|field| matches!(field.value, FieldValue::Marker(_)))?;
@@ -317,7 +317,7 @@ fn read_note_fields(
             .and_then(|at| field(at, FieldValue::About)),
     );
     let marker = NoteMarker {
-        salt: format!("{job}/{}", common.name.unwrap_or_default()),
+        salt: format!("{job}/{}", common.name.as_deref().unwrap_or_default()),
         columns: marker_columns(common, &positions, repeats?)?,
         keys: common.schema.as_ref()?.key.len(),
         text: repeats?.then(|| template.clone()),

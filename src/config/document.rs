@@ -190,8 +190,12 @@ impl<'a> Document<'a> {
             .is_some_and(|text| text.starts_with(mark))
     }
 
+    /// Notes a problem, once: what several tables share is read for each.
     pub(super) fn note(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {
@@ -204,6 +208,8 @@ impl<'a> Document<'a> {
 pub(super) struct Table<'a> {
     pub(super) document: &'a Document<'a>,
     entries: &'a DeTable<'a>,
+    /// What it is laid over: keys that it does not have are those of that one, but for some.
+    beneath: Option<(&'a DeTable<'a>, &'static [&'static str])>,
     /// Where it begins: what is missing from it is told here.
     offset: usize,
     /// As messages call it: "`[connections.crm]`".
@@ -218,6 +224,7 @@ impl<'a> Table<'a> {
         Self {
             document,
             entries: table.get_ref(),
+            beneath: None,
             offset: 0,
             name: format!("`{}`", document.file),
             known: Cell::new(&[]),
@@ -228,9 +235,34 @@ impl<'a> Table<'a> {
         self.document.location(self.offset)
     }
 
+    /// The table laid over another: where it lacks a key, that of the other one counts, unless it is
+    /// `withheld`. It may have `known` keys; those of both were looked through before.
+    pub(super) fn over(
+        self,
+        beneath: &Self,
+        withheld: &'static [&'static str],
+        known: &'static [&'static str],
+    ) -> Self {
+        self.known.set(known);
+        Self {
+            beneath: Some((beneath.entries, withheld)),
+            ..self
+        }
+    }
+
     pub(super) fn entries(&self) -> impl Iterator<Item = Value<'a>> {
-        let document = self.document;
-        self.entries.iter().map(move |(key, value)| Value {
+        let (document, own) = (self.document, self.entries);
+        let beneath = self
+            .beneath
+            .into_iter()
+            .flat_map(move |(beneath, withheld)| {
+                beneath.iter().filter(move |(key, _)| {
+                    let key: &str = key.get_ref().as_ref();
+                    let is_own = own.iter().any(|(other, _)| other.get_ref().as_ref() == key);
+                    !is_own && !withheld.contains(&key)
+                })
+            });
+        own.iter().chain(beneath).map(move |(key, value)| Value {
             document,
             key: key.get_ref().as_ref(),
             key_offset: key.span().start,
@@ -418,6 +450,7 @@ impl<'a> Value<'a> {
         Some(Table {
             document: self.document,
             entries,
+            beneath: None,
             offset,
             name,
             known: Cell::new(&[]),

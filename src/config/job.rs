@@ -75,8 +75,24 @@ const OWN_KEYS: [(&str, Decides); 20] = [
     ("retention", Decides::Manner),
 ];
 
+/// The keys of a write-back into one destination.
 const WRITE_BACK_KEYS: &[&str] =
     &joined::<20, { GUARD_KEYS.len() }, { 20 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+
+/// Those of a `[[write_back]]`, which may have several.
+const ALL_KEYS: &[&str] = &joined::<{ WRITE_BACK_KEYS.len() }, 1, { WRITE_BACK_KEYS.len() + 1 }>(
+    *WRITE_BACK_KEYS.first_chunk().expect("all of them"),
+    ["to"],
+);
+
+/// Keys that each of several destinations tells for itself.
+const OF_ONE_DESTINATION: &[&str] = &["destination", "table", "fields"];
+
+/// Keys of a `[[write_back]]` that do not pass to its destinations.
+const NOT_PASSED_ON: &[&str] = &["to", "name", "destination", "table", "fields"];
+
+/// Keys of a `[[write_back]]` that are the same for all its destinations.
+const OF_ALL_DESTINATIONS: &[&str] = &["schema", "source"];
 
 #[expect(
     clippy::indexing_slicing,
@@ -253,7 +269,22 @@ fn read_tables(
     for element in elements {
         let label = element_name(element);
         if let Some(table) = element.table(label) {
-            write_backs.extend(read_write_back(&within, &table, schemas, &mut claims));
+            table.expect_keys(ALL_KEYS);
+            match table.get("to") {
+                None => {
+                    let name = own_name(&table, &mut claims);
+                    write_backs.extend(read_write_back(
+                        &within,
+                        &table,
+                        name,
+                        schemas,
+                        &mut claims,
+                    ));
+                }
+                Some(to) => {
+                    write_backs.extend(read_several(&within, &table, to, schemas, &mut claims));
+                }
+            }
         }
     }
     Some(Read {
@@ -305,16 +336,96 @@ impl Within<'_> {
             None => known_connection(value, self.project).map(str::to_owned),
         }
     }
+    }
+}
+
+/// What a write-back is called.
+struct Called {
+    name: String,
+    common_name: Option<String>,
+}
+
+fn own_name(table: &Table<'_>, claims: &mut Claims) -> Option<Called> {
+    let name = table.require_text("name", "name the write-back, once in the job");
+    let name = name.and_then(|name| claims.name(name))?.to_owned();
+    Some(Called {
+        name,
+        common_name: None,
+    })
+}
+
+/// Reads the destinations of a write-back that has several: each is a write-back of its own, over
+/// what the whole says, and is called `NAME@DESTINATION`.
+fn read_several(
+    within: &Within<'_>,
+    whole: &Table<'_>,
+    to: Value<'_>,
+    schemas: &mut Schemas<'_>,
+    claims: &mut Claims,
+) -> Vec<WriteBack> {
+    let common = own_name(whole, claims);
+    for value in OF_ONE_DESTINATION.iter().filter_map(|key| whole.get(key)) {
+        value.key_mistake(
+            format!("`{}` stands beside `to`", value.key),
+            Some("write it into each `[[write_back.to]]`, or take `to` out".to_owned()),
+        );
+    }
+    if to.is_table() {
+        to.key_mistake(
+            "`[write_back.to]` is a table, not a list of them",
+            Some("write `[[write_back.to]]`".to_owned()),
+        );
+        return Vec::new();
+    }
+    let elements = to.list().unwrap_or_default();
+    if elements.is_empty() {
+        to.mistake("`to` names no destination", None);
+    }
+    let mut write_backs = Vec::new();
+    for element in elements {
+        let Some(table) = element.table("`[[write_back.to]]`".to_owned()) else {
+            continue;
+        };
+        expect_keys_of_one(&table);
+        let table = table.over(whole, NOT_PASSED_ON, WRITE_BACK_KEYS);
+        let called = common
+            .as_ref()
+            .and_then(|common| name_of_one(&table, &common.name, claims));
+        write_backs.extend(read_write_back(within, &table, called, schemas, claims));
+    }
+    write_backs
+}
+
+fn expect_keys_of_one(table: &Table<'_>) {
+    for value in OF_ALL_DESTINATIONS.iter().filter_map(|key| table.get(key)) {
+        value.key_mistake(
+            format!("`{}` is of all destinations of the write-back", value.key),
+            Some("write it once, above `[[write_back.to]]`".to_owned()),
+        );
+    }
+    table.expect_keys(WRITE_BACK_KEYS);
+}
+
+/// The name of one destination of several: its own, or that of its connection.
+fn name_of_one(table: &Table<'_>, common: &str, claims: &mut Claims) -> Option<Called> {
+    let named = table.get("name").or_else(|| table.get("destination"))?;
+    let part = named.text()?;
+    let name = format!("{common}@{part}");
+    claims.part_name((named, part), &name)?;
+    Some(Called {
+        name,
+        common_name: Some(common.to_owned()),
+    })
 }
 
 fn read_write_back(
     within: &Within<'_>,
     table: &Table<'_>,
+    called: Option<Called>,
     schemas: &mut Schemas<'_>,
     claims: &mut Claims,
 ) -> Vec<WriteBack> {
-    table.expect_keys(WRITE_BACK_KEYS);
-    let common = read_common(within, table, schemas, claims);
+    let common = read_common(within, table, called, schemas);
     match (table.get("steps"), table.get("note")) {
         (Some(steps), Some(note)) => {
             let hint = format!(
@@ -339,13 +450,13 @@ fn read_write_back(
 fn read_common<'a>(
     within: &Within<'_>,
     table: &Table<'a>,
+    called: Option<Called>,
     schemas: &mut Schemas<'_>,
-    claims: &mut Claims,
 ) -> Common<'a> {
     let project = within.project;
-    let name = table
-        .require_text("name", "name the write-back, once in the job")
-        .and_then(|name| claims.name(name));
+    let (name, common_name) = called.map_or((None, None), |called| {
+        (Some(called.name), called.common_name)
+    });
     let schema_file = table.require("schema", "name its file: `schema = \"sql/NAME.sql\"`");
     let schema = schema_file.and_then(|value| schemas.read(value));
     let hint = || format!("name one of the connections of {PROJECT_FILE}");
@@ -385,6 +496,7 @@ fn read_common<'a>(
     });
     Common {
         name,
+        common_name,
         batch_records_max: batch_records_max(table, project, service),
         before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
         journal_table: journal_table_of(table, project, service),
@@ -442,7 +554,7 @@ fn read_plain(
     }
     let only_where = only_where(table, mode);
     common.with(Own {
-        name: common.name?.to_owned(),
+        name: common.name.clone()?,
         table: object?,
         mode: mode?,
         fields: fields?,
@@ -664,22 +776,28 @@ struct Claim {
 
 impl Claims {
     fn name<'a>(&mut self, (value, name): (Value<'a>, &'a str)) -> Option<&'a str> {
-        if !is_plain_name(name) {
+        self.part_name((value, name), name)?;
+        Some(name)
+    }
+
+    /// Takes `whole` as a name, of which this part is told here.
+    fn part_name(&mut self, (value, part): (Value<'_>, &str), whole: &str) -> Option<()> {
+        if !is_plain_name(part) {
             value.mistake(
-                format!("{} cannot be a write-back's name", shown(name)),
+                format!("{} cannot be a write-back's name", shown(part)),
                 Some(PLAIN_NAME_HINT.to_owned()),
             );
             return None;
         }
-        if self.names.iter().any(|taken| taken == name) {
+        if self.names.iter().any(|taken| taken == whole) {
             value.mistake(
-                format!("there are two write-backs `{name}`"),
+                format!("there are two write-backs `{whole}`"),
                 Some("give each its own name".to_owned()),
             );
             return None;
         }
-        self.names.push(name.to_owned());
-        Some(name)
+        self.names.push(whole.to_owned());
+        Some(())
     }
 
     /// Notes every column that has a writer already. Key columns are looked up and not written, so

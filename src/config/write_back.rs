@@ -18,7 +18,8 @@ use crate::domain::schema::Schema;
 
 /// What a write-back says whatever it writes, and all of its steps have in common.
 pub(super) struct Common<'a> {
-    pub(super) name: Option<&'a str>,
+    pub(super) name: Option<String>,
+    pub(super) common_name: Option<String>,
     pub(super) schema: Option<Schema>,
     pub(super) source: Option<String>,
     pub(super) destination: Option<String>,
@@ -57,6 +58,7 @@ impl Common<'_> {
         let (table, table_location) = own.table;
         Some(WriteBack {
             name: own.name,
+            common_name: self.common_name.clone(),
             schema: self.schema.clone()?,
             records_of: self.records_of.clone(),
             questions: self

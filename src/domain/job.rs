@@ -62,6 +62,9 @@ pub(crate) enum RecordsOf {
 #[derive(Debug, Clone)]
 pub(crate) struct WriteBack {
     pub(crate) name: String,
+    /// The name that it shares with those of the same `[[write_back]]` into other destinations, which
+    /// are pulled along with it; absent, there is one destination.
+    pub(crate) common_name: Option<String>,
     pub(crate) schema: Schema,
     pub(crate) records_of: RecordsOf,
     /// What records were asked, and what of it fields take.
@@ -183,13 +186,19 @@ impl WriteBack {
         }
     }
 
-    /// Whether it is called so, or is a step of what is called so.
+    /// Whether it is called so, is a step of what is called so, or one of its destinations.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name
+            || self.common_name.as_deref() == Some(name)
             || self
                 .creation
                 .as_ref()
                 .is_some_and(|creation| creation.of == name)
+    }
+
+    /// Whether the two are pulled at once.
+    pub(crate) fn is_pulled_with(&self, other: &Self) -> bool {
+        self.common_name.is_some() && self.common_name == other.common_name
     }
 
     /// Positions in `fields` of the match key, in the key's order.

@@ -86,6 +86,22 @@ impl RunError {
         }
     }
 
+    /// Whether the destination is to blame, so that others may be written to all the same.
+    pub(super) fn is_of_destination(&self) -> bool {
+        match self {
+            Self::Push(error) => error.is_of_destination(),
+            Self::Plan(_)
+            | Self::Approval(_)
+            | Self::Retry(_)
+            | Self::Undo(_)
+            | Self::Pull(_)
+            | Self::SavedPlan(_)
+            | Self::Worker(_)
+            | Self::Interrupted
+            | Self::Unfinished { .. } => false,
+        }
+    }
+
     /// Whether nothing is wrong: somebody asked the run to stop.
     pub(crate) fn is_interruption(&self) -> bool {
         match self {

@@ -11,6 +11,7 @@ mod canary;
 pub(crate) mod conflicts;
 mod creating;
 mod cut;
+mod delivering;
 mod doubt;
 mod ending;
 pub(crate) mod error;
@@ -27,7 +28,7 @@ mod newest;
 mod origin;
 pub(crate) mod outcomes;
 mod own_records;
-mod packaged;
+mod packaging;
 pub(crate) mod parking;
 pub(crate) mod pending;
 pub(crate) mod place;
@@ -62,15 +63,14 @@ mod write;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use chrono::Utc;
 use tracing::warn;
 
 use self::at_work::AtWork;
 pub(crate) use self::error::RunError;
-use self::guards::Judged;
-use self::packaged::{Packaged, pulled};
+use self::guards::{Judged, Pulled};
+use self::packaging::Packaged;
 pub(crate) use self::place::run_folder;
 use self::plan::Plan;
 pub(crate) use self::progress::Progress;
@@ -79,9 +79,8 @@ pub(crate) use self::report::{RunReport, WriteBackReport};
 pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
 pub(crate) use self::swap::{ChangedRows, CreatedRows};
-use crate::domain::mapping::RunFacts;
-use crate::ledger::{Ledger, WriteBackId};
-use crate::package::Package;
+use crate::domain::mapping::{NO_RUN, RunFacts};
+use crate::ledger::Ledger;
 use crate::run::request::Scope;
 
 /// Carries out a job once.
@@ -118,7 +117,8 @@ pub(crate) async fn carry_out(
         Err(nothing_to_take) => return Ok(*nothing_to_take),
     };
     let provisional = origin::facts(request, unfinished);
-    let mut plans = records.plans(request, &provisional).await?;
+    let is_new = provisional.run == NO_RUN;
+    let (mut plans, absent) = records.plans(request, &provisional, is_new).await?;
     if request.stop.is_asked() {
         return Err(RunError::Interrupted);
     }
@@ -132,6 +132,7 @@ pub(crate) async fn carry_out(
     };
     let work = begun.at_work();
     let finished = begun.work(&mut plans).await;
+    let finished = finished.and_then(|report| report.of_all(absent));
     let mut report = work.conclude(finished, &plans).await?;
     begun.records.complete(&mut report, request, work).await?;
     if report.guarded.is_none() {
@@ -172,10 +173,7 @@ impl Begun<'_> {
         for plan in &mut *plans {
             self.records.settle(plan, &self.facts)?;
         }
-        let mut packages = Vec::new();
-        for (plan, position) in plans.iter_mut().zip(0..) {
-            packages.push(self.package(plan, position).await?);
-        }
+        let packages = packaging::packages(&self.records, self.at_work(), plans).await?;
         for plan in &mut *plans {
             self.records.remember(plan, self.at_work()).await?;
         }
@@ -188,48 +186,9 @@ impl Begun<'_> {
         if !objections.is_empty() {
             return Ok(judged.guarded(plans, objections));
         }
-        let mut reports = Vec::new();
-        for (plan, packaged) in plans.iter().zip(packages) {
-            let Packaged {
-                id,
-                package,
-                counted,
-                pulling,
-            } = packaged;
-            let work = self.at_work();
-            let delivered = creating::deliver(plan, work, id, &package, (counted, pulling));
-            reports.push(delivered.await?);
-            self.records.keep(plan, work, (id, &package)).await?;
-        }
+        let delivered = delivering::deliver(&self.records, self.at_work(), plans, packages);
+        let reports = delivered.await?;
         self.report(plans, reports).await
-    }
-
-    /// The package of a write-back: the one that stands, or a new one.
-    async fn package(&self, plan: &mut Plan, position: u32) -> Result<Packaged, RunError> {
-        let begun = Instant::now();
-        let id = WriteBackId {
-            run: self.facts.run,
-            position,
-        };
-        let folder = self.at_work().package_folder(&plan.write_back.name)?;
-        let (package, counted) = if self.ledger.progress(id).await?.packaged {
-            let package = tokio::task::block_in_place(|| Package::open(&folder))?;
-            (package, None)
-        } else {
-            self.ledger.restart_pull(id).await?;
-            let made = self.records.package(plan, self.at_work(), id, &folder);
-            let (package, counted) = made.await?;
-            self.ledger
-                .record_packaged(id, counted.read, &plan.mapped_for())
-                .await?;
-            (package, Some(counted))
-        };
-        Ok(Packaged {
-            id,
-            package,
-            counted,
-            pulling: begun.elapsed(),
-        })
     }
 
     async fn report(
@@ -241,4 +200,14 @@ impl Begun<'_> {
         files::write_rejected(&folder.join("rejected.csv"), self.ledger, self.facts.run).await?;
         Ok(RunReport::delivered(&self.facts, plans, reports, folder))
     }
+}
+
+/// Write-backs with the packages that stand for them.
+fn pulled<'a>(plans: &'a [Plan], packages: &'a [Packaged]) -> Vec<Pulled<'a>> {
+    let pulled = |(plan, packaged): (&'a Plan, &'a Packaged)| Pulled {
+        plan,
+        id: packaged.id,
+        package: &packaged.package,
+    };
+    plans.iter().zip(packages).map(pulled).collect()
 }

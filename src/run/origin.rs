@@ -91,6 +91,12 @@ async fn why_unfit(
     run: i64,
     plans: &[Plan],
 ) -> Result<Option<String>, LedgerError> {
+    let begun = ledger.run(run).await?.write_backs;
+    let begun = begun.iter().map(|write_back| write_back.name.as_str());
+    if !begun.eq(plans.iter().map(Plan::name)) {
+        let why = "not all of its destinations could be connected to when it began";
+        return Ok(Some(why.to_owned()));
+    }
     for (plan, position) in plans.iter().zip(0..) {
         let progress = ledger.progress(WriteBackId { run, position }).await?;
         let prepared = progress.layout.filter(|_| progress.packaged);

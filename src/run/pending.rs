@@ -183,12 +183,10 @@ pub(super) fn refuse(job: &str, open: &UnfinishedRun) -> Result<(), RetryError> 
 /// What is pending of the write-backs that are asked for and that the job still has.
 async fn pending(request: &RunRequest<'_>, ledger: &Ledger) -> Result<Vec<Pending>, RetryError> {
     let job = &request.checked.job;
-    let asked = |one: &Pending| match request.write_back {
-        Some(name) => one.write_back == name,
-        None => job
-            .write_backs
-            .iter()
-            .any(|write_back| write_back.name == one.write_back),
+    let asked = |one: &Pending| {
+        let mut own = job.write_backs.iter();
+        let own = own.find(|own| own.name == one.write_back);
+        own.is_some_and(|own| request.write_back.is_none_or(|name| own.is_called(name)))
     };
     let mut pending = ledger.pending(&job.name).await?;
     pending.retain(asked);

@@ -45,6 +45,12 @@ pub(crate) enum PlanError {
     /// Mistakes in the project's files, or systems that could not be asked.
     #[error("job `{job}` has {count}", count = counted(problems.len(), "problem"))]
     Problems { job: String, problems: Vec<Problem> },
+    /// Others were delivered to.
+    #[error("{}", told.join("; "))]
+    Absent {
+        /// Of each destination that could not be connected to, why.
+        told: Vec<String>,
+    },
     #[error("there is no write-back `{name}` in job `{job}`")]
     NoSuchWriteBack {
         name: String,
@@ -58,6 +64,9 @@ impl PlanError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Problems { .. } => None,
+            Self::Absent { .. } => Some(
+                "the next run of the cycle delivers to all of its destinations".to_owned(),
+            ),
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
         }
     }
@@ -462,7 +471,7 @@ fn zones(source: &Connection, destination: &Connection) -> Zones {
     }
 }
 
-/// Plans a job's write-backs, or the one named `only`.
+/// Plans a job's write-backs, or those named `only`.
 /// Errors: `Problems` with all mistakes of all write-backs at once.
 pub(crate) async fn plan_job(
     project: &Project,
@@ -470,7 +479,27 @@ pub(crate) async fn plan_job(
     only: Option<&str>,
     facts: &RunFacts,
 ) -> Result<Vec<Plan>, PlanError> {
-    plan_all(project, job, only, facts, true).await
+    let planned = plan_all(project, job, only, facts, Sources::Opened, Absence::Refused);
+    Ok(planned.await?.0)
+}
+
+/// As [`plan_job`]; of the destinations of one write-back, those that cannot be connected to are
+/// absent, as long as one of them is there.
+pub(super) async fn plan_present(
+    project: &Project,
+    job: &Job,
+    only: Option<&str>,
+    facts: &RunFacts,
+) -> Result<(Vec<Plan>, Vec<Absent>), PlanError> {
+    plan_all(
+        project,
+        job,
+        only,
+        facts,
+        Sources::Opened,
+        Absence::Tolerated,
+    )
+    .await
 }
 
 /// As [`plan_job`], without a look at any source: the records are here already.
@@ -480,7 +509,49 @@ pub(super) async fn plan_without_sources(
     only: Option<&str>,
     facts: &RunFacts,
 ) -> Result<Vec<Plan>, PlanError> {
-    plan_all(project, job, only, facts, false).await
+    let planned = plan_all(
+        project,
+        job,
+        only,
+        facts,
+        Sources::Unopened,
+        Absence::Refused,
+    );
+    Ok(planned.await?.0)
+}
+
+/// A write-back whose destination cannot be connected to, while that of a sibling can.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    write_back: WriteBack,
+    problem: Problem,
+}
+
+impl Absent {
+    /// Why what is absent was not written, once all the rest is.
+    pub(super) fn error(absent: &[Self]) -> PlanError {
+        let told = absent.iter().map(|absent| {
+            let name = &absent.write_back.name;
+            format!("`{name}` is not delivered: {}", absent.problem.message)
+        });
+        PlanError::Absent {
+            told: told.collect(),
+        }
+    }
+}
+
+/// Whether sources are looked at while a job is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    Opened,
+    Unopened,
+}
+
+/// What is thought of a destination that cannot be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    Refused,
+    Tolerated,
 }
 
 async fn plan_all(
@@ -488,14 +559,16 @@ async fn plan_all(
     job: &Job,
     only: Option<&str>,
     facts: &RunFacts,
-    opens_sources: bool,
-) -> Result<Vec<Plan>, PlanError> {
+    sources: Sources,
+    absence: Absence,
+) -> Result<(Vec<Plan>, Vec<Absent>), PlanError> {
     let chosen = choose(job, only)?;
     let mut planner = Planner {
         project,
         facts,
-        opens_sources,
+        sources,
         destinations: HashMap::new(),
+        absent: Vec::new(),
         problems: Vec::new(),
     };
     let mut plans = Vec::new();
@@ -503,6 +576,7 @@ async fn plan_all(
         plans.extend(planner.plan(write_back).await);
     }
     planner.refuse_two_writers(&plans);
+    let absent = planner.tolerated(&plans, absence);
     let Planner {
         destinations,
         mut problems,
@@ -518,10 +592,10 @@ async fn plan_all(
             problems,
         });
     }
-    Ok(plans)
+    Ok((plans, absent))
 }
 
-/// A job's write-backs, or the one named `only`.
+/// A job's write-backs, or those named `only`.
 /// Errors: `NoSuchWriteBack`.
 pub(crate) fn choose<'a>(
     job: &'a Job,
@@ -549,10 +623,11 @@ pub(crate) fn choose<'a>(
 struct Planner<'a> {
     project: &'a Project,
     facts: &'a RunFacts,
-    opens_sources: bool,
-    /// One connection each, however many write-backs use it; `None` if it could not be made, which
-    /// was then said once.
+    sources: Sources,
+    /// One connection each, however many write-backs use it; `None` if it could not be made.
     destinations: HashMap<String, Option<AnyDestination>>,
+    /// Write-backs whose connection could not be made.
+    absent: Vec<Absent>,
     problems: Vec<Problem>,
 }
 
@@ -561,9 +636,9 @@ impl Planner<'_> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
         // Opening a source finds the tables and columns that are not there.
-        let opened = match self.opens_sources {
-            true => self.open_source(write_back, &source).await,
-            false => None,
+        let opened = match self.sources {
+            Sources::Opened => self.open_source(write_back, &source).await,
+            Sources::Unopened => None,
         };
         let object = self.describe(write_back, &destination).await?;
         let home = self.home(write_back, &destination).await?;
@@ -729,12 +804,20 @@ impl Planner<'_> {
             let connected = match AnyDestination::connect(connection).await {
                 Ok(destination) => Some(destination),
                 Err(error) => {
-                    self.problems
-                        .push(problem_of(&error, write_back.location.clone()));
+                    self.absent.push(Absent {
+                        write_back: write_back.clone(),
+                        problem: problem_of(&error, write_back.location.clone()),
+                    });
                     None
                 }
             };
             self.destinations.insert(connection.name.clone(), connected);
+        } else if let Some(problem) = self.absence_of(&connection.name) {
+            let write_back = write_back.clone();
+            self.absent.push(Absent {
+                write_back,
+                problem,
+            });
         }
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
         match destination.describe(name).await {
@@ -762,6 +845,13 @@ impl Planner<'_> {
                 None
             }
         }
+    }
+
+    /// Why a connection could not be made, if it could not.
+    fn absence_of(&self, connection: &str) -> Option<Problem> {
+        let mut absent = self.absent.iter();
+        let known = absent.find(|absent| absent.write_back.destination == connection);
+        known.map(|absent| absent.problem.clone())
     }
 
     async fn home(&mut self, write_back: &WriteBack, connection: &Connection) -> Option<Home> {
@@ -812,6 +902,24 @@ impl Planner<'_> {
             }
         }
         None
+    }
+
+    /// Write-backs that may be absent, as a sibling of theirs is there. The others are problems.
+    fn tolerated(&mut self, plans: &[Plan], absence: Absence) -> Vec<Absent> {
+        let has_sibling = |absent: &Absent| {
+            let mut write_backs = plans.iter().map(|plan| &plan.write_back);
+            write_backs.any(|there| there.is_pulled_with(&absent.write_back))
+        };
+        let is_tolerated = |absent: &Absent| absence == Absence::Tolerated && has_sibling(absent);
+        let absent = std::mem::take(&mut self.absent).into_iter();
+        let (tolerated, refused): (Vec<_>, Vec<_>) = absent.partition(is_tolerated);
+        for Absent { problem, .. } in refused {
+            // One connection is told of once.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        tolerated
     }
 
     /// Names that differ on paper may be one column in the catalogue; only here can that be seen.

@@ -35,8 +35,7 @@ use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::ColumnChange;
 use crate::run::preview::comparison::{Write, changes};
 use crate::run::progress::Progress;
-use crate::run::pull::Account;
-use crate::run::pull::{self, PullError};
+use crate::run::pull::{self, Account, Intake, PullError, PulledPackage};
 use crate::run::push::error::{PushError, from_parts_of_push_error};
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
@@ -190,7 +189,14 @@ pub(crate) async fn preview(
     });
     preview.saved = saved;
     let stop = Stop::new();
-    let pulled = pull::pull(plan, folder, &mut selection, &mut preview, progress, &stop).await?;
+    let intake = Intake {
+        plan: &mut *plan,
+        folder,
+        selection: &mut selection,
+        account: &mut preview,
+    };
+    let pulled = pull::pull(vec![intake], progress, &stop).await?;
+    let [pulled] = <[PulledPackage; 1]>::try_from(pulled).map_err(|_| PullError::Interrupted)?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     if plan.creation.is_some() {
@@ -288,7 +294,7 @@ struct Shown {
     columns: ColumnCounters,
 }
 
-impl Account for Preview<'_> {
+impl Account for &mut Preview<'_> {
     async fn reject(&mut self, rejections: Vec<Rejection>) -> Result<(), PullError> {
         rejections
             .into_iter()

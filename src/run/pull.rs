@@ -97,69 +97,136 @@ pub(crate) struct PulledPackage {
     pub(crate) tally: Tally,
 }
 
-/// Pulls a write-back's records, as far as they are selected, into a package in `folder`.
-pub(crate) async fn pull(
-    plan: &mut Plan,
-    folder: &Path,
-    selection: &mut Selection,
-    account: &mut impl Account,
+/// A write-back that records are pulled for, as far as they are selected, and where its package is to
+/// stand.
+pub(crate) struct Intake<'a, A> {
+    pub(crate) plan: &'a mut Plan,
+    pub(crate) folder: &'a Path,
+    pub(crate) selection: &'a mut Selection,
+    pub(crate) account: A,
+}
+
+/// Pulls the records of one source once, for each of several write-backs of the same schema.
+pub(crate) async fn pull<A: Account>(
+    mut intakes: Vec<Intake<'_, A>>,
     progress: &dyn Progress,
     stop: &Stop,
-) -> Result<PulledPackage, PullError> {
-    let opened = plan.open_source().await;
-    let plan = &*plan;
+) -> Result<Vec<PulledPackage>, PullError> {
+    let Some(first) = intakes.first_mut() else {
+        return Ok(Vec::new());
+    };
+    let opened = first.plan.open_source().await;
+    let (write_back, connection) = (
+        first.plan.write_back.name.clone(),
+        first.plan.source.name.clone(),
+    );
     let failed = |source| PullError::Failed {
-        write_back: plan.write_back.name.clone(),
-        connection: plan.source.name.clone(),
+        write_back: write_back.clone(),
+        connection: connection.clone(),
         source: Box::new(source),
     };
-    let unfound = |source| PullError::Refer {
-        write_back: plan.write_back.name.clone(),
-        connection: plan.destination.name.clone(),
-        source: Box::new(source),
-    };
-    let mut chunks = ReadAhead::begin(opened.map_err(failed)?);
-    let writer = block_in_place(|| PackageWriter::create(folder, plan.mapping.key_columns()))?;
-    let mut packing = Packing::begin(writer);
-    let mut resolver = Resolver::of(plan);
-    let pulling = async {
-        let mut tally = Tally::default();
-        while let Some(pulled) = chunks.next().await? {
-            let pulled = pulled.map_err(failed)?;
-            if stop.is_asked() {
-                return Err(PullError::Interrupted);
-            }
-            let Selected {
-                sifted,
-                left_alone,
-                read,
-            } = block_in_place(|| selection.sift(plan, pulled));
-            let sifted = resolver.resolve(sifted).await.map_err(unfound)?;
+    let source = opened.map_err(failed)?;
+    let mut takings: Vec<Taking<'_, A>> = intakes.into_iter().map(Taking::of).collect();
+    let taken = take_all(source, &failed, &mut takings, progress, stop).await;
+    let mut packages = Vec::new();
+    for taking in takings {
+        taking.resolver.close().await;
+        match (taking.packing, &taken) {
+            (Some(packing), Ok(())) => packages.push(PulledPackage {
+                package: packing.finish().await?,
+                tally: taking.tally,
+            }),
+            (Some(packing), Err(_)) => packing.give_up().await,
+            (None, _) => {}
+        }
+    }
+    taken.map(|()| packages)
+}
+
+async fn take_all<A: Account>(
+    source: AnySource,
+    failed: &impl Fn(SystemError) -> PullError,
+    takings: &mut [Taking<'_, A>],
+    progress: &dyn Progress,
+    stop: &Stop,
+) -> Result<(), PullError> {
+    let mut chunks = ReadAhead::begin(source);
+    for taking in &mut *takings {
+        taking.begin()?;
+    }
+    while let Some(pulled) = chunks.next().await? {
+        let pulled = pulled.map_err(failed)?;
+        if stop.is_asked() {
+            return Err(PullError::Interrupted);
+        }
+        for taking in &mut *takings {
+            taking.take(pulled.clone()).await?;
+            progress.pulled(&taking.plan.write_back.name, taking.tally.read);
+        }
+    }
+    Ok(())
+}
+
+/// One of them, at work.
+struct Taking<'a, A> {
+    plan: &'a Plan,
+    folder: &'a Path,
+    selection: &'a mut Selection,
+    account: A,
+    resolver: Resolver<'a>,
+    /// Absent before it begins.
+    packing: Option<Packing>,
+    tally: Tally,
+}
+
+impl<'a, A: Account> Taking<'a, A> {
+    fn of(intake: Intake<'a, A>) -> Self {
+        let plan: &'a Plan = intake.plan;
+        Self {
+            plan,
+            folder: intake.folder,
+            selection: intake.selection,
+            account: intake.account,
+            resolver: Resolver::of(plan),
+            packing: None,
+            tally: Tally::default(),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), PullError> {
+        let keys = self.plan.mapping.key_columns();
+        let writer = block_in_place(|| PackageWriter::create(self.folder, keys))?;
+        self.packing = Some(Packing::begin(writer));
+        Ok(())
+    }
+
+    /// Takes a chunk in: what fits goes into the package, the rest is accounted for.
+    async fn take(&mut self, pulled: Pulled) -> Result<(), PullError> {
+        let Selected {
+            sifted,
+            left_alone,
+            read,
+        } = block_in_place(|| self.selection.sift(self.plan, pulled));
+        let resolved = self.resolver.resolve(sifted).await;
+        let sifted = resolved.map_err(|source| PullError::Refer {
+            write_back: self.plan.write_back.name.clone(),
+            connection: self.plan.destination.name.clone(),
+            source: Box::new(source),
+        })?;
+        if let Some(packing) = &mut self.packing {
             packing.push(sifted.records).await?;
-            tally.read += read;
-            tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
-            tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
-            if !sifted.rejections.is_empty() {
-                account.reject(sifted.rejections).await?;
-            }
-            if !left_alone.is_empty() {
-                account.leave_alone(left_alone).await?;
-            }
-            progress.pulled(&plan.write_back.name, tally.read);
         }
-        Ok(tally)
-    };
-    let pulled = pulling.await;
-    resolver.close().await;
-    match pulled {
-        Ok(tally) => Ok(PulledPackage {
-            package: packing.finish().await?,
-            tally,
-        }),
-        Err(error) => {
-            packing.give_up().await;
-            Err(error)
+        let tally = &mut self.tally;
+        tally.read += read;
+        tally.rejected += u64::try_from(sifted.rejections.len()).unwrap_or(u64::MAX);
+        tally.skipped += u64::try_from(left_alone.len()).unwrap_or(u64::MAX);
+        if !sifted.rejections.is_empty() {
+            self.account.reject(sifted.rejections).await?;
         }
+        if !left_alone.is_empty() {
+            self.account.leave_alone(left_alone).await?;
+        }
+        Ok(())
     }
 }
 

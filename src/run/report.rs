@@ -12,7 +12,8 @@ use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
 use crate::ledger::{PassedCanary, Pending, RunStatus};
-use crate::run::plan::Plan;
+use crate::run::error::RunError;
+use crate::run::plan::{Absent, Plan};
 use crate::run::request::RunRequest;
 
 /// What one write-back of a run did.
@@ -128,6 +129,15 @@ impl RunReport {
             write_backs,
             folder: Some(folder),
             ..Self::of_run(facts, plans)
+        }
+    }
+
+    /// The report, if nothing is absent of what was to be delivered.
+    /// Errors: `Absent`, which tells why destinations were not written to.
+    pub(super) fn of_all(self, absent: Vec<Absent>) -> Result<Self, RunError> {
+        match absent.is_empty() || self.guarded.is_some() {
+            true => Ok(self),
+            false => Err(Absent::error(&absent).into()),
         }
     }
 

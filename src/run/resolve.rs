@@ -2,7 +2,7 @@
 //! and every step of a run that differs between them stands here.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use tracing::info;
 
@@ -15,7 +15,8 @@ use crate::run::at_work::AtWork;
 use crate::run::conflicts::kept;
 use crate::run::error::RunError;
 use crate::run::pending::{self, Retry};
-use crate::run::plan::{self, Plan, Until};
+use crate::run::plan::{self, Absent, Plan, Until};
+use crate::run::pull::{Intake, LedgerAccount};
 use crate::run::report::RunReport;
 use crate::run::request::{RunRequest, Scope};
 use crate::run::saved_plan::SavedPlan;
@@ -63,26 +64,33 @@ impl<'a> Records<'a> {
     }
 
     /// The job's write-backs met with their objects, and with their sources where records are
-    /// pulled.
+    /// pulled. Of several destinations some may be absent, if the run `is_new`.
     pub(super) async fn plans(
         &self,
         request: &RunRequest<'_>,
         facts: &RunFacts,
-    ) -> Result<Vec<Plan>, RunError> {
+        is_new: bool,
+    ) -> Result<(Vec<Plan>, Vec<Absent>), RunError> {
         let (project, job) = (request.project, &request.checked.job);
         match self {
             Self::Pulled(retry) => {
-                let mut plans = plan::plan_job(project, job, request.write_back, facts).await?;
+                let (mut plans, absent) = match is_new {
+                    true => plan::plan_present(project, job, request.write_back, facts).await?,
+                    false => {
+                        let all = plan::plan_job(project, job, request.write_back, facts);
+                        (all.await?, Vec::new())
+                    }
+                };
                 if let Some(retry) = retry {
                     pending::restrict(&mut plans, retry);
                 }
-                Ok(plans)
+                Ok((plans, absent))
             }
             Self::Saved(saved) => {
                 let plans =
                     plan::plan_without_sources(project, job, request.write_back, facts).await?;
                 saved.expect_objects(&plans)?;
-                Ok(plans)
+                Ok((plans, Vec::new()))
             }
         }
     }
@@ -97,48 +105,24 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    /// Makes the package of a write-back in `folder`; returns what it counted, too.
-    pub(super) async fn package(
+    /// Makes the packages of write-backs that are pulled at once, each in its folder; returns what
+    /// they counted, too.
+    pub(super) async fn packages(
         &self,
-        plan: &mut Plan,
+        wanted: Vec<Wanted<'_>>,
         work: AtWork<'_>,
-        id: WriteBackId,
-        folder: &Path,
-    ) -> Result<(Package, Tally), RunError> {
-        let retry = match self {
-            Self::Pulled(retry) => retry.as_ref(),
+    ) -> Result<Vec<(Package, Tally)>, RunError> {
+        let mut packages = Vec::new();
+        match self {
             Self::Saved(saved) => {
-                return Ok(saved_plan::package::gather(saved, plan, work, id, folder).await?);
+                for Wanted { plan, id, folder } in wanted {
+                    let gathered = saved_plan::package::gather(saved, plan, work, id, &folder);
+                    packages.push(gathered.await?);
+                }
             }
-        };
-        let name = plan.write_back.name.clone();
-        let wanted = retry.map(|retry| retry.keys.get(&name).cloned().unwrap_or_default());
-        let mut selection = Selection::of(work.ledger, work.facts, &name, wanted).await?;
-        let mut account = pull::LedgerAccount {
-            ledger: work.ledger,
-            id,
-        };
-        let progress = work.progress.as_ref();
-        let pulled = pull::pull(
-            plan,
-            folder,
-            &mut selection,
-            &mut account,
-            progress,
-            work.stop,
-        )
-        .await?;
-        let ended = selection.ended();
-        if !ended.is_empty() {
-            info!(job = %work.facts.job, run = id.run, write_back = %name, records = ended.len(), "parked records changed and are taken up");
-            work.ledger
-                .end_parking(&work.facts.job, &name, &ended)
-                .await?;
+            Self::Pulled(retry) => packages.extend(pulled(retry.as_ref(), wanted, work).await?),
         }
-        if retry.is_some() {
-            work.ledger.record_retried(id, &selection.taken()).await?;
-        }
-        Ok((pulled.package, pulled.tally))
+        Ok(packages)
     }
 
     /// Gathers what was last written. What is left alone of a saved plan's records was decided when
@@ -213,6 +197,62 @@ impl<'a> Records<'a> {
         }
         Ok(())
     }
+}
+
+/// A write-back whose package is to be made.
+pub(super) struct Wanted<'a> {
+    pub(super) plan: &'a mut Plan,
+    pub(super) id: WriteBackId,
+    pub(super) folder: PathBuf,
+}
+
+/// Pulls the packages of write-backs of one source at once.
+async fn pulled(
+    retry: Option<&Retry>,
+    mut wanted: Vec<Wanted<'_>>,
+    work: AtWork<'_>,
+) -> Result<Vec<(Package, Tally)>, RunError> {
+    let mut selections = Vec::new();
+    for one in &wanted {
+        let name = one.plan.name();
+        let keys = retry.map(|retry| retry.keys.get(name).cloned().unwrap_or_default());
+        selections.push(Selection::of(work.ledger, work.facts, name, keys).await?);
+    }
+    let intakes = wanted.iter_mut().zip(&mut selections);
+    let intakes = intakes.map(|(one, selection)| Intake {
+        plan: &mut *one.plan,
+        folder: &one.folder,
+        selection,
+        account: LedgerAccount {
+            ledger: work.ledger,
+            id: one.id,
+        },
+    });
+    let packages = pull::pull(intakes.collect(), work.progress.as_ref(), work.stop).await?;
+    for (one, selection) in wanted.iter().zip(&selections) {
+        end_parking(one, selection, work).await?;
+        if retry.is_some() {
+            let taken = selection.taken();
+            work.ledger.record_retried(one.id, &taken).await?;
+        }
+    }
+    let packages = packages.into_iter();
+    Ok(packages
+        .map(|pulled| (pulled.package, pulled.tally))
+        .collect())
+}
+
+async fn end_parking(
+    Wanted { plan, id, .. }: &Wanted<'_>,
+    selection: &Selection,
+    work: AtWork<'_>,
+) -> Result<(), RunError> {
+    let (job, name, ended) = (&work.facts.job, plan.name(), selection.ended());
+    if !ended.is_empty() {
+        info!(job = %job, run = id.run, write_back = %name, records = ended.len(), "parked records changed and are taken up");
+        work.ledger.end_parking(job, name, &ended).await?;
+    }
+    Ok(())
 }
 
 /// Why an unfinished run is not gone on with for the sake of what it takes; `None` if that is what

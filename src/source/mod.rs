@@ -26,7 +26,7 @@ pub(crate) const CHUNK_RECORDS_MAX: usize = 32_768;
 pub(crate) const CHUNK_BYTES_MAX: usize = 4 << 20;
 
 /// One chunk of records as a source yields them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pulled {
     /// Records read, those of `rejections` included.
     pub(crate) read: u64,

@@ -79,6 +79,7 @@ mod secrets;
 mod serve;
 mod services;
 mod sessions;
+mod several;
 mod single_record;
 mod sources;
 mod special_files;

@@ -72,6 +72,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         creation: None,
         questions: None,
         name: "health_score".to_owned(),
+        common_name: None,
         schema: Schema {
             table: vec!["health_score".to_owned()],
             columns: columns.collect(),

@@ -73,6 +73,24 @@ impl From<ReadError> for PushError {
 }
 
 impl PushError {
+    /// Whether the destination is to blame, not this machine.
+    pub(crate) fn is_of_destination(&self) -> bool {
+        match self {
+            Self::Push { .. }
+            | Self::LookUp(_)
+            | Self::ObjectChanged { .. }
+            | Self::Canary { .. } => true,
+            Self::Ledger(_)
+            | Self::Package(_)
+            | Self::Report(_)
+            | Self::Images(_)
+            | Self::LastWritten(_)
+            | Self::Unbalanced { .. }
+            | Self::Worker(_)
+            | Self::Interrupted => false,
+        }
+    }
+
     /// Whether packages that stand are not to blame, so that a run that ended so can be taken up.
     pub(crate) fn leaves_packages_usable(&self) -> bool {
         match self {

@@ -114,7 +114,7 @@ async fn chosen(
 ) -> Result<Vec<WrittenTo>, RunError> {
     let mut all = ledger.written_to(request.run).await?;
     if let Some(name) = request.write_back
-        && !all.iter().any(|written| written.name == name)
+        && !all.iter().any(|written| is_called(&written.name, name))
     {
         let known = all
             .iter()
@@ -128,13 +128,20 @@ async fn chosen(
         .into());
     }
     all.retain(|written| {
-        written.written > 0 && request.write_back.is_none_or(|name| name == written.name)
+        let is_meant = |name| is_called(&written.name, name);
+        written.written > 0 && request.write_back.is_none_or(is_meant)
     });
     if all.is_empty() {
         Err(UndoError::NothingToUndo { run: request.run }.into())
     } else {
         Ok(all)
     }
+}
+
+/// Whether people mean a write-back, perhaps one of several destinations, by a name.
+fn is_called(write_back: &str, name: &str) -> bool {
+    let common = write_back.split_once('@').map(|(common, _)| common);
+    write_back == name || common == Some(name)
 }
 
 async fn plan_one(

@@ -263,6 +263,11 @@ impl Workspace {
         self.try_client().expect("the server lets one in")
     }
 
+    /// Another program's own connection to a SQLite file of the project.
+    pub(crate) fn client_of_file(&self, file: &str) -> Client {
+        Client(Database::open_file(&self.path(file)))
+    }
+
     /// As [`Workspace::client`], if the server lets one in.
     pub(crate) fn try_client(&self) -> Option<Client> {
         match self.host.port() {

@@ -1,0 +1,98 @@
+//! The packages of a run's write-backs: those that stand, and new ones. Write-backs that share a
+//! source are pulled at once; nothing is pulled twice for the same run.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::task::block_in_place;
+
+use super::at_work::AtWork;
+use super::error::RunError;
+use super::plan::Plan;
+use super::resolve::{Records, Wanted};
+use crate::domain::outcome::Tally;
+use crate::ledger::WriteBackId;
+use crate::package::Package;
+
+/// A package that stands, with what a pull counted that was made just now.
+pub(super) struct Packaged {
+    pub(super) id: WriteBackId,
+    pub(super) package: Package,
+    pub(super) counted: Option<Tally>,
+    pub(super) pulling: Duration,
+}
+
+/// The packages of all plans, in their order.
+pub(super) async fn packages(
+    records: &Records<'_>,
+    work: AtWork<'_>,
+    plans: &mut [Plan],
+) -> Result<Vec<Packaged>, RunError> {
+    let mut packages = Vec::new();
+    let shares_pull = |one: &Plan, next: &Plan| one.write_back.is_pulled_with(&next.write_back);
+    for siblings in plans.chunk_by_mut(shares_pull) {
+        let first = u32::try_from(packages.len()).unwrap_or(u32::MAX);
+        packages.extend(of_siblings(records, work, siblings, first).await?);
+    }
+    Ok(packages)
+}
+
+/// Those of write-backs that are pulled at once, of which the first has the position `first`.
+async fn of_siblings(
+    records: &Records<'_>,
+    work: AtWork<'_>,
+    siblings: &mut [Plan],
+    first: u32,
+) -> Result<Vec<Packaged>, RunError> {
+    let begun = Instant::now();
+    let run = work.facts.run;
+    let mut packages = Vec::new();
+    let mut wanted = Vec::new();
+    for (plan, position) in siblings.iter_mut().zip(first..) {
+        let id = WriteBackId { run, position };
+        let folder = work.package_folder(plan.name())?;
+        if work.ledger.progress(id).await?.packaged {
+            packages.push(standing(id, &folder)?);
+        } else {
+            work.ledger.restart_pull(id).await?;
+            wanted.push(Wanted { plan, id, folder });
+        }
+    }
+    let ids: Vec<WriteBackId> = wanted.iter().map(|wanted| wanted.id).collect();
+    let made = match wanted.is_empty() {
+        true => Vec::new(),
+        false => records.packages(wanted, work).await?,
+    };
+    for (id, (package, counted)) in ids.into_iter().zip(made) {
+        let position = usize::try_from(id.position - first).unwrap_or(usize::MAX);
+        let mapped_for = siblings.get(position).map(Plan::mapped_for);
+        work.ledger
+            .record_packaged(id, counted.read, &mapped_for.unwrap_or_default())
+            .await?;
+        // The time is told once, though it was taken for all.
+        let is_told = packages
+            .iter()
+            .any(|made: &Packaged| made.counted.is_some());
+        packages.push(Packaged {
+            id,
+            package,
+            counted: Some(counted),
+            pulling: if is_told {
+                Duration::ZERO
+            } else {
+                begun.elapsed()
+            },
+        });
+    }
+    packages.sort_by_key(|packaged| packaged.id.position);
+    Ok(packages)
+}
+
+fn standing(id: WriteBackId, folder: &PathBuf) -> Result<Packaged, RunError> {
+    Ok(Packaged {
+        id,
+        package: block_in_place(|| Package::open(folder))?,
+        counted: None,
+        pulling: Duration::ZERO,
+    })
+}
