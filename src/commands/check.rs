@@ -25,6 +25,7 @@ use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::printable::printable;
 use crate::domain::problem::{Problem, Severity};
 use crate::ledger::Ledger;
+use crate::report::preview::calls_line;
 use crate::report::{account, failure, guards, schedule};
 use crate::run::plan::{self, Plan};
 use crate::run::preview::WriteBackPreview;
@@ -370,7 +371,9 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         .map(|driver| format!("    read by {}\n", printable(driver)))
         .unwrap_or_default();
     let now = preview.map(|preview| format!("    a run now: {}\n", preview.tally));
-    let now = now.unwrap_or_default();
+    let calls = preview.and_then(|preview| preview.calls.as_ref());
+    let calls = calls.map(|calls| format!("    {}\n", calls_line(calls)));
+    let now = now.unwrap_or_default() + &calls.unwrap_or_default();
     let real_time: Vec<String> = real_time_fields(plan).map(printable).collect();
     let at_once = match real_time.is_empty() {
         true => String::new(),
@@ -412,6 +415,7 @@ fn guards_json(guards: &Guards) -> Value {
         max_nulls,
         max_rejected,
         max_skipped,
+        max_calls,
         require_test,
     } = guards;
     json!({
@@ -420,6 +424,7 @@ fn guards_json(guards: &Guards) -> Value {
         "max_skipped": max_skipped,
         "max_changed": max_changed,
         "max_nulls": max_nulls,
+        "max_calls": max_calls,
         "require_test": require_test,
     })
 }
@@ -441,6 +446,7 @@ fn json_of(found: &Found) -> Value {
             "keeps_before_images": plan.write_back.before_images_kept.is_some(),
             "batch_size": plan.write_back.batch_records_max,
             "records": preview.as_ref().map(|preview| preview.tally),
+            "calls": preview.as_ref().and_then(|preview| preview.calls.as_ref()),
         })
     };
     let ready = found.ready.as_ref();

@@ -21,7 +21,7 @@ const STEP_KEYS: &[&str] = &["name", "table", "matching", "exists_by", "id", "fi
 
 /// Reads the steps of a write-back, those without a mistake. Each becomes a write-back of its own.
 pub(super) fn read_steps(
-    common: &Common<'_>,
+    common: &Common,
     table: &Table<'_>,
     steps: Value<'_>,
     _job: &str,
@@ -67,7 +67,7 @@ fn step_name(step: &Table<'_>, earlier: &[String]) -> Option<String> {
 }
 
 fn read_step(
-    common: &Common<'_>,
+    common: &Common,
     step: &Table<'_>,
     name: Option<&str>,
     earlier: &[String],
@@ -164,7 +164,7 @@ fn field_named(value: Value<'_>, step: &Table<'_>, fields: &[Field]) -> Option<u
 }
 
 /// Every schema column goes somewhere in some step, or is ignored.
-fn check_unused(common: &Common<'_>, table: &Table<'_>, schema: &Schema, steps: &[WriteBack]) {
+fn check_unused(common: &Common, table: &Table<'_>, schema: &Schema, steps: &[WriteBack]) {
     let ignored = table.get("ignore").and_then(|value| value.list());
     let ignored: Vec<String> = ignored
         .unwrap_or_default()
@@ -202,7 +202,7 @@ const NOTE_COLUMNS: &[&str] = &["about", "text", "marker", "action", "author"];
 
 /// Reads a write-back that adds notes.
 pub(super) fn read_note(
-    common: &Common<'_>,
+    common: &Common,
     table: &Table<'_>,
     note: Value<'_>,
     job: &str,
@@ -268,7 +268,7 @@ pub(super) fn read_note(
 }
 
 /// What the record of a note is found by.
-fn read_key(common: &Common<'_>, table: &Table<'_>) -> Option<Vec<Field>> {
+fn read_key(common: &Common, table: &Table<'_>) -> Option<Vec<Field>> {
     let hint =
         "name what its record is found by: `[write_back.fields]` with `COLUMN = \"schema_column\"`";
     let value = table.require("fields", hint)?;
@@ -290,7 +290,7 @@ fn read_key(common: &Common<'_>, table: &Table<'_>) -> Option<Vec<Field>> {
 }
 
 fn read_note_fields(
-    common: &Common<'_>,
+    common: &Common,
     note: &Table<'_>,
     columns: Option<&Table<'_>>,
     job: &str,
@@ -338,7 +338,7 @@ fn read_note_fields(
 
 /// The action, the author, and what else a note names; `None` after a mistake.
 fn further_fields(
-    common: &Common<'_>,
+    common: &Common,
     note: &Table<'_>,
     columns: &Table<'_>,
 ) -> Option<Vec<Field>> {
@@ -366,7 +366,7 @@ fn further_fields(
 }
 
 /// The key columns, and then those of the text if it counts.
-fn marker_columns(common: &Common<'_>, text: &[usize], text_counts: bool) -> Option<Vec<usize>> {
+fn marker_columns(common: &Common, text: &[usize], text_counts: bool) -> Option<Vec<usize>> {
     let mut columns = common.schema.as_ref()?.key.clone();
     if text_counts {
         columns.extend(text);
@@ -416,7 +416,7 @@ fn named(at: Value<'_>, column: &str) -> Option<NamePart> {
     .ok()
 }
 
-fn read_template(common: &Common<'_>, text: Value<'_>) -> Option<(Template, Vec<usize>)> {
+fn read_template(common: &Common, text: Value<'_>) -> Option<(Template, Vec<usize>)> {
     let template = Template::parse(text.text()?);
     let template = template
         .map_err(|why| {

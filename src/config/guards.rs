@@ -7,12 +7,13 @@ use crate::domain::guard::Guards;
 use crate::domain::share::RecordsMax;
 
 /// The keys read here.
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 8] = [
     "min_read",
     "max_changed",
     "max_nulls",
     "max_rejected",
     "max_skipped",
+    "max_calls",
     "require_test",
     "canary",
 ];
@@ -52,6 +53,10 @@ pub(super) fn read_guards(table: &Table<'_>, usual: &Guards) -> Guards {
         max_nulls: max("max_nulls", usual.max_nulls),
         max_rejected: max("max_rejected", usual.max_rejected),
         max_skipped: max("max_skipped", usual.max_skipped),
+        max_calls: table
+            .get("max_calls")
+            .and_then(read_max_calls)
+            .unwrap_or(usual.max_calls),
         require_test: require_test.unwrap_or(usual.require_test),
     }
 }
@@ -75,6 +80,19 @@ pub(super) fn read_canary(table: &Table<'_>, usual: Option<Canary>) -> Option<Ca
 /// Whether it takes a default away.
 pub(super) fn is_off(value: &Value<'_>) -> bool {
     value.is_text() && value.text() == Some("off")
+}
+
+/// More calls than any plan of a web API has in a day.
+const MAX_CALLS_MAX: u32 = 1_000_000_000;
+
+/// A count of calls, or `"off"`, which is no bound.
+fn read_max_calls(value: Value<'_>) -> Option<Option<u64>> {
+    match is_off(&value) {
+        true => Some(None),
+        false => value
+            .integer(1, MAX_CALLS_MAX)
+            .map(|calls| Some(u64::from(calls))),
+    }
 }
 
 /// A count, a share of at most all, or `"off"`, which is none.

@@ -447,12 +447,12 @@ fn read_write_back(
     }
 }
 
-fn read_common<'a>(
+fn read_common(
     within: &Within<'_>,
-    table: &Table<'a>,
+    table: &Table<'_>,
     called: Option<Called>,
     schemas: &mut Schemas<'_>,
-) -> Common<'a> {
+) -> Common {
     let project = within.project;
     let (name, common_name) = called.map_or((None, None), |called| {
         (Some(called.name), called.common_name)
@@ -484,6 +484,13 @@ fn read_common<'a>(
         // It writes nothing that could be too much.
         RecordsOf::None | RecordsOf::Strangers { .. } => NO_GUARDS,
     };
+    if let Some(calls) = table.get("max_calls").filter(|_| service.is_none()) {
+        let hint = "take it out; calls are counted where a web API is written to";
+        calls.key_mistake(
+            "`max_calls` means nothing to a database",
+            Some(hint.to_owned()),
+        );
+    }
     let enabled = table.get("enabled").and_then(|value| value.boolean());
     let questions = table.get("questions").zip(schema.as_ref());
     let questions = questions.and_then(|(value, schema)| {
@@ -521,7 +528,7 @@ fn read_common<'a>(
 fn read_plain(
     within: &Within<'_>,
     table: &Table<'_>,
-    common: &Common<'_>,
+    common: &Common,
     claims: &mut Claims,
 ) -> Option<WriteBack> {
     let object = table

@@ -17,7 +17,7 @@ use crate::domain::problem::Location;
 use crate::domain::schema::Schema;
 
 /// What a write-back says whatever it writes, and all of its steps have in common.
-pub(super) struct Common<'a> {
+pub(super) struct Common {
     pub(super) name: Option<String>,
     pub(super) common_name: Option<String>,
     pub(super) schema: Option<Schema>,
@@ -52,7 +52,7 @@ pub(super) struct Own {
     pub(super) only_where: Vec<Condition>,
 }
 
-impl Common<'_> {
+impl Common {
     /// The write-back, if nothing is missing.
     pub(super) fn with(&self, own: Own) -> Option<WriteBack> {
         let (table, table_location) = own.table;

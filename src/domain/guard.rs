@@ -26,6 +26,8 @@ pub(crate) struct Guards {
     /// Records that may be left alone for want of a row, or because there is one; a share is one of
     /// those read. Parked records do not count.
     pub(crate) max_skipped: Option<RecordsMax>,
+    /// Calls of a web API that records may take; it means nothing to a database.
+    pub(crate) max_calls: Option<u64>,
     /// Whether the write-back's version must have been tested before it runs for the first time.
     pub(crate) require_test: bool,
 }
@@ -41,6 +43,7 @@ impl Default for Guards {
             max_nulls: None,
             max_rejected: None,
             max_skipped: None,
+            max_calls: None,
             require_test: false,
         }
     }
@@ -57,6 +60,8 @@ pub(crate) struct Outset {
     pub(crate) nulls: u64,
     /// Whether the object itself guarantees that a key matches at most one row.
     pub(crate) key_is_unique: bool,
+    /// Calls that they take if all of them are written; absent, it is no web API.
+    pub(crate) calls: Option<u64>,
 }
 
 /// What a run would do with a write-back's records.
@@ -67,6 +72,8 @@ pub(crate) struct Forecast {
     pub(crate) parked: u64,
     /// By column: rows that would lose their value to NULL.
     pub(crate) emptied: BTreeMap<String, u64>,
+    /// Calls of a web API that the records would take.
+    pub(crate) calls: Option<u64>,
     /// Whether this version of the write-back was tested, or has run before.
     pub(crate) proven: bool,
 }
@@ -109,6 +116,10 @@ pub(crate) enum Reason {
         of: u64,
         bound: RecordsMax,
     },
+    MaxCalls {
+        calls: u64,
+        bound: u64,
+    },
 }
 
 impl Guards {
@@ -123,6 +134,7 @@ impl Guards {
             max_nulls: counted(self.max_nulls),
             max_rejected: counted(self.max_rejected),
             max_skipped: counted(self.max_skipped),
+            max_calls: self.max_calls,
             require_test: self.require_test,
         }
     }
@@ -140,7 +152,8 @@ impl Guards {
         } else {
             outset.records
         };
-        may_exceed(self.max_changed, outset.records)
+        over(self.max_calls, outset.calls).is_some()
+            || may_exceed(self.max_changed, outset.records)
             || may_exceed(self.max_skipped, outset.records)
             || may_exceed(self.max_nulls, outset.nulls)
             || (ambiguous > 0
@@ -207,8 +220,16 @@ impl Guards {
             })
         });
         reasons.extend(emptied);
+        if let Some((calls, bound)) = over(self.max_calls, forecast.calls) {
+            reasons.push(Reason::MaxCalls { calls, bound });
+        }
         reasons
     }
+}
+
+/// The calls and their bound, if it is exceeded.
+fn over(bound: Option<u64>, calls: Option<u64>) -> Option<(u64, u64)> {
+    calls.zip(bound).filter(|(calls, bound)| calls > bound)
 }
 
 /// The bound, if it is exceeded.
@@ -226,6 +247,7 @@ impl Reason {
             Self::MaxSkipped { .. } => "max_skipped",
             Self::MaxChanged { .. } => "max_changed",
             Self::MaxNulls { .. } => "max_nulls",
+            Self::MaxCalls { .. } => "max_calls",
         }
     }
 }
@@ -278,6 +300,14 @@ impl fmt::Display for Reason {
                     formatter,
                     "{rows} would lose the value of `{column}`, {}",
                     at_most(*bound)
+                )?;
+            }
+            Self::MaxCalls { calls, bound } => {
+                write!(
+                    formatter,
+                    "it would take {} calls, at most {} may be made",
+                    grouped(*calls),
+                    grouped(*bound)
                 )?;
             }
         }
@@ -370,6 +400,7 @@ mod tests {
             parked: 0,
             tally,
             emptied,
+            calls: Some(1_200),
             proven: false,
         }
     }
@@ -526,9 +557,10 @@ mod tests {
             max_nulls in bounds(),
             max_rejected in bounds(),
             max_skipped in bounds(),
+            max_calls in proptest::option::of(0_u64..60),
             require_test in any::<bool>(),
         ) -> Guards {
-            Guards { min_read, max_changed, max_nulls, max_rejected, max_skipped, require_test }
+            Guards { min_read, max_changed, max_nulls, max_rejected, max_skipped, max_calls, require_test }
         }
     }
 
@@ -542,6 +574,7 @@ mod tests {
             emptied in proptest::collection::vec(0_u64..20, 0..3),
             unique in any::<bool>(),
             proven in any::<bool>(),
+            calls in proptest::option::of((0_u64..60, 0_u64..60)),
         ) -> (Outset, Forecast) {
             let ambiguous = if unique { 0 } else { ambiguous };
             let records = inserted + updated + unchanged + skipped + ambiguous;
@@ -549,8 +582,9 @@ mod tests {
             let rejected = early + ambiguous;
             let tally = Tally { read: early + records, inserted, updated, unchanged, skipped, rejected, ..Tally::default() };
             let emptied = ["a", "b"].map(str::to_owned).into_iter().zip(emptied.into_iter().map(|rows| rows.min(nulls).min(updated)));
-            let outset = Outset { read: tally.read, rejected: early, records, nulls, key_is_unique: unique };
-            (outset, Forecast { tally, parked: 0, emptied: emptied.collect(), proven })
+            let outset = Outset { read: tally.read, rejected: early, records, nulls, key_is_unique: unique, calls: calls.map(|(made, more)| made + more) };
+            let calls = calls.map(|(made, _)| made);
+            (outset, Forecast { tally, parked: 0, emptied: emptied.collect(), calls, proven })
         }
     }
 
@@ -558,7 +592,7 @@ mod tests {
         #[test]
         fn what_needs_no_lookup_is_judged_as_if_it_had_been_looked_up(guards in guards(), (outset, forecast) in histories()) {
             let tally = Tally { read: outset.read, rejected: outset.rejected, ..Tally::default() };
-            let blind = Forecast { tally, parked: 0, emptied: BTreeMap::new(), proven: forecast.proven };
+            let blind = Forecast { tally, parked: 0, emptied: BTreeMap::new(), calls: outset.calls, proven: forecast.proven };
             if !guards.needs_lookup(&outset) {
                 prop_assert_eq!(guards.objections(&blind), guards.objections(&forecast));
             }
@@ -572,6 +606,7 @@ mod tests {
                 max_nulls: guards.max_nulls.map(|_| RecordsMax::Share(Percent::ALL)),
                 max_rejected: guards.max_rejected.map(|_| RecordsMax::Share(Percent::ALL)),
                 max_skipped: None,
+                max_calls: None,
                 require_test: false,
             };
             let before = guards.objections(&forecast);

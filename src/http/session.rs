@@ -2,6 +2,7 @@
 //! in, renewing, waiting, pacing and the quota are seen to here; what an answer means for them, the
 //! API's [`ApiManner`] says.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -116,6 +117,8 @@ pub(crate) struct Session<M> {
     bucket: Bucket,
     bound: Bound,
     quota: Quota,
+    /// Requests that were sent, but for those that log in.
+    sent: AtomicU64,
 }
 
 impl<M: ApiManner> Session<M> {
@@ -137,6 +140,7 @@ impl<M: ApiManner> Session<M> {
             bucket: Bucket::new(settings.requests_per_second),
             bound: Bound::new(settings.requests_max),
             quota: Quota::new(settings.quota_share),
+            sent: AtomicU64::new(0),
             settings,
         })
     }
@@ -154,6 +158,11 @@ impl<M: ApiManner> Session<M> {
     /// Forgets the token, so that the next call logs in anew.
     pub(crate) async fn forget_token(&self) {
         self.keeper.forget().await;
+    }
+
+    /// Calls that this process made.
+    pub(crate) fn calls_made(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Logs in, unless that is done.
@@ -234,6 +243,7 @@ impl<M: ApiManner> Session<M> {
         request.url = format!("{}{}", held.granted.api_url, request.url);
         let (name, value) = self.manner.credentials(&held.granted.token);
         let request = request.with_header(name, value);
+        self.sent.fetch_add(1, Ordering::Relaxed);
         let answer = match self.manner.is_sent_on() {
             true => self.client.send_on(request).await,
             false => self.client.send(request).await,

@@ -30,7 +30,8 @@ fn demand(job: &str, Objection { write_back, reason }: &Objection) -> Option<Str
         | Reason::MaxRejected { .. }
         | Reason::MaxSkipped { .. }
         | Reason::MaxChanged { .. }
-        | Reason::MaxNulls { .. } => None,
+        | Reason::MaxNulls { .. }
+        | Reason::MaxCalls { .. } => None,
     }
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn in_force(guards: &Guards) -> String {
         max_nulls,
         max_rejected,
         max_skipped,
+        max_calls,
         require_test,
     } = guards;
     let at_most =
@@ -52,6 +54,7 @@ pub(crate) fn in_force(guards: &Guards) -> String {
         at_most(max_skipped, "skipped"),
         at_most(max_changed, "changed"),
         at_most(max_nulls, "of a column's values lost to NULL"),
+        max_calls.map(|calls| format!("at most {} calls", grouped(calls))),
         require_test.then(|| "tested before its first run".to_owned()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -83,12 +86,13 @@ mod tests {
             max_nulls: Some(RecordsMax::Count(0)),
             max_rejected: Some(RecordsMax::Count(20)),
             max_skipped: Some(RecordsMax::Count(30)),
+            max_calls: Some(1_500),
             require_test: true,
         };
         assert_eq!(
             in_force(&all),
             "at least 1 000 read, at most 20 rejected, at most 30 skipped, at most 30 % changed, at most 0 of a column's values lost to NULL, \
-             tested before its first run"
+             at most 1 500 calls, tested before its first run"
         );
     }
 }

@@ -14,6 +14,7 @@ use crate::report::run::{as_written, kept_counts};
 use crate::report::table::{fitted, table};
 use crate::report::{guards, parked};
 use crate::run::approval::shell_word;
+use crate::run::preview::calls::CallForecast;
 use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
@@ -69,7 +70,8 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         expectation(preview.expected),
         statements(preview.statements)
     );
-    if let Some(line) = as_written(&preview.tally) {
+    let calls = preview.calls.as_ref().map(calls_line);
+    for line in as_written(&preview.tally).into_iter().chain(calls) {
         text += &format!("{line}\n");
     }
     text += &columns(preview);
@@ -109,6 +111,37 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         );
     }
     text
+}
+
+/// `calls: 102 for its records (51 look-ups, 51 updates), about 2.5 minutes; 0.7 % of 15 000`
+pub(crate) fn calls_line(calls: &CallForecast) -> String {
+    let kinds = [
+        (calls.look_ups, "look-ups"),
+        (calls.updates, "updates"),
+        (calls.inserts, "inserts"),
+    ];
+    let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<String> = kinds
+        .map(|(count, what)| format!("{} {what}", grouped(count)))
+        .collect();
+    let kinds = match kinds.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", kinds.join(", ")),
+    };
+    let quota = calls.quota.as_ref().map(|quota| {
+        format!(
+            "; {:.1} % of the {} calls of its quota, of which {} are used",
+            quota.percent,
+            grouped(quota.allowed),
+            grouped(quota.used)
+        )
+    });
+    format!(
+        "calls: {} for its records{kinds}, about {:.1} minutes{}",
+        grouped(calls.total),
+        calls.minutes,
+        quota.unwrap_or_default()
+    )
 }
 
 /// How long the run is expected to take, and how that is known.

@@ -45,6 +45,7 @@ pub(crate) fn text(report: &RunReport, reasons: &[ReasonCount]) -> String {
         seconds(report),
     ));
     lines.extend(as_written(&total(report)));
+    lines.extend(calls(report));
     lines.extend(
         report
             .write_backs
@@ -113,6 +114,13 @@ pub(super) fn as_written(tally: &Tally) -> Option<String> {
             grouped(tally.unchanged)
         )
     })
+}
+
+/// Calls of web APIs, by connection where there are several write-backs.
+fn calls(report: &RunReport) -> Option<String> {
+    let told = report.write_backs.iter().filter_map(|one| one.calls);
+    let calls: Vec<u64> = told.collect();
+    (!calls.is_empty()).then(|| format!("calls made: {}", grouped(calls.iter().sum())))
 }
 
 /// A cycle that was delivered before, so that there was nothing to do.
@@ -287,6 +295,7 @@ pub(crate) fn json(report: &RunReport) -> Value {
             "skipped": one.tally.skipped,
             "rejected": one.tally.rejected,
             "batches": one.batches,
+            "calls": one.calls,
             "seconds": one.elapsed.as_secs_f64(),
             "parked": one.parked,
             "left": one.left,

@@ -4,6 +4,7 @@
 use tokio::task::block_in_place;
 use tracing::info;
 
+use crate::domain::connection::System;
 use crate::domain::guard::{Forecast, Objection, Outset};
 use crate::domain::outcome::Tally;
 use crate::ledger::WriteBackId;
@@ -13,6 +14,7 @@ use crate::run::at_work::AtWork;
 use crate::run::error::RunError;
 use crate::run::plan::Plan;
 use crate::run::preview;
+use crate::run::preview::calls::calls_most;
 use crate::run::push;
 use crate::run::report::{Guarded, RunReport};
 use crate::run::request::{RequestedCycle, RunRequest};
@@ -40,6 +42,14 @@ pub(super) fn shown_to_work<'a>(plans: &'a [Plan], report: &RunReport) -> Vec<(&
             )
         })
         .collect()
+}
+
+/// Calls that a write-back's records take at the most, if they go to a web API. Those that equal the
+/// last delivery are counted, as nobody looked which these are.
+fn calls_most_of(plan: &Plan, records: u64) -> Option<u64> {
+    let is_service = matches!(plan.destination.system, System::Service(_));
+    let batch = plan.write_back.batch_records_max.get();
+    is_service.then(|| calls_most(&plan.layout, records, batch))
 }
 
 /// A run whose packages stand and that guards judge.
@@ -104,6 +114,7 @@ impl Judged<'_> {
             records: package.record_count(),
             nulls: 0,
             key_is_unique: plan.layout.key_is_unique(),
+            calls: calls_most_of(plan, package.record_count()),
         };
         if !guards.needs_lookup(&outset)
             && (guards.max_nulls.is_some() || guards.max_rejected.is_some())
@@ -123,6 +134,7 @@ impl Judged<'_> {
         Ok(Forecast {
             tally,
             parked: tally.skipped,
+            calls: outset.calls,
             proven,
             ..Forecast::default()
         })

@@ -3,6 +3,7 @@
 //! ledger. What it remembers of the records is sums, samples and bounded summaries, so that its
 //! memory does not grow with them.
 
+pub(crate) mod calls;
 pub(crate) mod columns;
 pub(super) mod comparison;
 pub(crate) mod numbers;
@@ -31,6 +32,7 @@ use crate::run::creating;
 use crate::run::cut::{self, RecordBytes};
 use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::plan::Plan;
+use crate::run::preview::calls::{CallCounter, CallForecast};
 use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::ColumnChange;
 use crate::run::preview::comparison::{Write, changes};
@@ -70,6 +72,9 @@ pub(crate) struct WriteBackPreview {
     pub(crate) batches: u64,
     pub(crate) statements: Statements,
     pub(crate) expected: Expected,
+    /// Of a web API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls: Option<CallForecast>,
     /// One for each column that is written, in the order of the fields.
     pub(crate) columns: Vec<ColumnPreview>,
     /// What guards would have against the run.
@@ -210,9 +215,11 @@ pub(crate) async fn preview(
         .await?;
     progress.push_ends(&plan.write_back.name);
     let columns = preview.shown.take().map(|shown| shown.columns.finish());
-    let report = std::mem::take(&mut preview.report);
     let saved = preview.saved.take();
-    let forecast = preview.forecast(report.tally, report.parked, known.proven);
+    let (tally, parked) = (preview.report.tally, preview.report.parked);
+    let report = std::mem::take(&mut preview.report);
+    preview.report.calls.clone_from(&report.calls);
+    let forecast = preview.forecast(tally, parked, known.proven);
     if let Some(saved) = saved {
         block_in_place(|| saved.end_write_back(plan, &pulled.package, &forecast))?;
     }
@@ -285,6 +292,7 @@ struct Preview<'a> {
     /// The run whose package is looked at, or [`NO_RUN`].
     run: i64,
     report: WriteBackPreview,
+    calls: CallCounter,
     /// By column: rows that would lose their value to NULL.
     emptied: BTreeMap<String, u64>,
 }
@@ -357,6 +365,7 @@ impl Preview<'_> {
             saved: None,
             run,
             report: WriteBackPreview::default(),
+            calls: CallCounter::default(),
             emptied: BTreeMap::new(),
         }
     }
@@ -370,6 +379,7 @@ impl Preview<'_> {
             tally,
             parked,
             emptied: self.emptied,
+            calls: self.report.calls.as_ref().map(|calls| calls.total),
             proven,
         }
     }
@@ -427,6 +437,9 @@ impl Preview<'_> {
             self.look_up_partition(plan, &mut reader, &partition, last.as_ref(), progress)
                 .await?;
         }
+        self.report.calls = reader
+            .service()
+            .map(|service| self.calls.finish(service, &plan.destination));
         reader.close().await;
         Ok(())
     }
@@ -478,11 +491,19 @@ impl Preview<'_> {
             } else {
                 Before::Unread
             };
+            let begun = Instant::now();
             let mut decided = mapped::judge(reader, &plan.layout, &batch, before).await?;
+            let took = begun.elapsed();
+            let guarded = last.is_some();
             if let Some(last) = last.map(|last| last.slice(first, batch_keys.len())) {
                 conflicts::judge(reader, &plan.layout, &batch, &last, &mut decided).await?;
             }
             decided.conflicts.count(&plan.layout, &mut self.report.kept);
+            if let Some(service) = reader.service() {
+                let sent = (&*plan.layout, &batch);
+                self.calls
+                    .add(service, sent, &decided.decisions, guarded, took);
+            }
             block_in_place(|| {
                 let effect = Effect::mapped(&plan.layout, &batch, &decided);
                 if let Some(saved) = &mut self.saved {

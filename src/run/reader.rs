@@ -6,6 +6,7 @@ use tracing::warn;
 
 use crate::destination::AnyDestination;
 use crate::destination::seam::{Destination, LookUp, LookedUp};
+use crate::destination::service::AnyService;
 use crate::domain::before::Before;
 use crate::domain::connection::Connection;
 use crate::domain::error::{SystemError, chain};
@@ -68,6 +69,14 @@ impl<'a> Reader<'a> {
         let looked_up = destination.look_up(layout, batch, before).await?;
         self.destination = Some(destination);
         Ok(looked_up)
+    }
+
+    /// The web API that was asked last, if it is one.
+    pub(crate) fn service(&self) -> Option<&AnyService> {
+        match &self.destination {
+            Some(AnyDestination::Service(service)) => Some(service),
+            Some(AnyDestination::Database(_)) | None => None,
+        }
     }
 
     pub(crate) async fn close(self) {

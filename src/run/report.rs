@@ -32,6 +32,8 @@ pub(crate) struct WriteBackReport {
     /// Whether no record that was read and not rejected has a row: then nothing can be written, and
     /// the keys are wrong more likely than the rows are missing.
     pub(crate) matched_nothing: bool,
+    /// Calls of a web API that were made meanwhile.
+    pub(crate) calls: Option<u64>,
     /// Whether it can be undone.
     pub(crate) keeps_before_images: bool,
     /// What went first of its records, if anything did.

@@ -263,6 +263,8 @@ impl SavedPlan {
             tally,
             parked,
             emptied,
+            // They were counted when it was shown.
+            calls: None,
             proven,
         }
     }

@@ -23,6 +23,7 @@ use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::referral::{ReferenceColumn, Referents, Referral};
+use crate::http::Usage;
 
 /// The closed set of web APIs.
 pub(crate) enum AnyService {
@@ -154,5 +155,23 @@ impl Service for AnyService {
 
     fn abilities(&self, object: &Object) -> Abilities {
         whichever!(self, service => service.abilities(object))
+    }
+
+    fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {
+        match self {
+            Self::Salesforce(service) => service.look_up_calls(layout, batch),
+        }
+    }
+
+    fn calls_used(&self) -> Option<Usage> {
+        match self {
+            Self::Salesforce(service) => service.calls_used(),
+        }
+    }
+
+    fn calls_made(&self) -> Option<u64> {
+        match self {
+            Self::Salesforce(service) => service.calls_made(),
+        }
     }
 }

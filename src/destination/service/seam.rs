@@ -8,6 +8,7 @@ use crate::destination::seam::{LookUp, RowId, Stored};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
 use crate::domain::object::Object;
+use crate::http::Usage;
 
 /// What one write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,4 +99,20 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
     ) -> Result<Vec<Reply>, SystemError>;
 
     fn abilities(&self, object: &Object) -> Abilities;
+
+    /// Calls that looking a batch up takes.
+    fn look_up_calls(&self, _layout: &Layout, _batch: &DataFrame) -> u64 {
+        1
+    }
+
+    /// The account's calls as they were told last, other programs' use counted too; `None` where
+    /// nothing tells.
+    fn calls_used(&self) -> Option<Usage> {
+        None
+    }
+
+    /// Calls that this process made of the account; `None` where they are not counted.
+    fn calls_made(&self) -> Option<u64> {
+        None
+    }
 }

@@ -153,6 +153,7 @@ pub(super) async fn foresee(
         parked: Vec::new(),
         kept: BTreeMap::new(),
         matched_nothing: false,
+        calls: None,
         keeps_before_images: true,
         canary: None,
     };

@@ -165,6 +165,7 @@ fn report(tally: Tally) -> WriteBackReport {
         parked: Vec::new(),
         matched_nothing: false,
         kept: Default::default(),
+        calls: None,
         keeps_before_images: true,
         canary: None,
     }

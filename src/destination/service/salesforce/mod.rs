@@ -20,7 +20,7 @@ use self::answers::{errors, same_id};
 use self::describe::Described;
 use self::manner::SalesforceManner;
 use super::access::{Sessions, live_access};
-use super::look_up::{Find, Hit, Texts};
+use super::look_up::{Find, Hit, Texts, keys_of};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{RowId, Stored};
@@ -30,7 +30,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
 use crate::domain::referral::ReferenceColumn;
-use crate::http::{Repeat, Request, Response, Session};
+use crate::http::{Repeat, Request, Response, Session, Usage};
 use crate::practice;
 
 /// The newest version of the API that this program was tested with, that of Summer '26.
@@ -428,6 +428,22 @@ impl Service for SalesforceDestination {
             guard: version_field(object).map(|_| GuardStrength::WholeSeconds),
             marks_creates: false,
         }
+    }
+
+    fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {
+        let keys = keys_of(self.session.connection(), layout, batch).unwrap_or_default();
+        let fields = selected(layout, version_field(&layout.object));
+        let base = format!("{}/query", self.base);
+        let calls = queries::look_ups(&base, layout, &fields, &keys).len();
+        u64::try_from(calls).unwrap_or(u64::MAX)
+    }
+
+    fn calls_used(&self) -> Option<Usage> {
+        self.session.usage().0
+    }
+
+    fn calls_made(&self) -> Option<u64> {
+        Some(self.session.calls_made())
     }
 }
 

@@ -1,0 +1,111 @@
+//! How many calls of a web API a run would make for its records, how long they take, and what part
+//! of the quota they are.
+
+use std::time::Duration;
+
+use polars::prelude::DataFrame;
+use serde::Serialize;
+
+use crate::destination::service::AnyService;
+use crate::destination::service::seam::Service;
+use crate::domain::connection::{Connection, System};
+use crate::domain::layout::Layout;
+use crate::domain::match_rule::Decision;
+
+/// Calls that a run would make for its records; what finds the account and the object comes on top.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct CallForecast {
+    pub(crate) total: u64,
+    pub(crate) look_ups: u64,
+    pub(crate) updates: u64,
+    pub(crate) inserts: u64,
+    /// By the time that look-ups took, as many at once as the connection has writers.
+    pub(crate) minutes: f64,
+    /// Absent where the account does not tell.
+    pub(crate) quota: Option<QuotaForecast>,
+}
+
+/// The account's calls, other programs' use counted too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct QuotaForecast {
+    pub(crate) used: u64,
+    pub(crate) allowed: u64,
+    /// Of those allowed, what the run would take.
+    pub(crate) percent: f64,
+}
+
+/// Counts them while records are looked up.
+#[derive(Debug, Default)]
+pub(super) struct CallCounter {
+    look_ups: u64,
+    updates: u64,
+    inserts: u64,
+    asking: Duration,
+}
+
+impl CallCounter {
+    /// Adds a batch that was looked up in so much time; a `guarded` one is written in smaller
+    /// requests.
+    pub(super) fn add(
+        &mut self,
+        service: &AnyService,
+        (layout, batch): (&Layout, &DataFrame),
+        decisions: &[Decision],
+        guarded: bool,
+        took: Duration,
+    ) {
+        let abilities = service.abilities(&layout.object);
+        let updates_max = match guarded && abilities.guard.is_some() {
+            true => abilities.guarded_max,
+            false => abilities.writes_max,
+        };
+        let requests = |wanted: &Decision, max: usize| {
+            let writes = decisions.iter().filter(|made| *made == wanted).count();
+            u64::try_from(writes.div_ceil(max.max(1))).unwrap_or(u64::MAX)
+        };
+        self.look_ups += service.look_up_calls(layout, batch);
+        self.updates += requests(&Decision::Update, updates_max);
+        self.inserts += requests(&Decision::Insert, abilities.writes_max);
+        self.asking += took;
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.look_ups + self.updates + self.inserts
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody makes as many calls as a float stops counting at"
+    )]
+    pub(super) fn finish(&self, service: &AnyService, connection: &Connection) -> CallForecast {
+        let total = self.total();
+        let each = self.asking.as_secs_f64() / self.look_ups.max(1) as f64;
+        let mut seconds = each * total as f64 / connection.limits.writers.max(1) as f64;
+        if let System::Service(settings) = &connection.system
+            && let Some(a_second) = settings.requests_per_second
+        {
+            seconds = seconds.max(total as f64 / f64::from(a_second.max(1)));
+        }
+        let quota = service.calls_used().map(|usage| QuotaForecast {
+            used: usage.used,
+            allowed: usage.allowed,
+            percent: total as f64 * 100.0 / usage.allowed.max(1) as f64,
+        });
+        CallForecast {
+            total,
+            look_ups: self.look_ups,
+            updates: self.updates,
+            inserts: self.inserts,
+            minutes: seconds / 60.0,
+            quota,
+        }
+    }
+}
+
+/// Calls that records take at the most, if all of them are written: each batch is looked up and
+/// written.
+pub(crate) fn calls_most(layout: &Layout, records: u64, batch_records_max: usize) -> u64 {
+    let each = 1 + u64::from(layout.mode.updates()) + u64::from(layout.mode.inserts());
+    let batch = u64::try_from(batch_records_max).unwrap_or(u64::MAX).max(1);
+    records.div_ceil(batch).saturating_mul(each)
+}
