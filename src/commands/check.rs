@@ -15,7 +15,7 @@ use crate::destination::service::report::AccountReport;
 use crate::domain::cadence::Cadence;
 use crate::domain::canary::Canary;
 use crate::domain::channel::{Channel, Channels};
-use crate::domain::connection::{Connection, System};
+use crate::domain::connection::{Connection, RuleUse, System};
 use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
 use crate::domain::error::{SystemError, chain};
@@ -379,6 +379,10 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         true => String::new(),
         false => format!("    requests may write: {}\n", real_time.join(", ")),
     };
+    let bypassed = match plan.write_back.salesforce.duplicate_rules {
+        RuleUse::Enforced => "",
+        RuleUse::Bypassed => "    duplicate rules are bypassed (`duplicate_rules = \"allow\"`)\n",
+    };
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => {
@@ -389,7 +393,7 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{at_once}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{bypassed}{at_once}{undo}",
         plan.write_back.name,
         printable(&plan.write_back.schema.table.join(".")),
         plan.source.name,

@@ -337,11 +337,7 @@ fn read_note_fields(
 }
 
 /// The action, the author, and what else a note names; `None` after a mistake.
-fn further_fields(
-    common: &Common,
-    note: &Table<'_>,
-    columns: &Table<'_>,
-) -> Option<Vec<Field>> {
+fn further_fields(common: &Common, note: &Table<'_>, columns: &Table<'_>) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     if let Some(action) = note.get("action") {
         let value = FieldValue::String(action.text()?.to_owned());

@@ -8,6 +8,7 @@ use super::questions::QuestionsSchema;
 use crate::domain::canary::Canary;
 use crate::domain::compare::Compare;
 use crate::domain::condition::Condition;
+use crate::domain::connection::SalesforceOptions;
 use crate::domain::field::{Field, NullPolicy};
 use crate::domain::guard::Guards;
 use crate::domain::job::{Creation, RecordsOf, WriteBack};
@@ -27,6 +28,7 @@ pub(super) struct Common {
     pub(super) nulls: NullPolicy,
     pub(super) before_images_kept: Option<Duration>,
     pub(super) journal_table: Option<(ObjectName, Location)>,
+    pub(super) salesforce: SalesforceOptions,
     pub(super) enabled: bool,
     pub(super) version: Option<String>,
     pub(super) location: Location,
@@ -59,6 +61,7 @@ impl Common {
         Some(WriteBack {
             name: own.name,
             common_name: self.common_name.clone(),
+            salesforce: self.salesforce,
             schema: self.schema.clone()?,
             records_of: self.records_of.clone(),
             questions: self

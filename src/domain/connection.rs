@@ -2,7 +2,7 @@
 //! who speaks to it is decided elsewhere.
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -227,6 +227,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) allowance: Option<CallAllowance>,
     /// Requests that all jobs of this process together may begin in a second.
     pub(crate) requests_per_second: Option<u32>,
+    /// How a write-back writes, where only this API knows what that means.
+    pub(crate) options: SalesforceOptions,
     /// The version of the API; without it, the newest that this program was tested with.
     pub(crate) api_version: Option<String>,
     /// The project's folder of state, in which single-use tokens are kept.
@@ -242,6 +244,24 @@ impl ServiceSettings {
         };
         format!("{} {place} {:?}", self.kind.name(), self.account)
     }
+}
+
+/// Whether an admin's rules apply to what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum RuleUse {
+    #[default]
+    Enforced,
+    Bypassed,
+}
+
+/// How a write-back writes to Salesforce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SalesforceOptions {
+    pub(crate) duplicate_rules: RuleUse,
+    /// Assignment rules give records to other owners.
+    pub(crate) assigns: bool,
+    /// Updates from which on they go in bulk; `None`: never.
+    pub(crate) bulk_from: Option<NonZeroU32>,
 }
 
 /// How a web API is reached.

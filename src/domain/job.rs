@@ -8,6 +8,7 @@ use super::cadence::Cadence;
 use super::canary::Canary;
 use super::compare::Compare;
 use super::condition::Condition;
+use super::connection::SalesforceOptions;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
@@ -84,6 +85,8 @@ pub(crate) struct WriteBack {
     pub(crate) canary: Option<Canary>,
     /// The table of the destination that tells what was written, and where the job says so.
     pub(crate) journal_table: Option<(ObjectName, Location)>,
+    /// How it writes, if that is to Salesforce.
+    pub(crate) salesforce: SalesforceOptions,
     /// How long before-images are kept; `None`: not at all, and its runs cannot be undone.
     pub(crate) before_images_kept: Option<Duration>,
     /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How

@@ -720,7 +720,9 @@ fn unmet(error: &PlanError) -> Refused {
                 first.and_then(|problem| problem.hint.clone()),
             )
         }
-        PlanError::NoSuchWriteBack { .. } => (error.to_string(), error.hint()),
+        PlanError::NoSuchWriteBack { .. } | PlanError::Absent { .. } => {
+            (error.to_string(), error.hint())
+        }
     };
     Refused::new(StatusCode::BAD_GATEWAY, told).hint_if(hint)
 }

@@ -70,6 +70,7 @@ impl AtWork<'_> {
         pulling: Duration,
     ) -> Result<WriteBackReport, PushError> {
         let begun = Instant::now();
+        let assignment = assignment.for_records(package.record_count());
         let name = assignment.write_back.to_owned();
         let folder = run_folder(self.project, id.run).join(&name);
         let Self {

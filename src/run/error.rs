@@ -98,6 +98,7 @@ impl RunError {
             | Self::SavedPlan(_)
             | Self::Worker(_)
             | Self::Interrupted
+            | Self::Paused { .. }
             | Self::Unfinished { .. } => false,
         }
     }

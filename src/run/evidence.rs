@@ -43,7 +43,7 @@ pub(crate) async fn look(
         && let Ok(records) = Records::of(request, ledger).await?
     {
         let facts = origin::facts(request, Some(stopped));
-        let mut plans = records.plans(request, &facts).await?;
+        let (mut plans, _) = records.plans(request, &facts, false).await?;
         let stop = Stop::new();
         let work = AtWork {
             project: request.project,

@@ -1,7 +1,7 @@
 //! The packages of a run's write-backs: those that stand, and new ones. Write-backs that share a
 //! source are pulled at once; nothing is pulled twice for the same run.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
@@ -88,7 +88,7 @@ async fn of_siblings(
     Ok(packages)
 }
 
-fn standing(id: WriteBackId, folder: &PathBuf) -> Result<Packaged, RunError> {
+fn standing(id: WriteBackId, folder: &Path) -> Result<Packaged, RunError> {
     Ok(Packaged {
         id,
         package: block_in_place(|| Package::open(folder))?,

@@ -64,9 +64,9 @@ impl PlanError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Problems { .. } => None,
-            Self::Absent { .. } => Some(
-                "the next run of the cycle delivers to all of its destinations".to_owned(),
-            ),
+            Self::Absent { .. } => {
+                Some("the next run of the cycle delivers to all of its destinations".to_owned())
+            }
             Self::NoSuchWriteBack { known, .. } => Some(format!("it has {}", known.join(", "))),
         }
     }
@@ -148,14 +148,20 @@ impl Plan {
 
     /// The source, at its first record.
     pub(crate) async fn open_source(&mut self) -> Result<AnySource, SystemError> {
-        let asked = self.write_back.questions.as_ref();
-        if let Some(questions) = asked.filter(|questions| !questions.asked.is_empty()) {
-            self.answers = Some(Answers::read(&self.source, questions).await?);
-        }
+        self.read_answers().await?;
         match self.opened.take() {
             Some(source) => Ok(source),
             None => AnySource::open(&self.source, &self.write_back.schema).await,
         }
+    }
+
+    /// Reads what its records answered, if anything is asked.
+    pub(super) async fn read_answers(&mut self) -> Result<(), SystemError> {
+        let asked = self.write_back.questions.as_ref();
+        if let Some(questions) = asked.filter(|questions| !questions.asked.is_empty()) {
+            self.answers = Some(Answers::read(&self.source, questions).await?);
+        }
+        Ok(())
     }
 
     /// Conformed records with what they answered beside them.
@@ -635,6 +641,7 @@ impl Planner<'_> {
     async fn plan(&mut self, write_back: &WriteBack) -> Option<Plan> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
+        let destination = with_options(destination, write_back);
         // Opening a source finds the tables and columns that are not there.
         let opened = match self.sources {
             Sources::Opened => self.open_source(write_back, &source).await,
@@ -968,6 +975,14 @@ fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) 
         Problem::warning(write_back.table_location.clone(), message).hint(hint)
     };
     layout.key_fields().filter(is_lost).map(warning).collect()
+}
+
+/// A connection that writes as the write-back says.
+fn with_options(mut connection: Connection, write_back: &WriteBack) -> Connection {
+    if let System::Service(settings) = &mut connection.system {
+        settings.options = write_back.salesforce;
+    }
+    connection
 }
 
 fn problem_of(error: &SystemError, location: Location) -> Problem {

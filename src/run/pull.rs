@@ -112,10 +112,9 @@ pub(crate) async fn pull<A: Account>(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<Vec<PulledPackage>, PullError> {
-    let Some(first) = intakes.first_mut() else {
+    let Some((first, others)) = intakes.split_first_mut() else {
         return Ok(Vec::new());
     };
-    let opened = first.plan.open_source().await;
     let (write_back, connection) = (
         first.plan.write_back.name.clone(),
         first.plan.source.name.clone(),
@@ -125,7 +124,10 @@ pub(crate) async fn pull<A: Account>(
         connection: connection.clone(),
         source: Box::new(source),
     };
-    let source = opened.map_err(failed)?;
+    let source = first.plan.open_source().await.map_err(failed)?;
+    for intake in others {
+        intake.plan.read_answers().await.map_err(failed)?;
+    }
     let mut takings: Vec<Taking<'_, A>> = intakes.into_iter().map(Taking::of).collect();
     let taken = take_all(source, &failed, &mut takings, progress, stop).await;
     let mut packages = Vec::new();

@@ -16,8 +16,9 @@ use polars::prelude::{BooleanChunked, DataFrame};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
 
+use crate::destination::service::salesforce::bulk::JOB_RECORDS_MAX;
 use crate::domain::canary::Canary;
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, System};
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
@@ -57,6 +58,33 @@ pub(crate) struct Assignment<'a> {
     /// What was last delivered; absent, all records are looked up.
     pub(crate) snapshot: Option<&'a Snapshot>,
 }
+
+impl Assignment<'_> {
+    /// As it is for a package of so many records: where they are enough to go in bulk, so are
+    /// batches.
+    pub(super) fn for_records(self, records: u64) -> Self {
+        let bulk_from = match &self.destination.system {
+            System::Service(settings) => settings.options.bulk_from,
+            System::Files { .. }
+            | System::Sqlite(_)
+            | System::Postgres(_)
+            | System::Mysql(_)
+            | System::Adbc(_) => None,
+        };
+        let in_bulk = bulk_from.is_some_and(|from| records >= u64::from(from.get()));
+        Self {
+            batch_records_max: match in_bulk {
+                true => BULK_BATCH_RECORDS_MAX,
+                false => self.batch_records_max,
+            },
+            ..self
+        }
+    }
+}
+
+/// Records of a batch that goes in bulk.
+const BULK_BATCH_RECORDS_MAX: NonZeroUsize =
+    NonZeroUsize::new(JOB_RECORDS_MAX).expect("it is not zero");
 
 /// What goes first of a package, and when it is well.
 #[derive(Debug, Clone, Copy)]

@@ -88,13 +88,13 @@ fn calls(place: &Workspace) -> u64 {
 }
 
 /// The practice org in a process of its own, with faults.
-struct Org {
+pub(crate) struct Org {
     child: Child,
     url: String,
 }
 
 impl Org {
-    fn start(place: &Workspace, faults: &str) -> Self {
+    pub(crate) fn start(place: &Workspace, faults: &str) -> Self {
         let mut child = place.start(&["practice", "crm", "--faults", faults]);
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");

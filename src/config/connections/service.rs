@@ -15,7 +15,8 @@ use super::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
 use crate::config::address::Kind;
 use crate::domain::allowance::CallAllowance;
 use crate::domain::connection::{
-    Auth, Limits, LiveAccess, Secret, ServiceAccess, ServiceKind, ServiceSettings,
+    Auth, Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess, ServiceKind,
+    ServiceSettings,
 };
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::share::Percent;
@@ -153,6 +154,7 @@ impl Reader<'_> {
             quota_share: quota_share?,
             allowance: allowance?,
             requests_per_second: requests_per_second.or(usual_pace),
+            options: SalesforceOptions::default(),
             api_version: match api_version {
                 None => None,
                 Some(version) => Some(version?),

@@ -153,6 +153,17 @@ impl Service for AnyService {
         whichever!(self, service => service.apply(layout, records, writes).await)
     }
 
+    async fn settle(
+        &mut self,
+        layout: &Layout,
+        records: usize,
+        in_doubt: bool,
+    ) -> Result<(), SystemError> {
+        match self {
+            Self::Salesforce(service) => service.settle(layout, records, in_doubt).await,
+        }
+    }
+
     fn abilities(&self, object: &Object) -> Abilities {
         whichever!(self, service => service.abilities(object))
     }

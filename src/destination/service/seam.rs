@@ -98,6 +98,18 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError>;
 
+    /// Waits for what this program asked of the account before and what is still being carried out
+    /// there, so that it is not overtaken: before so many records are written, or looked at again
+    /// because they are `in_doubt`.
+    async fn settle(
+        &mut self,
+        _layout: &Layout,
+        _records: usize,
+        _in_doubt: bool,
+    ) -> Result<(), SystemError> {
+        Ok(())
+    }
+
     fn abilities(&self, object: &Object) -> Abilities;
 
     /// Calls that looking a batch up takes.

@@ -62,6 +62,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
     };
     WriteBack {
         canary: None,
+        salesforce: crate::domain::connection::SalesforceOptions::default(),
         journal_table: None,
         before_images_kept: None,
         guards: crate::domain::guard::Guards::default(),

@@ -86,6 +86,7 @@ impl PushError {
             | Self::Images(_)
             | Self::LastWritten(_)
             | Self::Unbalanced { .. }
+            | Self::NeverFits { .. }
             | Self::Worker(_)
             | Self::Interrupted => false,
         }

@@ -413,6 +413,10 @@ impl Writer {
             None => Line::open(&context).await?,
         };
         let service = &mut line.destination;
+        let in_doubt = way.open.values().any(|open| *open == Open::InDoubt);
+        service
+            .settle(&context.layout, way.open.len(), in_doubt)
+            .await?;
         self.settle_doubt(service, way).await?;
         let positions = way.positions();
         if !positions.is_empty() {

@@ -151,6 +151,22 @@ pub(super) fn refusal(errors: &[ApiError]) -> Reply {
     }
 }
 
+/// The reply of a record that a bulk job did not write, from its cell: `CODE:message:Fields --`.
+pub(super) fn bulk_refusal(cell: &str) -> Reply {
+    let (code, rest) = cell.split_once(':').unwrap_or((cell, ""));
+    let (message, fields) = rest.rsplit_once(':').unwrap_or((rest, ""));
+    let fields = fields.trim_end_matches("--").split(',').map(str::trim);
+    let fields = fields.filter(|field| !field.is_empty()).map(printable);
+    if code.is_empty() {
+        return Reply::Unknown;
+    }
+    refusal(&[ApiError {
+        code: printable(code),
+        message: printable(message),
+        fields: fields.collect(),
+    }])
+}
+
 /// One reply for each of `sent` records, from the answer of a collection: results come in the order
 /// of the records, and those that failed name no id. `ids` are those of the records, where they
 /// have one: a success that names another is nobody's.

@@ -2,6 +2,7 @@
 //! and comparing are seen to elsewhere.
 
 mod answers;
+pub(crate) mod bulk;
 mod describe;
 mod manner;
 mod org;
@@ -24,7 +25,9 @@ use super::look_up::{Find, Hit, Texts, keys_of};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{RowId, Stored};
-use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
+use crate::domain::connection::{
+    Auth, Connection, RuleUse, SalesforceOptions, Secret, ServiceSettings,
+};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
@@ -55,6 +58,7 @@ pub(crate) struct SalesforceDestination {
     account: Option<String>,
     /// The user's id, likewise.
     user: Option<String>,
+    options: SalesforceOptions,
 }
 
 /// An answer to a query.
@@ -97,6 +101,7 @@ impl SalesforceDestination {
             attempts_max: connection.limits.attempts_max,
             account: granted.account,
             user: granted.user,
+            options: settings.options,
         };
         destination.expect_account(settings).await?;
         Ok(destination)
@@ -403,27 +408,32 @@ impl Service for SalesforceDestination {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let texts = Texts::of(self.session.connection(), layout, records)?;
-        let is_guarded = |write: &ServiceWrite<'_>| {
-            matches!(write.verb, ServiceVerb::Update { guarded: true, .. })
-        };
-        let portion_max = match writes.iter().any(is_guarded) {
-            true => COMPOSITE_MAX,
-            false => COLLECTION_MAX,
-        };
-        let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
-        let (this, texts) = (&*self, &texts);
-        patiently(
-            &writes,
-            portion_max,
-            self.attempts_max,
-            |portion| async move { this.send(layout, texts, &portion).await },
-        )
-        .await
+        if let Some(from) = self.options.bulk_from
+            && writes.len() >= usize::try_from(from.get()).unwrap_or(usize::MAX)
+        {
+            return self.apply_in_bulk(layout, &texts, writes).await;
+        }
+        self.apply_in_collections(layout, &texts, writes).await
+    }
+
+    async fn settle(
+        &mut self,
+        layout: &Layout,
+        records: usize,
+        in_doubt: bool,
+    ) -> Result<(), SystemError> {
+        match self.options.bulk_from.is_some() && (in_doubt || records > COLLECTION_MAX) {
+            true => self.wait_for_jobs(layout, in_doubt).await,
+            false => Ok(()),
+        }
     }
 
     fn abilities(&self, object: &Object) -> Abilities {
         Abilities {
-            writes_max: COLLECTION_MAX,
+            writes_max: match self.options.bulk_from {
+                Some(_) => bulk::JOB_RECORDS_MAX,
+                None => COLLECTION_MAX,
+            },
             guarded_max: COMPOSITE_MAX,
             guard: version_field(object).map(|_| GuardStrength::WholeSeconds),
             marks_creates: false,
@@ -448,6 +458,84 @@ impl Service for SalesforceDestination {
 }
 
 impl SalesforceDestination {
+    /// Sends what fits into a job in one, and the rest in collections.
+    async fn apply_in_bulk(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        let fitting: Vec<bool> = writes
+            .iter()
+            .map(|write| bulk::fits(texts, write))
+            .collect();
+        if !fitting.contains(&true) {
+            return self.apply_in_collections(layout, texts, writes).await;
+        }
+        let chosen = |wanted: bool| {
+            let both = writes.iter().zip(&fitting);
+            both.filter(move |(_, fits)| **fits == wanted)
+                .map(|(write, _)| write)
+        };
+        let in_job: Vec<&ServiceWrite<'_>> = chosen(true).collect();
+        let others: Vec<ServiceWrite<'_>> = chosen(false).cloned().collect();
+        let told = self.send_in_bulk(layout, texts, &in_job).await?;
+        let mut told = told.into_iter();
+        let mut rest = match others.is_empty() {
+            true => Vec::new(),
+            false => match self.apply_in_collections(layout, texts, &others).await {
+                Ok(replies) => replies,
+                // The job is carried out: what was not sent beside it is sent later.
+                Err(SystemError::Unanswered { .. }) => vec![Reply::Unknown; others.len()],
+                Err(error) => vec![not_sent(&error); others.len()],
+            },
+        }
+        .into_iter();
+        let reply = |fits: &bool| if *fits { told.next() } else { rest.next() };
+        let replies = fitting.iter().map(reply);
+        Ok(replies
+            .map(|reply| reply.unwrap_or(Reply::Unknown))
+            .collect())
+    }
+
+    async fn apply_in_collections(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        let is_guarded = |write: &ServiceWrite<'_>| {
+            matches!(write.verb, ServiceVerb::Update { guarded: true, .. })
+        };
+        let portion_max = match writes.iter().any(is_guarded) {
+            true => COMPOSITE_MAX,
+            false => COLLECTION_MAX,
+        };
+        let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
+        patiently(
+            &writes,
+            portion_max,
+            self.attempts_max,
+            |portion| async move { self.send(layout, texts, &portion).await },
+        )
+        .await
+    }
+
+    /// The request under the org's rules that the write-back leaves in force.
+    fn with_rules(&self, mut request: Request) -> Request {
+        if self.options.assigns {
+            request
+                .headers
+                .retain(|(name, _)| *name != "Sforce-Auto-Assign");
+        }
+        match self.options.duplicate_rules {
+            RuleUse::Enforced => request,
+            RuleUse::Bypassed => {
+                request.with_header("Sforce-Duplicate-Rule-Header", "allowSave=true")
+            }
+        }
+    }
+
     /// Sends writes of one verb in one request.
     async fn send(
         &self,
@@ -456,7 +544,8 @@ impl SalesforceDestination {
         writes: &[&ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let wanted = writes::request(&self.base, layout, texts, writes);
-        let response = self.session.call(wanted.request, wanted.repeat).await?;
+        let request = self.with_rules(wanted.request);
+        let response = self.session.call(request, wanted.repeat).await?;
         if response.is_success() {
             return Ok(wanted.shape.replies(&response.body, writes));
         }
@@ -475,3 +564,10 @@ impl SalesforceDestination {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;
+
+fn not_sent(error: &SystemError) -> Reply {
+    Reply::Again {
+        after: None,
+        why: crate::domain::error::chain(error).join(": "),
+    }
+}

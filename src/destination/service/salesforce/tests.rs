@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use super::answers::{collection_replies, composite_replies};
 use super::*;
-use crate::domain::connection::{Limits, LiveAccess, Secret, ServiceAccess, ServiceKind, System};
+use crate::domain::connection::{
+    Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess, ServiceKind, System,
+};
 use crate::domain::error::chain;
 use crate::domain::field::NullPolicy;
 use crate::domain::match_rule::MatchMode;
@@ -477,6 +479,7 @@ impl Host {
                 allowance: None,
                 quota_share: Percent::parse("50 %").expect("a share"),
                 requests_per_second: None,
+                options: SalesforceOptions::default(),
                 api_version: None,
                 state_folder: std::env::temp_dir().join("never-used"),
             }),
