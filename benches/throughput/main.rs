@@ -8,6 +8,7 @@
     reason = "it is what a benchmark is for"
 )]
 
+mod api;
 mod crm;
 mod data;
 mod extras;
@@ -44,6 +45,10 @@ const TIMES_LARGER: u64 = 10;
 #[derive(Debug, Parser)]
 #[command(name = "throughput", bin_name = "cargo bench --", after_help = EXAMPLES)]
 struct Options {
+    /// `api` measures a web API instead of databases: 10 000 records unless `--records` says otherwise
+    #[arg(value_enum)]
+    what: Option<What>,
+
     /// 100 000 records, three repeats, and not ten times the records; takes less than five minutes
     #[arg(long)]
     quick: bool,
@@ -77,8 +82,18 @@ struct Options {
     bench: bool,
 }
 
+/// What is measured instead of databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Api,
+}
+
+/// Records that are written to a web API.
+const API_RECORDS: u64 = 10_000;
+
 const EXAMPLES: &str = "Examples:
   cargo bench                                          everything; about twenty minutes
+  cargo bench -- api                                   a web API: calls, latency and memory
   cargo bench -- --quick
   cargo bench -- --only postgres,unchanged --repeats 9
   cargo bench -- --json figures.json --plot docs/batch-size.svg";
@@ -119,6 +134,11 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> Result<(), Fault> {
     if cfg!(debug_assertions) {
         progress(NOT_OPTIMISED);
+    }
+    if let Some(What::Api) = options.what {
+        let records = options.records.unwrap_or(API_RECORDS);
+        println!("{}", api::measure(records, &Folder::create()?)?);
+        return Ok(());
     }
     let report = measured(options)?;
     println!("{}", report::text(&report));

@@ -434,7 +434,9 @@ impl Preview<'_> {
             let complete = plan.mapping.complete(&partition.records);
             let known = knowledge.of_partition(&plan.layout, &partition.records, &complete)?;
             let (partition, last) = self.leave_as_written(partition, known);
-            self.look_up_partition(plan, &mut reader, &partition, last.as_ref(), progress)
+            let assignment = plan.assignment().for_records(package.record_count());
+            let cut = (assignment.batch_records_max.get(), &partition);
+            self.look_up_partition(plan, &mut reader, cut, last.as_ref(), progress)
                 .await?;
         }
         self.report.calls = reader
@@ -473,13 +475,12 @@ impl Preview<'_> {
         &mut self,
         plan: &Plan,
         reader: &mut Reader<'_>,
-        partition: &Partition,
+        (batch_records_max, partition): (usize, &Partition),
         last: Option<&LastValues>,
         progress: Option<&dyn Progress>,
     ) -> Result<(), PreviewError> {
         let records = plan.mapping.complete(&partition.records);
         let keys = key_texts(&partition.records, plan.mapping.key_columns());
-        let batch_records_max = plan.write_back.batch_records_max.get();
         for range in RecordBytes::of(&partition.records).batches(0..keys.len(), batch_records_max) {
             let batch_keys = keys.get(range.clone()).unwrap_or_default();
             let first = i64::try_from(range.start).unwrap_or(i64::MAX);

@@ -85,6 +85,17 @@ pub(crate) struct Abilities {
     pub(crate) marks_creates: bool,
 }
 
+impl Abilities {
+    /// Calls that so many updates take.
+    pub(crate) fn update_calls(&self, updates: usize, guarded: bool) -> u64 {
+        let updates_max = match guarded && self.guard.is_some() {
+            true => self.guarded_max,
+            false => self.writes_max,
+        };
+        u64::try_from(updates.div_ceil(updates_max.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
 /// A web API that records are written to. Waiting, renewing of tokens, throttling and quota are
 /// seen to below it: what comes up is for good, or for the next try of the whole.
 pub(crate) trait Service: LookUp<Error = SystemError> {
@@ -115,6 +126,11 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
     /// Calls that looking a batch up takes.
     fn look_up_calls(&self, _layout: &Layout, _batch: &DataFrame) -> u64 {
         1
+    }
+
+    /// Calls that so many updates of one batch take.
+    fn update_calls(&self, object: &Object, updates: usize, guarded: bool) -> u64 {
+        self.abilities(object).update_calls(updates, guarded)
     }
 
     /// The account's calls as they were told last, other programs' use counted too; `None` where

@@ -54,18 +54,12 @@ impl CallCounter {
         guarded: bool,
         took: Duration,
     ) {
-        let abilities = service.abilities(&layout.object);
-        let updates_max = match guarded && abilities.guard.is_some() {
-            true => abilities.guarded_max,
-            false => abilities.writes_max,
-        };
-        let requests = |wanted: &Decision, max: usize| {
-            let writes = decisions.iter().filter(|made| *made == wanted).count();
-            u64::try_from(writes.div_ceil(max.max(1))).unwrap_or(u64::MAX)
-        };
+        let writes = |wanted: &Decision| decisions.iter().filter(|made| *made == wanted).count();
+        let inserts_max = service.abilities(&layout.object).writes_max;
+        let inserts = writes(&Decision::Insert).div_ceil(inserts_max.max(1));
         self.look_ups += service.look_up_calls(layout, batch);
-        self.updates += requests(&Decision::Update, updates_max);
-        self.inserts += requests(&Decision::Insert, abilities.writes_max);
+        self.updates += service.update_calls(&layout.object, writes(&Decision::Update), guarded);
+        self.inserts += u64::try_from(inserts).unwrap_or(u64::MAX);
         self.asking += took;
     }
 

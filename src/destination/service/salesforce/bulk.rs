@@ -25,6 +25,10 @@ use crate::http::{HttpMethod, Repeat, Request};
 /// Source: "Bulk API 2.0 Limits", records per internal batch.
 pub(crate) const JOB_RECORDS_MAX: usize = 10_000;
 
+/// Calls that a job takes, about: it is made, filled and begun, asked for a few times, and its
+/// results are read.
+pub(crate) const JOB_CALLS: u64 = 10;
+
 /// Characters of a value that a job takes. Source: "Bulk API 2.0 Limits", characters in a field.
 const VALUE_CHARACTERS_MAX: usize = 32_000;
 

@@ -11,6 +11,7 @@ mod values;
 mod writes;
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use polars::prelude::DataFrame;
@@ -446,6 +447,16 @@ impl Service for SalesforceDestination {
         let base = format!("{}/query", self.base);
         let calls = queries::look_ups(&base, layout, &fields, &keys).len();
         u64::try_from(calls).unwrap_or(u64::MAX)
+    }
+
+    fn update_calls(&self, _object: &Object, updates: usize, guarded: bool) -> u64 {
+        let from = self.options.bulk_from.map(NonZeroU32::get);
+        let in_bulk = from.is_some_and(|from| u64::from(from) <= updates as u64);
+        match (guarded, in_bulk) {
+            (true, _) => updates.div_ceil(COMPOSITE_MAX) as u64,
+            (false, true) => bulk::JOB_CALLS,
+            (false, false) => updates.div_ceil(COLLECTION_MAX) as u64,
+        }
     }
 
     fn calls_used(&self) -> Option<Usage> {
