@@ -247,6 +247,9 @@ async fn check_job(
     let checked = load_job(project, job)?;
     warn_of(&checked.warnings);
     told.extend(checked.warnings.iter().cloned());
+    let shared = project.other_writers(&checked.job);
+    warn_of(&shared);
+    told.extend(shared);
     let now = Utc::now();
     let mut met = Vec::new();
     let ledger = match is_quick {

@@ -31,6 +31,7 @@ mod tests;
 mod times;
 mod words;
 mod write_back;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -240,6 +241,11 @@ impl Project {
         let mut checked = self.read_job(job)?;
         let mut told: Vec<Problem> = self.users_of(&checked.job);
         told.append(&mut checked.warnings);
+        let mut fields = (checked.job.write_backs.iter()).flat_map(|write_back| &write_back.fields);
+        if fields.any(|field| field.real_time) {
+            let others = self.other_writers(&checked.job).into_iter();
+            told.extend(others.filter(Problem::is_mistake));
+        }
         match has_mistake(&told) {
             true => Err(in_order(told)),
             false => Ok(CheckedJob {
@@ -247,6 +253,18 @@ impl Project {
                 ..checked
             }),
         }
+    }
+
+    /// What is to be told of columns that other jobs of the project write as well. Jobs that cannot
+    /// be read write nothing.
+    pub(crate) fn other_writers(&self, job: &Job) -> Vec<Problem> {
+        let names = self.job_names().into_iter();
+        let others = names
+            .filter(|name| *name != job.name)
+            .filter_map(|name| self.read_job(&name).ok());
+        others
+            .flat_map(|other| writers::shared(job, &other.job))
+            .collect()
     }
 
     /// Reads a job as [`Project::load_job`] does, whether or not its connections are ready to be

@@ -58,6 +58,7 @@ mod matching;
 mod memory;
 mod names;
 mod newcomers;
+mod one_writer;
 mod outcomes;
 mod outputs;
 mod parked;
