@@ -832,7 +832,7 @@ fn assert_held(place: &Workspace, model: &[Row], ran: &Ran) {
 fn random_edits_over_many_runs_leave_what_a_model_says() {
     for server in Server::ALL {
         let config = Config {
-            cases: 8,
+            cases: 5,
             failure_persistence: None,
             max_shrink_iters: 40,
             ..Config::default()

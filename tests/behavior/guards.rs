@@ -498,7 +498,8 @@ fn defaults_hold_for_write_backs_that_do_not_say_otherwise() {
     );
     let check = place.command(&["check", "job", "--json"]);
     let expected = json!({
-        "min_read": 3, "max_rejected": null, "max_skipped": null, "max_changed": "10 %", "max_nulls": 1, "require_test": true,
+        "min_read": 3, "max_rejected": null, "max_skipped": null, "max_changed": "10 %", "max_nulls": 1, "max_calls": null,
+        "require_test": true,
     });
     assert_eq!(
         check.json()["jobs"][0]["write_backs"][0]["guards"],
