@@ -258,7 +258,9 @@ fn check_tells_machines_what_is_ready_and_what_is_not() {
         "message": "column `scor` is not in `accounts`",
         "hint": "did you mean `score`?",
     }]);
-    assert_eq!(told["problems"], expected);
+    let problems = told["problems"].as_array().expect("a list").iter();
+    let mistakes = problems.filter(|problem| problem["severity"] == "mistake");
+    assert_eq!(json!(mistakes.collect::<Vec<_>>()), expected);
     assert!(
         mistaken
             .stderr

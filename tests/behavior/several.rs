@@ -150,6 +150,46 @@ fn what_is_read_is_read_once() {
 }
 
 #[test]
+fn answers_to_questions_reach_every_destination() {
+    let place = place(Server::Sqlite);
+    place.execute_file("hub.db", "ALTER TABLE companies ADD COLUMN word TEXT");
+    place.file(
+        "sql/answers.sql",
+        "CREATE TABLE answers (id VARCHAR(18), question_id VARCHAR(20), answer TEXT,
+            PRIMARY KEY (id, question_id));",
+    );
+    place.file(
+        "data/answers.csv",
+        "id,question_id,answer\nA1,why,late\nA2,why,lost\nA2,who,nobody\n",
+    );
+    let asked = "{ question = 'why', unanswered = 'skip' }";
+    let job = JOB
+        .replace(
+            "source =",
+            "questions = 'sql/answers.sql'\nnulls = 'keep'\nignore = ['note']\nsource =",
+        )
+        .replace("ignore = ['note']\nfields", "fields")
+        .replace(
+            "points = 'score' }",
+            &format!("points = 'score', word = {asked} }}"),
+        )
+        .replace("note = 'note'\n", &format!("note = {asked}\n"));
+    place.file("schedules/job.toml", &job);
+    let ran = place.run();
+    assert_eq!(ran.code, 0, "{ran}");
+    assert_eq!(
+        place.query_file("hub.db", "SELECT key, word FROM companies"),
+        "key,word\nA1,late\nA2,lost\n",
+        "{ran}"
+    );
+    assert_eq!(
+        place.query("SELECT id, note FROM accounts WHERE id <> 'A3'"),
+        "id,note\nA1,late\nA2,lost\n",
+        "{ran}"
+    );
+}
+
+#[test]
 fn one_that_fails_keeps_no_other_from_its_records_and_has_none_written_twice() {
     let place = place(Server::Sqlite);
     place.count_writes("accounts");
