@@ -50,16 +50,18 @@ pub(crate) struct Project {
 
 /// What `run --json` prints, as far as it matters here.
 #[derive(Deserialize)]
-struct Printed {
-    status: String,
-    write_backs: Vec<Counts>,
+pub(crate) struct Printed {
+    pub(crate) status: String,
+    pub(crate) write_backs: Vec<Counts>,
 }
 
 #[derive(Deserialize)]
-struct Counts {
+pub(crate) struct Counts {
     read: u64,
-    updated: u64,
+    pub(crate) updated: u64,
     unchanged: u64,
+    /// Calls of a web API; a database has none.
+    pub(crate) calls: Option<u32>,
 }
 
 impl Project {
