@@ -12,13 +12,14 @@ use super::report::WriteBackReport;
 use super::resolve::Records;
 use crate::domain::error::chain;
 
-/// Delivers all packages, which are those of the plans.
+/// Delivers all packages, which are those of the plans; one that could not be made is an error of its
+/// destination.
 /// Errors: the first that was met; of siblings, once all of them were tried.
 pub(super) async fn deliver(
     records: &Records<'_>,
     work: AtWork<'_>,
     plans: &[Plan],
-    packages: Vec<Packaged>,
+    packages: Vec<Result<Packaged, RunError>>,
 ) -> Result<Vec<WriteBackReport>, RunError> {
     let mut reports = Vec::new();
     let mut failed: Option<(&Plan, RunError)> = None;
@@ -47,14 +48,14 @@ async fn deliver_one(
     records: &Records<'_>,
     work: AtWork<'_>,
     plan: &Plan,
-    packaged: Packaged,
+    packaged: Result<Packaged, RunError>,
 ) -> Result<WriteBackReport, RunError> {
     let Packaged {
         id,
         package,
         counted,
         pulling,
-    } = packaged;
+    } = packaged?;
     let report = creating::deliver(plan, work, id, &package, (counted, pulling));
     let report = report.await?;
     records.keep(plan, work, (id, &package)).await?;

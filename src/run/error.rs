@@ -90,6 +90,7 @@ impl RunError {
     pub(super) fn is_of_destination(&self) -> bool {
         match self {
             Self::Push(error) => error.is_of_destination(),
+            Self::Pull(PullError::Refer { .. }) => true,
             Self::Plan(_)
             | Self::Approval(_)
             | Self::Retry(_)

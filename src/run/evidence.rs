@@ -43,7 +43,8 @@ pub(crate) async fn look(
         && let Ok(records) = Records::of(request, ledger).await?
     {
         let facts = origin::facts(request, Some(stopped));
-        let (mut plans, _) = records.plans(request, &facts, false).await?;
+        let extent = origin::begun_with(ledger, run).await?;
+        let (mut plans, _) = records.plans(request, &facts, &extent).await?;
         let stop = Stop::new();
         let work = AtWork {
             project: request.project,

@@ -79,7 +79,7 @@ pub(crate) use self::report::{RunReport, WriteBackReport};
 pub(crate) use self::request::{RequestedCycle, RunRequest};
 use self::resolve::Records;
 pub(crate) use self::swap::{ChangedRows, CreatedRows};
-use crate::domain::mapping::{NO_RUN, RunFacts};
+use crate::domain::mapping::RunFacts;
 use crate::ledger::Ledger;
 use crate::run::request::Scope;
 
@@ -117,8 +117,8 @@ pub(crate) async fn carry_out(
         Err(nothing_to_take) => return Ok(*nothing_to_take),
     };
     let provisional = origin::facts(request, unfinished);
-    let is_new = provisional.run == NO_RUN;
-    let (mut plans, absent) = records.plans(request, &provisional, is_new).await?;
+    let extent = origin::extent(request, ledger, &provisional).await?;
+    let (mut plans, absent) = records.plans(request, &provisional, &extent).await?;
     if request.stop.is_asked() {
         return Err(RunError::Interrupted);
     }
@@ -184,7 +184,9 @@ impl Begun<'_> {
         };
         let objections = judged.objections(&pulled(plans, &packages)).await?;
         if !objections.is_empty() {
-            return Ok(judged.guarded(plans, objections));
+            // What lacks a package cannot be approved.
+            let failed = packages.into_iter().find_map(Result::err);
+            return failed.map_or_else(|| Ok(judged.guarded(plans, objections)), Err);
         }
         let delivered = delivering::deliver(&self.records, self.at_work(), plans, packages);
         let reports = delivered.await?;
@@ -203,11 +205,14 @@ impl Begun<'_> {
 }
 
 /// Write-backs with the packages that stand for them.
-fn pulled<'a>(plans: &'a [Plan], packages: &'a [Packaged]) -> Vec<Pulled<'a>> {
-    let pulled = |(plan, packaged): (&'a Plan, &'a Packaged)| Pulled {
-        plan,
-        id: packaged.id,
-        package: &packaged.package,
+fn pulled<'a>(plans: &'a [Plan], packages: &'a [Result<Packaged, RunError>]) -> Vec<Pulled<'a>> {
+    let pulled = |(plan, packaged): (&'a Plan, &'a Result<Packaged, RunError>)| {
+        let packaged = packaged.as_ref().ok()?;
+        Some(Pulled {
+            plan,
+            id: packaged.id,
+            package: &packaged.package,
+        })
     };
-    plans.iter().zip(packages).map(pulled).collect()
+    plans.iter().zip(packages).filter_map(pulled).collect()
 }

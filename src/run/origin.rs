@@ -10,7 +10,7 @@ use crate::run::error::RunError;
 use crate::run::plan::Plan;
 use crate::run::prepared;
 use crate::run::request::RunRequest;
-use crate::run::resolve::{self, Records};
+use crate::run::resolve::{self, Extent, Records};
 
 /// A newer cycle than the one that is asked for, if the job has begun one.
 pub(super) async fn newer_cycle(
@@ -36,6 +36,30 @@ pub(super) fn facts(request: &RunRequest<'_>, unfinished: Option<UnfinishedRun>)
         cycle,
         started_at,
     }
+}
+
+/// Which write-backs a run is of. One that a person approves is of those that it began with, for
+/// these are what they looked at; any other that is taken up is of all.
+pub(super) async fn extent(
+    request: &RunRequest<'_>,
+    ledger: &Ledger,
+    facts: &RunFacts,
+) -> Result<Extent, LedgerError> {
+    if facts.run == NO_RUN {
+        return Ok(Extent::Present);
+    }
+    if request.approver.is_none() && !ledger.is_approved(facts.run).await? {
+        return Ok(Extent::All);
+    }
+    begun_with(ledger, facts.run).await
+}
+
+/// The write-backs that a run began with.
+pub(super) async fn begun_with(ledger: &Ledger, run: i64) -> Result<Extent, LedgerError> {
+    let begun = ledger.run(run).await?.write_backs.into_iter();
+    Ok(Extent::Begun(
+        begun.map(|write_back| write_back.name).collect(),
+    ))
 }
 
 /// A killed or stopped run of the same job and the same files, if there is one to go on with. One

@@ -1,6 +1,7 @@
 //! The packages of a run's write-backs: those that stand, and new ones. Write-backs that share a
 //! source are pulled at once; nothing is pulled twice for the same run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,12 +23,12 @@ pub(super) struct Packaged {
     pub(super) pulling: Duration,
 }
 
-/// The packages of all plans, in their order.
+/// The packages of all plans, in their order; or why one destination of several has none.
 pub(super) async fn packages(
     records: &Records<'_>,
     work: AtWork<'_>,
     plans: &mut [Plan],
-) -> Result<Vec<Packaged>, RunError> {
+) -> Result<Vec<Result<Packaged, RunError>>, RunError> {
     let mut packages = Vec::new();
     let shares_pull = |one: &Plan, next: &Plan| one.write_back.is_pulled_with(&next.write_back);
     for siblings in plans.chunk_by_mut(shares_pull) {
@@ -43,16 +44,17 @@ async fn of_siblings(
     work: AtWork<'_>,
     siblings: &mut [Plan],
     first: u32,
-) -> Result<Vec<Packaged>, RunError> {
+) -> Result<Vec<Result<Packaged, RunError>>, RunError> {
     let begun = Instant::now();
     let run = work.facts.run;
-    let mut packages = Vec::new();
+    let mut packages: BTreeMap<u32, Result<Packaged, RunError>> = BTreeMap::new();
+    let mut is_told = false;
     let mut wanted = Vec::new();
     for (plan, position) in siblings.iter_mut().zip(first..) {
         let id = WriteBackId { run, position };
         let folder = work.package_folder(plan.name())?;
         if work.ledger.progress(id).await?.packaged {
-            packages.push(standing(id, &folder)?);
+            packages.insert(position, Ok(standing(id, &folder)?));
         } else {
             work.ledger.restart_pull(id).await?;
             wanted.push(Wanted { plan, id, folder });
@@ -63,29 +65,34 @@ async fn of_siblings(
         true => Vec::new(),
         false => records.packages(wanted, work).await?,
     };
-    for (id, (package, counted)) in ids.into_iter().zip(made) {
+    for (id, made) in ids.into_iter().zip(made) {
+        let (package, counted) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                packages.insert(id.position, Err(error.into()));
+                continue;
+            }
+        };
         let position = usize::try_from(id.position - first).unwrap_or(usize::MAX);
         let mapped_for = siblings.get(position).map(Plan::mapped_for);
         work.ledger
             .record_packaged(id, counted.read, &mapped_for.unwrap_or_default())
             .await?;
         // The time is told once, though it was taken for all.
-        let is_told = packages
-            .iter()
-            .any(|made: &Packaged| made.counted.is_some());
-        packages.push(Packaged {
+        let pulling = match is_told {
+            true => Duration::ZERO,
+            false => begun.elapsed(),
+        };
+        is_told = true;
+        let packaged = Packaged {
             id,
             package,
             counted: Some(counted),
-            pulling: if is_told {
-                Duration::ZERO
-            } else {
-                begun.elapsed()
-            },
-        });
+            pulling,
+        };
+        packages.insert(id.position, Ok(packaged));
     }
-    packages.sort_by_key(|packaged| packaged.id.position);
-    Ok(packages)
+    Ok(packages.into_values().collect())
 }
 
 fn standing(id: WriteBackId, folder: &Path) -> Result<Packaged, RunError> {

@@ -485,7 +485,9 @@ pub(crate) async fn plan_job(
     only: Option<&str>,
     facts: &RunFacts,
 ) -> Result<Vec<Plan>, PlanError> {
-    let planned = plan_all(project, job, only, facts, Sources::Opened, Absence::Refused);
+    let chosen = choose(job, only)?;
+    let of = (project, job);
+    let planned = plan_all(of, chosen, facts, Sources::Opened, Absence::Refused);
     Ok(planned.await?.0)
 }
 
@@ -498,14 +500,46 @@ pub(super) async fn plan_present(
     facts: &RunFacts,
 ) -> Result<(Vec<Plan>, Vec<Absent>), PlanError> {
     plan_all(
-        project,
-        job,
-        only,
+        (project, job),
+        choose(job, only)?,
         facts,
         Sources::Opened,
         Absence::Tolerated,
     )
     .await
+}
+
+/// As [`plan_job`], of the write-backs of these names, which a run began with. The others are absent:
+/// their destinations were, when it began.
+pub(super) async fn plan_begun(
+    project: &Project,
+    job: &Job,
+    only: Option<&str>,
+    facts: &RunFacts,
+    names: &[String],
+) -> Result<(Vec<Plan>, Vec<Absent>), PlanError> {
+    let (begun, others): (Vec<_>, Vec<_>) = choose(job, only)?
+        .into_iter()
+        .partition(|write_back| names.contains(&write_back.name));
+    let planned = plan_all(
+        (project, job),
+        begun,
+        facts,
+        Sources::Opened,
+        Absence::Refused,
+    );
+    let (plans, _) = planned.await?;
+    let absent = others.into_iter().map(|write_back| {
+        let message = format!(
+            "`{}` could not be connected to when run {} began",
+            write_back.destination, facts.run
+        );
+        Absent {
+            problem: Problem::mistake(write_back.location.clone(), message),
+            write_back: write_back.clone(),
+        }
+    });
+    Ok((plans, absent.collect()))
 }
 
 /// As [`plan_job`], without a look at any source: the records are here already.
@@ -516,9 +550,8 @@ pub(super) async fn plan_without_sources(
     facts: &RunFacts,
 ) -> Result<Vec<Plan>, PlanError> {
     let planned = plan_all(
-        project,
-        job,
-        only,
+        (project, job),
+        choose(job, only)?,
         facts,
         Sources::Unopened,
         Absence::Refused,
@@ -561,14 +594,12 @@ enum Absence {
 }
 
 async fn plan_all(
-    project: &Project,
-    job: &Job,
-    only: Option<&str>,
+    (project, job): (&Project, &Job),
+    chosen: Vec<&WriteBack>,
     facts: &RunFacts,
     sources: Sources,
     absence: Absence,
 ) -> Result<(Vec<Plan>, Vec<Absent>), PlanError> {
-    let chosen = choose(job, only)?;
     let mut planner = Planner {
         project,
         facts,

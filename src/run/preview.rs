@@ -37,7 +37,7 @@ use crate::run::preview::columns::{ColumnCounters, ColumnPreview};
 pub(crate) use crate::run::preview::comparison::ColumnChange;
 use crate::run::preview::comparison::{Write, changes};
 use crate::run::progress::Progress;
-use crate::run::pull::{self, Account, Intake, PullError, PulledPackage};
+use crate::run::pull::{self, Account, Intake, PullError};
 use crate::run::push::error::{PushError, from_parts_of_push_error};
 use crate::run::push::{self, duplicates};
 use crate::run::reader::Reader;
@@ -201,7 +201,8 @@ pub(crate) async fn preview(
         account: &mut preview,
     };
     let pulled = pull::pull(vec![intake], progress, &stop).await?;
-    let [pulled] = <[PulledPackage; 1]>::try_from(pulled).map_err(|_| PullError::Interrupted)?;
+    let pulled = pulled.into_iter().next();
+    let pulled = pulled.unwrap_or(Err(PullError::Interrupted))?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
     if plan.creation.is_some() {

@@ -6,8 +6,9 @@ use std::path::Path;
 use polars::prelude::DataFrame;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, block_in_place};
+use tracing::warn;
 
-use crate::domain::error::SystemError;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
@@ -106,12 +107,14 @@ pub(crate) struct Intake<'a, A> {
     pub(crate) account: A,
 }
 
-/// Pulls the records of one source once, for each of several write-backs of the same schema.
+/// Pulls the records of one source once, for each of several write-backs of the same schema. One
+/// whose references cannot be looked up has no package, and keeps no other from its own.
+/// Errors: none of them has a package.
 pub(crate) async fn pull<A: Account>(
     mut intakes: Vec<Intake<'_, A>>,
     progress: &dyn Progress,
     stop: &Stop,
-) -> Result<Vec<PulledPackage>, PullError> {
+) -> Result<Vec<Result<PulledPackage, PullError>>, PullError> {
     let Some((first, others)) = intakes.split_first_mut() else {
         return Ok(Vec::new());
     };
@@ -134,12 +137,12 @@ pub(crate) async fn pull<A: Account>(
     for taking in takings {
         taking.resolver.close().await;
         match (taking.packing, &taken) {
-            (Some(packing), Ok(())) => packages.push(PulledPackage {
+            (Some(packing), Ok(())) => packages.push(Ok(PulledPackage {
                 package: packing.finish().await?,
                 tally: taking.tally,
-            }),
+            })),
             (Some(packing), Err(_)) => packing.give_up().await,
-            (None, _) => {}
+            (None, _) => packages.extend(taking.failed.map(Err)),
         }
     }
     taken.map(|()| packages)
@@ -161,9 +164,19 @@ async fn take_all<A: Account>(
         if stop.is_asked() {
             return Err(PullError::Interrupted);
         }
-        for taking in &mut *takings {
-            taking.take(pulled.clone()).await?;
-            progress.pulled(&taking.plan.write_back.name, taking.tally.read);
+        let mut working = takings
+            .iter()
+            .filter(|taking| taking.failed.is_none())
+            .count();
+        for taking in takings.iter_mut().filter(|taking| taking.failed.is_none()) {
+            match taking.take(pulled.clone()).await {
+                Ok(()) => progress.pulled(&taking.plan.write_back.name, taking.tally.read),
+                Err(error @ PullError::Refer { .. }) if working > 1 => {
+                    working -= 1;
+                    taking.fail(error).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
@@ -176,8 +189,10 @@ struct Taking<'a, A> {
     selection: &'a mut Selection,
     account: A,
     resolver: Resolver<'a>,
-    /// Absent before it begins.
+    /// Absent before it begins, and after it failed.
     packing: Option<Packing>,
+    /// Why it takes no more records, while others do.
+    failed: Option<PullError>,
     tally: Tally,
 }
 
@@ -191,6 +206,7 @@ impl<'a, A: Account> Taking<'a, A> {
             account: intake.account,
             resolver: Resolver::of(plan),
             packing: None,
+            failed: None,
             tally: Tally::default(),
         }
     }
@@ -200,6 +216,16 @@ impl<'a, A: Account> Taking<'a, A> {
         let writer = block_in_place(|| PackageWriter::create(self.folder, keys))?;
         self.packing = Some(Packing::begin(writer));
         Ok(())
+    }
+
+    /// Gives its package up.
+    async fn fail(&mut self, error: PullError) {
+        let cause = chain(&error).join(": ");
+        warn!(write_back = %self.plan.write_back.name, error = %cause, "one destination failed; the others go on");
+        if let Some(packing) = self.packing.take() {
+            packing.give_up().await;
+        }
+        self.failed = Some(error);
     }
 
     /// Takes a chunk in: what fits goes into the package, the rest is accounted for.

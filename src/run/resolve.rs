@@ -16,12 +16,21 @@ use crate::run::conflicts::kept;
 use crate::run::error::RunError;
 use crate::run::pending::{self, Retry};
 use crate::run::plan::{self, Absent, Plan, Until};
-use crate::run::pull::{Intake, LedgerAccount};
+use crate::run::pull::{Intake, LedgerAccount, PullError};
 use crate::run::report::RunReport;
 use crate::run::request::{RunRequest, Scope};
 use crate::run::saved_plan::SavedPlan;
 use crate::run::selection::Selection;
 use crate::run::{PushError, pull, run_folder, saved_plan};
+
+/// Which of a job's write-backs a run is of.
+pub(super) enum Extent {
+    /// All whose destination is there.
+    Present,
+    All,
+    /// Those of these names, as it began.
+    Begun(Vec<String>),
+}
 
 /// Where a run's records come from.
 pub(super) enum Records<'a> {
@@ -64,21 +73,25 @@ impl<'a> Records<'a> {
     }
 
     /// The job's write-backs met with their objects, and with their sources where records are
-    /// pulled. Of several destinations some may be absent, if the run `is_new`.
+    /// pulled. Of several destinations some may be absent.
     pub(super) async fn plans(
         &self,
         request: &RunRequest<'_>,
         facts: &RunFacts,
-        is_new: bool,
+        extent: &Extent,
     ) -> Result<(Vec<Plan>, Vec<Absent>), RunError> {
         let (project, job) = (request.project, &request.checked.job);
         match self {
             Self::Pulled(retry) => {
-                let (mut plans, absent) = match is_new {
-                    true => plan::plan_present(project, job, request.write_back, facts).await?,
-                    false => {
-                        let all = plan::plan_job(project, job, request.write_back, facts);
+                let only = request.write_back;
+                let (mut plans, absent) = match extent {
+                    Extent::Present => plan::plan_present(project, job, only, facts).await?,
+                    Extent::All => {
+                        let all = plan::plan_job(project, job, only, facts);
                         (all.await?, Vec::new())
+                    }
+                    Extent::Begun(names) => {
+                        plan::plan_begun(project, job, only, facts, names).await?
                     }
                 };
                 if let Some(retry) = retry {
@@ -106,18 +119,18 @@ impl<'a> Records<'a> {
     }
 
     /// Makes the packages of write-backs that are pulled at once, each in its folder; returns what
-    /// they counted, too.
+    /// they counted, too. Where references of one cannot be looked up, it has none.
     pub(super) async fn packages(
         &self,
         wanted: Vec<Wanted<'_>>,
         work: AtWork<'_>,
-    ) -> Result<Vec<(Package, Tally)>, RunError> {
+    ) -> Result<Vec<Made>, RunError> {
         let mut packages = Vec::new();
         match self {
             Self::Saved(saved) => {
                 for Wanted { plan, id, folder } in wanted {
                     let gathered = saved_plan::package::gather(saved, plan, work, id, &folder);
-                    packages.push(gathered.await?);
+                    packages.push(Ok(gathered.await?));
                 }
             }
             Self::Pulled(retry) => packages.extend(pulled(retry.as_ref(), wanted, work).await?),
@@ -199,6 +212,9 @@ impl<'a> Records<'a> {
     }
 }
 
+/// A package that was made, with what was counted; or why it was not, while others were.
+pub(super) type Made = Result<(Package, Tally), PullError>;
+
 /// A write-back whose package is to be made.
 pub(super) struct Wanted<'a> {
     pub(super) plan: &'a mut Plan,
@@ -211,7 +227,7 @@ async fn pulled(
     retry: Option<&Retry>,
     mut wanted: Vec<Wanted<'_>>,
     work: AtWork<'_>,
-) -> Result<Vec<(Package, Tally)>, RunError> {
+) -> Result<Vec<Made>, RunError> {
     let mut selections = Vec::new();
     for one in &wanted {
         let name = one.plan.name();
@@ -229,7 +245,8 @@ async fn pulled(
         },
     });
     let packages = pull::pull(intakes.collect(), work.progress.as_ref(), work.stop).await?;
-    for (one, selection) in wanted.iter().zip(&selections) {
+    let taken = wanted.iter().zip(&selections).zip(&packages);
+    for ((one, selection), _) in taken.filter(|(_, made)| made.is_ok()) {
         end_parking(one, selection, work).await?;
         if retry.is_some() {
             let taken = selection.taken();
@@ -237,9 +254,8 @@ async fn pulled(
         }
     }
     let packages = packages.into_iter();
-    Ok(packages
-        .map(|pulled| (pulled.package, pulled.tally))
-        .collect())
+    let parts = |pulled: pull::PulledPackage| (pulled.package, pulled.tally);
+    Ok(packages.map(|pulled| pulled.map(parts)).collect())
 }
 
 async fn end_parking(

@@ -248,6 +248,91 @@ fn one_that_is_not_there_is_told_after_the_others_have_their_records() {
     assert!(none.stderr.contains("has 2 problems"), "{none}");
 }
 
+/// Whether owners of the hub can be read: at first they cannot, though they are there.
+const OWNERS: &str = "ALTER TABLE companies ADD COLUMN owner INTEGER REFERENCES owners (id);
+    CREATE TABLE owners (id INTEGER PRIMARY KEY, n INTEGER, address TEXT);
+    INSERT INTO owners VALUES (7, -9223372036854775808, 'a');
+    ALTER TABLE owners ADD COLUMN email TEXT
+        GENERATED ALWAYS AS (CASE WHEN n < 0 THEN abs(n) ELSE address END) VIRTUAL";
+
+#[test]
+fn references_that_cannot_be_looked_up_at_one_destination_keep_no_other_from_its_records() {
+    let place = place(Server::Sqlite);
+    place.execute_file("hub.db", OWNERS);
+    place.file("data/scores.csv", "id,score,note\nA1,10,a\nA2,20,a\n");
+    let job = JOB.replace("ignore = ['note']\n", "").replace(
+        "points = 'score' }",
+        "points = 'score', owner = { column = 'note', refers_to = 'owners.email' } }",
+    );
+    place.file("schedules/job.toml", &job);
+    place.count_writes("accounts");
+    let ran = place.run();
+    assert_eq!(ran.code, 2, "{ran}");
+    assert!(
+        ran.stderr
+            .contains("could not look up references of `scores@hub` in `hub`"),
+        "{ran}"
+    );
+    let accounts = place.query("SELECT id, score FROM accounts");
+    assert_eq!(accounts, "id,score\nA1,10\nA2,20\n", "{ran}");
+    assert_eq!(place.writes(), 2, "{ran}");
+    assert_eq!(companies(&place), "key,points\nA1,0\nA2,0\n");
+    place.execute_file("hub.db", "UPDATE owners SET n = 0");
+    let again = place.run();
+    assert_eq!(
+        summaries(&again),
+        [
+            "scores@hub 2 read = 2 updated",
+            "scores@crm 2 read = 2 unchanged"
+        ],
+        "{again}"
+    );
+    assert_eq!(place.writes(), 0, "nothing is written twice");
+    let owners = place.query_file("hub.db", "SELECT key, points, owner FROM companies");
+    assert_eq!(owners, "key,points,owner\nA1,10,7\nA2,20,7\n");
+}
+
+#[test]
+fn a_run_of_those_that_were_there_is_approved_as_it_began_and_the_next_one_is_of_all() {
+    for is_back in [false, true] {
+        let place = place(Server::Sqlite);
+        let job = JOB.replace("batch_size = 1", "batch_size = 1\nmax_changed = 1");
+        place.file("schedules/job.toml", &job);
+        std::fs::remove_file(place.path("hub.db")).expect("a file");
+        let stopped = place.run();
+        assert_eq!(stopped.code, 3, "{stopped}");
+        if is_back {
+            place.execute_file(
+                "hub.db",
+                "CREATE TABLE companies (key TEXT PRIMARY KEY, points INTEGER);
+                 INSERT INTO companies VALUES ('A1', 0)",
+            );
+        }
+        let approved = place.command(&["run", "job", "--approve", "--json"]);
+        assert_eq!(approved.code, 2, "{approved}");
+        assert!(
+            approved.stderr.contains("`scores@hub` is not delivered"),
+            "{approved}"
+        );
+        let accounts = place.query("SELECT id, score FROM accounts");
+        assert_eq!(accounts, "id,score\nA1,10\nA2,20\nA3,30\n", "{approved}");
+        let began = place.command(&["runs", "1", "--json"]).json();
+        assert!(began["approval"]["approved_at"].is_string(), "{began}");
+        if is_back {
+            assert_eq!(companies(&place), "key,points\nA1,0\n", "{approved}");
+            let next = place.run();
+            assert_eq!(
+                summaries(&next),
+                [
+                    "scores@hub 3 read = 1 updated + 2 skipped",
+                    "scores@crm 3 read = 3 unchanged"
+                ],
+                "{next}"
+            );
+        }
+    }
+}
+
 #[test]
 fn one_destination_is_run_and_taken_back_by_its_name_or_all_by_that_of_the_write_back() {
     let place = place(Server::Sqlite);

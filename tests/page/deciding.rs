@@ -93,6 +93,44 @@ fn an_approval_writes_the_stopped_records_and_keeps_who_and_why() {
 }
 
 #[test]
+fn a_stopped_run_that_one_destination_was_absent_from_is_looked_at_as_it_began() {
+    let place = place();
+    let connections = place.text("writeback.toml");
+    let hub = "[connections.hub]\nkind = 'sqlite'\nfile = 'hub.db'\n";
+    place.file("writeback.toml", &format!("{connections}{hub}"));
+    let job = place.text("schedules/job.toml");
+    let (head, _) = job.split_once("destination").expect("a destination");
+    let to = |destination: &str| {
+        format!(
+            "[[write_back.to]]\ndestination = '{destination}'\ntable = 'accounts'\nmax_changed = '40%'\n\
+             fields = {{ id = 'id', score = 'score', note = 'note' }}\n"
+        )
+    };
+    let job = format!("{head}\n{}{}", to("hub"), to("crm"));
+    place.file("schedules/job.toml", &job);
+    place.file(
+        "data/scores.csv",
+        "id,score,note\nA1,20,a\nA2,20,b\nA3,30,c\n",
+    );
+    fixture::announce(&place, "W46");
+    let stopped = place.run();
+    assert_eq!(stopped.code, 3, "a guard stops it: {stopped}");
+    place.execute_file(
+        "hub.db",
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, score INTEGER, note TEXT)",
+    );
+    let shown = Shown::page(&place);
+    let admin = Person::of(&shown, "admin");
+    let (_, look) = admin.look("/runs/2/approve/looks", "key=l1");
+    let told = look["told"]["write_backs"].as_array().expect("a list");
+    let told: Vec<_> = told
+        .iter()
+        .map(|one| (&one["name"], &one["updated"]))
+        .collect();
+    assert_eq!(told, [(&"scores@crm".into(), &3.into())], "{look}");
+}
+
+#[test]
 fn an_approval_of_what_is_no_longer_so_is_refused_and_writes_nothing() {
     let place = stopped();
     let shown = Shown::page(&place);
