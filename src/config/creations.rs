@@ -390,6 +390,7 @@ fn field_of(at: Value<'_>, column: &str, value: FieldValue) -> Option<Field> {
     Some(Field {
         path: Vec::new(),
         reference: None,
+        list: None,
         column: named(at, column)?,
         value,
         when: When::Always,

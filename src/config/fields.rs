@@ -9,6 +9,7 @@ use super::names::{parse_column_name, parse_field_of_object, parse_path};
 use super::words::word;
 use crate::domain::condition::Condition;
 use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
+use crate::domain::list::{List, ListMode};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::method::{
     Label, Method, MethodCall, PhoneRule, Setting, Takes, Unreadable, region,
@@ -39,6 +40,8 @@ const FIELD_KEYS: &[&str] = &[
     "refers_to",
     "only_where",
     "not_found",
+    "list",
+    "separator",
 ];
 
 /// Those that only a reference has.
@@ -100,6 +103,65 @@ struct FieldRead {
     on_conflict: OnConflict,
     real_time: bool,
     reference: Option<Reference>,
+    list: Option<List>,
+}
+
+/// Reads what a field of several members takes; `Some(None)` if it says nothing.
+fn read_list(
+    table: &Table<'_>,
+    on_conflict: Option<OnConflict>,
+    is_reference: bool,
+) -> Option<Option<List>> {
+    let words = [
+        ("replace", ListMode::Replace),
+        ("add", ListMode::Add),
+        ("remove", ListMode::Remove),
+    ];
+    let Some(value) = table.get("list") else {
+        if let Some(stray) = table.get("separator") {
+            let hint = "add `list = \"replace\"`, `\"add\"` or `\"remove\"`".to_owned();
+            stray.key_mistake("`separator` belongs to a `list`", Some(hint));
+            return None;
+        }
+        return Some(None);
+    };
+    let separator = match table.get("separator") {
+        None => Some(";"),
+        Some(value) => value.text().filter(|text| {
+            let is_there = !text.trim().is_empty();
+            if !is_there {
+                let hint = "write `separator = \",\"`, or leave it out for `;`".to_owned();
+                value.mistake("`separator` is blank", Some(hint));
+            }
+            is_there
+        }),
+    };
+    let mode = word(value, &words);
+    if let (Some(stray), Some(_)) = (table.get("separator"), table.get("string")) {
+        let hint = "write `;` between the members of the string".to_owned();
+        stray.key_mistake("`separator` is of what the source tells", Some(hint));
+        return None;
+    }
+    if is_reference {
+        let hint = "a reference leads to one row; leave `list` out".to_owned();
+        value.key_mistake("`list` is of no reference", Some(hint));
+        return None;
+    }
+    let keeps_others = mode.is_some_and(ListMode::keeps_others);
+    if let (true, Some(OnConflict::Keep), Some(conflict)) =
+        (keeps_others, on_conflict, table.get("on_conflict"))
+    {
+        let hint = "leave `on_conflict` out: members that others set stay as they are".to_owned();
+        conflict.key_mistake(
+            "`on_conflict = \"keep\"` says nothing about a `list`",
+            Some(hint),
+        );
+        return None;
+    }
+    Some(Some(List {
+        mode: mode?,
+        separator: separator?.to_owned(),
+    }))
 }
 
 /// What a field says of the row that it names; `Some(None)` if it says nothing. That the field's
@@ -332,6 +394,7 @@ impl Reader<'_> {
             on_conflict,
             real_time,
             reference,
+            list,
         } = read?;
         Some(Field {
             column: column?,
@@ -341,6 +404,7 @@ impl Reader<'_> {
             on_conflict,
             real_time,
             reference,
+            list,
             location: entry.key_location(),
         })
     }
@@ -354,6 +418,7 @@ impl Reader<'_> {
                 on_conflict: OnConflict::Overwrite,
                 real_time: false,
                 reference: None,
+                list: None,
             });
         }
         if !entry.is_table() {
@@ -380,6 +445,8 @@ impl Reader<'_> {
             .get("realtime")
             .map_or(Some(false), |value| value.boolean());
         let reference = read_reference(&table, entry.key);
+        let is_reference = reference.as_ref().is_some_and(Option::is_some);
+        let list = read_list(&table, on_conflict, is_reference);
         let value = self.inline_value(&table, entry.key, when);
         Some(FieldRead {
             value: value?,
@@ -387,6 +454,7 @@ impl Reader<'_> {
             on_conflict: on_conflict?,
             real_time: real_time?,
             reference: reference?,
+            list: list?,
         })
     }
 

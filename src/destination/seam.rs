@@ -53,7 +53,13 @@ pub(crate) struct LookedUp {
     pub(crate) stored: BTreeMap<usize, Stored>,
     /// By record, ids of a few of its rows, of those that have several. Databases tell of none.
     pub(crate) candidates: BTreeMap<usize, Vec<RowId>>,
+    /// By record that has one row and then by the field's position, what takes the place of the
+    /// members that it holds. Databases have no such fields.
+    pub(crate) lists: BTreeMap<usize, Lists>,
 }
+
+/// By the field's position: the members that a row is to hold.
+pub(crate) type Lists = BTreeMap<usize, Option<String>>;
 
 impl LookedUp {
     /// Positions of the records that have one row and differ from it.
@@ -88,6 +94,7 @@ impl LookedUp {
         }
         self.before = later.before.spread(self.found.len(), positions);
         self.know_rows(positions, later.stored, later.candidates);
+        self.lists.extend(at(positions, later.lists));
     }
 
     /// Takes in which rows a later look-up found for the records at `positions`.

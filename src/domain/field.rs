@@ -1,5 +1,6 @@
 //! Fields: which value goes to which destination column.
 
+use super::list::List;
 use super::method::MethodCall;
 use super::object::NamePart;
 use super::problem::Location;
@@ -120,5 +121,7 @@ pub(crate) struct Field {
     pub(crate) real_time: bool,
     /// The row of another object that the value is looked up as.
     pub(crate) reference: Option<Reference>,
+    /// Of which members its value tells, if the field is of several.
+    pub(crate) list: Option<List>,
     pub(crate) location: Location,
 }

@@ -5,6 +5,7 @@ use polars::prelude::Scalar;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::field::{NullPolicy, When};
+use super::list::ListMode;
 use super::match_rule::MatchMode;
 use super::object::{Declaration, Object, ObjectColumn};
 use super::value::Kind;
@@ -30,6 +31,8 @@ pub(crate) struct LayoutField {
     pub(crate) yields: bool,
     /// A NULL leaves the row what it has, whatever holds for other fields.
     pub(crate) keeps_null: bool,
+    /// What becomes of the members that a row holds, if it is a field of several.
+    pub(crate) list: ListMode,
 }
 
 impl LayoutField {
@@ -45,6 +48,7 @@ impl LayoutField {
             keeps_foreign: false,
             yields: false,
             keeps_null: false,
+            list: ListMode::Replace,
         }
     }
 
@@ -94,7 +98,7 @@ impl Layout {
 
     /// Whether a NULL leaves a row what it has in a field.
     pub(crate) fn keeps_null(&self, field: &LayoutField) -> bool {
-        self.nulls == NullPolicy::Keep || field.keeps_null
+        self.nulls == NullPolicy::Keep || field.keeps_null || field.list.keeps_others()
     }
 
     /// Tells layouts apart that values are mapped, matched or compared differently for. Rights,
@@ -118,6 +122,7 @@ impl Layout {
                 own_text,
                 keeps_foreign,
                 keeps_null,
+                list,
                 ..
             } = field;
             let told = format!(
@@ -133,9 +138,13 @@ impl Layout {
                 )
             );
             // Said only where it holds: a field without it is told as it ever was.
-            match keeps_null {
+            let told = match keeps_null {
                 true => format!("{told} keeps NULL"),
                 false => told,
+            };
+            match list {
+                ListMode::Replace => told,
+                ListMode::Add | ListMode::Remove => format!("{told} {list:?}"),
             }
         };
         let fields: Vec<String> = self.fields.iter().map(field).collect();

@@ -35,6 +35,7 @@ pub(crate) mod job;
 pub(crate) mod journal_table;
 pub(crate) mod json;
 pub(crate) mod layout;
+pub(crate) mod list;
 pub(crate) mod mapping;
 mod marker;
 pub(crate) mod match_rule;

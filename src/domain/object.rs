@@ -125,6 +125,8 @@ pub(crate) struct ObjectColumn {
     /// MySQL: character set and collation. PostgreSQL: what sorts it, as `C` or `en_US.UTF-8`.
     /// `None` elsewhere and for columns that are not text.
     pub(crate) collation: Option<String>,
+    /// Whether it holds several members with semicolons between, whose order does not count.
+    pub(crate) is_set: bool,
 }
 
 #[cfg(test)]
@@ -143,6 +145,7 @@ impl ObjectColumn {
             may_insert: true,
             loosely_compared: false,
             collation: None,
+            is_set: false,
         }
     }
 }

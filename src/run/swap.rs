@@ -21,6 +21,7 @@ use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::list::ListMode;
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::{RejectReason, SkipReason};
 
@@ -129,6 +130,7 @@ impl Swap {
             keeps_null: false,
             keeps_foreign: false,
             yields: false,
+            list: ListMode::Replace,
             ..field.clone()
         };
         let fields = layout.fields.iter().map(decided).collect();

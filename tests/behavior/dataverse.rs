@@ -692,3 +692,50 @@ fn a_log_in_that_is_refused_says_what_to_do() {
         assert!(check.stderr.contains(words), "{words}: {check}");
     }
 }
+
+#[test]
+fn choices_are_added_and_taken_out_by_label_or_number_beside_those_of_others() {
+    let place = place("", "id,score,risk,note\n");
+    let write = |settings: &str, records: &str| {
+        place.scores(
+            "id VARCHAR(18) PRIMARY KEY, interests VARCHAR(255)",
+            &format!("id,interests\n{records}"),
+        );
+        let fields =
+            format!("cr_customerid = 'id'\ncr_interests = {{ column = 'interests', {settings} }}");
+        let job = write_back("scores", "account", "", &fields);
+        place.file("schedules/job.toml", &job);
+        place.command(&["run", "job", "--again", "--json"])
+    };
+    let held = || accounts(&place, &["cr_customerid", "cr_interests"]);
+    let first = write("list = 'replace'", "C-1,Security;Analytics\n");
+    assert_eq!(first.summary(), "1 read = 1 unchanged", "{first}");
+    let before = held();
+    // 1 is Analytics, which is there.
+    let added = write("list = 'add'", "C-1,1;Training\nC-2,2\nC-3,\nC-4,[]\n");
+    assert_eq!(
+        added.summary(),
+        "4 read = 2 updated + 2 unchanged",
+        "{added}"
+    );
+    let after_adding = held();
+    let again = write("list = 'add'", "C-1,Training;Analytics\nC-2,Automation\n");
+    assert_eq!(again.summary(), "2 read = 2 unchanged", "{again}");
+    let removed = write(
+        "list = 'remove', separator = ','",
+        "C-1,\"2, Analytics\"\nC-2,1\n",
+    );
+    assert_eq!(
+        removed.summary(),
+        "2 read = 1 updated + 1 unchanged",
+        "{removed}"
+    );
+    let left = write("list = 'replace'", "C-1,Training;Security\n");
+    assert_eq!(left.summary(), "1 read = 1 unchanged", "{left}");
+    let undo = place.command(&["undo", &removed.run().to_string()]);
+    assert_eq!(undo.code, 0, "{undo}");
+    assert_eq!(held(), after_adding);
+    let undo = place.command(&["undo", &added.run().to_string()]);
+    assert_eq!(undo.code, 0, "{undo}");
+    assert_eq!(held(), before);
+}

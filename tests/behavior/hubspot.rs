@@ -700,3 +700,60 @@ fn neither_secret_nor_token_is_told_or_kept() {
         "{refused}"
     );
 }
+
+#[test]
+fn members_are_added_and_taken_out_beside_those_of_others() {
+    let place = place("", "id,interests\nA1,analytics;security\nA2,\n");
+    let write = |settings: &str, records: &str| {
+        place.scores(
+            "id VARCHAR(18) PRIMARY KEY, interests VARCHAR(255)",
+            &format!("id,interests\n{records}"),
+        );
+        let fields =
+            format!("account_id = 'id'\ninterests = {{ column = 'interests', {settings} }}");
+        let job = write_back("scores", "companies", "", &fields);
+        place.file("schedules/job.toml", &job);
+        again(&place)
+    };
+    let held = || {
+        let sql = "SELECT json_extract(body, '$.properties.account_id') AS id, json_extract(body, '$.properties.interests') AS held
+                   FROM documents WHERE kind = 'companies' AND NOT json_extract(body, '$.archived') ORDER BY 1";
+        place.query_file(".writeback/practice/crm.db", sql)
+    };
+    let first = write("list = 'replace'", "A1,security;analytics\n");
+    assert_eq!(first.summary(), "1 read = 1 unchanged", "{first}");
+    let added = write(
+        "list = 'add', separator = ','",
+        "A1,\"training, security\"\nA2,training\nA3,\n",
+    );
+    assert_eq!(
+        added.summary(),
+        "3 read = 2 updated + 1 unchanged",
+        "{added}"
+    );
+    assert!(
+        held().contains("A1,analytics;security;training\nA2,training\nA3,"),
+        "{}",
+        held()
+    );
+    let removed = write("list = 'remove'", "A1,security\nA2,security\n");
+    assert_eq!(
+        removed.summary(),
+        "2 read = 1 updated + 1 unchanged",
+        "{removed}"
+    );
+    assert!(
+        held().contains("A1,analytics;training\nA2,training\n"),
+        "{}",
+        held()
+    );
+    for run in [&removed, &added] {
+        let undo = place.command(&["undo", &run.run().to_string()]);
+        assert_eq!(undo.code, 0, "{undo}");
+    }
+    assert!(
+        held().contains("A1,analytics;security\nA2,\n"),
+        "{}",
+        held()
+    );
+}

@@ -478,3 +478,164 @@ fn neither_secret_nor_token_is_told_or_kept() {
         }
     }
 }
+
+const MEMBERS: &str = "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, interests VARCHAR(255))";
+
+/// A job whose records tell members of accounts' interests.
+fn interests(place: &Workspace, settings: &str, records: &str) {
+    place.file("sql/scores.sql", &format!("{MEMBERS};\n"));
+    place.file("data/scores.csv", &format!("id,interests\n{records}"));
+    let fields =
+        format!("Customer_Id__c = 'id'\nInterests__c = {{ column = 'interests', {settings} }}");
+    let job = write_back("scores", "Account", "", &fields);
+    place.file("schedules/job.toml", &job);
+}
+
+#[test]
+fn members_are_added_taken_out_or_replaced_and_undo_puts_back_what_was_there() {
+    for (settings, records, summary, held) in [
+        // Whoever else set `Analytics`, it stays.
+        (
+            "list = 'add'",
+            "C-1,Training;Security\nC-2,Training\nC-3,\nC-9,Training\n",
+            "4 read = 2 updated + 1 unchanged + 1 skipped",
+            ["Analytics;Security;Training", "Training", ""],
+        ),
+        (
+            "list = 'add', separator = '|'",
+            "C-1,Security|Analytics\nC-2,\"[\"\"Training\"\", \"\"Security\"\"]\"\n",
+            "2 read = 1 updated + 1 unchanged",
+            ["Analytics;Security", "Security;Training", ""],
+        ),
+        (
+            "list = 'remove'",
+            "C-1,Security;Training\nC-2,Training\nC-3,[]\n",
+            "3 read = 1 updated + 2 unchanged",
+            ["Analytics", "", ""],
+        ),
+        (
+            "list = 'remove'",
+            "C-1,Security;Analytics\n",
+            "1 read = 1 updated",
+            ["", "", ""],
+        ),
+        (
+            "list = 'replace', separator = ','",
+            "C-1,\"Training, Security\"\nC-3,\n",
+            "2 read = 1 updated + 1 unchanged",
+            ["Security;Training", "", ""],
+        ),
+    ] {
+        let place = place("", "id,score,risk,note\n");
+        interests(&place, settings, records);
+        let foreseen = place.command(&["preview", "job", "--json"]);
+        let run = place.run();
+        assert_eq!(run.summary(), summary, "{settings}: {run}");
+        assert_eq!(
+            foreseen.json()["write_backs"][0]["updated"],
+            run.json()["write_backs"][0]["updated"],
+            "{settings}"
+        );
+        let now = || {
+            let csv = accounts(&place, &["Customer_Id__c", "Interests__c"]);
+            let values = csv.lines().skip(1).take(3);
+            let values = values.filter_map(|line| line.split_once(','));
+            values.map(|(_, held)| held.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(now(), held, "{settings}");
+        let again = place.command(&["run", "job", "--again", "--json"]);
+        assert!(!again.summary().contains("updated"), "{settings}: {again}");
+        let undo = place.command(&["undo", &run.run().to_string()]);
+        assert_eq!(undo.code, 0, "{undo}");
+        assert_eq!(now(), ["Analytics;Security", "", ""], "{settings}");
+    }
+}
+
+#[test]
+fn a_saved_plan_writes_the_list_that_it_showed_and_one_string_is_added_to_all() {
+    let place = place("", "id,score,risk,note\n");
+    interests(&place, "list = 'add'", "C-1,Training\nC-2,Training\n");
+    let job = place.text("schedules/job.toml");
+    let job = job.replace("column = 'interests'", "string = 'Training'");
+    let job = job.replace(
+        "[[write_back]]\n",
+        "[[write_back]]\nignore = ['interests']\n",
+    );
+    place.file("schedules/job.toml", &job);
+    let saved = place.command(&["preview", "job", "--out", "plan"]);
+    assert_eq!(saved.code, 0, "{saved}");
+    let run = place.command(&["run", "job", "--plan", "plan", "--json"]);
+    assert_eq!(run.summary(), "2 read = 2 updated", "{run}");
+    let held = accounts(&place, &["Customer_Id__c", "Interests__c"]);
+    assert!(
+        held.contains("C-1,Analytics;Security;Training\nC-2,Training\n"),
+        "{held}"
+    );
+}
+
+#[test]
+fn a_killed_run_that_adds_members_ends_as_a_clean_one() {
+    for death in ["1 an intent recorded", "1 a request answered"] {
+        let place = place("", "id,score,risk,note\n");
+        interests(&place, "list = 'add'", "C-1,Training\nC-2,Training\n");
+        let killed =
+            place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
+        assert!(killed.stderr.contains("dies here"), "{death}: {killed}");
+        let ran = place.run();
+        assert_eq!(ran.summary(), "2 read = 2 updated", "{death}: {ran}");
+        let held = accounts(&place, &["Customer_Id__c", "Interests__c"]);
+        assert!(
+            held.contains("C-1,Analytics;Security;Training\nC-2,Training\n"),
+            "{death}: {held}"
+        );
+        let undo = place.command(&["undo", &ran.run().to_string()]);
+        assert_eq!(undo.code, 0, "{death}: {undo}");
+        let held = accounts(&place, &["Customer_Id__c", "Interests__c"]);
+        assert!(
+            held.contains("C-1,Analytics;Security\nC-2,\n"),
+            "{death}: {held}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_about_lists_are_told_where_they_stand() {
+    let place = place("", "id,score,risk,note\n");
+    for (settings, told) in [
+        ("list = 'append'", "`list`"),
+        ("separator = ','", "`separator` belongs to a `list`"),
+        ("list = 'add', separator = ' '", "`separator` is blank"),
+        (
+            "list = 'add', on_conflict = 'keep'",
+            "`on_conflict = \"keep\"` says nothing about a `list`",
+        ),
+        (
+            "list = 'add', separator = ',', string = 'a'",
+            "`separator` is of what the source tells",
+        ),
+        (
+            "list = 'add', refers_to = 'User.Email'",
+            "`list` is of no reference",
+        ),
+    ] {
+        interests(&place, settings, "C-1,Training\n");
+        let check = place.command(&["check", "job"]);
+        assert_eq!(check.code, 2, "{settings}: {check}");
+        assert!(check.stderr.contains(told), "{settings}: {check}");
+    }
+    interests(&place, "list = 'add'", "C-1,Training\n");
+    let job = place.text("schedules/job.toml");
+    let job = job.replace("Interests__c =", "Health_Note__c =");
+    place.file("schedules/job.toml", &job);
+    let check = place.command(&["check", "job"]);
+    assert!(
+        check
+            .stderr
+            .contains("`list` is of fields of several members, and `Health_Note__c` is"),
+        "{check}"
+    );
+    interests(&place, "list = 'add'", "C-1,\"[\"\"a;b\"\"]\"\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "1 read = 1 rejected", "{run}");
+    assert!(place.rejected(run.run()).contains("a member holds `;`"));
+}

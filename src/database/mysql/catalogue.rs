@@ -552,6 +552,7 @@ impl ColumnEntry {
             may_update: self.may("update"),
             may_insert: self.may("insert"),
             collation: self.collation.clone(),
+            is_set: false,
         }
     }
 

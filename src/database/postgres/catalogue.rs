@@ -758,6 +758,7 @@ impl ColumnFacts {
             may_update: self.may_update,
             may_insert: relation.takes_inserts && self.may_insert,
             collation: self.collation.filter(|_| is_text),
+            is_set: false,
             name: self.name,
             declared: self.declared,
         }

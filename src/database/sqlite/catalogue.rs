@@ -446,6 +446,7 @@ impl CatalogueColumn {
             may_insert: !self.generated,
             loosely_compared: collation != Collation::Binary,
             collation: None,
+            is_set: false,
         }
     }
 }

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{DataFrame, IntoColumn, PolarsError, Series, StringChunked};
 
-use crate::destination::seam::{LookUp, LookedUp, LookedUpBuilder, RowId, Stored};
+use super::values::members;
+use crate::destination::seam::{Lists, LookUp, LookedUp, LookedUpBuilder, RowId, Stored};
 use crate::domain::before::Before;
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Demand, Layout, LayoutField};
+use crate::domain::list::merged;
 use crate::domain::record::{cell_text, column_texts};
 use crate::domain::referral::{CANDIDATES_MAX, Referents, Referral};
 
@@ -45,6 +47,12 @@ pub(super) trait Find {
 
     /// Whether a field that holds `held` would hold the same after `sent` was written into it.
     fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool;
+
+    /// What a field of several members holds after members were added or taken out.
+    fn merged(field: &LayoutField, sent: &str, held: &str) -> String {
+        let members = |text| Vec::from_iter(members(text));
+        merged(field.list, &members(held), &members(sent)).join(";")
+    }
 }
 
 /// The records of a batch as texts, field by field.
@@ -256,6 +264,7 @@ impl<'a> Joined<'a> {
         let mut answer = LookedUpBuilder::new(layout, batch);
         let mut stored = BTreeMap::new();
         let mut candidates = BTreeMap::new();
+        let mut lists = BTreeMap::new();
         for (record, hits) in self.hits.iter().enumerate() {
             let Some(found) = answer.found.get_mut(record) else {
                 continue;
@@ -265,7 +274,12 @@ impl<'a> Joined<'a> {
                 [] => {}
                 [hit] => {
                     found.is_unfit = !fits::<F>(&layout.only_where, hit, layout.fields.len());
-                    found.differs = !found.is_unfit && differs::<F>(layout, texts, record, hit);
+                    let merged = lists_of::<F>(layout, texts, record, hit);
+                    let differs = differs::<F>(layout, texts, (record, &merged), hit);
+                    found.differs = !found.is_unfit && differs;
+                    if !merged.is_empty() {
+                        lists.insert(record, merged);
+                    }
                     stored.insert(record, hit.stored.clone());
                     if before.is_of(found.differs) {
                         let own = hit.values.iter().take(layout.fields.len());
@@ -282,6 +296,7 @@ impl<'a> Joined<'a> {
         LookedUp {
             stored,
             candidates,
+            lists,
             ..answer.finish()
         }
     }
@@ -314,12 +329,38 @@ fn form<'a>(
 
 /// Whether writing a record would change what was found: in a field that is compared, with its
 /// `when` and the policy on NULLs applied.
-fn differs<F: Find>(layout: &Layout, texts: &Texts, record: usize, hit: &Hit) -> bool {
+fn differs<F: Find>(
+    layout: &Layout,
+    texts: &Texts,
+    (record, lists): (usize, &Lists),
+    hit: &Hit,
+) -> bool {
     layout.fields.iter().enumerate().any(|(place, field)| {
-        let sent = texts.value(record, place);
+        let given = texts.value(record, place);
         let held = hit.values.get(place).and_then(Option::as_deref);
+        let sent = lists.get(&place).map_or(given, Option::as_deref);
         field.is_compared()
-            && layout.is_written(field, held, sent.is_none())
+            && layout.is_written(field, held, given.is_none())
             && !F::same_after_storing(field, sent, held)
     })
+}
+
+/// What the fields hold that members are added to or taken out of; of a record that names none,
+/// nothing.
+fn lists_of<F: Find>(layout: &Layout, texts: &Texts, record: usize, hit: &Hit) -> Lists {
+    let fields = layout.fields.iter().enumerate();
+    let lists = fields.filter(|(_, field)| field.list.keeps_others());
+    let merged = lists.filter_map(|(place, field)| {
+        let sent = texts.value(record, place)?;
+        let held = hit.values.get(place).and_then(Option::as_deref);
+        let merged = F::merged(field, sent, held.unwrap_or_default());
+        let merged = Some(merged).filter(|merged| !merged.is_empty());
+        Some(
+            match F::same_after_storing(field, merged.as_deref(), held) {
+                true => (place, held.map(str::to_owned)),
+                false => (place, merged),
+            },
+        )
+    });
+    merged.collect()
 }

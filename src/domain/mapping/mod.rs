@@ -20,6 +20,7 @@ use super::cycle::Cycle;
 use super::field::{NoteMarker, Unanswered};
 use super::job::WriteBack;
 use super::layout::Layout;
+use super::list::listed;
 use super::method::MethodCall;
 use super::moment::Zones;
 use super::object::{Object, ObjectColumn};
@@ -98,6 +99,8 @@ struct Varying {
     making: Making,
     /// Of the values to convert: what is made of the schema columns.
     from: SchemaType,
+    /// What stands between members, where a text names several.
+    separator: Option<String>,
     column: ObjectColumn,
     /// What values are made to fit: the column, or else that of another object, in which the value
     /// is looked up before it is written.
@@ -356,7 +359,10 @@ impl Varying {
             fraction: Fraction::Exact,
         };
         let made = match (&self.making, inputs) {
-            (Making::Column, [(values, _)]) => return convert(values, self.from, holder),
+            (Making::Column, [(values, _)]) => match &self.separator {
+                Some(_) => Converted::kept((*values).clone(), Vec::new()),
+                None => return convert(values, self.from, holder),
+            },
             (Making::Column, _) => {
                 let why = "a column's value is made of one column".to_owned();
                 return Err(Misfit::Unreadable(why));
@@ -370,8 +376,17 @@ impl Varying {
                 return Err(Misfit::Unreadable(why));
             }
         };
-        let mut converted = convert(&made.values, self.from, holder)?;
-        converted.faults.extend(made.faults);
+        let (values, mut faults) = (made.values, made.faults);
+        let values = match &self.separator {
+            Some(separator) => {
+                let listed = listed(values.str()?, separator);
+                faults.extend(listed.faults);
+                listed.values
+            }
+            None => values,
+        };
+        let mut converted = convert(&values, self.from, holder)?;
+        converted.faults.extend(faults);
         Ok(converted)
     }
 

@@ -16,6 +16,7 @@ use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::list::ListMode;
 use crate::domain::method::Method;
 use crate::domain::object::{
     Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
@@ -71,6 +72,7 @@ impl<'a> Planner<'a> {
             if let (Some(field), Some(column)) = (self.write_back.fields.get(position), column) {
                 let is_key = self.key.contains(&position);
                 self.check_rights(field, column, is_key);
+                self.check_list(field, column, is_key);
                 let referral = self.referrals.by_field.get(&position);
                 let route = self.route(field, column, referral);
                 fields.extend(layout_field(field, column, is_key));
@@ -407,7 +409,9 @@ impl<'a> Planner<'a> {
                 return None;
             }
         };
+        let (from, separator) = separated(field, from);
         let varying = Varying {
+            separator,
             sources: sources
                 .iter()
                 .map(|source| (source.name.clone(), source.column_type))
@@ -440,6 +444,21 @@ impl<'a> Planner<'a> {
         }
         self.warn_of_never_empty(field, column);
         Some(Route::Varying(Box::new(varying)))
+    }
+
+    fn check_list(&mut self, field: &Field, column: &ObjectColumn, is_key: bool) {
+        let ObjectColumn { name, declared, .. } = column;
+        let message = match (&field.list, column.is_set) {
+            (None, _) => return,
+            (Some(_), true) if is_key => format!("`{name}` is of the match key, and no `list`"),
+            (Some(_), true) => return,
+            (Some(_), false) => {
+                format!("`list` is of fields of several members, and `{name}` is {declared}")
+            }
+        };
+        let hint = "leave `list` out: what is written takes the place of what is there";
+        self.problems
+            .push(Problem::mistake(field.location.clone(), message).hint(hint));
     }
 
     /// What is written is the id of the row that is found, or nothing.
@@ -849,6 +868,20 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The type of what is written, and what stands between the members that a text names, if it is a
+/// list.
+fn separated(field: &Field, from: SchemaType) -> (SchemaType, Option<String>) {
+    match (&field.list, from.kind()) {
+        (Some(list), Kind::Text | Kind::Json) => {
+            let text = SchemaType::Text {
+                characters_max: None,
+            };
+            (text, Some(list.separator.clone()))
+        }
+        (Some(_) | None, _) => (from, None),
+    }
+}
+
 fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<LayoutField> {
     let kind = column.holds.kind()?;
     let (column, stamp) = (column.clone(), is_stamp(field));
@@ -863,6 +896,10 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
         keeps_foreign,
         yields: field.real_time,
         keeps_null: keeps_null(field),
+        list: field
+            .list
+            .as_ref()
+            .map_or(ListMode::Replace, |list| list.mode),
     })
 }
 

@@ -58,6 +58,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         real_time: false,
         on_conflict: crate::domain::field::OnConflict::Overwrite,
         reference: None,
+        list: None,
         location: at(10 + index),
     };
     WriteBack {

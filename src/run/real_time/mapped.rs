@@ -10,6 +10,7 @@ use super::Post;
 use crate::domain::conform::{Sifted, conform};
 use crate::domain::field::{NullPolicy, When};
 use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::list::ListMode;
 use crate::domain::outcome::Rejection;
 use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
 use crate::domain::schema::Schema;
@@ -139,6 +140,7 @@ struct Fitted {
 fn as_expected(fitted: Fitted) -> ExpectedRow {
     let plain = |field: LayoutField| LayoutField {
         when: When::Always,
+        list: ListMode::Replace,
         ..field
     };
     let fields = fitted.layout.fields.into_iter().map(plain).collect();

@@ -114,7 +114,11 @@ fn stamped(plan: &Plan, shown: &DataFrame) -> Option<DataFrame> {
     }
     let completed = plan.mapping.complete(&sent);
     let mut records = shown.clone();
-    for (name, values) in fields.iter().zip(completed.columns()) {
+    let completed = fields.iter().zip(completed.columns());
+    let completed = completed.zip(&plan.layout.fields);
+    // Of members that are added the preview showed the whole list.
+    let completed = completed.filter(|(_, field)| !field.list.keeps_others());
+    for ((name, values), _) in completed {
         records
             .with_column(values.clone().with_name(sent_column(name).into()))
             .ok()?;

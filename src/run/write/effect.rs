@@ -3,12 +3,13 @@
 
 use std::sync::OnceLock;
 
-use polars::prelude::{BooleanChunked, Column, DataFrame, PolarsResult, StringChunked};
+use polars::prelude::{BooleanChunked, Column, DataFrame, IntoColumn, PolarsResult, StringChunked};
 
 use crate::domain::before::{BeforeImages, unmarked};
 use crate::domain::conversion::texts_of;
 use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::list::ListMode;
 use crate::domain::match_rule::Decision;
 use crate::domain::real_time::RequestFate;
 use crate::domain::sameness::same;
@@ -37,7 +38,13 @@ impl<'a> Effect<'a> {
     /// for values that are left alone.
     pub(crate) fn mapped(layout: &'a Layout, sent: &DataFrame, decided: &'a Decided) -> Self {
         let written = written_by_rules(layout, sent, decided);
-        Self::told(layout, sent.clone(), decided, written, false)
+        Self::told(
+            layout,
+            with_lists(layout, sent, decided),
+            decided,
+            written,
+            false,
+        )
     }
 
     /// The effect of records of which it was decided before which fields are written.
@@ -192,6 +199,36 @@ fn written_by_rules(layout: &Layout, sent: &DataFrame, decided: &Decided) -> Mas
     };
     let fields = layout.fields.iter().zip(sent.columns());
     fields.enumerate().map(mask).collect()
+}
+
+/// The records with what fields of several members are to hold in place of the members that are
+/// added or taken out; from a row that is made, none can be taken.
+fn with_lists(layout: &Layout, sent: &DataFrame, decided: &Decided) -> DataFrame {
+    let mut sent = sent.clone();
+    for position in layout.positions(|field| field.list.keeps_others()) {
+        let Some(given) = sent.columns().get(position).cloned() else {
+            continue;
+        };
+        let takes_out = layout
+            .fields
+            .get(position)
+            .is_some_and(|field| field.list == ListMode::Remove);
+        let lists = &decided.looked_up.lists;
+        let member = |(record, given): (usize, Option<&str>)| {
+            let merged = lists.get(&record).and_then(|lists| lists.get(&position));
+            match (merged, decided.decisions.get(record)) {
+                (Some(merged), _) => merged.clone(),
+                (None, Some(Decision::Insert)) if takes_out => None,
+                (None, _) => given.map(str::to_owned),
+            }
+        };
+        let texts = given.str().expect("members are told by texts").iter();
+        let texts: StringChunked = texts.enumerate().map(member).collect();
+        let column = texts.with_name(given.name().clone()).into_column();
+        sent.replace_column(position, column)
+            .expect("a column takes the place of one as long");
+    }
+    sent
 }
 
 fn is_always_written(layout: &Layout, field: &LayoutField) -> bool {

@@ -87,7 +87,7 @@ impl Task<'_> {
         let guarded = self.is_guarded(last);
         let mut replies = Vec::new();
         for request in requests(service, &effect, &decided, &[], guarded) {
-            replies.extend(service.apply(self.layout, record, &request).await?);
+            replies.extend(service.apply(self.layout, effect.sent(), &request).await?);
         }
         for reply in replies {
             self.expect_done(reply)?;

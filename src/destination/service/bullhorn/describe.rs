@@ -172,6 +172,7 @@ impl Field {
             may_update: !is_id,
             may_insert: !is_id,
             collation: None,
+            is_set: false,
         }
     }
 

@@ -321,6 +321,7 @@ impl TableDescription {
                 && attribute.lets(granted, |to| to.updates),
             may_insert: attribute.is_valid_for_create && attribute.lets(granted, |to| to.creates),
             collation: None,
+            is_set: attribute.nature() == Nature::Choices,
         }
     }
 }

@@ -295,6 +295,10 @@ impl Find for DataverseDestination {
     fn same_after_storing(field: &LayoutField, sent: Option<&str>, held: Option<&str>) -> bool {
         values::same_after_storing(field, sent, held)
     }
+
+    fn merged(field: &LayoutField, sent: &str, held: &str) -> String {
+        values::merged(field, sent, held)
+    }
 }
 
 impl DataverseDestination {

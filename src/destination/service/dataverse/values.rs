@@ -12,6 +12,7 @@ use super::super::values::{boolean, micros, plain, text};
 use super::describe::{Attribute, Nature, TableDescription};
 use crate::domain::decimal::Decimal;
 use crate::domain::layout::LayoutField;
+use crate::domain::list;
 use crate::domain::object::{Holds, ObjectColumn};
 use crate::domain::sameness::same;
 use crate::domain::value::Kind;
@@ -82,6 +83,26 @@ fn members<'a>(column: &'a ObjectColumn, text: &'a str) -> BTreeSet<&'a str> {
         .filter(|word| !word.is_empty())
         .map(number)
         .collect()
+}
+
+/// The labels of the choices that a row holds after some, by label or number, were added or taken
+/// out.
+pub(super) fn merged(field: &LayoutField, sent: &str, held: &str) -> String {
+    let column = &field.column;
+    let numbers = |text| Vec::from_iter(members(column, text));
+    let merged = list::merged(field.list, &numbers(held), &numbers(sent));
+    labels(column, merged.into_iter())
+}
+
+/// Choices by their labels, with semicolons between.
+fn labels<'a>(column: &ObjectColumn, numbers: impl Iterator<Item = &'a str>) -> String {
+    let pairs = pairs_of(column);
+    let label = |number: &str| {
+        let known = pairs.iter().find(|(known, _)| *known == number);
+        known.map_or_else(|| number.to_owned(), |(_, label)| (*label).to_owned())
+    };
+    let labels: Vec<String> = numbers.map(label).collect();
+    labels.join(";")
 }
 
 /// A value as it is after Dataverse has stored it: an empty text is none.
@@ -282,15 +303,7 @@ pub(super) fn held(
     };
     Some(match nature(column) {
         Nature::Choice => label_of(column, &value),
-        Nature::Choices => {
-            let pairs = pairs_of(column);
-            let label = |number: &str| {
-                let known = pairs.iter().find(|(known, _)| *known == number);
-                known.map_or_else(|| number.to_owned(), |(_, label)| (*label).to_owned())
-            };
-            let labels: Vec<String> = value.split(',').map(str::trim).map(label).collect();
-            labels.join(";")
-        }
+        Nature::Choices => labels(column, value.split(',').map(str::trim)),
         Nature::Lookup => match (target_table, &column.holds) {
             (Some(table), Holds::Text { .. }) => format!("{table}({value})"),
             (_, _) => value,

@@ -178,6 +178,7 @@ impl Schema {
             may_insert: is_written,
             loosely_compared: false,
             collation: None,
+            is_set: property.declared() == "enumeration(checkbox)",
         }
     }
 }

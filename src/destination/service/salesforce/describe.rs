@@ -155,6 +155,7 @@ impl Field {
             may_update: self.updateable,
             may_insert: self.createable,
             collation: None,
+            is_set: self.field_type == "multipicklist",
         }
     }
 
