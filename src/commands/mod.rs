@@ -204,6 +204,15 @@ impl CommandError {
         }
     }
 
+    /// Whether it says that a run wrote nothing that could be taken back.
+    fn is_nothing_to_undo(&self) -> bool {
+        if let Self::Run(error) = self {
+            error.is_nothing_to_undo()
+        } else {
+            false
+        }
+    }
+
     /// Its message and causes in one line.
     fn line(&self) -> String {
         chain(self).join(": ")

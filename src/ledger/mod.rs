@@ -29,6 +29,7 @@ mod requests;
 mod row_ids;
 mod runs;
 mod seal;
+mod several;
 mod snapshots;
 mod sqlite;
 mod status;
@@ -60,6 +61,7 @@ pub(crate) use self::requests::{
 };
 pub(crate) use self::row_ids::RowsOf;
 pub(crate) use self::runs::{NewRun, UnfinishedRun};
+pub(crate) use self::several::{PartFate, RequestOfSeveral, RequestPart};
 pub(crate) use self::sqlite::Ledger;
 pub(crate) use self::status::RunStatus;
 pub(crate) use self::write_backs::{MappedField, MappedFor, WrittenTo};

@@ -11,6 +11,7 @@ use super::codec::{count, from_json, json_text, moment, moment_text};
 use super::error::{Answer, Fault, LedgerError};
 use super::parts::{BatchSpan, WriteBackId};
 use super::rejections::{KeptRejection, insert_rejections};
+use super::several;
 use super::sqlite::Ledger;
 use super::status::RunStatus;
 use super::write_backs::MappedFor;
@@ -330,7 +331,8 @@ async fn day_run_of(
         "UPDATE record_requests SET answer = NULL, idempotency_key = NULL WHERE ended_at < ?",
     );
     let forgotten = moment_text(new.asked_at - ANSWER_KEPT);
-    forget.bind(forgotten).execute(&mut *connection).await?;
+    forget.bind(&forgotten).execute(&mut *connection).await?;
+    several::forget(&mut *connection, &forgotten).await?;
     let begun_at = moment_text(new.asked_at);
     let run: i64 = sqlx::query_scalar(
         "INSERT INTO runs (job, cycle, cycle_completed_at, status, started_at, finished_at, job_digest, write_back,

@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::domain::outcome::{Outcome, Rejection, SkipReason};
+use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage};
 use crate::domain::real_time::RequestFate;
+use crate::ledger::PartFate;
 use crate::run::real_time::Carried;
+
+/// When several destinations, of which one takes no more requests, may be asked again.
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// What became of one field.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -44,6 +48,17 @@ pub(super) struct DestinationAnswer {
     pub(super) column: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+    /// As it would be answered alone, where there are several destinations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    /// The destination's day run, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<i64>,
+    /// The destination's own request, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<String>,
 }
 
 /// What became of a request.
@@ -54,8 +69,9 @@ pub(super) struct Answered {
     /// By which `GET /v1/outcomes/ID` tells it again.
     pub(super) id: String,
     pub(super) record: String,
-    /// The day run that it is a part of.
-    pub(super) run: i64,
+    /// The day run that it is a part of; where there are several destinations, each has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<i64>,
     pub(super) milliseconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
@@ -122,7 +138,21 @@ impl DestinationAnswer {
 
     pub(super) fn rejected(self, rejection: &Rejection) -> Self {
         let stage = json!(rejection.stage);
+        let field = rejection
+            .column
+            .clone()
+            .filter(|_| rejection.stage == Stage::Match);
+        let fields = field.map(|field| FieldAnswer {
+            field,
+            from: None,
+            to: None,
+            outcome: word(RequestFate::Rejected),
+        });
         Self {
+            fields: match self.fields.is_empty() {
+                true => fields.into_iter().collect(),
+                false => self.fields,
+            },
             stage: stage.as_str().map(str::to_owned),
             column: rejection.column.clone(),
             reason: Some(rejection.reason.clone()),
@@ -145,10 +175,15 @@ impl Answered {
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let status = status(self.status);
-        match status.is_success() {
+        let mut response = match status.is_success() {
             true => (status, axum::Json(self)).into_response(),
             false => problem(status, json!(self)),
+        };
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
+        response
     }
 }
 
@@ -197,6 +232,15 @@ impl Refused {
         Self {
             retry_after: Some(seconds),
             ..self
+        }
+    }
+
+    /// As what becomes of one of several destinations.
+    pub(super) fn part(&self) -> PartFate {
+        PartFate::Refused {
+            status: self.status.as_u16(),
+            title: self.title.clone(),
+            hint: self.hint.clone(),
         }
     }
 

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::answer::{Answered, DestinationAnswer, Refused, fate};
 use super::body::ReadChange;
+use super::several::Named;
 use crate::config::{CheckedJob, Project};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::Rejection;
@@ -25,7 +26,7 @@ use crate::ledger::{
 };
 use crate::run::PushError;
 use crate::run::plan::PlanError;
-use crate::run::real_time::{Asked, Mapped, Post, Settled, Unfit, rejection_at};
+use crate::run::real_time::{Asked, Mapped, Post, Settled, Unfit, Unresolved, rejection_at};
 use crate::run::stop::Stop;
 
 /// Requests that wait or are at work at once: each takes a few kilobytes. One more is told to come
@@ -38,7 +39,7 @@ const AT_WORK_MAX: usize = 8;
 
 /// How long a request waits for its turn before it is told to come back. With what follows it stays
 /// below the ten seconds in which there is an answer.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(4);
+pub(super) const TURN_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// How long a request may take once it has begun before its caller is told to ask again.
 const WORK_DURATION_MAX: Duration = Duration::from_millis(5_500);
@@ -59,6 +60,8 @@ pub(crate) struct ServedFiles {
 pub(super) struct From {
     pub(super) caller: String,
     pub(super) idempotency_key: Option<String>,
+    /// Of the request, if it has one already.
+    pub(super) id: Option<String>,
     /// Whether it is accepted before it is carried out.
     pub(super) is_accepted: bool,
 }
@@ -85,6 +88,13 @@ struct Opened {
 
 /// Absent until it is met with its object, and once what is known of that may be old.
 type OpenedOnce = Arc<Mutex<Option<Opened>>>;
+
+/// What became of a change that was taken in.
+pub(super) enum Taken {
+    /// It is carried out later: the id to ask by.
+    Accepted(String),
+    Answered(Answered),
+}
 
 /// A request that has a place and may wait for its turn.
 pub(super) struct Ready {
@@ -130,10 +140,7 @@ impl Desk {
             let mut write_backs = checked.job.write_backs.iter();
             write_backs.any(|known| known.name == write_back)
         });
-        let Some(checked) = checked else {
-            let title = format!("there is no write-back `{write_back}` in a job `{job}`");
-            return Err(Refused::new(StatusCode::NOT_FOUND, title));
-        };
+        let checked = checked.ok_or_else(|| no_such(job, write_back))?;
         let post = self.post_named(job, write_back);
         // Who comes while it is met waits for that, and for no other write-back.
         let mut post_opened = post.lock().await;
@@ -172,19 +179,63 @@ impl Desk {
         drop(opened.lock().await.take_if(is_it));
     }
 
-    /// Gives a request a place.
-    /// Errors: 429; what [`Desk::post`] says.
-    pub(super) async fn admit(
+    /// What a caller calls so.
+    /// Errors: there is none.
+    pub(super) fn named(&self, job: &str, write_back: &str) -> Result<Named, Refused> {
+        let files = self.files.borrow();
+        let named = files.jobs.get(job);
+        let named = named.and_then(|checked| Named::of(checked, write_back));
+        named.ok_or_else(|| no_such(job, write_back))
+    }
+
+    /// Places for this many requests.
+    /// Errors: 429.
+    pub(super) fn places(&self, count: usize) -> Result<Vec<OwnedSemaphorePermit>, Refused> {
+        if self.stop.is_asked() {
+            return Err(busy("the process is about to stop"));
+        }
+        let place = || Arc::clone(&self.places).try_acquire_owned();
+        let places: Result<Vec<_>, _> = (0..count).map(|_| place()).collect();
+        places.map_err(|_| busy("as many requests as may be are under way"))
+    }
+
+    /// Carries a change out, or accepts it for later, as was asked for.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        (job, write_back): (&str, &str),
+        named: &Named,
+        change: ReadChange,
+        from: From,
+    ) -> Result<Taken, Refused> {
+        if named.is_several {
+            return self.take_several(job, named, change, from).await;
+        }
+        let place = self.places(1)?.pop();
+        let place = place.ok_or_else(broken)?;
+        let ready = self.ready(job, write_back, change, place).await?;
+        self.take_ready(ready, from).await
+    }
+
+    pub(super) async fn take_ready(
+        self: &Arc<Self>,
+        ready: Ready,
+        from: From,
+    ) -> Result<Taken, Refused> {
+        Ok(match from.is_accepted {
+            true => Taken::Accepted(self.accept(ready, from).await?),
+            false => Taken::Answered(self.carry_out(ready, from).await?),
+        })
+    }
+
+    /// A request that has a place.
+    /// Errors: what [`Desk::post`] says.
+    pub(super) async fn ready(
         &self,
         job: &str,
         write_back: &str,
         change: ReadChange,
+        place: OwnedSemaphorePermit,
     ) -> Result<Ready, Refused> {
-        if self.stop.is_asked() {
-            return Err(busy("the process is about to stop"));
-        }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| busy("as many requests as may be are under way"))?;
         Ok(Ready {
             opened: self.opened(job, write_back).await?,
             job: job.to_owned(),
@@ -194,11 +245,7 @@ impl Desk {
     }
 
     /// Carries a request out and waits for its end, or until its caller is to be answered.
-    pub(super) async fn carry_out(
-        self: &Arc<Self>,
-        ready: Ready,
-        from: From,
-    ) -> Result<Answered, Refused> {
+    async fn carry_out(self: &Arc<Self>, ready: Ready, from: From) -> Result<Answered, Refused> {
         let (begun, told) = tokio::sync::oneshot::channel();
         let work = tokio::spawn(Arc::clone(self).work(ready, from, begun));
         // Whoever asked may be gone: what has begun is brought to an end all the same.
@@ -213,11 +260,7 @@ impl Desk {
     }
 
     /// Records a request, which is carried out later. Returns its id.
-    pub(super) async fn accept(
-        self: &Arc<Self>,
-        ready: Ready,
-        from: From,
-    ) -> Result<String, Refused> {
+    async fn accept(self: &Arc<Self>, ready: Ready, from: From) -> Result<String, Refused> {
         let (begun, told) = tokio::sync::oneshot::channel();
         let work = tokio::spawn(Arc::clone(self).work(ready, from, begun));
         match told.await {
@@ -299,7 +342,10 @@ impl Desk {
         let told = json!({ "job": job, "write_back": post.write_back(), "change": change });
         let told = told.to_string();
         let digest = hexadecimal(&Sha256::digest(&told));
-        let id = uuid::Uuid::from_bytes(random_bytes()?).simple().to_string();
+        let id = match &from.id {
+            Some(id) => id.clone(),
+            None => random_id()?,
+        };
         let none = Vec::new();
         let new = NewRecordRequest {
             id: &id,
@@ -342,13 +388,7 @@ impl Desk {
         let about = |fate| DestinationAnswer::of(post.destination(), &post.object(), fate);
         let mapped = match mapped {
             Ok(mapped) => mapped,
-            Err(rejection) => {
-                let told = about(RequestFate::Rejected).rejected(&rejection);
-                let rejection = rejection_at(recorded.place, &rejection);
-                return self
-                    .end(recorded, RequestFate::Rejected, told, Some(&rejection))
-                    .await;
-            }
+            Err(rejection) => return self.reject(post, recorded, &rejection).await,
         };
         let parked = post.parked(&recorded.record).await;
         if let Some(parked) = parked.map_err(|error| unkept(&error))? {
@@ -368,7 +408,14 @@ impl Desk {
                 stop.ask();
             }
         });
-        let carried = post.carry_out(&mapped, recorded.place, &stop).await;
+        let carried = match post.resolve(mapped).await {
+            Ok(mapped) => post.carry_out(&mapped, recorded.place, &stop).await,
+            Err(Unresolved::Failed(error)) => Err(error),
+            Err(Unresolved::Rejected(rejection)) => {
+                deadline.abort();
+                return self.reject(post, recorded, &rejection).await;
+            }
+        };
         deadline.abort();
         let error = match carried {
             Ok(carried) => {
@@ -421,6 +468,20 @@ impl Desk {
                 Ok((RequestFate::Unknown, unknown(recorded)))
             }
         }
+    }
+
+    /// A record is rejected before it is sent.
+    async fn reject(
+        &self,
+        post: &Post,
+        recorded: &Recorded,
+        rejection: &Rejection,
+    ) -> Result<(RequestFate, Answered), Refused> {
+        let fate = RequestFate::Rejected;
+        let told = DestinationAnswer::of(post.destination(), &post.object(), fate);
+        let told = told.rejected(rejection);
+        let rejection = rejection_at(recorded.place, rejection);
+        self.end(recorded, fate, told, Some(&rejection)).await
     }
 
     async fn end(
@@ -641,7 +702,7 @@ fn answered(recorded: &Recorded, fate: RequestFate, told: DestinationAnswer) -> 
         outcome: super::answer::word(fate),
         id: recorded.id.clone(),
         record: recorded.record.clone(),
-        run: recorded.place.run,
+        run: Some(recorded.place.run),
         milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
         title: None,
         hint: None,
@@ -736,13 +797,23 @@ pub(super) fn unkept(error: &LedgerError) -> Refused {
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, title).retry_after(5)
 }
 
-fn busy(title: &str) -> Refused {
+pub(super) fn busy(title: &str) -> Refused {
     Refused::new(StatusCode::TOO_MANY_REQUESTS, title).retry_after(1)
 }
 
-fn broken() -> Refused {
+pub(super) fn broken() -> Refused {
     let title = "a worker stopped unexpectedly; the log says why";
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, title)
+}
+
+fn no_such(job: &str, write_back: &str) -> Refused {
+    let title = format!("there is no write-back `{write_back}` in a job `{job}`");
+    Refused::new(StatusCode::NOT_FOUND, title)
+}
+
+/// An id that nobody guesses.
+pub(super) fn random_id() -> Result<String, Refused> {
+    Ok(uuid::Uuid::from_bytes(random_bytes()?).simple().to_string())
 }
 
 fn random_bytes() -> Result<[u8; 16], Refused> {

@@ -6,6 +6,7 @@ mod body;
 mod desk;
 mod door;
 mod routes;
+mod several;
 mod tls;
 
 use std::net::SocketAddr;
@@ -105,7 +106,10 @@ fn warn_of_unknown(settings: &HttpSettings, files: &ServedFiles) {
     let is_there = |wanted: &String| {
         files.jobs.iter().any(|(job, checked)| {
             let mut write_backs = checked.job.write_backs.iter();
-            write_backs.any(|write_back| *wanted == format!("{job}.{}", write_back.name))
+            write_backs.any(|write_back| {
+                let name = |name: &String| *wanted == format!("{job}.{name}");
+                name(&write_back.name) || write_back.common_name.as_ref().is_some_and(name)
+            })
         })
     };
     for caller in settings.callers.values() {

@@ -18,11 +18,12 @@ use utoipa_axum::routes;
 
 use super::answer::{Answered, Refused};
 use super::body::{self, Change, Changes, Misread, ReadChange};
-use super::desk::{self, Desk, From};
+use super::desk::{self, Desk, From, Taken};
 use super::door;
+use super::several::Named;
 use crate::domain::caller::{Caller, HttpSettings};
 use crate::domain::record::key_parts;
-use crate::run::real_time::{Post, Unwritable};
+use crate::run::real_time::{self, Unwritable};
 
 /// Records of one request at most.
 const RECORDS_MAX: usize = 200;
@@ -148,25 +149,20 @@ impl Shared {
     }
 
     /// The write-back, for a caller that may use it.
-    async fn post(
-        &self,
-        caller: &Caller,
-        job: &str,
-        write_back: &str,
-    ) -> Result<Arc<Post>, Refused> {
+    fn named(&self, caller: &Caller, job: &str, write_back: &str) -> Result<Named, Refused> {
         if !caller.may_write(job, write_back) {
             return Err(door::forbidden(
                 crate::domain::caller::NotAllowed::WriteBack,
                 caller,
             ));
         }
-        self.desk.post(job, write_back).await
+        self.desk.named(job, write_back)
     }
 
     /// Errors: what of a change is not for this caller, or not written by requests.
     fn expect_may(
         caller: &Caller,
-        post: &Post,
+        named: &Named,
         (job, write_back): (&str, &str),
         change: &ReadChange,
     ) -> Result<(), Refused> {
@@ -174,10 +170,19 @@ impl Shared {
         let may = caller.expect_may(job, write_back, columns, change.origin.as_deref());
         may.map_err(|not_allowed| door::forbidden(not_allowed, caller))?;
         for column in change.values.keys() {
-            post.expect_writable(column)
-                .map_err(|why| unwritable(why, column))?;
+            let write_backs = named.write_backs();
+            let mut all = write_backs.map(|one| real_time::expect_writable(one, column));
+            let mut first = all.next().unwrap_or(Ok(()));
+            for other in all {
+                first = match (first, other) {
+                    (Ok(()), _) | (_, Ok(())) => Ok(()),
+                    (Err(Unwritable::Unknown { .. }), Err(other)) => Err(other),
+                    (Err(first), Err(_)) => Err(first),
+                };
+            }
+            first.map_err(|why| unwritable(why, column))?;
         }
-        let key = post.key_columns();
+        let key = key_columns(named);
         if key.len() == change.key.len() && key.iter().all(|column| change.key.contains_key(column))
         {
             return Ok(());
@@ -212,6 +217,12 @@ fn unwritable(why: Unwritable, column: &str) -> Refused {
     }
 }
 
+/// Columns of the unique identifier, which is the same for all destinations.
+fn key_columns(named: &Named) -> Vec<String> {
+    let first = named.write_backs().next();
+    first.map(real_time::key_columns).unwrap_or_default()
+}
+
 fn misread((title, hint): Misread) -> Refused {
     Refused::new(StatusCode::BAD_REQUEST, title).hint_if(hint)
 }
@@ -234,6 +245,7 @@ fn from(caller: &Caller, headers: &HeaderMap) -> Result<From, Refused> {
     let mut prefers = prefers.filter_map(|prefer| prefer.to_str().ok());
     Ok(From {
         caller: caller.name.clone(),
+        id: None,
         idempotency_key,
         is_accepted: prefers.any(|prefer| {
             let mut wishes = prefer.split(',');
@@ -270,14 +282,31 @@ async fn write_back(
         body: &[],
     };
     let caller = shared.caller(&came)?;
-    let post = shared.post(caller, &job, &write_back).await?;
+    let named = shared.named(caller, &job, &write_back)?;
+    if named.is_several {
+        let destinations = named.write_backs().map(|one| {
+            json!({
+                "write_back": one.name,
+                "destination": one.destination,
+                "object": one.table.to_string(),
+                "fields": real_time::told(one),
+            })
+        });
+        return Ok(Json(json!({
+            "job": job,
+            "write_back": write_back,
+            "key": key_columns(&named),
+            "destinations": destinations.collect::<Vec<_>>(),
+        })));
+    }
+    let post = shared.desk.post(&job, &write_back).await?;
     Ok(Json(json!({
         "job": job,
         "write_back": write_back,
         "destination": post.destination(),
         "object": post.object(),
-        "key": post.key_columns(),
-        "fields": post.told(),
+        "key": key_columns(&named),
+        "fields": real_time::told(post.declared()),
     })))
 }
 
@@ -323,8 +352,8 @@ async fn change_record(
         body: &body,
     };
     let caller = shared.caller(&came)?;
-    let post = shared.post(caller, &job, &write_back).await?;
-    let columns = post.key_columns();
+    let named = shared.named(caller, &job, &write_back)?;
+    let columns = key_columns(&named);
     let parts = match columns.len() {
         1 => vec![key],
         _ => key_parts(&key).unwrap_or_default(),
@@ -336,7 +365,7 @@ async fn change_record(
     }
     let key = columns.into_iter().zip(parts).collect();
     shared
-        .change(caller, &post, &came, (&job, &write_back), key)
+        .change(caller, &named, &came, (&job, &write_back), key)
         .await
 }
 
@@ -382,32 +411,25 @@ async fn change_keyed(
         body: &body,
     };
     let caller = shared.caller(&came)?;
-    let post = shared.post(caller, &job, &write_back).await?;
+    let named = shared.named(caller, &job, &write_back)?;
     shared
-        .change(caller, &post, &came, (&job, &write_back), key)
+        .change(caller, &named, &came, (&job, &write_back), key)
         .await
-}
-
-/// What became of a change that was taken in.
-enum Taken {
-    /// It is carried out later: the id to ask by.
-    Accepted(String),
-    Answered(Answered),
 }
 
 impl Shared {
     async fn change(
         &self,
         caller: &Caller,
-        post: &Post,
+        named: &Named,
         came: &Came<'_>,
         (job, write_back): (&str, &str),
         key: BTreeMap<String, String>,
     ) -> Result<Response, Refused> {
         let change = body::read_change(came.body, key).map_err(misread)?;
-        Self::expect_may(caller, post, (job, write_back), &change)?;
+        Self::expect_may(caller, named, (job, write_back), &change)?;
         let from = from(caller, came.headers)?;
-        let taken = self.take((job, write_back), change, from);
+        let taken = self.desk.take((job, write_back), named, change, from);
         Ok(match taken.await? {
             Taken::Answered(answer) => answer.into_response(),
             Taken::Accepted(id) => {
@@ -421,33 +443,20 @@ impl Shared {
     async fn one(
         &self,
         caller: &Caller,
-        post: &Post,
+        named: &Named,
         (job, write_back): (&str, &str),
         change: ReadChange,
         from: From,
     ) -> Value {
         let done = async {
-            Self::expect_may(caller, post, (job, write_back), &change)?;
-            Ok(match self.take((job, write_back), change, from).await? {
+            Self::expect_may(caller, named, (job, write_back), &change)?;
+            let taken = self.desk.take((job, write_back), named, change, from);
+            Ok(match taken.await? {
                 Taken::Answered(answer) => json!(answer),
                 Taken::Accepted(id) => json!({ "status": 202, "id": id }),
             })
         };
         done.await.unwrap_or_else(|refused: Refused| refused.json())
-    }
-
-    /// Carries a change out, or accepts it for later, as was asked for.
-    async fn take(
-        &self,
-        (job, write_back): (&str, &str),
-        change: ReadChange,
-        from: From,
-    ) -> Result<Taken, Refused> {
-        let ready = self.desk.admit(job, write_back, change).await?;
-        Ok(match from.is_accepted {
-            true => Taken::Accepted(self.desk.accept(ready, from).await?),
-            false => Taken::Answered(self.desk.carry_out(ready, from).await?),
-        })
     }
 }
 
@@ -489,17 +498,17 @@ async fn change_records(
         body: &body,
     };
     let caller = shared.caller(&came)?;
-    let post = shared.post(caller, &job, &write_back).await?;
+    let named = shared.named(caller, &job, &write_back)?;
     let changes = body::read_changes(&body, RECORDS_MAX).map_err(misread)?;
     let from = from(caller, &headers)?;
-    let named = (job.as_str(), write_back.as_str());
+    let address = (job.as_str(), write_back.as_str());
     let one = |(index, change): (usize, ReadChange)| {
         let key = from.idempotency_key.as_ref();
         let from = From {
             idempotency_key: key.map(|key| format!("{key}#{index}")),
             ..from.clone()
         };
-        shared.one(caller, &post, named, change, from)
+        shared.one(caller, &named, address, change, from)
     };
     let records = futures_util::future::join_all(changes.into_iter().enumerate().map(one)).await;
     let status = match from.is_accepted {
@@ -534,22 +543,33 @@ async fn outcome(
         body: &[],
     };
     let caller = shared.caller(&came)?;
+    let several = shared.desk.ledger().several(&id).await;
+    let several = several.map_err(|error| desk::unkept(&error))?;
+    if let Some(several) = several.filter(|several| several.caller == caller.name) {
+        let told = shared.desk.told_of_several(&several).await;
+        let (answered, settled) = told.map_err(|error| desk::unkept(&error))?;
+        return Ok(settled_or_not(&answered, settled));
+    }
     let request = shared.desk.ledger().record_request(&id).await;
     let request = request.map_err(|error| desk::unkept(&error))?;
     match request.filter(|request| request.caller == caller.name) {
         Some(request) => {
             let settled = request.has_ended;
-            let mut told = json!(desk::answer_of(&request));
-            if let Some(object) = told.as_object_mut() {
-                object.insert("settled".to_owned(), json!(settled));
-            }
-            Ok(Json(told))
+            Ok(settled_or_not(&desk::answer_of(&request), settled))
         }
         None => Err(Refused::new(
             StatusCode::NOT_FOUND,
             "there is no such request",
         )),
     }
+}
+
+fn settled_or_not(answered: &Answered, settled: bool) -> Json<Value> {
+    let mut told = json!(answered);
+    if let Some(object) = told.as_object_mut() {
+        object.insert("settled".to_owned(), json!(settled));
+    }
+    Json(told)
 }
 
 /// This description.

@@ -50,6 +50,11 @@ pub(crate) enum RunError {
 }
 
 impl RunError {
+    /// Whether it says that a run wrote nothing that could be taken back.
+    pub(crate) fn is_nothing_to_undo(&self) -> bool {
+        matches!(self, Self::Undo(UndoError::NothingToUndo { .. }))
+    }
+
     /// The mistakes it stands for, if it stands for mistakes in the project's files.
     pub(crate) fn into_problems(self) -> Result<Vec<Problem>, Self> {
         if let Self::Plan(PlanError::Problems { problems, .. }) = self {

@@ -365,16 +365,20 @@ impl Plan {
         self.swap = Some(Arc::new(Swap::forward(&self.layout)));
     }
 
-    /// Layout and mapping of the records of which these of the schema's columns are given, the
-    /// match key's among them. Where a row cannot be made of them, none is.
+    /// Layout, mapping and references of the records of which these of the schema's columns are
+    /// given, the match key's among them. Where a row cannot be made of them, none is.
     /// Errors: mistakes that a plan of the whole would have.
     pub(super) fn of_columns(
         &self,
         columns: &BTreeSet<usize>,
-    ) -> Result<(Layout, Mapping), PlanError> {
+    ) -> Result<(Layout, Mapping, Referrals), PlanError> {
         let mut narrow = self.write_back.clone();
         let key = narrow.schema.key.clone();
         let is_asked_for = |field: &Field| real_time::is_asked_for(field, &key, columns);
+        let asked_for =
+            |(position, field): (usize, &Field)| is_asked_for(field).then_some(position);
+        let positions = narrow.fields.iter().enumerate().filter_map(asked_for);
+        let positions: Vec<usize> = positions.collect();
         narrow.fields.retain(is_asked_for);
         let zones = zones(&self.source, &self.destination);
         let facts = RunFacts {
@@ -386,10 +390,12 @@ impl Plan {
             },
             started_at: DateTime::UNIX_EPOCH,
         };
-        // No reference is written at once.
+        let referral = |position| self.referrals.by_field.get(position).cloned();
+        let by_field = positions.iter().map(referral).enumerate();
+        let by_field = by_field.filter_map(|(position, referral)| Some((position, referral?)));
         let referrals = Referrals {
+            by_field: by_field.collect(),
             only_where: self.referrals.only_where.clone(),
-            ..Referrals::default()
         };
         let mut plan = |mode| {
             narrow.mode = mode;
@@ -400,7 +406,7 @@ impl Plan {
             planned => planned,
         };
         match planned {
-            Ok((layout, mapping, _)) => Ok((layout, mapping)),
+            Ok((layout, mapping, _)) => Ok((layout, mapping, referrals)),
             Err(problems) => Err(PlanError::Problems {
                 job: self.write_back.name.clone(),
                 problems,

@@ -51,8 +51,6 @@ pub(super) async fn meet(
         }
         if key.contains(&position) {
             meeting.refuse_key(field);
-        } else if field.real_time {
-            meeting.refuse_real_time(field);
         } else if let Some(referral) = meeting.referral(field, is_path).await {
             field.column = exactly(&referral.column.name);
             met.referrals.by_field.insert(position, referral);
@@ -96,15 +94,6 @@ impl<'a> Meeting<'a> {
             field.column.text
         );
         let hint = "name a field of the object itself: records are matched on it".to_owned();
-        self.mistake(&field.location, message, Some(hint));
-    }
-
-    fn refuse_real_time(&mut self, field: &Field) {
-        let message = format!(
-            "`{}` cannot be written in real time: it is looked up in another object",
-            field.column.text
-        );
-        let hint = "leave `realtime` out, or let requests bring the id".to_owned();
         self.mistake(&field.location, message, Some(hint));
     }
 

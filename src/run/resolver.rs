@@ -11,7 +11,9 @@ use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::conform::Sifted;
 use crate::domain::error::{SystemError, chain};
-use crate::domain::referral::{KnownReferents, Referents, Referral, settle, value_texts};
+use crate::domain::referral::{
+    KnownReferents, Referents, Referral, Referrals, settle, value_texts,
+};
 use crate::run::plan::Plan;
 use crate::run::retry;
 
@@ -25,6 +27,7 @@ const REMEMBERED_MAX: usize = 100_000;
 /// Looks up what the references of one write-back's records mean, and remembers it.
 pub(super) struct Resolver<'a> {
     plan: &'a Plan,
+    referrals: &'a Referrals,
     /// Absent before the first value, and after a connection broke.
     destination: Option<AnyDestination>,
     /// By the field's position, and then by the value's text.
@@ -33,8 +36,14 @@ pub(super) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(super) fn of(plan: &'a Plan) -> Self {
+        Self::of_some(plan, &plan.referrals)
+    }
+
+    /// For records that have some of the write-back's fields, and so some of its references.
+    pub(super) fn of_some(plan: &'a Plan, referrals: &'a Referrals) -> Self {
         Self {
             plan,
+            referrals,
             destination: None,
             known: HashMap::new(),
         }
@@ -43,8 +52,7 @@ impl<'a> Resolver<'a> {
     /// Puts ids in the place of values; records of which one means no row, or several, are
     /// rejected.
     pub(super) async fn resolve(&mut self, sifted: Sifted) -> Result<Sifted, SystemError> {
-        let plan = self.plan;
-        let referrals = &plan.referrals.by_field;
+        let referrals = &self.referrals.by_field;
         if referrals.is_empty() {
             return Ok(sifted);
         }
@@ -104,8 +112,7 @@ impl<'a> Resolver<'a> {
             referral,
             found: self.known.get(position).unwrap_or(&nothing),
         };
-        let known: Vec<KnownReferents<'_>> =
-            self.plan.referrals.by_field.iter().map(known).collect();
+        let known: Vec<KnownReferents<'_>> = self.referrals.by_field.iter().map(known).collect();
         let mapping = &self.plan.mapping;
         settle(records, mapping.key_columns(), &known, mapping.zones())
     }

@@ -56,7 +56,7 @@ fn place(corporation: &str, settings: &str, fields: &str) -> Workspace {
 }
 
 /// As [`place`], with the usual fields and records.
-fn usual_place(corporation: &str) -> Workspace {
+pub(crate) fn usual_place(corporation: &str) -> Workspace {
     let place = place(corporation, "", FIELDS);
     place.scores(SCHEMA, SCORES);
     place
@@ -86,7 +86,7 @@ fn held(place: &Workspace, entity: &str, fields: &[&str]) -> String {
         .collect()
 }
 
-fn tiers(place: &Workspace) -> String {
+pub(crate) fn tiers(place: &Workspace) -> String {
     held(place, "Candidate", &["externalID", "customText1"])
 }
 

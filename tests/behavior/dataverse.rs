@@ -47,7 +47,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// A project with an environment of its own, which a job writes these records to.
-fn place(settings: &str, scores: &str) -> Workspace {
+pub(crate) fn place(settings: &str, scores: &str) -> Workspace {
     place_of(ACCOUNTS, settings, scores)
 }
 
@@ -96,7 +96,7 @@ fn accounts(place: &Workspace, columns: &[&str]) -> String {
     place.query_file(".writeback/practice/crm.db", &sql)
 }
 
-fn scores(place: &Workspace) -> String {
+pub(crate) fn scores(place: &Workspace) -> String {
     accounts(place, &["cr_customerid", "cr_healthscore", "cr_churnrisk"])
 }
 

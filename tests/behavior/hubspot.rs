@@ -24,7 +24,7 @@ const ABORT_AT: &str = "WRITEBACK_ABORT_AT";
 const IDS: [&str; 3] = ["101", "102", "103"];
 
 /// A project with a portal of its own, which a job writes these records to.
-fn place(settings: &str, scores: &str) -> Workspace {
+pub(crate) fn place(settings: &str, scores: &str) -> Workspace {
     place_as(RULE, settings, scores)
 }
 
@@ -49,7 +49,7 @@ fn again(place: &Workspace) -> Ran {
 }
 
 /// What the companies hold: `A1,12.5,high`.
-fn scores(place: &Workspace) -> Vec<String> {
+pub(crate) fn scores(place: &Workspace) -> Vec<String> {
     let sql = "SELECT json_extract(body, '$.properties.account_id'), json_extract(body, '$.properties.health_score'),
                       json_extract(body, '$.properties.churn_risk')
                FROM documents WHERE kind = 'companies' AND NOT json_extract(body, '$.archived') ORDER BY 1";

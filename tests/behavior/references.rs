@@ -24,7 +24,7 @@ const SCHEMA: &str = "id VARCHAR(18) PRIMARY KEY, score INTEGER, owner VARCHAR(8
 const OWNER: &str = "owner_id = { column = 'owner', refers_to = 'owners.email' }";
 
 /// Accounts that are to be assigned to owners whom the source knows by their address.
-fn place(server: Server, owner: &str, source: &str) -> Workspace {
+pub(crate) fn place(server: Server, owner: &str, source: &str) -> Workspace {
     let place = Workspace::on(server);
     place
         .table(
@@ -314,7 +314,7 @@ fn rows_that_do_not_fit_are_skipped_and_said_so() {
 }
 
 /// A project with a practice org: accounts that are owned by users.
-fn org(users: &str, fields: &str, source: &str) -> Workspace {
+pub(crate) fn org(users: &str, fields: &str, source: &str) -> Workspace {
     let place = Workspace::on(Server::Sqlite);
     let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in ["Account.json", "User.json"] {
@@ -337,7 +337,7 @@ fn org(users: &str, fields: &str, source: &str) -> Workspace {
     place
 }
 
-const USERS: &str = "Id,Username,LastName,Email,Alias,IsActive,Title,UserType
+pub(crate) const USERS: &str = "Id,Username,LastName,Email,Alias,IsActive,Title,UserType
 005000000000U01,one@x.example,One,one@example.com,one,true,,Standard
 005000000000U02,two@x.example,Two,two@example.com,two,true,,Standard
 005000000000U03,old@x.example,Old,two@example.com,old,false,,Standard
@@ -349,7 +349,7 @@ const ORG_FIELDS: &str = "Customer_Id__c = 'id'
 Health_Score__c = 'score'
 OwnerId = { column = 'owner', refers_to = 'User.Email', only_where = { IsActive = true } }";
 
-fn org_accounts(count: usize) -> String {
+pub(crate) fn org_accounts(count: usize) -> String {
     let account = |number: usize| {
         format!("001{number:09}AAA,Account {number},C-{number},1,005000000000U01\n")
     };
@@ -357,7 +357,7 @@ fn org_accounts(count: usize) -> String {
     header.to_owned() + &(1..=count).map(account).collect::<String>()
 }
 
-fn owners(place: &Workspace) -> String {
+pub(crate) fn owners(place: &Workspace) -> String {
     let sql = "SELECT json_extract(body, '$.Customer_Id__c') AS id, json_extract(body, '$.OwnerId') AS owner \
                FROM documents WHERE kind = 'Account' ORDER BY 1";
     place.query_file(".writeback/practice/crm.db", sql)

@@ -13,8 +13,11 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
 use crate::domain::outcome::Rejection;
 use crate::domain::record::{Identities, RECORD_POSITION, key_texts};
+use crate::domain::referral::Referrals;
 use crate::domain::schema::Schema;
 use crate::run::plan::PlanError;
+use crate::run::push::error::PushError;
+use crate::run::resolver::Resolver;
 use crate::run::write::terms::ExpectedRow;
 
 /// What a caller asks for, by columns of the schema. `None` is NULL.
@@ -37,6 +40,10 @@ pub(crate) struct Mapped {
     pub(crate) record: String,
     pub(super) key_columns: Vec<String>,
     pub(super) expected: Option<Arc<ExpectedRow>>,
+    /// Its references, which bring values until they are resolved.
+    referrals: Referrals,
+    /// Those of what is expected.
+    expected_referrals: Referrals,
     /// The fields that it writes.
     pub(crate) fields: Vec<String>,
 }
@@ -47,6 +54,14 @@ pub(crate) enum Unfit {
     Rejected(Box<Rejection>),
     /// The write-back itself does not fit its object any more.
     Plan(PlanError),
+}
+
+/// Why the references of a record are no ids.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    Rejected(Box<Rejection>),
+    /// They could not be looked up.
+    Failed(PushError),
 }
 
 impl From<PlanError> for Unfit {
@@ -75,12 +90,15 @@ impl Post {
             layout,
             records,
             key_columns,
+            referrals,
         } = self.fit(&asked.key, &asked.values)?;
-        let expected = match asked.expected.is_empty() {
-            true => None,
-            false => Some(Arc::new(as_expected(
-                self.fit(&asked.key, &asked.expected)?,
-            ))),
+        let (expected, expected_referrals) = match asked.expected.is_empty() {
+            true => (None, Referrals::default()),
+            false => {
+                let fitted = self.fit(&asked.key, &asked.expected)?;
+                let referrals = fitted.referrals.clone();
+                (Some(Arc::new(as_expected(fitted))), referrals)
+            }
         };
         let written = layout.written_fields();
         Ok(Mapped {
@@ -90,7 +108,58 @@ impl Post {
             records,
             key_columns,
             expected,
+            referrals,
+            expected_referrals,
         })
+    }
+
+    /// Looks up the rows that the references of a record mean, and puts their ids in the place of
+    /// the values that find them.
+    pub(crate) async fn resolve(&self, mapped: Mapped) -> Result<Mapped, Unresolved> {
+        let records = self.resolved(mapped.records, &mapped.referrals).await?;
+        let expected = match mapped.expected {
+            None => None,
+            Some(expected) => {
+                let record = expected.record.clone();
+                Some(Arc::new(ExpectedRow {
+                    layout: expected.layout.clone(),
+                    record: self.resolved(record, &mapped.expected_referrals).await?,
+                }))
+            }
+        };
+        Ok(Mapped {
+            records,
+            expected,
+            ..mapped
+        })
+    }
+
+    async fn resolved(
+        &self,
+        records: DataFrame,
+        referrals: &Referrals,
+    ) -> Result<DataFrame, Unresolved> {
+        if referrals.by_field.is_empty() {
+            return Ok(records);
+        }
+        let mut resolver = Resolver::of_some(&self.plan, referrals);
+        let positioned = Column::new(RECORD_POSITION.into(), [0_u64]);
+        let mut records = records;
+        let names = records.get_column_names_owned();
+        records
+            .with_column(positioned)
+            .expect("one record has one position");
+        let sifted = Sifted {
+            records,
+            rejections: Vec::new(),
+        };
+        let resolved = resolver.resolve(sifted).await;
+        resolver.close().await;
+        let resolved = resolved.map_err(|source| Unresolved::Failed(self.failed(source)))?;
+        match passed(resolved) {
+            Ok(records) => Ok(records.select(names).expect("it has all its columns")),
+            Err(rejection) => Err(Unresolved::Rejected(rejection)),
+        }
     }
 
     fn fit(
@@ -105,7 +174,7 @@ impl Post {
             .filter(|(_, column)| is_given(&column.name))
             .map(|(position, _)| position)
             .collect();
-        let (layout, mapping) = self.plan.of_columns(&given)?;
+        let (layout, mapping, referrals) = self.plan.of_columns(&given)?;
         let narrow = narrowed(schema, &given);
         let text = |name: &String| match key.get(name) {
             Some(text) => Some(text.as_str()),
@@ -119,12 +188,13 @@ impl Post {
         let mut columns: Vec<Column> = names.map(column).collect();
         columns.push(Series::new(RECORD_POSITION.into(), [0_u64]).into_column());
         let given = DataFrame::new(1, columns).expect("a schema's columns have different names");
-        let conformed = passed(conform(&narrow, &given))?;
-        let records = passed(mapping.apply(&conformed))?;
+        let conformed = passed(conform(&narrow, &given)).map_err(Unfit::Rejected)?;
+        let records = passed(mapping.apply(&conformed)).map_err(Unfit::Rejected)?;
         Ok(Fitted {
             layout,
             records: mapping.complete(&records),
             key_columns: mapping.key_columns().to_vec(),
+            referrals,
         })
     }
 }
@@ -134,6 +204,7 @@ struct Fitted {
     layout: Layout,
     records: DataFrame,
     key_columns: Vec<String>,
+    referrals: Referrals,
 }
 
 /// What a row is to hold, whatever the job's rules for writing it.
@@ -155,9 +226,9 @@ fn as_expected(fitted: Fitted) -> ExpectedRow {
 }
 
 /// The one record, if it passed.
-fn passed(sifted: Sifted) -> Result<DataFrame, Unfit> {
+fn passed(sifted: Sifted) -> Result<DataFrame, Box<Rejection>> {
     match sifted.rejections.into_iter().next() {
-        Some(rejection) => Err(Unfit::Rejected(Box::new(rejection))),
+        Some(rejection) => Err(Box::new(rejection)),
         None => Ok(sifted.records),
     }
 }

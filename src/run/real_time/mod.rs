@@ -3,16 +3,17 @@
 
 mod mapped;
 mod settle;
+mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{NaiveTime, Utc};
-use serde::Serialize;
 use tracing::warn;
 
-pub(crate) use self::mapped::{Asked, Mapped, Unfit};
+pub(crate) use self::mapped::{Asked, Mapped, Unfit, Unresolved};
+pub(crate) use self::writable::{Unwritable, expect_writable, key_columns, told};
 use super::batch::{Batch, RequestTerms};
 use super::conflicts::kept;
 use super::images;
@@ -29,12 +30,11 @@ use super::writer::{Work, Writer, WriterContext};
 use crate::config::{CheckedJob, Project};
 use crate::domain::cycle::Cycle;
 use crate::domain::error::chain;
-use crate::domain::field::Field;
+use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{NO_RUN, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection};
 use crate::domain::parking::Parked;
-use crate::domain::real_time::{self, WhyNot};
 use crate::ledger::{
     DayRun, Ledger, LedgerError, MappedFor, NewRecordRequest, RequestBegun, RequestPlace,
 };
@@ -49,30 +49,6 @@ pub(crate) struct Post {
     mapped_for: MappedFor,
     /// Writers that have nothing to do, their connections open.
     idle: Mutex<Vec<Writer>>,
-}
-
-/// Why a column of the schema is not written by requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unwritable {
-    /// The schema does not have it, or no field is made of it.
-    Unknown { known: Vec<String> },
-    /// It cannot be.
-    Never(WhyNot),
-    /// It could be, and nobody switched it on.
-    SwitchedOff { field: String },
-}
-
-/// One field of a write-back, as callers are told of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FieldTold {
-    pub(crate) field: String,
-    /// The schema's column that it is made of, by which requests name it.
-    pub(crate) column: Option<String>,
-    /// As the schema declares it.
-    #[serde(rename = "type")]
-    pub(crate) declared: Option<String>,
-    pub(crate) real_time: bool,
-    pub(crate) why_not: Option<String>,
 }
 
 /// What was carried out.
@@ -163,62 +139,9 @@ impl Post {
         self.plan.object().display_name()
     }
 
-    /// Columns of the schema's unique identifier, in its order.
-    pub(crate) fn key_columns(&self) -> Vec<String> {
-        let key = self.plan.write_back.schema.key_columns();
-        key.map(|column| column.name.clone()).collect()
-    }
-
-    /// Every field, with what keeps it from being written in real time.
-    pub(crate) fn told(&self) -> Vec<FieldTold> {
-        let write_back = &self.plan.write_back;
-        let schema = &write_back.schema;
-        let told = |field: &Field| {
-            let column = match field.value.columns() {
-                [column] => schema.columns.get(*column),
-                [..] => None,
-            };
-            let why_not = match real_time::obstacle(field, &schema.key, write_back.mode) {
-                Some(why) => Some(why.words().to_owned()),
-                None if field.real_time => None,
-                None => Some("`realtime = true` is not written at it".to_owned()),
-            };
-            FieldTold {
-                field: field.column.text.clone(),
-                column: column.map(|column| column.name.clone()),
-                declared: column.map(|column| column.column_type.to_string()),
-                real_time: why_not.is_none(),
-                why_not,
-            }
-        };
-        write_back.fields.iter().map(told).collect()
-    }
-
-    /// Errors: requests do not write this column.
-    pub(crate) fn expect_writable(&self, column: &str) -> Result<(), Unwritable> {
-        let write_back = &self.plan.write_back;
-        let schema = &write_back.schema;
-        let position = schema.columns.iter().position(|known| known.name == column);
-        let is_of = |field: &&Field| {
-            let columns = field.value.columns();
-            position.is_some_and(|position| columns.contains(&position))
-        };
-        let obstacle = |field| real_time::obstacle(field, &schema.key, write_back.mode);
-        let mut refused = None;
-        for field in write_back.fields.iter().filter(is_of) {
-            match obstacle(field) {
-                None if field.real_time => return Ok(()),
-                None => {
-                    refused = Some(Unwritable::SwitchedOff {
-                        field: field.column.text.clone(),
-                    });
-                }
-                Some(why) => refused = refused.or(Some(Unwritable::Never(why))),
-            }
-        }
-        let told = self.told().into_iter().filter(|field| field.real_time);
-        let known = told.filter_map(|field| field.column).collect();
-        Err(refused.unwrap_or(Unwritable::Unknown { known }))
+    /// What it writes, as its job's file has it.
+    pub(crate) fn declared(&self) -> &WriteBack {
+        &self.plan.write_back
     }
 
     /// Waits until nobody else in this process writes the record.
@@ -367,6 +290,15 @@ impl Post {
             .unwrap_or_else(PoisonError::into_inner)
             .push(writer);
     }
+}
+
+/// Waits until nobody else in this process asks for something with the caller's `Idempotency-Key`.
+pub(crate) async fn hold_request_key(caller: &str, key: &str) -> HeldKeys {
+    key_lines::hold(
+        "keys of requests",
+        BTreeSet::from([format!("{caller}\n{key}")]),
+    )
+    .await
 }
 
 /// A rejection of a request, as its day run knows it.

@@ -46,7 +46,7 @@ impl Post {
         Ok(settled)
     }
 
-    fn failed(&self, source: SystemError) -> PushError {
+    pub(super) fn failed(&self, source: SystemError) -> PushError {
         PushError::Push {
             write_back: self.write_back().to_owned(),
             connection: self.destination().to_owned(),

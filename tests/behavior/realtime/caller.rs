@@ -67,7 +67,7 @@ impl Answering {
         serving.wait_for_log("answering requests");
         let log = serving.log();
         let host = log.split("answering requests").nth(1);
-        let host = host.and_then(|rest| rest.split("http://").nth(1));
+        let host = host.and_then(|rest| rest.split("://").nth(1));
         let host = host.expect("an address").chars();
         let host = host.take_while(|sign| sign.is_ascii_digit() || ".:".contains(*sign));
         let host = host.collect();

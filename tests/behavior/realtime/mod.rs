@@ -3,8 +3,12 @@
 mod answers;
 mod caller;
 mod described;
+mod encrypted;
 mod histories;
 mod killed;
 mod records;
+mod references;
 mod runs;
 mod services;
+mod several;
+mod story;

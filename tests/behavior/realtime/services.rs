@@ -1,4 +1,4 @@
-//! Requests whose destination is a web API: the practice Salesforce, over real HTTP.
+//! Requests whose destination is a web API: the practice services, over real HTTP.
 
 use serde_json::json;
 
@@ -102,5 +102,128 @@ fn a_request_to_salesforce_that_was_cut_off_and_is_asked_again_is_carried_out_on
         let told = answering.settled(told["id"].as_str().expect("an id"));
         assert_eq!(told["outcome"], "updated", "{death}: {told}");
         assert!(held(&place).contains(&format!("C-1,{score}")), "{death}");
+    }
+}
+
+/// A web API as requests meet it.
+struct Service {
+    name: &'static str,
+    place: fn() -> Workspace,
+    table: &'static str,
+    fields: &'static str,
+    /// A record, a change of it, and what the field is called and held before and after.
+    record: &'static str,
+    change: &'static str,
+    field: (&'static str, &'static str, &'static str),
+    /// A change that the API itself refuses, and some of its words.
+    refused: Option<(&'static str, &'static str)>,
+    held: fn(&Workspace) -> String,
+    /// What stands in it once the change is made.
+    told: &'static str,
+}
+
+const SERVICES: [Service; 3] = [
+    Service {
+        name: "HubSpot",
+        place: || crate::hubspot::place("", "id,score,risk,note\n"),
+        table: "companies",
+        fields: "account_id = 'id'
+health_score = { column = 'score', realtime = true }
+churn_risk = { column = 'risk', realtime = true }
+health_note = 'note'",
+        record: "A1",
+        change: r#"{"values": {"risk": "low"}, "expected": {"risk": "high"}}"#,
+        field: ("churn_risk", "high", "low"),
+        refused: Some((r#"{"values": {"score": 101}}"#, "100")),
+        held: |place| crate::hubspot::scores(place).join("\n"),
+        told: "A1,12.5,low",
+    },
+    Service {
+        name: "Dataverse",
+        place: || crate::dataverse::place("", "id,score,risk,note\n"),
+        table: "account",
+        fields: "cr_customerid = 'id'
+cr_healthscore = { column = 'score', realtime = true }
+cr_churnrisk = { column = 'risk', realtime = true }
+cr_healthnote = 'note'",
+        record: "C-1",
+        change: r#"{"values": {"risk": "high"}, "expected": {"risk": "low"}}"#,
+        field: ("cr_churnrisk", "low", "high"),
+        refused: Some((
+            r#"{"values": {"score": 101}}"#,
+            "A health score lies between 0 and 100.",
+        )),
+        held: crate::dataverse::scores,
+        told: "C-1,10.5,high",
+    },
+    Service {
+        name: "Bullhorn",
+        place: || {
+            let place = crate::bullhorn::usual_place("");
+            place.file("data/scores.csv", "id,tier,day,src\n");
+            place
+        },
+        table: "Candidate",
+        fields: "externalID = 'id'
+customText1 = { column = 'tier', realtime = true }
+dateAvailable = 'day'
+source = 'src'",
+        record: "R-3",
+        change: r#"{"values": {"tier": "gold"}, "expected": {"tier": "silver"}}"#,
+        field: ("customText1", "silver", "gold"),
+        refused: None,
+        held: crate::bullhorn::tiers,
+        told: "R-3,gold",
+    },
+];
+
+#[test]
+fn every_web_api_is_written_at_once_says_why_not_in_its_own_words_and_is_put_back() {
+    for service in SERVICES {
+        let name = service.name;
+        let place = (service.place)();
+        let project = place.text("writeback.toml");
+        place.file("writeback.toml", &format!("{project}\n{CALLER}"));
+        let job = write_back("scores", service.table, "", service.fields);
+        place.file("schedules/job.toml", &job);
+        let answering = Answering::start(&place);
+        let answer = answering.change(service.record, service.change);
+        assert_eq!(
+            answer.told(),
+            (200, "updated".to_owned()),
+            "{name} {answer:?}"
+        );
+        let told = answer.json()["destinations"][0].clone();
+        let (field, from, to) = service.field;
+        let fields = json!([{"field": field, "from": from, "to": to, "outcome": "updated"}]);
+        assert_eq!(told["fields"], fields, "{name} {told}");
+        assert_eq!(told["read_back"], json!({field: to}), "{name} {told}");
+        assert!(told["id"].is_string(), "{name} {told}");
+        let conflict = answering.change(service.record, service.change);
+        assert_eq!(
+            conflict.told(),
+            (409, "conflict".to_owned()),
+            "{name} {conflict:?}"
+        );
+        let absent = answering.change("X-9", service.change);
+        assert_eq!(absent.status, 404, "{name} {absent:?}");
+        if let Some((change, words)) = service.refused {
+            let refused = answering.change(service.record, change);
+            assert_eq!(
+                refused.told(),
+                (422, "rejected".to_owned()),
+                "{name} {refused:?}"
+            );
+            let reason = refused.json()["destinations"][0]["reason"].to_string();
+            assert!(reason.contains(words), "{name} {reason}");
+        }
+        let held = (service.held)(&place);
+        assert!(held.contains(service.told), "{name} {held}");
+        let id = answer.json()["id"].as_str().expect("an id").to_owned();
+        let undone = place.command(&["undo", "--request", &id]);
+        assert_eq!(undone.code, 0, "{name} {undone}");
+        let held = (service.held)(&place);
+        let before = service.told.replace(to, from);
+        assert!(held.contains(&before), "{name} {held}");
     }
 }
