@@ -25,6 +25,7 @@ mod questions;
 mod schema;
 mod schema_types;
 mod secret;
+pub(crate) mod switch;
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;

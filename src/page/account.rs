@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::clock::Zone;
 use super::door::{Lasts, set_cookie};
-use super::frame::{Frame, ZONE_COOKIE};
+use super::frame::{Frame, KEYS_COOKIE, KEYS_OFF, ZONE_COOKIE};
 use super::house::House;
 use super::refusal::Refusal;
 use super::sign_in::own_place;
@@ -42,6 +42,8 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
         }
         h2 #clock { "Clock" }
         (zone_form(&frame))
+        h2 #keys { "Keys" }
+        (keys_form(frame.keys))
         h2 #sessions { "Open sessions" }
         (sessions_table(&frame, &sessions))
     };
@@ -63,6 +65,20 @@ fn zone_form(frame: &Frame) -> Markup {
             input #zone name="zone" list="zones" value=(frame.zone.name()) required;
             datalist #zones { @for zone in ZONES_OFFERED { option value=(zone) {} } }
             button { "Use it" }
+        }
+    }
+}
+
+fn keys_form(on: bool) -> Markup {
+    html! {
+        @if on {
+            p { "Single keys lead about where a script runs: " kbd { "?" } " tells which." }
+        } @else {
+            p { "Single keys lead nowhere." }
+        }
+        form.line method="post" action="/keys" {
+            input type="hidden" name="keys" value=(if on { KEYS_OFF } else { "on" });
+            button { @if on { "Switch them off" } @else { "Switch them on" } }
         }
     }
 }
@@ -111,6 +127,25 @@ pub(super) async fn choose_zone(
     let headers = AppendHeaders([(header::SET_COOKIE, handed)]);
     let back = Redirect::to(own_place(chosen.back.as_deref()));
     Ok((headers, back).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct KeysChosen {
+    keys: String,
+}
+
+/// Keeps in the browser whether single keys lead about.
+pub(super) async fn choose_keys(
+    State(house): State<Arc<House>>,
+    Form(chosen): Form<KeysChosen>,
+) -> Response {
+    let lasts = match chosen.keys == KEYS_OFF {
+        true => Lasts::Year,
+        false => Lasts::Not,
+    };
+    let handed = set_cookie(&house, KEYS_COOKIE, KEYS_OFF, lasts);
+    let headers = AppendHeaders([(header::SET_COOKIE, handed)]);
+    (headers, Redirect::to("/account#keys")).into_response()
 }
 
 pub(super) async fn end_session(

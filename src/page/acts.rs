@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use super::{parts, paths};
 use crate::access::Passcode;
 use crate::config::CheckedJob;
+use crate::domain::job::WriteBack;
 use crate::domain::outcome::grouped;
 use crate::ledger::{NewRequest, PageRequest, RequestAct, RunEntry, RunStatus};
 use crate::schedule::outlook;
@@ -76,13 +77,25 @@ pub(super) async fn run_form(
             label for="write_back" { "Write-backs" }
             select #write_back name="write_back" {
                 option value="" { "all of them" }
-                @for one in &checked.job.write_backs { option value=(one.name) { "only " (one.name) } }
+                @for one in &checked.job.write_backs {
+                    @if let Some(name) = named_first(&checked.job.write_backs, one) { option value=(name) { "only " (name) ", at each destination" } }
+                    option value=(one.name) { "only " (one.name) }
+                }
             }
             button.primary { "Run " (job) " now" }
         } }
         (parts::same(&format!("writeback run {job}")))
     };
     Ok(frame.page_within("Run it now?", &[(paths::job(&job), job.as_str())], content))
+}
+
+/// The name of all destinations of what is read once, if this is the first of them.
+fn named_first<'a>(all: &'a [WriteBack], one: &WriteBack) -> Option<&'a str> {
+    let first = all.iter().find(|other| other.is_pulled_with(one))?;
+    first
+        .common_name
+        .as_deref()
+        .filter(|_| first.name == one.name)
 }
 
 /// The cycle that a run now would write back, as far as it was noticed.
@@ -123,7 +136,7 @@ pub(super) async fn ask_for_run(
     frame.caller.expect_job(job)?;
     let checked = house.job(&house.project()?, job)?;
     if let Some(name) = wanted.write_back {
-        house.write_back(&checked, name)?;
+        house.expect_called(&checked, name)?;
     }
     let request = NewRequest {
         write_back: wanted.write_back,
@@ -263,6 +276,7 @@ pub(super) async fn request_page(
             (None, None) => p.lead { span.chip.warn { "! waits" } " Nobody serves; it begins once " code { "writeback serve" } " runs." },
         } }
         @if request.ended_at.is_none() { div data-live=(format!("/events?request={number}")) {
+            (missed())
             p { a.button href=(format!("/requests/{number}")) { "Look again" } }
         } }
         dl.facts {
@@ -322,12 +336,20 @@ pub(super) fn progress(run: &RunEntry) -> Markup {
             label for="progress" { "At work" }
             progress #progress max=(tally.read.max(1)) value=(tally.accounted()) { (tally.accounted()) }
             p data-words { (progress_words(run)) }
+            (missed())
             p.line {
                 a.button href=(paths::run(run.run)) { "Look again" }
                 button type="button" data-pause hidden { "Pause updates" }
             }
         }
     }
+}
+
+/// What a script shows while nobody answers.
+pub(super) fn missed() -> Markup {
+    html! { div role="status" { p.refused data-lost hidden {
+        "Nobody answers here: what you see may be old. It is asked for again, and goes on by itself."
+    } } }
 }
 
 fn progress_words(run: &RunEntry) -> String {
@@ -362,16 +384,19 @@ pub(super) async fn events(
         Some((house, frame, watched, None::<String>)),
     );
     let stream = futures_util::stream::unfold((state, place), move |(state, place)| async move {
-        let (house, frame, watched, mut before) = state?;
+        let (house, frame, watched, before) = state?;
         while begun.elapsed() < STREAM_DURATION_MAX {
-            let Ok((name, data)) = told(&house, &frame, &watched).await else {
+            let Ok(told) = told(&house, &frame, &watched).await else {
                 break;
             };
-            if before.as_ref() != Some(&data) {
-                before = Some(data.clone());
-                let event = Ok::<_, Infallible>(Event::default().event(name).data(data));
-                let state = (name != "over").then_some((house, frame, watched, before));
+            // The last figures are told before it is over.
+            if before.as_ref() != Some(&told.progress) {
+                let event = event("progress", told.progress.clone());
+                let state = Some((house, frame, watched, Some(told.progress)));
                 return Some((event, (state, place)));
+            }
+            if let Some(address) = told.over {
+                return Some((event("over", address), (None, place)));
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
@@ -382,21 +407,28 @@ pub(super) async fn events(
         .into_response())
 }
 
-/// The name of what is to be told now, and what.
-async fn told(
-    house: &House,
-    frame: &Frame,
-    watched: &Watched,
-) -> Result<(&'static str, String), Refusal> {
+fn event(name: &str, data: String) -> Result<Event, Infallible> {
+    Ok(Event::default().event(name).data(data))
+}
+
+/// What whoever watches is told.
+struct Told {
+    /// The figures as they are now.
+    progress: String,
+    /// The page to look at, once it is over.
+    over: Option<String>,
+}
+
+async fn told(house: &House, frame: &Frame, watched: &Watched) -> Result<Told, Refusal> {
     if let Some(run) = watched.run {
         let run = house.run_for(frame, run).await?;
-        if run.status != RunStatus::Running {
-            return Ok(("over", paths::run(run.run)));
-        }
         let tally = parts::tally_of(&run);
-        let told =
+        let figures =
             json!({ "read": tally.read, "done": tally.accounted(), "words": progress_words(&run) });
-        return Ok(("progress", told.to_string()));
+        return Ok(Told {
+            progress: figures.to_string(),
+            over: (run.status != RunStatus::Running).then(|| paths::run(run.run)),
+        });
     }
     let number = watched
         .request
@@ -408,9 +440,11 @@ async fn told(
         Some(run) => Some(run),
         None => run_of(house, &request).await?,
     };
-    Ok(match (run, request.ended_at) {
-        (Some(run), _) => ("over", paths::run(run)),
-        (None, Some(_)) => ("over", paths::request(number, request.act)),
-        (None, None) => ("progress", "{}".to_owned()),
+    let ended = || paths::request(number, request.act);
+    Ok(Told {
+        progress: "{}".to_owned(),
+        over: run
+            .map(paths::run)
+            .or_else(|| request.ended_at.map(|_| ended())),
     })
 }

@@ -100,7 +100,7 @@ pub(super) async fn look_at_job(
     frame.caller.expect_job(job)?;
     let checked = house.job(&house.project()?, job)?;
     if let Some(name) = write_back {
-        house.write_back(&checked, name)?;
+        house.expect_called(&checked, name)?;
     }
     let asked = NewRequest {
         write_back,
@@ -611,6 +611,9 @@ pub(super) async fn look_page(
             @if let Some(usual) = usual(&house, run).await? { p { (usual) } }
         }
         @if let Some(shown) = shown {
+            @if frame.may(Role::Admin) && matches!(look.act, RequestAct::LookAtStopped | RequestAct::LookAtUndo | RequestAct::Preview) {
+                p { a href="#reason" { "To the decision, below" } }
+            }
             div.look { (PreEscaped(shown)) }
             (word_form(&frame, &look, &looks::json_of(&project, number)?)?)
         }
@@ -650,6 +653,7 @@ fn state(house: &House, frame: &Frame, look: &PageRequest) -> Markup {
         },
         (Some(_), None) => p.refused { (look.message.as_deref().unwrap_or("It showed nothing.")) },
         (None, _) if made_here => div data-live=(format!("/events?request={}", look.request)) {
+            (acts::missed())
             p.lead { span.chip { "▶ looking" } " It reads records and asks the destination; nothing is written." }
             p { a.button href=(paths::request(look.request, look.act)) { "Look again" } }
         },

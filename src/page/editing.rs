@@ -61,7 +61,18 @@ pub(super) struct EditForm {
     write: Option<String>,
 }
 
-fn unfit(why: &str) -> Refusal {
+impl EditForm {
+    /// An edit whose difference is only to be shown.
+    pub(super) fn proposed(file: &FileRead, text: String) -> Self {
+        Self {
+            base: file.digest(),
+            text,
+            write: None,
+        }
+    }
+}
+
+pub(super) fn unfit(why: &str) -> Refusal {
     let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, why);
     refusal.hint("edit it with an editor, where it is")
 }

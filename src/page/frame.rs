@@ -16,13 +16,17 @@ use crate::domain::access::Role;
 
 /// The cookie that holds the reader's time zone.
 pub(super) const ZONE_COOKIE: &str = "tz";
+/// The cookie that says that single keys lead nowhere.
+pub(super) const KEYS_COOKIE: &str = "keys";
+/// What it holds then.
+pub(super) const KEYS_OFF: &str = "off";
 
-/// The pages that everything begins from.
-const PLACES: [(&str, &str); 4] = [
-    ("/", "Overview"),
-    ("/runs", "Runs"),
-    ("/problems", "Problems"),
-    ("/activity", "Activity"),
+/// The pages that everything begins from, each with the key that leads there after `g`.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("/", "Overview", "o"),
+    ("/runs", "Runs", "r"),
+    ("/problems", "Problems", "p"),
+    ("/activity", "Activity", "a"),
 ];
 
 /// A page for somebody.
@@ -30,6 +34,8 @@ const PLACES: [(&str, &str); 4] = [
 pub(super) struct Frame {
     pub(super) caller: Caller,
     pub(super) zone: Zone,
+    /// Whether single keys lead about.
+    pub(super) keys: bool,
     /// Of this page, to come back to.
     pub(super) place: String,
 }
@@ -38,6 +44,7 @@ pub(super) struct Frame {
 #[derive(Debug, Clone)]
 pub(super) struct FrameParts {
     zone: Zone,
+    keys: bool,
     place: String,
 }
 
@@ -46,6 +53,7 @@ impl FrameParts {
         let place = uri.path_and_query().map_or("/", |path| path.as_str());
         Self {
             zone: zone(uri, headers),
+            keys: door::cookie(headers, KEYS_COOKIE) != Some(KEYS_OFF),
             place: place.to_owned(),
         }
     }
@@ -54,6 +62,7 @@ impl FrameParts {
         Frame {
             caller,
             zone: self.zone,
+            keys: self.keys,
             place: self.place,
         }
     }
@@ -91,9 +100,9 @@ impl Frame {
             header.top {
                 nav aria-label="Main" {
                     a.brand href="/" { "writeback" }
-                    @for (address, name) in PLACES {
+                    @for (address, name, key) in PLACES {
                         @let here = self.place.split(['?', '/']).nth(1) == address.split('/').nth(1);
-                        a href=(address) aria-current=[here.then_some("page")] { (name) }
+                        a href=(address) data-go=(key) aria-current=[here.then_some("page")] { (name) }
                     }
                 }
                 div.who {
@@ -103,6 +112,7 @@ impl Frame {
                     form method="post" action="/logout" { button.plain { "Sign out" } }
                 }
             }
+            @if self.keys { (keys_dialog()) }
         };
         let content = html! {
             @if !above.is_empty() {
@@ -120,6 +130,27 @@ impl Frame {
 
     pub(super) fn may(&self, role: Role) -> bool {
         self.caller.role >= role
+    }
+}
+
+/// What single keys do. A script opens it, and whoever closes it is back where they were.
+fn keys_dialog() -> Markup {
+    let keys = [
+        ("?", "shows these keys"),
+        ("/", "leads to the search"),
+        ("j", "the next row"),
+        ("k", "the row before"),
+    ];
+    html! {
+        dialog data-keys aria-labelledby="keys-name" {
+            h2 #keys-name { "Keys" }
+            dl.facts {
+                @for (key, what) in keys { dt { kbd { (key) } } dd { (what) } }
+                @for (_, name, key) in PLACES { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
+            }
+            p.quiet { "Switch them off under " a href="/account#keys" { "Account" } "." }
+            form method="dialog" { button.primary { "Close" } }
+        }
     }
 }
 

@@ -122,6 +122,15 @@ impl House {
         })
     }
 
+    /// Errors: no write-back of a job is called so, nor several destinations by one name.
+    pub(super) fn expect_called(&self, checked: &CheckedJob, name: &str) -> Result<(), Refusal> {
+        let mut all = checked.job.write_backs.iter();
+        match all.any(|one| one.is_called(name)) {
+            true => Ok(()),
+            false => self.write_back(checked, name).map(drop),
+        }
+    }
+
     /// A dashboard of the project. Errors: there is none.
     pub(super) fn dashboard<'a>(
         &self,

@@ -64,7 +64,7 @@ pub(super) async fn page(
     let cadence = seen.checked.job.cadence.as_ref();
     let fresh = plots::freshness(&house, cadence, &seen.runs).await?;
     let content = html! {
-        p.line {
+        div.line {
             @if frame.may(Role::Operator) {
                 a.button href=(format!("{}/run", paths::job(&job))) { "Run now…" }
                 (look_form(&job, "previews", "Preview", &key))
@@ -191,7 +191,7 @@ fn standing(frame: &Frame, seen: &Seen) -> Result<Markup, Refusal> {
     Ok(html! {
         @if !seen.alerts.is_empty() || pending::count(pending) > 0 {
             h2 #waiting { "What waits for a person" }
-            @if let Some(retry) = retry { (retry) }
+            @if let Some(retry) = retry { div.line { (retry) } }
             ul.waiting aria-labelledby="waiting" {
                 @for one in pending {
                     li.warn { div.what { p { span.chip.warn { "! rejected" } " " (one.write_back) ": " (grouped(one.records)) " pending since run " (one.run)

@@ -25,6 +25,7 @@ mod problems;
 mod refusal;
 mod runs;
 mod sign_in;
+mod switch;
 mod tending;
 mod told;
 mod write_backs;
@@ -247,6 +248,7 @@ fn routes(house: Arc<House>) -> Router {
         .route("/problems", get(problems::page))
         .route("/files/{*file}", get(files::page))
         .route("/zone", post(account::choose_zone))
+        .route("/keys", post(account::choose_keys))
         .route("/logout", post(sign_in::out))
         .route("/sessions/{session}/end", post(account::end_session))
         .route_layer(axum::middleware::from_fn_with_state(
@@ -303,6 +305,7 @@ fn routes(house: Arc<House>) -> Router {
         .route("/runs/{run}/undo/looks", post(deciding::look_at_undo))
         .route("/looks/{look}/apply", post(deciding::apply))
         .route("/edit/{*file}", get(editing::form).post(editing::submit))
+        .route("/jobs/{job}/{write_back}/switch", get(switch::page))
         .route_layer(axum::middleware::from_fn_with_state(
             Role::Admin,
             door::at_least,

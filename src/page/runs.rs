@@ -234,6 +234,8 @@ fn write_back_row(run: &RunEntry, one: &WriteBackEntry) -> Markup {
     let tally = &one.tally;
     html! { tr {
         th scope="row" { a href=(paths::write_back(&run.job, &one.name)) { (one.name) }
+            @if run.status == RunStatus::Failed && tally.read > tally.accounted() {
+                " " span.chip.bad { "✕ " (grouped(tally.read - tally.accounted())) " not written" } }
             @if one.in_doubt > 0 { " " span.chip.warn { (grouped(one.in_doubt)) " in doubt" } }
             @if let Some(canary) = &one.canary { " " span.chip { "canary of " (grouped(canary.records)) " checked" } } }
         td.num { (grouped(tally.read)) } td.num { (grouped(tally.inserted)) }

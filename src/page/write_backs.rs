@@ -10,11 +10,11 @@ use super::clock::length;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{files, parts, paths, tending};
+use super::{files, parts, paths, switch, tending};
 use crate::domain::access::Role;
 use crate::domain::counted::counted;
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
-use crate::domain::job::WriteBack;
+use crate::domain::job::{Job, WriteBack};
 use crate::domain::outcome::grouped;
 use crate::domain::schema::SchemaColumn;
 use crate::report::guards;
@@ -28,6 +28,10 @@ pub(super) async fn page(
     frame.caller.expect_job(&job)?;
     let project = house.project()?;
     let checked = house.job(&project, &job)?;
+    let is_of_all = |one: &WriteBack| one.common_name.as_deref() == Some(name.as_str());
+    if checked.job.write_backs.iter().any(is_of_all) {
+        return Ok(destinations_page(&frame, &job, &name, &checked.job));
+    }
     let one = house.write_back(&checked, &name)?;
     let content = html! {
         dl.facts {
@@ -43,7 +47,7 @@ pub(super) async fn page(
             dt { "File" } dd { a href=(files::address(&one.location.file, one.location.line)) { (one.location.file) ":" (one.location.line) } }
         }
         h2 #schema { "Schema and fields" }
-        (fields_table(one))
+        (fields_table(&Shown { house: &house, frame: &frame, job: &job, jobs: &switch::jobs(&project) }, one))
         form.line method="get" action=(format!("{}/records", paths::write_back(&job, &name))) {
             label for="key" { "Look at one record: its key" }
             input.key #key name="key" required;
@@ -54,7 +58,26 @@ pub(super) async fn page(
     Ok(frame.page_within(&name, &above, content))
 }
 
-fn fields_table(one: &WriteBack) -> Markup {
+/// What is read once and goes to several destinations, each a write-back with a page of its own.
+fn destinations_page(frame: &Frame, job: &str, name: &str, all: &Job) -> Markup {
+    let content = html! {
+        p.lead { "It is read once and goes to several destinations. Each is a write-back of its own:" }
+        ul { @for one in all.write_backs.iter().filter(|one| one.is_called(name)) {
+            li { a href=(paths::write_back(job, &one.name)) { (one.name) } ": " code { (one.table) } " of " code { (one.destination) } }
+        } }
+    };
+    frame.page_within(name, &[(paths::job(job), job)], content)
+}
+
+/// What a table of fields is shown with.
+struct Shown<'a> {
+    house: &'a House,
+    frame: &'a Frame,
+    job: &'a str,
+    jobs: &'a [Job],
+}
+
+fn fields_table(shown: &Shown<'_>, one: &WriteBack) -> Markup {
     let of_column = |position: usize| {
         one.fields
             .iter()
@@ -65,18 +88,18 @@ fn fields_table(one: &WriteBack) -> Markup {
         div.scroll tabindex="0" role="region" aria-labelledby="schema" { table {
             thead { tr {
                 th scope="col" { "source column" } th scope="col" { "type" } th scope="col" { "destination column" }
-                th scope="col" { "value" } th scope="col" { "policy" }
+                th scope="col" { "value" } th scope="col" { "real time" } th scope="col" { "policy" }
             } }
             tbody {
                 @for (position, column) in one.schema.columns.iter().enumerate() {
                     @let key = one.schema.key.contains(&position);
                     @let mut fields = of_column(position).peekable();
                     @if fields.peek().is_none() {
-                        tr { (source_cells(column, key)) td.quiet { "goes nowhere (ignored)" } td {} td {} }
+                        tr { (source_cells(column, key)) td.quiet { "goes nowhere (ignored)" } td {} td {} td {} }
                     }
-                    @for field in fields { tr { (source_cells(column, key)) (field_cells(one, field, key)) } }
+                    @for field in fields { tr { (source_cells(column, key)) (field_cells(shown, one, field, key)) } }
                 }
-                @for field in alone { tr { th scope="row" { "–" } td {} (field_cells(one, field, false)) } }
+                @for field in alone { tr { th scope="row" { "–" } td {} (field_cells(shown, one, field, false)) } }
             }
         } }
     }
@@ -100,7 +123,7 @@ fn source_cells(column: &SchemaColumn, key: bool) -> Markup {
     }
 }
 
-fn field_cells(one: &WriteBack, field: &Field, key: bool) -> Markup {
+fn field_cells(shown: &Shown<'_>, one: &WriteBack, field: &Field, key: bool) -> Markup {
     html! {
         td { a href=(files::address(&field.location.file, field.location.line)) { (field.column.text) } }
         td.long { @match &field.value {
@@ -117,6 +140,7 @@ fn field_cells(one: &WriteBack, field: &Field, key: bool) -> Markup {
                 "Method " a href="/methods" { (call.method.name()) } span.quiet { ": " (call.method.purpose()) }
             }
         } }
+        td { (switch::cell(shown.house, shown.frame, (shown.job, shown.jobs), one, field)) }
         td { (policy(one, field, key)) }
     }
 }

@@ -3,6 +3,7 @@
 use crate::browser::Browser;
 use crate::fixture;
 use crate::harness::{FIELDS, Server, Workspace, write_back};
+use crate::person::Person;
 use crate::shown::{Answer, OWN, Shown};
 
 /// A job that follows an announced dashboard, with one account.
@@ -208,4 +209,41 @@ fn a_run_at_work_moves_without_a_reload_and_stops_when_asked() {
     let written = place.query("SELECT count(*) AS n FROM accounts WHERE score = 5");
     let written: u32 = written.lines().nth(1).unwrap().parse().unwrap();
     assert!((1..400).contains(&written), "{written} of 400 were written");
+}
+
+#[test]
+fn a_standby_says_who_serves_and_what_is_asked_of_it_runs_there() {
+    let place = place();
+    fixture::announce(&place, "W46");
+    let mut first = place.serve(&[]);
+    first.wait_for_log("serving");
+    let standby = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+    let operator = Person::of(&standby, "operator");
+    let served_by = || {
+        operator
+            .get("/")
+            .body
+            .split("Served by process ")
+            .nth(1)
+            .map(str::to_owned)
+    };
+    let process = served_by().expect("it says who serves");
+    let process = process.split(' ').next().unwrap().to_owned();
+    let page = operator.post("/jobs/job/runs", "key=k1&cycle=W46&write_back=");
+    assert_eq!(page.status, 303, "{}", page.body);
+    assert_eq!(operator.ended("/requests/1")["message"], "succeeded");
+    assert!(
+        first.log().contains("a run was asked for"),
+        "{}",
+        first.log()
+    );
+    assert_eq!(
+        place.history(),
+        [("W46".to_owned(), "succeeded".to_owned())]
+    );
+    // It takes over once the other is gone, and says so.
+    first.kill();
+    place.wait_until("another server", |_| {
+        served_by().is_some_and(|now| !now.starts_with(&format!("{process} ")))
+    });
 }

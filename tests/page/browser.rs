@@ -130,6 +130,17 @@ impl Browser {
         self
     }
 
+    /// Presses keys one after the other, wherever the focus is.
+    pub(crate) fn press(&self, keys: &str) -> &Self {
+        let strokes = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|what| json!({ "type": what, "value": key.to_string() }))
+        });
+        let strokes: Vec<Value> = strokes.collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.call("POST", "/actions", &json!({ "actions": [keyboard] }));
+        self
+    }
+
     /// What a function's body returns.
     pub(crate) fn script(&self, body: &str) -> Value {
         self.call(

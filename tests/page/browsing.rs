@@ -14,13 +14,13 @@ use crate::person::Person;
 use crate::shown::Shown;
 
 /// Signs in by a link, as a person does.
-fn enter(browser: &Browser, shown: &Shown<'_>, role: &str) {
+pub(crate) fn enter(browser: &Browser, shown: &Shown<'_>, role: &str) {
     browser.go(&format!("http://{}{}", shown.host, shown.link(role)));
     browser.click("main button");
     browser.wait_for("Sign out");
 }
 
-fn address(shown: &Shown<'_>, page: &str) -> String {
+pub(crate) fn address(shown: &Shown<'_>, page: &str) -> String {
     format!("http://{}{page}", shown.host)
 }
 
@@ -197,7 +197,7 @@ fn all_of_a_search_stands_in_its_address() {
 }
 
 /// The rules of accessibility as a program can check them.
-fn axe() -> String {
+pub(crate) fn axe() -> String {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
         PathBuf::from,

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::browser::Browser;
-use crate::harness::{FIELDS, Server, Workspace, write_back};
+use crate::harness::{FIELDS, SCORES, Server, Workspace, write_back};
 use crate::person::Person;
 use crate::shown::Shown;
 
@@ -216,4 +216,55 @@ fn a_file_is_edited_in_a_browser_without_script() {
         .wait_for_address("/files/");
     assert_eq!(place.text(FILE), text.replace("'40%'", "'55%'"));
     browser.with_script();
+}
+
+#[test]
+fn a_field_has_one_writer_in_real_time_and_a_switch_that_is_off_for_good_says_why() {
+    let place = place();
+    let other = "schedules/other.toml";
+    place.file("data/more.csv", "id,score,note\nA1,2,a\n");
+    place.file("sql/more.sql", &format!("CREATE TABLE more ({SCORES});\n"));
+    place.file(other, &write_back("more", "accounts", "", FIELDS));
+    let shown = Shown::page(&place);
+    let browser = Browser::open();
+    crate::browsing::enter(&browser, &shown, "admin");
+    let go = |page: &str| browser.go(&format!("http://{}{page}", shown.host));
+    go("/jobs/job/scores").wait_for("no: records are matched on it");
+    browser.click("[aria-label='Switch score on']");
+    browser.wait_for("No mistake in the files");
+    let line = |text: &str| {
+        text.lines()
+            .find(|line| line.starts_with("score"))
+            .unwrap()
+            .to_owned()
+    };
+    let before = place.text(FILE);
+    let added = browser.text();
+    assert!(added.contains("realtime = true }"), "{added}");
+    assert_eq!(place.text(FILE), before, "nothing is written by looking");
+    browser
+        .click("main form button.primary")
+        .wait_for_address("/files/");
+    let after = place.text(FILE);
+    assert!(line(&after).contains("realtime = true"), "{after}");
+    assert_eq!(
+        after.replace(&line(&after), &line(&before)),
+        before,
+        "one line is another"
+    );
+    // Another that writes the same column is refused, and told of the first.
+    go("/jobs/other/more").wait_for("no: written by scores, schedules/job.toml:");
+    let refused = go("/jobs/other/more/switch?field=score&on=true");
+    refused.wait_for("is written in real time by `scores`, schedules/job.toml:");
+    assert_eq!(
+        place.text(other),
+        write_back("more", "accounts", "", FIELDS)
+    );
+    go("/jobs/job/scores").click("[aria-label='Switch score off']");
+    browser.wait_for("No mistake in the files");
+    browser
+        .click("main form button.primary")
+        .wait_for_address("/files/");
+    go("/jobs/other/more").wait_for("Switch on");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

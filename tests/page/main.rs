@@ -15,8 +15,11 @@ mod fixture;
 #[path = "../behavior/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the page needs a part of it")]
 mod harness;
+mod keyboard;
 mod looks;
 mod person;
 mod roles;
+mod several;
 mod shown;
 mod tending;
+mod watching;

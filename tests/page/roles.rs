@@ -24,6 +24,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/problems", "viewer"),
     ("GET", "/files/{*file}", "viewer"),
     ("POST", "/zone", "viewer"),
+    ("POST", "/keys", "viewer"),
     ("POST", "/sessions/{session}/end", "viewer"),
     ("GET", "/jobs/{job}/run", "operator"),
     ("POST", "/jobs/{job}/runs", "operator"),
@@ -63,6 +64,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/looks/{look}/apply", "admin"),
     ("GET", "/edit/{*file}", "admin"),
     ("POST", "/edit/{*file}", "admin"),
+    ("GET", "/jobs/{job}/{write_back}/switch", "admin"),
     ("GET", "/api/v1/files/{file}", "admin"),
     ("PUT", "/api/v1/files/{file}", "admin"),
     ("POST", "/api/v1/jobs/{job}/runs", "operator"),
@@ -236,7 +238,7 @@ fn every_act_of_the_page_has_a_call_and_the_reverse() {
         ("/looks/{look}/apply", "POST /looks/{look}/apply"),
         ("/edit/{*file}", "PUT /files/{file}"),
     ];
-    let own = ["/zone", "/sessions/{session}/end"];
+    let own = ["/zone", "/keys", "/sessions/{session}/end"];
     for (method, route, _) in TABLE {
         match route.strip_prefix("/api/v1") {
             None => assert!(
