@@ -6,10 +6,11 @@ use super::names::{PLAIN_NAME_HINT, is_plain_name, parse_column_name};
 use super::words::{table_name, word};
 use super::write_back::{Common, Own};
 use crate::domain::compare::Compare;
+use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NoteMarker, OnConflict, When};
 use crate::domain::job::{About, Creation, WriteBack};
 use crate::domain::match_rule::MatchMode;
-use crate::domain::object::NamePart;
+use crate::domain::object::{NamePart, ObjectName};
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::schema::Schema;
 use crate::domain::template::Template;
@@ -200,6 +201,86 @@ const NOTE_KEYS: &[&str] = &[
 
 const NOTE_COLUMNS: &[&str] = &["about", "text", "marker", "action", "author"];
 
+/// Where the parts of a note go.
+enum Places<'a> {
+    /// Into columns that are named.
+    Named(Table<'a>),
+    /// Into the fields that a web API has for them.
+    Own(&'static OwnNotes),
+}
+
+/// What a web API has notes in.
+struct OwnNotes {
+    table: &'static str,
+    /// The parts of a note, and the fields that they go to.
+    fields: [(&'static str, &'static str); 5],
+    /// Whether the text is HTML.
+    html: bool,
+}
+
+/// Source: <https://bullhorn.github.io/rest-api-docs/entityref.html#note>.
+const BULLHORN_NOTES: OwnNotes = OwnNotes {
+    table: "Note",
+    fields: [
+        ("about", "personReference"),
+        ("text", "comments"),
+        ("marker", "externalID"),
+        ("action", "action"),
+        ("author", "commentingPerson"),
+    ],
+    html: true,
+};
+
+impl OwnNotes {
+    fn table(&self) -> ObjectName {
+        ObjectName {
+            parts: vec![NamePart {
+                text: self.table.to_owned(),
+                quoted: true,
+            }],
+        }
+    }
+
+    fn column(&self, part: &str) -> Option<&'static str> {
+        let mut fields = self.fields.iter();
+        fields
+            .find(|(name, _)| *name == part)
+            .map(|(_, column)| *column)
+    }
+}
+
+impl<'a> Places<'a> {
+    /// Those that a note names, or those of the web API that it goes to.
+    fn of(common: &Common, note: &Table<'a>) -> Option<Self> {
+        if common.service == Some(ServiceKind::Bullhorn) && note.get("columns").is_none() {
+            return Some(Self::Own(&BULLHORN_NOTES));
+        }
+        let columns = note.require(
+            "columns",
+            "name its columns: `columns = { about = \"…\", text = \"…\", marker = \"…\" }`",
+        );
+        let columns = columns?.table("`note.columns`".to_owned())?;
+        columns.expect_keys(NOTE_COLUMNS);
+        Some(Self::Named(columns))
+    }
+
+    /// The field that a part goes to, said at a place of the note if nothing names a column.
+    fn field(&self, part: &str, at: Value<'_>, value: FieldValue) -> Option<Field> {
+        match self {
+            Self::Named(columns) => field(columns.get(part)?, value),
+            Self::Own(own) => field_of(at, own.column(part)?, value),
+        }
+    }
+
+    /// As [`Places::field`], of a part that the note may do without.
+    fn part(&self, said: Value<'_>, value: FieldValue) -> Option<Field> {
+        match self {
+            Self::Named(columns) => field(column_for(columns, said)?, value),
+            Self::Own(_) => self.field(said.key, said, value),
+        }
+    }
+}
+
 /// Reads a write-back that adds notes.
 pub(super) fn read_note(
     common: &Common,
@@ -222,21 +303,17 @@ pub(super) fn read_note(
     let key = read_key(common, table);
     let note = note.table("`note`".to_owned())?;
     note.expect_keys(NOTE_KEYS);
-    let object = note
-        .require(
-            "table",
-            "name the table in which a note is a row: `table = \"notes\"`",
-        )
-        .and_then(table_name);
-    let columns = note.require(
-        "columns",
-        "name its columns: `columns = { about = \"…\", text = \"…\", marker = \"…\" }`",
-    );
-    let columns = columns.and_then(|value| value.table("`note.columns`".to_owned()));
-    if let Some(columns) = &columns {
-        columns.expect_keys(NOTE_COLUMNS);
-    }
-    let fields = read_note_fields(common, &note, columns.as_ref(), job);
+    let places = Places::of(common, &note);
+    let object = match (note.get("table"), places.as_ref()?) {
+        (None, Places::Own(own)) => Some((own.table(), note.location())),
+        (_, _) => note
+            .require(
+                "table",
+                "name the table in which a note is a row: `table = \"notes\"`",
+            )
+            .and_then(table_name),
+    };
+    let fields = read_note_fields(common, &note, &places?, job);
     let id = note.get("id").map(column_name);
     let (name, (about, about_location), fields) = (common.name.as_deref()?, about?, fields?);
     let marker = fields
@@ -292,7 +369,7 @@ fn read_key(common: &Common, table: &Table<'_>) -> Option<Vec<Field>> {
 fn read_note_fields(
     common: &Common,
     note: &Table<'_>,
-    columns: Option<&Table<'_>>,
+    places: &Places<'_>,
     job: &str,
 ) -> Option<Vec<Field>> {
     let text = note.require("text", "write what it says, with columns in braces");
@@ -300,53 +377,50 @@ fn read_note_fields(
     let repeats = note.get("repeat").map_or(Some(false), |value| {
         word(value, &[("never", false), ("when_changed", true)])
     });
-    let columns = columns?;
-    let further = further_fields(common, note, columns);
+    let further = further_fields(common, note, places);
     let mut fields = Vec::new();
-    for (key, what) in [
-        ("about", "the id of the record"),
-        ("text", "the text"),
-        ("marker", "what tells it from every other note"),
-    ] {
-        columns.require(key, &format!("name the column that holds {what}"));
+    if let Places::Named(columns) = places {
+        for (key, what) in [
+            ("about", "the id of the record"),
+            ("text", "the text"),
+            ("marker", "what tells it from every other note"),
+        ] {
+            columns.require(key, &format!("name the column that holds {what}"));
+        }
     }
     let (template, positions) = told?;
-    fields.extend(
-        columns
-            .get("about")
-            .and_then(|at| field(at, FieldValue::About)),
-    );
+    let template = match places {
+        Places::Own(own) if own.html => template.as_html(),
+        Places::Own(_) | Places::Named(_) => template,
+    };
+    fields.extend(places.field("about", text?, FieldValue::About));
     let marker = NoteMarker {
         salt: format!("{job}/{}", common.name.as_deref().unwrap_or_default()),
         columns: marker_columns(common, &positions, repeats?)?,
         keys: common.schema.as_ref()?.key.len(),
         text: repeats?.then(|| template.clone()),
     };
-    fields.extend(
-        columns
-            .get("marker")
-            .and_then(|at| field(at, FieldValue::Marker(marker))),
-    );
-    let text = FieldValue::Text {
+    fields.extend(places.field("marker", text?, FieldValue::Marker(marker)));
+    let told = FieldValue::Text {
         template,
         columns: positions,
     };
-    fields.extend(columns.get("text").and_then(|at| field(at, text)));
+    fields.extend(places.field("text", text?, told));
     fields.extend(further?);
     Some(fields)
 }
 
 /// The action, the author, and what else a note names; `None` after a mistake.
-fn further_fields(common: &Common, note: &Table<'_>, columns: &Table<'_>) -> Option<Vec<Field>> {
+fn further_fields(common: &Common, note: &Table<'_>, places: &Places<'_>) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     if let Some(action) = note.get("action") {
         let value = FieldValue::String(action.text()?.to_owned());
-        fields.push(field(column_for(columns, action)?, value)?);
+        fields.push(places.part(action, value)?);
     }
     if let Some(author) = note.get("author") {
         let read = read_values(std::iter::once(author), common.schema.as_ref());
         let (_, value) = read.into_iter().next()?;
-        fields.push(field(column_for(columns, author)?, value)?);
+        fields.push(places.part(author, value)?);
     }
     if let Some(linked) = note.get("linked") {
         let linked = linked.table("`note.linked`".to_owned())?;

@@ -505,6 +505,7 @@ fn read_common(
     Common {
         name,
         common_name,
+        service,
         batch_records_max: batch_records_max(table, project, service),
         before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
         journal_table: journal_table_of(table, project, service),

@@ -8,7 +8,7 @@ use super::questions::QuestionsSchema;
 use crate::domain::canary::Canary;
 use crate::domain::compare::Compare;
 use crate::domain::condition::Condition;
-use crate::domain::connection::SalesforceOptions;
+use crate::domain::connection::{SalesforceOptions, ServiceKind};
 use crate::domain::field::{Field, NullPolicy};
 use crate::domain::guard::Guards;
 use crate::domain::job::{Creation, RecordsOf, WriteBack};
@@ -24,6 +24,8 @@ pub(super) struct Common {
     pub(super) schema: Option<Schema>,
     pub(super) source: Option<String>,
     pub(super) destination: Option<String>,
+    /// The web API that it writes to, if it is one.
+    pub(super) service: Option<ServiceKind>,
     pub(super) batch_records_max: NonZeroUsize,
     pub(super) nulls: NullPolicy,
     pub(super) before_images_kept: Option<Duration>,

@@ -2,6 +2,7 @@
 //! can hold.
 
 use super::change::Change;
+use super::connection::ServiceKind;
 use super::schema::{DecimalSize, SchemaType};
 use super::value::Kind;
 
@@ -159,16 +160,24 @@ pub(crate) enum ObjectKind {
         updatable: bool,
     },
     /// Records of a web API.
-    Records,
+    Records(ServiceKind),
     /// Records of a web API that are found by what no two share at once, and by anything else through
     /// a search that is behind: what was just made is not found yet.
-    SearchedRecords,
+    SearchedRecords(ServiceKind),
 }
 
 impl ObjectKind {
     /// Whether it stands behind a web API.
     pub(crate) fn is_of_service(self) -> bool {
-        matches!(self, Self::Records | Self::SearchedRecords)
+        self.service().is_some()
+    }
+
+    /// The web API behind it.
+    pub(crate) fn service(self) -> Option<ServiceKind> {
+        match self {
+            Self::Records(service) | Self::SearchedRecords(service) => Some(service),
+            Self::Table | Self::View { .. } => None,
+        }
     }
 }
 
@@ -249,6 +258,40 @@ impl Obstacle {
     }
 }
 
+/// Where a web API's admins give its users rights.
+fn right_given_by(service: ServiceKind) -> &'static str {
+    match service {
+        ServiceKind::Salesforce => {
+            "let a permission set of the user give it, by its object settings or field-level security"
+        }
+        ServiceKind::Bullhorn => {
+            "have an admin give the user's type the entitlement: Menu › Admin › User Types"
+        }
+        ServiceKind::HubSpot => "let the scopes of the private app give it",
+        ServiceKind::Dataverse => {
+            "let a security role of the application user give it, or a column security profile"
+        }
+    }
+}
+
+/// How a web API is made to refuse a second record with a key.
+fn made_unique_by(service: ServiceKind) -> &'static str {
+    match service {
+        ServiceKind::Salesforce => {
+            "have Salesforce refuse a second one: mark the field as unique there"
+        }
+        ServiceKind::Bullhorn => {
+            "Bullhorn keeps nothing unique: let nobody else make records with this key, and merge those that share one"
+        }
+        ServiceKind::HubSpot => {
+            "match by a property that HubSpot keeps unique, such as one that was made with unique values"
+        }
+        ServiceKind::Dataverse => {
+            "have the environment refuse a second one: define an alternate key over it"
+        }
+    }
+}
+
 /// A column's name and declared type, as the catalogue has them now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Declaration {
@@ -273,10 +316,8 @@ impl Object {
     /// The statement that gives the connection's user a right, as `select` or `update ("SCORE")`, or
     /// where else it is given; `None` where there are no users.
     pub(crate) fn grant(&self, right: &str) -> Option<String> {
-        if self.kind.is_of_service() {
-            return Some(format!(
-                "{right}: let a permission set of the user give it, by its object settings or field-level security"
-            ));
+        if let Some(service) = self.kind.service() {
+            return Some(format!("{right}: {}", right_given_by(service)));
         }
         let account = self.spelling.account.as_ref()?;
         Some(format!(
@@ -294,6 +335,11 @@ impl Object {
             "GRANT USAGE ON SCHEMA {} TO {account}",
             self.spelling.quoted(schema)
         ))
+    }
+
+    /// What keeps a key from standing on several records, where that is a web API's to do.
+    pub(crate) fn uniqueness(&self) -> Option<&'static str> {
+        self.kind.service().map(made_unique_by)
     }
 
     /// The statement that adds an index over columns.

@@ -44,11 +44,31 @@ impl Template {
                 Piece::Column { name, otherwise } => {
                     let value = values.next().and_then(|values| values.get(index));
                     let value = value.filter(|value| !value.is_empty());
-                    out.push_str(value.or(otherwise.as_deref()).ok_or(name.as_str())?);
+                    let value = value.or(otherwise.as_deref()).ok_or(name.as_str())?;
+                    match self.html {
+                        true => push_escaped(&mut out, value),
+                        false => out.push_str(value),
+                    }
                 }
             }
         }
         Ok(out)
+    }
+}
+
+/// Adds a value as HTML shows it: signs of HTML stand for themselves, and lines stay lines.
+fn push_escaped(out: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' => out.push_str("<br>"),
+            '\r' => {}
+            other => out.push(other),
+        }
     }
 }
 

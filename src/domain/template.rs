@@ -4,6 +4,8 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     pub(crate) pieces: Vec<Piece>,
+    /// Whether it is HTML, in which values stand for themselves.
+    pub(crate) html: bool,
 }
 
 /// A piece of a template.
@@ -50,7 +52,15 @@ impl Template {
         if !plain.is_empty() || pieces.is_empty() {
             pieces.push(Piece::Text(plain));
         }
-        Ok(Self { pieces })
+        Ok(Self {
+            pieces,
+            html: false,
+        })
+    }
+
+    /// The same text, which is HTML.
+    pub(crate) fn as_html(self) -> Self {
+        Self { html: true, ..self }
     }
 
     /// Names of the columns that it tells of, in its order.

@@ -484,8 +484,7 @@ impl<'a> Judge<'a> {
     /// Somebody may have changed what rows are found by: those that earlier runs made are known by
     /// their ids.
     async fn find_by_known_id(&mut self, judged: &mut Judged) -> Result<(), PushError> {
-        let creation = self.plan.creation.as_ref();
-        let Some(IdPlace::Column(column)) = creation.map(|creation| &creation.id) else {
+        let Some(column) = id_column(self.plan) else {
             return Ok(());
         };
         let open = judged.open();
@@ -512,11 +511,8 @@ impl<'a> Judge<'a> {
             .map_err(|error| self.never_fits(&error.to_string()))?;
         let key = [column.clone()];
         let (whole, _) = whole_keys(&records, &key, &open);
-        let sight = Sight::of(
-            &self.plan.layout.object,
-            &key,
-            &IdPlace::Column(column.clone()),
-        );
+        let place = IdPlace::Column(column.clone());
+        let sight = Sight::of(&self.plan.layout.object, &key, &place);
         for (index, rows) in sight
             .look(&mut self.reader, &records, &whole, self.plan)
             .await?
@@ -557,6 +553,19 @@ impl<'a> Judge<'a> {
             self.claimed
                 .extend(claims.into_iter().map(|claim| (claim, key.clone())));
         }
+    }
+}
+
+/// The column by which a row is found whose id is known; a web API's records have one, too.
+fn id_column(plan: &Plan) -> Option<&ObjectColumn> {
+    let creation = plan.creation.as_ref()?;
+    match (&creation.id, plan.layout.object.primary_key.as_slice()) {
+        (IdPlace::Column(column), _) => Some(column),
+        (IdPlace::Told, [only]) if creation.about.is_none() => {
+            let mut columns = plan.layout.object.columns.iter();
+            columns.find(|column| column.name == *only)
+        }
+        (IdPlace::Told, _) => None,
     }
 }
 
@@ -643,7 +652,8 @@ impl Sight {
         Self {
             layout: Layout {
                 object: object.clone(),
-                mode: MatchMode::UpdateOnly,
+                // Where what was just made is found otherwise, it is looked for as well.
+                mode: MatchMode::CreateOnly,
                 nulls: NullPolicy::Write,
                 only_where: Vec::new(),
                 fields,

@@ -23,7 +23,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
 use crate::domain::match_rule::MatchMode;
 use crate::domain::moment::Zones;
-use crate::domain::object::{NamePart, Object, ObjectColumn, ObjectKind, ObjectName, resolve_name};
+use crate::domain::object::{NamePart, Object, ObjectColumn, ObjectName, resolve_name};
 use crate::domain::problem::{Location, PlacedCause, Problem, did_you_mean, has_mistake};
 use crate::domain::real_time;
 use crate::domain::referral::Referrals;
@@ -799,7 +799,7 @@ impl Planner<'_> {
         wanted: Option<&NamePart>,
         location: &Location,
     ) -> Option<IdPlace> {
-        if object.kind == ObjectKind::Records {
+        if object.kind.is_of_service() {
             return Some(IdPlace::Told);
         }
         let names = || object.columns.iter().map(|column| column.name.as_str());

@@ -190,7 +190,7 @@ impl<'a> Meeting<'a> {
                     .push(Problem::warning(location.clone(), message).hint(hint));
                 Some(Some(only.clone()))
             }
-            (ObjectKind::Records, _) => {
+            (ObjectKind::Records(_), _) => {
                 let message = format!("`{}` of `{own}` is no reference", column.name);
                 let names = self.names();
                 let hint = format!(
@@ -328,7 +328,8 @@ impl<'a> Meeting<'a> {
         let column = self.column_of(object, name, location)?;
         let shown = object.display_name();
         let is_filtered = |index: &Vec<String>| *index == [column.name.clone()];
-        if object.kind == ObjectKind::Records && !object.indexes.iter().any(is_filtered) {
+        if matches!(object.kind, ObjectKind::Records(_)) && !object.indexes.iter().any(is_filtered)
+        {
             let message = format!(
                 "`{}` of `{shown}` cannot be filtered by, so that no record is found by it",
                 column.name

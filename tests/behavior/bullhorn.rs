@@ -32,6 +32,16 @@ const NEW_SCHEMA: &str = "id VARCHAR(50) PRIMARY KEY, tier VARCHAR(100)";
 /// A project with a corporation of its own, whose candidates are those of `fixtures/bullhorn`, and a
 /// job into them.
 fn place(corporation: &str, settings: &str, fields: &str) -> Workspace {
+    let place = place_with(corporation);
+    place.file(
+        "schedules/job.toml",
+        &write_back("scores", "Candidate", settings, fields),
+    );
+    place
+}
+
+/// A project with a corporation of its own, and no job.
+pub(crate) fn place_with(corporation: &str) -> Workspace {
     let place = Workspace::on(Server::Sqlite);
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bullhorn");
     for file in std::fs::read_dir(repository).expect("the fixtures") {
@@ -48,10 +58,6 @@ fn place(corporation: &str, settings: &str, fields: &str) -> Workspace {
     }
     place.file("ats/practice.toml", corporation);
     place.file("writeback.toml", &project(&place, "practice = 'ats'"));
-    place.file(
-        "schedules/job.toml",
-        &write_back("scores", "Candidate", settings, fields),
-    );
     place
 }
 
@@ -70,7 +76,7 @@ fn project(place: &Workspace, settings: &str) -> String {
 }
 
 /// What the records of an entity hold, a line each, in the order of the lines.
-fn held(place: &Workspace, entity: &str, fields: &[&str]) -> String {
+pub(crate) fn held(place: &Workspace, entity: &str, fields: &[&str]) -> String {
     let columns: Vec<String> = fields
         .iter()
         .map(|field| format!("json_extract(body, '$.held.{field}') AS {field}"))

@@ -148,3 +148,37 @@ fn the_other_job_writes_the_scores_into_three_practice_apis_at_once_and_takes_th
     let reversed = |records| undo.stdout.matches(&format!("{records} reversed")).count();
     assert_eq!((reversed(936), reversed(874)), (1, 2), "{undo}");
 }
+
+/// What an agency's practice corporation holds of an entity: how many records.
+fn records(place: &Workspace, agency: &str, entity: &str) -> String {
+    let file = format!(".writeback/practice/ats@referral:{agency}.db");
+    let sql = format!("SELECT count(*) AS n FROM documents WHERE kind = '{entity}'");
+    place.query_file(&file, &sql).replace("n\n", "")
+}
+
+#[test]
+fn referrals_of_two_agencies_go_into_practice_bullhorns_and_twice_doubles_nothing() {
+    let place = Workspace::example();
+    for told in [
+        [
+            "6 read = 4 inserted + 2 skipped",
+            "9 read = 6 inserted + 3 skipped",
+        ],
+        ["6 read = 6 skipped", "9 read = 9 skipped"],
+    ] {
+        let run = place.command(&["run", "referral"]);
+        assert_eq!(run.code, 1, "one referral is of no agency: {run}");
+        for told in told {
+            assert!(run.stdout.contains(told), "`{told}` is missing: {run}");
+        }
+        let off = "2 × referral_note: notes are off for Contoso Talent";
+        assert!(run.stdout.contains(off), "{run}");
+        for (agency, notes) in [("contoso", "0\n"), ("northwind", "3\n")] {
+            assert_eq!(records(&place, agency, "JobSubmission"), "2\n", "{agency}");
+            assert_eq!(records(&place, agency, "Note"), notes, "{agency}");
+        }
+        // Alan Turing is there from the start.
+        assert_eq!(records(&place, "contoso", "Candidate"), "3\n");
+        assert_eq!(records(&place, "northwind", "Candidate"), "2\n");
+    }
+}

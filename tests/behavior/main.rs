@@ -14,6 +14,7 @@ mod before_images;
 mod bulk;
 mod bullhorn;
 mod bullhorn_practice;
+mod bullhorn_referrals;
 mod canaries;
 mod clauses;
 mod commands;

@@ -21,7 +21,7 @@ use crate::domain::method::Method;
 use crate::domain::object::{
     Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
 };
-use crate::domain::problem::{Problem, Severity, did_you_mean};
+use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
 use crate::domain::record::RECORD_KEY;
 use crate::domain::reference::NotFound;
 use crate::domain::referral::{Referral, Referrals};
@@ -587,7 +587,7 @@ impl<'a> Planner<'a> {
                 column.name, column.declared, fault.reason
             );
             self.problems
-                .push(Problem::mistake(field.location.clone(), message));
+                .push(Problem::mistake(field.location.clone(), message).hint_if(list_of(column)));
             return None;
         }
         self.warn_of_never_empty(field, column);
@@ -791,7 +791,7 @@ impl<'a> Planner<'a> {
             true => "a row that somebody else creates at the same moment is there twice",
             false => "where a key is there twice, its record is rejected",
         };
-        if self.object.kind == ObjectKind::SearchedRecords && layout.mode.inserts() {
+        if matches!(self.object.kind, ObjectKind::SearchedRecords(_)) && layout.mode.inserts() {
             let message = format!(
                 "{} of `{}` may stand on several records, and what was just made is not found by it yet: a create that is repeated would make a second one",
                 shown.join(" and "),
@@ -802,13 +802,12 @@ impl<'a> Planner<'a> {
                 .push(Problem::mistake(self.write_back.table_location.clone(), message).hint(hint));
             return;
         }
-        if self.object.kind.is_of_service() {
+        if let Some(hint) = self.object.uniqueness() {
             let message = format!(
                 "{} of `{}` may stand on several records: {follows}",
                 shown.join(" and "),
                 self.object.display_name()
             );
-            let hint = "have the system refuse a second one: mark the field as unique there";
             self.problems
                 .push(Problem::warning(self.write_back.table_location.clone(), message).hint(hint));
             return;
@@ -901,6 +900,22 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
             .as_ref()
             .map_or(ListMode::Replace, |list| list.mode),
     })
+}
+
+/// Values of a column's list that are shown, at most.
+const LISTED_MAX: usize = 30;
+
+/// The list that a column takes its values from, if it has one.
+fn list_of(column: &ObjectColumn) -> Option<String> {
+    let Holds::Label(words) = &column.holds else {
+        return None;
+    };
+    let shown = quoted_list(words.iter().take(LISTED_MAX).map(String::as_str));
+    let more = match words.len().saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("the list has {shown}{more}"))
 }
 
 /// Whether nothing to write leaves a row what it has: of a reference that leads to no row, nothing

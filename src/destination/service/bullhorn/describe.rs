@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::domain::change::Change;
+use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
@@ -97,7 +98,7 @@ impl Described {
                 quote: '"',
                 account: None,
             },
-            kind: ObjectKind::Records,
+            kind: ObjectKind::Records(ServiceKind::Bullhorn),
             columns: self.fields.iter().map(column).collect(),
             unique_keys: vec![id()],
             indexes: std::iter::once(id()).chain(found_by).collect(),

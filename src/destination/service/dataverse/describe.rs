@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::domain::change::Change;
+use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
@@ -235,7 +236,7 @@ impl TableDescription {
                 quote: '"',
                 account: None,
             },
-            kind: ObjectKind::Records,
+            kind: ObjectKind::Records(ServiceKind::Dataverse),
             unique_keys: std::iter::once(vec![self.primary_id_attribute.clone()])
                 .chain(keys)
                 .collect(),

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling, TextLimit,
 };
@@ -128,7 +129,7 @@ impl Schema {
                 quote: '"',
                 account: None,
             },
-            kind: ObjectKind::SearchedRecords,
+            kind: ObjectKind::SearchedRecords(ServiceKind::HubSpot),
             columns: properties().map(|property| self.column(property)).collect(),
             unique_keys: named(&|property| self.is_unique(property)),
             // Whatever there is can be searched for.

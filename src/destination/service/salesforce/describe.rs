@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::domain::change::Change;
+use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
@@ -86,7 +87,7 @@ impl Described {
                 quote: '"',
                 account: None,
             },
-            kind: ObjectKind::Records,
+            kind: ObjectKind::Records(ServiceKind::Salesforce),
             columns: self.fields.iter().map(Field::column).collect(),
             unique_keys: named(&|field| field.unique || field.field_type == "id"),
             // Whatever can be filtered by is found without reading every record one by one.
