@@ -122,7 +122,7 @@ struct Service {
     rows: (&'static str, &'static str),
 }
 
-const SERVICES: [Service; 2] = [
+const SERVICES: [Service; 3] = [
     Service {
         name: "HubSpot",
         place: || crate::hubspot::place("", "id,score,risk,note\n"),
@@ -155,6 +155,25 @@ cr_healthnote = 'note'",
         )),
         held: crate::dataverse::scores,
         rows: ("C-1,10.5,100000000", "C-1,10.5,100000002"),
+    },
+    Service {
+        name: "Bullhorn",
+        place: || {
+            let place = crate::bullhorn::usual_place("");
+            place.file("data/scores.csv", "id,tier,day,src\n");
+            place
+        },
+        table: "Candidate",
+        fields: "externalID = 'id'
+customText1 = { column = 'tier', realtime = true }
+dateAvailable = 'day'
+source = 'src'",
+        record: "R-3",
+        change: r#"{"values": {"tier": "gold"}, "expected": {"tier": "silver"}}"#,
+        field: ("customText1", "silver", "gold"),
+        refused: None,
+        held: crate::bullhorn::tiers,
+        rows: ("R-3,silver", "R-3,gold"),
     },
 ];
 
