@@ -32,7 +32,7 @@ mod tests;
 mod times;
 mod words;
 mod write_back;
-mod writers;
+pub(crate) mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -21,6 +21,25 @@ pub(super) fn shared(job: &Job, other: &Job) -> Vec<Problem> {
         .collect()
 }
 
+/// The field of another job that writes a field's column whenever somebody asks, if one does.
+pub(crate) fn other_at_once<'a>(
+    job: &Job,
+    (here, field): (&WriteBack, &Field),
+    other: &'a Job,
+) -> Option<(&'a WriteBack, &'a Field)> {
+    if agencies::parts(&job.name).0 == agencies::parts(&other.name).0 || !is_writer(here) {
+        return None;
+    }
+    let is_twin = |theirs: &&Field| theirs.real_time && may_be_same(&theirs.column, &field.column);
+    let all = other.write_backs.iter().filter(|there| {
+        is_writer(there)
+            && here.destination == there.destination
+            && may_be_same_table(&here.table, &there.table)
+    });
+    all.filter_map(|there| Some((there, fields_but_key(there).into_iter().find(is_twin)?)))
+        .next()
+}
+
 /// Whether it writes into rows that others may write to. What only makes rows does not.
 fn is_writer(write_back: &WriteBack) -> bool {
     write_back.enabled && write_back.creation.is_none() && write_back.mode != MatchMode::CreateOnly

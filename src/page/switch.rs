@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::{files, paths};
 use crate::config::Project;
 use crate::config::switch::switched;
+use crate::config::writers::other_at_once;
 use crate::domain::access::Role;
 use crate::domain::field::Field;
 use crate::domain::job::{Job, WriteBack};
@@ -24,7 +25,7 @@ use crate::domain::problem::Location;
 use crate::domain::real_time;
 
 /// What keeps a field from being switched on.
-pub(super) enum Kept {
+enum Kept {
     /// What it is.
     Never(&'static str),
     /// Another one that writes the same is on already.
@@ -44,44 +45,32 @@ pub(super) fn jobs(project: &Project) -> Vec<Job> {
 }
 
 /// What keeps a field from being switched on, whether or not it is.
-pub(super) fn kept_off(jobs: &[Job], one: &WriteBack, field: &Field) -> Option<Kept> {
+fn kept_off(jobs: &[Job], job: &Job, one: &WriteBack, field: &Field) -> Option<Kept> {
     if one.creation.is_some() {
         return Some(Kept::Never("its rows are made beside the records"));
     }
     if let Some(why) = real_time::obstacle(field, &one.schema.key, one.mode) {
         return Some(Kept::Never(why.words()));
     }
-    let writes_same = |other: &WriteBack, theirs: &&Field| {
-        let is_other = theirs.location != field.location || other.name != one.name;
-        theirs.real_time && is_other && theirs.column.text == field.column.text
-    };
-    let all = jobs
-        .iter()
-        .flat_map(|job| job.write_backs.iter().map(move |other| (job, other)));
-    all.filter(|(_, other)| other.destination == one.destination && other.table == one.table)
-        .find_map(|(job, other)| {
-            let theirs = other
-                .fields
-                .iter()
-                .find(|theirs| writes_same(other, theirs))?;
-            Some(Kept::By {
-                job: job.name.clone(),
-                write_back: other.name.clone(),
-                location: theirs.location.clone(),
-            })
+    jobs.iter().find_map(|other| {
+        let (there, theirs) = other_at_once(job, (one, field), other)?;
+        Some(Kept::By {
+            job: other.name.clone(),
+            write_back: there.name.clone(),
+            location: theirs.location.clone(),
         })
+    })
 }
 
 /// Whether requests may write a field, why not, and the switch for whoever may press it.
 pub(super) fn cell(
     house: &House,
     frame: &Frame,
-    place: (&str, &[Job]),
+    (job, jobs): (&Job, &[Job]),
     one: &WriteBack,
     field: &Field,
 ) -> Markup {
-    let (job, jobs) = place;
-    let kept = kept_off(jobs, one, field);
+    let kept = kept_off(jobs, job, one, field);
     let may = frame.may(Role::Admin) && house.settings.edit;
     html! {
         @match &kept {
@@ -92,7 +81,7 @@ pub(super) fn cell(
             }
             _ => {
                 @if field.real_time { span.chip.good { "✓ on" } } @else { span.chip { "off" } }
-                @if may { " " form.within method="get" action=(format!("{}/switch", paths::write_back(job, &one.name))) {
+                @if may { " " form.within method="get" action=(format!("{}/switch", paths::write_back(&job.name, &one.name))) {
                     input type="hidden" name="field" value=(field.column.text);
                     input type="hidden" name="on" value=(!field.real_time);
                     button aria-label=(format!("Switch {} {}", field.column.text, if field.real_time { "off" } else { "on" })) {
@@ -129,7 +118,7 @@ pub(super) async fn page(
     let field = field
         .ok_or_else(|| Refusal::absent(format!("`{name}` has no field `{}`", wanted.field)))?;
     if wanted.on {
-        expect_free(&jobs(&project), one, field)?;
+        expect_free(&jobs(&project), &checked.job, one, field)?;
     }
     let file_name = field.location.file.to_string();
     let file = block_in_place(|| editing::read(&house, &frame, &file_name))?;
@@ -138,9 +127,9 @@ pub(super) async fn page(
     editing::submit(State(house), frame, Path(file_name), axum::Form(form)).await
 }
 
-fn expect_free(jobs: &[Job], one: &WriteBack, field: &Field) -> Result<(), Refusal> {
+fn expect_free(jobs: &[Job], job: &Job, one: &WriteBack, field: &Field) -> Result<(), Refusal> {
     let column = &field.column.text;
-    let title = match kept_off(jobs, one, field) {
+    let title = match kept_off(jobs, job, one, field) {
         None => return Ok(()),
         Some(Kept::Never(why)) => format!("`{column}` cannot be written in real time: {why}"),
         Some(Kept::By {

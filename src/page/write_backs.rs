@@ -47,7 +47,7 @@ pub(super) async fn page(
             dt { "File" } dd { a href=(files::address(&one.location.file, one.location.line)) { (one.location.file) ":" (one.location.line) } }
         }
         h2 #schema { "Schema and fields" }
-        (fields_table(&Shown { house: &house, frame: &frame, job: &job, jobs: &switch::jobs(&project) }, one))
+        (fields_table(&Shown { house: &house, frame: &frame, job: &checked.job, jobs: &switch::jobs(&project) }, one))
         form.line method="get" action=(format!("{}/records", paths::write_back(&job, &name))) {
             label for="key" { "Look at one record: its key" }
             input.key #key name="key" required;
@@ -73,7 +73,7 @@ fn destinations_page(frame: &Frame, job: &str, name: &str, all: &Job) -> Markup 
 struct Shown<'a> {
     house: &'a House,
     frame: &'a Frame,
-    job: &'a str,
+    job: &'a Job,
     jobs: &'a [Job],
 }
 

@@ -141,6 +141,20 @@ impl Browser {
         self
     }
 
+    /// Opens another tab and goes on there. Returns what it is called.
+    pub(crate) fn open_tab(&self) -> String {
+        let opened = self.call("POST", "/window/new", &json!({ "type": "tab" }));
+        let tab = opened["handle"].as_str().unwrap().to_owned();
+        self.in_tab(&tab);
+        tab
+    }
+
+    /// Goes on in a tab.
+    pub(crate) fn in_tab(&self, tab: &str) -> &Self {
+        self.call("POST", "/window", &json!({ "handle": tab }));
+        self
+    }
+
     /// What a function's body returns.
     pub(crate) fn script(&self, body: &str) -> Value {
         self.call(

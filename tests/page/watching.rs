@@ -103,3 +103,31 @@ fn a_page_whose_server_died_says_so_and_goes_on_by_itself() {
     let written = place.query("SELECT count(*) AS n FROM accounts WHERE score = 2");
     assert_eq!(written, "n\n40\n");
 }
+
+#[test]
+fn ten_tabs_watch_over_one_stream_and_the_page_still_answers() {
+    let place = place();
+    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+    let browser = Browser::open();
+    enter(&browser, &shown, "admin");
+    let other = place.client();
+    assert!(other.tries("BEGIN IMMEDIATE"));
+    begun(&shown);
+    let tabs: Vec<String> = (0..10).map(|_| browser.open_tab()).collect();
+    for tab in &tabs {
+        browser.in_tab(tab).go(&address(&shown, "/runs/1"));
+        browser.wait_for("0 of 40 records");
+    }
+    let locks = browser.script_later(
+        "navigator.locks.query().then((all) => arguments[0]([all.held.length, all.pending.length]))",
+    );
+    assert_eq!(locks, serde_json::json!([1, 9]));
+    browser.open_tab();
+    browser.go(&address(&shown, "/runs")).wait_for("Runs");
+    // The tab that asks is closed; another asks then.
+    browser.in_tab(&tabs[0]).go("about:blank");
+    assert!(other.tries("ROLLBACK"));
+    for tab in &tabs[1..] {
+        browser.in_tab(tab).wait_for(END);
+    }
+}
