@@ -390,7 +390,7 @@ fn read_note_fields(
     }
     let (template, positions) = told?;
     let template = match places {
-        Places::Own(own) if own.html => template.as_html(),
+        Places::Own(own) if own.html => template.into_html(),
         Places::Own(_) | Places::Named(_) => template,
     };
     fields.extend(places.field("about", text?, FieldValue::About));

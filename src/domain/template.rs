@@ -59,7 +59,7 @@ impl Template {
     }
 
     /// The same text, which is HTML.
-    pub(crate) fn as_html(self) -> Self {
+    pub(crate) fn into_html(self) -> Self {
         Self { html: true, ..self }
     }
 
