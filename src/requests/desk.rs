@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::answer::{Answered, DestinationAnswer, Refused, fate};
 use super::body::ReadChange;
-use super::several::Named;
+use super::several::Addressed;
 use crate::config::{CheckedJob, Project};
 use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::Rejection;
@@ -90,7 +90,7 @@ struct Opened {
 type OpenedOnce = Arc<Mutex<Option<Opened>>>;
 
 /// What became of a change that was taken in.
-pub(super) enum Taken {
+pub(super) enum TakenIn {
     /// It is carried out later: the id to ask by.
     Accepted(String),
     Answered(Answered),
@@ -181,10 +181,10 @@ impl Desk {
 
     /// What a caller calls so.
     /// Errors: there is none.
-    pub(super) fn named(&self, job: &str, write_back: &str) -> Result<Named, Refused> {
+    pub(super) fn named(&self, job: &str, write_back: &str) -> Result<Addressed, Refused> {
         let files = self.files.borrow();
         let named = files.jobs.get(job);
-        let named = named.and_then(|checked| Named::of(checked, write_back));
+        let named = named.and_then(|checked| Addressed::of(checked, write_back));
         named.ok_or_else(|| no_such(job, write_back))
     }
 
@@ -203,10 +203,10 @@ impl Desk {
     pub(super) async fn take(
         self: &Arc<Self>,
         (job, write_back): (&str, &str),
-        named: &Named,
+        named: &Addressed,
         change: ReadChange,
         from: From,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<TakenIn, Refused> {
         if named.is_several {
             return self.take_several(job, named, change, from).await;
         }
@@ -220,10 +220,10 @@ impl Desk {
         self: &Arc<Self>,
         ready: Ready,
         from: From,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<TakenIn, Refused> {
         Ok(match from.is_accepted {
-            true => Taken::Accepted(self.accept(ready, from).await?),
-            false => Taken::Answered(self.carry_out(ready, from).await?),
+            true => TakenIn::Accepted(self.accept(ready, from).await?),
+            false => TakenIn::Answered(self.carry_out(ready, from).await?),
         })
     }
 

@@ -18,9 +18,9 @@ use utoipa_axum::routes;
 
 use super::answer::{Answered, Refused};
 use super::body::{self, Change, Changes, Misread, ReadChange};
-use super::desk::{self, Desk, From, Taken};
+use super::desk::{self, Desk, From, TakenIn};
 use super::door;
-use super::several::Named;
+use super::several::Addressed;
 use crate::domain::caller::{Caller, HttpSettings};
 use crate::domain::record::key_parts;
 use crate::run::real_time::{self, Unwritable};
@@ -149,7 +149,7 @@ impl Shared {
     }
 
     /// The write-back, for a caller that may use it.
-    fn named(&self, caller: &Caller, job: &str, write_back: &str) -> Result<Named, Refused> {
+    fn named(&self, caller: &Caller, job: &str, write_back: &str) -> Result<Addressed, Refused> {
         if !caller.may_write(job, write_back) {
             return Err(door::forbidden(
                 crate::domain::caller::NotAllowed::WriteBack,
@@ -162,7 +162,7 @@ impl Shared {
     /// Errors: what of a change is not for this caller, or not written by requests.
     fn expect_may(
         caller: &Caller,
-        named: &Named,
+        named: &Addressed,
         (job, write_back): (&str, &str),
         change: &ReadChange,
     ) -> Result<(), Refused> {
@@ -218,7 +218,7 @@ fn unwritable(why: Unwritable, column: &str) -> Refused {
 }
 
 /// Columns of the unique identifier, which is the same for all destinations.
-fn key_columns(named: &Named) -> Vec<String> {
+fn key_columns(named: &Addressed) -> Vec<String> {
     let first = named.write_backs().next();
     first.map(real_time::key_columns).unwrap_or_default()
 }
@@ -421,7 +421,7 @@ impl Shared {
     async fn change(
         &self,
         caller: &Caller,
-        named: &Named,
+        named: &Addressed,
         came: &Came<'_>,
         (job, write_back): (&str, &str),
         key: BTreeMap<String, String>,
@@ -431,8 +431,8 @@ impl Shared {
         let from = from(caller, came.headers)?;
         let taken = self.desk.take((job, write_back), named, change, from);
         Ok(match taken.await? {
-            Taken::Answered(answer) => answer.into_response(),
-            Taken::Accepted(id) => {
+            TakenIn::Answered(answer) => answer.into_response(),
+            TakenIn::Accepted(id) => {
                 let place = [(header::LOCATION, format!("/v1/outcomes/{id}"))];
                 (StatusCode::ACCEPTED, place, Json(json!({ "id": id }))).into_response()
             }
@@ -443,7 +443,7 @@ impl Shared {
     async fn one(
         &self,
         caller: &Caller,
-        named: &Named,
+        named: &Addressed,
         (job, write_back): (&str, &str),
         change: ReadChange,
         from: From,
@@ -452,8 +452,8 @@ impl Shared {
             Self::expect_may(caller, named, (job, write_back), &change)?;
             let taken = self.desk.take((job, write_back), named, change, from);
             Ok(match taken.await? {
-                Taken::Answered(answer) => json!(answer),
-                Taken::Accepted(id) => json!({ "status": 202, "id": id }),
+                TakenIn::Answered(answer) => json!(answer),
+                TakenIn::Accepted(id) => json!({ "status": 202, "id": id }),
             })
         };
         done.await.unwrap_or_else(|refused: Refused| refused.json())

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::answer::{Answered, DestinationAnswer, Refused, word};
 use super::body::ReadChange;
-use super::desk::{Desk, From, TURN_WAIT_MAX, Taken, answer_of, broken, busy, random_id, unkept};
+use super::desk::{Desk, From, TURN_WAIT_MAX, TakenIn, answer_of, broken, busy, random_id, unkept};
 use crate::config::CheckedJob;
 use crate::domain::error::chain;
 use crate::domain::job::WriteBack;
@@ -26,13 +26,13 @@ use crate::run::real_time::{expect_writable, hold_request_key};
 
 /// What an address names: a write-back, or those of one `[[write_back]]` into several destinations.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
+pub(super) struct Addressed {
     job: Arc<CheckedJob>,
     positions: Vec<usize>,
     pub(super) is_several: bool,
 }
 
-impl Named {
+impl Addressed {
     /// `None`: there is none that is called so.
     pub(super) fn of(job: &Arc<CheckedJob>, name: &str) -> Option<Self> {
         let find = |is_it: &dyn Fn(&WriteBack) -> bool| {
@@ -108,10 +108,10 @@ impl Desk {
     pub(super) async fn take_several(
         self: &Arc<Self>,
         job: &str,
-        named: &Named,
+        named: &Addressed,
         change: ReadChange,
         from: From,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<TakenIn, Refused> {
         let parts = named.parts(&change);
         let places = self.places(parts.len())?;
         let work = Arc::clone(self).carry_out_several(job.to_owned(), parts, places, change, from);
@@ -126,7 +126,7 @@ impl Desk {
         places: Vec<OwnedSemaphorePermit>,
         change: ReadChange,
         from: From,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<TakenIn, Refused> {
         let _held = match &from.idempotency_key {
             None => None,
             Some(key) => {
@@ -149,9 +149,9 @@ impl Desk {
             self.carry_out_part(&job, part, place, from)
         });
         let taken = join_all(works).await;
-        let fate = |taken: &Result<Taken, Refused>| match taken {
-            Ok(Taken::Accepted(id)) => PartFate::Request(id.clone()),
-            Ok(Taken::Answered(answered)) => PartFate::Request(answered.id.clone()),
+        let fate = |taken: &Result<TakenIn, Refused>| match taken {
+            Ok(TakenIn::Accepted(id)) => PartFate::Request(id.clone()),
+            Ok(TakenIn::Answered(answered)) => PartFate::Request(answered.id.clone()),
             Err(refused) => refused.part(),
         };
         let ended = parts.iter().zip(&taken);
@@ -170,18 +170,18 @@ impl Desk {
             );
         }
         if from.is_accepted {
-            return Ok(Taken::Accepted(ended.id));
+            return Ok(TakenIn::Accepted(ended.id));
         }
         let told = ended.parts.iter().zip(taken).map(|(part, taken)| {
             told(
                 part,
                 match taken {
-                    Ok(Taken::Answered(answered)) => Some(answered),
-                    Ok(Taken::Accepted(_)) | Err(_) => None,
+                    Ok(TakenIn::Answered(answered)) => Some(answered),
+                    Ok(TakenIn::Accepted(_)) | Err(_) => None,
                 },
             )
         });
-        Ok(Taken::Answered(composed(&ended, told.collect())))
+        Ok(TakenIn::Answered(composed(&ended, told.collect())))
     }
 
     /// Records which requests are about to be made. Of one that its caller made before, parts that
@@ -252,7 +252,7 @@ impl Desk {
         part: &Part,
         place: OwnedSemaphorePermit,
         from: From,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<TakenIn, Refused> {
         let change = part.change.clone();
         let ready = self.ready(job, &part.write_back, change, place).await?;
         self.take_ready(ready, from).await
