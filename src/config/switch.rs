@@ -25,11 +25,19 @@ pub(crate) fn switched(text: &str, place: &Location, on: bool) -> Result<String,
             Some(known) => (known.span(), on.to_string()),
             None if !on => return Ok(text.to_owned()),
             None => {
-                let end = field.span().start + written.trim_end_matches('}').trim_end().len();
+                let inside = written.strip_suffix('}').unwrap_or(written);
+                let end = field.span().start + inside.trim_end().len();
                 (end..end, format!(", {KEY} = true"))
             }
         },
-        _ => return Err("the field is written in a form that is edited in the file"),
+        DeValue::Table(_)
+        | DeValue::Array(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {
+            return Err("the field is written in a form that is edited in the file");
+        }
     };
     let (before, after) = (text.get(..span.start), text.get(span.end..));
     Ok([before.unwrap_or_default(), &new, after.unwrap_or_default()].concat())
@@ -100,6 +108,9 @@ mod tests {
         );
         let risk = FILE.replace("\"if_empty\" }", "\"if_empty\", realtime = true }");
         assert_eq!(switched(FILE, &at(8), true), Ok(risk));
+        let nested = FILE.replace("\"if_empty\" }", "{ a = 1 }}");
+        let expected = FILE.replace("\"if_empty\" }", "{ a = 1 }, realtime = true}");
+        assert_eq!(switched(&nested, &at(8), true), Ok(expected));
         assert_eq!(switched(FILE, &at(7), false).as_deref(), Ok(FILE));
     }
 
