@@ -2,9 +2,7 @@
 
 use crate::bullhorn::{held, place_with};
 use crate::harness::{Corporation, Ran, Workspace};
-
-const SCHEMA: &str = "CREATE TABLE referrals (referral_id VARCHAR(18) PRIMARY KEY, first_name VARCHAR(40), \
-    last_name VARCHAR(40), email VARCHAR(80), job_id INTEGER, referrer VARCHAR(40));";
+use crate::referrals::{SCHEMA, referrals};
 
 const STEPS: &str = r#"
 [[write_back]]
@@ -55,8 +53,6 @@ action = "19381"
 linked = { jobOrder = "job_id" }
 "#;
 
-const HEADER: &str = "referral_id,first_name,last_name,email,job_id,referrer\n";
-
 /// Ines Farrow is there already, as candidate 10.
 const REFERRALS: &str = "N-1,Ada,Lovelace,ada@x.example,77,Bo & Co\n\
     N-2,Ines,Farrow,ines.farrow@example.com,78,Bo\n\
@@ -74,10 +70,6 @@ fn place(corporation: &str, job: &str) -> Workspace {
     place.file("schedules/job.toml", job);
     referrals(&place, REFERRALS);
     place
-}
-
-fn referrals(place: &Workspace, rows: &str) {
-    place.file("data/referrals.csv", &format!("{HEADER}{rows}"));
 }
 
 /// The lines of the records of an entity that are new, in order.

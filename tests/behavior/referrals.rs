@@ -2,7 +2,7 @@
 
 use crate::harness::{Server, Workspace};
 
-const SCHEMA: &str = "CREATE TABLE referrals (referral_id VARCHAR(18) PRIMARY KEY, first_name VARCHAR(40), \
+pub(crate) const SCHEMA: &str = "CREATE TABLE referrals (referral_id VARCHAR(18) PRIMARY KEY, first_name VARCHAR(40), \
     last_name VARCHAR(40), email VARCHAR(80), job_id INTEGER, referrer VARCHAR(40));";
 
 const STEPS: &str = r#"
@@ -76,7 +76,8 @@ fn place(server: Server) -> Workspace {
     place
 }
 
-fn referrals(place: &Workspace, rows: &str) {
+/// What is referred from now on, below the usual header.
+pub(crate) fn referrals(place: &Workspace, rows: &str) {
     place.file("data/referrals.csv", &format!("{HEADER}{rows}"));
 }
 

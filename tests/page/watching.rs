@@ -3,7 +3,7 @@
 use crate::browser::Browser;
 use crate::browsing::{address, enter};
 use crate::fixture;
-use crate::harness::{FIELDS, Server, Workspace, write_back};
+use crate::harness::{Client, FIELDS, Server, Workspace, write_back};
 use crate::person::Person;
 use crate::shown::Shown;
 
@@ -46,13 +46,9 @@ fn begun(shown: &Shown<'_>) {
     });
 }
 
-/// A page that was left behind tells of a run's end by this.
-const END: &str = "Take it back";
-
-#[test]
-fn a_run_is_watched_to_its_last_record_without_a_reload() {
-    let place = place();
-    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
+/// A run that cannot write yet, the page about it in a browser, and the client that holds it up.
+fn held_up(place: &Workspace) -> (Shown<'_>, Browser, Client) {
+    let shown = Shown::start(place, &["serve", "--page", "127.0.0.1:0"]);
     let browser = Browser::open();
     enter(&browser, &shown, "admin");
     let other = place.client();
@@ -61,6 +57,16 @@ fn a_run_is_watched_to_its_last_record_without_a_reload() {
     browser
         .go(&address(&shown, "/runs/1"))
         .wait_for("0 of 40 records");
+    (shown, browser, other)
+}
+
+/// A page that was left behind tells of a run's end by this.
+const END: &str = "Take it back";
+
+#[test]
+fn a_run_is_watched_to_its_last_record_without_a_reload() {
+    let place = place();
+    let (_shown, browser, other) = held_up(&place);
     browser.script(
         "const bar = document.querySelector('progress'), seen = () => sessionStorage.setItem('seen', bar.value + ' of ' + bar.max);
          new MutationObserver(seen).observe(bar, { attributes: true });",
@@ -75,15 +81,7 @@ fn a_run_is_watched_to_its_last_record_without_a_reload() {
 #[test]
 fn a_page_whose_server_died_says_so_and_goes_on_by_itself() {
     let place = place();
-    let shown = Shown::start(&place, &["serve", "--page", "127.0.0.1:0"]);
-    let browser = Browser::open();
-    enter(&browser, &shown, "admin");
-    let other = place.client();
-    assert!(other.tries("BEGIN IMMEDIATE"));
-    begun(&shown);
-    browser
-        .go(&address(&shown, "/runs/1"))
-        .wait_for("0 of 40 records");
+    let (shown, browser, other) = held_up(&place);
     assert!(
         !browser.text().contains("Nobody answers"),
         "{}",
