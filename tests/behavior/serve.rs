@@ -340,7 +340,7 @@ fn a_second_scheduler_stands_by_and_takes_over() {
 
 #[test]
 fn asked_to_stop_it_finishes_the_batches_in_hand_and_the_next_start_goes_on() {
-    const RECORDS: usize = 3_000;
+    const RECORDS: usize = 1_200;
     let rows: String = (0..RECORDS).map(|id| format!("A{id:05},0,,\n")).collect();
     let scores: String = (0..RECORDS).map(|id| format!("A{id:05},1,\n")).collect();
     for server in Server::ALL {

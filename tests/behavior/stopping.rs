@@ -10,7 +10,7 @@ use crate::harness::{FIELDS, Ran, Server, Workspace};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-const RECORDS: usize = 3_000;
+const RECORDS: usize = 1_200;
 
 /// Thousands of accounts and scores, a batch for each, so that a run can be met at work.
 fn place_with_many(server: Server) -> Workspace {
