@@ -1037,10 +1037,18 @@ fn known_method(value: Value<'_>) -> Option<Method> {
 
 /// What else a field tells its method.
 fn setting_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Setting> {
-    let own: &[&str] = match method {
-        Method::Label => &["labels"],
-        Method::Join => &["with"],
-        Method::Phone => &["region", "unreadable"],
+    type Read = fn(&Table<'_>, Value<'_>) -> Option<Setting>;
+    let (own, read): (&[&str], Read) = match method {
+        Method::Label => (&["labels"], |table, at| {
+            labels_of(table, at).map(Setting::Labels)
+        }),
+        Method::Join => (&["with"], |table, _| match table.get("with") {
+            Some(with) => with.text().map(|with| Setting::With(with.to_owned())),
+            None => Some(Setting::Nothing),
+        }),
+        Method::Phone => (&["region", "unreadable"], |table, _| {
+            phone_rule(table).map(Setting::Phone)
+        }),
         Method::CycleCompletedAt
         | Method::CycleId
         | Method::RunStartedAt
@@ -1053,7 +1061,7 @@ fn setting_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Settin
         | Method::PartOfOne
         | Method::FirstOf
         | Method::GivenName
-        | Method::FamilyName => &[],
+        | Method::FamilyName => (&[], |_, _| Some(Setting::Nothing)),
     };
     let foreign = ["labels", "with", "region", "unreadable"]
         .into_iter()
@@ -1064,28 +1072,9 @@ fn setting_of(method: Method, table: &Table<'_>, at: Value<'_>) -> Option<Settin
         let message = format!("method `{}` takes no `{}`", method.name(), value.key);
         value.key_mistake(message, None);
     }
-    if !foreign.is_empty() {
-        return None;
-    }
-    match method {
-        Method::Label => labels_of(table, at).map(Setting::Labels),
-        Method::Join => table.get("with").map_or(Some(Setting::Nothing), |with| {
-            with.text().map(|with| Setting::With(with.to_owned()))
-        }),
-        Method::Phone => phone_rule(table).map(Setting::Phone),
-        Method::CycleCompletedAt
-        | Method::CycleId
-        | Method::RunStartedAt
-        | Method::RunId
-        | Method::JobName
-        | Method::Trim
-        | Method::Lower
-        | Method::Upper
-        | Method::PercentOfOne
-        | Method::PartOfOne
-        | Method::FirstOf
-        | Method::GivenName
-        | Method::FamilyName => Some(Setting::Nothing),
+    match foreign.is_empty() {
+        true => read(table, at),
+        false => None,
     }
 }
 
