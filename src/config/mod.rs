@@ -256,15 +256,21 @@ impl Project {
         }
     }
 
-    /// What is to be told of columns that other jobs of the project write as well. Jobs that cannot
-    /// be read write nothing.
+    /// What is to be told of columns that other jobs of the project write as well.
     pub(crate) fn other_writers(&self, job: &Job) -> Vec<Problem> {
+        let others = self.jobs_beside(&job.name);
+        let told = others.iter().map(|other| writers::shared(job, other));
+        told.flatten().collect()
+    }
+
+    /// The jobs that may write what a job writes. The agencies of one base do not: each has records
+    /// of its own. Nor do those that cannot be read.
+    pub(crate) fn jobs_beside(&self, job: &str) -> Vec<Job> {
+        let (base, _) = agencies::parts(job);
         let names = self.job_names().into_iter();
-        let others = names
-            .filter(|name| *name != job.name)
-            .filter_map(|name| self.read_job(&name).ok());
+        let others = names.filter(|name| agencies::parts(name).0 != base);
         others
-            .flat_map(|other| writers::shared(job, &other.job))
+            .filter_map(|name| Some(self.read_job(&name).ok()?.job))
             .collect()
     }
 

@@ -1,6 +1,5 @@
 //! One writer per field: which columns of a job other jobs of the project write as well.
 
-use super::agencies;
 use super::names::may_be_same;
 use crate::domain::field::Field;
 use crate::domain::job::{Job, WriteBack};
@@ -9,35 +8,33 @@ use crate::domain::object::ObjectName;
 use crate::domain::problem::{Problem, quoted_list};
 
 /// What is to be told of the columns that `other` writes as well: a mistake where both write them
-/// whenever somebody asks, else a warning. The agencies of one base share nothing: each has records
-/// of its own.
+/// whenever somebody asks, else a warning.
 pub(super) fn shared(job: &Job, other: &Job) -> Vec<Problem> {
-    if agencies::parts(&job.name).0 == agencies::parts(&other.name).0 {
-        return Vec::new();
-    }
-    let theirs = || other.write_backs.iter().filter(|there| is_writer(there));
-    let ours = job.write_backs.iter().filter(|here| is_writer(here));
-    ours.flat_map(|here| theirs().filter_map(move |there| told_of(here, other, there)))
+    let pairs = job.write_backs.iter().flat_map(|here| {
+        let met = other.write_backs.iter().filter(|there| meet(here, there));
+        met.map(move |there| (here, there))
+    });
+    pairs
+        .filter_map(|(here, there)| told_of(here, other, there))
         .collect()
 }
 
 /// The field of another job that writes a field's column whenever somebody asks, if one does.
 pub(crate) fn other_at_once<'a>(
-    job: &Job,
     (here, field): (&WriteBack, &Field),
     other: &'a Job,
 ) -> Option<(&'a WriteBack, &'a Field)> {
-    if agencies::parts(&job.name).0 == agencies::parts(&other.name).0 || !is_writer(here) {
-        return None;
-    }
     let is_twin = |theirs: &&Field| theirs.real_time && may_be_same(&theirs.column, &field.column);
-    let all = other.write_backs.iter().filter(|there| {
-        is_writer(there)
-            && here.destination == there.destination
-            && may_be_same_table(&here.table, &there.table)
-    });
-    all.filter_map(|there| Some((there, fields_but_key(there).into_iter().find(is_twin)?)))
-        .next()
+    let mut met = other.write_backs.iter().filter(|there| meet(here, there));
+    met.find_map(|there| Some((there, fields_but_key(there).into_iter().find(is_twin)?)))
+}
+
+/// Whether two may write into the same rows.
+fn meet(here: &WriteBack, there: &WriteBack) -> bool {
+    is_writer(here)
+        && is_writer(there)
+        && here.destination == there.destination
+        && may_be_same_table(&here.table, &there.table)
 }
 
 /// Whether it writes into rows that others may write to. What only makes rows does not.
@@ -46,9 +43,6 @@ fn is_writer(write_back: &WriteBack) -> bool {
 }
 
 fn told_of(here: &WriteBack, other: &Job, there: &WriteBack) -> Option<Problem> {
-    if here.destination != there.destination || !may_be_same_table(&here.table, &there.table) {
-        return None;
-    }
     let their_fields = fields_but_key(there);
     let twin = |field: &Field| {
         let mut fields = their_fields.iter();

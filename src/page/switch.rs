@@ -15,7 +15,6 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{files, paths};
-use crate::config::Project;
 use crate::config::switch::switched;
 use crate::config::writers::other_at_once;
 use crate::domain::access::Role;
@@ -36,24 +35,16 @@ enum Kept {
     },
 }
 
-/// Every job whose file can be read: another one's field may write the same.
-pub(super) fn jobs(project: &Project) -> Vec<Job> {
-    let names = project.job_names().into_iter();
-    names
-        .filter_map(|name| Some(project.read_job(&name).ok()?.job))
-        .collect()
-}
-
 /// What keeps a field from being switched on, whether or not it is.
-fn kept_off(jobs: &[Job], job: &Job, one: &WriteBack, field: &Field) -> Option<Kept> {
+fn kept_off(others: &[Job], one: &WriteBack, field: &Field) -> Option<Kept> {
     if one.creation.is_some() {
         return Some(Kept::Never("its rows are made beside the records"));
     }
     if let Some(why) = real_time::obstacle(field, &one.schema.key, one.mode) {
         return Some(Kept::Never(why.words()));
     }
-    jobs.iter().find_map(|other| {
-        let (there, theirs) = other_at_once(job, (one, field), other)?;
+    others.iter().find_map(|other| {
+        let (there, theirs) = other_at_once((one, field), other)?;
         Some(Kept::By {
             job: other.name.clone(),
             write_back: there.name.clone(),
@@ -66,11 +57,11 @@ fn kept_off(jobs: &[Job], job: &Job, one: &WriteBack, field: &Field) -> Option<K
 pub(super) fn cell(
     house: &House,
     frame: &Frame,
-    (job, jobs): (&Job, &[Job]),
+    (job, others): (&str, &[Job]),
     one: &WriteBack,
     field: &Field,
 ) -> Markup {
-    let kept = kept_off(jobs, job, one, field);
+    let kept = kept_off(others, one, field);
     let may = frame.may(Role::Admin) && house.settings.edit;
     html! {
         @match &kept {
@@ -81,7 +72,7 @@ pub(super) fn cell(
             }
             _ => {
                 @if field.real_time { span.chip.good { "✓ on" } } @else { span.chip { "off" } }
-                @if may { " " form.within method="get" action=(format!("{}/switch", paths::write_back(&job.name, &one.name))) {
+                @if may { " " form.within method="get" action=(format!("{}/switch", paths::write_back(job, &one.name))) {
                     input type="hidden" name="field" value=(field.column.text);
                     input type="hidden" name="on" value=(!field.real_time);
                     button aria-label=(format!("Switch {} {}", field.column.text, if field.real_time { "off" } else { "on" })) {
@@ -118,7 +109,7 @@ pub(super) async fn page(
     let field = field
         .ok_or_else(|| Refusal::absent(format!("`{name}` has no field `{}`", wanted.field)))?;
     if wanted.on {
-        expect_free(&jobs(&project), &checked.job, one, field)?;
+        expect_free(&project.jobs_beside(&job), one, field)?;
     }
     let file_name = field.location.file.to_string();
     let file = block_in_place(|| editing::read(&house, &frame, &file_name))?;
@@ -127,9 +118,9 @@ pub(super) async fn page(
     editing::submit(State(house), frame, Path(file_name), axum::Form(form)).await
 }
 
-fn expect_free(jobs: &[Job], job: &Job, one: &WriteBack, field: &Field) -> Result<(), Refusal> {
+fn expect_free(others: &[Job], one: &WriteBack, field: &Field) -> Result<(), Refusal> {
     let column = &field.column.text;
-    let title = match kept_off(jobs, job, one, field) {
+    let title = match kept_off(others, one, field) {
         None => return Ok(()),
         Some(Kept::Never(why)) => format!("`{column}` cannot be written in real time: {why}"),
         Some(Kept::By {

@@ -47,7 +47,7 @@ pub(super) async fn page(
             dt { "File" } dd { a href=(files::address(&one.location.file, one.location.line)) { (one.location.file) ":" (one.location.line) } }
         }
         h2 #schema { "Schema and fields" }
-        (fields_table(&Shown { house: &house, frame: &frame, job: &checked.job, jobs: &switch::jobs(&project) }, one))
+        (fields_table(&Shown { house: &house, frame: &frame, job: &checked.job.name, others: &project.jobs_beside(&checked.job.name) }, one))
         form.line method="get" action=(format!("{}/records", paths::write_back(&job, &name))) {
             label for="key" { "Look at one record: its key" }
             input.key #key name="key" required;
@@ -73,8 +73,8 @@ fn destinations_page(frame: &Frame, job: &str, name: &str, all: &Job) -> Markup 
 struct Shown<'a> {
     house: &'a House,
     frame: &'a Frame,
-    job: &'a Job,
-    jobs: &'a [Job],
+    job: &'a str,
+    others: &'a [Job],
 }
 
 fn fields_table(shown: &Shown<'_>, one: &WriteBack) -> Markup {
@@ -140,7 +140,7 @@ fn field_cells(shown: &Shown<'_>, one: &WriteBack, field: &Field, key: bool) -> 
                 "Method " a href="/methods" { (call.method.name()) } span.quiet { ": " (call.method.purpose()) }
             }
         } }
-        td { (switch::cell(shown.house, shown.frame, (shown.job, shown.jobs), one, field)) }
+        td { (switch::cell(shown.house, shown.frame, (shown.job, shown.others), one, field)) }
         td { (policy(one, field, key)) }
     }
 }
