@@ -20,6 +20,7 @@ mod clauses;
 mod commands;
 mod configuration;
 mod conflicts;
+mod conformance;
 mod connections;
 mod cycles;
 mod damaged;

@@ -21,7 +21,7 @@ pub(crate) use drivers::{DuckDb, drivers_folder};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use portal::Portal;
 #[allow(unused_imports, reason = "not every test binary uses all")]
-pub(crate) use practice::{Practice, PracticeClient, Reply, query_path};
+pub(crate) use practice::{Practice, PracticeClient, Reply, Served, query_path};
 pub(crate) use proxy::{
     Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile,
 };

@@ -128,9 +128,52 @@ impl Practice {
     }
 }
 
+/// The practice `crm` of a project, of whatever kind, in a process of its own.
+pub(crate) struct Served {
+    child: Child,
+    client: PracticeClient,
+}
+
+impl Served {
+    pub(crate) fn start(place: &Workspace, arguments: &[&str]) -> Self {
+        let (child, line) = announced(place, arguments);
+        let address = line.split_once(" at ").map(|(_, address)| address);
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        Self {
+            child,
+            client: PracticeClient::at(address, "", ""),
+        }
+    }
+}
+
+impl Deref for Served {
+    type Target = PracticeClient;
+
+    fn deref(&self) -> &PracticeClient {
+        &self.client
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// Starts the practice `crm` of a project, which is of this kind: its process, and where it
 /// listens.
 pub(super) fn begun(place: &Workspace, kind: &str, arguments: &[&str]) -> (Child, String) {
+    let (child, line) = announced(place, arguments);
+    let address = line.strip_prefix(&format!("practice {kind} at "));
+    let address = address
+        .unwrap_or_else(|| panic!("no address in {line:?}"))
+        .to_owned();
+    (child, address)
+}
+
+/// Starts the practice `crm` of a project: its process, and the line by which it says where it is.
+fn announced(place: &Workspace, arguments: &[&str]) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
     command
         .args(["practice", "crm"])
@@ -143,11 +186,7 @@ pub(super) fn begun(place: &Workspace, kind: &str, arguments: &[&str]) -> (Child
     let mut line = String::new();
     let stdout = child.stdout.take().expect("a pipe");
     BufReader::new(stdout).read_line(&mut line).expect("a line");
-    let address = line.trim().strip_prefix(&format!("practice {kind} at "));
-    let address = address
-        .unwrap_or_else(|| panic!("no address in {line:?}"))
-        .to_owned();
-    (child, address)
+    (child, line.trim().to_owned())
 }
 
 impl PracticeClient {
