@@ -3,8 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::harness::{Ran, Server, Workspace, write_back};
-use crate::salesforce::Org;
+use crate::harness::{Ran, Served, Server, Workspace, write_back};
 
 const RULE: &str = "[[refuse]]
 object = 'Account'
@@ -130,7 +129,7 @@ fn a_killed_program_waits_for_the_job_that_it_left() {
     ] {
         let place = place(60, "bulk_from = 50", plain);
         // The job goes on while nobody of this program is there.
-        let org = Org::start(&place, "seed=1");
+        let org = Served::among(&place, "seed=1");
         let killed =
             place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
         assert!(killed.stderr.contains("dies here"), "{death}: {killed}");
@@ -159,7 +158,7 @@ fn answers_that_are_lost_and_jobs_that_fail_half_way_leave_what_a_clean_run_leav
         "expire=@5",
     ] {
         let place = place(60, "bulk_from = 50", plain);
-        let _org = Org::start(&place, faults);
+        let _org = Served::among(&place, faults);
         let mut ran = place.run();
         for _ in 0..3 {
             if ran.code == 2 {

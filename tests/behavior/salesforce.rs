@@ -1,10 +1,7 @@
 //! Salesforce as a destination, against the practice org that is part of the program: records are
 //! matched, compared and written as in a database, each of them by itself.
 
-use std::io::{BufRead, BufReader};
-use std::process::Child;
-
-use crate::harness::{Ran, Server, Workspace, write_back};
+use crate::harness::{Server, Workspace, write_back};
 
 /// Accounts of the org: two share a legacy id.
 const ACCOUNTS: &str = "Id,Name,Customer_Id__c,Legacy_Id__c,Health_Score__c,Churn_Risk__c,Health_Note__c,Interests__c,Scored_At__c,Strategic__c
@@ -72,51 +69,12 @@ pub(crate) fn accounts(place: &Workspace, fields: &[&str]) -> String {
     place.query_file(".writeback/practice/crm.db", &sql)
 }
 
-fn scores(place: &Workspace) -> String {
-    accounts(
-        place,
-        &["Customer_Id__c", "Health_Score__c", "Churn_Risk__c"],
-    )
-}
-
 /// Calls of the org's day.
 fn calls(place: &Workspace) -> u64 {
     let sql = "SELECT json_extract(body, '$.used') AS used FROM documents WHERE kind = '_counters'";
     let csv = place.query_file(".writeback/practice/crm.db", sql);
     let used = csv.lines().nth(1).expect("a count");
     used.parse().expect("a number")
-}
-
-/// The practice org in a process of its own, with faults.
-pub(crate) struct Org {
-    child: Child,
-    url: String,
-}
-
-impl Org {
-    pub(crate) fn start(place: &Workspace, faults: &str) -> Self {
-        let mut child = place.start(&["practice", "crm", "--faults", faults]);
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("text");
-        let url = line
-            .split_whitespace()
-            .find(|word| word.contains("127.0.0.1"));
-        let url = url.unwrap_or_else(|| panic!("no address in `{line}`"));
-        let url = url.trim_matches(|sign: char| !sign.is_ascii_alphanumeric());
-        let host = url.trim_start_matches("http://");
-        Self {
-            child,
-            url: format!("http://{host}"),
-        }
-    }
-}
-
-impl Drop for Org {
-    fn drop(&mut self) {
-        self.child.kill().expect("a child");
-        self.child.wait().expect("a child");
-    }
 }
 
 const SCORES: &str = "id,score,risk,note
@@ -127,91 +85,7 @@ C-9,90,low,x
 ";
 
 #[test]
-fn only_what_is_there_and_differs_is_written_and_a_second_run_changes_nothing() {
-    let place = place("", SCORES);
-    let run = place.run();
-    assert_eq!(
-        run.summary(),
-        "4 read = 2 updated + 1 unchanged + 1 skipped",
-        "{run}"
-    );
-    let expected = "Customer_Id__c,Health_Score__c,Churn_Risk__c
-C-1,11.25,medium
-C-2,20.0,low
-C-3,30.0,high
-C-4,40.0,low
-C-5,50.0,low
-";
-    assert_eq!(scores(&place), expected);
-    let again = place.command(&["run", "job", "--json", "--again"]);
-    assert_eq!(
-        again.summary(),
-        "4 read = 3 unchanged + 1 skipped",
-        "{again}"
-    );
-}
-
-#[test]
-fn an_account_is_created_where_that_is_asked_for_and_undone() {
-    let created = "id,score,risk,note\nC-1,11,low,\nC-9,90,low,x\n";
-    let place = place("matching = \"upsert\"\n", created);
-    let job = place.text("schedules/job.toml");
-    place.file(
-        "schedules/job.toml",
-        &format!("{job}Name = {{ string = 'New' }}\n"),
-    );
-    let run = place.run();
-    assert_eq!(run.summary(), "2 read = 1 inserted + 1 updated", "{run}");
-    assert!(
-        scores(&place).contains("C-9,90.0,low\n"),
-        "{}",
-        scores(&place)
-    );
-    let undo = place.command(&["undo", &run.run().to_string()]);
-    assert_eq!(undo.code, 0, "{undo}");
-    assert!(
-        scores(&place).contains("C-1,10.5,low\n"),
-        "{}",
-        scores(&place)
-    );
-}
-
-#[test]
-fn a_key_that_finds_several_accounts_is_rejected_with_their_ids() {
-    let place = place("", "id,score,risk,note\nL1,1,low,\nL4,4,low,\n");
-    let job = place.text("schedules/job.toml");
-    place.file(
-        "schedules/job.toml",
-        &job.replace("Customer_Id__c", "Legacy_Id__c"),
-    );
-    let run = place.run();
-    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
-    let rejected = place.rejected(run.run());
-    assert!(rejected.contains("001000000000A04"), "{rejected}");
-    assert!(rejected.contains("001000000000A05"), "{rejected}");
-    assert!(
-        scores(&place).contains("C-4,40.0,low\n"),
-        "neither was written"
-    );
-}
-
-#[test]
-fn a_refused_account_costs_one_account_and_is_told_in_the_org_s_words() {
-    let place = place(
-        "",
-        "id,score,risk,note\nC-1,11,low,\nC-2,150,low,\nC-3,31,hihg,\n",
-    );
-    let run = place.run();
-    assert_eq!(run.summary(), "3 read = 1 updated + 2 rejected", "{run}");
-    let rejected = place.rejected(run.run());
-    let rule = "FIELD_CUSTOM_VALIDATION_EXCEPTION: A health score lies between 0 and 100.";
-    assert!(rejected.contains(rule), "{rejected}");
-    assert!(rejected.contains("`high` is the nearest"), "{rejected}");
-    assert!(scores(&place).contains("C-2,20.0,\n"), "{}", scores(&place));
-}
-
-#[test]
-fn check_tells_of_the_org_and_another_one_is_refused_before_any_read() {
+fn check_tells_of_the_org() {
     let place = place("", SCORES);
     let check = place.command(&["check"]);
     assert_eq!(check.code, 0, "{check}");
@@ -226,103 +100,6 @@ fn check_tells_of_the_org_and_another_one_is_refused_before_any_read() {
     assert!(
         check.stdout.contains("calls used and 50 % of them may be"),
         "{check}"
-    );
-    place.file(
-        "writeback.toml",
-        &project(&place, "account = '00D5g000004XyZ1EAC'"),
-    );
-    let before = calls(&place);
-    for command in [["check", "job"], ["run", "job"], ["preview", "job"]] {
-        let refused = place.command(&command);
-        assert_eq!(refused.code, 2, "{refused}");
-        assert!(
-            refused.stderr.contains("not to `00D5g000004XyZ1EAC`"),
-            "{refused}"
-        );
-    }
-    assert_eq!(calls(&place), before, "nothing was read");
-}
-
-#[test]
-fn what_cannot_be_had_there_is_said_with_its_reason() {
-    let place = place("journal_table = \"Journal__c\"\n", SCORES);
-    let check = place.command(&["check"]);
-    assert_eq!(check.code, 2, "{check}");
-    assert!(
-        check
-            .stderr
-            .contains("`journal_table` cannot be kept in `salesforce`"),
-        "{check}"
-    );
-    let job = place.text("schedules/job.toml");
-    let job = job.replace("journal_table = \"Journal__c\"\n", "");
-    place.file(
-        "schedules/job.toml",
-        &job.replace("Health_Note__c", "Health_Band__c"),
-    );
-    let check = place.command(&["check"]);
-    assert!(
-        check.stderr.contains("`Health_Band__c` is computed"),
-        "{check}"
-    );
-    place.file("schedules/job.toml", &job.replace("'Account'", "'Acount'"));
-    let check = place.command(&["check"]);
-    assert!(check.stderr.contains("did you mean `Account`?"), "{check}");
-}
-
-/// A run among these faults leaves what one without them would have left.
-fn expect_delivered_among(faults: &str) -> Ran {
-    let place = place("", SCORES);
-    let org = Org::start(&place, faults);
-    let run = place.run_with_retries(3);
-    assert_eq!(run.json()["status"], "succeeded", "{faults}: {run}");
-    drop(org);
-    let held = scores(&place);
-    assert!(
-        held.contains("C-1,11.25,medium\nC-2,20.0,low\n"),
-        "{faults}: {held}"
-    );
-    assert_eq!(held.lines().count(), 6, "{faults}: {held}");
-    run
-}
-
-#[test]
-fn a_run_goes_on_among_ended_sessions_locks_and_broken_answers() {
-    for faults in [
-        "expire=@2@5",
-        "503=@2@4,502=@3",
-        "concurrent=@3",
-        "lock=@3",
-        "drop_after=@4",
-        "cut_json=@3@4",
-        "drop_before=@2@4",
-        "500=@3",
-        "login_page=@4",
-        "seed=3,short_page=50%",
-    ] {
-        expect_delivered_among(faults);
-    }
-}
-
-#[test]
-fn calls_run_out_before_they_cross_the_share_and_the_next_run_says_when() {
-    let place = place("", SCORES);
-    place.file(
-        "org/practice.toml",
-        &format!("[org]\ndaily_calls = 10\n{RULE}"),
-    );
-    place.file("writeback.toml", &project(&place, "quota_share = '10 %'"));
-    let run = place.run();
-    assert_eq!(run.code, 2, "{run}");
-    assert!(
-        run.stderr
-            .contains("calls are used up, and 10 % of them may be"),
-        "{run}"
-    );
-    assert!(run.stderr.contains("run again then"), "{run}");
-    assert!(
-        scores(&place).contains("C-1,10.5,low\n"),
-        "nothing was written"
     );
 }
 
@@ -375,108 +152,6 @@ fn one_percent_that_changed_costs_a_fiftieth_of_the_calls() {
         "{nothing}"
     );
     assert!(calls(&place) - full - partial <= 2, "{nothing}");
-}
-
-#[test]
-fn descriptions_are_saved_as_the_org_gives_them() {
-    let place = place("", SCORES);
-    let saved = place.command(&["describe", "crm", "--out", "saved"]);
-    assert_eq!(saved.code, 0, "{saved}");
-    let text = place.text("saved/Account.json");
-    let described: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(described["name"], "Account");
-    let unknown = place.command(&["describe", "crm", "Acount", "--out", "saved"]);
-    assert_eq!(unknown.code, 2, "{unknown}");
-    assert!(
-        unknown.stderr.contains("did you mean `Account`?"),
-        "{unknown}"
-    );
-}
-
-/// New accounts, so many.
-fn new_accounts(count: usize) -> String {
-    let lines = (0..count).map(|number| format!("N-{number:04},{}.5,low,\n", number % 100));
-    format!("id,score,risk,note\n{}", lines.collect::<String>())
-}
-
-fn place_of_creates(count: usize) -> Workspace {
-    let place = place(
-        "matching = 'upsert'\nbatch_size = 20\n",
-        &new_accounts(count),
-    );
-    let job = place.text("schedules/job.toml");
-    place.file(
-        "schedules/job.toml",
-        &format!("{job}Name = {{ string = 'New' }}\n"),
-    );
-    place
-}
-
-/// Panics: unless each of so many new accounts is in the org, once.
-fn expect_each_once(place: &Workspace, count: usize, told: &Ran) {
-    let keys = accounts(place, &["Customer_Id__c"]);
-    let new: Vec<&str> = keys.lines().filter(|key| key.starts_with("N-")).collect();
-    let mut once = new.clone();
-    once.dedup();
-    assert_eq!((new.len(), once.len()), (count, count), "{told}");
-}
-
-#[test]
-fn accounts_are_created_once_though_answers_are_lost_after_the_write() {
-    let place = place_of_creates(200);
-    let _org = Org::start(&place, "seed=11,drop_after=20%");
-    let run = place.run_with_retries(8);
-    assert_eq!(run.json()["status"], "succeeded", "{run}");
-    expect_each_once(&place, 200, &run);
-}
-
-#[test]
-fn accounts_are_created_once_though_the_program_is_killed() {
-    let place = place_of_creates(60);
-    for death in ["1 a request answered", "2 a request answered"] {
-        let killed =
-            place.command_with(&["run", "job", "--json"], &[("WRITEBACK_ABORT_AT", death)]);
-        assert!(killed.stderr.contains("dies here"), "{killed}");
-    }
-    let run = place.run();
-    assert_eq!(run.json()["status"], "succeeded", "{run}");
-    expect_each_once(&place, 60, &run);
-}
-
-#[test]
-fn neither_secret_nor_token_is_told_or_kept() {
-    let place = place("", SCORES);
-    let app = "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n";
-    place.file("org/practice.toml", &format!("{app}{RULE}"));
-    let org = Org::start(&place, "expire=@3");
-    let live = format!(
-        "{}[connections.crm]\nkind = 'salesforce'\nlogin_url = '{}'\nauth = {{ flow = 'client_credentials', client_id = 'app', client_secret = {{ env = 'SECRET' }} }}\n",
-        place.connection("files"),
-        org.url
-    );
-    let practice = place.text("writeback.toml");
-    place.file("writeback.toml", &live);
-    let environment = [("SECRET", "canary-7f"), ("RUST_LOG", "trace")];
-    let run = place.command_with(&["run", "job", "--json"], &environment);
-    assert_eq!(run.json()["status"], "succeeded", "{run}");
-    place.file("writeback.toml", &practice);
-    let sessions = "SELECT id FROM documents WHERE kind = '_session'";
-    let tokens = place.query_file(".writeback/practice/crm.db", sessions);
-    let secrets: Vec<&str> = tokens.lines().skip(1).chain(["canary-7f"]).collect();
-    assert!(secrets.len() > 2, "two log-ins: {secrets:?}");
-    let state = place.state();
-    let of_the_org =
-        |file: &std::path::Path| file.components().any(|part| part.as_os_str() == "practice");
-    for secret in secrets {
-        assert!(
-            !run.stdout.contains(secret) && !run.stderr.contains(secret),
-            "{secret}"
-        );
-        for (file, bytes) in state.iter().filter(|(file, _)| !of_the_org(file)) {
-            let text = String::from_utf8_lossy(bytes);
-            assert!(!text.contains(secret), "{secret} in {}", file.display());
-        }
-    }
 }
 
 const MEMBERS: &str = "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, interests VARCHAR(255))";

@@ -1,9 +1,9 @@
 //! What is seen before anything is written, and what keeps it from being written.
 
-use crate::harness::Ran;
+use crate::harness::{CANARY, Ran};
 use crate::journal_tables::proposed;
 
-use super::subject::Kind;
+use super::subject::{Kind, Live, Service};
 use super::{Chapter, Ground, Row, Story, Subject};
 
 pub(super) const CHAPTER: Chapter = Chapter {
@@ -24,6 +24,12 @@ pub(super) const CHAPTER: Chapter = Chapter {
             &[Row::Pinned],
             another_account_is_refused,
             an_account_is_named,
+        ),
+        Story::unless_refused(&[Row::Quota], calls_are_left_to_others, a_share_is_named),
+        Story::unless_refused(
+            &[Row::Secrets],
+            secrets_are_told_to_nobody,
+            a_password_is_named,
         ),
         Story::unless_refused(
             &[Row::Described],
@@ -108,9 +114,7 @@ fn a_run_is_held_back(subject: &'static Subject) {
 
 fn another_account_is_refused(subject: &'static Subject) {
     let ground = ground(subject, "");
-    let Kind::Service(service) = &subject.kind else {
-        panic!("{} is no web API", subject.name);
-    };
+    let service = service(subject);
     let stranger = service.stranger;
     ground.connect(&format!("account = '{stranger}'"));
     let served = ground.serve("");
@@ -137,6 +141,86 @@ fn another_account_is_refused(subject: &'static Subject) {
 fn an_account_is_named(subject: &'static Subject) -> Ran {
     let ground = ground(subject, "");
     ground.connect("account = '4711'").command(&["check"])
+}
+
+fn service(subject: &'static Subject) -> &'static Service {
+    match &subject.kind {
+        Kind::Service(service) => service,
+        Kind::Database(_) => panic!("{} is no web API", subject.name),
+    }
+}
+
+fn calls_are_left_to_others(subject: &'static Subject) {
+    let ground = ground(subject, "");
+    let (rules, settings) = service(subject).scarce;
+    ground.place.file("org/practice.toml", rules);
+    let run = ground.connect(settings).run();
+    assert_eq!(run.code, 2, "{run}");
+    for words in ["calls are used up, and ", "run again then"] {
+        assert!(run.stderr.contains(words), "{}: {run}", subject.name);
+    }
+    ground.expect_held("id score", &["A1,1", "A2,2"], &run);
+}
+
+fn a_share_is_named(subject: &'static Subject) -> Ran {
+    let ground = ground(subject, "");
+    ground.connect("quota_share = '10 %'").command(&["check"])
+}
+
+fn secrets_are_told_to_nobody(subject: &'static Subject) {
+    let ground = ground(subject, "");
+    let arguments = ["run", "job", "--json"];
+    let (run, secrets) = match &subject.kind {
+        Kind::Database(_) => {
+            let run = ground
+                .place
+                .command_with(&arguments, &[("RUST_LOG", "trace")]);
+            (run, vec![CANARY.to_owned()])
+        }
+        Kind::Service(service) => {
+            let Live {
+                rules,
+                settings,
+                environment,
+                expiring,
+                tokens,
+            } = &service.live;
+            ground.place.file("org/practice.toml", rules);
+            let served = ground.serve(expiring);
+            ground.connect_to(&settings.replace("URL", served.url()));
+            let environment = [environment, &[("RUST_LOG", "trace")][..]].concat();
+            let run = ground.place.command_with(&arguments, &environment);
+            let sql = format!("SELECT id FROM documents WHERE kind = '{tokens}'");
+            let tokens = ground.place.query_file(service.state(), &sql);
+            assert!(tokens.lines().count() > 1, "{}: {run}", subject.name);
+            let given = environment.iter().map(|(_, secret)| (*secret).to_owned());
+            let given = given.filter(|word| word.starts_with("canary"));
+            let tokens = tokens.lines().skip(1).map(str::to_owned);
+            (run, tokens.chain(given).collect())
+        }
+    };
+    assert_eq!(run.summary(), "2 read = 2 updated", "{}", subject.name);
+    let state = ground.place.state();
+    for secret in &secrets {
+        assert!(!run.stdout.contains(secret), "{secret}");
+        assert!(!run.stderr.contains(secret), "{secret}");
+        for (file, bytes) in state.iter().filter(|(file, _)| !keeps_secrets(file)) {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{secret} in {}", file.display());
+        }
+    }
+}
+
+/// Whether a file is of the practice, or where tokens are kept on purpose.
+fn keeps_secrets(file: &std::path::Path) -> bool {
+    let mut parts = file.components().map(std::path::Component::as_os_str);
+    parts.any(|part| part == "practice" || part == "tokens")
+}
+
+fn a_password_is_named(subject: &'static Subject) -> Ran {
+    let ground = ground(subject, "");
+    let password = "password = { env = 'CRM_PASSWORD' }";
+    ground.connect(password).command(&["check"])
 }
 
 fn descriptions_are_saved(subject: &'static Subject) {

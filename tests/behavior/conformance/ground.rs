@@ -1,7 +1,7 @@
 //! A project with a destination of its own, spoken of in the table's words: the columns of a story
 //! are `id`, `score`, `risk`, `note` and so on, whatever a destination calls them.
 
-use crate::harness::{Ran, Served, Workspace, csv_cells, write_back};
+use crate::harness::{Ran, Served, Server, Workspace, csv_cells, write_back};
 
 use super::subject::{Kind, Service, Subject};
 
@@ -15,6 +15,7 @@ const TYPES: &[(&str, &str)] = &[
     ("part", "VARCHAR(40)"),
     ("members", "VARCHAR(255)"),
     ("owner", "VARCHAR(80)"),
+    ("choice", "VARCHAR(20)"),
 ];
 
 pub(super) struct Ground {
@@ -36,14 +37,28 @@ impl Ground {
 
     /// `writeback.toml`, with these further settings of the destination's connection.
     pub(super) fn connect(&self, settings: &str) -> &Self {
-        let crm = match &self.subject.kind {
-            Kind::Database(_) => self.place.connection("crm").trim_end().to_owned(),
-            Kind::Service(service) => format!(
-                "[connections.crm]\nkind = '{}'\npractice = 'org'\nattempts_max = 4\n{}",
-                service.kind, service.settings
-            ),
+        match &self.subject.kind {
+            Kind::Database(_) => {
+                let crm = self.place.connection("crm");
+                self.project(&format!("{}\n{settings}", crm.trim_end()))
+            }
+            Kind::Service(_) => self.connect_to(&format!("practice = 'org'\n{settings}")),
+        }
+    }
+
+    /// As [`Ground::connect`], not to the project's own practice.
+    pub(super) fn connect_to(&self, settings: &str) -> &Self {
+        let Kind::Service(service) = &self.subject.kind else {
+            panic!("{} is no web API", self.subject.name);
         };
-        let project = format!("{}{crm}\n{settings}\n", self.place.connection("files"));
+        let (kind, own) = (service.kind, service.settings);
+        self.project(&format!(
+            "[connections.crm]\nkind = '{kind}'\nattempts_max = 4\n{own}{settings}"
+        ))
+    }
+
+    fn project(&self, crm: &str) -> &Self {
+        let project = format!("{}{crm}\n", self.place.connection("files"));
         self.place.file("writeback.toml", &project);
         self
     }
@@ -189,7 +204,7 @@ impl Ground {
 
     /// The practice in a process of its own, among these faults.
     pub(super) fn serve(&self, faults: &str) -> Served {
-        Served::start(&self.place, &["--faults", faults])
+        Served::among(&self.place, faults)
     }
 }
 
@@ -216,9 +231,18 @@ fn database(subject: &Subject, place: Workspace, rows: &str) -> Workspace {
             first.0, first.1, second.0, second.1
         ),
     );
+    let words = "'low', 'medium', 'high'";
+    let choice = match server {
+        Server::Postgres => {
+            place.execute(&format!("CREATE TYPE choice AS ENUM ({words})"));
+            "choice".to_owned()
+        }
+        Server::MariaDb => format!("ENUM({words})"),
+        Server::Sqlite => format!("VARCHAR(20) CHECK (choice IN ({words}))"),
+    };
     let columns = format!(
         "id VARCHAR(18) PRIMARY KEY, score DECIMAL(6,2), risk VARCHAR(16), note VARCHAR(40), \
-         shared VARCHAR(40), part VARCHAR(40), stamp {}, owner INTEGER, \
+         shared VARCHAR(40), part VARCHAR(40), stamp {}, owner INTEGER, choice {choice}, \
          band VARCHAR(20) GENERATED ALWAYS AS (note) STORED, \
          CONSTRAINT score_limit CHECK (score <= 100), FOREIGN KEY (owner) REFERENCES owners (id)",
         server.instant(),
@@ -229,7 +253,7 @@ fn database(subject: &Subject, place: Workspace, rows: &str) -> Workspace {
 
 /// A folder `org` with descriptions, people and these rows.
 fn practice(subject: &Subject, service: &Service, rows: &str) -> Workspace {
-    let place = Workspace::on(crate::harness::Server::Sqlite);
+    let place = Workspace::on(Server::Sqlite);
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
         .join(service.kind);

@@ -10,7 +10,7 @@ const PAGE: &str = "docs/destinations.md";
 const WRITE: &str = "WRITEBACK_WRITE_PAGES";
 
 /// What is told of each row.
-pub(super) const ROWS: [(Row, &str); 41] = [
+pub(super) const ROWS: [(Row, &str); 44] = [
     (
         Row::UpdateOnly,
         "only rows that are there are updated; another key creates nothing",
@@ -49,7 +49,14 @@ pub(super) const ROWS: [(Row, &str); 41] = [
         Row::Refused,
         "a refused value costs its record, told in the destination's own words",
     ),
-    (Row::UnknownColumn, "`check` tells of a misspelt column"),
+    (
+        Row::Choices,
+        "a word that is none of a choice's is told with the nearest before it is sent",
+    ),
+    (
+        Row::UnknownName,
+        "`check` tells of a misspelt column and a misspelt object",
+    ),
     (
         Row::ComputedColumn,
         "`check` tells of a column that is computed",
@@ -70,6 +77,14 @@ pub(super) const ROWS: [(Row, &str); 41] = [
     (
         Row::Pinned,
         "credentials of another account are refused before anything is read",
+    ),
+    (
+        Row::Quota,
+        "a run stops before it uses up more than `quota_share` of the calls",
+    ),
+    (
+        Row::Secrets,
+        "no secret and no token stands in outputs, logs and files",
     ),
     (
         Row::Described,

@@ -16,6 +16,7 @@ pub(super) struct Subject {
     /// How the destination refuses a score above 100, in its own words.
     pub(super) refusal: &'static str,
     pub(super) owners: Option<Owners>,
+    pub(super) choice: Choice,
     /// How the members `a`, `b` and `c` of a list are written, and how they are kept.
     pub(super) members: Option<[(&'static str, &'static str); 3]>,
     /// Changes of state behind which the program dies, one after the other.
@@ -52,6 +53,9 @@ pub(super) struct Service {
     pub(super) gone: &'static str,
     /// What of a record changes with each write, as further arguments of `json_set`.
     pub(super) version: &'static str,
+    /// What `practice.toml` and the connection say where there are few calls.
+    pub(super) scarce: (&'static str, &'static str),
+    pub(super) live: Live,
     pub(super) faults: Faults,
 }
 
@@ -62,6 +66,27 @@ pub(super) struct Faults {
     pub(super) broken: &'static [&'static str],
     /// Answers to creates are lost.
     pub(super) lost: &'static str,
+}
+
+/// Words of a column that takes only some.
+#[derive(Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) misspelt: &'static str,
+    pub(super) nearest: &'static str,
+    pub(super) other: &'static str,
+}
+
+/// A connection that logs in, with secrets of the environment.
+pub(super) struct Live {
+    /// What `practice.toml` says of who may log in.
+    pub(super) rules: &'static str,
+    /// Settings of the connection, in which `URL` is where the practice is.
+    pub(super) settings: &'static str,
+    pub(super) environment: &'static [(&'static str, &'static str)],
+    /// The fault by which a token dies at work.
+    pub(super) expiring: &'static str,
+    /// What the practice calls its tokens.
+    pub(super) tokens: &'static str,
 }
 
 /// Who may own a row.
@@ -196,8 +221,15 @@ const OF_DATABASES: &[(&str, &str)] = &[
     ("stamp", "stamp"),
     ("owner", "owner"),
     ("computed", "band"),
+    ("choice", "choice"),
     ("members", "note"),
 ];
+
+const CHOICE: Choice = Choice {
+    misspelt: "hihg",
+    nearest: "high",
+    other: "low",
+};
 
 const OWNERS: Owners = Owners {
     refers_to: "owners.email",
@@ -229,6 +261,14 @@ const NOT_PINNED: (Row, Instead) = (
     Instead::refused(
         "the connection names its one database: `check` refuses `account`",
         "`account`",
+    ),
+);
+
+const NOT_COUNTED: (Row, Instead) = (
+    Row::Quota,
+    Instead::refused(
+        "calls of it are not counted: `check` refuses `quota_share`",
+        "`quota_share`",
     ),
 );
 
@@ -266,9 +306,10 @@ pub(super) static POSTGRESQL: Subject = Subject {
     new: "",
     refusal: "score_limit",
     owners: Some(OWNERS),
+    choice: CHOICE,
     members: None,
     deaths: DATABASE_DEATHS,
-    instead: &[NO_LISTS, NOT_PINNED, NOT_DESCRIBED],
+    instead: &[NO_LISTS, NOT_PINNED, NOT_COUNTED, NOT_DESCRIBED],
 };
 
 pub(super) static MARIADB: Subject = Subject {
@@ -279,9 +320,10 @@ pub(super) static MARIADB: Subject = Subject {
     new: "",
     refusal: "score_limit",
     owners: Some(OWNERS),
+    choice: CHOICE,
     members: None,
     deaths: DATABASE_DEATHS,
-    instead: &[NO_LISTS, NOT_PINNED, NOT_DESCRIBED],
+    instead: &[NO_LISTS, NOT_PINNED, NOT_COUNTED, NOT_DESCRIBED],
 };
 
 pub(super) static SQLITE: Subject = Subject {
@@ -292,11 +334,28 @@ pub(super) static SQLITE: Subject = Subject {
     new: "",
     refusal: "score_limit",
     owners: Some(OWNERS),
+    choice: CHOICE,
     members: None,
     deaths: DATABASE_DEATHS,
     instead: &[
         NO_LISTS,
         NOT_PINNED,
+        NOT_COUNTED,
+        (
+            Row::Choices,
+            Instead {
+                sentence: "it has no such columns: what a constraint refuses rejects its record, in SQLite's words",
+                said: "CHECK constraint failed",
+                code: 1,
+            },
+        ),
+        (
+            Row::Secrets,
+            Instead::refused(
+                "a file takes no password: `password` is refused",
+                "`password`",
+            ),
+        ),
         NOT_DESCRIBED,
         (
             Row::AnswerLost,
@@ -332,6 +391,15 @@ pub(super) static SALESFORCE: Subject = Subject {
         path: "$.",
         gone: "json_extract(body, '$.IsDeleted')",
         version: "",
+        scarce: ("[org]\ndaily_calls = 10\n", "quota_share = '10 %'"),
+        live: Live {
+            rules: "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n",
+            settings: "login_url = 'URL'\nauth = { flow = 'client_credentials', \
+                       client_id = 'app', client_secret = { env = 'SECRET' } }",
+            environment: &[("SECRET", "canary-7f")],
+            expiring: "expire=@3",
+            tokens: "_session",
+        },
         faults: Faults {
             busy: &["concurrent=@3,lock=@4,503=@5"],
             session: &["expire=@2@5"],
@@ -354,6 +422,7 @@ pub(super) static SALESFORCE: Subject = Subject {
         ("stamp", "Scored_At__c"),
         ("members", "Interests__c"),
         ("owner", "OwnerId"),
+        ("choice", "Churn_Risk__c"),
         ("computed", "Health_Band__c"),
     ],
     new: "Name = { string = 'New' }\n",
@@ -365,6 +434,7 @@ pub(super) static SALESFORCE: Subject = Subject {
             ("005Hs0000000048IAA", "f.haddad@example.com"),
         ],
     }),
+    choice: CHOICE,
     members: Some([
         ("Analytics", "Analytics"),
         ("Security", "Security"),
@@ -389,6 +459,17 @@ pub(super) static HUBSPOT: Subject = Subject {
         path: "$.properties.",
         gone: "json_extract(body, '$.archived')",
         version: "",
+        scarce: ("[portal]\ndaily_calls = 20\n", "quota_share = '10 %'"),
+        live: Live {
+            rules: "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n\
+                    refresh_token = 'canary-8e'\nrotate = true\n",
+            settings: "login_url = 'URL'\naccount = '24281934'\nauth = { flow = 'refresh_token', \
+                       client_id = 'app', client_secret = { env = 'SECRET' }, \
+                       refresh_token = { env = 'WORD' } }",
+            environment: &[("SECRET", "canary-7f"), ("WORD", "canary-8e")],
+            expiring: "expire=@3",
+            tokens: "_token",
+        },
         faults: Faults {
             busy: &["concurrent:read=@1,too_long:update=@1,lock:update=@2"],
             session: &["expire=@2@5"],
@@ -411,11 +492,13 @@ pub(super) static HUBSPOT: Subject = Subject {
         ("stamp", "scored_at"),
         ("members", "interests"),
         ("owner", "hubspot_owner_id"),
+        ("choice", "churn_risk"),
         ("computed", "days_to_close"),
     ],
     new: "name = { string = 'New' }\n",
     refusal: "INVALID_MAX: health_score may be 100 at the most",
     owners: None,
+    choice: CHOICE,
     members: Some([
         ("analytics", "analytics"),
         ("security", "security"),
@@ -452,6 +535,16 @@ pub(super) static DATAVERSE: Subject = Subject {
         path: "$.",
         gone: "0",
         version: ", '$.\"@version\"', 900",
+        scarce: ("", ""),
+        live: Live {
+            rules: "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n",
+            settings: "login_url = 'URL'\napi_url = 'URL'\nauth = { flow = 'client_credentials', \
+                       tenant = 'practice.example', client_id = 'app', \
+                       client_secret = { env = 'SECRET' } }",
+            environment: &[("SECRET", "canary-7f")],
+            expiring: "expire=@3",
+            tokens: "_session",
+        },
         faults: Faults {
             busy: &[
                 "concurrent=@9,too_long=@11,quota=@13",
@@ -477,15 +570,24 @@ pub(super) static DATAVERSE: Subject = Subject {
         ("stamp", "cr_scoredat"),
         ("members", "cr_interests"),
         ("owner", "cr_manager"),
+        ("choice", "cr_churnrisk"),
         ("computed", "cr_healthband"),
     ],
     new: "name = { string = 'New' }\n",
     refusal: "0x80040265: A health score lies between 0 and 100.",
     owners: None,
+    choice: CHOICE,
     members: Some([("Analytics", "1"), ("Security", "4"), ("Training", "5")]),
     deaths: SERVICE_DEATHS,
     instead: &[
         NO_ROLLBACK,
+        (
+            Row::Quota,
+            Instead::refused(
+                "the day's calls are not told: `check` refuses `quota_share`",
+                "`quota_share`",
+            ),
+        ),
         NO_JOURNAL,
         (
             Row::References,
@@ -515,13 +617,25 @@ pub(super) static BULLHORN: Subject = Subject {
         path: "$.held.",
         gone: "json_extract(body, '$.held.isDeleted')",
         version: "",
+        scarce: ("", "quota = '20 per month'\nquota_share = '30 %'"),
+        live: Live {
+            rules: "[api_user]\nclient_id = 'app'\nclient_secret = 'canary-7f'\n\
+                    username = 'api'\npassword = 'canary-8e'\n",
+            settings: "login_url = 'URL'\naccount = '12345'\nrequests_per_second = 1000\n\
+                       auth = { flow = 'password', client_id = 'app', \
+                       client_secret = { env = 'SECRET' }, user = 'api', \
+                       password = { env = 'WORD' } }",
+            environment: &[("SECRET", "canary-7f"), ("WORD", "canary-8e")],
+            expiring: "expire:update=@1",
+            tokens: "_session",
+        },
         faults: Faults {
             busy: &["concurrent:update=@1@2,unavailable:search=@1,too_long:entity=@1"],
             session: &["expire=@7@12"],
             broken: &[
                 "drop_after:update=@1,cut_json:update=@2,503=@6@8,502=@7",
-                "500:update=@1,bare_error:update=@2,drop_before=@3@9",
-                "login_page:search=@1,moved:login_info=@1,moved:update=@1",
+                "500:update=@1,drop_before=@3@9",
+                "login_page:search=@1,moved:login_info=@1,moved:update=@2,bare_error:update=@1",
             ],
             lost: "seed=11,drop_after:create=20%,500_after:create=@3,drop_in:create=@7,\
                    drop_before:create=@9",
@@ -538,6 +652,7 @@ pub(super) static BULLHORN: Subject = Subject {
         ("stamp", "dateNextCall"),
         ("members", "primarySkills"),
         ("owner", "owner"),
+        ("choice", "status"),
         ("computed", "occupation"),
     ],
     new: "name = { string = 'New' }\nstatus = { string = 'New Lead' }\n",
@@ -549,6 +664,11 @@ pub(super) static BULLHORN: Subject = Subject {
             ("3", "ben.castle@practice.example"),
         ],
     }),
+    choice: Choice {
+        misspelt: "Actve",
+        nearest: "Active",
+        other: "New Lead",
+    },
     members: None,
     deaths: SERVICE_DEATHS,
     instead: &[

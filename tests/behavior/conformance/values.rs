@@ -2,6 +2,7 @@
 
 use crate::harness::Ran;
 
+use super::subject::Choice;
 use super::{Chapter, Ground, Row, Story, Subject};
 
 pub(super) const CHAPTER: Chapter = Chapter {
@@ -28,7 +29,12 @@ pub(super) const CHAPTER: Chapter = Chapter {
             &[Row::Refused, Row::OnlyRejected, Row::Parked],
             refused_values_are_told_and_tried_again,
         ),
-        Story::of(&[Row::UnknownColumn], an_unknown_column_is_told),
+        Story::unless_refused(
+            &[Row::Choices],
+            a_misspelt_choice_is_told,
+            a_choice_is_misspelt,
+        ),
+        Story::of(&[Row::UnknownName], an_unknown_name_is_told),
         Story::unless_refused(
             &[Row::ComputedColumn],
             a_computed_column_is_told,
@@ -176,19 +182,44 @@ fn refused_values_are_told_and_tried_again(subject: &'static Subject) {
     ground.expect_held("id score", &["A1,12", "A2,50", "A3,31"], &run);
 }
 
-fn an_unknown_column_is_told(subject: &'static Subject) {
+/// A job of a word that its column does not know.
+fn job_of_a_misspelt_choice(subject: &'static Subject) -> Ground {
+    let ground = Ground::of(subject, "id,score\nA1,1\nA2,2\n");
+    let Choice {
+        misspelt, other, ..
+    } = subject.choice;
+    ground
+        .source(&format!("id,choice\nA1,{misspelt}\nA2,{other}\n"))
+        .job("", "id choice");
+    ground
+}
+
+fn a_misspelt_choice_is_told(subject: &'static Subject) {
+    let ground = job_of_a_misspelt_choice(subject);
+    let run = ground.expect_run("2 read = 1 updated + 1 rejected");
+    let rejected = ground.place.rejected(run.run());
+    let told = format!("`{}` is the nearest", subject.choice.nearest);
+    assert!(rejected.contains(&told), "{rejected}");
+}
+
+fn a_choice_is_misspelt(subject: &'static Subject) -> Ran {
+    job_of_a_misspelt_choice(subject).command(&["run", "job"])
+}
+
+fn an_unknown_name_is_told(subject: &'static Subject) {
     let ground = Ground::of(subject, "id,score\nA1,1\n");
     ground.source("id,score\nA1,11\n").job("", "id score");
-    let (score, job) = (
-        subject.column("score"),
-        ground.place.text("schedules/job.toml"),
-    );
-    let misspelt = job.replace(&format!("{score} ="), &format!("{} =", &score[1..]));
-    ground.place.file("schedules/job.toml", &misspelt);
-    let check = ground.command(&["check"]);
-    assert_eq!(check.code, 2, "{check}");
-    let hint = format!("did you mean `{score}`?");
-    assert!(check.stderr.contains(&hint), "{check}");
+    let job = ground.place.text("schedules/job.toml");
+    let (score, object) = (subject.column("score"), subject.object);
+    for (name, end) in [(score, " ="), (object, "'\n")] {
+        let misspelt = job.replace(&format!("{name}{end}"), &format!("{}{end}", &name[1..]));
+        assert_ne!(misspelt, job);
+        ground.place.file("schedules/job.toml", &misspelt);
+        let check = ground.command(&["check"]);
+        assert_eq!(check.code, 2, "{check}");
+        let hint = format!("did you mean `{name}`?");
+        assert!(check.stderr.contains(&hint), "{}: {check}", subject.name);
+    }
 }
 
 /// A job into a column that the destination fills by itself.

@@ -135,7 +135,12 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start(place: &Workspace, arguments: &[&str]) -> Self {
+    /// Among these faults.
+    pub(crate) fn among(place: &Workspace, faults: &str) -> Self {
+        Self::start(place, &["--faults", faults])
+    }
+
+    fn start(place: &Workspace, arguments: &[&str]) -> Self {
         let (child, line) = announced(place, arguments);
         let address = line.split_once(" at ").map(|(_, address)| address);
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
