@@ -10,6 +10,7 @@ use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, NoteMarker, OnConflict, When};
 use crate::domain::job::{About, Creation, WriteBack};
 use crate::domain::match_rule::MatchMode;
+use crate::domain::method::{Method, MethodCall, Setting};
 use crate::domain::object::{NamePart, ObjectName};
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::schema::Schema;
@@ -201,37 +202,83 @@ const NOTE_KEYS: &[&str] = &[
 
 const NOTE_COLUMNS: &[&str] = &["about", "text", "marker", "action", "author"];
 
-/// Where the parts of a note go.
-enum Places<'a> {
-    /// Into columns that are named.
-    Named(Table<'a>),
-    /// Into the fields that a web API has for them.
-    Own(&'static OwnNotes),
+/// Where the parts of a note go: into columns that are named, and otherwise into those that a web
+/// API has for them.
+struct Places<'a> {
+    named: Option<Table<'a>>,
+    own: Option<OwnNotes>,
 }
 
-/// What a web API has notes in.
+/// What a web API has notes in, and the fields that the parts of one go to.
 struct OwnNotes {
     table: &'static str,
-    /// The parts of a note, and the fields that they go to.
-    fields: [(&'static str, &'static str); 5],
+    about: String,
+    text: &'static str,
+    /// `None` where a field has to be made for it.
+    marker: Option<&'static str>,
+    action: Option<&'static str>,
+    author: &'static str,
+    /// What a note cannot do without: when it was written.
+    at: Option<&'static str>,
     /// Whether the text is HTML.
     html: bool,
 }
 
-/// Source: <https://bullhorn.github.io/rest-api-docs/entityref.html#note>.
-const BULLHORN_NOTES: OwnNotes = OwnNotes {
-    table: "Note",
-    fields: [
-        ("about", "personReference"),
-        ("text", "comments"),
-        ("marker", "externalID"),
-        ("action", "action"),
-        ("author", "commentingPerson"),
-    ],
-    html: true,
-};
-
 impl OwnNotes {
+    /// Of notes about records of an object.
+    fn of(service: ServiceKind, object: &str) -> Self {
+        match service {
+            // Source: <https://bullhorn.github.io/rest-api-docs/entityref.html#note>.
+            ServiceKind::Bullhorn => Self {
+                table: "Note",
+                about: "personReference".to_owned(),
+                text: "comments",
+                marker: Some("externalID"),
+                action: Some("action"),
+                author: "commentingPerson",
+                at: None,
+                html: true,
+            },
+            // Source: <https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide>.
+            ServiceKind::HubSpot => Self {
+                table: "notes",
+                about: format!("associated_{object}"),
+                text: "hs_note_body",
+                marker: None,
+                action: None,
+                author: "hubspot_owner_id",
+                at: Some("hs_timestamp"),
+                html: true,
+            },
+            // A row's id may be chosen, and tells a note from every other.
+            // Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/reference/entities/annotation>.
+            ServiceKind::Dataverse => Self {
+                table: "annotation",
+                about: "objectid".to_owned(),
+                text: "notetext",
+                marker: Some("annotationid"),
+                action: Some("subject"),
+                author: "ownerid",
+                at: None,
+                html: false,
+            },
+            // Source: <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm>.
+            ServiceKind::Salesforce => Self {
+                table: "Task",
+                about: match object {
+                    "Contact" | "Lead" => "WhoId".to_owned(),
+                    _ => "WhatId".to_owned(),
+                },
+                text: "Description",
+                marker: None,
+                action: Some("Subject"),
+                author: "OwnerId",
+                at: None,
+                html: false,
+            },
+        }
+    }
+
     fn table(&self) -> ObjectName {
         ObjectName {
             parts: vec![NamePart {
@@ -241,42 +288,91 @@ impl OwnNotes {
         }
     }
 
-    fn column(&self, part: &str) -> Option<&'static str> {
-        let mut fields = self.fields.iter();
-        fields
-            .find(|(name, _)| *name == part)
-            .map(|(_, column)| *column)
+    fn column(&self, part: &str) -> Option<&str> {
+        match part {
+            "about" => Some(&self.about),
+            "text" => Some(self.text),
+            "marker" => self.marker,
+            "action" => self.action,
+            "author" => Some(self.author),
+            _ => None,
+        }
     }
 }
 
 impl<'a> Places<'a> {
-    /// Those that a note names, or those of the web API that it goes to.
-    fn of(common: &Common, note: &Table<'a>) -> Option<Self> {
-        if common.service == Some(ServiceKind::Bullhorn) && note.get("columns").is_none() {
-            return Some(Self::Own(&BULLHORN_NOTES));
+    /// Those that a note names, and those of the web API that it goes to, which it may do without
+    /// naming.
+    fn of(common: &Common, about: &ObjectName, note: &Table<'a>) -> Option<Self> {
+        let object = about.parts.last().map_or("", |part| part.text.as_str());
+        let own = common.service.map(|service| OwnNotes::of(service, object));
+        let own = own.filter(|own| {
+            let table = note.get("table").filter(Value::is_text);
+            table.is_none_or(|table| table.text() == Some(own.table))
+        });
+        let lacking = match &own {
+            None => "name its columns: `columns = { about = \"…\", text = \"…\", marker = \"…\" }`",
+            Some(own) if own.marker.is_none() => {
+                "name the field by which a note is found again, best one that no two share: `columns = { marker = \"…\" }`"
+            }
+            Some(_) => "",
+        };
+        let columns = match lacking {
+            "" => note.get("columns"),
+            lacking => Some(note.require("columns", lacking)?),
+        };
+        let named = match columns {
+            Some(columns) => Some(columns.table("`note.columns`".to_owned())?),
+            None => None,
+        };
+        if let Some(named) = &named {
+            named.expect_keys(NOTE_COLUMNS);
         }
-        let columns = note.require(
-            "columns",
-            "name its columns: `columns = { about = \"…\", text = \"…\", marker = \"…\" }`",
-        );
-        let columns = columns?.table("`note.columns`".to_owned())?;
-        columns.expect_keys(NOTE_COLUMNS);
-        Some(Self::Named(columns))
+        Some(Self { named, own })
     }
 
     /// The field that a part goes to, said at a place of the note if nothing names a column.
     fn field(&self, part: &str, at: Value<'_>, value: FieldValue) -> Option<Field> {
-        match self {
-            Self::Named(columns) => field(columns.get(part)?, value),
-            Self::Own(own) => field_of(at, own.column(part)?, value),
+        let named = self.named.as_ref().and_then(|columns| columns.get(part));
+        match (named, self.own_column(part)) {
+            (Some(column), _) => field(column, value),
+            (None, Some(column)) => field_of(at, column, value),
+            (None, None) => None,
         }
     }
 
     /// As [`Places::field`], of a part that the note may do without.
     fn part(&self, said: Value<'_>, value: FieldValue) -> Option<Field> {
-        match self {
-            Self::Named(columns) => field(column_for(columns, said)?, value),
-            Self::Own(_) => self.field(said.key, said, value),
+        let is_placed = |part| {
+            let named = self.named.as_ref();
+            named.is_some_and(|columns| columns.get(part).is_some())
+                || self.own_column(part).is_some()
+        };
+        if !is_placed(said.key) {
+            let message = format!("`note.columns` names no column for `{}`", said.key);
+            let hint = format!("add `{} = \"COLUMN\"` to it", said.key);
+            said.key_mistake(message, Some(hint));
+        }
+        self.field(said.key, said, value)
+    }
+
+    fn own_column(&self, part: &str) -> Option<&str> {
+        self.own.as_ref()?.column(part)
+    }
+
+    /// Notes the parts that no column is named for.
+    fn require_columns(&self) {
+        let Some(named) = &self.named else {
+            return;
+        };
+        for (part, what) in [
+            ("about", "the id of the record"),
+            ("text", "the text"),
+            ("marker", "what tells it from every other note"),
+        ] {
+            if self.own_column(part).is_none() {
+                named.require(part, &format!("name the column that holds {what}"));
+            }
         }
     }
 }
@@ -303,9 +399,11 @@ pub(super) fn read_note(
     let key = read_key(common, table);
     let note = note.table("`note`".to_owned())?;
     note.expect_keys(NOTE_KEYS);
-    let places = Places::of(common, &note);
-    let object = match (note.get("table"), places.as_ref()?) {
-        (None, Places::Own(own)) => Some((own.table(), note.location())),
+    let places = about.as_ref();
+    let places = places.and_then(|(about, _)| Places::of(common, about, &note));
+    let own = places.as_ref().and_then(|places| places.own.as_ref());
+    let object = match (note.get("table"), own) {
+        (None, Some(own)) => Some((own.table(), note.location())),
         (_, _) => note
             .require(
                 "table",
@@ -379,19 +477,12 @@ fn read_note_fields(
     });
     let further = further_fields(common, note, places);
     let mut fields = Vec::new();
-    if let Places::Named(columns) = places {
-        for (key, what) in [
-            ("about", "the id of the record"),
-            ("text", "the text"),
-            ("marker", "what tells it from every other note"),
-        ] {
-            columns.require(key, &format!("name the column that holds {what}"));
-        }
-    }
+    places.require_columns();
     let (template, positions) = told?;
-    let template = match places {
-        Places::Own(own) if own.html => template.into_html(),
-        Places::Own(_) | Places::Named(_) => template,
+    let own = places.own.as_ref();
+    let template = match own.is_some_and(|own| own.html) {
+        true => template.into_html(),
+        false => template,
     };
     fields.extend(places.field("about", text?, FieldValue::About));
     let marker = NoteMarker {
@@ -406,7 +497,18 @@ fn read_note_fields(
         columns: positions,
     };
     fields.extend(places.field("text", text?, told));
-    fields.extend(further?);
+    let further = further?;
+    let stamp = own.and_then(|own| own.at);
+    let is_given = |at: &str| further.iter().any(|field| field.column.text == at);
+    if let Some(at) = stamp.filter(|at| !is_given(at)) {
+        let begun = FieldValue::Method(MethodCall {
+            method: Method::RunStartedAt,
+            columns: Vec::new(),
+            setting: Setting::default(),
+        });
+        fields.extend(field_of(text?, at, begun));
+    }
+    fields.extend(further);
     Some(fields)
 }
 
@@ -442,17 +544,6 @@ fn marker_columns(common: &Common, text: &[usize], text_counts: bool) -> Option<
         columns.extend(text);
     }
     Some(columns)
-}
-
-/// The column that a part of a note goes to.
-fn column_for<'a>(columns: &Table<'a>, part: Value<'_>) -> Option<Value<'a>> {
-    let column = columns.get(part.key);
-    if column.is_none() {
-        let message = format!("`note.columns` names no column for `{}`", part.key);
-        let hint = format!("add `{} = \"COLUMN\"` to it", part.key);
-        part.key_mistake(message, Some(hint));
-    }
-    column
 }
 
 /// A field whose column a value names.

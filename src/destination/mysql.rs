@@ -576,6 +576,7 @@ fn old_text(row: &MySqlRow, position: usize, holds: &Holds) -> Option<String> {
         ),
         Holds::Text { .. }
         | Holds::Label(_)
+        | Holds::Labels(_)
         | Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }

@@ -290,9 +290,7 @@ impl Transact for SqliteDestination {
                 .rows_affected();
             inserted += match layout.object.kind {
                 ObjectKind::View { .. } => u64::try_from(records).unwrap_or(affected),
-                ObjectKind::Table | ObjectKind::Records(_) | ObjectKind::SearchedRecords(_) => {
-                    affected
-                }
+                ObjectKind::Table | ObjectKind::Records(_) => affected,
             };
         }
         Ok(inserted)
@@ -492,7 +490,7 @@ impl SqliteDestination {
     ) -> Result<Option<u64>, SystemError> {
         Ok(match layout.object.kind {
             ObjectKind::View { .. } => Some(self.count(layout, batch).await?),
-            ObjectKind::Table | ObjectKind::Records(_) | ObjectKind::SearchedRecords(_) => None,
+            ObjectKind::Table | ObjectKind::Records(_) => None,
         })
     }
 

@@ -229,6 +229,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) requests_per_second: Option<u32>,
     /// How a write-back writes, where only this API knows what that means.
     pub(crate) options: SalesforceOptions,
+    /// How far the API's search is behind what is written, where it has one and somebody says so.
+    pub(crate) search_lag: Option<Duration>,
     /// The version of the API; without it, the newest that this program was tested with.
     pub(crate) api_version: Option<String>,
     /// The project's folder of state, in which single-use tokens are kept.

@@ -77,6 +77,7 @@ pub(crate) fn convert(
     match holder.holds {
         Holds::Text { limit, repertoire } => to_text(values, from, *limit, *repertoire, holder),
         Holds::Label(words) => to_label(values, from, words, holder),
+        Holds::Labels(words) => to_labels(values, from, words, holder),
         Holds::Integer { min, max } => to_integer(values, from, (*min, *max), holder),
         Holds::Decimal { size } => {
             to_decimal(values, from, decimal_size(*size), holder, |_| Ok(()))
@@ -265,6 +266,36 @@ fn to_label(
         }),
     };
     Ok(Converted::kept(texts.clone(), check(texts.iter(), is_word)))
+}
+
+/// As [`to_label`], of words with semicolons between.
+fn to_labels(
+    values: &Series,
+    from: SchemaType,
+    words: &[String],
+    holder: Holder<'_>,
+) -> Result<Converted, Misfit> {
+    if from.kind() != Kind::Text {
+        return Err(misfit(from, holder));
+    }
+    let known: HashSet<&str> = words.iter().map(String::as_str).collect();
+    let texts = values.str()?;
+    let are_words = |text: &str| {
+        let mut members = text.split(';').map(str::trim);
+        let stray = members.find(|member| !member.is_empty() && !known.contains(member));
+        let Some(stray) = stray else {
+            return Ok(());
+        };
+        // What the source has there is told nowhere but among the rejected records.
+        Err(match nearest(stray, words.iter().map(String::as_str)) {
+            Some(word) => format!("not all of the column's words; `{word}` is the nearest"),
+            None => "not all of the column's words".to_owned(),
+        })
+    };
+    Ok(Converted::kept(
+        texts.clone(),
+        check(texts.iter(), are_words),
+    ))
 }
 
 fn to_integer(
@@ -815,7 +846,7 @@ fn misfit(from: SchemaType, holder: Holder<'_>) -> Misfit {
 /// The schema type whose values a column takes without ado.
 fn instead(holds: &Holds) -> Option<&'static str> {
     Some(match holds {
-        Holds::Text { .. } | Holds::Label(_) => "VARCHAR",
+        Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) => "VARCHAR",
         Holds::Integer { max, .. } if *max <= i128::from(i16::MAX) => "SMALLINT",
         Holds::Integer { max, .. } if *max <= i128::from(i32::MAX) => "INTEGER",
         Holds::Integer { .. } => "BIGINT",

@@ -43,6 +43,8 @@ pub(crate) enum Holds {
     },
     /// One of these words.
     Label(Vec<String>),
+    /// Some of these words, with semicolons between.
+    Labels(Vec<String>),
     /// Whole numbers from `min` to `max`.
     Integer {
         min: i128,
@@ -161,9 +163,6 @@ pub(crate) enum ObjectKind {
     },
     /// Records of a web API.
     Records(ServiceKind),
-    /// Records of a web API that are found by what no two share at once, and by anything else through
-    /// a search that is behind: what was just made is not found yet.
-    SearchedRecords(ServiceKind),
 }
 
 impl ObjectKind {
@@ -175,7 +174,7 @@ impl ObjectKind {
     /// The web API behind it.
     pub(crate) fn service(self) -> Option<ServiceKind> {
         match self {
-            Self::Records(service) | Self::SearchedRecords(service) => Some(service),
+            Self::Records(service) => Some(service),
             Self::Table | Self::View { .. } => None,
         }
     }
@@ -389,7 +388,7 @@ impl Holds {
     /// be written.
     pub(crate) fn kind(&self) -> Option<Kind> {
         Some(match self {
-            Self::Text { .. } | Self::Label(_) => Kind::Text,
+            Self::Text { .. } | Self::Label(_) | Self::Labels(_) => Kind::Text,
             Self::Integer { min, max }
                 if *min < i128::from(i64::MIN) || *max > i128::from(i64::MAX) =>
             {
@@ -420,7 +419,7 @@ impl Holds {
             } => SchemaType::Text {
                 characters_max: u32::try_from(*characters).ok(),
             },
-            Self::Text { .. } | Self::Label(_) => SchemaType::Text {
+            Self::Text { .. } | Self::Label(_) | Self::Labels(_) => SchemaType::Text {
                 characters_max: None,
             },
             Self::Integer { min, max } => integer_type(*min, *max),

@@ -22,6 +22,7 @@ use super::reader::Reader;
 use super::report::WriteBackReport;
 use super::stop::Stop;
 use crate::destination::seam::LookUp;
+use crate::destination::service;
 use crate::domain::before::Before;
 use crate::domain::columnar::Fault;
 use crate::domain::field::NullPolicy;
@@ -335,9 +336,10 @@ impl<'a> Judge<'a> {
     async fn judge(&mut self, records: &DataFrame) -> Result<Judged, PushError> {
         let mut judged = Judged::begin(records);
         let named = self.name_rows(&mut judged).await?;
-        let filled = self.plan.mapping.fill(records, |names| {
-            let ids = named.get(names);
-            ids.into_iter().flatten().map(|id| id.as_deref()).collect()
+        let filled = self.plan.mapping.fill(records, |names, column| {
+            let ids = named.get(names).into_iter().flatten();
+            let spelled = ids.map(|id| Some(spelled_id(self.plan, names, column, id.as_deref()?)));
+            spelled.collect()
         });
         let (filled, faults) = filled.map_err(|misfit| self.never_fits(&misfit.to_string()))?;
         judged.fault(faults);
@@ -553,6 +555,23 @@ impl<'a> Judge<'a> {
             self.claimed
                 .extend(claims.into_iter().map(|claim| (claim, key.clone())));
         }
+    }
+}
+
+/// The id of a row that a field names, as its column spells it: where that may name rows of several
+/// objects, it tells which.
+fn spelled_id(plan: &Plan, names: &Named, column: &ObjectColumn, id: &str) -> String {
+    let creation = plan.creation.as_ref();
+    let object = creation.and_then(|creation| match names {
+        Named::OfStep(step) => creation.made_by.get(step).map(String::as_str),
+        Named::About => {
+            let about = creation.about.as_ref()?;
+            about.object.path.last().map(String::as_str)
+        }
+    });
+    match (plan.layout.object.kind.service(), object) {
+        (Some(kind), Some(object)) => service::reference_text(kind, column, object, id),
+        (_, _) => id.to_owned(),
     }
 }
 

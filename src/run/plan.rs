@@ -1,7 +1,7 @@
 //! Planning: each write-back of a job met with its source and its object, so that every mistake is
 //! known before the first record is read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -109,6 +109,8 @@ pub(super) struct PlannedCreation {
     /// Where the id of a row of its own stands.
     pub(super) id: IdPlace,
     pub(super) about: Option<PlannedAbout>,
+    /// What the steps before it make rows of, by their names.
+    pub(super) made_by: BTreeMap<String, String>,
 }
 
 /// Where the id of a row stands.
@@ -612,6 +614,7 @@ async fn plan_all(
         sources,
         destinations: HashMap::new(),
         absent: Vec::new(),
+        made_by: BTreeMap::new(),
         problems: Vec::new(),
     };
     let mut plans = Vec::new();
@@ -619,6 +622,7 @@ async fn plan_all(
         plans.extend(planner.plan(write_back).await);
     }
     planner.refuse_two_writers(&plans);
+    tell_once(&mut plans);
     let absent = planner.tolerated(&plans, absence);
     let Planner {
         destinations,
@@ -636,6 +640,15 @@ async fn plan_all(
         });
     }
     Ok((plans, absent))
+}
+
+/// Leaves each warning with the first of the write-backs that it would be told of.
+fn tell_once(plans: &mut [Plan]) {
+    let mut told: HashSet<(String, Option<String>)> = HashSet::new();
+    for plan in plans {
+        plan.warnings
+            .retain(|warning| told.insert((warning.message.clone(), warning.hint.clone())));
+    }
 }
 
 /// A job's write-backs, or those named `only`.
@@ -671,6 +684,8 @@ struct Planner<'a> {
     destinations: HashMap<String, Option<AnyDestination>>,
     /// Write-backs whose connection could not be made.
     absent: Vec<Absent>,
+    /// What steps make rows of, by their names.
+    made_by: BTreeMap<String, String>,
     problems: Vec<Problem>,
 }
 
@@ -788,7 +803,14 @@ impl Planner<'_> {
                 Some(PlannedAbout { object, id: id? })
             }
         };
-        Some(PlannedCreation { id: id?, about })
+        let made = object.path.last().cloned().unwrap_or_default();
+        let made_by = self.made_by.clone();
+        self.made_by.insert(write_back.name.clone(), made);
+        Some(PlannedCreation {
+            id: id?,
+            about,
+            made_by,
+        })
     }
 
     /// Where the id of an object's rows stands: in the column that is named, or in the one that is

@@ -75,6 +75,7 @@ mod readiness;
 mod realtime;
 mod references;
 mod referrals;
+mod referrals_elsewhere;
 mod rejected;
 mod retry;
 mod rights;

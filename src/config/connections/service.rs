@@ -155,6 +155,7 @@ impl Reader<'_> {
             allowance: allowance?,
             requests_per_second: requests_per_second.or(usual_pace),
             options: SalesforceOptions::default(),
+            search_lag: self.table.get("search_lag").and_then(timeout),
             api_version: match api_version {
                 None => None,
                 Some(version) => Some(version?),

@@ -245,7 +245,9 @@ impl<'a> Statements<'a> {
 /// What a field holds, as text that loses nothing.
 fn old_value(field: &LayoutField) -> String {
     match field.column.holds {
-        Holds::Text { .. } | Holds::Label(_) => format!("CONVERT({} USING utf8mb4)", old(field)),
+        Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) => {
+            format!("CONVERT({} USING utf8mb4)", old(field))
+        }
         // As text a FLOAT shows six digits.
         Holds::Float { bits: 32 } => format!("CAST({} + 0E0 AS CHAR)", old(field)),
         Holds::Integer { .. }
@@ -286,7 +288,7 @@ fn old(field: &LayoutField) -> String {
 /// by value.
 fn is_text(field: &LayoutField) -> bool {
     match field.column.holds {
-        Holds::Text { .. } | Holds::Label(_) => true,
+        Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) => true,
         Holds::Json => field.column.collation.is_some(),
         Holds::Integer { .. }
         | Holds::Decimal { .. }
@@ -318,6 +320,7 @@ fn new(index: usize, field: &LayoutField) -> String {
         Holds::Json
         | Holds::Text { .. }
         | Holds::Label(_)
+        | Holds::Labels(_)
         | Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }
@@ -366,7 +369,11 @@ fn batch_type(field: &LayoutField) -> String {
             // One more than fits: what is longer must not be cut to a key that exists.
             format!("VARCHAR({}) {TEXT}", characters + 1)
         }
-        Holds::Text { .. } | Holds::Label(_) | Holds::Json | Holds::Unsupported => {
+        Holds::Text { .. }
+        | Holds::Label(_)
+        | Holds::Labels(_)
+        | Holds::Json
+        | Holds::Unsupported => {
             format!("LONGTEXT {TEXT}")
         }
         _ if is_held_moment(field) => format!("LONGTEXT {TEXT}"),

@@ -358,7 +358,7 @@ impl Comparison {
             {
                 Self::Bytes { cast: None }
             }
-            Holds::Text { .. } | Holds::Label(_) => Self::Bytes { cast: same() },
+            Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) => Self::Bytes { cast: same() },
             Holds::Json if declared == "json" => Self::Document,
             Holds::Json => Self::Value { cast: same() },
             Holds::Uuid => Self::Value {
@@ -489,6 +489,7 @@ fn empty(field: &LayoutField) -> String {
     match field.column.holds {
         Holds::Text { .. } => format!("({column} IS NULL OR {column}::text = '')"),
         Holds::Label(_)
+        | Holds::Labels(_)
         | Holds::Integer { .. }
         | Holds::Decimal { .. }
         | Holds::DecimalAsFloat { .. }

@@ -21,7 +21,7 @@ use crate::domain::before::Before;
 use crate::domain::connection::{Connection, ServiceKind, System};
 use crate::domain::error::SystemError;
 use crate::domain::layout::Layout;
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::object::{Object, ObjectColumn, ObjectName};
 use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 use crate::http::Usage;
 
@@ -59,6 +59,19 @@ impl AnyService {
             Self::HubSpot(service) => Ok(service.report()),
             Self::Dataverse(service) => service.report().await,
         }
+    }
+}
+
+/// The id of a record of an object, as a field that names it holds it.
+pub(crate) fn reference_text(
+    kind: ServiceKind,
+    column: &ObjectColumn,
+    object: &str,
+    id: &str,
+) -> String {
+    match kind {
+        ServiceKind::Dataverse => dataverse::reference_text(column, object, id),
+        ServiceKind::Salesforce | ServiceKind::Bullhorn | ServiceKind::HubSpot => id.to_owned(),
     }
 }
 

@@ -371,7 +371,7 @@ fn value_to_write(incoming: &str, field: &LayoutField, keeps_null: bool) -> Stri
 /// is meant to hold: `STRING`, `UUID`, `JSON` and the like have NUMERIC affinity.
 pub(crate) fn is_text_kept_as_number(column: &ObjectColumn) -> bool {
     match column.holds {
-        Holds::Text { .. } | Holds::Label(_) | Holds::Uuid | Holds::Json => {
+        Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_) | Holds::Uuid | Holds::Json => {
             // Only a STRICT table's `ANY`, which keeps text as it is, is described as text under
             // this name.
             affinity(&column.declared, true) == Affinity::Numeric

@@ -154,13 +154,13 @@ impl Mapping {
         }
     }
 
-    /// Adds the fields that name rows, by the ids of these: one text per record. Shape: what
-    /// [`Mapping::apply`] yields in; the same with these fields out. Faults are those of ids that
-    /// a field cannot hold. Errors: no id ever fits.
+    /// Adds the fields that name rows, by the ids of these as each field's column spells them: one
+    /// text per record. Shape: what [`Mapping::apply`] yields in; the same with these fields out.
+    /// Faults are those of ids that a field cannot hold. Errors: no id ever fits.
     pub(crate) fn fill(
         &self,
         records: &DataFrame,
-        id_of: impl Fn(&Named) -> StringChunked,
+        id_of: impl Fn(&Named, &ObjectColumn) -> StringChunked,
     ) -> Result<(DataFrame, Vec<(String, Fault)>), Misfit> {
         let mut columns = records.columns().to_vec();
         let mut faults = Vec::new();
@@ -168,7 +168,7 @@ impl Mapping {
             let Route::Later { column, names } = route else {
                 continue;
             };
-            let ids = id_of(names);
+            let ids = id_of(names, column);
             let converted = plan::id_values(column, &ids, self.zones)?;
             let named = converted.faults.into_iter();
             faults.extend(named.map(|fault| (column.name.clone(), fault)));
@@ -369,7 +369,11 @@ impl Varying {
             }
             (Making::Method(call), _) => call.apply(inputs)?,
             (Making::Text(template), _) => template.apply(inputs, height)?,
-            (Making::Marker(marker), _) => marker.apply(inputs, height)?,
+            (Making::Marker(marker), _) => {
+                // Where it is the row's own id, it is read as one.
+                let markers = marker.apply(inputs, height)?;
+                return plan::id_values(&self.fits, markers.values.str()?, zones);
+            }
             (Making::Answer(unanswered), [(values, _)]) => answers(values.str()?, unanswered),
             (Making::Answer(_), _) => {
                 let why = "an answer is one column's".to_owned();

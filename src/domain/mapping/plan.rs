@@ -12,6 +12,7 @@ use super::{Making, Mapping, Named, Route, RunFacts, Varying, Zones, about_colum
 use crate::domain::change::Change;
 use crate::domain::columnar::Converted;
 use crate::domain::conform::parse_texts;
+use crate::domain::connection::ServiceKind;
 use crate::domain::conversion::{Fraction, Holder, Misfit, convert};
 use crate::domain::field::{Field, FieldValue, NullPolicy, OnConflict, When};
 use crate::domain::job::WriteBack;
@@ -776,10 +777,12 @@ impl<'a> Planner<'a> {
 
     /// A row that two create at once is there twice where nothing forbids it: neither sees the
     /// other's before both are in. What is there twice is never guessed between. What stands
-    /// behind a view is not known here.
+    /// behind a view is not known here, and rows of steps and notes are looked for before they
+    /// are made, by all that would tell them.
     fn check_doubles(&mut self, layout: &Layout) {
         let is_view = matches!(self.object.kind, ObjectKind::View { .. });
-        if layout.key_is_unique() || is_view {
+        let is_guarded = self.write_back.creation.is_some();
+        if layout.key_is_unique() || is_view || is_guarded {
             return;
         }
         let names: Vec<&str> = layout
@@ -791,17 +794,6 @@ impl<'a> Planner<'a> {
             true => "a row that somebody else creates at the same moment is there twice",
             false => "where a key is there twice, its record is rejected",
         };
-        if matches!(self.object.kind, ObjectKind::SearchedRecords(_)) && layout.mode.inserts() {
-            let message = format!(
-                "{} of `{}` may stand on several records, and what was just made is not found by it yet: a create that is repeated would make a second one",
-                shown.join(" and "),
-                self.object.display_name()
-            );
-            let hint = "match by a field that no two records share, or leave `matching` out";
-            self.problems
-                .push(Problem::mistake(self.write_back.table_location.clone(), message).hint(hint));
-            return;
-        }
         if let Some(hint) = self.object.uniqueness() {
             let message = format!(
                 "{} of `{}` may stand on several records: {follows}",
@@ -822,16 +814,33 @@ impl<'a> Planner<'a> {
             .push(warning.hint(self.object.create_unique_index(&names)));
     }
 
-    /// A web API finds records by what it can filter by, and by nothing else.
+    /// A web API finds records by what it can filter by, and by nothing else. One that goes by a
+    /// single part of a key compares the others itself.
     fn check_filters(&mut self, layout: &Layout) {
-        let is_found = |field: &&LayoutField| {
+        let creation = self.write_back.creation.as_ref();
+        let groups = match creation {
+            Some(creation) => creation.exists_by.clone(),
+            None => vec![layout.key.clone()],
+        };
+        let is_found = |field: &LayoutField| {
             let alone = [field.column.name.clone()];
             self.object.indexes.iter().any(|index| *index == alone)
         };
-        for field in layout.key_fields().filter(|field| !is_found(field)) {
+        let goes_by_one = self.object.kind.service() == Some(ServiceKind::HubSpot);
+        let mut unfound: Vec<&str> = Vec::new();
+        for group in groups {
+            let fields = || group.iter().filter_map(|field| layout.fields.get(*field));
+            if goes_by_one && fields().any(is_found) {
+                continue;
+            }
+            let strays = fields().filter(|field| !is_found(field));
+            unfound.extend(strays.map(|field| field.column.name.as_str()));
+        }
+        unfound.sort_unstable();
+        unfound.dedup();
+        for name in unfound {
             let message = format!(
-                "`{}` of `{}` cannot be filtered by, so that no record is found by it",
-                field.column.name,
+                "`{name}` of `{}` cannot be filtered by, so that no record is found by it",
                 self.object.display_name()
             );
             let mistake = Problem::mistake(self.write_back.table_location.clone(), message);
@@ -907,7 +916,7 @@ const LISTED_MAX: usize = 30;
 
 /// The list that a column takes its values from, if it has one.
 fn list_of(column: &ObjectColumn) -> Option<String> {
-    let Holds::Label(words) = &column.holds else {
+    let (Holds::Label(words) | Holds::Labels(words)) = &column.holds else {
         return None;
     };
     let shown = quoted_list(words.iter().take(LISTED_MAX).map(String::as_str));

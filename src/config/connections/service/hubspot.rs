@@ -18,6 +18,7 @@ pub(super) const TERMS: Terms = Terms {
         "attempts_max",
         "requests_per_second",
         "api_version",
+        "search_lag",
         "timezone",
     ],
     flows: &[

@@ -217,6 +217,7 @@ impl Field {
             ("SCALAR", "String") if !self.options.is_empty() && !self.multi_value => {
                 Holds::Label(self.choices())
             }
+            ("SCALAR", "String") if !self.options.is_empty() => Holds::Labels(self.choices()),
             ("SCALAR", "String") => text(self.max_length),
             ("SCALAR", "Integer") => Holds::Integer {
                 min: i128::from(i32::MIN),

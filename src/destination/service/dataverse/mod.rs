@@ -20,6 +20,7 @@ use uuid::Uuid;
 use self::answers::{ApiError, parts, refusal};
 use self::describe::TableDescription;
 use self::manner::{DataverseManner, asked, spoken};
+pub(super) use self::values::reference_text;
 use self::writes::{Act, ReadyWrite};
 use super::access::{Sessions, live_access};
 use super::look_up::{Find, Hit, Texts};

@@ -171,6 +171,18 @@ fn target(text: &str) -> (Option<&str>, Option<Uuid>) {
     }
 }
 
+/// A row's id as a lookup's value: where it may lead to several tables, with the one that it does.
+pub(in crate::destination::service) fn reference_text(
+    column: &ObjectColumn,
+    table: &str,
+    id: &str,
+) -> String {
+    match (nature(column), &column.holds) {
+        (Nature::Lookup, Holds::Text { .. }) => format!("{table}({id})"),
+        (_, _) => id.to_owned(),
+    }
+}
+
 /// An instant as the API reads it; as it is, if it is none.
 fn instant(text: &str) -> Cow<'_, str> {
     let read = micros(text).and_then(DateTime::<Utc>::from_timestamp_micros);

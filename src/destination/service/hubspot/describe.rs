@@ -36,6 +36,17 @@ pub(super) const STANDARD_OBJECTS: [(&str, &str, &[&str]); 6] = [
 
 const CONTACTS: &str = "0-1";
 
+/// Objects whose records others belong to, and what stands before their names in a field that says
+/// so.
+const ASSOCIATED_OBJECTS: [&str; 4] = ["contacts", "companies", "deals", "tickets"];
+const ASSOCIATED: &str = "associated_";
+
+/// The object that a field associates with; `None` of a property.
+pub(super) fn associated(column: &ObjectColumn) -> Option<&str> {
+    let declared = column.declared.strip_prefix("association(")?;
+    declared.strip_suffix(')')
+}
+
 /// The schema of an object, as far as it is made use of.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,8 +140,11 @@ impl Schema {
                 quote: '"',
                 account: None,
             },
-            kind: ObjectKind::SearchedRecords(ServiceKind::HubSpot),
-            columns: properties().map(|property| self.column(property)).collect(),
+            kind: ObjectKind::Records(ServiceKind::HubSpot),
+            columns: properties()
+                .map(|property| self.column(property))
+                .chain(self.associations())
+                .collect(),
             unique_keys: named(&|property| self.is_unique(property)),
             // Whatever there is can be searched for.
             indexes: named(&|property| property.holds() != Holds::Unsupported),
@@ -142,6 +156,38 @@ impl Schema {
             primary_key: vec![ID.to_owned()],
             obstacles: Vec::new(),
         }
+    }
+
+    /// Fields that hold the id of a record that this one belongs to, but where the portal has a
+    /// property of that name.
+    fn associations(&self) -> impl Iterator<Item = ObjectColumn> {
+        let others = ASSOCIATED_OBJECTS.into_iter();
+        let others = others.filter(|other| *other != self.path_name());
+        let columns = others.map(|other| {
+            let id = Holds::Integer {
+                min: 1,
+                max: i128::from(i64::MAX),
+            };
+            ObjectColumn {
+                name: format!("{ASSOCIATED}{other}"),
+                declared: format!("association({other})"),
+                holds: id,
+                nullable: true,
+                has_default: true,
+                generated: false,
+                may_select: true,
+                // Only along with a new record.
+                may_update: false,
+                may_insert: true,
+                loosely_compared: false,
+                collation: None,
+                is_set: false,
+            }
+        });
+        columns.filter(|column| {
+            let mut properties = self.properties.iter();
+            !properties.any(|property| property.name == column.name)
+        })
     }
 
     /// Whether no two records have the same there. Contacts share no e-mail address, which their

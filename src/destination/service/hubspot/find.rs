@@ -3,14 +3,14 @@
 //! read again by its id.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::super::look_up::{Find, Hit};
 use super::super::seam::ServiceWrite;
 use super::answers::{Batch, Told};
-use super::describe::{ID, MERGED_IDS};
+use super::describe::{ID, MERGED_IDS, associated};
 use super::stages::STAGE;
 use super::values;
 use super::writes::id_of;
@@ -55,7 +55,8 @@ fn way(layout: &Layout) -> (Way<'_>, usize) {
     let parts = || layout.key_fields().enumerate();
     let by_id = parts().find(|(_, field)| field.column.name == ID);
     let by_unique = parts().find(|(_, field)| is_unique(field));
-    match (by_id, by_unique, parts().next()) {
+    let by_any = parts().find(|(_, field)| associated(&field.column).is_none());
+    match (by_id, by_unique, by_any) {
         (Some((place, _)), _, _) => (Way::Id, place),
         (None, Some((place, field)), _) => (Way::Unique(&field.column.name), place),
         (None, None, Some((place, field))) => (Way::Search(&field.column.name), place),
@@ -84,18 +85,22 @@ impl Find for HubSpotDestination {
             .filter(|part| !part.is_empty())
             .collect();
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-        let found = match way {
+        let mut found = match way {
             Way::Id => {
                 let ids: Vec<&str> = asked.into_iter().filter(|id| is_id(id)).collect();
                 self.read_all(layout, None, &ids).await?
             }
             Way::Unique(property) => self.read_all(layout, Some(property), &asked).await?,
             Way::Search(property) => {
-                let ids = self.search_all(layout, property, &asked).await?;
-                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                self.read_all(layout, None, &ids).await?
+                let mut found = self.found_by(layout, property, &asked).await?;
+                let missing = missing(field, &found, &asked);
+                if layout.mode.inserts() && self.await_search(layout, property, &missing).await {
+                    found.extend(self.found_by(layout, property, &missing).await?);
+                }
+                found
             }
         };
+        self.read_associations(layout, &mut found).await?;
         let mut hits = Vec::new();
         for (told, asked) in &found {
             if let Some(stage) = told.properties.get(STAGE) {
@@ -117,9 +122,47 @@ impl Find for HubSpotDestination {
 }
 
 /// A record that was read, with what of the asked led to it.
-type Read = (Told, Vec<String>);
+pub(super) type Read = (Told, Vec<String>);
+
+/// Values of a property that none of these records has.
+fn missing<'a>(field: &LayoutField, found: &[Read], asked: &[&'a str]) -> Vec<&'a str> {
+    let held: BTreeSet<String> = found
+        .iter()
+        .filter_map(|(told, _)| told.properties.get(&field.column.name)?.as_deref())
+        .map(|held| values::key_form(field, held))
+        .collect();
+    let is_missing = |value: &&str| !held.contains(*value);
+    asked.iter().copied().filter(is_missing).collect()
+}
 
 impl HubSpotDestination {
+    /// Waits until the search knows of all that may have been made with these values. Whether there
+    /// was anything to wait for.
+    async fn await_search(&self, layout: &Layout, property: &str, missing: &[&str]) -> bool {
+        if missing.is_empty() {
+            return false;
+        }
+        let object = layout.object.path.last().map_or("", String::as_str);
+        let unseen = &self.session.manner.unseen;
+        let wait = unseen.wait(object, property, missing, Instant::now());
+        if let Some(wait) = wait {
+            tokio::time::sleep(wait).await;
+        }
+        wait.is_some()
+    }
+
+    /// The records that the search finds by these values, as they are now.
+    async fn found_by(
+        &self,
+        layout: &Layout,
+        property: &str,
+        wanted: &[&str],
+    ) -> Result<Vec<Read>, SystemError> {
+        let ids = self.search_all(layout, property, wanted).await?;
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.read_all(layout, None, &ids).await
+    }
+
     /// Reads records by ids, or by a property that no two share.
     async fn read_all(
         &self,
@@ -361,7 +404,9 @@ fn properties<'a>(layout: &'a Layout, id_property: Option<&'a str>) -> Vec<&'a s
         Some(property) => property,
         None => MERGED_IDS,
     };
-    let fields = layout.fields.iter().map(|field| field.column.name.as_str());
+    let fields = layout.fields.iter();
+    let fields = fields.filter(|field| associated(&field.column).is_none());
+    let fields = fields.map(|field| field.column.name.as_str());
     let mut names: Vec<&str> = Vec::new();
     for name in fields.chain(id_property).chain([more]) {
         if !names.contains(&name) {

@@ -1,6 +1,7 @@
 //! How HubSpot lets in, and what its answers mean to whoever would ask again.
 //! Source: <https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde::de::IgnoredAny;
 use url::form_urlencoded::Serializer;
 
 use super::answers::ApiError;
+use super::unseen::Unseen;
 use crate::domain::connection::{Auth, LiveAccess, Secret};
 use crate::http::{
     ApiManner, Bucket, Client, Granted, HttpMethod, Judgement, LoginError, Request, Response,
@@ -48,6 +50,9 @@ pub(super) struct HubSpotManner {
     /// What was told of the portal at the last log-in.
     portal: Mutex<Option<Portal>>,
     pub(super) searches: Bucket,
+    pub(super) unseen: Unseen,
+    /// Numbers of the types by which records of one object are associated with those of another.
+    associations: Mutex<BTreeMap<(String, String), u64>>,
 }
 
 /// What is told of a portal.
@@ -69,14 +74,33 @@ struct TokenAnswer {
 }
 
 impl HubSpotManner {
-    pub(super) fn new(live: LiveAccess, connection: &str, version: &str) -> Self {
+    pub(super) fn new(
+        live: LiveAccess,
+        connection: &str,
+        version: &str,
+        search_lag: Duration,
+    ) -> Self {
         Self {
             live,
             connection: connection.to_owned(),
             version: version.to_owned(),
             portal: Mutex::new(None),
             searches: Bucket::new(Some(SEARCHES_PER_SECOND)),
+            unseen: Unseen::new(search_lag),
+            associations: Mutex::default(),
         }
+    }
+
+    pub(super) fn association_type(&self, from: &str, to: &str) -> Option<u64> {
+        let known = self.associations.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        known.get(&(from.to_owned(), to.to_owned())).copied()
+    }
+
+    pub(super) fn know_association(&self, from: &str, to: &str, type_id: u64) {
+        let known = self.associations.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert((from.to_owned(), to.to_owned()), type_id);
     }
 
     pub(super) fn portal(&self) -> Option<Portal> {

@@ -2,25 +2,30 @@
 //! comparing are seen to elsewhere.
 
 mod answers;
+mod associations;
 mod describe;
 mod find;
 mod manner;
 mod portal;
 mod stages;
+mod unseen;
 mod values;
 mod writes;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::Value;
 
 use self::answers::{ApiError, Batch, refusal};
+use self::associations::Types;
 use self::describe::{STANDARD_OBJECTS, Schema};
 use self::manner::HubSpotManner;
 use self::stages::{Backwards, Stages, clearing_body};
-use self::writes::{Verb, body, id_of, inputs};
+use self::unseen::SEARCH_LAG;
+use self::writes::{Verb, body, id_of, inputs, sent};
 use super::access::{Sessions, live_access};
 use super::look_up::Texts;
 use super::patience::patiently;
@@ -68,7 +73,8 @@ impl HubSpotDestination {
         let live = live_access(connection, settings, practised).await?;
         let version = settings.api_version.as_deref().unwrap_or(VERSION);
         let session = SESSIONS.session(connection, settings, live, |live| {
-            HubSpotManner::new(live, &connection.name, version)
+            let lag = settings.search_lag.unwrap_or(SEARCH_LAG);
+            HubSpotManner::new(live, &connection.name, version, lag)
         })?;
         let granted = session.log_in().await?;
         let destination = Self {
@@ -356,13 +362,21 @@ impl HubSpotDestination {
         writes: &[&ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let verb = Verb::of(writes);
+        let types = match verb {
+            Verb::Create => self.association_types(layout).await?,
+            Verb::Update | Verb::Archive => Types::new(),
+        };
         let path = self.objects_path(&layout.object, &format!("batch/{}", verb.name()));
         let mut replies = Vec::with_capacity(writes.len());
         // Last comes first.
         let mut pending = vec![writes];
         while let Some(portion) = pending.pop() {
-            let body = body(verb, layout, texts, portion);
+            let body = body(verb, layout, texts, portion, &types);
             let answered = self.post(path.clone(), body, verb.repeat()).await;
+            if verb == Verb::Create {
+                // Whatever the answer says, and if there is none.
+                self.note_made(layout, texts, portion);
+            }
             let response = match answered {
                 Ok(response) => response,
                 Err(error) if replies.is_empty() => return Err(error),
@@ -389,6 +403,13 @@ impl HubSpotDestination {
             }
         }
         Ok(replies)
+    }
+
+    fn note_made(&self, layout: &Layout, texts: &Texts, writes: &[&ServiceWrite<'_>]) {
+        let object = layout.object.path.last().map_or("", String::as_str);
+        let sent = writes.iter().flat_map(|write| sent(layout, texts, write));
+        let unseen = &self.session.manner.unseen;
+        unseen.note(object, sent, Instant::now());
     }
 
     fn replies(

@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use super::super::look_up::Texts;
 use super::super::seam::{ServiceVerb, ServiceWrite};
 use super::answers::Input;
+use super::associations::Types;
+use super::describe::associated;
 use super::values::wire;
 use crate::destination::seam::RowId;
 use crate::domain::layout::Layout;
@@ -89,6 +91,7 @@ pub(super) fn body(
     layout: &Layout,
     texts: &Texts,
     writes: &[&ServiceWrite<'_>],
+    types: &Types,
 ) -> String {
     let input = |write: &&ServiceWrite<'_>| {
         let mut input = Map::new();
@@ -99,6 +102,10 @@ pub(super) fn body(
             let properties = properties(verb, layout, texts, write);
             input.insert("properties".to_owned(), Value::Object(properties));
             input.insert("objectWriteTraceId".to_owned(), Value::from(mark_of(write)));
+            let associations = associations(layout, texts, write, types);
+            if !associations.is_empty() {
+                input.insert("associations".to_owned(), associations.into());
+            }
         }
         Value::Object(input)
     };
@@ -112,12 +119,43 @@ fn properties(
     texts: &Texts,
     write: &ServiceWrite<'_>,
 ) -> Map<String, Value> {
-    let fields = write.fields.iter().filter_map(|place| {
-        let field = layout.fields.get(*place)?;
-        let text = wire(field, texts.value(write.record, *place));
-        // A new record has nothing that could be emptied.
-        let says_nothing = verb == Verb::Create && text.is_empty();
-        (!says_nothing).then(|| (field.column.name.clone(), Value::from(text)))
-    });
+    let fields = sent(layout, texts, write);
+    // A new record has nothing that could be emptied.
+    let fields = fields.filter(|(_, text)| verb != Verb::Create || !text.is_empty());
+    let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text)));
     fields.collect()
+}
+
+/// Names and values of the properties that are sent.
+pub(super) fn sent<'a>(
+    layout: &'a Layout,
+    texts: &'a Texts,
+    write: &'a ServiceWrite<'_>,
+) -> impl Iterator<Item = (&'a str, String)> {
+    let fields = write.fields.iter();
+    let fields = fields.filter_map(|place| Some((place, layout.fields.get(*place)?)));
+    let properties = fields.filter(|(_, field)| associated(&field.column).is_none());
+    properties.map(|(place, field)| {
+        let text = wire(field, texts.value(write.record, *place));
+        (field.column.name.as_str(), text)
+    })
+}
+
+/// What a new record belongs to.
+fn associations(
+    layout: &Layout,
+    texts: &Texts,
+    write: &ServiceWrite<'_>,
+    types: &Types,
+) -> Vec<Value> {
+    let one = |place: &usize| {
+        let field = layout.fields.get(*place)?;
+        let type_id = types.get(associated(&field.column)?)?;
+        let id = texts.value(write.record, *place)?;
+        Some(json!({
+            "to": { "id": id },
+            "types": [{ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_id }],
+        }))
+    };
+    write.fields.iter().filter_map(one).collect()
 }

@@ -479,6 +479,7 @@ impl Host {
                 allowance: None,
                 quota_share: Percent::parse("50 %").expect("a share"),
                 requests_per_second: None,
+                search_lag: None,
                 options: SalesforceOptions::default(),
                 api_version: None,
                 state_folder: std::env::temp_dir().join("never-used"),
