@@ -307,7 +307,7 @@ fn an_agency_switches_notes_on_and_sets_a_code_that_is_checked_against_its_own_l
 
 #[test]
 fn many_creates_with_lost_answers_give_exactly_that_many_records() {
-    let count = 400;
+    let count = 1000;
     let place = place(LATE, STEPS);
     let rows =
         (0..count).map(|number| format!("N-{number:04},A,B{number},n{number}@x.example,77,Bo\n"));
@@ -335,4 +335,58 @@ fn many_creates_with_lost_answers_give_exactly_that_many_records() {
     let all = submitted.len();
     submitted.dedup();
     assert_eq!((all, submitted.len()), (count, count), "{rest}");
+}
+
+#[test]
+fn words_of_a_list_are_checked_one_by_one_and_keys_that_steps_guard_are_not_warned_of() {
+    let source = |words: &str| {
+        let field = format!("status = {{ string = \"New Lead\" }}\nsource = {words}\n[[");
+        STEPS.replacen("status = { string = \"New Lead\" }\n\n[[", &field, 1)
+    };
+    let place = place(LATE, &source("{ string = \"Referral;Sence Referral\" }"));
+    let refused = place.command(&["check", "job"]);
+    assert_eq!(refused.code, 2, "{refused}");
+    for part in ["`Sense Referral` is the nearest", "`Monster.com`"] {
+        assert!(
+            refused.stderr.contains(part),
+            "`{part}` is missing: {refused}"
+        );
+    }
+    let of_column = source("\"referrer\"").replace("ignore = [\"referrer\"]\n", "");
+    // Another field of the candidates, by a key that Bullhorn keeps nobody from doubling.
+    let plain = |name: &str, field: &str| {
+        format!(
+            "\n[[write_back]]\nname = \"{name}\"\nschema = \"sql/referral.sql\"\nsource = \"files\"\n\
+             destination = \"crm\"\ntable = \"Candidate\"\n\
+             ignore = [\"first_name\", \"last_name\", \"job_id\", \"referrer\"]\n\
+             [write_back.fields]\nexternalID = \"referral_id\"\n{field} = \"email\"\n"
+        )
+    };
+    let job = format!(
+        "{of_column}{}{}",
+        plain("second", "email2"),
+        plain("third", "email3")
+    );
+    place.file("schedules/job.toml", &job);
+    referrals(
+        &place,
+        "N-1,Ada,Lovelace,ada@x.example,77,Monster.com; Referral\nN-2,Bo,Ek,bo@x.example,78,Monstr.com\n",
+    );
+    let check = place.command(&["check", "job"]);
+    let warned = check.stderr.matches("may stand on several records").count();
+    assert_eq!(
+        warned, 1,
+        "of the two of one key once, of steps never: {check}"
+    );
+    let run = place.command(&["run", "job", "--write-back", "referral", "--json"]);
+    assert_eq!(
+        run.summary(),
+        "2 read = 1 inserted + 1 rejected\n2 read = 1 inserted + 1 skipped",
+        "{run}"
+    );
+    let rejected = place.rejected(run.run());
+    assert!(
+        rejected.contains("`Monster.com` is the nearest"),
+        "{rejected}"
+    );
 }

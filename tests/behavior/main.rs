@@ -71,6 +71,7 @@ mod practice;
 mod preview;
 mod printing;
 mod random;
+mod random_referrals;
 mod readiness;
 mod realtime;
 mod references;

@@ -406,7 +406,7 @@ fn killed_anywhere_no_web_api_has_anything_twice() {
         let place = api.place();
         let mut deaths = 0;
         // Each place is met by one of the APIs, and most of them by several.
-        for point in (9..400).step_by(41) {
+        for point in (9..400).step_by(47) {
             let at = point.to_string();
             let killed = place.command_with(&["run", "job"], &[("WRITEBACK_ABORT_AT", &at)]);
             let died = killed.stderr.contains("dies here");
