@@ -45,6 +45,7 @@ pub(crate) mod object;
 pub(crate) mod outcome;
 pub(crate) mod parking;
 pub(crate) mod pause;
+pub(crate) mod places;
 pub(crate) mod printable;
 pub(crate) mod problem;
 pub(crate) mod real_time;

@@ -9,6 +9,7 @@ mod beside;
 mod key;
 mod manifest;
 mod partition;
+mod places;
 mod spool;
 
 use std::fs;
@@ -20,7 +21,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) use self::beside::Beside;
 use self::manifest::{Manifest, PartitionEntry};
+pub(crate) use self::places::Places;
+use self::places::PlacesWriter;
 use self::spool::Spool;
+use crate::domain::places::Stretch;
 use crate::{fault, state};
 
 /// Why a package could not be written or read.
@@ -137,6 +141,7 @@ pub(crate) struct PackageWriter {
     key_columns: Vec<String>,
     bounds: Bounds,
     spool: Spool,
+    places: PlacesWriter,
 }
 
 impl PackageWriter {
@@ -155,6 +160,7 @@ impl PackageWriter {
         let spool = Spool::create(&aside.path.join("spool"), key_columns, bounds)?;
         Ok(Self {
             folder: folder.to_owned(),
+            places: PlacesWriter::within(&aside.path),
             aside,
             key_columns: key_columns.to_vec(),
             bounds,
@@ -167,6 +173,11 @@ impl PackageWriter {
         self.spool.push(records)
     }
 
+    /// Keeps where records stood in their files, in the order in which they were pulled.
+    pub(crate) fn keep_places(&mut self, places: &[Stretch]) -> Result<(), PackageError> {
+        self.places.push(places)
+    }
+
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
         let Self {
@@ -175,7 +186,9 @@ impl PackageWriter {
             key_columns,
             bounds,
             spool,
+            places,
         } = self;
+        places.finish()?;
         let spool = spool.fill()?;
         let records = spool.records;
         let splitters = partition::splitters(&spool, &bounds);

@@ -3,10 +3,13 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::domain::outcome::Rejection;
 use crate::domain::printable::harmless;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
+use crate::package::{PackageError, Places};
+use crate::run::place::package_folder;
 use crate::state::{self, AsideFile};
 
 /// Rejected records read from the ledger at once: some megabytes.
@@ -17,6 +20,8 @@ pub(super) const PAGE_REJECTIONS_MAX: u32 = 20_000;
 pub(crate) enum ReportError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Package(#[from] PackageError),
     #[error("could not write `{path}`")]
     Io { path: String, source: io::Error },
     #[error("could not write `{path}`")]
@@ -50,6 +55,7 @@ impl ReportError {
     pub(crate) fn leaves_packages_usable(&self) -> bool {
         match self {
             Self::Ledger(_) | Self::Io { .. } | Self::Frame { .. } => true,
+            Self::Package(error) => error.leaves_package_usable(),
             Self::Uncovered { .. } | Self::Unbalanced { .. } => false,
         }
     }
@@ -58,6 +64,7 @@ impl ReportError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Ledger(error) => error.hint(),
+            Self::Package(error) => error.hint(),
             Self::Io { source, .. } => state::hint(source).map(str::to_owned),
             Self::Frame { .. } => None,
             Self::Uncovered { .. } | Self::Unbalanced { .. } => {
@@ -71,10 +78,11 @@ impl ReportError {
 /// was once set to.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Writes `rejected.csv` of one run: `write_back`, `record`, `key`, `stage`, `column`, `value`,
-/// `reason`; write-backs in the job's order, their records by position, counted from 1. A record has
-/// a line for each of its columns at fault. Cells that a spreadsheet would take for a formula are
-/// made harmless; nothing else is altered.
+/// Writes `rejected.csv` of one run: `write_back`, `record`, `file`, `line`, `key`, `stage`,
+/// `column`, `value`, `reason`; write-backs in the job's order, their records by position, counted
+/// from 1. File and line are empty where a record was not read from a file. A record has a line for
+/// each of its columns at fault. Cells that a spreadsheet would take for a formula are made
+/// harmless; nothing else is altered.
 pub(crate) async fn write_rejected(
     file: &Path,
     ledger: &Ledger,
@@ -85,31 +93,27 @@ pub(crate) async fn write_rejected(
     let aside = AsideFile::create(file).map_err(failed)?;
     aside.file().write_all(BYTE_ORDER_MARK).map_err(failed)?;
     let mut writer = csv::Writer::from_writer(aside.file());
-    let header = [
-        "write_back",
-        "record",
-        "key",
-        "stage",
-        "column",
-        "value",
-        "reason",
-    ];
     writer
-        .write_record(header)
+        .write_record(HEADER)
         .map_err(|error| failed(error.into()))?;
     for (position, write_back) in (0..).zip(&write_backs) {
         let id = WriteBackId { run, position };
+        let mut places = Places::open(&package_folder(state::parent(file), &write_back.name))?;
         let mut after = None;
         loop {
             let rejections = ledger.rejections(id, after, PAGE_REJECTIONS_MAX).await?;
             let Some(last) = rejections.last() else { break };
             after = Some(last.record);
-            let mut lines = rejections
-                .iter()
-                .flat_map(|rejection| lines_of(&write_back.name, rejection));
-            lines
-                .try_for_each(|line| writer.write_record(line))
-                .map_err(|error| failed(error.into()))?;
+            for rejection in &rejections {
+                let place = match &mut places {
+                    Some(places) => places.of(rejection.record)?,
+                    None => None,
+                };
+                for line in lines_of(&write_back.name, place, rejection) {
+                    let written = writer.write_record(line);
+                    written.map_err(|error| failed(error.into()))?;
+                }
+            }
         }
     }
     writer.flush().map_err(failed)?;
@@ -117,12 +121,33 @@ pub(crate) async fn write_rejected(
     aside.place().map_err(failed)
 }
 
+const HEADER: [&str; 9] = [
+    "write_back",
+    "record",
+    "file",
+    "line",
+    "key",
+    "stage",
+    "column",
+    "value",
+    "reason",
+];
+
 /// A line for each of the record's columns at fault.
-fn lines_of(write_back: &str, rejection: &Rejection) -> Vec<[String; 7]> {
+fn lines_of(
+    write_back: &str,
+    place: Option<(Arc<str>, u64)>,
+    rejection: &Rejection,
+) -> Vec<[String; HEADER.len()]> {
+    let (file, number) = place.map_or_else(Default::default, |(file, line)| {
+        (harmless(&file), line.to_string())
+    });
     let line = |column: Option<&str>, value: Option<&str>, reason: &str| {
         [
             harmless(write_back),
             rejection.record.saturating_add(1).to_string(),
+            file.clone(),
+            number.clone(),
             harmless(rejection.key.as_deref().unwrap_or_default()),
             harmless(rejection.stage.name()),
             harmless(column.unwrap_or_default()),
@@ -273,12 +298,12 @@ pub(super) mod tests {
             .unwrap();
         let file = folder.path().join("rejected.csv");
         write_rejected(&file, &ledger, 1).await.unwrap();
-        let expected = "\u{feff}write_back,record,key,stage,column,value,reason\n\
-            health_score,1,\"US,1\",match,SCORE,,refused at match\n\
-            health_score,2,'=HYPERLINK(),schema,SCORE,,refused at schema\n\
-            health_score,4,\"EU,10\",destination,SCORE,,refused at destination\n\
-            health_score,5,\"US,1\",match,SCORE,,refused at match\n\
-            recommendation,1,'+1,mapping,,,\"too long, \"\"by far\"\"\"\n";
+        let expected = "\u{feff}write_back,record,file,line,key,stage,column,value,reason\n\
+            health_score,1,,,\"US,1\",match,SCORE,,refused at match\n\
+            health_score,2,,,'=HYPERLINK(),schema,SCORE,,refused at schema\n\
+            health_score,4,,,\"EU,10\",destination,SCORE,,refused at destination\n\
+            health_score,5,,,\"US,1\",match,SCORE,,refused at match\n\
+            recommendation,1,,,'+1,mapping,,,\"too long, \"\"by far\"\"\"\n";
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
         assert!(write_rejected(&file, &ledger, 2).await.is_err());
     }

@@ -16,6 +16,7 @@ pub(super) fn own_records(write_back: &WriteBack, pulled: Pulled) -> Pulled {
             read: 0,
             records: pulled.records.clear(),
             rejections: Vec::new(),
+            places: pulled.places,
         },
         RecordsOf::Agency { column, agency } => {
             let named = named(&pulled.records, column);
@@ -25,6 +26,7 @@ pub(super) fn own_records(write_back: &WriteBack, pulled: Pulled) -> Pulled {
                 records,
                 // Nobody knows whose they are; the base tells of them.
                 rejections: Vec::new(),
+                places: pulled.places,
             }
         }
         RecordsOf::Strangers {
@@ -55,6 +57,7 @@ pub(super) fn own_records(write_back: &WriteBack, pulled: Pulled) -> Pulled {
                 read: u64::try_from(rejections.len()).unwrap_or(u64::MAX),
                 records: pulled.records.clear(),
                 rejections,
+                places: pulled.places,
             }
         }
     }

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
+use crate::domain::places::Stretch;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
 use crate::package::{Package, PackageError, PackageWriter};
 use crate::run::plan::Plan;
@@ -229,7 +230,8 @@ impl<'a, A: Account> Taking<'a, A> {
     }
 
     /// Takes a chunk in: what fits goes into the package, the rest is accounted for.
-    async fn take(&mut self, pulled: Pulled) -> Result<(), PullError> {
+    async fn take(&mut self, mut pulled: Pulled) -> Result<(), PullError> {
+        let places = std::mem::take(&mut pulled.places);
         let Selected {
             sifted,
             left_alone,
@@ -242,7 +244,7 @@ impl<'a, A: Account> Taking<'a, A> {
             source: Box::new(source),
         })?;
         if let Some(packing) = &mut self.packing {
-            packing.push(sifted.records).await?;
+            packing.push(sifted.records, places).await?;
         }
         let tally = &mut self.tally;
         tally.read += read;
@@ -262,18 +264,21 @@ impl<'a, A: Account> Taking<'a, A> {
 /// are read and conformed.
 struct Packing {
     /// `None` after the last records.
-    records: mpsc::Sender<Option<DataFrame>>,
+    records: mpsc::Sender<Option<(DataFrame, Vec<Stretch>)>>,
     /// Yields no package if it was given up. Absent once it was waited for.
     packer: Option<JoinHandle<Result<Option<Package>, PackageError>>>,
 }
 
 impl Packing {
     fn begin(mut writer: PackageWriter) -> Self {
-        let (records, mut incoming) = mpsc::channel::<Option<DataFrame>>(1);
+        let (records, mut incoming) = mpsc::channel::<Option<(DataFrame, Vec<Stretch>)>>(1);
         let packer = tokio::task::spawn_blocking(move || {
             while let Some(records) = incoming.blocking_recv() {
                 match records {
-                    Some(records) => writer.push(&records)?,
+                    Some((records, places)) => {
+                        writer.keep_places(&places)?;
+                        writer.push(&records)?;
+                    }
                     None => return writer.finish().map(Some),
                 }
             }
@@ -286,8 +291,8 @@ impl Packing {
     }
 
     /// Errors: why earlier records could not be packed.
-    async fn push(&mut self, records: DataFrame) -> Result<(), PullError> {
-        if self.records.send(Some(records)).await.is_ok() {
+    async fn push(&mut self, records: DataFrame, places: Vec<Stretch>) -> Result<(), PullError> {
+        if self.records.send(Some((records, places))).await.is_ok() {
             return Ok(());
         }
         self.packed().await?;

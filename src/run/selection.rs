@@ -270,6 +270,7 @@ fn switched_off(plan: &Plan, pulled: &Pulled) -> Selected {
             read: 0,
             records: pulled.records.clear(),
             rejections: Vec::new(),
+            places: Vec::new(),
         },
     );
     let keys = conform::pulled_keys(&plan.write_back.schema, &pulled.records);

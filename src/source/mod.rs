@@ -15,6 +15,7 @@ use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CsvDialect, FilesSettings};
 use crate::domain::outcome::Rejection;
+use crate::domain::places::Stretch;
 use crate::domain::schema::Schema;
 
 /// Records of one chunk. Small enough that a few chunks of wide records fit in memory, large enough
@@ -37,6 +38,9 @@ pub(crate) struct Pulled {
     /// Records that could not be read as records: a wrong number of cells, bytes that are not
     /// UTF-8.
     pub(crate) rejections: Vec<Rejection>,
+    /// Where records stand in their files, where that can be told: stretches that begin with a
+    /// record of this chunk.
+    pub(crate) places: Vec<Stretch>,
 }
 
 /// A system that records are read from.

@@ -1,6 +1,8 @@
 //! Chunks of records whose values are text: what every source yields but Parquet files and models
 //! over files.
 
+use std::sync::Arc;
+
 use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, PlSmallStr, PolarsResult, Series,
     StringChunkedBuilder,
@@ -8,6 +10,7 @@ use polars::prelude::{
 
 use super::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
 use crate::domain::outcome::{Rejection, Stage};
+use crate::domain::places::Surveyor;
 use crate::domain::record::RECORD_POSITION;
 
 /// Cells that a chunk's columns are made ready for. Short chunks are common, and a builder grows by
@@ -23,6 +26,7 @@ pub(super) struct TextChunk {
     columns: Vec<StringChunkedBuilder>,
     positions: Vec<u64>,
     rejections: Vec<Rejection>,
+    places: Surveyor,
     /// Records of this chunk, rejected ones included.
     read: usize,
     bytes: usize,
@@ -41,6 +45,7 @@ impl TextChunk {
             columns,
             positions,
             rejections,
+            places: Surveyor::default(),
             read: 0,
             bytes: 0,
             next_position: 0,
@@ -53,6 +58,11 @@ impl TextChunk {
 
     pub(super) fn is_empty(&self) -> bool {
         self.read == 0
+    }
+
+    /// Tells where the record stands that comes next, if it is read from a file.
+    pub(super) fn next_stands(&mut self, file: &Arc<str>, line: u64) {
+        self.places.record(self.next_position, file, line);
     }
 
     /// Columns to be given their cells, in order, each exactly once; then
@@ -103,6 +113,7 @@ impl TextChunk {
             read,
             records: DataFrame::new(height, columns)?,
             rejections: std::mem::take(&mut self.rejections),
+            places: self.places.take(),
         })
     }
 }

@@ -338,10 +338,10 @@ fn rejected_csv_shows_each_value_at_fault_and_the_screen_sums_reasons_up() {
     let file = std::fs::read_to_string(place.run_file(1, "rejected.csv")).expect("text");
     assert_eq!(
         file,
-        "\u{feff}write_back,record,key,stage,column,value,reason\n\
-         scores,1,A1,schema,score,x1,not a number\n\
-         scores,1,A1,schema,note,far too long,\"12 characters, VARCHAR(4) holds 4\"\n\
-         scores,2,A2,schema,score,'-x2,not a number\n"
+        "\u{feff}write_back,record,file,line,key,stage,column,value,reason\n\
+         scores,1,scores.csv,2,A1,schema,score,x1,not a number\n\
+         scores,1,scores.csv,2,A1,schema,note,far too long,\"12 characters, VARCHAR(4) holds 4\"\n\
+         scores,2,scores.csv,3,A2,schema,score,'-x2,not a number\n"
     );
     assert!(
         run.stdout.contains("        2 × score: not a number\n"),
@@ -428,4 +428,69 @@ fn times_are_told_on_the_readers_clock_and_to_machines_in_utc() {
         wrong.stderr.contains("a time zone is a name such as UTC"),
         "{wrong}"
     );
+}
+
+/// File and line of each record in `rejected.csv`, with its key.
+fn lines(place: &Workspace, run: i64) -> Vec<String> {
+    let text = std::fs::read_to_string(place.run_file(run, "rejected.csv")).expect("text");
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let of_line = |line: csv::Result<csv::StringRecord>| {
+        let line = line.expect("CSV");
+        let cells: Vec<&str> = [4, 2, 3].iter().map(|cell| &line[*cell]).collect();
+        cells.join(" ")
+    };
+    reader.records().map(of_line).collect()
+}
+
+#[test]
+fn a_rejected_record_is_found_by_file_and_line_whoever_refused_it() {
+    let place = Workspace::accounts(
+        Server::Sqlite,
+        "id,score,note,phone\nA1,1,,\nA2,2,,\nA3,3,,\nB1,1,,\nB2,2,,\n",
+        "",
+    );
+    let columns = "id VARCHAR(18) PRIMARY KEY, score INTEGER, note TEXT";
+    place.scores(columns, "");
+    std::fs::remove_file(place.path("data/scores.csv")).expect("a file");
+    // A record of three lines, an empty line, a malformed one, and one that only the table refuses.
+    place
+        .file(
+            "data/scores/part-0.csv",
+            "id,score,note\nA1,1,\"three\nlines\n.\"\n\nA2,x,n\nA3,3\n",
+        )
+        .file("data/scores/part-1.csv", "id,score,note\nB1,5,n\nB2,7,n\n")
+        .execute(
+            "CREATE TRIGGER guard BEFORE UPDATE ON accounts WHEN new.score = 7 \
+             BEGIN SELECT RAISE(ABORT, 'no seven'); END",
+        );
+    let run = place.command(&["run", "job"]);
+    assert_eq!(run.code, 1, "{run}");
+    let expected = [
+        "A2 scores/part-0.csv 6",
+        " scores/part-0.csv 7",
+        "B2 scores/part-1.csv 3",
+    ];
+    assert_eq!(lines(&place, 1), expected, "{run}");
+
+    std::fs::remove_dir_all(place.path("data/scores")).expect("a folder");
+    place.file(
+        "data/scores.ndjson",
+        "{\"id\": \"A1\", \"score\": 2, \"note\": null}\n\n{\"id\": \"B2\", \"score\": 7}\n",
+    );
+    let run = place.command(&["run", "job", "--again"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert_eq!(lines(&place, 2), ["B2 scores.ndjson 3"], "{run}");
+
+    std::fs::remove_file(place.path("data/scores.ndjson")).expect("a file");
+    let mut frame = polars::prelude::df!(
+        "id" => ["A1", "A3", "B2"], "score" => [4_i64, 5, 7], "note" => ["", "", ""],
+    )
+    .expect("columns");
+    let file = std::fs::File::create(place.path("data/scores.parquet")).expect("a file");
+    polars::prelude::ParquetWriter::new(file)
+        .finish(&mut frame)
+        .expect("Parquet");
+    let run = place.command(&["run", "job", "--again"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert_eq!(lines(&place, 3), ["B2 scores.parquet 3"], "{run}");
 }

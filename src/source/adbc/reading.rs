@@ -552,6 +552,7 @@ impl Chunk {
             read,
             records,
             rejections: Vec::new(),
+            places: Vec::new(),
         }
     }
 }

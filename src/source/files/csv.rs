@@ -131,6 +131,7 @@ impl<R: Read> CsvReader<R> {
     /// Errors: a quote that is never closed. It may have swallowed any number of records, so that
     /// there is no saying which.
     fn read_record(&mut self, line: &Line) -> Result<(), SystemError> {
+        self.chunk.next_stands(&self.table.name, line.number);
         let bytes = self.lines.bytes(line);
         let checked = check(line, self.lines.cells(), bytes, &self.header).and_then(|text| {
             self.check_dialect(text)?;

@@ -42,7 +42,7 @@ pub(super) struct TableFile {
     /// The file's name without its extension.
     pub(super) table: String,
     /// The file's name, as messages give it.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) format: FileFormat,
     pub(super) compression: Compression,
     /// How it is written, if it is CSV.
@@ -150,7 +150,7 @@ impl Folder {
                 table,
                 format!(
                     "{} all hold it",
-                    list_names(several.iter().map(|file| file.name.as_str()))
+                    list_names(several.iter().map(|file| &*file.name))
                 ),
                 Some("keep one of the files".to_owned()),
             )),
@@ -195,7 +195,7 @@ impl TableFile {
         Some(Self {
             connection: connection.to_owned(),
             table: table.to_owned(),
-            name: name.to_owned(),
+            name: name.into(),
             format,
             compression,
             dialect: Arc::clone(dialect),
@@ -215,7 +215,7 @@ impl TableFile {
         Some(Self {
             connection: connection.to_owned(),
             table: name.clone(),
-            name,
+            name: name.into(),
             format: format?,
             compression: Compression::None,
             dialect: Arc::clone(dialect),
@@ -236,7 +236,7 @@ impl TableFile {
         Self {
             connection: connection.to_owned(),
             table: table.to_owned(),
-            name: pattern.text().to_owned(),
+            name: pattern.text().into(),
             format: pattern.format,
             compression: Compression::None,
             dialect: Arc::clone(dialect),
@@ -292,8 +292,8 @@ impl TableFile {
         let compression = FileName::parse_pattern(name).map(|name| name.compression);
         Self {
             name: match self.pattern {
-                Some(_) => name.to_owned(),
-                None => format!("{}/{name}", self.name),
+                Some(_) => name.into(),
+                None => format!("{}/{name}", self.name).into(),
             },
             path: self.path.join(name),
             compression: compression.unwrap_or(self.compression),

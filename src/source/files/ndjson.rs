@@ -150,6 +150,7 @@ impl<R: Read> NdjsonReader<R> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        self.chunk.next_stands(&self.table.name, self.number);
         let place = format!("line {} of `{}`", self.number, self.table.name);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,

@@ -26,6 +26,7 @@ use self::values::Gathered;
 use super::folder::{OpenFile, TableFile};
 use super::{Selection, Wanted};
 use crate::domain::error::SystemError;
+use crate::domain::places::Surveyor;
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::SchemaType;
 use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, Pulled};
@@ -47,8 +48,10 @@ pub(super) struct ParquetTable {
     /// Position of the row group at hand, and its records that are not yet handed on.
     row_group: usize,
     left: u64,
-    /// Records handed on.
+    /// Records handed on, and how many of them before those of this file.
     delivered: u64,
+    delivered_before: u64,
+    places: Surveyor,
 }
 
 /// A column being read.
@@ -139,6 +142,8 @@ impl ParquetTable {
             row_group: 0,
             left,
             delivered,
+            delivered_before: 0,
+            places: Surveyor::default(),
         })
     }
 
@@ -171,6 +176,7 @@ impl ParquetTable {
         (self.table, self.file) = (file.table.clone(), clone(file)?);
         (self.row_groups, self.data_end, self.row_group) =
             (footer.row_groups.into_iter(), footer.data_end, 0);
+        self.delivered_before = self.delivered;
         Ok(())
     }
 
@@ -213,8 +219,11 @@ impl ParquetTable {
             .iter()
             .map(|column| column.name.clone())
             .collect();
-        let pulled = deliver(columns, height, &names, self.delivered)
+        let mut pulled = deliver(columns, height, &names, self.delivered)
             .map_err(|error| self.table.failed(error))?;
+        let row = self.delivered - self.delivered_before + 1;
+        self.places.record(self.delivered, &self.table.name, row);
+        pulled.places = self.places.take();
         self.delivered += pulled.read;
         self.left = self.left.saturating_sub(pulled.read);
         Ok(Some(pulled))
@@ -430,6 +439,7 @@ pub(super) fn deliver(
         read,
         records: DataFrame::new(height, carried)?,
         rejections: Vec::new(),
+        places: Vec::new(),
     })
 }
 

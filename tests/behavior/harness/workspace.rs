@@ -433,7 +433,7 @@ impl Workspace {
     }
 
     /// `rejected.csv` of a run, `write_back,record,key,stage,column,reason`, without its header.
-    /// Its values at fault are left out.
+    /// Places in files and values at fault are left out.
     pub(crate) fn rejected(&self, run: i64) -> String {
         let text = fs::read_to_string(self.run_file(run, "rejected.csv")).expect("a file of text");
         let text = text.strip_prefix('\u{feff}').expect("a byte order mark");
@@ -445,11 +445,12 @@ impl Workspace {
             let line = line.expect("CSV");
             let cells: Vec<&str> = line.iter().collect();
             if number == 0 {
-                let header = "write_back,record,key,stage,column,value,reason";
+                let header = "write_back,record,file,line,key,stage,column,value,reason";
                 assert_eq!(cells.join(","), header);
                 continue;
             }
-            let told = cells.iter().enumerate().filter(|(cell, _)| *cell != 5);
+            let told = cells.iter().enumerate();
+            let told = told.filter(|(cell, _)| ![2, 3, 7].contains(cell));
             writer
                 .write_record(told.map(|(_, cell)| *cell))
                 .expect("a line");
