@@ -230,19 +230,24 @@ impl Session {
         self.judge(answer, doing)
     }
 
-    /// Runs one statement with a text parameter; hands each of its rows over as it comes, and keeps
+    /// Runs one statement with text parameters; hands each of its rows over as it comes, and keeps
     /// none.
     pub(crate) async fn each_row(
         &mut self,
         sql: String,
-        parameter: &str,
+        parameters: &[&str],
         doing: &str,
         mut take: impl FnMut(&MySqlRow),
     ) -> Result<(), SystemError> {
         let wait_max = self.answer_wait_max;
         let connection = self.connected()?;
+        let query = parameters
+            .iter()
+            .fold(sqlx::query(audited(sql)), |query, parameter| {
+                query.bind(*parameter)
+            });
         let reading = async {
-            let mut rows = sqlx::query(audited(sql)).bind(parameter).fetch(connection);
+            let mut rows = query.fetch(connection);
             while let Some(row) = rows.try_next().await? {
                 take(&row);
             }

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode};
 
@@ -135,6 +136,26 @@ impl Session {
         let fetching = sqlx::query_with(audited(sql), arguments).fetch_all(&mut connection);
         let fetched = self.within(purpose.doing, fetching).await;
         self.settle(connection, purpose, fetched)
+    }
+
+    /// Carries out one query; hands each of its rows over as it comes, and keeps none.
+    pub(crate) async fn each_row(
+        &mut self,
+        purpose: Purpose<'_>,
+        sql: String,
+        arguments: PgArguments,
+        mut take: impl FnMut(&PgRow),
+    ) -> Result<(), SystemError> {
+        let mut connection = self.take()?;
+        let reading = async {
+            let mut rows = sqlx::query_with(audited(sql), arguments).fetch(&mut connection);
+            while let Some(row) = rows.try_next().await? {
+                take(&row);
+            }
+            Ok(())
+        };
+        let read = self.within(purpose.doing, reading).await;
+        self.settle(connection, purpose, read)
     }
 
     /// Takes the connection for one call; it comes back through [`Session::settle`].

@@ -3,6 +3,7 @@
 //! answers for each record. What to do with each record is decided outside, by
 //! [`crate::domain::match_rule`].
 
+mod ahead;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod seam;
@@ -52,6 +53,15 @@ impl LookUp for AnyDatabase {
         let mut looked_up = plain.look_up(layout, batch, before).await?;
         mark_unfit(&mut plain, layout, batch, &mut looked_up).await?;
         Ok(looked_up)
+    }
+
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, SystemError> {
+        whichever!(self, database => database.surely_unchanged(layout, records, rows_max).await)
     }
 }
 
@@ -252,6 +262,18 @@ impl LookUp for AnyDestination {
         match self {
             Self::Database(database) => database.look_up(layout, batch, before).await,
             Self::Service(service) => service.look_up(layout, batch, before).await,
+        }
+    }
+
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, SystemError> {
+        match self {
+            Self::Database(database) => database.surely_unchanged(layout, records, rows_max).await,
+            Self::Service(service) => service.surely_unchanged(layout, records, rows_max).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes to MySQL and MariaDB. A batch travels as one text of JSON that `JSON_TABLE` turns into
 //! rows beside the object's own; matching, comparing and writing are then one statement each.
 
+mod ahead;
 mod payload;
 mod statement;
 
@@ -10,6 +11,7 @@ use tracing::warn;
 
 use self::payload::{Payload, Portion};
 use self::statement::{Statements, Step};
+use super::ahead::Ahead;
 use super::seam::{
     Claim, Destination, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
     Transact, refer,
@@ -76,6 +78,27 @@ impl LookUp for MysqlDestination {
             before,
         )
         .await
+    }
+
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, SystemError> {
+        self.use_object(&layout.object);
+        let sql = Statements::of(layout).read_between(rows_max);
+        let (Some(sql), Some(mut ahead)) = (sql, Ahead::of(layout, records)) else {
+            return Ok(None);
+        };
+        let Some((low, high)) = ahead.ends() else {
+            return Ok(None);
+        };
+        let take = |row: &MySqlRow| ahead::note(&mut ahead, row);
+        self.session
+            .each_row(sql, &[&low, &high], "reading rows", take)
+            .await?;
+        Ok(Some(ahead.finish()))
     }
 }
 
@@ -150,7 +173,7 @@ impl Refer for MysqlDestination {
             let mut are_noted = true;
             let take = |row: &MySqlRow| are_noted &= note(row).is_some();
             self.session
-                .each_row(sql.clone(), &portion.json, "looking up references", take)
+                .each_row(sql.clone(), &[&portion.json], "looking up references", take)
                 .await?;
             if !are_noted {
                 return Err(self.misread("the answer names no value that was asked for".into()));
@@ -321,7 +344,7 @@ impl MysqlDestination {
                 are_noted &= note_found(&mut answer, portion.first, row, layout, before).is_some();
             };
             self.session
-                .each_row(sql.clone(), &portion.json, "looking records up", note)
+                .each_row(sql.clone(), &[&portion.json], "looking records up", note)
                 .await?;
             if !are_noted {
                 return Err(self.misread("the answer names no record of the batch".into()));

@@ -1,6 +1,7 @@
 //! Writes to PostgreSQL. A batch travels as one array per field and is matched by the server;
 //! records are updated in the order of their keys where an index leads to them.
 
+mod ahead;
 mod numeric;
 mod statement;
 mod values;
@@ -11,6 +12,7 @@ use sqlx::{Arguments, Row};
 
 use self::statement::{Reach, Statement};
 use self::values::Bounds;
+use super::ahead::{Ahead, read_fields};
 use super::seam::{
     Claim, Destination, Found, LookUp, LookedUp, LookedUpBuilder, Refer, SAVEPOINT, TO_SAVEPOINT,
     Transact, refer, update_locked,
@@ -95,6 +97,36 @@ impl LookUp for PostgresDestination {
             false => read_counted(&rows, layout, batch, before),
         };
         read.map_err(|error| self.session.failed(purpose.doing, error))
+    }
+
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, SystemError> {
+        let statement = read_fields(layout)
+            .and_then(|fields| statement::read_between(layout, &fields, rows_max));
+        let (Some(statement), Some(mut ahead)) = (statement, Ahead::of(layout, records)) else {
+            return Ok(None);
+        };
+        let ends = records.head(Some(1)).vstack(&records.tail(Some(1)));
+        let ends = ends.map_err(|error| self.session.failed("reading rows", error))?;
+        let grant = statement::grant(layout, self.session.user(), None);
+        let purpose = Purpose {
+            doing: "reading rows",
+            grant: &grant,
+            carries_records: true,
+        };
+        self.plan(Planning::ForEachBatch).await?;
+        let arguments = values::arguments(layout, &ends, &statement.parameters)?;
+        let take = |row: &PgRow| ahead::note(&mut ahead, row);
+        let read = self
+            .session
+            .each_row(purpose, statement.sql, arguments, take)
+            .await;
+        self.note(read)?;
+        Ok(Some(ahead.finish()))
     }
 }
 
@@ -498,16 +530,23 @@ impl PostgresDestination {
         mut arguments: PgArguments,
         bounds: Option<&Bounds>,
     ) -> Result<PgArguments, SystemError> {
-        let (planning, sql) = match bounds {
-            Some(_) => (
-                Planning::ForEachBatch,
-                "SET plan_cache_mode = force_custom_plan",
-            ),
-            None => (Planning::Once, "SET plan_cache_mode = force_generic_plan"),
+        let planning = match bounds {
+            Some(_) => Planning::ForEachBatch,
+            None => Planning::Once,
         };
         if let Some(bounds) = bounds {
             bounds.add_to(&mut arguments)?;
         }
+        self.plan(planning).await?;
+        Ok(arguments)
+    }
+
+    /// Tells the session how statements are planned from now on.
+    async fn plan(&mut self, planning: Planning) -> Result<(), SystemError> {
+        let sql = match planning {
+            Planning::ForEachBatch => "SET plan_cache_mode = force_custom_plan",
+            Planning::Once => "SET plan_cache_mode = force_generic_plan",
+        };
         if self.planning != Some(planning) {
             let set = self
                 .session
@@ -516,7 +555,7 @@ impl PostgresDestination {
             self.note(set)?;
             self.planning = Some(planning);
         }
-        Ok(arguments)
+        Ok(())
     }
 
     /// Remembers that a statement of the open transaction failed.

@@ -233,6 +233,20 @@ pub(crate) trait LookUp {
         batch: &DataFrame,
         before: Before,
     ) -> Result<LookedUp, Self::Error>;
+
+    /// Tells which records surely have one row that holds their very values, as of a moment within
+    /// the call, by reading rows in the order of their keys: at most `rows_max` of them. It may say
+    /// so of fewer records than there are, never of others. `None` if it cannot tell of any. Of
+    /// layouts of which [`crate::domain::prefilter::is_possible`]; shape of `records`: a batch's,
+    /// of any size. Works without a transaction.
+    async fn surely_unchanged(
+        &mut self,
+        _layout: &Layout,
+        _records: &DataFrame,
+        _rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, Self::Error> {
+        Ok(None)
+    }
 }
 
 /// One dedicated connection to a system that records are written to. No future of it may be dropped

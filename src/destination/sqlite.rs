@@ -103,6 +103,20 @@ impl LookUp for SqliteDestination {
         }
         Ok(answer.finish())
     }
+
+    /// A look-up costs no more than reading the rows, for these come one by one from another
+    /// thread. What is gained is that it waits for no turn to write.
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        _rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, SystemError> {
+        let looked_up = self.look_up(layout, records, Before::Unread).await?;
+        let found = looked_up.found.iter();
+        let unchanged = found.map(|found| found.rows == 1 && !found.differs);
+        Ok(Some(unchanged.collect()))
+    }
 }
 
 impl Destination for SqliteDestination {

@@ -46,6 +46,7 @@ pub(crate) mod outcome;
 pub(crate) mod parking;
 pub(crate) mod pause;
 pub(crate) mod places;
+pub(crate) mod prefilter;
 pub(crate) mod printable;
 pub(crate) mod problem;
 pub(crate) mod real_time;

@@ -11,10 +11,8 @@ use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
 use crate::run::conflicts::last_written::LastValues;
 use crate::run::outcomes::UnderWay;
+use crate::run::settled::{LookedUpOnly, Settled};
 use crate::run::write::terms::ExpectedRow;
-
-/// Positions in a batch, ascending, of the only records of it that are looked up.
-pub(super) struct LookedUpOnly(pub(super) Vec<IdxSize>);
 
 /// The records of one write.
 pub(super) struct Batch {
@@ -28,7 +26,7 @@ pub(super) struct Batch {
     /// What an earlier writing of this span, whose commit nobody can vouch for, said of each
     /// record.
     pub(super) sent: Option<Vec<Outcome>>,
-    /// The others equal what was last delivered. Absent, all are looked up.
+    /// Absent, all are looked up.
     pub(super) looked_up: Option<Box<LookedUpOnly>>,
     /// What was last written into fields in which someone else's values are kept, if there are such
     /// fields.
@@ -73,11 +71,11 @@ impl Batch {
             .collect()
     }
 
-    /// Whether the record at `index` of the batch equals what was last delivered, so that it is not
-    /// looked up.
-    pub(super) fn is_as_written(&self, index: u32) -> bool {
-        let looked_up = self.looked_up();
-        looked_up.is_some_and(|positions| positions.binary_search(&index).is_err())
+    /// Why the record at `index` of the batch is not looked up; `None` if it is.
+    pub(super) fn settled(&self, index: u32) -> Option<Settled> {
+        let only = self.looked_up.as_ref()?;
+        let is_looked_up = only.positions.binary_search(&index).is_ok();
+        (!is_looked_up).then_some(only.others)
     }
 
     /// Whether no record of it is looked up.
@@ -87,7 +85,8 @@ impl Batch {
 
     /// Positions of the records that are looked up, if they are not all.
     pub(super) fn looked_up(&self) -> Option<&[IdxSize]> {
-        self.looked_up.as_ref().map(|only| only.0.as_slice())
+        let only = self.looked_up.as_ref();
+        only.map(|only| only.positions.as_slice())
     }
 
     /// Two halves of a batch, as to the records that are looked up; one of them alone stands by
@@ -130,11 +129,13 @@ impl Batch {
             identities: Arc::clone(&self.identities),
             under_way: self.under_way.clone(),
             sent: None,
-            looked_up: self.looked_up().map(|positions| {
+            looked_up: self.looked_up.as_ref().map(|only| {
                 let within = first..first + records;
-                let positions = positions.iter().filter(|at| within.contains(at));
-                let positions = positions.map(|at| at - first).collect();
-                Box::new(LookedUpOnly(positions))
+                let positions = only.positions.iter().filter(|at| within.contains(at));
+                Box::new(LookedUpOnly {
+                    positions: positions.map(|at| at - first).collect(),
+                    others: only.others,
+                })
             }),
             request: None,
         }

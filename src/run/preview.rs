@@ -426,6 +426,7 @@ impl Preview<'_> {
     ) -> Result<(), PreviewError> {
         let mut reader = Reader::new(&plan.write_back.name, &plan.destination, stop);
         let mut knowledge = Knowledge::of(plan.last_written.as_ref(), plan.snapshot());
+        let prefilter = plan.assignment().prefilter(package.record_count());
         for index in 0..package.partition_count() {
             let partition =
                 block_in_place(|| push::load(plan.assignment(), package, index, self.run))?;
@@ -433,8 +434,11 @@ impl Preview<'_> {
                 .into_iter()
                 .for_each(|rejection| self.count_rejection(rejection));
             let complete = plan.mapping.complete(&partition.records);
-            let known = knowledge.of_partition(&plan.layout, &partition.records, &complete)?;
-            let (partition, last) = self.leave_as_written(partition, known);
+            let mut known = knowledge.of_partition(&plan.layout, &partition.records, &complete)?;
+            if let Some(prefilter) = &prefilter {
+                known.unchanged = prefilter.ask(&mut reader, &complete).await?;
+            }
+            let (partition, last) = self.leave_settled(partition, known);
             let assignment = plan.assignment().for_records(package.record_count());
             let cut = (assignment.batch_records_max.get(), &partition);
             self.look_up_partition(plan, &mut reader, cut, last.as_ref(), progress)
@@ -447,19 +451,20 @@ impl Preview<'_> {
         Ok(())
     }
 
-    /// Counts the records that equal what was last delivered; the others are to be looked up.
-    fn leave_as_written(
+    /// Counts the records that need no look-up; the others are to be looked up.
+    fn leave_settled(
         &mut self,
         partition: Partition,
         known: PartitionKnowledge,
     ) -> (Partition, Option<LastValues>) {
-        let Some(as_written) = known.as_written else {
+        if known.settles_nothing() {
             return (partition, known.last);
-        };
-        let left = u64::try_from(as_written.count()).unwrap_or(u64::MAX);
-        self.report.tally.unchanged += left;
-        self.report.tally.as_written += left;
-        let others = as_written.others(0, partition.records.height());
+        }
+        let others = known.others(partition.records.height());
+        let as_written = known.as_written.map_or(0, |known| known.count());
+        let left = partition.records.height() - others.len();
+        self.report.tally.unchanged += u64::try_from(left).unwrap_or(u64::MAX);
+        self.report.tally.as_written += u64::try_from(as_written).unwrap_or(u64::MAX);
         let records = records_at(&partition.records, &others);
         let last = known.last.map(|last| last.at(&others));
         (

@@ -12,6 +12,8 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
 use polars::prelude::{BooleanChunked, DataFrame};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, block_in_place};
@@ -26,7 +28,7 @@ use crate::domain::record::Identities;
 use crate::domain::share::RecordsMax;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
-use crate::run::batch::{Batch, LookedUpOnly};
+use crate::run::batch::Batch;
 use crate::run::conflicts::kept;
 use crate::run::conflicts::last_written::LastWritten;
 use crate::run::cut::RecordBytes;
@@ -34,6 +36,7 @@ use crate::run::images;
 use crate::run::journal_table::JournalTable;
 use crate::run::known::{Knowledge, PartitionKnowledge};
 use crate::run::outcomes::{self, PushedPartition};
+use crate::run::prefilter::{self, Prefilter, ReadingAhead, Unchanged};
 use crate::run::snapshot::Snapshot;
 use crate::run::stop::Stop;
 use crate::run::swap::Swap;
@@ -60,6 +63,17 @@ pub(crate) struct Assignment<'a> {
 }
 
 impl Assignment<'_> {
+    /// What reads rows ahead of the look-ups of so many records, where that is done: neither where
+    /// what is written depends on what was written before, nor where few records are looked up.
+    pub(super) fn prefilter(&self, records: u64) -> Option<Prefilter> {
+        match self.contents {
+            Contents::Mapped(_) if self.last_written.is_none() && self.snapshot.is_none() => {
+                Prefilter::of(self.layout, records)
+            }
+            Contents::Mapped(_) | Contents::Swapped(_) => None,
+        }
+    }
+
     /// As it is for a package of so many records: where they are enough to go in bulk, so are
     /// batches.
     pub(super) fn for_records(self, records: u64) -> Self {
@@ -231,29 +245,70 @@ impl Push<'_> {
         pushed_partitions: mpsc::Sender<PushedPartition>,
     ) -> Result<(Tally, Vec<HeldUp>), PushError> {
         let spans = self.span_cutter().await?;
-        let (queue, writers) = self.start_writers();
+        let prefilter = self.assignment.prefilter(self.package.record_count());
+        let ahead =
+            prefilter.map(|prefilter| ReadingAhead::of(self.assignment.destination, prefilter));
+        let context = WriterContext {
+            reading_ahead: ahead.clone(),
+            ..self.writer_context()
+        };
+        let (queue, writers) = self.start_writers_of(context);
         let all = 0..u32::MAX;
         let mut pushed = Tally::default();
         let mut knowledge = self.knowledge();
-        for partition in 0..self.package.partition_count() {
-            let loaded =
-                block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
+        let at_once = ahead.as_ref().map_or(1, |_| prefilter::PARTITIONS_MAX);
+        let mut partitions = 0..self.package.partition_count();
+        let mut under_way = FuturesOrdered::new();
+        loop {
+            while under_way.len() < at_once
+                && let Some(partition) = partitions.next()
+            {
+                under_way.push_back(self.met(partition, ahead.as_deref()));
+            }
+            let Some(met) = under_way.next().await else {
+                break;
+            };
+            let (partition, loaded, unchanged) = met?;
             pushed.rejected += self.reject_duplicates(&loaded).await?;
-            let known = self.known(&mut knowledge, &loaded)?;
+            let known = PartitionKnowledge {
+                unchanged,
+                ..self.known(&mut knowledge, &loaded)?
+            };
             let within = slice::from_ref(&all);
-            let (batches, under_way) =
+            let (batches, pushed_partition) =
                 spans.cut(partition, &loaded, self.assignment.contents, within, &known);
             if !hand_over(&queue, batches).await {
                 break;
             }
             // A report that failed says why when it is waited for; the records are delivered all
             // the same.
-            drop(pushed_partitions.send(under_way).await);
+            drop(pushed_partitions.send(pushed_partition).await);
         }
-        drop((queue, pushed_partitions));
+        drop((queue, pushed_partitions, under_way));
+        if let Some(ahead) = ahead {
+            ahead.end().await;
+        }
         let (written, held_up) = writers.join().await?;
         pushed += written;
         Ok((pushed, held_up))
+    }
+
+    /// A partition, and which of its records are unchanged, where rows are read ahead.
+    async fn met(
+        &self,
+        partition: usize,
+        ahead: Option<&ReadingAhead>,
+    ) -> Result<(usize, Partition, Option<Arc<Unchanged>>), PushError> {
+        let loaded =
+            block_in_place(|| load(self.assignment, self.package, partition, self.id.run))?;
+        let unchanged = match ahead {
+            Some(ahead) => {
+                let complete = self.assignment.contents.complete(&loaded.records);
+                ahead.unchanged(partition, &complete).await
+            }
+            None => None,
+        };
+        Ok((partition, loaded, unchanged))
     }
 
     /// Cuts around what is committed by now.
@@ -267,12 +322,13 @@ impl Push<'_> {
     }
 
     pub(super) fn start_writers(&self) -> (mpsc::Sender<Batch>, Writers) {
+        self.start_writers_of(self.writer_context())
+    }
+
+    fn start_writers_of(&self, context: WriterContext) -> (mpsc::Sender<Batch>, Writers) {
         let writer_count = self.assignment.destination.limits.writers;
         let (queue, receiver) = mpsc::channel(writer_count);
-        (
-            queue,
-            Writers::start(writer_count, self.writer_context(), receiver),
-        )
+        (queue, Writers::start(writer_count, context, receiver))
     }
 
     pub(super) fn writer_context(&self) -> WriterContext {
@@ -291,6 +347,7 @@ impl Push<'_> {
             stop: self.stop.clone(),
             stopping: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
+            reading_ahead: None,
         }
     }
 
@@ -400,9 +457,9 @@ impl SpanCutter {
         known: &PartitionKnowledge,
     ) -> (Vec<Batch>, PushedPartition) {
         let records = contents.complete(&loaded.records);
-        let bytes = match &known.as_written {
-            None => RecordBytes::of(&loaded.records),
-            Some(known) => RecordBytes::without(&loaded.records, |index| known.is_at(index)),
+        let bytes = match known.settles_nothing() {
+            true => RecordBytes::of(&loaded.records),
+            false => RecordBytes::without(&loaded.records, |index| known.is_settled(index)),
         };
         let identities = Arc::new(identities(contents, &loaded.records));
         let partition = u32::try_from(partition).unwrap_or(u32::MAX);
@@ -413,10 +470,8 @@ impl SpanCutter {
         let batch = |span: BatchSpan| Batch {
             records: records.slice(i64::from(span.first), size(span)),
             looked_up: known
-                .as_written
-                .as_ref()
-                .map(|known| known.others(index(span.first), size(span)))
-                .map(|positions| Box::new(LookedUpOnly(positions))),
+                .looked_up(index(span.first), size(span), self.sent.contains_key(&span))
+                .map(Box::new),
             last_written: known
                 .last
                 .as_ref()

@@ -2,7 +2,7 @@
 //! made again, a bounded number of times.
 
 use polars::prelude::DataFrame;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::destination::AnyDestination;
 use crate::destination::seam::{Destination, LookUp, LookedUp};
@@ -117,6 +117,39 @@ impl LookUp for Reader<'_> {
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = self.stop.asked() => {}
+            }
+        }
+    }
+
+    /// Not tried again where it fails: a look-up is, and tells what is the matter.
+    async fn surely_unchanged(
+        &mut self,
+        layout: &Layout,
+        records: &DataFrame,
+        rows_max: usize,
+    ) -> Result<Option<Vec<bool>>, ReadError> {
+        if self.stop.is_asked() {
+            return Err(ReadError::Interrupted);
+        }
+        let destination = match self.destination.take() {
+            Some(destination) => Ok(destination),
+            None => AnyDestination::connect(self.connection).await,
+        };
+        let asked = async {
+            let mut destination = destination?;
+            let unchanged = destination
+                .surely_unchanged(layout, records, rows_max)
+                .await?;
+            Ok::<_, SystemError>((destination, unchanged))
+        };
+        match asked.await {
+            Ok((destination, unchanged)) => {
+                self.destination = Some(destination);
+                Ok(unchanged)
+            }
+            Err(error) => {
+                debug!(write_back = %self.write_back, error = %chain(&error).join(": "), "no rows are read ahead");
+                Ok(None)
             }
         }
     }

@@ -33,8 +33,10 @@ use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile};
 use crate::run::journal_table::JournalTable;
 use crate::run::key_lines;
+use crate::run::prefilter::ReadingAhead;
 use crate::run::reached::Hold;
 use crate::run::seen::Seen;
+use crate::run::settled::Settled;
 use crate::run::stop::Stop;
 use crate::run::swap::{Swap, shaped};
 use crate::run::write::effect::Effect;
@@ -77,6 +79,8 @@ pub(crate) struct WriterContext {
     pub(crate) stopping: AtomicBool,
     /// Writers that have a connection.
     pub(crate) connected: AtomicUsize,
+    /// What has connections besides, if rows are read ahead.
+    pub(super) reading_ahead: Option<Arc<ReadingAhead>>,
 }
 
 impl WriterContext {
@@ -434,9 +438,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Records that a batch is as it was last delivered.
+    /// Records what is known of a batch of which nothing is looked up.
     async fn leave(&mut self, batch: &Batch) -> Result<(), PushError> {
-        let outcomes = vec![Outcome::AsWritten; batch.records.height()];
+        let settled = (0..batch.span.records).filter_map(|index| batch.settled(index));
+        let outcomes: Vec<Outcome> = settled.map(Settled::outcome).collect();
         let (ledger, id) = (&self.context.ledger, self.context.id);
         ledger
             .record_settled(id, batch.span, &outcomes, 1, 0.0)
@@ -493,7 +498,7 @@ impl Writer {
                     None => continue,
                 }
             }
-            if self.can_wait_its_turn(&error) {
+            if self.can_wait_its_turn(&error).await {
                 debug!(write_back = %self.context.write_back, error = %chain(&error).join(": "), "waiting for another writer");
                 self.wait(TURN_INTERVAL).await?;
                 continue;
@@ -566,10 +571,16 @@ impl Writer {
 
     /// Whether a server that has no connection left for this writer will have one when another
     /// writer is done: with few connections a run is slower, not wrong. It ends, as the others take
-    /// every batch but the one in hand here.
-    fn can_wait_its_turn(&self, error: &SystemError) -> bool {
-        let refused_entry = matches!(error, SystemError::Exhausted { .. }) && self.line.is_none();
-        refused_entry && self.context.connected.load(Ordering::Relaxed) > 0
+    /// every batch but the one in hand here. Nobody reads ahead then.
+    async fn can_wait_its_turn(&self, error: &SystemError) -> bool {
+        if !matches!(error, SystemError::Exhausted { .. }) || self.line.is_some() {
+            return false;
+        }
+        let makes_room = match &self.context.reading_ahead {
+            Some(ahead) => ahead.end().await,
+            None => false,
+        };
+        makes_room || self.context.connected.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn failed(&self, source: SystemError) -> PushError {
@@ -1076,8 +1087,9 @@ pub(super) fn outcomes(decided: &Decided, batch: &Batch) -> Vec<Outcome> {
     let outcome = |(decision, index): (&Decision, u32)| match decision {
         Decision::Insert => Outcome::Inserted,
         Decision::Update => Outcome::Updated,
-        Decision::Leave if batch.is_as_written(index) => Outcome::AsWritten,
-        Decision::Leave => Outcome::Unchanged,
+        Decision::Leave => batch
+            .settled(index)
+            .map_or(Outcome::Unchanged, Settled::outcome),
         Decision::Delete => Outcome::Deleted,
         Decision::Skip(reason) => Outcome::Skipped(*reason),
         Decision::Reject(reason) => Outcome::Rejected(Box::new(batch.reject(

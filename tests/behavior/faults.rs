@@ -433,7 +433,12 @@ fn a_server_that_lets_in_one_connection_at_a_time_is_slower_not_wrong() {
             "WITH MAX_USER_CONNECTIONS 1"
         };
         come_as_writer(&place, limit);
-        expect_all_written(&place, &place.run());
+        // What reads rows ahead comes first, and gives its connection up.
+        let ahead = [("WRITEBACK_AHEAD_FROM", "1")];
+        expect_all_written(
+            &place,
+            &place.command_with(&["run", "job", "--json"], &ahead),
+        );
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod again;
 mod agencies;
+mod ahead;
 mod alerts;
 mod altering;
 mod batches;

@@ -7,9 +7,11 @@
 
 use crate::database::Dialect;
 use crate::database::mysql::catalogue::charset_of;
+use crate::destination::ahead::read_fields;
 use crate::domain::field::When;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Holds, TextLimit};
+use crate::domain::value::Kind;
 
 /// What is to be done with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,41 @@ impl<'a> Statements<'a> {
             .collect();
         let lock = if locks { " FOR UPDATE" } else { "" };
         format!("SELECT CAST(j.n AS CHAR), '1', CAST({differs} AS CHAR){old} FROM {joined}{lock}")
+    }
+
+    /// Reads at most so many rows whose key lies between the two parameters, in the order that the
+    /// object has them in; `None` unless the object itself lies in the order of the key. Yields the
+    /// fields of [`read_fields`].
+    pub(super) fn read_between(&self, rows_max: usize) -> Option<String> {
+        let fields = read_fields(self.layout)?;
+        let mut fields = fields
+            .iter()
+            .filter_map(|index| self.layout.fields.get(*index));
+        let key = fields.next()?;
+        if self.layout.object.primary_key.as_slice() != [key.column.name.as_str()] {
+            return None;
+        }
+        let end = match key.kind {
+            Kind::Text => collated("?", key),
+            Kind::Integer => "CAST(? AS SIGNED)".to_owned(),
+            Kind::Decimal
+            | Kind::Float32
+            | Kind::Float64
+            | Kind::Boolean
+            | Kind::Date
+            | Kind::Time
+            | Kind::Timestamp
+            | Kind::Instant
+            | Kind::Uuid
+            | Kind::Json => return None,
+        };
+        let read: Vec<String> = std::iter::once(key).chain(fields).map(old).collect();
+        Some(format!(
+            "SELECT {} FROM {} AS o WHERE {} BETWEEN {end} AND {end} LIMIT {rows_max}",
+            read.join(", "),
+            self.object(),
+            old(key)
+        ))
     }
 
     /// Yields `position, rows, id` for records that have rows, all as text: as many lines as there
@@ -337,16 +374,20 @@ fn new(index: usize, field: &LayoutField) -> String {
 /// A record's key value in the column's character set and collation: only then does the column's
 /// index serve.
 fn comparable(index: usize, field: &LayoutField) -> String {
-    let collation = field
-        .column
-        .collation
-        .as_deref()
-        .filter(|name| is_plain(name));
-    match collation.filter(|_| is_text(field)) {
-        None => new(index, field),
+    match is_text(field) {
+        false => new(index, field),
+        true => collated(&new(index, field), field),
+    }
+}
+
+/// A text in the column's character set and collation.
+fn collated(text: &str, field: &LayoutField) -> String {
+    let collation = field.column.collation.as_deref();
+    match collation.filter(|name| is_plain(name)) {
+        None => text.to_owned(),
         Some(collation) => match charset_of(collation) {
-            "utf8mb4" => format!("j.c{index} COLLATE {collation}"),
-            charset => format!("CONVERT(j.c{index} USING {charset}) COLLATE {collation}"),
+            "utf8mb4" => format!("{text} COLLATE {collation}"),
+            charset => format!("CONVERT({text} USING {charset}) COLLATE {collation}"),
         },
     }
 }
@@ -419,7 +460,6 @@ mod tests {
     use crate::domain::field::NullPolicy;
     use crate::domain::match_rule::MatchMode;
     use crate::domain::object::{Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling};
-    use crate::domain::value::Kind;
 
     fn field(name: &str, holds: Holds, collation: Option<&str>) -> LayoutField {
         let kind = holds.kind().unwrap_or(Kind::Text);

@@ -77,9 +77,69 @@ fn value(group: &[u8], length: usize) -> Result<u16, BoxDynError> {
         })
 }
 
+/// Whether a number as the server sends it is surely this decimal. How many digits it is shown with
+/// makes it no other.
+pub(super) fn is_held(text: &str, held: &[u8]) -> bool {
+    let mut sent = Vec::new();
+    encode(text, &mut sent).is_ok() && parts(&sent).is_some_and(|sent| parts(held) == Some(sent))
+}
+
+/// Weight of the first group, sign, and the groups without those of zeros at either end.
+fn parts(encoded: &[u8]) -> Option<(i32, &[u8], &[u8])> {
+    let (count, rest) = encoded.split_first_chunk::<2>()?;
+    let (weight, rest) = rest.split_first_chunk::<2>()?;
+    let (sign, rest) = rest.split_first_chunk::<2>()?;
+    let (_scale, mut groups) = rest.split_first_chunk::<2>()?;
+    if groups.len() != 2 * usize::from(u16::from_be_bytes(*count)) {
+        return None;
+    }
+    let mut weight = i32::from(i16::from_be_bytes(*weight));
+    while let Some(others) = groups.strip_prefix(&[0, 0]) {
+        groups = others;
+        weight -= 1;
+    }
+    while groups.len() >= 2 && groups.ends_with(&[0, 0]) {
+        groups = groups.get(..groups.len() - 2)?;
+    }
+    Some(match groups.is_empty() {
+        true => (0, sign, groups),
+        false => (weight, sign, groups),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_held_whatever_zeros_it_is_shown_with() {
+        let held = |text: &str| {
+            let mut bytes = Vec::new();
+            encode(text, &mut bytes).expect("a decimal");
+            bytes
+        };
+        for (left, right) in [
+            ("87.5", "87.50"),
+            ("0", "0.0000"),
+            ("0.00001", "0.000010"),
+            ("10000", "10000.00"),
+            ("-12.5", "-12.5"),
+        ] {
+            assert!(is_held(left, &held(right)), "{left} {right}");
+            assert!(is_held(right, &held(left)), "{right} {left}");
+        }
+        for (left, right) in [
+            ("1", "10000"),
+            ("1", "0.0001"),
+            ("1", "-1"),
+            ("1.05", "1.5"),
+            ("10001", "1.0001"),
+        ] {
+            assert!(!is_held(left, &held(right)), "{left} {right}");
+        }
+        assert!(!is_held("1", &[]));
+        assert!(!is_held("0", &[0, 0, 0, 0, 0xC0, 0, 0, 0]), "NaN");
+    }
 
     /// Weight, sign, scale and groups, as the protocol has them.
     fn encoded(text: &str) -> Result<(i16, u16, i16, Vec<i16>), BoxDynError> {

@@ -113,6 +113,66 @@ fn images(held: &[(usize, &LayoutField)], before: Before) -> String {
         .collect()
 }
 
+/// Reads at most so many rows whose key lies between the first and the second of a batch, in the
+/// order that the object has them in. Shape of the result: the `fields`, the first of which is the
+/// key. Rows that another order would have between the two are not among them.
+pub(super) fn read_between(
+    layout: &Layout,
+    fields: &[usize],
+    rows_max: usize,
+) -> Option<Statement> {
+    let key = layout.fields.get(*fields.first()?)?;
+    let end = |ordinal: u8| {
+        let array = array_type(key);
+        match Comparison::of(key).cast() {
+            Some(cast) => format!("($1::{array})[{ordinal}]::{cast}"),
+            None => format!("($1::{array})[{ordinal}]"),
+        }
+    };
+    let read = fields
+        .iter()
+        .filter_map(|position| layout.fields.get(*position));
+    let sql = format!(
+        "SELECT {read} FROM {object} AS object WHERE {key} BETWEEN {low} AND {high} LIMIT {rows_max}",
+        read = read.map(sent_plainly).collect::<Vec<_>>().join(", "),
+        object = object(layout),
+        key = column(key),
+        low = end(1),
+        high = end(2),
+    );
+    Some(Statement {
+        sql,
+        parameters: layout.key.clone(),
+    })
+}
+
+/// A column so that what the server sends of it can be compared byte by byte: types of text other
+/// than the plain ones, and those that people read as text, by the text that they are shown as.
+fn sent_plainly(field: &LayoutField) -> String {
+    let column = column(field);
+    match (Comparison::of(field), &field.column.holds) {
+        (Comparison::Bytes { cast: None }, _) => column,
+        (Comparison::Bytes { .. } | Comparison::Padded | Comparison::Document, _)
+        | (Comparison::Value { .. }, Holds::Uuid | Holds::Json) => format!("{column}::text"),
+        (
+            Comparison::Value { .. },
+            Holds::Text { .. }
+            | Holds::Label(_)
+            | Holds::Labels(_)
+            | Holds::Integer { .. }
+            | Holds::Decimal { .. }
+            | Holds::DecimalAsFloat { .. }
+            | Holds::Float { .. }
+            | Holds::Boolean
+            | Holds::Date
+            | Holds::Time { .. }
+            | Holds::Timestamp { .. }
+            | Holds::Instant { .. }
+            | Holds::Unsupported,
+        ) => column,
+    }
+}
+
 /// Finds the ids of the rows that have a record's whole key. Shape of the result: `ordinal` from 1,
 /// how many rows, the id of one of them, as many times as there are rows and at most `most` times.
 pub(super) fn ids(layout: &Layout, id: &LayoutField, most: usize) -> Statement {
@@ -611,6 +671,21 @@ mod tests {
              FROM unnest($1::text[], $2::numeric[]) WITH ORDINALITY AS batch (f0, f1, ordinal) \
              JOIN \"CRM\".\"a\"\"b\" AS object ON object.\"id\" = batch.f0) \
              SELECT array_agg(CASE WHEN differs THEN ordinal ELSE -ordinal END) FROM found"
+        );
+    }
+
+    #[test]
+    fn rows_between_two_keys_are_read_by_the_index_of_the_key() {
+        let mut fields = vec![key_field(text("id", "character(5)"))];
+        fields.push(text("note", "text"));
+        fields.push(field("facts", "jsonb", Holds::Json));
+        fields.push(field("score", "numeric", Holds::Decimal { size: None }));
+        let statement = read_between(&layout(fields, true), &[0, 1, 2, 3], 200).expect("a key");
+        assert_eq!(
+            statement.sql,
+            "SELECT object.\"id\"::text, object.\"note\", object.\"facts\"::text, object.\"score\" \
+             FROM \"CRM\".\"a\"\"b\" AS object WHERE object.\"id\" BETWEEN ($1::text[])[1]::bpchar \
+             AND ($1::text[])[2]::bpchar LIMIT 200"
         );
     }
 

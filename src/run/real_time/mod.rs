@@ -256,6 +256,7 @@ impl Post {
             stop: stop.clone(),
             stopping: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
+            reading_ahead: None,
         }
     }
 

@@ -227,7 +227,7 @@ impl<'a> Way<'a> {
     fn of(batch: &'a Batch) -> Self {
         let is_open = |record: &usize| {
             let index = u32::try_from(*record);
-            !index.is_ok_and(|index| batch.is_as_written(index))
+            index.is_ok_and(|index| batch.settled(index).is_none())
         };
         let open = (0..batch.records.height()).filter(is_open);
         let open = open.map(|record| (record, Open::Undecided));
