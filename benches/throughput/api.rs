@@ -69,8 +69,8 @@ fn line(name: &str, ran: &Ran) -> Result<String, Fault> {
     let [done] = printed.write_backs.as_slice() else {
         return Err("not one write-back".into());
     };
-    if printed.status != "succeeded" {
-        return Err(format!("the run ended as {}", printed.status).into());
+    if printed.status.as_deref() != Some("succeeded") {
+        return Err(format!("the run ended as {:?}", printed.status).into());
     }
     let calls = done
         .calls
