@@ -18,6 +18,7 @@ use crate::domain::channel::{Channel, Channels};
 use crate::domain::connection::{Connection, RuleUse, System};
 use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
+use crate::domain::dependent::ReadBack;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::gate::Opening;
 use crate::domain::guard::Guards;
@@ -382,6 +383,7 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         true => String::new(),
         false => format!("    requests may write: {}\n", real_time.join(", ")),
     };
+    let followed = followed(plan);
     let bypassed = match plan.write_back.salesforce.duplicate_rules {
         RuleUse::Enforced => "",
         RuleUse::Bypassed => "    duplicate rules are bypassed (`duplicate_rules = \"allow\"`)\n",
@@ -396,7 +398,7 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         }
     };
     format!(
-        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{bypassed}{at_once}{undo}",
+        "  {}: `{}` of `{}` to `{}` of `{}`, {}, {} fields, batches of {}\n{driver}{now}    guards: {guards}\n{first}{journal}{bypassed}{at_once}{followed}{undo}",
         plan.write_back.name,
         printable(&plan.write_back.schema.table.join(".")),
         plan.source.name,
@@ -413,6 +415,26 @@ fn real_time_fields(plan: &Plan) -> impl Iterator<Item = &str> {
     let fields = plan.write_back.fields.iter();
     let open = fields.filter(|field| field.real_time);
     open.map(|field| field.column.text.as_str())
+}
+
+/// What requests are told of besides, and what of it goes into the source.
+fn followed(plan: &Plan) -> String {
+    let ReadBack { fields, mirror } = &plan.write_back.read_back;
+    if fields.is_empty() {
+        return String::new();
+    }
+    let names = fields.iter().map(|field| printable(&field.text));
+    let read_back = format!("    and are told {}", names.collect::<Vec<_>>().join(", "));
+    let columns = mirror.iter().map(|one| printable(&one.column.text));
+    let columns: Vec<_> = columns.collect();
+    match columns.is_empty() {
+        true => format!("{read_back}\n"),
+        false => format!(
+            "{read_back}; {} of `{}` take what they hold\n",
+            columns.join(", "),
+            plan.source.name
+        ),
+    }
 }
 
 fn guards_json(guards: &Guards) -> Value {

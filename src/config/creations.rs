@@ -7,6 +7,7 @@ use super::words::{table_name, word};
 use super::write_back::{Common, Own};
 use crate::domain::compare::Compare;
 use crate::domain::connection::ServiceKind;
+use crate::domain::dependent::ReadBack;
 use crate::domain::field::{Field, FieldValue, NoteMarker, OnConflict, When};
 use crate::domain::job::{About, Creation, WriteBack};
 use crate::domain::match_rule::MatchMode;
@@ -114,6 +115,7 @@ fn read_step(
         canary: None,
         compare: Compare::default(),
         only_where: Vec::new(),
+        read_back: ReadBack::default(),
         creation: Some(Creation {
             of: of.to_owned(),
             exists_by: exists_by?,
@@ -425,6 +427,7 @@ pub(super) fn read_note(
         canary: None,
         compare: Compare::default(),
         only_where: Vec::new(),
+        read_back: ReadBack::default(),
         creation: Some(Creation {
             of: name.to_owned(),
             exists_by: vec![vec![marker]],

@@ -25,6 +25,7 @@ use super::project_file::{
     batch_size, before_images_kept, journal_table, known_connection, null_policy,
 };
 use super::questions::read_questions;
+use super::read_back::{read_read_back, refuse_read_back};
 use super::schema::parse_schema;
 use super::words::{table_name, word};
 use super::write_back::{Common, Own};
@@ -52,7 +53,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 21] = [
+const OWN_KEYS: [(&str, Decides); 23] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -71,6 +72,8 @@ const OWN_KEYS: [(&str, Decides); 21] = [
     ("note", Decides::Writing),
     ("enabled", Decides::Manner),
     ("only_where", Decides::Writing),
+    ("read_back", Decides::Manner),
+    ("mirror", Decides::Manner),
     ("journal_table", Decides::Manner),
     ("keep_before_images", Decides::Manner),
     ("retention", Decides::Manner),
@@ -78,7 +81,7 @@ const OWN_KEYS: [(&str, Decides); 21] = [
 
 /// The keys of a write-back into one destination.
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<21, { GUARD_KEYS.len() }, { 21 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<23, { GUARD_KEYS.len() }, { 23 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 /// Those of a `[[write_back]]`, which may have several.
 const ALL_KEYS: &[&str] = &joined::<{ WRITE_BACK_KEYS.len() }, 1, { WRITE_BACK_KEYS.len() + 1 }>(
@@ -87,10 +90,18 @@ const ALL_KEYS: &[&str] = &joined::<{ WRITE_BACK_KEYS.len() }, 1, { WRITE_BACK_K
 );
 
 /// Keys that each of several destinations tells for itself.
-const OF_ONE_DESTINATION: &[&str] = &["destination", "table", "fields"];
+const OF_ONE_DESTINATION: &[&str] = &["destination", "table", "fields", "read_back", "mirror"];
 
 /// Keys of a `[[write_back]]` that do not pass to its destinations.
-const NOT_PASSED_ON: &[&str] = &["to", "name", "destination", "table", "fields"];
+const NOT_PASSED_ON: &[&str] = &[
+    "to",
+    "name",
+    "destination",
+    "table",
+    "fields",
+    "read_back",
+    "mirror",
+];
 
 /// Keys of a `[[write_back]]` that are the same for all its destinations.
 const OF_ALL_DESTINATIONS: &[&str] = &["schema", "source"];
@@ -436,8 +447,12 @@ fn read_write_back(
             steps.key_mistake("a write-back has either `steps` or a `note`", Some(hint));
             Vec::new()
         }
-        (Some(steps), None) => read_steps(&common, table, steps, within.job()),
+        (Some(steps), None) => {
+            refuse_read_back(table, "steps");
+            read_steps(&common, table, steps, within.job())
+        }
         (None, Some(note)) => {
+            refuse_read_back(table, "note");
             let note = read_note(&common, table, note, within.job());
             note.into_iter().collect()
         }
@@ -563,6 +578,7 @@ fn read_plain(
         claims.columns(table, destination, object, fields, schema);
     }
     let only_where = only_where(table, mode);
+    let read_back = read_read_back(table, common, within.project, fields.as_deref());
     common.with(Own {
         name: common.name.clone()?,
         table: object?,
@@ -572,6 +588,7 @@ fn read_plain(
         compare: read_compare(table),
         creation: None,
         only_where: only_where?,
+        read_back: read_back?,
     })
 }
 

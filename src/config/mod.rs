@@ -22,6 +22,7 @@ mod page;
 mod percent;
 mod project_file;
 mod questions;
+mod read_back;
 mod schema;
 mod schema_types;
 mod secret;

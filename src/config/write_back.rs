@@ -9,6 +9,7 @@ use crate::domain::canary::Canary;
 use crate::domain::compare::Compare;
 use crate::domain::condition::Condition;
 use crate::domain::connection::{SalesforceOptions, ServiceKind};
+use crate::domain::dependent::ReadBack;
 use crate::domain::field::{Field, NullPolicy};
 use crate::domain::guard::Guards;
 use crate::domain::job::{Creation, RecordsOf, WriteBack};
@@ -54,6 +55,7 @@ pub(super) struct Own {
     pub(super) compare: Compare,
     pub(super) creation: Option<Creation>,
     pub(super) only_where: Vec<Condition>,
+    pub(super) read_back: ReadBack,
 }
 
 impl Common {
@@ -86,6 +88,7 @@ impl Common {
             enabled: self.enabled,
             creation: own.creation,
             only_where: own.only_where,
+            read_back: own.read_back,
             location: self.location.clone(),
             table_location,
         })

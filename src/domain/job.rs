@@ -9,6 +9,7 @@ use super::canary::Canary;
 use super::compare::Compare;
 use super::condition::Condition;
 use super::connection::SalesforceOptions;
+use super::dependent::ReadBack;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
 use super::match_rule::MatchMode;
@@ -102,6 +103,8 @@ pub(crate) struct WriteBack {
     pub(crate) creation: Option<Creation>,
     /// What a row must hold to be written to.
     pub(crate) only_where: Vec<Condition>,
+    /// What requests are told of besides what they write, and what of it the source takes.
+    pub(crate) read_back: ReadBack,
     /// Of the `[[write_back]]` line.
     pub(crate) location: Location,
     /// Of the `table` line.

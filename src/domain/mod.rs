@@ -22,6 +22,7 @@ pub(crate) mod conversion;
 pub(crate) mod counted;
 pub(crate) mod cycle;
 pub(crate) mod decimal;
+pub(crate) mod dependent;
 pub(crate) mod doubt;
 pub(crate) mod edited;
 pub(crate) mod error;

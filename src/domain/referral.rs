@@ -7,15 +7,15 @@ use std::fmt;
 use polars::prelude::{Column, DataFrame, IntoColumn, PolarsResult, Series, StringChunked};
 
 use super::columnar::{Converted, Fault};
-use super::conform::{Sifted, parse_texts};
-use super::conversion::{Fraction, Holder, Misfit, convert};
+use super::conform::Sifted;
+use super::conversion::Misfit;
+use super::dependent::retyped;
 use super::layout::{Demand, Layout, LayoutField};
 use super::moment::Zones;
 use super::object::{Object, ObjectColumn};
 use super::outcome::Stage;
 use super::record::column_texts;
 use super::reference::NotFound;
-use super::schema::SchemaType;
 use super::sieve::{KeyPart, Sieve};
 use super::value::Kind;
 
@@ -132,20 +132,12 @@ impl Referral {
 
     /// Ids, as the system writes them, as values of the field.
     fn ids(&self, texts: &StringChunked, zones: Zones) -> Result<Converted, Misfit> {
-        let from = self.id.column.holds.schema_type();
-        let from = from.unwrap_or(SchemaType::Text {
-            characters_max: None,
-        });
-        let read = parse_texts(texts, from)?;
-        let holder = Holder {
-            holds: &self.column.holds,
-            declared: &self.column.declared,
-            zones,
-            fraction: Fraction::Exact,
+        // A text takes ids as the system writes them.
+        let from = match self.column.holds.kind() {
+            Some(Kind::Text) => &self.column,
+            _ => &self.id.column,
         };
-        let mut converted = convert(&read.values, from, holder)?;
-        converted.faults.extend(read.faults);
-        Ok(converted)
+        retyped(texts, from, &self.column, zones)
     }
 
     /// Puts ids in the place of the values that found them. `found` has every value but NULL.

@@ -93,6 +93,8 @@ pub(crate) struct RecordRequest {
     pub(crate) job: String,
     pub(crate) write_back: String,
     pub(crate) record: String,
+    /// The destination's fields that it writes.
+    pub(crate) fields: Vec<String>,
     pub(crate) origin: Option<String>,
     pub(crate) actor: Option<String>,
     pub(crate) asked_at: DateTime<Utc>,
@@ -413,6 +415,7 @@ fn record_request(row: &SqliteRow) -> Answer<RecordRequest> {
         job: row.try_get("job")?,
         write_back: row.try_get("write_back")?,
         record: row.try_get("record")?,
+        fields: from_json(row.try_get("fields")?)?,
         origin: row.try_get("origin")?,
         actor: row.try_get("actor")?,
         asked_at: moment(row.try_get("asked_at")?)?,

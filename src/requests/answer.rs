@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::domain::outcome::{Outcome, Rejection, SkipReason, Stage};
 use crate::domain::real_time::RequestFate;
 use crate::ledger::PartFate;
-use crate::run::real_time::Carried;
+use crate::run::real_time::{Carried, Followed, MirrorTold};
 
 /// When several destinations, of which one takes no more requests, may be asked again.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -25,6 +25,19 @@ pub(super) struct FieldAnswer {
     to: Option<String>,
     /// `updated`, `unchanged`, or `kept`, for the job's rules leave it as it is.
     outcome: String,
+}
+
+/// What became of the source's own row. Whatever that is, the request itself is written.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(super) struct MirrorAnswer {
+    /// `mirrored`, `unchanged`, or `not_mirrored`.
+    outcome: String,
+    /// By the source's columns, what they hold now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    fields: BTreeMap<String, Option<String>>,
+    /// Why it was not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// What became of a request at one destination.
@@ -41,6 +54,9 @@ pub(super) struct DestinationAnswer {
     /// Fields as the destination holds them now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) read_back: Option<BTreeMap<String, Option<String>>>,
+    /// What became of the source's own row, where something of it is mirrored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mirror: Option<MirrorAnswer>,
     /// `schema`, `mapping`, `match` or `destination`, of a record that is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stage: Option<String>,
@@ -120,6 +136,7 @@ impl DestinationAnswer {
             id: carried.row,
             fields: fields.collect(),
             read_back: carried.read_back,
+            mirror: carried.mirror.map(mirror_answer),
             ..self
         };
         match carried.outcome {
@@ -133,6 +150,16 @@ impl DestinationAnswer {
             | Outcome::Unchanged
             | Outcome::AsWritten
             | Outcome::Deleted => answer,
+        }
+    }
+
+    /// What followed a request that was settled.
+    pub(super) fn followed(self, followed: Followed) -> Self {
+        let read_back = Some(followed.read_back).filter(|read_back| !read_back.is_empty());
+        Self {
+            read_back,
+            mirror: followed.mirror.map(mirror_answer),
+            ..self
         }
     }
 
@@ -158,6 +185,15 @@ impl DestinationAnswer {
             reason: Some(rejection.reason.clone()),
             ..self
         }
+    }
+}
+
+fn mirror_answer(told: MirrorTold) -> MirrorAnswer {
+    let word = json!(told.fate);
+    MirrorAnswer {
+        outcome: word.as_str().unwrap_or_default().to_owned(),
+        fields: told.fields,
+        reason: told.reason,
     }
 }
 

@@ -188,6 +188,13 @@ impl Desk {
         named.ok_or_else(|| no_such(job, write_back))
     }
 
+    /// The project's jobs but this one.
+    pub(super) fn other_jobs(&self, job: &str) -> Vec<Arc<CheckedJob>> {
+        let files = self.files.borrow();
+        let others = files.jobs.iter().filter(|(name, _)| *name != job);
+        others.map(|(_, other)| Arc::clone(other)).collect()
+    }
+
     /// Places for this many requests.
     /// Errors: 429.
     pub(super) fn places(&self, count: usize) -> Result<Vec<OwnedSemaphorePermit>, Refused> {
@@ -585,6 +592,18 @@ impl Desk {
             begun: Instant::now(),
         };
         let told = DestinationAnswer::of(post.destination(), &post.object(), fate);
+        let told = match fate {
+            RequestFate::Created | RequestFate::Updated | RequestFate::Unchanged => {
+                let followed = post.follow_settled(&request.record, &request.fields).await;
+                told.followed(followed.map_err(|error| chain(&error).join(": "))?)
+            }
+            RequestFate::Kept
+            | RequestFate::Skipped
+            | RequestFate::Conflict
+            | RequestFate::Rejected
+            | RequestFate::NotWritten
+            | RequestFate::Unknown => told,
+        };
         let ended = self.end(&recorded, fate, told, None).await;
         ended.map_err(|_| "the ledger cannot be written".to_owned())?;
         info!(request = request.id, outcome = ?fate, "a request was settled");

@@ -22,6 +22,7 @@ use super::desk::{self, Desk, From, TakenIn};
 use super::door;
 use super::several::Addressed;
 use crate::domain::caller::{Caller, HttpSettings};
+use crate::domain::job::Job;
 use crate::domain::record::key_parts;
 use crate::run::real_time::{self, Unwritable};
 
@@ -260,7 +261,7 @@ fn from(caller: &Caller, headers: &HeaderMap) -> Result<From, Refused> {
     path = "/v1/jobs/{job}/write-backs/{write_back}",
     params(("job" = String, Path), ("write_back" = String, Path)),
     responses(
-        (status = 200, description = "job, write_back, destination, object, key, fields"),
+        (status = 200, description = "job, write_back, destination, object, key, fields, read_back, mirror"),
         (status = 401, description = "nobody knows who asks"),
         (status = 403, description = "the caller may not use it"),
         (status = 404, description = "there is none"),
@@ -283,13 +284,17 @@ async fn write_back(
     };
     let caller = shared.caller(&came)?;
     let named = shared.named(caller, &job, &write_back)?;
+    let others = shared.desk.other_jobs(&job);
+    let others: Vec<&Job> = others.iter().map(|other| &other.job).collect();
     if named.is_several {
         let destinations = named.write_backs().map(|one| {
             json!({
                 "write_back": one.name,
                 "destination": one.destination,
                 "object": one.table.to_string(),
-                "fields": real_time::told(one),
+                "fields": real_time::told(one, &others),
+                "read_back": real_time::told_read_back(one),
+                "mirror": real_time::told_mirror(one),
             })
         });
         return Ok(Json(json!({
@@ -306,7 +311,9 @@ async fn write_back(
         "destination": post.destination(),
         "object": post.object(),
         "key": key_columns(&named),
-        "fields": real_time::told(post.declared()),
+        "fields": real_time::told(post.declared(), &others),
+        "read_back": real_time::told_read_back(post.declared()),
+        "mirror": real_time::told_mirror(post.declared()),
     })))
 }
 

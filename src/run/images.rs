@@ -344,6 +344,14 @@ impl ImageFile {
         Self { folder, open: None }
     }
 
+    /// The same file, if it stands in this folder; a new one otherwise.
+    pub(crate) fn turned_to(self, folder: &Path) -> Self {
+        match self.folder == folder {
+            true => self,
+            false => Self::new(folder.to_owned()),
+        }
+    }
+
     /// What it holds is needed no longer.
     pub(crate) fn forget(&mut self) {
         // A file that cannot be emptied goes with its folder when the run is over.

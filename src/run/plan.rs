@@ -14,6 +14,7 @@ use crate::destination::{AnyDestination, sqlite};
 use crate::domain::connection::{Connection, System};
 use crate::domain::counted::counted;
 use crate::domain::cycle::Cycle;
+use crate::domain::dependent::Dependents;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::Field;
 use crate::domain::guard::{Forecast, Objection};
@@ -32,6 +33,8 @@ use crate::ledger::{Ledger, LedgerError, MappedField, MappedFor, WriteBackId};
 use crate::package::Package;
 use crate::run::answers::Answers;
 use crate::run::conflicts::last_written::{LastWritten, LastWrittenError, Subject};
+use crate::run::dependents;
+use crate::run::mirror;
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::references::{self, Met};
@@ -92,6 +95,8 @@ pub(crate) struct Plan {
     recollection: Recollection,
     /// Where its references lead.
     pub(super) referrals: Referrals,
+    /// What is read back with what requests write.
+    pub(super) dependents: Vec<Dependents>,
     object: Object,
     /// How its rows are found, made and told apart, if it is a step or adds notes.
     pub(super) creation: Option<PlannedCreation>,
@@ -709,6 +714,12 @@ impl Planner<'_> {
             referrals,
         } = met;
         let write_back = &write_back;
+        let (dependents, told_of_dependents) = self
+            .dependents(write_back, &destination, &object, &referrals)
+            .await?;
+        if self.sources == Sources::Opened {
+            self.mirror(write_back, &source, &dependents, zones).await;
+        }
         let creation = match &write_back.creation {
             Some(creation) => Some(
                 self.creation(write_back, creation, &object, &destination)
@@ -721,6 +732,7 @@ impl Planner<'_> {
         match Mapping::plan(write_back, &object, about, &referrals, zones, self.facts) {
             Ok((layout, mapping, mut warnings)) => {
                 warnings.extend(told);
+                warnings.extend(told_of_dependents);
                 warnings.extend(lost_keys(write_back, &destination, &layout));
                 Some(Plan {
                     write_back: write_back.clone(),
@@ -735,6 +747,7 @@ impl Planner<'_> {
                     recollection: Recollection::default(),
                     answers: None,
                     referrals,
+                    dependents,
                     object,
                     creation,
                     home,
@@ -910,6 +923,40 @@ impl Planner<'_> {
                 self.problems.extend(problems);
                 None
             }
+        }
+    }
+
+    /// What is wrong with what is read back is told at once.
+    async fn dependents(
+        &mut self,
+        write_back: &WriteBack,
+        connection: &Connection,
+        object: &Object,
+        referrals: &Referrals,
+    ) -> Option<(Vec<Dependents>, Vec<Problem>)> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        match dependents::meet(write_back, object, referrals, destination).await {
+            Ok(met) => Some(met),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    /// Finds what keeps the mirror from working. A request meets it by itself, and is written
+    /// whatever becomes of it.
+    async fn mirror(
+        &mut self,
+        write_back: &WriteBack,
+        source: &Connection,
+        dependents: &[Dependents],
+        zones: Zones,
+    ) {
+        if !write_back.read_back.mirror.is_empty()
+            && let Err(problems) = mirror::meet(write_back, source, dependents, zones).await
+        {
+            self.problems.extend(problems);
         }
     }
 

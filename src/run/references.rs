@@ -482,14 +482,14 @@ impl<'a> Meeting<'a> {
 }
 
 /// A name that means this and nothing that differs in case.
-fn exactly(name: &str) -> NamePart {
+pub(super) fn exactly(name: &str) -> NamePart {
     NamePart {
         text: name.to_owned(),
         quoted: true,
     }
 }
 
-fn known_column<'a>(object: &'a Object, name: &NamePart) -> Option<&'a ObjectColumn> {
+pub(super) fn known_column<'a>(object: &'a Object, name: &NamePart) -> Option<&'a ObjectColumn> {
     let names = || object.columns.iter().map(|column| column.name.as_str());
     match resolve_name(name, names()) {
         Ok(found) => object.columns.iter().find(|column| column.name == found),
@@ -507,7 +507,10 @@ fn beside(object: &Object, name: ObjectName) -> ObjectName {
 }
 
 /// The reference that a step of a path takes: by its relationship, or by its column.
-fn step_of<'a>(references: &'a [ReferenceColumn], step: &NamePart) -> Option<&'a ReferenceColumn> {
+pub(super) fn step_of<'a>(
+    references: &'a [ReferenceColumn],
+    step: &NamePart,
+) -> Option<&'a ReferenceColumn> {
     let of_relationship = |reference: &&ReferenceColumn| reference.relationship.is_some();
     let relationships = || {
         references

@@ -100,6 +100,16 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// Asks over a connection that is open already.
+    pub(super) fn take_over(&mut self, destination: Option<AnyDestination>) {
+        self.destination = destination;
+    }
+
+    /// The connection, if it can be used again.
+    pub(super) fn into_destination(self) -> Option<AnyDestination> {
+        self.destination
+    }
+
     pub(super) async fn close(self) {
         if let Some(destination) = self.destination {
             destination.close().await;

@@ -14,9 +14,9 @@ use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 use tracing::{debug, warn};
 
-use crate::destination::AnyDatabase;
-use crate::destination::seam::{Destination, Found, LookUp, LookedUp, Transact, records_at};
+use crate::destination::seam::{Destination, Found, Transact, records_at};
 use crate::destination::service::AnyService;
+use crate::destination::{AnyDatabase, AnyDestination};
 use crate::domain::before::Before;
 use crate::domain::connection::{Connection, System};
 use crate::domain::doubt::{JournalMark, Marker, Replay};
@@ -149,6 +149,15 @@ pub(crate) struct Writer {
     pub(super) seen: Option<Seen>,
 }
 
+/// What writers of single records hand on to one another.
+#[derive(Default)]
+pub(super) struct Tools {
+    /// Absent where it cannot be used again.
+    pub(super) destination: Option<AnyDestination>,
+    images: Option<ImageFile>,
+    conflicts: Option<ImageFile>,
+}
+
 /// A record that the destination refuses for what other rows hold: it may be taken once these are
 /// written.
 pub(super) struct HeldUp {
@@ -169,11 +178,15 @@ pub(super) struct Line<To> {
 impl<To: Destination> Line<To> {
     pub(super) async fn open(context: &Arc<WriterContext>) -> Result<Self, SystemError> {
         let destination = To::connect(&context.connection).await?;
+        Ok(Self::counted(context, destination))
+    }
+
+    fn counted(context: &Arc<WriterContext>, destination: To) -> Self {
         context.connected.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
+        Self {
             destination,
             _counted: Counted(Arc::clone(context)),
-        })
+        }
     }
 }
 
@@ -329,42 +342,45 @@ impl Writer {
         }
     }
 
-    /// The same writer with its connections, for other records.
-    pub(super) fn turned_to(self, context: Arc<WriterContext>) -> Self {
-        let Self { line, service, .. } = self;
+    /// Writes with what others wrote with before.
+    pub(super) fn with(context: Arc<WriterContext>, tools: Tools) -> Self {
+        let Tools {
+            destination,
+            images,
+            conflicts,
+        } = tools;
+        let (line, service) = match destination {
+            Some(AnyDestination::Database(to)) => (Some(Line::counted(&context, to)), None),
+            Some(AnyDestination::Service(to)) => (None, Some(Line::counted(&context, to))),
+            None => (None, None),
+        };
+        let new = Self::new(context);
         Self {
             line,
             service,
-            ..Self::new(context)
+            images: images.map_or(new.images, |file| {
+                file.turned_to(&new.context.images_folder)
+            }),
+            conflicts: conflicts.map_or(new.conflicts, |file| {
+                file.turned_to(&new.context.conflicts_folder)
+            }),
+            ..new
         }
     }
 
-    /// Looks records up once more, after they were written.
-    pub(super) async fn look_again(
-        &mut self,
-        records: &DataFrame,
-    ) -> Result<LookedUp, SystemError> {
-        let context = Arc::clone(&self.context);
-        if let System::Service(_) = context.connection.system {
-            let mut line = match self.service.take() {
-                Some(line) => line,
-                None => Line::open(&context).await?,
-            };
-            let looked_up = line
-                .destination
-                .look_up(&context.layout, records, Before::OfAll)
-                .await?;
-            self.service = Some(line);
-            return Ok(looked_up);
+    /// What others may write with after it.
+    pub(super) fn into_tools(self) -> Tools {
+        let database = self
+            .line
+            .map(|line| AnyDestination::Database(line.destination));
+        let service = self
+            .service
+            .map(|line| AnyDestination::Service(line.destination));
+        Tools {
+            destination: database.or(service),
+            images: Some(self.images),
+            conflicts: Some(self.conflicts),
         }
-        let database = self.connected().await?;
-        let looked_up = database
-            .look_up(&context.layout, records, Before::OfAll)
-            .await;
-        if looked_up.is_err() {
-            self.line = None;
-        }
-        looked_up
     }
 
     /// Closes the connection and tells what became of the records of its committed batches, and

@@ -134,8 +134,7 @@ impl Destination for AnyService {
             Self::Bullhorn(service) => service.references(object).await,
             // What belongs together there is associated, and no property names another record.
             Self::HubSpot(_) => Ok(Vec::new()),
-            // Its lookups are written by their ids so far.
-            Self::Dataverse(_) => Ok(Vec::new()),
+            Self::Dataverse(service) => service.references(object).await,
         }
     }
 
@@ -144,7 +143,12 @@ impl Destination for AnyService {
         referral: &Referral,
         values: &Series,
     ) -> Result<Vec<Referents>, SystemError> {
-        whichever!(self, service => look_up::refer(service, referral, values).await)
+        let mut found =
+            whichever!(self, service => look_up::refer(service, referral, values).await)?;
+        if let Self::Dataverse(_) = self {
+            dataverse::tell_tables(referral, &mut found);
+        }
+        Ok(found)
     }
 
     async fn close(self) {

@@ -95,6 +95,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         mode: MatchMode::UpdateOnly,
         nulls: NullPolicy::Write,
         only_where: Vec::new(),
+        read_back: crate::domain::dependent::ReadBack::default(),
         fields: fields.into_iter().enumerate().map(field).collect(),
         location: at(1),
         table_location: at(2),

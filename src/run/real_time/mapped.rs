@@ -33,6 +33,8 @@ pub(crate) struct Asked {
 /// A record that may be written.
 #[derive(Debug)]
 pub(crate) struct Mapped {
+    /// By columns of the schema, as the caller told it.
+    pub(super) key: BTreeMap<String, String>,
     pub(super) layout: Arc<Layout>,
     /// Shape: a batch's, of one record.
     pub(super) records: DataFrame,
@@ -102,6 +104,7 @@ impl Post {
         };
         let written = layout.written_fields();
         Ok(Mapped {
+            key: asked.key.clone(),
             record: key_texts(&records, &key_columns).concat(),
             fields: written.map(|field| field.column.name.clone()).collect(),
             layout: Arc::new(layout),
@@ -143,6 +146,8 @@ impl Post {
             return Ok(records);
         }
         let mut resolver = Resolver::of_some(&self.plan, referrals);
+        let mut tools = self.take_idle();
+        resolver.take_over(tools.destination.take());
         let positioned = Column::new(RECORD_POSITION.into(), [0_u64]);
         let mut records = records;
         let names = records.get_column_names_owned();
@@ -154,7 +159,8 @@ impl Post {
             rejections: Vec::new(),
         };
         let resolved = resolver.resolve(sifted).await;
-        resolver.close().await;
+        tools.destination = resolver.into_destination();
+        self.give_back(tools);
         let resolved = resolved.map_err(|source| Unresolved::Failed(self.failed(source)))?;
         match passed(resolved) {
             Ok(records) => Ok(records.select(names).expect("it has all its columns")),

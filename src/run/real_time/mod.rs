@@ -2,6 +2,7 @@
 //! of runs. A day's requests about one write-back are one run, with a batch for each.
 
 mod mapped;
+mod micro_sync;
 mod settle;
 mod writable;
 
@@ -13,12 +14,17 @@ use chrono::{NaiveTime, Utc};
 use tracing::warn;
 
 pub(crate) use self::mapped::{Asked, Mapped, Unfit, Unresolved};
-pub(crate) use self::writable::{Unwritable, expect_writable, key_columns, told};
+use self::micro_sync::WrittenRow;
+pub(crate) use self::micro_sync::{Followed, MirrorTold};
+pub(crate) use self::writable::{
+    Unwritable, expect_writable, key_columns, told, told_mirror, told_read_back,
+};
 use super::batch::{Batch, RequestTerms};
 use super::conflicts::kept;
 use super::images;
 use super::journal_table::JournalTable;
 use super::key_lines::{self, HeldKeys};
+use super::mirror::Mirror;
 use super::outcomes::PushedPartition;
 use super::place::run_folder;
 use super::plan::{Plan, PlanError, plan_without_sources};
@@ -26,10 +32,13 @@ use super::progress::Progress;
 use super::push::error::PushError;
 use super::seen::SeenField;
 use super::stop::Stop;
-use super::writer::{Work, Writer, WriterContext};
+use super::writer::{Tools, Work, Writer, WriterContext};
 use crate::config::{CheckedJob, Project};
+use crate::destination::seam::{Destination, LookUp};
+use crate::destination::{AnyDatabase, AnyDestination};
+use crate::domain::before::Before;
 use crate::domain::cycle::Cycle;
-use crate::domain::error::chain;
+use crate::domain::error::{SystemError, chain};
 use crate::domain::job::WriteBack;
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{NO_RUN, RunFacts};
@@ -47,8 +56,12 @@ pub(crate) struct Post {
     plan: Plan,
     /// What the day runs' records are mapped for: every field that may be written.
     mapped_for: MappedFor,
-    /// Writers that have nothing to do, their connections open.
-    idle: Mutex<Vec<Writer>>,
+    /// What nobody writes with: connections, and files of before-images.
+    idle: Mutex<Vec<Tools>>,
+    /// Absent before the first request that it takes something of.
+    mirror: tokio::sync::Mutex<Option<Arc<Mirror>>>,
+    /// Connections to the source that nobody uses.
+    idle_sources: Mutex<Vec<AnyDatabase>>,
 }
 
 /// What was carried out.
@@ -59,8 +72,10 @@ pub(crate) struct Carried {
     pub(crate) fields: Vec<SeenField>,
     /// Id of the row, where the destination has such ids.
     pub(crate) row: Option<String>,
-    /// Fields as they are held now; `None`, if that could not be asked.
+    /// Fields as they are held now, with what depends on them; `None`, if that could not be asked.
     pub(crate) read_back: Option<BTreeMap<String, Option<String>>>,
+    /// What became of the source's own row, if anything of it is mirrored.
+    pub(crate) mirror: Option<MirrorTold>,
 }
 
 /// What became of a request that is not known to be written.
@@ -122,6 +137,8 @@ impl Post {
             plan,
             mapped_for,
             idle: Mutex::default(),
+            mirror: tokio::sync::Mutex::default(),
+            idle_sources: Mutex::default(),
         })
     }
 
@@ -180,10 +197,7 @@ impl Post {
         stop: &Stop,
     ) -> Result<Carried, PushError> {
         let context = Arc::new(self.context(&mapped.layout, place, stop));
-        let mut writer = match self.take_idle() {
-            Some(idle) => idle.turned_to(context),
-            None => Writer::new(context),
-        };
+        let mut writer = Writer::with(context, self.take_idle());
         writer.deliver(self.batch(mapped, place)).await?;
         for held_up in writer.take_held_up() {
             let batch = self.batch(mapped, place);
@@ -193,25 +207,60 @@ impl Post {
         }
         let outcome = self.outcome(place).await?;
         let fields = writer.seen.take().map(|seen| seen.fields);
-        let (row, read_back) = match writer.look_again(&mapped.records).await {
-            Ok(looked_up) => {
-                let held = looked_up.before.of(0);
-                let row = looked_up.stored.get(&0).map(|row| row.id.0.clone());
-                (row, held.map(|held| named(&mapped.layout, &held)))
-            }
-            Err(error) => {
-                let error = chain(&error).join(": ");
-                warn!(job = %self.job, write_back = self.write_back(), error, "could not read a record back");
-                (None, None)
-            }
-        };
-        self.give_back(writer);
-        Ok(Carried {
+        let mut carried = Carried {
             outcome,
             fields: fields.unwrap_or_default(),
-            row,
-            read_back,
-        })
+            row: None,
+            read_back: None,
+            mirror: None,
+        };
+        if let Err(error) = self.look_again(writer, mapped, &mut carried).await {
+            let error = chain(&error).join(": ");
+            warn!(job = %self.job, write_back = self.write_back(), error, "could not read a record back");
+        }
+        Ok(carried)
+    }
+
+    /// Looks at a record's row once it is written, and at what depends on it.
+    async fn look_again(
+        &self,
+        writer: Writer,
+        mapped: &Mapped,
+        carried: &mut Carried,
+    ) -> Result<(), SystemError> {
+        let mut tools = writer.into_tools();
+        let mut destination = match tools.destination.take() {
+            Some(destination) => destination,
+            None => AnyDestination::connect(&self.plan.destination).await?,
+        };
+        let looked_up = destination
+            .look_up(&mapped.layout, &mapped.records, Before::OfAll)
+            .await?;
+        carried.row = looked_up.stored.get(&0).map(|row| row.id.0.clone());
+        let held = looked_up.before.of(0);
+        let mut held = held.map(|held| named(&mapped.layout, &held));
+        let follows = match carried.outcome {
+            Outcome::Inserted | Outcome::Updated | Outcome::Unchanged | Outcome::AsWritten => true,
+            Outcome::Deleted | Outcome::Skipped(_) | Outcome::Rejected(_) => false,
+        };
+        tools.destination = match &mut held {
+            Some(held) if follows => {
+                let row = WrittenRow {
+                    key: &mapped.key,
+                    layout: &mapped.layout,
+                    record: &mapped.records,
+                    held,
+                };
+                let (followed, usable) = self.follow(destination, row).await;
+                held.extend(followed.read_back);
+                carried.mirror = followed.mirror;
+                usable
+            }
+            Some(_) | None => Some(destination),
+        };
+        self.give_back(tools);
+        carried.read_back = held;
+        Ok(())
     }
 
     /// What became of the record of a request whose batch is committed.
@@ -277,19 +326,15 @@ impl Post {
         }
     }
 
-    fn take_idle(&self) -> Option<Writer> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+    fn take_idle(&self) -> Tools {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().unwrap_or_default()
     }
 
-    /// A writer whose request failed is not given back: nobody knows what its connection is worth.
-    fn give_back(&self, writer: Writer) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(writer);
+    /// A connection on which something failed is not given back: nobody knows what it is worth.
+    fn give_back(&self, tools: Tools) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(tools);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Which columns of a write-back requests may write, as far as its job's file tells.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::config::writers::other_at_once;
 use crate::domain::field::Field;
-use crate::domain::job::WriteBack;
+use crate::domain::job::{Job, WriteBack};
 use crate::domain::real_time::{self, WhyNot};
 
 /// Why a column of the schema is not written by requests.
@@ -36,8 +39,9 @@ pub(crate) fn key_columns(write_back: &WriteBack) -> Vec<String> {
     key.map(|column| column.name.clone()).collect()
 }
 
-/// Every field, with what keeps it from being written in real time.
-pub(crate) fn told(write_back: &WriteBack) -> Vec<FieldTold> {
+/// Every field, with what keeps it from being written in real time; `others` are the project's
+/// other jobs, one of which may have it in real time already.
+pub(crate) fn told(write_back: &WriteBack, others: &[&Job]) -> Vec<FieldTold> {
     let schema = &write_back.schema;
     let told = |field: &Field| {
         let column = match field.value.columns() {
@@ -47,7 +51,7 @@ pub(crate) fn told(write_back: &WriteBack) -> Vec<FieldTold> {
         let why_not = match real_time::obstacle(field, &schema.key, write_back.mode) {
             Some(why) => Some(why.words().to_owned()),
             None if field.real_time => None,
-            None => Some("`realtime = true` is not written at it".to_owned()),
+            None => Some(off(write_back, field, others)),
         };
         FieldTold {
             field: field.column.text.clone(),
@@ -58,6 +62,32 @@ pub(crate) fn told(write_back: &WriteBack) -> Vec<FieldTold> {
         }
     };
     write_back.fields.iter().map(told).collect()
+}
+
+/// Why a field is off that may be written in real time.
+fn off(write_back: &WriteBack, field: &Field, others: &[&Job]) -> String {
+    let other = others.iter().find_map(|other| {
+        let (there, _) = other_at_once((write_back, field), other)?;
+        Some(format!(
+            "`{}` of job `{}` writes it in real time, and a field has one writer",
+            there.name, other.name
+        ))
+    });
+    other.unwrap_or_else(|| "`realtime = true` is not written at it".to_owned())
+}
+
+/// The names of the fields that are read back besides those that are written.
+pub(crate) fn told_read_back(write_back: &WriteBack) -> Vec<&str> {
+    let fields = write_back.read_back.fields.iter();
+    fields.map(|field| field.text.as_str()).collect()
+}
+
+/// By the source's columns, the fields that they take.
+pub(crate) fn told_mirror(write_back: &WriteBack) -> BTreeMap<&str, &str> {
+    let mirror = write_back.read_back.mirror.iter();
+    mirror
+        .map(|one| (one.column.text.as_str(), one.field.as_str()))
+        .collect()
 }
 
 /// Errors: requests do not write this column.
@@ -80,7 +110,9 @@ pub(crate) fn expect_writable(write_back: &WriteBack, column: &str) -> Result<()
             Some(why) => refused = refused.or(Some(Unwritable::Never(why))),
         }
     }
-    let told = told(write_back).into_iter().filter(|field| field.real_time);
+    let told = told(write_back, &[])
+        .into_iter()
+        .filter(|field| field.real_time);
     let known = told.filter_map(|field| field.column).collect();
     Err(refused.unwrap_or(Unwritable::Unknown { known }))
 }

@@ -10,6 +10,7 @@ use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 /// A table, as far as it is made use of; `writeback describe` saves the same, whole.
 #[derive(Debug, Clone, Deserialize)]
@@ -141,6 +142,9 @@ pub(super) struct Relationship {
     pub(super) referencing_attribute: String,
     pub(super) referencing_entity_navigation_property_name: String,
     pub(super) referenced_entity: String,
+    /// The column of the other table whose value the lookup holds.
+    #[serde(default)]
+    referenced_attribute: Option<String>,
 }
 
 /// What column security grants the user of one column.
@@ -214,6 +218,35 @@ impl TableDescription {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The lookups, and the tables that each may lead to.
+    pub(super) fn references(&self) -> Vec<ReferenceColumn> {
+        let shown = self.attributes.iter().filter(|one| one.is_shown());
+        let lookups = shown.filter(|attribute| attribute.nature() == Nature::Lookup);
+        let reference = |attribute: &Attribute| {
+            let column = attribute.logical_name.as_str();
+            let all = self.many_to_one_relationships.iter();
+            let own: Vec<&Relationship> = all
+                .filter(|known| known.referencing_attribute == column)
+                .collect();
+            let targets = own.iter().filter_map(|known| {
+                Some(ReferenceTarget {
+                    path: vec![known.referenced_entity.clone()],
+                    column: known.referenced_attribute.clone()?,
+                })
+            });
+            let navigation = match own.as_slice() {
+                [only] => Some(only.referencing_entity_navigation_property_name.clone()),
+                [..] => None,
+            };
+            ReferenceColumn {
+                column: column.to_owned(),
+                relationship: navigation.filter(|name| name != column),
+                targets: targets.collect(),
+            }
+        };
+        lookups.map(reference).collect()
     }
 
     /// The table, as the run sees it.

@@ -166,8 +166,7 @@ impl DataverseDestination {
         }
         let keys = "$select=SchemaName,LogicalName,KeyAttributes,EntityKeyIndexStatus";
         let keys: Listed<Value> = self.read(format!("{entity}/Keys?{keys}"), &doing).await?;
-        let select =
-            "$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity";
+        let select = "$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity,ReferencedAttribute";
         let path = format!("{entity}/ManyToOneRelationships?{select}");
         let relationships: Listed<Value> = self.read(path, &doing).await?;
         let messages = self.messages(name, &doing).await?;

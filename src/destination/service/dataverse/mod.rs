@@ -31,6 +31,7 @@ use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
+use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 use crate::http::{Repeat, Request, Response, Session, delays};
 use crate::practice;
 
@@ -213,6 +214,14 @@ impl DataverseDestination {
         Ok(self.table_anew(&part.text).await?.object())
     }
 
+    /// As [`crate::destination::seam::Destination::references`].
+    pub(super) async fn references(
+        &mut self,
+        object: &Object,
+    ) -> Result<Vec<ReferenceColumn>, SystemError> {
+        Ok(self.table(object).await?.references())
+    }
+
     /// A table as it is described now.
     async fn table_anew(&self, name: &str) -> Result<Arc<TableDescription>, SystemError> {
         let described = self.described(name).await?;
@@ -240,6 +249,18 @@ impl DataverseDestination {
     pub(super) fn identity(&self) -> String {
         let account = self.account.as_deref();
         account.map_or_else(String::new, |account| format!("dataverse {account}"))
+    }
+}
+
+/// Tells ids with their tables, as a lookup takes them that may lead to several.
+pub(super) fn tell_tables(referral: &Referral, found: &mut [Referents]) {
+    let table = referral.object.path.last().filter(|_| {
+        let declared = referral.column.declared.strip_prefix("lookup(");
+        declared.is_some_and(|tables| tables.contains(','))
+    });
+    if let Some(table) = table {
+        let ids = found.iter_mut().flat_map(|found| &mut found.ids);
+        ids.for_each(|id| *id = format!("{table}({id})"));
     }
 }
 
