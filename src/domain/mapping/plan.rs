@@ -938,7 +938,11 @@ fn keeps_null(field: &Field) -> bool {
 }
 
 fn doubled(field: &Field, first: &Field, column: &ObjectColumn) -> Problem {
-    let message = format!("column `{}` is written by two fields", column.name);
+    let at_once = match field.real_time && first.real_time {
+        true => ", both with `realtime = true`",
+        false => "",
+    };
+    let message = format!("column `{}` is written by two fields{at_once}", column.name);
     let hint = format!(
         "the other one stands at {}; keep one of them",
         first.location

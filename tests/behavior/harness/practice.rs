@@ -137,11 +137,16 @@ pub(crate) struct Served {
 impl Served {
     /// Among these faults.
     pub(crate) fn among(place: &Workspace, faults: &str) -> Self {
-        Self::start(place, &["--faults", faults])
+        Self::start(place, "crm", &["--faults", faults])
     }
 
-    fn start(place: &Workspace, arguments: &[&str]) -> Self {
-        let (child, line) = announced(place, arguments);
+    /// That of another connection.
+    pub(crate) fn of(place: &Workspace, connection: &str) -> Self {
+        Self::start(place, connection, &[])
+    }
+
+    fn start(place: &Workspace, connection: &str, arguments: &[&str]) -> Self {
+        let (child, line) = announced(place, connection, arguments);
         let address = line.split_once(" at ").map(|(_, address)| address);
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
         Self {
@@ -169,7 +174,7 @@ impl Drop for Served {
 /// Starts the practice `crm` of a project, which is of this kind: its process, and where it
 /// listens.
 pub(super) fn begun(place: &Workspace, kind: &str, arguments: &[&str]) -> (Child, String) {
-    let (child, line) = announced(place, arguments);
+    let (child, line) = announced(place, "crm", arguments);
     let address = line.strip_prefix(&format!("practice {kind} at "));
     let address = address
         .unwrap_or_else(|| panic!("no address in {line:?}"))
@@ -177,11 +182,12 @@ pub(super) fn begun(place: &Workspace, kind: &str, arguments: &[&str]) -> (Child
     (child, address)
 }
 
-/// Starts the practice `crm` of a project: its process, and the line by which it says where it is.
-fn announced(place: &Workspace, arguments: &[&str]) -> (Child, String) {
+/// Starts the practice of a project's connection: its process, and the line by which it says where
+/// it is.
+fn announced(place: &Workspace, connection: &str, arguments: &[&str]) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_writeback"));
     command
-        .args(["practice", "crm"])
+        .args(["practice", connection])
         .args(arguments)
         .current_dir(place.path(""))
         .env_remove("RUST_LOG")

@@ -89,6 +89,17 @@ impl Serving {
         fs::read_to_string(&self.log).expect("a log")
     }
 
+    /// The most memory that it has held so far.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        1024 * peak
+            .and_then(|peak| peak.parse::<u64>().ok())
+            .expect("a peak")
+    }
+
     /// Waits until the log holds `text`.
     pub(crate) fn wait_for_log(&mut self, text: &str) -> &mut Self {
         let deadline = Instant::now() + PATIENCE;

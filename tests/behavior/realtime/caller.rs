@@ -78,6 +78,11 @@ impl Answering {
         self.serving.log()
     }
 
+    /// The most memory that the process has held so far.
+    pub(super) fn peak_bytes(&self) -> u64 {
+        self.serving.peak_bytes()
+    }
+
     pub(super) fn kill(self) {
         self.serving.kill();
     }
@@ -142,6 +147,20 @@ pub(super) fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Option<Answer> {
+    begin(host, method, path, headers, body)?.answer()
+}
+
+/// A request whose answer is still to be read.
+pub(super) struct Sent(TcpStream);
+
+/// Sends a request and reads nothing yet.
+pub(super) fn begin(
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Sent> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
@@ -154,9 +173,15 @@ pub(super) fn send(
     stream
         .write_all(format!("{head}\r\n{body}").as_bytes())
         .ok()?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
-    Answer::read(&bytes)
+    Some(Sent(stream))
+}
+
+impl Sent {
+    pub(super) fn answer(mut self) -> Option<Answer> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).ok()?;
+        Answer::read(&bytes)
+    }
 }
 
 /// An answer, taken apart.

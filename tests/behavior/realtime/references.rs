@@ -107,3 +107,18 @@ Health_Score__c = 'score'
     let owners = references::owners(&place);
     assert!(owners.contains("C-1,005000000000U01"), "{owners}");
 }
+
+#[test]
+fn an_assignment_that_two_fields_make_is_refused_however_it_is_named() {
+    let owner = "owner_id = { column = 'owner', refers_to = 'owners.email', realtime = true }
+'owners.team' = { column = 'team', realtime = true }";
+    let place = references::place(Server::Sqlite, owner, "id,score,owner,team\n");
+    place.scores(
+        "id VARCHAR(18) PRIMARY KEY, score INTEGER, owner VARCHAR(80), team VARCHAR(20)",
+        "id,score,owner,team\n",
+    );
+    let check = place.command(&["check", "job"]);
+    assert_eq!(check.code, 2, "{check}");
+    let told = "column `owner_id` is written by two fields, both with `realtime = true`";
+    assert!(check.stderr.contains(told), "{check}");
+}

@@ -6,7 +6,7 @@ use super::caller::{Answering, CALLER};
 use crate::harness::{Workspace, write_back};
 use crate::salesforce::{accounts, place};
 
-fn org() -> Workspace {
+pub(super) fn org() -> Workspace {
     let place = place("", "id,score,risk,note\n");
     let project = place.text("writeback.toml");
     place.file("writeback.toml", &format!("{project}{CALLER}"));

@@ -15,7 +15,7 @@ const ACCOUNTS: &str = "Id,Name,Customer_Id__c,Health_Score__c,Churn_Risk__c,Int
 const JOB: &str = "[[write_back]]
 name = 'scores'
 schema = 'sql/scores.sql'
-source = 'files'
+source = 'crm'
 
 [[write_back.to]]
 destination = 'hub'
@@ -37,6 +37,8 @@ risk = { column = 'risk', realtime = true }
 [[write_back.to]]
 destination = 'org'
 table = 'Account'
+read_back = ['Owner.Email']
+mirror = { owner_name = 'Owner.Name' }
 [write_back.to.fields]
 Customer_Id__c = 'id'
 Health_Score__c = { column = 'score', realtime = true }
@@ -52,6 +54,11 @@ pub(super) fn three_systems() -> Workspace {
         "accounts",
         "id VARCHAR(18) PRIMARY KEY, score NUMERIC(5,2), risk VARCHAR(16)",
         "id,score,risk\nC-1,1,low\nC-2,2,low\n",
+    );
+    place.table(
+        "scores",
+        "id VARCHAR(18) PRIMARY KEY, score NUMERIC(5,2), risk VARCHAR(16), interests VARCHAR(99), owner VARCHAR(80), owner_name VARCHAR(80)",
+        "id,score,risk,interests,owner,owner_name\nC-1,1,low,Analytics,one@example.com,One\nC-2,2,low,,one@example.com,One\n",
     );
     make_hub(&place);
     let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

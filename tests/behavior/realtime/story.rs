@@ -1,10 +1,13 @@
-//! The whole of it, as a customer success team meets it: switched on, an attribute in three systems
-//! of which one is down, an assignment, a person's own title, a list, and many records at once.
+//! The whole of it, as a customer success team meets it, and as the page of the documentation walks
+//! through it: its very commands are carried out, by the shell and with `curl`.
 
-use serde_json::json;
+use std::process::Command;
 
-use super::caller::{Answering, CALLER, path_of};
+use serde_json::{Value, json};
+
+use super::caller::{Answering, CALLER, TOKEN};
 use super::several::{destinations, held, three_systems};
+use crate::harness::Workspace;
 
 const PEOPLE: &str = "
 [[write_back]]
@@ -18,8 +21,43 @@ Username = 'login'
 Title = { column = 'title', realtime = true }
 ";
 
-#[test]
-fn a_team_keeps_three_systems_up_to_date_from_its_own_screens() {
+/// The blocks of the walk, in their order.
+fn walk() -> Vec<String> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/real-time.md");
+    let page = std::fs::read_to_string(file).expect("a page");
+    let walk = page.split("\n## A walk\n").nth(1).expect("a walk");
+    let walk = walk.split("\n## ").next().expect("an end");
+    let blocks = walk.split("```sh\n").skip(1);
+    let block = |block: &str| block.split("```").next().expect("an end").to_owned();
+    blocks.map(block).collect()
+}
+
+/// Carries a block out, the way to `say` something before it; what is answered, body by body.
+fn said(answering: &Answering, blocks: &[String], number: usize) -> Vec<Value> {
+    let script = format!("{}{}", blocks[0], blocks[number]);
+    let script = script
+        .replace("127.0.0.1:8700", &answering.host)
+        .replace("/v1/jobs/accounts/", "/v1/jobs/job/");
+    let ran = Command::new("bash")
+        .args(["-euc", &script])
+        .env("PORTAL_TOKEN", TOKEN)
+        .output()
+        .expect("`bash` is installed");
+    let told = String::from_utf8(ran.stdout).expect("text");
+    assert!(ran.status.success(), "{script}: {told}");
+    let bodies = serde_json::Deserializer::from_str(&told).into_iter();
+    let bodies: Result<Vec<Value>, _> = bodies.collect();
+    bodies.unwrap_or_else(|error| panic!("{error}: {told}"))
+}
+
+/// The only answer of a block.
+fn answer(answering: &Answering, blocks: &[String], number: usize) -> Value {
+    let mut said = said(answering, blocks, number);
+    assert_eq!(said.len(), 1, "{said:?}");
+    said.remove(0)
+}
+
+fn place() -> Workspace {
     let place = three_systems();
     place
         .file(
@@ -30,26 +68,29 @@ fn a_team_keeps_three_systems_up_to_date_from_its_own_screens() {
     let project = place.text("writeback.toml");
     let callers = CALLER.replace("['job.scores']", "['job.scores', 'job.people']");
     place.file("writeback.toml", &project.replace(CALLER, &callers));
+    place
+}
+
+#[test]
+fn a_team_keeps_three_systems_up_to_date_from_its_own_screens() {
+    let blocks = walk();
+    let place = place();
     let job = place.text("schedules/job.toml") + PEOPLE;
 
     // Setting an attribute to write-back: it is off, and said to be.
     let off = job.replace("{ column = 'risk', realtime = true }", "'risk'");
     place.file("schedules/job.toml", &off);
     let answering = Answering::start(&place);
-    let listed = answering
-        .ask("GET", "/v1/jobs/job/write-backs/scores", "")
-        .json();
-    let risk = &listed["destinations"][1]["fields"][2];
+    let told = said(&answering, &blocks, 1);
+    let risk = &told[0]["destinations"][1]["fields"][2];
     assert_eq!(
         (&risk["column"], &risk["real_time"]),
         (&json!("risk"), &json!(false)),
-        "{listed}"
+        "{told:?}"
     );
-    let high = r#"{"values": {"risk": "high", "score": 7}, "expected": {"risk": "low"},
-                   "origin": "account_profile", "actor": "ann@example.com"}"#;
-    let refused = answering.change("C-1", high);
-    assert_eq!(refused.status, 403, "{refused:?}");
-    assert!(refused.body.contains("realtime = true"), "{refused:?}");
+    assert_eq!(told[1]["status"], 403, "{told:?}");
+    let hint = told[1]["hint"].to_string();
+    assert!(hint.contains("realtime = true"), "{told:?}");
     let (code, log) = answering.stop();
     assert_eq!(code, Some(0), "{log}");
     place.file("schedules/job.toml", &job);
@@ -58,60 +99,47 @@ fn a_team_keeps_three_systems_up_to_date_from_its_own_screens() {
     // Writing back an attribute, from a profile, to several systems of which one is down.
     let hub = place.client_of_file("hub.db");
     assert!(hub.tries("BEGIN IMMEDIATE"));
-    let first = answering.ask_keyed("profile-1", &path_of("C-1"), high);
-    assert_eq!(first.told(), (200, "partly".to_owned()), "{first:?}");
+    let first = answer(&answering, &blocks, 2);
+    assert_eq!(first["outcome"], "partly", "{first}");
     let each = ["hub 502 not_written", "crm 200 updated", "org 200 updated"];
-    assert_eq!(destinations(&first.json()), each);
+    assert_eq!(destinations(&first), each);
     assert!(hub.tries("ROLLBACK"));
-    let whole = answering.ask_keyed("profile-1", &path_of("C-1"), high);
-    assert_eq!(whole.told(), (200, "updated".to_owned()), "{whole:?}");
+    let whole = answer(&answering, &blocks, 2);
+    assert_eq!(whole["outcome"], "updated", "{whole}");
     assert_eq!(held(&place), ["7", "7.00,high", "7.0,high"]);
 
-    // An account assignment, which points the reference to another person.
-    let assigned = answering.change(
-        "C-1",
-        r#"{"values": {"owner": "two@example.com"}, "expected": {"owner": "one@example.com"}, "origin": "segment"}"#,
-    );
-    assert_eq!(assigned.told(), (200, "updated".to_owned()), "{assigned:?}");
-    let owner = &assigned.json()["destinations"][0]["fields"][0];
-    assert_eq!(owner["field"], "OwnerId", "{owner}");
-    assert!(
-        owner["to"].to_string().contains("005000000000U02"),
-        "{owner}"
-    );
+    // An account assignment, which points the reference to another person, and what depends on it.
+    let assigned = answer(&answering, &blocks, 3);
+    assert_eq!(assigned["outcome"], "updated", "{assigned}");
+    let org = &assigned["destinations"][0];
+    assert_eq!(org["fields"][0]["field"], "OwnerId", "{org}");
+    let to = org["fields"][0]["to"].to_string();
+    assert!(to.contains("005000000000U02"), "{org}");
+    assert_eq!(org["read_back"]["Owner.Email"], "two@example.com", "{org}");
+    let mirrored = json!({"outcome": "mirrored", "fields": {"owner_name": "Two"}});
+    assert_eq!(org["mirror"], mirrored, "{org}");
+    let names = || place.query("SELECT id, owner_name FROM scores ORDER BY id");
+    assert_eq!(names(), "id,owner_name\nC-1,Two\nC-2,One\n");
 
     // The value of the object that is referred to: the person stays, the title changes.
-    let path = "/v1/jobs/job/write-backs/people/records/two@x.example";
-    let titled = answering.ask(
-        "PATCH",
-        path,
-        r#"{"values": {"title": "Lead"}, "origin": "task_completion"}"#,
-    );
-    assert_eq!(titled.told(), (200, "updated".to_owned()), "{titled:?}");
+    let titled = answer(&answering, &blocks, 4);
+    assert_eq!(titled["outcome"], "updated", "{titled}");
 
     // An attribute of several values, from a form.
-    let several = r#"{"values": {"interests": "Analytics;Security"}, "origin": "form"}"#;
-    let interests = answering.change("C-1", several);
-    assert_eq!(
-        interests.told(),
-        (200, "updated".to_owned()),
-        "{interests:?}"
-    );
-    let told = &interests.json()["destinations"][0]["fields"][0];
+    let interests = answer(&answering, &blocks, 5);
+    let told = &interests["destinations"][0]["fields"][0];
     assert_eq!(
         (&told["from"], &told["to"]),
-        (&json!("Analytics"), &json!("Analytics;Security"))
+        (&json!("Analytics"), &json!("Analytics;Security")),
+        "{interests}"
     );
 
     // Many records at once, through the same mapping.
-    let bulk = r#"{"origin": "segment", "records": [
-        {"key": {"id": "C-1"}, "values": {"score": 8}}, {"key": {"id": "C-2"}, "values": {"score": 9}}]}"#;
-    let bulk = answering
-        .ask("POST", "/v1/jobs/job/write-backs/scores/records", bulk)
-        .json();
+    let bulk = answer(&answering, &blocks, 6);
     for record in bulk["records"].as_array().expect("records") {
         assert_eq!(record["outcome"], "updated", "{bulk}");
     }
+    assert_eq!(names(), "id,owner_name\nC-1,Two\nC-2,Two\n", "{bulk}");
 
     // All of it is told of, and taken back.
     let history = place.command(&["history", "scores@org", "--record", "C-1"]);
@@ -121,15 +149,10 @@ fn a_team_keeps_three_systems_up_to_date_from_its_own_screens() {
             .contains("(ann@example.com, account_profile, portal)"),
         "{history}"
     );
-    let answers = [&assigned, &titled, &interests].map(super::caller::Answer::json);
-    let mut ids = vec![
-        bulk["records"][0]["id"].clone(),
-        bulk["records"][1]["id"].clone(),
-    ];
-    ids.extend(answers.map(|answer| answer["id"].clone()));
-    ids.push(whole.json()["id"].clone());
-    for id in ids {
-        let undone = place.command(&["undo", "--request", id.as_str().expect("an id")]);
+    let [first, second] = [0, 1].map(|record| &bulk["records"][record]);
+    for request in [first, second, &interests, &titled, &assigned, &whole] {
+        let id = request["id"].as_str().expect("an id");
+        let undone = place.command(&["undo", "--request", id]);
         assert_eq!(undone.code, 0, "{undone}");
     }
     assert_eq!(held(&place), ["1", "1.00,low", "1.0,low"]);
