@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
 use super::bytes::Text;
 use super::folder::{OpenFile, TableFile};
-use super::{Selection, Wanted};
+use super::wanted::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CellKind, CsvDialect};
 use crate::domain::record::key_text;

@@ -10,7 +10,8 @@ use serde::de::IgnoredAny;
 
 use super::folder::{Folder, OpenTable};
 use super::parquet::columns_of;
-use super::{Selection, TableReader, Wanted};
+use super::table_reader::TableReader;
+use super::wanted::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CellKind, CsvDialect, FileFormat, FilesSettings};
 use crate::domain::record::RECORD_POSITION;

@@ -5,33 +5,33 @@
 mod blocks;
 mod bytes;
 mod csv;
+mod delivery;
 mod describe;
 mod folder;
 mod model;
 mod ndjson;
 mod parquet;
 mod place;
+mod table_reader;
 mod typed;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use polars::prelude::{DataType, Field, Schema as FrameSchema};
 use tokio::sync::mpsc;
 
-use self::bytes::Text;
-use self::csv::CsvReader;
-use self::folder::{Folder, OpenTable};
+use self::delivery::{Delivery, Message, stopped};
+use self::folder::Folder;
 use self::model::Model;
-use self::ndjson::NdjsonReader;
-use self::parquet::ParquetTable;
+use self::table_reader::TableReader;
+use self::wanted::{Selection, Wanted};
 use super::{Pulled, Source, TableDescription};
 use crate::domain::connection::{Connection, System};
 use crate::domain::error::SystemError;
-use crate::domain::files::{CellKind, CsvDialect, FileFormat, FilesSettings};
+use crate::domain::files::{CsvDialect, FileFormat, FilesSettings};
 use crate::domain::schema::Schema;
 use crate::library;
 
@@ -110,18 +110,6 @@ fn no_thread(connection: &str, cause: std::io::Error) -> SystemError {
     }
 }
 
-fn stopped(
-    connection: &str,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> SystemError {
-    SystemError::Failed {
-        connection: connection.to_owned(),
-        doing: "reading files".to_owned(),
-        source: cause.into(),
-        hint: Some("check that the file is whole".to_owned()),
-    }
-}
-
 /// Describes the table of a file, to start a schema file from. Columns of text files are given the
 /// type that up to 10 000 of their records suggest.
 pub(crate) async fn describe_table(
@@ -181,128 +169,6 @@ fn settings_of(connection: &Connection) -> Result<&FilesSettings, SystemError> {
     }
 }
 
-/// What the reading thread has to say.
-#[derive(Debug)]
-enum Message {
-    /// The files are there, and so are the columns.
-    Ready,
-    Chunk(Box<Pulled>),
-    Failed(Box<SystemError>),
-    /// There are no more records.
-    End,
-}
-
-/// The reading thread's way out.
-#[derive(Debug, Clone)]
-struct Delivery {
-    sender: mpsc::Sender<Message>,
-}
-
-impl Delivery {
-    /// Does the reading and says how it ended. Whatever gives up underneath is an error here.
-    fn carry_out(self, connection: &str, read: impl FnOnce(&Self) -> Result<(), SystemError>) {
-        let last = match library::guarded(|| read(&self))
-            .unwrap_or_else(|gave_up| Err(stopped(connection, gave_up)))
-        {
-            Ok(()) => Message::End,
-            Err(error) => Message::Failed(Box::new(error)),
-        };
-        // Nobody waits any more: then nobody wants to know.
-        drop(self.sender.blocking_send(last));
-    }
-
-    fn send(&self, pulled: Pulled) -> ControlFlow<()> {
-        self.send_message(Message::Chunk(Box::new(pulled)))
-    }
-
-    fn ready(&self) -> ControlFlow<()> {
-        self.send_message(Message::Ready)
-    }
-
-    fn send_message(&self, message: Message) -> ControlFlow<()> {
-        match self.sender.blocking_send(message) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    }
-
-    /// Whether anybody waits for the records.
-    fn is_awaited(&self) -> bool {
-        !self.sender.is_closed()
-    }
-}
-
-/// Which columns of a file are read.
-#[derive(Clone, Copy)]
-enum Wanted<'a> {
-    All,
-    /// Those that a model may mean; more do no harm.
-    Mentioned(&'a Mentions),
-    Columns(&'a Selection),
-}
-
-/// The words of a model, of which any may be a column.
-#[derive(Debug, Default)]
-struct Mentions {
-    /// In lower case.
-    words: HashSet<String>,
-    /// Whether it takes columns that it does not name.
-    everything: bool,
-    /// What the schema's columns hold, by their names in lower case.
-    written: HashMap<String, CellKind>,
-}
-
-impl Mentions {
-    /// The columns of a file.
-    fn select(&self, columns: &[String]) -> Selection {
-        let written = columns.iter().map(|column| {
-            let written = self.written.get(&column.to_lowercase());
-            written.copied().unwrap_or(CellKind::AsIs)
-        });
-        Selection {
-            written: written.collect(),
-            ..Selection::named(columns.to_vec())
-        }
-    }
-
-    fn include(&self, column: &str) -> bool {
-        self.everything || self.words.contains(&column.to_lowercase())
-    }
-}
-
-/// Columns as the frames will call them.
-#[derive(Debug, Clone)]
-struct Selection {
-    names: Vec<String>,
-    /// Positions in `names` of the match key.
-    key: Vec<usize>,
-    /// What each of `names` holds.
-    written: Vec<CellKind>,
-}
-
-impl Selection {
-    /// Columns that nothing is known of but their names.
-    fn named(names: Vec<String>) -> Self {
-        Self {
-            written: vec![CellKind::AsIs; names.len()],
-            names,
-            key: Vec::new(),
-        }
-    }
-
-    /// The columns of a schema.
-    fn of(schema: &Schema) -> Self {
-        let columns = schema.columns.iter();
-        Self {
-            names: columns.clone().map(|column| column.name.clone()).collect(),
-            key: schema.key.clone(),
-            written: columns
-                .map(|column| CellKind::of(column.column_type))
-                .collect(),
-        }
-    }
-}
-
 /// Carries out one pull.
 fn pull(
     connection: &str,
@@ -342,130 +208,4 @@ fn pull_table(folder: &Folder, schema: &Schema, delivery: &Delivery) -> Result<(
         }
     }
     Ok(())
-}
-
-/// A reader of one table, whatever its format and however many files hold it.
-struct TableReader<'a> {
-    table: &'a OpenTable,
-    /// Position of the file that comes next.
-    next_part: usize,
-    reader: FileReader,
-}
-
-/// A reader of the file at hand.
-enum FileReader {
-    Csv(CsvReader<Text>),
-    Ndjson(NdjsonReader<Text>),
-    Parquet(ParquetTable),
-}
-
-impl<'a> TableReader<'a> {
-    /// Begins to read. NDJSON whose keys are not named by the wanted columns is read twice, first
-    /// for all its keys.
-    fn open(table: &'a OpenTable, wanted: Wanted<'_>) -> Result<Self, SystemError> {
-        Self::begin(table, wanted, |mut first_pass| {
-            while first_pass.next_chunk()?.is_some() {}
-            Ok(first_pass)
-        })
-    }
-
-    /// As [`TableReader::open`] with [`Wanted::All`], for who looks at the first `records_max`
-    /// records alone.
-    fn open_sample(table: &'a OpenTable, records_max: usize) -> Result<Self, SystemError> {
-        Self::begin(table, Wanted::All, |mut first_pass| {
-            let mut records = 0;
-            while records < records_max
-                && let Some(pulled) = first_pass.next_chunk()?
-            {
-                records += pulled.records.height();
-            }
-            Ok(first_pass)
-        })
-    }
-
-    fn begin(
-        table: &'a OpenTable,
-        wanted: Wanted<'_>,
-        look_through: impl FnOnce(Self) -> Result<Self, SystemError>,
-    ) -> Result<Self, SystemError> {
-        let first = table.first()?;
-        let open = |reader: FileReader| Self {
-            table,
-            next_part: 1,
-            reader,
-        };
-        Ok(open(match (table.table.format, wanted) {
-            (FileFormat::Csv, _) => FileReader::Csv(CsvReader::open(&first, wanted)?),
-            (FileFormat::Parquet, _) => FileReader::Parquet(ParquetTable::open(&first, wanted)?),
-            (FileFormat::Ndjson, Wanted::Columns(selection)) => {
-                FileReader::Ndjson(NdjsonReader::open(&first, selection)?)
-            }
-            (FileFormat::Ndjson, Wanted::All | Wanted::Mentioned(_)) => {
-                let keyless = Selection::named(Vec::new());
-                let first_pass = open(FileReader::Ndjson(NdjsonReader::open(&first, &keyless)?));
-                let FileReader::Ndjson(first_pass) = look_through(first_pass)?.reader else {
-                    return Err(table.table.failed("it changed its format"));
-                };
-                let selection = Selection::named(first_pass.keys());
-                FileReader::Ndjson(NdjsonReader::open(&first, &selection)?)
-            }
-        }))
-    }
-
-    /// Names of the columns, as the file has them where they are not wanted by name.
-    fn names(&self) -> Vec<String> {
-        match &self.reader {
-            FileReader::Csv(reader) => reader.header().to_vec(),
-            FileReader::Ndjson(reader) => reader.names().to_vec(),
-            FileReader::Parquet(reader) => reader
-                .frame_schema()
-                .iter_names()
-                .map(ToString::to_string)
-                .collect(),
-        }
-    }
-
-    /// Names and types of the frames' columns, RECORD_POSITION left out; those of text have the
-    /// type that `text_type` says.
-    fn frame_schema(
-        &self,
-        text_type: impl Fn(&str) -> Result<DataType, String>,
-    ) -> Result<FrameSchema, SystemError> {
-        let field = |name: String| {
-            let data_type = text_type(&name).map_err(|cause| self.table.table.failed(cause))?;
-            Ok(Field::new(name.into(), data_type))
-        };
-        match &self.reader {
-            FileReader::Parquet(reader) => Ok(reader.frame_schema()),
-            FileReader::Csv(_) | FileReader::Ndjson(_) => {
-                self.names().into_iter().map(field).collect()
-            }
-        }
-    }
-
-    fn next_chunk(&mut self) -> Result<Option<Pulled>, SystemError> {
-        loop {
-            let pulled = match &mut self.reader {
-                FileReader::Csv(reader) => reader.next_chunk()?,
-                FileReader::Ndjson(reader) => reader.next_chunk()?,
-                FileReader::Parquet(reader) => reader.next_chunk()?,
-            };
-            if pulled.is_some() {
-                return Ok(pulled);
-            }
-            let Some(file) = self.table.part(self.next_part)? else {
-                break;
-            };
-            self.next_part += 1;
-            match &mut self.reader {
-                FileReader::Csv(reader) => reader.follow(&file)?,
-                FileReader::Ndjson(reader) => reader.follow(&file)?,
-                FileReader::Parquet(reader) => reader.follow(&file)?,
-            }
-        }
-        match &self.reader {
-            FileReader::Ndjson(reader) => reader.check_columns().map(|()| None),
-            FileReader::Csv(_) | FileReader::Parquet(_) => Ok(None),
-        }
-    }
 }

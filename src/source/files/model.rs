@@ -22,11 +22,13 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::delivery::Delivery;
 use super::folder::{Folder, OpenTable, list_names, resolve_columns};
 use super::parquet::{Unreadable, check_type, columns_of, deliver};
 use super::place::Place;
+use super::table_reader::TableReader;
 use super::typed::TypedColumns;
-use super::{Delivery, Mentions, TableReader, Wanted};
+use super::wanted::{Mentions, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::files::{CellKind, FileFormat};
 use crate::domain::record::RECORD_POSITION;

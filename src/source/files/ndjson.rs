@@ -10,10 +10,10 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Selection;
 use super::blocks::{BLOCK_BYTES, Blocks, RECORD_BYTES_MAX};
 use super::bytes::Text;
 use super::folder::{OpenFile, TableFile, list_names};
+use super::wanted::Selection;
 use crate::domain::error::SystemError;
 use crate::domain::problem::did_you_mean;
 use crate::domain::record::key_text;

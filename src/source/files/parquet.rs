@@ -24,7 +24,7 @@ use self::footer::{FileColumn, Footer, RowGroup};
 use self::pages::{ColumnPages, PageError};
 use self::values::Gathered;
 use super::folder::{OpenFile, TableFile};
-use super::{Selection, Wanted};
+use super::wanted::{Selection, Wanted};
 use crate::domain::error::SystemError;
 use crate::domain::places::Surveyor;
 use crate::domain::record::RECORD_POSITION;
