@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize, PolarsResult};
 
+use super::Package;
+use super::error::PackageError;
 use super::key::Keys;
-use super::{Package, PackageError};
 
 /// Goes through a package, whose keys each occur once, in the order of keys.
 pub(crate) struct Beside<'a> {

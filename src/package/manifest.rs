@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::PackageError;
+use super::error::PackageError;
 use crate::state;
 
 /// The format this program writes, and the newest it reads.

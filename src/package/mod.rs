@@ -6,6 +6,8 @@
 //! and two writers never meet on a page except at a batch's edge.
 
 mod beside;
+mod bounds;
+mod error;
 mod key;
 mod manifest;
 mod partition;
@@ -20,119 +22,14 @@ use polars::prelude::DataFrame;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) use self::beside::Beside;
+use self::bounds::{BOUNDS, Bounds};
+pub(crate) use self::error::PackageError;
 use self::manifest::{Manifest, PartitionEntry};
 pub(crate) use self::places::Places;
 use self::places::PlacesWriter;
 use self::spool::Spool;
 use crate::domain::places::Stretch;
 use crate::{fault, state};
-
-/// Why a package could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PackageError {
-    #[error("could not {doing} `{path}`")]
-    Io {
-        doing: &'static str,
-        path: String,
-        source: io::Error,
-    },
-    #[error("could not {doing} `{path}`")]
-    Frame {
-        doing: &'static str,
-        path: String,
-        source: polars::error::PolarsError,
-    },
-    #[error("`{path}` is damaged: {what}")]
-    Damaged { path: String, what: String },
-    #[error("`{path}` has format {format}, which this version does not know")]
-    Newer { path: String, format: u32 },
-}
-
-impl PackageError {
-    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            doing,
-            path: path.display().to_string(),
-            source,
-        }
-    }
-
-    fn frame(doing: &'static str, path: &Path, source: polars::error::PolarsError) -> Self {
-        if let polars::error::PolarsError::IO { error, .. } = source {
-            return Self::io(doing, path, io::Error::new(error.kind(), error));
-        }
-        Self::Frame {
-            doing,
-            path: path.display().to_string(),
-            source,
-        }
-    }
-
-    fn damaged(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.display().to_string(),
-            what: what.into(),
-        }
-    }
-
-    /// Whether a package that stood before may be read later.
-    pub(crate) fn leaves_package_usable(&self) -> bool {
-        match self {
-            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
-            Self::Newer { .. } => true,
-            Self::Frame { .. } | Self::Damaged { .. } => false,
-        }
-    }
-
-    /// The next thing to do, if it is known.
-    pub(crate) fn hint(&self) -> Option<String> {
-        match self {
-            Self::Io { source, .. } => state::hint(source).map(str::to_owned),
-            Self::Frame { .. } => None,
-            Self::Damaged { .. } => Some("run the job again: it pulls the records anew".to_owned()),
-            Self::Newer { .. } => {
-                Some("a newer writeback began this run; let that version finish it".to_owned())
-            }
-        }
-    }
-}
-
-/// How much is held in memory at once, and how large the pieces on disk are.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    /// Records of a partition, about: cut by a sample of the keys, some come out larger.
-    partition_records: u64,
-    /// Bytes of a partition's values, about.
-    partition_bytes: u64,
-    /// Records gathered before they are sorted and spooled.
-    segment_records: usize,
-    /// Bytes in memory of the records gathered.
-    segment_bytes: usize,
-    /// Keys remembered while records are pulled.
-    sample_keys_max: usize,
-}
-
-impl Bounds {
-    /// How much of a partition a record of so many bytes takes: as many bytes, or its share of the
-    /// records that one may have.
-    fn weight(&self, bytes: u64) -> u64 {
-        bytes.max(self.partition_bytes / self.partition_records.max(1))
-    }
-}
-
-/// A partition is in memory about four times while it is loaded (its file, parsed, gathered,
-/// sorted), and two may be at once: 8 MiB keep that well below half of the 256 MiB a run may use,
-/// however wide the records are. 100 000 records keep the outcomes beside them small too. Segments
-/// are large enough that their slices, one for each partition, stay worth writing. The sample's 65
-/// 536 keys are hundreds for each partition of ten million records, so that few partitions come out
-/// a tenth too large.
-const BOUNDS: Bounds = Bounds {
-    partition_records: 100_000,
-    partition_bytes: 8 << 20,
-    segment_records: 65_536,
-    segment_bytes: 8 << 20,
-    sample_keys_max: 65_536,
-};
 
 /// A package being written. Dropped before it is finished, it leaves nothing.
 pub(crate) struct PackageWriter {

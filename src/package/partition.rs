@@ -12,10 +12,12 @@ use polars::prelude::{
 };
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use super::Partition;
+use super::bounds::Bounds;
+use super::error::PackageError;
 use super::key::{self, Key, Keys};
 use super::manifest::{PartitionEntry, checksum_text};
 use super::spool::FilledSpool;
-use super::{Bounds, PackageError, Partition};
 use crate::{fault, state};
 
 /// Bytes that all partitions together hold back before they write, while a package is cut.

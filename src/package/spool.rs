@@ -11,8 +11,9 @@ use polars::prelude::{
     DataFrame, IpcReader, IpcWriter, PolarsResult, SchemaRef, SerReader, SerWriter, polars_ensure,
 };
 
+use super::bounds::Bounds;
+use super::error::PackageError;
 use super::key::{self, Key, Keys};
-use super::{Bounds, PackageError};
 use crate::domain::record::record_bytes;
 use crate::{fault, state};
 
