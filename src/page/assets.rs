@@ -3,12 +3,8 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
-use super::refusal::Refusal;
 use crate::domain::printable::hexadecimal;
 
 pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
@@ -27,7 +23,7 @@ pub(super) static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 });
 
 /// A disc that is half full: what was read, and what of it is written back.
-const ICON: &str = include_str!("assets/icon.svg");
+pub(super) const ICON: &str = include_str!("assets/icon.svg");
 
 pub(super) struct Assets {
     pub(super) style: Asset,
@@ -36,8 +32,8 @@ pub(super) struct Assets {
 
 pub(super) struct Asset {
     pub(super) path: String,
-    kind: &'static str,
-    text: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) text: &'static str,
 }
 
 impl Asset {
@@ -50,26 +46,4 @@ impl Asset {
             text,
         }
     }
-}
-
-pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
-    let path = format!("/assets/{name}");
-    let asset = [&ASSETS.style, &ASSETS.script]
-        .into_iter()
-        .find(|asset| asset.path == path);
-    let asset = asset.ok_or_else(|| Refusal::absent("there is no such file"))?;
-    let kept = "public, max-age=31536000, immutable";
-    let headers = [
-        (header::CONTENT_TYPE, asset.kind),
-        (header::CACHE_CONTROL, kept),
-    ];
-    Ok((headers, asset.text).into_response())
-}
-
-pub(super) async fn icon() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CACHE_CONTROL, "public, max-age=86400"),
-    ];
-    (headers, ICON).into_response()
 }

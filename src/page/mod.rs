@@ -6,6 +6,7 @@ mod account;
 mod activity;
 mod acts;
 mod api;
+mod asset_routes;
 mod assets;
 mod clock;
 mod dashboards;
@@ -224,8 +225,8 @@ fn routes(house: Arc<House>) -> Router {
     let open = Router::new()
         .route("/login", get(sign_in::form).post(sign_in::with_password))
         .route("/enter/{code}", get(sign_in::link).post(sign_in::with_link))
-        .route("/assets/{name}", get(assets::asset))
-        .route("/favicon.ico", get(assets::icon));
+        .route("/assets/{name}", get(asset_routes::asset))
+        .route("/favicon.ico", get(asset_routes::icon));
     let looks = Router::new()
         .route("/", get(overview::page))
         .route("/jobs/{job}", get(jobs::page))
