@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::document::{Table, Value, shown};
+use super::names::PROJECT_FILE;
+use super::project::Project;
 use super::times::{WAIT_MAX, WAIT_MIN, duration_within, gate, instants};
 use super::words::word;
-use super::{PROJECT_FILE, Project};
 use crate::domain::cadence::{Cadence, Missed, Retry};
 use crate::domain::gate::{Gate, Gates};
 use crate::domain::problem::{did_you_mean, quoted_list};

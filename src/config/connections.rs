@@ -3,27 +3,22 @@
 
 mod adbc;
 mod files;
+mod reader;
 mod service;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use self::reader::{ATTEMPTS_MAX, Reader, WRITERS_MAX};
+pub(super) use self::reader::{is_local, timeout};
 use super::address::{Address, Kind, TlsWord};
 use super::document::{Table, Value, shown};
 use super::secret::{Given, Surroundings};
-use super::times::{WAIT_MIN, duration_within, timezone};
+use super::times::timezone;
 use crate::domain::connection::{
     Connection, Limits, Secret, ServerSettings, ServiceKind, SqliteSettings, System, Tls,
 };
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
-
-/// Waiting longer than this for one answer is never meant.
-const TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// More attempts at one batch than this only hide that something is broken.
-const ATTEMPTS_MAX: u32 = 100;
-/// More writers than this only wait for one another.
-const WRITERS_MAX: u32 = 16;
 
 const SQLITE_KEYS: &[&str] = &[
     "kind",
@@ -140,13 +135,6 @@ enum UrlKey {
     Read(Box<Address>),
     /// It has a mistake or is not there; the mistake is noted or put aside.
     Unread,
-}
-
-struct Reader<'a> {
-    name: &'a str,
-    table: &'a Table<'a>,
-    surroundings: Surroundings<'a>,
-    told_to_users: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
@@ -558,14 +546,4 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
             None
         }
     }
-}
-
-/// Whether a host is this machine.
-pub(super) fn is_local(host: &str) -> bool {
-    let address = std::net::IpAddr::from_str(host);
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
-pub(super) fn timeout(value: Value<'_>) -> Option<Duration> {
-    duration_within(value, WAIT_MIN..=TIMEOUT_MAX)
 }

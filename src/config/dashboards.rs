@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::document::{Table, Value};
+use super::project::{Dashboard, Project, Signal};
 use super::project_file::known_connection;
 use super::times::{WAIT_MAX, duration_within, gate};
-use super::{Dashboard, Project, Signal};
 
 /// How often a dashboard is looked at where nobody says otherwise: a minute more is nothing beside
 /// a day's cycle.

@@ -20,7 +20,8 @@ use super::fields::{
     Asking, Excused, check_conflicts, check_real_time, read_conditions, read_fields,
 };
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
-use super::names::{PLAIN_NAME_HINT, is_plain_name, may_be_same};
+use super::names::{PLAIN_NAME_HINT, PROJECT_FILE, is_plain_name, may_be_same};
+use super::project::{CheckedJob, Project};
 use super::project_file::{
     batch_size, before_images_kept, journal_table, known_connection, null_policy,
 };
@@ -29,7 +30,6 @@ use super::read_back::{read_read_back, refuse_read_back};
 use super::schema::parse_schema;
 use super::words::{table_name, word};
 use super::write_back::{Common, Own};
-use super::{CheckedJob, PROJECT_FILE, Project};
 use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
 use crate::domain::compare::{Compare, FULL_EVERY};

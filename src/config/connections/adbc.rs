@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use super::super::address::Kind;
 use super::super::document::{Value, shown};
 use super::super::secret::Given;
-use super::Reader;
+use super::reader::Reader;
 use crate::domain::connection::{AdbcDriver, AdbcSettings, OptionValue, Secret};
 use crate::domain::problem::quoted_list;
 

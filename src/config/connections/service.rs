@@ -5,13 +5,15 @@ mod bullhorn;
 mod dataverse;
 mod hubspot;
 mod salesforce;
+mod terms;
 
 use url::Url;
 
+use self::terms::{AccountTerms, Flow, Terms};
 use super::super::document::{Table, Value, shown};
 use super::super::percent::read_percent;
 use super::super::secret::Given;
-use super::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
+use super::reader::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
 use crate::config::address::Kind;
 use crate::domain::allowance::CallAllowance;
 use crate::domain::connection::{
@@ -33,44 +35,6 @@ const REQUEST_TIMEOUT_USUAL: std::time::Duration = std::time::Duration::from_sec
 
 /// More requests a second than this are never meant.
 const REQUESTS_PER_SECOND_MAX: u32 = 1000;
-
-/// A way to log in, the keys it takes, and which of them it can do without.
-struct Flow {
-    name: &'static str,
-    keys: &'static [&'static str],
-    optional: &'static [&'static str],
-}
-
-/// What is an API's own about its connections.
-struct Terms {
-    keys: &'static [&'static str],
-    flows: &'static [Flow],
-    /// Flows that people know and that are no more, and what is to be written instead.
-    retired_flows: &'static [&'static str],
-    retired_flow_hint: &'static str,
-    /// Where everybody logs in; `None` where each account has a host of its own.
-    login_url: Option<&'static str>,
-    login_url_hint: &'static str,
-    /// Of an API whose host of the data calls is to be named.
-    api_url_hint: Option<&'static str>,
-    account: AccountTerms,
-    /// Requests that may begin in a second where nobody says otherwise.
-    requests_per_second: Option<u32>,
-    /// How many calls an account has where nobody says otherwise; `None` where the API tells.
-    allowance: Option<CallAllowance>,
-    /// A version as it is spoken; `None` if the text is none that this program speaks.
-    version: fn(&str) -> Option<String>,
-    version_words: &'static str,
-    version_hint: &'static str,
-}
-
-/// What an API calls the accounts that are pinned.
-struct AccountTerms {
-    called: &'static str,
-    is_id: fn(&str) -> bool,
-    missing_hint: &'static str,
-    hint: &'static str,
-}
 
 fn terms(kind: ServiceKind) -> &'static Terms {
     match kind {

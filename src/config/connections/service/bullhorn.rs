@@ -1,6 +1,6 @@
 //! What connections to Bullhorn are made of.
 
-use super::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, Terms};
 use crate::domain::allowance::CallAllowance;
 
 pub(super) const TERMS: Terms = Terms {

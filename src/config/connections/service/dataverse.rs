@@ -1,6 +1,6 @@
 //! What connections to Dataverse are made of.
 
-use super::{AccountTerms, Flow, Terms};
+use super::terms::{AccountTerms, Flow, Terms};
 
 pub(super) const TERMS: Terms = Terms {
     keys: &[
