@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::bulk_job::{Job, JobKind, JobState, RowEnd, Rows};
 use super::errors::{ApiError, RowError};
 use super::object::FieldKind;
 use super::org::Org;
@@ -24,59 +24,6 @@ use crate::practice::faults::drawn;
 const PIECE: usize = 500;
 /// Bytes of an upload. Source: "Bulk API 2.0 Limits".
 const UPLOAD_MAX: usize = 150_000_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum JobState {
-    Open,
-    UploadComplete,
-    InProgress,
-    JobComplete,
-    Failed,
-    Aborted,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum JobKind {
-    Ingest,
-    Query,
-}
-
-/// What became of a row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum RowEnd {
-    Done { id: String, created: bool },
-    Failed(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Job {
-    kind: JobKind,
-    operation: String,
-    object: String,
-    key: Option<String>,
-    delimiter: char,
-    line_ending: String,
-    delimiter_name: String,
-    pub(super) state: JobState,
-    made: DateTime<Utc>,
-    version: u32,
-    user: String,
-    query: Option<String>,
-    error: Option<String>,
-    /// Kept in pieces of their own.
-    #[serde(skip)]
-    ends: Vec<RowEnd>,
-    /// The rows after which it fails, if it does.
-    fails_at: Option<usize>,
-    allow_save: bool,
-    records: usize,
-    /// What was uploaded, or what a query found: CSV.
-    #[serde(skip)]
-    pub(super) upload: Option<Arc<str>>,
-    /// The rows of the upload, once they were read.
-    #[serde(skip)]
-    rows: Option<Arc<Rows>>,
-}
 
 const DELIMITERS: [(&str, char); 6] = [
     ("COMMA", ','),
@@ -723,13 +670,6 @@ impl Job {
         }
         told
     }
-}
-
-/// The rows of a file of CSV.
-#[derive(Debug, Default, PartialEq)]
-struct Rows {
-    header: Vec<String>,
-    rows: Vec<Vec<String>>,
 }
 
 /// Errors: it is no CSV, in the words of a failed job.

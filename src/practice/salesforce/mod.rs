@@ -3,8 +3,10 @@
 
 mod auth;
 mod bulk;
+mod bulk_job;
 mod collections;
 mod composite;
+mod cursor;
 mod describe;
 mod errors;
 mod evaluate;

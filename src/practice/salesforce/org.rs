@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::bulk::Job;
+use super::bulk_job::Job;
+use super::cursor::Cursor;
 use super::errors::ApiError;
 use super::object::{ObjectType, built_in, plain_field};
-use super::query::Cursor;
 use super::settings::{Event, Settings};
 use super::table::{Record, Table};
 use super::value::{self, Held, canonical_id, from_text};

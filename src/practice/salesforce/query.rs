@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use super::cursor::{Column, Cursor, Rows, Shape};
 use super::errors::ApiError;
 use super::evaluate::{Path, Reading, Test};
 use super::object::{Field, FieldKind, ObjectType};
@@ -20,58 +21,6 @@ const PAGE: usize = 2000;
 const PAGE_MIN: usize = 200;
 /// Source: "OFFSET" of the SOQL and SOSL reference.
 const OFFSET_MAX: usize = 2000;
-
-/// What a query gives back of each record.
-#[derive(Debug, Clone, Default)]
-struct Shape {
-    columns: Vec<Column>,
-}
-
-#[derive(Debug, Clone)]
-enum Column {
-    /// A field, by its name.
-    Field(String),
-    /// What is wanted of the record that a reference leads to.
-    Parent {
-        relationship: String,
-        field: String,
-        shape: Shape,
-    },
-    Children {
-        relationship: String,
-        place: usize,
-        /// The field of the child that leads here.
-        field: usize,
-        query: Box<Query>,
-    },
-}
-
-/// What a query found.
-#[derive(Debug, Clone)]
-enum Rows {
-    Records(Vec<Arc<str>>),
-    /// Finished, as JSON.
-    Groups(Vec<String>),
-}
-
-/// The rest of a query's result.
-#[derive(Debug, Clone)]
-pub(super) struct Cursor {
-    text: String,
-    place: usize,
-    shape: Shape,
-    rows: Rows,
-    now: DateTime<Utc>,
-}
-
-impl Cursor {
-    pub(super) fn len(&self) -> usize {
-        match &self.rows {
-            Rows::Records(ids) => ids.len(),
-            Rows::Groups(groups) => groups.len(),
-        }
-    }
-}
 
 /// How a query is to be carried out.
 #[derive(Debug, Clone, Copy)]
