@@ -23,15 +23,7 @@ use std::path::{Path, PathBuf};
 /// Modules that may lean on one another in one circle.
 const CIRCLE_MODULES_MAX: usize = 4;
 /// Rooms in which a circle is larger still, and how large it may be. The list only shrinks.
-const LARGER_CIRCLES: &[(&str, usize)] = &[
-    ("run", 14),
-    ("source", 13),
-    ("practice", 9),
-    ("config", 7),
-    ("domain", 6),
-    ("package", 5),
-    ("page", 5),
-];
+const LARGER_CIRCLES: &[(&str, usize)] = &[("run", 14)];
 /// Rooms at the top of `src/` that may lean on one another in a circle.
 const ROOMS_IN_CIRCLES_MAX: usize = 4;
 /// Lines of the table of contents of a run.
