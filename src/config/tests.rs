@@ -10,10 +10,14 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
 use super::secret::Surroundings;
 use super::*;
 use crate::domain::connection::{System, Tls};
-use crate::domain::field::{FieldValue, When};
+use crate::domain::field::{FieldValue, NullPolicy, When};
 use crate::domain::match_rule::MatchMode;
 
 mod scheduling;
