@@ -9,7 +9,7 @@ use polars::prelude::{DataFrame, IdxSize};
 use crate::domain::outcome::{Outcome, Rejection, Stage};
 use crate::domain::record::Identities;
 use crate::ledger::BatchSpan;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::outcomes::UnderWay;
 use crate::run::settled::{LookedUpOnly, Settled};
 use crate::run::write::terms::ExpectedRow;

@@ -8,9 +8,8 @@ use polars::prelude::{DataFrame, IdxSize};
 use tokio::task::block_in_place;
 
 use crate::domain::layout::Layout;
-use crate::run::conflicts::last_written::{
-    LastValues, LastWritten, LastWrittenBeside, LastWrittenError,
-};
+use crate::run::conflicts::last_written::{LastWritten, LastWrittenBeside};
+use crate::run::conflicts::{LastValues, LastWrittenError};
 use crate::run::prefilter::Unchanged;
 use crate::run::settled::{LookedUpOnly, Settled};
 use crate::run::snapshot::{AsWritten, Snapshot, SnapshotBeside};

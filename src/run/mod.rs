@@ -136,7 +136,7 @@ pub(crate) async fn carry_out(
     };
     let work = begun.at_work();
     let finished = begun.work(&mut plans).await;
-    let finished = finished.and_then(|report| report.of_all(absent));
+    let finished = finished.and_then(|report| Ok(report.of_all(absent)?));
     let mut report = work.conclude(finished, &plans).await?;
     begun.records.complete(&mut report, request, work).await?;
     if report.guarded.is_none() {

@@ -27,7 +27,7 @@ use crate::domain::record::key_texts;
 use crate::ledger::{Ledger, Pace};
 use crate::package::{Package, Partition};
 use crate::run::conflicts;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::creating;
 use crate::run::cut::{self, RecordBytes};
 use crate::run::known::{Knowledge, PartitionKnowledge};

@@ -12,8 +12,7 @@ use crate::domain::outcome::Tally;
 use crate::domain::parking::LeftAlone;
 use crate::domain::problem::Problem;
 use crate::ledger::{PassedCanary, Pending, RunStatus};
-use crate::run::error::RunError;
-use crate::run::plan::{Absent, Plan};
+use crate::run::plan::{Absent, Plan, PlanError};
 use crate::run::request::RunRequest;
 
 /// What one write-back of a run did.
@@ -136,10 +135,10 @@ impl RunReport {
 
     /// The report, if nothing is absent of what was to be delivered.
     /// Errors: `Absent`, which tells why destinations were not written to.
-    pub(super) fn of_all(self, absent: Vec<Absent>) -> Result<Self, RunError> {
+    pub(super) fn of_all(self, absent: Vec<Absent>) -> Result<Self, PlanError> {
         match absent.is_empty() || self.guarded.is_some() {
             true => Ok(self),
-            false => Err(Absent::error(&absent).into()),
+            false => Err(Absent::error(&absent)),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::domain::outcome::{RejectReason, Rejection, Stage};
 use crate::domain::record::{cell_text, key_texts};
 use crate::domain::sameness::same;
 use crate::ledger::Ledger;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
 use crate::run::creating::{self, One};
 use crate::run::error::RunError;

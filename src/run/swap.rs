@@ -13,8 +13,9 @@ use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
 use super::images::{CREATED, IN_DOUBT, before_column, sent_column, written_column};
-use super::write::effect::{Effect, Mask};
+use super::write::effect::Effect;
 use super::write::judge::Decided;
+use super::write::mask::Mask;
 use crate::destination::seam::{Found, LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImagesBuilder};
 use crate::domain::connection::Connection;

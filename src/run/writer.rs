@@ -27,7 +27,7 @@ use crate::domain::outcome::{Outcome, Rejection, Stage, Tally};
 use crate::fault;
 use crate::ledger::{BatchSpan, Earlier, ImageSegment, Ledger, LedgerError, Left, WriteBackId};
 use crate::run::batch::Batch;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{Conflicts, kept};
 use crate::run::doubt::{self, FirstImages, Verdict, claim};
 use crate::run::images::{ImageError, ImageFile};

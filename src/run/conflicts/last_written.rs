@@ -11,22 +11,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{
-    BooleanChunked, ChunkFull, ChunkFullNull, ChunkTake, Column, DataFrame, DataType, IdxCa,
-    IdxSize, IntoColumn, PolarsResult, StringChunked,
+    BooleanChunked, ChunkFull, ChunkFullNull, Column, DataFrame, DataType, IntoColumn, PolarsResult,
 };
 use tokio::task::block_in_place;
 
+use super::error::LastWrittenError;
+use super::last_values::{LastValues, known_column, own_column};
 use crate::config::Project;
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
-use crate::domain::before::unmarked;
-use crate::domain::conversion::texts_of;
-use crate::domain::error::SystemError;
-use crate::domain::layout::{Layout, LayoutField};
+use crate::domain::layout::Layout;
 use crate::domain::record::key_texts;
 use crate::ledger::{
-    Commit, ImageSegment, LastWrittenEntry, Ledger, LedgerError, SendingRun, SentImages,
-    SentSegments, TestedValues, job_file_name,
+    Commit, ImageSegment, LastWrittenEntry, Ledger, SendingRun, SentImages, SentSegments,
+    TestedValues, job_file_name,
 };
 use crate::package::{Beside, Package, PackageError, PackageWriter};
 use crate::run::doubt::{self, FirstImages};
@@ -34,82 +32,6 @@ use crate::run::images::{self, ImageError, ImageField, Segment, image_field};
 use crate::run::newest::{groups, in_order, newest_row, rows};
 use crate::run::run_folder;
 use crate::state;
-
-/// Why it is not known what was last written.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LastWrittenError {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// Before-images of an earlier run, or what it left beside them.
-    #[error(
-        "it is not known what run {run} wrote into the fields of `{write_back}` that keep other people's values"
-    )]
-    Run {
-        write_back: String,
-        run: i64,
-        source: Box<ImageError>,
-    },
-    #[error("what was last written of `{write_back}`, in `{folder}`, cannot be used")]
-    Unusable {
-        write_back: String,
-        folder: String,
-        source: Box<PackageError>,
-    },
-    #[error("what was last written of `{write_back}` could not be gathered")]
-    Gathering {
-        write_back: String,
-        source: Box<PackageError>,
-    },
-    #[error("what was last written of `{write_back}` could not be gathered")]
-    Frame {
-        write_back: String,
-        source: Box<polars::error::PolarsError>,
-    },
-    #[error("could not make a temporary folder")]
-    Io(#[from] io::Error),
-    #[error("could not ask `{connection}` what an interrupted run wrote of `{write_back}`")]
-    Destination {
-        write_back: String,
-        connection: String,
-        source: Box<SystemError>,
-    },
-}
-
-impl LastWrittenError {
-    /// The next thing to do, if it is known.
-    pub(crate) fn hint(&self) -> Option<String> {
-        let anew = "or take `on_conflict = \"keep\"` out of the fields of this write-back for one run, which overwrites \
-                    what other people changed, and begins anew";
-        match self {
-            Self::Ledger(error) => error.hint(),
-            Self::Run { run, .. } => Some(format!(
-                "restore the files of run {run} from a backup of the state folder; {anew} if the folder `before` of \
-                 that run is removed"
-            )),
-            Self::Unusable { .. } => Some(format!(
-                "restore it from a backup of the state folder, {anew}"
-            )),
-            Self::Gathering { source, .. } => source.hint(),
-            Self::Destination { source, .. } => source.hint(),
-            Self::Io(_) => {
-                Some("see that `TMPDIR` names a folder that you may write to".to_owned())
-            }
-            Self::Frame { .. } => None,
-        }
-    }
-}
-
-/// Names a frame's column (`Boolean`) that tells of a field's values: true, they were last written;
-/// false, what was is not known; NULL, nothing is said. No SQL name holds a NUL.
-fn known_column(field: &str) -> String {
-    format!("\0known {field}")
-}
-
-/// Names a frame's column (`String`) with a field's values that were sent as the database's own
-/// text; NULL elsewhere.
-fn own_column(field: &str) -> String {
-    format!("\0own {field}")
-}
 
 /// The write-back that is asked about.
 #[derive(Clone, Copy)]
@@ -755,131 +677,6 @@ impl LastWrittenBeside<'_> {
             write_back: self.of.write_back.clone(),
             source: Box::new(source),
         })
-    }
-}
-
-/// What was last written of some records.
-#[derive(Debug, Clone)]
-pub(crate) struct LastValues {
-    pub(super) fields: Vec<LastField>,
-}
-
-/// What was last written into one field of them, record by record.
-#[derive(Debug, Clone)]
-pub(super) struct LastField {
-    /// Position in the layout.
-    pub(super) position: usize,
-    /// In their kind's representation; NULL where they are the database's own text.
-    pub(super) values: Column,
-    /// Those that are.
-    pub(super) own: StringChunked,
-    /// The values as people read them; NULL where they are the database's own text.
-    pub(super) texts: StringChunked,
-    pub(super) known: BooleanChunked,
-}
-
-impl LastValues {
-    fn of(layout: &Layout, aligned: Option<&DataFrame>, records: usize) -> PolarsResult<Self> {
-        let field = |position: usize| {
-            let Some(field) = layout.fields.get(position) else {
-                return Ok(None);
-            };
-            LastField::of(position, field, aligned, records).map(Some)
-        };
-        let fields: PolarsResult<Vec<_>> =
-            layout.keeping_foreign().into_iter().map(field).collect();
-        Ok(Self {
-            fields: fields?.into_iter().flatten().collect(),
-        })
-    }
-
-    /// At most `records_max` of the records, from the one at `first` on.
-    pub(crate) fn slice(&self, first: i64, records_max: usize) -> Self {
-        let slice = |field: &LastField| LastField {
-            position: field.position,
-            values: field.values.slice(first, records_max),
-            own: field.own.slice(first, records_max),
-            texts: field.texts.slice(first, records_max),
-            known: field.known.slice(first, records_max),
-        };
-        Self {
-            fields: self.fields.iter().map(slice).collect(),
-        }
-    }
-
-    /// Those of the records at `positions`, which ascend.
-    pub(crate) fn at(&self, positions: &[IdxSize]) -> Self {
-        let positions = IdxCa::from_vec("".into(), positions.to_vec());
-        let expected = "positions are those of records, so every one is in range";
-        let at = |field: &LastField| LastField {
-            position: field.position,
-            values: field.values.take(&positions).expect(expected),
-            own: field.own.take(&positions).expect(expected),
-            texts: field.texts.take(&positions).expect(expected),
-            known: field.known.take(&positions).expect(expected),
-        };
-        Self {
-            fields: self.fields.iter().map(at).collect(),
-        }
-    }
-
-    /// Whether anything is known of any record.
-    pub(crate) fn tells_anything(&self) -> bool {
-        self.fields.iter().any(|field| field.known.any())
-    }
-}
-
-impl LastField {
-    fn of(
-        position: usize,
-        field: &LayoutField,
-        aligned: Option<&DataFrame>,
-        records: usize,
-    ) -> PolarsResult<Self> {
-        let name = field.column.name.as_str();
-        let Some(aligned) = aligned else {
-            return Ok(Self {
-                position,
-                values: Column::full_null(name.into(), records, &field.kind.representation()),
-                own: StringChunked::full_null("".into(), records),
-                texts: StringChunked::full_null("".into(), records),
-                known: BooleanChunked::full("".into(), false, records),
-            });
-        };
-        let values = aligned.column(name)?.clone();
-        let known = aligned
-            .column(&known_column(name))?
-            .bool()?
-            .iter()
-            .map(|known| known == Some(true));
-        Ok(Self {
-            position,
-            texts: texts_of(values.as_materialized_series(), field.kind)?,
-            own: aligned.column(&own_column(name))?.str()?.clone(),
-            known: known.collect(),
-            values,
-        })
-    }
-
-    pub(super) fn is_known(&self, record: usize) -> bool {
-        self.known.get(record) == Some(true)
-    }
-
-    pub(super) fn is_own(&self, record: usize) -> bool {
-        self.own.get(record).is_some()
-    }
-
-    /// The value as before-images have it, if it can be said without asking the database.
-    pub(super) fn exact(&self, record: usize) -> Option<&str> {
-        self.own.get(record).or_else(|| self.texts.get(record))
-    }
-
-    /// The value as people read it; `None` for NULL.
-    pub(super) fn text(&self, record: usize) -> Option<&str> {
-        self.own
-            .get(record)
-            .map(|exact| unmarked(exact).1)
-            .or_else(|| self.texts.get(record))
     }
 }
 

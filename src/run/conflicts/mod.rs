@@ -3,14 +3,21 @@
 //! the database's own equality, in the transaction that writes and with the rows locked; values
 //! that are spelled alike are taken for equal without asking.
 
+mod error;
+mod found;
 pub(crate) mod kept;
+mod last_values;
 pub(crate) mod last_written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use polars::prelude::{Column, DataFrame, IdxSize, IntoColumn};
 
-use self::last_written::{LastField, LastValues};
+pub(crate) use self::error::LastWrittenError;
+pub(crate) use self::found::Conflicts;
+use self::found::{Kept, index};
+use self::last_values::LastField;
+pub(crate) use self::last_values::LastValues;
 use crate::destination::seam::{LookUp, LookedUp, records_at};
 use crate::domain::before::{Before, BeforeImages};
 use crate::domain::field::{NullPolicy, When};
@@ -18,112 +25,9 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::match_rule::Decision;
 use crate::domain::outcome::SkipReason;
 use crate::domain::record::column_texts;
-use crate::run::write::effect::Mask;
 use crate::run::write::judge::{Decided, chosen};
 use crate::run::write::terms::Reserved;
 use crate::run::write::transaction::narrowed;
-
-/// What was found of values in which someone else's are kept, record by record of a batch.
-#[derive(Debug, Default)]
-pub(crate) struct Conflicts {
-    /// Ascending by record, then by field.
-    kept: Vec<Kept>,
-    /// Records and positions of fields whose row holds what was to be written, and that was not
-    /// known.
-    agreed: Vec<(usize, usize)>,
-}
-
-/// One value that is left alone.
-#[derive(Debug, Clone)]
-struct Kept {
-    record: usize,
-    /// Of the field, in the layout.
-    position: usize,
-    /// As people read them; `None` for NULL.
-    last: Option<String>,
-    held: Option<String>,
-}
-
-impl Conflicts {
-    /// Whether a record's field is left alone.
-    pub(crate) fn keeps(&self, record: usize, position: usize) -> bool {
-        let found = self
-            .kept
-            .binary_search_by_key(&(record, position), |kept| (kept.record, kept.position));
-        found.is_ok()
-    }
-
-    /// Those of the records at `positions` of a batch, as of the batch.
-    pub(crate) fn spread(self, positions: &[IdxSize]) -> Self {
-        let place = |record: usize| positions.get(record).map(|position| index(*position));
-        let kept = self.kept.into_iter().filter_map(|kept| {
-            Some(Kept {
-                record: place(kept.record)?,
-                ..kept
-            })
-        });
-        let agreed = self
-            .agreed
-            .into_iter()
-            .filter_map(|(record, field)| Some((place(record)?, field)));
-        Self {
-            kept: kept.collect(),
-            agreed: agreed.collect(),
-        }
-    }
-
-    /// How many values are kept of each column.
-    pub(crate) fn count(&self, layout: &Layout, counts: &mut BTreeMap<String, u64>) {
-        for kept in &self.kept {
-            if let Some(field) = layout.fields.get(kept.position) {
-                *counts.entry(field.column.name.clone()).or_default() += 1;
-            }
-        }
-    }
-
-    /// Whether there is anything to tell of them.
-    pub(crate) fn tell_anything(&self) -> bool {
-        !(self.kept.is_empty() && self.agreed.is_empty())
-    }
-
-    /// Takes in what was found later of the records at `positions`, instead of what was found
-    /// before.
-    pub(crate) fn take_in(&mut self, later: &Self, positions: &[IdxSize]) {
-        let is_met = |record: usize| positions.iter().any(|position| index(*position) == record);
-        self.kept.retain(|kept| !is_met(kept.record));
-        self.agreed.retain(|(record, _)| !is_met(*record));
-        self.kept.extend(later.kept.iter().cloned());
-        self.agreed.extend(&later.agreed);
-        self.kept.sort_by_key(|kept| (kept.record, kept.position));
-    }
-
-    /// For each field of the layout which records it may be written of.
-    pub(crate) fn mask(&self, layout: &Layout, records: usize) -> Mask {
-        let mask = |position: usize| {
-            let is_kept = |kept: &Kept| kept.position == position;
-            self.kept.iter().any(is_kept).then(|| {
-                let written = (0..records).map(|record| !self.keeps(record, position));
-                written.collect()
-            })
-        };
-        (0..layout.fields.len()).map(mask).collect()
-    }
-
-    /// The records that have any fields that are left alone, by these.
-    fn groups(&self) -> BTreeMap<Vec<usize>, Vec<IdxSize>> {
-        let mut groups: BTreeMap<Vec<usize>, Vec<IdxSize>> = BTreeMap::new();
-        for of_record in self
-            .kept
-            .chunk_by(|left, right| left.record == right.record)
-        {
-            let fields = of_record.iter().map(|kept| kept.position).collect();
-            let record = of_record.first().map(|kept| kept.record);
-            let record = record.and_then(|record| IdxSize::try_from(record).ok());
-            groups.entry(fields).or_default().extend(record);
-        }
-        groups
-    }
-}
 
 /// Finds the values that are to be left alone, of records that were looked up with before-images of
 /// those that differ. A record of which nothing else differs is skipped. Writes nothing.
@@ -444,8 +348,4 @@ fn positions(records: &[usize]) -> Vec<IdxSize> {
         .iter()
         .filter_map(|record| IdxSize::try_from(*record).ok())
         .collect()
-}
-
-fn index(position: IdxSize) -> usize {
-    usize::try_from(position).unwrap_or(usize::MAX)
 }

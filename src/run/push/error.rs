@@ -5,7 +5,7 @@ use crate::domain::error::SystemError;
 use crate::domain::outcome::Tally;
 use crate::ledger::LedgerError;
 use crate::package::PackageError;
-use crate::run::conflicts::last_written::LastWrittenError;
+use crate::run::conflicts::LastWrittenError;
 use crate::run::files::ReportError;
 use crate::run::images::ImageError;
 use crate::run::reader::ReadError;
@@ -177,7 +177,7 @@ macro_rules! from_parts_of_push_error {
         from_parts_of_push_error!(
             $error: crate::ledger::LedgerError, crate::package::PackageError,
             crate::run::files::ReportError, crate::run::images::ImageError,
-            crate::run::conflicts::last_written::LastWrittenError, crate::run::reader::ReadError
+            crate::run::conflicts::LastWrittenError, crate::run::reader::ReadError
         );
     };
     ($error:ty: $($part:ty),+) => {

@@ -15,9 +15,7 @@ use crate::domain::real_time::RequestFate;
 use crate::domain::sameness::same;
 use crate::run::seen::{Seen, SeenField};
 use crate::run::write::judge::Decided;
-
-/// For each field of a layout which records an update writes it of; `None` if of all.
-pub(crate) type Mask = Vec<Option<BooleanChunked>>;
+use crate::run::write::mask::Mask;
 
 /// What is sent of a batch, beside what was decided about its records and what their rows held.
 pub(crate) struct Effect<'a> {

@@ -5,6 +5,7 @@
 mod account;
 pub(crate) mod effect;
 pub(crate) mod judge;
+pub(crate) mod mask;
 pub(crate) mod service;
 pub(crate) mod terms;
 pub(crate) mod transaction;

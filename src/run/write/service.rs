@@ -28,7 +28,7 @@ use crate::domain::outcome::{Outcome, SkipReason, Stage};
 use crate::fault;
 use crate::ledger::{Earlier, Left, WriteBackId};
 use crate::run::batch::Batch;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::conflicts::{self, Conflicts};
 use crate::run::doubt::FirstImages;
 use crate::run::images;

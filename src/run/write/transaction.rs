@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{DataFrame, IdxSize, PolarsResult};
 
-use super::effect::Mask;
 use super::judge::{self, Decided, chosen, mapped};
+use super::mask::Mask;
 use super::terms::{ExpectedRow, Terms};
 use crate::destination::AnyDatabase;
 use crate::destination::seam::{LookUp, LookedUp, Transact, records_at};
@@ -20,7 +20,7 @@ use crate::domain::match_rule::Decision;
 use crate::domain::object::{Declaration, ObjectKind};
 use crate::fault;
 use crate::run::conflicts;
-use crate::run::conflicts::last_written::LastValues;
+use crate::run::conflicts::LastValues;
 use crate::run::reached::{Hold, Write};
 use crate::run::swap::shaped;
 use crate::run::writer::Work;
