@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::super::look_up::Texts;
 use super::super::seam::{Reply, ServiceWrite};
+use super::marks::{id_of, mark_of};
 use super::values::wire;
-use super::writes::{id_of, mark_of};
 use crate::destination::seam::RowId;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Holds;

@@ -7,8 +7,8 @@ use super::super::seam::{ServiceVerb, ServiceWrite};
 use super::answers::Input;
 use super::associations::Types;
 use super::describe::associated;
+use super::marks::{id_of, mark_of};
 use super::values::wire;
-use crate::destination::seam::RowId;
 use crate::domain::layout::Layout;
 use crate::http::Repeat;
 
@@ -45,19 +45,6 @@ impl Verb {
             Self::Create => Repeat::IfUndone,
         }
     }
-}
-
-pub(super) fn id_of<'a>(write: &'a ServiceWrite<'_>) -> Option<&'a RowId> {
-    match &write.verb {
-        ServiceVerb::Create { .. } => None,
-        ServiceVerb::Update { row, .. } => Some(&row.id),
-        ServiceVerb::Delete { row } => Some(row),
-    }
-}
-
-/// What a write is known by in its answer.
-pub(super) fn mark_of(write: &ServiceWrite<'_>) -> String {
-    format!("r{}", write.record)
 }
 
 /// How the answer's parts are joined to these writes.
