@@ -500,9 +500,9 @@ impl Stand {
             Way::Program(_) => {
                 let project = self.projects.get(&side).ok_or("no project")?;
                 let updated = if again { 0 } else { export.changed };
-                match side {
-                    Side::WritebackPreview => project.preview(export, updated)?,
-                    _ => project.run(export, updated)?,
+                match side == Side::WritebackPreview {
+                    true => project.preview(export, updated)?,
+                    false => project.run(export, updated)?,
                 }
             }
         };
