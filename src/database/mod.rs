@@ -1,6 +1,7 @@
 //! What sources and destinations share about databases: opening connections, quoting names, reading
 //! the catalogue, and what an error means. Knows nothing of jobs, batches or runs.
 
+pub(crate) mod adbc;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;

@@ -6,8 +6,6 @@
 //! Source: <https://arrow.apache.org/adbc/current/format/specification.html>.
 
 mod bridge;
-mod drivers;
-mod fault;
 mod reading;
 
 use std::sync::Arc;
@@ -16,9 +14,9 @@ use std::time::Duration;
 use adbc_core::CancelHandle;
 use tokio::sync::{mpsc, oneshot};
 
-use self::fault::Failures;
 use self::reading::{Asked, Described};
 use super::{DescribedColumn, Pulled, TableDescription};
+use crate::database::adbc::fault::Failures;
 use crate::domain::connection::{AdbcSettings, Connection};
 use crate::domain::error::SystemError;
 use crate::domain::schema::Schema;

@@ -21,8 +21,8 @@ use polars::prelude::{Column, DataFrame, IntoColumn as _, NamedFrom as _, Polars
 use tokio::sync::{mpsc, oneshot};
 
 use super::bridge::{Reading, series};
-use super::drivers::{KnownDriver, known};
-use super::fault::Failures;
+use crate::database::adbc::drivers::{KnownDriver, known};
+use crate::database::adbc::fault::Failures;
 use crate::domain::connection::{AdbcDriver, AdbcSettings, OptionValue as Given};
 use crate::domain::error::SystemError;
 use crate::domain::object::{NameError, NamePart, resolve_name};

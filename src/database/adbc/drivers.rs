@@ -8,16 +8,16 @@ use crate::domain::connection::OptionValue;
 
 /// One driver.
 #[derive(Debug)]
-pub(super) struct KnownDriver {
-    pub(super) name: &'static str,
+pub(crate) struct KnownDriver {
+    pub(crate) name: &'static str,
     /// Options of the database.
     pins: &'static [Pin],
     /// Options of each statement: they bound what is fetched ahead.
-    pub(super) statement: &'static [(&'static str, &'static str)],
+    pub(crate) statement: &'static [(&'static str, &'static str)],
     /// Around names that are not plain.
-    pub(super) quote: char,
+    pub(crate) quote: char,
     /// The kind of connection to take instead.
-    pub(super) instead: Option<&'static str>,
+    pub(crate) instead: Option<&'static str>,
 }
 
 /// An option that must have a value, or should.
@@ -112,7 +112,7 @@ const KNOWN: &[KnownDriver] = &[
 ];
 
 /// What is known of the driver of this name, or at this path.
-pub(super) fn known(driver: &str) -> &'static KnownDriver {
+pub(crate) fn known(driver: &str) -> &'static KnownDriver {
     let stem = Path::new(driver)
         .file_stem()
         .and_then(|stem| stem.to_str())
@@ -128,7 +128,7 @@ pub(super) fn known(driver: &str) -> &'static KnownDriver {
 impl KnownDriver {
     /// The options with those that keep values exact.
     /// Errors: one that the user set so that values would be lost in silence.
-    pub(super) fn pinned(
+    pub(crate) fn pinned(
         &self,
         mut options: Vec<(String, OptionValue)>,
     ) -> Result<Vec<(String, OptionValue)>, String> {
@@ -156,7 +156,7 @@ impl KnownDriver {
 
     /// A name as the database's SQL has it: a plain one as it is, for each database folds it in its
     /// own way.
-    pub(super) fn spelled(&self, name: &str) -> String {
+    pub(crate) fn spelled(&self, name: &str) -> String {
         let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         if begins
             && name
@@ -173,7 +173,7 @@ impl KnownDriver {
     }
 
     /// A dotted name.
-    pub(super) fn path(&self, parts: &[String]) -> String {
+    pub(crate) fn path(&self, parts: &[String]) -> String {
         parts
             .iter()
             .map(|part| self.spelled(part))

@@ -11,7 +11,7 @@ use crate::domain::error::SystemError;
 
 /// Makes errors of a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Failures {
+pub(crate) struct Failures {
     connection: String,
     driver: AdbcDriver,
     /// What no message may hold.
@@ -19,7 +19,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    pub(super) fn of(connection: &Connection, settings: &AdbcSettings) -> Self {
+    pub(crate) fn of(connection: &Connection, settings: &AdbcSettings) -> Self {
         let secrets = settings
             .options
             .iter()
@@ -34,12 +34,12 @@ impl Failures {
         }
     }
 
-    pub(super) fn connection(&self) -> &str {
+    pub(crate) fn connection(&self) -> &str {
         &self.connection
     }
 
     /// What an error of the driver means.
-    pub(super) fn of_driver(&self, doing: &str, error: &Error) -> SystemError {
+    pub(crate) fn of_driver(&self, doing: &str, error: &Error) -> SystemError {
         let connection = self.connection.clone();
         let source = self.scrubbed(&error.message).into();
         if is_locked(&error.message) {
@@ -75,7 +75,7 @@ impl Failures {
     }
 
     /// A driver that could not be loaded, and the way to get it.
-    pub(super) fn no_driver(&self, error: &Error) -> SystemError {
+    pub(crate) fn no_driver(&self, error: &Error) -> SystemError {
         let name = match &self.driver {
             AdbcDriver::Named(name) => format!("the ADBC driver `{name}`"),
             AdbcDriver::Profile(name) => format!("the ADBC profile `{name}`"),
@@ -106,7 +106,7 @@ impl Failures {
         }
     }
 
-    pub(super) fn failed(
+    pub(crate) fn failed(
         &self,
         doing: &str,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -120,7 +120,7 @@ impl Failures {
         }
     }
 
-    pub(super) fn silent(&self, doing: &str, waited: Duration) -> SystemError {
+    pub(crate) fn silent(&self, doing: &str, waited: Duration) -> SystemError {
         SystemError::Unavailable {
             connection: self.connection.clone(),
             source: format!(
@@ -132,7 +132,7 @@ impl Failures {
     }
 
     /// The thread ended without a word: a driver panicked, or there is a defect here.
-    pub(super) fn stopped(&self) -> SystemError {
+    pub(crate) fn stopped(&self) -> SystemError {
         self.failed("asking the driver", "its thread ended without an answer")
     }
 
