@@ -148,6 +148,11 @@ impl<'a> Reader<'a> {
             Some(Kind::Salesforce | Kind::Bullhorn | Kind::HubSpot | Kind::Dataverse) => {
                 self.service_limits()
             }
+            // A file that DuckDB writes has one writer.
+            Some(Kind::Duckdb) => Limits {
+                writers: 1,
+                ..self.limits()
+            },
             _ => self.limits(),
         };
         let address = match url {

@@ -174,10 +174,14 @@ impl Project {
         if let Some(connection) = connection {
             let read_only = match connection.system {
                 System::Files(_) => Some("is a folder of files"),
-                System::Adbc(_) => Some("is read through a driver"),
-                System::Service(_) | System::Sqlite(_) | System::Postgres(_) | System::Mysql(_) => {
-                    None
+                System::Adbc(ref settings) if settings.file.is_none() => {
+                    Some("is read through a driver")
                 }
+                System::Service(_)
+                | System::Sqlite(_)
+                | System::Postgres(_)
+                | System::Mysql(_)
+                | System::Adbc(_) => None,
             };
             if let Some(why) = read_only {
                 self.read_only.insert(name.to_owned(), why);

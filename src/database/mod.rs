@@ -45,6 +45,7 @@ pub(crate) enum Dialect {
     Sqlite,
     Postgres,
     Mysql,
+    Duckdb,
 }
 
 impl Dialect {
@@ -53,7 +54,9 @@ impl Dialect {
     pub(crate) fn quote(self, name: &str) -> String {
         let name = name.replace('\0', "");
         match self {
-            Self::Sqlite | Self::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+            Self::Sqlite | Self::Postgres | Self::Duckdb => {
+                format!("\"{}\"", name.replace('"', "\"\""))
+            }
             Self::Mysql => format!("`{}`", name.replace('`', "``")),
         }
     }

@@ -4,6 +4,7 @@
 //! [`crate::domain::match_rule`].
 
 mod ahead;
+pub(crate) mod duckdb;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod seam;
@@ -27,6 +28,17 @@ pub(crate) enum AnyDatabase {
     Sqlite(sqlite::SqliteDestination),
     Postgres(postgres::PostgresDestination),
     Mysql(mysql::MysqlDestination),
+    Duckdb(duckdb::DuckdbDestination),
+}
+
+impl AnyDatabase {
+    /// Whether it is a file, into which a commit ends with the process that makes it.
+    pub(crate) fn is_file(&self) -> bool {
+        match self {
+            Self::Sqlite(_) | Self::Duckdb(_) => true,
+            Self::Postgres(_) | Self::Mysql(_) => false,
+        }
+    }
 }
 
 /// Asks the same of whichever database it is.
@@ -36,6 +48,7 @@ macro_rules! whichever {
             AnyDatabase::Sqlite($database) => $answer,
             AnyDatabase::Postgres($database) => $answer,
             AnyDatabase::Mysql($database) => $answer,
+            AnyDatabase::Duckdb($database) => $answer,
         }
     };
 }
@@ -92,6 +105,9 @@ impl Destination for AnyDatabase {
                 Self::Postgres(postgres::PostgresDestination::connect(connection).await?)
             }
             System::Mysql(_) => Self::Mysql(mysql::MysqlDestination::connect(connection).await?),
+            System::Adbc(settings) if settings.file.is_some() => {
+                Self::Duckdb(duckdb::DuckdbDestination::connect(connection).await?)
+            }
             System::Files(_) | System::Adbc(_) | System::Service(_) => {
                 return Err(SystemError::NotFound {
                     what: format!(

@@ -50,12 +50,27 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The file of a database that a driver writes to.
+    pub(crate) fn file_of_driver(&self) -> Option<&PathBuf> {
+        match &self.system {
+            System::Adbc(settings) => settings.file.as_ref(),
+            System::Files(_)
+            | System::Sqlite(_)
+            | System::Postgres(_)
+            | System::Mysql(_)
+            | System::Service(_) => None,
+        }
+    }
+
     /// Where it leads, whoever goes there.
     pub(crate) fn address(&self) -> String {
         match &self.system {
             System::Files(settings) => format!("{:?}", settings.folder),
             System::Sqlite(settings) => format!("{:?}", settings.file),
-            System::Adbc(settings) => format!("{} {:?}", settings.kind, settings.driver),
+            System::Adbc(settings) => match &settings.file {
+                Some(file) => format!("{file:?}"),
+                None => format!("{} {:?}", settings.kind, settings.driver),
+            },
             System::Service(settings) => settings.address(),
             System::Postgres(settings) | System::Mysql(settings) => {
                 let ServerSettings {
@@ -83,8 +98,8 @@ pub(crate) enum System {
     Sqlite(SqliteSettings),
     Postgres(ServerSettings),
     Mysql(ServerSettings),
-    /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read,
-    /// never written.
+    /// A database that a driver of its own speaks to: DuckDB, Snowflake and others. It is read;
+    /// only one that is a file is written.
     Adbc(AdbcSettings),
     /// A web API.
     Service(ServiceSettings),
@@ -141,6 +156,10 @@ pub(crate) struct AdbcSettings {
     pub(crate) options: Vec<(String, OptionValue)>,
     /// The schema of tables that are named without one, where the driver's database has several.
     pub(crate) schema: Option<String>,
+    /// The file that the database is. Only such a one is written, by one process at a time.
+    pub(crate) file: Option<PathBuf>,
+    /// Whether whoever reads the file also writes to it in the same run.
+    pub(crate) is_written_meanwhile: bool,
 }
 
 /// How a driver is found.

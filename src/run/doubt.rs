@@ -145,7 +145,7 @@ async fn settled_batch(
     object: &[String],
     batch: &[SentImages],
 ) -> Result<Vec<SentImages>, SystemError> {
-    let is_file = matches!(destination, AnyDatabase::Sqlite(_));
+    let is_file = destination.is_file();
     let span = batch.first().map(|sending| sending.span);
     // A commit into a file ends with the process that makes it.
     if let (false, Some(span)) = (is_file, span) {

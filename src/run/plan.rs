@@ -618,6 +618,10 @@ async fn plan_all(
         project,
         facts,
         sources,
+        written: chosen
+            .iter()
+            .map(|write_back| write_back.destination.clone())
+            .collect(),
         destinations: HashMap::new(),
         absent: Vec::new(),
         made_by: BTreeMap::new(),
@@ -686,6 +690,8 @@ struct Planner<'a> {
     project: &'a Project,
     facts: &'a RunFacts,
     sources: Sources,
+    /// Names of the connections that the job writes through.
+    written: HashSet<String>,
     /// One connection each, however many write-backs use it; `None` if it could not be made.
     destinations: HashMap<String, Option<AnyDestination>>,
     /// Write-backs whose connection could not be made.
@@ -699,6 +705,7 @@ impl Planner<'_> {
     async fn plan(&mut self, write_back: &WriteBack) -> Option<Plan> {
         let source = self.connection(&write_back.source, &write_back.location)?;
         let destination = self.connection(&write_back.destination, &write_back.location)?;
+        let source = self.told_what_is_written(source);
         let destination = with_options(destination, write_back);
         // Opening a source finds the tables and columns that are not there.
         let opened = match self.sources {
@@ -784,6 +791,21 @@ impl Planner<'_> {
                 self.problems.push(problem_of(&error, location));
             })
             .ok()
+    }
+
+    /// A source that is told whether the job writes to the file that it reads.
+    fn told_what_is_written(&self, mut source: Connection) -> Connection {
+        let is_written = source.file_of_driver().is_some_and(|file| {
+            let mut written = self.written.iter();
+            written.any(|name| {
+                let connection = self.project.connections.get(name);
+                connection.and_then(Connection::file_of_driver) == Some(file)
+            })
+        });
+        if let System::Adbc(settings) = &mut source.system {
+            settings.is_written_meanwhile = is_written;
+        }
+        source
     }
 
     fn connection(&mut self, name: &str, location: &Location) -> Option<Connection> {

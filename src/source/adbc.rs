@@ -14,8 +14,9 @@ use std::time::Duration;
 use adbc_core::CancelHandle;
 use tokio::sync::{mpsc, oneshot};
 
-use self::reading::{Asked, Described};
+use self::reading::Described;
 use super::{DescribedColumn, Pulled, TableDescription};
+use crate::database::adbc::AdbcClient;
 use crate::database::adbc::fault::Failures;
 use crate::domain::connection::{AdbcSettings, Connection};
 use crate::domain::error::SystemError;
@@ -139,10 +140,10 @@ pub(super) async fn describe_table(
 async fn on_a_thread(
     connection: &Connection,
     settings: &AdbcSettings,
-    work: impl FnOnce(&Asked, reading::Sender) + Send + 'static,
+    work: impl FnOnce(&AdbcClient, reading::Sender) + Send + 'static,
 ) -> Result<Described, SystemError> {
     let failures = Failures::of(connection, settings);
-    let asked = Asked {
+    let asked = AdbcClient {
         settings: settings.clone(),
         failures: failures.clone(),
     };

@@ -2,7 +2,7 @@
 //! them by their own words. What a driver calls its options is known here; which values keep its
 //! answers exact, the source knows.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::super::address::Kind;
 use super::super::document::{Value, shown};
@@ -31,6 +31,8 @@ const DUCKDB_KEYS: &[&str] = &[
     "timezone",
     "connect_timeout",
     "statement_timeout",
+    "lock_timeout",
+    "attempts_max",
 ];
 const SNOWFLAKE_KEYS: &[&str] = &[
     "kind",
@@ -97,6 +99,8 @@ const SNOWFLAKE_LOGINS: [(&str, &str, &str, &str); 4] = [
 struct Options {
     given: Vec<(String, OptionValue)>,
     complete: bool,
+    /// The database's file, if it is one.
+    file: Option<PathBuf>,
 }
 
 impl Options {
@@ -112,6 +116,7 @@ impl Reader<'_> {
         let mut options = Options {
             given: Vec::new(),
             complete: true,
+            file: None,
         };
         let driver = match kind {
             Kind::Adbc => self.any_driver(&mut options),
@@ -136,6 +141,8 @@ impl Reader<'_> {
             driver: driver?,
             options: options.given,
             schema,
+            file: options.file,
+            is_written_meanwhile: false,
         };
         options.complete.then_some(settings)
     }
@@ -188,8 +195,10 @@ impl Reader<'_> {
             );
             options.complete = false;
         } else {
-            options.plain("path", self.absolute(file));
+            let file = self.absolute(file);
+            options.plain("path", file.as_str());
             options.plain("access_mode", "READ_ONLY");
+            options.file = Some(PathBuf::from(file));
         }
         Some(
             self.driver()

@@ -74,6 +74,30 @@ impl Failures {
         }
     }
 
+    /// What an error of opening a file means to whoever is to write to it.
+    pub(crate) fn of_opening_for_writing(&self, error: &Error) -> SystemError {
+        let connection = self.connection.clone();
+        let words = self.scrubbed(&error.message);
+        if is_locked(&error.message) {
+            let source = format!(
+                "another process has the file open, and whoever writes to it has it alone: close it there ({words})"
+            );
+            return SystemError::Contended {
+                connection,
+                source: source.into(),
+            };
+        }
+        if is_not_allowed(&error.message) {
+            return SystemError::Forbidden {
+                connection,
+                source: words.into(),
+                hint: "let the user who runs writeback write the file and the folder it is in"
+                    .to_owned(),
+            };
+        }
+        self.of_driver("connecting", error)
+    }
+
     /// A driver that could not be loaded, and the way to get it.
     pub(crate) fn no_driver(&self, error: &Error) -> SystemError {
         let name = match &self.driver {
@@ -206,6 +230,11 @@ fn class(error: &Error) -> Option<String> {
 /// Whether DuckDB's file is in another process's hands.
 fn is_locked(message: &str) -> bool {
     message.contains("Could not set lock on file")
+}
+
+/// Whether the operating system does not let this user write a file.
+fn is_not_allowed(message: &str) -> bool {
+    message.contains("Permission denied") || message.contains("Read-only file system")
 }
 
 /// The next thing to do about what a driver says.

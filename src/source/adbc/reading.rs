@@ -4,16 +4,9 @@
 use std::collections::HashSet;
 
 use adbc_core::error::{Error, Status};
-use adbc_core::options::{AdbcVersion, InfoCode, OptionDatabase, OptionStatement, OptionValue};
-use adbc_core::{
-    CancelHandle, Connection as _, Database as _, Driver as _, LOAD_FLAG_SEARCH_ENV,
-    LOAD_FLAG_SEARCH_SYSTEM, LOAD_FLAG_SEARCH_USER, Optionable as _, Statement as _,
-};
-use adbc_driver_manager::profile::{
-    ConnectionProfile as _, ConnectionProfileProvider as _, FilesystemProfileProvider,
-    process_profile_value,
-};
-use adbc_driver_manager::{ManagedConnection, ManagedDriver, ManagedStatement};
+use adbc_core::options::{InfoCode, OptionStatement, OptionValue};
+use adbc_core::{CancelHandle, Connection as _, Optionable as _, Statement as _};
+use adbc_driver_manager::ManagedStatement;
 use arrow_array::cast::AsArray as _;
 use arrow_array::{Array as _, RecordBatch, RecordBatchReader, UnionArray};
 use arrow_schema::{Schema as ArrowSchema, SchemaRef};
@@ -21,21 +14,14 @@ use polars::prelude::{Column, DataFrame, IntoColumn as _, NamedFrom as _, Polars
 use tokio::sync::{mpsc, oneshot};
 
 use super::bridge::{Reading, series};
-use crate::database::adbc::drivers::{KnownDriver, known};
-use crate::database::adbc::fault::Failures;
-use crate::domain::connection::{AdbcDriver, AdbcSettings, OptionValue as Given};
+use crate::database::adbc::drivers::KnownDriver;
+use crate::database::adbc::{AdbcClient, FileAccess, Opened, open};
 use crate::domain::error::SystemError;
 use crate::domain::object::{NameError, NamePart, resolve_name};
 use crate::domain::problem::{did_you_mean, quoted_list};
 use crate::domain::record::RECORD_POSITION;
 use crate::domain::schema::Schema;
 use crate::source::{CHUNK_BYTES_MAX, CHUNK_RECORDS_MAX, DescribedColumn, Pulled};
-
-/// Whom a thread works for.
-pub(super) struct Asked {
-    pub(super) settings: AdbcSettings,
-    pub(super) failures: Failures,
-}
 
 /// What is known of a statement before it runs.
 pub(super) struct Described {
@@ -76,14 +62,14 @@ impl Sender {
 struct Statement {
     reader: Option<Box<dyn RecordBatchReader + Send>>,
     statement: ManagedStatement,
-    connection: ManagedConnection,
+    opened: Opened,
     known: &'static KnownDriver,
 }
 
 /// Pulls the schema's columns: describes the statement, waits until it may begin, and hands over
 /// its chunks.
 pub(super) fn pull(
-    asked: &Asked,
+    asked: &AdbcClient,
     schema: &Schema,
     mut sender: Sender,
     may_begin: oneshot::Receiver<()>,
@@ -106,13 +92,13 @@ pub(super) fn pull(
 }
 
 /// Describes a table.
-pub(super) fn describe(asked: &Asked, table: &[String], mut sender: Sender) {
+pub(super) fn describe(asked: &AdbcClient, table: &[String], mut sender: Sender) {
     let described = describe_columns(asked, table, &mut sender);
     sender.finish(described);
 }
 
 fn describe_columns(
-    asked: &Asked,
+    asked: &AdbcClient,
     table: &[String],
     sender: &mut Sender,
 ) -> Result<Described, SystemError> {
@@ -137,7 +123,7 @@ fn describe_columns(
 }
 
 fn prepare(
-    asked: &Asked,
+    asked: &AdbcClient,
     schema: &Schema,
     sender: &mut Sender,
 ) -> Result<(Statement, Described), SystemError> {
@@ -173,45 +159,12 @@ fn prepare(
 
 impl Statement {
     /// Loads the driver and connects.
-    fn open(asked: &Asked) -> Result<Self, SystemError> {
-        let Asked { settings, failures } = asked;
-        let (name, mut options) = match &settings.driver {
-            AdbcDriver::Named(name) => (name.clone(), Vec::new()),
-            AdbcDriver::Profile(profile) => {
-                of_profile(profile).map_err(|error| failures.no_driver(&error))?
-            }
-        };
-        // What the connection says counts before what its profile says.
-        options.retain(|(option, _)| !settings.options.iter().any(|(own, _)| own == option));
-        options.extend(settings.options.iter().cloned());
-        let known = known(&name);
-        if let Some(kind) = known.instead {
-            let hint = format!("write `kind = \"{kind}\"`: the program reads it itself, exactly");
-            return Err(SystemError::Failed {
-                connection: failures.connection().to_owned(),
-                doing: format!("loading the ADBC driver `{name}`"),
-                source: "its values do not come through as they are".into(),
-                hint: Some(hint),
-            });
-        }
-        let options = known
-            .pinned(options)
-            .map_err(|why| failures.failed("setting the driver up", why))?;
-        let option = |(name, value): (String, Given)| {
-            (
-                OptionDatabase::from(name.as_str()),
-                OptionValue::String(value.reveal().to_owned()),
-            )
-        };
-        let places = LOAD_FLAG_SEARCH_ENV | LOAD_FLAG_SEARCH_USER | LOAD_FLAG_SEARCH_SYSTEM;
-        let driver = ManagedDriver::load_from_name(&name, None, AdbcVersion::V110, places, None);
-        let mut driver = driver.map_err(|error| failures.no_driver(&error))?;
-        let connecting = |error: Error| failures.of_driver("connecting", &error);
-        let database = driver
-            .new_database_with_opts(options.into_iter().map(option))
-            .map_err(connecting)?;
-        let mut connection = database.new_connection().map_err(connecting)?;
-        let mut statement = connection.new_statement().map_err(connecting)?;
+    fn open(asked: &AdbcClient) -> Result<Self, SystemError> {
+        let mut opened = open(asked, FileAccess::Read)?;
+        let known = opened.known;
+        let statement = opened.connection.new_statement();
+        let mut statement =
+            statement.map_err(|error| asked.failures.of_driver("connecting", &error))?;
         for (option, value) in known.statement {
             // A driver of another version may not know it; it only bounds what is fetched ahead.
             if let Err(error) =
@@ -223,12 +176,12 @@ impl Statement {
         Ok(Self {
             reader: None,
             statement,
-            connection,
+            opened,
             known,
         })
     }
 
-    fn ask(&mut self, asked: &Asked, sql: &str) -> Result<(), SystemError> {
+    fn ask(&mut self, asked: &AdbcClient, sql: &str) -> Result<(), SystemError> {
         self.reader = None;
         self.statement
             .set_sql_query(sql)
@@ -236,7 +189,7 @@ impl Statement {
     }
 
     /// What the statement would yield; `None` where the driver cannot say without running it.
-    fn foreseen(&mut self, asked: &Asked) -> Result<Option<ArrowSchema>, SystemError> {
+    fn foreseen(&mut self, asked: &AdbcClient) -> Result<Option<ArrowSchema>, SystemError> {
         match self.statement.execute_schema() {
             Ok(schema) => Ok(Some(schema)),
             Err(error) if error.status == Status::NotImplemented => Ok(None),
@@ -245,7 +198,7 @@ impl Statement {
     }
 
     /// The columns of a table, as a reader of it types them.
-    fn columns_of(&mut self, asked: &Asked, path: &str) -> Result<SchemaRef, SystemError> {
+    fn columns_of(&mut self, asked: &AdbcClient, path: &str) -> Result<SchemaRef, SystemError> {
         self.ask(asked, &format!("SELECT * FROM {path} WHERE 1 = 0"))?;
         let reader = self.statement.execute();
         let reader = reader.map_err(|error| {
@@ -258,7 +211,7 @@ impl Statement {
 
     /// A table's path as SQL has it. Snowflake reads two parts as schema and table, where many
     /// people write database and table: either may be meant, as long as only one of them exists.
-    fn locate(&mut self, asked: &Asked, table: &[String]) -> Result<String, SystemError> {
+    fn locate(&mut self, asked: &AdbcClient, table: &[String]) -> Result<String, SystemError> {
         let path = self.known.path(table);
         let ([database, name], "snowflake") = (table, self.known.name) else {
             return Ok(path);
@@ -295,6 +248,7 @@ impl Statement {
     fn driver(&self) -> Option<String> {
         let codes = HashSet::from([InfoCode::DriverName, InfoCode::DriverVersion]);
         let batches: Vec<RecordBatch> = self
+            .opened
             .connection
             .get_info(Some(codes))
             .ok()?
@@ -313,7 +267,7 @@ impl Statement {
     /// Runs the statement and hands over its records, until nobody takes them any more.
     fn hand_over(
         &mut self,
-        asked: &Asked,
+        asked: &AdbcClient,
         schema: &Schema,
         chunks: &mpsc::Sender<Result<Pulled, SystemError>>,
     ) -> Result<(), SystemError> {
@@ -342,36 +296,6 @@ impl Statement {
         }
         Ok(())
     }
-}
-
-/// A profile's driver and options, those that stand in the environment read from there.
-fn of_profile(name: &str) -> Result<(String, Vec<(String, Given)>), Error> {
-    let profile = FilesystemProfileProvider::default().get_profile(name)?;
-    let (driver, _) = profile.get_driver_name()?;
-    let mut options = Vec::new();
-    for (option, value) in profile.get_options()? {
-        let text = match value {
-            OptionValue::String(text) => value_of_profile(&text)?,
-            OptionValue::Int(number) => number.to_string(),
-            OptionValue::Double(number) => number.to_string(),
-            OptionValue::Bytes(_) | _ => return Err(no_text(option.as_ref())),
-        };
-        options.push((option.as_ref().to_owned(), Given::Plain(text)));
-    }
-    Ok((driver.to_owned(), options))
-}
-
-/// A text of a profile with what stands in the environment in its place.
-fn value_of_profile(text: &str) -> Result<String, Error> {
-    if let OptionValue::String(text) = process_profile_value(text)? {
-        Ok(text)
-    } else {
-        Err(no_text("a value of the profile"))
-    }
-}
-
-fn no_text(what: &str) -> Error {
-    Error::with_message_and_status(format!("`{what}` is no text"), Status::InvalidArguments)
 }
 
 /// Codes and texts of what a driver says of itself.
