@@ -388,14 +388,6 @@ fn nothing_is_written_to_a_duckdb_file_that_is_a_source() {
         std::fs::read(place.path("data/scores.duckdb")).expect("a file"),
         before
     );
-    place.job("destination = 'scores'\nsource = 'scores'", FIELDS);
-    let check = command(&place, &["check"]);
-    assert!(
-        check
-            .stderr
-            .contains("destination `scores` is read through a driver"),
-        "{check}"
-    );
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod disk;
 mod documents;
 mod doubt;
 mod drivers;
+mod duckdb_destination;
 mod edges;
 mod engines;
 mod example;

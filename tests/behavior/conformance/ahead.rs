@@ -146,7 +146,7 @@ fn an_account_is_named(subject: &'static Subject) -> Ran {
 fn service(subject: &'static Subject) -> &'static Service {
     match &subject.kind {
         Kind::Service(service) => service,
-        Kind::Database(_) => panic!("{} is no web API", subject.name),
+        Kind::Database(_) | Kind::DuckDb => panic!("{} is no web API", subject.name),
     }
 }
 
@@ -171,7 +171,7 @@ fn secrets_are_told_to_nobody(subject: &'static Subject) {
     let ground = ground(subject, "");
     let arguments = ["run", "job", "--json"];
     let (run, secrets) = match &subject.kind {
-        Kind::Database(_) => {
+        Kind::Database(_) | Kind::DuckDb => {
             let run = ground
                 .place
                 .command_with(&arguments, &[("RUST_LOG", "trace")]);

@@ -28,6 +28,7 @@ impl Ground {
     pub(super) fn of(subject: &'static Subject, rows: &str) -> Self {
         let place = match &subject.kind {
             Kind::Database(server) => database(subject, Workspace::on(*server), rows),
+            Kind::DuckDb => database(subject, Workspace::on_duckdb(), rows),
             Kind::Service(service) => practice(subject, service, rows),
         };
         let ground = Self { subject, place };
@@ -38,7 +39,7 @@ impl Ground {
     /// `writeback.toml`, with these further settings of the destination's connection.
     pub(super) fn connect(&self, settings: &str) -> &Self {
         match &self.subject.kind {
-            Kind::Database(_) => {
+            Kind::Database(_) | Kind::DuckDb => {
                 let crm = self.place.connection("crm");
                 self.project(&format!("{}\n{settings}", crm.trim_end()))
             }
@@ -148,7 +149,8 @@ impl Ground {
     pub(super) fn held(&self, columns: &str) -> Vec<String> {
         let names: Vec<&str> = columns.split(' ').collect();
         let csv = match &self.subject.kind {
-            Kind::Database(server) => {
+            Kind::Database(_) | Kind::DuckDb => {
+                let server = self.place.server;
                 let columns: Vec<String> = names.iter().map(|name| server.quote(name)).collect();
                 let sql = format!("SELECT {} FROM accounts", columns.join(", "));
                 self.place.query(&sql)
@@ -181,7 +183,7 @@ impl Ground {
     /// Somebody else writes a value into a row.
     pub(super) fn edit(&self, key: &str, column: &str, value: &str) -> &Self {
         match &self.subject.kind {
-            Kind::Database(_) => {
+            Kind::Database(_) | Kind::DuckDb => {
                 let sql = format!("UPDATE accounts SET {column} = '{value}' WHERE id = '{key}'");
                 self.place.execute(&sql);
             }
@@ -232,7 +234,11 @@ fn database(subject: &Subject, place: Workspace, rows: &str) -> Workspace {
         ),
     );
     let words = "'low', 'medium', 'high'";
+    // DuckDB computes such a column whenever it is read.
+    let is_duckdb = matches!(subject.kind, Kind::DuckDb);
+    let stored = if is_duckdb { "" } else { " STORED" };
     let choice = match server {
+        _ if is_duckdb => format!("ENUM({words})"),
         Server::Postgres => {
             place.execute(&format!("CREATE TYPE choice AS ENUM ({words})"));
             "choice".to_owned()
@@ -243,7 +249,7 @@ fn database(subject: &Subject, place: Workspace, rows: &str) -> Workspace {
     let columns = format!(
         "id VARCHAR(18) PRIMARY KEY, score DECIMAL(6,2), risk VARCHAR(16), note VARCHAR(40), \
          shared VARCHAR(40), part VARCHAR(40), stamp {}, owner INTEGER, choice {choice}, \
-         band VARCHAR(20) GENERATED ALWAYS AS (note) STORED, \
+         band VARCHAR(20) GENERATED ALWAYS AS (note){stored}, \
          CONSTRAINT score_limit CHECK (score <= 100), FOREIGN KEY (owner) REFERENCES owners (id)",
         server.instant(),
     );

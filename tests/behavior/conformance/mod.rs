@@ -179,6 +179,7 @@ held_to_the_table! {
     postgresql: POSTGRESQL,
     mariadb: MARIADB,
     sqlite: SQLITE,
+    duckdb: DUCKDB,
     salesforce: SALESFORCE,
     hubspot: HUBSPOT,
     dataverse: DATAVERSE,

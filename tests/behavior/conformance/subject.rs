@@ -24,8 +24,14 @@ pub(super) struct Subject {
     instead: &'static [(Row, Instead)],
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of each destination, for good"
+)]
 pub(super) enum Kind {
     Database(Server),
+    /// A file that is reached through DuckDB's driver.
+    DuckDb,
     Service(Service),
 }
 
@@ -117,10 +123,11 @@ impl Instead {
     }
 }
 
-pub(super) static ALL: [&Subject; 7] = [
+pub(super) static ALL: [&Subject; 8] = [
     &POSTGRESQL,
     &MARIADB,
     &SQLITE,
+    &DUCKDB,
     &SALESFORCE,
     &HUBSPOT,
     &DATAVERSE,
@@ -298,6 +305,32 @@ const NO_JOURNAL: (Row, Instead) = (
     ),
 );
 
+const NO_PASSWORD: (Row, Instead) = (
+    Row::Secrets,
+    Instead::refused(
+        "a file takes no password: `password` is refused",
+        "`password`",
+    ),
+);
+
+const NO_ANSWERS: (Row, Instead) = (
+    Row::AnswerLost,
+    Instead::refused(
+        "a file gives no answers that could be lost: `host` is refused",
+        "`host`",
+    ),
+);
+
+const NO_SESSION: (Row, Instead) = (
+    Row::SessionEnded,
+    Instead::refused("nobody logs in to a file: `user` is refused", "`user`"),
+);
+
+const NO_NETWORK: (Row, Instead) = (
+    Row::BrokenAnswers,
+    Instead::refused("no network leads to a file: `port` is refused", "`port`"),
+);
+
 pub(super) static POSTGRESQL: Subject = Subject {
     name: "PostgreSQL",
     kind: Kind::Database(Server::Postgres),
@@ -349,29 +382,34 @@ pub(super) static SQLITE: Subject = Subject {
                 code: 1,
             },
         ),
-        (
-            Row::Secrets,
-            Instead::refused(
-                "a file takes no password: `password` is refused",
-                "`password`",
-            ),
-        ),
+        NO_PASSWORD,
         NOT_DESCRIBED,
-        (
-            Row::AnswerLost,
-            Instead::refused(
-                "a file gives no answers that could be lost: `host` is refused",
-                "`host`",
-            ),
-        ),
-        (
-            Row::SessionEnded,
-            Instead::refused("nobody logs in to a file: `user` is refused", "`user`"),
-        ),
-        (
-            Row::BrokenAnswers,
-            Instead::refused("no network leads to a file: `port` is refused", "`port`"),
-        ),
+        NO_ANSWERS,
+        NO_SESSION,
+        NO_NETWORK,
+    ],
+};
+
+pub(super) static DUCKDB: Subject = Subject {
+    name: "DuckDB",
+    kind: Kind::DuckDb,
+    object: "accounts",
+    columns: OF_DATABASES,
+    new: "",
+    refusal: "CHECK constraint failed on table accounts with expression CHECK((score <= 100))",
+    owners: Some(OWNERS),
+    choice: CHOICE,
+    members: None,
+    deaths: DATABASE_DEATHS,
+    instead: &[
+        NO_LISTS,
+        NOT_PINNED,
+        NOT_COUNTED,
+        NO_PASSWORD,
+        NOT_DESCRIBED,
+        NO_ANSWERS,
+        NO_SESSION,
+        NO_NETWORK,
     ],
 };
 

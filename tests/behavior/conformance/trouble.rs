@@ -1,6 +1,6 @@
 //! What goes wrong on the way: the destination holds in the end what one clean run leaves.
 
-use crate::harness::{AGAIN, Act, At, Fault, Proxy, Ran, Running, Server, WRITER};
+use crate::harness::{AGAIN, Act, At, DuckDb, Fault, Proxy, Ran, Running, Server, WRITER};
 
 use super::subject::{Faults, Kind};
 use super::{Chapter, Ground, Row, Story, Subject};
@@ -66,7 +66,7 @@ fn a_killed_run_is_gone_on_with(subject: &'static Subject) {
 fn what_is_created_without_an_answer_is_created_once(subject: &'static Subject) {
     let ground = creating_ground(subject, 60, 10);
     let run = match &subject.kind {
-        Kind::Database(_) => run_with_fault(
+        Kind::Database(_) | Kind::DuckDb => run_with_fault(
             &ground,
             At::Answered {
                 words: "COMMIT",
@@ -118,6 +118,9 @@ fn broken_answers_are_got_over(subject: &'static Subject) {
 fn a_busy_destination_is_waited_for(subject: &'static Subject) {
     let faults = |faults: &Faults| faults.busy;
     expect_delivered(subject, faults, |ground| {
+        if let Kind::DuckDb = ground.subject.kind {
+            return run_beside_another_process(ground);
+        }
         ground.connect("writers = 1\nlock_timeout = '1s'\nattempts_max = 30");
         let held = match ground.place.server {
             // The journal must be what the program wants before the file is held.
@@ -134,6 +137,16 @@ fn a_busy_destination_is_waited_for(subject: &'static Subject) {
     });
 }
 
+/// A run that waits until another process lets go of the file.
+fn run_beside_another_process(ground: &Ground) -> Ran {
+    ground.connect("lock_timeout = '60s'");
+    let held = DuckDb::open(&ground.place.path("crm.duckdb"));
+    let mut run = Running::start(&ground.place);
+    run.wait_until_it_says("waiting for another process");
+    drop(held);
+    run.finish()
+}
+
 /// A run of a database's own, or one among each of a practice's faults, delivers.
 fn expect_delivered(
     subject: &'static Subject,
@@ -145,7 +158,7 @@ fn expect_delivered(
         .source("id,score\nA1,11\nA2,12\nA3,3\n")
         .job("", "id score");
     match &subject.kind {
-        Kind::Database(_) => {
+        Kind::Database(_) | Kind::DuckDb => {
             let run = of_database(&ground);
             let summary = "3 read = 2 updated + 1 unchanged";
             assert_eq!(run.summary(), summary, "{}: {run}", subject.name);

@@ -1,7 +1,7 @@
 //! One test's own database: made, filled and read back directly, without the program.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection};
@@ -10,6 +10,7 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Row};
 use tokio::runtime::Runtime;
 
+use super::drivers::DuckDb;
 use super::server::{PASSWORD, Server};
 
 /// A database and the harness's own connection to it.
@@ -25,6 +26,9 @@ enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
     MariaDb(MySqlConnection),
+    /// A DuckDB file, which is opened for every statement: as long as it is open here, the program
+    /// cannot open it.
+    DuckDb(PathBuf),
 }
 
 /// A table's or query's rows as the database's own text, under the names of their columns.
@@ -50,6 +54,13 @@ impl Database {
         let all = Self::try_connect(server, port, None).expect("the server runs");
         all.execute(&format!("CREATE DATABASE {name}"));
         Self::try_connect(server, port, Some(&name)).expect("the database was just made")
+    }
+
+    /// Makes a DuckDB file. What it is called and how it quotes is as SQLite's.
+    pub(super) fn create_duckdb(file: &Path) -> Self {
+        drop(DuckDb::open(file));
+        let connecting = async { Ok(Connection::DuckDb(file.to_owned())) };
+        Self::open("main".to_owned(), Server::Sqlite, None, connecting).expect("a file")
     }
 
     /// Opens an existing SQLite file.
@@ -123,6 +134,9 @@ impl Database {
             Connection::MariaDb(connection) => {
                 self.runtime.block_on(fetch::<MySql>(connection, sql))
             }
+            Connection::DuckDb(file) => DuckDb::open(file)
+                .try_query(sql)
+                .map_err(sqlx::Error::Protocol),
         }
     }
 }

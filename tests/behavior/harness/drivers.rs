@@ -8,6 +8,10 @@ use adbc_core::{
     Connection as _, Database as _, Driver as _, LOAD_FLAG_SEARCH_ENV, Statement as _,
 };
 use adbc_driver_manager::{ManagedConnection, ManagedDriver};
+use arrow_array::Array as _;
+use arrow_array::cast::AsArray as _;
+
+use super::database::Rows;
 
 /// The folder with the drivers' manifests; the program looks there for those that connections name.
 /// Panics: if nobody has fetched them.
@@ -51,5 +55,35 @@ impl DuckDb {
             .execute_update()
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
         self
+    }
+
+    /// Runs statements; of what a query yields every value as DuckDB's own text.
+    pub(super) fn try_query(&mut self, sql: &str) -> Result<Rows, String> {
+        let is_query = sql.trim_start().starts_with("SELECT");
+        let sql = match is_query {
+            true => format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql})"),
+            false => sql.to_owned(),
+        };
+        let mut statement = self.0.new_statement().expect("a statement");
+        let told = |error: adbc_core::error::Error| error.message;
+        statement.set_sql_query(&sql).map_err(told)?;
+        if !is_query {
+            statement.execute_update().map_err(told)?;
+            return Ok(Rows::default());
+        }
+        let mut rows = Rows::default();
+        for batch in statement.execute().map_err(told)? {
+            let batch = batch.map_err(|error| error.to_string())?;
+            let fields = batch.schema();
+            rows.header = fields.fields().iter().map(|f| f.name().clone()).collect();
+            for row in 0..batch.num_rows() {
+                let cells = batch.columns().iter().map(|column| {
+                    let texts = column.as_string::<i32>();
+                    texts.is_valid(row).then(|| texts.value(row).to_owned())
+                });
+                rows.rows.push(cells.collect());
+            }
+        }
+        Ok(rows)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::database::Database;
+use super::drivers::drivers_folder;
 use super::server::{CANARY, PASSWORD, Server, Started, Transport};
 
 /// How long one call of the program may take; the slowest takes seconds in a debug build on a busy
@@ -37,6 +38,8 @@ pub(crate) struct Workspace {
 /// Where a test's database is.
 enum Host {
     File,
+    /// A file that is reached through DuckDB's driver.
+    DuckDbFile,
     /// A server that other tests use as well.
     Shared(&'static Started),
     Own(RefCell<Started>),
@@ -45,7 +48,7 @@ enum Host {
 impl Host {
     fn port(&self) -> Option<u16> {
         match self {
-            Self::File => None,
+            Self::File | Self::DuckDbFile => None,
             Self::Shared(started) => Some(started.port()),
             Self::Own(started) => Some(started.borrow().port()),
         }
@@ -55,6 +58,20 @@ impl Host {
 impl Workspace {
     pub(crate) fn on(server: Server) -> Self {
         Self::at(server, server.shared().map_or(Host::File, Host::Shared))
+    }
+
+    /// On a DuckDB file, `crm.duckdb`; `server` is then SQLite, whose way of writing names and texts
+    /// it shares.
+    pub(crate) fn on_duckdb() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let database = Database::create_duckdb(&folder.path().join("crm.duckdb"));
+        Self {
+            server: Server::Sqlite,
+            folder,
+            database,
+            host: Host::DuckDbFile,
+        }
+        .begun()
     }
 
     /// On a server that takes connections over the network in TLS only.
@@ -82,12 +99,14 @@ impl Workspace {
             database,
             host,
         };
-        place.file(
-            "writeback.toml",
-            &(place.connection("files") + &place.connection("crm")),
-        );
-        fs::create_dir(place.path("data")).expect("a new folder");
-        place
+        place.begun()
+    }
+
+    fn begun(self) -> Self {
+        let connections = self.connection("files") + &self.connection("crm");
+        self.file("writeback.toml", &connections);
+        fs::create_dir(self.path("data")).expect("a new folder");
+        self
     }
 
     /// The plainest write-back there is: the table `accounts` with these rows
@@ -125,6 +144,14 @@ impl Workspace {
     pub(crate) fn connection(&self, name: &str) -> String {
         let table = format!("[connections.{name}]\n");
         match (name, self.host.port()) {
+            (name, _) if name != "files" && matches!(self.host, Host::DuckDbFile) => {
+                let driver = drivers_folder().join("duckdb.toml");
+                let driver = driver.display();
+                table
+                    + &format!(
+                        "kind = \"duckdb\"\nfile = \"crm.duckdb\"\ndriver = \"{driver}\"\n\n"
+                    )
+            }
             ("files", _) => table + "kind = \"files\"\nfolder = \"data\"\n\n",
             (_, None) => table + "kind = \"sqlite\"\nfile = \"crm.db\"\n\n",
             (_, Some(_)) => {
@@ -166,7 +193,7 @@ impl Workspace {
     fn started(&self) -> &'static Started {
         match &self.host {
             Host::Shared(started) => started,
-            Host::File | Host::Own(_) => panic!("not on a shared server"),
+            Host::File | Host::DuckDbFile | Host::Own(_) => panic!("not on a shared server"),
         }
     }
 
@@ -174,7 +201,9 @@ impl Workspace {
     pub(crate) fn restart_server(&self) {
         match &self.host {
             Host::Own(started) => started.borrow_mut().restart(),
-            Host::File | Host::Shared(_) => panic!("not on a server of the test's own"),
+            Host::File | Host::DuckDbFile | Host::Shared(_) => {
+                panic!("not on a server of the test's own")
+            }
         }
         self.database.reconnect();
     }
