@@ -3,7 +3,7 @@
 
 use crate::harness::{Ran, Server, Workspace};
 
-const BASE: &str = r#"
+pub(crate) const BASE: &str = r#"
 [agencies]
 column = "agency"
 
@@ -26,7 +26,7 @@ const REFERRALS: &str =
     "CREATE TABLE referrals (referral_id TEXT PRIMARY KEY, agency TEXT, name TEXT);";
 
 /// Two agencies, of which `south` has a status of its own and does not tell where from.
-fn place() -> Workspace {
+pub(crate) fn place() -> Workspace {
     let place = Workspace::on(Server::Sqlite);
     let columns = "id VARCHAR(18) PRIMARY KEY, name TEXT, status TEXT, origin TEXT";
     place.table("candidate", columns, "id\n");

@@ -1,6 +1,7 @@
 //! A column has one writer in a project: `check` tells of another, and two that both write it at
 //! once are refused.
 
+use crate::agencies;
 use crate::harness::{Server, Workspace, write_back};
 
 const ROWS: &str = "id,score,note,phone\nA1,1,,555\n";
@@ -81,4 +82,23 @@ fn two_jobs_that_write_a_column_at_once_are_refused_by_name() {
     place.file("schedules/weekly.toml", "");
     let ran = place.run();
     assert_eq!(ran.json()["status"], "succeeded", "{ran}");
+}
+
+#[test]
+fn agencies_of_one_base_write_the_same_column_each_for_its_own_records() {
+    let place = agencies::place();
+    let at_once = "name = { column = \"name\", realtime = true }";
+    let base = agencies::BASE.replacen("name = \"name\"", at_once, 1);
+    place.file("schedules/referral.toml", &base);
+    let checked = place.command(&["check"]);
+    assert_eq!(checked.code, 0, "{checked}");
+    assert!(!checked.stderr.contains("another writer"), "{checked}");
+    // A job of its own is another writer to each of them.
+    let fields = "id = 'referral_id'\nname = { column = 'name', realtime = true }";
+    let settings = "schema = 'sql/referral.sql'\nignore = ['agency']";
+    let weekly = write_back("scores", "candidate", settings, fields);
+    place.file("schedules/weekly.toml", &weekly);
+    let checked = place.command(&["check", "referral/north"]);
+    assert_eq!(checked.code, 2, "{checked}");
+    assert!(checked.stderr.contains("of job `weekly`"), "{checked}");
 }
