@@ -167,6 +167,25 @@ fn interests(place: &Workspace, settings: &str, records: &str) {
 }
 
 #[test]
+fn a_member_that_is_no_option_is_refused_before_anything_is_sent() {
+    let place = place("", SCORES);
+    interests(
+        &place,
+        "list = 'add'",
+        "C-1,Training;Analytic\nC-2,Training\n",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    let why = "mapping,Interests__c,not all of the column's words; `Analytics` is the nearest";
+    assert!(rejected.contains(why), "{rejected}");
+    // What a row holds may be taken out, whatever it is.
+    interests(&place, "list = 'remove'", "C-1,Analytic\nC-2,Training\n");
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 unchanged", "{run}");
+}
+
+#[test]
 fn members_are_added_taken_out_or_replaced_and_undo_puts_back_what_was_there() {
     for (settings, records, summary, held) in [
         // Whoever else set `Analytics`, it stays.

@@ -20,7 +20,7 @@ use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::list::ListMode;
 use crate::domain::method::Method;
 use crate::domain::object::{
-    Holds, NameError, Object, ObjectColumn, ObjectKind, RowLocks, resolve_name,
+    Holds, NameError, Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, resolve_name,
 };
 use crate::domain::problem::{Problem, Severity, did_you_mean, quoted_list};
 use crate::domain::record::RECORD_KEY;
@@ -386,6 +386,7 @@ impl<'a> Planner<'a> {
     ) -> Option<Route> {
         // What a reference is looked up in is what its values are made to fit.
         let fits = referral.map_or(column, |referral| &referral.value.column);
+        let fits = &fit_for_removal(field, fits);
         let write_back = self.write_back;
         let sources = field.value.columns().iter();
         let sources = sources.map(|position| write_back.columns().nth(*position));
@@ -873,6 +874,23 @@ impl<'a> Planner<'a> {
             false => self.object.create_unique_index(&names),
         };
         self.problems.push(warning.hint(create));
+    }
+}
+
+/// What members are made to fit: of those that are taken out of a row nobody says what they may be,
+/// for a row may hold what is no longer offered.
+fn fit_for_removal(field: &Field, column: &ObjectColumn) -> ObjectColumn {
+    let removes = matches!(&field.list, Some(list) if list.mode == ListMode::Remove);
+    let holds = match &column.holds {
+        Holds::Labels(_) if removes => Holds::Text {
+            limit: None,
+            repertoire: Repertoire::Unicode { nul: false },
+        },
+        holds => holds.clone(),
+    };
+    ObjectColumn {
+        holds,
+        ..column.clone()
     }
 }
 

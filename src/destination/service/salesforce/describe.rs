@@ -145,8 +145,10 @@ impl Field {
         ObjectColumn {
             name: self.name.clone(),
             declared: self.declared(),
-            loosely_compared: matches!(holds, Holds::Text { .. } | Holds::Label(_))
-                && !self.case_sensitive
+            loosely_compared: matches!(
+                holds,
+                Holds::Text { .. } | Holds::Label(_) | Holds::Labels(_)
+            ) && !self.case_sensitive
                 && !self.is_id(),
             holds,
             nullable: self.nillable,
@@ -188,6 +190,7 @@ impl Field {
         match self.field_type.as_str() {
             "id" | "reference" => text(18),
             "picklist" if self.restricted_picklist => Holds::Label(self.active_values()),
+            "multipicklist" if self.restricted_picklist => Holds::Labels(self.active_values()),
             "string" | "textarea" | "email" | "phone" | "url" | "combobox" | "encryptedstring"
             | "picklist" | "multipicklist" => text(self.length),
             "boolean" => Holds::Boolean,
