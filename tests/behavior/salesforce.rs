@@ -1,7 +1,8 @@
 //! Salesforce as a destination, against the practice org that is part of the program: records are
 //! matched, compared and written as in a database, each of them by itself.
 
-use crate::harness::{Server, Workspace, write_back};
+use crate::harness::certificates::openssl;
+use crate::harness::{Served, Server, Workspace, write_back};
 
 /// Accounts of the org: two share a legacy id.
 const ACCOUNTS: &str = "Id,Name,Customer_Id__c,Legacy_Id__c,Health_Score__c,Churn_Risk__c,Health_Note__c,Interests__c,Scored_At__c,Strategic__c
@@ -152,6 +153,52 @@ fn one_percent_that_changed_costs_a_fiftieth_of_the_calls() {
         "{nothing}"
     );
     assert!(calls(&place) - full - partial <= 2, "{nothing}");
+}
+
+#[test]
+fn the_key_of_the_app_logs_in_and_no_other_does() {
+    let place = place("", SCORES);
+    let folder = place.path("org");
+    for key in ["own.key", "other.key"] {
+        openssl(&folder, &["genrsa", "-out", key, "2048"]);
+    }
+    openssl(
+        &folder,
+        &["rsa", "-in", "own.key", "-pubout", "-out", "own.pub"],
+    );
+    let app = "[[app]]\nclient_id = 'app'\nclient_secret = 'x'\npublic_key = 'own.pub'\n";
+    place.file("org/practice.toml", &format!("{app}{RULE}"));
+    let org = Served::among(&place, "");
+    let live = |key: &str, user: &str| {
+        format!(
+            "{}[connections.crm]\nkind = 'salesforce'\nlogin_url = '{}'\nattempts_max = 2\n\
+             auth = {{ flow = 'jwt_bearer', client_id = 'app', user = '{user}', private_key = {{ file = 'org/{key}' }} }}\n",
+            place.connection("files"),
+            org.url()
+        )
+    };
+    let user = "writeback@practice.example";
+    for (key, user, hint) in [
+        ("other.key", user, "check `user` and `private_key`"),
+        (
+            "own.key",
+            "nobody@practice.example",
+            "check `user` and `private_key`",
+        ),
+        ("own.pub", user, "give an RSA key in PEM"),
+    ] {
+        place.file("writeback.toml", &live(key, user));
+        let refused = place.command(&["check", "job"]);
+        assert_eq!(refused.code, 2, "{key} of {user}: {refused}");
+        assert!(refused.stderr.contains(hint), "{key} of {user}: {refused}");
+    }
+    place.file("writeback.toml", &live("own.key", user));
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "4 read = 2 updated + 1 unchanged + 1 skipped",
+        "{run}"
+    );
 }
 
 const MEMBERS: &str = "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, interests VARCHAR(255))";

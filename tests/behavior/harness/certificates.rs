@@ -64,7 +64,7 @@ pub(crate) fn make(folder: &Path) {
     );
 }
 
-fn openssl(folder: &Path, arguments: &[&str]) {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) {
     let made = Command::new("openssl")
         .args(arguments)
         .current_dir(folder)
