@@ -101,6 +101,14 @@ fn read_step(
         let mistake = Problem::mistake(field.location.clone(), message);
         step.document.note(mistake.hint("leave `realtime` out"));
     }
+    for field in fields.iter().flatten() {
+        if let Some(way) = &field.way {
+            let message = format!("`{}` is of another row than the step makes", way.name);
+            let hint = "write it in a write-back that updates rows";
+            step.document
+                .note(Problem::mistake(field.location.clone(), message).hint(hint));
+        }
+    }
     let hint = "name the fields that tell a row from every other: `exists_by = [\"externalID\"]`";
     let exists_by = step
         .require("exists_by", hint)
@@ -557,6 +565,7 @@ fn field(at: Value<'_>, value: FieldValue) -> Option<Field> {
 fn field_of(at: Value<'_>, column: &str, value: FieldValue) -> Option<Field> {
     Some(Field {
         path: Vec::new(),
+        way: None,
         reference: None,
         list: None,
         column: named(at, column)?,

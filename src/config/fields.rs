@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use super::document::{Table, Value, shown};
 use super::labels::read_labels;
 use super::names::{parse_column_name, parse_field_of_object, parse_path};
+use super::ways::{own_name, read_way, way_of};
 use super::words::word;
 use crate::domain::condition::Condition;
 use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
@@ -17,7 +18,7 @@ use crate::domain::method::{
 use crate::domain::object::{NamePart, ObjectName, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, nearest, quoted_list};
 use crate::domain::real_time;
-use crate::domain::reference::{NotFound, Reference};
+use crate::domain::reference::{FieldWay, NotFound, Reference};
 use crate::domain::schema::Schema;
 use crate::domain::template::Template;
 
@@ -40,12 +41,14 @@ const FIELD_KEYS: &[&str] = &[
     "refers_to",
     "only_where",
     "not_found",
+    "reference",
+    "shared_max",
     "list",
     "separator",
 ];
 
 /// Those that only a reference has.
-const REFERENCE_KEYS: [&str; 2] = ["only_where", "not_found"];
+const REFERENCE_KEYS: [&str; 4] = ["only_where", "not_found", "reference", "shared_max"];
 const TEXT_HINT: &str =
     "columns stand in braces, with a default if they may be empty: `{column | \"default\"}`";
 const FIELD_HINT: &str =
@@ -102,6 +105,7 @@ struct FieldRead {
     when: When,
     on_conflict: OnConflict,
     real_time: bool,
+    way: Option<FieldWay>,
     reference: Option<Reference>,
     list: Option<List>,
 }
@@ -393,12 +397,18 @@ impl Reader<'_> {
             when,
             on_conflict,
             real_time,
+            way,
             reference,
             list,
         } = read?;
+        let (column, path) = match &way {
+            None => (column?, parse_path(entry.key)),
+            Some(way) => own_name(entry.key, way)?,
+        };
         Some(Field {
-            column: column?,
-            path: parse_path(entry.key),
+            column,
+            path,
+            way,
             value,
             when,
             on_conflict,
@@ -411,12 +421,18 @@ impl Reader<'_> {
 
     fn value(&mut self, entry: Value<'_>) -> Option<FieldRead> {
         if entry.is_text() {
-            let column = self.use_column(entry, entry.key, How::Directly)?;
+            let way = way_of(entry.key);
+            let how = match way {
+                None => How::Directly,
+                Some(_) => How::ThroughReference,
+            };
+            let column = self.use_column(entry, entry.key, how)?;
             return Some(FieldRead {
                 value: FieldValue::Column(column),
                 when: When::Always,
                 on_conflict: OnConflict::Overwrite,
                 real_time: false,
+                way,
                 reference: None,
                 list: None,
             });
@@ -444,16 +460,19 @@ impl Reader<'_> {
         let real_time = table
             .get("realtime")
             .map_or(Some(false), |value| value.boolean());
-        let reference = read_reference(&table, entry.key);
-        let is_reference = reference.as_ref().is_some_and(Option::is_some);
+        let led = read_reference(&table, entry.key)
+            .and_then(|reference| read_way(&table, entry.key, reference));
+        let is_reference = matches!(&led, Some((_, Some(_))));
         let list = read_list(&table, on_conflict, is_reference);
         let value = self.inline_value(&table, entry.key, when);
+        let (way, reference) = led?;
         Some(FieldRead {
             value: value?,
             when: when?,
             on_conflict: on_conflict?,
             real_time: real_time?,
-            reference: reference?,
+            way,
+            reference,
             list: list?,
         })
     }
@@ -496,7 +515,8 @@ impl Reader<'_> {
                 .map(|text| FieldValue::String(text.to_owned())),
             (None, Some(text), None) => self.text(text, field),
             (None, None, Some(column)) => {
-                let how = if table.get("refers_to").is_some() {
+                let is_of_another = table.get("refers_to").or(table.get("reference")).is_some();
+                let how = if is_of_another || way_of(field).is_some() {
                     How::ThroughReference
                 } else if when == Some(When::IfEmpty) {
                     How::Conditionally

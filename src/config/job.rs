@@ -28,6 +28,7 @@ use super::project_file::{
 use super::questions::read_questions;
 use super::read_back::{read_read_back, refuse_read_back};
 use super::schema::parse_schema;
+use super::ways::split;
 use super::words::{table_name, word};
 use super::write_back::{Common, Own};
 use crate::domain::alert::Thresholds;
@@ -458,7 +459,9 @@ fn read_write_back(
         }
         (None, None) => {
             let plain = read_plain(within, table, &common, claims);
-            plain.into_iter().collect()
+            let all = plain.map(|plain| split(plain, table)).unwrap_or_default();
+            let named = |one: &WriteBack| one.way.is_none() || claims.way(table, &one.name);
+            all.into_iter().filter(named).collect()
         }
     }
 }
@@ -575,7 +578,8 @@ fn read_plain(
     if let (Some(fields), Some(destination), Some((object, _))) =
         (&fields, &common.destination, &object)
     {
-        claims.columns(table, destination, object, fields, schema);
+        let own = fields.iter().filter(|field| field.way.is_none());
+        claims.columns(table, destination, object, own, schema);
     }
     let only_where = only_where(table, mode);
     let read_back = read_read_back(table, common, within.project, fields.as_deref());
@@ -853,6 +857,19 @@ impl Claims {
         Some(name)
     }
 
+    /// Takes the name of a write-back that fields of another one are.
+    fn way(&mut self, table: &Table<'_>, name: &str) -> bool {
+        let is_free = self.names.iter().all(|taken| taken != name);
+        match is_free {
+            true => self.names.push(name.to_owned()),
+            false => table.mistake(
+                format!("its fields of another row are called `{name}`, as a write-back is"),
+                Some("give that one another name".to_owned()),
+            ),
+        }
+        is_free
+    }
+
     /// Takes `whole` as a name, of which this part is told here.
     fn part_name(&mut self, (value, part): (Value<'_>, &str), whole: &str) -> Option<()> {
         if !is_plain_name(part) {
@@ -875,12 +892,12 @@ impl Claims {
 
     /// Notes every column that has a writer already. Key columns are looked up and not written, so
     /// they may repeat in other write-backs.
-    fn columns(
+    fn columns<'f>(
         &mut self,
         table: &Table<'_>,
         destination: &str,
         object: &ObjectName,
-        fields: &[Field],
+        fields: impl Iterator<Item = &'f Field>,
         schema: Option<&Schema>,
     ) {
         let is_key = |field: &Field| match (&field.value, schema) {

@@ -32,6 +32,7 @@ pub(crate) mod switch;
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "tests may")]
 mod tests;
 mod times;
+mod ways;
 mod words;
 mod write_back;
 pub(crate) mod writers;

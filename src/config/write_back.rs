@@ -87,6 +87,7 @@ impl Common {
             fields: own.fields,
             enabled: self.enabled,
             creation: own.creation,
+            way: None,
             only_where: own.only_where,
             read_back: own.read_back,
             location: self.location.clone(),

@@ -37,9 +37,13 @@ fn meet(here: &WriteBack, there: &WriteBack) -> bool {
         && may_be_same_table(&here.table, &there.table)
 }
 
-/// Whether it writes into rows that others may write to. What only makes rows does not.
+/// Whether it writes into rows of its table that others may write to. What only makes rows does
+/// not; where a way leads, files do not tell.
 fn is_writer(write_back: &WriteBack) -> bool {
-    write_back.enabled && write_back.creation.is_none() && write_back.mode != MatchMode::CreateOnly
+    write_back.enabled
+        && write_back.creation.is_none()
+        && write_back.way.is_none()
+        && write_back.mode != MatchMode::CreateOnly
 }
 
 fn told_of(here: &WriteBack, other: &Job, there: &WriteBack) -> Option<Problem> {

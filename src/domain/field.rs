@@ -4,7 +4,7 @@ use super::list::List;
 use super::method::MethodCall;
 use super::object::NamePart;
 use super::problem::Location;
-use super::reference::Reference;
+use super::reference::{FieldWay, Reference};
 use super::template::Template;
 
 /// Where a field's value comes from.
@@ -30,7 +30,7 @@ pub(crate) enum FieldValue {
     /// `{ id_of = "STEP" }`: the id of the row that the write-back of this name made of the
     /// record, or found.
     IdOf(String),
-    /// The id of the record that a note is about.
+    /// The id of the record that a note is about, or to which the way of an edit leads.
     About,
     /// What tells a note from every other.
     Marker(NoteMarker),
@@ -119,6 +119,9 @@ pub(crate) struct Field {
     pub(crate) on_conflict: OnConflict,
     /// Whether a request may write it, at once.
     pub(crate) real_time: bool,
+    /// How it comes to its row, if that is not the record's own. Column and path are then of that
+    /// row's object.
+    pub(crate) way: Option<FieldWay>,
     /// The row of another object that the value is looked up as.
     pub(crate) reference: Option<Reference>,
     /// Of which members its value tells, if the field is of several.

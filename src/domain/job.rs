@@ -1,6 +1,6 @@
 //! A job: one file of `schedules/`, checked as far as files alone can tell.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::alert::Thresholds;
@@ -15,6 +15,7 @@ use super::guard::Guards;
 use super::match_rule::MatchMode;
 use super::object::{NamePart, ObjectName};
 use super::problem::Location;
+use super::reference::NotFound;
 use super::schema::{Schema, SchemaColumn};
 
 /// One file of `schedules/`.
@@ -101,6 +102,9 @@ pub(crate) struct WriteBack {
     pub(crate) enabled: bool,
     /// How it makes rows, if it is a step of several or adds notes.
     pub(crate) creation: Option<Creation>,
+    /// How it comes to its rows, if they are not the records' own: `table` is then where that
+    /// begins.
+    pub(crate) way: Option<RowWay>,
     /// What a row must hold to be written to.
     pub(crate) only_where: Vec<Condition>,
     /// What requests are told of besides what they write, and what of it the source takes.
@@ -153,6 +157,23 @@ pub(crate) struct About {
     pub(crate) id: Option<NamePart>,
 }
 
+/// The way from a record's own row to the one that is written, over references.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RowWay {
+    /// The write-back whose fields these were, as the job calls it.
+    pub(crate) of: String,
+    /// What a record's own row is found by.
+    pub(crate) key: Vec<Field>,
+    /// What it must hold besides.
+    pub(crate) only_where: Vec<Condition>,
+    /// The references, one after the other; at least one.
+    pub(crate) steps: Vec<NamePart>,
+    /// How many rows may refer to a row on the way.
+    pub(crate) shared_max: NonZeroU32,
+    /// What becomes of a record that leads to no row: it is rejected, or left alone.
+    pub(crate) not_found: NotFound,
+}
+
 impl Creation {
     pub(crate) fn makes_notes(&self) -> bool {
         self.about.is_some()
@@ -196,6 +217,7 @@ impl WriteBack {
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name
             || self.common_name.as_deref() == Some(name)
+            || self.way.as_ref().is_some_and(|way| way.of == name)
             || self
                 .creation
                 .as_ref()
@@ -204,13 +226,42 @@ impl WriteBack {
 
     /// Whether the two are pulled at once.
     pub(crate) fn is_pulled_with(&self, other: &Self) -> bool {
-        self.common_name.is_some() && self.common_name == other.common_name
+        self.pull_name() == other.pull_name()
+    }
+
+    /// What all are called that are pulled at once.
+    fn pull_name(&self) -> &str {
+        let of = self.way.as_ref().map(|way| &way.of);
+        let name = self.common_name.as_ref().or(of);
+        name.unwrap_or(&self.name)
+    }
+
+    /// What another object's rows are found by that a record leads to: the one that a note is
+    /// about, or the one where a way begins.
+    pub(crate) fn about_fields(&self) -> &[Field] {
+        let about = self.creation.as_ref().and_then(|one| one.about.as_ref());
+        match (about, &self.way) {
+            (Some(about), _) => &about.fields,
+            (None, Some(way)) => &way.key,
+            (None, None) => &[],
+        }
+    }
+
+    /// What it writes to, as its file tells: `Contact`, or `Contact › Account`.
+    pub(crate) fn told_object(&self) -> String {
+        let steps = self.way.iter().flat_map(|way| &way.steps);
+        let steps: String = steps.map(|step| format!(" › {}", step.text)).collect();
+        format!("{}{steps}", self.table)
     }
 
     /// Positions in `fields` of the match key, in the key's order.
     pub(crate) fn key_fields(&self) -> Vec<usize> {
         if let Some(creation) = &self.creation {
             return creation.exists_by.first().cloned().unwrap_or_default();
+        }
+        if self.way.is_some() {
+            // The row's id stands first.
+            return vec![0];
         }
         let field_of = |column: &usize| {
             self.fields.iter().position(

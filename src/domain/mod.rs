@@ -57,6 +57,7 @@ pub(crate) mod referral;
 pub(crate) mod sameness;
 pub(crate) mod schema;
 pub(crate) mod share;
+pub(crate) mod shared_row;
 mod sieve;
 pub(crate) mod signature;
 mod telling;

@@ -22,6 +22,8 @@ pub(crate) enum WhyNot {
     Several,
     /// It keeps what other people write, and a request is another person's word.
     KeepsForeign,
+    /// It is of a row that the record's own refers to.
+    OfAnotherRow,
 }
 
 impl WhyNot {
@@ -32,6 +34,7 @@ impl WhyNot {
             Self::Fixed => "it holds the same text for every record",
             Self::Several => "it is made of several columns",
             Self::OnlyCreates => "its write-back creates rows and never updates one",
+            Self::OfAnotherRow => "it is of a row that others may refer to as well",
             Self::KeepsForeign => "it keeps what someone else wrote (`on_conflict = \"keep\"`)",
         }
     }
@@ -39,7 +42,9 @@ impl WhyNot {
     /// The next thing to do.
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Self::Key | Self::Stamp | Self::Fixed | Self::Several => "leave `realtime` out",
+            Self::Key | Self::Stamp | Self::Fixed | Self::Several | Self::OfAnotherRow => {
+                "leave `realtime` out"
+            }
             Self::KeepsForeign => {
                 "leave `realtime` or `on_conflict` out; a request says itself what it expects to be there"
             }
@@ -57,6 +62,7 @@ pub(crate) fn obstacle(field: &Field, key: &[usize], mode: MatchMode) -> Option<
         [] if matches!(field.value, FieldValue::String(_)) => Some(WhyNot::Fixed),
         [] => Some(WhyNot::Stamp),
         [column] if key.contains(column) => Some(WhyNot::Key),
+        [_] if field.way.is_some() => Some(WhyNot::OfAnotherRow),
         [_] if !mode.updates() => Some(WhyNot::OnlyCreates),
         [_] if field.on_conflict == OnConflict::Keep => Some(WhyNot::KeepsForeign),
         [_] => None,

@@ -75,6 +75,11 @@ impl PackageWriter {
         self.places.push(places)
     }
 
+    /// As [`PackageWriter::keep_places`], those that another package of the same records keeps.
+    pub(crate) fn keep_places_of(&mut self, package: &Package) -> Result<(), PackageError> {
+        self.places.copy(&package.folder)
+    }
+
     /// Cuts the records into partitions, syncs them and puts them in place.
     pub(crate) fn finish(self) -> Result<Package, PackageError> {
         let Self {

@@ -54,6 +54,16 @@ impl PlacesWriter {
         Ok(())
     }
 
+    /// Keeps what the package in `folder` keeps, if it keeps any.
+    pub(super) fn copy(&self, folder: &Path) -> Result<(), PackageError> {
+        let copied = match std::fs::copy(folder.join(FILE_NAME), &self.path) {
+            Ok(_) => File::open(&self.path).and_then(|file| file.sync_all()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        copied.map_err(|error| PackageError::io("write", &self.path, error))
+    }
+
     /// Syncs what was kept.
     pub(super) fn finish(self) -> Result<(), PackageError> {
         let Some(writer) = self.writer else {

@@ -66,7 +66,7 @@ pub(super) async fn run_form(
     let content = html! {
         @if !ready { p.refused { "Its dashboard has finished no cycle yet." } }
         ul { @for one in &checked.job.write_backs {
-            li { (one.name) ": from " (one.schema.file) " of " (one.source) " into " code { (one.table) } " of " code { (one.destination) } }
+            li { (one.name) ": from " (one.schema.file) " of " (one.source) " into " code { (one.told_object()) } " of " code { (one.destination) } }
         } }
         p { "Guards are asked before the first write, batches are kept for undo, and what is written already is left alone." }
         @if !served { p.refused { "Nobody serves: it waits until " code { "writeback serve" } " runs." } }

@@ -245,7 +245,7 @@ fn write_backs(checked: &CheckedJob) -> Markup {
             tbody { @for one in &checked.job.write_backs { tr {
                 th scope="row" { a href=(paths::write_back(&checked.job.name, &one.name)) { (one.name) } }
                 td { (one.schema.file) " of " (one.source) }
-                td { (one.table) " of " (one.destination) }
+                td { (one.told_object()) " of " (one.destination) }
                 td { (one.mode.name().replace('_', " ")) }
                 td.num { (one.fields.len()) }
                 td.num { (grouped(one.batch_records_max.get() as u64)) }

@@ -36,7 +36,7 @@ pub(super) async fn page(
     let content = html! {
         dl.facts {
             dt { "From" } dd { a href=(format!("/files/{}", paths::encoded_path(&one.schema.file))) { (one.schema.file) } " of " code { (one.source) } }
-            dt { "To" } dd { code { (one.table) } " of " code { (one.destination) } }
+            dt { "To" } dd { code { (one.told_object()) } " of " code { (one.destination) } }
             dt { "Matching" } dd { (one.mode.name().replace('_', " ")) }
             dt { "Batch size" } dd { (grouped(one.batch_records_max.get() as u64)) " records" }
             dt { "Guards" } dd { (guards::in_force(&one.guards)) }
@@ -63,7 +63,7 @@ fn destinations_page(frame: &Frame, job: &str, name: &str, all: &Job) -> Markup 
     let content = html! {
         p.lead { "It is read once and goes to several destinations. Each is a write-back of its own:" }
         ul { @for one in all.write_backs.iter().filter(|one| one.is_called(name)) {
-            li { a href=(paths::write_back(job, &one.name)) { (one.name) } ": " code { (one.table) } " of " code { (one.destination) } }
+            li { a href=(paths::write_back(job, &one.name)) { (one.name) } ": " code { (one.told_object()) } " of " code { (one.destination) } }
         } }
     };
     frame.page_within(name, &[(paths::job(job), job)], content)

@@ -55,7 +55,13 @@ pub(crate) fn lines(records: &[LeftAlone], all: u64) -> Vec<String> {
     let mut lines: Vec<String> = records.iter().take(LINES_MAX).map(line).collect();
     let rest = all.saturating_sub(lines.len() as u64);
     if rest > 0 {
-        lines.push(format!("  … and {} more parked records", grouped(rest)));
+        let are_parked = records.iter().all(|record| record.parked);
+        let what = if are_parked {
+            "parked records"
+        } else {
+            "records"
+        };
+        lines.push(format!("  … and {} more {what}", grouped(rest)));
     }
     lines
 }

@@ -19,7 +19,7 @@ use crate::run::preview::columns::ColumnPreview;
 use crate::run::preview::numbers::{Spread, tidy};
 use crate::run::preview::pairs::Pair;
 use crate::run::preview::{
-    Basis, ColumnChange, Expected, RejectionSample, Sample, SkipSample, Statements,
+    Basis, ColumnChange, Expected, RejectionSample, Sample, Sharing, SkipSample, Statements,
     WriteBackPreview,
 };
 
@@ -71,7 +71,14 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         statements(preview.statements)
     );
     let calls = preview.calls.as_ref().map(calls_line);
-    for line in as_written(&preview.tally).into_iter().chain(calls) {
+    let sharing = preview
+        .sharing
+        .map(|sharing| sharing_line(preview, sharing));
+    for line in as_written(&preview.tally)
+        .into_iter()
+        .chain(calls)
+        .chain(sharing)
+    {
         text += &format!("{line}\n");
     }
     text += &columns(preview);
@@ -95,7 +102,13 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
     text += &skips(preview);
     if preview.parked > 0 {
         let all = usize::try_from(preview.parked).unwrap_or(usize::MAX);
-        text += &format!("{}:\n", counted(all, "parked record"));
+        let are_parked = preview.left_alone.iter().all(|record| record.parked);
+        let what = if are_parked {
+            "parked record"
+        } else {
+            "record that is left alone"
+        };
+        text += &format!("{}:\n", counted(all, what));
         text += &format!(
             "{}\n",
             parked::lines(&preview.left_alone, preview.parked).join("\n")
@@ -111,6 +124,19 @@ fn section(job: &str, preview: &WriteBackPreview) -> String {
         );
     }
     text
+}
+
+/// ``leads to 1 row of `User`, to which 312 rows refer``
+fn sharing_line(preview: &WriteBackPreview, sharing: Sharing) -> String {
+    let rows = usize::try_from(sharing.rows).unwrap_or(usize::MAX);
+    let sharers = usize::try_from(sharing.sharers).unwrap_or(usize::MAX);
+    let refer = if sharers == 1 { "refers" } else { "refer" };
+    format!(
+        "leads to {} of `{}`, to which {} {refer}",
+        counted(rows, "row"),
+        printable(&preview.table),
+        counted(sharers, "row")
+    )
 }
 
 /// `calls: 102 for its records (51 look-ups, 51 updates), about 2.5 minutes; 0.7 % of 15 000`

@@ -291,7 +291,7 @@ async fn write_back(
             json!({
                 "write_back": one.name,
                 "destination": one.destination,
-                "object": one.table.to_string(),
+                "object": one.told_object(),
                 "fields": real_time::told(one, &others),
                 "read_back": real_time::told_read_back(one),
                 "mirror": real_time::told_mirror(one),

@@ -9,26 +9,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, IdxCa, IdxSize, IntoColumn, NewChunkedArray, PlSmallStr,
-    Series, StringChunked,
+    BooleanChunked, Column, DataFrame, IntoColumn, NewChunkedArray, PlSmallStr, StringChunked,
 };
 use tokio::task::block_in_place;
 
 use super::at_work::AtWork;
-use super::plan::{IdPlace, Plan, PlannedCreation};
+use super::plan::{Plan, PlannedCreation};
 use super::push;
 use super::push::error::PushError;
 use super::reader::Reader;
 use super::report::WriteBackReport;
+use super::sight::{IdPlace, Rows, Sight, Unseen};
 use super::stop::Stop;
-use crate::destination::seam::LookUp;
 use crate::destination::service;
-use crate::domain::before::Before;
 use crate::domain::columnar::Fault;
-use crate::domain::field::NullPolicy;
-use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{NO_RUN, Named, about_column};
-use crate::domain::match_rule::MatchMode;
 use crate::domain::object::{Object, ObjectColumn};
 use crate::domain::outcome::{RejectReason, Rejection, Stage, Tally};
 use crate::domain::parking::LeftAlone;
@@ -152,10 +147,10 @@ async fn rows_made(
     let complete = plan.mapping.complete(records);
     let keys = record_keys(records);
     let every: Vec<usize> = (0..complete.height()).collect();
-    let seen = sight.look(reader, &complete, &every, plan).await?;
+    let seen = look(&sight, reader, &complete, &every, plan).await?;
     let made = seen.into_iter().filter_map(|(index, rows)| match rows {
         Rows::One(id) => Some((keys.get(index)?.clone(), id?)),
-        Rows::None | Rows::Several(_) => None,
+        Rows::None | Rows::Unfit | Rows::Several(_) => None,
     });
     Ok(made.collect())
 }
@@ -428,9 +423,7 @@ impl<'a> Judge<'a> {
         let sight = Sight::of(&about.object, &key, &about.id);
         let records = about_records(&key, &judged.records)?;
         let open = judged.open();
-        let seen = sight
-            .look(&mut self.reader, &records, &open, self.plan)
-            .await?;
+        let seen = look(&sight, &mut self.reader, &records, &open, self.plan).await?;
         for (index, rows) in seen {
             match rows {
                 Rows::One(id) => {
@@ -438,7 +431,7 @@ impl<'a> Judge<'a> {
                         *place = id;
                     }
                 }
-                Rows::None => {
+                Rows::None | Rows::Unfit => {
                     judged.leave(index, "no match".to_owned());
                 }
                 Rows::Several(found) => {
@@ -469,14 +462,12 @@ impl<'a> Judge<'a> {
                     judged.reject(index, Some(column), reason);
                 }
             }
-            let seen = sight
-                .look(&mut self.reader, &complete, &whole, self.plan)
-                .await?;
+            let seen = look(&sight, &mut self.reader, &complete, &whole, self.plan).await?;
             for (index, rows) in seen {
                 match rows {
                     Rows::One(id) => judged.exists(index, id),
                     Rows::Several(found) => judged.ambiguous(index, found),
-                    Rows::None => {}
+                    Rows::None | Rows::Unfit => {}
                 }
             }
         }
@@ -515,10 +506,8 @@ impl<'a> Judge<'a> {
         let (whole, _) = whole_keys(&records, &key, &open);
         let place = IdPlace::Column(column.clone());
         let sight = Sight::of(&self.plan.layout.object, &key, &place);
-        for (index, rows) in sight
-            .look(&mut self.reader, &records, &whole, self.plan)
-            .await?
-        {
+        let seen = look(&sight, &mut self.reader, &records, &whole, self.plan).await?;
+        for (index, rows) in seen {
             if let Rows::One(id) = rows {
                 judged.exists(index, id);
             }
@@ -575,6 +564,24 @@ fn spelled_id(plan: &Plan, names: &Named, column: &ObjectColumn, id: &str) -> St
     }
 }
 
+/// The rows of the records at these indexes.
+async fn look(
+    sight: &Sight,
+    reader: &mut Reader<'_>,
+    records: &DataFrame,
+    indexes: &[usize],
+    plan: &Plan,
+) -> Result<Vec<(usize, Rows)>, PushError> {
+    let seen = sight.look(reader, records, indexes).await;
+    seen.map_err(|unseen| match unseen {
+        Unseen::Unasked(error) => error.into(),
+        Unseen::Misshapen(error) => PushError::NeverFits {
+            write_back: plan.write_back.name.clone(),
+            why: error.to_string(),
+        },
+    })
+}
+
 /// The column by which a row is found whose id is known; a web API's records have one, too.
 fn id_column(plan: &Plan) -> Option<&ObjectColumn> {
     let creation = plan.creation.as_ref()?;
@@ -627,130 +634,6 @@ fn whole_keys(
         }
     }
     (whole, lacking)
-}
-
-/// How rows are looked for: by a key, for their id.
-struct Sight {
-    layout: Layout,
-    /// Where the id stands among the fields; `None` where the system tells it beside them.
-    id: Option<usize>,
-}
-
-/// The rows of one record.
-enum Rows {
-    None,
-    /// With its id, if that could be had.
-    One(Option<String>),
-    Several(u64),
-}
-
-impl Sight {
-    fn of(object: &Object, key: &[ObjectColumn], id: &IdPlace) -> Self {
-        let field = |column: &ObjectColumn, key: bool| {
-            let kind = column.holds.kind()?;
-            Some(LayoutField {
-                key,
-                ..LayoutField::plain(column.clone(), kind)
-            })
-        };
-        let mut fields: Vec<LayoutField> = key
-            .iter()
-            .filter_map(|column| field(column, true))
-            .collect();
-        let key: Vec<usize> = (0..fields.len()).collect();
-        let id = match id {
-            IdPlace::Told => None,
-            IdPlace::Column(id) => {
-                let known = fields.iter().position(|field| field.column.name == id.name);
-                known.or_else(|| {
-                    fields.push(field(id, false)?);
-                    Some(fields.len() - 1)
-                })
-            }
-        };
-        Self {
-            layout: Layout {
-                object: object.clone(),
-                // Where what was just made is found otherwise, it is looked for as well.
-                mode: MatchMode::CreateOnly,
-                nulls: NullPolicy::Write,
-                only_where: Vec::new(),
-                fields,
-                key,
-            },
-            id,
-        }
-    }
-
-    /// Looks for the rows of the records at these indexes.
-    async fn look(
-        &self,
-        reader: &mut Reader<'_>,
-        records: &DataFrame,
-        indexes: &[usize],
-        plan: &Plan,
-    ) -> Result<Vec<(usize, Rows)>, PushError> {
-        let mut seen = Vec::with_capacity(indexes.len());
-        let names: Vec<String> = self
-            .layout
-            .key_fields()
-            .map(|field| field.column.name.clone())
-            .collect();
-        let misshapen = |error: polars::prelude::PolarsError| PushError::NeverFits {
-            write_back: plan.write_back.name.clone(),
-            why: error.to_string(),
-        };
-        let texts = KeyTexts::of(records, &names).map_err(misshapen)?;
-        // A key is asked for once, however many records have it.
-        let (mut asked, mut first): (Vec<IdxSize>, HashMap<String, usize>) = Default::default();
-        let mut places = Vec::with_capacity(indexes.len());
-        for index in indexes {
-            let text = texts.text(*index).unwrap_or_default();
-            let place = *first.entry(text).or_insert_with(|| {
-                asked.push(IdxSize::try_from(*index).unwrap_or(IdxSize::MAX));
-                asked.len() - 1
-            });
-            places.push((*index, place));
-        }
-        if asked.is_empty() {
-            return Ok(seen);
-        }
-        let rows = IdxCa::from_vec(PlSmallStr::EMPTY, asked);
-        let keys = records.take(&rows).map_err(misshapen)?;
-        let batch = self.batch(&keys).map_err(misshapen)?;
-        let looked_up = reader.look_up(&self.layout, &batch, Before::OfAll).await?;
-        for (index, place) in places {
-            let found = looked_up.found.get(place).map_or(0, |found| found.rows);
-            let id = || match self.id {
-                Some(field) => looked_up.before.value(place, field).map(str::to_owned),
-                None => looked_up.stored.get(&place).map(|row| row.id.0.clone()),
-            };
-            seen.push((
-                index,
-                match found {
-                    0 => Rows::None,
-                    1 => Rows::One(id()),
-                    several => Rows::Several(several),
-                },
-            ));
-        }
-        Ok(seen)
-    }
-
-    fn batch(&self, keys: &DataFrame) -> polars::prelude::PolarsResult<DataFrame> {
-        let column = |field: &LayoutField| match field.key {
-            true => keys.column(&field.column.name).cloned(),
-            false => Ok(Series::full_null(
-                field.column.name.as_str().into(),
-                keys.height(),
-                &field.kind.representation(),
-            )
-            .into_column()),
-        };
-        let columns: polars::prelude::PolarsResult<Vec<Column>> =
-            self.layout.fields.iter().map(column).collect();
-        DataFrame::new(keys.height(), columns?)
-    }
 }
 
 /// Records, and what becomes of each.

@@ -4,6 +4,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod approval;
+mod asker;
 mod at_work;
 mod batch;
 mod before_images;
@@ -56,6 +57,8 @@ pub(crate) mod saved_plan;
 mod seen;
 pub(crate) mod selection;
 mod settled;
+mod shared_rows;
+mod sight;
 pub(crate) mod single_record;
 mod snapshot;
 pub(crate) mod stop;
@@ -63,6 +66,8 @@ mod swap;
 pub(crate) mod trial;
 pub(crate) mod undo;
 pub(crate) mod verify;
+mod walker;
+mod ways;
 mod write;
 mod writer;
 

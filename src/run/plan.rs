@@ -18,7 +18,7 @@ use crate::domain::dependent::Dependents;
 use crate::domain::error::{SystemError, chain};
 use crate::domain::field::Field;
 use crate::domain::guard::{Forecast, Objection};
-use crate::domain::job::{Creation, Job, WriteBack};
+use crate::domain::job::{Creation, Job, RowWay, WriteBack};
 use crate::domain::journal_table;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::mapping::{Mapping, NO_RUN, RunFacts};
@@ -39,8 +39,10 @@ use crate::run::mirror;
 use crate::run::prepared::{self, Home};
 use crate::run::push::{Assignment, CanaryRule, Contents};
 use crate::run::references::{self, Met};
+use crate::run::sight::IdPlace;
 use crate::run::snapshot::{DeliveredRecords, Recollection, Snapshot, SnapshotOf};
 use crate::run::swap::Swap;
+use crate::run::ways::{self, MetWay, PlannedWay};
 use crate::source::{AnySource, Source};
 
 /// Why a job cannot be planned.
@@ -99,6 +101,8 @@ pub(crate) struct Plan {
     /// What is read back with what requests write.
     pub(super) dependents: Vec<Dependents>,
     object: Object,
+    /// How its records come to their rows, if these are not their own.
+    pub(super) way: Option<PlannedWay>,
     /// How its rows are found, made and told apart, if it is a step or adds notes.
     pub(super) creation: Option<PlannedCreation>,
     /// The database that the object stands in.
@@ -117,14 +121,6 @@ pub(super) struct PlannedCreation {
     pub(super) about: Option<PlannedAbout>,
     /// What the steps before it make rows of, by their names.
     pub(super) made_by: BTreeMap<String, String>,
-}
-
-/// Where the id of a row stands.
-#[derive(Debug, Clone)]
-pub(super) enum IdPlace {
-    Column(ObjectColumn),
-    /// A web API tells it of every row.
-    Told,
 }
 
 /// What notes are about, met with its object.
@@ -325,8 +321,11 @@ impl Plan {
             .await
     }
 
-    fn about(&self) -> Option<&PlannedAbout> {
-        self.creation.as_ref()?.about.as_ref()
+    /// The object that records are found in beside its own.
+    fn about(&self) -> Option<&Object> {
+        let about = self.creation.as_ref().and_then(|one| one.about.as_ref());
+        let start = || self.way.as_ref().map(|way| &way.start);
+        about.map(|about| &about.object).or_else(start)
     }
 
     fn canary(&self) -> Option<CanaryRule> {
@@ -453,7 +452,7 @@ impl Plan {
     /// Plans again once the run's number is known, which stamps may carry.
     pub(crate) fn settle(&mut self, facts: &RunFacts) -> Result<(), PlanError> {
         let zones = zones(&self.source, &self.destination);
-        let about = self.about().map(|about| &about.object);
+        let about = self.about();
         let planned = Mapping::plan(
             &self.write_back,
             &self.object,
@@ -632,6 +631,7 @@ async fn plan_all(
         plans.extend(planner.plan(write_back).await);
     }
     planner.refuse_two_writers(&plans);
+    planner.refuse_moved_ways(&plans);
     tell_once(&mut plans);
     let absent = planner.tolerated(&plans, absence);
     let Planner {
@@ -716,7 +716,20 @@ impl Planner<'_> {
         let home = self.home(write_back, &destination).await?;
         let journal_table = self.journal_table(write_back, &destination).await;
         let zones = zones(&source, &destination);
-        let (met, told) = self.meet(write_back, &destination, &object, zones).await?;
+        let led = match &write_back.way {
+            Some(way) => {
+                let met = self.meet_way((write_back, way), &destination, object, zones);
+                let MetWay {
+                    write_back,
+                    object,
+                    way,
+                } = met.await?;
+                (write_back, object, Some(way))
+            }
+            None => (write_back.clone(), object, None),
+        };
+        let (write_back, object, way) = led;
+        let (met, told) = self.meet(&write_back, &destination, &object, zones).await?;
         let Met {
             write_back,
             referrals,
@@ -736,7 +749,8 @@ impl Planner<'_> {
             None => None,
         };
         let about = creation.as_ref().and_then(|one| one.about.as_ref());
-        let about = about.map(|about| &about.object);
+        let start = || way.as_ref().map(|way| &way.start);
+        let about = about.map(|about| &about.object).or_else(start);
         match Mapping::plan(write_back, &object, about, &referrals, zones, self.facts) {
             Ok((layout, mapping, mut warnings)) => {
                 warnings.extend(told);
@@ -757,6 +771,7 @@ impl Planner<'_> {
                     referrals,
                     dependents,
                     object,
+                    way,
                     creation,
                     home,
                     driver: opened
@@ -931,6 +946,24 @@ impl Planner<'_> {
         }
     }
 
+    /// What is wrong with the way is told at once.
+    async fn meet_way(
+        &mut self,
+        led: (&WriteBack, &RowWay),
+        connection: &Connection,
+        start: Object,
+        zones: Zones,
+    ) -> Option<MetWay> {
+        let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
+        match ways::meet_way(led, start, destination, zones).await {
+            Ok(met) => Some(met),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
     /// What is wrong with its references is told at once.
     async fn meet(
         &mut self,
@@ -1056,6 +1089,34 @@ impl Planner<'_> {
             }
         }
         tolerated
+    }
+
+    /// A way that leads over a reference which the same run re-points would lead to one row or to
+    /// another, as it happens.
+    fn refuse_moved_ways(&mut self, plans: &[Plan]) {
+        for plan in plans {
+            for (path, column) in plan.way.iter().flat_map(PlannedWay::references) {
+                let moves = |other: &&Plan| {
+                    other.destination.name == plan.destination.name
+                        && other.layout.object.path == path
+                        && (other.layout.written_fields()).any(|field| field.column.name == column)
+                };
+                let Some(other) = plans.iter().find(moves) else {
+                    continue;
+                };
+                let message = format!(
+                    "`{}` leads over `{column}` of `{}`, which `{}` writes",
+                    plan.name(),
+                    path.join("."),
+                    other.name()
+                );
+                let location = plan.write_back.fields.get(1).map(|field| &field.location);
+                let location = location.unwrap_or(&plan.write_back.location).clone();
+                let hint = "re-point the reference in one job, and edit through it in another that runs after it";
+                self.problems
+                    .push(Problem::mistake(location, message).hint(hint));
+            }
+        }
     }
 
     /// Names that differ on paper may be one column in the catalogue; only here can that be seen.

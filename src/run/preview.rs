@@ -44,6 +44,7 @@ use crate::run::reader::Reader;
 use crate::run::saved_plan::{SavedPlanError, SavedPlanWriter};
 use crate::run::selection::Selection;
 use crate::run::stop::Stop;
+pub(crate) use crate::run::walker::Sharing;
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::{Decided, mapped};
 
@@ -75,6 +76,9 @@ pub(crate) struct WriteBackPreview {
     /// Of a web API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) calls: Option<CallForecast>,
+    /// Where its way leads, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sharing: Option<Sharing>,
     /// One for each column that is written, in the order of the fields.
     pub(crate) columns: Vec<ColumnPreview>,
     /// What guards would have against the run.
@@ -85,7 +89,8 @@ pub(crate) struct WriteBackPreview {
     pub(crate) rejections: Vec<RejectionSample>,
     /// The first records that would be skipped, parked ones aside.
     pub(crate) skips: Vec<SkipSample>,
-    /// Records that are parked, of those `skipped`.
+    /// Records that are left alone before they are looked up, such as parked ones, of those
+    /// `skipped`.
     pub(crate) parked: u64,
     /// The first of them.
     pub(crate) left_alone: Vec<LeftAlone>,
@@ -205,6 +210,7 @@ pub(crate) async fn preview(
     let pulled = pulled.unwrap_or(Err(PullError::Interrupted))?;
     let plan = &*plan;
     preview.report.tally.read = pulled.tally.read;
+    preview.report.sharing = pulled.sharing;
     if plan.creation.is_some() {
         return preview
             .of_creation(plan, &pulled.package, known, begun)

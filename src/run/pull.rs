@@ -1,9 +1,9 @@
 //! Pulling: a source's chunks, conformed to the schema and mapped to fields, become a package.
 //! Records that do not fit go to whoever keeps account of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PolarsError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, block_in_place};
 use tracing::warn;
@@ -13,12 +13,14 @@ use crate::domain::outcome::{Rejection, Tally};
 use crate::domain::parking::LeftAlone;
 use crate::domain::places::Stretch;
 use crate::ledger::{Ledger, LedgerError, WriteBackId};
-use crate::package::{Package, PackageError, PackageWriter};
+use crate::package::{self, Package, PackageError, PackageWriter};
 use crate::run::plan::Plan;
 use crate::run::progress::Progress;
-use crate::run::resolver::Resolver;
+use crate::run::resolver::{Resolved, Resolver};
 use crate::run::selection::{Selected, Selection};
+use crate::run::shared_rows;
 use crate::run::stop::Stop;
+use crate::run::walker::Sharing;
 use crate::source::{AnySource, Pulled, Source};
 
 /// Why a write-back's records could not be pulled.
@@ -40,6 +42,8 @@ pub(crate) enum PullError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error("records that share a row could not be compared")]
+    Led(#[source] PolarsError),
     #[error("a worker stopped unexpectedly")]
     Worker(#[from] tokio::task::JoinError),
     #[error("it was asked to stop")]
@@ -50,7 +54,7 @@ impl PullError {
     /// Whether packages that stand are not to blame, so that a run that ended so can be taken up.
     pub(crate) fn leaves_packages_usable(&self) -> bool {
         match self {
-            Self::Failed { .. } | Self::Refer { .. } => false,
+            Self::Failed { .. } | Self::Refer { .. } | Self::Led(_) => false,
             Self::Package(error) => error.leaves_package_usable(),
             Self::Ledger(_) | Self::Worker(_) | Self::Interrupted => true,
         }
@@ -62,7 +66,7 @@ impl PullError {
             Self::Failed { source, .. } | Self::Refer { source, .. } => source.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Package(error) => error.hint(),
-            Self::Worker(_) | Self::Interrupted => None,
+            Self::Led(_) | Self::Worker(_) | Self::Interrupted => None,
         }
     }
 }
@@ -97,6 +101,8 @@ pub(crate) struct PulledPackage {
     /// Records read, rejected, and skipped because they are parked; what becomes of the others is
     /// not known yet.
     pub(crate) tally: Tally,
+    /// By how many rows those are shared that records were led to, where a way leads there.
+    pub(crate) sharing: Option<Sharing>,
 }
 
 /// A write-back that records are pulled for, as far as they are selected, and where its package is to
@@ -136,15 +142,7 @@ pub(crate) async fn pull<A: Account>(
     let taken = take_all(source, &failed, &mut takings, progress, stop).await;
     let mut packages = Vec::new();
     for taking in takings {
-        taking.resolver.close().await;
-        match (taking.packing, &taken) {
-            (Some(packing), Ok(())) => packages.push(Ok(PulledPackage {
-                package: packing.finish().await?,
-                tally: taking.tally,
-            })),
-            (Some(packing), Err(_)) => packing.give_up().await,
-            (None, _) => packages.extend(taking.failed.map(Err)),
-        }
+        packages.extend(taking.finish(taken.is_ok()).await?);
     }
     taken.map(|()| packages)
 }
@@ -213,10 +211,68 @@ impl<'a, A: Account> Taking<'a, A> {
     }
 
     fn begin(&mut self) -> Result<(), PullError> {
-        let keys = self.plan.mapping.key_columns();
-        let writer = block_in_place(|| PackageWriter::create(self.folder, keys))?;
+        let writer = match self.plan.way {
+            None => self.writer()?,
+            // What is led to one row is to stand side by side.
+            Some(_) => {
+                let ids = self.plan.layout.key_fields();
+                let ids: Vec<String> = ids.map(|field| field.column.name.clone()).collect();
+                block_in_place(|| PackageWriter::create(&self.folder_of_led(), &ids))?
+            }
+        };
         self.packing = Some(Packing::begin(writer));
         Ok(())
+    }
+
+    /// Of the package that it is to yield.
+    fn writer(&self) -> Result<PackageWriter, PackageError> {
+        let keys = self.plan.mapping.key_columns();
+        block_in_place(|| PackageWriter::create(self.folder, keys))
+    }
+
+    /// No write-back's name has such a sign.
+    fn folder_of_led(&self) -> PathBuf {
+        let mut name = self.folder.file_name().unwrap_or_default().to_owned();
+        name.push("~led");
+        self.folder.with_file_name(name)
+    }
+
+    /// What came of it; nothing if the pull failed as a whole.
+    async fn finish(
+        mut self,
+        is_whole: bool,
+    ) -> Result<Option<Result<PulledPackage, PullError>>, PullError> {
+        let sharing = self.resolver.sharing();
+        let Some(packing) = self.packing.take() else {
+            self.resolver.close().await;
+            return Ok(self.failed.map(Err));
+        };
+        if !is_whole {
+            self.resolver.close().await;
+            packing.give_up().await;
+            return Ok(None);
+        }
+        let mut package = packing.finish().await?;
+        if self.plan.way.is_some() {
+            package = self.settle_shared(&package).await?;
+        }
+        self.resolver.close().await;
+        Ok(Some(Ok(PulledPackage {
+            package,
+            tally: self.tally,
+            sharing,
+        })))
+    }
+
+    async fn settle_shared(&mut self, led: &Package) -> Result<Package, PullError> {
+        let writer = self.writer()?;
+        let (account, tally) = (&mut self.account, &mut self.tally);
+        let package = shared_rows::pack(self.plan, led, writer, account, tally).await?;
+        let folder = self.folder_of_led();
+        if let Err(error) = block_in_place(|| package::remove(&folder)) {
+            warn!(path = %folder.display(), %error, "could not remove a package that is no longer needed");
+        }
+        Ok(package)
     }
 
     /// Gives its package up.
@@ -234,15 +290,19 @@ impl<'a, A: Account> Taking<'a, A> {
         let places = std::mem::take(&mut pulled.places);
         let Selected {
             sifted,
-            left_alone,
+            mut left_alone,
             read,
         } = block_in_place(|| self.selection.sift(self.plan, pulled));
         let resolved = self.resolver.resolve(sifted).await;
-        let sifted = resolved.map_err(|source| PullError::Refer {
+        let Resolved {
+            sifted,
+            left_alone: led_nowhere,
+        } = resolved.map_err(|source| PullError::Refer {
             write_back: self.plan.write_back.name.clone(),
             connection: self.plan.destination.name.clone(),
             source: Box::new(source),
         })?;
+        left_alone.extend(led_nowhere);
         if let Some(packing) = &mut self.packing {
             packing.push(sifted.records, places).await?;
         }

@@ -24,7 +24,7 @@ use crate::domain::connection::{Connection, System};
 use crate::domain::layout::Layout;
 use crate::domain::mapping::{Mapping, RunFacts};
 use crate::domain::outcome::{Outcome, Rejection, Tally};
-use crate::domain::record::Identities;
+use crate::domain::record::{Identities, RECORD_KEY};
 use crate::domain::share::RecordsMax;
 use crate::ledger::{BatchSpan, Ledger, WriteBackId};
 use crate::package::{Package, Partition};
@@ -64,10 +64,15 @@ pub(crate) struct Assignment<'a> {
 
 impl Assignment<'_> {
     /// What reads rows ahead of the look-ups of so many records, where that is done: neither where
-    /// what is written depends on what was written before, nor where few records are looked up.
+    /// what is written depends on what was written before, nor where few records are looked up, nor
+    /// where they are not in the order of their rows.
     pub(super) fn prefilter(&self, records: u64) -> Option<Prefilter> {
         match self.contents {
-            Contents::Mapped(_) if self.last_written.is_none() && self.snapshot.is_none() => {
+            Contents::Mapped(mapping)
+                if mapping.key_columns() != [RECORD_KEY]
+                    && self.last_written.is_none()
+                    && self.snapshot.is_none() =>
+            {
                 Prefilter::of(self.layout, records)
             }
             Contents::Mapped(_) | Contents::Swapped(_) => None,

@@ -14,7 +14,7 @@ use crate::domain::object::{
 };
 use crate::domain::problem::{Location, Problem, did_you_mean, has_mistake, quoted_list};
 use crate::domain::reference::Reference;
-use crate::domain::referral::{ReferenceColumn, Referral, Referrals};
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget, Referral, Referrals};
 
 /// A write-back whose references were met with the objects they lead to.
 pub(super) struct Met {
@@ -31,13 +31,7 @@ pub(super) async fn meet(
     destination: &mut AnyDestination,
     zones: Zones,
 ) -> Result<(Met, Vec<Problem>), Vec<Problem>> {
-    let mut meeting = Meeting {
-        object,
-        destination,
-        zones,
-        columns: None,
-        problems: Vec::new(),
-    };
+    let mut meeting = Meeting::new(object, destination, zones);
     let mut met = Met {
         write_back: write_back.clone(),
         referrals: Referrals::default(),
@@ -63,13 +57,22 @@ pub(super) async fn meet(
     }
 }
 
-struct Meeting<'a> {
+/// An object whose references are met with those that they lead to.
+pub(super) struct Meeting<'a> {
     object: &'a Object,
     destination: &'a mut AnyDestination,
     zones: Zones,
     /// The object's references, once they were asked for.
     columns: Option<Vec<ReferenceColumn>>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// A path, as a job file names it.
+pub(super) struct NamedPath<'a> {
+    pub(super) text: &'a str,
+    pub(super) location: &'a Location,
+    /// Its last part, where a reference may say as well where it leads.
+    pub(super) value: Option<&'a NamePart>,
 }
 
 /// Where a field's value is looked up.
@@ -83,7 +86,21 @@ struct Lookup<'a> {
 }
 
 impl<'a> Meeting<'a> {
-    fn mistake(&mut self, location: &Location, message: String, hint: Option<String>) {
+    pub(super) fn new(
+        object: &'a Object,
+        destination: &'a mut AnyDestination,
+        zones: Zones,
+    ) -> Self {
+        Self {
+            object,
+            destination,
+            zones,
+            columns: None,
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn mistake(&mut self, location: &Location, message: String, hint: Option<String>) {
         let mistake = Problem::mistake(location.clone(), message);
         self.problems.push(mistake.hint_if(hint));
     }
@@ -224,17 +241,37 @@ impl<'a> Meeting<'a> {
     async fn path(&mut self, field: &Field) -> Option<Lookup<'a>> {
         let [step, value] = field.path.as_slice() else {
             let message = format!("`{}` is a path of several references", field.column.text);
-            let hint =
-                "write the last reference in a write-back of the object that has it".to_owned();
+            let hint = "name the first of them without quotes around dots".to_owned();
             self.mistake(&field.location, message, Some(hint));
             return None;
         };
-        let references = self.references(&field.location).await?;
+        let named = NamedPath {
+            text: &field.column.text,
+            location: &field.location,
+            value: Some(value),
+        };
+        let (column, target) = self.step(step, &named).await?;
+        Some(Lookup {
+            column,
+            object: self.target(&target, &field.location).await?,
+            id: Some(target.column),
+            field: value.clone(),
+            location: field.location.clone(),
+        })
+    }
+
+    /// The one column that a step of a path takes, and the one object to which it leads.
+    pub(super) async fn step(
+        &mut self,
+        step: &NamePart,
+        path: &NamedPath<'_>,
+    ) -> Option<(&'a ObjectColumn, ReferenceTarget)> {
+        let references = self.references(path.location).await?;
         let Some(reference) = step_of(&references, step) else {
             let own = self.object.display_name();
             let message = format!(
                 "`{}` is neither a column of `{own}` nor a path: it has no reference `{}` that leads to one record",
-                field.column.text, step.text
+                path.text, step.text
             );
             let names = || references.iter().flat_map(ReferenceColumn::names);
             let hint =
@@ -242,7 +279,7 @@ impl<'a> Meeting<'a> {
                     true => "no column of it is a reference".to_owned(),
                     false => format!("references are {}", quoted_list(names())),
                 });
-            self.mistake(&field.location, message, Some(hint));
+            self.mistake(path.location, message, Some(hint));
             return None;
         };
         let column = known_column(self.object, &exactly(&reference.column))?;
@@ -257,25 +294,29 @@ impl<'a> Meeting<'a> {
                 step.text,
                 quoted_list(targets.iter().map(String::as_str))
             );
-            let hint = format!(
-                "say to which: `{} = {{ column = \"…\", refers_to = \"{}.{}\" }}`",
-                column.name,
-                targets.last().map_or("Object", String::as_str),
-                value.text
-            );
-            self.mistake(&field.location, message, Some(hint));
+            let last = targets.last().map_or("Object", String::as_str);
+            let hint = path.value.map(|value| {
+                format!(
+                    "say to which: `{} = {{ column = \"…\", refers_to = \"{last}.{}\" }}`",
+                    column.name, value.text
+                )
+            });
+            self.mistake(path.location, message, hint);
             return None;
         };
+        Some((column, target.clone()))
+    }
+
+    /// The object that a reference leads to.
+    pub(super) async fn target(
+        &mut self,
+        target: &ReferenceTarget,
+        location: &Location,
+    ) -> Option<Object> {
         let name = ObjectName {
             parts: target.path.iter().map(|part| exactly(part)).collect(),
         };
-        Some(Lookup {
-            column,
-            id: Some(target.column.clone()),
-            object: self.describe(&name, &field.location).await?,
-            field: value.clone(),
-            location: field.location.clone(),
-        })
+        self.describe(&name, location).await
     }
 
     fn finish(&mut self, field: &Field, lookup: Lookup<'a>) -> Option<Referral> {
@@ -319,7 +360,7 @@ impl<'a> Meeting<'a> {
     }
 
     /// What of another object values are looked up in.
-    fn found_by(
+    pub(super) fn found_by(
         &mut self,
         object: &Object,
         name: &NamePart,
@@ -390,7 +431,7 @@ impl<'a> Meeting<'a> {
     }
 
     /// What rows of an object must hold; `found_by` are the columns that they are found by.
-    fn demands(
+    pub(super) fn demands(
         &mut self,
         object: &Object,
         conditions: &[Condition],

@@ -4,34 +4,32 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use polars::prelude::{DataFrame, IdxCa, IdxSize, PolarsError, PolarsResult, Series};
-use tracing::warn;
+use polars::prelude::{DataFrame, IdxCa, IdxSize, PolarsResult};
 
 use crate::destination::AnyDestination;
-use crate::destination::seam::Destination;
 use crate::domain::conform::Sifted;
-use crate::domain::error::{SystemError, chain};
-use crate::domain::referral::{
-    KnownReferents, Referents, Referral, Referrals, settle, value_texts,
-};
+use crate::domain::error::SystemError;
+use crate::domain::parking::LeftAlone;
+use crate::domain::referral::{KnownReferents, Referents, Referrals, settle, value_texts};
+use crate::run::asker::{Asker, REMEMBERED_MAX, VALUES_MAX};
 use crate::run::plan::Plan;
-use crate::run::retry;
-
-/// Values that are asked for at once: what a URL and a statement have room for.
-const VALUES_MAX: usize = 200;
-
-/// Values of one reference of which it is remembered what they find. Beyond that all are forgotten
-/// and asked for anew, so that memory stays flat where nearly every record has a value of its own.
-const REMEMBERED_MAX: usize = 100_000;
+use crate::run::walker::{Sharing, Walked, Walker};
 
 /// Looks up what the references of one write-back's records mean, and remembers it.
 pub(super) struct Resolver<'a> {
     plan: &'a Plan,
     referrals: &'a Referrals,
-    /// Absent before the first value, and after a connection broke.
-    destination: Option<AnyDestination>,
+    asker: Asker<'a>,
     /// By the field's position, and then by the value's text.
     known: HashMap<usize, HashMap<String, Referents>>,
+    /// Absent where records are written to rows of their own.
+    walker: Option<Walker<'a>>,
+}
+
+/// Records whose references are ids, and what became of the others.
+pub(super) struct Resolved {
+    pub(super) sifted: Sifted,
+    pub(super) left_alone: Vec<LeftAlone>,
 }
 
 impl<'a> Resolver<'a> {
@@ -44,14 +42,48 @@ impl<'a> Resolver<'a> {
         Self {
             plan,
             referrals,
-            destination: None,
+            asker: Asker::new(&plan.write_back.name, &plan.destination),
             known: HashMap::new(),
+            walker: Walker::of(plan),
         }
     }
 
-    /// Puts ids in the place of values; records of which one means no row, or several, are
-    /// rejected.
-    pub(super) async fn resolve(&mut self, sifted: Sifted) -> Result<Sifted, SystemError> {
+    /// Puts ids in the place of values, and leads records to their rows; those of which a value
+    /// means no row, or several, are rejected.
+    pub(super) async fn resolve(&mut self, sifted: Sifted) -> Result<Resolved, SystemError> {
+        let Sifted {
+            records,
+            mut rejections,
+        } = self.refer(sifted).await?;
+        let Some(walker) = &mut self.walker else {
+            let sifted = Sifted {
+                records,
+                rejections,
+            };
+            return Ok(Resolved {
+                sifted,
+                left_alone: Vec::new(),
+            });
+        };
+        let Walked {
+            records,
+            rejections: lost,
+            left_alone,
+        } = walker.walk(&mut self.asker, &records).await?;
+        rejections.extend(lost);
+        let sifted = Sifted {
+            records,
+            rejections,
+        };
+        Ok(Resolved { sifted, left_alone })
+    }
+
+    /// By how many rows those are shared that records were led to, where a way leads there.
+    pub(super) fn sharing(&self) -> Option<Sharing> {
+        self.walker.as_ref().map(Walker::sharing)
+    }
+
+    async fn refer(&mut self, sifted: Sifted) -> Result<Sifted, SystemError> {
         let referrals = &self.referrals.by_field;
         if referrals.is_empty() {
             return Ok(sifted);
@@ -61,7 +93,8 @@ impl<'a> Resolver<'a> {
             mut rejections,
         } = sifted;
         for (position, referral) in referrals {
-            let texts = value_texts(&records, referral).map_err(|error| self.unreadable(error))?;
+            let texts = value_texts(&records, referral);
+            let texts = texts.map_err(|error| self.asker.unreadable(error))?;
             let mut first: HashMap<&str, IdxSize> = HashMap::new();
             for (text, index) in texts.iter().zip(0..) {
                 if let Some(text) = text {
@@ -84,15 +117,15 @@ impl<'a> Resolver<'a> {
                     let indexes = IdxCa::from_vec("".into(), indexes);
                     column.as_materialized_series().take(&indexes)
                 });
-                let values = values.map_err(|error| self.unreadable(error))?;
-                let found = self.refer(referral, &values).await?;
+                let values = values.map_err(|error| self.asker.unreadable(error))?;
+                let found = self.asker.refer(referral, &values).await?;
                 let known = self.known.entry(*position).or_default();
                 let texts = asked.iter().map(|(text, _)| (*text).to_owned());
                 known.extend(texts.zip(found));
             }
         }
         let settled = self.settled(&records);
-        let settled = settled.map_err(|error| self.unreadable(error))?;
+        let settled = settled.map_err(|error| self.asker.unreadable(error))?;
         rejections.extend(settled.rejections);
         Ok(Sifted {
             records: settled.records,
@@ -102,18 +135,16 @@ impl<'a> Resolver<'a> {
 
     /// Asks over a connection that is open already.
     pub(super) fn take_over(&mut self, destination: Option<AnyDestination>) {
-        self.destination = destination;
+        self.asker.take_over(destination);
     }
 
     /// The connection, if it can be used again.
     pub(super) fn into_destination(self) -> Option<AnyDestination> {
-        self.destination
+        self.asker.into_destination()
     }
 
     pub(super) async fn close(self) {
-        if let Some(destination) = self.destination {
-            destination.close().await;
-        }
+        self.asker.close().await;
     }
 
     fn settled(&self, records: &DataFrame) -> PolarsResult<Sifted> {
@@ -125,43 +156,5 @@ impl<'a> Resolver<'a> {
         let known: Vec<KnownReferents<'_>> = self.referrals.by_field.iter().map(known).collect();
         let mapping = &self.plan.mapping;
         settle(records, mapping.key_columns(), &known, mapping.zones())
-    }
-
-    /// Asks as often as it may help.
-    async fn refer(
-        &mut self,
-        referral: &Referral,
-        values: &Series,
-    ) -> Result<Vec<Referents>, SystemError> {
-        let connection = &self.plan.destination;
-        let mut delays = retry::delays(connection.limits.attempts_max);
-        loop {
-            let mut destination = match self.destination.take() {
-                Some(destination) => destination,
-                None => AnyDestination::connect(connection).await?,
-            };
-            let error = match destination.refer(referral, values).await {
-                Ok(found) => {
-                    self.destination = Some(destination);
-                    return Ok(found);
-                }
-                Err(error) => error,
-            };
-            let Some(delay) = delays.next().filter(|_| error.is_transient()) else {
-                return Err(error);
-            };
-            warn!(write_back = %self.plan.write_back.name, error = %chain(&error).join(": "), ?delay,
-                "looking up references again");
-            tokio::time::sleep(delay).await;
-        }
-    }
-
-    fn unreadable(&self, error: PolarsError) -> SystemError {
-        SystemError::Failed {
-            connection: self.plan.destination.name.clone(),
-            doing: "reading references".to_owned(),
-            source: error.into(),
-            hint: None,
-        }
     }
 }

@@ -29,7 +29,7 @@ use crate::run::plan::Plan;
 use crate::run::pull::PullError;
 use crate::run::push::error::PushError;
 use crate::run::reached::Hold;
-use crate::run::resolver::Resolver;
+use crate::run::resolver::{Resolved, Resolver};
 use crate::run::selection::{Selected, Selection};
 use crate::run::write::effect::Effect;
 use crate::run::write::judge::Decided;
@@ -293,14 +293,21 @@ async fn referred(plan: &Plan, records: DataFrame) -> Result<Wanted, RunError> {
     };
     let settled = resolver.resolve(sifted).await;
     resolver.close().await;
-    let Sifted {
-        records,
-        rejections,
+    let Resolved {
+        sifted: Sifted {
+            records,
+            rejections,
+        },
+        left_alone,
     } = settled.map_err(|source| PullError::Refer {
         write_back: plan.write_back.name.clone(),
         connection: plan.destination.name.clone(),
         source: Box::new(source),
     })?;
+    if let Some(left) = left_alone.into_iter().next() {
+        let reason = left.reason.into();
+        return Ok(Wanted::Outcome(SingleOutcome::Skipped { reason }));
+    }
     Ok(match rejections.into_iter().next() {
         Some(rejection) => Wanted::Outcome(rejected(rejection)),
         None if plan.creation.is_some() => Wanted::Record(records),

@@ -99,4 +99,5 @@ mod untouched;
 mod values;
 mod views;
 mod waiting;
+mod ways;
 mod wire;

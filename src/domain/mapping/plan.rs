@@ -103,14 +103,12 @@ impl<'a> Planner<'a> {
     /// What the record of a note is found by.
     fn about_routes(&mut self) -> Vec<Varying> {
         let write_back = self.write_back;
-        let about = write_back.creation.as_ref();
-        let (Some(about), Some(object)) = (about.and_then(|one| one.about.as_ref()), self.about)
-        else {
+        let Some(object) = self.about else {
             return Vec::new();
         };
         let notes = std::mem::replace(&mut self.object, object);
         let mut routes = Vec::new();
-        for field in &about.fields {
+        for field in write_back.about_fields() {
             let column = self.resolve_column(field);
             let route = column.and_then(|column| self.route(field, column, None));
             match route {
@@ -158,9 +156,9 @@ impl<'a> Planner<'a> {
                 .key_columns()
                 .map(|column| (column.name.clone(), column.column_type.kind()))
                 .collect(),
-            key_columns: match self.write_back.creation {
-                Some(_) => vec![RECORD_KEY.to_owned()],
-                None => layout
+            key_columns: match (&self.write_back.creation, &self.write_back.way) {
+                (Some(_), _) | (None, Some(_)) => vec![RECORD_KEY.to_owned()],
+                (None, None) => layout
                     .key_fields()
                     .map(|field| field.column.name.clone())
                     .collect(),

@@ -162,7 +162,7 @@ impl Post {
         tools.destination = resolver.into_destination();
         self.give_back(tools);
         let resolved = resolved.map_err(|source| Unresolved::Failed(self.failed(source)))?;
-        match passed(resolved) {
+        match passed(resolved.sifted) {
             Ok(records) => Ok(records.select(names).expect("it has all its columns")),
             Err(rejection) => Err(Unresolved::Rejected(rejection)),
         }
