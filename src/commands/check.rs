@@ -388,6 +388,9 @@ fn line(plan: &Plan, preview: Option<&WriteBackPreview>) -> String {
         RuleUse::Enforced => "",
         RuleUse::Bypassed => "    duplicate rules are bypassed (`duplicate_rules = \"allow\"`)\n",
     };
+    let passed_over = plan.write_back.dataverse.words();
+    let passed_over = passed_over.map(|what| format!("    bypassed: {what}\n"));
+    let bypassed = format!("{bypassed}{}", passed_over.unwrap_or_default());
     let undo = match (plan.write_back.before_images_kept, canary) {
         (Some(_), _) => "",
         (None, None) => {

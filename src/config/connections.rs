@@ -552,3 +552,18 @@ fn read_tls(value: Value<'_>) -> Option<TlsWord> {
         }
     }
 }
+
+/// Every key that a connection of some kind may have.
+#[cfg(test)]
+pub(super) fn every_key() -> Vec<&'static str> {
+    let kinds = [
+        Kind::Salesforce,
+        Kind::Bullhorn,
+        Kind::HubSpot,
+        Kind::Dataverse,
+    ];
+    let of_services = kinds.into_iter().flat_map(service::keys);
+    let all = [SQLITE_KEYS, SERVER_KEYS, ALL_KEYS, files::KEYS];
+    let all = all.into_iter().flatten();
+    all.chain(of_services).copied().collect()
+}

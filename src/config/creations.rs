@@ -20,7 +20,7 @@ use crate::domain::template::Template;
 /// The keys of a write-back that its steps have for themselves.
 const STEPS_OWN: [&str; 4] = ["table", "fields", "matching", "canary"];
 
-const STEP_KEYS: &[&str] = &["name", "table", "matching", "exists_by", "id", "fields"];
+pub(super) const STEP_KEYS: &[&str] = &["name", "table", "matching", "exists_by", "id", "fields"];
 
 /// Reads the steps of a write-back, those without a mistake. Each becomes a write-back of its own.
 pub(super) fn read_steps(
@@ -206,7 +206,7 @@ fn check_unused(common: &Common, table: &Table<'_>, schema: &Schema, steps: &[Wr
     }
 }
 
-const NOTE_KEYS: &[&str] = &[
+pub(super) const NOTE_KEYS: &[&str] = &[
     "text", "table", "columns", "id", "action", "author", "linked", "repeat",
 ];
 
@@ -573,6 +573,7 @@ fn field_of(at: Value<'_>, column: &str, value: FieldValue) -> Option<Field> {
         when: When::Always,
         on_conflict: OnConflict::Overwrite,
         real_time: false,
+        clears_first: false,
         location: at.key_location(),
     })
 }

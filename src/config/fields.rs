@@ -9,6 +9,7 @@ use super::names::{parse_column_name, parse_field_of_object, parse_path};
 use super::ways::{own_name, read_way, way_of};
 use super::words::word;
 use crate::domain::condition::Condition;
+use crate::domain::connection::ServiceKind;
 use crate::domain::field::{Field, FieldValue, OnConflict, Unanswered, When};
 use crate::domain::list::{List, ListMode};
 use crate::domain::match_rule::MatchMode;
@@ -22,7 +23,7 @@ use crate::domain::reference::{FieldWay, NotFound, Reference};
 use crate::domain::schema::Schema;
 use crate::domain::template::Template;
 
-const FIELD_KEYS: &[&str] = &[
+pub(super) const FIELD_KEYS: &[&str] = &[
     "column",
     "columns",
     "string",
@@ -45,6 +46,7 @@ const FIELD_KEYS: &[&str] = &[
     "shared_max",
     "list",
     "separator",
+    "backwards",
 ];
 
 /// Those that only a reference has.
@@ -106,6 +108,7 @@ struct FieldRead {
     on_conflict: OnConflict,
     real_time: bool,
     way: Option<FieldWay>,
+    clears_first: bool,
     reference: Option<Reference>,
     list: Option<List>,
 }
@@ -398,6 +401,7 @@ impl Reader<'_> {
             on_conflict,
             real_time,
             way,
+            clears_first,
             reference,
             list,
         } = read?;
@@ -413,6 +417,7 @@ impl Reader<'_> {
             when,
             on_conflict,
             real_time,
+            clears_first,
             reference,
             list,
             location: entry.key_location(),
@@ -433,6 +438,7 @@ impl Reader<'_> {
                 on_conflict: OnConflict::Overwrite,
                 real_time: false,
                 way,
+                clears_first: false,
                 reference: None,
                 list: None,
             });
@@ -460,6 +466,10 @@ impl Reader<'_> {
         let real_time = table
             .get("realtime")
             .map_or(Some(false), |value| value.boolean());
+        let backwards = [("reject", false), ("clear_first", true)];
+        let clears_first = table
+            .get("backwards")
+            .map_or(Some(false), |value| word(value, &backwards));
         let led = read_reference(&table, entry.key)
             .and_then(|reference| read_way(&table, entry.key, reference));
         let is_reference = matches!(&led, Some((_, Some(_))));
@@ -471,6 +481,7 @@ impl Reader<'_> {
             when: when?,
             on_conflict: on_conflict?,
             real_time: real_time?,
+            clears_first: clears_first?,
             way,
             reference,
             list: list?,
@@ -1040,6 +1051,30 @@ pub(super) fn check_real_time(
             let mistake = Problem::mistake(field.location.clone(), message);
             write_back.document.note(mistake.hint(why.hint()));
         }
+    }
+}
+
+/// The field of HubSpot that only goes forward.
+/// Source: <https://developers.hubspot.com/docs/api-reference/crm-properties-v3/guide>.
+const FORWARD_ONLY: &str = "lifecyclestage";
+
+/// Notes fields that are emptied before they go back, and go anywhere as they are.
+pub(super) fn check_backwards(
+    write_back: &Table<'_>,
+    service: Option<ServiceKind>,
+    fields: &[Field],
+) {
+    let only_goes_forward =
+        |field: &Field| service == Some(ServiceKind::HubSpot) && field.column.text == FORWARD_ONLY;
+    let strays = fields
+        .iter()
+        .filter(|field| field.clears_first && !only_goes_forward(field));
+    for field in strays {
+        let name = &field.column.text;
+        let message = format!("`backwards` of `{name}` means nothing: it goes back as it is");
+        let hint = format!("leave it out; it is for `{FORWARD_ONLY}` of HubSpot");
+        let mistake = Problem::mistake(field.location.clone(), message);
+        write_back.document.note(mistake.hint(hint));
     }
 }
 

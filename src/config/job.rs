@@ -17,7 +17,8 @@ use super::cadence::read_cadence;
 use super::creations::{read_note, read_steps};
 use super::document::{Document, Laid, ReadError, Table, Value, read_text, shown};
 use super::fields::{
-    Asking, Excused, check_conflicts, check_real_time, read_conditions, read_fields,
+    Asking, Excused, check_backwards, check_conflicts, check_real_time, read_conditions,
+    read_fields,
 };
 use super::guards::{KEYS as GUARD_KEYS, joined, read_canary, read_guards};
 use super::names::{PLAIN_NAME_HINT, PROJECT_FILE, is_plain_name, may_be_same};
@@ -35,7 +36,9 @@ use crate::domain::alert::Thresholds;
 use crate::domain::cadence::Cadence;
 use crate::domain::compare::{Compare, FULL_EVERY};
 use crate::domain::condition::Condition;
-use crate::domain::connection::{RuleUse, SalesforceOptions, ServiceKind};
+use crate::domain::connection::{
+    CustomLogic, DataverseOptions, RuleUse, SalesforceOptions, ServiceKind,
+};
 use crate::domain::field::{Field, FieldValue, NullPolicy};
 use crate::domain::guard::Guards;
 use crate::domain::job::{Job, RecordsOf, WriteBack};
@@ -54,7 +57,7 @@ enum Decides {
 }
 
 /// The keys of a write-back but for its guards, none of which decides what is written.
-const OWN_KEYS: [(&str, Decides); 23] = [
+const OWN_KEYS: [(&str, Decides); 24] = [
     ("name", Decides::Writing),
     ("schema", Decides::Writing),
     ("source", Decides::Writing),
@@ -67,6 +70,7 @@ const OWN_KEYS: [(&str, Decides); 23] = [
     ("compare", Decides::Manner),
     ("full_every", Decides::Manner),
     ("salesforce", Decides::Manner),
+    ("dataverse", Decides::Manner),
     ("fields", Decides::Writing),
     ("questions", Decides::Writing),
     ("steps", Decides::Writing),
@@ -82,13 +86,14 @@ const OWN_KEYS: [(&str, Decides); 23] = [
 
 /// The keys of a write-back into one destination.
 const WRITE_BACK_KEYS: &[&str] =
-    &joined::<23, { GUARD_KEYS.len() }, { 23 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
+    &joined::<24, { GUARD_KEYS.len() }, { 24 + GUARD_KEYS.len() }>(names_of(OWN_KEYS), GUARD_KEYS);
 
 /// Those of a `[[write_back]]`, which may have several.
-const ALL_KEYS: &[&str] = &joined::<{ WRITE_BACK_KEYS.len() }, 1, { WRITE_BACK_KEYS.len() + 1 }>(
-    *WRITE_BACK_KEYS.first_chunk().expect("all of them"),
-    ["to"],
-);
+pub(super) const ALL_KEYS: &[&str] =
+    &joined::<{ WRITE_BACK_KEYS.len() }, 1, { WRITE_BACK_KEYS.len() + 1 }>(
+        *WRITE_BACK_KEYS.first_chunk().expect("all of them"),
+        ["to"],
+    );
 
 /// Keys that each of several destinations tells for itself.
 const OF_ONE_DESTINATION: &[&str] = &["destination", "table", "fields", "read_back", "mirror"];
@@ -528,6 +533,7 @@ fn read_common(
         before_images_kept: before_images_kept(table, project.defaults.before_images_kept),
         journal_table: journal_table_of(table, project, service),
         salesforce: salesforce_options(table, service),
+        dataverse: dataverse_options(table, service),
         version: schema_file
             .and_then(|value| value.plain_text())
             .map(|file| schemas.version(table, &file, nulls)),
@@ -571,6 +577,7 @@ fn read_plain(
     if let (Some(fields), Some(mode)) = (&fields, mode) {
         let keeps_images = common.before_images_kept.is_some();
         check_conflicts(table, schema, mode, keeps_images, fields);
+        check_backwards(table, common.service, fields);
         if let Some(schema) = schema {
             check_real_time(table, &schema.key, mode, fields);
         }
@@ -659,6 +666,62 @@ fn salesforce_options(table: &Table<'_>, service: Option<ServiceKind>) -> Salesf
         assigns: assigns.unwrap_or_default(),
         bulk_from: own.get("bulk_from").map_or(usual.bulk_from, bulk_from),
     }
+}
+
+/// Steps of plug-ins that one request may pass over.
+/// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bypass-custom-business-logic>.
+const BYPASSED_STEPS_MAX: usize = 10;
+
+/// What only Dataverse knows, as the write-back says it.
+fn dataverse_options(table: &Table<'_>, service: Option<ServiceKind>) -> DataverseOptions {
+    let Some(value) = table.get("dataverse") else {
+        return DataverseOptions::default();
+    };
+    if service != Some(ServiceKind::Dataverse) {
+        let hint = "take it out; the destination is none".to_owned();
+        value.key_mistake("`[write_back.dataverse]` means nothing here", Some(hint));
+        return DataverseOptions::default();
+    }
+    let Some(own) = value.table("`[write_back.dataverse]`".to_owned()) else {
+        return DataverseOptions::default();
+    };
+    own.expect_keys(&["bypass_business_logic", "bypass_steps", "bypass_flows"]);
+    let list = |key: &str| {
+        own.get(key)
+            .and_then(|value| value.list())
+            .unwrap_or_default()
+    };
+    let words = [CustomLogic::Sync, CustomLogic::Async].map(|logic| (logic.name(), logic));
+    let logic = list("bypass_business_logic");
+    let steps = list("bypass_steps");
+    if let Some(beyond) = steps.get(BYPASSED_STEPS_MAX) {
+        beyond.mistake(
+            format!("`bypass_steps` names {} steps", steps.len()),
+            Some(format!("name {BYPASSED_STEPS_MAX} at most")),
+        );
+    }
+    DataverseOptions {
+        bypassed_logic: logic
+            .iter()
+            .filter_map(|value| word(*value, &words))
+            .collect(),
+        bypassed_steps: steps.iter().filter_map(step_id).collect(),
+        bypasses_flows: own
+            .get("bypass_flows")
+            .and_then(|value| value.boolean())
+            .unwrap_or_default(),
+    }
+}
+
+/// The GUID of a plug-in's step.
+fn step_id(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let id = uuid::Uuid::parse_str(text).ok();
+    if id.is_none() {
+        let hint = "write the GUID that the Plug-in Registration Tool shows as the step's id";
+        value.mistake(format!("{} is no GUID", shown(text)), Some(hint.to_owned()));
+    }
+    id.map(|id| id.to_string())
 }
 
 /// A count of updates, or `"never"`.

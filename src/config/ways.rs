@@ -207,6 +207,7 @@ fn along_way(
         },
         path: Vec::new(),
         way: None,
+        clears_first: false,
         value: FieldValue::About,
         when: When::Always,
         on_conflict: OnConflict::Overwrite,

@@ -8,7 +8,7 @@ use super::questions::QuestionsSchema;
 use crate::domain::canary::Canary;
 use crate::domain::compare::Compare;
 use crate::domain::condition::Condition;
-use crate::domain::connection::{SalesforceOptions, ServiceKind};
+use crate::domain::connection::{DataverseOptions, SalesforceOptions, ServiceKind};
 use crate::domain::dependent::ReadBack;
 use crate::domain::field::{Field, NullPolicy};
 use crate::domain::guard::Guards;
@@ -32,6 +32,7 @@ pub(super) struct Common {
     pub(super) before_images_kept: Option<Duration>,
     pub(super) journal_table: Option<(ObjectName, Location)>,
     pub(super) salesforce: SalesforceOptions,
+    pub(super) dataverse: DataverseOptions,
     pub(super) enabled: bool,
     pub(super) version: Option<String>,
     pub(super) location: Location,
@@ -66,6 +67,7 @@ impl Common {
             name: own.name,
             common_name: self.common_name.clone(),
             salesforce: self.salesforce,
+            dataverse: self.dataverse.clone(),
             schema: self.schema.clone()?,
             records_of: self.records_of.clone(),
             questions: self

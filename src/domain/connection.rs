@@ -248,6 +248,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) requests_per_second: Option<u32>,
     /// How a write-back writes, where only this API knows what that means.
     pub(crate) options: SalesforceOptions,
+    /// As `options`, of Dataverse.
+    pub(crate) dataverse: DataverseOptions,
     /// How far the API's search is behind what is written, where it has one and somebody says so.
     pub(crate) search_lag: Option<Duration>,
     /// The version of the API; without it, the newest that this program was tested with.
@@ -283,6 +285,56 @@ pub(crate) struct SalesforceOptions {
     pub(crate) assigns: bool,
     /// Updates from which on they go in bulk; `None`: never.
     pub(crate) bulk_from: Option<NonZeroU32>,
+}
+
+/// What of an environment's own logic is passed over when a write-back writes to Dataverse.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct DataverseOptions {
+    /// Custom plug-ins and workflows.
+    pub(crate) bypassed_logic: Vec<CustomLogic>,
+    /// Single steps of plug-ins, by their GUIDs.
+    pub(crate) bypassed_steps: Vec<String>,
+    /// Flows of Power Automate.
+    pub(crate) bypasses_flows: bool,
+}
+
+impl DataverseOptions {
+    /// Whether it takes a privilege of its own.
+    pub(crate) fn bypasses_logic(&self) -> bool {
+        !self.bypassed_logic.is_empty() || !self.bypassed_steps.is_empty()
+    }
+
+    /// What is passed over, in words; `None` if nothing is.
+    pub(crate) fn words(&self) -> Option<String> {
+        let logic = self.bypassed_logic.iter().map(|logic| match logic {
+            CustomLogic::Sync => "custom plug-ins and workflows within a request".to_owned(),
+            CustomLogic::Async => "custom plug-ins and workflows behind a request".to_owned(),
+        });
+        let steps = (!self.bypassed_steps.is_empty())
+            .then(|| format!("plug-in steps {}", self.bypassed_steps.join(", ")));
+        let flows = self
+            .bypasses_flows
+            .then(|| "flows of Power Automate".to_owned());
+        let all: Vec<String> = logic.chain(steps).chain(flows).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// Custom logic, by when it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CustomLogic {
+    Sync,
+    Async,
+}
+
+impl CustomLogic {
+    /// As the API's header names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "CustomSync",
+            Self::Async => "CustomAsync",
+        }
+    }
 }
 
 /// How a web API is reached.
@@ -327,7 +379,7 @@ pub(crate) enum Auth {
         /// Its domain or its id.
         tenant: String,
         client_id: String,
-        client_secret: Secret,
+        proof: TenantProof,
     },
     RefreshToken {
         client_id: String,
@@ -341,6 +393,27 @@ pub(crate) enum Auth {
         user: String,
         password: Secret,
     },
+}
+
+/// How an app of a tenant proves that it is the one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TenantProof {
+    Secret(Secret),
+    /// Both in PEM; the certificate is the one that the tenant holds.
+    Certificate {
+        certificate: String,
+        private_key: Secret,
+    },
+}
+
+impl TenantProof {
+    /// What nobody may read.
+    pub(crate) fn secret(&self) -> &Secret {
+        match self {
+            Self::Secret(secret) => secret,
+            Self::Certificate { private_key, .. } => private_key,
+        }
+    }
 }
 
 /// How a server is to prove who it is.

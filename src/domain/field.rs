@@ -122,6 +122,8 @@ pub(crate) struct Field {
     /// How it comes to its row, if that is not the record's own. Column and path are then of that
     /// row's object.
     pub(crate) way: Option<FieldWay>,
+    /// Of a stage that only goes forward: whether it is emptied first where it is to go back.
+    pub(crate) clears_first: bool,
     /// The row of another object that the value is looked up as.
     pub(crate) reference: Option<Reference>,
     /// Of which members its value tells, if the field is of several.

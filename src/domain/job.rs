@@ -8,7 +8,7 @@ use super::cadence::Cadence;
 use super::canary::Canary;
 use super::compare::Compare;
 use super::condition::Condition;
-use super::connection::SalesforceOptions;
+use super::connection::{DataverseOptions, SalesforceOptions};
 use super::dependent::ReadBack;
 use super::field::{Field, FieldValue, NullPolicy};
 use super::guard::Guards;
@@ -89,6 +89,8 @@ pub(crate) struct WriteBack {
     pub(crate) journal_table: Option<(ObjectName, Location)>,
     /// How it writes, if that is to Salesforce.
     pub(crate) salesforce: SalesforceOptions,
+    /// As `salesforce`, of Dataverse.
+    pub(crate) dataverse: DataverseOptions,
     /// How long before-images are kept; `None`: not at all, and its runs cannot be undone.
     pub(crate) before_images_kept: Option<Duration>,
     /// XXH3 (128 bits, hexadecimal) of what it writes where: another version, another test. How

@@ -33,6 +33,8 @@ pub(crate) struct LayoutField {
     pub(crate) keeps_null: bool,
     /// What becomes of the members that a row holds, if it is a field of several.
     pub(crate) list: ListMode,
+    /// Of a stage that only goes forward: whether it is emptied first where it is to go back.
+    pub(crate) clears_first: bool,
 }
 
 impl LayoutField {
@@ -49,6 +51,7 @@ impl LayoutField {
             yields: false,
             keeps_null: false,
             list: ListMode::Replace,
+            clears_first: false,
         }
     }
 

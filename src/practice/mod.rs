@@ -11,6 +11,7 @@ mod desk;
 mod faults;
 mod folder;
 mod hubspot;
+mod keys;
 mod line;
 mod salesforce;
 mod stand_in;

@@ -1171,6 +1171,7 @@ fn lost_keys(write_back: &WriteBack, destination: &Connection, layout: &Layout) 
 fn with_options(mut connection: Connection, write_back: &WriteBack) -> Connection {
     if let System::Service(settings) = &mut connection.system {
         settings.options = write_back.salesforce;
+        settings.dataverse = write_back.dataverse.clone();
     }
     connection
 }

@@ -430,3 +430,136 @@ fn a_log_in_that_is_refused_says_what_to_do() {
         assert!(check.stderr.contains(words), "{words}: {check}");
     }
 }
+
+#[test]
+fn an_app_logs_in_with_its_certificate_and_with_no_other() {
+    let place = place("", SCORES);
+    for name in ["own", "other"] {
+        let made = std::process::Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=writeback",
+            ])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("environment/{name}.crt"),
+            ])
+            .current_dir(place.path(""))
+            .output()
+            .expect("`openssl` is installed");
+        assert!(made.status.success(), "{made:?}");
+    }
+    let apps = "[[app]]\nclient_id = 'nightly'\ncertificate = 'own.crt'\n";
+    place.file("environment/practice.toml", apps);
+    let environment = Served::among(&place, "");
+    let live = |certificate: &str, key: &str| {
+        let project = format!(
+            "{}[connections.crm]\nkind = 'dataverse'\nlogin_url = '{url}'\napi_url = '{url}'\n\
+             auth = {{ flow = 'client_certificate', tenant = 'practice.example', client_id = 'nightly', \
+             certificate = {{ file = 'environment/{certificate}.crt' }}, private_key = {{ file = '{key}.key' }} }}\n",
+            place.connection("files"),
+            url = environment.url()
+        );
+        place.file("writeback.toml", &project);
+        place.command(&["check", "job"])
+    };
+    for (certificate, key, words) in [
+        ("other", "other", "not registered on application"),
+        ("own", "other", "contains an invalid signature"),
+    ] {
+        let refused = live(certificate, key);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+        assert!(
+            refused
+                .stderr
+                .contains("check that the app holds this certificate"),
+            "{refused}"
+        );
+    }
+    let check = live("own", "own");
+    assert_eq!(check.code, 0, "{check}");
+    let run = place.run();
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+}
+
+#[test]
+fn custom_logic_is_passed_over_where_the_file_says_so_and_the_user_may() {
+    let place = place("", "id,score,risk,note\nC-1,150,low,x\n");
+    let refused = place.run();
+    assert_eq!(
+        refused.summary(),
+        "1 read = 1 rejected",
+        "a plug-in: {refused}"
+    );
+    let job = place.text("schedules/job.toml");
+    let with = |options: &str| {
+        place.file(
+            "schedules/job.toml",
+            &format!("{job}\n[write_back.dataverse]\n{options}\n"),
+        );
+        place.command(&["check", "job"])
+    };
+    for (options, words) in [
+        (
+            "bypass_business_logic = ['CustomSink']",
+            "did you mean `CustomSync`?",
+        ),
+        ("bypass_steps = ['all']", "`all` is no GUID"),
+        ("bypass = true", "bypass"),
+    ] {
+        let mistaken = with(options);
+        assert_eq!(mistaken.code, 2, "{mistaken}");
+        assert!(mistaken.stderr.contains(words), "{words}: {mistaken}");
+    }
+    let check = with("bypass_business_logic = ['CustomSync']\nbypass_flows = true");
+    assert_eq!(check.code, 0, "{check}");
+    let line =
+        "    bypassed: custom plug-ins and workflows within a request; flows of Power Automate";
+    assert!(check.stdout.contains(line), "{check}");
+    let run = place.run();
+    assert_eq!(run.summary(), "1 read = 1 updated", "{run}");
+    assert!(scores(&place).contains("C-1,150"), "{}", scores(&place));
+
+    let lacking = format!("{PLUG_IN}[environment]\nwithout = ['prvBypassCustomBusinessLogic']\n");
+    place.file("environment/practice.toml", &lacking);
+    let check = place.command(&["check", "job"]);
+    assert_eq!(check.code, 2, "{check}");
+    assert!(
+        check.stderr.contains("prvBypassCustomBusinessLogic"),
+        "{check}"
+    );
+}
+
+/// Between the look-up and the write, so that only the ETag can tell.
+#[test]
+fn what_somebody_changes_in_the_last_moment_is_kept() {
+    let place = place("", "id,score,risk,note\nC-1,11,low,x\n");
+    let job = place.text("schedules/job.toml");
+    let keeping = job.replace("'score'", "{ column = 'score', on_conflict = 'keep' }");
+    place.file("schedules/job.toml", &keeping);
+    let first = place.run();
+    assert_eq!(first.summary(), "1 read = 1 updated", "{first}");
+    place.file("data/scores.csv", "id,score,risk,note\nC-1,12,low,x\n");
+    let environment = Served::among(&place, "");
+    environment.command(
+        "meddle",
+        r#"{"id": "00000000-0000-4000-8000-000000000a01", "column": "cr_healthscore", "value": 77}"#,
+    );
+    let run = place.command(&["run", "job", "--again", "--json"]);
+    assert_eq!(run.json()["status"], "succeeded", "{run}");
+    assert!(
+        scores(&place).contains("C-1,77"),
+        "{}: {run}",
+        scores(&place)
+    );
+}

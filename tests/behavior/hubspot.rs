@@ -358,6 +358,114 @@ fn a_stage_only_goes_forward_and_an_undo_takes_it_back() {
     assert_eq!(stages(), [",", "customer,old note", "lead,"]);
 }
 
+/// A company with a note is a customer, and the job makes a lead of it.
+fn stepping_back(portal: &str, note: &str) -> Workspace {
+    let place = Portal::place(portal);
+    place.file("writeback.toml", &project(""));
+    place.scores(
+        "id VARCHAR(9) PRIMARY KEY, stage VARCHAR(30), note VARCHAR(9)",
+        &format!("id,stage,note\nA1,lead,{note}\n"),
+    );
+    let fields = "account_id = 'id'\nlifecyclestage = { column = 'stage', backwards = 'clear_first' }\nhealth_note = 'note'";
+    let job = write_back("scores", "companies", "", fields);
+    place.file("schedules/job.toml", &job);
+    place
+}
+
+/// Stage and note of the company.
+fn stage(place: &Workspace) -> String {
+    let sql = "SELECT json_extract(body, '$.properties.lifecyclestage'), json_extract(body, '$.properties.health_note')
+               FROM documents WHERE kind = 'companies' AND id = '101'";
+    let csv = place.query_file(".writeback/practice/crm.db", sql);
+    csv.lines().nth(1).expect("a company").to_owned()
+}
+
+#[test]
+fn a_stage_goes_back_past_being_empty_where_the_field_says_so_and_never_stays_there() {
+    let place = stepping_back("", "x");
+    let run = place.run();
+    assert_eq!(run.summary(), "1 read = 1 updated", "{run}");
+    assert_eq!(stage(&place), "lead,x");
+    let undone = place.command(&["undo", &run.run().to_string(), "--json"]);
+    assert_eq!(undone.summary(), "1 read = 1 updated", "{undone}");
+    assert_eq!(stage(&place), "customer,old note");
+
+    // A lead without a note is refused, behind the call that emptied both.
+    let rule = "[[rule]]\nobject = 'companies'\nkind = 'conditional'\nproperty = 'health_note'\n\
+                when = { property = 'lifecyclestage', value = 'lead' }\n";
+    let place = stepping_back(rule, "");
+    let refused = place.run();
+    assert_eq!(refused.summary(), "1 read = 1 rejected", "{refused}");
+    let rejected = place.rejected(refused.run());
+    assert!(
+        rejected.contains("is required because of a conditional property rule"),
+        "{rejected}"
+    );
+    assert_eq!(
+        stage(&place),
+        "customer,old note",
+        "all is as it was: {refused}"
+    );
+
+    let job = place
+        .text("schedules/job.toml")
+        .replace("lifecyclestage =", "health_note =");
+    let job = job.replacen("health_note = 'note'", "lifecyclestage = 'note'", 1);
+    place.file("schedules/job.toml", &job);
+    let check = place.command(&["check", "job"]);
+    assert!(
+        check
+            .stderr
+            .contains("`backwards` of `health_note` means nothing"),
+        "{check}"
+    );
+}
+
+#[test]
+fn killed_while_a_stage_is_empty_the_next_run_writes_it() {
+    let mut deaths = 0;
+    for point in 1..80 {
+        let place = stepping_back("", "x");
+        let at = point.to_string();
+        let killed = place.command_with(&["run", "job"], &[("WRITEBACK_ABORT_AT", &at)]);
+        // Only the moment between the two calls is of interest.
+        if !killed.stderr.contains("a stage emptied") {
+            if killed.code == 0 {
+                break;
+            }
+            continue;
+        }
+        assert_eq!(stage(&place), ",x", "{killed}");
+        let run = place.run();
+        assert_eq!(run.json()["status"], "succeeded", "{run}");
+        assert_eq!(stage(&place), "lead,x", "{run}");
+        deaths += 1;
+    }
+    assert_eq!(deaths, 1, "it dies there once");
+}
+
+#[test]
+fn a_company_that_was_merged_into_another_is_told_and_the_other_is_not_written() {
+    let place = place("", "");
+    let schema = SCHEMA.replace("id VARCHAR(18)", "id BIGINT");
+    place.scores(&schema, "id,score,risk,note\n102,4,low,\n103,5,low,\n");
+    let job = place.text("schedules/job.toml");
+    place.file(
+        "schedules/job.toml",
+        &job.replace("account_id", "hs_object_id"),
+    );
+    let portal = Portal::serve(&place, &[]);
+    portal.command(
+        "merge",
+        r#"{"object":"companies","winner":101,"loser":102}"#,
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "2 read = 1 updated + 1 skipped", "{run}");
+    assert!(run.stderr.contains("102 into 101"), "{run}");
+    let held = portal.held(&["101", "103"], &["health_score"]);
+    assert_eq!(held, ["12.5", "5"], "{run}");
+}
+
 #[test]
 fn a_refresh_token_that_is_dead_is_told() {
     let app = "[[app]]\nclient_id = 'app'\nclient_secret = 'canary-7f'\nrefresh_token = 'canary-8e'\nrotate = true\n";

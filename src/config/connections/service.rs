@@ -17,8 +17,8 @@ use super::reader::{ATTEMPTS_MAX, Reader, WRITERS_MAX, is_local, timeout};
 use crate::config::address::Kind;
 use crate::domain::allowance::CallAllowance;
 use crate::domain::connection::{
-    Auth, Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess, ServiceKind,
-    ServiceSettings,
+    Auth, DataverseOptions, Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess,
+    ServiceKind, ServiceSettings, TenantProof,
 };
 use crate::domain::problem::{Problem, did_you_mean, quoted_list};
 use crate::domain::share::Percent;
@@ -67,7 +67,7 @@ fn service_kind(kind: Kind) -> Option<ServiceKind> {
 }
 
 /// Keys that some flow takes.
-const FLOW_KEYS: [&str; 9] = [
+const FLOW_KEYS: [&str; 10] = [
     "flow",
     "tenant",
     "token",
@@ -75,6 +75,7 @@ const FLOW_KEYS: [&str; 9] = [
     "client_id",
     "client_secret",
     "user",
+    "certificate",
     "private_key",
     "refresh_token",
 ];
@@ -119,6 +120,7 @@ impl Reader<'_> {
             allowance: allowance?,
             requests_per_second: requests_per_second.or(usual_pace),
             options: SalesforceOptions::default(),
+            dataverse: DataverseOptions::default(),
             search_lag: self.table.get("search_lag").and_then(timeout),
             api_version: match api_version {
                 None => None,
@@ -307,8 +309,21 @@ impl Reader<'_> {
             "client_credentials" if flow.keys.contains(&"tenant") => Auth::Tenant {
                 tenant: take("tenant").flatten()?,
                 client_id: client_id?,
-                client_secret: Secret::new(client_secret??),
+                proof: TenantProof::Secret(Secret::new(client_secret??)),
             },
+            "client_certificate" => {
+                let (tenant, certificate) =
+                    (take("tenant").flatten(), take("certificate").flatten());
+                let private_key = take("private_key").flatten();
+                Auth::Tenant {
+                    tenant: tenant?,
+                    client_id: client_id?,
+                    proof: TenantProof::Certificate {
+                        certificate: certificate?,
+                        private_key: Secret::new(private_key?),
+                    },
+                }
+            }
             "client_credentials" => Auth::ClientCredentials {
                 client_id: client_id?,
                 client_secret: Secret::new(client_secret??),
@@ -355,7 +370,7 @@ impl Reader<'_> {
         };
         match self.surroundings.given(value)? {
             Given::Here(text) => {
-                if !matches!(key, "client_id" | "user" | "tenant") {
+                if !matches!(key, "client_id" | "user" | "tenant" | "certificate") {
                     self.warn_of_secret(value, &key.replace('_', " "), key);
                 }
                 Some(Some(text))

@@ -11,6 +11,7 @@ mod patience;
 pub(crate) mod report;
 pub(crate) mod salesforce;
 pub(crate) mod seam;
+mod token;
 mod values;
 
 use polars::prelude::{DataFrame, Series};

@@ -919,6 +919,7 @@ fn layout_field(field: &Field, column: &ObjectColumn, is_key: bool) -> Option<La
         own_text: false,
         keeps_foreign,
         yields: field.real_time,
+        clears_first: field.clears_first,
         keeps_null: keeps_null(field),
         list: field
             .list

@@ -58,6 +58,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
         real_time: false,
         on_conflict: crate::domain::field::OnConflict::Overwrite,
         way: None,
+        clears_first: false,
         reference: None,
         list: None,
         location: at(10 + index),
@@ -65,6 +66,7 @@ fn write_back(columns: &[(&str, SchemaType, bool)], fields: Vec<(&str, FieldValu
     WriteBack {
         canary: None,
         salesforce: crate::domain::connection::SalesforceOptions::default(),
+        dataverse: crate::domain::connection::DataverseOptions::default(),
         journal_table: None,
         before_images_kept: None,
         guards: crate::domain::guard::Guards::default(),

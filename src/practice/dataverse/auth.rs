@@ -1,7 +1,12 @@
 //! Who may come in: the token endpoint of the tenant, and tokens of calls. Source:
 //! <https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -9,6 +14,9 @@ use super::environment::{Environment, GrantedToken};
 use super::errors::ODataError;
 use crate::domain::printable::hexadecimal;
 use crate::practice::call::{Answer, Call};
+use crate::practice::keys::Certified;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why no token is granted.
 struct Denied {
@@ -71,7 +79,21 @@ impl Environment {
             let words = "Application was not found in the directory.";
             return Err(denied(400, "unauthorized_client", 700_016, words));
         };
-        if app.client_secret != value("client_secret") {
+        let asserted = value("client_assertion");
+        if !asserted.is_empty() {
+            let is_asserted = value("client_assertion_type") == ASSERTION_TYPE;
+            let audience = format!("http://{host}/{tenant}/oauth2/v2.0/token");
+            let is_known = app.certified.as_ref().filter(|_| is_asserted);
+            let refused = match is_known {
+                Some(known) => vouched(known, asserted, &app.client_id, &audience, call).err(),
+                None => Some(
+                    "The certificate used to sign the client assertion is not registered on application.",
+                ),
+            };
+            if let Some(words) = refused {
+                return Err(denied(401, "invalid_client", 700_027, words));
+            }
+        } else if app.client_secret.as_deref() != Some(value("client_secret")) {
             let words = "Invalid client secret provided.";
             return Err(denied(401, "invalid_client", 7_000_215, words));
         }
@@ -145,6 +167,57 @@ impl Environment {
                 self.touch_token(&name);
             }
         }
+    }
+}
+
+/// Errors: an assertion is not signed with the key of this certificate, or is not about this app, here
+/// and now. Source: <https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials>.
+fn vouched(
+    certified: &Certified,
+    assertion: &str,
+    client_id: &str,
+    audience: &str,
+    call: &Call,
+) -> Result<(), &'static str> {
+    let invalid = "Client assertion is not within its valid form.";
+    let parts: Vec<&str> = assertion.split('.').collect();
+    let [head, claims, signature] = parts.as_slice() else {
+        return Err(invalid);
+    };
+    let read = |part: &str| -> Option<Value> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+    };
+    let (head_told, told) = read(head).zip(read(claims)).ok_or(invalid)?;
+    let text = |of: &Value, name: &str| {
+        let text = of.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    if text(&head_told, "x5t#S256") != certified.thumbprint {
+        return Err(
+            "The certificate with identifier used to sign the client assertion is not registered on application.",
+        );
+    }
+    let algorithm: &dyn VerificationAlgorithm = match text(&head_told, "alg").as_str() {
+        "PS256" => &RSA_PSS_2048_8192_SHA256,
+        "RS256" => &RSA_PKCS1_2048_8192_SHA256,
+        _ => return Err("Client assertion is signed with an algorithm that is not supported."),
+    };
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid)?;
+    let signed = format!("{head}.{claims}");
+    UnparsedPublicKey::new(algorithm, &certified.key)
+        .verify(signed.as_bytes(), &signature)
+        .map_err(|_| "Client assertion contains an invalid signature.")?;
+    let now = call.now.timestamp();
+    let instant = |name: &str| told.get(name).and_then(Value::as_i64).unwrap_or_default();
+    if !(instant("nbf") <= now && now < instant("exp")) {
+        return Err("Client assertion is not within its valid time range.");
+    }
+    if text(&told, "aud") != audience {
+        return Err("Client assertion audience claim does not match Realm issuer.");
+    }
+    match text(&told, "iss") == client_id && text(&told, "sub") == client_id {
+        true => Ok(()),
+        false => Err("Client assertion is about another application."),
     }
 }
 

@@ -104,7 +104,9 @@ impl Environment {
             RIGHTS.map(|right| format!("prv{right}{schema_name}"))
         };
         let names = self.tables.values().flat_map(|table| of(&table.definition));
+        let own = ["prvBypassCustomBusinessLogic".to_owned()];
         let held: Vec<Value> = names
+            .chain(own)
             .filter(|name| !without.contains(name))
             .map(|name| {
                 json!({ "Depth": "Global", "PrivilegeName": name, "BusinessUnitId": self.settings.environment.business_unit })

@@ -70,6 +70,8 @@ pub(super) struct Environment {
     pub(super) protection: Protection,
     /// Ids of rows that somebody deletes just before the next write.
     pub(super) vanishing: Vec<String>,
+    /// What somebody else writes before the next write: a row, a column, a value.
+    pub(super) meddling: Vec<(String, String, serde_json::Value)>,
     journal: Vec<RowBefore>,
     changed: BTreeSet<(String, String)>,
 }
@@ -81,7 +83,8 @@ impl Environment {
             file: SETTINGS_FILE.to_owned(),
             what,
         };
-        let settings = Settings::read(folder.settings.as_deref()).map_err(of_settings)?;
+        let settings =
+            Settings::read(folder.settings.as_deref(), &folder.path).map_err(of_settings)?;
         let mut environment = Self {
             settings,
             tables: BTreeMap::new(),
@@ -89,6 +92,7 @@ impl Environment {
             tokens: BTreeMap::new(),
             protection: Protection::default(),
             vanishing: Vec::new(),
+            meddling: Vec::new(),
             journal: Vec::new(),
             changed: BTreeSet::new(),
         };

@@ -108,6 +108,14 @@ impl StandIn for Dataverse {
                 self.environment.vanishing.extend(id.map(str::to_owned));
                 Some(Ok(()))
             }
+            "meddle" => {
+                let text = |name: &str| body.get(name).and_then(Value::as_str);
+                let value = body.get("value").cloned().unwrap_or_default();
+                let meant = text("id").zip(text("column"));
+                let meant = meant.map(|(id, column)| (id.to_owned(), column.to_owned(), value));
+                self.environment.meddling.extend(meant);
+                Some(Ok(()))
+            }
             "organization" => {
                 let id = body.get("id").and_then(Value::as_str).map(str::to_owned);
                 self.environment.tallies.organization = id;
@@ -217,6 +225,7 @@ impl Environment {
         self.touch_tallies();
         if !matches!(call.method, Verb::Get | Verb::Head) {
             self.vanish();
+            self.meddle();
         }
         let answer = match call.uri.ends_with("/$batch") {
             true => self.batch(call, &|environment, inner| environment.within_batch(inner)),
@@ -232,6 +241,20 @@ impl Environment {
             for table in tables {
                 if self.row(&table, &id).is_some() {
                     self.put(&table, &id, None);
+                }
+            }
+        }
+    }
+
+    /// Somebody else changes rows before the next write.
+    fn meddle(&mut self) {
+        for (id, column, value) in std::mem::take(&mut self.meddling) {
+            let tables: Vec<String> = self.tables.keys().cloned().collect();
+            for table in tables {
+                if let Some(mut row) = self.row(&table, &id).cloned() {
+                    row.set(&column, value.clone());
+                    row.version = self.next_version();
+                    self.put(&table, &id, Some(row));
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! `practice.toml` of a folder that stands for a Dataverse environment: who may log in, what its
 //! rules are, and how much it takes.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::filter::{Filter, parse_filter};
 use crate::practice::app::{CLIENT_ID, CLIENT_SECRET};
+use crate::practice::keys::{self, Certified};
 
 /// The tenant of every practice environment.
 pub(crate) const TENANT: &str = "practice.example";
@@ -82,7 +85,11 @@ impl Default for EnvironmentSettings {
 #[serde(deny_unknown_fields)]
 pub(super) struct App {
     pub(super) client_id: String,
-    pub(super) client_secret: String,
+    pub(super) client_secret: Option<String>,
+    /// A PEM file beside `practice.toml`: whoever signs with its key is let in.
+    pub(super) certificate: Option<String>,
+    #[serde(skip)]
+    pub(super) certified: Option<Certified>,
     /// Whether the environment has an application user for it.
     #[serde(default = "yes")]
     pub(super) member: bool,
@@ -135,13 +142,18 @@ fn filter<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Filter, D
 }
 
 impl Settings {
-    /// Reads the text of `practice.toml`.
+    /// Reads the text of `practice.toml`; files that it names stand in `folder`.
     /// Errors: what is wrong, with its place.
-    pub(super) fn read(text: Option<&str>) -> Result<Self, String> {
+    pub(super) fn read(text: Option<&str>, folder: &Path) -> Result<Self, String> {
         let mut settings: Self = match text {
             Some(text) => toml::from_str(text).map_err(|error| error.to_string())?,
             None => Self::default(),
         };
+        for app in &mut settings.apps {
+            if let Some(file) = &app.certificate {
+                app.certified = Some(keys::certificate(&folder.join(file))?);
+            }
+        }
         let environment = &settings.environment;
         for id in [
             &environment.id,
@@ -155,7 +167,9 @@ impl Settings {
         if settings.app(CLIENT_ID).is_none() {
             settings.apps.push(App {
                 client_id: CLIENT_ID.to_owned(),
-                client_secret: CLIENT_SECRET.to_owned(),
+                client_secret: Some(CLIENT_SECRET.to_owned()),
+                certificate: None,
+                certified: None,
                 member: true,
             });
         }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
 use serde::{Deserialize, Deserializer};
 
 use super::soql::{Condition, parse_condition};
 use crate::practice::app::{CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN};
+use crate::practice::keys;
 
 /// What an org is where the file does not say it.
 const ORG_ID: &str = "00DPracticeOrg1";
@@ -220,7 +220,7 @@ impl Settings {
             })?;
         for app in &mut settings.apps {
             if let Some(file) = &app.public_key {
-                app.key = Some(public_key(&folder.join(file))?);
+                app.key = Some(keys::public_key(&folder.join(file))?);
             }
         }
         if settings.app(CLIENT_ID).is_none() {
@@ -241,47 +241,4 @@ impl Settings {
     pub(super) fn app(&self, client_id: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.client_id == client_id)
     }
-}
-
-/// The RSA key of a PEM file (`PUBLIC KEY`), as PKCS #1 has it.
-fn public_key(file: &Path) -> Result<Vec<u8>, String> {
-    let path = file.display();
-    let text = std::fs::read_to_string(file).map_err(|error| format!("`{path}`: {error}"))?;
-    let lines = text.lines().filter(|line| !line.starts_with("-----"));
-    let der = base64::engine::general_purpose::STANDARD
-        .decode(lines.map(str::trim).collect::<String>())
-        .map_err(|error| format!("`{path}`: {error}"))?;
-    // The key is what the bit string of a SubjectPublicKeyInfo holds: RFC 5280, section 4.1.
-    let key = within_sequence(&der).and_then(|rest| {
-        let (_, algorithm, rest) = element(rest)?;
-        let (tag, bits, _) = element(rest)?;
-        let is_rsa = !algorithm.is_empty() && tag == 3;
-        is_rsa.then(|| bits.get(1..).map(<[u8]>::to_vec)).flatten()
-    });
-    key.ok_or_else(|| format!("`{path}` is no public key: `openssl rsa -in KEY -pubout` makes one"))
-}
-
-fn within_sequence(der: &[u8]) -> Option<&[u8]> {
-    let (tag, content, _) = element(der)?;
-    (tag == 0x30).then_some(content)
-}
-
-/// The first element of DER: its tag, what it holds, and what comes after it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0x80..=0xff => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = digits.iter().fold(0_usize, |length, digit| {
-                length
-                    .saturating_mul(256)
-                    .saturating_add(usize::from(*digit))
-            });
-            (length, rest)
-        }
-        short => (usize::from(*short), rest),
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((*tag, content, rest))
 }

@@ -493,8 +493,15 @@ impl Writer {
             let found = images.still_to_do(service).await?;
             still_to_do.extend(images.positions.into_iter().zip(found));
         }
+        let goes_in_steps = context.layout.fields.iter().any(|field| field.clears_first);
         for record in in_doubt {
             match still_to_do.get(&record) {
+                // It may have been left half way: what it lacks is written, and its image stays.
+                Some(false) if goes_in_steps => {
+                    way.account.doubt(record);
+                    way.doubted.insert(record);
+                    way.open.insert(record, Open::Undecided);
+                }
                 Some(false) => {
                     way.open.remove(&record);
                     way.account.doubt(record);

@@ -19,13 +19,20 @@ pub(super) const TERMS: Terms = Terms {
         "api_version",
         "timezone",
     ],
-    flows: &[Flow {
-        name: "client_credentials",
-        keys: &["flow", "tenant", "client_id", "client_secret"],
-        optional: &[],
-    }],
+    flows: &[
+        Flow {
+            name: "client_credentials",
+            keys: &["flow", "tenant", "client_id", "client_secret"],
+            optional: &[],
+        },
+        Flow {
+            name: "client_certificate",
+            keys: &["flow", "tenant", "client_id", "certificate", "private_key"],
+            optional: &[],
+        },
+    ],
     retired_flows: &["password", "username_password"],
-    retired_flow_hint: "Entra retires that flow: write `client_credentials`, for an application user",
+    retired_flow_hint: "Entra retires that flow: write `client_credentials` or `client_certificate`, for an application user",
     login_url: Some("https://login.microsoftonline.com"),
     login_url_hint: "leave it out, or name the log-in host of another cloud: `https://login.microsoftonline.us`",
     api_url_hint: Some(

@@ -298,6 +298,12 @@ impl TableDescription {
         }
     }
 
+    /// Whether the user is known not to hold a privilege.
+    pub(super) fn lacks(&self, privilege: &str) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| !held.iter().any(|held| held == privilege))
+    }
+
     fn obstacles(&self) -> Vec<Obstacle> {
         let kinds = [
             (Change::Update, "Write", "may not be updated by this user"),

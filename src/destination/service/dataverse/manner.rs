@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
+use ring::signature::RSA_PSS_SHA256;
 use serde::Deserialize;
+use serde_json::json;
 use url::form_urlencoded::Serializer;
+use uuid::Uuid;
 
+use super::super::token;
 use super::answers::{ApiError, is_whole};
 use super::describe::TableDescription;
-use crate::domain::connection::{Auth, LiveAccess, Secret};
+use crate::domain::connection::{Auth, LiveAccess, Secret, TenantProof};
 use crate::http::{
     ApiManner, Client, Granted, HttpMethod, Judgement, LoginError, Request, Response, SendError,
     Usage,
@@ -18,6 +23,12 @@ use crate::http::{
 
 /// Tries at a request that the host says it has no idea about.
 const UNEXPLAINED_TRIES_MAX: u32 = 2;
+
+/// How long a signed log-in is good for, and how far clocks may be apart.
+const ASSERTION_SECONDS: i64 = 300;
+const CLOCK_DRIFT_SECONDS: i64 = 60;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[derive(Debug)]
 pub(super) struct DataverseManner {
@@ -87,22 +98,38 @@ impl DataverseManner {
         let Auth::Tenant {
             tenant,
             client_id,
-            client_secret,
+            proof,
         } = &self.live.auth
         else {
             return Err(LoginError::Refused {
                 what: "this way to log in is not one of Dataverse's".to_owned(),
-                hint: "write `flow = \"client_credentials\"`".to_owned(),
+                hint: "write `flow = \"client_credentials\"` or `\"client_certificate\"`"
+                    .to_owned(),
             });
         };
         let scope = format!("{}/.default", self.environment());
-        let form = Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials")
             .append_pair("client_id", client_id)
-            .append_pair("client_secret", client_secret.reveal())
-            .append_pair("scope", &scope)
-            .finish();
-        Ok((tenant, form))
+            .append_pair("scope", &scope);
+        match proof {
+            TenantProof::Secret(secret) => form.append_pair("client_secret", secret.reveal()),
+            TenantProof::Certificate {
+                certificate,
+                private_key,
+            } => {
+                let audience = self.token_url(tenant);
+                let assertion = assertion(client_id, &audience, certificate, private_key)?;
+                form.append_pair("client_assertion_type", ASSERTION_TYPE)
+                    .append_pair("client_assertion", &assertion)
+            }
+        };
+        Ok((tenant, form.finish()))
+    }
+
+    /// Where a tenant grants tokens.
+    fn token_url(&self, tenant: &str) -> String {
+        format!("{}/{tenant}/oauth2/v2.0/token", self.live.login_url)
     }
 
     async fn send(&self, client: &Client, request: Request) -> Result<Response, LoginError> {
@@ -166,6 +193,9 @@ impl DataverseManner {
             ));
         };
         let hint = match error.code.as_str() {
+            "invalid_client" if self.is_certified() => {
+                "check that the app holds this certificate, and that it has not expired: Entra › App registrations › Certificates & secrets"
+            }
             "invalid_client" => {
                 "check `client_secret` against Entra › App registrations › Certificates & secrets: write the secret's value, not its id"
             }
@@ -184,14 +214,48 @@ impl DataverseManner {
         }
     }
 
+    fn is_certified(&self) -> bool {
+        let auth = &self.live.auth;
+        matches!(
+            auth,
+            Auth::Tenant {
+                proof: TenantProof::Certificate { .. },
+                ..
+            }
+        )
+    }
+
     /// Words of the host without what nobody may read, should it repeat it.
     fn without_secrets(&self, words: &str) -> String {
-        if let Auth::Tenant { client_secret, .. } = &self.live.auth {
-            words.replace(client_secret.reveal(), "***")
+        if let Auth::Tenant { proof, .. } = &self.live.auth {
+            words.replace(proof.secret().reveal(), "***")
         } else {
             words.to_owned()
         }
     }
+}
+
+/// Who the app is, signed with the key of its certificate.
+/// Source: <https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials>.
+fn assertion(
+    client_id: &str,
+    audience: &str,
+    certificate: &str,
+    private_key: &Secret,
+) -> Result<String, LoginError> {
+    let head = json!({
+        "alg": "PS256", "typ": "JWT", "x5t#S256": token::thumbprint(certificate)?,
+    });
+    let now = Utc::now().timestamp();
+    let claims = json!({
+        "iss": client_id,
+        "sub": client_id,
+        "aud": audience,
+        "jti": Uuid::new_v4(),
+        "nbf": now - CLOCK_DRIFT_SECONDS,
+        "exp": now + ASSERTION_SECONDS,
+    });
+    token::signed(&head, &claims, private_key, &RSA_PSS_SHA256)
 }
 
 impl ApiManner for DataverseManner {
@@ -201,7 +265,7 @@ impl ApiManner for DataverseManner {
         _refresh_token: Option<&Secret>,
     ) -> Result<Granted, LoginError> {
         let (tenant, form) = self.form()?;
-        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.live.login_url);
+        let url = self.token_url(tenant);
         let request = Request::new(HttpMethod::Post, url)
             .with_body("application/x-www-form-urlencoded", form);
         let response = self.send(client, request).await?;

@@ -21,16 +21,18 @@ use self::answers::{ApiError, parts, refusal};
 use self::describe::TableDescription;
 use self::manner::{DataverseManner, asked, spoken};
 pub(super) use self::values::reference_text;
-use self::writes::{Act, ReadyWrite};
+use self::writes::{Act, ReadyWrite, bypass_headers};
 use super::access::{Sessions, live_access};
 use super::look_up::{Find, Hit, Texts};
 use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::destination::seam::{RowId, Stored};
-use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
+use crate::domain::connection::{
+    Auth, Connection, DataverseOptions, Secret, ServiceSettings, TenantProof,
+};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
-use crate::domain::object::{Object, ObjectName};
+use crate::domain::object::{Object, ObjectName, Obstacle};
 use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 use crate::http::{Repeat, Request, Response, Session, delays};
 use crate::practice;
@@ -45,6 +47,10 @@ const MULTIPLE_MAX: usize = 500;
 /// Writes of one batch: a tenth of what it takes, for they are carried out one after the other.
 /// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/webapi/execute-batch-operations-using-web-api>.
 const BATCH_MAX: usize = 100;
+
+/// What takes a request past custom plug-ins and workflows.
+/// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bypass-custom-business-logic>.
+const BYPASS_PRIVILEGE: &str = "prvBypassCustomBusinessLogic";
 
 /// What lookups that may lead to several tables are told with.
 const LOOKUP_TABLE: &str = "Microsoft.Dynamics.CRM.lookuplogicalname";
@@ -62,6 +68,7 @@ pub(crate) struct DataverseDestination {
     account: Option<String>,
     /// The application user's id.
     user: Option<String>,
+    options: DataverseOptions,
 }
 
 /// An answer to a query.
@@ -90,6 +97,7 @@ impl DataverseDestination {
             attempts_max: connection.limits.attempts_max,
             account: granted.account,
             user: granted.user,
+            options: settings.dataverse.clone(),
         };
         destination.expect_account(settings)?;
         Ok(destination)
@@ -211,7 +219,17 @@ impl DataverseDestination {
                 ),
             });
         };
-        Ok(self.table_anew(&part.text).await?.object())
+        let table = self.table_anew(&part.text).await?;
+        let mut object = table.object();
+        if self.options.bypasses_logic() && table.lacks(BYPASS_PRIVILEGE) {
+            object.obstacles.push(Obstacle::to_all(
+                "is to be written past custom business logic, which this user may not".to_owned(),
+                format!(
+                    "let a security role of the application user hold {BYPASS_PRIVILEGE}, or take `[write_back.dataverse]` out"
+                ),
+            ));
+        }
+        Ok(object)
     }
 
     /// As [`crate::destination::seam::Destination::references`].
@@ -269,7 +287,7 @@ fn practised() -> Auth {
     Auth::Tenant {
         tenant: practice::TENANT.to_owned(),
         client_id: practice::CLIENT_ID.to_owned(),
-        client_secret: Secret::new(practice::CLIENT_SECRET.to_owned()),
+        proof: TenantProof::Secret(Secret::new(practice::CLIENT_SECRET.to_owned())),
     }
 }
 
@@ -486,10 +504,19 @@ impl Sender<'_> {
         Ok(writes.iter().map(reply).collect())
     }
 
+    /// A request that passes over what the write-back says.
+    fn past_logic(&self, request: Request) -> Request {
+        let headers = bypass_headers(&self.destination.options).into_iter();
+        headers.fold(request, |request, (name, value)| {
+            request.with_header(name, value)
+        })
+    }
+
     /// Updates rows all or none. Where one refuses the whole, all are sent again by themselves, for
     /// which of them it was nobody says.
     async fn all_in_one(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
         let request = writes::update_multiple(&self.destination.base, self.table, writes);
+        let request = self.past_logic(request);
         let session = &self.destination.session;
         let response = session.call(spoken(request), Repeat::SameTwice).await?;
         if response.is_success() {
@@ -523,7 +550,9 @@ impl Sender<'_> {
     }
 
     async fn batch(&self, writes: &[&ReadyWrite]) -> Result<Vec<Reply>, SystemError> {
-        let request = writes::batch(&self.destination.base, self.table, writes);
+        let options = &self.destination.options;
+        let request = writes::batch(&self.destination.base, self.table, writes, options);
+        let request = self.past_logic(request);
         let is_same_twice = |write: &&ReadyWrite| !write.is_guarded() && write.act != Act::Delete;
         let repeat = match writes.iter().all(is_same_twice) {
             true => Repeat::SameTwice,

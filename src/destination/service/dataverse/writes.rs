@@ -10,6 +10,7 @@ use super::super::values::text;
 use super::describe::TableDescription;
 use super::values::member;
 use crate::destination::seam::RowId;
+use crate::domain::connection::DataverseOptions;
 use crate::domain::layout::Layout;
 use crate::http::{HttpMethod, Request};
 
@@ -147,7 +148,16 @@ pub(super) fn update_multiple(
 }
 
 /// Writes that stand or fall one by one.
-pub(super) fn batch(base: &str, table: &TableDescription, writes: &[&ReadyWrite]) -> Request {
+pub(super) fn batch(
+    base: &str,
+    table: &TableDescription,
+    writes: &[&ReadyWrite],
+    options: &DataverseOptions,
+) -> Request {
+    let headers = bypass_headers(options).into_iter();
+    let headers: String = headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     let mut body = String::new();
     for write in writes {
         let method = match write.act {
@@ -158,7 +168,7 @@ pub(super) fn batch(base: &str, table: &TableDescription, writes: &[&ReadyWrite]
         let condition = write.condition();
         body.push_str(&format!(
             "{DELIMITER}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n\
-             {method} {base}/{set}({id}) HTTP/1.1\r\nContent-Type: application/json\r\n{condition}\r\n"
+             {method} {base}/{set}({id}) HTTP/1.1\r\nContent-Type: application/json\r\n{headers}{condition}\r\n"
         ));
         if write.act != Act::Delete {
             body.push_str(&format!("{{{}}}\r\n", write.members()));
@@ -168,4 +178,25 @@ pub(super) fn batch(base: &str, table: &TableDescription, writes: &[&ReadyWrite]
     Request::new(HttpMethod::Post, format!("{base}/$batch"))
         .with_body(BATCH_TYPE, body)
         .with_header("Prefer", "odata.continue-on-error")
+}
+
+/// Headers that take a request past what of the environment's logic the file says.
+/// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/bypass-custom-business-logic>.
+pub(super) fn bypass_headers(options: &DataverseOptions) -> Vec<(&'static str, String)> {
+    let logic: Vec<&str> = options
+        .bypassed_logic
+        .iter()
+        .map(|one| one.name())
+        .collect();
+    let logic =
+        (!logic.is_empty()).then(|| ("MSCRM.BypassBusinessLogicExecution", logic.join(",")));
+    let steps = (!options.bypassed_steps.is_empty()).then(|| {
+        let name = "MSCRM.BypassBusinessLogicExecutionStepIds";
+        (name, options.bypassed_steps.join(","))
+    });
+    let flows = options.bypasses_flows.then(|| {
+        let name = "MSCRM.SuppressCallbackRegistrationExpanderJob";
+        (name, "true".to_owned())
+    });
+    logic.into_iter().chain(steps).chain(flows).collect()
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tracing::warn;
 
 use super::super::look_up::{Find, Hit};
 use super::super::seam::ServiceWrite;
@@ -34,6 +35,9 @@ const SEARCH_PAGE: usize = 200;
 /// waited in between.
 const SEARCH_TRIES_MAX: u32 = 5;
 const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Records that were merged into others, of those that are named at once.
+const MERGED_SHOWN_MAX: usize = 10;
 
 /// How records are found by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,12 +104,14 @@ impl Find for HubSpotDestination {
                 found
             }
         };
+        if way == Way::Id {
+            self.tell_of_merged(layout, &found);
+        }
         self.read_associations(layout, &mut found).await?;
         let mut hits = Vec::new();
         for (told, asked) in &found {
-            if let Some(stage) = told.properties.get(STAGE) {
-                let id = RowId(told.id.clone());
-                self.stages.note(&id, values::held(stage.as_deref()));
+            if told.properties.contains_key(STAGE) {
+                self.stages.note(told);
             }
             hits.extend(self.hits(layout, way, told, asked)?);
         }
@@ -136,6 +142,24 @@ fn missing<'a>(field: &LayoutField, found: &[Read], asked: &[&'a str]) -> Vec<&'
 }
 
 impl HubSpotDestination {
+    /// The id of a record that was merged into another leads to that one, which is not written in its
+    /// place.
+    fn tell_of_merged(&self, layout: &Layout, found: &[Read]) {
+        let merged = found.iter().flat_map(|(told, led)| {
+            let others = led.iter().filter(|asked| **asked != told.id);
+            others.map(|asked| format!("{asked} into {}", told.id))
+        });
+        let merged: Vec<String> = merged.collect();
+        if merged.is_empty() {
+            return;
+        }
+        let shown = merged.iter().take(MERGED_SHOWN_MAX).cloned();
+        let object = layout.object.display_name();
+        warn!(connection = self.session.connection(), %object, count = merged.len(),
+            merged = shown.collect::<Vec<_>>().join(", "),
+            "records were merged into others and are not written: name the others' ids");
+    }
+
     /// Waits until the search knows of all that may have been made with these values. Whether there
     /// was anything to wait for.
     async fn await_search(&self, layout: &Layout, property: &str, missing: &[&str]) -> bool {

@@ -20,12 +20,12 @@ use polars::prelude::DataFrame;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::answers::{ApiError, Batch, refusal};
+use self::answers::{ApiError, Batch, Input, refusal};
 use self::associations::Types;
 use self::describe::{STANDARD_OBJECTS, Schema};
 use self::manner::HubSpotManner;
-use self::marks::id_of;
-use self::stages::{Backwards, Stages, clearing_body};
+use self::marks::{id_of, mark_of};
+use self::stages::{Backwards, Detour, Properties, STAGE, Stages, update_body};
 use self::unseen::SEARCH_LAG;
 use self::writes::{Verb, body, inputs, sent};
 use super::access::{Sessions, live_access};
@@ -37,6 +37,7 @@ use crate::domain::error::{SystemError, chain};
 use crate::domain::layout::Layout;
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
+use crate::fault;
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
 
@@ -284,16 +285,18 @@ impl HubSpotDestination {
         writes: &[&ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let mut stopped = self.stopped_by_changes(layout, writes).await?;
-        let mut clearing = Vec::new();
         for (write, stopped) in writes.iter().zip(&mut stopped) {
-            match self.stages.backwards(layout, texts, write) {
-                Some(Backwards::Refuse(reply)) if stopped.is_none() => *stopped = Some(reply),
-                Some(Backwards::ClearFirst) if stopped.is_none() => clearing.push(*write),
-                Some(_) | None => {}
+            if stopped.is_some() {
+                continue;
             }
-        }
-        if !clearing.is_empty() {
-            self.clear_stages(layout, &clearing).await?;
+            *stopped = match self.stages.backwards(layout, texts, write) {
+                Some(Backwards::Refuse(reply)) => Some(reply),
+                Some(Backwards::ClearFirst) => {
+                    let detour = self.stages.detour(layout, texts, write);
+                    Some(self.go_back(layout, write, &detour).await?)
+                }
+                None => None,
+            };
         }
         let free = writes.iter().zip(&stopped);
         let free: Vec<&ServiceWrite<'_>> = free
@@ -339,18 +342,63 @@ impl HubSpotDestination {
         Ok(writes.iter().map(stopped).collect())
     }
 
-    /// Empties the stage of records, so that it can be written to an earlier one.
-    async fn clear_stages(
+    /// Takes a record's stage back, past being empty. Where the stage is refused then, the record gets
+    /// back all that it held.
+    async fn go_back(
         &self,
         layout: &Layout,
-        writes: &[&ServiceWrite<'_>],
-    ) -> Result<(), SystemError> {
+        write: &ServiceWrite<'_>,
+        detour: &Detour,
+    ) -> Result<Reply, SystemError> {
+        let emptied = self.update_one(layout, write, &detour.emptying).await?;
+        if !matches!(emptied, Reply::Done { .. }) {
+            return Ok(emptied);
+        }
+        fault::point("a stage emptied");
+        let refused = match self.update_one(layout, write, &detour.stage).await {
+            Ok(refused @ Reply::Refused { .. }) => refused,
+            Ok(Reply::Gone) => return Ok(Reply::Gone),
+            Ok(done @ Reply::Done { .. }) => return Ok(done),
+            // It is looked at again, and what it lacks is written.
+            Ok(Reply::Again { .. } | Reply::ChangedSince | Reply::Unknown) | Err(_) => {
+                return Ok(Reply::Unknown);
+            }
+        };
+        match self.update_one(layout, write, &detour.back).await {
+            Ok(Reply::Done { .. }) => Ok(refused),
+            Ok(_) | Err(_) => Ok(Reply::Refused {
+                message: format!(
+                    "`{STAGE}` was emptied to go back and refused then, and could not be put back: it is empty now"
+                ),
+                column: Some(STAGE.to_owned()),
+            }),
+        }
+    }
+
+    /// Updates one record by these properties.
+    async fn update_one(
+        &self,
+        layout: &Layout,
+        write: &ServiceWrite<'_>,
+        properties: &Properties,
+    ) -> Result<Reply, SystemError> {
         let path = self.objects_path(&layout.object, "batch/update");
-        let body = clearing_body(writes);
+        let body = update_body(&[(write, properties)]);
         let response = self.post(path, body, Repeat::SameTwice).await?;
-        match response.is_success() {
-            true => Ok(()),
-            false => Err(self.failure(&response, "emptying stages")),
+        if response.is_success() {
+            let input = Input {
+                id: id_of(write),
+                mark: mark_of(write),
+                unique: None,
+            };
+            let batch = Batch::read(&response.body);
+            let replies = batch.map(|batch| batch.replies(&[input]));
+            let reply = replies.and_then(|replies| replies.into_iter().next());
+            return Ok(reply.unwrap_or(Reply::Unknown));
+        }
+        match ApiError::of(&response) {
+            Some(error) if !is_about_all(&error) => Ok(refusal(&error)),
+            _ => Err(self.failure(&response, "writing records")),
         }
     }
 

@@ -9,8 +9,10 @@ use serde_json::json;
 
 use super::super::look_up::Texts;
 use super::super::seam::{Reply, ServiceWrite};
+use super::answers::Told;
 use super::marks::{id_of, mark_of};
-use super::values::wire;
+use super::values::{self, wire};
+use super::writes::sent;
 use crate::destination::seam::RowId;
 use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Holds;
@@ -20,20 +22,27 @@ pub(super) const STAGE: &str = "lifecyclestage";
 /// Records whose stage is remembered: those of a few batches, of which one is written.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Where records stood when they were read last.
+/// What records held when they were read last, of those that have a stage.
 #[derive(Debug, Default)]
 pub(super) struct Stages {
-    held: BTreeMap<RowId, String>,
+    held: BTreeMap<RowId, BTreeMap<String, String>>,
 }
 
 impl Stages {
-    pub(super) fn note(&mut self, id: &RowId, stage: Option<&str>) {
+    /// Notes what a record that was read holds.
+    pub(super) fn note(&mut self, told: &Told) {
         if self.held.len() >= REMEMBERED_MAX {
             self.held.clear();
         }
-        match stage {
-            Some(stage) => self.held.insert(id.clone(), stage.to_owned()),
-            None => self.held.remove(id),
+        let id = RowId(told.id.clone());
+        let filled = |(name, value): (&String, &Option<String>)| {
+            let value = values::held(value.as_deref())?;
+            Some((name.clone(), value.to_owned()))
+        };
+        let held: BTreeMap<String, String> = told.properties.iter().filter_map(filled).collect();
+        match held.contains_key(STAGE) {
+            true => self.held.insert(id, held),
+            false => self.held.remove(&id),
         };
     }
 
@@ -45,13 +54,13 @@ impl Stages {
         write: &ServiceWrite<'_>,
     ) -> Option<Backwards> {
         let (place, field) = sent_stage(layout, write)?;
-        let held = self.held.get(id_of(write)?)?;
+        let held = self.held.get(id_of(write)?)?.get(STAGE)?;
         let sent = wire(field, texts.value(write.record, place));
         if !goes_back(field, held, &sent) {
             return None;
         }
         // What takes an earlier write back is meant to go back.
-        Some(match field.own_text {
+        Some(match field.own_text || field.clears_first {
             true => Backwards::ClearFirst,
             false => Backwards::Refuse(Reply::Refused {
                 message: format!(
@@ -61,6 +70,47 @@ impl Stages {
             }),
         })
     }
+
+    /// What a write takes the place of, in the properties that it sends.
+    fn before(&self, write: &ServiceWrite<'_>, sent: &Properties) -> Properties {
+        let held = id_of(write).and_then(|id| self.held.get(id));
+        let value = |name: &String| held.and_then(|held| held.get(name)).cloned();
+        let names = sent.keys();
+        names
+            .map(|name| (name.clone(), value(name).unwrap_or_default()))
+            .collect()
+    }
+
+    /// What takes a stage back: first all else with the stage emptied, then the stage alone; and
+    /// what puts everything back should the stage be refused.
+    pub(super) fn detour(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        write: &ServiceWrite<'_>,
+    ) -> Detour {
+        let sent = sent(layout, texts, write).map(|(name, text)| (name.to_owned(), text));
+        let mut sent: Properties = sent.collect();
+        let back = self.before(write, &sent);
+        let stage = sent.insert(STAGE.to_owned(), String::new());
+        let stage = [(STAGE.to_owned(), stage.unwrap_or_default())];
+        Detour {
+            emptying: sent,
+            stage: stage.into(),
+            back,
+        }
+    }
+}
+
+/// Names and texts of properties.
+pub(super) type Properties = BTreeMap<String, String>;
+
+/// How a stage goes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Detour {
+    pub(super) emptying: Properties,
+    pub(super) stage: Properties,
+    pub(super) back: Properties,
 }
 
 /// What is done about a stage that would go back.
@@ -92,14 +142,14 @@ fn goes_back(field: &LayoutField, held: &str, sent: &str) -> bool {
     matches!((place(held), place(sent)), (Some(held), Some(sent)) if sent < held)
 }
 
-/// A batch that empties the stage of these records.
-pub(super) fn clearing_body(writes: &[&ServiceWrite<'_>]) -> String {
-    let inputs: Vec<serde_json::Value> = writes
+/// A batch that updates records by these properties.
+pub(super) fn update_body(updates: &[(&ServiceWrite<'_>, &Properties)]) -> String {
+    let inputs: Vec<serde_json::Value> = updates
         .iter()
-        .filter_map(|write| {
+        .filter_map(|(write, properties)| {
             let id = &id_of(write)?.0;
             Some(json!({
-                "id": id, "properties": { STAGE: "" }, "objectWriteTraceId": mark_of(write),
+                "id": id, "properties": properties, "objectWriteTraceId": mark_of(write),
             }))
         })
         .collect();

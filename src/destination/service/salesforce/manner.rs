@@ -1,17 +1,14 @@
 //! How Salesforce lets in, and what its answers mean to whoever would ask again.
 //! Source: <https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_flows.htm>.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::RSA_PKCS1_SHA256;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
-use ureq::tls::PrivateKey;
 use url::form_urlencoded::Serializer;
 
+use super::super::token;
 use super::answers::{ApiError, errors};
 use crate::domain::connection::{Auth, LiveAccess, Secret};
 use crate::http::{
@@ -114,8 +111,7 @@ impl SalesforceManner {
                 user,
                 private_key,
             } => {
-                let assertion =
-                    assertion(client_id, user, &self.live.login_url, private_key.reveal())?;
+                let assertion = assertion(client_id, user, &self.live.login_url, private_key)?;
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
                     .append_pair("assertion", &assertion)
             }
@@ -235,7 +231,7 @@ impl SalesforceManner {
                 password,
                 ..
             } => vec![client_secret, password],
-            Auth::Tenant { client_secret, .. } => vec![client_secret],
+            Auth::Tenant { proof, .. } => vec![proof.secret()],
         };
         secrets.into_iter().fold(words.to_owned(), |words, secret| {
             words.replace(secret.reveal(), "***")
@@ -249,37 +245,16 @@ fn assertion(
     client_id: &str,
     user: &str,
     audience: &str,
-    private_key: &str,
+    private_key: &Secret,
 ) -> Result<String, LoginError> {
-    let unusable = |why: &str| LoginError::Refused {
-        what: format!("`private_key` cannot be used: {why}"),
-        hint: "give an RSA key in PEM, as `openssl genrsa 2048` makes one".to_owned(),
-    };
-    let key = PrivateKey::from_pem(private_key.as_bytes())
-        .map_err(|_| unusable("it is no private key in PEM"))?;
-    let pair = RsaKeyPair::from_pkcs8(key.der()).or_else(|_| RsaKeyPair::from_der(key.der()));
-    let pair = pair.map_err(|error| unusable(&error.to_string()))?;
     let claims = json!({
         "iss": client_id,
         "sub": user,
         "aud": audience,
         "exp": Utc::now().timestamp() + ASSERTION_SECONDS,
     });
-    let encoded = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let signed = format!(
-        "{}.{}",
-        encoded(r#"{"alg":"RS256"}"#),
-        encoded(&claims.to_string())
-    );
-    let mut signature = vec![0; pair.public().modulus_len()];
-    pair.sign(
-        &RSA_PKCS1_SHA256,
-        &SystemRandom::new(),
-        signed.as_bytes(),
-        &mut signature,
-    )
-    .map_err(|_| unusable("it does not sign"))?;
-    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    let head = json!({ "alg": "RS256" });
+    token::signed(&head, &claims, private_key, &RSA_PKCS1_SHA256)
 }
 
 /// Reads `api-usage=10018/100000; api-bursts=1/750`.

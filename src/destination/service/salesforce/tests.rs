@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::answers::{collection_replies, composite_replies};
 use super::*;
 use crate::domain::connection::{
-    Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess, ServiceKind, System,
+    DataverseOptions, Limits, LiveAccess, SalesforceOptions, Secret, ServiceAccess, ServiceKind,
+    System,
 };
 use crate::domain::error::chain;
 use crate::domain::field::NullPolicy;
@@ -481,6 +482,7 @@ impl Host {
                 requests_per_second: None,
                 search_lag: None,
                 options: SalesforceOptions::default(),
+                dataverse: DataverseOptions::default(),
                 api_version: None,
                 state_folder: std::env::temp_dir().join("never-used"),
             }),
