@@ -101,16 +101,26 @@ pub(crate) enum Command {
         writeback preview weekly --html preview.html\n  writeback preview weekly --out weekly.plan"
     )]
     Preview(PreviewArguments),
-    /// List a job's agencies, with what each has switched on and what it changed of the base
+    /// List a job's agencies, with what each has switched on and what it changed of the base; add one
     #[command(
-        after_help = "Examples:\n  writeback agencies referral\n  writeback agencies referral --json"
+        after_help = "Examples:\n  writeback agencies referral\n  writeback agencies referral --json\n  \
+        writeback agencies referral --add acme --called \"Acme Staffing\"\n\n\
+        An agency is a file in the folder of its job's name, schedules/referral/acme.toml, that says what\n\
+        differs for it: `--add` writes one, with every switch and connection to fill in. Taking the file\n\
+        away takes the agency away."
     )]
     Agencies(AgenciesArguments),
+    /// Show every setting of the project's files, or those of a name: default and meaning
+    #[command(
+        after_help = "Examples:\n  writeback settings\n  writeback settings batch_size\n  writeback settings hubspot\n\n\
+        They are those of the pages in docs/, which need not be at hand."
+    )]
+    Settings(SettingsArguments),
     /// List the questions that a job's records answer: id, words, agencies, and how many answer it
     #[command(
         after_help = "Examples:\n  writeback questions referral\n  writeback questions referral --json"
     )]
-    Questions(AgenciesArguments),
+    Questions(QuestionsArguments),
     /// Show every setting of a job with its file and line, and which objects its destinations have
     #[command(
         after_help = "Examples:\n  writeback show weekly\n  writeback show referral --agency northwind\n\n\
@@ -257,10 +267,40 @@ pub(crate) struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SettingsArguments {
+    /// A setting, such as batch_size, or the system or section that it is of, such as hubspot
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuestionsArguments {
+    /// A job whose records answer questions
+    #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
+    pub(crate) job: String,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct AgenciesArguments {
     /// The base of agencies: a job with `[agencies]`
     #[arg(value_name = "JOB", add = ArgValueCandidates::new(completion::jobs))]
     pub(crate) job: String,
+
+    /// Write the file of a new agency, which is called so in files and commands
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    pub(crate) add: Option<String>,
+
+    /// As the records name the new agency [default: its NAME]
+    #[arg(long, value_name = "TEXT", requires = "add")]
+    pub(crate) called: Option<String>,
 
     /// Print JSON instead of a table
     #[arg(long)]

@@ -1,6 +1,8 @@
 //! `writeback agencies` and `writeback show`: who a job is for, and every setting with its place.
 
 use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use comfy_table::presets;
@@ -10,12 +12,12 @@ use super::{
     CommandError, Ending, job_problems, load_project, print, print_json, read_job, warn_of,
 };
 use crate::cli::{AgenciesArguments, ShowArguments};
-use crate::config::{CheckedJob, Project, SettingLine, job_of};
+use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
 use crate::domain::counted::counted;
 use crate::domain::error::chain;
-use crate::domain::job::WriteBack;
+use crate::domain::job::{Job, WriteBack};
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
 use crate::report::failure;
@@ -30,6 +32,9 @@ pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<End
         let problem = Problem::mistake(None, message).hint(hint);
         return Err(job_problems(&arguments.job, vec![problem]));
     };
+    if let Some(name) = &arguments.add {
+        return add(&project, &base.job, name, arguments.called.as_deref());
+    }
     let found: Vec<Found> = agencies
         .names
         .iter()
@@ -47,6 +52,45 @@ pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<End
             warn_of(problems);
         }
     }
+    Ok(Ending::Done)
+}
+
+/// Writes the file of a new agency. What is wrong with it takes it away again.
+fn add(
+    project: &Project,
+    base: &Job,
+    name: &str,
+    called: Option<&str>,
+) -> Result<Ending, CommandError> {
+    let job = job_of(&base.name, name);
+    let refused = |problem| job_problems(&job, vec![problem]);
+    let (file, text) = new_agency(base, name, called).map_err(refused)?;
+    let path = project.root.join(&file);
+    let failed = |source| CommandError::Io {
+        doing: "write the agency's file",
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut written) => written.write_all(text.as_bytes()).map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let problem = Problem::mistake(None, format!("there is an agency `{name}` already"));
+            return Err(refused(problem.hint(format!("change `{file}`"))));
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    if let Err(problems) = project.read_job(&job) {
+        fs::remove_file(&path).map_err(failed)?;
+        return Err(job_problems(&job, problems));
+    }
+    print(&format!(
+        "{file}\n\nIt writes as the base does, into the same accounts, until its file says otherwise:\n  \
+         writeback show {base} --agency {name}\n  writeback check {job}\n  \
+         writeback test {base} --agency {name} --record KEY\n",
+        base = base.name,
+    ));
     Ok(Ending::Done)
 }
 

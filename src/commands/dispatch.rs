@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     CommandError, Ending, activity, agencies, check, cycle, describe, history, init, manual,
-    methods, page, park, pause, practice, preview, questions, run, runs, schema, serve, status,
-    test, undo, verify,
+    methods, page, park, pause, practice, preview, questions, run, runs, schema, serve, settings,
+    status, test, undo, verify,
 };
 use crate::cli::{Cli, Command};
 use crate::report::output::{self, print};
@@ -50,6 +50,7 @@ fn carry_out(cli: Cli) -> Result<Ending, CommandError> {
             Ok(Ending::Done)
         }),
         Command::Agencies(arguments) => agencies::agencies(&cli.project, &arguments),
+        Command::Settings(arguments) => settings::settings(&arguments),
         Command::Questions(arguments) => in_runtime(questions::questions(&cli.project, &arguments)),
         Command::Show(arguments) => in_runtime(agencies::show(&cli.project, &arguments)),
         Command::Check(arguments) => in_runtime(check::check(&cli.project, &arguments)),

@@ -23,6 +23,7 @@ mod run;
 mod runs;
 mod schema;
 mod serve;
+mod settings;
 mod signals;
 mod status;
 mod test;

@@ -7,7 +7,7 @@ use comfy_table::presets;
 use serde_json::json;
 
 use super::{CommandError, Ending, job_problems, load_job, load_project, print, print_json};
-use crate::cli::AgenciesArguments;
+use crate::cli::QuestionsArguments;
 use crate::config::Project;
 use crate::domain::conform::conform;
 use crate::domain::conversion::texts_of;
@@ -23,7 +23,7 @@ use crate::source::{AnySource, Source};
 
 pub(super) async fn questions(
     root: &Path,
-    arguments: &AgenciesArguments,
+    arguments: &QuestionsArguments,
 ) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let checked = load_job(&project, &arguments.job)?;

@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::document::{Document, Laid, Table, Value, read_text, shown};
 use super::names::{PLAIN_NAME_HINT, PROJECT_FILE, SCHEDULES_FOLDER, is_plain_name};
-use crate::domain::job::{Agencies, RecordsOf};
+use crate::domain::job::{Agencies, Creation, Job, RecordsOf, WriteBack};
 use crate::domain::object::{NamePart, resolve_name};
 use crate::domain::problem::{Location, Problem, did_you_mean, quoted_list};
 use crate::domain::schema::{Schema, SchemaType};
@@ -99,6 +99,71 @@ fn is_base(root: &Path, base: &str) -> bool {
     let text = read_text(&root.join(&file), &file).unwrap_or_default();
     let (table, _) = DeTable::parse_recoverable(&text);
     table.get_ref().contains_key("agencies")
+}
+
+/// The file of a new agency of a base, by its name beside `writeback.toml`, and what it says: how the
+/// agency is called, and, for somebody to fill in, what it may have for itself.
+/// Errors: it cannot be called so.
+pub(crate) fn new_agency(
+    base: &Job,
+    name: &str,
+    called: Option<&str>,
+) -> Result<(String, String), Problem> {
+    if !is_plain_name(name) || name.contains('.') {
+        let message = format!("{} cannot be an agency's name", shown(name));
+        return Err(Problem::mistake(None, message).hint(PLAIN_NAME_HINT));
+    }
+    let known = base.agencies.as_ref();
+    let clash = known.is_some_and(|known| known.names.iter().any(|other| other == name));
+    if clash {
+        let message = format!("there is an agency `{name}` already");
+        let hint = format!("change `{SCHEDULES_FOLDER}/{}/{name}.toml`", base.name);
+        return Err(Problem::mistake(None, message).hint(hint));
+    }
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut text = format!(
+        "# What differs of {SCHEDULES_FOLDER}/{base}.toml for this agency; all else is as there.\n\
+         # `writeback show {base} --agency {name}` tells every setting with its file and line.\n\
+         agency = {}\n",
+        quoted(called.unwrap_or(name)),
+        base = base.name,
+    );
+    let destinations = base.write_backs.iter().map(|one| one.destination.as_str());
+    for destination in destinations.collect::<BTreeSet<_>>() {
+        text += &format!(
+            "\n# An account of its own; until then it writes into the base's.\n\
+             # [connections.{destination}]\n# account = \"…\"\n# auth    = {{ flow = \"…\" }}\n"
+        );
+    }
+    for write_back in &base.write_backs {
+        text += &switches_of(write_back);
+    }
+    let file = format!("{SCHEDULES_FOLDER}/{}/{name}.toml", base.name);
+    Ok((file, text))
+}
+
+/// What an agency may say of a write-back, as lines to be filled in.
+fn switches_of(write_back: &WriteBack) -> String {
+    let name = &write_back.name;
+    let creation = write_back.creation.as_ref();
+    let is_note = creation.is_some_and(Creation::makes_notes);
+    let step = creation.filter(|_| !is_note);
+    let step = step.and_then(|creation| name.strip_prefix(&creation.of)?.strip_prefix('.'));
+    let of = creation.map_or(name.as_str(), |creation| creation.of.as_str());
+    match step {
+        Some(step) => format!(
+            "\n# [write_back.{of}.steps.{step}.fields]\n\
+             # FIELD = {{ string = \"…\" }}     # or a column, a question, a method; \"off\" leaves it out\n"
+        ),
+        None if is_note => format!(
+            "\n# [write_back.{name}]\n# enabled     = {}\n# note.action = \"…\"       # the code of its own list\n",
+            !write_back.enabled
+        ),
+        None => format!(
+            "\n# [write_back.{name}]\n# enabled = {}\n# fields.FIELD = {{ string = \"…\" }}\n",
+            !write_back.enabled
+        ),
+    }
 }
 
 /// What `[agencies]` of a base says.

@@ -37,7 +37,7 @@ const PROJECT_KEYS: &[&str] = &[
     "read_change_max",
     "recent_runs",
 ];
-const JOB_KEYS: &[&str] = &["rejected_max", "skipped_max", "read_change_max"];
+pub(super) const JOB_KEYS: &[&str] = &["rejected_max", "skipped_max", "read_change_max"];
 
 /// A project's `[alerts]`.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::domain::cadence::{Cadence, Missed, Retry};
 use crate::domain::gate::{Gate, Gates};
 use crate::domain::problem::{did_you_mean, quoted_list};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "dashboard",
     "settle",
     "gate",

@@ -17,7 +17,7 @@ const POLL_MIN: Duration = Duration::from_secs(1);
 const POLL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keys that mean something to some dashboard.
-const ALL_KEYS: &[&str] = &[
+pub(super) const ALL_KEYS: &[&str] = &[
     "marker",
     "source",
     "query",

@@ -49,7 +49,7 @@ use crate::domain::channel::Channels;
 use crate::domain::connection::Connection;
 use crate::domain::job::{Job, RecordsOf};
 use crate::domain::problem::{Problem, did_you_mean, has_mistake, quoted_list};
-pub(crate) use agencies::{SettingLine, job_of};
+pub(crate) use agencies::{SettingLine, job_of, new_agency};
 use document::{Laid, read_text};
 pub(crate) use names::{PROJECT_FILE, SCHEDULES_FOLDER};
 pub(crate) use page::{PageSettings, ProxySettings};
@@ -373,6 +373,26 @@ impl Project {
             false => format!("jobs are {}", quoted_list(names.iter().map(String::as_str))),
         }
     }
+}
+
+/// Every key that a page of `docs/` is to tell of.
+#[cfg(test)]
+pub(crate) fn every_key() -> Vec<&'static str> {
+    [
+        job::ALL_KEYS,
+        fields::FIELD_KEYS,
+        creations::STEP_KEYS,
+        creations::NOTE_KEYS,
+        cadence::KEYS,
+        dashboards::ALL_KEYS,
+        alerts::JOB_KEYS,
+        page::KEYS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+    .chain(connections::every_key())
+    .collect()
 }
 
 fn no_project(root: &Path) -> Problem {

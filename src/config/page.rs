@@ -7,7 +7,7 @@ use url::Url;
 use super::document::{Table, Value};
 use crate::domain::access::Role;
 
-const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "proxy"];
+pub(super) const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "proxy"];
 const PROXY_KEYS: &[&str] = &["user", "groups", "roles", "role"];
 
 /// A project's `[page]`.

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod clock;
+mod color;
 pub(crate) mod cycle;
 pub(crate) mod failure;
 pub(crate) mod guards;
@@ -16,6 +17,7 @@ pub(crate) mod record_history;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod schema;
+pub(crate) mod settings;
 pub(crate) mod single_record;
 pub(crate) mod table;
 pub(crate) mod undo;

@@ -2,11 +2,12 @@
 //! never the work: a failure of stderr is passed over, one of stdout is remembered and told once
 //! the work is done.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use serde::Serialize;
 
+use super::color::{Wishes, colored};
 use crate::domain::printable::{printable_json, printable_lines};
 
 static STDOUT_FAILURE: OnceLock<io::Error> = OnceLock::new();
@@ -18,7 +19,11 @@ pub(crate) fn stdout_failure() -> Option<&'static io::Error> {
 
 /// Writes lines to stdout.
 pub(crate) fn print(text: &str) {
-    write_stdout(printable_lines(text).as_bytes());
+    let text = printable_lines(text);
+    match Wishes::of_environment().colors(io::stdout().is_terminal()) {
+        true => write_stdout(colored(&text).as_bytes()),
+        false => write_stdout(text.as_bytes()),
+    }
 }
 
 /// Writes a value to stdout as JSON, laid out for people.
@@ -36,7 +41,11 @@ pub(crate) fn print_bytes(bytes: &[u8]) {
 
 /// Writes lines to stderr.
 pub(crate) fn tell(text: &str) {
-    write_stderr(printable_lines(text).as_bytes());
+    let text = printable_lines(text);
+    match Wishes::of_environment().colors(io::stderr().is_terminal()) {
+        true => write_stderr(colored(&text).as_bytes()),
+        false => write_stderr(text.as_bytes()),
+    }
 }
 
 /// Writes a line of the log, which does nothing to a terminal but color it, to stderr.

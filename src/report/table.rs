@@ -20,6 +20,26 @@ pub(crate) fn table(style: &str) -> Table {
     table
 }
 
+/// Text in lines that fit where they are read, each behind an indent.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let columns = Table::new().width().unwrap_or(WIDTH_WITHOUT_TERMINAL);
+    let columns = usize::from(columns.max(TEXT_WIDTH_MIN));
+    let mut lines = String::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let taken = indent.chars().count() + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && taken > columns {
+            lines += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines + &format!("{indent}{line}\n")
+}
+
 /// The table as text. Cells of the columns `texts` may go over several lines; those of the others,
 /// numbers and single words, stay whole; if the table then becomes wider than the terminal, each of
 /// its rows is told as lines of a heading and a cell.

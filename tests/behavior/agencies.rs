@@ -192,3 +192,88 @@ fn what_an_agency_may_not_say_is_told_with_its_place() {
         "{several}"
     );
 }
+
+#[test]
+fn an_agency_is_added_by_a_command_and_runs() {
+    let place = place();
+    let add = |arguments: &[&str]| place.command(&[&["agencies", "referral"], arguments].concat());
+    let added = add(&["--add", "east", "--called", "East"]);
+    assert_eq!(added.code, 0, "{added}");
+    let file = place.text("schedules/referral/east.toml");
+    for line in [
+        "agency = \"East\"",
+        "# [connections.crm]",
+        "# [write_back.candidate]",
+    ] {
+        assert!(file.contains(line), "`{line}` is missing: {file}");
+    }
+    for (arguments, words) in [
+        (&["--add", "east"][..], "there is an agency `east` already"),
+        (&["--add", "a b"], "cannot be an agency's name"),
+        (&["--add", "twin", "--called", "North"], "North"),
+    ] {
+        let refused = add(arguments);
+        assert_eq!(refused.code, 2, "{refused}");
+        assert!(refused.stderr.contains(words), "{words}: {refused}");
+    }
+    assert!(!place.path("schedules/referral/twin.toml").exists());
+    let run = place.command(&["run", "referral", "--agency", "east", "--json"]);
+    assert_eq!(run.summary(), "1 read = 1 inserted", "{run}");
+}
+
+#[test]
+fn agencies_that_are_added_changed_or_broken_while_serving_disturb_no_other() {
+    let place = place();
+    let project = place.text("writeback.toml");
+    place.file(
+        "writeback.toml",
+        &format!("{project}\n[dashboards.nightly]\nannounced = true\n"),
+    );
+    let cadence = "[cadence]\ndashboard = \"nightly\"\n\n[agencies]";
+    place.file(
+        "schedules/referral.toml",
+        &BASE.replace("[agencies]", cadence),
+    );
+    let mut served = place.serve(&[]);
+    let after = |cycle: &str, rows: &str| {
+        let told = place.command(&["cycle", "nightly", "--id", cycle]);
+        assert_eq!(told.code, 0, "{told}");
+        let rows = format!("id,name,status,origin\n{rows}");
+        place.wait_until(&format!("what cycle {cycle} writes"), |place| {
+            place.rows("candidate") == rows
+        });
+    };
+    after(
+        "c1",
+        "R1,Ada,New Lead,referral\nR2,Bo,Lead,\nR3,Cy,New Lead,referral\n",
+    );
+    // One is changed, one is added, and one is broken: it goes on as it was last read.
+    place.file(
+        "schedules/referral/north.toml",
+        "agency = \"North\"\n[write_back.candidate.fields]\nstatus = { string = \"Called\" }\n",
+    );
+    place.file("schedules/referral/east.toml", "agency = \"East\"\n");
+    let south = place.text("schedules/referral/south.toml");
+    place.file(
+        "schedules/referral/south.toml",
+        "agency = \"South Ltd\"\n[write_back.candidat]\nenabled = false\n",
+    );
+    place.execute("UPDATE candidate SET status = 'theirs' WHERE id = 'R2'");
+    served.wait_for_log("the job's file cannot be read as it stands");
+    after(
+        "c2",
+        "R1,Ada,Called,referral\nR2,Bo,Lead,\nR3,Cy,Called,referral\nR4,Di,New Lead,referral\n",
+    );
+    // Mended, it is in force.
+    let mended = south.replace("\"Lead\"", "\"Hired\"");
+    place.file("schedules/referral/south.toml", &mended);
+    place.wait_until("the mended file", |_| {
+        let taken_over = "the job's changed file is in force";
+        served.log().matches(taken_over).count() == 2
+    });
+    after(
+        "c3",
+        "R1,Ada,Called,referral\nR2,Bo,Hired,\nR3,Cy,Called,referral\nR4,Di,New Lead,referral\n",
+    );
+    drop(served);
+}

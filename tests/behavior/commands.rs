@@ -324,3 +324,51 @@ fn help_fits_a_plain_terminal() {
         }
     }
 }
+
+#[test]
+fn every_setting_is_told_without_a_page_at_hand() {
+    let place = Workspace::on(Server::Sqlite);
+    let all = place.command(&["settings"]);
+    assert_eq!(all.code, 0, "{all}");
+    for part in [
+        "batch_size  [default: 5000]",
+        "Guards (docs/configuration.md)",
+        "search_lag",
+    ] {
+        assert!(all.stdout.contains(part), "`{part}` is missing: {all}");
+    }
+    let one = place.command(&["settings", "max_skipped", "--json"]).json();
+    assert_eq!(one[1]["default"], "`\"off\"`", "{one}");
+    let of_hubspot = place.command(&["settings", "hubspot"]);
+    assert!(
+        of_hubspot.stdout.contains("api_version") && !of_hubspot.stdout.contains("canary"),
+        "{of_hubspot}"
+    );
+    let unknown = place.command(&["settings", "batchsize"]);
+    assert_eq!(unknown.code, 2, "{unknown}");
+    assert!(
+        unknown.stderr.contains("did you mean `batch_size`?"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn color_is_for_terminals_and_for_whoever_insists() {
+    let place = Workspace::on(Server::Sqlite);
+    let check = |environment: &[(&str, &str)], arguments: &[&str]| {
+        let ran = place.command_with(arguments, environment);
+        (ran.stdout + &ran.stderr).contains('\u{1b}')
+    };
+    let unknown = &["check", "nobody"][..];
+    assert!(!check(&[], unknown), "a pipe is no terminal");
+    assert!(check(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")], unknown));
+    assert!(!check(
+        &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
+        unknown
+    ));
+    let json = place.command_with(
+        &["check", "nobody", "--json"],
+        &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")],
+    );
+    assert!(!json.stdout.contains('\u{1b}'), "{json}");
+}
