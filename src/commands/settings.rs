@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::{CommandError, Ending, print, print_json};
 use crate::cli::SettingsArguments;
 use crate::domain::problem::{Problem, did_you_mean};
-use crate::report::settings::{Setting, documented, told};
+use crate::report::settings::{DocumentedSetting, documented, told};
 
 pub(super) fn settings(arguments: &SettingsArguments) -> Result<Ending, CommandError> {
     let all = documented();
     let wanted = arguments.name.as_deref().map(str::trim);
-    let found: Vec<&Setting> = match wanted {
+    let found: Vec<&DocumentedSetting> = match wanted {
         None => all.iter().collect(),
         Some(name) => all
             .iter()
@@ -18,7 +18,7 @@ pub(super) fn settings(arguments: &SettingsArguments) -> Result<Ending, CommandE
             .collect(),
     };
     if let (true, Some(name)) = (found.is_empty(), wanted) {
-        let names = all.iter().flat_map(Setting::names);
+        let names = all.iter().flat_map(DocumentedSetting::names);
         let hint = did_you_mean(name, names);
         let hint = hint.unwrap_or_else(|| "`writeback settings` lists them all".to_owned());
         let problem = Problem::mistake(None, format!("there is no setting `{name}`")).hint(hint);
@@ -39,7 +39,7 @@ pub(super) fn settings(arguments: &SettingsArguments) -> Result<Ending, CommandE
     Ok(Ending::Done)
 }
 
-fn as_json(setting: &Setting) -> Value {
+fn as_json(setting: &DocumentedSetting) -> Value {
     json!({
         "page": setting.page,
         "section": setting.section,

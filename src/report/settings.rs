@@ -19,7 +19,7 @@ const HEADINGS: [&str; 5] = ["setting", "guard", "key", "`list`", "flow"];
 
 /// One line of a table: settings that are told of together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
+pub(crate) struct DocumentedSetting {
     pub(crate) page: &'static str,
     /// The heading that it stands under.
     pub(crate) section: &'static str,
@@ -29,7 +29,7 @@ pub(crate) struct Setting {
     pub(crate) meaning: String,
 }
 
-impl Setting {
+impl DocumentedSetting {
     /// Names of the settings, without what they are set to.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let marked = self.shown.split('`').skip(1).step_by(2);
@@ -50,14 +50,14 @@ impl Setting {
 }
 
 /// Every setting that a page tells of, in the order of the pages.
-pub(crate) fn documented() -> Vec<Setting> {
+pub(crate) fn documented() -> Vec<DocumentedSetting> {
     PAGES
         .into_iter()
         .flat_map(|(page, text)| of_page(page, text))
         .collect()
 }
 
-fn of_page(page: &'static str, text: &'static str) -> Vec<Setting> {
+fn of_page(page: &'static str, text: &'static str) -> Vec<DocumentedSetting> {
     let mut settings = Vec::new();
     let (mut section, mut is_open) = ("", false);
     let mut has_default = false;
@@ -83,7 +83,7 @@ fn of_page(page: &'static str, text: &'static str) -> Vec<Setting> {
                     true => (cell(1), cell(2)),
                     false => (String::new(), cell(1)),
                 };
-                settings.push(Setting {
+                settings.push(DocumentedSetting {
                     page,
                     section,
                     shown: cell(0),
@@ -107,7 +107,7 @@ fn cells_of(line: &str) -> Option<Vec<String>> {
 }
 
 /// Settings as people read them in a terminal, section by section.
-pub(crate) fn told(settings: &[&Setting]) -> String {
+pub(crate) fn told(settings: &[&DocumentedSetting]) -> String {
     let mut text = String::new();
     let mut before: Option<(&str, &str)> = None;
     for setting in settings {
@@ -164,9 +164,9 @@ mod tests {
         let text = "## Bounds\n\n| setting | default | meaning |\n| --- | --- | --- |\n\
                     | `one`, `two = true` | `\"5s\"` | how long, see [here](x.md#y), `a \\| b` |\n";
         let settings = of_page("page", Box::leak(text.to_owned().into_boxed_str()));
-        let names: Vec<&str> = settings.iter().flat_map(Setting::names).collect();
+        let names: Vec<&str> = settings.iter().flat_map(DocumentedSetting::names).collect();
         assert_eq!(names, ["one", "two"]);
-        let all: Vec<&Setting> = settings.iter().collect();
+        let all: Vec<&DocumentedSetting> = settings.iter().collect();
         assert_eq!(
             told(&all),
             "Bounds (docs/page.md)\n  one, two = true  [default: \"5s\"]\n      how long, see here, a | b\n"
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn every_key_that_files_may_have_is_documented() {
         let all = documented();
-        let names: BTreeSet<&str> = all.iter().flat_map(Setting::names).collect();
+        let names: BTreeSet<&str> = all.iter().flat_map(DocumentedSetting::names).collect();
         let missing = crate::config::every_key();
         let missing: Vec<&str> = missing
             .into_iter()

@@ -1,6 +1,8 @@
 //! An object as HubSpot describes it, made into what every destination's object is.
 //! Source: <https://developers.hubspot.com/docs/api-reference/crm-schemas-v3/guide>.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::domain::connection::ServiceKind;
@@ -40,6 +42,10 @@ const CONTACTS: &str = "0-1";
 /// so.
 const ASSOCIATED_OBJECTS: [&str; 4] = ["contacts", "companies", "deals", "tickets"];
 const ASSOCIATED: &str = "associated_";
+
+/// The numbers of the types by which records of an object are associated with others, by the names
+/// of these.
+pub(super) type AssociationTypes = BTreeMap<String, u64>;
 
 /// The object that a field associates with; `None` of a property.
 pub(super) fn associated(column: &ObjectColumn) -> Option<&str> {

@@ -2,7 +2,6 @@
 //! comparing are seen to elsewhere.
 
 mod answers;
-mod associations;
 mod describe;
 mod find;
 mod manner;
@@ -21,8 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::answers::{ApiError, Batch, Input, refusal};
-use self::associations::Types;
-use self::describe::{STANDARD_OBJECTS, Schema};
+use self::describe::{AssociationTypes, STANDARD_OBJECTS, Schema};
 use self::manner::HubSpotManner;
 use self::marks::{id_of, mark_of};
 use self::stages::{Backwards, Detour, Properties, STAGE, Stages, update_body};
@@ -414,7 +412,7 @@ impl HubSpotDestination {
         let verb = Verb::of(writes);
         let types = match verb {
             Verb::Create => self.association_types(layout).await?,
-            Verb::Update | Verb::Archive => Types::new(),
+            Verb::Update | Verb::Archive => AssociationTypes::new(),
         };
         let path = self.objects_path(&layout.object, &format!("batch/{}", verb.name()));
         let mut replies = Vec::with_capacity(writes.len());

@@ -5,8 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::look_up::Texts;
 use super::super::seam::{ServiceVerb, ServiceWrite};
 use super::answers::Input;
-use super::associations::Types;
-use super::describe::associated;
+use super::describe::{AssociationTypes, associated};
 use super::marks::{id_of, mark_of};
 use super::values::wire;
 use crate::domain::layout::Layout;
@@ -78,7 +77,7 @@ pub(super) fn body(
     layout: &Layout,
     texts: &Texts,
     writes: &[&ServiceWrite<'_>],
-    types: &Types,
+    types: &AssociationTypes,
 ) -> String {
     let input = |write: &&ServiceWrite<'_>| {
         let mut input = Map::new();
@@ -133,7 +132,7 @@ fn associations(
     layout: &Layout,
     texts: &Texts,
     write: &ServiceWrite<'_>,
-    types: &Types,
+    types: &AssociationTypes,
 ) -> Vec<Value> {
     let one = |place: &usize| {
         let field = layout.fields.get(*place)?;
