@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::Fault;
-use crate::data::{Accounts, COLUMNS, Export};
+use crate::data::{Accounts, COLUMNS, Export, id_text};
 use crate::measure::failure;
 use crate::servers::{Folder, Kind, Server, found, postgres_program};
 
@@ -348,6 +348,42 @@ impl Crm {
         );
         execute(self.dashboard_client(), &fill)?;
         execute(self.dashboard_client(), "VACUUM (ANALYZE); CHECKPOINT;")
+    }
+
+    /// How long the database itself takes to update one account, as its own client tells, one after
+    /// the other: each time another account, and forced to disk.
+    pub(crate) fn updates_alone(&self, count: u64) -> Result<Vec<Duration>, Fault> {
+        let timer = match self.database {
+            Database::Postgres => "\\timing on\n",
+            Database::Sqlite => ".timer on\n",
+            Database::MariaDb => return Err("its client tells no times of a script".into()),
+        };
+        let mut script = timer.to_owned();
+        for number in 0..count {
+            script += &format!(
+                "UPDATE {} SET health_score = 0.{:02} WHERE account_id = '{}';\n",
+                self.table(),
+                number % 89,
+                id_text(number)
+            );
+        }
+        let file = self.file("alone.sql");
+        fs::write(&file, script)?;
+        let output = self.client().stdin(File::open(file)?).output()?;
+        let told = String::from_utf8(output.stdout)?;
+        // `Time: 0.512 ms`, and `Run Time: real 0.001 user …` in seconds.
+        let time = |line: &str| {
+            let told = line.strip_prefix("Time: ").map(|rest| (rest, 1_000.0));
+            let told = told.or(line.strip_prefix("Run Time: real ").map(|rest| (rest, 1.0)));
+            let (rest, parts) = told?;
+            let value: f64 = rest.split(' ').next()?.parse().ok()?;
+            Some(Duration::from_secs_f64(value / parts))
+        };
+        let times: Vec<Duration> = told.lines().filter_map(time).collect();
+        match times.len() as u64 == count {
+            true => Ok(times),
+            false => Err(format!("{} of {count} updates were timed: {told}", times.len()).into()),
+        }
     }
 
     /// The connection `crm` as `writeback.toml` has it.

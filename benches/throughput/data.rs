@@ -69,6 +69,11 @@ struct Account {
     region: &'static str,
 }
 
+/// The id of the account of this number.
+pub(crate) fn id_text(id: u64) -> String {
+    format!("001Hs{:011}AA", id)
+}
+
 impl Accounts {
     pub(crate) fn new(records: u64, seed: u64) -> Self {
         Self { records, seed }
@@ -181,7 +186,7 @@ impl Accounts {
 
 impl Account {
     fn account_id(&self) -> String {
-        format!("001Hs{:011}AA", self.id)
+        id_text(self.id)
     }
 
     /// The values in the order of [`COLUMNS`], as every one of the databases writes them.

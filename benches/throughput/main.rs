@@ -15,6 +15,7 @@ mod extras;
 mod measure;
 mod plot;
 mod project;
+mod realtime;
 mod report;
 mod servers;
 mod works;
@@ -45,7 +46,8 @@ const TIMES_LARGER: u64 = 10;
 #[derive(Debug, Parser)]
 #[command(name = "throughput", bin_name = "cargo bench --", after_help = EXAMPLES)]
 struct Options {
-    /// `api` measures a web API instead of databases: 10 000 records unless `--records` says otherwise
+    /// `api` measures a web API instead of databases: 10 000 records unless `--records` says otherwise;
+    /// `realtime` measures requests: what they take beyond the destination's own, and how many a second
     #[arg(value_enum)]
     what: Option<What>,
 
@@ -86,6 +88,7 @@ struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
     Api,
+    Realtime,
 }
 
 /// Records that are written to a web API.
@@ -94,6 +97,7 @@ const API_RECORDS: u64 = 10_000;
 const EXAMPLES: &str = "Examples:
   cargo bench                                          everything; about twenty minutes
   cargo bench -- api                                   a web API: calls, latency and memory
+  cargo bench -- realtime                              requests: added latency, and how many a second
   cargo bench -- --quick
   cargo bench -- --only postgres,unchanged --repeats 9
   cargo bench -- --json figures.json --plot docs/batch-size.svg";
@@ -135,10 +139,17 @@ fn measure(options: &Options) -> Result<(), Fault> {
     if cfg!(debug_assertions) {
         progress(NOT_OPTIMISED);
     }
-    if let Some(What::Api) = options.what {
-        let records = options.records.unwrap_or(API_RECORDS);
-        println!("{}", api::measure(records, &Folder::create()?)?);
-        return Ok(());
+    match options.what {
+        Some(What::Api) => {
+            let records = options.records.unwrap_or(API_RECORDS);
+            println!("{}", api::measure(records, &Folder::create()?)?);
+            return Ok(());
+        }
+        Some(What::Realtime) => {
+            println!("{}", realtime::measure(&Folder::create()?)?);
+            return Ok(());
+        }
+        None => {}
     }
     let report = measured(options)?;
     println!("{}", report::text(&report));
