@@ -33,6 +33,7 @@ mod several;
 mod snapshots;
 mod sqlite;
 mod status;
+mod together;
 mod write_backs;
 
 pub(crate) use self::actions::{Action, Chain, NewAction};

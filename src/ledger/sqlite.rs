@@ -1,4 +1,5 @@
-//! The ground of the ledger: the database that it stands in, and one transaction at a time.
+//! The ground of the ledger: the database that it stands in, and one transaction at a time, which
+//! those who write at the same time share.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,10 @@ use super::error::{Fault, LedgerError, database_error, result_code, result_code_
 use super::lock;
 use super::parts::WriteBackId;
 use super::seal::{self, Changes};
+use super::together::{Together, Told, commit_together};
 use crate::{fault, state};
 
-/// The ledger. Cheap to clone; clones share one connection.
+/// The ledger. Cheap to clone; clones share its connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     pub(super) state_folder: PathBuf,
@@ -24,8 +26,12 @@ pub(crate) struct Ledger {
     /// The file that is open, whatever stands under its name by now.
     opened: FileNumber,
     pub(super) connection: Arc<Mutex<SqliteConnection>>,
+    /// The transaction that is open on it; looked at by whoever holds the connection.
+    together: Together,
     /// Of this connection, to be sealed by the end of each transaction.
     changes: Changes,
+    /// Who reads waits for nobody who writes.
+    pub(super) reading: Arc<Mutex<SqliteConnection>>,
 }
 
 /// Tells a file from every other, whatever its name.
@@ -70,6 +76,9 @@ impl Ledger {
             .await
             .map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
+        let reading = connect(&file)
+            .await
+            .map_err(|error| database_error("open", &file, error))?;
         let opened =
             FileNumber::of(&file).map_err(|error| LedgerError::io("open", &file, error))?;
         Ok(Self {
@@ -77,7 +86,9 @@ impl Ledger {
             file,
             opened,
             connection,
+            together: Together::default(),
             changes,
+            reading: Arc::new(Mutex::new(reading)),
         })
     }
 
@@ -93,24 +104,74 @@ impl Ledger {
 
 impl Ledger {
     /// Does `work` in one transaction, which begins as a writer: another process's write is waited
-    /// for, never run into half-way.
+    /// for, never run into half-way. Those who come while others write share their transaction, and
+    /// with it the time that it takes to get to the disk: none is told before it is there, and what
+    /// fails is taken back by itself.
     pub(super) async fn write<T>(
         &self,
         doing: &'static str,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let mut connection = self.connection.lock().await;
-        self.expect_in_place()?;
-        // What a transaction that failed had changed is not changed.
-        drop(self.changes.take());
-        let written = transact(&mut connection, "BEGIN IMMEDIATE", async |connection| {
-            let answer = work(connection).await?;
-            seal::seal(connection, self.changes.take()).await?;
-            Ok(answer)
-        });
-        let written = written.await.map_err(|fault| fault.of(doing, &self.file));
+        let joined = {
+            let mut connection = self.connection.lock().await;
+            self.expect_in_place()?;
+            self.join(&mut connection, work).await
+        };
+        let written = match joined {
+            Ok((answer, told)) => match told.await {
+                Ok(committed) => committed.map(|()| answer),
+                Err(_) => Err(Fault::Contents("its writer is gone".to_owned())),
+            },
+            Err(fault) => Err(fault),
+        };
+        let written = written.map_err(|fault| fault.of(doing, &self.file));
         fault::point(doing);
         written
+    }
+
+    /// How many transactions there were.
+    #[cfg(test)]
+    pub(super) fn transactions(&self) -> u64 {
+        self.together.latest()
+    }
+
+    /// Does `work` as a part of the transaction that is open, or of a new one.
+    async fn join<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
+    ) -> Result<(T, Told), Fault> {
+        self.together.recover(connection).await;
+        if !self.together.is_open() {
+            begin(connection, "BEGIN IMMEDIATE").await?;
+            // What a transaction that failed had changed is not changed.
+            drop(self.changes.take());
+            // It queues behind all who wait for the connection by now.
+            tokio::spawn(commit_together(
+                self.together.open(),
+                self.together.clone(),
+                Arc::clone(&self.connection),
+                self.changes.clone(),
+            ));
+        }
+        self.together.enter();
+        sqlx::raw_sql("SAVEPOINT one")
+            .execute(&mut *connection)
+            .await?;
+        let done = async {
+            let answer = work(&mut *connection).await?;
+            sqlx::raw_sql("RELEASE one")
+                .execute(&mut *connection)
+                .await?;
+            Ok(answer)
+        };
+        match done.await {
+            Ok(answer) => Ok((answer, self.together.leave())),
+            Err(fault) => {
+                self.together.recover(connection).await;
+                Err(fault)
+            }
+        }
     }
 
     /// Does `work` in one transaction, so that all it reads is of one moment.
@@ -118,7 +179,7 @@ impl Ledger {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let mut connection = self.connection.lock().await;
+        let mut connection = self.reading.lock().await;
         transact(&mut connection, "BEGIN", work)
             .await
             .map_err(|fault| fault.of("read", &self.file))
@@ -250,6 +311,18 @@ async fn look_through(connection: &mut SqliteConnection, file: &Path) -> Result<
     .await
 }
 
+async fn begin(connection: &mut SqliteConnection, begin: &'static str) -> Result<(), sqlx::Error> {
+    match sqlx::raw_sql(begin).execute(&mut *connection).await {
+        // One is open whose work was let go half-way.
+        Err(error) if result_code_of(&error) == Some(result_code::ERROR) => {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
+            sqlx::raw_sql(begin).execute(connection).await?;
+        }
+        begun => drop(begun?),
+    }
+    Ok(())
+}
+
 /// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do:
 /// when SQLite rolls back by itself, as it does on a full disk, the driver takes the transaction
 /// for open ever after and refuses the next.
@@ -258,14 +331,7 @@ async fn transact<T>(
     begin: &'static str,
     work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    match sqlx::raw_sql(begin).execute(&mut *connection).await {
-        // One is open whose work was let go half-way.
-        Err(error) if result_code_of(&error) == Some(result_code::ERROR) => {
-            sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
-            sqlx::raw_sql(begin).execute(&mut *connection).await?
-        }
-        begun => begun?,
-    };
+    self::begin(connection, begin).await?;
     let done = async {
         let answer = work(&mut *connection).await?;
         sqlx::raw_sql("COMMIT").execute(&mut *connection).await?;

@@ -877,12 +877,10 @@ async fn told(ledger: &Ledger) -> Result<String, LedgerError> {
 }
 
 async fn close(ledger: Ledger) {
-    Arc::into_inner(ledger.connection)
-        .unwrap()
-        .into_inner()
-        .close()
-        .await
-        .unwrap();
+    for connection in [ledger.reading, ledger.connection] {
+        let connection = Arc::into_inner(connection).unwrap().into_inner();
+        connection.close().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -1038,4 +1036,76 @@ async fn a_transaction_that_ended_by_itself_or_was_let_go_keeps_none_after_it_fr
         ledger.rejections(FIRST, None, 10).await.unwrap(),
         [rejection(8, Stage::Schema)]
     );
+}
+
+/// Writes a number into a table of the test's own.
+async fn write_number(ledger: &Ledger, number: i64, fails: bool) -> Result<(), LedgerError> {
+    let work = async |connection: &mut sqlx::SqliteConnection| {
+        sqlx::query("INSERT INTO numbers VALUES (?)")
+            .bind(number)
+            .execute(connection)
+            .await?;
+        match fails {
+            true => Err(super::error::Fault::NoSuchRun(number)),
+            false => Ok(()),
+        }
+    };
+    ledger.write("write a number in", work).await
+}
+
+async fn numbers(ledger: &Ledger) -> Vec<i64> {
+    let numbers = ledger.read(async |connection| {
+        let all = sqlx::query_scalar("SELECT number FROM numbers ORDER BY number");
+        Ok(all.fetch_all(connection).await?)
+    });
+    numbers.await.unwrap()
+}
+
+async fn ledger_of_numbers() -> (tempfile::TempDir, Ledger) {
+    let (folder, ledger) = ledger().await;
+    let table = ledger.write("make", async |connection| {
+        let table = "CREATE TABLE numbers (number INTEGER PRIMARY KEY)";
+        sqlx::raw_sql(table).execute(connection).await?;
+        Ok(())
+    });
+    table.await.unwrap();
+    (folder, ledger)
+}
+
+#[tokio::test]
+async fn who_writes_at_the_same_time_shares_a_transaction_and_what_fails_is_taken_back_alone() {
+    let (_folder, ledger) = ledger_of_numbers().await;
+    let before = ledger.transactions();
+    let all = (0..20).map(|number| write_number(&ledger, number, number % 5 == 3));
+    let written = futures_util::future::join_all(all).await;
+    let failed = written.iter().filter(|one| one.is_err()).count();
+    assert_eq!(failed, 4);
+    let kept: Vec<i64> = (0..20).filter(|number| number % 5 != 3).collect();
+    assert_eq!(numbers(&ledger).await, kept);
+    let transactions = ledger.transactions() - before;
+    assert!(transactions < 10, "{transactions}");
+}
+
+#[tokio::test]
+async fn a_write_that_is_let_go_half_way_leaves_nothing_and_takes_nobody_s_away() {
+    let (_folder, ledger) = ledger_of_numbers().await;
+    let let_go = async |connection: &mut sqlx::SqliteConnection| {
+        sqlx::query("INSERT INTO numbers VALUES (7)")
+            .execute(connection)
+            .await?;
+        std::future::pending::<Result<(), super::error::Fault>>().await
+    };
+    let half_way = tokio::time::timeout(
+        std::time::Duration::from_millis(100),
+        ledger.write("write in", let_go),
+    );
+    let (first, half_way, last) = tokio::join!(
+        write_number(&ledger, 1, false),
+        half_way,
+        write_number(&ledger, 2, false)
+    );
+    assert!(half_way.is_err());
+    first.unwrap();
+    last.unwrap();
+    assert_eq!(numbers(&ledger).await, [1, 2]);
 }

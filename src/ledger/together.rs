@@ -1,0 +1,187 @@
+//! One transaction of several writers: whoever comes while others write becomes a part of theirs,
+//! and all of them are told once it is on disk. What fails is taken back by itself.
+
+use std::fmt;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+
+use sqlx::SqliteConnection;
+use sqlx::error::{DatabaseError, ErrorKind};
+use tokio::sync::{Mutex, oneshot};
+
+use super::error::Fault;
+use super::seal::{self, Changes};
+
+/// Whether the transaction that a writer was a part of is on disk.
+pub(super) type Told = oneshot::Receiver<Result<(), Fault>>;
+
+/// The transaction that is open on the ledger's connection, if one is. Only who holds the
+/// connection looks at it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Together(Arc<StdMutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The number of the open transaction; 0: none is open.
+    open: u64,
+    /// The number of the latest one.
+    latest: u64,
+    /// Whether somebody's work is being done, or was let go half-way.
+    is_at_work: bool,
+    /// Who wait to be told.
+    members: Vec<oneshot::Sender<Result<(), Fault>>>,
+}
+
+impl Together {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.state().open > 0
+    }
+
+    #[cfg(test)]
+    pub(super) fn latest(&self) -> u64 {
+        self.state().latest
+    }
+
+    /// A transaction has begun; returns its number.
+    pub(super) fn open(&self) -> u64 {
+        let mut state = self.state();
+        state.latest += 1;
+        state.open = state.latest;
+        state.open
+    }
+
+    /// Somebody's work begins.
+    pub(super) fn enter(&self) {
+        self.state().is_at_work = true;
+    }
+
+    /// Somebody's work is done, who waits to be told from now on.
+    pub(super) fn leave(&self) -> Told {
+        let (member, told) = oneshot::channel();
+        let mut state = self.state();
+        state.is_at_work = false;
+        state.members.push(member);
+        told
+    }
+
+    /// Takes back what was let go half-way or failed. Where all of the transaction is gone with it,
+    /// as on a full disk, the others are told.
+    pub(super) async fn recover(&self, connection: &mut SqliteConnection) {
+        if !self.state().is_at_work {
+            return;
+        }
+        let back = sqlx::raw_sql("ROLLBACK TO one; RELEASE one")
+            .execute(&mut *connection)
+            .await;
+        self.state().is_at_work = false;
+        if let Err(error) = back {
+            // Fails only where SQLite has done it already.
+            drop(sqlx::raw_sql("ROLLBACK").execute(connection).await);
+            let members = self.close();
+            tell(members, Err(error));
+        }
+    }
+
+    /// The transaction is over; returns who wait to be told.
+    fn close(&self) -> Vec<oneshot::Sender<Result<(), Fault>>> {
+        let mut state = self.state();
+        state.open = 0;
+        std::mem::take(&mut state.members)
+    }
+}
+
+/// Commits the transaction of this number, if it is still open, once all who wait for the connection
+/// have become a part of it.
+pub(super) async fn commit_together(
+    number: u64,
+    together: Together,
+    connection: Arc<Mutex<SqliteConnection>>,
+    changes: Changes,
+) {
+    let (committed, members) = {
+        let mut connection = connection.lock().await;
+        together.recover(&mut connection).await;
+        if together.state().open != number {
+            return;
+        }
+        let sealed = seal::seal(&mut connection, changes.take()).await;
+        let committed = match sealed {
+            Ok(()) => sqlx::raw_sql("COMMIT").execute(&mut *connection).await,
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            // Fails only where SQLite has done it already.
+            drop(sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await);
+        }
+        (committed.map(drop), together.close())
+    };
+    drop((connection, together, changes));
+    tell(members, committed);
+}
+
+fn tell(members: Vec<oneshot::Sender<Result<(), Fault>>>, committed: Result<(), sqlx::Error>) {
+    let failed = committed.err().map(Arc::new);
+    for member in members {
+        let told = match &failed {
+            None => Ok(()),
+            Some(error) => Err(Fault::Sql(retold(error))),
+        };
+        // Who waits no longer has no use for it.
+        drop(member.send(told));
+    }
+}
+
+/// An error that several are told.
+fn retold(error: &Arc<sqlx::Error>) -> sqlx::Error {
+    match error.as_database_error() {
+        Some(_) => sqlx::Error::Database(Box::new(SharedError(Arc::clone(error)))),
+        None => sqlx::Error::Io(std::io::Error::other(Arc::clone(error))),
+    }
+}
+
+/// What SQLite said, told to several.
+#[derive(Debug)]
+struct SharedError(Arc<sqlx::Error>);
+
+impl std::error::Error for SharedError {}
+
+impl fmt::Display for SharedError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.message())
+    }
+}
+
+impl SharedError {
+    fn own(&self) -> Option<&dyn DatabaseError> {
+        self.0.as_database_error()
+    }
+}
+
+impl DatabaseError for SharedError {
+    fn message(&self) -> &str {
+        self.own().map_or("", |own| own.message())
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        self.own()?.code()
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> ErrorKind {
+        self.own().map_or(ErrorKind::Other, |own| own.kind())
+    }
+}
