@@ -157,6 +157,11 @@ impl Subject {
                 let known = RISKS.iter().find(|(number, _)| *number == text);
                 known.expect("a choice").1.to_owned()
             }
+            // Dataverse keeps the table along.
+            "owner" if text.starts_with('{') => {
+                let row: serde_json::Value = serde_json::from_str(text).expect("JSON");
+                row["id"].as_str().expect("an id").to_owned()
+            }
             "members" => {
                 let known = self.members.iter().flatten();
                 let mut letters: Vec<&str> = known
@@ -613,7 +618,19 @@ pub(super) static DATAVERSE: Subject = Subject {
     ],
     new: "name = { string = 'New' }\n",
     refusal: "0x80040265: A health score lies between 0 and 100.",
-    owners: None,
+    owners: Some(Owners {
+        refers_to: "systemuser.internalemailaddress",
+        known: [
+            (
+                "05ea9d5b-4ecd-568e-944c-aa49f9c651d8",
+                "anna.kowalska@example.com",
+            ),
+            (
+                "a57da4d7-89a9-5a6f-94dc-452e1408ddd0",
+                "f.haddad@example.com",
+            ),
+        ],
+    }),
     choice: CHOICE,
     members: Some([("Analytics", "1"), ("Security", "4"), ("Training", "5")]),
     deaths: SERVICE_DEATHS,
@@ -627,13 +644,6 @@ pub(super) static DATAVERSE: Subject = Subject {
             ),
         ),
         NO_JOURNAL,
-        (
-            Row::References,
-            Instead::refused(
-                "not looked up so far: `check` refuses `refers_to`; give the row's GUID",
-                "is no reference",
-            ),
-        ),
     ],
 };
 
