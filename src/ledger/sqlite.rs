@@ -317,10 +317,10 @@ async fn begin(connection: &mut SqliteConnection, begin: &'static str) -> Result
         Err(error) if result_code_of(&error) == Some(result_code::ERROR) => {
             sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await?;
             sqlx::raw_sql(begin).execute(connection).await?;
+            Ok(())
         }
-        begun => drop(begun?),
+        begun => begun.map(|_| ()),
     }
-    Ok(())
 }
 
 /// Does `work` in one transaction, which `begin` opens. The driver's own transactions would not do:

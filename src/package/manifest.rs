@@ -23,6 +23,16 @@ pub(super) struct Manifest {
     pub(super) records: u64,
     /// In the order of their keys.
     pub(super) partitions: Vec<PartitionEntry>,
+    /// Absent where records were read from no files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) places: Option<PlacesEntry>,
+}
+
+/// The file that tells where records stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlacesEntry {
+    /// XXH3 of the file, as in [`PartitionEntry`].
+    pub(super) xxh3: String,
 }
 
 /// One partition's file.

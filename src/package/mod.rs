@@ -90,7 +90,7 @@ impl PackageWriter {
             spool,
             places,
         } = self;
-        places.finish()?;
+        let places = places.finish()?;
         let spool = spool.fill()?;
         let records = spool.records;
         let splitters = partition::splitters(&spool, &bounds);
@@ -99,6 +99,7 @@ impl PackageWriter {
             key_columns,
             records,
             partitions,
+            places,
         };
         manifest.write(&aside.path)?;
         fault::point("a package's manifest written");
@@ -190,6 +191,9 @@ impl Package {
             .partitions
             .iter()
             .try_for_each(|entry| check_size(folder, entry))?;
+        if let Some(entry) = &manifest.places {
+            places::check(folder, entry)?;
+        }
         Ok(Self {
             folder: folder.to_owned(),
             manifest,

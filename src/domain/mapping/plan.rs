@@ -879,17 +879,14 @@ impl<'a> Planner<'a> {
 /// for a row may hold what is no longer offered.
 fn fit_for_removal(field: &Field, column: &ObjectColumn) -> ObjectColumn {
     let removes = matches!(&field.list, Some(list) if list.mode == ListMode::Remove);
-    let holds = match &column.holds {
-        Holds::Labels(_) if removes => Holds::Text {
+    let mut fitting = column.clone();
+    if removes && matches!(fitting.holds, Holds::Labels(_)) {
+        fitting.holds = Holds::Text {
             limit: None,
             repertoire: Repertoire::Unicode { nul: false },
-        },
-        holds => holds.clone(),
-    };
-    ObjectColumn {
-        holds,
-        ..column.clone()
+        };
     }
+    fitting
 }
 
 /// The type of what is written, and what stands between the members that a text names, if it is a
