@@ -211,7 +211,10 @@ fn a_scheduler_whose_state_is_removed_ends_and_the_next_one_begins_anew() {
     });
     assert_eq!(place.command(&["cycle", "health", "--id", "W46"]).code, 0);
     place.wait_until("the first cycle", |place| place.history().len() == 1);
-    fs::remove_dir_all(place.path(".writeback")).expect("state");
+    // The scheduler may be putting a file there at this very moment.
+    place.wait_until("no state is left", |place| {
+        fs::remove_dir_all(place.path(".writeback")).is_ok()
+    });
     let (code, log) = serving.wait();
     assert_eq!(code, Some(2), "{log}");
     assert!(
