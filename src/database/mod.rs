@@ -5,6 +5,7 @@ pub(crate) mod adbc;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+pub(crate) mod tables;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::text::TextChunk;
 use super::{DescribedColumn, Pulled, Source, TableDescription};
-use crate::database::sqlite::catalogue::listed;
 use crate::database::sqlite::{Access, SqliteDatabase, StoredValue, read_value};
+use crate::database::tables::listed;
 use crate::database::{Dialect, audited};
 use crate::domain::connection::Connection;
 use crate::domain::error::SystemError;

@@ -4,13 +4,12 @@ use sqlx::Row as _;
 
 use super::SqliteDatabase;
 use super::declared;
+use crate::database::tables::unknown_table;
 use crate::database::{Dialect, audited};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
-    Declaration, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks,
-    Spelling, resolve_name,
+    Declaration, Object, ObjectColumn, ObjectKind, ObjectName, RowLocks, Spelling, resolve_name,
 };
-use crate::domain::problem::did_you_mean;
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 const READING: &str = "reading the catalogue";
@@ -493,33 +492,4 @@ impl CatalogueIndex {
             .map_while(usable)
             .collect()
     }
-}
-
-fn unknown_table(
-    name: &ObjectName,
-    table: &NamePart,
-    error: &NameError,
-    known: &[String],
-) -> SystemError {
-    let hint = match error {
-        NameError::Ambiguous { candidates } => Some(format!("quote one of {}", listed(candidates))),
-        NameError::Unknown => did_you_mean(&table.text, known.iter().map(String::as_str))
-            .or_else(|| (!known.is_empty()).then(|| format!("there are {}", listed(known)))),
-    };
-    SystemError::NotFound {
-        what: format!("table `{name}`"),
-        hint,
-    }
-}
-
-/// Names in backticks, comma-separated, the first dozen of them.
-pub(crate) fn listed(names: &[String]) -> String {
-    const NAMES_MAX: usize = 12;
-    let shown: Vec<String> = names
-        .iter()
-        .take(NAMES_MAX)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    let more = if names.len() > NAMES_MAX { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
 }

@@ -3,13 +3,12 @@
 use super::values;
 use super::worker::{Session, Worker};
 use crate::database::Dialect;
-use crate::database::sqlite::catalogue::listed;
+use crate::database::tables::{listed, unknown_table};
 use crate::domain::error::SystemError;
 use crate::domain::object::{
     Declaration, Holds, NameError, NamePart, Object, ObjectColumn, ObjectKind, ObjectName,
     Repertoire, RowLocks, Spelling, resolve_name,
 };
-use crate::domain::problem::did_you_mean;
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 const READING: &str = "reading the catalogue";
@@ -413,23 +412,6 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'
 
 fn says(definition: &str, words: &str) -> bool {
     definition.to_ascii_uppercase().contains(words)
-}
-
-fn unknown_table(
-    name: &ObjectName,
-    table: &NamePart,
-    error: &NameError,
-    known: &[String],
-) -> SystemError {
-    let hint = match error {
-        NameError::Ambiguous { candidates } => Some(format!("quote one of {}", listed(candidates))),
-        NameError::Unknown => did_you_mean(&table.text, known.iter().map(String::as_str))
-            .or_else(|| (!known.is_empty()).then(|| format!("there are {}", listed(known)))),
-    };
-    SystemError::NotFound {
-        what: format!("table `{name}`"),
-        hint,
-    }
 }
 
 /// The columns of an index as the catalogue shows them: `[id, '"a b"']`. `None`, if one of them is
