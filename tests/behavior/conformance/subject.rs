@@ -336,7 +336,8 @@ const NO_NETWORK: (Row, Instead) = (
     Instead::refused("no network leads to a file: `port` is refused", "`port`"),
 );
 
-pub(super) static POSTGRESQL: Subject = Subject {
+/// What databases have in common; a name and a kind of its own each.
+const DATABASE: Subject = Subject {
     name: "PostgreSQL",
     kind: Kind::Database(Server::Postgres),
     object: "accounts",
@@ -350,31 +351,17 @@ pub(super) static POSTGRESQL: Subject = Subject {
     instead: &[NO_LISTS, NOT_PINNED, NOT_COUNTED, NOT_DESCRIBED],
 };
 
+pub(super) static POSTGRESQL: Subject = DATABASE;
+
 pub(super) static MARIADB: Subject = Subject {
     name: "MariaDB",
     kind: Kind::Database(Server::MariaDb),
-    object: "accounts",
-    columns: OF_DATABASES,
-    new: "",
-    refusal: "score_limit",
-    owners: Some(OWNERS),
-    choice: CHOICE,
-    members: None,
-    deaths: DATABASE_DEATHS,
-    instead: &[NO_LISTS, NOT_PINNED, NOT_COUNTED, NOT_DESCRIBED],
+    ..DATABASE
 };
 
 pub(super) static SQLITE: Subject = Subject {
     name: "SQLite",
     kind: Kind::Database(Server::Sqlite),
-    object: "accounts",
-    columns: OF_DATABASES,
-    new: "",
-    refusal: "score_limit",
-    owners: Some(OWNERS),
-    choice: CHOICE,
-    members: None,
-    deaths: DATABASE_DEATHS,
     instead: &[
         NO_LISTS,
         NOT_PINNED,
@@ -393,19 +380,13 @@ pub(super) static SQLITE: Subject = Subject {
         NO_SESSION,
         NO_NETWORK,
     ],
+    ..DATABASE
 };
 
 pub(super) static DUCKDB: Subject = Subject {
     name: "DuckDB",
     kind: Kind::DuckDb,
-    object: "accounts",
-    columns: OF_DATABASES,
-    new: "",
     refusal: "CHECK constraint failed on table accounts with expression CHECK((score <= 100))",
-    owners: Some(OWNERS),
-    choice: CHOICE,
-    members: None,
-    deaths: DATABASE_DEATHS,
     instead: &[
         NO_LISTS,
         NOT_PINNED,
@@ -416,6 +397,7 @@ pub(super) static DUCKDB: Subject = Subject {
         NO_SESSION,
         NO_NETWORK,
     ],
+    ..DATABASE
 };
 
 pub(super) static SALESFORCE: Subject = Subject {
