@@ -21,6 +21,8 @@ use crate::domain::outcome::{Rejection, Stage};
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RunsWanted<'a> {
     pub(crate) job: Option<&'a str>,
+    /// Only runs of this job and of its agencies.
+    pub(crate) within: Option<&'a str>,
     pub(crate) status: Option<RunStatus>,
     pub(crate) cycle: Option<&'a str>,
     /// Only runs before this one.
@@ -63,7 +65,9 @@ impl Ledger {
         self.read(async |connection| {
             let rows = sqlx::query(
                 "SELECT * FROM runs WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR status = ?2)
-                 AND (?3 IS NULL OR cycle = ?3) AND (?4 IS NULL OR run < ?4) ORDER BY run DESC LIMIT ?5",
+                 AND (?3 IS NULL OR cycle = ?3) AND (?4 IS NULL OR run < ?4)
+                 AND (?6 IS NULL OR job = ?6 OR substr(job, 1, length(?6) + 1) = ?6 || '/')
+                 ORDER BY run DESC LIMIT ?5",
             );
             let rows = rows
                 .bind(wanted.job)
@@ -71,13 +75,10 @@ impl Ledger {
                 .bind(wanted.cycle)
                 .bind(wanted.before)
                 .bind(runs_max)
+                .bind(wanted.within)
                 .fetch_all(&mut *connection)
                 .await?;
-            let mut runs = Vec::with_capacity(rows.len());
-            for row in &rows {
-                runs.push(history::run_entry(connection, row).await?);
-            }
-            Ok(runs)
+            history::run_entries(connection, &rows).await
         })
         .await
     }

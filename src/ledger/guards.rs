@@ -1,6 +1,8 @@
 //! The ledger's account of guards: what they had against a run, who approved it, and which versions
 //! of write-backs are proven.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
@@ -104,8 +106,11 @@ impl Ledger {
     }
 
     pub(crate) async fn is_approved(&self, run: i64) -> Result<bool, LedgerError> {
-        self.read(async |connection| Ok(approval(connection, run).await?.is_some()))
-            .await
+        self.read(async |connection| {
+            let known = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM approvals WHERE run = ?)");
+            Ok(known.bind(run).fetch_one(connection).await?)
+        })
+        .await
     }
 
     /// A run delivered what it was to deliver. It showed that these versions of write-backs, by
@@ -205,38 +210,42 @@ async fn record_objections(
     Ok(())
 }
 
-/// What guards had against a run when it was last judged; kept also after it was approved.
+/// What guards had against runs when each was last judged; kept also after it was approved. `runs`
+/// is a list of JSON.
 pub(super) async fn objections(
     connection: &mut SqliteConnection,
-    run: i64,
-) -> Answer<Vec<Objection>> {
-    let told = sqlx::query_scalar::<_, String>(
-        "SELECT objection FROM objections WHERE run = ? ORDER BY position",
+    runs: &str,
+) -> Answer<HashMap<i64, Vec<Objection>>> {
+    let told = sqlx::query(
+        "SELECT run, objection FROM objections WHERE run IN (SELECT value FROM json_each(?))
+         ORDER BY run, position",
     );
-    let told = told.bind(run).fetch_all(connection).await?;
-    let objection = |told: &String| {
-        serde_json::from_str(told)
-            .map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))
-    };
-    told.iter().map(objection).collect()
+    let mut all: HashMap<i64, Vec<Objection>> = HashMap::new();
+    for row in &told.bind(runs).fetch_all(connection).await? {
+        let run: i64 = row.try_get("run")?;
+        let objection = serde_json::from_str(row.try_get("objection")?)
+            .map_err(|error| Fault::Contents(format!("run {run} has an objection that {error}")))?;
+        all.entry(run).or_default().push(objection);
+    }
+    Ok(all)
 }
 
-pub(super) async fn approval(
+/// Who approved runs, of a list of JSON, and why.
+pub(super) async fn approvals(
     connection: &mut SqliteConnection,
-    run: i64,
-) -> Answer<Option<Approval>> {
-    let row = sqlx::query("SELECT * FROM approvals WHERE run = ?")
-        .bind(run)
-        .fetch_optional(connection)
-        .await?;
+    runs: &str,
+) -> Answer<HashMap<i64, Approval>> {
+    let rows = sqlx::query("SELECT * FROM approvals WHERE run IN (SELECT value FROM json_each(?))");
     let approval = |row: &SqliteRow| {
-        Ok(Approval {
+        let approval = Approval {
             approved_by: row.try_get("approved_by")?,
             approved_at: moment(row.try_get("approved_at")?)?,
             reason: row.try_get("reason")?,
-        })
+        };
+        Ok((row.try_get("run")?, approval))
     };
-    row.as_ref().map(approval).transpose()
+    let rows = rows.bind(runs).fetch_all(connection).await?;
+    rows.iter().map(approval).collect()
 }
 
 #[cfg(test)]

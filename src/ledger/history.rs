@@ -1,18 +1,20 @@
 //! History as people read it, assembled of all accounts of the ledger: runs with their write-backs,
 //! batches, and how fast they went.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::canaries::{self, PassedCanary};
-use super::codec::{count, cycle, moment, span, tally_in};
+use super::canaries::PassedCanary;
+use super::codec::{count, cycle, json_text, moment, span, tally_in};
 use super::error::{Answer, Fault, LedgerError};
 use super::guards::{self, Approval};
 use super::sqlite::Ledger;
 use super::status::RunStatus;
-use super::write_backs::tally;
+use super::write_backs::tally_columns;
 use crate::domain::guard::Objection;
 use crate::domain::outcome::Tally;
 
@@ -133,11 +135,7 @@ impl Ledger {
                 .bind(with_requests)
                 .fetch_all(&mut *connection)
                 .await?;
-            let mut entries = Vec::with_capacity(rows.len());
-            for row in &rows {
-                entries.push(run_entry(connection, row).await?);
-            }
-            Ok(entries)
+            run_entries(connection, &rows).await
         })
         .await
     }
@@ -150,7 +148,9 @@ impl Ledger {
                 .bind(run)
                 .fetch_optional(&mut *connection)
                 .await?;
-            run_entry(connection, &row.ok_or(Fault::NoSuchRun(run))?).await
+            let row = row.ok_or(Fault::NoSuchRun(run))?;
+            let entry = run_entries(connection, &[row]).await?.pop();
+            entry.ok_or(Fault::NoSuchRun(run))
         })
         .await
     }
@@ -204,55 +204,84 @@ impl Ledger {
     }
 }
 
-pub(super) async fn run_entry(
+/// Runs with all that is known of each, in the order of their rows. However many there are, it
+/// takes as many statements as one.
+pub(super) async fn run_entries(
     connection: &mut SqliteConnection,
-    row: &SqliteRow,
-) -> Answer<RunEntry> {
-    let run: i64 = row.try_get("run")?;
-    let cycle = cycle(row)?;
-    let finished_at: Option<&str> = row.try_get("finished_at")?;
-    Ok(RunEntry {
-        run,
-        job: row.try_get("job")?,
-        cycle: cycle.id,
-        cycle_completed_at: cycle.completed_at,
-        status: RunStatus::named(row.try_get("status")?)?,
-        started_at: moment(row.try_get("started_at")?)?,
-        finished_at: finished_at.map(moment).transpose()?,
-        error: row.try_get("error")?,
-        retry_of: row.try_get("retry_of")?,
-        undo_of: row.try_get("undo_of")?,
-        plan: row.try_get("plan")?,
-        guards: guards::objections(connection, run).await?,
-        approval: guards::approval(connection, run).await?,
-        write_backs: write_back_entries(connection, run).await?,
-    })
+    rows: &[SqliteRow],
+) -> Answer<Vec<RunEntry>> {
+    let number = |row: &SqliteRow| row.try_get::<i64, _>("run");
+    let runs: Vec<i64> = rows.iter().map(number).collect::<Result<_, _>>()?;
+    let runs = json_text(&runs)?;
+    let mut guards = guards::objections(connection, &runs).await?;
+    let mut approvals = guards::approvals(connection, &runs).await?;
+    let mut write_backs = write_back_entries_of(connection, &runs).await?;
+    let entry = |row: &SqliteRow| {
+        let run = number(row)?;
+        let cycle = cycle(row)?;
+        let finished_at: Option<&str> = row.try_get("finished_at")?;
+        Ok(RunEntry {
+            run,
+            job: row.try_get("job")?,
+            cycle: cycle.id,
+            cycle_completed_at: cycle.completed_at,
+            status: RunStatus::named(row.try_get("status")?)?,
+            started_at: moment(row.try_get("started_at")?)?,
+            finished_at: finished_at.map(moment).transpose()?,
+            error: row.try_get("error")?,
+            retry_of: row.try_get("retry_of")?,
+            undo_of: row.try_get("undo_of")?,
+            plan: row.try_get("plan")?,
+            guards: guards.remove(&run).unwrap_or_default(),
+            approval: approvals.remove(&run),
+            write_backs: write_backs.remove(&run).unwrap_or_default(),
+        })
+    };
+    rows.iter().map(entry).collect()
 }
 
 pub(super) async fn write_back_entries(
     connection: &mut SqliteConnection,
     run: i64,
 ) -> Answer<Vec<WriteBackEntry>> {
-    let rows = sqlx::query(
-        "SELECT write_back, name, seconds,
-                (SELECT count(*) FROM batches AS b WHERE b.write_back = w.write_back AND committed = 1) AS batches,
-                (SELECT coalesce(sum(inserted + updated + deleted), 0) FROM batches AS b
-                 WHERE b.write_back = w.write_back AND committed = 0) AS in_doubt
-         FROM write_backs AS w WHERE run = ? ORDER BY position",
-    );
-    let rows = rows.bind(run).fetch_all(&mut *connection).await?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in &rows {
-        entries.push(WriteBackEntry {
+    let mut all = write_back_entries_of(connection, &json_text(&[run])?).await?;
+    Ok(all.remove(&run).unwrap_or_default())
+}
+
+/// The write-backs of runs, of a list of JSON, in each run's order.
+async fn write_back_entries_of(
+    connection: &mut SqliteConnection,
+    runs: &str,
+) -> Answer<HashMap<i64, Vec<WriteBackEntry>>> {
+    let rows = sqlx::query(concat!(
+        "SELECT w.run AS run, w.name AS name, w.seconds AS seconds, ",
+        tally_columns!(),
+        ", count(CASE b.committed WHEN 1 THEN 1 END) AS batches,
+           coalesce(sum(CASE b.committed WHEN 0 THEN b.inserted + b.updated + b.deleted END), 0) AS in_doubt,
+           c.records AS canary, c.read_back AS read_back
+         FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
+              LEFT JOIN canaries AS c ON c.write_back = w.write_back
+         WHERE w.run IN (SELECT value FROM json_each(?)) GROUP BY w.write_back ORDER BY w.run, w.position"
+    ));
+    let mut all: HashMap<i64, Vec<WriteBackEntry>> = HashMap::new();
+    for row in &rows.bind(runs).fetch_all(connection).await? {
+        let entry = WriteBackEntry {
             name: row.try_get("name")?,
-            tally: tally(connection, row.try_get("write_back")?).await?,
+            tally: tally_in(row, "read")?,
             batches: count(row, "batches")?,
             seconds: row.try_get("seconds")?,
             in_doubt: count(row, "in_doubt")?,
-            canary: canaries::canary(connection, row.try_get("write_back")?).await?,
-        });
+            canary: match row.try_get::<Option<i64>, _>("canary")? {
+                Some(_) => Some(PassedCanary {
+                    records: count(row, "canary")?,
+                    read_back: count(row, "read_back")?,
+                }),
+                None => None,
+            },
+        };
+        all.entry(row.try_get("run")?).or_default().push(entry);
     }
-    Ok(entries)
+    Ok(all)
 }
 
 fn batch_entry(row: &SqliteRow) -> Answer<BatchEntry> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use log::LevelFilter;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -76,7 +77,7 @@ impl Ledger {
             .await
             .map_err(|error| database_error("open", &file, error))?;
         let connection = Arc::new(Mutex::new(connection));
-        let reading = connect(&file)
+        let reading = connect_telling(&file)
             .await
             .map_err(|error| database_error("open", &file, error))?;
         let opened =
@@ -240,6 +241,19 @@ async fn write_back_number(
 }
 
 pub(super) async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(file).connect().await
+}
+
+/// A connection whose statements are told to whoever logs `sqlx::query` at level `trace`.
+async fn connect_telling(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let telling = options(file)
+        .log_statements(LevelFilter::Trace)
+        // None is slow, so that all are told at that level.
+        .log_slow_statements(LevelFilter::Off, Duration::MAX);
+    telling.connect().await
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .journal_mode(SqliteJournalMode::Wal)
@@ -247,8 +261,6 @@ pub(super) async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
         .disable_statement_logging()
-        .connect()
-        .await
 }
 
 /// Brings the ledger's tables to what this version expects, and looks whether their rows are what

@@ -240,22 +240,31 @@ impl Ledger {
     }
 }
 
+/// Columns that a write-back `w`, joined with its batches `b`, sums to: those of a tally.
+macro_rules! tally_columns {
+    () => {
+        "coalesce(w.read, 0) AS read,
+         coalesce(sum(b.inserted), 0) AS inserted, coalesce(sum(b.updated), 0) AS updated,
+         coalesce(sum(b.unchanged), 0) AS unchanged, coalesce(sum(b.as_written), 0) AS as_written,
+         coalesce(sum(b.deleted), 0) AS deleted,
+         coalesce(sum(b.skipped), 0)
+             + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
+         (SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back) AS rejected"
+    };
+}
+pub(super) use tally_columns;
+
 /// What counts: records read, the outcomes of batches, parked records that were left alone, and
 /// rejections, one by one, of records that are in a batch or never came into one. A batch that is
 /// not known to be committed counts as one that is. Rejected records are counted apart from what
 /// batches say of them, so that the one holds the other to account.
 pub(super) async fn tally(connection: &mut SqliteConnection, write_back: i64) -> Answer<Tally> {
-    let row = sqlx::query(
-        "SELECT coalesce(read, 0) AS read,
-                coalesce(sum(inserted), 0) AS inserted, coalesce(sum(updated), 0) AS updated,
-                coalesce(sum(unchanged), 0) AS unchanged, coalesce(sum(as_written), 0) AS as_written,
-                coalesce(sum(deleted), 0) AS deleted,
-                coalesce(sum(skipped), 0)
-                    + (SELECT count(*) FROM left_alone WHERE left_alone.write_back = w.write_back) AS skipped,
-                (SELECT count(*) FROM rejections WHERE rejections.write_back = w.write_back) AS rejected
-         FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
-         WHERE w.write_back = ?",
-    );
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        tally_columns!(),
+        " FROM write_backs AS w LEFT JOIN batches AS b ON b.write_back = w.write_back
+         WHERE w.write_back = ?"
+    ));
     tally_in(&row.bind(write_back).fetch_one(connection).await?, "read")
 }
 
