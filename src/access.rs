@@ -53,7 +53,8 @@ const ADDRESS_FAILURES_PER_NAME: u32 = 4;
 macro_rules! sessions_where {
     ($condition:literal) => {
         concat!(
-            "SELECT s.session, s.name, s.address, s.began_at, s.seen_at, coalesce(s.role, p.role) AS role
+            "SELECT s.session, s.name, s.address, s.began_at, s.seen_at, coalesce(s.role, p.role) AS role,
+                    CASE WHEN s.role IS NULL THEN p.job ELSE s.job END AS job
              FROM sessions AS s LEFT JOIN people AS p USING (name)
              WHERE coalesce(s.role, p.role) IS NOT NULL AND s.seen_at >= ?1 AND s.began_at >= ?2 AND ",
             $condition
@@ -131,11 +132,21 @@ fn hash_of(secret: &str) -> String {
     hexadecimal(&Sha256::digest(secret))
 }
 
+/// What somebody is let in as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) role: Role,
+    /// The only job that is theirs, with its agencies, if there is one.
+    pub(crate) job: Option<String>,
+}
+
 /// Somebody with a name and a password.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// The only job that is theirs, with its agencies, if there is one.
+    pub(crate) job: Option<String>,
     pub(crate) made_at: DateTime<Utc>,
 }
 
@@ -145,6 +156,8 @@ pub(crate) struct BrowserSession {
     pub(crate) session: i64,
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// The only job that is theirs, with its agencies, if there is one.
+    pub(crate) job: Option<String>,
     pub(crate) address: String,
     pub(crate) began_at: DateTime<Utc>,
     pub(crate) seen_at: DateTime<Utc>,
@@ -212,16 +225,22 @@ impl AccessBook {
 /// People.
 impl AccessBook {
     /// Errors: `Password`, `Name`, `Taken`.
-    pub(crate) async fn add_person(&self, name: &str, role: Role, password: String) -> Answer<()> {
+    pub(crate) async fn add_person(
+        &self,
+        name: &str,
+        standing: &Standing,
+        password: String,
+    ) -> Answer<()> {
         expect_name(name)?;
         expect_password(&password)?;
         let hash = hashed(password).await?;
         let insert = sqlx::query(
-            "INSERT OR IGNORE INTO people (name, role, password, made_at) VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO people (name, role, job, password, made_at) VALUES (?, ?, ?, ?, ?)",
         );
         let insert = insert
             .bind(name)
-            .bind(role.name())
+            .bind(standing.role.name())
+            .bind(standing.job.as_deref())
             .bind(hash)
             .bind(Utc::now().timestamp());
         let mut connection = self.connection.lock().await;
@@ -265,6 +284,7 @@ impl AccessBook {
                 Ok(Person {
                     name: row.try_get("name")?,
                     role: role(row)?,
+                    job: row.try_get("job")?,
                     made_at: instant(row, "made_at")?,
                 })
             })
@@ -365,7 +385,7 @@ impl AccessBook {
 /// Links and sessions.
 impl AccessBook {
     /// A link that lets `name` in, once.
-    pub(crate) async fn make_link(&self, name: &str, role: Role) -> Answer<Passcode> {
+    pub(crate) async fn make_link(&self, name: &str, standing: &Standing) -> Answer<Passcode> {
         let code = Passcode::new()?;
         let now = Utc::now().timestamp();
         let mut connection = self.connection.lock().await;
@@ -374,12 +394,14 @@ impl AccessBook {
             .execute(&mut *connection)
             .await
             .map_err(failed("write"))?;
-        let insert =
-            sqlx::query("INSERT INTO links (hash, name, role, expires_at) VALUES (?, ?, ?, ?)");
+        let insert = sqlx::query(
+            "INSERT INTO links (hash, name, role, job, expires_at) VALUES (?, ?, ?, ?, ?)",
+        );
         insert
             .bind(hash_of(code.reveal()))
             .bind(name)
-            .bind(role.name())
+            .bind(standing.role.name())
+            .bind(standing.job.as_deref())
             .bind(now + seconds(LINK_DURATION))
             .execute(&mut *connection)
             .await
@@ -388,26 +410,32 @@ impl AccessBook {
     }
 
     /// Whom a link lets in, if it is good; it is not good a second time.
-    pub(crate) async fn use_link(&self, code: &str) -> Answer<Option<(String, Role)>> {
+    pub(crate) async fn use_link(&self, code: &str) -> Answer<Option<(String, Standing)>> {
         let mut connection = self.connection.lock().await;
         let used = sqlx::query(
-            "DELETE FROM links WHERE hash = ? AND expires_at >= ? RETURNING name, role",
+            "DELETE FROM links WHERE hash = ? AND expires_at >= ? RETURNING name, role, job",
         );
         let used = used.bind(hash_of(code)).bind(Utc::now().timestamp());
         let row = used
             .fetch_optional(&mut *connection)
             .await
             .map_err(failed("write"))?;
-        row.map(|row| Ok((row.try_get("name")?, role(&row)?)))
-            .transpose()
-            .map_err(failed("read"))
+        row.map(|row| {
+            let standing = Standing {
+                role: role(&row)?,
+                job: row.try_get("job")?,
+            };
+            Ok((row.try_get("name")?, standing))
+        })
+        .transpose()
+        .map_err(failed("read"))
     }
 
-    /// Begins a session of `name`: with this role for a link, with the person's own for a password.
+    /// Begins a session of `name`: as a link lets in, or, for a password, as the person is let in.
     pub(crate) async fn begin_session(
         &self,
         name: &str,
-        role: Option<Role>,
+        standing: Option<&Standing>,
         address: &str,
     ) -> Answer<Passcode> {
         let secret = Passcode::new()?;
@@ -420,12 +448,14 @@ impl AccessBook {
             .await
             .map_err(failed("write"))?;
         let insert = sqlx::query(
-            "INSERT INTO sessions (hash, name, role, address, began_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+            "INSERT INTO sessions (hash, name, role, job, address, began_at, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
         );
         insert
             .bind(hash_of(secret.reveal()))
             .bind(name)
-            .bind(role.map(Role::name))
+            .bind(standing.map(|standing| standing.role.name()))
+            .bind(standing.and_then(|standing| standing.job.as_deref()))
             .bind(address)
             .bind(now)
             .execute(&mut *connection)
@@ -661,6 +691,7 @@ fn session(row: &SqliteRow) -> Result<BrowserSession, sqlx::Error> {
         session: row.try_get("session")?,
         name: row.try_get("name")?,
         role: role(row)?,
+        job: row.try_get("job")?,
         address: row.try_get("address")?,
         began_at: instant(row, "began_at")?,
         seen_at: instant(row, "seen_at")?,

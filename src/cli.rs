@@ -620,6 +620,9 @@ pub(crate) enum PageCommand {
         /// What you may do
         #[arg(long, default_value = "operator", value_parser = Role::parse)]
         role: Role,
+        /// The only job that you see, with its agencies
+        #[arg(long, value_name = "JOB")]
+        job: Option<String>,
     },
     /// People who sign in with a name and a password
     #[command(subcommand)]
@@ -643,6 +646,9 @@ pub(crate) enum UserCommand {
         /// viewer, operator or admin
         #[arg(long, value_parser = Role::parse)]
         role: Role,
+        /// The only job that they see, with its agencies
+        #[arg(long, value_name = "JOB")]
+        job: Option<String>,
     },
     /// Who may sign in
     List,
@@ -662,7 +668,7 @@ pub(crate) enum TokenCommand {
         /// viewer, operator or admin
         #[arg(long, value_parser = Role::parse)]
         role: Role,
-        /// The only job it is good for
+        /// The only job it is good for, with its agencies
         #[arg(long, value_name = "JOB")]
         job: Option<String>,
         /// How long it is good

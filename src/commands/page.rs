@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{CommandError, Ending, load_project, print, read_job, record_act, signals, user_name};
-use crate::access::{AccessBook, AccessError, LINK_DURATION};
+use crate::access::{AccessBook, AccessError, LINK_DURATION, Standing};
 use crate::cli::{PageArguments, PageCommand, SessionCommand, TokenCommand, UserCommand};
 use crate::config::Project;
 use crate::domain::access::Role;
@@ -39,8 +39,11 @@ async fn decide(root: &Path, command: &PageCommand) -> Result<(), CommandError> 
         .await
         .map_err(refused)?;
     let decided = match command {
-        PageCommand::Link { role } => return link(&project, &access, *role).await,
-        PageCommand::User(command) => user(&access, command).await?,
+        PageCommand::Link { role, job } => {
+            let standing = standing(&project, *role, job.as_deref())?;
+            return link(&project, &access, &standing).await;
+        }
+        PageCommand::User(command) => user(&project, &access, command).await?,
         PageCommand::Token(command) => token(&project, &access, command).await?,
         PageCommand::Session(command) => session(&access, command).await?,
         PageCommand::Openapi => None,
@@ -54,11 +57,30 @@ async fn decide(root: &Path, command: &PageCommand) -> Result<(), CommandError> 
 /// What was done, and to whom; nothing where somebody only looked.
 type Decided = Result<Option<(&'static str, String)>, CommandError>;
 
-async fn link(project: &Project, access: &AccessBook, role: Role) -> Result<(), CommandError> {
+/// What somebody is let in as. Errors: there is no such job.
+fn standing(project: &Project, role: Role, job: Option<&str>) -> Result<Standing, CommandError> {
+    let job = job.map(|job| Ok::<_, CommandError>(read_job(project, job)?.job.name));
+    let job = job.transpose()?;
+    Ok(Standing { role, job })
+}
+
+/// `operator`, or `operator of referral`.
+fn told(standing: &Standing) -> String {
+    let role = standing.role.name();
+    let of = standing.job.as_ref().map(|job| format!(" of {job}"));
+    format!("{role}{}", of.unwrap_or_default())
+}
+
+async fn link(
+    project: &Project,
+    access: &AccessBook,
+    standing: &Standing,
+) -> Result<(), CommandError> {
     let name = user_name().unwrap_or_else(|| "somebody at the machine".to_owned());
-    let code = access.make_link(&name, role).await.map_err(refused)?;
+    let code = access.make_link(&name, standing).await.map_err(refused)?;
     let place = access.place().await.map_err(refused)?;
-    record(project, "make link", role.name()).await?;
+    let role = told(standing);
+    record(project, "make link", &role).await?;
     if place.is_none() {
         let hint = "the page was not shown yet: `writeback serve --page ADDRESS` does\n";
         output::tell(hint);
@@ -66,22 +88,22 @@ async fn link(project: &Project, access: &AccessBook, role: Role) -> Result<(), 
     let place = place.unwrap_or_else(|| format!("http://{ADDRESS_USUAL}"));
     print(&format!("{place}/enter/{}\n", code.reveal()));
     let minutes = LINK_DURATION.as_secs() / 60;
-    let role = role.name();
     output::tell(&format!(
         "lets you in as {role}, once, within {minutes} minutes\n"
     ));
     Ok(())
 }
 
-async fn user(access: &AccessBook, command: &UserCommand) -> Decided {
+async fn user(project: &Project, access: &AccessBook, command: &UserCommand) -> Decided {
     match command {
-        UserCommand::Add { name, role } => {
+        UserCommand::Add { name, role, job } => {
+            let standing = standing(project, *role, job.as_deref())?;
             let password = password(name)?;
             access
-                .add_person(name, *role, password)
+                .add_person(name, &standing, password)
                 .await
                 .map_err(refused)?;
-            Ok(Some(("add user", format!("{name}, {}", role.name()))))
+            Ok(Some(("add user", format!("{name}, {}", told(&standing)))))
         }
         UserCommand::List => {
             print(&report::people(&access.people().await.map_err(refused)?));
@@ -102,18 +124,15 @@ async fn token(project: &Project, access: &AccessBook, command: &TokenCommand) -
             job,
             expires,
         } => {
-            let job = match job {
-                Some(job) => Some(read_job(project, job)?.job.name),
-                None => None,
-            };
+            let standing = standing(project, *role, job.as_deref())?;
             let secret = access
-                .add_token(name, *role, job.as_deref(), *expires)
+                .add_token(name, *role, standing.job.as_deref(), *expires)
                 .await
                 .map_err(refused)?;
             print(&format!("{}\n", secret.reveal()));
             let lasts = humantime::format_duration(Duration::from_secs(expires.as_secs()));
             output::tell(&format!("it is good for {lasts}, and is not shown again\n"));
-            Ok(Some(("add token", format!("{name}, {}", role.name()))))
+            Ok(Some(("add token", format!("{name}, {}", told(&standing)))))
         }
         TokenCommand::List => {
             print(&report::tokens(&access.tokens().await.map_err(refused)?));

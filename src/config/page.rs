@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::document::{Table, Value};
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Rights, Role};
 
-pub(super) const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "proxy"];
+pub(super) const KEYS: &[&str] = &["url", "viewers_see_values", "edit", "rights", "proxy"];
+/// The names of [`Right::ALL`].
+const RIGHT_KEYS: &[&str] = &["approve", "apply", "undo"];
 const PROXY_KEYS: &[&str] = &["user", "groups", "roles", "role"];
 
 /// A project's `[page]`.
@@ -19,6 +21,8 @@ pub(crate) struct PageSettings {
     pub(crate) viewers_see_values: bool,
     /// Whether admins may edit the project's files there.
     pub(crate) edit: bool,
+    /// The least role for what takes an admin otherwise.
+    pub(crate) rights: Rights,
     /// How a proxy says who asks, over a socket in the file system.
     pub(crate) proxy: Option<ProxySettings>,
 }
@@ -64,8 +68,33 @@ pub(super) fn read_page(root: &Table<'_>) -> PageSettings {
         url,
         viewers_see_values: sees.unwrap_or(false),
         edit: edit.unwrap_or(false),
+        rights: table
+            .get("rights")
+            .map_or_else(Rights::default, |value| read_rights(&value)),
         proxy: table.get("proxy").and_then(|value| read_proxy(&value)),
     }
+}
+
+fn read_rights(value: &Value<'_>) -> Rights {
+    let Some(table) = value.table("`[page.rights]`".to_owned()) else {
+        return Rights::default();
+    };
+    table.expect_keys(RIGHT_KEYS);
+    Right::ALL
+        .into_iter()
+        .fold(Rights::default(), |rights, right| {
+            let least = table
+                .get(right.name())
+                .and_then(|value| match role_of(&value)? {
+                    Role::Viewer => {
+                        let hint = "write `operator`, or leave it to admins".to_owned();
+                        value.mistake("viewers only look".to_owned(), Some(hint));
+                        None
+                    }
+                    role => Some(role),
+                });
+            least.map_or(rights, |least| rights.with(right, least))
+        })
 }
 
 fn read_proxy(value: &Value<'_>) -> Option<ProxySettings> {

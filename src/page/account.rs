@@ -38,7 +38,8 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
     let content = html! {
         dl.facts {
             dt { "Signed in as" } dd { (frame.caller.name) }
-            dt { "Role" } dd { (frame.caller.role.name()) }
+            dt { "Role" } dd { (frame.caller.role.name())
+                @if let Some(own) = &frame.caller.job { " of job " a href=(super::paths::job(own)) { (own) } " and no other" } }
         }
         h2 #clock { "Clock" }
         (zone_form(&frame))
@@ -52,8 +53,8 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
 
 /// An admin sees all sessions, anybody else their own.
 fn seen_by(frame: &Frame, sessions: Vec<BrowserSession>) -> Vec<BrowserSession> {
-    let seen =
-        |session: &BrowserSession| frame.may(Role::Admin) || session.name == frame.caller.name;
+    let sees_all = frame.may(Role::Admin) && frame.caller.job.is_none();
+    let seen = |session: &BrowserSession| sees_all || session.name == frame.caller.name;
     sessions.into_iter().filter(seen).collect()
 }
 

@@ -18,7 +18,7 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{looks, parts, paths};
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role};
 use crate::domain::outcome::grouped;
 use crate::domain::parking::REASON_CHARACTERS_MAX;
 use crate::ledger::{
@@ -611,7 +611,7 @@ pub(super) async fn look_page(
             @if let Some(usual) = usual(&house, run).await? { p { (usual) } }
         }
         @if let Some(shown) = shown {
-            @if frame.may(Role::Admin) && matches!(look.act, RequestAct::LookAtStopped | RequestAct::LookAtUndo | RequestAct::Preview) {
+            @if right_of(look.act).is_some_and(|right| frame.caller.holds(right)) {
                 p { a href="#reason" { "To the decision, below" } }
             }
             div.look { (PreEscaped(shown)) }
@@ -661,6 +661,23 @@ fn state(house: &House, frame: &Frame, look: &PageRequest) -> Markup {
     } } }
 }
 
+/// The right that is asked for by the act that a look is made for, if there is one.
+fn right_of(look: RequestAct) -> Option<Right> {
+    match look {
+        RequestAct::LookAtStopped => Some(Right::Approve),
+        RequestAct::LookAtUndo => Some(Right::Undo),
+        RequestAct::Preview => Some(Right::Apply),
+        RequestAct::Verify
+        | RequestAct::Test
+        | RequestAct::Run
+        | RequestAct::Retry
+        | RequestAct::Approve
+        | RequestAct::Apply
+        | RequestAct::Undo
+        | RequestAct::Stop => None,
+    }
+}
+
 /// How many records an act would change, as its look told.
 fn records(told: &Value, names: &[&str]) -> u64 {
     let write_backs = told["write_backs"].as_array();
@@ -698,8 +715,12 @@ fn word_form(frame: &Frame, look: &PageRequest, told: &Value) -> Result<Markup, 
         ),
         _ => return Ok(html! {}),
     };
-    if !frame.may(Role::Admin) {
-        return Ok(html! { p.quiet { "Admins may decide here." } });
+    if let Some(right) = right_of(look.act).filter(|right| !frame.caller.holds(*right)) {
+        let who = match frame.caller.rights.least(right) {
+            Role::Admin => "Admins",
+            Role::Operator | Role::Viewer => "Operators",
+        };
+        return Ok(html! { p.quiet { (who) " may decide here." } });
     }
     let key = acts::fresh_key()?;
     Ok(html! {

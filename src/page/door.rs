@@ -17,7 +17,7 @@ use url::Url;
 use super::house::House;
 use super::refusal::{self, Refusal};
 use crate::config::ProxySettings;
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Rights, Role, is_within};
 use crate::doorkeeper::Doorkeeper;
 use crate::ledger::NewAction;
 
@@ -81,7 +81,8 @@ pub(super) struct Caller {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) through: Through,
-    /// The only job that is theirs, if there is one.
+    pub(super) rights: Rights,
+    /// The only job that is theirs, with its agencies, if there is one.
     pub(super) job: Option<String>,
     pub(super) address: String,
 }
@@ -116,9 +117,13 @@ impl Caller {
         }
     }
 
+    pub(super) fn holds(&self, right: Right) -> bool {
+        self.role >= self.rights.least(right)
+    }
+
     /// Whether a job is theirs to see.
     pub(super) fn may_see(&self, job: &str) -> bool {
-        self.job.as_deref().is_none_or(|own| own == job)
+        self.job.as_deref().is_none_or(|own| is_within(own, job))
     }
 
     /// Errors: the job is not theirs.
@@ -272,13 +277,14 @@ async fn caller(house: &House, headers: &HeaderMap, peer: Peer) -> Result<Option
         return Ok(token.map(|token| Caller {
             name: token.name,
             role: token.role,
+            rights: house.settings.rights,
             through: Through::Api,
             job: token.job,
             address,
         }));
     }
     if let (Peer::Socket, Some(proxy)) = (peer, &house.settings.proxy) {
-        return named_by_proxy(proxy, headers, address);
+        return named_by_proxy(proxy, house.settings.rights, headers, address);
     }
     let session = match cookie(headers, session_cookie(house)) {
         Some(secret) => house.access.session_of(secret).await?,
@@ -287,10 +293,11 @@ async fn caller(house: &House, headers: &HeaderMap, peer: Peer) -> Result<Option
     Ok(session.map(|session| Caller {
         name: session.name,
         role: session.role,
+        rights: house.settings.rights,
         through: Through::Page {
             session: session.session,
         },
-        job: None,
+        job: session.job,
         address,
     }))
 }
@@ -300,6 +307,7 @@ async fn caller(house: &House, headers: &HeaderMap, peer: Peer) -> Result<Option
 /// Errors: none of their groups has a role.
 fn named_by_proxy(
     proxy: &ProxySettings,
+    rights: Rights,
     headers: &HeaderMap,
     address: String,
 ) -> Result<Option<Caller>, Refusal> {
@@ -323,6 +331,7 @@ fn named_by_proxy(
     Ok(Some(Caller {
         name: name.to_owned(),
         role,
+        rights,
         through: Through::Proxy,
         job: None,
         address,
@@ -352,15 +361,30 @@ pub(super) async fn at_least(
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let role = request
-        .extensions()
-        .get::<Caller>()
-        .map(|caller| caller.role);
-    if role.is_some_and(|role| role >= least) {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.role >= least) {
         return Ok(next.run(request).await);
     }
+    Err(too_low(least))
+}
+
+/// Lets pass who has this right.
+pub(super) async fn holds(
+    State(right): State<Right>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.holds(right)) {
+        return Ok(next.run(request).await);
+    }
+    let rights = caller.map_or_else(Rights::default, |caller| caller.rights);
+    Err(too_low(rights.least(right)))
+}
+
+fn too_low(least: Role) -> Refusal {
     let title = format!("this takes the role {} or more", least.name());
-    Err(Refusal::new(StatusCode::FORBIDDEN, title).hint("an admin may give it to you"))
+    Refusal::new(StatusCode::FORBIDDEN, title).hint("an admin may give it to you")
 }
 
 /// Every answer says what it may load, and that it is not to be kept unless it says otherwise.

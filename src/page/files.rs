@@ -21,7 +21,8 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const OPEN_TABLES: [&str; 3] = ["dashboards", "defaults", "page"];
 
 /// Settings in other tables that are no secret.
-const OPEN_KEYS: [&str; 14] = [
+const OPEN_KEYS: [&str; 16] = [
+    "account",
     "ca_file",
     "command_timeout",
     "database",
@@ -32,6 +33,7 @@ const OPEN_KEYS: [&str; 14] = [
     "kind",
     "poll",
     "port",
+    "practice",
     "read_change_max",
     "recent_runs",
     "rejected_max",
@@ -43,12 +45,12 @@ pub(super) async fn page(
     frame: Frame,
     Path(name): Path<String>,
 ) -> Result<Markup, Refusal> {
-    frame.caller.expect_every_job()?;
+    house.expect_file(&frame, &name)?;
     let text = tokio::task::block_in_place(|| text(&house.root, &name))?;
     let lines: Vec<&str> = text.lines().collect();
     let content = html! {
         p.quiet { (lines.len()) " lines, as the file is now."
-            @if house.settings.edit && frame.may(Role::Admin) && name != PROJECT_FILE {
+            @if house.settings.edit && frame.may(Role::Admin) && name != PROJECT_FILE && may_edit(&frame, &name) {
                 " " a.button href=(format!("/edit/{}", super::paths::encoded_path(&name))) { "Edit…" }
             }
             @if name == PROJECT_FILE { " What may be a secret shows as " code { "***" } "." } }
@@ -61,7 +63,25 @@ pub(super) async fn page(
             }
         }
     };
-    Ok(frame.page_within(&name, &[("/problems".to_owned(), "Files")], content))
+    Ok(frame.page_within(&name, &above(&frame), content))
+}
+
+/// The way up from a file.
+pub(super) fn above(frame: &Frame) -> Vec<(String, &'static str)> {
+    let all = ("/problems".to_owned(), "Files");
+    Some(all)
+        .filter(|_| frame.caller.job.is_none())
+        .into_iter()
+        .collect()
+}
+
+/// Whether a file is theirs to edit: whose one job is, those are its own file and its agencies'.
+pub(super) fn may_edit(frame: &Frame, name: &str) -> bool {
+    let job = name.strip_prefix(SCHEDULES_FOLDER).and_then(|rest| {
+        let rest = rest.strip_prefix('/')?;
+        rest.strip_suffix(".toml")
+    });
+    frame.caller.job.is_none() || job.is_some_and(|job| frame.caller.may_see(job))
 }
 
 /// The address of a file's line.
@@ -144,7 +164,7 @@ fn is_open_table(after_bracket: &str) -> bool {
 }
 
 /// Whether a line sets what is no secret, and nothing else.
-fn is_open_setting(line: &str) -> bool {
+pub(super) fn is_open_setting(line: &str) -> bool {
     let Some((key, value)) = line.split_once('=') else {
         return false;
     };

@@ -100,7 +100,7 @@ impl Frame {
             header.top {
                 nav aria-label="Main" {
                     a.brand href="/" { "writeback" }
-                    @for (address, name, key) in PLACES {
+                    @for (address, name, key) in PLACES.into_iter().filter(|place| self.leads_to(place.0)) {
                         @let here = self.place.split(['?', '/']).nth(1) == address.split('/').nth(1);
                         a href=(address) data-go=(key) aria-current=[here.then_some("page")] { (name) }
                     }
@@ -112,7 +112,7 @@ impl Frame {
                     form method="post" action="/logout" { button.plain { "Sign out" } }
                 }
             }
-            @if self.keys { (keys_dialog()) }
+            @if self.keys { (self.keys_dialog()) }
         };
         let content = html! {
             @if !above.is_empty() {
@@ -131,25 +131,30 @@ impl Frame {
     pub(super) fn may(&self, role: Role) -> bool {
         self.caller.role >= role
     }
-}
 
-/// What single keys do. A script opens it, and whoever closes it is back where they were.
-fn keys_dialog() -> Markup {
-    let keys = [
-        ("?", "shows these keys"),
-        ("/", "leads to the search"),
-        ("j", "the next row"),
-        ("k", "the row before"),
-    ];
-    html! {
-        dialog data-keys aria-labelledby="keys-name" {
-            h2 #keys-name { "Keys" }
-            dl.facts {
-                @for (key, what) in keys { dt { kbd { (key) } } dd { (what) } }
-                @for (_, name, key) in PLACES { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
+    /// Whether a page is theirs who looks: files and acts are of all jobs.
+    fn leads_to(&self, address: &str) -> bool {
+        self.caller.job.is_none() || !matches!(address, "/problems" | "/activity")
+    }
+
+    /// What single keys do. A script opens it, and whoever closes it is back where they were.
+    fn keys_dialog(&self) -> Markup {
+        let keys = [
+            ("?", "shows these keys"),
+            ("/", "leads to the search"),
+            ("j", "the next row"),
+            ("k", "the row before"),
+        ];
+        html! {
+            dialog data-keys aria-labelledby="keys-name" {
+                h2 #keys-name { "Keys" }
+                dl.facts {
+                    @for (key, what) in keys { dt { kbd { (key) } } dd { (what) } }
+                    @for (_, name, key) in PLACES.into_iter().filter(|place| self.leads_to(place.0)) { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
+                }
+                p.quiet { "Switch them off under " a href="/account#keys" { "Account" } "." }
+                form method="dialog" { button.primary { "Close" } }
             }
-            p.quiet { "Switch them off under " a href="/account#keys" { "Account" } "." }
-            form method="dialog" { button.primary { "Close" } }
         }
     }
 }

@@ -107,6 +107,24 @@ impl House {
         project.read_job(job).map_err(Refusal::mistakes)
     }
 
+    /// Errors: a file is none of the one job that is theirs.
+    pub(super) fn expect_file(&self, frame: &Frame, file: &str) -> Result<(), Refusal> {
+        if frame.caller.job.is_none() {
+            return Ok(());
+        }
+        let project = self.project()?;
+        let names = project.job_names().into_iter();
+        let mut own = names.filter(|job| frame.caller.may_see(job));
+        let is_of = |job: String| {
+            let checked = project.read_job(&job);
+            checked.is_ok_and(|checked| checked.files.contains_key(file))
+        };
+        match own.any(is_of) {
+            true => Ok(()),
+            false => frame.caller.expect_every_job(),
+        }
+    }
+
     /// A write-back of a job. Errors: there is none.
     pub(super) fn write_back<'a>(
         &self,

@@ -13,7 +13,7 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{acts, parts, paths};
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role};
 use crate::domain::outcome::{Rejection, Stage, grouped};
 use crate::domain::printable::harmless;
 use crate::ledger::{
@@ -50,6 +50,7 @@ impl Filter {
             .find(|status| status.name() == self.status);
         RunsWanted {
             job: Some(self.job.as_str()).filter(|job| !job.is_empty()),
+            within: None,
             status,
             cycle: Some(self.cycle.as_str()).filter(|cycle| !cycle.is_empty()),
             before: self.before,
@@ -57,6 +58,10 @@ impl Filter {
     }
 
     fn address(&self, before: Option<i64>) -> String {
+        format!("/runs?{}", self.query(before))
+    }
+
+    fn query(&self, before: Option<i64>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in [
             ("job", &self.job),
@@ -70,23 +75,25 @@ impl Filter {
         if let Some(before) = before {
             query.append_pair("before", &before.to_string());
         }
-        format!("/runs?{}", query.finish())
+        query.finish()
     }
 }
 
 pub(super) async fn list(
     State(house): State<Arc<House>>,
     frame: Frame,
-    Query(mut filter): Query<Filter>,
+    Query(filter): Query<Filter>,
 ) -> Result<Markup, Refusal> {
-    if let Some(own) = &frame.caller.job {
-        filter.job.clone_from(own);
-    }
-    let runs = house.ledger.runs_wanted(filter.wanted(), ROWS_MAX).await?;
-    let jobs = house
+    let wanted = RunsWanted {
+        within: frame.caller.job.as_deref(),
+        ..filter.wanted()
+    };
+    let runs = house.ledger.runs_wanted(wanted, ROWS_MAX).await?;
+    let mut jobs = house
         .load()
         .map(|project| project.job_names())
         .unwrap_or_default();
+    jobs.retain(|job| frame.caller.may_see(job));
     let older = runs
         .last()
         .filter(|_| runs.len() == ROWS_MAX as usize)
@@ -95,6 +102,7 @@ pub(super) async fn list(
         (filter_form(&filter, &jobs))
         @if runs.is_empty() { p.empty { "No such run." } } @else {
             (parts::runs_table(&frame, "Runs, newest first", &runs, true))
+            p { a.button href=(format!("/runs.csv?{}", filter.query(None))) { "Download CSV" } }
         }
         nav.pages aria-label="More" {
             @if filter.before.is_some() { a href=(filter.address(None)) { "◂ Newest" } }
@@ -148,7 +156,7 @@ pub(super) async fn page(
             (acts::progress(&entry))
             @if frame.may(Role::Operator) { p { a.button href=(format!("/runs/{run}/stop")) { "Stop…" } } }
         }
-        @if frame.may(Role::Admin) && parts::can_be_undone(&entry) {
+        @if frame.caller.holds(Right::Undo) && parts::can_be_undone(&entry) {
             p { a.button href=(format!("/runs/{run}/undo")) { "Take it back…" } }
         }
         (stopped(&frame, &entry, house.shows_values_to(frame.caller.role)))
@@ -187,7 +195,7 @@ fn stopped(frame: &Frame, run: &RunEntry, values: bool) -> Markup {
                         @if let Some(reason) = &approval.reason { ": " (parts::cut(reason)) } "."
                     },
                     None => {
-                        @if run.status == RunStatus::Guarded && frame.may(Role::Admin) {
+                        @if run.status == RunStatus::Guarded && frame.caller.holds(Right::Approve) {
                             p { a.button href=(format!("/runs/{}/approve", run.run)) { "Look and decide…" } }
                         }
                         p.quiet {
@@ -298,8 +306,9 @@ impl RejectedFilter {
         }
     }
 
+    /// After which position; none is larger than the ledger can keep.
     pub(super) fn after(&self) -> Option<u64> {
-        self.after
+        self.after.map(|after| after.min(i64::MAX.unsigned_abs()))
     }
 
     /// What it is of, as a request tells it.
@@ -387,7 +396,7 @@ pub(super) async fn rejected(
     let groups = house.ledger.rejection_groups(id, GROUPS_MAX).await?;
     let found = house
         .ledger
-        .rejections_wanted(id, filter.wanted(), filter.after, ROWS_MAX)
+        .rejections_wanted(id, filter.wanted(), filter.after(), ROWS_MAX)
         .await?;
     let matching = match filter.is_whole() {
         true => one.tally.rejected,

@@ -15,8 +15,7 @@ use super::door::{Caller, Lasts, Peer, cookie, session_cookie, set_cookie};
 use super::frame::plain_page;
 use super::house::House;
 use super::refusal::Refusal;
-use crate::access::PasswordVerdict;
-use crate::domain::access::Role;
+use crate::access::{PasswordVerdict, Standing};
 use crate::ledger::NewAction;
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,7 +117,7 @@ pub(super) async fn with_link(
     Path(code): Path<String>,
 ) -> Result<Response, Refusal> {
     let address = peer.told();
-    let Some((name, role)) = house.access.use_link(&code).await? else {
+    let Some((name, standing)) = house.access.use_link(&code).await? else {
         let refused = NewAction {
             who: None,
             ..attempt("", "link", &address, "the link is not good any more")
@@ -129,11 +128,11 @@ pub(super) async fn with_link(
         return Err(Refusal::new(StatusCode::FORBIDDEN, title).hint(hint));
     };
     let entered = NewAction {
-        role: Some(role.name()),
+        role: Some(standing.role.name()),
         ..attempt(&name, "link", &address, "done")
     };
     house.ledger.record_action(&entered).await?;
-    begin_session(&house, &headers, &name, Some(role), &address, None).await
+    begin_session(&house, &headers, &name, Some(&standing), &address, None).await
 }
 
 /// Whoever was signed in with this browser before is signed out.
@@ -141,7 +140,7 @@ async fn begin_session(
     house: &House,
     headers: &HeaderMap,
     name: &str,
-    role: Option<Role>,
+    standing: Option<&Standing>,
     address: &str,
     next: Option<&str>,
 ) -> Result<Response, Refusal> {
@@ -151,7 +150,7 @@ async fn begin_session(
     {
         house.access.end_session(session.session).await?;
     }
-    let secret = house.access.begin_session(name, role, address).await?;
+    let secret = house.access.begin_session(name, standing, address).await?;
     let handed = set_cookie(house, cookie_name, secret.reveal(), Lasts::Session);
     let headers = AppendHeaders([(header::SET_COOKIE, handed)]);
     Ok((headers, Redirect::to(own_place(next))).into_response())

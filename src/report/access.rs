@@ -14,10 +14,12 @@ pub(crate) fn people(people: &[Person]) -> String {
         vec![
             person.name.clone(),
             person.role.name().to_owned(),
+            person.job.clone().unwrap_or_default(),
             moment(person.made_at),
         ]
     };
-    listed(&["user", "role", "since"], people.iter().map(row), &[0])
+    let header = ["user", "role", "job", "since"];
+    listed(&header, people.iter().map(row), &[0, 2])
 }
 
 pub(crate) fn tokens(tokens: &[AccessToken]) -> String {
@@ -40,13 +42,22 @@ pub(crate) fn sessions(sessions: &[BrowserSession]) -> String {
             session.session.to_string(),
             session.name.clone(),
             session.role.name().to_owned(),
+            session.job.clone().unwrap_or_default(),
             session.address.clone(),
             moment(session.began_at),
             moment(session.seen_at),
         ]
     };
-    let header = ["session", "who", "role", "from", "began", "last used"];
-    listed(&header, sessions.iter().map(row), &[1])
+    let header = [
+        "session",
+        "who",
+        "role",
+        "job",
+        "from",
+        "began",
+        "last used",
+    ];
+    listed(&header, sessions.iter().map(row), &[1, 3])
 }
 
 pub(crate) fn actions(actions: &[Action]) -> String {
