@@ -5,7 +5,6 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use comfy_table::presets;
 use serde_json::{Value, json};
 
 use super::{
@@ -15,13 +14,11 @@ use crate::cli::{AgenciesArguments, ShowArguments};
 use crate::config::{CheckedJob, Project, SettingLine, job_of, new_agency};
 use crate::destination::AnyDestination;
 use crate::destination::seam::Destination;
-use crate::domain::counted::counted;
 use crate::domain::error::chain;
-use crate::domain::job::{Job, WriteBack};
+use crate::domain::job::Job;
 use crate::domain::printable::printable;
 use crate::domain::problem::Problem;
-use crate::report::failure;
-use crate::report::table::{fitted, table};
+use crate::report::agencies::{self as report, AgencyFound};
 
 pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
@@ -35,17 +32,17 @@ pub(super) fn agencies(root: &Path, arguments: &AgenciesArguments) -> Result<End
     if let Some(name) = &arguments.add {
         return add(&project, &base.job, name, arguments.called.as_deref());
     }
-    let found: Vec<Found> = agencies
+    let found: Vec<AgencyFound> = agencies
         .names
         .iter()
-        .map(|name| Found::of(&project, &base.job.name, name))
+        .map(|name| AgencyFound::of(&project, &base.job.name, name))
         .collect();
     match arguments.json {
         true => print_json(&json!({
             "job": base.job.name,
-            "agencies": found.iter().map(Found::json).collect::<Vec<_>>(),
+            "agencies": found.iter().map(AgencyFound::json).collect::<Vec<_>>(),
         }))?,
-        false => print(&as_table(&found)),
+        false => print(&report::listed(&found)),
     }
     for one in &found {
         if let Err(problems) = &one.checked {
@@ -94,77 +91,6 @@ fn add(
     Ok(Ending::Done)
 }
 
-/// An agency as its file has it.
-struct Found {
-    name: String,
-    checked: Result<CheckedJob, Vec<Problem>>,
-    /// Settings that its file says.
-    changed: usize,
-}
-
-impl Found {
-    fn of(project: &Project, base: &str, name: &str) -> Self {
-        let job = job_of(base, name);
-        let settings = project.settings(&job).unwrap_or_default();
-        Self {
-            name: name.to_owned(),
-            checked: project.read_job(&job),
-            changed: settings.iter().filter(|setting| setting.changed).count(),
-        }
-    }
-
-    fn called(&self) -> Option<&str> {
-        self.checked.as_ref().ok()?.job.agency.as_deref()
-    }
-
-    fn json(&self) -> Value {
-        let switches = self.checked.as_ref().ok().map(|checked| {
-            let write_backs = checked.job.write_backs.iter();
-            let switch = |(name, on)| json!({ "name": name, "on": on });
-            switches(write_backs).map(switch).collect::<Vec<_>>()
-        });
-        json!({
-            "agency": self.name,
-            "called": self.called(),
-            "settings_changed": self.changed,
-            "write_backs": switches,
-            "problems": self.checked.as_ref().err().map(|problems| failure::problems_json(problems)),
-        })
-    }
-
-    fn row(&self) -> [String; 4] {
-        let switched = match &self.checked {
-            Ok(checked) => {
-                let line = |(name, on)| format!("{name}: {}", if on { "on" } else { "off" });
-                let lines = switches(checked.job.write_backs.iter()).map(line);
-                lines.collect::<Vec<_>>().join("\n")
-            }
-            Err(problems) => format!("cannot run: {}", counted(problems.len(), "problem")),
-        };
-        let called = self.called().unwrap_or("–");
-        [
-            self.name.clone(),
-            printable(called),
-            switched,
-            self.changed.to_string(),
-        ]
-    }
-}
-
-/// Write-backs, and whether each is switched on.
-fn switches<'a>(
-    write_backs: impl Iterator<Item = &'a WriteBack>,
-) -> impl Iterator<Item = (&'a str, bool)> {
-    write_backs.map(|write_back| (write_back.name.as_str(), write_back.enabled))
-}
-
-fn as_table(found: &[Found]) -> String {
-    let mut table = table(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["agency", "called", "write-backs", "settings changed"]);
-    table.add_rows(found.iter().map(Found::row));
-    fitted(table, &[2]) + "\n"
-}
-
 pub(super) async fn show(root: &Path, arguments: &ShowArguments) -> Result<Ending, CommandError> {
     let project = load_project(root)?;
     let job = arguments.named();
@@ -204,15 +130,6 @@ async fn objects(project: &Project, destination: &str) -> Result<Vec<String>, St
 type Supported<'a> = [(&'a str, Result<Vec<String>, String>)];
 
 fn as_json(checked: &CheckedJob, settings: &[SettingLine], supported: &Supported<'_>) -> Value {
-    let setting = |setting: &SettingLine| {
-        json!({
-            "path": setting.path,
-            "value": setting.value,
-            "file": &*setting.location.file,
-            "line": setting.location.line,
-            "changed": setting.changed,
-        })
-    };
     let objects = |(destination, found): &(&str, Result<Vec<String>, String>)| {
         json!({
             "destination": destination,
@@ -223,7 +140,7 @@ fn as_json(checked: &CheckedJob, settings: &[SettingLine], supported: &Supported
     json!({
         "job": checked.job.name,
         "agency": checked.job.agency,
-        "settings": settings.iter().map(setting).collect::<Vec<_>>(),
+        "settings": report::settings_json(settings),
         "object_types": supported.iter().map(objects).collect::<Vec<_>>(),
     })
 }

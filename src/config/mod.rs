@@ -24,6 +24,7 @@ mod project;
 mod project_file;
 mod questions;
 mod read_back;
+pub(crate) mod said;
 mod schema;
 mod schema_types;
 mod secret;

@@ -352,7 +352,8 @@ pub(super) fn missed() -> Markup {
     } } }
 }
 
-fn progress_words(run: &RunEntry) -> String {
+/// What a run has done so far, in figures.
+pub(super) fn progress_words(run: &RunEntry) -> String {
     let tally = parts::tally_of(run);
     let batches: u64 = run.write_backs.iter().map(|one| one.batches).sum();
     let (done, read) = (grouped(tally.accounted()), grouped(tally.read));

@@ -19,16 +19,16 @@ use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
 use super::{
-    acts, dashboards, deciding, door, editing, looks, overview, paths, plots, problems, runs,
-    tending, write_backs,
+    acts, agencies, dashboards, deciding, door, editing, looks, overview, paths, plots, problems,
+    runs, settings, tending, write_backs,
 };
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role};
 use crate::domain::alert::StandingAlert;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Rejection, Stage};
 use crate::ledger::cycles::Noticed;
 use crate::ledger::{RequestAct, RetryWish, RunEntry, RunStatus, UndoWish};
-use crate::report::{failure, schedule};
+use crate::report::{agencies as report, failure, schedule};
 use crate::run::parking;
 use crate::schedule::outlook;
 
@@ -74,6 +74,8 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(dashboard))
         .routes(routes!(alerts))
         .routes(routes!(methods))
+        .routes(routes!(agencies))
+        .routes(routes!(job_settings))
         .routes(routes!(request))
         .routes(routes!(openapi))
         .route_layer(from_fn_with_state(Role::Viewer, door::at_least));
@@ -90,18 +92,27 @@ fn described() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(announce))
         .routes(routes!(pause, resume))
         .route_layer(from_fn_with_state(Role::Operator, door::at_least));
-    let decides = OpenApiRouter::new()
+    let approves = OpenApiRouter::new()
         .routes(routes!(look_at_stopped))
         .routes(routes!(approve))
+        .route_layer(from_fn_with_state(Right::Approve, door::holds));
+    let undoes = OpenApiRouter::new()
         .routes(routes!(look_at_undo))
         .routes(routes!(undo))
+        .route_layer(from_fn_with_state(Right::Undo, door::holds));
+    let applies = OpenApiRouter::new()
         .routes(routes!(apply))
+        .route_layer(from_fn_with_state(Right::Apply, door::holds));
+    let edits = OpenApiRouter::new()
         .routes(routes!(file, put_file))
         .route_layer(from_fn_with_state(Role::Admin, door::at_least));
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", looks)
         .nest("/api/v1", operates)
-        .nest("/api/v1", decides)
+        .nest("/api/v1", approves)
+        .nest("/api/v1", undoes)
+        .nest("/api/v1", applies)
+        .nest("/api/v1", edits)
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
@@ -257,9 +268,7 @@ async fn runs(
     Query(filter): Query<runs::Filter>,
 ) -> Result<Json<Value>, Refusal> {
     let mut wanted = filter.wanted();
-    if let Some(own) = &frame.caller.job {
-        wanted.job = Some(own);
-    }
+    wanted.within = frame.caller.job.as_deref();
     let found = house.ledger.runs_wanted(wanted, ITEMS_MAX).await?;
     let next = found
         .last()
@@ -376,6 +385,26 @@ async fn alerts(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Va
 async fn methods() -> Json<Value> {
     let item = |method: Method| json!({ "name": method.name(), "purpose": method.purpose(), "example": method.example() });
     Json(json!({ "items": Method::ALL.map(item) }))
+}
+
+/// Every agency: what it has switched on, how many settings its file changes, what is pending.
+#[utoipa::path(get, path = "/agencies", responses((status = 200, description = "items")))]
+async fn agencies(State(house): State<Arc<House>>, frame: Frame) -> Result<Json<Value>, Refusal> {
+    let seen = agencies::see(&house, &frame).await?;
+    let items: Vec<Value> = seen.iter().map(agencies::Seen::json).collect();
+    Ok(Json(json!({ "items": items })))
+}
+
+/// Every setting of a job or an agency, with the file and line that says it, as `show --json`.
+#[utoipa::path(get, path = "/jobs/{job}/settings", params(("job" = String, Path)), responses((status = 200, description = "items: path, value, file, line, changed")))]
+async fn job_settings(
+    State(house): State<Arc<House>>,
+    frame: Frame,
+    Path(job): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    frame.caller.expect_job(&job)?;
+    let settings = tokio::task::block_in_place(|| settings::of_job(&house, &job))?;
+    Ok(Json(json!({ "items": report::settings_json(&settings) })))
 }
 
 /// What is to be run.

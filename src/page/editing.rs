@@ -79,7 +79,9 @@ pub(super) fn unfit(why: &str) -> Refusal {
 
 /// Errors: files are not edited here, or not this one.
 pub(super) fn read(house: &House, frame: &Frame, name: &str) -> Result<FileRead, Refusal> {
-    frame.caller.expect_every_job()?;
+    if !files::may_edit(frame, name) {
+        frame.caller.expect_every_job()?;
+    }
     if !house.settings.edit {
         let title = "files are not edited on this page";
         let hint = "`edit = true` in `[page]` of writeback.toml lets admins do it, once the page is shown anew";
@@ -109,12 +111,14 @@ pub(super) async fn form(
         p { "Nothing is written before the difference was shown and checked." }
         (text_form(&name, &file.digest(), &file.text()?))
     };
-    Ok(frame.page_within(&format!("Edit {name}"), &above(&name), content))
+    Ok(frame.page_within(&format!("Edit {name}"), &above(&frame, &name), content))
 }
 
-fn above(name: &str) -> Vec<(String, &str)> {
+fn above<'a>(frame: &Frame, name: &'a str) -> Vec<(String, &'a str)> {
     let address = format!("/files/{}", paths::encoded_path(name));
-    vec![("/problems".to_owned(), "Files"), (address, name)]
+    let mut above: Vec<(String, &str)> = files::above(frame);
+    above.push((address, name));
+    above
 }
 
 /// A newline that directly follows the element's begin is no part of its text.
@@ -139,21 +143,27 @@ pub(super) async fn submit(
     let file = block_in_place(|| read(&house, &frame, &name))?;
     let is_moved = file.digest() != sent.base;
     let proposed = block_in_place(|| propose(&house, &name, &file, &sent.text))?;
+    let mut refused = None;
     if sent.write.is_some() && !is_moved && proposed.mistakes.is_empty() {
-        put(&house, &frame, &name, &sent.base, &sent.text).await?;
-        let address = format!("/files/{}", paths::encoded_path(&name));
-        return Ok(Redirect::to(&address).into_response());
+        match put(&house, &frame, &name, &sent.base, &sent.text).await {
+            Ok(_) => {
+                let address = format!("/files/{}", paths::encoded_path(&name));
+                return Ok(Redirect::to(&address).into_response());
+            }
+            Err(refusal) => refused = Some(refusal),
+        }
     }
     let after = shown(&proposed.bytes).map_err(unfit)?;
     let content = html! {
         @if is_moved { p.refused { "The file was changed since you began: this is the difference to what it holds now. "
             "Look whether it is still what you want." } }
+        @if let Some(refusal) = &refused { (refusal.words()) }
         h2 { "The difference" }
         (difference_shown(&file.text()?, &after))
         h2 { "The check" }
         @if proposed.mistakes.is_empty() { p { span.good { "✓" } " No mistake in the files as they would be." } }
         @else { (problems::list(&proposed.mistakes)) }
-        @if proposed.mistakes.is_empty() && proposed.bytes != file.bytes {
+        @if proposed.mistakes.is_empty() && proposed.bytes != file.bytes && refused.is_none() {
             form method="post" action=(format!("/edit/{}", paths::encoded_path(&name))) {
                 input type="hidden" name="base" value=(file.digest());
                 input type="hidden" name="write" value="1";
@@ -165,7 +175,10 @@ pub(super) async fn submit(
         h2 { "Change it further" }
         (text_form(&name, &file.digest(), &after))
     };
-    let page = frame.page_within(&format!("Edit {name}"), &above(&name), content);
+    let page = frame.page_within(&format!("Edit {name}"), &above(&frame, &name), content);
+    if let Some(refusal) = refused {
+        return Ok((refusal.status(), page).into_response());
+    }
     let status = match (is_moved, proposed.mistakes.is_empty(), sent.write.is_some()) {
         (true, ..) => StatusCode::CONFLICT,
         (false, false, true) => StatusCode::UNPROCESSABLE_ENTITY,

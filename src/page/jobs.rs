@@ -72,8 +72,12 @@ pub(super) async fn page(
                 (tending::pause_form(&job, seen.pause.as_ref()))
             }
             a href=(format!("/files/{}", paths::encoded_path(&file))) { (file) }
+            a href=(paths::settings(&job)) { "Settings" }
         }
-        @if let Some(pause) = &seen.pause { p.refused { span.chip.warn { "■ paused" } " " (pause) } }
+        @if let (Some((base, _)), Some(agency)) = (job.split_once('/'), &seen.checked.job.agency) {
+            p { b { (agency) } ", an " a href=(format!("/agencies?q={}%2F", paths::encoded_value(base))) { "agency of " (base) } }
+        }
+        @if let Some(pause) = &seen.pause { (paused(&frame, pause)) }
         (why(&frame, &seen))
         (standing(&frame, &seen)?)
         @if let Some(following) = &seen.outlook.following { (instants(&frame, following)) }
@@ -90,6 +94,16 @@ pub(super) async fn page(
         (parts::same(&format!("writeback next {job}")))
     };
     Ok(frame.page(&job, content))
+}
+
+/// Until when nothing runs it, and why.
+fn paused(frame: &Frame, pause: &Pause) -> Markup {
+    html! { p.refused {
+        span.chip.warn { "■ paused" }
+        @if let Some(until) = pause.until { " until " (frame.zone.time(until)) }
+        @if let Some(by) = &pause.paused_by { " by " (by) }
+        ": " (pause.reason)
+    } }
 }
 
 /// A button that begins a look at a job.
@@ -218,9 +232,12 @@ fn instants(frame: &Frame, following: &Following) -> Markup {
         } @else {
             ul { @for opening in &following.openings { li { (schedule::opening_text(opening)) } } }
         }
-        @if !following.cycles_passed_over.is_empty() || !following.gates_for_nothing.is_empty() {
+        @if !following.passed_over.is_empty() || !following.cycles_passed_over.is_empty() || !following.gates_for_nothing.is_empty() {
             h2 { "Passed over" }
             ul {
+                @for passed in &following.passed_over {
+                    li { "cycle " (parts::cut(&passed.cycle)) ": " (parts::quoted(&passed.why.to_string())) }
+                }
                 @for entry in &following.cycles_passed_over {
                     li { "cycle " (parts::cut(&entry.passed.cycle)) ": " (parts::quoted(&entry.passed.why.to_string())) ", "
                         (frame.zone.time(entry.decided_at))
@@ -266,7 +283,7 @@ fn parked(frame: &Frame, seen: &Seen) -> Markup {
                 } }
                 tbody { @for one in &seen.parked { tr {
                     th.key scope="row" { a href=(paths::record(&seen.checked.job.name, &one.write_back, &one.key)) { (parts::cut(&one.key)) } }
-                    td { (one.write_back) } td { (one.until) } td.long { (one.reason) }
+                    td { (one.write_back) } td { (parts::until(frame, one.until)) } td.long { (one.reason) }
                     td { (one.parked_by.as_deref().unwrap_or("nobody known")) }
                     td { (frame.zone.time(one.parked_at)) }
                 } } }

@@ -5,6 +5,7 @@
 mod account;
 mod activity;
 mod acts;
+mod agencies;
 mod api;
 mod asset_routes;
 mod assets;
@@ -25,6 +26,8 @@ mod plots;
 mod problems;
 mod refusal;
 mod runs;
+mod runs_csv;
+mod settings;
 mod sign_in;
 mod switch;
 mod tending;
@@ -50,7 +53,7 @@ pub(crate) use self::api::openapi_text;
 use self::house::House;
 use crate::access::{AccessBook, AccessError};
 use crate::config::{PageSettings, Project};
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role};
 use crate::domain::problem::Problem;
 use crate::doorkeeper::{Acceptor, ConnectionLimits, Doorkeeper, ListenError};
 use crate::ledger::LedgerError;
@@ -236,7 +239,10 @@ fn routes(house: Arc<House>) -> Router {
             "/jobs/{job}/{write_back}/records/{key}",
             get(write_backs::record),
         )
+        .route("/agencies", get(agencies::list))
+        .route("/settings/{job}", get(settings::page))
         .route("/runs", get(runs::list))
+        .route("/runs.csv", get(runs_csv::download))
         .route("/runs/{run}", get(runs::page))
         .route("/runs/{run}/{write_back}/rejected", get(runs::rejected))
         .route("/runs/{run}/{write_back}/rejected.csv", get(runs::download))
@@ -295,25 +301,44 @@ fn routes(house: Arc<House>) -> Router {
             Role::Operator,
             door::at_least,
         ));
-    let decides = Router::new()
+    let approves = Router::new()
         .route("/runs/{run}/approve", get(deciding::approve_form))
         .route("/runs/{run}/approve/looks", post(deciding::look_at_stopped))
         .route("/runs/{run}/approval", post(deciding::approve))
+        .route_layer(axum::middleware::from_fn_with_state(
+            Right::Approve,
+            door::holds,
+        ));
+    let undoes = Router::new()
         .route(
             "/runs/{run}/undo",
             get(deciding::undo_form).post(deciding::undo),
         )
         .route("/runs/{run}/undo/looks", post(deciding::look_at_undo))
+        .route_layer(axum::middleware::from_fn_with_state(
+            Right::Undo,
+            door::holds,
+        ));
+    let applies = Router::new()
         .route("/looks/{look}/apply", post(deciding::apply))
+        .route_layer(axum::middleware::from_fn_with_state(
+            Right::Apply,
+            door::holds,
+        ));
+    let edits = Router::new()
         .route("/edit/{*file}", get(editing::form).post(editing::submit))
         .route("/jobs/{job}/{write_back}/switch", get(switch::page))
+        .route("/settings/{job}/change", get(settings::change))
         .route_layer(axum::middleware::from_fn_with_state(
             Role::Admin,
             door::at_least,
         ));
     let signed_in = looks
         .merge(operates)
-        .merge(decides)
+        .merge(approves)
+        .merge(undoes)
+        .merge(applies)
+        .merge(edits)
         .merge(api::routes())
         .fallback(refusal::nothing_there)
         .layer(axum::middleware::from_fn_with_state(

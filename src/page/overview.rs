@@ -10,9 +10,9 @@ use super::clock::length;
 use super::frame::Frame;
 use super::house::House;
 use super::refusal::Refusal;
-use super::{looks, parts, paths, problems};
+use super::{acts, looks, parts, paths, problems};
 use crate::config::Project;
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role};
 use crate::domain::alert::StandingAlert;
 use crate::domain::counted::counted;
 use crate::domain::outcome::{Stage, grouped};
@@ -149,7 +149,7 @@ async fn reasons(
 pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Result<Markup, Refusal> {
     let overview = overview(&house, &frame).await?;
     let waiting: Vec<Markup> = waiting(&frame, &overview);
-    let at_work: Vec<&RunEntry> = overview
+    let running: Vec<&RunEntry> = overview
         .outlooks
         .iter()
         .filter_map(|outlook| outlook.last_run.as_ref())
@@ -162,28 +162,42 @@ pub(super) async fn page(State(house): State<Arc<House>>, frame: Frame) -> Resul
         } @else {
             ul.waiting aria-labelledby="waiting" { @for item in waiting { (item) } }
         }
-        @if !at_work.is_empty() {
+        @if !running.is_empty() {
             h2 { "At work now" }
-            ul.waiting { @for run in at_work { li {
+            ul.waiting { @for run in running { li {
                 div.what { p {
                     a href=(paths::job(&run.job)) { (run.job) } " · "
                     a href=(paths::run(run.run)) { "run " (run.run) } " · cycle " (parts::cut(&run.cycle))
                     " · " (frame.zone.time_and_age(run.started_at, overview.now))
-                } }
+                } (at_work(run)) }
+                div.do { @if frame.may(Role::Operator) { a.button href=(format!("{}/stop", paths::run(run.run))) { "Stop…" } } }
             } } }
         }
         h2 #jobs { "Jobs" }
         (serving(&frame, &overview))
+        @if overview.outlooks.iter().any(|outlook| outlook.job.contains('/')) {
+            p { a href="/agencies" { "Agencies" } ": what each has switched on, and its settings" }
+        }
         (jobs_table(&frame, &overview))
         (parts::same("writeback status"))
     };
     Ok(frame.page("Overview", content))
 }
 
+/// How far a run has come, as of now: its own page shows it as it goes on.
+fn at_work(run: &RunEntry) -> Markup {
+    let tally = parts::tally_of(run);
+    html! {
+        progress max=(tally.read.max(1)) value=(tally.accounted()) aria-label=(format!("Run {}", run.run)) {}
+        p.quiet { (acts::progress_words(run)) }
+    }
+}
+
 /// Each thing that nothing but a person settles.
 fn waiting(frame: &Frame, overview: &Overview) -> Vec<Markup> {
     let mut items = Vec::new();
-    if overview.mistakes > 0 {
+    // Whose one job is does not see the files.
+    if overview.mistakes > 0 && frame.caller.job.is_none() {
         items.push(html! { li.bad {
             div.what { p { span.chip.bad { "✕ files" } " " (counted(overview.mistakes, "mistake"))
                 " in the project's files: the jobs run as they were before" } }
@@ -253,7 +267,7 @@ fn stopped(frame: &Frame, run: &RunEntry, overview: &Overview) -> Option<Markup>
                 a href=(paths::run(run.run)) { "run " (run.run) } " · " (frame.zone.time_and_age(since, overview.now)) }
             p { (parts::quoted(&parts::cut(&why))) }
         }
-        div.do { @if run.status == RunStatus::Guarded && frame.may(Role::Admin) {
+        div.do { @if run.status == RunStatus::Guarded && frame.caller.holds(Right::Approve) {
             a.button href=(format!("/runs/{}/approve", run.run)) { "Look and decide" }
         } @else {
             a.button href=(paths::run(run.run)) { @if run.status == RunStatus::Guarded { "Look" } @else { "Why" } }

@@ -7,6 +7,7 @@ use super::clock::length;
 use super::frame::Frame;
 use super::paths;
 use crate::domain::outcome::{Tally, grouped};
+use crate::domain::parking::Until;
 use crate::domain::printable::printable;
 use crate::ledger::{RunEntry, RunStatus};
 
@@ -187,6 +188,14 @@ pub(super) fn cut(text: &str) -> String {
         shown.push('…');
     }
     printable(&shown)
+}
+
+/// Until when a record is left alone.
+pub(super) fn until(frame: &Frame, until: Until) -> Markup {
+    html! { @match until {
+        Until::Instant(instant) => (frame.zone.time(instant)),
+        Until::Changed => "its values change",
+    } }
 }
 
 /// The command that does, or shows, the same.

@@ -36,6 +36,10 @@ pub(super) fn job(job: &str) -> String {
     format!("/jobs/{}", encoded(job))
 }
 
+pub(super) fn settings(job: &str) -> String {
+    format!("/settings/{}", encoded(job))
+}
+
 pub(super) fn write_back(job: &str, write_back: &str) -> String {
     format!("/jobs/{}/{}", encoded(job), encoded(write_back))
 }

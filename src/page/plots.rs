@@ -158,6 +158,8 @@ fn outcomes_of(tally: &Tally) -> [u64; 5] {
 /// Height of the outcomes' columns, and the width of one, in their own unit.
 const HEIGHT: u64 = 200;
 const COLUMN: u64 = 20;
+/// Columns that there is room for at least: one alone is not as wide as the page.
+const COLUMNS_MIN: u64 = 16;
 
 /// What became of the records of a job's last runs, oldest first, as columns of one scale.
 pub(super) fn outcomes_plot(frame: &Frame, runs: &[RunEntry]) -> Markup {
@@ -180,7 +182,7 @@ pub(super) fn outcomes_plot(frame: &Frame, runs: &[RunEntry]) -> Markup {
         (legend(&OUTCOMES))
         figure tabindex="0" {
             figcaption { "The last " (columns) " runs, oldest first; the highest column is " (grouped(highest)) " records" }
-            svg.columns viewBox=(format!("0 0 {} {HEIGHT}", columns * COLUMN)) preserveAspectRatio="none" role="img" aria-label=(words) {
+            svg.columns viewBox=(format!("0 0 {} {HEIGHT}", columns.max(COLUMNS_MIN) * COLUMN)) preserveAspectRatio="none" role="img" aria-label=(words) {
                 @for ((_, tally), index) in told.iter().zip(0_u64..) { (column(tally, index, highest)) }
             }
         }

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use maud::html;
+use maud::{Markup, html};
 use serde_json::json;
 use tower_http::csrf::ProtectionError;
 use tracing::error;
@@ -43,6 +43,15 @@ impl Refusal {
 
     pub(super) fn title(&self) -> &str {
         &self.title
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is refused and what to do about it, as a part of a page.
+    pub(super) fn words(&self) -> Markup {
+        html! { p.refused { (self.title) "." @if let Some(hint) = &self.hint { " " (hint) "." } } }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {

@@ -75,7 +75,7 @@ pub(super) fn cell(
                 @if may { " " form.within method="get" action=(format!("{}/switch", paths::write_back(job, &one.name))) {
                     input type="hidden" name="field" value=(field.column.text);
                     input type="hidden" name="on" value=(!field.real_time);
-                    button aria-label=(format!("Switch {} {}", field.column.text, if field.real_time { "off" } else { "on" })) {
+                    button aria-label=(format!("Switch {} {}", if field.real_time { "off" } else { "on" }, field.column.text)) {
                         @if field.real_time { "Switch off" } @else { "Switch on" } }
                 } }
             }

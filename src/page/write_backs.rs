@@ -202,7 +202,7 @@ pub(super) async fn record(
     let values = house.shows_values_to(frame.caller.role);
     let content = html! {
         @if let Some(parked) = &parked {
-            p { span.chip.warn { "parked" } " until " (parked.until) ": " (parked.reason) }
+            p { span.chip.warn { "parked" } " until " (parts::until(&frame, parked.until)) ": " (parked.reason) }
         }
         @if frame.may(Role::Operator) { (tending::record_acts(&frame, &job, &name, &key, parked.is_some())?) }
         h2 #history { "History" }

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod account;
+pub(crate) mod agencies;
 pub(crate) mod clock;
 mod color;
 pub(crate) mod cycle;
