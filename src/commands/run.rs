@@ -215,9 +215,15 @@ async fn carry_out(
         stop,
     };
     let finished = run::carry_out(&request, ledger, report::progress::for_stderr()).await?;
-    if arguments.approve {
-        let run = finished.run.unwrap_or_default();
-        record_act(ledger, "approve", &format!("run {run}")).await?;
+    let approved = format!("run {}", finished.run.unwrap_or_default());
+    let decided = match (arguments.approve, &saved, arguments.only_rejected) {
+        (true, ..) => Some(("approve", approved.as_str())),
+        (false, Some(_), _) => Some(("apply", checked.job.name.as_str())),
+        (false, None, true) => Some(("retry", checked.job.name.as_str())),
+        (false, None, false) => None,
+    };
+    if let Some((act, target)) = decided {
+        record_act(ledger, act, target).await?;
     }
     warn_of(&finished.warnings);
     let told = match arguments.job.json {

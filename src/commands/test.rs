@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     CommandError, Ending, cycle_of, key_of, load_project, load_single_job, print, print_json,
-    temporary_folder, warn_of,
+    record_act, temporary_folder, warn_of,
 };
 use crate::cli::TestArguments;
 use crate::ledger::Ledger;
@@ -46,6 +46,10 @@ pub(super) async fn test(root: &Path, arguments: &TestArguments) -> Result<Endin
     let Tried { records, warnings } = trial.carry_out().await?;
     warn_of(&warnings);
     let records = found(records, arguments)?;
+    if !arguments.rollback {
+        let target = format!("{} / {}", checked.job.name, arguments.record);
+        record_act(&ledger, "test and keep", &target).await?;
+    }
     match arguments.job.json {
         true => print_json(&json!({ "job": checked.job.name, "records": records }))?,
         false => print(
