@@ -216,8 +216,7 @@ fn pages_are_accessible_in_light_and_dark_on_a_phone_and_in_forced_colours() {
     let shown = Shown::page(&place);
     let browser = Browser::open();
     let axe = axe();
-    let look = |page: &str| {
-        browser.go(&address(&shown, page));
+    let check = |page: &str| {
         browser.script(&axe);
         let ways: [(u32, &[(&str, &str)]); 3] = [
             (1280, &[("prefers-color-scheme", "light"), STILL]),
@@ -238,7 +237,16 @@ fn pages_are_accessible_in_light_and_dark_on_a_phone_and_in_forced_colours() {
             );
         }
     };
+    let look = |page: &str| {
+        browser.go(&address(&shown, page));
+        check(page);
+    };
     look("/login");
+    browser.fill("#name", "ada").fill("#password", "wrong");
+    browser
+        .click("main button")
+        .wait_for("do not belong together");
+    check("a form with an error");
     enter(&browser, &shown, "admin");
     let looks = fixture::looks(&shown);
     for page in fixture::pages().into_iter().chain(looks) {

@@ -173,6 +173,49 @@ fn an_approval_that_waited_is_held_against_what_is_there_by_then() {
 }
 
 #[test]
+fn a_right_is_left_to_operators_where_the_project_says_so() {
+    let place = stopped();
+    let project = place.text("writeback.toml");
+    let wrong = place.file(
+        "writeback.toml",
+        &format!("{project}[page.rights]\napprove = 'viewer'\nunod = 'operator'\n"),
+    );
+    let check = wrong.command(&["check"]);
+    for part in ["viewers only look", "`unod` is not a key"] {
+        assert!(check.stderr.contains(part), "{part} in {check}");
+    }
+    let rights = "[page.rights]\napprove = 'operator'\n";
+    place.file("writeback.toml", &format!("{project}{rights}"));
+    let shown = serving(&place);
+    let (operator, viewer) = (Person::of(&shown, "operator"), Person::of(&shown, "viewer"));
+    assert!(operator.get("/").body.contains("Look and decide"));
+    assert!(operator.get("/runs/2").body.contains("/runs/2/approve"));
+    assert!(!operator.get("/runs/1").body.contains("/runs/1/undo"));
+    assert_eq!(operator.post("/runs/1/undo/looks", "key=x").status, 403);
+    assert_eq!(viewer.post("/runs/2/approve/looks", "key=x").status, 403);
+    let (address, _) = operator.look("/runs/2/approve/looks", "key=l1");
+    assert!(
+        operator
+            .get(&address)
+            .body
+            .contains("Let 3 records be changed")
+    );
+    let body = format!(
+        r#"{{"look": {}, "reason": "a new model"}}"#,
+        number(&address)
+    );
+    let asked = operator.call("/runs/2/approval", &body);
+    let request = asked
+        .header("location")
+        .unwrap()
+        .trim_start_matches("/api/v1");
+    assert_eq!(operator.ended(request)["message"], "succeeded");
+    let (preview, _) = operator.look("/jobs/job/previews", "key=p1");
+    let page = operator.get(&preview).body;
+    assert!(page.contains("Admins may decide here"), "{page}");
+}
+
+#[test]
 fn what_a_preview_showed_is_what_is_applied() {
     let place = place();
     place.file(
@@ -315,6 +358,15 @@ fn a_verification_shows_what_is_no_longer_as_it_was_written() {
     assert_eq!(look["told"]["write_backs"], printed["write_backs"]);
     let page = operator.get(&address).body;
     assert!(page.contains("~ drift") && page.contains(">77<"), "{page}");
+    let told = &printed["write_backs"][0];
+    let overview = operator.get("/").body;
+    let words = format!(
+        "{} of {} records no longer as written",
+        told["drifted"], told["compared"]
+    );
+    for part in [words.as_str(), "~ drift", &format!("href=\"{address}\"")] {
+        assert!(overview.contains(part), "{part} in {overview}");
+    }
 }
 
 #[test]

@@ -139,6 +139,28 @@ fn what_moved_underneath_or_would_be_a_mistake_is_not_written() {
 }
 
 #[test]
+fn what_cannot_be_written_is_there_to_be_copied() {
+    let place = place();
+    let shown = Shown::page_without_writing(&place, "schedules");
+    let admin = Person::of(&shown, "admin");
+    let (base, text) = (base(&admin, FILE), place.text(FILE));
+    let changed = text.replace("'40%'", "'55%'");
+    let form = format!("base={base}&write=1&text={}", encoded(&changed));
+    let refused = admin.post(&format!("/edit/{FILE}"), &form);
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    for part in [
+        "could not be written",
+        "copy the difference",
+        "+max_changed",
+    ] {
+        assert!(refused.body.contains(part), "{part} in {}", refused.body);
+    }
+    assert_eq!(place.text(FILE), text);
+    let acts = place.command(&["activity", "--json"]).json().to_string();
+    assert!(acts.contains("could not be written"), "{acts}");
+}
+
+#[test]
 fn of_two_edits_at_once_one_wins() {
     let place = place();
     let shown = Shown::page(&place);
@@ -230,7 +252,7 @@ fn a_field_has_one_writer_in_real_time_and_a_switch_that_is_off_for_good_says_wh
     crate::browsing::enter(&browser, &shown, "admin");
     let go = |page: &str| browser.go(&format!("http://{}{page}", shown.host));
     go("/jobs/job/scores").wait_for("no: records are matched on it");
-    browser.click("[aria-label='Switch score on']");
+    browser.click("[aria-label='Switch on score']");
     browser.wait_for("No mistake in the files");
     let line = |text: &str| {
         text.lines()
@@ -260,7 +282,7 @@ fn a_field_has_one_writer_in_real_time_and_a_switch_that_is_off_for_good_says_wh
         place.text(other),
         write_back("more", "accounts", "", FIELDS)
     );
-    go("/jobs/job/scores").click("[aria-label='Switch score off']");
+    go("/jobs/job/scores").click("[aria-label='Switch off score']");
     browser.wait_for("No mistake in the files");
     browser
         .click("main form button.primary")

@@ -97,6 +97,8 @@ pub(crate) fn pages() -> Vec<String> {
         "/account",
         "/activity",
         "/problems",
+        "/agencies",
+        "/settings/job",
         "/methods",
         "/runs",
         "/runs?status=guarded",

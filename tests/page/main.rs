@@ -6,20 +6,27 @@
 )]
 
 mod acts;
+mod agencies;
 mod browser;
 mod browsing;
+mod clocks;
 mod deciding;
 mod door;
 mod editing;
 mod fixture;
+mod generated;
 #[path = "../behavior/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the page needs a part of it")]
 mod harness;
 mod keyboard;
+mod large;
 mod looks;
 mod person;
+mod reasons;
 mod roles;
+mod scriptless;
 mod several;
 mod shown;
 mod tending;
 mod watching;
+mod written_down;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub(crate) struct Shown<'a> {
     child: Child,
     /// `127.0.0.1:PORT`.
     pub(crate) host: String,
+    log: PathBuf,
 }
 
 impl<'a> Shown<'a> {
@@ -42,14 +44,40 @@ impl<'a> Shown<'a> {
 
     /// The program with arguments that make it show a page.
     pub(crate) fn start(place: &'a Workspace, arguments: &[&str]) -> Self {
+        Self::start_logging(place, arguments, "info")
+    }
+
+    /// As [`Shown::start`], with more or less in its log, as `RUST_LOG` says it.
+    pub(crate) fn start_logging(place: &'a Workspace, arguments: &[&str], filter: &str) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_writeback"));
+        program.args(arguments);
+        Self::started(place, program, filter)
+    }
+
+    /// `writeback page`, where a folder of the project cannot be written.
+    pub(crate) fn page_without_writing(place: &'a Workspace, folder: &str) -> Self {
+        let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+        let mut program = Command::new("unshare");
+        program
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(place.path(folder))
+            .args([
+                env!("CARGO_BIN_EXE_writeback"),
+                "page",
+                "--at",
+                "127.0.0.1:0",
+            ]);
+        Self::started(place, program, "info")
+    }
+
+    fn started(place: &'a Workspace, mut program: Command, filter: &str) -> Self {
         let name = format!("page-{}.log", fs::read_dir(place.path("")).unwrap().count());
         let log = place.path(&name);
-        let child = Command::new(env!("CARGO_BIN_EXE_writeback"))
-            .args(arguments)
+        let child = program
             .current_dir(place.path(""))
             .env("CRM_PASSWORD", PASSWORD)
             .env("NO_COLOR", "1")
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", filter)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -59,6 +87,7 @@ impl<'a> Shown<'a> {
             place,
             child,
             host: String::new(),
+            log: log.clone(),
         };
         let deadline = Instant::now() + PATIENCE;
         while shown.host.is_empty() {
@@ -73,6 +102,18 @@ impl<'a> Shown<'a> {
             std::thread::sleep(LOOK_INTERVAL);
         }
         shown
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The most memory that it has held so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        peak.and_then(|peak| peak.parse().ok()).expect("a peak")
     }
 
     /// Sends a request with these headers besides `Host`, unless they name one.
@@ -96,14 +137,28 @@ impl<'a> Shown<'a> {
             }
             head += &format!("Content-Length: {}\r\n", body.len());
         }
+        Answer::read(&self.sent(&format!("{head}\r\n{body}")))
+    }
+
+    fn sent(&self, request: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(&self.host).expect("the page listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-            .write_all(format!("{head}\r\n{body}").as_bytes())
-            .unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
-        Answer::read(&bytes)
+        bytes
+    }
+
+    /// How many bytes an answer has, its head among them.
+    pub(crate) fn bytes(&self, path: &str, headers: &[(&str, &str)]) -> usize {
+        let mut head = format!(
+            "GET {path} HTTP/1.1\r\nConnection: close\r\nHost: {}\r\n",
+            self.host
+        );
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        self.sent(&format!("{head}\r\n")).len()
     }
 
     /// As [`Shown::send`], with a body of JSON.

@@ -10,7 +10,7 @@ use crate::shown::Shown;
 const ACCOUNTS: &str = "id,score,note,phone\nA1,1,a,\nA2,2,b,\nA3,3,c,\nA4,4,d,\n";
 
 /// A job of which three of four records are rejected: they hold no number.
-fn place() -> Workspace {
+pub(crate) fn place() -> Workspace {
     let scores = "id,score,note\nA1,10,a\nA2,n/a,b\nA3,n/a,c\nA4,n/a,d\n";
     let place = Workspace::accounts(Server::Sqlite, ACCOUNTS, scores);
     let connections = place.connection("files") + &place.connection("crm");
@@ -27,7 +27,7 @@ fn place() -> Workspace {
 }
 
 /// The same with numbers for all.
-fn mended(place: &Workspace) {
+pub(crate) fn mended(place: &Workspace) {
     let scores = "id,score,note\nA1,10,a\nA2,20,b\nA3,30,c\nA4,40,d\n";
     place.file("data/scores.csv", scores);
 }
