@@ -9,7 +9,13 @@ use super::table::Definition;
 use crate::practice::call::Call;
 
 /// Properties of a definition that are answered only if they are asked for by their own paths.
-const PARTS: [&str; 4] = ["Attributes", "Keys", "ManyToOneRelationships", "Messages"];
+const PARTS: [&str; 5] = [
+    "Attributes",
+    "Keys",
+    "ManyToOneRelationships",
+    "ManyToManyRelationships",
+    "Messages",
+];
 
 /// Properties of an attribute that are answered only if they are expanded.
 const SETS: [&str; 2] = ["OptionSet", "GlobalOptionSet"];
@@ -60,7 +66,7 @@ impl Environment {
                 let wanted = format!("#{cast}");
                 Ok(listed(attributes(call, &definition, Some(&wanted))))
             }
-            [part @ ("Keys" | "ManyToOneRelationships")] => {
+            [part @ ("Keys" | "ManyToOneRelationships" | "ManyToManyRelationships")] => {
                 let values = definition.described.get(*part).and_then(Value::as_array);
                 let values = values.cloned().unwrap_or_default();
                 Ok(listed(

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::limits::Protection;
 use super::settings::Settings;
-use super::table::{Definition, Table, TableRow, restored, stored};
+use super::table::{Definition, Table, TableRow, members_from_cell, restored, stored};
 use super::value::from_cell;
 use crate::practice::folder::{Folder, FolderError, RecordFile, SETTINGS_FILE};
 use crate::practice::store::{Document, DocumentChange};
@@ -151,6 +151,11 @@ impl Environment {
         for (line, cells) in &file.records {
             let mut row = TableRow::default();
             for (name, cell) in cells.iter().filter(|(_, cell)| !cell.is_null()) {
+                if definition.list(name).is_some_and(|list| list.is_first) {
+                    let members = members_from_cell(cell).map_err(|what| failed(*line, what))?;
+                    row.set(name, members);
+                    continue;
+                }
                 let column = definition.column(name).ok_or_else(|| {
                     failed(*line, format!("`{}` has no column `{name}`", file.object))
                 })?;

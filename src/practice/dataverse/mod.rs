@@ -9,6 +9,7 @@ mod environment;
 mod errors;
 mod filter;
 mod limits;
+mod lists;
 mod read;
 mod rest;
 mod settings;

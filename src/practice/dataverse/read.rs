@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::environment::Environment;
 use super::errors::ODataError;
 use super::filter::{compare, parse_filter};
-use super::table::{ColumnDefinition, ColumnKind, Definition, TableRow};
+use super::table::{ColumnDefinition, ColumnKind, Definition, Listing, TableRow};
 use super::value::taken;
 use crate::practice::call::Call;
 
@@ -204,6 +204,39 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// `GET accounts(…)/cr_account_contact`: the rows of the other table.
+    pub(super) fn read_list(
+        &self,
+        call: &Call,
+        definition: &Arc<Definition>,
+        key: &str,
+        list: &Listing,
+    ) -> Result<Value, ODataError> {
+        let named = self.named(definition, key)?;
+        let id = self.id_of(definition, &named);
+        let id = id.ok_or_else(|| ODataError::no_row(&definition.name, key))?;
+        let target = self.definition(&list.target);
+        let target = target.ok_or_else(|| ODataError::no_segment(&list.name))?;
+        let shape = Shape::of(call, &target)?;
+        let skipped = call.parameter("$skiptoken").map_or(Some(0), read_cookie);
+        let skipped = skipped.unwrap_or_default();
+        let ids = self.listed(definition, &id, list);
+        let shown = ids.iter().skip(skipped).take(shape.page);
+        let rows = shown.filter_map(|id| self.row(&target.name, id));
+        let rows: Vec<Value> = rows
+            .map(|row| shape.told(self, &target, row))
+            .collect::<Result<_, ODataError>>()?;
+        let mut answer = Map::new();
+        answer.insert("value".to_owned(), Value::Array(rows));
+        if skipped + shape.page < ids.len() {
+            let link = next_link(call, skipped + shape.page);
+            answer.insert("@odata.nextLink".to_owned(), json!(link));
+        }
+        Ok(Value::Object(answer))
+    }
+}
+
 /// Names and texts of a key's parts: `a='x',b=3`.
 fn key_parts(key: &str) -> Option<Vec<(String, String)>> {
     let mut parts = Vec::new();
@@ -333,6 +366,14 @@ fn read_cookie(text: &str) -> Option<usize> {
     Some(usize::from_str_radix(number, 16).ok()? ^ 0x5a5a)
 }
 
+/// What URLs of rows begin with.
+fn root(call: &Call) -> String {
+    let host = call.header("host").unwrap_or("localhost");
+    let scheme = call.header("x-forwarded-proto").unwrap_or("http");
+    let version = call.segments.get(2).map_or("v9.2", String::as_str);
+    format!("{scheme}://{host}/api/data/{version}")
+}
+
 fn next_link(call: &Call, skipped: usize) -> String {
     let host = call.header("host").unwrap_or("localhost");
     let scheme = call.header("x-forwarded-proto").unwrap_or("http");
@@ -360,6 +401,10 @@ struct Shape {
     /// Lookups whose rows are told along, each with the columns that are wanted of it.
     expanded: Vec<(String, Vec<String>)>,
     annotated: bool,
+    /// Rows of a page, and of what a row lists.
+    page: usize,
+    /// What URLs begin with.
+    root: String,
 }
 
 impl Shape {
@@ -379,6 +424,8 @@ impl Shape {
             columns,
             expanded: expansions(call.parameter("$expand").unwrap_or_default()),
             annotated: prefer.contains("odata.include-annotations"),
+            page: page_records(call),
+            root: root(call),
         })
     }
 
@@ -420,10 +467,55 @@ impl Shape {
             told.insert(name, value);
         }
         for (navigation, columns) in &self.expanded {
+            if let Some(list) = definition.list(navigation) {
+                told.extend(self.listed(environment, definition, row, list, columns)?);
+                continue;
+            }
             let value = environment.expanded(definition, row, navigation, columns)?;
             told.insert(navigation.clone(), value);
         }
         Ok(Value::Object(told))
+    }
+
+    /// The rows that a row lists, as far as these columns tell, and where the rest is to be had.
+    fn listed(
+        &self,
+        environment: &Environment,
+        definition: &Definition,
+        row: &TableRow,
+        list: &Listing,
+        columns: &[String],
+    ) -> Result<Vec<(String, Value)>, ODataError> {
+        let held = row.get(&definition.id_column);
+        let id = held.as_str().unwrap_or_default();
+        let target = environment.definition(&list.target);
+        let target = target.ok_or_else(|| ODataError::no_segment(&list.name))?;
+        let ids = environment.listed(definition, id, list);
+        let shape = Self {
+            columns: (!columns.is_empty()).then(|| columns.to_vec()),
+            expanded: Vec::new(),
+            annotated: false,
+            page: self.page,
+            root: self.root.clone(),
+        };
+        let shown = ids.iter().take(self.page);
+        let rows = shown.filter_map(|id| environment.row(&target.name, id));
+        let rows: Vec<Value> = rows
+            .map(|row| shape.told(environment, &target, row))
+            .collect::<Result<_, ODataError>>()?;
+        let mut told = vec![(list.name.clone(), Value::Array(rows))];
+        if ids.len() > self.page {
+            let link = format!(
+                "{}/{}({id})/{}?$select={}&$skiptoken={}",
+                self.root,
+                definition.set,
+                list.name,
+                columns.join(","),
+                cookie(self.page)
+            );
+            told.push((format!("{}@odata.nextLink", list.name), json!(link)));
+        }
+        Ok(told)
     }
 }
 
@@ -473,6 +565,8 @@ impl Environment {
             columns: (!columns.is_empty()).then(|| columns.to_vec()),
             expanded: Vec::new(),
             annotated: false,
+            page: PAGE_MAX,
+            root: String::new(),
         };
         shape.told(self, &target, row)
     }

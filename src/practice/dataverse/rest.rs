@@ -327,6 +327,25 @@ impl Environment {
                         self.delete(&definition, &named, &Manner::of(call))?;
                         Ok(Answer::new(204))
                     }
+                    (Verb::Get, Some(key), [name]) => {
+                        self.expect_privilege(&definition, "Read")?;
+                        let list = definition.list(name);
+                        let list = list.ok_or_else(|| ODataError::no_segment(name))?;
+                        told(self.read_list(call, &definition, key, list)?)
+                    }
+                    (Verb::Post, Some(key), [name, "$ref"]) => {
+                        let list = definition.list(name);
+                        let list = list.ok_or_else(|| ODataError::no_segment(name))?;
+                        self.associate(call, (&definition, key), list)
+                    }
+                    (Verb::Delete, Some(key), [name, "$ref"])
+                        if definition.list(set_and_key(name).0).is_some() =>
+                    {
+                        let (name, member) = set_and_key(name);
+                        let list = definition.list(name);
+                        let list = list.ok_or_else(|| ODataError::no_segment(name))?;
+                        self.disassociate(call, (&definition, key), (list, member))
+                    }
                     (Verb::Put | Verb::Delete, Some(key), [column]) => {
                         self.one_column(call, &definition, key, column)
                     }

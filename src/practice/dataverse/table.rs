@@ -140,6 +140,39 @@ pub(super) struct Navigation {
     pub(super) target: String,
 }
 
+/// A relationship of many to many, as one of its two tables sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// The name under which a row shows the others.
+    pub(super) name: String,
+    /// The table of the others, and the name under which these show the row.
+    pub(super) target: String,
+    pub(super) back: String,
+    /// Whether rows of this table keep it.
+    pub(super) is_first: bool,
+}
+
+impl Listing {
+    /// As a definition tells it; one that leads to its own table has two names there, and is left out.
+    fn read(told: &Value, table: &str) -> Option<Self> {
+        let part = |name: &str| Some(told.get(name)?.as_str()?.to_owned());
+        let sides = [("Entity1", "Entity2"), ("Entity2", "Entity1")];
+        let sides = sides.map(|(own, other)| {
+            Some((
+                part(&format!("{own}LogicalName"))?,
+                Self {
+                    name: part(&format!("{own}NavigationPropertyName"))?,
+                    target: part(&format!("{other}LogicalName"))?,
+                    back: part(&format!("{other}NavigationPropertyName"))?,
+                    is_first: own == "Entity1",
+                },
+            ))
+        });
+        let mut sides = sides.into_iter().flatten();
+        sides.find_map(|(own, list)| (own == table && list.target != table).then_some(list))
+    }
+}
+
 /// A table's definition.
 #[derive(Debug)]
 pub(super) struct Definition {
@@ -152,6 +185,7 @@ pub(super) struct Definition {
     pub(super) columns: Vec<ColumnDefinition>,
     pub(super) keys: Vec<AlternateKey>,
     pub(super) navigations: Vec<Navigation>,
+    pub(super) lists: Vec<Listing>,
     /// Bulk messages that it takes.
     pub(super) messages: Vec<String>,
     pub(super) described: Value,
@@ -196,8 +230,12 @@ impl Definition {
                 })
             })
             .collect();
+        let name = text("LogicalName")?;
+        let lists = list("ManyToManyRelationships");
+        let lists = lists.iter().filter_map(|told| Listing::read(told, &name));
         Ok(Self {
-            name: text("LogicalName")?,
+            lists: lists.collect(),
+            name,
             set: text("EntitySetName")?,
             id_column: text("PrimaryIdAttribute")?,
             is_elastic: described.get("TableType") == Some(&json!("Elastic")),
@@ -225,6 +263,11 @@ impl Definition {
         let name = name.strip_prefix('_')?.strip_suffix("_value")?;
         self.column(name)
             .filter(|column| column.kind == ColumnKind::Lookup)
+    }
+
+    /// The relationship of many to many that goes by this name.
+    pub(super) fn list(&self, name: &str) -> Option<&Listing> {
+        self.lists.iter().find(|list| list.name == name)
     }
 
     /// The key of exactly these columns.
@@ -367,6 +410,17 @@ fn key_text(key: &AlternateKey, row: &TableRow) -> Option<String> {
     });
     let parts: Vec<String> = parts.collect::<Option<_>>()?;
     Some(parts.join("\u{1f}"))
+}
+
+/// Ids as a file of rows has them, with semicolons between.
+pub(super) fn members_from_cell(cell: &Value) -> Result<Value, String> {
+    let ids = cell.as_str().unwrap_or_default().split(';').map(str::trim);
+    let ids = ids.filter(|id| !id.is_empty()).map(|id| {
+        let id = uuid::Uuid::parse_str(id).map_err(|_| format!("`{id}` is no GUID"))?;
+        Ok(id.to_string())
+    });
+    let ids: BTreeSet<String> = ids.collect::<Result<_, String>>()?;
+    Ok(json!(ids))
 }
 
 /// A row as it is kept.

@@ -56,35 +56,64 @@ impl Association {
     }
 }
 
-fn label(primary: bool) -> Value {
-    match primary {
-        true => Value::from("Primary"),
-        false => Value::Null,
+/// What two records can be to one another, seen from one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct AssociationType {
+    id: u64,
+    label: Option<String>,
+    /// Whether an admin has made it.
+    own: bool,
+}
+
+impl AssociationType {
+    fn told(&self) -> Value {
+        let category = match self.own {
+            true => "USER_DEFINED",
+            false => "HUBSPOT_DEFINED",
+        };
+        json!({ "category": category, "typeId": self.id, "label": self.label })
     }
 }
 
-fn types(from: &str, to: &str) -> impl Iterator<Item = (u64, bool)> {
-    TYPES
-        .into_iter()
-        .filter(move |(of, with, _, _)| *of == from && *with == to)
-        .map(|(_, _, type_id, primary)| (type_id, primary))
-}
-
-/// The type that leads back.
-fn reversed(from: &str, to: &str, type_id: u64) -> Option<u64> {
-    let place = types(from, to).position(|(known, _)| known == type_id)?;
-    types(to, from).nth(place).map(|(type_id, _)| type_id)
-}
-
 impl Portal {
+    /// Those of every portal, the default first, and then the labels of this one.
+    fn types(&self, from: &str, to: &str) -> Vec<AssociationType> {
+        let usual = TYPES.into_iter();
+        let usual = usual.filter(|(of, with, _, _)| *of == from && *with == to);
+        let usual = usual.map(|(_, _, id, primary)| AssociationType {
+            id,
+            label: primary.then(|| "Primary".to_owned()),
+            own: false,
+        });
+        let labels = self.settings.labels.iter().filter_map(|label| {
+            let type_of = |name: &str| Some(self.object(self.place(name).ok()?).type_id.clone());
+            let (of, with) = (type_of(&label.from)?, type_of(&label.to)?);
+            let id = match (of == from && with == to, with == from && of == to) {
+                (true, _) => label.id,
+                (false, true) => label.id + 1,
+                (false, false) => return None,
+            };
+            Some(AssociationType {
+                id,
+                label: Some(label.name.clone()),
+                own: true,
+            })
+        });
+        usual.chain(labels).collect()
+    }
+
+    /// The type that leads back.
+    fn reversed(&self, from: &str, to: &str, type_id: u64) -> Option<u64> {
+        let types = self.types(from, to);
+        let place = types.iter().position(|known| known.id == type_id)?;
+        self.types(to, from).get(place).map(|known| known.id)
+    }
+
     /// `GET /crm/associations/…/{from}/{to}/labels`.
     pub(super) fn labels(&self, from: &str, to: &str) -> Done {
         let (from, to) = (self.object(self.place(from)?), self.object(self.place(to)?));
-        let results: Vec<Value> = types(&from.type_id, &to.type_id)
-            .map(|(type_id, primary)| {
-                json!({ "category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label(primary) })
-            })
-            .collect();
+        let types = self.types(&from.type_id, &to.type_id);
+        let results: Vec<Value> = types.iter().map(AssociationType::told).collect();
         Ok(Answer::json(200, json!({ "results": results }).to_string()))
     }
 
@@ -107,35 +136,66 @@ impl Portal {
             Ok::<_, ApiError>((self.object(place).type_id.clone(), id))
         };
         let (from, to) = (end(from)?, end(to)?);
-        let known = || types(&from.0, &to.0).map(|(type_id, _)| type_id);
-        let type_id = type_id.or_else(|| known().next()).unwrap_or_default();
-        if !known().any(|known| known == type_id) {
+        let types = self.types(&from.0, &to.0);
+        let usual = types.first().map(|known| known.id);
+        let type_id = type_id.or(usual).unwrap_or_default();
+        let Some(known) = types.iter().find(|known| known.id == type_id) else {
             return Err(ApiError::validation(format!(
                 "{type_id} is not a valid association type between {} and {}",
                 from.0, to.0
             )));
-        }
+        };
+        // Whatever has a label is associated without one as well.
+        let also = usual.filter(|_| known.own);
         let association = Association { from, to, type_id };
-        let back = reversed(&association.from.0, &association.to.0, type_id);
-        if let Some(type_id) = back {
+        for type_id in also.into_iter().chain([type_id]) {
             self.note(Association {
-                from: association.to.clone(),
-                to: association.from.clone(),
                 type_id,
+                ..association.clone()
             });
         }
-        self.note(association.clone());
         Ok(association)
     }
 
-    fn note(&mut self, association: Association) {
-        self.touch_association(&association);
-        self.associations.insert(association);
+    /// The same, seen from the other record.
+    fn back(&self, association: &Association) -> Option<Association> {
+        let Association { from, to, type_id } = association;
+        Some(Association {
+            from: to.clone(),
+            to: from.clone(),
+            type_id: self.reversed(&from.0, &to.0, *type_id)?,
+        })
     }
 
-    fn forget(&mut self, association: &Association) {
-        self.associations.remove(association);
-        self.touch_association(association);
+    fn note(&mut self, association: Association) {
+        let back = self.back(&association);
+        for association in back.into_iter().chain([association]) {
+            self.touch_association(&association);
+            self.associations.insert(association);
+        }
+    }
+
+    fn forget(&mut self, association: Association) {
+        let back = self.back(&association);
+        for association in back.into_iter().chain([association]) {
+            self.associations.remove(&association);
+            self.touch_association(&association);
+        }
+    }
+
+    /// Takes a label away; the records stay associated.
+    fn forget_label(
+        &mut self,
+        from: (&str, &str),
+        to: (&str, &str),
+        type_id: u64,
+    ) -> Result<(), ApiError> {
+        for association in self.between(from, to)? {
+            if association.type_id == type_id {
+                self.forget(association);
+            }
+        }
+        Ok(())
     }
 
     /// `PUT …/{from}/{id}/associations/[default/]{to}/{id}`.
@@ -164,15 +224,7 @@ impl Portal {
     /// `DELETE …/{from}/{id}/associations/{to}/{id}`.
     pub(super) fn delete_association(&mut self, from: (&str, &str), to: (&str, &str)) -> Done {
         for association in self.between(from, to)? {
-            let back = reversed(&association.from.0, &association.to.0, association.type_id);
-            if let Some(type_id) = back {
-                self.forget(&Association {
-                    from: association.to.clone(),
-                    to: association.from.clone(),
-                    type_id,
-                });
-            }
-            self.forget(&association);
+            self.forget(association);
         }
         Ok(Answer::new(204))
     }
@@ -199,10 +251,9 @@ impl Portal {
         let mut all: Vec<(u64, Vec<Value>)> = Vec::new();
         for association in self.between(from, (to, ""))? {
             let ((of, _), (with, id)) = (&association.from, &association.to);
-            let primary = types(of, with).any(|known| known == (association.type_id, true));
-            let told = json!({
-                "category": "HUBSPOT_DEFINED", "typeId": association.type_id, "label": label(primary),
-            });
+            let types = self.types(of, with);
+            let known = types.iter().find(|known| known.id == association.type_id);
+            let told = known.map(AssociationType::told).unwrap_or_default();
             match all.iter_mut().find(|(known, _)| known == id) {
                 Some((_, types)) => types.push(told),
                 None => all.push((*id, vec![told])),
@@ -241,7 +292,19 @@ impl Portal {
                         false => results.push(json!({ "from": { "id": one }, "to": told })),
                     }
                 }
-                ["archive"] => drop(self.delete_association((from, &one), (to, &other))?),
+                ["archive"] => {
+                    let others = input.get("to").and_then(Value::as_array);
+                    let others = others.into_iter().flatten().map(|other| id(other, "/id"));
+                    for other in others.filter(|other| !other.is_empty()) {
+                        drop(self.delete_association((from, &one), (to, &other))?);
+                    }
+                }
+                ["labels", "archive"] => {
+                    let types = input.get("types").and_then(Value::as_array);
+                    for type_id in types.into_iter().flatten().map(type_id) {
+                        self.forget_label((from, &one), (to, &other), type_id)?;
+                    }
+                }
                 ["create"] | ["associate", "default"] => {
                     let types = input.get("types").and_then(Value::as_array);
                     let wished = types.and_then(|types| types.first()).map(type_id);
@@ -256,7 +319,7 @@ impl Portal {
                 _ => return Ok(Answer::new(404)),
             }
         }
-        if op == ["archive"] {
+        if op.last() == Some(&"archive") {
             return Ok(Answer::new(204));
         }
         let usual = if op == ["read"] { 200 } else { 201 };

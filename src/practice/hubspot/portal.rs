@@ -25,6 +25,9 @@ const COUNTERS: &str = "_counters";
 const TOKEN: &str = "_token";
 const ASSOCIATION: &str = "_association";
 
+/// What stands before an object's name in a column of a file that names records of it.
+const ASSOCIATED: &str = "associated_";
+
 /// The first id of a record that no file names.
 const FIRST_ID: u64 = 90_000_000_000;
 
@@ -104,6 +107,9 @@ impl Portal {
             for file in &records {
                 portal.seed(file)?;
             }
+            for file in &records {
+                portal.seed_associations(file)?;
+            }
             portal.counters.seeded = true;
             portal.touch(COUNTERS, "");
         }
@@ -143,6 +149,9 @@ impl Portal {
         for (line, values) in &file.records {
             let mut properties = BTreeMap::new();
             for (name, told) in values.iter().filter(|(_, told)| !told.is_null()) {
+                if name.starts_with(ASSOCIATED) {
+                    continue;
+                }
                 let text = told
                     .as_str()
                     .map_or_else(|| told.to_string(), str::to_owned);
@@ -171,6 +180,31 @@ impl Portal {
             }
             properties.insert(ID.to_owned(), id.to_string());
             self.put(place, id, Record::new(properties, made));
+        }
+        Ok(())
+    }
+
+    /// Associates the records of a file with those that `associated_…` names.
+    fn seed_associations(&mut self, file: &RecordFile) -> Result<(), FolderError> {
+        for (line, values) in &file.records {
+            let text = |told: &Value| {
+                told.as_str()
+                    .map_or_else(|| told.to_string(), str::to_owned)
+            };
+            let id = values.get(ID).map(text).unwrap_or_default();
+            for (name, told) in values.iter().filter(|(_, told)| !told.is_null()) {
+                let Some(to) = name.strip_prefix(ASSOCIATED) else {
+                    continue;
+                };
+                for other in text(told).split(';').map(str::trim) {
+                    self.associate((&file.object, &id), (to, other), None)
+                        .map_err(|error| FolderError::Record {
+                            file: file.name.clone(),
+                            line: *line,
+                            what: error.message,
+                        })?;
+                }
+            }
         }
         Ok(())
     }

@@ -22,6 +22,19 @@ pub(super) struct Settings {
     pub(super) apps: Vec<App>,
     #[serde(default, rename = "rule")]
     pub(super) rules: Vec<Rule>,
+    #[serde(default, rename = "label")]
+    pub(super) labels: Vec<AssociationLabel>,
+}
+
+/// A label that an admin has made, for what records of two objects are to one another.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssociationLabel {
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) name: String,
+    /// The number of its type; the next one leads back.
+    pub(super) id: u64,
 }
 
 #[derive(Debug, Deserialize)]
