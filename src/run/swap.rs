@@ -6,10 +6,10 @@
 //!
 //! Shape of the records: as a segment of before-images without `record`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use polars::prelude::{BooleanChunked, DataFrame, IdxSize, PolarsResult};
+use polars::prelude::{BooleanChunked, Column, DataFrame, IdxSize, PolarsResult};
 
 use super::conflicts::Conflicts;
 use super::images::{CREATED, IN_DOUBT, before_column, sent_column, written_column};
@@ -95,6 +95,23 @@ impl Direction {
             (_, false, 1, _) => Decision::Update,
         }
     }
+}
+
+/// Records that an earlier sending may have left half way, by their places, and the positions of the
+/// fields that are emptied before they are written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HalfWay<'a> {
+    pub(super) records: Option<&'a BTreeSet<usize>>,
+    pub(super) emptied: &'a [usize],
+}
+
+/// The same records with nothing in their last field.
+fn without_last(values: &DataFrame) -> PolarsResult<DataFrame> {
+    let mut columns = values.columns().to_vec();
+    if let Some(last) = columns.last_mut() {
+        *last = Column::full_null(last.name().clone(), last.len(), last.dtype());
+    }
+    DataFrame::new(values.height(), columns)
 }
 
 /// Which of a record's values are meant.
@@ -277,6 +294,7 @@ impl Swap {
         connection: &Connection,
         records: &DataFrame,
         before: Before,
+        half_way: HalfWay<'_>,
     ) -> Result<Decided, SystemError> {
         // Of those that no group has.
         let mut decisions = vec![Decision::Skip(SkipReason::CreatedByRun); records.height()];
@@ -317,6 +335,30 @@ impl Swap {
                     }
                 }
             }
+            let may_be_ours = |(record, decision): (&IdxSize, &Decision)| {
+                let is_doubted = half_way
+                    .records
+                    .is_some_and(|all| all.contains(&index(*record)));
+                is_doubted && *decision == Decision::Skip(SkipReason::ChangedSince)
+            };
+            let candidates = group.records.iter().zip(&decided).map(may_be_ours);
+            let candidates: Vec<IdxSize> = (0..)
+                .zip(candidates)
+                .filter_map(|(place, is_one)| is_one.then_some(place))
+                .collect();
+            if !group.created && !candidates.is_empty() {
+                let ours = self.left_half_way(
+                    destination,
+                    connection,
+                    (&own, candidates),
+                    (&group.fields, half_way.emptied),
+                );
+                for place in ours.await? {
+                    if let Some(decision) = decided.get_mut(index(place)) {
+                        *decision = Decision::Update;
+                    }
+                }
+            }
             for (own, (record, decision)) in group.records.iter().zip(decided).enumerate() {
                 if let Some(found) = all.found.get_mut(index(*record)) {
                     *found = looked_up.found.get(own).copied().unwrap_or_default();
@@ -340,6 +382,56 @@ impl Swap {
             decisions,
             conflicts: Conflicts::default(),
         })
+    }
+
+    /// Which of the records at these places stand half way between what was before and what was sent:
+    /// each field holds one of the two, or nothing, where it is emptied first. They are written by
+    /// nobody else.
+    async fn left_half_way(
+        &self,
+        destination: &mut impl LookUp<Error = SystemError>,
+        connection: &Connection,
+        (records, mut places): (&DataFrame, Vec<IdxSize>),
+        (fields, emptied): (&[usize], &[usize]),
+    ) -> Result<Vec<IdxSize>, SystemError> {
+        let is_key = |position: &usize| {
+            let field = self.sent.fields.get(*position);
+            field.is_some_and(|field| field.key)
+        };
+        let (key, others): (Vec<usize>, Vec<usize>) = fields
+            .iter()
+            .copied()
+            .partition(|position| is_key(position));
+        for field in others {
+            if places.is_empty() {
+                break;
+            }
+            let narrow = [key.as_slice(), &[field]].concat();
+            let own = records_at(records, &places);
+            let mut holds = vec![false; places.len()];
+            for side in [Side::Sent, Side::Before] {
+                let values = shaped(connection, self.values(side, &own, &narrow))?;
+                let layout = Layout {
+                    nulls: NullPolicy::Write,
+                    ..self.layout_of(side).narrowed(&narrow)
+                };
+                let mut asked = vec![values.clone()];
+                if emptied.contains(&field) {
+                    asked.push(shaped(connection, without_last(&values))?);
+                }
+                for values in asked {
+                    let found = destination
+                        .look_up(&layout, &values, Before::Unread)
+                        .await?;
+                    for (holds, found) in holds.iter_mut().zip(found.found) {
+                        *holds |= found.rows == 1 && !found.differs;
+                    }
+                }
+            }
+            let mut holds = holds.into_iter();
+            places.retain(|_| holds.next().unwrap_or_default());
+        }
+        Ok(places)
     }
 
     /// What rows of a group are looked up for first: of rows that a run makes there is nothing

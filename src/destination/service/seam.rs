@@ -6,7 +6,7 @@ use polars::prelude::DataFrame;
 
 use crate::destination::seam::{LookUp, RowId, Stored};
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::Object;
 use crate::http::Usage;
 
@@ -122,6 +122,17 @@ pub(crate) trait Service: LookUp<Error = SystemError> {
     }
 
     fn abilities(&self, object: &Object) -> Abilities;
+
+    /// Whether a field is emptied before it is written, so that a write that is cut off leaves it empty.
+    fn empties_first(&self, _field: &LayoutField) -> bool {
+        false
+    }
+
+    /// Whether a record is written in several steps, so that a write that is cut off leaves it half
+    /// way.
+    fn goes_in_steps(&self, layout: &Layout) -> bool {
+        layout.fields.iter().any(|field| self.empties_first(field))
+    }
 
     /// Calls that looking a batch up takes.
     fn look_up_calls(&self, _layout: &Layout, _batch: &DataFrame) -> u64 {

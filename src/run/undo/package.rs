@@ -29,6 +29,7 @@ use crate::run::error::RunError;
 use crate::run::images::{self, ImageError};
 use crate::run::push::error::PushError;
 use crate::run::report::WriteBackReport;
+use crate::run::swap::HalfWay;
 
 /// Puts the before-images of a write-back into a package in `folder`.
 /// Errors: `Images`, if some are gone or damaged.
@@ -109,7 +110,13 @@ pub(super) async fn foresee(
             for piece in cut::pieces(&records) {
                 let judged = plan
                     .restoration
-                    .judge(&mut destination, &plan.destination, &piece, Before::Unread)
+                    .judge(
+                        &mut destination,
+                        &plan.destination,
+                        &piece,
+                        Before::Unread,
+                        HalfWay::default(),
+                    )
                     .await;
                 decisions.extend(judged.map_err(failed)?.decisions);
             }

@@ -33,6 +33,7 @@ use crate::run::conflicts::{self, Conflicts};
 use crate::run::doubt::FirstImages;
 use crate::run::images;
 use crate::run::key_lines;
+use crate::run::swap::HalfWay;
 use crate::run::writer::{AttemptError, Line, Work, Writer, WriterContext, outcomes};
 use crate::run::{PushError, retry};
 
@@ -44,6 +45,7 @@ impl Task<'_> {
         records: &DataFrame,
         last: Option<&LastValues>,
         before: Before,
+        half_way: HalfWay<'_>,
     ) -> Result<Decided, SystemError> {
         if let Some(ExpectedRow { layout, record }) = self.terms.expected {
             let held = service.look_up(layout, record, Before::Unread);
@@ -62,7 +64,7 @@ impl Task<'_> {
                 Ok(decided)
             }
             Work::Swap(swap) => {
-                swap.judge(service, self.connection, records, Before::OfAll)
+                swap.judge(service, self.connection, records, Before::OfAll, half_way)
                     .await
             }
         }
@@ -82,7 +84,10 @@ impl Task<'_> {
         record: &DataFrame,
         last: Option<&LastValues>,
     ) -> Result<Decided, SystemError> {
-        let decided = self.judged(service, record, last, Before::OfAll).await?;
+        let half_way = HalfWay::default();
+        let decided = self
+            .judged(service, record, last, Before::OfAll, half_way)
+            .await?;
         let effect = Effect::mapped(self.layout, record, &decided);
         let guarded = self.is_guarded(last);
         let mut replies = Vec::new();
@@ -256,6 +261,17 @@ impl<'a> Way<'a> {
         let records = self.open.keys();
         records
             .filter_map(|record| IdxSize::try_from(*record).ok())
+            .collect()
+    }
+
+    /// Places among these positions of the records that were sent before and may have been written.
+    fn doubted_at(&self, positions: &[IdxSize]) -> BTreeSet<usize> {
+        let is_doubted = |position: &IdxSize| {
+            usize::try_from(*position).is_ok_and(|record| self.doubted.contains(&record))
+        };
+        let places = positions.iter().enumerate();
+        places
+            .filter_map(|(place, position)| is_doubted(position).then_some(place))
             .collect()
     }
 
@@ -439,8 +455,16 @@ impl Writer {
                 Some(_) => Before::OfAll,
                 None => Before::OfDiffering,
             };
+            let doubted = way.doubted_at(&positions);
+            let emptied = context
+                .layout
+                .positions(|field| service.empties_first(field));
+            let half_way = HalfWay {
+                records: service.goes_in_steps(&context.layout).then_some(&doubted),
+                emptied: &emptied,
+            };
             let decided = task
-                .judged(service, &records, last.as_ref(), before)
+                .judged(service, &records, last.as_ref(), before, half_way)
                 .await?;
             let decided = decided.spread(all, &positions);
             let effect = context.effect(batch, &decided)?;
@@ -493,7 +517,7 @@ impl Writer {
             let found = images.still_to_do(service).await?;
             still_to_do.extend(images.positions.into_iter().zip(found));
         }
-        let goes_in_steps = context.layout.fields.iter().any(|field| field.clears_first);
+        let goes_in_steps = service.goes_in_steps(&context.layout);
         for record in in_doubt {
             match still_to_do.get(&record) {
                 // It may have been left half way: what it lacks is written, and its image stays.

@@ -22,7 +22,7 @@ use crate::fault;
 use crate::run::conflicts;
 use crate::run::conflicts::LastValues;
 use crate::run::reached::{Hold, Write};
-use crate::run::swap::shaped;
+use crate::run::swap::{HalfWay, shaped};
 use crate::run::writer::Work;
 
 /// How many records of a batch differ from their rows.
@@ -143,8 +143,14 @@ impl Task<'_> {
                 if there.height() > 0 {
                     database.lock(swap.sent_layout(), &there).await?;
                 }
-                swap.judge(database, self.connection, records, Before::OfAll)
-                    .await
+                swap.judge(
+                    database,
+                    self.connection,
+                    records,
+                    Before::OfAll,
+                    HalfWay::default(),
+                )
+                .await
             }
         }
     }

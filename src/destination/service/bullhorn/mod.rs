@@ -347,4 +347,8 @@ impl Service for BullhornDestination {
                 .any(|column| column.name == find::MARKER),
         }
     }
+
+    fn goes_in_steps(&self, layout: &Layout) -> bool {
+        layout.fields.iter().any(writes::is_list)
+    }
 }

@@ -127,7 +127,7 @@ impl Batch<'_> {
     }
 }
 
-fn is_list(field: &LayoutField) -> bool {
+pub(super) fn is_list(field: &LayoutField) -> bool {
     Nature::of(&field.column) == Nature::ToMany
 }
 
