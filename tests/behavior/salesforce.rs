@@ -380,3 +380,79 @@ fn mistakes_about_lists_are_told_where_they_stand() {
     assert_eq!(run.summary(), "1 read = 1 rejected", "{run}");
     assert!(place.rejected(run.run()).contains("a member holds `;`"));
 }
+
+#[test]
+fn what_a_record_s_type_does_not_offer_is_refused_before_it_is_sent() {
+    let place = place(
+        "",
+        "id,score,risk,note\nC-1,1,high,a\nC-2,2,high,b\nC-3,3,high,c\n",
+    );
+    place.file(
+        "org/practice.toml",
+        "[[record_type]]\nobject = 'Account'\nid = '012Hs000000CustIAC'\nname = 'Customer'\n\
+         choices = { Churn_Risk__c = ['low', 'medium'] }\n",
+    );
+    // The first and the third are customers; the third holds already what its type no longer offers.
+    let accounts_file = "Id,Name,Customer_Id__c,Churn_Risk__c,RecordTypeId\n\
+                    001000000000A01,One,C-1,low,012Hs000000CustIAC\n\
+                    001000000000A02,Two,C-2,low,\n\
+                    001000000000A03,Three,C-3,high,012Hs000000CustIAC\n";
+    place.file("org/Account.csv", accounts_file);
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 2 updated + 1 rejected", "{run}");
+    let rejected = place.rejected(run.run());
+    let why = "does not offer `high` in `Churn_Risk__c`";
+    assert!(rejected.contains(why), "{rejected}");
+    let held = accounts(
+        &place,
+        &["Customer_Id__c", "Churn_Risk__c", "Health_Note__c"],
+    );
+    assert!(
+        held.contains("C-1,low,\nC-2,high,b\nC-3,high,c\n"),
+        "{held}"
+    );
+}
+
+#[test]
+fn records_of_one_parent_are_never_written_by_two_requests_at_once() {
+    let place = place("", "");
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let contact = std::fs::read_to_string(repository.join("fixtures/salesforce/Contact.json"));
+    let contacts: Vec<String> = (1..=40)
+        .map(|number| {
+            let account = 1 + number % 2;
+            format!("003000000000C{number:02},001000000000A{account:02},L{number},K-{number:02}\n")
+        })
+        .collect();
+    let records: Vec<String> = (1..=40)
+        .map(|number| format!("K-{number:02},T{number}\n"))
+        .collect();
+    place
+        .file("org/Contact.json", &contact.expect("a describe answer"))
+        .file(
+            "org/Contact.csv",
+            &format!(
+                "Id,AccountId,LastName,Contact_Key__c\n{}",
+                contacts.concat()
+            ),
+        )
+        .file("writeback.toml", &project(&place, "writers = 4\n"))
+        .scores(
+            "id VARCHAR(18) PRIMARY KEY, title VARCHAR(40)",
+            &format!("id,title\n{}", records.concat()),
+        )
+        .file(
+            "schedules/job.toml",
+            &write_back(
+                "scores",
+                "Contact",
+                "batch_size = 5",
+                "Contact_Key__c = 'id'\nTitle = 'title'",
+            ),
+        );
+    let org = Served::among(&place, "latency=30ms,lock_wait=1ms");
+    let run = place.run();
+    assert_eq!(run.summary(), "40 read = 40 updated", "{run}");
+    // A request whose records were locked would have been sent once more.
+    assert_eq!(org.counts()["calls"]["update"], 8, "{}", org.counts());
+}

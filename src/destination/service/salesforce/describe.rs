@@ -1,6 +1,8 @@
 //! An object as Salesforce describes it, made into what every destination's object is.
 //! Source: <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_sobject_describe.htm>.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::domain::change::Change;
@@ -9,6 +11,9 @@ use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Obstacle, Repertoire, RowLocks, Spelling, TextLimit,
 };
 use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
+
+/// What one record type offers, by picklist.
+pub(super) type Offered = BTreeMap<String, Vec<String>>;
 
 /// The answer of a describe, as far as it is made use of.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,6 +66,9 @@ pub(super) struct Field {
     pub(super) filterable: bool,
     #[serde(default)]
     reference_to: Vec<String>,
+    /// Of a detail: it goes with its master.
+    #[serde(default)]
+    cascade_delete: bool,
     #[serde(default)]
     relationship_name: Option<String>,
     #[serde(default)]
@@ -117,6 +125,15 @@ impl Described {
                 targets: field.reference_to.iter().map(target).collect(),
             })
             .collect()
+    }
+
+    /// The fields that name records which are locked along with this one.
+    pub(super) fn parents(&self) -> Vec<String> {
+        let fields = self.fields.iter().filter(|field| {
+            let is_reference = !field.reference_to.is_empty();
+            is_reference && (field.cascade_delete || field.name == "AccountId")
+        });
+        fields.map(|field| field.name.clone()).collect()
     }
 
     fn obstacles(&self) -> Vec<Obstacle> {

@@ -1,6 +1,9 @@
 //! How Salesforce lets in, and what its answers mean to whoever would ask again.
 //! Source: <https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_flows.htm>.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use chrono::Utc;
 use ring::signature::RSA_PKCS1_SHA256;
 use serde::Deserialize;
@@ -10,6 +13,8 @@ use url::form_urlencoded::Serializer;
 
 use super::super::token;
 use super::answers::{ApiError, errors};
+use super::describe::Offered;
+use super::families::Families;
 use crate::domain::connection::{Auth, LiveAccess, Secret};
 use crate::http::{
     ApiManner, Client, Granted, HttpMethod, Judgement, LoginError, Request, Response, SendError,
@@ -38,6 +43,49 @@ const INCURABLE: [(&str, &str); 2] = [
 pub(super) struct SalesforceManner {
     pub(super) live: LiveAccess,
     pub(super) connection: String,
+    /// What record types offer, by object and type; nothing, where it is not told.
+    offered: Mutex<BTreeMap<(String, String), Option<Offered>>>,
+    /// By object, the fields that name parents.
+    parents: Mutex<BTreeMap<String, Vec<String>>>,
+    pub(super) families: Families,
+}
+
+impl SalesforceManner {
+    pub(super) fn new(live: LiveAccess, connection: &str) -> Self {
+        Self {
+            live,
+            connection: connection.to_owned(),
+            offered: Mutex::default(),
+            parents: Mutex::default(),
+            families: Families::default(),
+        }
+    }
+
+    /// The fields of an object that name parents, as it was described last.
+    pub(super) fn parents(&self, object: &str) -> Vec<String> {
+        let known = self.parents.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        known.get(object).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn know_parents(&self, object: &str, fields: Vec<String>) {
+        let known = self.parents.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert(object.to_owned(), fields);
+    }
+
+    /// What a record type offers, once it was asked for.
+    pub(super) fn offered(&self, object: &str, kind: &str) -> Option<Option<Offered>> {
+        let known = self.offered.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        known.get(&(object.to_owned(), kind.to_owned())).cloned()
+    }
+
+    pub(super) fn know_offered(&self, object: &str, kind: &str, offered: &Option<Offered>) {
+        let known = self.offered.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert((object.to_owned(), kind.to_owned()), offered.clone());
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,8 +4,11 @@
 mod answers;
 pub(crate) mod bulk;
 mod describe;
+mod families;
+mod kinds;
 mod manner;
 mod org;
+mod parents;
 mod queries;
 mod values;
 mod writes;
@@ -20,7 +23,10 @@ use serde_json::value::RawValue;
 
 use self::answers::{errors, same_id};
 use self::describe::Described;
+use self::kinds::Kinds;
 use self::manner::SalesforceManner;
+use self::parents::Parents;
+use self::values::text_of;
 use super::access::{Sessions, live_access};
 use super::look_up::{Find, Hit, Texts, keys_of};
 use super::patience::patiently;
@@ -60,6 +66,8 @@ pub(crate) struct SalesforceDestination {
     /// The user's id, likewise.
     user: Option<String>,
     options: SalesforceOptions,
+    kinds: Kinds,
+    parents: Parents,
 }
 
 /// An answer to a query.
@@ -90,9 +98,8 @@ impl SalesforceDestination {
         settings: &ServiceSettings,
     ) -> Result<Self, SystemError> {
         let live = live_access(connection, settings, practised).await?;
-        let session = SESSIONS.session(connection, settings, live, |live| SalesforceManner {
-            live,
-            connection: connection.name.clone(),
+        let session = SESSIONS.session(connection, settings, live, |live| {
+            SalesforceManner::new(live, &connection.name)
         })?;
         let granted = session.log_in().await?;
         let version = settings.api_version.as_deref().unwrap_or(VERSION);
@@ -103,6 +110,8 @@ impl SalesforceDestination {
             account: granted.account,
             user: granted.user,
             options: settings.options,
+            kinds: Kinds::default(),
+            parents: Parents::default(),
         };
         destination.expect_account(settings).await?;
         Ok(destination)
@@ -250,7 +259,10 @@ impl SalesforceDestination {
                 hint: Some("write the object's API name alone: `table = \"Account\"`".to_owned()),
             });
         };
-        Ok(self.described(&part.text).await?.object())
+        let described = self.described(&part.text).await?;
+        let manner = &self.session.manner;
+        manner.know_parents(&described.name, described.parents());
+        Ok(described.object())
     }
 
     /// As [`crate::destination::seam::Destination::references`].
@@ -290,7 +302,8 @@ impl Find for SalesforceDestination {
         keys: &[Vec<String>],
     ) -> Result<Vec<Hit>, SystemError> {
         let version = version_field(&layout.object);
-        let fields = selected(layout, version);
+        let parents = self.parents_of(layout);
+        let fields = selected(layout, version, &parents);
         let base = format!("{}/query", self.base);
         let mut hits = Vec::new();
         for path in queries::look_ups(&base, layout, &fields, keys) {
@@ -300,7 +313,12 @@ impl Find for SalesforceDestination {
                 let page: Page = self.read(path.clone(), "looking records up").await?;
                 seen.insert(path);
                 for record in &page.records {
-                    hits.push(self.hit(layout, version, record)?);
+                    let hit = self.hit(layout, version, record)?;
+                    self.parents.note(&parents, &hit.stored.id, record);
+                    if kinds::counts(layout) {
+                        self.kinds.note(layout, &hit.stored.id, record);
+                    }
+                    hits.push(hit);
                 }
                 next = self.next_page(page, &seen)?;
             }
@@ -373,14 +391,6 @@ impl SalesforceDestination {
     }
 }
 
-/// A value as the API writes it in JSON, as text; `None` for null.
-fn text_of(json: &str) -> Option<String> {
-    match json.trim() {
-        "null" => None,
-        json => Some(serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())),
-    }
-}
-
 /// The field that moves with every change of a record.
 fn version_field(object: &Object) -> Option<&'static str> {
     ["LastModifiedDate", "SystemModstamp"]
@@ -389,8 +399,10 @@ fn version_field(object: &Object) -> Option<&'static str> {
 }
 
 /// Names of the fields that a look-up reads.
-fn selected(layout: &Layout, version: Option<&str>) -> Vec<String> {
-    let own = ["Id"].into_iter().chain(version);
+fn selected(layout: &Layout, version: Option<&str>, parents: &[String]) -> Vec<String> {
+    let kind = kinds::counts(layout).then_some(kinds::KIND);
+    let parents = parents.iter().map(String::as_str);
+    let own = ["Id"].into_iter().chain(version).chain(kind).chain(parents);
     let fields = layout.fields.iter().map(|field| field.column.name.as_str());
     let mut names: Vec<String> = Vec::new();
     for name in own.chain(fields) {
@@ -409,12 +421,23 @@ impl Service for SalesforceDestination {
         writes: &[ServiceWrite<'_>],
     ) -> Result<Vec<Reply>, SystemError> {
         let texts = Texts::of(self.session.connection(), layout, records)?;
-        if let Some(from) = self.options.bulk_from
-            && writes.len() >= usize::try_from(from.get()).unwrap_or(usize::MAX)
-        {
-            return self.apply_in_bulk(layout, &texts, writes).await;
+        let stopped = self.unoffered(layout, &texts, writes).await?;
+        if stopped.iter().all(Option::is_none) {
+            return self.apply_all(layout, &texts, writes).await;
         }
-        self.apply_in_collections(layout, &texts, writes).await
+        let free = writes.iter().zip(&stopped);
+        let free: Vec<ServiceWrite<'_>> = free
+            .filter_map(|(write, stopped)| stopped.is_none().then(|| write.clone()))
+            .collect();
+        let sent = match free.is_empty() {
+            true => Vec::new(),
+            false => self.apply_all(layout, &texts, &free).await?,
+        };
+        let mut sent = sent.into_iter();
+        let replies = stopped.into_iter();
+        Ok(replies
+            .map(|stopped| stopped.unwrap_or_else(|| sent.next().unwrap_or(Reply::Unknown)))
+            .collect())
     }
 
     async fn settle(
@@ -443,7 +466,8 @@ impl Service for SalesforceDestination {
 
     fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {
         let keys = keys_of(self.session.connection(), layout, batch).unwrap_or_default();
-        let fields = selected(layout, version_field(&layout.object));
+        let parents = self.parents_of(layout);
+        let fields = selected(layout, version_field(&layout.object), &parents);
         let base = format!("{}/query", self.base);
         let calls = queries::look_ups(&base, layout, &fields, &keys).len();
         u64::try_from(calls).unwrap_or(u64::MAX)
@@ -469,6 +493,20 @@ impl Service for SalesforceDestination {
 }
 
 impl SalesforceDestination {
+    async fn apply_all(
+        &self,
+        layout: &Layout,
+        texts: &Texts,
+        writes: &[ServiceWrite<'_>],
+    ) -> Result<Vec<Reply>, SystemError> {
+        if let Some(from) = self.options.bulk_from
+            && writes.len() >= usize::try_from(from.get()).unwrap_or(usize::MAX)
+        {
+            return self.apply_in_bulk(layout, texts, writes).await;
+        }
+        self.apply_in_collections(layout, texts, writes).await
+    }
+
     /// Sends what fits into a job in one, and the rest in collections.
     async fn apply_in_bulk(
         &self,
@@ -522,14 +560,29 @@ impl SalesforceDestination {
             true => COMPOSITE_MAX,
             false => COLLECTION_MAX,
         };
-        let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
-        patiently(
+        // Those of one parent stand together.
+        let mut order: Vec<(usize, &ServiceWrite<'_>)> = writes.iter().enumerate().collect();
+        order.sort_by_key(|(_, write)| self.parents.of_write(write));
+        let (places, writes): (Vec<usize>, Vec<&ServiceWrite<'_>>) = order.into_iter().unzip();
+        let sent = patiently(
             &writes,
             portion_max,
             self.attempts_max,
             |portion| async move { self.send(layout, texts, &portion).await },
-        )
-        .await
+        );
+        let mut replies = vec![Reply::Unknown; places.len()];
+        for (place, reply) in places.into_iter().zip(sent.await?) {
+            if let Some(slot) = replies.get_mut(place) {
+                *slot = reply;
+            }
+        }
+        Ok(replies)
+    }
+
+    /// The fields that tell the parents of a layout's records.
+    fn parents_of(&self, layout: &Layout) -> Vec<String> {
+        let object = layout.object.path.last().map_or("", String::as_str);
+        self.session.manner.parents(object)
     }
 
     /// The request under the org's rules that the write-back leaves in force.
@@ -556,6 +609,13 @@ impl SalesforceDestination {
     ) -> Result<Vec<Reply>, SystemError> {
         let wanted = writes::request(&self.base, layout, texts, writes);
         let request = self.with_rules(wanted.request);
+        let parents = writes.iter().flat_map(|write| self.parents.of_write(write));
+        let turn = self
+            .session
+            .manner
+            .families
+            .turn(parents.cloned().collect());
+        let _turn = turn.await;
         let response = self.session.call(request, wanted.repeat).await?;
         if response.is_success() {
             return Ok(wanted.shape.replies(&response.body, writes));

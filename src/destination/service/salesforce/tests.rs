@@ -390,7 +390,7 @@ mod spelling {
         let keys: Vec<Vec<String>> = (0..2_000)
             .map(|number| vec![format!("K'{number:06}")])
             .collect();
-        let fields = selected(&layout, Some("LastModifiedDate"));
+        let fields = selected(&layout, Some("LastModifiedDate"), &[]);
         let paths = queries::look_ups("/services/data/v67.0/query", &layout, &fields, &keys);
         assert!(paths.iter().all(|path| path.len() <= 16_000));
         assert!(paths.len() <= 4, "{}", paths.len());

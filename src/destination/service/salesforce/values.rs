@@ -187,3 +187,11 @@ pub(super) fn quoted(value: &str) -> String {
     quoted.push('\'');
     quoted
 }
+
+/// A value as the API writes it in JSON, as text; `None` for null.
+pub(super) fn text_of(json: &str) -> Option<String> {
+    match json.trim() {
+        "null" => None,
+        json => Some(serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())),
+    }
+}
