@@ -266,6 +266,21 @@ pub(crate) enum AnyDestination {
     Service(service::AnyService),
 }
 
+impl AnyDestination {
+    /// The object with those of its columns that are told only to whoever names them. What is not
+    /// there stays away.
+    pub(crate) async fn completed(
+        &self,
+        object: Object,
+        names: &[&str],
+    ) -> Result<Object, SystemError> {
+        match self {
+            Self::Database(_) => Ok(object),
+            Self::Service(service) => service.completed(object, names).await,
+        }
+    }
+}
+
 impl LookUp for AnyDestination {
     type Error = SystemError;
 

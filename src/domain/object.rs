@@ -132,7 +132,6 @@ pub(crate) struct ObjectColumn {
     pub(crate) is_set: bool,
 }
 
-#[cfg(test)]
 impl ObjectColumn {
     /// A column that may be NULL, is filled by nobody else, and may be read and written.
     pub(crate) fn plain(name: &str, declared: &str, holds: Holds) -> Self {

@@ -937,7 +937,13 @@ impl Planner<'_> {
             });
         }
         let destination = self.destinations.get_mut(&connection.name)?.as_mut()?;
-        match destination.describe(name).await {
+        let fields = write_back.fields.iter();
+        let named: Vec<&str> = fields.map(|field| field.column.text.as_str()).collect();
+        let described = match destination.describe(name).await {
+            Ok(object) => destination.completed(object, &named).await,
+            Err(error) => Err(error),
+        };
+        match described {
             Ok(object) => Some(object),
             Err(error) => {
                 self.problems.push(problem_of(&error, location.clone()));

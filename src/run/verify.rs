@@ -154,7 +154,9 @@ pub(crate) async fn verify(request: &VerifyRequest<'_>) -> Result<Verification, 
     };
     let (mut traced, unknown) = known(request, &runs, newest).await?;
     let connection = connection(request.project, &newest.destination)?;
-    let object = describe(connection, newest, name).await?;
+    let fields = traced.iter().flat_map(|traced| &traced.fields);
+    let named: Vec<&str> = fields.map(|field| field.name.as_str()).collect();
+    let object = describe(connection, newest, (name, &named)).await?;
     let unwritten = unwritten(request, connection, &mut traced, &object).await?;
     let written = Written::meet(&traced, object)?;
     let folder = tempfile::tempdir()?;
@@ -327,7 +329,7 @@ fn connection<'a>(project: &'a Project, name: &str) -> Result<&'a Connection, Jo
 async fn describe(
     connection: &Connection,
     newest: &JournalRun,
-    write_back: &str,
+    (write_back, columns): (&str, &[&str]),
 ) -> Result<Object, JournalError> {
     let part = |text: &String| NamePart {
         text: text.clone(),
@@ -339,6 +341,7 @@ async fn describe(
     let described = async {
         let mut destination = AnyDestination::connect(connection).await?;
         let described = destination.describe(&object).await?;
+        let described = destination.completed(described, columns).await?;
         destination.close().await;
         Ok(described)
     };

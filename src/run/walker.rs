@@ -182,7 +182,13 @@ impl<'a> Walker<'a> {
     /// What becomes of a record whose row at this step is one of these.
     fn fate(&self, number: usize, step: &WayStep, rows: Rows) -> Fate {
         match rows {
-            Rows::One(Some(id)) => Fate::Leads(Some(id)),
+            Rows::One(Some(id)) => match step.several(&id) {
+                Some(named) => Fate::Rejected {
+                    column: Some(step.reference.name.clone()),
+                    reason: step.told_several(named),
+                },
+                None => Fate::Leads(Some(id)),
+            },
             Rows::One(None) => self.lost(step, step.told_empty()),
             Rows::None if number == 0 => Fate::LeftAlone(SkipReason::NoMatch.words().to_owned()),
             Rows::None => self.lost(step, step.told_missing()),

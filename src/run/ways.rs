@@ -66,6 +66,19 @@ impl WayStep {
         format!("`{}` of `{}` is empty", self.reference.name, self.from)
     }
 
+    /// How many rows a reference names that may name several; `None` if it is one.
+    pub(super) fn several(&self, ids: &str) -> Option<usize> {
+        let named = ids.split(';').filter(|id| !id.is_empty()).count();
+        (self.reference.is_set && named > 1).then_some(named)
+    }
+
+    pub(super) fn told_several(&self, named: usize) -> String {
+        format!(
+            "`{}` of `{}` names {named} of `{}`, of which one is to be meant",
+            self.reference.name, self.from, self.to
+        )
+    }
+
     pub(super) fn told_missing(&self) -> String {
         format!("the row of `{}` that leads on is not there", self.from)
     }

@@ -491,3 +491,32 @@ fn a_refresh_token_that_is_dead_is_told() {
         "{refused}"
     );
 }
+
+#[test]
+fn an_undo_that_dies_between_the_two_calls_of_a_stage_is_gone_on_with() {
+    let place = Portal::place("");
+    place.file("writeback.toml", &project(""));
+    place.scores(
+        "id VARCHAR(9) PRIMARY KEY, stage VARCHAR(30), note VARCHAR(9)",
+        "id,stage,note\nA2,customer,y\n",
+    );
+    let fields = "account_id = 'id'\nlifecyclestage = 'stage'\nhealth_note = 'note'";
+    let job = write_back("scores", "companies", "", fields);
+    place.file("schedules/job.toml", &job);
+    let company = || {
+        let sql = "SELECT json_extract(body, '$.properties.lifecyclestage'), json_extract(body, '$.properties.health_note')
+                   FROM documents WHERE kind = 'companies' AND id = '102'";
+        let csv = place.query_file(".writeback/practice/crm.db", sql);
+        csv.lines().nth(1).expect("a company").to_owned()
+    };
+    let run = place.run();
+    assert_eq!(company(), "customer,y", "{run}");
+    let number = run.run().to_string();
+    let undo = ["undo", number.as_str(), "--json"];
+    let died = place.command_with(&undo, &[("WRITEBACK_ABORT_AT", "1 a stage emptied")]);
+    assert!(died.stderr.contains("dies here"), "{died}");
+    assert_eq!(company(), ",", "{died}");
+    let undone = place.command(&undo);
+    assert_eq!(undone.summary(), "1 read = 1 updated", "{undone}");
+    assert_eq!(company(), "lead,", "{undone}");
+}

@@ -57,6 +57,7 @@ mod journal_tables;
 mod killed;
 mod last_written;
 mod limits;
+mod lists;
 mod mapping;
 mod matching;
 mod memory;

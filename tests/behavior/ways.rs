@@ -3,6 +3,7 @@
 //! anything else.
 
 use crate::bullhorn;
+use crate::dataverse;
 use crate::harness::{Server, Workspace, write_back};
 use crate::references::{USERS, org, org_accounts};
 
@@ -412,4 +413,51 @@ fn a_candidate_is_edited_from_its_submission() {
     let undo = place.command(&["undo", &run.run().to_string()]);
     assert_eq!(undo.code, 0, "{undo}");
     assert!(bullhorn::tiers(&place).contains("R-1,\n"), "{undo}");
+}
+
+#[test]
+fn rows_of_dataverse_are_edited_and_assigned_along_lookups() {
+    let place = dataverse::place("", "id,score,risk,note\n");
+    let fields = "cr_customerid = 'id'
+ownerid = { column = 'owner', refers_to = 'systemuser.internalemailaddress' }
+'cr_manager.internalemailaddress' = 'manager'
+'primarycontactid.jobtitle' = { column = 'title', reference = 'edit', not_found = 'keep' }";
+    place
+        .file(
+            "environment/systemuser.csv",
+            "systemuserid,fullname,internalemailaddress\n\
+             00000000-0000-4000-8000-000000000e01,Ada,ada@example.com\n\
+             00000000-0000-4000-8000-000000000e02,Bob,bob@example.com\n",
+        )
+        .scores(
+            "id VARCHAR(18) PRIMARY KEY, owner VARCHAR(80), manager VARCHAR(80), title VARCHAR(40)",
+            "id,owner,manager,title\n\
+             C-1,ada@example.com,bob@example.com,Buyer\n\
+             C-2,bob@example.com,bob@example.com,x\n",
+        )
+        .file(
+            "schedules/job.toml",
+            &write_back("scores", "account", "", fields),
+        );
+    let titles = || {
+        let sql = "SELECT json_extract(body, '$.lastname'), json_extract(body, '$.jobtitle') \
+                   FROM documents WHERE kind = 'contact' ORDER BY 1";
+        place.query_file(".writeback/practice/crm.db", sql)
+    };
+    let run = place.run();
+    assert_eq!(
+        run.summary(),
+        "2 read = 2 updated\n2 read = 1 updated + 1 skipped",
+        "{run}"
+    );
+    assert!(titles().contains("Okoye,\nQuist,Buyer\n"), "{}", titles());
+    let again = place.command(&["run", "job", "--json", "--again"]);
+    assert_eq!(
+        again.summary(),
+        "2 read = 2 unchanged\n2 read = 1 unchanged + 1 skipped",
+        "{again}"
+    );
+    let undo = place.command(&["undo", &run.run().to_string()]);
+    assert_eq!(undo.code, 0, "{undo}");
+    assert!(titles().contains("Okoye,\nQuist,\n"), "{}", titles());
 }

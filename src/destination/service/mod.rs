@@ -5,6 +5,8 @@
 mod access;
 pub(crate) mod bullhorn;
 pub(crate) mod dataverse;
+#[cfg(test)]
+mod garbled;
 pub(crate) mod hubspot;
 mod look_up;
 mod patience;
@@ -21,7 +23,7 @@ use super::seam::{Destination, LookUp, LookedUp};
 use crate::domain::before::Before;
 use crate::domain::connection::{Connection, ServiceKind, System};
 use crate::domain::error::SystemError;
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectColumn, ObjectName};
 use crate::domain::referral::{ReferenceColumn, Referents, Referral};
 use crate::http::Usage;
@@ -50,6 +52,19 @@ impl AnyService {
     /// The system's own description of an object, as it is.
     pub(crate) async fn describe_text(&self, name: &str) -> Result<String, SystemError> {
         whichever!(self, service => service.describe_text(name).await)
+    }
+
+    /// As [`super::AnyDestination::completed`].
+    pub(super) async fn completed(
+        &self,
+        object: Object,
+        names: &[&str],
+    ) -> Result<Object, SystemError> {
+        if let Self::HubSpot(service) = self {
+            service.completed(object, names).await
+        } else {
+            Ok(object)
+        }
     }
 
     /// Tells of the account and of the user that is logged in.
@@ -133,8 +148,7 @@ impl Destination for AnyService {
         match self {
             Self::Salesforce(service) => service.references(object).await,
             Self::Bullhorn(service) => service.references(object).await,
-            // What belongs together there is associated, and no property names another record.
-            Self::HubSpot(_) => Ok(Vec::new()),
+            Self::HubSpot(service) => Ok(service.references(object)),
             Self::Dataverse(service) => service.references(object).await,
         }
     }
@@ -187,6 +201,14 @@ impl Service for AnyService {
 
     fn abilities(&self, object: &Object) -> Abilities {
         whichever!(self, service => service.abilities(object))
+    }
+
+    fn empties_first(&self, field: &LayoutField) -> bool {
+        whichever!(self, service => service.empties_first(field))
+    }
+
+    fn goes_in_steps(&self, layout: &Layout) -> bool {
+        whichever!(self, service => service.goes_in_steps(layout))
     }
 
     fn look_up_calls(&self, layout: &Layout, batch: &DataFrame) -> u64 {

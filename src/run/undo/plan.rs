@@ -178,7 +178,9 @@ async fn plan_one(
         source: Box::new(source),
     };
     let destination = connection(request.project, &mapped_for.destination).map_err(undescribed)?;
-    let (object, home) = describe(&destination, &mapped_for.object)
+    let fields = mapped_for.fields.iter();
+    let named: Vec<&str> = fields.map(|field| field.name.as_str()).collect();
+    let (object, home) = describe(&destination, &mapped_for.object, &named)
         .await
         .map_err(undescribed)?;
     expect_no_obstacle(&destination, &object, request.created).map_err(undescribed)?;
@@ -248,7 +250,11 @@ fn connection(project: &Project, name: &str) -> Result<Connection, SystemError> 
     })
 }
 
-async fn describe(connection: &Connection, path: &[String]) -> Result<(Object, Home), SystemError> {
+async fn describe(
+    connection: &Connection,
+    path: &[String],
+    columns: &[&str],
+) -> Result<(Object, Home), SystemError> {
     let part = |text: &String| NamePart {
         text: text.clone(),
         quoted: true,
@@ -257,7 +263,11 @@ async fn describe(connection: &Connection, path: &[String]) -> Result<(Object, H
         parts: path.iter().map(part).collect(),
     };
     let mut destination = AnyDestination::connect(connection).await?;
-    let described = match destination.describe(&name).await {
+    let object = match destination.describe(&name).await {
+        Ok(object) => destination.completed(object, columns).await,
+        Err(error) => Err(error),
+    };
+    let described = match object {
         Ok(object) => Home::of(&mut destination, connection)
             .await
             .map(|home| (object, home)),
@@ -306,7 +316,7 @@ async fn warn_of_dependents(connection: &Connection, object: &Object) -> Result<
 /// urgent.
 async fn journal_table(connection: &Connection, path: Option<&[String]>) -> Option<Layout> {
     let path = path?;
-    let described = describe(connection, path).await;
+    let described = describe(connection, path, &[]).await;
     let why = match described {
         Ok((object, _)) => match journal::layout(&connection.system, &object) {
             Ok(layout) => return Some(layout),

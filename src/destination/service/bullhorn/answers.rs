@@ -151,3 +151,28 @@ impl Changed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::super::garbled::garbled;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_answer_that_is_cut_or_garbled_changes_no_other_record(body in garbled(json!({
+            "changedEntityType": "Candidate", "changedEntityId": 10, "changeType": "UPDATE",
+            "messages": [{ "detailMessage": "left alone", "propertyName": "status", "type": "READ_ONLY" }],
+        }))) {
+            let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+            if let Ok(changed) = serde_json::from_slice::<Changed>(&body) {
+                prop_assert_eq!(told["changedEntityId"].as_u64(), Some(changed.changed_entity_id));
+                let words = changed.word_on("status").unwrap_or_default();
+                let texts = told.to_string();
+                prop_assert!(words.split(": ").all(|word| texts.contains(word)), "{}", words);
+            }
+        }
+    }
+}

@@ -148,8 +148,12 @@ pub(super) fn refusal(
 /// The parts of a batch's answer, in the order of the requests; `None` if it is no such answer, or
 /// its end is missing.
 pub(super) fn parts(response: &Response) -> Option<Vec<PartAnswer>> {
-    let boundary = boundary(response.header("content-type")?)?;
-    let text = std::str::from_utf8(&response.body).ok()?;
+    parts_in(response.header("content-type")?, &response.body)
+}
+
+fn parts_in(content_type: &str, body: &[u8]) -> Option<Vec<PartAnswer>> {
+    let boundary = boundary(content_type)?;
+    let text = std::str::from_utf8(body).ok()?;
     let delimiter = format!("--{boundary}");
     let mut pieces = text.split(delimiter.as_str());
     pieces.next()?;
@@ -202,6 +206,10 @@ pub(super) fn is_whole(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::super::garbled::{damaged, garbled};
     use super::*;
 
     fn id() -> RowId {
@@ -257,6 +265,48 @@ mod tests {
         };
         assert_eq!(message, format!("0x80044331: {words}"));
         assert_eq!(column.as_deref(), Some("subject"));
+    }
+
+    /// An answer to three writes: done, refused, done.
+    fn batch() -> String {
+        let head = "--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 ";
+        let done = "204 No Content\r\nOData-Version: 4.0\r\n\r\n\r\n";
+        let refused = "400 Bad Request\r\nContent-Type: application/json\r\n\r\n\
+                       {\"error\":{\"code\":\"0x80044331\",\"message\":\"too long\"}}\r\n";
+        format!("{head}{done}{head}{refused}{head}{done}--b--\r\n")
+    }
+
+    /// That nothing is done which no line of the answer says is done.
+    fn expect_honest(body: &[u8]) {
+        let Some(parts) = parts_in("multipart/mixed; boundary=b", body) else {
+            return;
+        };
+        let replies = parts.iter().map(|part| part.reply(Some(&id()), &["name"]));
+        let done = replies
+            .filter(|reply| matches!(reply, Reply::Done { .. }))
+            .count();
+        let text = String::from_utf8_lossy(body);
+        let said = text.lines().filter(|line| {
+            let status = line.split(' ').nth(1).unwrap_or_default();
+            status.len() == 3 && status.starts_with('2')
+        });
+        assert!(done <= said.count(), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_s_answer_that_is_cut_or_garbled_is_no_success(body in damaged(batch().into_bytes())) {
+            expect_honest(&body);
+        }
+
+        #[test]
+        fn a_refusal_that_is_cut_or_garbled_is_no_success(
+            body in garbled(json!({ "error": { "code": "0x80040217", "message": "Does Not Exist" } })),
+            status in prop::sample::select(vec![400_u16, 404, 412, 429, 500]),
+        ) {
+            let answer = PartAnswer { status, retry_after: None, body };
+            prop_assert!(!matches!(answer.reply(Some(&id()), &["name"]), Reply::Done { .. }), "it is refused");
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) struct TableDescription {
     keys: Vec<EntityKey>,
     #[serde(default)]
     many_to_one_relationships: Vec<Relationship>,
+    #[serde(default)]
+    many_to_many_relationships: Vec<ManyToMany>,
     /// Bulk messages that it takes.
     #[serde(default)]
     messages: Vec<String>,
@@ -43,6 +45,9 @@ pub(super) struct TableDescription {
     /// Set names of the tables that lookups lead to.
     #[serde(default)]
     pub(super) target_sets: BTreeMap<String, String>,
+    /// Names of the columns that hold the ids of those tables' rows.
+    #[serde(skip)]
+    pub(super) target_ids: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -147,6 +152,18 @@ pub(super) struct Relationship {
     referenced_attribute: Option<String>,
 }
 
+/// A relationship of many to many, as both of its tables tell it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ManyToMany {
+    entity1_logical_name: String,
+    #[serde(default)]
+    entity1_navigation_property_name: Option<String>,
+    entity2_logical_name: String,
+    #[serde(default)]
+    entity2_navigation_property_name: Option<String>,
+}
+
 /// What column security grants the user of one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Granted {
@@ -162,6 +179,8 @@ pub(super) enum Nature {
     Choice,
     Choices,
     Lookup,
+    /// Rows of another table, many to many.
+    Members,
 }
 
 impl TableDescription {
@@ -208,12 +227,27 @@ impl TableDescription {
         all.find(|known| known.referencing_attribute == column)
     }
 
-    /// The tables that lookups of these columns lead to.
+    /// Names under which a row shows rows of other tables, many to many, with the table of each. One
+    /// that leads to the same table goes by two names, of which nobody says which way they lead.
+    pub(super) fn lists(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.many_to_many_relationships.iter();
+        all.filter_map(|list| {
+            let (one, other) = (&list.entity1_logical_name, &list.entity2_logical_name);
+            let (name, target) = match (*one == self.logical_name, one == other) {
+                (_, true) => return None,
+                (true, false) => (&list.entity1_navigation_property_name, other),
+                (false, false) => (&list.entity2_navigation_property_name, one),
+            };
+            Some((name.as_deref()?, target.as_str()))
+        })
+    }
+
+    /// The tables that lookups and lists lead to.
     pub(super) fn targets(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .many_to_one_relationships
-            .iter()
+        let lookups = self.many_to_one_relationships.iter();
+        let mut names: Vec<&str> = lookups
             .map(|known| known.referenced_entity.as_str())
+            .chain(self.lists().map(|(_, target)| target))
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -255,13 +289,20 @@ impl TableDescription {
             .attributes
             .iter()
             .filter(|attribute| attribute.is_shown());
-        let columns: Vec<ObjectColumn> = columns.map(|attribute| self.column(attribute)).collect();
+        let mut columns: Vec<ObjectColumn> =
+            columns.map(|attribute| self.column(attribute)).collect();
         let active = self
             .keys
             .iter()
             .filter(|key| key.entity_key_index_status.as_deref() == Some("Active"));
         let keys = active.map(|key| key.key_attributes.clone());
-        let indexes = columns.iter().map(|column| vec![column.name.clone()]);
+        let indexes: Vec<Vec<String>> = columns
+            .iter()
+            .map(|column| vec![column.name.clone()])
+            .collect();
+        let is_other = |(name, _): &(&str, &str)| self.attribute(name).is_none();
+        let lists = self.lists().filter(is_other);
+        columns.extend(lists.map(|(name, target)| list_column(name, target)));
         let may_select = self.may("Read");
         Object {
             path: vec![self.logical_name.clone()],
@@ -274,7 +315,7 @@ impl TableDescription {
                 .chain(keys)
                 .collect(),
             // Whatever can be filtered by is found without reading every row one by one.
-            indexes: indexes.collect(),
+            indexes,
             may_enter: true,
             hides_columns: true,
             may_select,
@@ -366,6 +407,19 @@ impl TableDescription {
     }
 }
 
+/// What a row lists, as a column of its own.
+fn list_column(name: &str, target: &str) -> ObjectColumn {
+    let holds = Holds::Text {
+        limit: None,
+        repertoire: Repertoire::Unicode { nul: false },
+    };
+    ObjectColumn {
+        has_default: true,
+        is_set: true,
+        ..ObjectColumn::plain(name, &format!("many_to_many({target})"), holds)
+    }
+}
+
 impl Attribute {
     /// Whether it is a column of its own, and none that only tells of another.
     fn is_shown(&self) -> bool {
@@ -440,6 +494,7 @@ impl Attribute {
         let kind = self.kind().to_lowercase();
         match (self.nature(), self.max_length, self.precision) {
             (Nature::Choice, _, _) => "choice".to_owned(),
+            (Nature::Members, _, _) => "many_to_many".to_owned(),
             (Nature::Choices, _, _) => {
                 let choices = self.choices().into_iter();
                 let told = choices.map(|(number, label)| format!("{number}={label}"));
@@ -466,7 +521,7 @@ impl Attribute {
                         .collect(),
                 );
             }
-            Nature::Choices => return text(None),
+            Nature::Choices | Nature::Members => return text(None),
             Nature::Lookup => {
                 return match self.leads_to() {
                     [_] => Holds::Uuid,

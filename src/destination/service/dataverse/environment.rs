@@ -33,6 +33,8 @@ pub(super) struct NamedTable {
     #[serde(default)]
     pub(super) entity_set_name: Option<String>,
     #[serde(default)]
+    primary_id_attribute: Option<String>,
+    #[serde(default)]
     display_name: Value,
 }
 
@@ -169,6 +171,9 @@ impl DataverseDestination {
         let select = "$select=ReferencingAttribute,ReferencingEntityNavigationPropertyName,ReferencedEntity,ReferencedAttribute";
         let path = format!("{entity}/ManyToOneRelationships?{select}");
         let relationships: Listed<Value> = self.read(path, &doing).await?;
+        let select = "$select=SchemaName,IntersectEntityName,Entity1LogicalName,Entity1NavigationPropertyName,Entity2LogicalName,Entity2NavigationPropertyName";
+        let path = format!("{entity}/ManyToManyRelationships?{select}");
+        let lists: Listed<Value> = self.read(path, &doing).await?;
         let messages = self.messages(name, &doing).await?;
         if let Some(table) = table.as_object_mut() {
             table.remove("@odata.context");
@@ -176,6 +181,7 @@ impl DataverseDestination {
                 ("Attributes", json!(attributes.value)),
                 ("Keys", json!(keys.value)),
                 ("ManyToOneRelationships", json!(relationships.value)),
+                ("ManyToManyRelationships", json!(lists.value)),
                 ("Messages", json!(messages)),
             ];
             table.extend(parts.map(|(name, value)| (name.to_owned(), value)));
@@ -213,12 +219,18 @@ impl DataverseDestination {
         if !table.targets().is_empty() {
             let tables = self.tables().await?;
             let targets = table.targets();
-            let sets = tables.into_iter().filter_map(|known| {
-                let is_target = targets.contains(&known.logical_name.as_str());
-                let set = known.entity_set_name.filter(|_| is_target)?;
-                Some((known.logical_name, set))
-            });
-            table.target_sets = sets.collect();
+            let is_target = |known: &&NamedTable| targets.contains(&known.logical_name.as_str());
+            let known: Vec<&NamedTable> = tables.iter().filter(is_target).collect();
+            let named = |name_of: fn(&NamedTable) -> &Option<String>| {
+                let names = known.iter();
+                let names = names.filter_map(|known| {
+                    Some((known.logical_name.clone(), name_of(known).clone()?))
+                });
+                names.collect()
+            };
+            let sets = named(|known| &known.entity_set_name);
+            let ids = named(|known| &known.primary_id_attribute);
+            (table.target_sets, table.target_ids) = (sets, ids);
         }
         Ok(table)
     }
@@ -269,7 +281,7 @@ impl DataverseDestination {
 
     async fn tables(&self) -> Result<Vec<NamedTable>, SystemError> {
         let path = format!(
-            "{}/EntityDefinitions?$select=LogicalName,EntitySetName,DisplayName",
+            "{}/EntityDefinitions?$select=LogicalName,EntitySetName,PrimaryIdAttribute,DisplayName",
             self.base
         );
         let tables: Listed<NamedTable> = self.read(path, "listing the tables").await?;

@@ -87,6 +87,11 @@ impl DataverseManner {
         tables.insert(table.logical_name.clone(), Arc::clone(table));
     }
 
+    /// What URLs of rows begin with.
+    pub(super) fn root(&self) -> String {
+        format!("{}{}", self.environment(), self.base)
+    }
+
     /// Scheme, host and port of the environment. A practice's is where one logs in.
     fn environment(&self) -> &str {
         let api_url = self.live.api_url.as_deref();

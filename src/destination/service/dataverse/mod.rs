@@ -4,6 +4,7 @@
 mod answers;
 mod describe;
 mod environment;
+mod lists;
 mod manner;
 mod queries;
 mod values;
@@ -76,8 +77,11 @@ pub(crate) struct DataverseDestination {
 struct Page {
     #[serde(rename = "@odata.nextLink")]
     next_link: Option<String>,
-    value: Vec<BTreeMap<String, Box<RawValue>>>,
+    value: Vec<Row>,
 }
+
+/// A row as it is told, by the names of its columns.
+type Row = BTreeMap<String, Box<RawValue>>;
 
 impl DataverseDestination {
     pub(crate) async fn connect(
@@ -309,23 +313,7 @@ impl Find for DataverseDestination {
         layout: &Layout,
         keys: &[Vec<String>],
     ) -> Result<Vec<Hit>, SystemError> {
-        let table = self.table(&layout.object).await?;
-        let fields = selected(layout, &table);
-        let base = format!("{}/{}", self.base, table.entity_set_name);
-        let mut hits = Vec::new();
-        for path in queries::look_ups(&base, layout, &fields, keys) {
-            let mut seen = HashSet::new();
-            let mut next = Some(path);
-            while let Some(path) = next {
-                let page = self.page(path.clone()).await?;
-                seen.insert(path);
-                for row in &page.value {
-                    hits.push(self.hit(layout, &table, row)?);
-                }
-                next = self.next_page(page.next_link, &seen)?;
-            }
-        }
-        Ok(hits)
+        self.rows(layout, keys).await
     }
 
     fn key_form(field: &LayoutField, part: &str) -> String {
@@ -342,6 +330,28 @@ impl Find for DataverseDestination {
 }
 
 impl DataverseDestination {
+    /// As [`Find::find`].
+    async fn rows(&self, layout: &Layout, keys: &[Vec<String>]) -> Result<Vec<Hit>, SystemError> {
+        let table = self.table(&layout.object).await?;
+        let (fields, lists) = (selected(layout, &table), lists::expanded(layout, &table));
+        let base = format!("{}/{}", self.base, table.entity_set_name);
+        let mut hits = Vec::new();
+        for path in queries::look_ups(&base, layout, (&fields, &lists), keys) {
+            let mut seen = HashSet::new();
+            let mut next = Some(path);
+            while let Some(path) = next {
+                let page = self.page(path.clone()).await?;
+                seen.insert(path);
+                for row in &page.value {
+                    let lists = self.lists_of(layout, &table, row).await?;
+                    hits.push(self.hit(layout, &table, row, &lists)?);
+                }
+                next = self.next_page(page.next_link, &seen)?;
+            }
+        }
+        Ok(hits)
+    }
+
     async fn page(&self, path: String) -> Result<Page, SystemError> {
         let annotations = format!("odata.include-annotations=\"{LOOKUP_TABLE}\"");
         let request = Request::get(path).with_header("Prefer", annotations);
@@ -374,7 +384,8 @@ impl DataverseDestination {
         &self,
         layout: &Layout,
         table: &TableDescription,
-        row: &BTreeMap<String, Box<RawValue>>,
+        row: &Row,
+        lists: &BTreeMap<&str, String>,
     ) -> Result<Hit, SystemError> {
         let told =
             |name: &str| -> Option<String> { serde_json::from_str(row.get(name)?.get()).ok() };
@@ -382,6 +393,10 @@ impl DataverseDestination {
         let id = id.ok_or_else(|| self.unreadable("a row has no id"))?;
         let values = layout.fields.iter().map(|field| {
             let name = values::read_name(field);
+            if values::is_list(field) {
+                let members = lists.get(name.as_str());
+                return Ok(members.filter(|members| !members.is_empty()).cloned());
+            }
             let value = row.get(&name);
             let value = value.ok_or_else(|| self.unreadable(&format!("a row has no `{name}`")))?;
             let target = told(&format!("{name}@{LOOKUP_TABLE}"));
@@ -408,7 +423,9 @@ impl DataverseDestination {
 
 /// Names of the columns that a look-up reads.
 fn selected(layout: &Layout, table: &TableDescription) -> Vec<String> {
-    let fields = layout.fields.iter().map(values::read_name);
+    let fields = layout.fields.iter();
+    let fields = fields.filter(|field| !values::is_list(field));
+    let fields = fields.map(values::read_name);
     let mut names = vec![table.primary_id_attribute.clone()];
     for name in fields {
         if !names.contains(&name) {
@@ -447,14 +464,39 @@ impl Service for DataverseDestination {
             columns: &columns,
             together,
         };
-        let (ready, sender): (Vec<&ReadyWrite>, _) = (ready.iter().collect(), &sender);
-        patiently(
-            &ready,
+        let before = lists::ListsBefore::default();
+        let stopped = self.list_first(layout, &table, &ready, &before).await?;
+        let is_sent = |(write, stopped): &(&ReadyWrite, &Option<Reply>)| {
+            stopped.is_none() && write.is_of_row()
+        };
+        let of_rows = ready.iter().zip(&stopped).filter(is_sent);
+        let of_rows: Vec<&ReadyWrite> = of_rows.map(|(write, _)| write).collect();
+        let sender = &sender;
+        let sent = patiently(
+            &of_rows,
             portion_max,
             self.attempts_max,
             |portion| async move { sender.send(&portion).await },
         )
-        .await
+        .await;
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if ready.iter().all(|write| write.lists.is_empty()) => return Err(error),
+            // Lists are set already: all of it is looked at again.
+            Err(_) => vec![Reply::Unknown; of_rows.len()],
+        };
+        let mut sent = sent.into_iter();
+        let reply = |(write, stopped): (&ReadyWrite, Option<Reply>)| match stopped {
+            Some(stopped) => stopped,
+            None if write.is_of_row() => sent.next().unwrap_or(Reply::Unknown),
+            None => Reply::Done {
+                id: write.id.clone(),
+            },
+        };
+        let replies = ready.iter().zip(stopped).map(reply).collect();
+        Ok(self
+            .list_last(layout, &table, &ready, before, replies)
+            .await)
     }
 
     fn abilities(&self, object: &Object) -> Abilities {
@@ -467,6 +509,10 @@ impl Service for DataverseDestination {
             guard: guards.then_some(GuardStrength::Exact),
             marks_creates: true,
         }
+    }
+
+    fn goes_in_steps(&self, layout: &Layout) -> bool {
+        layout.fields.iter().any(values::is_list)
     }
 }
 

@@ -34,15 +34,18 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// The paths of the queries that find the rows with these keys. `base` is the path of the table's
-/// set, `fields` are the columns that are read.
+/// set, `fields` are the columns that are read, and `lists` what is expanded.
 pub(super) fn look_ups(
     base: &str,
     layout: &Layout,
-    fields: &[String],
+    (fields, lists): (&[String], &[String]),
     keys: &[Vec<String>],
 ) -> Vec<String> {
     let key: Vec<&LayoutField> = layout.key_fields().collect();
-    let select = format!("{base}?$select={}", encoded(&fields.join(",")));
+    let mut select = format!("{base}?$select={}", encoded(&fields.join(",")));
+    if !lists.is_empty() {
+        select.push_str(&format!("&$expand={}", encoded(&lists.join(","))));
+    }
     let single = match key.as_slice() {
         [only] if is_listed(only) => Some(*only),
         _ => None,

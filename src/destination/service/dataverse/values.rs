@@ -23,6 +23,7 @@ fn nature(column: &ObjectColumn) -> Nature {
         "choice" => Nature::Choice,
         "choices" => Nature::Choices,
         "lookup" => Nature::Lookup,
+        "many_to_many" => Nature::Members,
         _ => Nature::Plain,
     }
 }
@@ -31,7 +32,9 @@ fn nature(column: &ObjectColumn) -> Nature {
 pub(super) fn read_name(field: &LayoutField) -> String {
     match nature(&field.column) {
         Nature::Lookup => lookup_name(&field.column.name),
-        Nature::Plain | Nature::Choice | Nature::Choices => field.column.name.clone(),
+        Nature::Plain | Nature::Choice | Nature::Choices | Nature::Members => {
+            field.column.name.clone()
+        }
     }
 }
 
@@ -85,10 +88,37 @@ fn members<'a>(column: &'a ObjectColumn, text: &'a str) -> BTreeSet<&'a str> {
         .collect()
 }
 
+/// Whether a field shows rows of another table, many to many.
+pub(super) fn is_list(field: &LayoutField) -> bool {
+    nature(&field.column) == Nature::Members
+}
+
+/// Ids with semicolons between, in the form that Dataverse has them in; what is none stays.
+pub(super) fn ids_of(text: &str) -> BTreeSet<String> {
+    let ids = text.split(';').map(str::trim).filter(|id| !id.is_empty());
+    ids.map(|id| Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |id| id.to_string()))
+        .collect()
+}
+
+/// The ids that a list is to hold. Errors: which is none, in words.
+pub(super) fn wanted_ids(value: Option<&str>) -> Result<BTreeSet<String>, String> {
+    let ids = ids_of(value.unwrap_or_default());
+    match ids.iter().find(|id| Uuid::parse_str(id).is_err()) {
+        Some(stray) => Err(format!("`{stray}` names no row: write its GUID")),
+        None => Ok(ids),
+    }
+}
+
 /// The labels of the choices that a row holds after some, by label or number, were added or taken
 /// out.
 pub(super) fn merged(field: &LayoutField, sent: &str, held: &str) -> String {
     let column = &field.column;
+    if is_list(field) {
+        let (held, sent) = (ids_of(held), ids_of(sent));
+        let held: Vec<&str> = held.iter().map(String::as_str).collect();
+        let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+        return list::merged(field.list, &held, &sent).join(";");
+    }
     let numbers = |text| Vec::from_iter(members(column, text));
     let merged = list::merged(field.list, &numbers(held), &numbers(sent));
     labels(column, merged.into_iter())
@@ -128,6 +158,7 @@ pub(super) fn same_after_storing(
         (Nature::Choice, _) => number_of(column, sent) == number_of(column, held),
         (Nature::Choices, _) => members(column, sent) == members(column, held),
         (Nature::Lookup, _) => target(sent) == target(held),
+        (Nature::Members, _) => ids_of(sent) == ids_of(held),
         (Nature::Plain, Kind::Uuid) => sent.eq_ignore_ascii_case(held),
         (Nature::Plain, Kind::Instant | Kind::Timestamp) => {
             let second = |text| Some(micros(text)?.div_euclid(1_000_000));
@@ -245,7 +276,7 @@ pub(super) fn member(
             .ok_or_else(|| format!("`{word}` is no choice of `{}`", column.name))?
             .to_owned(),
         (Nature::Choices, Some(words)) => numbers(column, words)?,
-        (Nature::Plain | Nature::Lookup, Some(value)) => plain_json(kind, value),
+        (Nature::Plain | Nature::Lookup | Nature::Members, Some(value)) => plain_json(kind, value),
     };
     Ok((text(&column.name), json))
 }
@@ -320,7 +351,7 @@ pub(super) fn held(
             (Some(table), Holds::Text { .. }) => format!("{table}({value})"),
             (_, _) => value,
         },
-        Nature::Plain => value,
+        Nature::Plain | Nature::Members => value,
     })
 }
 
@@ -402,6 +433,29 @@ mod tests {
             Ok("\"9\"")
         );
         assert!(numbers(&interests.column, "Analitics").is_err());
+    }
+
+    #[test]
+    fn rows_of_another_table_are_a_set_of_ids() {
+        let list = text_field("many_to_many(contact)");
+        let (one, two) = (
+            "0a0e0000-0000-4000-8000-00000000000a",
+            "0a0e0000-0000-4000-8000-00000000000b",
+        );
+        let sent = format!("{};{{{}}}", two, one.to_uppercase());
+        assert!(same_after_storing(
+            &list,
+            Some(&sent),
+            Some(&format!("{one};{two}"))
+        ));
+        assert!(!same_after_storing(
+            &list,
+            Some(one),
+            Some(&format!("{one};{two}"))
+        ));
+        assert!(same_after_storing(&list, None, None));
+        assert_eq!(wanted_ids(Some(&sent)).map(|ids| ids.len()), Ok(2));
+        assert!(wanted_ids(Some("Acme")).is_err());
     }
 
     #[test]

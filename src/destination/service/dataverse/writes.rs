@@ -1,6 +1,8 @@
 //! Requests that write: bulk messages, and batches of single writes each of which stands or falls
 //! alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use super::super::look_up::Texts;
 use super::super::seam::{ServiceVerb, ServiceWrite};
 use super::super::values::text;
 use super::describe::TableDescription;
-use super::values::member;
+use super::values::{is_list, member, wanted_ids};
 use crate::destination::seam::RowId;
 use crate::domain::connection::DataverseOptions;
 use crate::domain::layout::Layout;
@@ -17,6 +19,9 @@ use crate::http::{HttpMethod, Request};
 /// Stands between the requests of a batch. In JSON no line can begin with it.
 const BATCH_TYPE: &str = "multipart/mixed; boundary=batch_5d6c0c1e-7f0b-4f0e-9a51-2b6d1c9e3a77";
 const DELIMITER: &str = "--batch_5d6c0c1e-7f0b-4f0e-9a51-2b6d1c9e3a77";
+
+/// What stands before each request of a batch.
+const PART_HEAD: &str = "--batch_5d6c0c1e-7f0b-4f0e-9a51-2b6d1c9e3a77\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n";
 
 /// What a single write does to its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub(super) struct ReadyWrite {
     etag: Option<String>,
     /// Names and values, as JSON, or why they cannot be sent.
     members: Result<Vec<(String, String)>, String>,
+    /// By their names, ids of the rows of other tables that it is to list.
+    pub(super) lists: Vec<(String, BTreeSet<String>)>,
 }
 
 impl ReadyWrite {
@@ -63,15 +70,44 @@ impl ReadyWrite {
             }
             ServiceVerb::Delete { row } => (Act::Delete, RowId::clone(row), None),
         };
+        let lists = fields.clone().filter(|(field, _)| is_list(field));
+        let lists = lists.map(|(field, value)| Ok((field.column.name.clone(), wanted_ids(value)?)));
+        let lists: Result<Vec<_>, String> = lists.collect();
         let members = fields
-            .filter(|(field, _)| !is_id(&field.column.name))
+            .filter(|(field, _)| !is_id(&field.column.name) && !is_list(field))
             .map(|(field, value)| member(table, field, value));
+        let members = members.collect();
+        let (members, lists) = match lists {
+            Ok(lists) => (members, lists),
+            Err(why) => (Err(why), Vec::new()),
+        };
         Self {
             act,
             id,
             etag,
-            members: members.collect(),
+            members,
+            lists,
         }
+    }
+
+    /// The same, to list these rows.
+    pub(super) fn with_lists(&self, lists: &BTreeMap<String, BTreeSet<String>>) -> Self {
+        let lists = lists.iter();
+        Self {
+            lists: lists
+                .map(|(list, ids)| (list.clone(), ids.clone()))
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the row itself is written, or looked at: where only lists change, it is not.
+    pub(super) fn is_of_row(&self) -> bool {
+        let sends = self
+            .members
+            .as_ref()
+            .map_or(true, |members| !members.is_empty());
+        sends || self.lists.is_empty() || self.act != Act::Update || self.is_guarded()
     }
 
     pub(super) fn is_guarded(&self) -> bool {
@@ -154,10 +190,7 @@ pub(super) fn batch(
     writes: &[&ReadyWrite],
     options: &DataverseOptions,
 ) -> Request {
-    let headers = bypass_headers(options).into_iter();
-    let headers: String = headers
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers = bypass_lines(options);
     let mut body = String::new();
     for write in writes {
         let method = match write.act {
@@ -166,18 +199,73 @@ pub(super) fn batch(
         };
         let (set, id) = (&table.entity_set_name, &write.id.0);
         let condition = write.condition();
+        body.push_str(PART_HEAD);
         body.push_str(&format!(
-            "{DELIMITER}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n\
-             {method} {base}/{set}({id}) HTTP/1.1\r\nContent-Type: application/json\r\n{headers}{condition}\r\n"
+            "{method} {base}/{set}({id}) HTTP/1.1\r\nContent-Type: application/json\r\n{headers}{condition}\r\n"
         ));
         if write.act != Act::Delete {
             body.push_str(&format!("{{{}}}\r\n", write.members()));
         }
     }
+    in_one(base, body)
+}
+
+/// A batch of these parts.
+fn in_one(base: &str, mut body: String) -> Request {
     body.push_str(&format!("{DELIMITER}--\r\n"));
     Request::new(HttpMethod::Post, format!("{base}/$batch"))
         .with_body(BATCH_TYPE, body)
         .with_header("Prefer", "odata.continue-on-error")
+}
+
+/// As the requests of a batch carry them.
+fn bypass_lines(options: &DataverseOptions) -> String {
+    let headers = bypass_headers(options).into_iter();
+    headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect()
+}
+
+/// A row of another table that is listed by a row, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListChange<'a> {
+    pub(super) write: &'a ReadyWrite,
+    pub(super) list: &'a str,
+    pub(super) member: String,
+    pub(super) adds: bool,
+}
+
+/// Rows of other tables that are listed or no longer, each by itself. `root` is what URLs of rows begin
+/// with.
+/// Source: <https://learn.microsoft.com/en-us/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api>.
+pub(super) fn associations(
+    (base, root): (&str, &str),
+    table: &TableDescription,
+    associations: &[ListChange<'_>],
+    options: &DataverseOptions,
+) -> Request {
+    let headers = bypass_lines(options);
+    let mut body = String::new();
+    for one in associations {
+        let (set, id) = (&table.entity_set_name, &one.write.id.0);
+        let (list, member) = (one.list, &one.member);
+        body.push_str(PART_HEAD);
+        if one.adds {
+            let target = table.lists().find(|(name, _)| *name == list);
+            let target = target.and_then(|(_, target)| table.target_sets.get(target));
+            let url = format!("{root}/{}({member})", target.map_or("", String::as_str));
+            body.push_str(&format!(
+                "POST {base}/{set}({id})/{list}/$ref HTTP/1.1\r\nContent-Type: application/json\r\n{headers}\r\n\
+                 {{\"@odata.id\":{}}}\r\n",
+                text(&url)
+            ));
+        } else {
+            body.push_str(&format!(
+                "DELETE {base}/{set}({id})/{list}({member})/$ref HTTP/1.1\r\nContent-Type: application/json\r\n{headers}\r\n"
+            ));
+        }
+    }
+    in_one(base, body)
 }
 
 /// Headers that take a request past what of the environment's logic the file says.

@@ -42,7 +42,15 @@ impl ApiError {
         Self::read(&serde_json::from_slice(&response.body).ok()?)
     }
 
-    fn read(value: &Value) -> Option<Self> {
+    /// One of no category, in our own words.
+    pub(super) fn saying(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn read(value: &Value) -> Option<Self> {
         let fields = value.as_object()?;
         let text = |names: &[&str]| {
             let found = names
@@ -310,9 +318,59 @@ impl Input<'_> {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests may")]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::super::garbled::garbled;
     use super::*;
+
+    /// An answer to four updates: two are done, and two refused.
+    fn whole() -> Value {
+        let done = |id: &str| json!({ "id": id, "properties": { "score": "7" }, "updatedAt": "2026-11-30T00:00:00Z" });
+        json!({
+            "status": "COMPLETE", "results": [done("103"), done("101")], "numErrors": 2,
+            "errors": [
+                { "category": "VALIDATION_ERROR", "message": "no", "context": { "objectWriteTraceId": ["r1"] } },
+                { "category": "OBJECT_NOT_FOUND", "message": "gone", "context": { "ids": ["104"], "objectWriteTraceId": ["r3"] } },
+            ],
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_that_is_cut_or_garbled_makes_no_success(body in garbled(whole())) {
+            let known = ids(&["101", "102", "103", "104"]);
+            let replies = Batch::read(&body).map(|batch| batch.replies(&updates(&known)));
+            let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+            for (own, reply) in known.iter().zip(replies.unwrap_or_default()) {
+                if let Reply::Done { id } = reply {
+                    prop_assert_eq!(&id, own);
+                    let results = told["results"].as_array().into_iter().flatten();
+                    let named = results.filter(|result| result["id"] == own.0.as_str()).count();
+                    prop_assert_eq!(named, 1, "{} in {}", own.0, told);
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_made_is_known_by_its_mark_alone(body in garbled(json!({
+            "status": "COMPLETE", "results": [
+                { "id": "7", "objectWriteTraceId": "r1", "properties": {} },
+                { "id": "8", "objectWriteTraceId": "r0", "properties": {} },
+            ],
+        }))) {
+            let inputs = [0, 1].map(|place| Input { id: None, mark: format!("r{place}"), unique: None });
+            let replies = Batch::read(&body).map(|batch| batch.replies(&inputs));
+            let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+            for (input, reply) in inputs.iter().zip(replies.unwrap_or_default()) {
+                if let Reply::Done { id } = reply {
+                    let results = told["results"].as_array().into_iter().flatten();
+                    let own: Vec<&Value> = results.filter(|result| result["objectWriteTraceId"] == input.mark.as_str()).collect();
+                    prop_assert!(own.len() == 1 && own[0]["id"] == id.0.as_str(), "{:?} in {}", id, told);
+                }
+            }
+        }
+    }
 
     /// Inputs that update these records, marked by their places.
     fn updates(ids: &[RowId]) -> Vec<Input<'_>> {

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::domain::connection::ServiceKind;
 use crate::domain::object::{
     Holds, Object, ObjectColumn, ObjectKind, Repertoire, RowLocks, Spelling, TextLimit,
 };
+use crate::domain::referral::{ReferenceColumn, ReferenceTarget};
 
 /// Characters of a text.
 /// Source: <https://developers.hubspot.com/docs/api-reference/crm-properties-v3/guide>.
@@ -41,16 +43,67 @@ const CONTACTS: &str = "0-1";
 /// Objects whose records others belong to, and what stands before their names in a field that says
 /// so.
 const ASSOCIATED_OBJECTS: [&str; 4] = ["contacts", "companies", "deals", "tickets"];
-const ASSOCIATED: &str = "associated_";
+pub(super) const ASSOCIATED: &str = "associated_";
 
-/// The numbers of the types by which records of an object are associated with others, by the names
-/// of these.
-pub(super) type AssociationTypes = BTreeMap<String, u64>;
+/// What one record is to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AssociationType {
+    pub(super) category: String,
+    pub(super) id: u64,
+}
+
+impl AssociationType {
+    /// As requests write it.
+    pub(super) fn spec(&self) -> Value {
+        json!({ "associationCategory": self.category, "associationTypeId": self.id })
+    }
+
+    /// Whether an answer tells of this one.
+    pub(super) fn is(&self, told: &Value) -> bool {
+        let category = told.get("category").and_then(Value::as_str);
+        told.get("typeId").and_then(Value::as_u64) == Some(self.id)
+            && category.is_none_or(|category| category == self.category)
+    }
+}
+
+/// The types by which records of an object are associated with others, by the names of these.
+pub(super) type AssociationTypes = BTreeMap<String, AssociationType>;
 
 /// The object that a field associates with; `None` of a property.
 pub(super) fn associated(column: &ObjectColumn) -> Option<&str> {
     let declared = column.declared.strip_prefix("association(")?;
-    declared.strip_suffix(')')
+    declared.strip_suffix(')')?.split(", ").next()
+}
+
+/// What its records are to the others, where a field is about a label alone.
+pub(super) fn labelled(column: &ObjectColumn) -> Option<AssociationType> {
+    let declared = column.declared.strip_prefix("association(")?;
+    let (_, kind) = declared.strip_suffix(')')?.split_once(", ")?;
+    let (category, id) = kind.split_once(' ')?;
+    Some(AssociationType {
+        category: category.to_owned(),
+        id: id.parse().ok()?,
+    })
+}
+
+/// `associated_contacts/Decision maker`: the records of another object that have this label.
+pub(super) fn labelled_column(to: &str, label: &str, kind: &AssociationType) -> ObjectColumn {
+    let AssociationType { category, id } = kind;
+    let declared = format!("association({to}, {category} {id})");
+    association_column(format!("{ASSOCIATED}{to}/{label}"), &declared)
+}
+
+/// Ids of records with semicolons between.
+fn association_column(name: String, declared: &str) -> ObjectColumn {
+    let holds = Holds::Text {
+        limit: None,
+        repertoire: Repertoire::Unicode { nul: false },
+    };
+    ObjectColumn {
+        has_default: true,
+        is_set: true,
+        ..ObjectColumn::plain(&name, declared, holds)
+    }
 }
 
 /// The schema of an object, as far as it is made use of.
@@ -153,7 +206,10 @@ impl Schema {
                 .collect(),
             unique_keys: named(&|property| self.is_unique(property)),
             // Whatever there is can be searched for.
-            indexes: named(&|property| property.holds() != Holds::Unsupported),
+            indexes: named(&|property| property.holds() != Holds::Unsupported)
+                .into_iter()
+                .chain(self.associations().map(|column| vec![column.name]))
+                .collect(),
             may_enter: true,
             hides_columns: true,
             may_select: true,
@@ -164,31 +220,14 @@ impl Schema {
         }
     }
 
-    /// Fields that hold the id of a record that this one belongs to, but where the portal has a
+    /// Fields that hold the ids of the records that this one belongs to, but where the portal has a
     /// property of that name.
     fn associations(&self) -> impl Iterator<Item = ObjectColumn> {
         let others = ASSOCIATED_OBJECTS.into_iter();
         let others = others.filter(|other| *other != self.path_name());
         let columns = others.map(|other| {
-            let id = Holds::Integer {
-                min: 1,
-                max: i128::from(i64::MAX),
-            };
-            ObjectColumn {
-                name: format!("{ASSOCIATED}{other}"),
-                declared: format!("association({other})"),
-                holds: id,
-                nullable: true,
-                has_default: true,
-                generated: false,
-                may_select: true,
-                // Only along with a new record.
-                may_update: false,
-                may_insert: true,
-                loosely_compared: false,
-                collation: None,
-                is_set: false,
-            }
+            let declared = format!("association({other})");
+            association_column(format!("{ASSOCIATED}{other}"), &declared)
         });
         columns.filter(|column| {
             let mut properties = self.properties.iter();
@@ -234,6 +273,25 @@ impl Schema {
             is_set: property.declared() == "enumeration(checkbox)",
         }
     }
+}
+
+/// The fields of an object that lead to records of others.
+pub(super) fn references(object: &Object) -> Vec<ReferenceColumn> {
+    let fields = object.columns.iter();
+    let reference = |column: &ObjectColumn| {
+        let to = associated(column)?;
+        // One with a label goes by its own name alone.
+        let plain = labelled(column).is_none();
+        Some(ReferenceColumn {
+            column: column.name.clone(),
+            relationship: plain.then(|| to.to_owned()),
+            targets: vec![ReferenceTarget {
+                path: vec![to.to_owned()],
+                column: ID.to_owned(),
+            }],
+        })
+    };
+    fields.filter_map(reference).collect()
 }
 
 impl Property {

@@ -5,17 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::warn;
 
 use super::super::look_up::{Find, Hit};
 use super::super::seam::ServiceWrite;
 use super::answers::{Batch, Told};
-use super::describe::{AssociationTypes, ID, MERGED_IDS, associated};
+use super::describe::{ID, MERGED_IDS, associated};
 use super::marks::id_of;
 use super::stages::STAGE;
 use super::values;
-use super::{BATCH_MAX, HubSpotDestination, encoded, ids_json};
+use super::{BATCH_MAX, HubSpotDestination, ids_json};
 use crate::destination::seam::{RowId, Stored};
 use crate::domain::error::SystemError;
 use crate::domain::layout::{Layout, LayoutField};
@@ -48,6 +48,8 @@ enum Way<'a> {
     Unique(&'a str),
     /// By any other.
     Search(&'a str),
+    /// By a record of another object that they are associated with.
+    Associated(&'a str),
 }
 
 /// The way to find records, and the place of the key's part that it goes by.
@@ -64,7 +66,11 @@ fn way(layout: &Layout) -> (Way<'_>, usize) {
         (Some((place, _)), _, _) => (Way::Id, place),
         (None, Some((place, field)), _) => (Way::Unique(&field.column.name), place),
         (None, None, Some((place, field))) => (Way::Search(&field.column.name), place),
-        (None, None, None) => (Way::Id, 0),
+        (None, None, None) => {
+            let other = layout.key_fields().next();
+            let other = other.and_then(|field| associated(&field.column));
+            (other.map_or(Way::Id, Way::Associated), 0)
+        }
     }
 }
 
@@ -103,6 +109,7 @@ impl Find for HubSpotDestination {
                 }
                 found
             }
+            Way::Associated(other) => self.read_associated(layout, other, &asked).await?,
         };
         if way == Way::Id {
             self.tell_of_merged(layout, &found);
@@ -188,7 +195,7 @@ impl HubSpotDestination {
     }
 
     /// Reads records by ids, or by a property that no two share.
-    async fn read_all(
+    pub(super) async fn read_all(
         &self,
         layout: &Layout,
         id_property: Option<&str>,
@@ -360,8 +367,21 @@ impl HubSpotDestination {
             },
             values,
         };
-        let Way::Unique(property) = way else {
-            return Ok(vec![hit(values)]);
+        let property = match way {
+            Way::Unique(property) => property,
+            // One that belongs to several is found as belonging to what was asked for.
+            Way::Associated(_) => {
+                let place = layout.key.first().copied().unwrap_or_default();
+                let named = |name: &String| {
+                    let mut values = values.clone();
+                    if let Some(value) = values.get_mut(place) {
+                        *value = Some(name.clone());
+                    }
+                    hit(values)
+                };
+                return Ok(led.iter().map(named).collect());
+            }
+            Way::Id | Way::Search(_) => return Ok(vec![hit(values)]),
         };
         let place = layout
             .key
@@ -440,119 +460,6 @@ fn properties<'a>(layout: &'a Layout, id_property: Option<&'a str>) -> Vec<&'a s
     names
 }
 
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-impl HubSpotDestination {
-    /// The types that the fields of a layout go by.
-    /// Errors: records of the two objects cannot be associated.
-    pub(super) async fn association_types(
-        &self,
-        layout: &Layout,
-    ) -> Result<AssociationTypes, SystemError> {
-        let from = object_name(layout);
-        let mut types = AssociationTypes::new();
-        for to in layout
-            .fields
-            .iter()
-            .filter_map(|field| associated(&field.column))
-        {
-            let known = self.session.manner.association_type(from, to);
-            let type_id = match known {
-                Some(type_id) => type_id,
-                None => {
-                    let type_id = self.ask_type(from, to).await?;
-                    self.session.manner.know_association(from, to, type_id);
-                    type_id
-                }
-            };
-            types.insert(to.to_owned(), type_id);
-        }
-        Ok(types)
-    }
-
-    /// The type without a label that leads from records of one object to those of another.
-    async fn ask_type(&self, from: &str, to: &str) -> Result<u64, SystemError> {
-        let doing = format!("asking how `{from}` are associated with `{to}`");
-        let path = format!("{}/labels", self.associations_path(from, to));
-        let response = self.get(path).await?;
-        if !response.is_success() {
-            return Err(self.failure(&response, &doing));
-        }
-        let told: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let types = told.get("results").and_then(Value::as_array);
-        let types = || types.into_iter().flatten();
-        let plain = types().find(|known| known.get("label").is_none_or(Value::is_null));
-        let wanted = plain.or_else(|| types().next());
-        let type_id = wanted.and_then(|known| known.get("typeId")?.as_u64());
-        type_id.ok_or_else(|| self.unreadable(&doing, "the portal associates no such records"))
-    }
-
-    /// Adds what records belong to, to what was read of their properties.
-    pub(super) async fn read_associations(
-        &self,
-        layout: &Layout,
-        found: &mut [Read],
-    ) -> Result<(), SystemError> {
-        for field in &layout.fields {
-            let Some(to) = associated(&field.column) else {
-                continue;
-            };
-            for portion in found.chunks_mut(BATCH_MAX) {
-                let ids: Vec<&str> = portion.iter().map(|(told, _)| told.id.as_str()).collect();
-                let others = self.associated_ids(object_name(layout), to, &ids).await?;
-                for (told, _) in portion {
-                    let held = others.get(&told.id).cloned();
-                    told.properties.insert(field.column.name.clone(), held);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The ids of what these records are associated with, with semicolons between.
-    async fn associated_ids(
-        &self,
-        from: &str,
-        to: &str,
-        ids: &[&str],
-    ) -> Result<BTreeMap<String, String>, SystemError> {
-        let doing = "reading associations";
-        let path = format!("{}/batch/read", self.associations_path(from, to));
-        let body = json!({ "inputs": ids_json(ids) });
-        let response = self.post(path, body.to_string(), Repeat::Asks).await?;
-        if !response.is_success() {
-            return Err(self.failure(&response, doing));
-        }
-        let told: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let results = told.get("results").and_then(Value::as_array);
-        let results = results.ok_or_else(|| self.unreadable(doing, "it holds no associations"))?;
-        let mut all = BTreeMap::new();
-        for result in results {
-            let from = result.pointer("/from/id").and_then(id_text);
-            let to = result.get("to").and_then(Value::as_array);
-            let to = to.into_iter().flatten();
-            let to: Vec<String> = to.filter_map(|to| id_text(to.get("toObjectId")?)).collect();
-            all.extend(from.map(|from| (from, to.join(";"))));
-        }
-        Ok(all)
-    }
-
-    fn associations_path(&self, from: &str, to: &str) -> String {
-        let (from, to) = (encoded(from), encoded(to));
-        format!("/crm/associations/{}/{from}/{to}", self.version)
-    }
-}
-
-fn object_name(layout: &Layout) -> &str {
-    layout.object.path.last().map_or("", String::as_str)
-}
-
-/// An id, be it told as a number or as a text.
-fn id_text(told: &Value) -> Option<String> {
-    match told.as_str() {
-        Some(text) => Some(text.to_owned()),
-        None => told.as_u64().map(|id| id.to_string()),
-    }
 }

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use url::form_urlencoded::Serializer;
 
 use super::answers::ApiError;
+use super::describe::AssociationType;
 use super::unseen::Unseen;
 use crate::domain::connection::{Auth, LiveAccess, Secret};
 use crate::http::{
@@ -51,8 +52,8 @@ pub(super) struct HubSpotManner {
     portal: Mutex<Option<Portal>>,
     pub(super) searches: Bucket,
     pub(super) unseen: Unseen,
-    /// Numbers of the types by which records of one object are associated with those of another.
-    associations: Mutex<BTreeMap<(String, String), u64>>,
+    /// The types by which records of one object are associated with those of another.
+    associations: Mutex<BTreeMap<(String, String), AssociationType>>,
 }
 
 /// What is told of a portal.
@@ -91,16 +92,16 @@ impl HubSpotManner {
         }
     }
 
-    pub(super) fn association_type(&self, from: &str, to: &str) -> Option<u64> {
+    pub(super) fn association_type(&self, from: &str, to: &str) -> Option<AssociationType> {
         let known = self.associations.lock();
         let known = known.unwrap_or_else(PoisonError::into_inner);
-        known.get(&(from.to_owned(), to.to_owned())).copied()
+        known.get(&(from.to_owned(), to.to_owned())).cloned()
     }
 
-    pub(super) fn know_association(&self, from: &str, to: &str, type_id: u64) {
+    pub(super) fn know_association(&self, from: &str, to: &str, kind: &AssociationType) {
         let known = self.associations.lock();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        known.insert((from.to_owned(), to.to_owned()), type_id);
+        known.insert((from.to_owned(), to.to_owned()), kind.clone());
     }
 
     pub(super) fn portal(&self) -> Option<Portal> {

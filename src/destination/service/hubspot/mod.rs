@@ -2,6 +2,7 @@
 //! comparing are seen to elsewhere.
 
 mod answers;
+mod associations;
 mod describe;
 mod find;
 mod manner;
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::answers::{ApiError, Batch, Input, refusal};
-use self::describe::{AssociationTypes, STANDARD_OBJECTS, Schema};
+use self::describe::{AssociationTypes, STANDARD_OBJECTS, Schema, associated};
 use self::manner::HubSpotManner;
 use self::marks::{id_of, mark_of};
 use self::stages::{Backwards, Detour, Properties, STAGE, Stages, update_body};
@@ -32,9 +33,10 @@ use super::patience::patiently;
 use super::seam::{Abilities, GuardStrength, Reply, Service, ServiceVerb, ServiceWrite};
 use crate::domain::connection::{Auth, Connection, Secret, ServiceSettings};
 use crate::domain::error::{SystemError, chain};
-use crate::domain::layout::Layout;
+use crate::domain::layout::{Layout, LayoutField};
 use crate::domain::object::{Object, ObjectName};
 use crate::domain::problem::did_you_mean;
+use crate::domain::referral::ReferenceColumn;
 use crate::fault;
 use crate::http::{HttpMethod, Repeat, Request, Response, Session};
 use crate::practice;
@@ -230,6 +232,11 @@ impl HubSpotDestination {
         Ok(schema.object())
     }
 
+    /// As [`crate::destination::seam::Destination::references`].
+    pub(super) fn references(&self, object: &Object) -> Vec<ReferenceColumn> {
+        describe::references(object)
+    }
+
     /// As [`crate::destination::seam::Destination::identity`].
     pub(super) fn identity(&self) -> String {
         let account = self.account.as_deref();
@@ -254,13 +261,31 @@ impl Service for HubSpotDestination {
         let texts = Texts::of(self.session.connection(), layout, records)?;
         let writes: Vec<&ServiceWrite<'_>> = writes.iter().collect();
         let (this, texts) = (&*self, &texts);
-        patiently(
-            &writes,
-            BATCH_MAX,
-            self.attempts_max,
-            |portion| async move { this.send_portion(layout, texts, &portion).await },
-        )
-        .await
+        let before = associations::HeldBefore::default();
+        let stopped = this.associate_first(layout, texts, &writes, &before);
+        let stopped = stopped.await?;
+        let free = writes.iter().zip(&stopped);
+        let free: Vec<&ServiceWrite<'_>> = free
+            .filter_map(|(write, stopped)| stopped.is_none().then_some(*write))
+            .collect();
+        let sent = patiently(&free, BATCH_MAX, self.attempts_max, |portion| async move {
+            this.send_portion(layout, texts, &portion).await
+        })
+        .await;
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if !associations::are_set(&before) => return Err(error),
+            // Associations are set already: all of it is looked at again.
+            Err(_) => vec![Reply::Unknown; free.len()],
+        };
+        let mut sent = sent.into_iter();
+        let replies = stopped.into_iter();
+        let replies = replies
+            .map(|stopped| stopped.unwrap_or_else(|| sent.next().unwrap_or(Reply::Unknown)))
+            .collect();
+        Ok(this
+            .take_back_associations(layout, &writes, before, replies)
+            .await)
     }
 
     fn abilities(&self, _object: &Object) -> Abilities {
@@ -270,6 +295,15 @@ impl Service for HubSpotDestination {
             guard: Some(GuardStrength::ComparedBefore),
             marks_creates: false,
         }
+    }
+
+    fn empties_first(&self, field: &LayoutField) -> bool {
+        field.column.name == STAGE && stages::may_go_back(field)
+    }
+
+    fn goes_in_steps(&self, layout: &Layout) -> bool {
+        let mut fields = layout.fields.iter();
+        fields.any(|field| self.empties_first(field) || associated(&field.column).is_some())
     }
 }
 
@@ -285,6 +319,15 @@ impl HubSpotDestination {
         let mut stopped = self.stopped_by_changes(layout, writes).await?;
         for (write, stopped) in writes.iter().zip(&mut stopped) {
             if stopped.is_some() {
+                continue;
+            }
+            // Where only associations change, the record itself is left alone.
+            if let ServiceVerb::Update { row, .. } = &write.verb
+                && !write.fields.is_empty()
+                && sent(layout, texts, write).next().is_none()
+            {
+                let id = row.id.clone();
+                *stopped = Some(Reply::Done { id });
                 continue;
             }
             *stopped = match self.stages.backwards(layout, texts, write) {

@@ -59,8 +59,7 @@ impl Stages {
         if !goes_back(field, held, &sent) {
             return None;
         }
-        // What takes an earlier write back is meant to go back.
-        Some(match field.own_text || field.clears_first {
+        Some(match may_go_back(field) {
             true => Backwards::ClearFirst,
             false => Backwards::Refuse(Reply::Refused {
                 message: format!(
@@ -100,6 +99,11 @@ impl Stages {
             back,
         }
     }
+}
+
+/// Whether a stage may go back: where the field says so, and where an earlier write is taken back.
+pub(super) fn may_go_back(field: &LayoutField) -> bool {
+    field.own_text || field.clears_first
 }
 
 /// Names and texts of properties.

@@ -22,6 +22,7 @@ impl Nature {
     fn of(column: &ObjectColumn) -> Self {
         match (column.name.as_str(), column.declared.as_str()) {
             (_, "enumeration(checkbox)") => Self::Members,
+            (_, declared) if declared.starts_with("association(") => Self::Members,
             ("email", _) => Self::Email,
             _ => Self::Other,
         }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::look_up::Texts;
 use super::super::seam::{ServiceVerb, ServiceWrite};
+use super::super::values::members;
 use super::answers::Input;
-use super::describe::{AssociationTypes, associated};
+use super::describe::{AssociationTypes, associated, labelled};
 use super::marks::{id_of, mark_of};
 use super::values::wire;
 use crate::domain::layout::Layout;
@@ -89,7 +90,7 @@ pub(super) fn body(
             input.insert("properties".to_owned(), Value::Object(properties));
             input.insert("objectWriteTraceId".to_owned(), Value::from(mark_of(write)));
             let associations = associations(layout, texts, write, types);
-            if !associations.is_empty() {
+            if verb == Verb::Create && !associations.is_empty() {
                 input.insert("associations".to_owned(), associations.into());
             }
         }
@@ -134,14 +135,14 @@ fn associations(
     write: &ServiceWrite<'_>,
     types: &AssociationTypes,
 ) -> Vec<Value> {
-    let one = |place: &usize| {
+    let of_field = |place: &usize| {
         let field = layout.fields.get(*place)?;
-        let type_id = types.get(associated(&field.column)?)?;
-        let id = texts.value(write.record, *place)?;
-        Some(json!({
-            "to": { "id": id },
-            "types": [{ "associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_id }],
-        }))
+        let usual = types.get(associated(&field.column)?).cloned();
+        let spec = labelled(&field.column).or(usual)?.spec();
+        let ids = members(texts.value(write.record, *place)?).into_iter();
+        let one = move |id: &str| json!({ "to": { "id": id }, "types": [spec.clone()] });
+        Some(ids.map(one).collect::<Vec<_>>())
     };
-    write.fields.iter().filter_map(one).collect()
+    let fields = write.fields.iter();
+    fields.filter_map(of_field).flatten().collect()
 }
