@@ -1,7 +1,8 @@
 //! What is created at a web API though answers are lost: the practice Salesforce, which answers
 //! record by record and has no transaction.
 
-use crate::harness::{Practice, Ran};
+use crate::harness::{Practice, Ran, Served, TlsFront};
+use crate::{hubspot, salesforce};
 
 const FIELDS: &str = "Customer_Id__c = 'id'\nHealth_Score__c = 'score'\nChurn_Risk__c = 'risk'";
 
@@ -111,4 +112,49 @@ fn what_a_cut_connection_writes_a_moment_later_is_not_written_twice() {
     assert_eq!(first.summary(), "10 read = 10 inserted", "{first}");
     practice.faults("");
     assert_eq!(accounts(&practice).len(), 13);
+}
+
+#[test]
+fn a_web_api_is_vouched_for_by_the_authority_in_its_ca_file() {
+    let records = "id,score,risk,note\nC-1,7,low,x\nA1,7,low,x\n";
+    for (place, kind, auth) in [
+        (
+            salesforce::place("", records),
+            "salesforce",
+            "{ flow = 'client_credentials', client_id = 'practice', client_secret = { env = 'WORD' } }",
+        ),
+        (
+            hubspot::place("", records),
+            "hubspot",
+            "{ flow = 'token', token = { env = 'WORD' } }",
+        ),
+    ] {
+        let served = Served::among(&place, "");
+        let front = TlsFront::before(served.url());
+        let url = front.url();
+        let project = |ca_file: &str| {
+            format!(
+                "{}[connections.crm]\nkind = '{kind}'\nlogin_url = '{url}'\napi_url = '{url}'\nattempts_max = 2\n\
+                 auth = {auth}\n{ca_file}",
+                place.connection("files")
+            )
+        };
+        let word = [("WORD", "practice")];
+        place.file("writeback.toml", &project(""));
+        let stranger = place.command_with(&["check", "job"], &word);
+        assert_eq!(stranger.code, 2, "{kind}: {stranger}");
+        assert!(
+            stranger.stderr.contains("ca_file"),
+            "{kind} does not say how to vouch for it: {stranger}"
+        );
+        place
+            .file("certs/ca.pem", &front.authority())
+            .file("writeback.toml", &project("ca_file = 'certs/ca.pem'\n"));
+        let run = place.command_with(&["run", "job", "--json"], &word);
+        assert_eq!(
+            run.summary(),
+            "2 read = 1 updated + 1 skipped",
+            "{kind}: {run}"
+        );
+    }
 }

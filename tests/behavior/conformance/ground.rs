@@ -103,7 +103,8 @@ impl Ground {
         self.job_of(settings, &fields, self.subject.new)
     }
 
-    fn job_of(&self, settings: &str, fields: &[(&str, String)], further: &str) -> &Self {
+    /// A job of these columns, each with how it is filled, and of further lines.
+    pub(super) fn job_of(&self, settings: &str, fields: &[(&str, String)], further: &str) -> &Self {
         let lines = fields
             .iter()
             .map(|(column, field)| format!("{} = {field}\n", self.subject.column(column)));

@@ -6,6 +6,7 @@ mod ahead;
 mod back;
 mod ground;
 mod page;
+mod random;
 mod subject;
 mod trouble;
 mod values;

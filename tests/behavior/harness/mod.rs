@@ -11,6 +11,7 @@ mod proxy;
 mod running;
 mod server;
 mod serving;
+mod tls;
 mod workspace;
 
 #[allow(unused_imports, reason = "not every test binary uses all")]
@@ -29,4 +30,6 @@ pub(crate) use running::{AGAIN, Running, ask_for_transactions, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use serving::{Serving, faketime_library};
+#[allow(unused_imports, reason = "not every test binary uses all")]
+pub(crate) use tls::TlsFront;
 pub(crate) use workspace::{Client, FIELDS, Ran, SCORES, Workspace, csv_cells, write_back};
