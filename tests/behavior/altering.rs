@@ -3,7 +3,7 @@
 //! became narrower.
 
 use crate::harness::{
-    Act, At, Fault, Proxy, Ran, Server, Workspace, run_and_meanwhile, write_back,
+    Act, At, Does, Fault, Proxy, Ran, Server, Workspace, run_and_meanwhile, write_back,
 };
 
 const COLUMNS: &str = "id VARCHAR(18) PRIMARY KEY, score DECIMAL(6,3), note VARCHAR(40)";
@@ -40,20 +40,15 @@ fn scores(place: &Workspace) -> String {
     place.query("SELECT id, score FROM accounts")
 }
 
-/// Changes a column's type, in the server's own words.
-fn retype(server: Server, column: &str, declared: &str) -> String {
-    match server {
-        Server::Sqlite => unreachable!("SQLite cannot"),
-        Server::Postgres => format!("ALTER TABLE accounts ALTER {column} TYPE {declared}"),
-        Server::MariaDb => format!("ALTER TABLE accounts MODIFY {column} {declared}"),
-    }
-}
-
 #[test]
 fn a_column_that_becomes_narrower_stops_the_run_and_the_next_one_checks_every_record_anew() {
     for server in Server::WITH_USERS {
         let (place, proxy) = place_and_proxy(server);
-        let run = run_and_alter(&place, &proxy, &retype(server, "score", "DECIMAL(6,2)"));
+        let run = run_and_alter(
+            &place,
+            &proxy,
+            &server.retyped("score", "DECIMAL(6,3)", "DECIMAL(6,2)"),
+        );
         assert_eq!(run.code, 2, "on {server}: {run}");
         let told = run.stderr.to_lowercase();
         for words in [
@@ -97,7 +92,7 @@ fn a_column_that_becomes_narrower_between_a_stopped_run_and_the_next_is_noticed(
         }]);
         let stopped = place.run();
         assert_eq!(stopped.code, 2, "on {server}: {stopped}");
-        place.execute(&retype(server, "score", "DECIMAL(6,2)"));
+        place.execute(&server.retyped("score", "DECIMAL(6,3)", "DECIMAL(6,2)"));
         proxy.arm(Vec::new());
         let anew = place.run();
         assert!(
@@ -185,19 +180,9 @@ fn a_column_that_must_be_filled_does_not_disturb_a_run_that_only_updates() {
 fn a_trigger_that_refuses_costs_the_records_it_refuses() {
     for server in Server::WITH_USERS {
         let (place, proxy) = place_and_proxy(server);
-        let trigger = match server {
-            Server::Sqlite => unreachable!("a file has no connections"),
-            Server::Postgres => {
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN IF NEW.id = 'A2' THEN RAISE EXCEPTION 'A2 is closed'; END IF; RETURN NEW; END $$; \
-                 CREATE TRIGGER refuse BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse()"
-            }
-            Server::MariaDb => {
-                "CREATE TRIGGER refuse BEFORE UPDATE ON accounts FOR EACH ROW \
-                 IF NEW.id = 'A2' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'A2 is closed'; END IF"
-            }
-        };
-        let run = run_and_alter(&place, &proxy, trigger);
+        let refused = Does::Refuse("A2 is closed");
+        let trigger = server.trigger("refuse", "UPDATE ON accounts", "NEW.id = 'A2'", refused);
+        let run = run_and_alter(&place, &proxy, &trigger);
         assert_eq!(
             run.summary(),
             "3 read = 2 updated + 1 rejected",

@@ -36,13 +36,7 @@ const HELD: &[Held] = &[
     Held {
         name: "f32",
         schema: "REAL",
-        object: |server| {
-            if server == Server::MariaDb {
-                "FLOAT"
-            } else {
-                "REAL"
-            }
-        },
+        object: Server::real,
         values: [
             "-1.1754944e-38",
             "3.4028235e38",
@@ -138,13 +132,7 @@ const HELD: &[Held] = &[
     Held {
         name: "clock",
         schema: "TIME",
-        object: |server| {
-            if server == Server::MariaDb {
-                "TIME(6)"
-            } else {
-                "TIME"
-            }
-        },
+        object: Server::time,
         values: [
             "00:00:00",
             "23:59:59.999999",

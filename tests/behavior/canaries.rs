@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{FIELDS, Ran, SCORES, Server, Workspace, write_back};
+use crate::harness::{Does, FIELDS, Ran, SCORES, Server, Workspace, write_back};
 use crate::values::TRIPS;
 
 /// Accounts that the job writes; the first and the last are `A100` and `A149`.
@@ -49,33 +49,6 @@ fn stopped(run: &Ran) -> String {
     assert_eq!(run.code, 2, "{run}");
     assert!(run.stderr.contains("is in trouble: "), "{run}");
     run.stderr.clone()
-}
-
-/// Lets a trigger of `accounts` write every note in capitals.
-fn shout(place: &Workspace) {
-    match place.server {
-        Server::Sqlite => place.execute(
-            "CREATE TRIGGER shout AFTER UPDATE ON accounts BEGIN \
-             UPDATE accounts SET note = upper(note) WHERE id = NEW.id; END",
-        ),
-        Server::Postgres => place.execute(
-            "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN NEW.note = upper(NEW.note); RETURN NEW; END $$; \
-             CREATE TRIGGER shout BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION shout()",
-        ),
-        Server::MariaDb => {
-            place.execute("CREATE TRIGGER shout BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.note = UPPER(NEW.note)")
-        }
-    };
-}
-
-fn stop_shouting(place: &Workspace) {
-    let table = if place.server == Server::Postgres {
-        " ON accounts"
-    } else {
-        ""
-    };
-    place.execute(&format!("DROP TRIGGER shout{table}"));
 }
 
 #[test]
@@ -132,7 +105,7 @@ fn the_summary_tells_what_went_first() {
 fn a_trigger_that_alters_what_is_written_stops_the_run_after_its_canary_which_undo_takes_back() {
     for server in Server::ALL {
         let place = place(server, "canary = '10 %'\nbatch_size = 2");
-        shout(&place);
+        place.shout("shout", "UPDATE");
         let told = stopped(&place.run());
         assert_eq!(
             written(&place),
@@ -172,7 +145,7 @@ fn a_trigger_that_alters_what_is_written_stops_the_run_after_its_canary_which_un
                 .contains("holds `NEW`"),
             "on {server}: {history}"
         );
-        stop_shouting(&place);
+        place.drop_trigger("shout");
         let kept = place.command(&["undo", "1", "--preview"]);
         assert!(
             kept.stdout
@@ -205,20 +178,8 @@ fn a_trigger_that_alters_what_is_created_is_found_and_undo_leaves_nothing_of_it(
         for mode in ["upsert", "create_only"] {
             let place = Workspace::accounts(server, "id,score,note,phone\n", &source());
             place.job(&format!("canary = 3\nmatching = '{mode}'"), FIELDS);
-            match server {
-                Server::Sqlite => place.execute(
-                    "CREATE TRIGGER add_one AFTER INSERT ON accounts BEGIN \
-                     UPDATE accounts SET score = score + 1 WHERE id = NEW.id; END",
-                ),
-                Server::Postgres => place.execute(
-                    "CREATE FUNCTION add_one() RETURNS trigger LANGUAGE plpgsql AS \
-                     $$ BEGIN NEW.score = NEW.score + 1; RETURN NEW; END $$; \
-                     CREATE TRIGGER add_one BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION add_one()",
-                ),
-                Server::MariaDb => place.execute(
-                    "CREATE TRIGGER add_one BEFORE INSERT ON accounts FOR EACH ROW SET NEW.score = NEW.score + 1",
-                ),
-            };
+            let one_more = Does::Set("score", "NEW.score + 1");
+            place.trigger("add_one", "INSERT ON accounts", "true", one_more);
             let told = stopped(&place.run());
             let held = "id,score,note,phone\nA107,108,new,unknown\nA124,125,new,unknown\nA141,142,new,unknown\n";
             assert_eq!(place.rows("accounts"), held, "{mode} on {server}: {told}");
@@ -401,7 +362,7 @@ fn a_killed_run_is_taken_up_with_the_canary_it_had() {
 fn a_run_that_was_killed_before_its_canary_was_looked_at_stops_when_it_is() {
     for server in Server::ALL {
         let place = place(server, "canary = 5");
-        shout(&place);
+        place.shout("shout", "UPDATE");
         let killed = place.command_with(&["run", "job"], &[(ABORT_AT, "1 a canary written")]);
         assert!(killed.stderr.contains("dies here"), "on {server}: {killed}");
         assert_eq!(written(&place).len(), 5, "on {server}");
@@ -482,7 +443,7 @@ fn check_says_what_goes_first_and_a_default_can_be_turned_off() {
             .contains("cannot be undone, not even a canary in trouble"),
         "{check}"
     );
-    shout(&place);
+    place.shout("shout", "UPDATE");
     let told = stopped(&place.run());
     assert!(
         told.contains("no before-images were kept, so nothing takes it back"),
@@ -501,7 +462,7 @@ fn the_write_back_behind_a_canary_in_trouble_writes_nothing_and_the_one_before_s
         let place = place(server, "");
         place.execute("CREATE TABLE first (id VARCHAR(18) PRIMARY KEY, score INTEGER)");
         place.execute("CREATE TABLE last (id VARCHAR(18) PRIMARY KEY, score INTEGER)");
-        shout(&place);
+        place.shout("shout", "UPDATE");
         place.file(
             "sql/first.sql",
             "CREATE TABLE first (id VARCHAR(18) PRIMARY KEY, score INTEGER);\n",
@@ -582,7 +543,7 @@ fn a_scheduler_tries_no_cycle_again_whose_canary_was_in_trouble() {
         );
         std::fs::rename(place.path("cycle.new"), place.path("cycle.json")).expect("renamed");
     };
-    shout(&place);
+    place.shout("shout", "UPDATE");
     let mut serving = place.serve(&[]);
     finish_cycle("W46");
     serving.wait_for_log("takes the canary back");
@@ -590,7 +551,7 @@ fn a_scheduler_tries_no_cycle_again_whose_canary_was_in_trouble() {
     place.wait_until("an alert", |place| {
         place.path("alerts").exists() && place.text("alerts").contains("holds `NEW`")
     });
-    stop_shouting(&place);
+    place.drop_trigger("shout");
     finish_cycle("W47");
     let ended = |id: &str, status: &str| (id.to_owned(), status.to_owned());
     let expected = [ended("W46", "failed"), ended("W47", "succeeded")];

@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::faults::wait_for_its_waiting;
 use crate::harness::{FIELDS, Ran, Running, Server, Workspace, faketime_library};
 use crate::values::{TRIPS, source};
 
@@ -164,7 +163,7 @@ fn an_edit_that_a_run_has_to_wait_for_is_kept() {
         );
         place.execute("BEGIN; UPDATE accounts SET score = 99 WHERE id = 'A2'");
         let run = Running::start(&place);
-        wait_for_its_waiting(&place);
+        place.wait_for_its_waiting();
         place.execute("COMMIT");
         let ran = run.finish();
         assert_eq!(
@@ -195,7 +194,7 @@ fn an_edit_is_kept_that_a_run_has_to_wait_for_where_few_records_differ() {
         place.execute("BEGIN; UPDATE accounts SET score = 99 WHERE id = 'B2'");
         place.file("data/scores.csv", &format!("id,score,note\n{}", lines(2)));
         let run = Running::start(&place);
-        wait_for_its_waiting(&place);
+        place.wait_for_its_waiting();
         place.execute("COMMIT");
         let ran = run.finish();
         assert_eq!(
@@ -314,11 +313,7 @@ fn whether_a_value_is_another_is_for_the_database_to_say() {
 fn a_letter_in_another_case_is_a_change() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let collation = match server {
-            Server::MariaDb => " COLLATE utf8mb4_general_ci",
-            Server::Sqlite => " COLLATE NOCASE",
-            Server::Postgres => "",
-        };
+        let collation = server.folds_case();
         place.table(
             "accounts",
             &format!("id VARCHAR(18) PRIMARY KEY, note VARCHAR(40){collation}"),

@@ -48,24 +48,8 @@ fn undo(place: &Workspace, arguments: &[&str]) -> Ran {
 
 /// Lets the destination alter every note that is written.
 fn alter_notes(place: &Workspace) {
-    let updating = match place.server {
-        Server::Postgres => {
-            "CREATE FUNCTION alter_note() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN NEW.note = upper(NEW.note); RETURN NEW; END $$; \
-             CREATE TRIGGER alter_updated BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION alter_note()"
-        }
-        Server::MariaDb => {
-            "CREATE TRIGGER alter_updated BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.note = upper(NEW.note); \
-             CREATE TRIGGER alter_inserted BEFORE INSERT ON accounts FOR EACH ROW SET NEW.note = upper(NEW.note)"
-        }
-        Server::Sqlite => {
-            "CREATE TRIGGER alter_updated AFTER UPDATE ON accounts BEGIN \
-             UPDATE accounts SET note = upper(note) WHERE id = NEW.id; END; \
-             CREATE TRIGGER alter_inserted AFTER INSERT ON accounts BEGIN \
-             UPDATE accounts SET note = upper(note) WHERE id = NEW.id; END"
-        }
-    };
-    place.execute(updating);
+    place.shout("alter_updated", "UPDATE");
+    place.shout("alter_inserted", "INSERT");
 }
 
 #[test]
@@ -514,17 +498,12 @@ fn a_record_that_is_refused_while_others_of_its_batch_are_written_costs_no_other
         // Somebody takes some back and has others refused. A server that knows of the commit writes
         // none of them again.
         place.execute("UPDATE accounts SET score = score - 10, note = NULL WHERE id < 'A6'");
-        place.execute(match server {
-            Server::Sqlite => {
-                "CREATE TRIGGER refuse BEFORE UPDATE ON accounts WHEN NEW.score = 13 \
-                 BEGIN SELECT RAISE(ABORT, 'no'); END"
-            }
-            Server::Postgres | Server::MariaDb => "ALTER TABLE accounts ADD CHECK (score <> 13)",
-        });
+        place.forbid("refuse", "accounts", "score", "= 13");
         let ran = place.run();
-        let (summary, score) = match server {
-            Server::Postgres => ("8 read = 8 updated", 4),
-            Server::Sqlite | Server::MariaDb => ("8 read = 7 updated + 1 rejected", 14),
+        let (summary, score) = if server == Server::Postgres {
+            ("8 read = 8 updated", 4)
+        } else {
+            ("8 read = 7 updated + 1 rejected", 14)
         };
         assert_eq!(ran.summary(), summary, "on {server}: {ran}");
         let left = place.query("SELECT id, score FROM accounts WHERE id IN ('A3', 'A4', 'A6')");

@@ -2,7 +2,7 @@
 //! reason and nobody else suffers.
 
 use crate::harness::{FIELDS, Server, Workspace};
-use crate::values::{equals, source};
+use crate::values::source;
 
 /// Values of one type, the column they go to, and which servers can hold each of them.
 struct Edges {
@@ -97,13 +97,7 @@ const EDGES: &[Edges] = &[
     },
     Edges {
         schema: "TIME",
-        object: |server| {
-            if server == Server::MariaDb {
-                "TIME(6)"
-            } else {
-                "TIME"
-            }
-        },
+        object: Server::time,
         values: &[
             ("00:00:00.000001", ALL),
             ("23:59:59.999999", ALL),
@@ -218,7 +212,7 @@ fn strays_of(server: Server, edges: &Edges) -> Vec<String> {
 }
 
 fn not_held(place: &Workspace, schema: &str, id: usize, value: &str) -> Option<String> {
-    let condition = equals(place.server, schema, value);
+    let condition = place.server.equals(schema, value);
     let count = place.query(&format!(
         "SELECT count(*) AS n FROM accounts WHERE id = {id} AND {condition}"
     ));
@@ -237,11 +231,14 @@ fn not_rejected(place: &Workspace, rejected: &str, id: usize) -> Option<String> 
     (!explained || !empty).then(|| format!("is not rejected: {line:?}"))
 }
 
-/// What a source's own types hold and nobody else's: a table of it, `id` and `v` first, and the
-/// schema's type of `v`.
-fn oddities(server: Server) -> &'static [(&'static str, &'static str, &'static [&'static str])] {
-    match server {
-        Server::Postgres => &[
+/// A type of a source's, the schema's, and values that the schema's does not hold.
+type Oddity = (&'static str, &'static str, &'static [&'static str]);
+
+/// What types of a source hold and nobody else's.
+const ODDITIES: [(Server, &[Oddity]); 3] = [
+    (
+        Server::Postgres,
+        &[
             (
                 "DOUBLE PRECISION",
                 "DOUBLE PRECISION",
@@ -280,7 +277,10 @@ fn oddities(server: Server) -> &'static [(&'static str, &'static str, &'static [
             ),
             ("TIME", "TIME", &["'24:00:00'"]),
         ],
-        Server::MariaDb => &[
+    ),
+    (
+        Server::MariaDb,
+        &[
             (
                 "DATE",
                 "DATE",
@@ -293,7 +293,10 @@ fn oddities(server: Server) -> &'static [(&'static str, &'static str, &'static [
                 &["'-01:00:00'", "'838:59:59'", "'24:00:00'"],
             ),
         ],
-        Server::Sqlite => &[
+    ),
+    (
+        Server::Sqlite,
+        &[
             (
                 "DOUBLE PRECISION",
                 "DOUBLE PRECISION",
@@ -303,13 +306,13 @@ fn oddities(server: Server) -> &'static [(&'static str, &'static str, &'static [
             ("TEXT", "TEXT", &["x'ff'", "CAST(x'ff' AS TEXT)"]),
             ("DATE", "DATE", &["'soon'", "1.5"]),
         ],
-    }
-}
+    ),
+];
 
 #[test]
 fn what_only_one_kind_of_database_can_hold_is_rejected_when_it_is_read() {
-    for server in Server::ALL {
-        for (column, schema, literals) in oddities(server) {
+    for (server, oddities) in ODDITIES {
+        for (column, schema, literals) in oddities {
             let place = Workspace::on(server);
             if server == Server::MariaDb {
                 place.execute("SET SESSION sql_mode = ''");
@@ -385,11 +388,7 @@ const CELL_BYTES: usize = 64 << 20;
 fn a_cell_of_64_mib_is_written_or_costs_its_record_alone() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let text = if server == Server::MariaDb {
-            "LONGTEXT"
-        } else {
-            "TEXT"
-        };
+        let text = server.long_text();
         place.table(
             "accounts",
             &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {text}"),
@@ -405,10 +404,11 @@ fn a_cell_of_64_mib_is_written_or_costs_its_record_alone() {
             .job("", FIELDS);
         drop((cell, source));
         let run = place.run();
-        let (summary, kept) = match server {
-            Server::Sqlite | Server::Postgres => ("3 read = 3 updated", format!("{CELL_BYTES}")),
-            // More than `max_allowed_packet`, 16 MiB where nobody says otherwise.
-            Server::MariaDb => ("3 read = 2 updated + 1 rejected", String::new()),
+        let fits = CELL_BYTES <= server.value_bytes_max();
+        let (summary, kept) = if fits {
+            ("3 read = 3 updated", format!("{CELL_BYTES}"))
+        } else {
+            ("3 read = 2 updated + 1 rejected", String::new())
         };
         assert_eq!(run.summary(), summary, "on {server}");
         let lengths = place.query("SELECT id, length(note) AS bytes FROM accounts");
@@ -417,7 +417,7 @@ fn a_cell_of_64_mib_is_written_or_costs_its_record_alone() {
             format!("id,bytes\nA1,5\nA2,{kept}\nA3,5\n"),
             "on {server}"
         );
-        if server == Server::MariaDb {
+        if !fits {
             let rejected = place.rejected(run.run());
             assert!(
                 rejected.starts_with("scores,2,A2,") && rejected.contains("packet"),
@@ -452,21 +452,11 @@ fn a_record_longer_than_any_may_be_stops_the_run_wherever_it_stands() {
     }
 }
 
-/// Columns of about the widest table each server takes: PostgreSQL ends at 1600, SQLite at 2000,
-/// InnoDB at 1017, and a statement has a few columns of its own.
-fn wide(server: Server) -> usize {
-    match server {
-        Server::Sqlite => 1_990,
-        Server::Postgres => 1_590,
-        Server::MariaDb => 1_017,
-    }
-}
-
 #[test]
 fn a_table_as_wide_as_a_database_takes_is_written() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let names: Vec<String> = (1..wide(server))
+        let names: Vec<String> = (1..server.columns_max())
             .map(|column| format!("c{column}"))
             .collect();
         let columns: String = names

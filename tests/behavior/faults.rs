@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, ask_for_transactions,
-    run_and_meanwhile, wait_until,
+    AGAIN, Client, FIELDS, PASSWORD, Proxy, Ran, Running, Server, Workspace, run_and_meanwhile,
+    wait_until,
 };
 
 const SOURCE: &str = "id,score,note\nA1,2,\nA2,2,\nA3,2,\n";
@@ -27,53 +27,8 @@ fn prepare(place: &Workspace, lock_timeout: &str, attempts_max: u32, batch_size:
     place.job(&format!("batch_size = {batch_size}"), FIELDS);
 }
 
-/// Takes a lock that the run will wait for: on the account `A3`, in SQLite on the whole file.
-fn lock(place: &Workspace) {
-    match place.server {
-        // The journal must be what the program wants before the file is held.
-        Server::Sqlite => place.execute("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE"),
-        Server::Postgres | Server::MariaDb => {
-            place.execute("BEGIN; UPDATE accounts SET phone = 'held' WHERE id = 'A3'")
-        }
-    };
-}
-
 fn accounts(place: &Workspace) -> String {
     place.query("SELECT id, score FROM accounts WHERE id < 'B'")
-}
-
-/// The server's number of the connection on which the run waits for a lock.
-fn waiting(place: &Workspace) -> String {
-    let waiting = match place.server {
-        Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => place.query(
-            "SELECT DISTINCT pid FROM pg_locks \
-             WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
-        ),
-        Server::MariaDb => {
-            let database = place.database_name();
-            let sql = format!(
-                "SELECT id FROM information_schema.innodb_trx JOIN information_schema.processlist \
-                 ON id = trx_mysql_thread_id WHERE db = '{database}' AND trx_state = 'LOCK WAIT'"
-            );
-            ask_for_transactions(place, &sql)
-        }
-    };
-    waiting.lines().nth(1).unwrap_or_default().to_owned()
-}
-
-pub(crate) fn wait_for_its_waiting(place: &Workspace) -> String {
-    wait_until("the run waits for the lock", || !waiting(place).is_empty());
-    waiting(place)
-}
-
-/// Ends the connection on which the run waits, as its administrator could.
-fn cut(place: &Workspace, connection: &str) {
-    match place.server {
-        Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => place.query(&format!("SELECT pg_terminate_backend({connection})")),
-        Server::MariaDb => place.query(&format!("KILL CONNECTION {connection}")),
-    };
 }
 
 #[test]
@@ -81,13 +36,13 @@ fn a_connection_that_is_cut_is_made_anew_and_the_run_goes_on() {
     for server in Server::WITH_USERS {
         let place = Workspace::accounts(server, &rows(), SOURCE);
         prepare(&place, "50s", 6, 1);
-        lock(&place);
+        place.hold("A3");
         let mut run = Running::start(&place);
-        let first = wait_for_its_waiting(&place);
-        cut(&place, &first);
+        let first = place.wait_for_its_waiting();
+        place.end_connection(&place.client(), &first);
         run.wait_until_it_says(AGAIN);
         wait_until("it waits on another connection", || {
-            !["", &first].contains(&waiting(&place).as_str())
+            !["", &first].contains(&place.waiting().as_str())
         });
         place.execute("ROLLBACK");
         let run = run.finish();
@@ -106,7 +61,7 @@ fn a_lock_that_is_released_in_time_only_delays_a_run() {
     for server in Server::ALL {
         let place = Workspace::accounts(server, &rows(), SOURCE);
         prepare(&place, "1s", 30, 1);
-        lock(&place);
+        place.hold("A3");
         let mut run = Running::start(&place);
         run.wait_until_it_says(AGAIN);
         place.execute("ROLLBACK");
@@ -126,15 +81,15 @@ fn a_run_out_of_attempts_names_the_connection_and_the_next_one_finishes_it() {
     for server in Server::WITH_USERS {
         let place = Workspace::accounts(server, &rows(), SOURCE);
         prepare(&place, "50s", 2, 1);
-        lock(&place);
+        place.hold("A3");
         let mut run = Running::start(&place);
-        let first = wait_for_its_waiting(&place);
-        cut(&place, &first);
+        let first = place.wait_for_its_waiting();
+        place.end_connection(&place.client(), &first);
         run.wait_until_it_says(AGAIN);
         wait_until("it waits on another connection", || {
-            !["", &first].contains(&waiting(&place).as_str())
+            !["", &first].contains(&place.waiting().as_str())
         });
-        cut(&place, &waiting(&place));
+        place.end_connection(&place.client(), &place.waiting());
         let run = run.finish();
         assert_eq!(run.code, 2, "on {server}: {run}");
         for words in [
@@ -169,20 +124,10 @@ fn a_deadlock_with_somebody_else_is_lost_once_and_tried_again() {
     for server in Server::WITH_USERS {
         let place = Workspace::accounts(server, &rows(), SOURCE);
         prepare(&place, "50s", 6, 3);
-        match server {
-            Server::Sqlite => unreachable!("one lock makes no deadlock"),
-            // Whoever has waited for longest looks whether there is a deadlock, and is the one to
-            // give way.
-            Server::Postgres => place.execute(&format!(
-                "ALTER DATABASE {} SET deadlock_timeout = '5s'; SET deadlock_timeout = '1h'",
-                place.database_name()
-            )),
-            // Whoever has changed fewer rows gives way.
-            Server::MariaDb => place.execute("SET SESSION innodb_lock_wait_timeout = 50"),
-        };
+        place.win_deadlocks();
         place.execute("BEGIN; UPDATE accounts SET phone = 'theirs' WHERE id >= 'A3'");
         let run = Running::start(&place);
-        wait_for_its_waiting(&place);
+        place.wait_for_its_waiting();
         // The run holds `A1` by now: this waits for it, and it waits for `A3`.
         place.execute("UPDATE accounts SET phone = 'theirs' WHERE id = 'A1'; COMMIT");
         let run = run.finish();
@@ -206,9 +151,9 @@ fn a_server_that_restarts_is_waited_for() {
         let place = Workspace::on_its_own(server).with_accounts(&rows(), SOURCE);
         // Ten attempts wait for half a minute and more, longer than a server takes.
         prepare(&place, "50s", 10, 1);
-        lock(&place);
+        place.hold("A3");
         let run = Running::start(&place);
-        wait_for_its_waiting(&place);
+        place.wait_for_its_waiting();
         place.restart_server();
         let run = run.finish();
         assert_eq!(run.summary(), "3 read = 3 updated", "on {server}: {run}");
@@ -255,23 +200,11 @@ fn expect_all_written(place: &Workspace, run: &Ran) {
     );
 }
 
-/// Lets the program come as a user who may do what a write-back needs and no more, with this
-/// `limit`; returns its name.
-fn come_as_writer(place: &Workspace, limit: &str) -> String {
-    let name = format!("writer_of_{}", place.database_name());
-    let password = place.server.literal(PASSWORD);
-    match place.server {
-        Server::Sqlite => unreachable!("a file has no users"),
-        Server::Postgres => place.execute(&format!(
-            "CREATE ROLE {name} LOGIN PASSWORD {password} {limit}"
-        )),
-        Server::MariaDb => place.execute(&format!(
-            "CREATE USER {name} IDENTIFIED BY {password} {limit}"
-        )),
-    };
-    place.execute(&format!(
-        "GRANT SELECT, INSERT, UPDATE ON accounts TO {name}"
-    ));
+/// Lets the program come as a user who may do what a write-back needs and no more; returns its
+/// name.
+fn come_as_writer(place: &Workspace) -> String {
+    let name = place.new_user("writer", PASSWORD);
+    place.grant("SELECT, INSERT, UPDATE", "accounts", &name);
     place.file(
         "writeback.toml",
         &place
@@ -287,14 +220,14 @@ fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
     const KILLS_MAX: usize = 20;
     for server in Server::WITH_USERS {
         let place = many(server, 2, 5);
-        let writer = come_as_writer(&place, "");
+        let writer = come_as_writer(&place);
         let mut run = Running::start(&place);
         wait_until("the first batch is in", || {
             place.query("SELECT id FROM accounts WHERE score = 2") != "\n"
         });
         let mut kills = 0;
         while run.is_at_work() && kills < KILLS_MAX {
-            kills += end_connections(&place, &writer);
+            kills += place.end_connections(&writer);
             std::thread::sleep(Duration::from_millis(50));
         }
         assert!(kills > 0, "on {server}");
@@ -305,28 +238,6 @@ fn a_run_whose_connections_are_ended_again_and_again_finishes_all_the_same() {
             "on {server}"
         );
     }
-}
-
-/// Ends every connection of a user's; returns how many there were.
-fn end_connections(place: &Workspace, user: &str) -> usize {
-    let sql = match place.server {
-        Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
-        ),
-        Server::MariaDb => {
-            format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'")
-        }
-    };
-    let found = place.query(&sql);
-    if place.server == Server::MariaDb {
-        let client = place.client();
-        for connection in found.lines().skip(1) {
-            // Some have ended by themselves meanwhile.
-            client.tries(&format!("KILL CONNECTION {connection}"));
-        }
-    }
-    found.lines().skip(1).count()
 }
 
 /// Transactions of somebody else's that a run must get past; more only make it wait for longer.
@@ -376,10 +287,10 @@ fn a_lock_that_is_never_released_ends_the_run_which_names_its_holder_and_holds_u
     for server in Server::WITH_USERS {
         let place = Workspace::accounts(server, &rows(), SOURCE);
         prepare(&place, "2s", 2, 3);
-        lock(&place);
+        place.hold("A3");
         let other = place.client();
         let run = Running::start(&place);
-        wait_for_its_waiting(&place);
+        place.wait_for_its_waiting();
         // The run holds `A1` and waits for `A3`: whoever wants `A1` waits no longer than the run
         // does.
         let begun = Instant::now();
@@ -394,16 +305,7 @@ fn a_lock_that_is_never_released_ends_the_run_which_names_its_holder_and_holds_u
             "waited {waited:?} on {server}: {run}"
         );
         assert_eq!(run.code, 2, "on {server}: {run}");
-        let holder = match server {
-            Server::Sqlite | Server::MariaDb => String::new(),
-            Server::Postgres => {
-                let pid = place.query("SELECT pg_backend_pid() AS pid");
-                format!(
-                    "process {} of user tester",
-                    pid.lines().nth(1).expect("a row")
-                )
-            }
-        };
+        let holder = place.as_holder();
         for words in ["`crm` is busy", "see who holds the lock", &holder] {
             assert!(
                 run.stderr.contains(words),
@@ -427,12 +329,8 @@ fn a_server_that_lets_in_one_connection_at_a_time_is_slower_not_wrong() {
                 .text("writeback.toml")
                 .replace("attempts_max = 30", "attempts_max = 4"),
         );
-        let limit = if server == Server::Postgres {
-            "CONNECTION LIMIT 1"
-        } else {
-            "WITH MAX_USER_CONNECTIONS 1"
-        };
-        come_as_writer(&place, limit);
+        let writer = come_as_writer(&place);
+        place.execute(&server.one_connection(&writer));
         // What reads rows ahead comes first, and gives its connection up.
         let ahead = [("WRITEBACK_AHEAD_FROM", "1")];
         expect_all_written(
@@ -445,29 +343,21 @@ fn a_server_that_lets_in_one_connection_at_a_time_is_slower_not_wrong() {
 #[test]
 fn a_server_without_a_connection_left_is_waited_for() {
     for server in Server::WITH_USERS {
-        let place = match server {
-            Server::Sqlite => unreachable!("a file has no connections"),
-            Server::Postgres => Workspace::accounts(server, &rows(), SOURCE),
-            // How many a server lets in is said for all its users at once.
-            Server::MariaDb => Workspace::on_its_own(server).with_accounts(&rows(), SOURCE),
-        };
+        let place = Workspace::with_limits(server).with_accounts(&rows(), SOURCE);
         prepare(&place, "50s", 10, 1);
-        let writer = come_as_writer(&place, "");
-        lock(&place);
+        let writer = come_as_writer(&place);
+        place.hold("A3");
         let mut run = Running::start(&place);
-        let connection = wait_for_its_waiting(&place);
+        let connection = place.wait_for_its_waiting();
         let administrator = place.client();
-        let limit = |connections: u8| match server {
-            Server::Sqlite => unreachable!("a file has no connections"),
-            Server::Postgres => format!("ALTER ROLE {writer} CONNECTION LIMIT {connections}"),
-            Server::MariaDb => format!("SET GLOBAL max_connections = {}", connections.max(10)),
-        };
+        let limit = |connections| server.connections_max(&writer, connections);
         assert!(administrator.tries(&limit(0)), "on {server}");
-        let crowd: Vec<Client> = match server {
-            Server::Sqlite | Server::Postgres => Vec::new(),
-            Server::MariaDb => std::iter::from_fn(|| place.try_client()).collect(),
+        let crowd: Vec<Client> = if server.limits_everybody() {
+            std::iter::from_fn(|| place.try_client()).collect()
+        } else {
+            Vec::new()
         };
-        cut(&place, &connection);
+        place.end_connection(&administrator, &connection);
         run.wait_until_it_says("`crm` has reached a limit");
         assert!(administrator.tries(&limit(100)), "on {server}");
         drop(crowd);
@@ -481,28 +371,11 @@ fn a_server_without_a_connection_left_is_waited_for() {
 #[test]
 fn a_server_that_becomes_read_only_ends_a_run_that_says_what_to_do_and_the_next_one_finishes_it() {
     for server in Server::WITH_USERS {
-        let place = match server {
-            Server::Sqlite => unreachable!("a file has no settings"),
-            Server::Postgres => Workspace::accounts(server, &rows(), SOURCE),
-            // That it is read-only is said for all its users at once.
-            Server::MariaDb => Workspace::on_its_own(server).with_accounts(&rows(), SOURCE),
-        };
+        let place = Workspace::with_limits(server).with_accounts(&rows(), SOURCE);
         prepare(&place, "5s", 2, 1);
-        let writer = come_as_writer(&place, "");
+        let writer = come_as_writer(&place);
         let proxy = Proxy::before(&place);
-        let read_only = |word: &str| match server {
-            Server::Sqlite => unreachable!("a file has no settings"),
-            Server::Postgres => {
-                place.execute(&format!(
-                    "ALTER ROLE {writer} SET default_transaction_read_only = {word}"
-                ));
-                // Only a connection that is made anew is told.
-                end_connections(&place, &writer);
-            }
-            Server::MariaDb => {
-                place.execute(&format!("SET GLOBAL read_only = {word}"));
-            }
-        };
+        let read_only = |word| place.read_only(&writer, word);
         let run = run_and_meanwhile(&place, &proxy, || read_only("on"));
         assert_eq!(run.code, 2, "on {server}: {run}");
         for words in [

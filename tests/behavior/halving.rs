@@ -1,16 +1,21 @@
 //! One bad record costs one record, and few attempts: a refused batch is halved until the bad ones
 //! stand alone.
 
-use crate::harness::{FIELDS, Proxy, Server, Workspace};
+use crate::harness::{Does, FIELDS, Proxy, Server, Workspace};
 
 const COLUMNS: &str =
     "id VARCHAR(18) PRIMARY KEY, score INTEGER CHECK (score < 100), note VARCHAR(40)";
+
+/// The columns without the constraint.
+fn unchecked() -> String {
+    COLUMNS.replace(" CHECK (score < 100)", "")
+}
 
 /// Records of the one batch: no power of two, so that halves are uneven.
 const RECORDS: usize = 61;
 
 /// One batch of new scores, which the destination refuses for the records at these positions.
-fn place(server: Server, bad: &[usize]) -> Workspace {
+fn place(server: Server, columns: &str, bad: &[usize]) -> Workspace {
     let lines = |cell: &dyn Fn(usize) -> &'static str| -> String {
         (0..RECORDS)
             .map(|record| format!("A{record:02},{},\n", cell(record)))
@@ -20,37 +25,16 @@ fn place(server: Server, bad: &[usize]) -> Workspace {
     let place = Workspace::on(server);
     place.table(
         "accounts",
-        COLUMNS,
+        columns,
         &format!("id,score,note\n{}", lines(&|_| "1")),
     );
-    place.scores(
-        &COLUMNS.replace(" CHECK (score < 100)", ""),
-        &format!("id,score,note\n{scores}"),
-    );
+    place.scores(&unchecked(), &format!("id,score,note\n{scores}"));
     place.job("", FIELDS);
     place.file(
         "writeback.toml",
         &(place.connection("files") + place.connection("crm").trim_end() + "\nwriters = 1\n"),
     );
     place
-}
-
-/// Bad rows are not refused any more but left as they were, without a word.
-fn skip_instead(place: &Workspace) {
-    match place.server {
-        Server::Sqlite => place.execute(
-            "PRAGMA writable_schema = ON; \
-             UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (score < 100)', '') WHERE name = 'accounts'; \
-             PRAGMA writable_schema = RESET; \
-             CREATE TRIGGER guard BEFORE UPDATE ON accounts WHEN new.score = 100 BEGIN SELECT RAISE(IGNORE); END",
-        ),
-        Server::Postgres => place.execute(
-            "ALTER TABLE accounts DROP CONSTRAINT accounts_score_check; \
-             CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
-             CREATE TRIGGER guard BEFORE UPDATE ON accounts FOR EACH ROW WHEN (new.score = 100) EXECUTE FUNCTION guard()",
-        ),
-        Server::MariaDb => unreachable!("its triggers write, change or refuse"),
-    };
 }
 
 /// What the program may attempt at most: `2·k·log2(n) + 1`.
@@ -83,8 +67,9 @@ fn plantings() -> [Vec<usize>; 6] {
 fn rows_that_are_left_as_they_were_cost_one_attempt_more() {
     for server in [Server::Sqlite, Server::Postgres] {
         for bad in &plantings() {
-            let place = place(server, bad);
-            skip_instead(&place);
+            let place = place(server, &unchecked(), bad);
+            // Bad rows are not refused but left as they were, without a word.
+            place.trigger("guard", "UPDATE ON accounts", "NEW.score = 100", Does::Skip);
             let run = place.command_with(
                 &["run", "job", "--json"],
                 &[("RUST_LOG", "writeback::run=debug")],
@@ -118,7 +103,7 @@ fn rows_that_are_left_as_they_were_cost_one_attempt_more() {
 fn bad_records_cost_themselves_and_a_bounded_number_of_attempts() {
     for server in Server::ALL {
         for bad in &plantings() {
-            let place = place(server, bad);
+            let place = place(server, COLUMNS, bad);
             let proxy = (server != Server::Sqlite).then(|| Proxy::before(&place));
             let run = place.command_with(
                 &["run", "job", "--json"],

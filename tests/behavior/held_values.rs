@@ -205,16 +205,7 @@ fn what_a_later_constraint_forbids_is_left_alone_and_said() {
             .scores(SCORES, "id,score,note\nA1,5,x\nA2,5,x\n")
             .job("", crate::harness::FIELDS);
         assert_eq!(place.run().summary(), "2 read = 2 updated", "on {server}");
-        place.execute(match server {
-            Server::Postgres => {
-                "ALTER TABLE accounts ADD CONSTRAINT positive CHECK (score > 0) NOT VALID"
-            }
-            Server::MariaDb => "ALTER TABLE accounts ADD CONSTRAINT positive CHECK (score > 0)",
-            Server::Sqlite => {
-                "CREATE TRIGGER positive BEFORE UPDATE ON accounts WHEN new.score <= 0 \
-                 BEGIN SELECT RAISE(ABORT, 'positive'); END"
-            }
-        });
+        place.forbid("positive", "accounts", "score", "<= 0");
         let undone = undo(&place, 1);
         assert_eq!(
             undone.summary(),

@@ -453,11 +453,7 @@ fn what_a_run_kept_is_not_compared() {
 fn values_are_compared_by_what_they_mean_to_the_database() {
     for server in Server::ALL {
         let place = Workspace::on(server);
-        let moment = if server == Server::MariaDb {
-            "DATETIME(6)"
-        } else {
-            "TIMESTAMP"
-        };
+        let moment = server.timestamp();
         place.table(
             "accounts",
             &format!("id VARCHAR(18) PRIMARY KEY, amount DECIMAL(9,3), day DATE, at {moment}, ok BOOLEAN, ratio DOUBLE PRECISION"),

@@ -262,10 +262,7 @@ fn a_wall_clock_becomes_an_instant_only_where_the_source_names_its_zone() {
             "3 read = 1 updated + 2 rejected",
             "on {server}"
         );
-        let at = match server {
-            Server::Postgres => "(score AT TIME ZONE 'UTC')::text",
-            Server::Sqlite | Server::MariaDb => "CONVERT_TZ(score, @@session.time_zone, '+00:00')",
-        };
+        let at = server.in_utc("score");
         let row = place.query(&format!("SELECT {at} AS at FROM accounts WHERE id = 'A1'"));
         assert!(
             row.starts_with("at\n2026-07-01 10:00:00"),

@@ -105,11 +105,7 @@ fn an_export_larger_than_the_bound_stays_within_it() {
 /// A project whose `accounts` have a note of any length, and nothing in them yet.
 fn wide_notes(server: Server) -> Workspace {
     let place = Workspace::on(server);
-    let note = if server == Server::MariaDb {
-        "LONGTEXT"
-    } else {
-        "TEXT"
-    };
+    let note = server.long_text();
     place.table(
         "accounts",
         &format!("id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note}"),
@@ -173,23 +169,8 @@ fn drained(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
 fn wide_rows_of_a_database_stay_within_the_bound() {
     for server in Server::ALL {
         let place = wide_notes(server);
-        let note = if server == Server::MariaDb {
-            "LONGTEXT"
-        } else {
-            "TEXT"
-        };
-        let filled = match server {
-            Server::Sqlite => {
-                "WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 3000) \
-                 SELECT 'A' || n, n, hex(randomblob(16384)) FROM n"
-            }
-            Server::Postgres => {
-                "SELECT 'A' || n, n, repeat(md5(n::text), 1024) FROM generate_series(1, 3000) AS n"
-            }
-            Server::MariaDb => {
-                "SELECT concat('A', seq), seq, repeat(md5(seq), 1024) FROM seq_1_to_3000"
-            }
-        };
+        let note = server.long_text();
+        let filled = server.noise(3_000);
         place.execute(&format!(
             "CREATE TABLE scores (id VARCHAR(18) PRIMARY KEY, score INTEGER, note {note})"
         ));

@@ -150,11 +150,7 @@ fn a_table_may_be_named_with_its_database_or_schema() {
             "id,score,note,phone\nA1,1,,\n",
             "id,score,note\nA1,2,\n",
         );
-        let outer = match server {
-            Server::Sqlite => "main",
-            Server::Postgres => "public",
-            Server::MariaDb => place.database_name(),
-        };
+        let outer = place.schema();
         place.job(
             &format!("table = '\"{outer}\".\"accounts\"'"),
             crate::harness::FIELDS,

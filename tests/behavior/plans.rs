@@ -652,14 +652,7 @@ fn what_was_altered_since_is_refused() {
         );
         refused(&place, "write-back `scores` is another");
         place.file("writeback.toml", &project);
-        place.execute(match server {
-            Server::Sqlite => {
-                "ALTER TABLE accounts RENAME TO old; CREATE TABLE accounts (id VARCHAR(18) PRIMARY KEY, \
-                               score INTEGER, note VARCHAR(41), phone VARCHAR(20))"
-            }
-            Server::Postgres => "ALTER TABLE accounts ALTER COLUMN note TYPE VARCHAR(41)",
-            Server::MariaDb => "ALTER TABLE accounts MODIFY COLUMN note VARCHAR(41)",
-        });
+        place.execute(&server.retyped("note", "VARCHAR(40)", "VARCHAR(41)"));
         refused(&place, "was altered since the preview");
     }
 }
@@ -1073,13 +1066,7 @@ fn a_record_that_is_refused_costs_no_other() {
     for server in Server::ALL {
         let place = five_records(server);
         save(&place);
-        place.execute(match server {
-            Server::Sqlite => {
-                "CREATE TRIGGER refuse BEFORE UPDATE ON accounts WHEN NEW.score = 13 \
-                 BEGIN SELECT RAISE(ABORT, 'no'); END"
-            }
-            Server::Postgres | Server::MariaDb => "ALTER TABLE accounts ADD CHECK (score <> 13)",
-        });
+        place.forbid("refuse", "accounts", "score", "= 13");
         let applied = apply(&place);
         let summary = "5 read = 1 inserted + 3 updated + 1 rejected";
         assert_eq!(applied.summary(), summary, "on {server}: {applied}");

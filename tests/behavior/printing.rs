@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{FIELDS, Ran, Server, Workspace, csv_cells};
+use crate::harness::{Does, FIELDS, Ran, Server, Workspace, csv_cells};
 
 /// Sets a window's title, colors, clears, rings, returns, begins a line of its own, turns the
 /// direction of writing, hides.
@@ -52,19 +52,8 @@ fn place(server: Server) -> Workspace {
         ));
     }
     let trigger = server.quote(&format!("t{HOSTILE}"));
-    match server {
-        Server::Sqlite => place.execute(&format!(
-            "CREATE TRIGGER {trigger} AFTER UPDATE OF note ON accounts WHEN new.note <> 'altered' \
-             BEGIN UPDATE accounts SET note = 'altered' WHERE id = new.id; END"
-        )),
-        Server::Postgres => place.execute(&format!(
-            "CREATE FUNCTION alter_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN new.note = 'altered'; RETURN new; END$$; \
-             CREATE TRIGGER {trigger} BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION alter_it()"
-        )),
-        Server::MariaDb => place.execute(&format!(
-            "CREATE TRIGGER {trigger} BEFORE UPDATE ON accounts FOR EACH ROW SET new.note = 'altered'"
-        )),
-    };
+    let altered = Does::Set("note", "'altered'");
+    place.trigger(&trigger, "UPDATE ON accounts", "true", altered);
     place
 }
 

@@ -2,7 +2,7 @@
 //! it meets.
 
 use crate::harness::{FIELDS, Ran, Server, Workspace, write_back};
-use crate::rights::{grant, place_with_a_new_user};
+use crate::rights::place_with_a_new_user;
 
 const ROWS: &str = "id,score,note,phone\nA1,1,,\n";
 const SOURCE: &str = "id,score,note\nA1,2,x\nA9,3,y\n";
@@ -136,7 +136,7 @@ fn what_a_guard_would_stop_is_told_beforehand() {
 #[test]
 fn row_level_security_that_opens_no_row_is_no_ready_job() {
     let (place, user) = place_with_a_new_user(Server::Postgres);
-    grant(&place, "SELECT, UPDATE, INSERT", &user);
+    place.grant("SELECT, UPDATE, INSERT", "accounts", &user);
     place.execute("ALTER TABLE accounts ENABLE ROW LEVEL SECURITY");
     let environment = [("WRITER_PASSWORD", "writer")];
     for (command, what) in [("SELECT", "see no row"), ("UPDATE", "update no row")] {

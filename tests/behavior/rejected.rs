@@ -2,7 +2,7 @@
 
 use polars::prelude::{ParquetReader, SerReader};
 
-use crate::harness::{FIELDS, SCORES, Server, Workspace};
+use crate::harness::{Does, FIELDS, SCORES, Server, Workspace};
 
 #[test]
 fn every_rejection_names_record_key_stage_column_and_reason() {
@@ -97,21 +97,8 @@ fn a_trigger_may_refuse_a_record_in_its_own_words() {
             "id,score,note,phone\nA1,1,,\nA2,1,,\n",
             "id,score,note\nA1,2,\nA2,13,\n",
         );
-        match server {
-            Server::Sqlite => place.execute(
-                "CREATE TRIGGER unlucky BEFORE UPDATE ON accounts WHEN NEW.score = 13 \
-                 BEGIN SELECT RAISE(ABORT, 'we do not do thirteen'); END",
-            ),
-            Server::Postgres => place.execute(
-                "CREATE FUNCTION unlucky() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-                 IF NEW.score = 13 THEN RAISE EXCEPTION 'we do not do thirteen'; END IF; RETURN NEW; END $$; \
-                 CREATE TRIGGER unlucky BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION unlucky()",
-            ),
-            Server::MariaDb => place.execute(
-                "CREATE TRIGGER unlucky BEFORE UPDATE ON accounts FOR EACH ROW BEGIN IF NEW.score = 13 THEN \
-                 SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'we do not do thirteen'; END IF; END",
-            ),
-        };
+        let refused = Does::Refuse("we do not do thirteen");
+        place.trigger("unlucky", "UPDATE ON accounts", "NEW.score = 13", refused);
         let run = place.run();
         assert_eq!(
             run.summary(),

@@ -7,40 +7,18 @@ const ROWS: &str = "id,score,note,phone\nA1,1,,\n";
 /// A place whose `crm` is used by a user that may do nothing yet, and the user's name.
 pub(crate) fn place_with_a_new_user(server: Server) -> (Workspace, String) {
     let place = Workspace::accounts(server, ROWS, "id,score,note\nA1,2,x\n");
-    let user = format!("writer_{}", place.database_name());
-    match server {
-        Server::Sqlite => unreachable!("SQLite has no users"),
-        Server::Postgres => place.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'writer'")),
-        Server::MariaDb => place.execute(&format!(
-            "CREATE USER {user}@'%' IDENTIFIED BY 'writer'; GRANT USAGE ON *.* TO {user}@'%'"
-        )),
-    };
-    let crm = format!(
-        "[connections.crm]\nurl = \"{}\"\npassword = {{ env = 'WRITER_PASSWORD' }}\n",
-        place.url(&user)
-    );
-    place.file("writeback.toml", &(place.connection("files") + &crm));
+    let user = place.new_user("writer", "writer");
+    place.come_as(&user);
     (place, user)
-}
-
-pub(crate) fn grant(place: &Workspace, rights: &str, user: &str) {
-    let (table, user) = match place.server {
-        Server::Sqlite | Server::Postgres => ("accounts".to_owned(), user.to_owned()),
-        Server::MariaDb => (
-            format!("{}.accounts", place.database_name()),
-            format!("{user}@'%'"),
-        ),
-    };
-    place.execute(&format!("GRANT {rights} ON {table} TO {user}"));
 }
 
 #[test]
 fn reading_and_updating_the_mapped_columns_is_enough() {
     for server in Server::WITH_USERS {
         let (place, user) = place_with_a_new_user(server);
-        grant(
-            &place,
+        place.grant(
             "SELECT (id, score, note), UPDATE (score, note)",
+            "accounts",
             &user,
         );
         for arguments in [&["check"][..], &["run", "job"]] {
@@ -59,7 +37,11 @@ fn reading_and_updating_the_mapped_columns_is_enough() {
 fn a_missing_right_stops_the_run_before_its_first_write_and_names_the_grant() {
     for server in Server::WITH_USERS {
         let (place, user) = place_with_a_new_user(server);
-        grant(&place, "SELECT (id, score, note), UPDATE (score)", &user);
+        place.grant(
+            "SELECT (id, score, note), UPDATE (score)",
+            "accounts",
+            &user,
+        );
         for arguments in [&["check"][..], &["run", "job"]] {
             let ran = place.command_with(arguments, &[("WRITER_PASSWORD", "writer")]);
             assert_eq!(ran.code, 2, "on {server}: {ran}");
@@ -131,7 +113,7 @@ fn the_proposed_grants_are_all_that_is_missing() {
                 let (place, user) = place_with_a_new_user(server);
                 let what = format!("{mode} with `{granted}` on {server}");
                 if !granted.is_empty() {
-                    grant(&place, granted, &user);
+                    place.grant(granted, "accounts", &user);
                 }
                 place.job(&format!("matching = '{mode}'"), FIELDS);
                 place.file("data/scores.csv", "id,score,note\nA1,2,x\nA2,3,y\n");
@@ -168,15 +150,15 @@ fn inserting_needs_its_own_right() {
         place
             .job("matching = 'upsert'", FIELDS)
             .file("data/scores.csv", "id,score,note\nA1,2,x\nA2,3,y\n");
-        grant(
-            &place,
+        place.grant(
             "SELECT (id, score, note), UPDATE (score, note)",
+            "accounts",
             &user,
         );
         let run = place.command_with(&["run", "job"], &[("WRITER_PASSWORD", "writer")]);
         assert_eq!(run.code, 2, "on {server}: {run}");
         assert_eq!(place.rows("accounts"), ROWS, "on {server}");
-        grant(&place, "INSERT (id, score, note)", &user);
+        place.grant("INSERT (id, score, note)", "accounts", &user);
         let run = place.command_with(&["run", "job"], &[("WRITER_PASSWORD", "writer")]);
         assert_eq!(run.code, 0, "on {server}: {run}");
         assert_eq!(
@@ -191,9 +173,9 @@ fn inserting_needs_its_own_right() {
 fn a_plan_that_only_makes_rows_asks_for_no_right_to_change_them() {
     for server in Server::WITH_USERS {
         let (place, user) = place_with_a_new_user(server);
-        grant(
-            &place,
+        place.grant(
             "SELECT (id, score, note), INSERT (id, score, note)",
+            "accounts",
             &user,
         );
         place

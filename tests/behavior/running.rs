@@ -2,25 +2,8 @@
 //! killed.
 
 use std::process::Child;
-use std::time::{Duration, Instant};
 
-use crate::faults::wait_for_its_waiting;
-use crate::harness::{FIELDS, Ran, Server, Workspace};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Between two looks. MariaDB renews what it tells of transactions only if nobody has asked for a
-/// tenth of a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(150);
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-}
+use crate::harness::{FIELDS, Ran, Server, Workspace, wait_until};
 
 /// Three accounts, each in a batch of its own, and a lock of somebody else on the last of them
 /// (SQLite: on all).
@@ -35,13 +18,7 @@ fn place_with_a_lock(server: Server, lock_timeout: &str, attempts_max: u32) -> W
     place
         .file("writeback.toml", &(place.connection("files") + &crm))
         .job("batch_size = 1", FIELDS);
-    match server {
-        // A lock on the whole file: the journal must be what the program wants before it is held.
-        Server::Sqlite => place.execute("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE"),
-        Server::Postgres | Server::MariaDb => {
-            place.execute("BEGIN; UPDATE accounts SET phone = 'held' WHERE id = 'A3'")
-        }
-    };
+    place.hold("A3");
     place
 }
 
@@ -54,7 +31,7 @@ fn start_and_meet_the_lock(place: &Workspace) -> Child {
         })
     });
     if place.server != Server::Sqlite {
-        wait_for_its_waiting(place);
+        place.wait_for_its_waiting();
     }
     child
 }

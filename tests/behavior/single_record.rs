@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{FIELDS, Ran, Server, Workspace};
+use crate::harness::{Does, FIELDS, Ran, Server, Workspace};
 use crate::values::TRIPS;
 
 const ROWS: &str = "id,score,note,phone\nA1,10,old,555\nA2,11,old,555\n";
@@ -100,25 +100,6 @@ fn a_key_of_two_columns_is_given_as_csv() {
     }
 }
 
-/// Lets a trigger of `accounts` write every note in capitals.
-fn shout(place: &Workspace) {
-    let name = place.server.quote("shout");
-    match place.server {
-        Server::Sqlite => place.execute(&format!(
-            "CREATE TRIGGER {name} AFTER UPDATE ON accounts BEGIN \
-             UPDATE accounts SET note = upper(note) WHERE id = NEW.id; END"
-        )),
-        Server::Postgres => place.execute(&format!(
-            "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN NEW.note = upper(NEW.note); RETURN NEW; END $$; \
-             CREATE TRIGGER {name} BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION shout()"
-        )),
-        Server::MariaDb => place.execute(&format!(
-            "CREATE TRIGGER {name} BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.note = UPPER(NEW.note)"
-        )),
-    };
-}
-
 fn record(test: &Ran) -> Value {
     test.json()["records"][0].clone()
 }
@@ -129,7 +110,7 @@ fn a_trigger_that_alters_what_is_written_is_found_and_named_and_no_proof() {
         for ending in [&["--rollback"][..], &[]] {
             let place = Workspace::accounts(server, ROWS, SOURCE);
             place.job("require_test = true", FIELDS);
-            shout(&place);
+            place.shout("shout", "UPDATE");
             let test = place.command(&[&["test", "job", "--record", "A1"], ending].concat());
             assert_eq!(test.code, 1, "on {server}: {test}");
             let told = "accounts` holds something else than was written: `note` (most likely trigger `shout`)\n";
@@ -168,16 +149,8 @@ fn a_trigger_that_alters_what_is_written_is_found_and_named_and_no_proof() {
 fn a_row_that_a_trigger_takes_away_is_missed() {
     for server in [Server::Sqlite, Server::Postgres] {
         let place = Workspace::accounts(server, ROWS, SOURCE);
-        match server {
-            Server::Postgres => place.execute(
-                "CREATE FUNCTION archive() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN DELETE FROM accounts WHERE id = NEW.id; RETURN NULL; END $$; \
-                 CREATE TRIGGER archive AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION archive()",
-            ),
-            Server::Sqlite | Server::MariaDb => place.execute(
-                "CREATE TRIGGER archive AFTER UPDATE ON accounts BEGIN DELETE FROM accounts WHERE id = NEW.id; END",
-            ),
-        };
+        let archived = Does::Then("DELETE FROM accounts WHERE id = NEW.id");
+        place.trigger("archive", "UPDATE ON accounts", "true", archived);
         let test = place.command(&["test", "job", "--record", "A1"]);
         let told = "accounts` has 0 rows of the key after the record was written (most likely trigger `archive`)\n";
         assert!(

@@ -144,10 +144,7 @@ fn a_database_may_be_the_source_by_table_and_by_model() {
         let expected = "id,score,note\nA1,2,\"a,\"\"b\"\"\nc\"\nA2,,\"\"\nA3,1,\n";
         assert_eq!(place.rows("accounts"), expected, "on {server}");
 
-        let both = match server {
-            Server::Sqlite | Server::Postgres => "note || '!'",
-            Server::MariaDb => "CONCAT(note, '!')",
-        };
+        let both = server.joined(&["note", "'!'"]);
         place.file(
             "sql/scores.sql",
             &format!("{table}SELECT id, score * 2 AS score, {both} AS note\nFROM exported WHERE score > 1\n"),
@@ -170,11 +167,7 @@ fn every_type_travels_from_database_to_database() {
     for server in Server::ALL {
         let place = Workspace::on(server);
         let (timestamp, instant) = (server.timestamp(), server.instant());
-        let float = if server == Server::MariaDb {
-            "FLOAT"
-        } else {
-            "REAL"
-        };
+        let float = server.real();
         let columns = format!(
             "id INTEGER PRIMARY KEY, a BIGINT, b DECIMAL(12,4), c DOUBLE PRECISION, d BOOLEAN, e DATE, f {timestamp}, \
              g {instant}, h VARCHAR(40), i {float}"

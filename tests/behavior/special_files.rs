@@ -184,18 +184,8 @@ fn passwords_are_taken_as_other_clients_take_them() {
     for server in Server::WITH_USERS {
         for (password, canary) in PASSWORDS {
             let place = Workspace::accounts(server, ROWS, SOURCE);
-            let user = format!("u_{}", place.database_name());
-            let literal = server.literal(password);
-            match server {
-                Server::Sqlite => unreachable!("SQLite has no users"),
-                Server::Postgres => place.execute(&format!(
-                    "CREATE ROLE {user} LOGIN PASSWORD {literal}; GRANT SELECT, UPDATE ON accounts TO {user}"
-                )),
-                Server::MariaDb => place.execute(&format!(
-                    "CREATE USER {user}@'%' IDENTIFIED BY {literal}; GRANT ALL ON {}.* TO {user}@'%'",
-                    place.database_name()
-                )),
-            };
+            let user = place.new_user("u", password);
+            place.grant("SELECT, UPDATE", "accounts", &user);
             for (from, end) in [
                 ("env = 'SECRET'", ""),
                 ("env = 'SECRET'", "\n"),

@@ -718,11 +718,7 @@ fn records_whose_column_was_altered_are_told_of_and_left() {
     for server in Server::ALL {
         let place = place(server);
         place.run();
-        place.execute(match server {
-            Server::Postgres => "ALTER TABLE accounts ALTER COLUMN score TYPE SMALLINT",
-            Server::MariaDb => "ALTER TABLE accounts MODIFY COLUMN score SMALLINT",
-            Server::Sqlite => "ALTER TABLE accounts DROP COLUMN score",
-        });
+        place.execute(&server.retyped("score", "INTEGER", "SMALLINT"));
         let after = place.rows("accounts");
         let foreseen = undo(&place, 1, &["--preview"]);
         let undone = undo(&place, 1, &[]);
@@ -748,13 +744,7 @@ fn a_record_that_is_refused_costs_no_other() {
     for server in Server::ALL {
         let place = five_records(server);
         place.run();
-        place.execute(match server {
-            Server::Sqlite => {
-                "CREATE TRIGGER refuse BEFORE UPDATE ON accounts WHEN NEW.score = 3 \
-                 BEGIN SELECT RAISE(ABORT, 'no'); END"
-            }
-            Server::Postgres | Server::MariaDb => "ALTER TABLE accounts ADD CHECK (score <> 3)",
-        });
+        place.forbid("refuse", "accounts", "score", "= 3");
         let undone = undo(&place, 1, &[]);
         assert_eq!(
             undone.summary(),

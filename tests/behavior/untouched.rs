@@ -2,10 +2,9 @@
 //! does something else, a policy shows them and does not let them be written. Each costs its record
 //! and nobody else's.
 
-use crate::faults::wait_for_its_waiting;
-use crate::harness::{FIELDS, Ran, Running, SCORES, Server, Workspace};
+use crate::harness::{Does, FIELDS, Ran, Running, SCORES, Server, Workspace};
 use crate::journal_tables::with_journal;
-use crate::rights::{grant, place_with_a_new_user};
+use crate::rights::place_with_a_new_user;
 use crate::undo::outcomes;
 
 const ROWS: &str = "id,score,note,phone\nA1,1,,555\nA2,2,,\nA3,3,,\n";
@@ -25,19 +24,14 @@ fn place(server: Server) -> Workspace {
 
 /// A trigger `guard` that skips rows whose key ends in `2` before they are changed by `event`.
 fn guard(place: &Workspace, event: &str) {
-    let row = if event == "INSERT" { "new" } else { "old" };
-    match place.server {
-        Server::Sqlite => place.execute(&format!(
-            "CREATE TRIGGER guard BEFORE {event} ON accounts WHEN {row}.id LIKE '%2' BEGIN SELECT RAISE(IGNORE); END"
-        )),
-        Server::Postgres => place.execute(&format!(
-            "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN IF {row}.id LIKE '%2' THEN RETURN NULL; END IF; \
-             IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER guard BEFORE {event} ON accounts FOR EACH ROW EXECUTE FUNCTION guard()"
-        )),
-        Server::MariaDb => unreachable!("it has no such triggers"),
-    };
+    let row = if event == "INSERT" { "NEW" } else { "OLD" };
+    let skipped = format!("{row}.id LIKE '%2'");
+    place.trigger(
+        "guard",
+        &format!("{event} ON accounts"),
+        &skipped,
+        Does::Skip,
+    );
 }
 
 fn expect_rejected(run: &Ran, place: &Workspace, key: &str, reason: &str, label: &str) {
@@ -191,7 +185,7 @@ fn a_row_that_a_trigger_writes_in_its_own_way_is_updated() {
 fn a_row_that_a_policy_shows_and_does_not_let_be_written_costs_its_record() {
     for mode in ["update_only", "upsert"] {
         let (place, user) = place_with_a_new_user(Server::Postgres);
-        grant(&place, "SELECT, UPDATE, INSERT", &user);
+        place.grant("SELECT, UPDATE, INSERT", "accounts", &user);
         place.execute(
             "DELETE FROM accounts; INSERT INTO accounts (id, score) VALUES ('A1', 1), ('A2', 2), ('A3', 3); \
              ALTER TABLE accounts ENABLE ROW LEVEL SECURITY; \
@@ -249,33 +243,33 @@ fn rules_have_their_say_about_their_own_rows_only() {
     }
 }
 
-/// `active`, a view of `accounts` whose triggers do nothing for keys that end in `2`.
-fn view_with_triggers(place: &Workspace) {
-    place.execute("CREATE VIEW active AS SELECT id, score, note FROM accounts");
-    match place.server {
-        Server::Sqlite => place.execute(
-            "CREATE TRIGGER guard INSTEAD OF UPDATE ON active BEGIN \
-             UPDATE accounts SET score = new.score, note = upper(new.note) WHERE id = old.id AND id NOT LIKE '%2'; END; \
-             CREATE TRIGGER entry INSTEAD OF INSERT ON active BEGIN \
-             INSERT INTO accounts (id, score, note) SELECT new.id, new.score, new.note WHERE new.id NOT LIKE '%2'; END",
-        ),
-        Server::Postgres => place.execute(
-            "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.id LIKE '%2' THEN NULL; \
-             ELSIF TG_OP = 'UPDATE' THEN UPDATE accounts SET score = new.score, note = upper(new.note) WHERE id = old.id; \
-             ELSE INSERT INTO accounts (id, score, note) SELECT new.id, new.score, new.note; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER guard INSTEAD OF UPDATE ON active FOR EACH ROW EXECUTE FUNCTION guard(); \
-             CREATE TRIGGER entry INSTEAD OF INSERT ON active FOR EACH ROW EXECUTE FUNCTION guard()",
-        ),
-        Server::MariaDb => unreachable!("it has no such triggers"),
-    };
-}
+/// A view of `accounts` whose triggers do nothing for keys that end in `2`.
+const VIEWS: [(Server, &str); 2] = [
+    (
+        Server::Sqlite,
+        "CREATE VIEW active AS SELECT id, score, note FROM accounts; \
+         CREATE TRIGGER guard INSTEAD OF UPDATE ON active BEGIN \
+         UPDATE accounts SET score = new.score, note = upper(new.note) WHERE id = old.id AND id NOT LIKE '%2'; END; \
+         CREATE TRIGGER entry INSTEAD OF INSERT ON active BEGIN \
+         INSERT INTO accounts (id, score, note) SELECT new.id, new.score, new.note WHERE new.id NOT LIKE '%2'; END",
+    ),
+    (
+        Server::Postgres,
+        "CREATE VIEW active AS SELECT id, score, note FROM accounts; \
+         CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.id LIKE '%2' THEN NULL; \
+         ELSIF TG_OP = 'UPDATE' THEN UPDATE accounts SET score = new.score, note = upper(new.note) WHERE id = old.id; \
+         ELSE INSERT INTO accounts (id, score, note) SELECT new.id, new.score, new.note; END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER guard INSTEAD OF UPDATE ON active FOR EACH ROW EXECUTE FUNCTION guard(); \
+         CREATE TRIGGER entry INSTEAD OF INSERT ON active FOR EACH ROW EXECUTE FUNCTION guard()",
+    ),
+];
 
 #[test]
 fn a_view_whose_triggers_do_nothing_for_a_row_costs_its_record() {
-    for server in SILENT {
+    for (server, view) in VIEWS {
         for settings in ["", "keep_before_images = false"] {
             let place = place(server);
-            view_with_triggers(&place);
+            place.execute(view);
             place.job(
                 &format!("table = 'active'\nmatching = 'upsert'\n{settings}"),
                 FIELDS,
@@ -441,42 +435,33 @@ fn canaries_and_tests_say_so_too() {
 
 #[test]
 fn a_journal_whose_rows_a_trigger_puts_elsewhere_is_filled() {
+    let place = place(Server::Postgres);
+    with_journal(&place, "");
+    place.execute(
+        "CREATE TABLE journal_2026 () INHERITS (journal); \
+         CREATE FUNCTION redirect() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO journal_2026 SELECT NEW.*; RETURN NULL; END $$; \
+         CREATE TRIGGER redirect BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION redirect()",
+    );
+    let run = place.run();
+    assert_eq!(run.summary(), "3 read = 3 updated", "{run}");
+    let filled = place.query("SELECT count(*) AS n FROM journal_2026");
+    assert_eq!(filled, "n\n6\n");
+}
+
+#[test]
+fn what_a_journal_does_not_tell_is_not_written() {
     for server in SILENT {
         let place = place(server);
         with_journal(&place, "");
-        match server {
-            Server::Postgres => place.execute(
-                "CREATE TABLE journal_2026 () INHERITS (journal); \
-                 CREATE FUNCTION redirect() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN INSERT INTO journal_2026 SELECT NEW.*; RETURN NULL; END $$; \
-                 CREATE TRIGGER redirect BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION redirect()",
-            ),
-            Server::Sqlite | Server::MariaDb => place.execute(
-                "CREATE TRIGGER redirect BEFORE INSERT ON journal WHEN new.match_key = 'A2' BEGIN \
-                 SELECT RAISE(IGNORE); END",
-            ),
-        };
+        let skipped = "NEW.match_key = 'A2'";
+        place.trigger("skipped", "INSERT ON journal", skipped, Does::Skip);
         let run = place.run();
-        match server {
-            Server::Postgres => {
-                assert_eq!(run.summary(), "3 read = 3 updated", "{run}");
-                assert_eq!(
-                    place.query("SELECT count(*) AS n FROM journal_2026"),
-                    "n\n6\n"
-                );
-            }
-            Server::Sqlite | Server::MariaDb => {
-                assert!(
-                    run.code == 2 && run.stderr.contains("it took 4 of 6 rows"),
-                    "{run}"
-                );
-                assert_eq!(
-                    place.rows("accounts"),
-                    ROWS,
-                    "what the journal does not tell is not written"
-                );
-            }
-        }
+        assert!(
+            run.code == 2 && run.stderr.contains("it took 4 of 6 rows"),
+            "on {server}: {run}"
+        );
+        assert_eq!(place.rows("accounts"), ROWS, "on {server}");
     }
 }
 
@@ -522,7 +507,7 @@ fn what_somebody_else_does_meanwhile_rejects_no_record() {
                     .job(settings, FIELDS);
                 place.execute(&format!("BEGIN; {meanwhile}"));
                 let run = Running::start(&place);
-                wait_for_its_waiting(&place);
+                place.wait_for_its_waiting();
                 place.execute("COMMIT");
                 let run = run.finish();
                 let label = format!("{meanwhile}, {key}, {settings} on {server}");

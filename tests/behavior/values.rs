@@ -116,13 +116,7 @@ pub(crate) const TRIPS: &[Trip] = &[
     },
     Trip {
         schema: "REAL",
-        object: |server| {
-            if server == Server::MariaDb {
-                "FLOAT"
-            } else {
-                "REAL"
-            }
-        },
+        object: Server::real,
         values: &["0.1", "-1.5", "16777216"],
     },
     Trip {
@@ -137,13 +131,7 @@ pub(crate) const TRIPS: &[Trip] = &[
     },
     Trip {
         schema: "TIME",
-        object: |server| {
-            if server == Server::MariaDb {
-                "TIME(6)"
-            } else {
-                "TIME"
-            }
-        },
+        object: Server::time,
         values: &["00:00:00", "23:59:59.999999", "06:30:00.5"],
     },
     Trip {
@@ -202,7 +190,7 @@ fn every_type_arrives_and_is_then_unchanged() {
             for (index, value) in trip.values.iter().enumerate() {
                 let query = format!(
                     "SELECT count(*) AS n FROM accounts WHERE id = {index} AND {}",
-                    equals(server, trip.schema, value)
+                    server.equals(trip.schema, value)
                 );
                 assert_eq!(
                     place.query(&query),
@@ -227,41 +215,6 @@ pub(crate) fn source(values: &[&str]) -> String {
             .expect("memory");
     }
     String::from_utf8(writer.into_inner().expect("memory")).expect("UTF-8") + "999,\n"
-}
-
-/// A condition that holds if the column `v` holds exactly this value, in the server's own words.
-pub(crate) fn equals(server: Server, schema: &str, value: &str) -> String {
-    let literal = server.literal(value);
-    match (server, schema) {
-        (Server::Postgres, "TEXT") => format!("v = {literal} COLLATE \"C\""),
-        (Server::Postgres, "REAL") => format!("v = {literal}::real"),
-        (Server::Postgres, "JSON") => format!("v::text = {literal}"),
-        (Server::Postgres, _) => format!("v = {literal}"),
-        (Server::MariaDb, "TEXT" | "JSON") => format!("BINARY v = BINARY {literal}"),
-        (Server::MariaDb, "BOOLEAN") => format!("v = {value}"),
-        (Server::MariaDb | Server::Sqlite, "REAL") => format!("abs(v - {value}) < 1e-7"),
-        (Server::MariaDb, "DOUBLE PRECISION" | "DECIMAL(5,2)") => format!("v = {value}"),
-        (Server::MariaDb, "TIMESTAMP WITH TIME ZONE") => {
-            let instant = chrono::DateTime::parse_from_rfc3339(&value.replace(' ', "T"))
-                .expect("an instant")
-                .to_utc();
-            format!(
-                "CONVERT_TZ(v, @@session.time_zone, '+00:00') = '{}'",
-                instant.format("%Y-%m-%d %H:%M:%S%.6f")
-            )
-        }
-        (Server::MariaDb, _) => format!("v = {literal}"),
-        (Server::Sqlite, "BOOLEAN") => format!("v = {value}"),
-        (Server::Sqlite, "TIMESTAMP WITH TIME ZONE") => {
-            format!("julianday(v) = julianday({literal})")
-        }
-        (Server::Sqlite, "TEXT" | "JSON" | "DATE" | "UUID") => format!("v = {literal}"),
-        // SQLite reads a number's text less exactly than it keeps the number; that a second run
-        // changes nothing shows more.
-        (Server::Sqlite, "DOUBLE PRECISION") => format!("abs(v - {value}) <= abs({value}) * 1e-15"),
-        (Server::Sqlite, "TIME" | "TIMESTAMP") => format!("v LIKE {literal} || '%'"),
-        (Server::Sqlite, _) => format!("v = {value}"),
-    }
 }
 
 #[test]
@@ -381,7 +334,7 @@ fn random_values_arrive(place: &Workspace, texts: &[String], decimals: &[String]
             !is_rejected(id),
             "{text:?} {decimal} after {summary}: {rejected}"
         );
-        let condition = format!("{} AND d = {decimal}", equals(place.server, "TEXT", text));
+        let condition = format!("{} AND d = {decimal}", place.server.equals("TEXT", text));
         let left = if fits {
             format!("SELECT count(*) AS n FROM accounts WHERE id = {id} AND {condition}")
         } else {

@@ -1,7 +1,6 @@
 //! Somebody edits a row while a run is at work. What the run then writes over is what they left:
 //! its undo brings that back.
 
-use crate::faults::wait_for_its_waiting;
 use crate::harness::{FIELDS, PASSWORD, Ran, SCORES, Server, Workspace};
 
 /// What a write-back goes to, and what finds a row there.
@@ -211,7 +210,7 @@ fn command_during(place: &Workspace, edit: &str, arguments: &[&str]) -> Ran {
         "BEGIN; UPDATE accounts SET {edit} WHERE id = 'A2'"
     ));
     let child = place.start(arguments);
-    wait_for_its_waiting(place);
+    place.wait_for_its_waiting();
     place.execute("COMMIT");
     Ran::of(arguments, &child.wait_with_output().expect("it ends"))
 }

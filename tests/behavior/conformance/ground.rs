@@ -238,15 +238,7 @@ fn database(subject: &Subject, place: Workspace, rows: &str) -> Workspace {
     // DuckDB computes such a column whenever it is read.
     let is_duckdb = matches!(subject.kind, Kind::DuckDb);
     let stored = if is_duckdb { "" } else { " STORED" };
-    let choice = match server {
-        _ if is_duckdb => format!("ENUM({words})"),
-        Server::Postgres => {
-            place.execute(&format!("CREATE TYPE choice AS ENUM ({words})"));
-            "choice".to_owned()
-        }
-        Server::MariaDb => format!("ENUM({words})"),
-        Server::Sqlite => format!("VARCHAR(20) CHECK (choice IN ({words}))"),
-    };
+    let choice = place.one_of("choice", words);
     let columns = format!(
         "id VARCHAR(18) PRIMARY KEY, score DECIMAL(6,2), risk VARCHAR(16), note VARCHAR(40), \
          shared VARCHAR(40), part VARCHAR(40), stamp {}, owner INTEGER, choice {choice}, \

@@ -1,6 +1,6 @@
 //! What goes wrong on the way: the destination holds in the end what one clean run leaves.
 
-use crate::harness::{AGAIN, Act, At, DuckDb, Fault, Proxy, Ran, Running, Server, WRITER};
+use crate::harness::{AGAIN, Act, At, DuckDb, Fault, Proxy, Ran, Running, WRITER};
 
 use super::subject::{Faults, Kind};
 use super::{Chapter, Ground, Row, Story, Subject};
@@ -99,10 +99,7 @@ fn run_with_fault(ground: &Ground, at: At) -> Ran {
 fn a_session_is_begun_anew(subject: &'static Subject) {
     let faults = |faults: &Faults| faults.session;
     expect_delivered(subject, faults, |ground| {
-        let words = match ground.place.server {
-            Server::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
-            Server::MariaDb | Server::Sqlite => "START TRANSACTION",
-        };
+        let words = ground.place.server.begins_to_write();
         run_with_fault(ground, At::Asked { words, nth: 0 })
     });
 }
@@ -122,14 +119,7 @@ fn a_busy_destination_is_waited_for(subject: &'static Subject) {
             return run_beside_another_process(ground);
         }
         ground.connect("writers = 1\nlock_timeout = '1s'\nattempts_max = 30");
-        let held = match ground.place.server {
-            // The journal must be what the program wants before the file is held.
-            Server::Sqlite => "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE",
-            Server::Postgres | Server::MariaDb => {
-                "BEGIN; UPDATE accounts SET note = 'held' WHERE id = 'A1'"
-            }
-        };
-        ground.place.execute(held);
+        ground.place.hold("A1");
         let mut run = Running::start(&ground.place);
         run.wait_until_it_says(AGAIN);
         ground.place.execute("ROLLBACK");

@@ -3,6 +3,7 @@
 mod bullhorn;
 pub(crate) mod certificates;
 mod database;
+mod dialect;
 mod disk;
 mod drivers;
 mod portal;
@@ -11,11 +12,14 @@ mod proxy;
 mod running;
 mod server;
 mod serving;
+mod sessions;
+mod tables;
 mod tls;
 mod workspace;
 
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use bullhorn::Corporation;
+pub(crate) use dialect::Does;
 pub(crate) use disk::Disk;
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use drivers::{DuckDb, drivers_folder};
@@ -26,7 +30,7 @@ pub(crate) use practice::{Practice, PracticeClient, Reply, Served, query_path};
 pub(crate) use proxy::{
     Act, At, Edge, Fault, PLANNER, Proxy, Said, Side, WRITER, run_and_meanwhile,
 };
-pub(crate) use running::{AGAIN, Running, ask_for_transactions, wait_until};
+pub(crate) use running::{AGAIN, Running, wait_until};
 pub(crate) use server::{CANARY, PASSWORD, Server};
 #[allow(unused_imports, reason = "not every test binary uses all")]
 pub(crate) use serving::{Serving, faketime_library};

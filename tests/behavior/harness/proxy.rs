@@ -208,11 +208,7 @@ impl Proxy {
 /// Runs a job with one writer and does something after its first batch is in and before its second
 /// one begins.
 pub(crate) fn run_and_meanwhile(place: &Workspace, proxy: &Proxy, act: impl FnOnce()) -> Ran {
-    let words = match place.server {
-        Server::Sqlite => unreachable!("a file has no connections"),
-        Server::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
-        Server::MariaDb => "START TRANSACTION",
-    };
+    let words = place.server.begins_to_write();
     proxy.arm(vec![Fault {
         connection: Some(WRITER),
         at: At::Asked { words, nth: 1 },

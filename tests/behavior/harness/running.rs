@@ -31,7 +31,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 /// What a query on MariaDB's `information_schema.innodb_trx` yields. Tests that ask take turns, far
 /// enough apart: where several asked at once, all of them would see what was, until one of them
 /// gave up.
-pub(crate) fn ask_for_transactions(place: &Workspace, sql: &str) -> String {
+pub(super) fn ask_for_transactions(place: &Workspace, sql: &str) -> String {
     static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
     let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
     let since = asked.map_or(TRANSACTIONS_RENEWED, |asked| asked.elapsed());

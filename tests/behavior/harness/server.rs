@@ -71,41 +71,6 @@ impl Server {
         }
     }
 
-    /// A name quoted in the server's own way.
-    pub(crate) fn quote(self, name: &str) -> String {
-        match self {
-            Self::Sqlite | Self::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
-            Self::MariaDb => format!("`{}`", name.replace('`', "``")),
-        }
-    }
-
-    /// A string literal in the server's own way.
-    pub(crate) fn literal(self, text: &str) -> String {
-        let text = text.replace('\'', "''");
-        match self {
-            Self::Sqlite | Self::Postgres => format!("'{text}'"),
-            Self::MariaDb => format!("'{}'", text.replace('\\', "\\\\")),
-        }
-    }
-
-    /// The column type of a wall clock with microseconds.
-    pub(crate) fn timestamp(self) -> &'static str {
-        match self {
-            Self::Sqlite => "TIMESTAMP",
-            Self::Postgres => "TIMESTAMP(6)",
-            Self::MariaDb => "DATETIME(6)",
-        }
-    }
-
-    /// The column type of an instant with microseconds.
-    pub(crate) fn instant(self) -> &'static str {
-        match self {
-            Self::Sqlite => "TIMESTAMP WITH TIME ZONE",
-            Self::Postgres => "TIMESTAMP(6) WITH TIME ZONE",
-            Self::MariaDb => "TIMESTAMP(6) NULL",
-        }
-    }
-
     /// Starts a server and waits until it lets a connection in.
     pub(super) fn start(self, transport: Transport) -> Started {
         let script = match self {

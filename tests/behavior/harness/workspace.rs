@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::database::Database;
+use super::dialect::Does;
 use super::drivers::drivers_folder;
 use super::server::{CANARY, PASSWORD, Server, Started, Transport};
 
@@ -72,6 +73,10 @@ impl Workspace {
             host: Host::DuckDbFile,
         }
         .begun()
+    }
+
+    pub(super) fn is_duckdb(&self) -> bool {
+        matches!(self.host, Host::DuckDbFile)
     }
 
     /// On a server that takes connections over the network in TLS only.
@@ -144,7 +149,7 @@ impl Workspace {
     pub(crate) fn connection(&self, name: &str) -> String {
         let table = format!("[connections.{name}]\n");
         match (name, self.host.port()) {
-            (name, _) if name != "files" && matches!(self.host, Host::DuckDbFile) => {
+            (name, _) if name != "files" && self.is_duckdb() => {
                 let driver = drivers_folder().join("duckdb.toml");
                 let driver = driver.display();
                 table
@@ -351,22 +356,16 @@ impl Workspace {
     /// [`Workspace::writes`] tells.
     pub(crate) fn count_writes(&self, table: &str) -> &Self {
         self.execute("CREATE TABLE writes (what VARCHAR(10))");
-        if self.server == Server::Postgres {
-            self.execute(
-                "CREATE FUNCTION count_write() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN INSERT INTO writes VALUES (lower(TG_OP)); RETURN NULL; END $$",
+        let table = self.server.quote(table);
+        for event in ["INSERT", "UPDATE", "DELETE"] {
+            let name = format!("count_{event}");
+            let noted = format!("INSERT INTO writes VALUES ('{event}')");
+            self.trigger(
+                &name,
+                &format!("{event} ON {table}"),
+                "true",
+                Does::Then(&noted),
             );
-        }
-        for event in ["insert", "update", "delete"] {
-            let action = match self.server {
-                Server::Postgres => "EXECUTE FUNCTION count_write()".to_owned(),
-                Server::Sqlite => format!("BEGIN INSERT INTO writes VALUES ('{event}'); END"),
-                Server::MariaDb => format!("INSERT INTO writes VALUES ('{event}')"),
-            };
-            let table = self.server.quote(table);
-            self.execute(&format!(
-                "CREATE TRIGGER count_{event} AFTER {event} ON {table} FOR EACH ROW {action}"
-            ));
         }
         self
     }

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Change, Disturbance, Edit, Record, Shape, Trigger, key_text};
-use crate::harness::{At, Client, Fault, PASSWORD, Proxy, SCORES, Server, Workspace, csv_cells};
-
-/// The user whom the program writes as.
-const PROGRAM: &str = "runner";
+use crate::harness::{
+    At, Client, Does, Fault, PASSWORD, Proxy, SCORES, Server, Workspace, csv_cells,
+};
 
 /// How many people write beside the program.
 const PEOPLE: usize = 2;
@@ -48,17 +47,13 @@ impl Row {
 
     /// As an expression of SQL; `of` names the row.
     fn expression(server: Server, of: &str) -> String {
-        let cell = |column: &str| match server {
-            Server::MariaDb => format!("coalesce(CAST({of}{column} AS CHAR), '~')"),
-            Server::Postgres | Server::Sqlite => {
-                format!("coalesce(CAST({of}{column} AS TEXT), '~')")
-            }
+        let cell = |column: &str| {
+            let text = server.as_text(&format!("{of}{column}"));
+            format!("coalesce({text}, '~')")
         };
         let cells = ["id", "score", "note", "run", "phone"].map(cell);
-        match server {
-            Server::MariaDb => format!("concat_ws('|', {})", cells.join(", ")),
-            Server::Postgres | Server::Sqlite => cells.join(" || '|' || "),
-        }
+        let texts: Vec<&str> = cells.iter().flat_map(|cell| ["'|'", cell]).collect();
+        server.joined(&texts[1..])
     }
 }
 
@@ -90,6 +85,8 @@ pub(crate) type Rows = BTreeMap<u64, Row>;
 /// A project and its destination.
 pub(crate) struct Ground {
     pub(crate) place: Workspace,
+    /// The user whom the program writes as, on a server that has users.
+    program: String,
     pub(crate) people: Vec<Client>,
     proxy: Option<Proxy>,
     /// `writeback.toml` with one writer.
@@ -101,25 +98,13 @@ const LIMITS: &str = "writers = 1\nattempts_max = 5\nconnect_timeout = '5s'\nsta
 impl Ground {
     pub(crate) fn on(server: Server) -> Self {
         let place = Workspace::on(server);
-        let password = server.literal(PASSWORD);
-        match server {
-            Server::Sqlite => {}
-            Server::Postgres => {
-                place.execute(&format!(
-                    "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{PROGRAM}') THEN \
-                     CREATE ROLE {PROGRAM} LOGIN SUPERUSER PASSWORD {password}; END IF; END $$"
-                ));
-            }
-            Server::MariaDb => {
-                place.execute(&format!(
-                    "CREATE USER IF NOT EXISTS {PROGRAM}@'%' IDENTIFIED BY {password}"
-                ));
-                place.execute(&format!("GRANT ALL PRIVILEGES ON *.* TO {PROGRAM}@'%'"));
-            }
+        let mut crm = place.connection("crm");
+        let mut program = String::new();
+        if server != Server::Sqlite {
+            program = place.new_user("runner", PASSWORD);
+            place.grant_all(&program);
+            crm = crm.replace("tester@", &format!("{program}@"));
         }
-        let crm = place
-            .connection("crm")
-            .replace("tester@", &format!("{PROGRAM}@"));
         place.file(
             "writeback.toml",
             &format!(
@@ -133,6 +118,7 @@ impl Ground {
         let settings = place.text("writeback.toml");
         Self {
             place,
+            program,
             people,
             proxy,
             settings,
@@ -152,19 +138,9 @@ impl Ground {
         ] {
             place.execute(&format!("DROP {thing}"));
         }
-        let (serial, number) = match server {
-            Server::Sqlite => (
-                "INTEGER PRIMARY KEY AUTOINCREMENT",
-                "INTEGER PRIMARY KEY AUTOINCREMENT",
-            ),
-            Server::Postgres => ("SERIAL PRIMARY KEY", "BIGSERIAL PRIMARY KEY"),
-            Server::MariaDb => (
-                "INTEGER AUTO_INCREMENT PRIMARY KEY",
-                "BIGINT AUTO_INCREMENT PRIMARY KEY",
-            ),
-        };
+        let counted = server.counted();
         place.execute(&format!(
-            "CREATE TABLE accounts (rid {serial}, id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), run BIGINT, \
+            "CREATE TABLE accounts (rid {counted}, id VARCHAR(18) NOT NULL, score INTEGER, note VARCHAR(40), run BIGINT, \
              phone VARCHAR(20) DEFAULT 'none', stamped INTEGER)"
         ));
         match case.shape {
@@ -186,10 +162,10 @@ impl Ground {
             ));
         }
         place.execute(&format!(
-            "CREATE TABLE changes (number {number}, by_program INTEGER NOT NULL, rid INTEGER NOT NULL, was VARCHAR(200), \
+            "CREATE TABLE changes (number {counted}, by_program INTEGER NOT NULL, rid INTEGER NOT NULL, was VARCHAR(200), \
              becomes VARCHAR(200))"
         ));
-        for statement in account(server, case.trigger)
+        for statement in account(server, &self.program, case.trigger)
             .into_iter()
             .chain(trigger(server, case.trigger))
         {
@@ -294,17 +270,11 @@ impl Ground {
 
     /// Waits until the server has noticed that the program is gone, and has ended what it was at.
     pub(crate) fn wait_until_alone(&self) {
-        let sessions = match self.place.server {
-            Server::Sqlite => return,
-            Server::Postgres => format!(
-                "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = '{PROGRAM}' AND datname = current_database()"
-            ),
-            Server::MariaDb => format!(
-                "SELECT count(*) AS n FROM information_schema.processlist WHERE user = '{PROGRAM}' AND db = database()"
-            ),
-        };
+        if self.place.server == Server::Sqlite {
+            return;
+        }
         let deadline = Instant::now() + PATIENCE;
-        while self.place.query(&sessions) != "n\n0\n" {
+        while !self.place.connections_of(&self.program).is_empty() {
             assert!(Instant::now() < deadline, "the program's sessions stay");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -458,121 +428,89 @@ fn statements(edit: &Edit, records: &[Record]) -> Vec<String> {
 }
 
 /// Statements that keep an account of every change of the table.
-fn account(server: Server, trigger: Trigger) -> Vec<String> {
+fn account(server: Server, program: &str, trigger: Trigger) -> Vec<String> {
     let (old, new) = (
         Row::expression(server, "OLD."),
         Row::expression(server, "NEW."),
     );
-    let columns = "INSERT INTO changes (by_program, rid, was, becomes)";
-    match server {
-        Server::Postgres => vec![format!(
-            "CREATE OR REPLACE FUNCTION keep_account() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE o text; n text; BEGIN \
-             IF TG_OP <> 'INSERT' THEN o := {old}; END IF; IF TG_OP <> 'DELETE' THEN n := {new}; END IF; \
-             {columns} VALUES (CASE session_user WHEN '{PROGRAM}' THEN 1 ELSE 0 END, \
-             CASE TG_OP WHEN 'DELETE' THEN OLD.rid ELSE NEW.rid END, o, n); RETURN NULL; END $$; \
-             CREATE TRIGGER keep_account AFTER INSERT OR UPDATE OR DELETE ON accounts \
-             FOR EACH ROW EXECUTE FUNCTION keep_account()"
-        )],
-        Server::MariaDb => {
-            [("INSERT", "NEW", "NULL", &*new), ("UPDATE", "NEW", &old, &new), ("DELETE", "OLD", &old, "NULL")]
-                .map(|(event, row, was, becomes)| {
-                    format!(
-                        "CREATE TRIGGER account_{event} AFTER {event} ON accounts FOR EACH ROW {columns} \
-                     VALUES (substring_index(user(), '@', 1) = '{PROGRAM}', {row}.rid, {was}, {becomes})"
-                    )
-                })
-                .to_vec()
-        }
-        Server::Sqlite => {
-            let by_program = "(SELECT program FROM at_work)";
-            let on_update = match trigger {
-                // It can only write a row again: the account tells what came of both.
-                Trigger::Capitals => format!(
-                    "CREATE TRIGGER capitals AFTER UPDATE OF id, score, note, run, phone ON accounts \
-                     WHEN NEW.note IS NOT upper(NEW.note) BEGIN {columns} VALUES ({by_program}, NEW.rid, {old}, \
-                     {}); UPDATE at_work SET rewrites = 1; \
-                     UPDATE accounts SET note = upper(NEW.note) WHERE rid = NEW.rid; UPDATE at_work SET rewrites = 0; END; \
-                     CREATE TRIGGER account_update AFTER UPDATE OF id, score, note, run, phone ON accounts \
-                     WHEN NEW.note IS upper(NEW.note) AND (SELECT rewrites FROM at_work) = 0 \
-                     BEGIN {columns} VALUES ({by_program}, NEW.rid, {old}, {new}); END",
-                    new.replace("NEW.note", "upper(NEW.note)"),
-                ),
-                _ => format!(
-                    "CREATE TRIGGER account_update AFTER UPDATE OF id, score, note, run, phone ON accounts \
-                     BEGIN {columns} VALUES ({by_program}, NEW.rid, {old}, {new}); END"
-                ),
-            };
-            vec![
-                "DROP TABLE IF EXISTS at_work; CREATE TABLE at_work (program INTEGER, rewrites INTEGER); \
-                 INSERT INTO at_work VALUES (1, 0)"
-                    .to_owned(),
-                format!(
-                    "CREATE TRIGGER account_insert AFTER INSERT ON accounts \
-                     BEGIN {columns} VALUES ({by_program}, NEW.rid, NULL, {new}); END"
-                ),
-                format!(
-                    "CREATE TRIGGER account_delete AFTER DELETE ON accounts \
-                     BEGIN {columns} VALUES ({by_program}, OLD.rid, {old}, NULL); END"
-                ),
-                on_update,
-            ]
-        }
+    let is_file = server == Server::Sqlite;
+    let by_program = match is_file {
+        true => "(SELECT program FROM at_work)".to_owned(),
+        false => server.is_user(program),
+    };
+    let noted = |row: &str, was: &str, becomes: &str| {
+        format!(
+            "INSERT INTO changes (by_program, rid, was, becomes) \
+             VALUES ({by_program}, {row}.rid, {was}, {becomes})"
+        )
+    };
+    // In SQLite, what a trigger alters is a change of its own.
+    let (mut updated, mut whole) = ("UPDATE", "true");
+    let mut statements = Vec::new();
+    if is_file {
+        updated = "UPDATE OF id, score, note, run, phone";
+        statements.push(AT_WORK.to_owned());
     }
+    if is_file && trigger == Trigger::Capitals {
+        whole = "NEW.note IS upper(NEW.note) AND (SELECT rewrites FROM at_work) = 0";
+        statements.push(capitals(&noted(
+            "NEW",
+            &old,
+            &new.replace("NEW.note", "upper(NEW.note)"),
+        )));
+    }
+    let changes = [
+        (
+            "account_insert",
+            "INSERT",
+            "true",
+            noted("NEW", "NULL", &new),
+        ),
+        ("account_update", updated, whole, noted("NEW", &old, &new)),
+        (
+            "account_delete",
+            "DELETE",
+            "true",
+            noted("OLD", &old, "NULL"),
+        ),
+    ];
+    for (name, event, when, statement) in changes {
+        let change = format!("{event} ON accounts");
+        statements.push(server.trigger(name, &change, when, Does::Then(&statement)));
+    }
+    statements
+}
+
+/// Whether the program is at work on a file, and whether a trigger writes a row again.
+const AT_WORK: &str = "DROP TABLE IF EXISTS at_work; \
+     CREATE TABLE at_work (program INTEGER, rewrites INTEGER); INSERT INTO at_work VALUES (1, 0)";
+
+/// SQLite's trigger for capitals, which can only write a row again: the account tells what came of
+/// both.
+fn capitals(noted: &str) -> String {
+    format!(
+        "CREATE TRIGGER capitals AFTER UPDATE OF id, score, note, run, phone ON accounts \
+         WHEN NEW.note IS NOT upper(NEW.note) BEGIN {noted}; UPDATE at_work SET rewrites = 1; \
+         UPDATE accounts SET note = upper(NEW.note) WHERE rid = NEW.rid; UPDATE at_work SET rewrites = 0; END"
+    )
 }
 
 /// The trigger of a case.
 fn trigger(server: Server, trigger: Trigger) -> Option<String> {
-    let seen_to = match server {
-        Server::Sqlite => "substr(NEW.id, -1) IN ('3', '7')",
-        Server::Postgres | Server::MariaDb => "right(NEW.id, 1) IN ('3', '7')",
-    };
+    let seen_to = "(NEW.id LIKE '%3' OR NEW.id LIKE '%7')";
     let back = format!("{seen_to} AND NEW.note LIKE 'I%' AND OLD.note NOT LIKE 'I%'");
-    let (condition, act) = match (trigger, server) {
-        (Trigger::None, _) | (Trigger::Capitals, Server::Sqlite) => return None,
-        (Trigger::Capitals, Server::Postgres) => ("true", "NEW.note := upper(NEW.note)"),
-        (Trigger::Capitals, Server::MariaDb) => ("true", "SET NEW.note = upper(NEW.note)"),
-        (Trigger::Counts, Server::Postgres) => {
-            ("true", "NEW.stamped := coalesce(OLD.stamped, 0) + 1")
-        }
-        (Trigger::Counts, Server::MariaDb) => {
-            ("true", "SET NEW.stamped = coalesce(OLD.stamped, 0) + 1")
-        }
-        (Trigger::Counts, Server::Sqlite) => {
-            return Some(
-                "CREATE TRIGGER counts AFTER UPDATE OF score, note ON accounts BEGIN \
-                 UPDATE accounts SET stamped = coalesce(stamped, 0) + 1 WHERE rid = NEW.rid; END"
-                    .to_owned(),
-            );
-        }
-        (Trigger::Refuses, _) => (seen_to, refusal(server)),
-        (Trigger::RefusesBack, _) => (&*back, refusal(server)),
-        (Trigger::Ignores, Server::Postgres) => (seen_to, "RETURN NULL"),
-        (Trigger::Ignores, Server::Sqlite) => (seen_to, "SELECT RAISE(IGNORE)"),
-        (Trigger::Ignores, Server::MariaDb) => unreachable!("it has none"),
+    let closed = "it is closed";
+    let (when, does) = match trigger {
+        Trigger::None => return None,
+        // The account of a file writes capitals itself.
+        Trigger::Capitals if server == Server::Sqlite => return None,
+        Trigger::Capitals => ("true", Does::Set("note", "upper(NEW.note)")),
+        Trigger::Counts => ("true", Does::Set("stamped", "coalesce(OLD.stamped, 0) + 1")),
+        Trigger::Refuses => (seen_to, Does::Refuse(closed)),
+        Trigger::RefusesBack => (&*back, Does::Refuse(closed)),
+        Trigger::Ignores => (seen_to, Does::Skip),
     };
-    Some(match server {
-        Server::Postgres => format!(
-            "CREATE OR REPLACE FUNCTION see_to() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN IF {condition} THEN {act}; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER see_to BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION see_to()"
-        ),
-        Server::MariaDb => {
-            format!(
-                "CREATE TRIGGER see_to BEFORE UPDATE ON accounts FOR EACH ROW IF {condition} THEN {act}; END IF"
-            )
-        }
-        Server::Sqlite => format!(
-            "CREATE TRIGGER see_to BEFORE UPDATE ON accounts WHEN {condition} BEGIN {act}; END"
-        ),
-    })
-}
-
-fn refusal(server: Server) -> &'static str {
-    match server {
-        Server::Postgres => "RAISE EXCEPTION 'it is closed'",
-        Server::MariaDb => "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'it is closed'",
-        Server::Sqlite => "SELECT RAISE(ABORT, 'it is closed')",
-    }
+    Some(server.trigger("see_to", "UPDATE ON accounts", when, does))
 }
 
 const VIEW_TRIGGERS: &str = "CREATE TRIGGER seen_update INSTEAD OF UPDATE ON seen BEGIN \
@@ -583,11 +521,7 @@ const VIEW_TRIGGERS: &str = "CREATE TRIGGER seen_update INSTEAD OF UPDATE ON see
 
 /// The statement that makes the journal.
 fn journal(server: Server) -> String {
-    let (text, moment) = match server {
-        Server::MariaDb => ("longtext character set utf8mb4", "datetime(6)"),
-        Server::Postgres => ("text", "timestamp with time zone"),
-        Server::Sqlite => ("text", "timestamp"),
-    };
+    let (text, moment) = (server.long_text(), server.timestamp());
     let texts = [
         "job",
         "write_back",
